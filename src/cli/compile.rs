@@ -1,0 +1,165 @@
+//! `ringfence compile`: cluster file → rulesets.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::files::write_files;
+use super::{Input, Outcome, print};
+use crate::cluster::{Cluster, Node, OnBlock, Site};
+use crate::compile::{self, SetsMode};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect;
+use crate::ir::Family;
+
+/// Make rulesets from a cluster file.
+///
+/// Prints an nft file by default. Exit code 0: written. 2: something is wrong with the input, and nothing was written.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    /// What to make; several need `-o`.
+    #[arg(long, short, value_enum, value_delimiter = ',', default_value = "nft")]
+    format: Vec<Format>,
+    /// For this node alone: its own ports and interfaces. Otherwise one ruleset fits every node.
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    node: Option<String>,
+    /// For each node in a folder of its own; needs `-o`.
+    #[arg(long, requires = "output")]
+    all: bool,
+    /// Whether the iptables rulesets use ipsets: above 32 sources, always, or never.
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    sets: Sets,
+    /// Write files into this folder instead of printing; it is made if it is not there.
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For `nft -f`.
+    Nft,
+    /// For `iptables-restore --noflush`.
+    Iptables,
+    /// For `ip6tables-restore --noflush`.
+    Ip6tables,
+    /// For `ipset restore`, before the two above.
+    Ipset,
+    /// The protected ports as reserved ports, for `sysctl -p`.
+    Sysctl,
+    /// The nft ruleset as data.
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Sets {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Format {
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Nft => "ringfence.nft",
+            Self::Iptables => "ringfence.iptables",
+            Self::Ip6tables => "ringfence.ip6tables",
+            Self::Ipset => "ringfence.ipset",
+            Self::Sysctl => "ringfence.sysctl",
+            Self::Json => "ringfence.json",
+        }
+    }
+
+    fn is_iptables(self) -> bool {
+        matches!(self, Self::Iptables | Self::Ip6tables)
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(
+        arguments.format.len() == 1 || arguments.output.is_some(),
+        "several formats need a folder to be written to: add `-o DIR`"
+    );
+    let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
+        return Ok(Outcome::BadInput);
+    };
+    let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
+    if arguments.all {
+        let files: Vec<_> = cluster.nodes().iter().collect();
+        for node in files {
+            write(arguments, &cluster, Some(node), node.name())?;
+        }
+    } else {
+        write(arguments, &cluster, node, "")?;
+    }
+    Ok(Outcome::Success)
+}
+
+/// What is wrong with this cluster for these arguments.
+fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    if let Some(name) = &arguments.node
+        && cluster.node(name).is_none()
+    {
+        findings.push(unknown_node(cluster, name));
+    }
+    if let (Some(span), true) = (cluster.guard().reject_span(), arguments.format.iter().any(|f| f.is_iptables())) {
+        debug_assert_eq!(cluster.guard().on_block(), OnBlock::Reject);
+        let message = "iptables cannot reject in the tables raw and mangle";
+        let help = "write `on-block = \"drop\"`, or make `--format nft` only";
+        findings.push(Diagnostic::new(Code::NotInDialect, span, message).help(help));
+    }
+    findings
+}
+
+fn unknown_node(cluster: &Cluster, name: &str) -> Diagnostic {
+    const NAMED: usize = 10;
+    let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
+    let more = match cluster.nodes().len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let help = format!("the nodes are {}{more}", names.join(", "));
+    Diagnostic::placeless(Code::UnknownNode, format!("the cluster has no node `{}`", name.escape_debug())).help(help)
+}
+
+fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: &str) -> anyhow::Result<()> {
+    let site = match node {
+        Some(node) => Site::of_node(cluster, node),
+        None => Site::of_every_node(cluster),
+    };
+    match &arguments.output {
+        None => {
+            for &format in &arguments.format {
+                print(&text(format, &site, arguments.sets)?)?;
+            }
+            Ok(())
+        }
+        Some(output) => {
+            let mut files = Vec::new();
+            for &format in &arguments.format {
+                files.push((format.file_name(), text(format, &site, arguments.sets)?));
+            }
+            let folder = output.join(folder);
+            write_files(&folder, &files).with_context(|| format!("cannot write to {}", folder.display()))
+        }
+    }
+}
+
+fn text(format: Format, site: &Site<'_>, sets: Sets) -> anyhow::Result<String> {
+    let sets = match sets {
+        Sets::Auto => SetsMode::Auto,
+        Sets::Always => SetsMode::Always,
+        Sets::Never => SetsMode::Never,
+    };
+    Ok(match format {
+        Format::Nft => dialect::nft::write(&compile::nft(site))?,
+        Format::Iptables => dialect::iptables::write(&compile::iptables(site, sets), Family::Ip)?,
+        Format::Ip6tables => dialect::iptables::write(&compile::iptables(site, sets), Family::Ip6)?,
+        Format::Ipset => dialect::ipset::write(&compile::iptables(site, sets))?,
+        Format::Sysctl => dialect::sysctl::write(&site.protected())?,
+        Format::Json => dialect::json::write(&compile::nft(site))?,
+    })
+}

@@ -1,0 +1,56 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Who is in a cluster is nobody else's business.
+const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
+
+/// Writes files into a folder, which is made if it is not there. All of them are written and on the disk under other
+/// names before the first takes its own, so that a full disk leaves what was there.
+pub fn write_files(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    let mut written = Vec::with_capacity(files.len());
+    for (name, text) in files {
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        fs::set_permissions(file.path(), Permissions::from_mode(FILE_MODE))?;
+        file.as_file().sync_all()?;
+        written.push((file, name));
+    }
+    for (file, name) in written {
+        file.persist(folder.join(name))?;
+    }
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_whole_files_for_the_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        write_files(&inner, &[("one", "1".into()), ("two", "2".into())]).unwrap();
+        write_files(&inner, &[("one", "new".into())]).unwrap();
+        assert_eq!(fs::read_to_string(inner.join("one")).unwrap(), "new");
+        assert_eq!(fs::metadata(inner.join("two")).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        write_files(folder.path(), &[("one", "1".into())]).unwrap();
+        fs::create_dir(folder.path().join("two")).unwrap();
+        assert!(write_files(folder.path(), &[("two", "2".into()), ("one", "new".into())]).is_err());
+        assert_eq!(fs::read_to_string(folder.path().join("one")).unwrap(), "1");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,44 @@
+//! `ringfence generate`: man pages and completions, for packages.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use clap_complete::Shell;
+
+use super::files::write_files;
+use super::{Outcome, command};
+
+/// Write man pages and shell completions into a folder.
+#[derive(Args)]
+pub struct Arguments {
+    /// The folder.
+    folder: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut files = Vec::new();
+    let mut pages = vec![("ringfence".to_owned(), command())];
+    // Building gives each subcommand its full name, `ringfence-compile`.
+    let mut whole = command();
+    whole.build();
+    for sub in whole.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("ringfence-{}", sub.get_name());
+        pages.push((name, sub.clone()));
+    }
+    for (name, page) in pages {
+        let mut text = Vec::new();
+        clap_mangen::Man::new(page).render(&mut text)?;
+        files.push((format!("{name}.1"), String::from_utf8(text)?));
+    }
+    for (shell, name) in [(Shell::Bash, "ringfence.bash"), (Shell::Zsh, "_ringfence"), (Shell::Fish, "ringfence.fish")]
+    {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut command(), "ringfence", &mut text);
+        files.push((name.to_owned(), String::from_utf8(text)?));
+    }
+    let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    write_files(&arguments.folder, &files)
+        .with_context(|| format!("cannot write to {}", arguments.folder.display()))?;
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,143 @@
+//! The command line: read, call, print, exit code. One file for each command.
+//!
+//! Output goes to stdout, everything else to stderr. Exit code 2 is bad input or an unusable machine, in every command;
+//! what 0, 1 and 3 mean is said by each.
+
+mod compile;
+mod files;
+mod generate;
+mod profiles;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::cluster::{self, Cluster};
+use crate::diagnostic::{Diagnostic, Severity, Sources, render_json, render_text};
+
+/// Where the cluster file is unless the command line says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
+
+/// Host firewall rules for clusters of Riak and other Erlang programs.
+///
+/// From the members of a cluster and its private networks, ringfence makes rulesets that open the cluster's ports to its
+/// members and named clients, and to nobody else.
+#[derive(Parser)]
+#[command(name = "ringfence", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Compile(compile::Arguments),
+    Profiles(profiles::Arguments),
+    #[command(hide = true)]
+    Generate(generate::Arguments),
+}
+
+/// How a command ends when nothing went wrong on the way.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// Exit code 0.
+    Success,
+    /// Exit code 2: the findings have been printed.
+    BadInput,
+}
+
+/// The cluster file, and how its findings are shown.
+#[derive(clap::Args)]
+struct Input {
+    /// The cluster file; `-` reads standard input.
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Print findings as JSON, one a line, on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program on the arguments of the process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Compile(arguments) => compile::run(&arguments),
+        Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+    };
+    match outcome {
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::BadInput) => ExitCode::from(2),
+        Err(error) => {
+            // Nobody is left to read why nobody could be told.
+            let _ = writeln!(anstream::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The command line as data, for man pages and completions.
+fn command() -> clap::Command {
+    Arguments::command()
+}
+
+impl Input {
+    /// Reads the cluster, prints every finding, and returns it only if none of them is an error.
+    fn load(&self, further: impl FnOnce(&Cluster) -> Vec<Diagnostic>) -> anyhow::Result<Option<Cluster>> {
+        let loaded = cluster::load(&self.config).with_context(|| self.unreadable())?;
+        let mut findings = loaded.findings;
+        findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
+        self.print(&findings, &loaded.sources)?;
+        let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
+        Ok(loaded.cluster.filter(|_| !errors))
+    }
+
+    fn unreadable(&self) -> String {
+        let path = self.config.display();
+        if self.config == Path::new(DEFAULT_CONFIG) {
+            format!("cannot read the cluster file {path}; give another one as argument, or write it")
+        } else {
+            format!("cannot read the cluster file {path}")
+        }
+    }
+
+    fn print(&self, findings: &[Diagnostic], sources: &Sources) -> anyhow::Result<()> {
+        let mut stderr = anstream::stderr().lock();
+        for finding in findings {
+            if self.json {
+                writeln!(stderr, "{}", render_json(finding, sources))?;
+            } else {
+                writeln!(stderr, "{}\n", render_text(finding, sources, true))?;
+            }
+        }
+        let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        if !self.json && errors > 0 {
+            let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+            let also = if warnings > 0 { format!(" and {}", plural(warnings, "warning")) } else { String::new() };
+            writeln!(stderr, "{}{also}; nothing was written", plural(errors, "error"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints to stdout. A reader that has had enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn arguments_are_consistent() {
+        super::command().debug_assert();
+    }
+}

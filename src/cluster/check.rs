@@ -1,0 +1,304 @@
+//! What only the whole cluster file can show: duplicates, overlaps, places outside of places.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::model::{Client, Cluster, Node, Service, Source, State};
+use super::site::{Site, SiteService};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::net::{AddressClass, Cidr, Networks, PortRange};
+
+/// The ports from which Linux takes the source ports of outgoing connections unless told otherwise:
+/// net.ipv4.ip_local_port_range (kernel documentation, networking/ip-sysctl).
+const EPHEMERAL: (u16, u16) = (32768, 60999);
+/// RFC 4253: the way to most hosts that this runs on.
+const SSH: u16 = 22;
+/// Wider than these no client is one network of anybody's.
+const WIDEST_CLIENT_V4: u8 = 8;
+const WIDEST_CLIENT_V6: u8 = 16;
+
+/// What the file says but could not be read, and so must not be called missing.
+#[derive(Default)]
+pub(super) struct Unread {
+    /// At least one private network.
+    pub(super) private: bool,
+    /// The ports of these services.
+    pub(super) ports: Vec<String>,
+}
+
+/// Looks at the whole. `span` is where the file speaks of the cluster.
+pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut Findings) {
+    if cluster.nodes.is_empty() {
+        let finding = Diagnostic::new(Code::NoNodes, span, "the cluster has no nodes");
+        findings.push(finding.help("list them: `nodes = [\"riak@10.20.0.11\"]`, or one `[[node]]` each"));
+    }
+    let addresses = Addresses::of(cluster);
+    names(cluster, findings);
+    addresses.duplicates(findings);
+    if !unread.private {
+        nodes_in_networks(cluster, findings);
+    }
+    private_networks(cluster, &addresses, findings);
+    for client in &cluster.clients {
+        check_client(client, &untrusted(cluster), findings);
+    }
+    check_services(cluster, span, unread, findings);
+    overlaps(cluster, span, findings);
+}
+
+fn untrusted(cluster: &Cluster) -> Networks {
+    cluster.untrusted.iter().map(|source| source.network).collect()
+}
+
+fn names(cluster: &Cluster, findings: &mut Findings) {
+    let nodes = cluster.nodes.iter().map(|node| (node.name(), node.span));
+    let clients = cluster.clients.iter().map(|client| (client.name(), client.span));
+    for (what, list) in [("nodes", nodes.collect::<Vec<_>>()), ("clients", clients.collect())] {
+        let mut seen = HashMap::with_capacity(list.len());
+        for (name, span) in list {
+            if let Some(first) = seen.insert(name, span) {
+                let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
+                findings.push(finding.also(first, "the other one").help("remove one of them, or give it its own name"));
+            }
+        }
+    }
+}
+
+/// The addresses of all nodes, sorted, with where each is named and whose it is.
+struct Addresses<'a>(Vec<(IpAddr, Span, &'a str)>);
+
+impl<'a> Addresses<'a> {
+    fn of(cluster: &'a Cluster) -> Self {
+        let of_node = |node: &'a Node| node.addresses.iter().map(|&(address, span)| (address, span, node.name()));
+        let mut all: Vec<_> = cluster.nodes.iter().flat_map(of_node).collect();
+        all.sort_unstable_by_key(|&(address, span, _)| (address, span.start));
+        Self(all)
+    }
+
+    fn duplicates(&self, findings: &mut Findings) {
+        for pair in self.0.windows(2) {
+            let [(address, first, name), (other, second, other_name)] = pair else { continue };
+            // Two nodes of one name are a finding already.
+            if address == other && (name != other_name || !host_of(name, *address)) {
+                let finding = Diagnostic::new(Code::DuplicateAddress, *second, format!("{address} is given twice"));
+                findings.push(finding.also(*first, "here too").help("each address belongs to one node; remove one"));
+            }
+        }
+    }
+
+    fn find(&self, address: IpAddr) -> Option<Span> {
+        let at = self.0.partition_point(|&(other, ..)| other < address);
+        self.0.get(at).filter(|(found, ..)| *found == address).map(|&(_, span, _)| span)
+    }
+
+    fn any_in(&self, network: Cidr) -> bool {
+        let at = self.0.partition_point(|&(address, ..)| address < network.first());
+        self.0.get(at).is_some_and(|&(address, ..)| address <= network.last())
+    }
+
+    fn has_family_of(&self, network: Cidr) -> bool {
+        self.0.iter().any(|(address, ..)| address.is_ipv4() == network.is_ipv4())
+    }
+}
+
+/// Whether a node's name gives this address.
+fn host_of(name: &str, address: IpAddr) -> bool {
+    name.rsplit('@').next().is_some_and(|host| host == address.to_string())
+}
+
+fn nodes_in_networks(cluster: &Cluster, findings: &mut Findings) {
+    let private: Networks = cluster.private.iter().map(|source| source.network).collect();
+    let untrusted_networks = untrusted(cluster);
+    for node in &cluster.nodes {
+        for &(address, span) in &node.addresses {
+            let host = Cidr::host(address);
+            if !private.covers(host) {
+                let message = format!("{address} of `{}` lies in no private network", node.name());
+                let help = "add its network to `private` under `[networks]`, or correct the address";
+                findings.push(Diagnostic::new(Code::NodeOutsidePrivate, span, message).help(help));
+            }
+            if untrusted_networks.covers(host) {
+                let at = cluster.untrusted.iter().find(|source| source.network.contains(host));
+                findings.push(node_in_untrusted(node, address, span, at));
+            }
+        }
+    }
+}
+
+fn node_in_untrusted(node: &Node, address: IpAddr, span: Span, at: Option<&Source>) -> Diagnostic {
+    let message = format!("{address} of `{}` lies in an untrusted network, which is always blocked", node.name());
+    let finding = Diagnostic::new(Code::NodeInUntrusted, span, message);
+    let help = "narrow the untrusted network, or correct the address";
+    match at {
+        Some(source) => finding.also(source.span, "untrusted"),
+        None => finding,
+    }
+    .help(help)
+}
+
+fn private_networks(cluster: &Cluster, addresses: &Addresses, findings: &mut Findings) {
+    for source in &cluster.private {
+        let network = source.network;
+        if network.class() != AddressClass::Private && !cluster.allow_public {
+            let message = format!("the private network {network} is, or reaches into, public address space");
+            let help = "name the network that the nodes really lie in; if they do have public addresses, write \
+                        `allow-public = true` under `[networks]`";
+            findings.push(Diagnostic::new(Code::PublicNetwork, source.span, message).help(help));
+        }
+        for (address, what) in [(network.first(), "network"), (network.last(), "broadcast")] {
+            let special = what == "network" || network.is_ipv4();
+            let wide = network.prefix_length() < if network.is_ipv4() { 31 } else { 127 };
+            if let Some(span) = addresses.find(address).filter(|_| special && wide) {
+                let message = format!("{address} is the {what} address of {network}");
+                let finding = Diagnostic::new(Code::NetworkAddress, span, message).also(source.span, "this network");
+                findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
+            }
+        }
+        let used_by_client = || {
+            // `from = "private"` uses every private network; that alone makes none of them used.
+            let own = |client: &Client| {
+                client.from.iter().any(|from| network.contains(from.network) && from.network != network)
+            };
+            cluster.clients.iter().any(own)
+        };
+        if !addresses.has_family_of(network) && !cluster.nodes.is_empty() {
+            let family = if network.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!("{network} is private, but no node has an {family} address");
+            let help = format!(
+                "nobody is admitted over {family} as a peer; give the nodes' {family} `addresses`, or remove the network"
+            );
+            findings.push(Diagnostic::new(Code::FamilyWithoutNodes, source.span, message).help(help));
+        } else if !addresses.any_in(network) && !used_by_client() && !cluster.nodes.is_empty() {
+            let message = format!("no node or client lies in the private network {network}");
+            findings.push(Diagnostic::new(Code::UnusedNetwork, source.span, message).help("remove it, or correct it"));
+        }
+    }
+}
+
+fn check_client(client: &Client, untrusted: &Networks, findings: &mut Findings) {
+    let name = client.name();
+    let nothing = match (client.from.is_empty(), client.services.is_empty()) {
+        (true, _) => Some("comes from nowhere"),
+        (false, true) => Some("is admitted to no service"),
+        (false, false) => None,
+    };
+    if let Some(nothing) = nothing {
+        let finding = Diagnostic::new(Code::UnusedClient, client.span, format!("the client `{name}` {nothing}"));
+        findings.push(finding.help("remove it, or complete its `from` and `services`"));
+    }
+    let mut seen = HashMap::with_capacity(client.from.len());
+    for source in &client.from {
+        let network = source.network;
+        if let Some(first) = seen.insert(network, source.span) {
+            let message = format!("the client `{name}` comes from {network} twice");
+            let finding = Diagnostic::new(Code::DuplicateAddress, source.span, message);
+            findings.push(finding.also(first, "here too").help("remove one"));
+        }
+        if untrusted.covers(network) {
+            let message = format!("the client `{name}` comes from {network}, which is untrusted and always blocked");
+            let help = "narrow the untrusted network, or correct the client's";
+            findings.push(Diagnostic::new(Code::ClientInUntrusted, source.span, message).help(help));
+        }
+        let widest = if network.is_ipv4() { WIDEST_CLIENT_V4 } else { WIDEST_CLIENT_V6 };
+        let wide = network.class() == AddressClass::Public && network.prefix_length() < widest;
+        if wide && !client.allow_public {
+            let message = format!("the client `{name}` is open to {network}: to the internet, or much of it");
+            let help = "name the networks that it really comes from; if it has to be so, write `allow-public = true` \
+                        in this `[[client]]`";
+            findings.push(Diagnostic::new(Code::ClientOpenToAll, source.span, message).help(help));
+        }
+    }
+}
+
+fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut Findings) {
+    for SiteService { id, service, ports } in Site::of_every_node(cluster).services() {
+        if !service.is_guarded() {
+            continue;
+        }
+        let at = service.span.unwrap_or(span);
+        if service.ports.is_empty() {
+            if !unread.ports.contains(&service.name) {
+                findings.push(missing_ports(service, at));
+            }
+            continue;
+        }
+        narrow_range(service, cluster.nodes.len(), at, findings);
+        if let Some(overlap) = overlap_with(ports.ranges(), EPHEMERAL) {
+            let (first, last) = EPHEMERAL;
+            let message = format!(
+                "ports {overlap} of `{}` are among those that Linux gives to outgoing connections ({first}-{last})",
+                service.name
+            );
+            let help = "choose lower ports; otherwise the sysctl that `--format sysctl` prints must be in force before \
+                        the service starts, or a stray connection takes its port";
+            findings.push(Diagnostic::new(Code::EphemeralOverlap, at, message).help(help));
+        }
+        if overlap_with(ports.ranges(), (SSH, SSH)).is_some() {
+            let message =
+                format!("`{}` has port {SSH}, so the guard would admit SSH from its sources only", service.name);
+            findings.push(Diagnostic::new(Code::CoversSsh, at, message).help("choose other ports"));
+        }
+        let has_client = cluster.clients.iter().any(|client| client.services.contains(id));
+        let nobody = service.state == State::Open && !service.peers && !has_client;
+        if let Some(span) = service.span.filter(|_| nobody) {
+            let message = format!("`{}` is open, but nobody is admitted to it", service.name);
+            let help = "name a `[[client]]` for it or set `peers = true`; to close it, write `state = \"blocked\"`";
+            findings.push(Diagnostic::new(Code::UnusedService, span, message).help(help));
+        }
+    }
+}
+
+fn missing_ports(service: &Service, at: Span) -> Diagnostic {
+    let name = &service.name;
+    let message = format!("`{name}` has no ports");
+    let mut help = format!("write `[services.{name}]` with `ports = \"…\"`");
+    if service.one_port_per_node {
+        help = format!("write `[services.{name}]` with `ports = \"6000-6009\"`, the range that the nodes are set to");
+    }
+    if let Some(setting) = &service.setting {
+        help = format!("{help} ({setting})");
+    }
+    Diagnostic::new(Code::MissingPorts, at, message).help(help)
+}
+
+fn narrow_range(service: &Service, nodes: usize, at: Span, findings: &mut Findings) {
+    let count = service.ports.count() as usize;
+    if service.state == State::Open && service.one_port_per_node && count < nodes {
+        let message = format!("`{}` has {count} ports for {nodes} nodes", service.name);
+        let help = "each node needs one port, and a restart wants a spare; the product's manual recommends as many ports \
+                    as the cluster has nodes";
+        findings.push(Diagnostic::new(Code::NarrowRange, at, message).help(help));
+    }
+}
+
+fn overlap_with(ranges: &[PortRange], (first, last): (u16, u16)) -> Option<PortRange> {
+    let other = PortRange::new(first, last)?;
+    ranges.iter().find_map(|range| range.intersection(other))
+}
+
+/// No port may belong to two services: not on one node, and not on two nodes either, because rules that fit every node
+/// would admit the clients of the one to the other.
+fn overlaps(cluster: &Cluster, span: Span, findings: &mut Findings) {
+    let site = Site::of_every_node(cluster);
+    let guarded: Vec<_> = site.services().iter().filter(|service| service.service.is_guarded()).collect();
+    for (index, one) in guarded.iter().enumerate() {
+        for other in guarded.iter().skip(index + 1) {
+            let Some(range) = one.ports.intersection(&other.ports) else { continue };
+            let node_of = |wanted: &SiteService<'_>| {
+                let special = |node: &&Node| {
+                    node.ports.iter().any(|(id, ports)| *id == wanted.id && ports.intersection(&wanted.ports).is_some())
+                };
+                cluster.nodes.iter().find(special).map(|node| node.span)
+            };
+            let place = |service: &SiteService<'_>| service.service.span.or_else(|| node_of(service));
+            let (first, second) = (place(one), place(other));
+            let message = format!("`{}` and `{}` both have port {range}", one.service.name, other.service.name);
+            let mut finding = Diagnostic::new(Code::PortOverlap, second.or(first).unwrap_or(span), message);
+            if let (Some(first), Some(_)) = (first, second) {
+                finding = finding.also(first, "the other one");
+            }
+            let help = "give each service ports of its own, on all nodes: a port has one set of admitted sources";
+            findings.push(finding.help(help));
+        }
+    }
+}

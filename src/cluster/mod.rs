@@ -1,0 +1,20 @@
+//! Who is in the cluster, and who may talk to it: the model, the file that it is read from, and the profiles.
+//!
+//! [`load`] turns a cluster file into a [`Cluster`] or into findings. A `Cluster` has private fields and only this room
+//! makes one, so whoever holds it holds a valid one: addresses are usable and unique, every service that is guarded has
+//! ports, no port has two services, every node lies in a private network and in no untrusted one.
+//!
+//! INVARIANT (characters): every string of a `Cluster` is made of printable characters without quotes, backslashes and
+//! line ends, so that a dialect may write it into a comment as it is.
+
+mod check;
+mod config;
+mod model;
+mod profile;
+mod site;
+mod toml_reader;
+
+pub use config::{Loaded, load, parse};
+pub use model::{Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State};
+pub use profile::{Profile, embedded_profiles};
+pub use site::{Site, SiteService};

@@ -1,0 +1,321 @@
+//! The cluster in its own words: nodes, services, clients, networks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::diagnostic::{Sources, Span};
+use crate::net::{Cidr, Interface, Ports};
+
+/// A valid cluster. See the room's documentation for what that means.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(super) name: String,
+    pub(super) profile: String,
+    pub(super) profile_version: u32,
+    /// SHA-256 of the cluster file and, where the profile is a file, of that; in hexadecimal digits.
+    pub(super) digest: String,
+    pub(super) services: Vec<Service>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) clients: Vec<Client>,
+    pub(super) private: Vec<Source>,
+    pub(super) untrusted: Vec<Source>,
+    pub(super) allow_public: bool,
+    pub(super) guard: Guard,
+    pub(super) sources: Arc<Sources>,
+}
+
+/// Position of a service in [`Cluster::services`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub(super) usize);
+
+/// Whether a service is guarded, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Guarded: admitted sources get in, nobody else.
+    Open,
+    /// Guarded: nobody but loopback.
+    Blocked,
+    /// Not guarded at all.
+    Unused,
+}
+
+/// Something that listens on TCP ports of a node.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub(super) name: String,
+    pub(super) state: State,
+    pub(super) peers: bool,
+    pub(super) ports: Ports,
+    pub(super) one_port_per_node: bool,
+    pub(super) setting: Option<String>,
+    pub(super) why: Option<String>,
+    /// Where the cluster file speaks of it, if it does.
+    pub(super) span: Option<Span>,
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(super) name: Box<str>,
+    pub(super) addresses: Box<[(IpAddr, Span)]>,
+    pub(super) ports: Box<[(ServiceId, Ports)]>,
+    pub(super) interfaces: Option<Box<[Interface]>>,
+    pub(super) span: Span,
+}
+
+/// Someone outside the cluster who may use some of its services.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) name: String,
+    pub(super) from: Vec<Source>,
+    pub(super) services: Vec<ServiceId>,
+    pub(super) interfaces: Option<Box<[Interface]>>,
+    pub(super) allow_public: bool,
+    pub(super) span: Span,
+}
+
+/// A network and where the cluster file names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The network.
+    pub network: Cidr,
+    /// Where it is named.
+    pub span: Span,
+}
+
+/// How the guard behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    pub(super) interfaces: Option<Box<[Interface]>>,
+    pub(super) on_block: OnBlock,
+    pub(super) on_block_span: Option<Span>,
+    pub(super) log: bool,
+}
+
+/// What happens to a segment that is blocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBlock {
+    /// It vanishes; the sender waits for its own time-out.
+    #[default]
+    Drop,
+    /// The sender gets a TCP reset at once.
+    Reject,
+}
+
+impl Cluster {
+    /// The cluster's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The profile's name and version.
+    #[must_use]
+    pub fn profile(&self) -> (&str, u32) {
+        (&self.profile, self.profile_version)
+    }
+
+    /// SHA-256 of the input in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// All services, by name.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// One service.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(id.0)
+    }
+
+    /// All nodes, in the order of the file.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| &*node.name == name)
+    }
+
+    /// All clients, in the order of the file.
+    #[must_use]
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// The networks in which nodes may live.
+    #[must_use]
+    pub fn private(&self) -> &[Source] {
+        &self.private
+    }
+
+    /// The networks that are always blocked.
+    #[must_use]
+    pub fn untrusted(&self) -> &[Source] {
+        &self.untrusted
+    }
+
+    /// Whether the file allows private networks in public address space.
+    #[must_use]
+    pub fn allow_public(&self) -> bool {
+        self.allow_public
+    }
+
+    /// How the guard behaves.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// The texts that the cluster was read from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// A place as `cluster.toml:4`: the file's base name, so that the same file gives the same output anywhere.
+    #[must_use]
+    pub fn place(&self, span: Span) -> String {
+        let Some(file) = self.sources.get(span.file) else { return String::new() };
+        format!("{}:{}", file.base_name(), file.line(span.start))
+    }
+}
+
+impl Service {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Open, blocked or unused.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether nodes are admitted to it.
+    #[must_use]
+    pub fn peers(&self) -> bool {
+        self.peers
+    }
+
+    /// The ports of a node that does not say otherwise; may be empty only when unused.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The setting of the program that moves it.
+    #[must_use]
+    pub fn setting(&self) -> Option<&str> {
+        self.setting.as_deref()
+    }
+
+    /// One sentence on why it is in this state.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// Whether the guard covers it: open or blocked.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        match self.state {
+            State::Open | State::Blocked => true,
+            State::Unused => false,
+        }
+    }
+}
+
+impl Node {
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its addresses and where each is named.
+    #[must_use]
+    pub fn addresses(&self) -> &[(IpAddr, Span)] {
+        &self.addresses
+    }
+
+    /// Where it is named.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The ports of a service on this node.
+    #[must_use]
+    pub fn ports<'a>(&'a self, id: ServiceId, service: &'a Service) -> &'a Ports {
+        self.ports.iter().find(|(own, _)| *own == id).map_or(&service.ports, |(_, ports)| ports)
+    }
+}
+
+impl Client {
+    /// The client's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn from(&self) -> &[Source] {
+        &self.from
+    }
+
+    /// What it may use.
+    #[must_use]
+    pub fn services(&self) -> &[ServiceId] {
+        &self.services
+    }
+
+    /// The interfaces on which it is admitted, where the file says so for this client.
+    #[must_use]
+    pub fn interfaces(&self) -> Option<&[Interface]> {
+        self.interfaces.as_deref()
+    }
+
+    /// Whether the file allows it to be open to the world.
+    #[must_use]
+    pub fn allow_public(&self) -> bool {
+        self.allow_public
+    }
+
+    /// Where it is named.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+}
+
+impl Guard {
+    /// What happens to a blocked segment.
+    #[must_use]
+    pub fn on_block(&self) -> OnBlock {
+        self.on_block
+    }
+
+    /// Where the file asks for blocked segments to be rejected, if it does.
+    #[must_use]
+    pub fn reject_span(&self) -> Option<Span> {
+        self.on_block_span.filter(|_| self.on_block == OnBlock::Reject)
+    }
+
+    /// Whether blocked segments are logged, at a limited rate.
+    #[must_use]
+    pub fn log(&self) -> bool {
+        self.log
+    }
+}

@@ -1,0 +1,107 @@
+//! What one ruleset is for: one node, or every node.
+
+use std::collections::BTreeSet;
+
+use super::model::{Client, Cluster, Node, Service, ServiceId};
+use crate::net::{Interface, Ports};
+
+/// A cluster seen from where its rules will run. For one node: that node's ports and interfaces. For every node: the
+/// union of the nodes' ports, and the union of their interfaces, because rules that fit everywhere must not cut
+/// anybody off anywhere.
+#[derive(Clone, Debug)]
+pub struct Site<'a> {
+    cluster: &'a Cluster,
+    node: Option<&'a Node>,
+    services: Vec<SiteService<'a>>,
+    interfaces: Option<Vec<Interface>>,
+}
+
+/// A service with the ports that it has at a site.
+#[derive(Clone, Debug)]
+pub struct SiteService<'a> {
+    /// The service's position.
+    pub id: ServiceId,
+    /// The service.
+    pub service: &'a Service,
+    /// Its ports at this site.
+    pub ports: Ports,
+}
+
+impl<'a> Site<'a> {
+    /// The site of one node.
+    #[must_use]
+    pub fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
+        let services = services(cluster, |id, service| node.ports(id, service).clone());
+        let interfaces = node.interfaces.as_ref().or(cluster.guard.interfaces.as_ref());
+        Self { cluster, node: Some(node), services, interfaces: interfaces.map(|list| sorted(list)) }
+    }
+
+    /// The site that fits every node.
+    #[must_use]
+    pub fn of_every_node(cluster: &'a Cluster) -> Self {
+        // Most nodes say nothing of their own: asked once, not once per service.
+        let special: Vec<&Node> = cluster.nodes.iter().filter(|node| !node.ports.is_empty()).collect();
+        let services = services(cluster, |id, service| {
+            let own = special.iter().map(|node| node.ports(id, service));
+            let common = (special.len() < cluster.nodes.len()).then_some(&service.ports);
+            own.chain(common).flat_map(|ports| ports.ranges().iter().copied()).collect()
+        });
+        let common = cluster.guard.interfaces.as_ref();
+        let own: Vec<_> = cluster.nodes.iter().filter_map(|node| node.interfaces.as_ref()).collect();
+        let lists: Vec<_> = own.iter().copied().chain(common.filter(|_| own.len() < cluster.nodes.len())).collect();
+        // One node that admits on any interface makes the union any.
+        let limited = common.is_some() || own.len() == cluster.nodes.len();
+        let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
+        Self { cluster, node: None, services, interfaces: limited.then(|| all.into_iter().collect()) }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// The node, unless the site is every node.
+    #[must_use]
+    pub fn node(&self) -> Option<&'a Node> {
+        self.node
+    }
+
+    /// All services with their ports here, by name.
+    #[must_use]
+    pub fn services(&self) -> &[SiteService<'a>] {
+        &self.services
+    }
+
+    /// The ports of every service that is guarded here.
+    #[must_use]
+    pub fn protected(&self) -> Ports {
+        let guarded = self.services.iter().filter(|service| service.service.is_guarded());
+        guarded.flat_map(|service| service.ports.ranges().iter().copied()).collect()
+    }
+
+    /// The interfaces on which peers are admitted here, sorted; `None` for any.
+    #[must_use]
+    pub fn interfaces(&self) -> Option<&[Interface]> {
+        self.interfaces.as_deref()
+    }
+
+    /// The interfaces on which a client is admitted here, sorted; `None` for any.
+    #[must_use]
+    pub fn client_interfaces(&self, client: &Client) -> Option<Vec<Interface>> {
+        client.interfaces().map(sorted).or_else(|| self.interfaces.clone())
+    }
+}
+
+fn services<'a>(cluster: &'a Cluster, ports: impl Fn(ServiceId, &'a Service) -> Ports) -> Vec<SiteService<'a>> {
+    let all = cluster.services.iter().enumerate();
+    all.map(|(index, service)| {
+        let id = ServiceId(index);
+        SiteService { id, service, ports: ports(id, service) }
+    })
+    .collect()
+}
+
+fn sorted(list: &[Interface]) -> Vec<Interface> {
+    list.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}

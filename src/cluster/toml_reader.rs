@@ -1,0 +1,336 @@
+//! Walks a TOML document and notes everything that is wrong with it.
+//!
+//! Written over the parsed document rather than over serde, because a deserializer stops at its first error and an
+//! admin wants all of them. Every key that is asked for becomes known; [`TableReader::finish`] reports the others.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+use crate::net::{Interface, ParsePortError, PortRange, Ports};
+
+/// A value and its place.
+pub type Value<'t> = Spanned<DeValue<'t>>;
+
+/// The longest name of a cluster, node, client or service.
+pub const LONGEST_NAME: usize = 64;
+
+/// The document being read and what was found in it so far.
+pub struct Reader<'f> {
+    file: FileId,
+    findings: &'f mut Findings,
+}
+
+/// One table of the document.
+pub struct TableReader<'t> {
+    table: &'t DeTable<'t>,
+    /// As the user would call it: `[guard]`, `node \`riak@10.0.0.1\``.
+    title: Cow<'static, str>,
+    /// Where it begins.
+    pub span: Span,
+    known: Vec<&'static str>,
+}
+
+/// A text and its place.
+#[derive(Clone, Copy)]
+pub struct Text<'t> {
+    /// What it says.
+    pub text: &'t str,
+    /// Where.
+    pub span: Span,
+}
+
+/// Parses a document; every syntax error becomes a finding, and then there is no document.
+pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) -> Option<Spanned<DeTable<'t>>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = Span::new(file, error.span().unwrap_or(0..0));
+        findings.push(
+            Diagnostic::new(Code::Syntax, span, error.message().to_owned()).help("the file is TOML, https://toml.io"),
+        );
+    }
+    errors.is_empty().then_some(document)
+}
+
+impl<'f> Reader<'f> {
+    /// Begins to read a document.
+    pub fn new(file: FileId, findings: &'f mut Findings) -> Self {
+        Self { file, findings }
+    }
+
+    /// Notes a finding.
+    pub fn push(&mut self, finding: Diagnostic) {
+        self.findings.push(finding);
+    }
+
+    /// The place of a value.
+    pub fn span<T>(&self, value: &Spanned<T>) -> Span {
+        Span::new(self.file, value.span())
+    }
+
+    /// The whole document as a table.
+    pub fn document<'t>(&self, document: &'t Spanned<DeTable<'t>>) -> TableReader<'t> {
+        let span = Span::new(self.file, 0..0);
+        TableReader { table: document.get_ref(), title: "the file".into(), span, known: Vec::new() }
+    }
+
+    /// A value that must be a table.
+    pub fn table<'t>(&mut self, value: &'t Value<'t>, title: impl Into<Cow<'static, str>>) -> Option<TableReader<'t>> {
+        let title = title.into();
+        match value.get_ref() {
+            DeValue::Table(table) => Some(TableReader { table, title, span: self.span(value), known: Vec::new() }),
+            other => self.wrong_type(value, &title, "a table", other),
+        }
+    }
+
+    /// A value that must be a string.
+    pub fn text<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<Text<'t>> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(Text { text, span: self.span(value) }),
+            other => self.wrong_type(value, what, "a string", other),
+        }
+    }
+
+    /// A value that must be `true` or `false`.
+    pub fn boolean(&mut self, value: &Value<'_>, what: &str) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(yes) => Some(*yes),
+            other => self.wrong_type(value, what, "`true` or `false`", other),
+        }
+    }
+
+    /// A value that must be a whole number from 1.
+    pub fn number(&mut self, value: &Value<'_>, what: &str) -> Option<u32> {
+        match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => {
+                let parsed = number.as_str().parse().ok().filter(|&number| number >= 1);
+                if parsed.is_none() {
+                    let message = format!("{what} must be a whole number from 1");
+                    self.push(Diagnostic::new(Code::UnknownValue, self.span(value), message));
+                }
+                parsed
+            }
+            other => self.wrong_type(value, what, "a whole number", other),
+        }
+    }
+
+    /// A sentence that goes into comments of rulesets: printable, without quotes and backslashes.
+    pub fn phrase(&mut self, value: &Value<'_>, what: &str) -> Option<String> {
+        const LONGEST: usize = 200;
+        let text = self.text(value, what)?;
+        let bad = text.text.chars().find(|c| c.is_control() || "\"\\".contains(*c));
+        let reason = match bad {
+            Some(bad) => format!("has the character `{}`", bad.escape_default()),
+            None if text.text.chars().count() > LONGEST => format!("is longer than {LONGEST} characters"),
+            None => return Some(text.text.to_owned()),
+        };
+        let help = "it goes into comments of the rulesets: one line, without quotes and backslashes";
+        self.push(Diagnostic::new(Code::UnknownValue, text.span, format!("{what} {reason}")).help(help));
+        None
+    }
+
+    /// A value that must be a list.
+    pub fn list<'t>(
+        &mut self,
+        value: &'t Value<'t>,
+        what: &str,
+    ) -> Option<impl Iterator<Item = &'t Value<'t>> + use<'t>> {
+        match value.get_ref() {
+            DeValue::Array(list) => Some(list.iter()),
+            other => self.wrong_type(value, what, "a list", other),
+        }
+    }
+
+    /// A list of strings; what is no string is noted and left out.
+    pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Vec<Text<'t>> {
+        let Some(list) = self.list(value, what) else { return Vec::new() };
+        list.filter_map(|item| self.text(item, what)).collect()
+    }
+
+    /// Ports: a number, or a string such as `"6000-6009"`, or a list of those.
+    pub fn ports(&mut self, value: &Value<'_>, what: &str) -> Option<Ports> {
+        match value.get_ref() {
+            DeValue::Array(list) if list.iter().next().is_none() => {
+                let finding = Diagnostic::new(Code::MissingPorts, self.span(value), format!("{what} is an empty list"));
+                self.push(finding.help("name a port or a range such as `\"6000-6009\"`"));
+                None
+            }
+            DeValue::Array(list) => {
+                let ranges: Vec<_> = list.iter().map(|item| self.port_range(item, what)).collect();
+                ranges.into_iter().collect::<Option<Ports>>()
+            }
+            _ => self.port_range(value, what).map(|range| [range].into_iter().collect()),
+        }
+    }
+
+    fn port_range(&mut self, value: &Value<'_>, what: &str) -> Option<PortRange> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => Cow::Borrowed(&**text),
+            DeValue::Integer(number) => Cow::Owned(number.to_string()),
+            other => return self.wrong_type(value, what, "a port number or a string such as \"6000-6009\"", other),
+        };
+        match PortRange::from_str(&text) {
+            Ok(range) => Some(range),
+            Err(error) => {
+                let (code, help) = match &error {
+                    ParsePortError::NotAPort => {
+                        (Code::BadPort, "write a number such as `8098` or a range such as `\"6000-6009\"`".to_owned())
+                    }
+                    ParsePortError::Inverted { meant } => (Code::InvertedRange, format!("did you mean `\"{meant}\"`?")),
+                };
+                let message = format!("{what}: `{}` is {}", printable(&text), describe_port_error(&error));
+                let finding = Diagnostic::new(code, self.span(value), message).help(help);
+                self.push(finding);
+                None
+            }
+        }
+    }
+
+    /// A list of interface names.
+    pub fn interfaces(&mut self, value: &Value<'_>, what: &str) -> Option<Box<[Interface]>> {
+        let texts = self.texts(value, what);
+        if texts.is_empty() {
+            let message = format!("{what} names no interface");
+            let help = "name at least one, or leave the key out to admit on any interface";
+            self.push(Diagnostic::new(Code::BadInterface, self.span(value), message).help(help));
+            return None;
+        }
+        let parsed: Vec<Option<Interface>> = texts.iter().map(|text| self.interface(*text)).collect();
+        parsed.into_iter().collect()
+    }
+
+    fn interface(&mut self, text: Text<'_>) -> Option<Interface> {
+        match Interface::from_str(text.text) {
+            Ok(interface) => Some(interface),
+            Err(error) => {
+                let message = format!("`{}` is no interface name: {error}", printable(text.text));
+                let help =
+                    "give the name as `ip link` prints it, without wildcard or alias; loopback is always admitted";
+                self.push(Diagnostic::new(Code::BadInterface, text.span, message).help(help));
+                None
+            }
+        }
+    }
+
+    /// One of some words.
+    pub fn word<T: Copy>(&mut self, value: &Value<'_>, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(value, what)?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text.text) {
+            return Some(*meaning);
+        }
+        let message = format!("{what} cannot be `{}`", printable(text.text));
+        let list: Vec<String> = words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
+        self.push(Diagnostic::new(Code::UnknownValue, text.span, message).help(format!("use {}", list.join(" or "))));
+        None
+    }
+
+    /// Whether a text may be a name: `[A-Za-z0-9._@-]`, at most 64, not beginning with `.` or `-`.
+    pub fn check_name(&mut self, text: Text<'_>, what: &str, extra: &str) -> bool {
+        let bad = text.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._@-".contains(*c) || extra.contains(*c)));
+        let reason = if text.text.is_empty() {
+            "is empty".to_owned()
+        } else if let Some(bad) = bad {
+            format!("has the character `{}`", bad.escape_default())
+        } else if text.text.len() > LONGEST_NAME {
+            format!("has {} characters", text.text.len())
+        } else if text.text.starts_with(['.', '-']) {
+            "begins with `.` or `-`".to_owned()
+        } else {
+            return true;
+        };
+        let message = format!("the name of {what} {reason}");
+        let help = format!(
+            "use up to {LONGEST_NAME} letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit"
+        );
+        self.push(Diagnostic::new(Code::BadName, text.span, message).help(help));
+        false
+    }
+
+    fn wrong_type<T>(&mut self, value: &Value<'_>, what: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+        let message = format!("{what} must be {wanted}, not {}", type_name(found));
+        self.push(Diagnostic::new(Code::WrongType, self.span(value), message));
+        None
+    }
+}
+
+impl<'t> TableReader<'t> {
+    /// The value of a key, if it is there.
+    pub fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    /// The value of a key that must be there.
+    pub fn require(&mut self, key: &'static str, reader: &mut Reader<'_>, help: &str) -> Option<&'t Value<'t>> {
+        let value = self.get(key);
+        if value.is_none() {
+            let message = format!("{} lacks `{key}`", self.title);
+            reader.push(Diagnostic::new(Code::MissingKey, self.span, message).help(help.to_owned()));
+        }
+        value
+    }
+
+    /// Every key with its place and value, for tables whose keys are names.
+    pub fn entries(&self, reader: &Reader<'_>) -> Vec<(Text<'t>, &'t Value<'t>)> {
+        let file = reader.file;
+        let text = |key: &'t Spanned<Cow<'t, str>>| Text { text: key.get_ref(), span: Span::new(file, key.span()) };
+        self.table.iter().map(|(key, value)| (text(key), value)).collect()
+    }
+
+    /// Reports every key that was not asked for.
+    pub fn finish(self, reader: &mut Reader<'_>) {
+        for (key, _) in self.entries(reader) {
+            if self.known.contains(&key.text) {
+                continue;
+            }
+            let message = format!("{} has no key `{}`", self.title, printable(key.text));
+            let mut finding = Diagnostic::new(Code::UnknownKey, key.span, message);
+            finding = match closest(key.text, self.known.iter().copied()) {
+                Some(near) => finding.help(format!("did you mean `{near}`?")),
+                None => finding.help(format!("its keys are: {}", self.known.join(", "))),
+            };
+            reader.push(finding);
+        }
+    }
+}
+
+/// A text from a file as it may be shown on a terminal: no control characters, not endless.
+pub fn printable(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The candidate that the user most likely meant, if one is near.
+pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody misspells a word into a text this long, and the distance costs its length times the candidate's.
+    if word.len() > 2 * LONGEST_NAME {
+        return None;
+    }
+    let scored = candidates.map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
+    scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+fn describe_port_error(error: &ParsePortError) -> String {
+    match error {
+        ParsePortError::NotAPort => error.to_string(),
+        ParsePortError::Inverted { .. } => "a range that begins above its end".to_owned(),
+    }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,162 @@
+//! What a ruleset says about itself to whoever reads it.
+
+use crate::cluster::{Client, Node, OnBlock, Site, SiteService, State};
+use crate::net::AddressClass;
+
+/// So many networks of a client are named; the rules name the others.
+const NETWORKS_NAMED: usize = 4;
+
+/// The header, line by line.
+pub fn lines(site: &Site<'_>) -> Vec<String> {
+    let mut lines = identity(site);
+    lines.push(String::new());
+    admitted(site, &mut lines);
+    not_admitted(site, &mut lines);
+    lines.push(String::new());
+    lines.extend(ASSUMPTIONS.map(str::to_owned));
+    lines
+}
+
+fn identity(site: &Site<'_>) -> Vec<String> {
+    let cluster = site.cluster();
+    let place = match site.node() {
+        Some(node) => format!("the node {}", node.name()),
+        None => "every node".to_owned(),
+    };
+    let (profile, version) = cluster.profile();
+    vec![
+        format!("Firewall rules of the cluster {} for {place}.", cluster.name()),
+        format!(
+            "Made by ringfence {}. Do not edit: change the cluster file and compile again.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        format!("Input: sha256 {}", cluster.digest()),
+        format!("Profile: {profile}, version {version}"),
+    ]
+}
+
+fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
+    let open = site.services().iter().filter(|service| service.service.state() == State::Open);
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    for service in open {
+        let mut who: Vec<String> = Vec::new();
+        if service.service.peers() {
+            who.push(peers(site));
+        }
+        let clients = site.cluster().clients().iter().filter(|client| client.services().contains(&service.id));
+        who.extend(clients.map(|client| client_summary(site, client)));
+        if who.is_empty() {
+            who.push("nobody".to_owned());
+        }
+        for (index, who) in who.into_iter().enumerate() {
+            let (name, ports) = if index == 0 { name_and_ports(service) } else { Default::default() };
+            rows.push([name, ports, who]);
+        }
+    }
+    lines.push("Admitted, over TCP:".to_owned());
+    lines.extend(table(&rows));
+    let blocked = site.services().iter().filter(|service| service.service.state() == State::Blocked);
+    let rows: Vec<[String; 3]> =
+        blocked.map(name_and_ports).map(|(name, ports)| [name, ports, "nobody".to_owned()]).collect();
+    if !rows.is_empty() {
+        lines.push("Blocked for everyone:".to_owned());
+        lines.extend(table(&rows));
+    }
+    let unused: Vec<String> = site
+        .services()
+        .iter()
+        .filter(|service| service.service.state() == State::Unused)
+        .map(|service| match service.ports.is_empty() {
+            true => service.service.name().to_owned(),
+            false => format!("{} {}", service.service.name(), service.ports),
+        })
+        .collect();
+    if !unused.is_empty() {
+        lines.push(format!("NOT guarded, because said to be unused: {}.", unused.join("; ")));
+    }
+}
+
+fn name_and_ports(service: &SiteService<'_>) -> (String, String) {
+    (service.service.name().to_owned(), service.ports.to_string())
+}
+
+fn peers(site: &Site<'_>) -> String {
+    let count = site.cluster().nodes().len();
+    let nodes = if count == 1 { "the 1 node".to_owned() } else { format!("the {count} nodes") };
+    format!("{nodes}{}", interfaces(site.interfaces()))
+}
+
+fn client_summary(site: &Site<'_>, client: &Client) -> String {
+    let named: Vec<String> = client
+        .from()
+        .iter()
+        .take(NETWORKS_NAMED)
+        .map(|source| match source.network.class() {
+            AddressClass::Public => format!("{} (public address space)", source.network),
+            _ => source.network.to_string(),
+        })
+        .collect();
+    let more = match client.from().len().saturating_sub(NETWORKS_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let on = site.client_interfaces(client);
+    let allowed = if client.allow_public() { ", allow-public" } else { "" };
+    format!("client {} ({}{more}{allowed}){}", client.name(), named.join(", "), interfaces(on.as_deref()))
+}
+
+fn interfaces(names: Option<&[crate::net::Interface]>) -> String {
+    let Some(names) = names else { return String::new() };
+    let names: Vec<&str> = names.iter().map(crate::net::Interface::as_str).collect();
+    format!(" on {}", names.join(", "))
+}
+
+fn table(rows: &[[String; 3]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let (name, ports) = (width(0), width(1));
+    rows.iter().map(|[n, p, who]| format!("  {n:name$}  {p:ports$}  {who}")).collect()
+}
+
+fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
+    let cluster = site.cluster();
+    lines.push("Members of a private network that are neither node nor client get nothing.".to_owned());
+    if !cluster.untrusted().is_empty() {
+        let list: Vec<String> =
+            cluster.untrusted().iter().take(NETWORKS_NAMED).map(|s| s.network.to_string()).collect();
+        let more = match cluster.untrusted().len().saturating_sub(NETWORKS_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.push(format!("Untrusted, blocked whatever else is said: {}{more}.", list.join(", ")));
+    }
+    if cluster.allow_public() {
+        lines.push("ATTENTION: the file allows private networks in public address space (allow-public).".to_owned());
+    }
+    for (family, is_ipv4) in [("IPv4", true), ("IPv6", false)] {
+        let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|(address, _)| address.is_ipv4());
+        let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network.is_ipv4());
+        if !nodes.chain(clients).any(|v4| v4 == is_ipv4) {
+            lines.push(format!("Nobody has an {family} address here: over {family} everyone is blocked."));
+        }
+    }
+    match cluster.guard().on_block() {
+        OnBlock::Drop => {}
+        OnBlock::Reject => lines.push(
+            "Blocked senders get a TCP reset; at prerouting this needs Linux 5.9 (older kernels refuse the file)."
+                .to_owned(),
+        ),
+    }
+}
+
+/// What every promise about a ruleset rests on.
+const ASSUMPTIONS: [&str; 9] = [
+    "These rules block; whatever else filters on this host may block more. They rest on this:",
+    "- loopback is never judged: every process of this host can reach every port;",
+    "- a source address is not an identity: who can forge one on the wire is taken for its owner;",
+    "- only TCP is judged; other protocols, XDP, tc and BPF programs, other network namespaces, proxies and",
+    "  transparent listeners on this host, and ports published under other numbers are not covered;",
+    "- this host's outgoing connections never have a protected port as their source: set the sysctl that",
+    "  `ringfence compile --format sysctl` prints, or replies to them are lost;",
+    "- a session to a port published by a container outlives the removal of its source;",
+    "- containers behind this host are strangers to its own addresses, unless they are clients.",
+];

@@ -1,0 +1,223 @@
+//! The shape for iptables and ip6tables: chains of our own in the tables raw and mangle of either family.
+//!
+//! Few sources become rules, many become ipsets. Ports never go into an ipset: that match wants the whole TCP header, and
+//! a tiny first fragment got past it; multiport wants four bytes.
+
+use super::admission::{Admissions, Grant};
+use super::{MANGLE, RAW, block_rules, header, not_loopback, rule};
+use crate::cluster::Site;
+use crate::ir::{
+    Addresses, Base, Chain, Elements, Family, Hook, Match, PortMatch, Rule, Ruleset, Set, Table, TcpFlags, Verdict,
+};
+use crate::net::{Interface, PortRange, Ports};
+
+/// When to use ipsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetsMode {
+    /// Above a few tens of sources.
+    #[default]
+    Auto,
+    /// For every list of sources.
+    Always,
+    /// Never: one rule for each source.
+    Never,
+}
+
+/// Up to so many sources, in all, stand in rules of their own.
+const RULES_UP_TO: usize = 32;
+/// What one multiport match takes; a range counts two (iptables-extensions(8)).
+const MULTIPORT_SLOTS: usize = 15;
+/// The longest name of an ipset: IPSET_MAXNAMELEN (linux/netfilter/ipset/ip_set.h) without the end mark, less the one
+/// character that tells the set being filled from the one in use.
+const LONGEST_SET_NAME: usize = 31 - 1;
+
+const DOOR: &str = "RINGFENCE";
+const ADMIT: &str = "RINGFENCE-ADMIT";
+const BLOCK: &str = "RINGFENCE-BLOCK";
+const HIDDEN: &str = "RINGFENCE-HIDDEN";
+
+/// The rulesets of a site for iptables (tables of family `ip`) and ip6tables (`ip6`), and the ipsets that they use.
+#[must_use]
+pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
+    let mut admissions = Admissions::of(site);
+    let use_sets = match mode {
+        SetsMode::Auto => admissions.source_count() > RULES_UP_TO,
+        SetsMode::Always => true,
+        SetsMode::Never => false,
+    };
+    let sets = admissions.grants.iter_mut().flat_map(|grant| &mut grant.sources).chain(&mut admissions.untrusted);
+    for set in sets {
+        set.name = set_name(&set.name);
+    }
+    let tables = [Family::Ip, Family::Ip6].into_iter().flat_map(|family| {
+        [Hook::Prerouting, Hook::Input].map(|hook| table(site, &admissions, family, hook, use_sets))
+    });
+    let tables = tables.collect();
+    let all = admissions.untrusted.into_iter().chain(admissions.grants.into_iter().flat_map(|grant| grant.sources));
+    let sets = if use_sets { all.collect() } else { Vec::new() };
+    Ruleset { header: header::lines(site), sets, tables }
+}
+
+/// A name that ipset takes. One that is too long keeps its end, which tells families apart, and gets a checksum.
+fn set_name(name: &str) -> String {
+    let full = format!("ringfence-{name}");
+    if full.len() <= LONGEST_SET_NAME {
+        return full;
+    }
+    // FNV-1a, 32 bits.
+    let sum = full.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let end: String = full.chars().skip(full.len() - (LONGEST_SET_NAME - 19)).collect();
+    format!("ringfence-{sum:08x}-{end}")
+}
+
+fn table(site: &Site<'_>, admissions: &Admissions, family: Family, hook: Hook, use_sets: bool) -> Table {
+    let (name, shared, priority) = match hook {
+        Hook::Prerouting => ("raw", "PREROUTING", RAW),
+        Hook::Input => ("mangle", "INPUT", MANGLE),
+    };
+    let door = match hook {
+        Hook::Prerouting => prerouting_rules(&admissions.protected, family),
+        Hook::Input => input_rules(&admissions.protected),
+    };
+    let mut chains =
+        vec![chain(BLOCK, block_rules(site, port_matches)), chain(ADMIT, admit_rules(admissions, family, use_sets))];
+    if hook == Hook::Prerouting && family == Family::Ip6 {
+        chains.push(chain(HIDDEN, hidden_rules()));
+    }
+    chains.push(chain(DOOR, door));
+    let jump = rule(Vec::new(), Verdict::Jump(DOOR.into()));
+    chains.push(Chain { name: shared.into(), base: Some(Base { hook, priority, shared: true }), rules: vec![jump] });
+    Table { family, name: name.into(), sets: Vec::new(), chains }
+}
+
+fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.into(), base: None, rules }
+}
+
+fn prerouting_rules(protected: &Ports, family: Family) -> Vec<Rule> {
+    let new = Match::TcpFlags { mask: TcpFlags::SYN.with(TcpFlags::ACK), value: TcpFlags::SYN };
+    let mut rules = Vec::new();
+    if family == Family::Ip6 {
+        let first = vec![not_loopback(), Match::FirstFragment];
+        rules.push(rule(first, Verdict::Jump(HIDDEN.into())).comment("isolation: IPv6 first fragments"));
+    }
+    for ports in port_matches(protected) {
+        let judged = vec![not_loopback(), ports, new.clone(), Match::DestinationLocal];
+        let comment = "isolation: new connections, port as on the wire";
+        rules.push(rule(judged, Verdict::Jump(ADMIT.into())).comment(comment));
+    }
+    rules
+}
+
+fn input_rules(protected: &Ports) -> Vec<Rule> {
+    let judged = port_matches(protected).into_iter().map(|ports| vec![not_loopback(), ports]);
+    let comment = "isolation: every segment, port as the socket sees it";
+    judged.map(|matches| rule(matches, Verdict::Jump(ADMIT.into())).comment(comment)).collect()
+}
+
+/// A fragment whose headers end before the transport header matches neither test and falls through to the drop.
+fn hidden_rules() -> Vec<Rule> {
+    let any = PortRange::new(1, u16::MAX).into_iter().collect();
+    vec![
+        rule(vec![Match::Tcp { negated: true }], Verdict::Return),
+        rule(vec![Match::DestinationPort(PortMatch::Ports(any))], Verdict::Return),
+        rule(Vec::new(), Verdict::Drop).comment("isolation: first fragment without a transport header"),
+    ]
+}
+
+fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let own = |set: &&Set| match set.elements {
+        Elements::Ipv4(_) => family == Family::Ip,
+        Elements::Ipv6(_) => family == Family::Ip6,
+        Elements::Ports(_) => false,
+    };
+    for set in admissions.untrusted.iter().filter(own) {
+        for (source, _) in source_matches(set, use_sets) {
+            rules.push(rule(vec![source], Verdict::Goto(BLOCK.into())).comment("isolation: untrusted beats all"));
+        }
+    }
+    for grant in &admissions.grants {
+        for set in grant.sources.iter().filter(own) {
+            for (source, origin) in source_matches(set, use_sets) {
+                let comment = origin.unwrap_or(&grant.comment);
+                for (interface, ports) in doors(grant) {
+                    let matches = interface.into_iter().chain([source.clone(), ports]).collect();
+                    rules.push(rule(matches, Verdict::Return).comment(comment));
+                }
+            }
+        }
+    }
+    rules.push(rule(Vec::new(), Verdict::Goto(BLOCK.into())).comment("isolation: everyone else"));
+    rules
+}
+
+/// Every interface with every match on ports: iptables takes one interface and fifteen ports a rule.
+fn doors(grant: &Grant) -> Vec<(Option<Match>, Match)> {
+    let on = |name: &Interface| Some(Match::InInterface { names: vec![name.clone()], negated: false });
+    let interfaces: Vec<Option<Match>> = match &grant.interfaces {
+        None => vec![None],
+        Some(names) => names.iter().map(on).collect(),
+    };
+    let ports = port_matches(&grant.ports);
+    interfaces.into_iter().flat_map(|i| ports.iter().map(move |p| (i.clone(), p.clone()))).collect()
+}
+
+/// The set, or its elements one by one with where each comes from.
+fn source_matches(set: &Set, use_sets: bool) -> Vec<(Match, Option<&str>)> {
+    if use_sets {
+        return vec![(Match::Source(Addresses::Set(set.name.clone())), None)];
+    }
+    let origins = set.origins.iter().map(|origin| Some(origin.as_str())).chain(std::iter::repeat(None));
+    let networks = set.elements.networks();
+    networks.into_iter().zip(origins).map(|(net, origin)| (Match::Source(Addresses::Network(net)), origin)).collect()
+}
+
+/// Matches on all the ports together, each as wide as multiport takes.
+fn port_matches(ports: &Ports) -> Vec<Match> {
+    let mut chunks: Vec<Vec<PortRange>> = Vec::new();
+    let mut used = MULTIPORT_SLOTS;
+    for &range in ports.ranges() {
+        let slots = if range.count() == 1 { 1 } else { 2 };
+        if used + slots > MULTIPORT_SLOTS {
+            chunks.push(Vec::new());
+            used = 0;
+        }
+        used += slots;
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(range);
+        }
+    }
+    let one = |chunk: Vec<PortRange>| Match::DestinationPort(PortMatch::Ports(chunk.into_iter().collect()));
+    chunks.into_iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_names_fit_and_differ() {
+        assert_eq!(set_name("peers4"), "ringfence-peers4");
+        let long = "a-service-with-a-very-long-name_clients_nets";
+        let (v4, v6) = (set_name(&format!("{long}4")), set_name(&format!("{long}6")));
+        assert_eq!((v4.len(), v6.len()), (LONGEST_SET_NAME, LONGEST_SET_NAME));
+        assert_ne!(v4, v6);
+        assert!(v4.ends_with("nets4"), "{v4}");
+    }
+
+    #[test]
+    fn a_multiport_match_takes_fifteen() {
+        let ports: Ports = (0..20u16).filter_map(|n| PortRange::new(n * 10 + 1, n * 10 + 1 + n % 2)).collect();
+        let slots = |m: &Match| match m {
+            Match::DestinationPort(PortMatch::Ports(p)) => {
+                p.ranges().iter().map(|r| if r.count() == 1 { 1 } else { 2 }).sum::<usize>()
+            }
+            _ => panic!("not ports"),
+        };
+        let matches = port_matches(&ports);
+        assert!(matches.iter().all(|m| slots(m) <= MULTIPORT_SLOTS));
+        assert_eq!(matches.iter().map(slots).sum::<usize>(), 30);
+        assert_eq!(matches.len(), 2);
+    }
+}

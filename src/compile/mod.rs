@@ -1,0 +1,85 @@
+//! Cluster → ruleset. Total and pure: every valid cluster has a ruleset, and the same cluster always has the same.
+//!
+//! [`admission`] says in one dialect-free form who is admitted where; [`nft`] and [`iptables`] shape that into tables and
+//! chains. The shapes differ, because the tools do; the meaning does not:
+//!
+//! - at *prerouting* a TCP segment that asks for a new connection to a protected port of this host, as addressed on the
+//!   wire, is judged: before destination NAT, so that published ports of containers are covered, and early, so that a
+//!   flood dies before anything else works on it;
+//! - at *input* every segment in every state to a protected port is judged, as the socket sees it: after destination NAT
+//!   and after reassembly of IPv4;
+//! - IPv6 first fragments that hide their transport header are dropped at prerouting, because neither door could judge
+//!   them (IPv6 is reassembled behind the input hook);
+//! - judging is: untrusted sources are blocked, admitted ones are left to the rest of the firewall, all others blocked.
+//!
+//! INVARIANT (fail closed): the chain that judges ends in a block, so that a packet that no rule knows is blocked.
+
+mod admission;
+mod header;
+mod iptables;
+mod nft;
+
+pub use iptables::{SetsMode, iptables};
+pub use nft::nft;
+
+use crate::cluster::{OnBlock, Site};
+use crate::ir::{Match, Rule, Verdict};
+use crate::net::{Interface, Ports};
+
+/// The priority of iptables' raw table and nft's `raw`: before connection tracking and destination NAT (nft(8)).
+const RAW: i32 = -300;
+/// Before everything else at input: iptables' mangle table is the first there at -150.
+const FIRST_AT_INPUT: i32 = -300;
+/// iptables' mangle table, its first chain at input.
+const MANGLE: i32 = -150;
+
+/// How many blocked packets are logged: so many a minute, after a burst.
+const LOG_PER_MINUTE: u32 = 10;
+const LOG_BURST: u32 = 5;
+/// iptables allows 29 characters (iptables-extensions(8), LOG).
+const LOG_PREFIX: &str = "ringfence: blocked ";
+
+/// Above so many elements a set does not say where each comes from: nobody reads that far.
+const ORIGINS_UP_TO: usize = 500;
+
+fn not_loopback() -> Match {
+    Match::InInterface { names: vec![Interface::loopback()], negated: true }
+}
+
+fn rule(matches: Vec<Match>, verdict: Verdict) -> Rule {
+    Rule { matches, verdict: Some(verdict), ..Rule::default() }
+}
+
+impl Rule {
+    fn counted(mut self) -> Self {
+        self.counter = true;
+        self
+    }
+
+    fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+}
+
+/// The rules that block: logged if asked for, then counted for each service. The last rule blocks what is left, which
+/// nothing should be.
+fn block_rules(site: &Site<'_>, mut port_rules: impl FnMut(&Ports) -> Vec<Match>) -> Vec<Rule> {
+    let verdict = match site.cluster().guard().on_block() {
+        OnBlock::Drop => Verdict::Drop,
+        OnBlock::Reject => Verdict::Reset,
+    };
+    let mut rules = Vec::new();
+    if site.cluster().guard().log() {
+        let limit = Match::Limit { per_minute: LOG_PER_MINUTE, burst: LOG_BURST };
+        rules.push(Rule { matches: vec![limit], log: Some(LOG_PREFIX.to_owned()), ..Rule::default() });
+    }
+    for service in site.services().iter().filter(|service| service.service.is_guarded()) {
+        for matched in port_rules(&service.ports) {
+            let comment = format!("isolation: {}", service.service.name());
+            rules.push(rule(vec![matched], verdict.clone()).counted().comment(comment));
+        }
+    }
+    rules.push(rule(Vec::new(), verdict).counted().comment("isolation: whatever is left"));
+    rules
+}

@@ -1,0 +1,138 @@
+//! The stable names of all findings.
+
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is written or applied.
+    Error,
+    /// The run goes on.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $variant:ident = $text:literal, $severity:ident;)+) => {
+        /// The kind of a finding. Its text never changes once released; each is explained in the reference page.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$doc])+ $variant,)+ }
+
+        impl Code {
+            /// Every code, in the order of the reference page.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable kebab-case name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Error or warning.
+            #[must_use]
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The file is no TOML.
+    Syntax = "syntax", Error;
+    /// A key that does not exist.
+    UnknownKey = "unknown-key", Error;
+    /// A key that must be there is not.
+    MissingKey = "missing-key", Error;
+    /// A string where a list should be, and the like.
+    WrongType = "wrong-type", Error;
+    /// A word that is none of the allowed ones.
+    UnknownValue = "unknown-value", Error;
+    /// A name with characters outside the allowed set, or too long.
+    BadName = "bad-name", Error;
+    /// No profile of that name, or its file cannot be read.
+    UnknownProfile = "unknown-profile", Error;
+    /// A cluster without nodes.
+    NoNodes = "no-nodes", Error;
+    /// Two nodes or clients of one name.
+    DuplicateName = "duplicate-name", Error;
+    /// One address twice.
+    DuplicateAddress = "duplicate-address", Error;
+    /// A text that is no address or network.
+    BadAddress = "bad-address", Error;
+    /// A host name where an address is needed.
+    HostName = "host-name", Error;
+    /// A number with a leading zero in an address.
+    LeadingZero = "leading-zero", Error;
+    /// A network with bits behind its prefix.
+    HostBits = "host-bits", Error;
+    /// Loopback, multicast, unspecified, link-local or IPv4-mapped.
+    UnusableAddress = "unusable-address", Error;
+    /// A network where a node's single address is needed.
+    NetworkAsNode = "network-as-node", Error;
+    /// A node outside every private network.
+    NodeOutsidePrivate = "node-outside-private", Error;
+    /// A node inside an untrusted network.
+    NodeInUntrusted = "node-in-untrusted", Error;
+    /// A private network in public address space.
+    PublicNetwork = "public-network", Error;
+    /// A client network that is open to the world.
+    ClientOpenToAll = "client-open-to-all", Error;
+    /// A client network inside an untrusted one.
+    ClientInUntrusted = "client-in-untrusted", Error;
+    /// A service name that neither profile nor cluster file knows.
+    UnknownService = "unknown-service", Error;
+    /// A client for a service that is blocked or unused.
+    ServiceNotOpen = "service-not-open", Error;
+    /// A service without ports.
+    MissingPorts = "missing-ports", Error;
+    /// A text or number that is no port or range.
+    BadPort = "bad-port", Error;
+    /// A range that ends before it begins.
+    InvertedRange = "inverted-range", Error;
+    /// Two services on one port.
+    PortOverlap = "port-overlap", Error;
+    /// A text that is no interface name.
+    BadInterface = "bad-interface", Error;
+    /// `--node` names no node.
+    UnknownNode = "unknown-node", Error;
+    /// The requested dialect cannot express this.
+    NotInDialect = "not-in-dialect", Error;
+    /// A node whose `addresses` lack the address in its name.
+    AddressMismatch = "address-mismatch", Warning;
+    /// A distribution range with fewer ports than the cluster has nodes.
+    NarrowRange = "narrow-range", Warning;
+    /// Ports among those that the kernel hands out to outgoing connections.
+    EphemeralOverlap = "ephemeral-overlap", Warning;
+    /// The guard would cover SSH.
+    CoversSsh = "covers-ssh", Warning;
+    /// A private network of a family in which no node has an address.
+    FamilyWithoutNodes = "family-without-nodes", Warning;
+    /// A client that is admitted to nothing or from nowhere.
+    UnusedClient = "unused-client", Warning;
+    /// A private network without node or client.
+    UnusedNetwork = "unused-network", Warning;
+    /// An open service that admits nobody.
+    UnusedService = "unused-service", Warning;
+    /// A node whose address is the first or last of its network.
+    NetworkAddress = "network-address", Warning;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_kebab_case() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            let text = code.as_str();
+            assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
+            assert!(Code::ALL[..index].iter().all(|other| other.as_str() != text), "{text} twice");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Findings as text with the source underlined, or as JSON.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+use super::{Diagnostic, Severity, SourceFile, Sources, Span};
+
+/// A line longer than this is shown in part: a list of 100,000 nodes may well stand on one line.
+const LONGEST_LINE: usize = 160;
+/// How much of a long line is shown before and behind the place.
+const CONTEXT: usize = 60;
+
+/// One finding with its source lines, in the style of rustc. `styled` adds terminal colours.
+#[must_use]
+pub fn render_text(finding: &Diagnostic, sources: &Sources, styled: bool) -> String {
+    let level = match finding.severity() {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(finding.message.as_str()).id(finding.code.as_str());
+    let excerpts = Excerpt::of(finding, sources);
+    let mut group = Group::with_title(title);
+    for excerpt in &excerpts {
+        group = excerpt.append_to(group);
+    }
+    if let Some(help) = &finding.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+    renderer.render(&[group])
+}
+
+/// A line with the places in it, cut out so that the cost of a finding does not depend on the size of the file.
+struct Excerpt<'a> {
+    file: &'a SourceFile,
+    line: u32,
+    /// Characters from the start of the line to the first place, from 1.
+    column: usize,
+    text: &'a str,
+    places: Vec<(Range<usize>, &'a str, AnnotationKind)>,
+    cut: bool,
+}
+
+impl<'a> Excerpt<'a> {
+    /// The excerpts of a finding. Places on one line share one, unless the line had to be cut.
+    fn of(finding: &'a Diagnostic, sources: &'a Sources) -> Vec<Self> {
+        let mut excerpts: Vec<Self> = Vec::new();
+        for (index, label) in finding.labels.iter().enumerate() {
+            let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let Some(excerpt) = Self::new(sources, label.span, &label.text, kind) else { continue };
+            let same = |other: &&mut Self| other.line == excerpt.line && std::ptr::eq(other.file, excerpt.file);
+            match excerpts.iter_mut().find(same).filter(|other| !other.cut) {
+                Some(other) => other.places.extend(excerpt.places),
+                None => excerpts.push(excerpt),
+            }
+        }
+        excerpts
+    }
+
+    fn new(sources: &'a Sources, span: Span, label: &'a str, kind: AnnotationKind) -> Option<Self> {
+        let file = sources.get(span.file)?;
+        let line = file.line(span.start);
+        let (begin, end) = file.line_bounds(line);
+        // A place that spans lines (a whole table) is shown by its first line.
+        let start = floor(&file.text, (span.start as usize).clamp(begin, end));
+        let stop = floor(&file.text, (span.end as usize).clamp(start, end));
+        let column = file.text.get(begin..start)?.chars().count() + 1;
+        let cut = end - begin > LONGEST_LINE;
+        let (from, to) = if cut {
+            let to = (stop.min(start + LONGEST_LINE) + CONTEXT).min(end);
+            (floor(&file.text, start.saturating_sub(CONTEXT).max(begin)), floor(&file.text, to))
+        } else {
+            (begin, end)
+        };
+        let text = file.text.get(from..to)?;
+        let place = start - from..stop.clamp(start, to) - from;
+        Some(Self { file, line, column, text, places: vec![(place, label, kind)], cut })
+    }
+
+    fn append_to(&'a self, group: Group<'a>) -> Group<'a> {
+        let annotations = self.places.iter().map(|(place, label, kind)| {
+            let annotation = kind.span(place.clone());
+            if label.is_empty() { annotation } else { annotation.label(*label) }
+        });
+        let snippet = Snippet::source(self.text).line_start(self.line as usize).annotations(annotations);
+        let name = self.file.name.as_str();
+        if self.cut {
+            // The renderer would count columns from the start of the excerpt.
+            let origin = Origin::path(name).line(self.line as usize).char_column(self.column);
+            group.element(origin).element(snippet)
+        } else {
+            group.element(snippet.path(name))
+        }
+    }
+}
+
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    code: &'a str,
+    severity: &'a str,
+    message: &'a str,
+    file: &'a str,
+    line: u32,
+    help: Option<&'a str>,
+}
+
+/// One finding as one line of JSON: `code`, `severity`, `message`, `file`, `line` (from 1), `help`.
+#[must_use]
+pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
+    let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
+    let json = Json {
+        code: finding.code.as_str(),
+        severity: match finding.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        message: &finding.message,
+        file: place.map_or("", |(file, _)| file.name.as_str()),
+        line: place.map_or(0, |(file, at)| file.line(at)),
+        help: finding.help.as_deref(),
+    };
+    // Strings and numbers always serialise.
+    serde_json::to_string(&json).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{Code, FileId};
+
+    fn render(text: &str, range: Range<usize>) -> String {
+        let sources = Sources::new(SourceFile::new("cluster.toml".into(), text.into()));
+        let finding = Diagnostic::new(Code::BadAddress, Span::new(FileId::CLUSTER, range), "`x` is bad").help("fix it");
+        render_text(&finding, &sources, false)
+    }
+
+    #[test]
+    fn points_at_the_place() {
+        let text = render("a = 1\nb = \"x\"\n", 10..13);
+        assert!(text.starts_with("error[bad-address]: `x` is bad\n"), "{text}");
+        assert!(text.contains("cluster.toml:2:5"), "{text}");
+        assert!(text.contains("help: fix it"), "{text}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_keeps_its_column() {
+        let line = format!("nodes = [{} \"x\", {}]", "é, ".repeat(50_000), "y, ".repeat(50_000));
+        let at = line.find('x').unwrap();
+        let text = render(&line, at..at + 1);
+        assert!(text.len() < 1000, "{}", text.len());
+        assert!(text.contains(&format!("cluster.toml:1:{}", line[..at].chars().count() + 1)), "{text}");
+    }
+
+    #[test]
+    fn any_place_in_any_text_renders() {
+        for text in ["", "\n", "é\r\nü", "a\u{0}b"] {
+            for start in 0..=text.len() + 1 {
+                for end in start..=text.len() + 2 {
+                    render(text, start..end);
+                }
+            }
+        }
+    }
+}

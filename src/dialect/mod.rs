@@ -1,0 +1,10 @@
+//! The languages in which rulesets are written.
+//!
+//! A dialect is a plain module. Templates hold the frame of a file; everything in it that varies is prepared here as rows
+//! of finished text, so that a template decides nothing.
+
+pub mod ipset;
+pub mod iptables;
+pub mod json;
+pub mod nft;
+pub mod sysctl;

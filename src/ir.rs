@@ -1,0 +1,271 @@
+//! The intermediate representation: a ruleset in netfilter's words.
+//!
+//! Every dialect writes this and reads it back. It knows tables, chains, hooks, sets and rules, and nothing of clusters.
+//!
+//! - A rule's matches all have to hold; a rule without matches always applies.
+//! - A match that looks into a header holds only where that header is there. [`Match::DestinationPort`] and
+//!   [`Match::TcpFlags`] imply TCP, [`Match::Source`] implies the family of its set or network.
+//! - A set is named by [`Match`]es of the same table (nft), or of any table (iptables, where sets are ipsets).
+//! - Intervals of a set are sorted and disjoint.
+//!
+//! INVARIANT (text): every string here is fit to be written into every dialect as it is: names are made of letters,
+//! digits and `_-`, comments hold no quotes, backslashes or control characters.
+
+use serde::Serialize;
+
+use crate::net::{Cidr, Interface, PortRange, Ports};
+
+/// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
+pub const SCHEMA: &str = "ringfence.ruleset/1";
+
+/// Tables, and what to say about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruleset {
+    /// Lines for the reader of the ruleset.
+    pub header: Vec<String>,
+    /// Sets outside of tables (ipset).
+    pub sets: Vec<Set>,
+    /// The tables.
+    pub tables: Vec<Table>,
+}
+
+/// A table of one address family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its family.
+    pub family: Family,
+    /// Its name.
+    pub name: String,
+    /// Its sets.
+    pub sets: Vec<Set>,
+    /// Its chains; a chain is defined before it is jumped to.
+    pub chains: Vec<Chain>,
+}
+
+/// An address family of netfilter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4 and IPv6.
+    Inet,
+    /// IPv4.
+    Ip,
+    /// IPv6.
+    Ip6,
+}
+
+/// A named list of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Where packets enter it by themselves; `None` for a chain that is only jumped to.
+    pub base: Option<Base>,
+    /// The rules in their order.
+    pub rules: Vec<Rule>,
+}
+
+/// What makes a chain a base chain. Its type is always `filter`, and its policy to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The hook.
+    pub hook: Hook,
+    /// Chains of a hook run from the lowest priority to the highest.
+    pub priority: i32,
+    /// Whether the chain belongs to the kernel or to everybody (iptables' `PREROUTING`, `INPUT`), so that a writer
+    /// only adds its rules to it.
+    pub shared: bool,
+}
+
+/// Where on its way a packet meets a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// As it comes from the wire, before routing and destination NAT.
+    Prerouting,
+    /// About to be delivered to this host.
+    Input,
+}
+
+/// What to do with the packets that match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// All of these must hold.
+    pub matches: Vec<Match>,
+    /// Writes the packet to the kernel log, with this prefix.
+    pub log: Option<String>,
+    /// Counts packets and bytes.
+    pub counter: bool,
+    /// What becomes of the packet; `None` goes on to the next rule.
+    pub verdict: Option<Verdict>,
+    /// Why this rule is there.
+    pub comment: Option<String>,
+}
+
+/// One test of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// The interface that the packet came in on is one of these (or none of these).
+    InInterface {
+        /// The interfaces.
+        names: Vec<Interface>,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The source address.
+    Source(Addresses),
+    /// The transport protocol behind all extension headers is TCP (or is not).
+    Tcp {
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The TCP destination port.
+    DestinationPort(PortMatch),
+    /// Of the TCP flags in `mask` exactly those in `value` are set.
+    TcpFlags {
+        /// The flags that are looked at.
+        mask: TcpFlags,
+        /// Those of them that have to be set.
+        value: TcpFlags,
+    },
+    /// The destination is an address of this host.
+    DestinationLocal,
+    /// The first fragment of a fragmented IPv6 packet.
+    FirstFragment,
+    /// At most so many packets a minute, after a burst.
+    Limit {
+        /// Packets a minute.
+        per_minute: u32,
+        /// Packets.
+        burst: u32,
+    },
+}
+
+/// Addresses to compare with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// Those of a set with this name.
+    Set(String),
+    /// Those of a network.
+    Network(Cidr),
+}
+
+/// Ports to compare with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortMatch {
+    /// Those of a set with this name.
+    Set(String),
+    /// These.
+    Ports(Ports),
+}
+
+/// Bits of the TCP header's flags (RFC 9293, 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// Synchronise: asks for a connection.
+    pub const SYN: Self = Self(0x02);
+    /// Acknowledge.
+    pub const ACK: Self = Self(0x10);
+
+    /// Both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the flags that are set, from the lowest bit.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
+        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is gone.
+    Drop,
+    /// It is gone, and the sender gets a TCP reset.
+    Reset,
+    /// Back to the chain that this one was jumped to from; ends a base chain with its policy.
+    Return,
+    /// Goes through a chain and, if that says nothing, comes back.
+    Jump(String),
+    /// Goes through a chain and, if that says nothing, comes back to where this chain was jumped to from.
+    Goto(String),
+}
+
+/// A named set of addresses or ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// How it is stored, which decides what it can hold and what it costs.
+    pub kind: SetKind,
+    /// What is in it.
+    pub elements: Elements,
+    /// For each element where it comes from; empty where that would be too long to read.
+    pub origins: Vec<String>,
+}
+
+/// How a set is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetKind {
+    /// Single values, found by one hash; room for `size` of them.
+    Hash {
+        /// The most elements that it will take.
+        size: u32,
+    },
+    /// Ranges of values.
+    Interval,
+}
+
+/// The elements of a set: sorted, disjoint ranges, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// IPv4 addresses.
+    Ipv4(Vec<(u32, u32)>),
+    /// IPv6 addresses.
+    Ipv6(Vec<(u128, u128)>),
+    /// TCP ports.
+    Ports(Vec<PortRange>),
+}
+
+impl Elements {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Ipv4(list) => list.len(),
+            Self::Ipv6(list) => list.len(),
+            Self::Ports(list) => list.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The addresses as networks, in the fewest that there can be; none for ports.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Cidr> {
+        match self {
+            Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
+            Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
+            Self::Ports(_) => Vec::new(),
+        }
+    }
+}
+
+impl Ruleset {
+    /// A set by its name, wherever it is.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        let inside = self.tables.iter().flat_map(|table| &table.sets);
+        self.sets.iter().chain(inside).find(|set| set.name == name)
+    }
+}

@@ -1,0 +1,15 @@
+//! Addresses, networks, ports and interfaces: strict to read, canonical to print.
+//!
+//! Everything that reaches a ruleset passes through a type of this room. Each is parsed by one `FromStr` that accepts
+//! exactly one spelling of a value, because firewall tools do not agree on the others: `010.0.0.1` is 8.0.0.1 to nft
+//! and 10.0.0.1 to some parsers. What `Display` prints is what every dialect reads back as the same value.
+
+mod address;
+mod interface;
+mod networks;
+mod ports;
+
+pub use address::{AddressClass, Cidr, ParseAddressError, parse_address};
+pub use interface::{Interface, ParseInterfaceError};
+pub use networks::Networks;
+pub use ports::{ParsePortError, PortRange, Ports};

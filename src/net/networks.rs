@@ -1,0 +1,125 @@
+//! A set of addresses, made of networks.
+
+use std::net::IpAddr;
+
+use super::Cidr;
+
+/// The union of some networks, ready to be asked: sorted, disjoint intervals per family. One question costs a binary
+/// search, so 100,000 addresses against 100,000 networks are a matter of milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Networks {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Networks {
+    /// Whether all of `network` lies in the union.
+    #[must_use]
+    pub fn covers(&self, network: Cidr) -> bool {
+        match (network.first(), network.last()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => covers(&self.v4, a.to_bits(), b.to_bits()),
+            (IpAddr::V6(a), IpAddr::V6(b)) => covers(&self.v6, a.to_bits(), b.to_bits()),
+            _ => false,
+        }
+    }
+
+    /// Whether an address of `network` lies in the union.
+    #[must_use]
+    pub fn overlaps(&self, network: Cidr) -> bool {
+        match (network.first(), network.last()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => overlaps(&self.v4, a.to_bits(), b.to_bits()),
+            (IpAddr::V6(a), IpAddr::V6(b)) => overlaps(&self.v6, a.to_bits(), b.to_bits()),
+            _ => false,
+        }
+    }
+
+    /// Whether the union has an IPv4 address.
+    #[must_use]
+    pub fn has_ipv4(&self) -> bool {
+        !self.v4.is_empty()
+    }
+
+    /// Whether the union has an IPv6 address.
+    #[must_use]
+    pub fn has_ipv6(&self) -> bool {
+        !self.v6.is_empty()
+    }
+}
+
+impl FromIterator<Cidr> for Networks {
+    fn from_iter<I: IntoIterator<Item = Cidr>>(networks: I) -> Self {
+        let mut v4 = Vec::new();
+        let mut v6 = Vec::new();
+        for network in networks {
+            match (network.first(), network.last()) {
+                (IpAddr::V4(a), IpAddr::V4(b)) => v4.push((a.to_bits(), b.to_bits())),
+                (IpAddr::V6(a), IpAddr::V6(b)) => v6.push((a.to_bits(), b.to_bits())),
+                // A network has one family.
+                _ => {}
+            }
+        }
+        Self { v4: merge(v4, |last| last.checked_add(1)), v6: merge(v6, |last| last.checked_add(1)) }
+    }
+}
+
+fn merge<T: Copy + Ord>(mut intervals: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
+    intervals.sort_unstable();
+    let mut merged: Vec<(T, T)> = Vec::with_capacity(intervals.len());
+    for (first, last) in intervals {
+        match merged.last_mut() {
+            // Nothing lies behind the highest address, so an interval that ends there touches all that follow.
+            Some(previous) if next(previous.1).is_none_or(|next| first <= next) => previous.1 = previous.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+/// The interval with the highest start that is not above `at`.
+fn at_or_below<T: Copy + Ord>(intervals: &[(T, T)], at: T) -> Option<(T, T)> {
+    let index = intervals.partition_point(|&(first, _)| first <= at);
+    index.checked_sub(1).and_then(|index| intervals.get(index)).copied()
+}
+
+fn covers<T: Copy + Ord>(intervals: &[(T, T)], first: T, last: T) -> bool {
+    at_or_below(intervals, first).is_some_and(|(_, end)| last <= end)
+}
+
+fn overlaps<T: Copy + Ord>(intervals: &[(T, T)], first: T, last: T) -> bool {
+    at_or_below(intervals, last).is_some_and(|(_, end)| first <= end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(texts: &[&str]) -> Networks {
+        texts.iter().map(|text| text.parse::<Cidr>().unwrap()).collect()
+    }
+
+    fn net(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn neighbours_are_one() {
+        let set = networks(&["10.0.0.128/25", "10.0.0.0/25", "10.9.0.0/16", "10.9.9.0/24", "255.255.255.255"]);
+        assert!(set.covers(net("10.0.0.0/24")));
+        assert!(set.covers(net("10.9.255.255")));
+        assert!(set.covers(net("255.255.255.255")));
+        assert!(!set.covers(net("10.0.0.0/23")));
+        assert!(set.overlaps(net("10.0.0.0/8")));
+        assert!(!set.overlaps(net("10.0.1.0")));
+        assert!(!set.overlaps(net("9.255.255.255")));
+        assert!(!set.overlaps(net("fd00::/8")));
+        assert!(!set.has_ipv6());
+    }
+
+    #[test]
+    fn everything_covers_everything() {
+        let set = networks(&["0.0.0.0/0", "10.0.0.0/8", "::/0", "ffff::/16"]);
+        for text in ["0.0.0.0", "255.255.255.255", "0.0.0.0/0", "::/0", "ffff:ffff::"] {
+            assert!(set.covers(net(text)), "{text}");
+        }
+    }
+}
