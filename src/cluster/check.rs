@@ -22,13 +22,17 @@ const WIDEST_CLIENT_V6: u8 = 16;
 pub(super) struct Unread {
     /// At least one private network.
     pub(super) private: bool,
+    /// At least one node.
+    pub(super) nodes: bool,
+    /// At least one source or service of a client.
+    pub(super) clients: bool,
     /// The ports of these services.
     pub(super) ports: Vec<String>,
 }
 
 /// Looks at the whole. `span` is where the file speaks of the cluster.
 pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut Findings) {
-    if cluster.nodes.is_empty() {
+    if cluster.nodes.is_empty() && !unread.nodes {
         let finding = Diagnostic::new(Code::NoNodes, span, "the cluster has no nodes");
         findings.push(finding.help("list them: `nodes = [\"riak@10.20.0.11\"]`, or one `[[node]]` each"));
     }
@@ -38,9 +42,9 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
     if !unread.private {
         nodes_in_networks(cluster, findings);
     }
-    private_networks(cluster, &addresses, findings);
+    private_networks(cluster, &addresses, unread, findings);
     for client in &cluster.clients {
-        check_client(client, &untrusted(cluster), findings);
+        check_client(client, &untrusted(cluster), unread, findings);
     }
     check_services(cluster, span, unread, findings);
     overlaps(cluster, span, findings);
@@ -136,7 +140,8 @@ fn node_in_untrusted(node: &Node, address: IpAddr, span: Span, at: Option<&Sourc
     .help(help)
 }
 
-fn private_networks(cluster: &Cluster, addresses: &Addresses, findings: &mut Findings) {
+fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unread, findings: &mut Findings) {
+    let all_known = !unread.nodes && !unread.clients && !cluster.nodes.is_empty();
     for source in &cluster.private {
         let network = source.network;
         if network.class() != AddressClass::Private && !cluster.allow_public {
@@ -161,28 +166,30 @@ fn private_networks(cluster: &Cluster, addresses: &Addresses, findings: &mut Fin
             };
             cluster.clients.iter().any(own)
         };
-        if !addresses.has_family_of(network) && !cluster.nodes.is_empty() {
+        if !all_known {
+            // Whether it is used cannot be said.
+        } else if !addresses.has_family_of(network) {
             let family = if network.is_ipv4() { "IPv4" } else { "IPv6" };
             let message = format!("{network} is private, but no node has an {family} address");
             let help = format!(
                 "nobody is admitted over {family} as a peer; give the nodes' {family} `addresses`, or remove the network"
             );
             findings.push(Diagnostic::new(Code::FamilyWithoutNodes, source.span, message).help(help));
-        } else if !addresses.any_in(network) && !used_by_client() && !cluster.nodes.is_empty() {
+        } else if !addresses.any_in(network) && !used_by_client() {
             let message = format!("no node or client lies in the private network {network}");
             findings.push(Diagnostic::new(Code::UnusedNetwork, source.span, message).help("remove it, or correct it"));
         }
     }
 }
 
-fn check_client(client: &Client, untrusted: &Networks, findings: &mut Findings) {
+fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings: &mut Findings) {
     let name = client.name();
     let nothing = match (client.from.is_empty(), client.services.is_empty()) {
         (true, _) => Some("comes from nowhere"),
         (false, true) => Some("is admitted to no service"),
         (false, false) => None,
     };
-    if let Some(nothing) = nothing {
+    if let Some(nothing) = nothing.filter(|_| !unread.clients) {
         let finding = Diagnostic::new(Code::UnusedClient, client.span, format!("the client `{name}` {nothing}"));
         findings.push(finding.help("remove it, or complete its `from` and `services`"));
     }
@@ -225,8 +232,9 @@ fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut
         narrow_range(service, cluster.nodes.len(), at, findings);
         if let Some(overlap) = overlap_with(ports.ranges(), EPHEMERAL) {
             let (first, last) = EPHEMERAL;
+            let what = if overlap.count() == 1 { "port" } else { "ports" };
             let message = format!(
-                "ports {overlap} of `{}` are among those that Linux gives to outgoing connections ({first}-{last})",
+                "`{}` has {what} {overlap} among those that Linux gives to outgoing connections ({first}-{last})",
                 service.name
             );
             let help = "choose lower ports; otherwise the sysctl that `--format sysctl` prints must be in force before \
@@ -239,7 +247,7 @@ fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut
             findings.push(Diagnostic::new(Code::CoversSsh, at, message).help("choose other ports"));
         }
         let has_client = cluster.clients.iter().any(|client| client.services.contains(id));
-        let nobody = service.state == State::Open && !service.peers && !has_client;
+        let nobody = service.state == State::Open && !service.peers && !has_client && !unread.clients;
         if let Some(span) = service.span.filter(|_| nobody) {
             let message = format!("`{}` is open, but nobody is admitted to it", service.name);
             let help = "name a `[[client]]` for it or set `peers = true`; to close it, write `state = \"blocked\"`";
@@ -294,7 +302,9 @@ fn overlaps(cluster: &Cluster, span: Span, findings: &mut Findings) {
             let (first, second) = (place(one), place(other));
             let message = format!("`{}` and `{}` both have port {range}", one.service.name, other.service.name);
             let mut finding = Diagnostic::new(Code::PortOverlap, second.or(first).unwrap_or(span), message);
-            if let (Some(first), Some(_)) = (first, second) {
+            if let (Some(first), Some(second)) = (first, second)
+                && first != second
+            {
                 finding = finding.also(first, "the other one");
             }
             let help = "give each service ports of its own, on all nodes: a port has one set of admitted sources";

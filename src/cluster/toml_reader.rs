@@ -49,7 +49,8 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
     for error in &errors {
         let span = Span::new(file, error.span().unwrap_or(0..0));
         findings.push(
-            Diagnostic::new(Code::Syntax, span, error.message().to_owned()).help("the file is TOML, https://toml.io"),
+            Diagnostic::new(Code::Syntax, span, error.message().to_owned())
+                .help("the file is TOML (https://toml.io); addresses and names stand in quotes"),
         );
     }
     errors.is_empty().then_some(document)
@@ -64,6 +65,13 @@ impl<'f> Reader<'f> {
     /// Notes a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.findings.push(finding);
+    }
+
+    /// Whether `read` found something that could not be read.
+    pub fn fails<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+        let before = self.findings.errors();
+        let value = read(self);
+        (value, self.findings.errors() > before)
     }
 
     /// The place of a value.
@@ -144,17 +152,19 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// A list of strings; what is no string is noted and left out.
-    pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Vec<Text<'t>> {
-        let Some(list) = self.list(value, what) else { return Vec::new() };
-        list.filter_map(|item| self.text(item, what)).collect()
+    /// A list of strings; what is no string is noted and left out. `None` if it is no list.
+    pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<Vec<Text<'t>>> {
+        let entry = format!("an entry of {what}");
+        let list = self.list(value, what)?;
+        Some(list.filter_map(|item| self.text(item, &entry)).collect())
     }
 
     /// Ports: a number, or a string such as `"6000-6009"`, or a list of those.
     pub fn ports(&mut self, value: &Value<'_>, what: &str) -> Option<Ports> {
         match value.get_ref() {
             DeValue::Array(list) if list.iter().next().is_none() => {
-                let finding = Diagnostic::new(Code::MissingPorts, self.span(value), format!("{what} is an empty list"));
+                let finding =
+                    Diagnostic::new(Code::MissingPorts, self.span(value), format!("{what} are an empty list"));
                 self.push(finding.help("name a port or a range such as `\"6000-6009\"`"));
                 None
             }
@@ -191,7 +201,7 @@ impl<'f> Reader<'f> {
 
     /// A list of interface names.
     pub fn interfaces(&mut self, value: &Value<'_>, what: &str) -> Option<Box<[Interface]>> {
-        let texts = self.texts(value, what);
+        let texts = self.texts(value, what)?;
         if texts.is_empty() {
             let message = format!("{what} names no interface");
             let help = "name at least one, or leave the key out to admit on any interface";

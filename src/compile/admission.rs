@@ -20,8 +20,10 @@ pub struct Admissions {
 
 /// Some sources that are admitted to some ports.
 pub struct Grant {
-    /// What the rules say about it.
-    pub comment: String,
+    /// Who may use what: `peers`, `clients of http`.
+    pub what: String,
+    /// The names that complete it: services of the peers, clients of a service.
+    pub names: String,
     /// The ports.
     pub ports: Ports,
     /// Whether these are the peers' ports, which most packets ask for.
@@ -72,7 +74,8 @@ fn peers(site: &Site<'_>) -> Option<Grant> {
         .map(|(node, address, span)| Named { network: Cidr::host(address), name: node.name(), span })
         .collect();
     Some(Grant {
-        comment: clip(&format!("reachability: peers to {}", names.join(", "))),
+        what: "peers".to_owned(),
+        names: names.join(", "),
         ports,
         peers: true,
         interfaces: site.interfaces().map(<[Interface]>::to_vec),
@@ -103,7 +106,8 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
             let names: Vec<&str> = members.iter().map(|client| client.name()).collect();
             let name = service.service.name();
             grants.push(Grant {
-                comment: clip(&format!("reachability: clients of {name}: {}", names.join(", "))),
+                what: format!("clients of {name}"),
+                names: names.join(", "),
                 ports: service.ports.clone(),
                 peers: false,
                 interfaces,
@@ -114,8 +118,15 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
     grants
 }
 
-/// nft takes comments of up to 127 bytes.
-fn clip(comment: &str) -> String {
+impl Grant {
+    /// What the rules say about it.
+    pub fn comment(&self) -> String {
+        clip(&format!("reachability: {}: {}", self.what, self.names))
+    }
+}
+
+/// A comment that nft takes: up to 127 bytes.
+pub fn clip(comment: &str) -> String {
     const LONGEST: usize = 120;
     if comment.len() <= LONGEST {
         return comment.to_owned();

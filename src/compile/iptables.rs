@@ -3,7 +3,7 @@
 //! Few sources become rules, many become ipsets. Ports never go into an ipset: that match wants the whole TCP header, and
 //! a tiny first fragment got past it; multiport wants four bytes.
 
-use super::admission::{Admissions, Grant};
+use super::admission::{Admissions, Grant, clip};
 use super::{MANGLE, RAW, block_rules, header, not_loopback, rule};
 use crate::cluster::Site;
 use crate::ir::{
@@ -79,19 +79,17 @@ fn table(site: &Site<'_>, admissions: &Admissions, family: Family, hook: Hook, u
         Hook::Prerouting => prerouting_rules(&admissions.protected, family),
         Hook::Input => input_rules(&admissions.protected),
     };
-    let mut chains =
-        vec![chain(BLOCK, block_rules(site, port_matches)), chain(ADMIT, admit_rules(admissions, family, use_sets))];
+    let mut chains = vec![
+        Chain::named(BLOCK, block_rules(site, port_matches)),
+        Chain::named(ADMIT, admit_rules(admissions, family, use_sets)),
+    ];
     if hook == Hook::Prerouting && family == Family::Ip6 {
-        chains.push(chain(HIDDEN, hidden_rules()));
+        chains.push(Chain::named(HIDDEN, hidden_rules()));
     }
-    chains.push(chain(DOOR, door));
+    chains.push(Chain::named(DOOR, door));
     let jump = rule(Vec::new(), Verdict::Jump(DOOR.into()));
-    chains.push(Chain { name: shared.into(), base: Some(Base { hook, priority, shared: true }), rules: vec![jump] });
+    chains.push(Chain { base: Some(Base { hook, priority, shared: true }), ..Chain::named(shared, vec![jump]) });
     Table { family, name: name.into(), sets: Vec::new(), chains }
-}
-
-fn chain(name: &str, rules: Vec<Rule>) -> Chain {
-    Chain { name: name.into(), base: None, rules }
 }
 
 fn prerouting_rules(protected: &Ports, family: Family) -> Vec<Rule> {
@@ -133,17 +131,21 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
         Elements::Ports(_) => false,
     };
     for set in admissions.untrusted.iter().filter(own) {
-        for (source, _) in source_matches(set, use_sets) {
-            rules.push(rule(vec![source], Verdict::Goto(BLOCK.into())).comment("isolation: untrusted beats all"));
+        for (source, origin) in source_matches(set, use_sets) {
+            let comment = format!("isolation: {}", origin.unwrap_or("untrusted beats all"));
+            rules.push(rule(vec![source], Verdict::Goto(BLOCK.into())).comment(comment));
         }
     }
     for grant in &admissions.grants {
         for set in grant.sources.iter().filter(own) {
             for (source, origin) in source_matches(set, use_sets) {
-                let comment = origin.unwrap_or(&grant.comment);
+                let comment = match origin {
+                    Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
+                    None => grant.comment(),
+                };
                 for (interface, ports) in doors(grant) {
                     let matches = interface.into_iter().chain([source.clone(), ports]).collect();
-                    rules.push(rule(matches, Verdict::Return).comment(comment));
+                    rules.push(rule(matches, Verdict::Return).comment(comment.clone()));
                 }
             }
         }

@@ -81,24 +81,28 @@ impl Diagnostic {
 
 /// The findings of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Findings(Vec<Diagnostic>);
+pub struct Findings {
+    list: Vec<Diagnostic>,
+    errors: usize,
+}
 
 impl Findings {
     /// Adds one.
     pub fn push(&mut self, finding: Diagnostic) {
-        self.0.push(finding);
+        self.errors += usize::from(finding.severity() == Severity::Error);
+        self.list.push(finding);
     }
 
-    /// Whether one of them is an error.
+    /// How many of them are errors.
     #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.severity() == Severity::Error)
+    pub fn errors(&self) -> usize {
+        self.errors
     }
 
     /// All of them by file and place; findings of one place stay in the order in which they were made.
     #[must_use]
     pub fn sorted(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by_key(Diagnostic::place);
-        self.0
+        self.list.sort_by_key(Diagnostic::place);
+        self.list
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
 use super::{Diagnostic, Severity, SourceFile, Sources, Span};
@@ -29,7 +29,8 @@ pub fn render_text(finding: &Diagnostic, sources: &Sources, styled: bool) -> Str
         group = group.element(Level::HELP.message(help.as_str()));
     }
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-    renderer.render(&[group])
+    let text = renderer.render(&[group]);
+    excerpts.iter().fold(text, |text, excerpt| excerpt.correct_column(text))
 }
 
 /// A line with the places in it, cut out so that the cost of a finding does not depend on the size of the file.
@@ -85,14 +86,15 @@ impl<'a> Excerpt<'a> {
             if label.is_empty() { annotation } else { annotation.label(*label) }
         });
         let snippet = Snippet::source(self.text).line_start(self.line as usize).annotations(annotations);
-        let name = self.file.name.as_str();
-        if self.cut {
-            // The renderer would count columns from the start of the excerpt.
-            let origin = Origin::path(name).line(self.line as usize).char_column(self.column);
-            group.element(origin).element(snippet)
-        } else {
-            group.element(snippet.path(name))
-        }
+        group.element(snippet.path(self.file.name.as_str()))
+    }
+
+    /// The renderer counts columns from the start of the excerpt; this puts in those of the file.
+    fn correct_column(&self, text: String) -> String {
+        let Some((place, ..)) = self.places.first().filter(|_| self.cut) else { return text };
+        let counted = self.text.get(..place.start).map_or(0, |before| before.chars().count()) + 1;
+        let at = |column: usize| format!("{}:{}:{column}", self.file.name, self.line);
+        text.replacen(&at(counted), &at(self.column), 1)
     }
 }
 

@@ -79,6 +79,8 @@ enum MatchView<'a> {
     Tcp { negated: bool },
     DestinationPortSet(&'a str),
     DestinationPorts(Vec<String>),
+    PortBlock { first: u16, last: u16 },
+    NotDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
     DestinationLocal,
     FirstFragment,
@@ -152,6 +154,8 @@ fn one_match(one: &Match) -> MatchView<'_> {
         Match::DestinationPort(PortMatch::Ports(ports)) => {
             MatchView::DestinationPorts(ports.ranges().iter().map(ToString::to_string).collect())
         }
+        Match::PortBlock(block) => MatchView::PortBlock { first: block.first, last: block.last() },
+        Match::NotDirectlyTcp => MatchView::NotDirectlyTcp,
         Match::TcpFlags { mask, value } => {
             MatchView::TcpFlags { mask: mask.names().collect(), value: value.names().collect() }
         }

@@ -4,9 +4,8 @@
 //! are not declared stay as they are. So our own chains are declared, and the kernel's are only added to: in stanzas of
 //! their own at the end, because iptables-restore can not add a jump only where it is missing.
 
-use std::fmt;
-
 use askama::Template;
+use thiserror::Error;
 
 use crate::ir::{Addresses, Family, Match, PortMatch, Rule, Ruleset, Table, TcpFlags, Verdict};
 
@@ -27,59 +26,78 @@ struct TableRow<'a> {
     jumps: Vec<(&'a str, String)>,
 }
 
+/// Why a ruleset cannot be written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// The ruleset says something that iptables cannot say here.
+    #[error("iptables has no way to say: {0}")]
+    Inexpressible(&'static str),
+    /// The template failed.
+    #[error(transparent)]
+    Template(#[from] askama::Error),
+}
+
 /// The tables of one family as a file. `family` is `Ip` for iptables, `Ip6` for ip6tables.
-pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, fmt::Error> {
+pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, WriteError> {
     let command = match family {
         Family::Ip | Family::Inet => "iptables",
         Family::Ip6 => "ip6tables",
     };
-    let tables = ruleset.tables.iter().filter(|table| table.family == family).map(table_row).collect();
+    let tables = ruleset.tables.iter().filter(|table| table.family == family);
+    let tables = tables.map(table_row).collect::<Result<_, _>>()?;
     let file = File { command, header: &ruleset.header, sets: !ruleset.sets.is_empty(), tables };
     let mut text = String::new();
-    file.render_into(&mut text).map_err(|_| fmt::Error)?;
+    file.render_into(&mut text)?;
     Ok(text)
 }
 
-fn table_row(table: &Table) -> TableRow<'_> {
-    let shared = |base: Option<crate::ir::Base>| base.is_some_and(|base| base.shared);
-    let (doors, own): (Vec<_>, Vec<_>) = table.chains.iter().partition(|chain| shared(chain.base));
-    let rules =
-        own.iter().flat_map(|chain| chain.rules.iter().map(|rule| format!("-A {}{}", chain.name, rule_text(rule))));
-    let jumps = doors.iter().flat_map(|chain| chain.rules.iter().map(|rule| (chain.name.as_str(), rule_text(rule))));
-    TableRow {
-        name: &table.name,
-        chains: own.iter().map(|chain| chain.name.as_str()).collect(),
-        rules: rules.collect(),
-        jumps: jumps.collect(),
+fn table_row(table: &Table) -> Result<TableRow<'_>, WriteError> {
+    let mut row = TableRow { name: &table.name, chains: Vec::new(), rules: Vec::new(), jumps: Vec::new() };
+    for chain in &table.chains {
+        let shared = chain.base.is_some_and(|base| base.shared);
+        if !shared {
+            row.chains.push(&chain.name);
+        }
+        for rule in &chain.rules {
+            let text = rule_text(rule)?;
+            if shared {
+                row.jumps.push((&chain.name, text));
+            } else {
+                row.rules.push(format!("-A {}{text}", chain.name));
+            }
+        }
     }
+    Ok(row)
 }
 
 /// A rule behind the name of its chain.
-fn rule_text(rule: &Rule) -> String {
-    let mut text: String = rule.matches.iter().map(match_text).collect();
+fn rule_text(rule: &Rule) -> Result<String, WriteError> {
+    let mut text = String::new();
+    for one in &rule.matches {
+        text.push_str(&match_text(one)?);
+    }
     if let Some(comment) = &rule.comment {
         text.push_str(&format!(" -m comment --comment \"{comment}\""));
     }
-    if let Some(prefix) = &rule.log {
-        text.push_str(&format!(" -j LOG --log-prefix \"{prefix}\""));
-    }
-    text + &match &rule.verdict {
-        None => String::new(),
-        Some(Verdict::Drop) => " -j DROP".into(),
-        // Refused in raw and mangle; the cluster file is refused before it comes to this.
-        Some(Verdict::Reset) => " -j REJECT --reject-with tcp-reset".into(),
-        Some(Verdict::Return) => " -j RETURN".into(),
-        Some(Verdict::Jump(chain)) => format!(" -j {chain}"),
-        Some(Verdict::Goto(chain)) => format!(" -g {chain}"),
-    }
+    let target = match (&rule.log, &rule.verdict) {
+        (Some(_), Some(_)) => return Err(WriteError::Inexpressible("log and decide in one rule")),
+        (Some(prefix), None) => format!(" -j LOG --log-prefix \"{prefix}\""),
+        (None, None) => String::new(),
+        (None, Some(Verdict::Drop)) => " -j DROP".into(),
+        (None, Some(Verdict::Reset)) => return Err(WriteError::Inexpressible("reject in the tables raw and mangle")),
+        (None, Some(Verdict::Return)) => " -j RETURN".into(),
+        (None, Some(Verdict::Jump(chain))) => format!(" -j {chain}"),
+        (None, Some(Verdict::Goto(chain))) => format!(" -g {chain}"),
+    };
+    Ok(text + &target)
 }
 
-fn match_text(one: &Match) -> String {
-    match one {
-        Match::InInterface { names, negated } => {
-            let not = if *negated { " !" } else { "" };
-            names.iter().map(|name| format!("{not} -i {name}")).collect()
-        }
+fn match_text(one: &Match) -> Result<String, WriteError> {
+    Ok(match one {
+        Match::InInterface { names, negated } => match names.as_slice() {
+            [name] => format!("{} -i {name}", if *negated { " !" } else { "" }),
+            _ => return Err(WriteError::Inexpressible("several interfaces in one rule")),
+        },
         Match::Source(Addresses::Set(name)) => format!(" -m set --match-set {name} src"),
         Match::Source(Addresses::Network(network)) => format!(" -s {network}"),
         Match::Tcp { negated: false } => " -p tcp".into(),
@@ -89,12 +107,14 @@ fn match_text(one: &Match) -> String {
             let list: Vec<String> = ports.ranges().iter().map(|range| range.to_string().replace('-', ":")).collect();
             format!(" -p tcp -m multiport --dports {}", list.join(","))
         }
-        Match::DestinationPort(PortMatch::Set(name)) => format!(" -p tcp -m set --match-set {name} dst"),
+        Match::DestinationPort(PortMatch::Set(_)) => return Err(WriteError::Inexpressible("ports in a set")),
+        Match::PortBlock(_) => return Err(WriteError::Inexpressible("a block of ports")),
+        Match::NotDirectlyTcp => return Err(WriteError::Inexpressible("the next header of IPv6")),
         Match::TcpFlags { mask, value } => format!(" -m tcp --tcp-flags {} {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),
         Match::Limit { per_minute, burst } => format!(" -m limit --limit {per_minute}/minute --limit-burst {burst}"),
-    }
+    })
 }
 
 fn flags(flags: TcpFlags) -> String {

@@ -38,6 +38,7 @@ struct SetRow<'a> {
 struct ChainRow<'a> {
     name: &'a str,
     base: Option<String>,
+    remarks: &'a [String],
     rules: Vec<String>,
 }
 
@@ -85,7 +86,12 @@ fn chain_row<'a>(table: &'a Table, chain: &'a Chain) -> ChainRow<'a> {
         };
         format!("type filter hook {hook} priority {}; policy accept;", base.priority)
     });
-    ChainRow { name: &chain.name, base, rules: chain.rules.iter().map(|rule| rule_text(table, rule)).collect() }
+    ChainRow {
+        name: &chain.name,
+        base,
+        remarks: &chain.remarks,
+        rules: chain.rules.iter().map(|rule| rule_text(table, rule)).collect(),
+    }
 }
 
 /// A rule as nft writes it, without its line end.
@@ -127,6 +133,9 @@ fn match_text(table: &Table, one: &Match) -> String {
         Match::Tcp { negated: true } => "meta l4proto != tcp".into(),
         Match::DestinationPort(PortMatch::Set(name)) => format!("tcp dport @{name}"),
         Match::DestinationPort(PortMatch::Ports(ports)) => format!("tcp dport {}", ports_text(ports)),
+        // Four bytes, because only those are compared without a call in the kernel: source port, destination port.
+        Match::PortBlock(block) => format!("@th,0,32 & 0x{:08x} == 0x{:08x}", block.mask(), block.first),
+        Match::NotDirectlyTcp => "ip6 nexthdr != tcp".into(),
         Match::TcpFlags { mask, value } => format!("tcp flags & ({}) == {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => "fib daddr type local".into(),
         Match::FirstFragment => "frag frag-off 0".into(),

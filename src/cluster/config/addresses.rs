@@ -1,0 +1,96 @@
+//! Addresses and networks, and what to say about those that are none.
+
+use std::net::IpAddr;
+
+use crate::cluster::model::Source;
+use crate::cluster::toml_reader::{Reader, Text, printable};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::net::{AddressClass, Cidr, ParseAddressError, parse_address};
+
+/// The address of a node. `name` is the node's, where the address was taken from it.
+pub(super) fn read_node_address(text: Text<'_>, name: Option<&str>, reader: &mut Reader<'_>) -> Option<IpAddr> {
+    if name.is_none() && text.text.contains('/') {
+        let message = format!("`{}` is a network, and a node has single addresses", printable(text.text));
+        let help = "list the node's own addresses; networks belong under `[networks]` or to a `[[client]]`";
+        reader.push(Diagnostic::new(Code::NetworkAsNode, text.span, message).help(help));
+        return None;
+    }
+    let address = match parse_address(text.text) {
+        Ok(address) => address,
+        Err(error) => {
+            push_address_error(text, &error, name, reader);
+            return None;
+        }
+    };
+    check_class(text, Cidr::host(address), reader).then_some(address)
+}
+
+pub(super) fn read_cidr(text: Text<'_>, reader: &mut Reader<'_>) -> Option<Source> {
+    match text.text.parse::<Cidr>() {
+        Ok(network) => check_class(text, network, reader).then_some(Source { network, span: text.span }),
+        Err(error) => {
+            push_address_error(text, &error, None, reader);
+            None
+        }
+    }
+}
+
+fn push_address_error(text: Text<'_>, error: &ParseAddressError, name: Option<&str>, reader: &mut Reader<'_>) {
+    let shown = printable(text.text);
+    let like_host = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let host = text.text.contains(|c: char| c.is_ascii_alphabetic()) && text.text.chars().all(like_host);
+    let finding = match error {
+        ParseAddressError::NotAnAddress if host => {
+            let help = match name {
+                Some(name) => format!(
+                    "write `[[node]]` with `name = \"{}\"` and `addresses = [\"…\"]`; names are never looked up, because \
+                     rules must load without DNS",
+                    printable(name)
+                ),
+                None => "give the address; names are never looked up, because rules must load without DNS".to_owned(),
+            };
+            Diagnostic::new(Code::HostName, text.span, format!("`{shown}` is a host name, not an address")).help(help)
+        }
+        ParseAddressError::NotAnAddress => {
+            let message = match name {
+                Some(name) if shown.is_empty() => format!("`{}` has no address behind the `@`", printable(name)),
+                _ => format!("`{shown}` is {error}"),
+            };
+            Diagnostic::new(Code::BadAddress, text.span, message).help("write `10.20.0.11` or `fd20::11`")
+        }
+        ParseAddressError::LeadingZero => {
+            let message = format!("`{shown}` has {error}");
+            Diagnostic::new(Code::LeadingZero, text.span, message).help("write the numbers without leading zeros")
+        }
+        ParseAddressError::Zone => {
+            Diagnostic::new(Code::BadAddress, text.span, format!("`{shown}` is {error}")).help("leave the zone out")
+        }
+        ParseAddressError::PrefixLength { .. } => {
+            Diagnostic::new(Code::BadAddress, text.span, format!("`{shown}`: {error}")).help("write `10.20.0.0/24`")
+        }
+        ParseAddressError::HostBits { network } => {
+            let host = text.text.split('/').next().unwrap_or_default();
+            let message = format!("`{shown}` is no network: {error}");
+            let help = format!("did you mean the network `{network}` or the host `{host}`?");
+            Diagnostic::new(Code::HostBits, text.span, message).help(help)
+        }
+    };
+    reader.push(finding);
+}
+
+fn check_class(text: Text<'_>, network: Cidr, reader: &mut Reader<'_>) -> bool {
+    let (what, help) = match network.class() {
+        AddressClass::Private | AddressClass::Public => return true,
+        AddressClass::Loopback => ("a loopback address", "loopback is always admitted and never comes from a network"),
+        AddressClass::Unspecified => ("an unspecified address", "nothing is ever sent from it; give a real address"),
+        AddressClass::Multicast => ("a multicast or broadcast address", "nothing is ever sent from it over TCP"),
+        AddressClass::LinkLocal => (
+            "a link-local address",
+            "it may be anybody's on another link; give the node's address in a private network",
+        ),
+        AddressClass::Ipv4Mapped => ("an IPv4-mapped address", "it never appears in a packet; give the IPv4 address"),
+    };
+    let message = format!("`{}` is {what}", printable(text.text));
+    reader.push(Diagnostic::new(Code::UnusableAddress, text.span, message).help(help));
+    false
+}

@@ -1,0 +1,131 @@
+//! `nodes` and `[[node]]`.
+
+use std::net::IpAddr;
+
+use super::addresses::read_node_address;
+use super::services::{find_service, read_ports};
+use crate::cluster::model::{Node, Service, ServiceId};
+use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
+use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::net::{Ports, parse_address};
+
+pub(super) fn read_nodes(
+    top: &mut TableReader<'_>,
+    cluster: Option<&mut TableReader<'_>>,
+    services: &[Service],
+    reader: &mut Reader<'_>,
+) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    if let Some(value) = cluster.and_then(|table| table.get("nodes"))
+        && let Some(list) = reader.list(value, "`nodes`")
+    {
+        for item in list {
+            if let Some(name) = reader.text(item, "a node") {
+                nodes.extend(read_short_node(name, reader));
+            }
+        }
+    }
+    if let Some(value) = top.get("node")
+        && let Some(list) = reader.list(value, "`node` (write `[[node]]`, with two brackets)")
+    {
+        for item in list {
+            if let Some(table) = reader.table(item, "[[node]]") {
+                nodes.extend(read_long_node(table, services, reader));
+            }
+        }
+    }
+    nodes
+}
+
+/// What stands behind the `@`, or the whole name where there is none.
+pub(super) fn host_part(name: &str) -> &str {
+    name.rsplit_once('@').map_or(name, |(_, host)| host)
+}
+
+/// An IPv6 address in a node's name brings colons.
+fn extra_characters(name: &str) -> &'static str {
+    if parse_address(host_part(name)).is_ok_and(|address| address.is_ipv6()) { ":" } else { "" }
+}
+
+fn read_short_node(name: Text<'_>, reader: &mut Reader<'_>) -> Option<Node> {
+    let address = read_node_address(Text { text: host_part(name.text), span: name.span }, Some(name.text), reader);
+    let named = match address {
+        // What has been found to be no address needs no second finding about its characters.
+        None => return None,
+        Some(_) => reader.check_name(name, "a node", extra_characters(name.text)),
+    };
+    let node = Node {
+        name: name.text.into(),
+        addresses: address.into_iter().map(|address| (address, name.span)).collect(),
+        ports: Box::default(),
+        interfaces: None,
+        span: name.span,
+    };
+    named.then_some(node)
+}
+
+fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut Reader<'_>) -> Option<Node> {
+    let value = table.require("name", reader, "give the node's name, `riak@10.20.0.11` for example");
+    let name = value.and_then(|value| reader.text(value, "`name`"));
+    let addresses: Vec<(IpAddr, Span)> = match (table.get("addresses"), name) {
+        (Some(value), name) => {
+            let listed = reader.texts(value, "`addresses`");
+            let none = listed.as_ref().is_some_and(Vec::is_empty);
+            let texts = listed.unwrap_or_default();
+            if none {
+                let finding = Diagnostic::new(Code::BadAddress, reader.span(value), "`addresses` names no address");
+                reader.push(finding.help("list the node's addresses, or leave the key out to use the one in its name"));
+            }
+            let read: Vec<_> =
+                texts.iter().filter_map(|text| Some((read_node_address(*text, None, reader)?, text.span))).collect();
+            if let Some(name) = name {
+                check_own_address(name, &read, reader);
+            }
+            read
+        }
+        (None, Some(name)) => {
+            let host = Text { text: host_part(name.text), span: name.span };
+            read_node_address(host, Some(name.text), reader).map(|address| (address, name.span)).into_iter().collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    let ports = read_node_ports(&mut table, services, reader);
+    let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
+    table.finish(reader);
+    let name = name.filter(|name| reader.check_name(*name, "a node", extra_characters(name.text)))?;
+    Some(Node { name: name.text.into(), addresses: addresses.into(), ports: ports.into(), interfaces, span: name.span })
+}
+
+/// Erlang connects to the host part of the name: an address there that `addresses` lacks is most likely a slip.
+fn check_own_address(name: Text<'_>, addresses: &[(IpAddr, Span)], reader: &mut Reader<'_>) {
+    let Ok(own) = parse_address(host_part(name.text)) else { return };
+    if let Some((_, span)) = addresses.first()
+        && addresses.iter().all(|(address, _)| *address != own)
+    {
+        let message = format!("`addresses` lacks {own}, the address in the name `{}`", printable(name.text));
+        let finding = Diagnostic::new(Code::AddressMismatch, *span, message).also(name.span, "nodes connect to this");
+        reader.push(finding.help(format!("add `\"{own}\"`, unless the node really sends from other addresses only")));
+    }
+}
+
+fn read_node_ports(
+    table: &mut TableReader<'_>,
+    services: &[Service],
+    reader: &mut Reader<'_>,
+) -> Vec<(ServiceId, Ports)> {
+    let mut ports = Vec::new();
+    let entries = table
+        .get("services")
+        .and_then(|value| reader.table(value, "`services` of a node"))
+        .map(|table| table.entries(reader))
+        .unwrap_or_default();
+    for (name, value) in entries {
+        let Some(id) = find_service(name, services, reader) else { continue };
+        let Some(mut table) = reader.table(value, format!("`services.{}` of a node", name.text)) else { continue };
+        if let Some(own) = read_ports(&mut table, reader, name.text) {
+            ports.push((id, own));
+        }
+        table.finish(reader);
+    }
+    ports
+}

@@ -1,0 +1,111 @@
+//! `[networks]` and `[[client]]`: where packets come from.
+
+use toml::de::DeValue;
+
+use super::addresses::read_cidr;
+use super::read_name;
+use super::services::find_service;
+use crate::cluster::model::{Client, Service, Source, State};
+use crate::cluster::toml_reader::{Reader, TableReader, Text};
+use crate::diagnostic::{Code, Diagnostic};
+
+pub(super) struct ReadNetworks {
+    pub private: Vec<Source>,
+    pub untrusted: Vec<Source>,
+    pub allow_public: bool,
+}
+
+pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> ReadNetworks {
+    let mut networks = ReadNetworks { private: Vec::new(), untrusted: Vec::new(), allow_public: false };
+    let help = "name the networks that every node lies in: `[networks]` with `private = [\"10.20.0.0/24\"]`";
+    let Some(value) = top.require("networks", reader, help) else { return networks };
+    let Some(mut table) = reader.table(value, "[networks]") else { return networks };
+    if let Some(value) = table.require("private", reader, help) {
+        let texts = reader.texts(value, "`private`").unwrap_or_default();
+        networks.private = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+        if texts.is_empty() && value.get_ref().as_array().is_some() {
+            let message = "`private` names no network";
+            reader.push(Diagnostic::new(Code::MissingKey, reader.span(value), message).help(help));
+        }
+    }
+    if let Some(value) = table.get("untrusted") {
+        let texts = reader.texts(value, "`untrusted`").unwrap_or_default();
+        networks.untrusted = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+    }
+    let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
+    networks.allow_public = allow_public.unwrap_or(false);
+    table.finish(reader);
+    networks
+}
+
+pub(super) fn read_clients(
+    top: &mut TableReader<'_>,
+    services: &[Service],
+    private: &[Source],
+    reader: &mut Reader<'_>,
+) -> Vec<Client> {
+    let mut clients = Vec::new();
+    let Some(value) = top.get("client") else { return clients };
+    let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return clients };
+    for item in list {
+        if let Some(table) = reader.table(item, "[[client]]") {
+            clients.extend(read_client(table, services, private, reader));
+        }
+    }
+    clients
+}
+
+fn read_client(
+    mut table: TableReader<'_>,
+    services: &[Service],
+    private: &[Source],
+    reader: &mut Reader<'_>,
+) -> Option<Client> {
+    let span = table.span;
+    let name = read_name(&mut table, reader, "a client", "");
+    let name_span = table.get("name").map_or(span, |value| reader.span(value));
+    let help = "say where it comes from: `from = [\"10.20.1.0/24\"]` or `from = \"private\"`";
+    let mut from = Vec::new();
+    if let Some(value) = table.require("from", reader, help) {
+        let texts = match value.get_ref() {
+            DeValue::String(_) => reader.text(value, "`from`").into_iter().collect(),
+            _ => reader.texts(value, "`from`").unwrap_or_default(),
+        };
+        for text in texts {
+            if text.text == "private" {
+                from.extend(private.iter().map(|source| Source { network: source.network, span: text.span }));
+            } else {
+                from.extend(read_cidr(text, reader));
+            }
+        }
+    }
+    let mut used = Vec::new();
+    if let Some(value) = table.require("services", reader, "say what it may use: `services = [\"http\"]`") {
+        for text in reader.texts(value, "`services`").unwrap_or_default() {
+            if let Some(id) = find_service(text, services, reader)
+                && client_may_use(text, services.get(id.0), reader)
+                && !used.contains(&id)
+            {
+                used.push(id);
+            }
+        }
+    }
+    let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
+    let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
+    table.finish(reader);
+    let allow_public = allow_public.unwrap_or(false);
+    Some(Client { name: name?, from, services: used, interfaces, allow_public, span: name_span })
+}
+
+fn client_may_use(name: Text<'_>, service: Option<&Service>, reader: &mut Reader<'_>) -> bool {
+    let state = match service.map(|service| service.state) {
+        Some(State::Open) => return true,
+        Some(State::Blocked) => "blocked",
+        Some(State::Unused) => "unused",
+        None => return false,
+    };
+    let message = format!("`{}` is {state}, so no client can be admitted to it", name.text);
+    let help = format!("to open it, write `[services.{}]` with `state = \"open\"`", name.text);
+    reader.push(Diagnostic::new(Code::ServiceNotOpen, name.span, message).help(help));
+    false
+}

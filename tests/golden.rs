@@ -1,0 +1,141 @@
+//! Golden cases: `tests/cases/NAME/cluster.toml` → every format, or the whole text of the findings.
+//!
+//! A case is a folder with
+//! - `cluster.toml`, the input;
+//! - `args`, further arguments, if it has any; without `--format` among them every format is made;
+//! - `out/`, the files that must come of it; without that folder the run must fail with exit code 2;
+//! - `stderr`, what is printed on standard error; without it, nothing must be.
+//!
+//! `RINGFENCE_BLESS=1` writes what came out instead of comparing. Read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ringfence::diagnostic::Code;
+
+const FORMATS: &str = "nft,iptables,ip6tables,ipset,sysctl,json";
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+fn bless() -> bool {
+    std::env::var_os("RINGFENCE_BLESS").is_some()
+}
+
+fn run(case: &Path, output: &Path) -> Output {
+    let args = fs::read_to_string(case.join("args")).unwrap_or_default();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.current_dir(case).args(["compile", "cluster.toml", "--output"]).arg(output).args(args.split_whitespace());
+    if !args.contains("--format") {
+        command.args(["--format", FORMATS]);
+    }
+    command.output().unwrap()
+}
+
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+/// The first line that differs, which says more than two whole files.
+fn difference(expected: &str, found: &str) -> String {
+    let lines = expected.lines().map(Some).chain(std::iter::repeat(None));
+    let other = found.lines().map(Some).chain(std::iter::repeat(None));
+    let count = expected.lines().count().max(found.lines().count()) + 1;
+    for (number, (old, new)) in lines.zip(other).take(count).enumerate() {
+        if old != new {
+            return format!("line {}:\n  expected {old:?}\n  found    {new:?}", number + 1);
+        }
+    }
+    "the line ends differ".to_owned()
+}
+
+#[test]
+fn every_case_gives_what_is_written() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let scratch = tempfile::tempdir().unwrap();
+        let result = run(&case, scratch.path());
+        let stderr = String::from_utf8(result.stderr).unwrap();
+        assert!(result.stdout.is_empty(), "{name}: nothing goes to standard output with --output");
+        let found = files(scratch.path());
+        if bless() {
+            write_case(&case, &stderr, &found);
+            continue;
+        }
+        let code = if case.join("out").is_dir() { 0 } else { 2 };
+        if result.status.code() != Some(code) {
+            wrong.push(format!("{name}: exit {:?} instead of {code}\n{stderr}", result.status.code()));
+        }
+        let expected = fs::read_to_string(case.join("stderr")).unwrap_or_default();
+        if expected != stderr {
+            wrong.push(format!("{name}: stderr, {}", difference(&expected, &stderr)));
+        }
+        let expected = files(&case.join("out"));
+        if expected.keys().ne(found.keys()) {
+            wrong.push(format!("{name}: files {:?} instead of {:?}", found.keys(), expected.keys()));
+        }
+        for (file, text) in &expected {
+            if let Some(found) = found.get(file).filter(|found| *found != text) {
+                wrong.push(format!("{name}: {file}, {}", difference(text, found)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n\nRINGFENCE_BLESS=1 writes what came out", wrong.join("\n"));
+}
+
+fn write_case(case: &Path, stderr: &str, found: &BTreeMap<String, String>) {
+    let out = case.join("out");
+    let _ = fs::remove_dir_all(&out);
+    let _ = fs::remove_file(case.join("stderr"));
+    if !found.is_empty() {
+        fs::create_dir(&out).unwrap();
+    }
+    for (name, text) in found {
+        fs::write(out.join(name), text).unwrap();
+    }
+    if !stderr.is_empty() {
+        fs::write(case.join("stderr"), stderr).unwrap();
+    }
+}
+
+#[test]
+fn there_are_enough_cases_and_half_of_them_are_bad_input() {
+    let all = cases();
+    let bad = all.iter().filter(|case| !case.join("out").is_dir()).count();
+    assert!(all.len() >= 25 && bad * 5 >= all.len() * 2, "{} cases, {bad} of bad input", all.len());
+}
+
+#[test]
+fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
+    let texts: String = cases().iter().filter_map(|case| fs::read_to_string(case.join("stderr")).ok()).collect();
+    let reference = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rulesets/REFERENCE.md")).unwrap();
+    for code in Code::ALL {
+        assert!(texts.contains(&format!("[{code}]")), "no case shows {code}");
+        assert!(reference.contains(&format!("`{code}`")), "the reference does not explain {code}");
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_under_any_path() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/mail-east");
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::copy(case.join("cluster.toml"), elsewhere.path().join("cluster.toml")).unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(&case, one.path());
+    run(elsewhere.path(), two.path());
+    assert!(!files(one.path()).is_empty());
+    assert_eq!(files(one.path()), files(two.path()));
+}
