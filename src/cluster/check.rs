@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use rustc_hash::FxBuildHasher;
+
 use super::model::{Client, Cluster, Node, Service, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
@@ -58,7 +60,7 @@ fn names(cluster: &Cluster, findings: &mut Findings) {
     let nodes = cluster.nodes.iter().map(|node| (node.name(), node.span));
     let clients = cluster.clients.iter().map(|client| (client.name(), client.span));
     for (what, list) in [("nodes", nodes.collect::<Vec<_>>()), ("clients", clients.collect())] {
-        let mut seen = HashMap::with_capacity(list.len());
+        let mut seen = HashMap::with_capacity_and_hasher(list.len(), FxBuildHasher);
         for (name, span) in list {
             if let Some(first) = seen.insert(name, span) {
                 let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
@@ -68,41 +70,84 @@ fn names(cluster: &Cluster, findings: &mut Findings) {
     }
 }
 
-/// The addresses of all nodes, sorted, with where each is named and whose it is.
-struct Addresses<'a>(Vec<(IpAddr, Span, &'a str)>);
+/// The addresses of all nodes, sorted by number, with the position of each in `all`. Small keys, because 100,000 of them
+/// are sorted in a moment.
+struct Addresses<'a> {
+    all: Vec<(IpAddr, Span, &'a str)>,
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u32)>,
+}
 
 impl<'a> Addresses<'a> {
     fn of(cluster: &'a Cluster) -> Self {
-        let of_node = |node: &'a Node| node.addresses.iter().map(|&(address, span)| (address, span, node.name()));
-        let mut all: Vec<_> = cluster.nodes.iter().flat_map(of_node).collect();
-        all.sort_unstable_by_key(|&(address, span, _)| (address, span.start));
-        Self(all)
+        let mut addresses = Self { all: Vec::with_capacity(cluster.nodes.len()), v4: Vec::new(), v6: Vec::new() };
+        for node in &cluster.nodes {
+            for &(address, span) in node.addresses() {
+                // INVARIANT (size): a file of less than 4 GiB names fewer addresses than that.
+                let position = addresses.all.len() as u32;
+                addresses.all.push((address, span, node.name()));
+                match address {
+                    IpAddr::V4(address) => addresses.v4.push((address.to_bits(), position)),
+                    IpAddr::V6(address) => addresses.v6.push((address.to_bits(), position)),
+                }
+            }
+        }
+        addresses.v4.sort_unstable();
+        addresses.v6.sort_unstable();
+        addresses
+    }
+
+    fn at(&self, position: u32) -> Option<&(IpAddr, Span, &'a str)> {
+        self.all.get(position as usize)
     }
 
     fn duplicates(&self, findings: &mut Findings) {
-        for pair in self.0.windows(2) {
-            let [(address, first, name), (other, second, other_name)] = pair else { continue };
+        let v4 = self.v4.windows(2).filter_map(same_key);
+        let v6 = self.v6.windows(2).filter_map(same_key);
+        for (first, second) in v4.chain(v6) {
+            let (Some(first), Some(second)) = (self.at(first), self.at(second)) else { continue };
+            let (address, span, name) = *second;
             // Two nodes of one name are a finding already.
-            if address == other && (name != other_name || !host_of(name, *address)) {
-                let finding = Diagnostic::new(Code::DuplicateAddress, *second, format!("{address} is given twice"));
-                findings.push(finding.also(*first, "here too").help("each address belongs to one node; remove one"));
+            if name != first.2 || !host_of(name, address) {
+                let finding = Diagnostic::new(Code::DuplicateAddress, span, format!("{address} is given twice"));
+                findings.push(finding.also(first.1, "here too").help("each address belongs to one node; remove one"));
             }
         }
     }
 
+    /// The position of the first address of the network.
+    fn first_in(&self, network: Cidr) -> Option<u32> {
+        match (network.first(), network.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => first_between(&self.v4, first.to_bits(), last.to_bits()),
+            (IpAddr::V6(first), IpAddr::V6(last)) => first_between(&self.v6, first.to_bits(), last.to_bits()),
+            _ => None,
+        }
+    }
+
     fn find(&self, address: IpAddr) -> Option<Span> {
-        let at = self.0.partition_point(|&(other, ..)| other < address);
-        self.0.get(at).filter(|(found, ..)| *found == address).map(|&(_, span, _)| span)
+        let position = self.first_in(Cidr::host(address))?;
+        self.at(position).map(|&(_, span, _)| span)
     }
 
     fn any_in(&self, network: Cidr) -> bool {
-        let at = self.0.partition_point(|&(address, ..)| address < network.first());
-        self.0.get(at).is_some_and(|&(address, ..)| address <= network.last())
+        self.first_in(network).is_some()
     }
 
     fn has_family_of(&self, network: Cidr) -> bool {
-        self.0.iter().any(|(address, ..)| address.is_ipv4() == network.is_ipv4())
+        if network.is_ipv4() { !self.v4.is_empty() } else { !self.v6.is_empty() }
     }
+}
+
+fn same_key<T: Copy + PartialEq>(pair: &[(T, u32)]) -> Option<(u32, u32)> {
+    match pair {
+        [(a, first), (b, second)] if a == b => Some((*first, *second)),
+        _ => None,
+    }
+}
+
+fn first_between<T: Copy + Ord>(sorted: &[(T, u32)], first: T, last: T) -> Option<u32> {
+    let at = sorted.partition_point(|&(key, _)| key < first);
+    sorted.get(at).filter(|(key, _)| *key <= last).map(|&(_, position)| position)
 }
 
 /// Whether a node's name gives this address.
@@ -114,7 +159,7 @@ fn nodes_in_networks(cluster: &Cluster, findings: &mut Findings) {
     let private: Networks = cluster.private.iter().map(|source| source.network).collect();
     let untrusted_networks = untrusted(cluster);
     for node in &cluster.nodes {
-        for &(address, span) in &node.addresses {
+        for &(address, span) in node.addresses() {
             let host = Cidr::host(address);
             if !private.covers(host) {
                 let message = format!("{address} of `{}` lies in no private network", node.name());
@@ -193,7 +238,7 @@ fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings
         let finding = Diagnostic::new(Code::UnusedClient, client.span, format!("the client `{name}` {nothing}"));
         findings.push(finding.help("remove it, or complete its `from` and `services`"));
     }
-    let mut seen = HashMap::with_capacity(client.from.len());
+    let mut seen = HashMap::with_capacity_and_hasher(client.from.len(), FxBuildHasher);
     for source in &client.from {
         let network = source.network;
         if let Some(first) = seen.insert(network, source.span) {

@@ -57,10 +57,17 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(super) name: Box<str>,
-    pub(super) addresses: Box<[(IpAddr, Span)]>,
+    pub(super) addresses: NodeAddresses,
     pub(super) ports: Box<[(ServiceId, Ports)]>,
     pub(super) interfaces: Option<Box<[Interface]>>,
     pub(super) span: Span,
+}
+
+/// Most nodes have one address, which then needs no allocation of its own.
+#[derive(Clone, Debug)]
+pub(super) enum NodeAddresses {
+    One([(IpAddr, Span); 1]),
+    Many(Box<[(IpAddr, Span)]>),
 }
 
 /// Someone outside the cluster who may use some of its services.
@@ -246,7 +253,10 @@ impl Node {
     /// Its addresses and where each is named.
     #[must_use]
     pub fn addresses(&self) -> &[(IpAddr, Span)] {
-        &self.addresses
+        match &self.addresses {
+            NodeAddresses::One(one) => one,
+            NodeAddresses::Many(many) => many,
+        }
     }
 
     /// Where it is named.

@@ -252,9 +252,8 @@ impl<'f> Reader<'f> {
             return true;
         };
         let message = format!("the name of {what} {reason}");
-        let help = format!(
-            "use up to {LONGEST_NAME} letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit"
-        );
+        let help =
+            format!("use up to {LONGEST_NAME} letters, digits, `.`, `_`, `@` and `-`, not beginning with `.` or `-`");
         self.push(Diagnostic::new(Code::BadName, text.span, message).help(help));
         false
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::addresses::read_node_address;
 use super::services::{find_service, read_ports};
-use crate::cluster::model::{Node, Service, ServiceId};
+use crate::cluster::model::{Node, NodeAddresses, Service, ServiceId};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::net::{Ports, parse_address};
@@ -49,14 +49,12 @@ fn extra_characters(name: &str) -> &'static str {
 
 fn read_short_node(name: Text<'_>, reader: &mut Reader<'_>) -> Option<Node> {
     let address = read_node_address(Text { text: host_part(name.text), span: name.span }, Some(name.text), reader);
-    let named = match address {
-        // What has been found to be no address needs no second finding about its characters.
-        None => return None,
-        Some(_) => reader.check_name(name, "a node", extra_characters(name.text)),
-    };
+    // What has been found to be no address needs no second finding about its characters.
+    let address = address?;
+    let named = reader.check_name(name, "a node", if address.is_ipv6() { ":" } else { "" });
     let node = Node {
         name: name.text.into(),
-        addresses: address.into_iter().map(|address| (address, name.span)).collect(),
+        addresses: NodeAddresses::One([(address, name.span)]),
         ports: Box::default(),
         interfaces: None,
         span: name.span,
@@ -93,7 +91,13 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     table.finish(reader);
     let name = name.filter(|name| reader.check_name(*name, "a node", extra_characters(name.text)))?;
-    Some(Node { name: name.text.into(), addresses: addresses.into(), ports: ports.into(), interfaces, span: name.span })
+    Some(Node {
+        name: name.text.into(),
+        addresses: NodeAddresses::Many(addresses.into()),
+        ports: ports.into(),
+        interfaces,
+        span: name.span,
+    })
 }
 
 /// Erlang connects to the host part of the name: an address there that `addresses` lacks is most likely a slip.

@@ -1,0 +1,32 @@
+# make demo    a fresh machine to a ruleset in a real kernel
+# make test    everything that a change must pass
+# make bench   speed and memory, as ratios within one run
+
+CARGO ?= cargo
+.PHONY: demo test bench setup deny
+
+setup:
+	@sh packaging/setup.sh
+
+demo: setup
+	@$(CARGO) build --release --quiet
+	@sh packaging/demo.sh target/release/ringfence rulesets/examples/mail-east.toml
+
+# The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
+# namespace, where not every back end works.
+test: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --all-targets -- --deny warnings
+	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
+	shellcheck packaging/*.sh .ci/run
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms
+	if [ "$$(id -u)" = 0 ]; then $(CARGO) test --test kernel; else unshare --map-root-user $(CARGO) test --test kernel; fi
+
+bench: setup
+	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench packet_path
+
+# Licences, duplicates and origins of the dependencies; needs cargo-deny.
+deny:
+	$(CARGO) deny check bans licenses sources

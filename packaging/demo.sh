@@ -1,0 +1,16 @@
+#!/bin/sh
+# Compiles a cluster file, loads the ruleset into a network namespace that vanishes with this script, and lists it back.
+# demo.sh PROGRAM CLUSTER-FILE
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+program=$1
+file=$2
+
+ruleset=$(mktemp)
+trap 'rm -f "$ruleset"' EXIT
+echo "\$ ringfence compile $file"
+"$program" compile "$file" | tee "$ruleset"
+echo
+echo "# the same, loaded into the kernel in a network namespace of its own, as nft lists it:"
+if [ "$(id -u)" = 0 ]; then set -- unshare --net; else set -- unshare --map-root-user --net; fi
+"$@" sh -c "nft --file '$ruleset' && nft list table inet ringfence"

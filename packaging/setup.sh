@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs what building and testing need, quietly, and only what is missing. Knows Debian and Ubuntu, Fedora and RHEL.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=
+# need PROBE DEBIAN-PACKAGE FEDORA-PACKAGE
+need() {
+	if ! sh -c "$1" >/dev/null 2>&1; then
+		missing="$missing $2:$3"
+	fi
+}
+need 'command -v cc' gcc gcc
+need 'command -v pkg-config' pkg-config pkgconf-pkg-config
+need 'pkg-config --exists libmnl' libmnl-dev libmnl-devel
+need 'pkg-config --exists libnftnl' libnftnl-dev libnftnl-devel
+need 'command -v nft' nftables nftables
+need 'command -v iptables-legacy' iptables iptables-legacy
+need 'command -v iptables-nft' iptables iptables-nft
+need 'command -v ipset' ipset ipset
+need 'command -v ip' iproute2 iproute
+need 'command -v unshare' util-linux util-linux
+need 'command -v shellcheck' shellcheck ShellCheck
+
+if [ -n "$missing" ]; then
+	if command -v apt-get >/dev/null; then
+		packages=$(for pair in $missing; do echo "${pair%%:*}"; done | sort -u)
+		install='apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq'
+	elif command -v dnf >/dev/null; then
+		packages=$(for pair in $missing; do echo "${pair##*:}"; done | sort -u)
+		install='dnf install -y -q'
+	else
+		echo "install these by hand (names of Debian's packages):" >&2
+		for pair in $missing; do echo "  ${pair%%:*}" >&2; done
+		exit 1
+	fi
+	# shellcheck disable=SC2086 # a list of words
+	set -- $packages
+	echo "installing: $*" >&2
+	if [ "$(id -u)" = 0 ]; then root=; else root=sudo; fi
+	log=$(mktemp)
+	if ! $root sh -c "$install $*" >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log"
+		exit 1
+	fi
+	rm -f "$log"
+fi
+
+if ! command -v "${CARGO:-cargo}" >/dev/null; then
+	echo "Rust is missing: install it from https://rustup.rs (1.88 or newer)" >&2
+	exit 1
+fi

@@ -1,0 +1,55 @@
+//! The rooms of the house, lowest first: a lower room never imports a higher one.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms of one rank do not know each other either.
+const RANKS: [&[&str]; 5] = [&["net", "diagnostic"], &["ir", "cluster"], &["compile", "dialect"], &[], &["cli"]];
+
+fn rank(room: &str) -> Option<usize> {
+    RANKS.iter().position(|rooms| rooms.contains(&room))
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_lower_room_never_imports_a_higher_one() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    files(&source, &mut all);
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in &all {
+        let inside = path.strip_prefix(&source).unwrap();
+        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if ["lib", "main"].contains(&room.as_str()) {
+            continue;
+        }
+        let Some(own) = rank(&room) else {
+            wrong.push(format!("{} is in no known room", inside.display()));
+            continue;
+        };
+        let text = fs::read_to_string(path).unwrap();
+        for other in text.split("crate::").skip(1) {
+            let other: String = other.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let Some(theirs) = rank(&other) else { continue };
+            seen += 1;
+            if other != room && theirs >= own {
+                wrong.push(format!("{} imports {other}", inside.display()));
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} imports were seen; is this test still reading them?");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
