@@ -3,13 +3,17 @@
 //! Every dialect writes this and reads it back. It knows tables, chains, hooks, sets and rules, and nothing of clusters.
 //!
 //! - A rule's matches all have to hold; a rule without matches always applies.
-//! - A match that looks into a header holds only where that header is there. [`Match::DestinationPort`] and
-//!   [`Match::TcpFlags`] imply TCP, [`Match::Source`] implies the family of its set or network.
-//! - A set is named by [`Match`]es of the same table (nft), or of any table (iptables, where sets are ipsets).
-//! - Intervals of a set are sorted and disjoint.
+//! - A match that looks into a header holds only where that header is there, whether it is negated or not.
+//!   [`Match::DestinationPort`] and [`Match::TcpFlags`] imply TCP, [`Match::Source`] the family of its addresses.
+//! - A set is found by its name in the rule's own table (nft), else outside of tables (ipset).
+//! - Ranges of a set are sorted and disjoint.
+//! - What a reader does not know becomes [`Match::Unknown`], [`Verdict::Unknown`] or [`Elements::Unknown`], with the text:
+//!   never an error, never a guess. Whoever judges a ruleset takes both possibilities.
 //!
 //! INVARIANT (text): every string here is fit to be written into every dialect as it is: names are made of letters,
 //! digits and `_-`, comments hold no quotes, backslashes or control characters.
+
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -75,26 +79,60 @@ impl Chain {
     }
 }
 
-/// What makes a chain a base chain. Its type is always `filter`, and its policy to accept.
+/// What makes a chain a base chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Base {
+    /// What it is for.
+    pub kind: ChainKind,
     /// The hook.
     pub hook: Hook,
     /// Chains of a hook run from the lowest priority to the highest.
     pub priority: i32,
+    /// What becomes of a packet at the end of the chain.
+    pub policy: Policy,
     /// Whether the chain belongs to the kernel or to everybody (iptables' `PREROUTING`, `INPUT`), so that a writer
     /// only adds its rules to it.
     pub shared: bool,
+}
+
+/// The type of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChainKind {
+    /// Lets pass or drops.
+    Filter,
+    /// Translates addresses and ports; sees the first packet of a connection only.
+    Nat,
+    /// Reroutes.
+    Route,
+}
+
+/// What becomes of a packet that no rule of a base chain decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// It goes on to the next base chain.
+    Accept,
+    /// It is gone.
+    Drop,
 }
 
 /// Where on its way a packet meets a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hook {
-    /// As it comes from the wire, before routing and destination NAT.
+    /// As it comes from the device, before everything else (nft's `ingress`).
+    Ingress,
+    /// As it comes from the wire, before routing.
     Prerouting,
     /// About to be delivered to this host.
     Input,
+    /// Routed to somebody else.
+    Forward,
+    /// Sent by this host.
+    Output,
+    /// About to leave.
+    Postrouting,
 }
 
 /// What to do with the packets that match.
@@ -110,6 +148,17 @@ pub struct Rule {
     pub verdict: Option<Verdict>,
     /// Why this rule is there.
     pub comment: Option<String>,
+    /// Where it was read, if it was read.
+    pub place: Option<Place>,
+}
+
+/// A rule in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: u32,
+    /// The rule as it stands there.
+    pub text: String,
 }
 
 /// One test of a rule.
@@ -123,14 +172,42 @@ pub enum Match {
         negated: bool,
     },
     /// The source address.
-    Source(Addresses),
-    /// The transport protocol behind all extension headers is TCP (or is not).
-    Tcp {
+    Source {
+        /// The addresses.
+        addresses: Addresses,
+        /// Turns the test round, within the family of the addresses.
+        negated: bool,
+    },
+    /// The destination address.
+    Destination {
+        /// The addresses.
+        addresses: Addresses,
+        /// Turns the test round, within the family of the addresses.
+        negated: bool,
+    },
+    /// The packet is IPv4, or is IPv6.
+    Family(Family),
+    /// The transport protocol behind all extension headers has this number (or has not). 6 is TCP, 17 UDP (IANA).
+    Protocol {
+        /// The number.
+        number: u8,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The state of the connection as connection tracking sees it.
+    ConnectionState {
+        /// It is one of these.
+        states: ConnectionStates,
         /// Turns the test round.
         negated: bool,
     },
     /// The TCP destination port.
-    DestinationPort(PortMatch),
+    DestinationPort {
+        /// The ports.
+        ports: PortMatch,
+        /// Turns the test round, within TCP.
+        negated: bool,
+    },
     /// The destination port of TCP, or what stands in its place in another transport header, is in this block. Says no
     /// more than a port match does, but at a fraction of its cost.
     PortBlock(PortBlock),
@@ -154,15 +231,25 @@ pub enum Match {
         /// Packets.
         burst: u32,
     },
+    /// Something that no dialect here knows, with its text.
+    Unknown(String),
 }
 
-/// Addresses to compare with.
+/// Addresses to compare with, all of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addresses {
     /// Those of a set with this name.
     Set(String),
-    /// Those of a network.
-    Network(Cidr),
+    /// These.
+    These(Elements),
+}
+
+impl Addresses {
+    /// The addresses of one network.
+    #[must_use]
+    pub fn network(network: Cidr) -> Self {
+        Self::These(Elements::of_networks(&[network]))
+    }
 }
 
 /// Ports to compare with.
@@ -234,9 +321,11 @@ impl TcpFlags {
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// It is done with this base chain, and goes on to the next.
+    Accept,
     /// It is gone.
     Drop,
-    /// It is gone, and the sender gets a TCP reset.
+    /// It is gone, and the sender gets a TCP reset or another notice.
     Reset,
     /// Back to the chain that this one was jumped to from; ends a base chain with its policy.
     Return,
@@ -244,6 +333,45 @@ pub enum Verdict {
     Jump(String),
     /// Goes through a chain and, if that says nothing, comes back to where this chain was jumped to from.
     Goto(String),
+    /// Something that no dialect here knows, with its text: it may pass, be gone, or go on to the next rule.
+    Unknown(String),
+}
+
+/// States of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionStates(pub u8);
+
+impl ConnectionStates {
+    /// Belongs to no connection.
+    pub const INVALID: Self = Self(1);
+    /// Part of a connection that has seen packets both ways.
+    pub const ESTABLISHED: Self = Self(2);
+    /// Begins a connection that another one announced.
+    pub const RELATED: Self = Self(4);
+    /// Begins a connection.
+    pub const NEW: Self = Self(8);
+    /// Exempt from tracking.
+    pub const UNTRACKED: Self = Self(64);
+    /// Every single state, with the name that nft and iptables both have for it, in lower case.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::INVALID, "invalid"),
+        (Self::ESTABLISHED, "established"),
+        (Self::RELATED, "related"),
+        (Self::NEW, "new"),
+        (Self::UNTRACKED, "untracked"),
+    ];
+
+    /// The states of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether one of the states is among these.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// A named set of addresses or ports.
@@ -264,14 +392,14 @@ pub struct Set {
 pub enum SetKind {
     /// Single values, found by one hash; room for `size` of them.
     Hash {
-        /// The most elements that it will take.
-        size: u32,
+        /// The most elements that it will take, if that is limited.
+        size: Option<u32>,
     },
     /// Ranges of values.
     Interval,
 }
 
-/// The elements of a set: sorted, disjoint ranges, both ends included.
+/// The elements of a set: sorted, disjoint ranges, both ends included. Make them with the functions, which see to that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements {
     /// IPv4 addresses.
@@ -280,6 +408,8 @@ pub enum Elements {
     Ipv6(Vec<(u128, u128)>),
     /// TCP ports.
     Ports(Vec<PortRange>),
+    /// Elements of a kind that is not known here, or that come and go.
+    Unknown,
 }
 
 impl Elements {
@@ -290,6 +420,7 @@ impl Elements {
             Self::Ipv4(list) => list.len(),
             Self::Ipv6(list) => list.len(),
             Self::Ports(list) => list.len(),
+            Self::Unknown => 0,
         }
     }
 
@@ -305,16 +436,70 @@ impl Elements {
         match self {
             Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
             Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
-            Self::Ports(_) => Vec::new(),
+            Self::Ports(_) | Self::Unknown => Vec::new(),
+        }
+    }
+
+    /// IPv4 ranges in any order, overlapping or not.
+    #[must_use]
+    pub fn ipv4(ranges: Vec<(u32, u32)>) -> Self {
+        Self::Ipv4(normalized(ranges))
+    }
+
+    /// IPv6 ranges in any order, overlapping or not.
+    #[must_use]
+    pub fn ipv6(ranges: Vec<(u128, u128)>) -> Self {
+        Self::Ipv6(normalized(ranges))
+    }
+
+    /// The addresses of networks; of the first one's family, and `Unknown` for none.
+    #[must_use]
+    pub fn of_networks(networks: &[Cidr]) -> Self {
+        let ends = |network: &Cidr| (network.first(), network.last());
+        match networks.first().map(ends) {
+            None => Self::Unknown,
+            Some((IpAddr::V4(_), _)) => Self::ipv4(
+                networks
+                    .iter()
+                    .filter_map(|network| match ends(network) {
+                        (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
+                        _ => None,
+                    })
+                    .collect(),
+            ),
+            Some((IpAddr::V6(_), _)) => Self::ipv6(
+                networks
+                    .iter()
+                    .filter_map(|network| match ends(network) {
+                        (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
+                        _ => None,
+                    })
+                    .collect(),
+            ),
         }
     }
 }
 
+/// Sorts ranges and joins those that overlap. Neighbours stay apart, as they were written.
+fn normalized<T: Copy + Ord>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
+    if ranges.windows(2).all(|pair| matches!(pair, [a, b] if a.1 < b.0)) {
+        return ranges;
+    }
+    ranges.sort_unstable();
+    let mut joined: Vec<(T, T)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some(previous) if first <= previous.1 => previous.1 = previous.1.max(last),
+            _ => joined.push((first, last)),
+        }
+    }
+    joined
+}
+
 impl Ruleset {
-    /// A set by its name, wherever it is.
+    /// The set that a rule of `table` means by a name.
     #[must_use]
-    pub fn set(&self, name: &str) -> Option<&Set> {
-        let inside = self.tables.iter().flat_map(|table| &table.sets);
-        self.sets.iter().chain(inside).find(|set| set.name == name)
+    pub fn set<'a>(&'a self, table: &'a Table, name: &str) -> Option<&'a Set> {
+        table.sets.iter().chain(&self.sets).find(|set| set.name == name)
     }
 }

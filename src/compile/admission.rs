@@ -166,7 +166,7 @@ fn family_sets(cluster: &Cluster, label: &str, sources: &[&Named<'_>], hash: boo
         if elements.is_empty() {
             return;
         }
-        let kind = if hash { SetKind::Hash { size: room_for(elements.len()) } } else { SetKind::Interval };
+        let kind = if hash { SetKind::Hash { size: Some(room_for(elements.len())) } } else { SetKind::Interval };
         let origin = |&index: &usize| {
             sources.get(index).map(|source| format!("{}, {}", source.name, cluster.place(source.span)))
         };

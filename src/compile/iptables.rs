@@ -4,10 +4,11 @@
 //! a tiny first fragment got past it; multiport wants four bytes.
 
 use super::admission::{Admissions, Grant, clip};
-use super::{MANGLE, RAW, block_rules, header, not_loopback, rule};
+use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source};
 use crate::cluster::Site;
 use crate::ir::{
-    Addresses, Base, Chain, Elements, Family, Hook, Match, PortMatch, Rule, Ruleset, Set, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Set, Table,
+    TcpFlags, Verdict,
 };
 use crate::net::{Interface, PortRange, Ports};
 
@@ -49,10 +50,8 @@ pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
     for set in sets {
         set.name = set_name(&set.name);
     }
-    let tables = [Family::Ip, Family::Ip6].into_iter().flat_map(|family| {
-        [Hook::Prerouting, Hook::Input].map(|hook| table(site, &admissions, family, hook, use_sets))
-    });
-    let tables = tables.collect();
+    let families = [Family::Ip, Family::Ip6].into_iter();
+    let tables = families.flat_map(|family| tables(site, &admissions, family, use_sets)).collect();
     let all = admissions.untrusted.into_iter().chain(admissions.grants.into_iter().flat_map(|grant| grant.sources));
     let sets = if use_sets { all.collect() } else { Vec::new() };
     Ruleset { header: header::lines(site), sets, tables }
@@ -70,26 +69,30 @@ fn set_name(name: &str) -> String {
     format!("ringfence-{sum:08x}-{end}")
 }
 
-fn table(site: &Site<'_>, admissions: &Admissions, family: Family, hook: Hook, use_sets: bool) -> Table {
-    let (name, shared, priority) = match hook {
-        Hook::Prerouting => ("raw", "PREROUTING", RAW),
-        Hook::Input => ("mangle", "INPUT", MANGLE),
+/// The two places of the guard. What raw is at prerouting, mangle is at input: the first table there.
+fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bool) -> [Table; 2] {
+    let judge = || {
+        [
+            Chain::named(BLOCK, block_rules(site, port_matches)),
+            Chain::named(ADMIT, admit_rules(admissions, family, use_sets)),
+        ]
     };
-    let door = match hook {
-        Hook::Prerouting => prerouting_rules(&admissions.protected, family),
-        Hook::Input => input_rules(&admissions.protected),
-    };
-    let mut chains = vec![
-        Chain::named(BLOCK, block_rules(site, port_matches)),
-        Chain::named(ADMIT, admit_rules(admissions, family, use_sets)),
-    ];
-    if hook == Hook::Prerouting && family == Family::Ip6 {
-        chains.push(Chain::named(HIDDEN, hidden_rules()));
+    let mut raw = judge().to_vec();
+    if family == Family::Ip6 {
+        raw.push(Chain::named(HIDDEN, hidden_rules()));
     }
-    chains.push(Chain::named(DOOR, door));
-    let jump = rule(Vec::new(), Verdict::Jump(DOOR.into()));
-    chains.push(Chain { base: Some(Base { hook, priority, shared: true }), ..Chain::named(shared, vec![jump]) });
-    Table { family, name: name.into(), sets: Vec::new(), chains }
+    raw.push(Chain::named(DOOR, prerouting_rules(&admissions.protected, family)));
+    raw.push(shared_chain("PREROUTING", Hook::Prerouting, RAW));
+    let mut mangle = judge().to_vec();
+    mangle.push(Chain::named(DOOR, input_rules(&admissions.protected)));
+    mangle.push(shared_chain("INPUT", Hook::Input, MANGLE));
+    let table = |name: &str, chains| Table { family, name: name.into(), sets: Vec::new(), chains };
+    [table("raw", raw), table("mangle", mangle)]
+}
+
+fn shared_chain(name: &str, hook: Hook, priority: i32) -> Chain {
+    let base = Base { kind: ChainKind::Filter, hook, priority, policy: Policy::Accept, shared: true };
+    Chain { base: Some(base), ..Chain::named(name, vec![rule(Vec::new(), Verdict::Jump(DOOR.into()))]) }
 }
 
 fn prerouting_rules(protected: &Ports, family: Family) -> Vec<Rule> {
@@ -117,8 +120,8 @@ fn input_rules(protected: &Ports) -> Vec<Rule> {
 fn hidden_rules() -> Vec<Rule> {
     let any = PortRange::new(1, u16::MAX).into_iter().collect();
     vec![
-        rule(vec![Match::Tcp { negated: true }], Verdict::Return),
-        rule(vec![Match::DestinationPort(PortMatch::Ports(any))], Verdict::Return),
+        rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
+        rule(vec![Match::DestinationPort { ports: PortMatch::Ports(any), negated: false }], Verdict::Return),
         rule(Vec::new(), Verdict::Drop).comment("isolation: first fragment without a transport header"),
     ]
 }
@@ -128,7 +131,7 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
     let own = |set: &&Set| match set.elements {
         Elements::Ipv4(_) => family == Family::Ip,
         Elements::Ipv6(_) => family == Family::Ip6,
-        Elements::Ports(_) => false,
+        Elements::Ports(_) | Elements::Unknown => false,
     };
     for set in admissions.untrusted.iter().filter(own) {
         for (source, origin) in source_matches(set, use_sets) {
@@ -168,11 +171,11 @@ fn doors(grant: &Grant) -> Vec<(Option<Match>, Match)> {
 /// The set, or its elements one by one with where each comes from.
 fn source_matches(set: &Set, use_sets: bool) -> Vec<(Match, Option<&str>)> {
     if use_sets {
-        return vec![(Match::Source(Addresses::Set(set.name.clone())), None)];
+        return vec![(source(Addresses::Set(set.name.clone())), None)];
     }
     let origins = set.origins.iter().map(|origin| Some(origin.as_str())).chain(std::iter::repeat(None));
     let networks = set.elements.networks();
-    networks.into_iter().zip(origins).map(|(net, origin)| (Match::Source(Addresses::Network(net)), origin)).collect()
+    networks.into_iter().zip(origins).map(|(net, origin)| (source(Addresses::network(net)), origin)).collect()
 }
 
 /// Matches on all the ports together, each as wide as multiport takes.
@@ -190,7 +193,10 @@ fn port_matches(ports: &Ports) -> Vec<Match> {
             chunk.push(range);
         }
     }
-    let one = |chunk: Vec<PortRange>| Match::DestinationPort(PortMatch::Ports(chunk.into_iter().collect()));
+    let one = |chunk: Vec<PortRange>| Match::DestinationPort {
+        ports: PortMatch::Ports(chunk.into_iter().collect()),
+        negated: false,
+    };
     chunks.into_iter().map(one).collect()
 }
 
@@ -212,7 +218,7 @@ mod tests {
     fn a_multiport_match_takes_fifteen() {
         let ports: Ports = (0..20u16).filter_map(|n| PortRange::new(n * 10 + 1, n * 10 + 1 + n % 2)).collect();
         let slots = |m: &Match| match m {
-            Match::DestinationPort(PortMatch::Ports(p)) => {
+            Match::DestinationPort { ports: PortMatch::Ports(p), .. } => {
                 p.ranges().iter().map(|r| if r.count() == 1 { 1 } else { 2 }).sum::<usize>()
             }
             _ => panic!("not ports"),

@@ -23,7 +23,7 @@ pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
 
 use crate::cluster::{OnBlock, Site};
-use crate::ir::{Match, Rule, Verdict};
+use crate::ir::{Addresses, Match, Rule, Verdict};
 use crate::net::{Interface, Ports};
 
 /// The priority of iptables' raw table and nft's `raw`: before connection tracking and destination NAT (nft(8)).
@@ -41,6 +41,13 @@ const LOG_PREFIX: &str = "ringfence: blocked ";
 
 /// Above so many elements a set does not say where each comes from: nobody reads that far.
 const ORIGINS_UP_TO: usize = 500;
+
+/// The number of TCP (IANA protocol numbers).
+const TCP: u8 = 6;
+
+fn source(addresses: Addresses) -> Match {
+    Match::Source { addresses, negated: false }
+}
 
 fn not_loopback() -> Match {
     Match::InInterface { names: vec![Interface::loopback()], negated: true }

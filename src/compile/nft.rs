@@ -1,11 +1,11 @@
 //! The shape for nf_tables: one `inet` table of our own.
 
 use super::admission::{Admissions, Grant, clip};
-use super::{FIRST_AT_INPUT, RAW, block_rules, header, not_loopback, rule};
+use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, source};
 use crate::cluster::Site;
 use crate::ir::{
-    Addresses, Base, Chain, Elements, Family, Hook, Match, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Table,
-    TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
+    SetKind, Table, TcpFlags, Verdict,
 };
 use crate::net::{PortRange, Ports};
 
@@ -56,11 +56,15 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
         ));
         remarks.push("other packets the tests behind it, which decide.".to_owned());
     }
-    Chain { base: Some(Base { hook, priority, shared: false }), remarks, ..Chain::named(name, rules) }
+    Chain {
+        base: Some(Base { kind: ChainKind::Filter, hook, priority, policy: Policy::Accept, shared: false }),
+        remarks,
+        ..Chain::named(name, rules)
+    }
 }
 
 fn protected() -> Match {
-    Match::DestinationPort(PortMatch::Set(PROTECTED.into()))
+    Match::DestinationPort { ports: PortMatch::Set(PROTECTED.into()), negated: false }
 }
 
 /// The tests stand in the order in which they settle the most packets at the least cost: most leave at the block, the
@@ -120,8 +124,8 @@ fn blocks(ports: &Ports) -> Vec<PortBlock> {
 fn hidden_rules() -> Vec<Rule> {
     let any = PortRange::new(1, u16::MAX).into_iter().collect();
     vec![
-        rule(vec![Match::Tcp { negated: true }], Verdict::Return),
-        rule(vec![Match::DestinationPort(PortMatch::Ports(any))], Verdict::Return),
+        rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
+        rule(vec![Match::DestinationPort { ports: PortMatch::Ports(any), negated: false }], Verdict::Return),
         rule(Vec::new(), Verdict::Drop).counted().comment("isolation: first fragment without a transport header"),
     ]
 }
@@ -143,7 +147,10 @@ fn admit_rules(admissions: &Admissions) -> Vec<Rule> {
             let mut matches = interface_match(grant);
             // What is cheaper or fails more often comes first.
             if grant.peers {
-                matches.extend([source, Match::DestinationPort(PortMatch::Set(PEER_PORTS.into()))]);
+                matches.extend([
+                    source,
+                    Match::DestinationPort { ports: PortMatch::Set(PEER_PORTS.into()), negated: false },
+                ]);
             } else {
                 matches.extend([ports_match(&grant.ports), source]);
             }
@@ -161,11 +168,11 @@ fn stands_in_rules(set: &Set) -> bool {
 /// The set, or its networks one by one with where each comes from.
 fn source_matches(set: &Set) -> Vec<(Match, Option<&str>)> {
     if !stands_in_rules(set) {
-        return vec![(Match::Source(Addresses::Set(set.name.clone())), None)];
+        return vec![(source(Addresses::Set(set.name.clone())), None)];
     }
     let origins = set.origins.iter().map(|origin| Some(origin.as_str())).chain(std::iter::repeat(None));
     let networks = set.elements.networks();
-    networks.into_iter().zip(origins).map(|(net, origin)| (Match::Source(Addresses::Network(net)), origin)).collect()
+    networks.into_iter().zip(origins).map(|(net, origin)| (source(Addresses::network(net)), origin)).collect()
 }
 
 fn interface_match(grant: &Grant) -> Vec<Match> {
@@ -174,7 +181,7 @@ fn interface_match(grant: &Grant) -> Vec<Match> {
 }
 
 fn ports_match(ports: &Ports) -> Match {
-    Match::DestinationPort(PortMatch::Ports(ports.clone()))
+    Match::DestinationPort { ports: PortMatch::Ports(ports.clone()), negated: false }
 }
 
 fn port_set(name: &str, ports: &Ports, site: &Site<'_>) -> Set {
@@ -189,7 +196,7 @@ fn port_set(name: &str, ports: &Ports, site: &Site<'_>) -> Set {
             .map_or("", |service| service.service.name())
     };
     let origins = ranges.iter().map(|range| service_of(range).to_owned()).collect();
-    let kind = if singly { SetKind::Hash { size: SINGLE_PORTS_UP_TO } } else { SetKind::Interval };
+    let kind = if singly { SetKind::Hash { size: Some(SINGLE_PORTS_UP_TO) } } else { SetKind::Interval };
     Set { name: name.into(), kind, elements: Elements::Ports(ranges), origins }
 }
 

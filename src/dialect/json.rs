@@ -3,7 +3,9 @@
 use serde::{Serialize, Serializer};
 use serde_json::Error;
 
-use crate::ir::{Addresses, Chain, Elements, Match, PortMatch, Rule, Ruleset, SCHEMA, Set, SetKind, Table, Verdict};
+use crate::ir::{
+    Addresses, Chain, ConnectionStates, Elements, Match, PortMatch, Rule, Ruleset, SCHEMA, Set, SetKind, Table, Verdict,
+};
 
 /// The ruleset as one JSON document.
 pub fn write(ruleset: &Ruleset) -> Result<String, Error> {
@@ -51,10 +53,10 @@ struct ChainView<'a> {
 #[derive(Serialize)]
 struct BaseView {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: crate::ir::ChainKind,
     hook: crate::ir::Hook,
     priority: i32,
-    policy: &'static str,
+    policy: crate::ir::Policy,
 }
 
 #[derive(Serialize)]
@@ -74,22 +76,40 @@ struct RuleView<'a> {
 #[serde(rename_all = "kebab-case")]
 enum MatchView<'a> {
     InInterface { names: Vec<&'a str>, negated: bool },
-    SourceSet(&'a str),
-    SourceNetwork(String),
-    Tcp { negated: bool },
-    DestinationPortSet(&'a str),
-    DestinationPorts(Vec<String>),
+    Source { addresses: AddressesView<'a>, negated: bool },
+    Destination { addresses: AddressesView<'a>, negated: bool },
+    Family(crate::ir::Family),
+    Protocol { number: u8, negated: bool },
+    ConnectionState { states: Vec<&'static str>, negated: bool },
+    DestinationPort { ports: PortsView<'a>, negated: bool },
     PortBlock { first: u16, last: u16 },
     NotDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
     DestinationLocal,
     FirstFragment,
     Limit { per_minute: u32, burst: u32 },
+    Unknown(&'a str),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum AddressesView<'a> {
+    Set(&'a str),
+    These(ElementsView<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum PortsView<'a> {
+    Set(&'a str),
+    These(Vec<String>),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum VerdictView<'a> {
+    Accept,
+    Unknown(&'a str),
     Drop,
     RejectWithTcpReset,
     Return,
@@ -111,17 +131,22 @@ fn set(set: &Set) -> SetView<'_> {
         Elements::Ipv4(_) => "ipv4_addr",
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
+        Elements::Unknown => "unknown",
     };
     let (interval, size) = match set.kind {
-        SetKind::Hash { size } => (false, Some(size)),
+        SetKind::Hash { size } => (false, size),
         SetKind::Interval => (true, None),
     };
     SetView { name: &set.name, key, interval, size, elements: ElementsView(&set.elements), origins: &set.origins }
 }
 
 fn chain(chain: &Chain) -> ChainView<'_> {
-    let base =
-        chain.base.map(|base| BaseView { kind: "filter", hook: base.hook, priority: base.priority, policy: "accept" });
+    let base = chain.base.map(|base| BaseView {
+        kind: base.kind,
+        hook: base.hook,
+        priority: base.priority,
+        policy: base.policy,
+    });
     ChainView { name: &chain.name, base, rules: chain.rules.iter().map(rule).collect() }
 }
 
@@ -131,6 +156,8 @@ fn rule(rule: &Rule) -> RuleView<'_> {
         log: rule.log.as_deref(),
         counter: rule.counter,
         verdict: rule.verdict.as_ref().map(|verdict| match verdict {
+            Verdict::Accept => VerdictView::Accept,
+            Verdict::Unknown(text) => VerdictView::Unknown(text),
             Verdict::Drop => VerdictView::Drop,
             Verdict::Reset => VerdictView::RejectWithTcpReset,
             Verdict::Return => VerdictView::Return,
@@ -141,18 +168,43 @@ fn rule(rule: &Rule) -> RuleView<'_> {
     }
 }
 
+fn addresses(addresses: &Addresses) -> AddressesView<'_> {
+    match addresses {
+        Addresses::Set(name) => AddressesView::Set(name),
+        Addresses::These(elements) => AddressesView::These(ElementsView(elements)),
+    }
+}
+
+fn ports(ports: &PortMatch) -> PortsView<'_> {
+    match ports {
+        PortMatch::Set(name) => PortsView::Set(name),
+        PortMatch::Ports(ports) => PortsView::These(ports.ranges().iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn states(states: ConnectionStates) -> Vec<&'static str> {
+    ConnectionStates::ALL.iter().filter(|(state, _)| states.has(*state)).map(|(_, name)| *name).collect()
+}
+
 fn one_match(one: &Match) -> MatchView<'_> {
     match one {
         Match::InInterface { names, negated } => MatchView::InInterface {
             names: names.iter().map(crate::net::Interface::as_str).collect(),
             negated: *negated,
         },
-        Match::Source(Addresses::Set(name)) => MatchView::SourceSet(name),
-        Match::Source(Addresses::Network(network)) => MatchView::SourceNetwork(network.to_string()),
-        Match::Tcp { negated } => MatchView::Tcp { negated: *negated },
-        Match::DestinationPort(PortMatch::Set(name)) => MatchView::DestinationPortSet(name),
-        Match::DestinationPort(PortMatch::Ports(ports)) => {
-            MatchView::DestinationPorts(ports.ranges().iter().map(ToString::to_string).collect())
+        Match::Source { addresses: list, negated } => {
+            MatchView::Source { addresses: addresses(list), negated: *negated }
+        }
+        Match::Destination { addresses: list, negated } => {
+            MatchView::Destination { addresses: addresses(list), negated: *negated }
+        }
+        Match::Family(family) => MatchView::Family(*family),
+        Match::Protocol { number, negated } => MatchView::Protocol { number: *number, negated: *negated },
+        Match::ConnectionState { states: list, negated } => {
+            MatchView::ConnectionState { states: states(*list), negated: *negated }
+        }
+        Match::DestinationPort { ports: list, negated } => {
+            MatchView::DestinationPort { ports: ports(list), negated: *negated }
         }
         Match::PortBlock(block) => MatchView::PortBlock { first: block.first, last: block.last() },
         Match::NotDirectlyTcp => MatchView::NotDirectlyTcp,
@@ -162,6 +214,7 @@ fn one_match(one: &Match) -> MatchView<'_> {
         Match::DestinationLocal => MatchView::DestinationLocal,
         Match::FirstFragment => MatchView::FirstFragment,
         Match::Limit { per_minute, burst } => MatchView::Limit { per_minute: *per_minute, burst: *burst },
+        Match::Unknown(text) => MatchView::Unknown(text),
     }
 }
 

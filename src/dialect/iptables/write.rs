@@ -7,7 +7,7 @@
 use askama::Template;
 use thiserror::Error;
 
-use crate::ir::{Addresses, Family, Match, PortMatch, Rule, Ruleset, Table, TcpFlags, Verdict};
+use crate::ir::{Addresses, ConnectionStates, Family, Match, PortMatch, Rule, Ruleset, Table, TcpFlags, Verdict};
 
 #[derive(Template)]
 #[template(path = "iptables.txt")]
@@ -83,6 +83,8 @@ fn rule_text(rule: &Rule) -> Result<String, WriteError> {
         (Some(_), Some(_)) => return Err(WriteError::Inexpressible("log and decide in one rule")),
         (Some(prefix), None) => format!(" -j LOG --log-prefix \"{prefix}\""),
         (None, None) => String::new(),
+        (None, Some(Verdict::Unknown(_))) => return Err(WriteError::Inexpressible("what was read and not understood")),
+        (None, Some(Verdict::Accept)) => " -j ACCEPT".into(),
         (None, Some(Verdict::Drop)) => " -j DROP".into(),
         (None, Some(Verdict::Reset)) => return Err(WriteError::Inexpressible("reject in the tables raw and mangle")),
         (None, Some(Verdict::Return)) => " -j RETURN".into(),
@@ -98,23 +100,45 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
             [name] => format!("{} -i {name}", if *negated { " !" } else { "" }),
             _ => return Err(WriteError::Inexpressible("several interfaces in one rule")),
         },
-        Match::Source(Addresses::Set(name)) => format!(" -m set --match-set {name} src"),
-        Match::Source(Addresses::Network(network)) => format!(" -s {network}"),
-        Match::Tcp { negated: false } => " -p tcp".into(),
-        Match::Tcp { negated: true } => " ! -p tcp".into(),
-        // Not the tcp match, which throws away every packet that is too short for a whole TCP header.
-        Match::DestinationPort(PortMatch::Ports(ports)) => {
-            let list: Vec<String> = ports.ranges().iter().map(|range| range.to_string().replace('-', ":")).collect();
-            format!(" -p tcp -m multiport --dports {}", list.join(","))
+        Match::Source { addresses, negated } => address_text("-s", "src", addresses, *negated)?,
+        Match::Destination { addresses, negated } => address_text("-d", "dst", addresses, *negated)?,
+        Match::Family(_) => return Err(WriteError::Inexpressible("the family of a packet")),
+        Match::Protocol { number, negated } => {
+            let name = if *number == 6 { "tcp".to_owned() } else { number.to_string() };
+            format!("{} -p {name}", if *negated { " !" } else { "" })
         }
-        Match::DestinationPort(PortMatch::Set(_)) => return Err(WriteError::Inexpressible("ports in a set")),
+        Match::ConnectionState { states, negated } => {
+            let names = ConnectionStates::ALL.iter().filter(|(state, _)| states.has(*state)).map(|(_, name)| *name);
+            let names = names.collect::<Vec<_>>().join(",").to_ascii_uppercase();
+            format!(" -m conntrack{} --ctstate {names}", if *negated { " !" } else { "" })
+        }
+        // Not the tcp match, which throws away every packet that is too short for a whole TCP header.
+        Match::DestinationPort { ports: PortMatch::Ports(ports), negated } => {
+            let list: Vec<String> = ports.ranges().iter().map(|range| range.to_string().replace('-', ":")).collect();
+            format!(" -p tcp -m multiport{} --dports {}", if *negated { " !" } else { "" }, list.join(","))
+        }
+        Match::DestinationPort { ports: PortMatch::Set(_), .. } => {
+            return Err(WriteError::Inexpressible("ports in a set"));
+        }
         Match::PortBlock(_) => return Err(WriteError::Inexpressible("a block of ports")),
         Match::NotDirectlyTcp => return Err(WriteError::Inexpressible("the next header of IPv6")),
         Match::TcpFlags { mask, value } => format!(" -m tcp --tcp-flags {} {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),
+        Match::Unknown(_) => return Err(WriteError::Inexpressible("what was read and not understood")),
         Match::Limit { per_minute, burst } => format!(" -m limit --limit {per_minute}/minute --limit-burst {burst}"),
     })
+}
+
+fn address_text(option: &str, direction: &str, addresses: &Addresses, negated: bool) -> Result<String, WriteError> {
+    let not = if negated { " !" } else { "" };
+    match addresses {
+        Addresses::Set(name) => Ok(format!(" -m set{not} --match-set {name} {direction}")),
+        Addresses::These(elements) => match elements.networks().as_slice() {
+            [network] => Ok(format!("{not} {option} {network}")),
+            _ => Err(WriteError::Inexpressible("several networks in one rule")),
+        },
+    }
 }
 
 fn flags(flags: TcpFlags) -> String {

@@ -4,9 +4,11 @@ use std::fmt::{self, Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use askama::Template;
+use thiserror::Error;
 
 use crate::ir::{
-    Addresses, Chain, Elements, Family, Hook, Match, PortMatch, Rule, Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
+    Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
 };
 use crate::net::{Cidr, Interface, Ports};
 
@@ -42,19 +44,38 @@ struct ChainRow<'a> {
     rules: Vec<String>,
 }
 
+/// Why a ruleset cannot be written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// The ruleset has something that was read and not understood, and is not for writing.
+    #[error("this was read, not compiled, and cannot be written: {0}")]
+    Unknown(String),
+    /// The template failed.
+    #[error(transparent)]
+    Template(#[from] askama::Error),
+}
+
 /// The ruleset as a file that replaces its own tables, whole or not at all, and touches nothing else.
-pub fn write(ruleset: &Ruleset) -> Result<String, fmt::Error> {
-    let tables = ruleset.tables.iter().map(table_row).collect();
+pub fn write(ruleset: &Ruleset) -> Result<String, WriteError> {
+    let tables = ruleset.tables.iter().map(table_row).collect::<Result<_, _>>()?;
     let file = File { header: &ruleset.header, tables };
     let elements: usize = ruleset.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len()).sum();
     let mut text = String::with_capacity(8192 + elements * 20);
-    file.render_into(&mut text).map_err(|_| fmt::Error)?;
+    file.render_into(&mut text)?;
     Ok(text)
 }
 
-fn table_row(table: &Table) -> TableRow<'_> {
-    let chains = table.chains.iter().map(|chain| chain_row(table, chain)).collect();
-    TableRow { family: family(table.family), name: &table.name, sets: table.sets.iter().map(set_row).collect(), chains }
+fn unknown(what: &str) -> WriteError {
+    WriteError::Unknown(what.to_owned())
+}
+
+fn table_row(table: &Table) -> Result<TableRow<'_>, WriteError> {
+    Ok(TableRow {
+        family: family(table.family),
+        name: &table.name,
+        sets: table.sets.iter().map(set_row).collect::<Result<_, _>>()?,
+        chains: table.chains.iter().map(|chain| chain_row(table, chain)).collect::<Result<_, _>>()?,
+    })
 }
 
 fn family(family: Family) -> &'static str {
@@ -65,39 +86,49 @@ fn family(family: Family) -> &'static str {
     }
 }
 
-fn set_row(set: &Set) -> SetRow<'_> {
+fn set_row(set: &Set) -> Result<SetRow<'_>, WriteError> {
     let key = match set.elements {
         Elements::Ipv4(_) => "ipv4_addr",
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
+        Elements::Unknown => return Err(unknown(&set.name)),
     };
     let (interval, size) = match set.kind {
-        SetKind::Hash { size } => (false, Some(size)),
+        SetKind::Hash { size } => (false, size),
         SetKind::Interval => (true, None),
     };
-    SetRow { name: &set.name, key, interval, size, elements: ElementLines(set) }
+    Ok(SetRow { name: &set.name, key, interval, size, elements: ElementLines(set) })
 }
 
-fn chain_row<'a>(table: &'a Table, chain: &'a Chain) -> ChainRow<'a> {
-    let base = chain.base.map(|base| {
-        let hook = match base.hook {
-            Hook::Prerouting => "prerouting",
-            Hook::Input => "input",
-        };
-        format!("type filter hook {hook} priority {}; policy accept;", base.priority)
-    });
-    ChainRow {
-        name: &chain.name,
-        base,
-        remarks: &chain.remarks,
-        rules: chain.rules.iter().map(|rule| rule_text(table, rule)).collect(),
-    }
+fn chain_row<'a>(table: &'a Table, chain: &'a Chain) -> Result<ChainRow<'a>, WriteError> {
+    let rules = chain.rules.iter().map(|rule| rule_text(table, rule)).collect::<Result<_, _>>()?;
+    Ok(ChainRow { name: &chain.name, base: chain.base.map(base_text), remarks: &chain.remarks, rules })
+}
+
+fn base_text(base: Base) -> String {
+    let kind = match base.kind {
+        ChainKind::Filter => "filter",
+        ChainKind::Nat => "nat",
+        ChainKind::Route => "route",
+    };
+    let hook = match base.hook {
+        Hook::Ingress => "ingress",
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+        Hook::Output => "output",
+        Hook::Postrouting => "postrouting",
+    };
+    let policy = match base.policy {
+        Policy::Accept => "accept",
+        Policy::Drop => "drop",
+    };
+    format!("type {kind} hook {hook} priority {}; policy {policy};", base.priority)
 }
 
 /// A rule as nft writes it, without its line end.
-#[must_use]
-fn rule_text(table: &Table, rule: &Rule) -> String {
-    let mut parts: Vec<String> = rule.matches.iter().map(|one| match_text(table, one)).collect();
+fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError> {
+    let mut parts: Vec<String> = rule.matches.iter().map(|one| match_text(table, one)).collect::<Result<_, _>>()?;
     if let Some(prefix) = &rule.log {
         parts.push(format!("log prefix \"{prefix}\""));
     }
@@ -106,33 +137,42 @@ fn rule_text(table: &Table, rule: &Rule) -> String {
     }
     if let Some(verdict) = &rule.verdict {
         parts.push(match verdict {
+            Verdict::Accept => "accept".into(),
             Verdict::Drop => "drop".into(),
             Verdict::Reset => "reject with tcp reset".into(),
             Verdict::Return => "return".into(),
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Goto(chain) => format!("goto {chain}"),
+            Verdict::Unknown(text) => return Err(unknown(text)),
         });
     }
     if let Some(comment) = &rule.comment {
         parts.push(format!("comment \"{comment}\""));
     }
-    parts.join(" ")
+    Ok(parts.join(" "))
 }
 
-fn match_text(table: &Table, one: &Match) -> String {
-    match one {
+fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
+    let not = |negated: &bool| if *negated { "!= " } else { "" };
+    Ok(match one {
         Match::InInterface { names, negated } => interface_text(names, *negated),
-        Match::Source(Addresses::Set(name)) => {
-            let v6 = table.sets.iter().any(|set| set.name == *name && matches!(set.elements, Elements::Ipv6(_)));
-            format!("{} saddr @{name}", if v6 { "ip6" } else { "ip" })
+        Match::Source { addresses, negated } => address_text(table, "saddr", addresses, not(negated))?,
+        Match::Destination { addresses, negated } => address_text(table, "daddr", addresses, not(negated))?,
+        Match::Family(Family::Ip) => "meta nfproto ipv4".into(),
+        Match::Family(Family::Ip6) => "meta nfproto ipv6".into(),
+        Match::Family(Family::Inet) => return Err(unknown("a match on both families")),
+        Match::Protocol { number, negated } => {
+            let name = if *number == 6 { "tcp".to_owned() } else { number.to_string() };
+            format!("meta l4proto {}{name}", not(negated))
         }
-        Match::Source(Addresses::Network(network)) => {
-            format!("{} saddr {network}", if network.is_ipv4() { "ip" } else { "ip6" })
+        Match::ConnectionState { states, negated } => {
+            let names = ConnectionStates::ALL.iter().filter(|(state, _)| states.has(*state)).map(|(_, name)| *name);
+            format!("ct state {}{{ {} }}", not(negated), names.collect::<Vec<_>>().join(", "))
         }
-        Match::Tcp { negated: false } => "meta l4proto tcp".into(),
-        Match::Tcp { negated: true } => "meta l4proto != tcp".into(),
-        Match::DestinationPort(PortMatch::Set(name)) => format!("tcp dport @{name}"),
-        Match::DestinationPort(PortMatch::Ports(ports)) => format!("tcp dport {}", ports_text(ports)),
+        Match::DestinationPort { ports: PortMatch::Set(name), negated } => format!("tcp dport {}@{name}", not(negated)),
+        Match::DestinationPort { ports: PortMatch::Ports(ports), negated } => {
+            format!("tcp dport {}{}", not(negated), ports_text(ports))
+        }
         // Four bytes, because only those are compared without a call in the kernel: source port, destination port.
         Match::PortBlock(block) => format!("@th,0,32 & 0x{:08x} == 0x{:08x}", block.mask(), block.first),
         Match::NotDirectlyTcp => "ip6 nexthdr != tcp".into(),
@@ -140,7 +180,28 @@ fn match_text(table: &Table, one: &Match) -> String {
         Match::DestinationLocal => "fib daddr type local".into(),
         Match::FirstFragment => "frag frag-off 0".into(),
         Match::Limit { per_minute, burst } => format!("limit rate {per_minute}/minute burst {burst} packets"),
-    }
+        Match::Unknown(text) => return Err(unknown(text)),
+    })
+}
+
+fn address_text(table: &Table, field: &str, addresses: &Addresses, not: &str) -> Result<String, WriteError> {
+    let (elements, name) = match addresses {
+        Addresses::Set(name) => (table.sets.iter().find(|set| set.name == *name).map(|set| &set.elements), Some(name)),
+        Addresses::These(elements) => (Some(elements), None),
+    };
+    let (header, list) = match elements {
+        Some(Elements::Ipv4(list)) => {
+            ("ip", list.iter().map(|&range| Ipv4Range(range).to_string()).collect::<Vec<_>>())
+        }
+        Some(Elements::Ipv6(list)) => ("ip6", list.iter().map(|&range| Ipv6Range(range).to_string()).collect()),
+        Some(Elements::Ports(_) | Elements::Unknown) | None => return Err(unknown(name.map_or("addresses", |n| n))),
+    };
+    let what = match (name, list.as_slice()) {
+        (Some(name), _) => format!("@{name}"),
+        (None, [one]) => one.clone(),
+        (None, several) => format!("{{ {} }}", several.join(", ")),
+    };
+    Ok(format!("{header} {field} {not}{what}"))
 }
 
 /// Loopback goes by its index, which is one comparison of four bytes; it is there, and is 1, in every namespace. Others
@@ -174,31 +235,22 @@ struct ElementLines<'a>(&'a Set);
 impl Display for ElementLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.elements {
-            Elements::Ipv4(list) => self.lines(f, list, |f, &(first, last)| {
-                let (first, last) = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
-                range_text(f, &first, &last, || only(Cidr::covering_v4(first.to_bits(), last.to_bits())))
-            }),
-            Elements::Ipv6(list) => self.lines(f, list, |f, &(first, last)| {
-                let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
-                range_text(f, &first, &last, || only(Cidr::covering_v6(first.to_bits(), last.to_bits())))
-            }),
+            Elements::Ipv4(list) => self.lines(f, list.iter().map(|&range| Ipv4Range(range))),
+            Elements::Ipv6(list) => self.lines(f, list.iter().map(|&range| Ipv6Range(range))),
             Elements::Ports(list) => self.port_lines(f, list),
+            Elements::Unknown => Err(fmt::Error),
         }
     }
 }
 
 impl ElementLines<'_> {
-    fn lines<T>(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        list: &[T],
-        element: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
-    ) -> fmt::Result {
+    fn lines<T: Display>(&self, f: &mut fmt::Formatter<'_>, list: impl ExactSizeIterator<Item = T>) -> fmt::Result {
+        let count = list.len();
         let mut origins = self.0.origins.iter();
-        for (index, item) in list.iter().enumerate() {
+        for (index, item) in list.enumerate() {
             f.write_str(if index == 0 { "\t\t\t" } else { "\n\t\t\t" })?;
-            element(f, item)?;
-            if index + 1 < list.len() {
+            item.fmt(f)?;
+            if index + 1 < count {
                 f.write_char(',')?;
             }
             if let Some(origin) = origins.next() {
@@ -235,23 +287,34 @@ impl ElementLines<'_> {
     }
 }
 
-/// The one network of an iterator, if it is one.
-fn only(mut networks: impl Iterator<Item = Cidr>) -> Option<Cidr> {
-    let first = networks.next();
-    first.filter(|_| networks.next().is_none())
+/// An address, a network, or a range that is neither.
+struct Ipv4Range((u32, u32));
+struct Ipv6Range((u128, u128));
+
+impl Display for Ipv4Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self((first, last)) = *self;
+        let ends = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
+        if first == last { ends.0.fmt(f) } else { range_text(f, &ends.0, &ends.1, Cidr::covering_v4(first, last)) }
+    }
 }
 
-fn range_text<T: Display + PartialEq>(
+impl Display for Ipv6Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self((first, last)) = *self;
+        let ends = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
+        if first == last { ends.0.fmt(f) } else { range_text(f, &ends.0, &ends.1, Cidr::covering_v6(first, last)) }
+    }
+}
+
+fn range_text<T: Display>(
     f: &mut fmt::Formatter<'_>,
     first: &T,
     last: &T,
-    network: impl FnOnce() -> Option<Cidr>,
+    mut networks: impl Iterator<Item = Cidr>,
 ) -> fmt::Result {
-    if first == last {
-        return write!(f, "{first}");
-    }
-    match network() {
-        Some(network) => write!(f, "{network}"),
-        None => write!(f, "{first}-{last}"),
+    match (networks.next(), networks.next()) {
+        (Some(one), None) => one.fmt(f),
+        _ => write!(f, "{first}-{last}"),
     }
 }
