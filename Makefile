@@ -10,7 +10,7 @@ setup:
 
 demo: setup
 	@$(CARGO) build --release --quiet
-	@sh packaging/demo.sh target/release/ringfence rulesets/examples/mail-east.toml
+	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/release/ringfence" rulesets/examples/mail-east.toml
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.

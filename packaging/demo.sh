@@ -9,7 +9,8 @@ file=$2
 ruleset=$(mktemp)
 trap 'rm -f "$ruleset"' EXIT
 echo "\$ ringfence compile $file"
-"$program" compile "$file" | tee "$ruleset"
+"$program" compile "$file" >"$ruleset"
+cat "$ruleset"
 echo
 echo "# the same, loaded into the kernel in a network namespace of its own, as nft lists it:"
 if [ "$(id -u)" = 0 ]; then set -- unshare --net; else set -- unshare --map-root-user --net; fi

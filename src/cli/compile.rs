@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::files::write_files;
 use super::{Input, Outcome, print};
-use crate::cluster::{Cluster, Node, OnBlock, Site};
+use crate::cluster::{Cluster, Node, OnBlock, Site, closest};
 use crate::compile::{self, SetsMode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
@@ -15,12 +14,13 @@ use crate::ir::Family;
 
 /// Make rulesets from a cluster file.
 ///
-/// Prints an nft file by default. Exit code 0: written. 2: something is wrong with the input, and nothing was written.
+/// Prints an nft file by default. Exit code 0: written. 2: something is wrong with the input or with writing.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     input: Input,
-    /// What to make; several need `-o`.
+    /// What to make, with commas between several; several need `-o`.
     #[arg(long, short, value_enum, value_delimiter = ',', default_value = "nft")]
     format: Vec<Format>,
     /// For this node alone: its own ports and interfaces. Otherwise one ruleset fits every node.
@@ -32,14 +32,24 @@ pub struct Arguments {
     /// Whether the iptables rulesets use ipsets: above 32 sources, always, or never.
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     sets: Sets,
-    /// Write files into this folder instead of printing; it is made if it is not there.
+    /// Write files into this folder instead of printing; it is made if it is not there. Other files in it stay.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  ringfence compile cluster.toml                            print the nft ruleset
+  ringfence compile cluster.toml >/dev/null                 only check the file
+  ringfence compile cluster.toml -f nft,sysctl -o out       write out/ringfence.nft and out/ringfence.sysctl
+  ringfence compile cluster.toml --all -o out               write out/NODE/ringfence.nft for each node
+
+Every key of the cluster file and every finding: rulesets/REFERENCE.md";
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For `nft -f`.
+    #[value(alias = "nftables")]
     Nft,
     /// For `iptables-restore --noflush`.
     Iptables,
@@ -113,7 +123,21 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
         let help = "write `on-block = \"drop\"`, or make `--format nft` only";
         findings.push(Diagnostic::new(Code::NotInDialect, span, message).help(help));
     }
+    if arguments.node.is_none() && !arguments.all {
+        findings.extend(Site::of_every_node(cluster).widened().into_iter().map(|node| widened(cluster, node)));
+    }
     findings
+}
+
+/// A node's own interfaces are less strict in rules that fit every node; that must not go unsaid.
+fn widened(cluster: &Cluster, node: &Node) -> Diagnostic {
+    let on = match Site::of_every_node(cluster).interfaces() {
+        None => "any interface".to_owned(),
+        Some(names) => names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let message = format!("rules for every node admit on {on}, not only on the interfaces of `{}`", node.name());
+    let help = "make each node its own rules with `--node NAME` or `--all -o DIR`";
+    Diagnostic::new(Code::InterfacesWidened, node.span(), message).help(help)
 }
 
 fn unknown_node(cluster: &Cluster, name: &str) -> Diagnostic {
@@ -123,7 +147,10 @@ fn unknown_node(cluster: &Cluster, name: &str) -> Diagnostic {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let help = format!("the nodes are {}{more}", names.join(", "));
+    let help = match closest(name, cluster.nodes().iter().map(Node::name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the nodes are {}{more}", names.join(", ")),
+    };
     Diagnostic::placeless(Code::UnknownNode, format!("the cluster has no node `{}`", name.escape_debug())).help(help)
 }
 
@@ -145,7 +172,7 @@ fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: 
                 files.push((format.file_name(), text(format, &site, arguments.sets)?));
             }
             let folder = output.join(folder);
-            write_files(&folder, &files).with_context(|| format!("cannot write to {}", folder.display()))
+            write_files(&folder, &files)
         }
     }
 }

@@ -13,7 +13,20 @@ const FOLDER_MODE: u32 = 0o750;
 
 /// Writes files into a folder, which is made if it is not there. All of them are written and on the disk under other
 /// names before the first takes its own, so that a full disk leaves what was there.
-pub fn write_files(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
+pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+    let shown = folder.display();
+    if folder.exists() && !folder.is_dir() {
+        anyhow::bail!("{shown} is a file, and a folder is needed to write into");
+    }
+    for (name, _) in files {
+        let path = folder.join(name);
+        anyhow::ensure!(!path.is_dir(), "{} is a folder, and a file of that name is to be written", path.display());
+    }
+    // The error's own text names a temporary file, which helps nobody.
+    write_all(folder, files).map_err(|error| anyhow::anyhow!("cannot write into the folder {shown}: {}", error.kind()))
+}
+
+fn write_all(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     let mut written = Vec::with_capacity(files.len());
     for (name, text) in files {

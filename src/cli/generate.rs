@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use clap_complete::Shell;
 
@@ -38,7 +37,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         files.push((name.to_owned(), String::from_utf8(text)?));
     }
     let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
-    write_files(&arguments.folder, &files)
-        .with_context(|| format!("cannot write to {}", arguments.folder.display()))?;
+    write_files(&arguments.folder, &files)?;
     Ok(Outcome::Success)
 }

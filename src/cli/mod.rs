@@ -8,7 +8,7 @@ mod files;
 mod generate;
 mod profiles;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cluster::{self, Cluster};
-use crate::diagnostic::{Diagnostic, Severity, Sources, render_json, render_text};
+use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -88,7 +88,7 @@ fn command() -> clap::Command {
 impl Input {
     /// Reads the cluster, prints every finding, and returns it only if none of them is an error.
     fn load(&self, further: impl FnOnce(&Cluster) -> Vec<Diagnostic>) -> anyhow::Result<Option<Cluster>> {
-        let loaded = cluster::load(&self.config).with_context(|| self.unreadable())?;
+        let loaded = cluster::load(&self.config).map_err(|error| self.unreadable(&error))?;
         let mut findings = loaded.findings;
         findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
         self.print(&findings, &loaded.sources)?;
@@ -96,12 +96,16 @@ impl Input {
         Ok(loaded.cluster.filter(|_| !errors))
     }
 
-    fn unreadable(&self) -> String {
+    fn unreadable(&self, error: &io::Error) -> anyhow::Error {
         let path = self.config.display();
-        if self.config == Path::new(DEFAULT_CONFIG) {
-            format!("cannot read the cluster file {path}; give another one as argument, or write it")
-        } else {
-            format!("cannot read the cluster file {path}")
+        match error.kind() {
+            io::ErrorKind::NotFound if self.config == Path::new(DEFAULT_CONFIG) => anyhow::anyhow!(
+                "there is no cluster file {path}; write it, or name another one as argument (`-` reads standard input)"
+            ),
+            io::ErrorKind::NotFound => anyhow::anyhow!("there is no cluster file {path}"),
+            io::ErrorKind::IsADirectory => anyhow::anyhow!("{path} is a folder; name the cluster file in it"),
+            io::ErrorKind::InvalidData => anyhow::anyhow!("{path} is no text (UTF-8), so it is no cluster file"),
+            _ => anyhow::anyhow!("cannot read the cluster file {path}: {error}"),
         }
     }
 
@@ -116,10 +120,19 @@ impl Input {
         }
         let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        if !self.json && errors > 0 {
-            let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-            let also = if warnings > 0 { format!(" and {}", plural(warnings, "warning")) } else { String::new() };
-            writeln!(stderr, "{}{also}; nothing was written", plural(errors, "error"))?;
+        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let syntax = findings.iter().any(|finding| finding.code == Code::Syntax);
+        match (self.json, errors, warnings) {
+            (true, ..) | (false, 0, 0) => {}
+            (false, 0, _) => writeln!(stderr, "{}", plural(warnings, "warning"))?,
+            (false, ..) if syntax => {
+                writeln!(stderr, "{}; nothing else was checked, nothing was written", plural(errors, "error"))?;
+            }
+            (false, _, 0) => writeln!(stderr, "{}; nothing was written", plural(errors, "error"))?,
+            (false, ..) => {
+                let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
+                writeln!(stderr, "{errors} and {warnings}; nothing was written")?;
+            }
         }
         Ok(())
     }
@@ -127,9 +140,9 @@ impl Input {
 
 /// Prints to stdout. A reader that has had enough is no error.
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Unread {
     pub(super) nodes: bool,
     /// At least one source or service of a client.
     pub(super) clients: bool,
+    /// What a service of the file's own is.
+    pub(super) services: bool,
     /// The ports of these services.
     pub(super) ports: Vec<String>,
 }
@@ -292,7 +294,8 @@ fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut
             findings.push(Diagnostic::new(Code::CoversSsh, at, message).help("choose other ports"));
         }
         let has_client = cluster.clients.iter().any(|client| client.services.contains(id));
-        let nobody = service.state == State::Open && !service.peers && !has_client && !unread.clients;
+        let nobody =
+            service.state == State::Open && !service.peers && !has_client && !unread.clients && !unread.services;
         if let Some(span) = service.span.filter(|_| nobody) {
             let message = format!("`{}` is open, but nobody is admitted to it", service.name);
             let help = "name a `[[client]]` for it or set `peers = true`; to close it, write `state = \"blocked\"`";

@@ -18,3 +18,4 @@ pub use config::{Loaded, load, parse};
 pub use model::{Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State};
 pub use profile::{Profile, embedded_profiles};
 pub use site::{Site, SiteService};
+pub use toml_reader::closest;

@@ -86,6 +86,16 @@ impl<'a> Site<'a> {
         self.interfaces.as_deref()
     }
 
+    /// The nodes that asked to admit on fewer interfaces than this site does.
+    #[must_use]
+    pub fn widened(&self) -> Vec<&'a Node> {
+        let narrower = |node: &&Node| {
+            let own = node.interfaces.as_deref().map(sorted);
+            own.is_some_and(|own| self.interfaces.as_ref().is_none_or(|all| own.len() < all.len()))
+        };
+        self.cluster.nodes.iter().filter(narrower).collect()
+    }
+
     /// The interfaces on which a client is admitted here, sorted; `None` for any.
     #[must_use]
     pub fn client_interfaces(&self, client: &Client) -> Option<Vec<Interface>> {

@@ -15,6 +15,9 @@ use crate::net::{Interface, ParsePortError, PortRange, Ports};
 /// A value and its place.
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
+/// A file that is something else altogether has thousands.
+const MOST_SYNTAX_ERRORS: usize = 5;
+
 /// The longest name of a cluster, node, client or service.
 pub const LONGEST_NAME: usize = 64;
 
@@ -46,14 +49,39 @@ pub struct Text<'t> {
 /// Parses a document; every syntax error becomes a finding, and then there is no document.
 pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) -> Option<Spanned<DeTable<'t>>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let span = Span::new(file, error.span().unwrap_or(0..0));
-        findings.push(
-            Diagnostic::new(Code::Syntax, span, error.message().to_owned())
-                .help("the file is TOML (https://toml.io); addresses and names stand in quotes"),
-        );
+    for error in errors.iter().take(MOST_SYNTAX_ERRORS) {
+        let range = error.span().unwrap_or(0..0);
+        let help = syntax_help(text, error.message(), range.start);
+        let finding = Diagnostic::new(Code::Syntax, Span::new(file, range), error.message().to_owned());
+        findings.push(finding.help(help));
+    }
+    if let Some(more) = errors.len().checked_sub(MOST_SYNTAX_ERRORS + 1) {
+        let more = more + 1;
+        let message = format!("and {more} more errors of syntax; is this a cluster file?");
+        findings.push(Diagnostic::placeless(Code::Syntax, message));
     }
     errors.is_empty().then_some(document)
+}
+
+/// What the slip most likely is, judged by the line that it is on.
+fn syntax_help(text: &str, message: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim();
+    let single = ["client", "node"].into_iter().find(|name| text.contains(&format!("\n[{name}]")));
+    if let Some(name) = single.filter(|_| message.contains("duplicate key")) {
+        return format!("each {name} begins with two brackets: `[[{name}]]`");
+    }
+    if line.contains(['“', '”', '„', '‘', '’']) {
+        return "these are typographic quotes; use `\"`".to_owned();
+    }
+    if line.split_once(": ").is_some_and(|(key, _)| !key.contains(['=', '"', '#'])) {
+        return "TOML writes `key = value`, with `=`".to_owned();
+    }
+    if line.split_once('=').is_some_and(|(_, value)| value.trim().starts_with(|c: char| c.is_ascii_digit())) {
+        return "ranges and addresses stand in quotes: `\"6000-6009\"`, `\"10.20.0.11\"`".to_owned();
+    }
+    "the file is TOML (https://toml.io); names and addresses stand in quotes, and a list ends with `]`".to_owned()
 }
 
 impl<'f> Reader<'f> {
@@ -152,8 +180,11 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// A list of strings; what is no string is noted and left out. `None` if it is no list.
+    /// A list of strings, or a single one; what is no string is noted and left out. `None` if it is neither.
     pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<Vec<Text<'t>>> {
+        if let DeValue::String(text) = value.get_ref() {
+            return Some(vec![Text { text, span: self.span(value) }]);
+        }
         let entry = format!("an entry of {what}");
         let list = self.list(value, what)?;
         Some(list.filter_map(|item| self.text(item, &entry)).collect())

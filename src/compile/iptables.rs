@@ -103,7 +103,9 @@ fn prerouting_rules(protected: &Ports, family: Family) -> Vec<Rule> {
         rules.push(rule(first, Verdict::Jump(HIDDEN.into())).comment("isolation: IPv6 first fragments"));
     }
     for ports in port_matches(protected) {
-        let judged = vec![not_loopback(), ports, new.clone(), Match::DestinationLocal];
+        // The flags last: the tcp match throws away whatever is too short for a whole TCP header, and a tiny first
+        // fragment for somebody else is not ours to drop.
+        let judged = vec![not_loopback(), ports, Match::DestinationLocal, new.clone()];
         let comment = "isolation: new connections, port as on the wire";
         rules.push(rule(judged, Verdict::Jump(ADMIT.into())).comment(comment));
     }

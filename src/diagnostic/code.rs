@@ -113,6 +113,8 @@ codes! {
     UnusedNetwork = "unused-network", Warning;
     /// An open service that admits nobody.
     UnusedService = "unused-service", Warning;
+    /// A node's interfaces, in rules that fit every node.
+    InterfacesWidened = "interfaces-widened", Warning;
     /// A node whose address is the first or last of its network.
     NetworkAddress = "network-address", Warning;
 }

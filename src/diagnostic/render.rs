@@ -107,12 +107,13 @@ struct Json<'a> {
     code: &'a str,
     severity: &'a str,
     message: &'a str,
-    file: &'a str,
-    line: u32,
+    file: Option<&'a str>,
+    line: Option<u32>,
     help: Option<&'a str>,
 }
 
-/// One finding as one line of JSON: `code`, `severity`, `message`, `file`, `line` (from 1), `help`.
+/// One finding as one line of JSON: `code`, `severity`, `message`, `file`, `line` (from 1), `help`;
+/// `file` and `line` are null for what stands in no file.
 #[must_use]
 pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
     let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
@@ -123,8 +124,8 @@ pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
             Severity::Warning => "warning",
         },
         message: &finding.message,
-        file: place.map_or("", |(file, _)| file.name.as_str()),
-        line: place.map_or(0, |(file, at)| file.line(at)),
+        file: place.map(|(file, _)| file.name.as_str()),
+        line: place.map(|(file, at)| file.line(at)),
         help: finding.help.as_deref(),
     };
     // Strings and numbers always serialise.

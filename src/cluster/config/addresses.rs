@@ -1,6 +1,6 @@
 //! Addresses and networks, and what to say about those that are none.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::cluster::model::Source;
 use crate::cluster::toml_reader::{Reader, Text, printable};
@@ -56,7 +56,7 @@ fn push_address_error(text: Text<'_>, error: &ParseAddressError, name: Option<&s
                 Some(name) if shown.is_empty() => format!("`{}` has no address behind the `@`", printable(name)),
                 _ => format!("`{shown}` is {error}"),
             };
-            Diagnostic::new(Code::BadAddress, text.span, message).help("write `10.20.0.11` or `fd20::11`")
+            Diagnostic::new(Code::BadAddress, text.span, message).help(address_help(text.text))
         }
         ParseAddressError::LeadingZero => {
             let message = format!("`{shown}` has {error}");
@@ -66,7 +66,7 @@ fn push_address_error(text: Text<'_>, error: &ParseAddressError, name: Option<&s
             Diagnostic::new(Code::BadAddress, text.span, format!("`{shown}` is {error}")).help("leave the zone out")
         }
         ParseAddressError::PrefixLength { .. } => {
-            Diagnostic::new(Code::BadAddress, text.span, format!("`{shown}`: {error}")).help("write `10.20.0.0/24`")
+            Diagnostic::new(Code::BadAddress, text.span, format!("`{shown}`: {error}")).help(prefix_help(text.text))
         }
         ParseAddressError::HostBits { network } => {
             let host = text.text.split('/').next().unwrap_or_default();
@@ -76,6 +76,31 @@ fn push_address_error(text: Text<'_>, error: &ParseAddressError, name: Option<&s
         }
     };
     reader.push(finding);
+}
+
+/// What the slip most likely is.
+fn address_help(text: &str) -> String {
+    let is_address = |text: &str| parse_address(text).is_ok();
+    if let Some((host, _)) = text.rsplit_once(':').filter(|(host, _)| is_address(host)) {
+        return format!("leave the port out, `{host}`: the services say which ports");
+    }
+    if text.split_once('-').is_some_and(|(first, _)| is_address(first)) {
+        return "a range of addresses cannot be given: list the addresses, or name the network".to_owned();
+    }
+    if let Some((_, host)) = text.rsplit_once('@').filter(|(_, host)| is_address(host)) {
+        return format!("did you mean `{host}`?");
+    }
+    "an address looks like `10.20.0.11` or `fd20::11`".to_owned()
+}
+
+fn prefix_help(text: &str) -> String {
+    let mask = |text: &str| text.parse::<Ipv4Addr>().ok().map(Ipv4Addr::to_bits);
+    if let Some((address, bits)) = text.split_once('/').and_then(|(address, text)| Some((address, mask(text)?)))
+        && bits.leading_ones() + bits.trailing_zeros() == u32::BITS
+    {
+        return format!("did you mean `{address}/{}`?", bits.leading_ones());
+    }
+    "a network looks like `10.20.0.0/24` or `fd20::/64`".to_owned()
 }
 
 fn check_class(text: Text<'_>, network: Cidr, reader: &mut Reader<'_>) -> bool {

@@ -37,7 +37,11 @@ pub(super) fn load_profile(
     } else {
         let message = format!("there is no profile `{}`", printable(name.text));
         let names: Vec<String> = embedded_names().map(|name| format!("`{name}`")).collect();
-        let help = format!("use {}, or the path of a profile of your own, ending in `.toml`", names.join(" or "));
+        let near = closest(&name.text.to_ascii_lowercase(), embedded_names());
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use {}, or the path of a profile of your own, ending in `.toml`", names.join(" or ")),
+        };
         reader.push(Diagnostic::new(Code::UnknownProfile, name.span, message).help(help));
         return None;
     };
@@ -65,8 +69,8 @@ pub(super) fn read_services(
             continue;
         }
         let base = services.iter().position(|service| service.name == name.text);
-        if base.is_none() {
-            require_own_keys(name, value, &services, reader);
+        if base.is_none() && !require_own_keys(name, value, &services, reader) {
+            unread.services = true;
         }
         let read = read_service(reader, name, value, base.and_then(|at| services.get(at)));
         let names_ports = value.get_ref().as_table().is_some_and(|t| t.contains_key("ports") || t.contains_key("port"));
@@ -84,8 +88,8 @@ pub(super) fn read_services(
 }
 
 /// A service that the profile does not know must say all of itself; a misspelt name is found this way.
-fn require_own_keys(name: Text<'_>, value: &Value<'_>, services: &[Service], reader: &mut Reader<'_>) {
-    let Some(table) = value.get_ref().as_table() else { return };
+fn require_own_keys(name: Text<'_>, value: &Value<'_>, services: &[Service], reader: &mut Reader<'_>) -> bool {
+    let Some(table) = value.get_ref().as_table() else { return false };
     let has = |key: &str| table.contains_key(key);
     let mut missing = Vec::new();
     if !has("ports") && !has("port") {
@@ -95,7 +99,7 @@ fn require_own_keys(name: Text<'_>, value: &Value<'_>, services: &[Service], rea
         missing.push("`peers`");
     }
     if missing.is_empty() {
-        return;
+        return true;
     }
     let message =
         format!("[services.{}] is not in the profile and lacks {}", printable(name.text), missing.join(" and "));
@@ -104,6 +108,7 @@ fn require_own_keys(name: Text<'_>, value: &Value<'_>, services: &[Service], rea
         None => "a service of your own needs `ports = \"9100\"` and `peers = true` or `false`".to_owned(),
     };
     reader.push(Diagnostic::new(Code::MissingKey, name.span, message).help(help));
+    false
 }
 
 /// Reads `[services.NAME]` of a cluster file (with the profile's service as `base`, if it has one) or of a profile.
@@ -122,8 +127,10 @@ pub(in crate::cluster) fn read_service(
     }
     let mut table = reader.table(value, format!("[services.{}]", name.text))?;
     let words = [("open", State::Open), ("blocked", State::Blocked), ("unused", State::Unused)];
-    let state = table.get("state").and_then(|value| reader.word(value, "`state`", &words));
-    let peers = table.get("peers").and_then(|value| reader.boolean(value, "`peers`"));
+    // What was misspelt shall not bring findings about what it would have been.
+    let state = table.get("state").map(|value| reader.word(value, "`state`", &words).unwrap_or(State::Open));
+    let named_peers = table.get("peers");
+    let peers = named_peers.and_then(|value| reader.boolean(value, "`peers`"));
     let ports = read_ports(&mut table, reader, name.text);
     let one_port_per_node =
         table.get("one-port-per-node").and_then(|value| reader.boolean(value, "`one-port-per-node`"));
@@ -157,6 +164,10 @@ pub(super) fn read_ports(table: &mut TableReader<'_>, reader: &mut Reader<'_>, s
 pub(super) fn find_service(name: Text<'_>, services: &[Service], reader: &mut Reader<'_>) -> Option<ServiceId> {
     if let Some(index) = services.iter().position(|service| service.name == name.text) {
         return Some(ServiceId(index));
+    }
+    // The profile could not be read, which has been said.
+    if services.is_empty() {
+        return None;
     }
     let message = format!("there is no service `{}`", printable(name.text));
     let names = services.iter().map(|service| service.name.as_str());

@@ -1,7 +1,5 @@
 //! `[networks]` and `[[client]]`: where packets come from.
 
-use toml::de::DeValue;
-
 use super::addresses::read_cidr;
 use super::read_name;
 use super::services::find_service;
@@ -23,7 +21,7 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     if let Some(value) = table.require("private", reader, help) {
         let texts = reader.texts(value, "`private`").unwrap_or_default();
         networks.private = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
-        if texts.is_empty() && value.get_ref().as_array().is_some() {
+        if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
             let message = "`private` names no network";
             reader.push(Diagnostic::new(Code::MissingKey, reader.span(value), message).help(help));
         }
@@ -67,10 +65,7 @@ fn read_client(
     let help = "say where it comes from: `from = [\"10.20.1.0/24\"]` or `from = \"private\"`";
     let mut from = Vec::new();
     if let Some(value) = table.require("from", reader, help) {
-        let texts = match value.get_ref() {
-            DeValue::String(_) => reader.text(value, "`from`").into_iter().collect(),
-            _ => reader.texts(value, "`from`").unwrap_or_default(),
-        };
+        let texts = reader.texts(value, "`from`").unwrap_or_default();
         for text in texts {
             if text.text == "private" {
                 from.extend(private.iter().map(|source| Source { network: source.network, span: text.span }));

@@ -13,6 +13,7 @@ use crate::ir::{Addresses, ConnectionStates, Family, Match, PortMatch, Rule, Rul
 #[template(path = "iptables.txt")]
 struct File<'a> {
     command: &'static str,
+    family: &'static str,
     header: &'a [String],
     sets: bool,
     tables: Vec<TableRow<'a>>,
@@ -39,13 +40,13 @@ pub enum WriteError {
 
 /// The tables of one family as a file. `family` is `Ip` for iptables, `Ip6` for ip6tables.
 pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, WriteError> {
-    let command = match family {
-        Family::Ip | Family::Inet => "iptables",
-        Family::Ip6 => "ip6tables",
+    let (command, name) = match family {
+        Family::Ip | Family::Inet => ("iptables", "IPv4"),
+        Family::Ip6 => ("ip6tables", "IPv6"),
     };
     let tables = ruleset.tables.iter().filter(|table| table.family == family);
     let tables = tables.map(table_row).collect::<Result<_, _>>()?;
-    let file = File { command, header: &ruleset.header, sets: !ruleset.sets.is_empty(), tables };
+    let file = File { command, family: name, header: &ruleset.header, sets: !ruleset.sets.is_empty(), tables };
     let mut text = String::new();
     file.render_into(&mut text)?;
     Ok(text)

@@ -1,0 +1,319 @@
+//! The specification: what the rules do with one packet.
+//!
+//! [`Rules`] only prepares names and the order of base chains, so that one ruleset can be asked about many packets.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use rustc_hash::FxBuildHasher;
+
+use super::packet::{Packet, Shape, TCP};
+use crate::ir::{
+    Addresses, Base, Chain, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+};
+use crate::net::PortRange;
+
+/// Where a packet is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Door {
+    /// At prerouting before destination NAT, which works at priority -100: the port is as on the wire.
+    BeforeTranslation,
+    /// At prerouting, all of it. After destination NAT the port may be another; packets that some rule may translate are
+    /// undecided here.
+    Prerouting,
+    /// At input: the port is as the socket sees it.
+    Input,
+}
+
+/// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
+const DESTINATION_NAT: i32 = -100;
+
+/// What may become of a packet. At least one of the two holds; both where something is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Outcome {
+    /// It may get through.
+    pub may_pass: bool,
+    /// It may be blocked.
+    pub may_block: bool,
+}
+
+/// A rule, or the end of a base chain, that had a say on a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// The table.
+    pub table: &'a Table,
+    /// The chain.
+    pub chain: &'a Chain,
+    /// The rule that matched; `None` is the policy of a base chain.
+    pub rule: Option<&'a Rule>,
+    /// Whether it matches for certain.
+    pub certain: bool,
+}
+
+/// Whether a test holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl From<bool> for Holds {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+/// How a chain may end for a packet: a set of possibilities.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    accepted: bool,
+    dropped: bool,
+    /// The end of the chain, or `return`: back to whoever jumped.
+    returned: bool,
+}
+
+impl Ends {
+    fn or(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted || other.accepted,
+            dropped: self.dropped || other.dropped,
+            returned: self.returned || other.returned,
+        }
+    }
+}
+
+impl Door {
+    fn has(self, base: &Base) -> bool {
+        match self {
+            Self::BeforeTranslation => base.hook == Hook::Prerouting && base.priority < DESTINATION_NAT,
+            Self::Prerouting => base.hook == Hook::Prerouting,
+            Self::Input => base.hook == Hook::Input,
+        }
+    }
+}
+
+type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
+
+/// A ruleset, ready to be asked.
+pub struct Rules<'a> {
+    ruleset: &'a Ruleset,
+    /// The chains of each table by name.
+    names: Vec<Names<'a>>,
+    /// Base chains by priority, each with the position of its table.
+    bases: Vec<(usize, &'a Table, &'a Chain, Base)>,
+}
+
+/// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
+/// to each other several times would take time without bound.
+type Known<'a> = HashMap<&'a str, Ends, FxBuildHasher>;
+
+struct Run<'r, 'a, 'p> {
+    rules: &'r Rules<'a>,
+    position: usize,
+    table: &'a Table,
+    packet: &'p Packet,
+    known: Known<'a>,
+    steps: Option<Vec<Step<'a>>>,
+}
+
+impl<'a> Rules<'a> {
+    /// Prepares a ruleset.
+    #[must_use]
+    pub fn new(ruleset: &'a Ruleset) -> Self {
+        let by_name = |table: &'a Table| table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
+        let mut bases: Vec<_> = ruleset
+            .tables
+            .iter()
+            .enumerate()
+            .flat_map(|(at, table)| table.chains.iter().filter_map(move |chain| Some((at, table, chain, chain.base?))))
+            .collect();
+        bases.sort_by_key(|(.., base)| base.priority);
+        Self { ruleset, names: ruleset.tables.iter().map(by_name).collect(), bases }
+    }
+
+    /// What may become of a packet at a door.
+    #[must_use]
+    pub fn evaluate(&self, door: Door, packet: &Packet) -> Outcome {
+        self.judge(door, packet, &mut None)
+    }
+
+    /// The same, with every rule that had a say, in the order of the packet's way.
+    #[must_use]
+    pub fn trace(&self, door: Door, packet: &Packet) -> (Outcome, Vec<Step<'a>>) {
+        let mut steps = Some(Vec::new());
+        let outcome = self.judge(door, packet, &mut steps);
+        (outcome, steps.unwrap_or_default())
+    }
+
+    fn judge(&self, door: Door, packet: &Packet, steps: &mut Option<Vec<Step<'a>>>) -> Outcome {
+        let mut outcome = Outcome { may_pass: true, may_block: false };
+        // Chains for NAT see the first packet of a connection only; what they may do counts for every packet.
+        for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.has(base)) {
+            let sees = match table.family {
+                Family::Inet => true,
+                Family::Ip => packet.source.is_ipv4(),
+                Family::Ip6 => packet.source.is_ipv6(),
+            };
+            if !sees {
+                continue;
+            }
+            let known = Known::default();
+            let mut run = Run { rules: self, position, table, packet, known, steps: steps.take() };
+            let ends = run.chain(chain);
+            if ends.returned {
+                run.note(chain, None, !ends.accepted && !ends.dropped);
+            }
+            *steps = run.steps;
+            outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
+            outcome.may_pass &= ends.accepted || (ends.returned && base.policy == Policy::Accept);
+            if !outcome.may_pass {
+                break;
+            }
+        }
+        outcome
+    }
+}
+
+impl<'a> Run<'_, 'a, '_> {
+    /// The loop: rule by rule, the first that decides ends it. Where it is unknown whether a rule applies, both go on.
+    /// INVARIANT (jumps): readers and the compiler make no circles, and no jumps deeper than the kernel follows.
+    fn chain(&mut self, chain: &'a Chain) -> Ends {
+        let mut possible = Ends::default();
+        for rule in &chain.rules {
+            let applies = self.applies(rule);
+            if applies == Holds::No {
+                continue;
+            }
+            self.note(chain, Some(rule), applies == Holds::Yes);
+            let (ends, goes_on) = self.act(rule);
+            possible = possible.or(ends);
+            if applies == Holds::Yes && !goes_on {
+                return possible;
+            }
+        }
+        Ends { returned: true, ..possible }
+    }
+
+    /// What a rule that applies does: how the chain may end by it, and whether the next rule may have its turn.
+    fn act(&mut self, rule: &'a Rule) -> (Ends, bool) {
+        let none = Ends::default();
+        match &rule.verdict {
+            None => (none, true),
+            Some(Verdict::Accept) => (Ends { accepted: true, ..none }, false),
+            Some(Verdict::Drop | Verdict::Reset) => (Ends { dropped: true, ..none }, false),
+            Some(Verdict::Return) => (Ends { returned: true, ..none }, false),
+            Some(Verdict::Jump(name)) => {
+                let below = self.target(name);
+                (Ends { returned: false, ..below }, below.returned)
+            }
+            Some(Verdict::Goto(name)) => (self.target(name), false),
+            Some(Verdict::Unknown(_)) => (Ends { accepted: true, dropped: true, returned: false }, true),
+        }
+    }
+
+    fn target(&mut self, name: &'a str) -> Ends {
+        if let Some(ends) = self.known.get(name) {
+            return *ends;
+        }
+        let ends = match self.rules.names.get(self.position).and_then(|names| names.get(name)) {
+            Some(chain) => self.chain(chain),
+            // Readers refuse this; were it to happen, nothing would be certain.
+            None => Ends { accepted: true, dropped: true, returned: true },
+        };
+        self.known.insert(name, ends);
+        ends
+    }
+
+    fn applies(&self, rule: &Rule) -> Holds {
+        let mut all = Holds::Yes;
+        for one in &rule.matches {
+            match holds(self.rules.ruleset, self.table, one, self.packet) {
+                Holds::No => return Holds::No,
+                Holds::Unknown => all = Holds::Unknown,
+                Holds::Yes => {}
+            }
+        }
+        all
+    }
+
+    fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {
+        if let Some(steps) = &mut self.steps {
+            steps.push(Step { table: self.table, chain, rule, certain });
+        }
+    }
+}
+
+fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet) -> Holds {
+    let shape = packet.shape;
+    match one {
+        Match::InInterface { names, negated } => {
+            (packet.interface.as_ref().is_some_and(|own| names.contains(own)) != *negated).into()
+        }
+        Match::Source { addresses, negated } => address(ruleset, table, addresses, *negated, Some(packet.source)),
+        Match::Destination { addresses, negated } => {
+            address(ruleset, table, addresses, *negated, packet.destination)
+        }
+        Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
+        Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
+        Match::Family(Family::Inet) => Holds::Yes,
+        Match::Protocol { number, negated } => {
+            (shape.shows_protocol() && (packet.protocol == *number) != *negated).into()
+        }
+        // No packet of a network that tracks no connections has a state, and then the test fails; with tracking it has
+        // the state that it has. Both are possible.
+        Match::ConnectionState { states, negated } => (states.has(packet.state) != *negated).into(),
+        Match::DestinationPort { ports, negated } => {
+            if packet.protocol != TCP || !shape.shows_ports() {
+                return Holds::No;
+            }
+            match port(ruleset, table, ports, packet.port) {
+                Holds::Unknown => Holds::Unknown,
+                found => ((found == Holds::Yes) != *negated).into(),
+            }
+        }
+        Match::PortBlock(block) => (shape.shows_ports() && packet.port & block.mask() == block.first).into(),
+        Match::TcpFlags { mask, value } => {
+            (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
+        }
+        Match::DestinationLocal => packet.local.into(),
+        Match::NotDirectlyTcp => {
+            (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into()
+        }
+        Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
+        // Some packets are within the limit and some are not.
+        Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,
+    }
+}
+
+fn address(ruleset: &Ruleset, table: &Table, addresses: &Addresses, negated: bool, own: Option<IpAddr>) -> Holds {
+    let elements = match addresses {
+        Addresses::These(elements) => elements,
+        Addresses::Set(name) => match ruleset.set(table, name) {
+            Some(set) => &set.elements,
+            None => return Holds::Unknown,
+        },
+    };
+    match (elements, own) {
+        (Elements::Ipv4(list), Some(IpAddr::V4(own))) => (within(list, own.to_bits()) != negated).into(),
+        (Elements::Ipv6(list), Some(IpAddr::V6(own))) => (within(list, own.to_bits()) != negated).into(),
+        (Elements::Ipv4(_), Some(IpAddr::V6(_))) | (Elements::Ipv6(_), Some(IpAddr::V4(_))) => Holds::No,
+        (Elements::Ports(_) | Elements::Unknown, _) | (_, None) => Holds::Unknown,
+    }
+}
+
+fn within<T: Copy + Ord>(list: &[(T, T)], own: T) -> bool {
+    let at = list.partition_point(|&(first, _)| first <= own);
+    at.checked_sub(1).and_then(|at| list.get(at)).is_some_and(|&(_, last)| own <= last)
+}
+
+fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16) -> Holds {
+    let has = |ranges: &[PortRange]| ranges.iter().any(|range| (range.first()..=range.last()).contains(&own)).into();
+    match ports {
+        PortMatch::Ports(ports) => has(ports.ranges()),
+        PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
+            Some(Elements::Ports(ranges)) => has(ranges),
+            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown) | None => Holds::Unknown,
+        },
+    }
+}

@@ -1,0 +1,24 @@
+//! What a ruleset means: which packets it lets through.
+//!
+//! - [`Packet`] is one packet as a rule can see it.
+//! - [`evaluate`](fn@evaluate) is the specification: an obvious first-match loop over the rules, for one packet.
+//! - [`Space`] is all packets, cut into classes that no rule in question can tell apart. Every test of a rule looks at one
+//!   field of the packet, so a field's values fall into a few classes, and one packet of each combination of classes
+//!   speaks for all of them. What holds for the representatives, holds for every packet: the proofs are exact, and they
+//!   rest on `evaluate` alone.
+//!
+//! Something unknown has both possibilities: a packet then may pass and may be blocked. "Cannot get in" is proved on
+//! what may pass, "gets in" on what may be blocked.
+//!
+//! Accept ends a base chain only, and drop is final, so a packet passes a hook if and only if every base chain there
+//! lets it pass. For that, the order of the chains is of no matter, and chains of equal priority, whose order the kernel
+//! does not define, need no further thought. Destination NAT stands between the chains of prerouting; see
+//! [`Door::BeforeTranslation`].
+
+mod evaluate;
+mod packet;
+mod space;
+
+pub use evaluate::{Door, Outcome, Step, evaluate, trace};
+pub use packet::{Packet, Shape};
+pub use space::{Question, Space, TooManyClasses};

@@ -1,0 +1,133 @@
+//! One packet as a rule can see it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::ir::{ConnectionStates, TcpFlags};
+use crate::net::Interface;
+
+/// TCP's protocol number (IANA).
+pub const TCP: u8 = 6;
+
+/// A packet that came in from a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The source address, which also says the family.
+    pub source: IpAddr,
+    /// The destination address, where it matters which.
+    pub destination: Option<IpAddr>,
+    /// Whether the destination is an address of this host.
+    pub local: bool,
+    /// The device that it came in on; `None` is one that no rule names.
+    pub interface: Option<Interface>,
+    /// The transport protocol's number.
+    pub protocol: u8,
+    /// The destination port, or what stands in its place in another transport header.
+    pub port: u16,
+    /// The TCP flags; 0 for other protocols.
+    pub flags: TcpFlags,
+    /// What connection tracking, where there is any, says of it: exactly one state.
+    pub state: ConnectionStates,
+    /// How much of its headers can be seen.
+    pub shape: Shape,
+}
+
+/// How much of a packet's headers a rule can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shape {
+    /// Whole, the transport header right behind the IP header.
+    Whole,
+    /// Whole, with IPv6 extension headers other than a fragment header.
+    Extended,
+    /// The first fragment, with all of the transport header. IPv6: behind a fragment header.
+    First,
+    /// The first fragment, with the ports but without the TCP flags.
+    FirstShort,
+    /// An IPv6 first fragment whose headers end before the transport header.
+    FirstHidden,
+    /// A further fragment.
+    Later,
+}
+
+impl Shape {
+    /// Every shape.
+    pub const ALL: [Self; 6] =
+        [Self::Whole, Self::Extended, Self::First, Self::FirstShort, Self::FirstHidden, Self::Later];
+
+    /// Whether the protocol behind the last header is known.
+    pub(super) fn shows_protocol(self) -> bool {
+        match self {
+            Self::Whole | Self::Extended | Self::First | Self::FirstShort | Self::Later => true,
+            Self::FirstHidden => false,
+        }
+    }
+
+    /// Whether the first four bytes of the transport header, the ports, are there.
+    pub(super) fn shows_ports(self) -> bool {
+        match self {
+            Self::Whole | Self::Extended | Self::First | Self::FirstShort => true,
+            Self::FirstHidden | Self::Later => false,
+        }
+    }
+
+    /// Whether the TCP flags are there.
+    pub(super) fn shows_flags(self) -> bool {
+        match self {
+            Self::Whole | Self::Extended | Self::First => true,
+            Self::FirstShort | Self::FirstHidden | Self::Later => false,
+        }
+    }
+
+    /// Whether IPv6 has a fragment header with offset 0.
+    pub(super) fn is_first_fragment(self) -> bool {
+        match self {
+            Self::First | Self::FirstShort | Self::FirstHidden => true,
+            Self::Whole | Self::Extended | Self::Later => false,
+        }
+    }
+
+    /// Whether packets of the family can have this shape: extension headers are IPv6's.
+    #[must_use]
+    pub fn fits(self, ipv4: bool) -> bool {
+        match self {
+            Self::Whole | Self::First | Self::FirstShort | Self::Later => true,
+            Self::Extended | Self::FirstHidden => !ipv4,
+        }
+    }
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol {
+            TCP => write!(f, "tcp")?,
+            17 => write!(f, "udp")?,
+            other => write!(f, "protocol {other}")?,
+        }
+        write!(f, " from {}", self.source)?;
+        match (self.destination, self.local) {
+            (Some(to), _) => write!(f, " to {to} port {}", self.port)?,
+            (None, true) => write!(f, " to this host, port {}", self.port)?,
+            (None, false) => write!(f, " to another host, port {}", self.port)?,
+        }
+        match &self.interface {
+            Some(name) => write!(f, ", in on {name}")?,
+            None => write!(f, ", in on any other interface")?,
+        }
+        if self.protocol == TCP {
+            let names: Vec<&str> = self.flags.names().collect();
+            write!(f, ", flags {}", if names.is_empty() { "none".to_owned() } else { names.join(",") })?;
+        }
+        let state = ConnectionStates::ALL.iter().find(|(state, _)| *state == self.state);
+        if let Some((_, name)) = state {
+            write!(f, ", state {name}")?;
+        }
+        f.write_str(match self.shape {
+            Shape::Whole => "",
+            Shape::Extended => ", with extension headers",
+            Shape::First => ", first fragment",
+            Shape::FirstShort => ", first fragment that ends within the transport header",
+            Shape::FirstHidden => ", first fragment without the transport header",
+            Shape::Later => ", further fragment",
+        })
+    }
+}
