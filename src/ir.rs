@@ -22,6 +22,11 @@ use crate::net::{Cidr, Interface, PortRange, Ports};
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";
 
+/// nft takes comments of up to 127 bytes with the end mark.
+pub const LONGEST_COMMENT: usize = 120;
+/// iptables-restore reads the rest of a line of more than 10,240 bytes as another line.
+pub const LONGEST_LINE: usize = 1000;
+
 /// Tables, and what to say about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
@@ -497,6 +502,25 @@ fn normalized<T: Copy + Ord>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
 }
 
 impl Ruleset {
+    /// A text of the ruleset that must not be written, because it could leave its comment or its name: see INVARIANT (text).
+    /// Writers ask before they write, so that no way into a ruleset was forgotten.
+    #[must_use]
+    pub fn unfit_text(&self) -> Option<&str> {
+        let sets = self.sets.iter().chain(self.tables.iter().flat_map(|table| &table.sets));
+        let chains = self.tables.iter().flat_map(|table| &table.chains);
+        let rules = chains.clone().flat_map(|chain| &chain.rules);
+        let names = sets.clone().map(|set| &set.name).chain(chains.clone().map(|chain| &chain.name));
+        let quoted = rules.flat_map(|rule| rule.comment.iter().chain(&rule.log));
+        let lines = self.header.iter().chain(sets.flat_map(|set| &set.origins)).chain(chains.flat_map(|c| &c.remarks));
+        let bad_name = |text: &&String| !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+        let bad_quoted = |text: &&String| {
+            text.len() > LONGEST_COMMENT || text.contains(|c: char| c.is_control() || "\"\\".contains(c))
+        };
+        let bad_line = |text: &&String| text.len() > LONGEST_LINE || text.contains(char::is_control);
+        let mut bad = names.filter(bad_name).chain(quoted.filter(bad_quoted)).chain(lines.filter(bad_line));
+        bad.next().map(String::as_str)
+    }
+
     /// The set that a rule of `table` means by a name.
     #[must_use]
     pub fn set<'a>(&'a self, table: &'a Table, name: &str) -> Option<&'a Set> {

@@ -123,8 +123,55 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
     let texts: String = cases().iter().filter_map(|case| fs::read_to_string(case.join("stderr")).ok()).collect();
     let reference = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rulesets/REFERENCE.md")).unwrap();
     for code in Code::ALL {
-        assert!(texts.contains(&format!("[{code}]")), "no case shows {code}");
+        assert!(SHOWN_BELOW.contains(code) || texts.contains(&format!("[{code}]")), "no case shows {code}");
         assert!(reference.contains(&format!("`{code}`")), "the reference does not explain {code}");
+    }
+}
+
+/// Codes whose input is too long for a file.
+const SHOWN_BELOW: [Code; 2] = [Code::TooManySources, Code::LongPortList];
+
+fn compile_text(cluster: &str, format: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("cluster.toml"), cluster).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.current_dir(folder.path()).args(["compile", "cluster.toml", "--format", format]).output().unwrap()
+}
+
+const BASE: &str = "[cluster]\nname = \"x\"\nnodes = [\"riak@10.0.0.1\"]\n[services.distribution]\nports = \"6000\"\n";
+
+#[test]
+fn networks_times_clients_is_bounded() {
+    let private: String = (0..2000).map(|n| format!("\"10.{}.{}.0/24\",", n / 256, n % 256)).collect();
+    let client = |n| format!("[[client]]\nname = \"c{n}\"\nfrom = \"private\"\nservices = [\"http\"]\n");
+    let clients: String = (0..1001).map(client).collect();
+    let result = compile_text(&format!("{BASE}[networks]\nprivate = [{private}]\n{clients}"), "nft");
+    assert_eq!(result.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&result.stderr).contains("error[too-many-sources]"));
+}
+
+#[test]
+fn a_sysctl_that_is_too_long_is_said_to_be() {
+    let ports: String = (1000..4000).step_by(2).map(|port| format!("{port},")).collect();
+    let service = format!("[services.odd]\npeers = true\nports = [{ports}]\n[networks]\nprivate = [\"10.0.0.0/8\"]\n");
+    let result = compile_text(&format!("{BASE}{service}"), "sysctl");
+    assert_eq!(result.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&result.stderr).contains("warning[long-port-list]"));
+}
+
+#[test]
+fn the_name_of_the_file_cannot_leave_its_comment() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/mail-east/cluster.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let name = "x\"\nreturn\n-I RINGFENCE-ADMIT -j RETURN\n#.toml";
+    fs::copy(case, folder.path().join(name)).unwrap();
+    for format in FORMATS.split(',') {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        let result =
+            command.current_dir(folder.path()).args(["compile", name, "--sets=always", "-f", format]).output().unwrap();
+        let text = String::from_utf8(result.stdout).unwrap();
+        assert_eq!(result.status.code(), Some(0), "{format}");
+        assert!(!text.lines().any(|line| line == "return" || line.starts_with("-I RINGFENCE")), "{format}: {text}");
     }
 }
 

@@ -12,6 +12,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
 use crate::ir::Family;
 
+/// procps 4.0.2 cuts a value at about 4 KB, and says nothing.
+const LONGEST_SYSCTL: usize = 3900;
+
 /// Make rulesets from a cluster file.
 ///
 /// Prints an nft file by default. Exit code 0: written. 2: something is wrong with the input or with writing.
@@ -122,6 +125,16 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
         let message = "iptables cannot reject in the tables raw and mangle";
         let help = "write `on-block = \"drop\"`, or make `--format nft` only";
         findings.push(Diagnostic::new(Code::NotInDialect, span, message).help(help));
+    }
+    let ports = Site::of_every_node(cluster).protected();
+    if arguments.format.contains(&Format::Sysctl) && ports.to_string().len() > LONGEST_SYSCTL {
+        let message = format!(
+            "the sysctl has {} ranges of ports, which some versions of `sysctl` cut short",
+            ports.ranges().len()
+        );
+        let help =
+            "write the value to /proc/sys/net/ipv4/ip_local_reserved_ports in one piece, or use fewer, wider ranges";
+        findings.push(Diagnostic::placeless(Code::LongPortList, message).help(help));
     }
     if arguments.node.is_none() && !arguments.all {
         findings.extend(Site::of_every_node(cluster).widened().into_iter().map(|node| widened(cluster, node)));

@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -32,7 +32,8 @@ fn write_all(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
     for (name, text) in files {
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(text.as_bytes())?;
-        fs::set_permissions(file.path(), Permissions::from_mode(FILE_MODE))?;
+        // By the open file, not by its name, which somebody else might have put something else under.
+        file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
         file.as_file().sync_all()?;
         written.push((file, name));
     }
@@ -44,6 +45,8 @@ fn write_all(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

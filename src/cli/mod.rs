@@ -21,6 +21,9 @@ use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
 
+/// So many findings are rendered; nobody reads more, and a hundred thousand of them take half a minute.
+const MOST_SHOWN: usize = 1000;
+
 /// Host firewall rules for clusters of Riak and other Erlang programs.
 ///
 /// From the members of a cluster and its private networks, ringfence makes rulesets that open the cluster's ports to its
@@ -111,12 +114,16 @@ impl Input {
 
     fn print(&self, findings: &[Diagnostic], sources: &Sources) -> anyhow::Result<()> {
         let mut stderr = anstream::stderr().lock();
-        for finding in findings {
+        let shown = if self.json { findings.len() } else { MOST_SHOWN };
+        for finding in findings.iter().take(shown) {
             if self.json {
                 writeln!(stderr, "{}", render_json(finding, sources))?;
             } else {
                 writeln!(stderr, "{}\n", render_text(finding, sources, true))?;
             }
+        }
+        if let Some(more) = findings.len().checked_sub(shown).filter(|more| *more > 0) {
+            writeln!(stderr, "... and {more} more; `--json` prints them all\n")?;
         }
         let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

@@ -1,11 +1,11 @@
 //! What only the whole cluster file can show: duplicates, overlaps, places outside of places.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use rustc_hash::FxBuildHasher;
 
-use super::model::{Client, Cluster, Node, Service, Source, State};
+use super::model::{Client, Cluster, Node, Service, ServiceId, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{AddressClass, Cidr, Networks, PortRange};
@@ -32,6 +32,8 @@ pub(super) struct Unread {
     pub(super) services: bool,
     /// The ports of these services.
     pub(super) ports: Vec<String>,
+    /// Not unread, but half said: ports of these services, in the file or on a node, without a word on their state.
+    pub(super) ports_without_state: Vec<ServiceId>,
 }
 
 /// Looks at the whole. `span` is where the file speaks of the cluster.
@@ -189,6 +191,10 @@ fn node_in_untrusted(node: &Node, address: IpAddr, span: Span, at: Option<&Sourc
 
 fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unread, findings: &mut Findings) {
     let all_known = !unread.nodes && !unread.clients && !cluster.nodes.is_empty();
+    // `from = "private"` uses every private network; that alone makes none of them used.
+    let private: HashSet<Cidr, FxBuildHasher> = cluster.private.iter().map(|source| source.network).collect();
+    let named = cluster.clients.iter().flat_map(|client| &client.from).map(|source| source.network);
+    let clients: Networks = named.filter(|network| !private.contains(network)).collect();
     for source in &cluster.private {
         let network = source.network;
         if network.class() != AddressClass::Private && !cluster.allow_public {
@@ -206,13 +212,6 @@ fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unrea
                 findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
             }
         }
-        let used_by_client = || {
-            // `from = "private"` uses every private network; that alone makes none of them used.
-            let own = |client: &Client| {
-                client.from.iter().any(|from| network.contains(from.network) && from.network != network)
-            };
-            cluster.clients.iter().any(own)
-        };
         if !all_known {
             // Whether it is used cannot be said.
         } else if !addresses.has_family_of(network) {
@@ -222,7 +221,7 @@ fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unrea
                 "nobody is admitted over {family} as a peer; give the nodes' {family} `addresses`, or remove the network"
             );
             findings.push(Diagnostic::new(Code::FamilyWithoutNodes, source.span, message).help(help));
-        } else if !addresses.any_in(network) && !used_by_client() {
+        } else if !addresses.any_in(network) && !clients.overlaps(network) {
             let message = format!("no node or client lies in the private network {network}");
             findings.push(Diagnostic::new(Code::UnusedNetwork, source.span, message).help("remove it, or correct it"));
         }
@@ -265,11 +264,21 @@ fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings
 }
 
 fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut Findings) {
+    if !cluster.services.is_empty() && !cluster.services.iter().any(Service::is_guarded) {
+        let finding = Diagnostic::new(Code::NothingGuarded, span, "every service is unused: there is nothing to guard");
+        findings.push(finding.help("say `state = \"open\"` or `\"blocked\"` of at least one service"));
+    }
     for SiteService { id, service, ports } in Site::of_every_node(cluster).services() {
+        let at = service.span.unwrap_or(span);
         if !service.is_guarded() {
+            if unread.ports_without_state.contains(id) {
+                let message = format!("`{}` is given ports, but it is unused and so not guarded", service.name);
+                let help =
+                    "write `state = \"open\"` or `\"blocked\"` to guard it, or `\"unused\"` to say that it is meant so";
+                findings.push(Diagnostic::new(Code::UnguardedPorts, at, message).help(help));
+            }
             continue;
         }
-        let at = service.span.unwrap_or(span);
         if service.ports.is_empty() {
             if !unread.ports.contains(&service.name) {
                 findings.push(missing_ports(service, at));
@@ -336,27 +345,41 @@ fn overlap_with(ranges: &[PortRange], (first, last): (u16, u16)) -> Option<PortR
 /// would admit the clients of the one to the other.
 fn overlaps(cluster: &Cluster, span: Span, findings: &mut Findings) {
     let site = Site::of_every_node(cluster);
-    let guarded: Vec<_> = site.services().iter().filter(|service| service.service.is_guarded()).collect();
-    for (index, one) in guarded.iter().enumerate() {
-        for other in guarded.iter().skip(index + 1) {
-            let Some(range) = one.ports.intersection(&other.ports) else { continue };
-            let node_of = |wanted: &SiteService<'_>| {
-                let special = |node: &&Node| {
-                    node.ports.iter().any(|(id, ports)| *id == wanted.id && ports.intersection(&wanted.ports).is_some())
-                };
-                cluster.nodes.iter().find(special).map(|node| node.span)
-            };
-            let place = |service: &SiteService<'_>| service.service.span.or_else(|| node_of(service));
-            let (first, second) = (place(one), place(other));
-            let message = format!("`{}` and `{}` both have port {range}", one.service.name, other.service.name);
-            let mut finding = Diagnostic::new(Code::PortOverlap, second.or(first).unwrap_or(span), message);
-            if let (Some(first), Some(second)) = (first, second)
-                && first != second
-            {
-                finding = finding.also(first, "the other one");
-            }
-            let help = "give each service ports of its own, on all nodes: a port has one set of admitted sources";
-            findings.push(finding.help(help));
+    let guarded = site.services().iter().filter(|service| service.service.is_guarded());
+    let mut ranges: Vec<(PortRange, &SiteService<'_>)> =
+        guarded.flat_map(|service| service.ports.ranges().iter().map(move |&range| (range, service))).collect();
+    ranges.sort_by_key(|(range, _)| *range);
+    let mut reported = HashSet::new();
+    let mut before: Option<(PortRange, &SiteService<'_>)> = None;
+    for (range, service) in ranges {
+        if let Some((reaches, owner)) = before
+            && let Some(common) = range.intersection(reaches)
+            && owner.id != service.id
+            && reported.insert(service.id)
+        {
+            findings.push(overlap(cluster, span, owner, service, common));
+        }
+        if before.is_none_or(|(reaches, _)| range.last() > reaches.last()) {
+            before = Some((range, service));
         }
     }
+}
+
+fn overlap(cluster: &Cluster, span: Span, one: &SiteService<'_>, other: &SiteService<'_>, at: PortRange) -> Diagnostic {
+    let node_of = |wanted: &SiteService<'_>| {
+        let ports = [at].into_iter().collect();
+        let special =
+            |node: &&Node| node.ports.iter().any(|(id, own)| *id == wanted.id && own.intersection(&ports).is_some());
+        cluster.nodes.iter().find(special).map(|node| node.span)
+    };
+    let place = |service: &SiteService<'_>| service.service.span.or_else(|| node_of(service));
+    let (first, second) = (place(one), place(other));
+    let message = format!("`{}` and `{}` both have port {at}", one.service.name, other.service.name);
+    let mut finding = Diagnostic::new(Code::PortOverlap, second.or(first).unwrap_or(span), message);
+    if let (Some(first), Some(second)) = (first, second)
+        && first != second
+    {
+        finding = finding.also(first, "the other one");
+    }
+    finding.help("give each service ports of its own, on all nodes: a port has one set of admitted sources")
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::ORIGINS_UP_TO;
 use crate::cluster::{Client, Cluster, Site, State};
 use crate::diagnostic::Span;
-use crate::ir::{Elements, Set, SetKind};
+use crate::ir::{Elements, LONGEST_COMMENT, Set, SetKind};
 use crate::net::{Cidr, Interface, Ports};
 
 /// Everything that the guard has to say.
@@ -96,8 +96,9 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
                 None => groups.push((interfaces, vec![client])),
             }
         }
-        for (index, (interfaces, members)) in groups.into_iter().enumerate() {
-            let number = if index == 0 { String::new() } else { format!("_{}", index + 1) };
+        for (interfaces, members) in groups {
+            // Named after what it means and not by number: an ipset changes before the rules that use it do.
+            let on = interfaces.iter().flatten().map(|interface| format!("_on_{interface}")).collect::<String>();
             let sources: Vec<Named<'_>> = members
                 .iter()
                 .flat_map(|client| client.from().iter().map(|source| (client.name(), source)))
@@ -111,7 +112,7 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
                 ports: service.ports.clone(),
                 peers: false,
                 interfaces,
-                sources: source_sets(cluster, &format!("{name}_clients{number}"), &sources),
+                sources: source_sets(cluster, &format!("{name}_clients{on}"), &sources),
             });
         }
     }
@@ -125,16 +126,14 @@ impl Grant {
     }
 }
 
-/// A comment that nft takes: up to 127 bytes.
+/// A comment of a length that every dialect takes.
 pub fn clip(comment: &str) -> String {
-    const LONGEST: usize = 120;
-    if comment.len() <= LONGEST {
+    if comment.len() <= LONGEST_COMMENT {
         return comment.to_owned();
     }
-    // Comments are made of names, which are ASCII.
-    let mut clipped: String = comment.chars().take(LONGEST - 4).collect();
-    clipped.push_str(" ...");
-    clipped
+    let room = LONGEST_COMMENT - 4;
+    let end = (0..=room).rev().find(|&end| comment.is_char_boundary(end)).unwrap_or(0);
+    format!("{} ...", comment.get(..end).unwrap_or_default())
 }
 
 /// Hosts in hash sets, networks in interval sets, each family for itself.

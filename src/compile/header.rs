@@ -1,10 +1,13 @@
 //! What a ruleset says about itself to whoever reads it.
 
-use crate::cluster::{Client, Node, OnBlock, Site, SiteService, State};
-use crate::net::AddressClass;
+use crate::cluster::{Client, Node, OnBlock, Site, SiteService, Source, State};
+use crate::net::{AddressClass, Interface, Ports};
 
 /// So many networks of a client are named; the rules name the others.
 const NETWORKS_NAMED: usize = 4;
+
+/// So many unused services are named.
+const SERVICES_NAMED: usize = 12;
 
 /// The header, line by line.
 pub fn lines(site: &Site<'_>) -> Vec<String> {
@@ -62,22 +65,37 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
         lines.push("Blocked for everyone:".to_owned());
         lines.extend(table(&rows));
     }
-    let unused: Vec<String> = site
-        .services()
-        .iter()
-        .filter(|service| service.service.state() == State::Unused)
-        .map(|service| match service.ports.is_empty() {
+    let protected = site.protected();
+    let all = site.services().iter().filter(|service| service.service.state() == State::Unused);
+    let unused: Vec<String> = all
+        .map(|service| match service.ports.is_empty() || service.ports.intersection(&protected).is_some() {
             true => service.service.name().to_owned(),
-            false => format!("{} {}", service.service.name(), service.ports),
+            false => format!("{} {}", service.service.name(), ports(&service.ports)),
         })
         .collect();
     if !unused.is_empty() {
-        lines.push(format!("NOT guarded, because said to be unused: {}.", unused.join("; ")));
+        let named: Vec<&str> = unused.iter().take(SERVICES_NAMED).map(String::as_str).collect();
+        let more = more(unused.len(), SERVICES_NAMED);
+        lines.push(format!("NOT guarded, because said to be unused: {}{more}.", named.join("; ")));
     }
 }
 
 fn name_and_ports(service: &SiteService<'_>) -> (String, String) {
-    (service.service.name().to_owned(), service.ports.to_string())
+    (service.service.name().to_owned(), ports(&service.ports))
+}
+
+/// The first few ranges.
+fn ports(ports: &Ports) -> String {
+    const NAMED: usize = 8;
+    let named: Vec<String> = ports.ranges().iter().take(NAMED).map(ToString::to_string).collect();
+    format!("{}{}", named.join(", "), more(ports.ranges().len(), NAMED))
+}
+
+fn more(count: usize, named: usize) -> String {
+    match count.saturating_sub(named) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
 }
 
 fn peers(site: &Site<'_>) -> String {
@@ -87,28 +105,23 @@ fn peers(site: &Site<'_>) -> String {
 }
 
 fn client_summary(site: &Site<'_>, client: &Client) -> String {
-    let named: Vec<String> = client
-        .from()
-        .iter()
-        .take(NETWORKS_NAMED)
-        .map(|source| match source.network.class() {
-            AddressClass::Public => format!("{} (public address space)", source.network),
-            _ => source.network.to_string(),
-        })
-        .collect();
-    let more = match client.from().len().saturating_sub(NETWORKS_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    // Public networks first: they are what a reviewer must not miss.
+    let public = |source: &&Source| source.network.class() == AddressClass::Public;
+    let (public, private): (Vec<&Source>, Vec<&Source>) = client.from().iter().partition(public);
+    let public = public.into_iter().map(|source| format!("{} (public address space)", source.network));
+    let all = public.chain(private.into_iter().map(|source| source.network.to_string()));
+    let named: Vec<String> = all.take(NETWORKS_NAMED).collect();
+    let more = more(client.from().len(), NETWORKS_NAMED);
     let on = site.client_interfaces(client);
     let allowed = if client.allow_public() { ", allow-public" } else { "" };
     format!("client {} ({}{more}{allowed}){}", client.name(), named.join(", "), interfaces(on.as_deref()))
 }
 
-fn interfaces(names: Option<&[crate::net::Interface]>) -> String {
+fn interfaces(names: Option<&[Interface]>) -> String {
+    const NAMED: usize = 12;
     let Some(names) = names else { return String::new() };
-    let names: Vec<&str> = names.iter().map(crate::net::Interface::as_str).collect();
-    format!(" on {}", names.join(", "))
+    let named: Vec<&str> = names.iter().take(NAMED).map(Interface::as_str).collect();
+    format!(" on {}{}", named.join(", "), more(names.len(), NAMED))
 }
 
 fn table(rows: &[[String; 3]]) -> Vec<String> {
@@ -123,11 +136,13 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
     if !cluster.untrusted().is_empty() {
         let list: Vec<String> =
             cluster.untrusted().iter().take(NETWORKS_NAMED).map(|s| s.network.to_string()).collect();
-        let more = match cluster.untrusted().len().saturating_sub(NETWORKS_NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let more = more(cluster.untrusted().len(), NETWORKS_NAMED);
         lines.push(format!("Untrusted, blocked whatever else is said: {}{more}.", list.join(", ")));
+    }
+    if site.node().is_none() && !site.widened().is_empty() {
+        lines.push(
+            "Some nodes name interfaces of their own; rules for every node admit on those of all nodes.".to_owned(),
+        );
     }
     if cluster.allow_public() {
         lines.push("ATTENTION: the file allows private networks in public address space (allow-public).".to_owned());

@@ -3,6 +3,8 @@
 //! Few sources become rules, many become ipsets. Ports never go into an ipset: that match wants the whole TCP header, and
 //! a tiny first fragment got past it; multiport wants four bytes.
 
+use std::collections::BTreeSet;
+
 use super::admission::{Admissions, Grant, clip};
 use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source};
 use crate::cluster::Site;
@@ -46,9 +48,9 @@ pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
         SetsMode::Always => true,
         SetsMode::Never => false,
     };
-    let sets = admissions.grants.iter_mut().flat_map(|grant| &mut grant.sources).chain(&mut admissions.untrusted);
-    for set in sets {
-        set.name = set_name(&set.name);
+    let mut taken = BTreeSet::new();
+    for set in admissions.grants.iter_mut().flat_map(|grant| &mut grant.sources).chain(&mut admissions.untrusted) {
+        set.name = set_name(&set.name, &mut taken);
     }
     let families = [Family::Ip, Family::Ip6].into_iter();
     let tables = families.flat_map(|family| tables(site, &admissions, family, use_sets)).collect();
@@ -57,16 +59,23 @@ pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
     Ruleset { header: header::lines(site), sets, tables }
 }
 
-/// A name that ipset takes. One that is too long keeps its end, which tells families apart, and gets a checksum.
-fn set_name(name: &str) -> String {
+/// A name that ipset takes, and that no other set of the ruleset has. One that is too long keeps its end, which tells
+/// families apart, and gets a checksum behind a `_`, where no short name has one.
+fn set_name(name: &str, taken: &mut BTreeSet<String>) -> String {
     let full = format!("ringfence-{name}");
-    if full.len() <= LONGEST_SET_NAME {
+    if full.len() <= LONGEST_SET_NAME && taken.insert(full.clone()) {
         return full;
     }
-    // FNV-1a, 32 bits.
-    let sum = full.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let end: String = full.chars().skip(full.len() - (LONGEST_SET_NAME - 19)).collect();
-    format!("ringfence-{sum:08x}-{end}")
+    let end: String = full.chars().skip(full.len().saturating_sub(LONGEST_SET_NAME - 19)).collect();
+    // FNV-1a, 32 bits. It can be made to collide, and then counts on.
+    let mut sum = full.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    loop {
+        let short = format!("ringfence_{sum:08x}-{end}");
+        if taken.insert(short.clone()) {
+            return short;
+        }
+        sum = sum.wrapping_add(1);
+    }
 }
 
 /// The two places of the guard. What raw is at prerouting, mangle is at input: the first table there.
@@ -137,7 +146,7 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
     };
     for set in admissions.untrusted.iter().filter(own) {
         for (source, origin) in source_matches(set, use_sets) {
-            let comment = format!("isolation: {}", origin.unwrap_or("untrusted beats all"));
+            let comment = clip(&format!("isolation: {}", origin.unwrap_or("untrusted beats all")));
             rules.push(rule(vec![source], Verdict::Goto(BLOCK.into())).comment(comment));
         }
     }
@@ -208,9 +217,14 @@ mod tests {
 
     #[test]
     fn set_names_fit_and_differ() {
-        assert_eq!(set_name("peers4"), "ringfence-peers4");
+        let mut taken = BTreeSet::new();
+        assert_eq!(set_name("peers4", &mut taken), "ringfence-peers4");
         let long = "a-service-with-a-very-long-name_clients_nets";
-        let (v4, v6) = (set_name(&format!("{long}4")), set_name(&format!("{long}6")));
+        let [v4, again, v6] = ["4", "4", "6"].map(|family| set_name(&format!("{long}{family}"), &mut taken));
+        assert_ne!(v4, again);
+        // What a checksum makes of one name, another service may be called.
+        let forged = v4.replace("ringfence_", "");
+        assert_ne!(set_name(&forged, &mut BTreeSet::new()), v4);
         assert_eq!((v4.len(), v6.len()), (LONGEST_SET_NAME, LONGEST_SET_NAME));
         assert_ne!(v4, v6);
         assert!(v4.ends_with("nets4"), "{v4}");

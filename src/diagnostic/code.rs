@@ -91,6 +91,10 @@ codes! {
     InvertedRange = "inverted-range", Error;
     /// Two services on one port.
     PortOverlap = "port-overlap", Error;
+    /// No service is open or blocked.
+    NothingGuarded = "nothing-guarded", Error;
+    /// `from = "private"` too often for too many networks.
+    TooManySources = "too-many-sources", Error;
     /// A text that is no interface name.
     BadInterface = "bad-interface", Error;
     /// `--node` names no node.
@@ -105,6 +109,10 @@ codes! {
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.
     CoversSsh = "covers-ssh", Warning;
+    /// Ports for a service that is unused.
+    UnguardedPorts = "unguarded-ports", Warning;
+    /// More ports than some programs that set the sysctl can take.
+    LongPortList = "long-port-list", Warning;
     /// A private network of a family in which no node has an address.
     FamilyWithoutNodes = "family-without-nodes", Warning;
     /// A client that is admitted to nothing or from nowhere.

@@ -47,10 +47,14 @@ impl SourceFile {
         Self { name, text, line_starts }
     }
 
-    /// The name without its folders.
+    /// The name without its folders, fit to be written into a comment of any ruleset: other characters than letters,
+    /// digits and `._-` become `?`, and what is too long is cut.
     #[must_use]
-    pub fn base_name(&self) -> &str {
-        self.name.rsplit('/').next().unwrap_or(&self.name)
+    pub fn base_name(&self) -> String {
+        const LONGEST: usize = 40;
+        let name = self.name.rsplit('/').next().unwrap_or(&self.name);
+        let fit = |c: char| if c.is_ascii_alphanumeric() || "._- ".contains(c) { c } else { '?' };
+        name.chars().take(LONGEST).map(fit).collect()
     }
 
     /// The line of a byte, from 1.
@@ -103,6 +107,14 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_comment() {
+        let name = |name: &str| SourceFile::new(name.into(), String::new()).base_name();
+        assert_eq!(name("/etc/ringfence/cluster.toml"), "cluster.toml");
+        assert_eq!(name("a\"\nreturn\n#.toml"), "a??return??.toml");
+        assert_eq!(name(&"é".repeat(300)).len(), 40);
+    }
 
     #[test]
     fn lines_of_any_ending() {

@@ -27,6 +27,9 @@ struct SetRow {
 
 /// The sets of a ruleset as a file. Without sets it says so and changes nothing.
 pub fn write(ruleset: &Ruleset) -> Result<String, fmt::Error> {
+    if ruleset.unfit_text().is_some() {
+        return Err(fmt::Error);
+    }
     let file = File { sets: ruleset.sets.iter().map(set_row).collect() };
     let mut text = String::with_capacity(1024 + file.sets.iter().map(|set| set.elements.len() * 48).sum::<usize>());
     file.render_into(&mut text).map_err(|_| fmt::Error)?;

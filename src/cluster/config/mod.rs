@@ -113,6 +113,7 @@ fn read_document(
     let services = read_services(&mut top, profile.as_ref(), &mut unread, reader);
     let (nodes, failed) = reader.fails(|reader| read_nodes(&mut top, cluster.as_mut(), &services, reader));
     unread.nodes = failed;
+    unread.ports_without_state.extend(nodes.iter().flat_map(|node| node.ports.iter().map(|(id, _)| *id)));
     if let Some(table) = cluster {
         table.finish(reader);
     }

@@ -63,6 +63,7 @@ pub(super) fn read_services(
     let mut services = profile.map(|profile| profile.services.clone()).unwrap_or_default();
     let table = top.get("services").and_then(|value| reader.table(value, "[services]"));
     let entries = table.map(|table| table.entries(reader)).unwrap_or_default();
+    let mut without_state: Vec<String> = Vec::new();
     for (name, value) in entries {
         // Without the profile a service cannot be told from one of the file's own.
         if profile.is_none() {
@@ -77,6 +78,10 @@ pub(super) fn read_services(
         if let Some(service) = read.as_ref().filter(|service| names_ports && service.ports.is_empty()) {
             unread.ports.push(service.name.clone());
         }
+        let names_state = value.get_ref().as_table().is_some_and(|table| table.contains_key("state"));
+        if names_ports && !names_state {
+            without_state.push(name.text.to_owned());
+        }
         match (base.and_then(|at| services.get_mut(at)), read) {
             (Some(slot), Some(service)) => *slot = service,
             (None, Some(service)) => services.push(service),
@@ -84,6 +89,8 @@ pub(super) fn read_services(
         }
     }
     services.sort_by(|a, b| a.name.cmp(&b.name));
+    let half_said = services.iter().enumerate().filter(|(_, service)| without_state.contains(&service.name));
+    unread.ports_without_state = half_said.map(|(at, _)| ServiceId(at)).collect();
     services
 }
 
@@ -174,8 +181,11 @@ pub(super) fn find_service(name: Text<'_>, services: &[Service], reader: &mut Re
     let help = match closest(name.text, names.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {
-            let list: Vec<&str> = names.collect();
-            format!("there are: {}; one of your own needs `[services.NAME]` with `ports` and `peers`", list.join(", "))
+            const NAMED: usize = 12;
+            let list: Vec<&str> = names.take(NAMED).collect();
+            let more = if services.len() > NAMED { " and more" } else { "" };
+            let list = list.join(", ");
+            format!("there are: {list}{more}; one of your own needs `[services.NAME]` with `ports` and `peers`")
         }
     };
     reader.push(Diagnostic::new(Code::UnknownService, name.span, message).help(help));

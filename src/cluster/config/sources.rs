@@ -7,6 +7,9 @@ use crate::cluster::model::{Client, Service, Source, State};
 use crate::cluster::toml_reader::{Reader, TableReader, Text};
 use crate::diagnostic::{Code, Diagnostic};
 
+/// A million client addresses are far beyond any firewall; a short file that multiplies networks by clients is not.
+const MOST_SOURCES: usize = 2_000_000;
+
 pub(super) struct ReadNetworks {
     pub private: Vec<Source>,
     pub untrusted: Vec<Source>,
@@ -42,13 +45,21 @@ pub(super) fn read_clients(
     private: &[Source],
     reader: &mut Reader<'_>,
 ) -> Vec<Client> {
-    let mut clients = Vec::new();
+    let mut clients: Vec<Client> = Vec::new();
+    let mut sources = 0;
     let Some(value) = top.get("client") else { return clients };
     let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return clients };
     for item in list {
-        if let Some(table) = reader.table(item, "[[client]]") {
-            clients.extend(read_client(table, services, private, reader));
+        let Some(table) = reader.table(item, "[[client]]") else { continue };
+        let Some(client) = read_client(table, services, private, reader) else { continue };
+        sources += client.from.len();
+        if sources > MOST_SOURCES {
+            let message = format!("the clients have more than {MOST_SOURCES} sources in all");
+            let help = "`from = \"private\"` counts each private network for each client; name fewer or wider networks";
+            reader.push(Diagnostic::new(Code::TooManySources, client.span, message).help(help));
+            break;
         }
+        clients.push(client);
     }
     clients
 }

@@ -33,6 +33,9 @@ pub enum WriteError {
     /// The ruleset says something that iptables cannot say here.
     #[error("iptables has no way to say: {0}")]
     Inexpressible(&'static str),
+    /// A text could leave its comment or its name.
+    #[error("this text is not fit to be written into a ruleset: {0:?}")]
+    Text(String),
     /// The template failed.
     #[error(transparent)]
     Template(#[from] askama::Error),
@@ -40,6 +43,9 @@ pub enum WriteError {
 
 /// The tables of one family as a file. `family` is `Ip` for iptables, `Ip6` for ip6tables.
 pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, WriteError> {
+    if let Some(text) = ruleset.unfit_text() {
+        return Err(WriteError::Text(text.to_owned()));
+    }
     let (command, name) = match family {
         Family::Ip | Family::Inet => ("iptables", "IPv4"),
         Family::Ip6 => ("ip6tables", "IPv6"),

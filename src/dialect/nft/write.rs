@@ -50,6 +50,9 @@ pub enum WriteError {
     /// The ruleset has something that was read and not understood, and is not for writing.
     #[error("this was read, not compiled, and cannot be written: {0}")]
     Unknown(String),
+    /// A text could leave its comment or its name.
+    #[error("this text is not fit to be written into a ruleset: {0:?}")]
+    Text(String),
     /// The template failed.
     #[error(transparent)]
     Template(#[from] askama::Error),
@@ -57,6 +60,9 @@ pub enum WriteError {
 
 /// The ruleset as a file that replaces its own tables, whole or not at all, and touches nothing else.
 pub fn write(ruleset: &Ruleset) -> Result<String, WriteError> {
+    if let Some(text) = ruleset.unfit_text() {
+        return Err(WriteError::Text(text.to_owned()));
+    }
     let tables = ruleset.tables.iter().map(table_row).collect::<Result<_, _>>()?;
     let file = File { header: &ruleset.header, tables };
     let elements: usize = ruleset.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len()).sum();

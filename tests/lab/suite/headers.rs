@@ -2,7 +2,7 @@
 
 use crate::lab::attack::{Attack, Control, assault};
 use crate::lab::frame::{ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, URG};
-use crate::lab::netns::{run, sysctl};
+use crate::lab::netns::{Namespace, run, sysctl};
 use crate::lab::probe::Shot;
 use crate::lab::rules::{GUARDED, Rules};
 use crate::lab::server::Server;
