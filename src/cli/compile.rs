@@ -126,7 +126,8 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
         let help = "write `on-block = \"drop\"`, or make `--format nft` only";
         findings.push(Diagnostic::new(Code::NotInDialect, span, message).help(help));
     }
-    let ports = Site::of_every_node(cluster).protected();
+    let site = Site::of_every_node(cluster);
+    let ports = site.protected();
     if arguments.format.contains(&Format::Sysctl) && ports.to_string().len() > LONGEST_SYSCTL {
         let message = format!(
             "the sysctl has {} ranges of ports, which some versions of `sysctl` cut short",
@@ -137,14 +138,14 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
         findings.push(Diagnostic::placeless(Code::LongPortList, message).help(help));
     }
     if arguments.node.is_none() && !arguments.all {
-        findings.extend(Site::of_every_node(cluster).widened().into_iter().map(|node| widened(cluster, node)));
+        findings.extend(site.widened().into_iter().map(|node| widened(&site, node)));
     }
     findings
 }
 
 /// A node's own interfaces are less strict in rules that fit every node; that must not go unsaid.
-fn widened(cluster: &Cluster, node: &Node) -> Diagnostic {
-    let on = match Site::of_every_node(cluster).interfaces() {
+fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
+    let on = match site.interfaces() {
         None => "any interface".to_owned(),
         Some(names) => names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };

@@ -61,38 +61,40 @@ fn untrusted(cluster: &Cluster) -> Networks {
 }
 
 fn names(cluster: &Cluster, findings: &mut Findings) {
-    let nodes = cluster.nodes.iter().map(|node| (node.name(), node.span));
-    let clients = cluster.clients.iter().map(|client| (client.name(), client.span));
-    for (what, list) in [("nodes", nodes.collect::<Vec<_>>()), ("clients", clients.collect())] {
-        let mut seen = HashMap::with_capacity_and_hasher(list.len(), FxBuildHasher);
-        for (name, span) in list {
-            if let Some(first) = seen.insert(name, span) {
-                let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
-                findings.push(finding.also(first, "the other one").help("remove one of them, or give it its own name"));
-            }
+    let nodes = || cluster.nodes.iter().map(|node| (node.name(), node.span));
+    let clients = || cluster.clients.iter().map(|client| (client.name(), client.span));
+    duplicate_names("nodes", nodes, findings);
+    duplicate_names("clients", clients, findings);
+}
+
+fn duplicate_names<'a, I: Iterator<Item = (&'a str, Span)>>(what: &str, list: impl Fn() -> I, findings: &mut Findings) {
+    let mut seen = HashSet::with_capacity_and_hasher(list().size_hint().0, FxBuildHasher);
+    for (name, span) in list() {
+        if !seen.insert(name) {
+            let first = list().find(|(other, _)| *other == name).map_or(span, |(_, span)| span);
+            let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
+            findings.push(finding.also(first, "the other one").help("remove one of them, or give it its own name"));
         }
     }
 }
 
-/// The addresses of all nodes, sorted by number, with the position of each in `all`. Small keys, because 100,000 of them
+/// The addresses of all nodes, sorted by number, each with the position of its node. Small keys, because 100,000 of them
 /// are sorted in a moment.
 struct Addresses<'a> {
-    all: Vec<(IpAddr, Span, &'a str)>,
+    nodes: &'a [Node],
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u32)>,
 }
 
 impl<'a> Addresses<'a> {
     fn of(cluster: &'a Cluster) -> Self {
-        let mut addresses = Self { all: Vec::with_capacity(cluster.nodes.len()), v4: Vec::new(), v6: Vec::new() };
-        for node in &cluster.nodes {
-            for &(address, span) in node.addresses() {
-                // INVARIANT (size): a file of less than 4 GiB names fewer addresses than that.
-                let position = addresses.all.len() as u32;
-                addresses.all.push((address, span, node.name()));
+        let mut addresses = Self { nodes: &cluster.nodes, v4: Vec::new(), v6: Vec::new() };
+        for (position, node) in cluster.nodes.iter().enumerate() {
+            for &(address, _) in node.addresses() {
+                // INVARIANT (size): a file of less than 4 GiB names fewer nodes than that.
                 match address {
-                    IpAddr::V4(address) => addresses.v4.push((address.to_bits(), position)),
-                    IpAddr::V6(address) => addresses.v6.push((address.to_bits(), position)),
+                    IpAddr::V4(address) => addresses.v4.push((address.to_bits(), position as u32)),
+                    IpAddr::V6(address) => addresses.v6.push((address.to_bits(), position as u32)),
                 }
             }
         }
@@ -101,25 +103,28 @@ impl<'a> Addresses<'a> {
         addresses
     }
 
-    fn at(&self, position: u32) -> Option<&(IpAddr, Span, &'a str)> {
-        self.all.get(position as usize)
-    }
-
     fn duplicates(&self, findings: &mut Findings) {
-        let v4 = self.v4.windows(2).filter_map(same_key);
-        let v6 = self.v6.windows(2).filter_map(same_key);
-        for (first, second) in v4.chain(v6) {
-            let (Some(first), Some(second)) = (self.at(first), self.at(second)) else { continue };
-            let (address, span, name) = *second;
+        let v4 = self.v4.windows(2).filter_map(same_key).map(|(bits, a, b)| (IpAddr::from(bits.to_be_bytes()), a, b));
+        let v6 = self.v6.windows(2).filter_map(same_key).map(|(bits, a, b)| (IpAddr::from(bits.to_be_bytes()), a, b));
+        for (address, first, second) in v4.chain(v6) {
+            let (Some(one), Some(other)) = (self.nodes.get(first as usize), self.nodes.get(second as usize)) else {
+                continue;
+            };
             // Two nodes of one name are a finding already.
-            if name != first.2 || !host_of(name, address) {
-                let finding = Diagnostic::new(Code::DuplicateAddress, span, format!("{address} is given twice"));
-                findings.push(finding.also(first.1, "here too").help("each address belongs to one node; remove one"));
+            if first != second && one.name == other.name && host_of(&one.name, address) {
+                continue;
             }
+            let mut second_span = span_of(other, address).next();
+            if first == second {
+                second_span = span_of(other, address).nth(1);
+            }
+            let (Some(at), Some(also)) = (second_span, span_of(one, address).next()) else { continue };
+            let finding = Diagnostic::new(Code::DuplicateAddress, at, format!("{address} is given twice"));
+            findings.push(finding.also(also, "here too").help("each address belongs to one node; remove one"));
         }
     }
 
-    /// The position of the first address of the network.
+    /// The position of the node that has the first address of the network.
     fn first_in(&self, network: Cidr) -> Option<u32> {
         match (network.first(), network.last()) {
             (IpAddr::V4(first), IpAddr::V4(last)) => first_between(&self.v4, first.to_bits(), last.to_bits()),
@@ -129,8 +134,8 @@ impl<'a> Addresses<'a> {
     }
 
     fn find(&self, address: IpAddr) -> Option<Span> {
-        let position = self.first_in(Cidr::host(address))?;
-        self.at(position).map(|&(_, span, _)| span)
+        let node = self.nodes.get(self.first_in(Cidr::host(address))? as usize)?;
+        span_of(node, address).next()
     }
 
     fn any_in(&self, network: Cidr) -> bool {
@@ -142,9 +147,14 @@ impl<'a> Addresses<'a> {
     }
 }
 
-fn same_key<T: Copy + PartialEq>(pair: &[(T, u32)]) -> Option<(u32, u32)> {
+/// Where a node names an address.
+fn span_of(node: &Node, address: IpAddr) -> impl Iterator<Item = Span> {
+    node.addresses().iter().filter(move |(own, _)| *own == address).map(|&(_, span)| span)
+}
+
+fn same_key<T: Copy + PartialEq>(pair: &[(T, u32)]) -> Option<(T, u32, u32)> {
     match pair {
-        [(a, first), (b, second)] if a == b => Some((*first, *second)),
+        [(a, first), (b, second)] if a == b => Some((*a, *first, *second)),
         _ => None,
     }
 }

@@ -1,9 +1,10 @@
 //! Who is admitted to which ports, over which interfaces: the cluster without its names.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::ORIGINS_UP_TO;
-use crate::cluster::{Client, Cluster, Site, State};
+use crate::cluster::{Client, Cluster, Node, Site, State};
 use crate::diagnostic::Span;
 use crate::ir::{Elements, LONGEST_COMMENT, Set, SetKind};
 use crate::net::{Cidr, Interface, Ports};
@@ -34,23 +35,17 @@ pub struct Grant {
     pub sources: Vec<Set>,
 }
 
-struct Named<'a> {
-    network: Cidr,
-    name: &'a str,
-    span: Span,
-}
+/// A network, whose it is, and where the file names it.
+type Named<'a> = (Cidr, &'a str, Span);
 
 impl Admissions {
     pub fn of(site: &Site<'_>) -> Self {
         let mut grants: Vec<Grant> = peers(site).into_iter().collect();
         grants.extend(clients(site));
         let cluster = site.cluster();
-        let untrusted: Vec<Named<'_>> = cluster
-            .untrusted()
-            .iter()
-            .map(|source| Named { network: source.network, name: "untrusted", span: source.span })
-            .collect();
-        Self { protected: site.protected(), grants, untrusted: interval_sets(cluster, "untrusted", &untrusted) }
+        let untrusted = || cluster.untrusted().iter().map(|source| (source.network, "untrusted", source.span));
+        let untrusted = family_sets(cluster, ("untrusted", ""), untrusted, Part::All);
+        Self { protected: site.protected(), grants, untrusted }
     }
 
     /// How many sources there are in all.
@@ -60,7 +55,7 @@ impl Admissions {
     }
 }
 
-fn peers(site: &Site<'_>) -> Option<Grant> {
+fn peers<'a>(site: &Site<'a>) -> Option<Grant> {
     let open = |state| state == State::Open;
     let services: Vec<_> = site.services().iter().filter(|s| open(s.service.state()) && s.service.peers()).collect();
     let ports: Ports = services.iter().flat_map(|service| service.ports.ranges().iter().copied()).collect();
@@ -68,27 +63,24 @@ fn peers(site: &Site<'_>) -> Option<Grant> {
         return None;
     }
     let names: Vec<&str> = services.iter().map(|service| service.service.name()).collect();
-    let nodes = site.cluster().nodes().iter();
-    let sources: Vec<Named<'_>> = nodes
-        .flat_map(|node| node.addresses().iter().map(move |&(address, span)| (node, address, span)))
-        .map(|(node, address, span)| Named { network: Cidr::host(address), name: node.name(), span })
-        .collect();
+    let named = |node: &'a Node| node.addresses().iter().map(|&(a, span)| (Cidr::host(a), node.name(), span));
+    let sources = || site.cluster().nodes().iter().flat_map(named);
     Some(Grant {
         what: "peers".to_owned(),
         names: names.join(", "),
         ports,
         peers: true,
         interfaces: site.interfaces().map(<[Interface]>::to_vec),
-        sources: source_sets(site.cluster(), "peers", &sources),
+        sources: source_sets(site.cluster(), "peers", "", sources),
     })
 }
 
 /// One grant for each service and each choice of interfaces: however many clients there are, the rules stay few.
-fn clients(site: &Site<'_>) -> Vec<Grant> {
+fn clients<'a>(site: &Site<'a>) -> Vec<Grant> {
     let cluster = site.cluster();
     let mut grants = Vec::new();
     for service in site.services().iter().filter(|service| service.service.state() == State::Open) {
-        let mut groups: Vec<(Option<Vec<Interface>>, Vec<&Client>)> = Vec::new();
+        let mut groups: Vec<(Option<Vec<Interface>>, Vec<&'a Client>)> = Vec::new();
         for client in cluster.clients().iter().filter(|client| client.services().contains(&service.id)) {
             let interfaces = site.client_interfaces(client);
             match groups.iter_mut().find(|(own, _)| *own == interfaces) {
@@ -99,11 +91,11 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
         for (interfaces, members) in groups {
             // Named after what it means and not by number: an ipset changes before the rules that use it do.
             let on = interfaces.iter().flatten().map(|interface| format!("_on_{interface}")).collect::<String>();
-            let sources: Vec<Named<'_>> = members
-                .iter()
-                .flat_map(|client| client.from().iter().map(|source| (client.name(), source)))
-                .map(|(name, source)| Named { network: source.network, name, span: source.span })
-                .collect();
+            let named = |client: &&'a Client| {
+                let client: &'a Client = client;
+                client.from().iter().map(|source| (source.network, client.name(), source.span))
+            };
+            let sources = || members.iter().flat_map(named);
             let names: Vec<&str> = members.iter().map(|client| client.name()).collect();
             let name = service.service.name();
             grants.push(Grant {
@@ -111,8 +103,8 @@ fn clients(site: &Site<'_>) -> Vec<Grant> {
                 names: names.join(", "),
                 ports: service.ports.clone(),
                 peers: false,
+                sources: source_sets(cluster, &format!("{name}_clients"), &on, sources),
                 interfaces,
-                sources: source_sets(cluster, &format!("{name}_clients{on}"), &sources),
             });
         }
     }
@@ -136,24 +128,43 @@ pub fn clip(comment: &str) -> String {
     format!("{} ...", comment.get(..end).unwrap_or_default())
 }
 
-/// Hosts in hash sets, networks in interval sets, each family for itself.
-fn source_sets(cluster: &Cluster, label: &str, sources: &[Named<'_>]) -> Vec<Set> {
-    let (hosts, networks): (Vec<&Named<'_>>, Vec<&Named<'_>>) =
-        sources.iter().partition(|source| source.network.is_host());
-    let mut sets = family_sets(cluster, label, &hosts, true);
-    sets.extend(family_sets(cluster, &format!("{label}_nets"), &networks, false));
+/// Hosts in hash sets, networks in interval sets, each family for itself. `sources` lists them as often as it is asked.
+fn source_sets<'a, I>(cluster: &Cluster, label: &str, on: &str, sources: impl Fn() -> I) -> Vec<Set>
+where
+    I: Iterator<Item = Named<'a>>,
+{
+    let mut sets = family_sets(cluster, (label, on), &sources, Part::Hosts);
+    sets.extend(family_sets(cluster, (&format!("{label}_nets"), on), &sources, Part::Networks));
     sets
 }
 
-fn interval_sets(cluster: &Cluster, label: &str, sources: &[Named<'_>]) -> Vec<Set> {
-    family_sets(cluster, label, &sources.iter().collect::<Vec<_>>(), false)
+/// Which of some sources.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Hosts,
+    Networks,
+    All,
 }
 
-fn family_sets(cluster: &Cluster, label: &str, sources: &[&Named<'_>], hash: bool) -> Vec<Set> {
+impl Part {
+    fn has(self, network: Cidr) -> bool {
+        match self {
+            Self::Hosts => network.is_host(),
+            Self::Networks => !network.is_host(),
+            Self::All => true,
+        }
+    }
+}
+
+fn family_sets<'a, I>(cluster: &Cluster, name: (&str, &str), sources: impl Fn() -> I, part: Part) -> Vec<Set>
+where
+    I: Iterator<Item = Named<'a>>,
+{
+    let (label, on) = name;
     let mut v4 = Vec::new();
     let mut v6 = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
-        match (source.network.first(), source.network.last()) {
+    for (index, (network, ..)) in sources().enumerate().filter(|(_, (network, ..))| part.has(*network)) {
+        match (network.first(), network.last()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => v4.push((a.to_bits(), b.to_bits(), index)),
             (IpAddr::V6(a), IpAddr::V6(b)) => v6.push((a.to_bits(), b.to_bits(), index)),
             // A network has one family.
@@ -165,18 +176,28 @@ fn family_sets(cluster: &Cluster, label: &str, sources: &[&Named<'_>], hash: boo
         if elements.is_empty() {
             return;
         }
-        let kind = if hash { SetKind::Hash { size: Some(room_for(elements.len())) } } else { SetKind::Interval };
-        let origin = |&index: &usize| {
-            sources.get(index).map(|source| format!("{}, {}", source.name, cluster.place(source.span)))
-        };
-        let origins = if kept.len() <= ORIGINS_UP_TO { kept.iter().filter_map(origin).collect() } else { Vec::new() };
-        sets.push(Set { name: format!("{label}{suffix}"), kind, elements, origins });
+        let size = Some(room_for(elements.len()));
+        let kind = if part == Part::Hosts { SetKind::Hash { size } } else { SetKind::Interval };
+        let origins = if kept.len() <= ORIGINS_UP_TO { origins(cluster, &sources, &kept) } else { Vec::new() };
+        sets.push(Set { name: format!("{label}{suffix}{on}"), kind, elements, origins });
     };
     let (ranges, kept) = disjoint(v4);
     add("4", (Elements::Ipv4(ranges), kept));
     let (ranges, kept) = disjoint(v6);
     add("6", (Elements::Ipv6(ranges), kept));
     sets
+}
+
+/// Where some of the sources come from, by their positions.
+fn origins<'a, I>(cluster: &Cluster, sources: impl Fn() -> I, positions: &[usize]) -> Vec<String>
+where
+    I: Iterator<Item = Named<'a>>,
+{
+    let wanted: HashSet<usize> = positions.iter().copied().collect();
+    let named = sources().enumerate().filter(|(index, _)| wanted.contains(index));
+    let origins: HashMap<usize, String> =
+        named.map(|(index, (_, name, span))| (index, format!("{name}, {}", cluster.place(span)))).collect();
+    positions.iter().filter_map(|position| origins.get(position).cloned()).collect()
 }
 
 /// Sorts networks and leaves out those inside another. Networks are nested or apart, so nothing else can overlap.

@@ -300,8 +300,10 @@ struct Ipv6Range((u128, u128));
 impl Display for Ipv4Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self((first, last)) = *self;
-        let ends = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
-        if first == last { ends.0.fmt(f) } else { range_text(f, &ends.0, &ends.1, Cidr::covering_v4(first, last)) }
+        if first == last {
+            return write_ipv4(f, first);
+        }
+        range_text(f, &Ipv4Addr::from_bits(first), &Ipv4Addr::from_bits(last), Cidr::covering_v4(first, last))
     }
 }
 
@@ -313,6 +315,31 @@ impl Display for Ipv6Range {
     }
 }
 
+/// The standard library's way takes a sixth of the whole run at 100,000 addresses.
+fn write_ipv4(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
+    let mut text = [0; 15];
+    let mut length = 0;
+    let mut put = |byte: u8| {
+        if let Some(slot) = text.get_mut(length) {
+            *slot = byte;
+            length += 1;
+        }
+    };
+    for (index, octet) in bits.to_be_bytes().into_iter().enumerate() {
+        if index > 0 {
+            put(b'.');
+        }
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
+    }
+    f.write_str(text.get(..length).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default())
+}
+
 fn range_text<T: Display>(
     f: &mut fmt::Formatter<'_>,
     first: &T,
@@ -322,5 +349,21 @@ fn range_text<T: Display>(
     match (networks.next(), networks.next()) {
         (Some(one), None) => one.fmt(f),
         _ => write!(f, "{first}-{last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for address in ["0.0.0.0", "255.255.255.255", "1.10.100.0", "9.99.199.250", "10.20.0.11"] {
+            let bits = address.parse::<Ipv4Addr>().unwrap().to_bits();
+            assert_eq!(Ipv4Range((bits, bits)).to_string(), address);
+        }
+        for (first, last, text) in [(0, u32::MAX, "0.0.0.0/0"), (1, 2, "0.0.0.1-0.0.0.2"), (2, 3, "0.0.0.2/31")] {
+            assert_eq!(Ipv4Range((first, last)).to_string(), text);
+        }
     }
 }
