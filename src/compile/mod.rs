@@ -1,6 +1,6 @@
 //! Cluster → ruleset. Total and pure: every valid cluster has a ruleset, and the same cluster always has the same.
 //!
-//! [`admission`] says in one dialect-free form who is admitted where; [`nft`] and [`iptables`] shape that into tables and
+//! `admission` says in one dialect-free form who is admitted where; [`nft()`] and [`iptables()`] shape that into tables and
 //! chains. The shapes differ, because the tools do; the meaning does not:
 //!
 //! - at *prerouting* a TCP segment that asks for a new connection to a protected port of this host, as addressed on the
