@@ -14,6 +14,7 @@
 //! - [`ir`] speaks netfilter's words: table, chain, hook, set, match, verdict. It never sees a cluster.
 //! - [`compile`] turns the one into the other; it is total and pure.
 //! - [`dialect`] writes the IR down. Same input, same bytes: no time stamps, no machine names.
+//! - [`semantics`] says what the IR means: which packets get through.
 //! - [`cli`] reads, calls, prints, and chooses the exit code.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.
@@ -25,3 +26,4 @@ pub mod diagnostic;
 pub mod dialect;
 pub mod ir;
 pub mod net;
+pub mod semantics;

@@ -251,9 +251,7 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet) -> Hold
             (packet.interface.as_ref().is_some_and(|own| names.contains(own)) != *negated).into()
         }
         Match::Source { addresses, negated } => address(ruleset, table, addresses, *negated, Some(packet.source)),
-        Match::Destination { addresses, negated } => {
-            address(ruleset, table, addresses, *negated, packet.destination)
-        }
+        Match::Destination { addresses, negated } => address(ruleset, table, addresses, *negated, packet.destination),
         Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
         Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
         Match::Family(Family::Inet) => Holds::Yes,
@@ -277,9 +275,7 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet) -> Hold
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }
         Match::DestinationLocal => packet.local.into(),
-        Match::NotDirectlyTcp => {
-            (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into()
-        }
+        Match::NotDirectlyTcp => (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into(),
         Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
         // Some packets are within the limit and some are not.
         Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,

@@ -1,7 +1,7 @@
 //! What a ruleset means: which packets it lets through.
 //!
 //! - [`Packet`] is one packet as a rule can see it.
-//! - [`evaluate`](fn@evaluate) is the specification: an obvious first-match loop over the rules, for one packet.
+//! - [`Rules::evaluate`] is the specification: an obvious first-match loop over the rules, for one packet.
 //! - [`Space`] is all packets, cut into classes that no rule in question can tell apart. Every test of a rule looks at one
 //!   field of the packet, so a field's values fall into a few classes, and one packet of each combination of classes
 //!   speaks for all of them. What holds for the representatives, holds for every packet: the proofs are exact, and they
@@ -19,6 +19,6 @@ mod evaluate;
 mod packet;
 mod space;
 
-pub use evaluate::{Door, Outcome, Step, evaluate, trace};
-pub use packet::{Packet, Shape};
-pub use space::{Question, Space, TooManyClasses};
+pub use evaluate::{Door, Outcome, Rules, Step};
+pub use packet::{Packet, Shape, TCP};
+pub use space::{Classes, Question, Space, TooManyClasses, Value};

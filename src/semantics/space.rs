@@ -103,12 +103,13 @@ impl Space {
         }
         // A protocol that nobody mentions stands for all such.
         protocols.extend((1..=u8::MAX).rev().find(|number| !protocols.contains(number)));
-        let states = if stateful { ConnectionStates::ALL.as_slice() } else { ConnectionStates::ALL.get(3..4).unwrap_or(&[]) };
+        let states =
+            if stateful { ConnectionStates::ALL.as_slice() } else { ConnectionStates::ALL.get(3..4).unwrap_or(&[]) };
         let ports: Vec<&[(u16, u16)]> = ports.iter().map(Vec::as_slice).collect();
         Self {
-            v4: Classes::new(&v4, 0, u32::MAX, |last| last.checked_add(1)),
-            v6: Classes::new(&v6, 0, u128::MAX, |last| last.checked_add(1)),
-            ports: Classes::new(&ports, 0, u16::MAX, |last| last.checked_add(1)),
+            v4: Classes::new(&v4),
+            v6: Classes::new(&v6),
+            ports: Classes::new(&ports),
             interfaces: interfaces.into_iter().map(Some).chain([None]).collect(),
             protocols: protocols.into_iter().collect(),
             flags: flag_classes(&flags),
@@ -216,68 +217,138 @@ fn flag_classes(tests: &[(TcpFlags, TcpFlags)]) -> Vec<TcpFlags> {
     (0..=u8::MAX).filter(|&flags| seen.insert(holds(flags))).map(TcpFlags).collect()
 }
 
-impl<T: Copy + Ord> Classes<T> {
-    /// Cuts `lowest..=highest` at the ends of the ranges of all lists, and puts pieces into one class that lie in the same
-    /// lists.
-    fn new(lists: &[&[(T, T)]], lowest: T, highest: T, next: impl Fn(T) -> Option<T>) -> Self {
-        // Where a list begins or ends to hold. Each list is sorted, so the whole is a few sorted runs.
+/// A number that a field can hold.
+pub trait Value: Copy + Ord {
+    /// The lowest.
+    const LOWEST: Self;
+    /// The highest.
+    const HIGHEST: Self;
+    /// The one above.
+    fn above(self) -> Option<Self>;
+    /// The one below.
+    fn below(self) -> Option<Self>;
+}
+
+macro_rules! value {
+    ($($number:ty),+) => {
+        $(impl Value for $number {
+            const LOWEST: Self = Self::MIN;
+            const HIGHEST: Self = Self::MAX;
+            fn above(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn below(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        })+
+    };
+}
+
+value!(u16, u32, u128);
+
+impl<T: Value> Classes<T> {
+    /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
+    fn new(lists: &[&[(T, T)]]) -> Self {
+        // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
         let mut cuts: Vec<(T, u32)> = Vec::with_capacity(lists.iter().map(|list| list.len() * 2).sum());
         for (number, list) in lists.iter().enumerate() {
             for &(first, last) in *list {
                 cuts.push((first, number as u32));
-                cuts.extend(next(last).map(|behind| (behind, number as u32)));
+                cuts.extend(last.above().map(|behind| (behind, number as u32)));
             }
         }
         cuts.sort();
         let mut classes = Self { representatives: Vec::new(), ranges: Vec::new() };
         let mut known: HashMap<Vec<u32>, u32, FxBuildHasher> = HashMap::default();
+        // The numbers of the lists that hold at `start`.
         let mut holding: Vec<u32> = Vec::new();
-        let mut start = lowest;
+        let mut start = T::LOWEST;
         let mut cuts = cuts.into_iter().peekable();
         loop {
-            // A list that ends where it begins anew is toggled twice.
             while let Some((_, number)) = cuts.next_if(|&(at, _)| at == start) {
+                // Two ranges that touch end and begin here: the second cut takes the first one back.
                 match holding.binary_search(&number) {
                     Ok(at) => _ = holding.remove(at),
                     Err(at) => holding.insert(at, number),
                 }
             }
+            let class = known.get(holding.as_slice()).copied().unwrap_or_else(|| {
+                let class = classes.representatives.len() as u32;
+                classes.representatives.push(start);
+                known.insert(holding.clone(), class);
+                class
+            });
             let behind = cuts.peek().map(|&(at, _)| at);
-            let class = match known.get(holding.as_slice()) {
-                Some(&class) => class,
-                None => {
-                    let class = classes.representatives.len() as u32;
-                    classes.representatives.push(start);
-                    known.insert(holding.clone(), class);
-                    class
-                }
-            };
-            classes.push(start, class);
+            classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
             match behind {
                 Some(at) => start = at,
-                None => break,
+                None => return classes,
             }
         }
-        classes.close(highest, next);
-        classes
     }
 
-    fn push(&mut self, start: T, class: u32) {
-        match self.ranges.last() {
-            Some((_, _, previous)) if *previous == class => {}
-            _ => self.ranges.push((start, start, class)),
+    fn push(&mut self, first: T, last: T, class: u32) {
+        match self.ranges.last_mut() {
+            Some(previous) if previous.2 == class => previous.1 = last,
+            _ => self.ranges.push((first, last, class)),
         }
-    }
-
-    /// Fills in where each range ends: below the next one.
-    fn close(&mut self, highest: T, next: impl Fn(T) -> Option<T>) {
-        let _ = next;
-        let _ = highest;
     }
 
     /// How many classes.
     #[must_use]
     pub fn count(&self) -> usize {
         self.representatives.len()
+    }
+
+    /// One value of each class.
+    #[must_use]
+    pub fn representatives(&self) -> &[T] {
+        &self.representatives
+    }
+
+    /// All values, as ranges with their class, ascending and without gaps.
+    #[must_use]
+    pub fn ranges(&self) -> &[(T, T, u32)] {
+        &self.ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_in_the_same_lists_are_one_class() {
+        type List = [(u16, u16)];
+        let a: &List = &[(10, 19), (30, 39), (40, 49)];
+        let b: &List = &[(0, 9), (35, 65535)];
+        let classes = Classes::new(&[a, b]);
+        let class = |at: u16| classes.ranges().iter().find(|r| (r.0..=r.1).contains(&at)).unwrap().2;
+        for at in 0..=65535u16 {
+            for other in [0, 9, 10, 19, 20, 29, 30, 34, 35, 49, 50, 65535] {
+                let same = |list: &List| {
+                    let has = |at: u16| list.iter().any(|r| (r.0..=r.1).contains(&at));
+                    has(at) == has(other)
+                };
+                assert_eq!(class(at) == class(other), same(a) && same(b), "{at} {other}");
+            }
+        }
+        assert_eq!(classes.count(), 4);
+        assert_eq!(classes.ranges().first().map(|r| r.0), Some(0));
+        assert_eq!(classes.ranges().last().map(|r| r.1), Some(65535));
+    }
+
+    #[test]
+    fn everything_and_nothing() {
+        let all: &[(u128, u128)] = &[(0, u128::MAX)];
+        assert_eq!(Classes::new(&[all, &[]]).ranges(), [(0, u128::MAX, 0)]);
+        assert_eq!(Classes::<u32>::new(&[]).ranges(), [(0, u32::MAX, 0)]);
+    }
+
+    #[test]
+    fn flags_have_few_classes() {
+        let syn = (TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN);
+        assert_eq!(flag_classes(&[syn]).len(), 2);
+        assert_eq!(flag_classes(&[]).len(), 1);
     }
 }
