@@ -296,7 +296,7 @@ impl PortBlock {
     }
 
     fn mask_of(bits: u8) -> u16 {
-        u16::MAX.checked_shl(16 - u32::from(bits)).unwrap_or(0)
+        u16::MAX.checked_shl(16_u32.saturating_sub(bits.into())).unwrap_or(0)
     }
 }
 

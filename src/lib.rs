@@ -24,6 +24,8 @@ pub mod cluster;
 pub mod compile;
 pub mod diagnostic;
 pub mod dialect;
+pub mod diff;
 pub mod ir;
 pub mod net;
 pub mod semantics;
+pub mod verify;

@@ -80,6 +80,13 @@ impl Ports {
         self.0.iter().flat_map(|range| range.first..=range.last)
     }
 
+    /// Whether a port is among them.
+    #[must_use]
+    pub fn has(&self, port: u16) -> bool {
+        let at = self.0.partition_point(|range| range.first <= port);
+        at.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|range| port <= range.last)
+    }
+
     /// How many ports.
     #[must_use]
     pub fn count(&self) -> u32 {

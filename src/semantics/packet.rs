@@ -32,6 +32,24 @@ pub struct Packet {
     pub shape: Shape,
 }
 
+impl Packet {
+    /// A whole TCP segment without flags to port 0 of this host, from an interface that no rule names; to be filled in.
+    #[must_use]
+    pub fn plain(source: IpAddr) -> Self {
+        Self {
+            source,
+            destination: None,
+            local: true,
+            interface: None,
+            protocol: TCP,
+            port: 0,
+            flags: TcpFlags(0),
+            state: ConnectionStates::NEW,
+            shape: Shape::Whole,
+        }
+    }
+}
+
 /// How much of a packet's headers a rule can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shape {

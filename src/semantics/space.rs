@@ -16,7 +16,7 @@ use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Rule, R
 use crate::net::{Interface, PortRange};
 
 /// So many packets are looked at; a compiled ruleset needs some thousands. Beyond it there is no proof, and it is said.
-const MOST_PACKETS: usize = 40_000_000;
+const MOST_PACKETS: usize = 20_000_000;
 
 /// There are more combinations of classes than can be gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -135,6 +135,12 @@ impl Space {
         &self.ports
     }
 
+    /// The interfaces that a rule names, and `None` for all others.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Option<Interface>] {
+        &self.interfaces
+    }
+
     /// How many packets [`Self::visit`] shows.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -170,17 +176,7 @@ impl Space {
         shape: Shape,
         visit: &mut impl FnMut(&Packet) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut packet = Packet {
-            source,
-            destination: None,
-            local: true,
-            interface: None,
-            protocol: TCP,
-            port: 0,
-            flags: TcpFlags(0),
-            state: ConnectionStates::NEW,
-            shape,
-        };
+        let mut packet = Packet { shape, ..Packet::plain(source) };
         for interface in &self.interfaces {
             packet.interface.clone_from(interface);
             for (&protocol, local) in self.protocols.iter().flat_map(|protocol| [(protocol, true), (protocol, false)]) {

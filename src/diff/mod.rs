@@ -1,0 +1,192 @@
+//! What changes from one ruleset to another, by meaning: who gains and who loses which ports.
+//!
+//! The two rulesets are judged on one [`Space`], in which neither can tell packets of one class apart. The exact sources
+//! of a change are then the ranges of the classes that change, and nothing else.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::ControlFlow;
+
+use crate::ir::{Ruleset, TcpFlags};
+use crate::net::{Interface, PortRange, Ports};
+use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TooManyClasses, Value};
+
+/// What changes from an old ruleset to a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// New connections that get through now, or do no longer.
+    pub changes: Vec<Change>,
+    /// A packet of another kind whose fate changes, and whether it passes now, where no change above explains it.
+    pub other: Option<(Packet, Door, bool)>,
+    /// A packet for which something unknown stands in the way of saying.
+    pub undecided: Option<(Packet, Door)>,
+}
+
+/// Some sources gain or lose some ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Where from: ranges of one family, both ends included, ascending, that do not touch.
+    pub sources: Vec<(IpAddr, IpAddr)>,
+    /// Whether they get in now; otherwise they do no longer.
+    pub gains: bool,
+    /// To which ports.
+    pub ports: Ports,
+    /// On which interfaces, of those that a rule names; empty for all there are.
+    pub interfaces: Vec<Interface>,
+    /// Whether also on interfaces that no rule names.
+    pub elsewhere: bool,
+    /// A packet whose fate changes.
+    pub witness: Packet,
+}
+
+impl Difference {
+    /// Whether the rulesets mean the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.other.is_none() && self.undecided.is_none()
+    }
+}
+
+/// Whether something is gained, and on which interfaces.
+type Kind = (bool, Vec<Option<Interface>>);
+/// For one class of sources: the classes of ports that change in each way.
+type Profile = BTreeMap<Kind, Vec<usize>>;
+
+/// What changes from `old` to `new`.
+///
+/// # Errors
+/// Where the rules tell more packets apart than can be gone through.
+pub fn difference(old: &Ruleset, new: &Ruleset) -> Result<Difference, TooManyClasses> {
+    if old == new {
+        return Ok(Difference::default());
+    }
+    let question = Question { interfaces: vec![Interface::loopback()], ..Question::default() };
+    let space = Space::new(&[old, new], &question);
+    let (old, new) = (Rules::new(old), Rules::new(new));
+    let mut difference = Difference::default();
+    let v4 = space.ipv4_sources();
+    let v6 = space.ipv6_sources();
+    connections(&space, v4, |bits| IpAddr::V4(Ipv4Addr::from_bits(bits)), (&old, &new), &mut difference);
+    connections(&space, v6, |bits| IpAddr::V6(Ipv6Addr::from_bits(bits)), (&old, &new), &mut difference);
+    others(&space, &old, &new, &mut difference)?;
+    Ok(difference)
+}
+
+/// A new connection to a port of this host.
+fn connection(source: IpAddr, port: u16, interface: Option<&Interface>) -> Packet {
+    Packet { port, interface: interface.cloned(), flags: TcpFlags::SYN, ..Packet::plain(source) }
+}
+
+/// Whether a packet gets through both doors; `None` where that is unknown.
+fn delivered(rules: &Rules<'_>, packet: &Packet) -> Option<bool> {
+    let outcomes = [Door::Prerouting, Door::Input].map(|door| rules.evaluate(door, packet));
+    if outcomes.iter().any(|outcome| !outcome.may_pass) {
+        return Some(false);
+    }
+    outcomes.iter().all(|outcome| !outcome.may_block).then_some(true)
+}
+
+fn connections<T: Value>(
+    space: &Space,
+    classes: &Classes<T>,
+    address: impl Fn(T) -> IpAddr,
+    (old, new): (&Rules<'_>, &Rules<'_>),
+    difference: &mut Difference,
+) {
+    // Classes that change alike are reported as one.
+    let mut alike: BTreeMap<Profile, Vec<u32>> = BTreeMap::new();
+    for (class, &bits) in classes.representatives().iter().enumerate() {
+        let mut profile = Profile::new();
+        for (number, &port) in space.ports().representatives().iter().enumerate() {
+            let mut on: BTreeMap<bool, Vec<Option<Interface>>> = BTreeMap::new();
+            for interface in space.interfaces() {
+                let packet = connection(address(bits), port, interface.as_ref());
+                match (delivered(old, &packet), delivered(new, &packet)) {
+                    (Some(before), Some(after)) if before != after => {
+                        on.entry(after).or_default().push(interface.clone())
+                    }
+                    (Some(_), Some(_)) => {}
+                    _ => _ = difference.undecided.get_or_insert((packet, Door::Input)),
+                }
+            }
+            for (gains, interfaces) in on {
+                profile.entry((gains, interfaces)).or_default().push(number);
+            }
+        }
+        if !profile.is_empty() {
+            alike.entry(profile).or_default().push(class as u32);
+        }
+    }
+    for (profile, members) in alike {
+        let ranges = classes.ranges().iter().filter(|(_, _, class)| members.contains(class));
+        let ranges = joined(ranges.map(|&(first, last, _)| (first, last)));
+        let sources: Vec<_> = ranges.iter().map(|&(first, last)| (address(first), address(last))).collect();
+        for ((gains, interfaces), ports) in profile {
+            difference.changes.extend(change(space, &sources, gains, &interfaces, &ports));
+        }
+    }
+}
+
+/// Ranges that touch become one.
+fn joined<T: Value>(ranges: impl Iterator<Item = (T, T)>) -> Vec<(T, T)> {
+    let mut joined: Vec<(T, T)> = Vec::new();
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some(previous) if previous.1.above() == Some(first) => previous.1 = last,
+            _ => joined.push((first, last)),
+        }
+    }
+    joined
+}
+
+fn change(
+    space: &Space,
+    sources: &[(IpAddr, IpAddr)],
+    gains: bool,
+    interfaces: &[Option<Interface>],
+    port_classes: &[usize],
+) -> Option<Change> {
+    let (source, _) = *sources.first()?;
+    let ranges = space.ports().ranges().iter().filter(|(_, _, class)| port_classes.contains(&(*class as usize)));
+    let ports: Ports = ranges.filter_map(|&(first, last, _)| PortRange::new(first.max(1), last)).collect();
+    let port = ports.ranges().first().map_or(0, |range| range.first());
+    let witness = connection(source, port, interfaces.first().and_then(Option::as_ref));
+    // Loopback is hardly ever judged, so that a change on all others is a change on all.
+    let judged = |interface: &&Option<Interface>| interface.as_ref() != Some(&Interface::loopback());
+    let everywhere = interfaces.iter().filter(judged).count() == space.interfaces().iter().filter(judged).count();
+    let named = if everywhere { Vec::new() } else { interfaces.iter().flatten().cloned().collect() };
+    Some(Change {
+        sources: sources.to_vec(),
+        gains,
+        ports,
+        interfaces: named,
+        elsewhere: everywhere || interfaces.contains(&None),
+        witness,
+    })
+}
+
+/// Packets other than new connections. Segments of the same source, port and interface as a change above may follow it.
+fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Difference) -> Result<(), TooManyClasses> {
+    space.visit(|packet| {
+        for door in [Door::BeforeTranslation, Door::Input] {
+            let (before, after) = (old.evaluate(door, packet), new.evaluate(door, packet));
+            if before == after && before.may_pass != before.may_block {
+                continue;
+            }
+            if before.may_pass == before.may_block || after.may_pass == after.may_block {
+                // The same doubt on both sides is no difference that could be told.
+                if difference.undecided.is_none() {
+                    difference.undecided = Some((packet.clone(), door));
+                }
+                continue;
+            }
+            let opening = connection(packet.source, packet.port, packet.interface.as_ref());
+            let expected = delivered(old, &opening) != delivered(new, &opening);
+            if !(expected && packet.local) && difference.other.is_none() {
+                difference.other = Some((packet.clone(), door, after.may_pass));
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    })?;
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! The claims on compiled rulesets: proved on whole ones, violated on every broken one.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ringfence::cluster::{self, Cluster, Site};
+use ringfence::compile::{self, SetsMode};
+use ringfence::diff::difference;
+use ringfence::ir::{
+    Addresses, Base, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, TcpFlags, Verdict,
+};
+use ringfence::net::{PortRange, Ports};
+use ringfence::verify::{Families, Finding, Report, check};
+
+/// Every golden case of good input, with the node that its arguments name.
+fn cases() -> Vec<(String, Cluster, Option<String>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.join("out").is_dir());
+    paths.sort();
+    let case = |path: PathBuf| {
+        let args = fs::read_to_string(path.join("args")).unwrap_or_default();
+        let node = args.split_once("--node ").map(|(_, node)| node.trim().to_owned());
+        let cluster = cluster::load(&path.join("cluster.toml")).unwrap().cluster.unwrap();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), cluster, node)
+    };
+    paths.into_iter().map(case).collect()
+}
+
+fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
+    match node {
+        Some(name) => Site::of_node(cluster, cluster.node(name).unwrap()),
+        None => Site::of_every_node(cluster),
+    }
+}
+
+fn assert_proved(name: &str, report: &Report) {
+    for (claim, finding) in report.findings() {
+        match finding {
+            Finding::Proved => {}
+            Finding::Violated(witness) | Finding::Undecided(witness) => {
+                panic!("{name}: {}: {} at {:?}, wanted {}", claim.name(), witness.packet, witness.door, witness.wanted)
+            }
+        }
+    }
+}
+
+#[test]
+fn every_compiled_ruleset_is_proved() {
+    for (name, cluster, node) in cases() {
+        let site = site(&cluster, node.as_deref());
+        assert_proved(&name, &check(&compile::nft(&site), &site, Families::Both).unwrap());
+        for mode in [SetsMode::Always, SetsMode::Never] {
+            let ruleset = compile::iptables(&site, mode);
+            assert_proved(&format!("{name}, iptables, {mode:?}"), &check(&ruleset, &site, Families::Both).unwrap());
+        }
+    }
+}
+
+#[test]
+fn an_empty_ruleset_isolates_nothing() {
+    for (name, cluster, node) in cases() {
+        let site = site(&cluster, node.as_deref());
+        let report = check(&Ruleset::default(), &site, Families::Both).unwrap();
+        assert!(report.is_violated(), "{name}");
+    }
+}
+
+fn edit(ruleset: &Ruleset, mut change: impl FnMut(&mut Ruleset)) -> Ruleset {
+    let mut broken = ruleset.clone();
+    change(&mut broken);
+    broken
+}
+
+/// Every ruleset that differs from a compiled one in one single way, with a name for the way.
+fn mutations(ruleset: &Ruleset) -> Vec<(String, Ruleset)> {
+    let mut all = Vec::new();
+    for (t, table) in ruleset.tables.iter().enumerate() {
+        for (c, chain) in table.chains.iter().enumerate() {
+            let at = |what: &str| format!("{:?} {} {} {what}", table.family, table.name, chain.name);
+            if let Some(base) = chain.base {
+                for (name, priority) in [("late priority", 300), ("behind destination NAT", -99)] {
+                    all.push((
+                        at(name),
+                        edit(ruleset, |r| {
+                            r.tables[t].chains[c].base = Some(Base { priority, ..base });
+                        }),
+                    ));
+                }
+                let hook = if base.hook == Hook::Input { Hook::Forward } else { Hook::Output };
+                all.push((
+                    at("other hook"),
+                    edit(ruleset, |r| r.tables[t].chains[c].base = Some(Base { hook, ..base })),
+                ));
+                if !base.shared {
+                    let policy = Policy::Drop;
+                    let drop = edit(ruleset, |r| r.tables[t].chains[c].base = Some(Base { policy, ..base }));
+                    all.push((at("policy drop"), drop));
+                }
+            }
+            // What somebody else drops in a chain that is shared is no mistake of ours.
+            let shared = chain.base.is_some_and(|base| base.shared);
+            let drop = (!shared).then_some(Verdict::Drop);
+            for verdict in [Verdict::Accept, Verdict::Return].into_iter().chain(drop.clone()) {
+                let first = Rule { verdict: Some(verdict.clone()), ..Rule::default() };
+                all.push((
+                    at(&format!("begins with {verdict:?}")),
+                    edit(ruleset, |r| {
+                        r.tables[t].chains[c].rules.insert(0, first.clone());
+                    }),
+                ));
+            }
+            for (n, rule) in chain.rules.iter().enumerate() {
+                let at = |what: &str| at(&format!("rule {n} {what}"));
+                all.push((at("removed"), edit(ruleset, |r| _ = r.tables[t].chains[c].rules.remove(n))));
+                if n > 0 {
+                    all.push((
+                        at("swapped with the one before"),
+                        edit(ruleset, |r| r.tables[t].chains[c].rules.swap(n, n - 1)),
+                    ));
+                }
+                for verdict in [Verdict::Accept, Verdict::Return].into_iter().chain(drop.clone()) {
+                    if rule.verdict.is_some() && rule.verdict.as_ref() != Some(&verdict) {
+                        all.push((
+                            at(&format!("becomes {verdict:?}")),
+                            edit(ruleset, |r| {
+                                r.tables[t].chains[c].rules[n].verdict = Some(verdict.clone());
+                            }),
+                        ));
+                    }
+                }
+                for m in 0..rule.matches.len() {
+                    let at = |what: &str| at(&format!("match {m} {what}"));
+                    all.push((at("removed"), edit(ruleset, |r| _ = r.tables[t].chains[c].rules[n].matches.remove(m))));
+                    for (what, other) in variations(&rule.matches[m]) {
+                        all.push((
+                            at(what),
+                            edit(ruleset, |r| r.tables[t].chains[c].rules[n].matches[m] = other.clone()),
+                        ));
+                    }
+                }
+            }
+        }
+        for s in 0..table.sets.len() {
+            for (what, elements) in element_variations(&table.sets[s].elements) {
+                let name = format!("{:?} set {} {what}", table.family, table.sets[s].name);
+                all.push((name, edit(ruleset, |r| r.tables[t].sets[s].elements = elements.clone())));
+            }
+        }
+    }
+    for s in 0..ruleset.sets.len() {
+        for (what, elements) in element_variations(&ruleset.sets[s].elements) {
+            let name = format!("ipset {} {what}", ruleset.sets[s].name);
+            all.push((name, edit(ruleset, |r| r.sets[s].elements = elements.clone())));
+        }
+    }
+    for family in [Family::Ip, Family::Ip6] {
+        let forget = edit(ruleset, |r| r.tables.retain(|table| table.family != family));
+        if forget.tables.len() < ruleset.tables.len() {
+            all.push((format!("{family:?} forgotten"), forget));
+        }
+    }
+    all
+}
+
+fn element_variations(elements: &Elements) -> Vec<(String, Elements)> {
+    let mut all = Vec::new();
+    match elements {
+        Elements::Ipv4(list) => {
+            for n in 0..list.len() {
+                let edit = |change: &dyn Fn(&mut Vec<(u32, u32)>)| {
+                    let mut list = list.clone();
+                    change(&mut list);
+                    Elements::ipv4(list)
+                };
+                all.push((format!("element {n} dropped"), edit(&|list| _ = list.remove(n))));
+                all.push((
+                    format!("element {n} begins earlier"),
+                    edit(&|list| list[n].0 = list[n].0.saturating_sub(1)),
+                ));
+                all.push((format!("element {n} ends later"), edit(&|list| list[n].1 = list[n].1.saturating_add(1))));
+                all.push((
+                    format!("element {n} widened to /8"),
+                    edit(&|list| {
+                        list[n] = (list[n].0 & 0xff00_0000, list[n].1 | 0x00ff_ffff);
+                    }),
+                ));
+            }
+        }
+        Elements::Ipv6(list) => {
+            for n in 0..list.len() {
+                let edit = |change: &dyn Fn(&mut Vec<(u128, u128)>)| {
+                    let mut list = list.clone();
+                    change(&mut list);
+                    Elements::ipv6(list)
+                };
+                all.push((format!("element {n} dropped"), edit(&|list| _ = list.remove(n))));
+                all.push((format!("element {n} ends later"), edit(&|list| list[n].1 = list[n].1.saturating_add(1))));
+            }
+        }
+        Elements::Ports(list) => {
+            // Some of a long list are as good as all.
+            for n in (0..list.len()).filter(|n| *n < 3 || n + 3 > list.len()) {
+                let mut without = list.clone();
+                without.remove(n);
+                all.push((format!("port {n} dropped"), Elements::Ports(without)));
+                let mut shifted = list.clone();
+                shifted[n] = PortRange::new(list[n].first() + 1, list[n].last() + 1).unwrap();
+                let mut merged: Vec<PortRange> = shifted.into_iter().collect::<Ports>().ranges().to_vec();
+                merged.dedup();
+                all.push((format!("port {n} shifted"), Elements::Ports(merged)));
+            }
+        }
+        Elements::Unknown => {}
+    }
+    all
+}
+
+fn variations(one: &Match) -> Vec<(&'static str, Match)> {
+    match one {
+        Match::InInterface { names, negated } => {
+            vec![("negated", Match::InInterface { names: names.clone(), negated: !negated })]
+        }
+        Match::Source { addresses, negated } => {
+            let mut all = vec![("negated", Match::Source { addresses: addresses.clone(), negated: !negated })];
+            if let Addresses::These(Elements::Ipv4(list)) = addresses {
+                let wider = Elements::ipv4(list.iter().map(|(a, b)| (*a, b.saturating_add(1))).collect());
+                all.push(("widened", Match::Source { addresses: Addresses::These(wider), negated: *negated }));
+            }
+            all
+        }
+        Match::DestinationPort { ports: PortMatch::Ports(ports), negated } => {
+            let shifted =
+                ports.ranges().iter().filter_map(|r| PortRange::new(r.first() + 1, r.last().saturating_add(1)));
+            let shorter = ports.ranges().iter().filter_map(|r| PortRange::new(r.first(), r.last() - 1));
+            let make = |ports: Ports| Match::DestinationPort { ports: PortMatch::Ports(ports), negated: *negated };
+            vec![
+                ("negated", Match::DestinationPort { ports: PortMatch::Ports(ports.clone()), negated: !negated }),
+                ("shifted", make(shifted.collect())),
+                ("shortened", make(shorter.collect())),
+            ]
+        }
+        Match::PortBlock(block) => vec![
+            ("narrower", Match::PortBlock(PortBlock { bits: (block.bits + 1).min(16), ..*block })),
+            ("elsewhere", Match::PortBlock(PortBlock { first: block.first ^ 0x8000, ..*block })),
+        ],
+        Match::TcpFlags { mask, value } => vec![
+            ("every flag looked at", Match::TcpFlags { mask: TcpFlags(0x17), value: *value }),
+            ("other value", Match::TcpFlags { mask: *mask, value: *mask }),
+        ],
+        Match::Protocol { number, negated } => {
+            vec![("negated", Match::Protocol { number: *number, negated: !negated })]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A mutant is caught if a claim is violated; if none is, its meaning must not have changed.
+#[test]
+fn every_single_mistake_is_caught_or_means_the_same() {
+    let (mut caught, mut same) = (0, 0);
+    for (name, cluster, node) in cases() {
+        let site = site(&cluster, node.as_deref());
+        let mut rulesets = vec![compile::nft(&site), compile::iptables(&site, SetsMode::Always)];
+        // Large ones only multiply the same mistakes.
+        if name != "many-sources" {
+            rulesets.push(compile::iptables(&site, SetsMode::Never));
+        }
+        for ruleset in rulesets {
+            for (mutation, broken) in mutations(&ruleset) {
+                let report = check(&broken, &site, Families::Both).unwrap();
+                if report.is_violated() {
+                    caught += 1;
+                    continue;
+                }
+                assert!(report.is_proved(), "{name}: {mutation}: undecided");
+                let difference = difference(&ruleset, &broken).unwrap();
+                assert!(difference.is_empty(), "{name}: {mutation} was not caught: {difference:?}");
+                same += 1;
+            }
+        }
+    }
+    assert!(caught > 10_000, "{caught} caught, {same} of the same meaning");
+}
