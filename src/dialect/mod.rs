@@ -7,4 +7,7 @@ pub mod ipset;
 pub mod iptables;
 pub mod json;
 pub mod nft;
+mod read;
 pub mod sysctl;
+
+pub use read::{Read, ReadError, Unknown};
