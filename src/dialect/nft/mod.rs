@@ -1,7 +1,10 @@
 //! nft text, for `nft -f`.
 //!
-//! Only grammar that nft 0.9.3 documents, one statement a line: nft 1.0.6 refuses a `}` right behind a rule.
+//! Writing: only grammar that nft 0.9.3 documents, one statement a line: nft 1.0.6 refuses a `}` right behind a rule.
+//! Reading: whatever nft 0.9.3 and newer take or list.
 
+mod read;
 mod write;
 
+pub use read::read;
 pub use write::{WriteError, write};

@@ -1,0 +1,161 @@
+//! A rule that was understood → rules of the IR.
+//!
+//! Alternatives and maps become several rules, one after the other. No packet meets more than one of them, so it does
+//! not matter that a jump comes back.
+
+use super::rules::{Draft, Outcome, Part};
+use super::selectors::Alternatives;
+use crate::dialect::read::Unknown;
+use crate::ir::{Addresses, Elements, Family, Match, Place, Rule, Verdict};
+
+/// A rule becomes at most so many by its tests.
+const MOST_COMBINATIONS: usize = 64;
+
+/// Rules that stand for a longer one repeat only so much of its text.
+const LONGEST_REPEATED_TEXT: usize = 400;
+
+/// What is left for a whole text: rules that stand for another beside them.
+pub struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(1 << 17)
+    }
+}
+
+/// Adds the rules that a draft stands for.
+pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut Vec<Rule>, unknown: &mut Vec<Unknown>) {
+    bound(&mut draft, &place, budget);
+    list_unknown(&draft, place.line, unknown);
+    let Draft { parts, outcome, log, counter, comment } = draft;
+    let verdicts = match outcome {
+        Outcome::One(verdict) => vec![(vec![Vec::new()], verdict)],
+        Outcome::Map(verdicts) => verdicts,
+    };
+    let mut combinations: Vec<Vec<Match>> = vec![Vec::new()];
+    for part in parts {
+        combinations = product(combinations, &part.alternatives);
+    }
+    let count = combinations.len() * verdicts.iter().map(|(alternatives, _)| alternatives.len()).sum::<usize>();
+    let place = if count > 1 { Place { text: shortened(place.text), ..place } } else { place };
+    let whole = Rule { matches: Vec::new(), log, counter, verdict: None, comment, place: Some(place) };
+    let begin = rules.len();
+    let mut impossible = None;
+    for combination in combinations {
+        for (alternatives, verdict) in &verdicts {
+            for alternative in alternatives {
+                let mut matches = combination.clone();
+                matches.extend(alternative.iter().cloned());
+                let rule = Rule { matches, verdict: verdict.clone(), ..whole.clone() };
+                if count > 1 && contradicts_itself(&rule.matches) {
+                    impossible.get_or_insert(rule);
+                } else {
+                    rules.push(rule);
+                }
+            }
+        }
+    }
+    if rules.len() == begin {
+        // An empty map, or a rule that never applies: it stays to be seen.
+        let nothing = Match::Unknown("an empty map".to_owned());
+        rules.push(impossible.unwrap_or(Rule { matches: vec![nothing], ..whole }));
+    }
+}
+
+/// Keeps the number of rules within bounds, at the price of knowing less.
+fn bound(draft: &mut Draft, place: &Place, budget: &mut Budget) {
+    let tests = draft.parts.iter().fold(1_usize, |count, part| count.saturating_mul(part.alternatives.len()));
+    if tests > MOST_COMBINATIONS || tests > budget.0 {
+        for part in draft.parts.iter_mut().filter(|part| part.alternatives.len() > 1) {
+            let text = std::mem::take(&mut part.text);
+            *part = Part { alternatives: vec![vec![Match::Unknown(text)]], text: String::new() };
+        }
+    }
+    let tests: usize = draft.parts.iter().map(|part| part.alternatives.len()).product();
+    let verdicts = match &draft.outcome {
+        Outcome::One(_) => 1,
+        Outcome::Map(verdicts) => verdicts.iter().map(|(alternatives, _)| alternatives.len()).sum(),
+    };
+    let count = tests.saturating_mul(verdicts);
+    if count > budget.0 {
+        draft.outcome = Outcome::One(Some(Verdict::Unknown(place.text.clone())));
+    } else if count > 1 {
+        budget.0 -= count;
+    }
+}
+
+fn list_unknown(draft: &Draft, line: u32, unknown: &mut Vec<Unknown>) {
+    let mut list = |text: &str| unknown.push(Unknown { line, text: text.to_owned() });
+    for part in &draft.parts {
+        if let Some(text) = unknown_in(&part.alternatives) {
+            list(text);
+        }
+    }
+    match &draft.outcome {
+        Outcome::One(Some(Verdict::Unknown(text))) => list(text),
+        Outcome::One(_) => {}
+        Outcome::Map(verdicts) => {
+            if let Some(text) = verdicts.iter().find_map(|(alternatives, _)| unknown_in(alternatives)) {
+                list(text);
+            }
+        }
+    }
+}
+
+fn unknown_in(alternatives: &Alternatives) -> Option<&str> {
+    alternatives.iter().flatten().find_map(|one| match one {
+        Match::Unknown(text) => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+fn product(left: Vec<Vec<Match>>, right: &Alternatives) -> Vec<Vec<Match>> {
+    let joined = |matches: &Vec<Match>, more: &Vec<Match>| matches.iter().chain(more).cloned().collect();
+    if let [one] = right.as_slice() {
+        let mut left = left;
+        for matches in &mut left {
+            matches.extend(one.iter().cloned());
+        }
+        return left;
+    }
+    left.iter().flat_map(|matches| right.iter().map(move |more| joined(matches, more))).collect()
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(LONGEST_REPEATED_TEXT) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Whether no packet can have all of this: two protocols, two families.
+fn contradicts_itself(matches: &[Match]) -> bool {
+    let (mut is, mut is_not, mut families) = (Vec::new(), Vec::new(), Vec::new());
+    for one in matches {
+        match one {
+            Match::Protocol { number, negated: false } => is.push(*number),
+            Match::Protocol { number, negated: true } => is_not.push(*number),
+            Match::DestinationPort { .. } | Match::TcpFlags { .. } => is.push(6),
+            Match::Family(family) => families.push(*family),
+            Match::Source { addresses: Addresses::These(elements), .. }
+            | Match::Destination { addresses: Addresses::These(elements), .. } => match elements {
+                Elements::Ipv4(_) => families.push(Family::Ip),
+                Elements::Ipv6(_) => families.push(Family::Ip6),
+                Elements::Ports(_) | Elements::Unknown => {}
+            },
+            Match::NotDirectlyTcp | Match::FirstFragment => families.push(Family::Ip6),
+            Match::InInterface { .. }
+            | Match::Source { addresses: Addresses::Set(_), .. }
+            | Match::Destination { addresses: Addresses::Set(_), .. }
+            | Match::ConnectionState { .. }
+            | Match::PortBlock(_)
+            | Match::DestinationLocal
+            | Match::Limit { .. }
+            | Match::Unknown(_) => {}
+        }
+    }
+    let differ = |list: &[u8]| list.windows(2).any(|pair| matches!(pair, [a, b] if a != b));
+    differ(&is)
+        || is.iter().any(|number| is_not.contains(number))
+        || (families.contains(&Family::Ip) && families.contains(&Family::Ip6))
+}

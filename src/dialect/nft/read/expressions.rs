@@ -1,0 +1,280 @@
+//! Tests and verdict maps.
+
+use super::flags::flags;
+use super::lexer::{Kind, Token};
+use super::names;
+use super::rules::RuleReader;
+use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
+use super::words::{Words, elements};
+use crate::ir::{Family, Match, PortBlock, Verdict};
+
+/// What nft takes for granted where a limit says nothing of a burst.
+const DEFAULT_BURST: u32 = 5;
+
+/// A named map is read again in every rule that looks something up in it; so many tokens are taken at most.
+const LONGEST_NAMED_MAP: usize = 8192;
+
+/// How a value is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    /// Nothing is said: `tcp dport 22`.
+    Implicit,
+    Equal,
+    NotEqual,
+    /// `!`: none of these bits.
+    None,
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+/// Reads the test or the verdict map that comes next; `None` if it is not understood.
+pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
+    if reader.words.take_all(&["tcp", "flags"]) {
+        let alternatives = flags(&mut reader.words).filter(|_| reader.words.value_ends())?;
+        reader.known_test(alternatives, reader.words.text_since(start));
+        return Some(());
+    }
+    if reader.words.take_all(&["@th", ",", "0", ",", "32", "&"]) {
+        let block = masked(&mut reader.words)?;
+        reader.known_test(vec![vec![Match::PortBlock(block)]], reader.words.text_since(start));
+        return Some(());
+    }
+    let selector = Selector::take(&mut reader.words)?;
+    if reader.words.take_word("vmap") {
+        verdict_map(reader, selector, start);
+        return Some(());
+    }
+    if let Selector::TcpPort | Selector::Port(_) = selector
+        && reader.words.take("&")
+    {
+        let number = if selector == Selector::TcpPort { Some(TCP) } else { port_protocol(selector) };
+        let block = masked(&mut reader.words)?;
+        reader.known_test(vec![with_protocol(number, block)], reader.words.text_since(start));
+        return Some(());
+    }
+    let operator = operator(&mut reader.words);
+    let right = right(&mut reader.words)?;
+    let (right, negated) = comparison(selector, operator, right)?;
+    if !reader.words.value_ends() {
+        return None;
+    }
+    let text = reader.words.text_since(start);
+    let alternatives = selector.compare(reader.table, &right, negated, &text)?;
+    reader.known_test(alternatives, text);
+    Some(())
+}
+
+fn port_protocol(selector: Selector) -> Option<u8> {
+    match selector {
+        Selector::Port(number) => number,
+        _ => None,
+    }
+}
+
+/// `MASK == VALUE`, of ports.
+fn masked(words: &mut Words<'_, '_>) -> Option<PortBlock> {
+    let mask = names::number(words.next()?.text)?;
+    if !words.take("==") {
+        return None;
+    }
+    let value = names::number(words.next()?.text)?;
+    masked_block(mask, value).filter(|_| words.value_ends())
+}
+
+fn operator(words: &mut Words<'_, '_>) -> Operator {
+    let operator = match words.peek() {
+        Some(token) if token.kind != Kind::Quoted => match token.text {
+            "==" | "eq" => Operator::Equal,
+            "!=" | "ne" => Operator::NotEqual,
+            "!" => Operator::None,
+            "<" | "lt" => Operator::Below,
+            "<=" | "le" => Operator::AtMost,
+            ">" | "gt" => Operator::Above,
+            ">=" | "ge" => Operator::AtLeast,
+            _ => return Operator::Implicit,
+        },
+        _ => return Operator::Implicit,
+    };
+    words.at += 1;
+    operator
+}
+
+/// What stands on the right of a comparison.
+fn right<'r, 'a>(words: &mut Words<'r, 'a>) -> Option<Right<'r, 'a>> {
+    if words.peek()?.is("{") {
+        return words.block().map(|tokens| Right::Set(elements(tokens)));
+    }
+    let start = words.at;
+    let first = words.next()?;
+    if let Some(name) = first.text.strip_prefix('@').filter(|name| first.kind == Kind::Word && !name.is_empty()) {
+        return Some(Right::Named(name));
+    }
+    first.name()?;
+    if words.take_word("-") {
+        words.next()?;
+    }
+    let value = words.since(start);
+    if !words.peek().is_some_and(|token| token.is(",")) {
+        return Some(Right::One(value));
+    }
+    let mut values = vec![value];
+    while words.take(",") {
+        let start = words.at;
+        words.next()?;
+        values.push(words.since(start));
+    }
+    Some(Right::List(values))
+}
+
+/// What the operator does to the values; `None` where it makes no sense or has another sense.
+fn comparison<'r, 'a>(selector: Selector, operator: Operator, right: Right<'r, 'a>) -> Option<(Right<'r, 'a>, bool)> {
+    let ports = matches!(selector, Selector::TcpPort | Selector::Port(_));
+    let limit = || match &right {
+        Right::One([port]) if ports => names::port(port.text),
+        _ => None,
+    };
+    match operator {
+        Operator::Implicit | Operator::None => {
+            if operator == Operator::None && selector != Selector::State {
+                return None;
+            }
+            // A state that stands alone is a bit to be set, as in a list.
+            let right = match right {
+                Right::One(value) if selector == Selector::State => Right::List(vec![value]),
+                right => right,
+            };
+            Some((right, operator == Operator::None))
+        }
+        // A list is then compared as the sum of its bits.
+        Operator::Equal | Operator::NotEqual if matches!(right, Right::List(_)) => None,
+        Operator::Equal => Some((right, false)),
+        Operator::NotEqual => Some((right, true)),
+        Operator::Below => Some((Right::Ports(0, limit()?.checked_sub(1)?), false)),
+        Operator::AtMost => Some((Right::Ports(0, limit()?), false)),
+        Operator::Above => Some((Right::Ports(limit()?.checked_add(1)?, u16::MAX), false)),
+        Operator::AtLeast => Some((Right::Ports(limit()?, u16::MAX), false)),
+    }
+}
+
+/// `vmap { KEY : VERDICT, … }` or `vmap @NAME`: one rule for each element.
+fn verdict_map(reader: &mut RuleReader<'_, '_>, selector: Selector, start: usize) {
+    let table = reader.table;
+    let name =
+        reader.words.peek().filter(|token| token.kind == Kind::Word).and_then(|token| token.text.strip_prefix('@'));
+    let tokens = match name {
+        Some(name) => {
+            reader.words.at += 1;
+            table
+                .maps
+                .get(name)
+                .and_then(|map| map.tokens.as_deref())
+                .filter(|tokens| tokens.len() <= LONGEST_NAMED_MAP)
+        }
+        None => reader.words.block(),
+    };
+    let verdicts = tokens.filter(|_| reader.words.value_ends()).and_then(|tokens| {
+        let mut others = None;
+        let mut verdicts = Vec::new();
+        for element in elements(tokens) {
+            let (key, verdict) = key_and_verdict(element)?;
+            if matches!(key, [one] if one.is_word("*")) {
+                others = Some(verdict);
+                continue;
+            }
+            verdicts.push((selector.compare(table, &Right::One(key), false, "")?, verdict));
+        }
+        verdicts.extend(others.map(|verdict| (vec![remaining(selector, &verdicts)], verdict)));
+        Some(verdicts)
+    });
+    match verdicts {
+        Some(verdicts) if selector != Selector::NextHeader => reader.decide_by_map(start, verdicts),
+        _ => {
+            if let [first, ..] = selector.implied().as_slice() {
+                reader.known_test(vec![vec![first.clone()]], String::new());
+            }
+            reader.unknown_verdict(start);
+        }
+    }
+}
+
+/// What holds for a packet that no element before applies to, if it comes this far.
+fn remaining(selector: Selector, before: &[(Alternatives, Option<Verdict>)]) -> Vec<Match> {
+    let ends = |verdict: &Option<Verdict>| match verdict {
+        Some(Verdict::Accept | Verdict::Drop | Verdict::Reset | Verdict::Return | Verdict::Goto(_)) => true,
+        Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
+    };
+    let mut matches = selector.implied();
+    if !before.iter().all(|(_, verdict)| ends(verdict)) {
+        matches.push(Match::Unknown("nothing else in the map".to_owned()));
+    }
+    matches
+}
+
+fn key_and_verdict<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], Option<Verdict>)> {
+    let colon = element.iter().position(|token| token.is(":"))?;
+    let (key, rest) = element.split_at_checked(colon)?;
+    let verdict = match rest {
+        [_, word] => match word.text {
+            "accept" => Some(Verdict::Accept),
+            "drop" => Some(Verdict::Drop),
+            "return" => Some(Verdict::Return),
+            "continue" => None,
+            _ => return None,
+        },
+        [_, word, chain] if word.is_word("jump") => Some(Verdict::Jump(chain.name()?.to_owned())),
+        [_, word, chain] if word.is_word("goto") => Some(Verdict::Goto(chain.name()?.to_owned())),
+        _ => return None,
+    };
+    Some((key, verdict))
+}
+
+/// What has to hold for a test that begins at `start` and is not understood.
+pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
+    let mut again = *words;
+    again.at = start;
+    if let Some(selector) = Selector::take(&mut again) {
+        return selector.implied();
+    }
+    match words.word(start) {
+        "ip" => vec![Match::Family(Family::Ip)],
+        "ip6" => vec![Match::Family(Family::Ip6)],
+        "tcp" => vec![protocol(TCP, false)],
+        "udp" => vec![protocol(17, false)],
+        "icmp" => vec![protocol(1, false)],
+        "icmpv6" => vec![protocol(58, false)],
+        "sctp" => vec![protocol(132, false)],
+        _ => Vec::new(),
+    }
+}
+
+/// `rate [until] N/UNIT [burst N [packets]]`, where the IR can say it.
+pub fn limit(words: &mut Words<'_, '_>) -> Option<Match> {
+    if !words.take_word("rate") {
+        return None;
+    }
+    words.take_word("until");
+    let (count, unit) = words.next()?.text.split_once('/')?;
+    let count = names::number(count)?;
+    let per_minute = match unit {
+        "second" => count.checked_mul(60)?,
+        "minute" => count,
+        "hour" => divided(count, 60)?,
+        "day" => divided(count, 60 * 24)?,
+        "week" => divided(count, 60 * 24 * 7)?,
+        _ => return None,
+    };
+    let mut burst = DEFAULT_BURST;
+    if words.take_word("burst") {
+        burst = names::number(words.next()?.text)?;
+        if !words.take_word("packets") && words.peek().is_some_and(|token| token.text.ends_with("bytes")) {
+            return None;
+        }
+    }
+    Some(Match::Limit { per_minute, burst })
+}
+
+fn divided(count: u32, by: u32) -> Option<u32> {
+    count.is_multiple_of(by).then_some(count / by)
+}

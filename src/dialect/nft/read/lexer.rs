@@ -1,0 +1,252 @@
+//! nft text → tokens.
+//!
+//! One pass over the bytes; a token borrows from the text and costs no allocation, because a ruleset may have a hundred
+//! thousand elements and only a handful of rules. Comments and continued lines vanish here.
+
+use crate::dialect::read::ReadError;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A keyword, name, number or address; `@set` and `$variable` too.
+    Word,
+    /// A text in quotes, without them.
+    Quoted,
+    /// A bracket, comma, colon, semicolon or operator.
+    Symbol,
+    /// The end of a line.
+    Newline,
+    /// A comment in which `nft list` hides a statement that it cannot print.
+    Hidden,
+    /// The end of the text.
+    End,
+}
+
+/// A piece of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Token<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its characters.
+    pub text: &'a str,
+    /// The line that it begins in, from 1.
+    pub line: u32,
+    /// Where it begins in the text, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// Whether something separates it from the one before.
+    pub spaced: bool,
+}
+
+impl<'a> Token<'a> {
+    /// Whether it is this symbol.
+    pub fn is(&self, symbol: &str) -> bool {
+        self.kind == Kind::Symbol && self.text == symbol
+    }
+
+    /// Whether it is this word, not in quotes.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.kind == Kind::Word && self.text == word
+    }
+
+    /// The text of a word or of a text in quotes, which nft takes for the same where a name is due.
+    pub fn name(&self) -> Option<&'a str> {
+        matches!(self.kind, Kind::Word | Kind::Quoted).then_some(self.text)
+    }
+
+    /// Whether a statement ends here; `}` ends it too, but belongs to the block around it.
+    pub fn ends_statement(&self) -> bool {
+        matches!(self.kind, Kind::Newline | Kind::End) || self.is(";") || self.is("}")
+    }
+
+    /// How to name it in an error.
+    pub fn described(&self) -> String {
+        match self.kind {
+            Kind::End => "the end of the text".to_owned(),
+            Kind::Newline => "the end of the line".to_owned(),
+            Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => {
+                format!("`{}`", super::printable(self.text.chars().take(40)))
+            }
+        }
+    }
+}
+
+/// A text that gives its tokens one after the other.
+pub struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    line: u32,
+    /// Whether nothing but blanks was seen of the line.
+    at_line_begin: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Word,
+    Colon,
+    Space,
+    Newline,
+    Symbol,
+    Quote,
+    Comment,
+    Control,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Word; 256];
+    let mut byte = 0;
+    // Indices below 256 into 256 entries.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'\t' | b' ' | b'\r' | 0x0b | 0x0c => Class::Space,
+            b'\n' => Class::Newline,
+            0..0x20 | 0x7f => Class::Control,
+            b'"' => Class::Quote,
+            b'#' => Class::Comment,
+            b':' => Class::Colon,
+            b'{' | b'}' | b'(' | b')' | b',' | b';' | b'=' | b'!' | b'<' | b'>' | b'&' | b'|' | b'^' => Class::Symbol,
+            _ => Class::Word,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+fn class(byte: u8) -> Class {
+    // A byte is an index into 256 entries; the compiler sees that and drops the check.
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Control)
+}
+
+impl<'a> Lexer<'a> {
+    /// The beginning of a text.
+    pub fn new(text: &'a str) -> Self {
+        // Some editors put a byte order mark first.
+        let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        Self { text, at, line: 1, at_line_begin: true }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The next token.
+    pub fn next(&mut self) -> Result<Token<'a>, ReadError> {
+        let before = self.at;
+        loop {
+            let rest = self.rest();
+            let Some(&first) = rest.first() else { return Ok(self.token(Kind::End, 0, before)) };
+            match class(first) {
+                Class::Space => self.at += rest.iter().take_while(|&&byte| class(byte) == Class::Space).count(),
+                Class::Newline => {
+                    let token = self.token(Kind::Newline, 1, before);
+                    self.at_line_begin = true;
+                    self.line = self.line.saturating_add(1);
+                    return Ok(token);
+                }
+                Class::Comment => {
+                    let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+                    if rest.starts_with(b"# xt_") && !self.at_line_begin {
+                        return Ok(self.token(Kind::Hidden, length, before));
+                    }
+                    self.at += length;
+                }
+                Class::Quote => return self.quoted(rest, before),
+                Class::Symbol => return Ok(self.token(Kind::Symbol, symbol_length(rest), before)),
+                Class::Word if rest.starts_with(b"\\\n") || rest.starts_with(b"\\\r\n") => {
+                    self.at += if rest.starts_with(b"\\\n") { 2 } else { 3 };
+                    self.line = self.line.saturating_add(1);
+                }
+                Class::Word | Class::Colon => return Ok(self.word(rest, before)),
+                Class::Control => {
+                    return Err(ReadError::new(self.line, format!("a control character (0x{first:02x}) in the text")));
+                }
+            }
+        }
+    }
+
+    fn token(&mut self, kind: Kind, length: usize, before: usize) -> Token<'a> {
+        let (start, end) = (self.at, self.at + length);
+        self.at = end;
+        self.at_line_begin = false;
+        let text = self.text.get(start..end).unwrap_or_default();
+        Token { kind, text, line: self.line, start, end, spaced: start > before }
+    }
+
+    fn quoted(&mut self, rest: &'a [u8], before: usize) -> Result<Token<'a>, ReadError> {
+        let Some(length) = rest.iter().skip(1).position(|&byte| byte == b'"') else {
+            return Err(ReadError::new(self.line, "a quotation mark that is never closed"));
+        };
+        let token = self.token(Kind::Quoted, length + 2, before);
+        let text = token.text.get(1..=length).unwrap_or_default();
+        let lines = text.bytes().filter(|&byte| byte == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        Ok(Token { text, ..token })
+    }
+
+    /// A colon is part of an IPv6 address, which has two at least, or stands between a key and its value.
+    fn word(&mut self, rest: &'a [u8], before: usize) -> Token<'a> {
+        let (mut length, mut colons, mut first_colon) = (0, 0, 0);
+        for &byte in rest {
+            match class(byte) {
+                Class::Word => {}
+                Class::Colon => {
+                    if colons == 0 {
+                        first_colon = length;
+                    }
+                    colons += 1;
+                }
+                Class::Space | Class::Newline | Class::Symbol | Class::Quote | Class::Comment | Class::Control => break,
+            }
+            length += 1;
+        }
+        match (colons, first_colon) {
+            (1, 0) => self.token(Kind::Symbol, 1, before),
+            (1, length) => self.token(Kind::Word, length, before),
+            _ => self.token(Kind::Word, length, before),
+        }
+    }
+}
+
+fn symbol_length(rest: &[u8]) -> usize {
+    const TWO: [&[u8]; 6] = [b"==", b"!=", b"<=", b">=", b"<<", b">>"];
+    if TWO.iter().any(|symbol| rest.starts_with(symbol)) { 2 } else { 1 }
+}
+
+/// Tokens as one line of text.
+pub fn join(tokens: &[Token<'_>]) -> String {
+    let mut text = String::new();
+    for token in tokens {
+        if token.spaced && !text.is_empty() {
+            text.push(' ');
+        }
+        match token.kind {
+            Kind::Quoted => {
+                text.push('"');
+                text.push_str(token.text);
+                text.push('"');
+            }
+            Kind::Word | Kind::Symbol | Kind::Hidden => text.push_str(token.text),
+            Kind::Newline | Kind::End => {}
+        }
+    }
+    text
+}
+
+/// A piece of the text as one line, without its comments.
+pub fn one_line(piece: &str) -> String {
+    let mut lexer = Lexer::new(piece);
+    let mut tokens = Vec::new();
+    // A piece was read before, so there is no error in it.
+    while let Ok(mut token) = lexer.next() {
+        match token.kind {
+            Kind::End => break,
+            Kind::Newline => continue,
+            Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => {}
+        }
+        token.spaced |= tokens.last().is_some_and(|last: &Token<'_>| last.line != token.line);
+        tokens.push(token);
+    }
+    join(&tokens)
+}

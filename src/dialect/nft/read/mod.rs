@@ -1,0 +1,159 @@
+//! nft text → IR.
+//!
+//! Reads what people write, what [`write`](super::write()) writes, and what `nft list ruleset` prints, of nft 0.9.3 and
+//! newer. In two steps: the text is carried out from top to bottom onto nothing, which leaves tables, sets and rules as
+//! tokens; then each rule is understood, with every set of its table at hand.
+//!
+//! - A file that the kernel would refuse is not looked for; one that cannot be told apart from something else than a
+//!   ruleset is an error.
+//! - Rules of the IR that stand for one rule of the text (a verdict map) have one place.
+//! - INVARIANT (text): comments and log prefixes are made printable; names stay as they are, which in nft may have `.`
+//!   and `/` in them.
+
+mod cursor;
+mod expand;
+mod expressions;
+mod file;
+mod flags;
+mod lexer;
+mod names;
+mod rules;
+mod selectors;
+mod sets;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod values;
+mod words;
+
+use std::collections::HashSet;
+
+use expand::{Budget, expand};
+use file::File;
+use tables::{RawBase, RawChain, RawFamily, RawTable};
+
+use crate::dialect::read::{Read, ReadError, Unknown, check_jumps};
+use crate::ir::{Base, Chain, Family, Hook, Match, Place, Policy, Rule, Ruleset, Table, Verdict};
+use crate::net::Interface;
+
+/// Reads a ruleset.
+pub fn read(text: &str) -> Result<Read, ReadError> {
+    let File { tables, mut unknown, .. } = File::read(text)?;
+    let mut ruleset = Ruleset::default();
+    let mut budget = Budget::default();
+    for table in tables.into_iter().flatten() {
+        unknown.extend(table.unknown.iter().cloned());
+        match table.family {
+            RawFamily::Known(family) => {
+                ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
+            }
+            RawFamily::Other(_) => list_foreign(&table, &mut unknown),
+        }
+    }
+    if unknown.iter().any(|one| one.text.starts_with("include ")) {
+        forgive_missing_chains(&mut ruleset, &mut unknown);
+    }
+    check_jumps(&ruleset)?;
+    unknown.sort_by_key(|one| one.line);
+    Ok(Read { ruleset, unknown })
+}
+
+/// What an included file holds is not known, and may be the chains that are missing here.
+fn forgive_missing_chains(ruleset: &mut Ruleset, unknown: &mut Vec<Unknown>) {
+    for table in &mut ruleset.tables {
+        let names: HashSet<String> = table.chains.iter().map(|chain| chain.name.clone()).collect();
+        for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            let text = match &rule.verdict {
+                Some(Verdict::Jump(name)) if !names.contains(name) => format!("jump {name}"),
+                Some(Verdict::Goto(name)) if !names.contains(name) => format!("goto {name}"),
+                _ => continue,
+            };
+            unknown.push(Unknown { line: rule.place.as_ref().map_or(1, |place| place.line), text: text.clone() });
+            rule.verdict = Some(Verdict::Unknown(text));
+        }
+    }
+}
+
+/// A table of a family that the IR has no word for can still drop packets.
+fn list_foreign(table: &RawTable<'_>, unknown: &mut Vec<Unknown>) {
+    let name = format!("table {} {}", table.family.name(), table.name);
+    unknown.push(Unknown { line: table.line, text: name.clone() });
+    for chain in table.chains.iter().flatten() {
+        if let Some(hooked) = &chain.hooked {
+            unknown.push(Unknown { line: chain.line, text: format!("{name} chain {} {{ {hooked} }}", chain.name) });
+        }
+    }
+}
+
+fn understood(
+    text: &str,
+    family: Family,
+    mut table: RawTable<'_>,
+    budget: &mut Budget,
+    unknown: &mut Vec<Unknown>,
+) -> Table {
+    let raw_chains = std::mem::take(&mut table.chains);
+    let mut chains = Vec::with_capacity(raw_chains.len());
+    for chain in raw_chains.into_iter().flatten() {
+        let mut rules = Vec::with_capacity(chain.rules.len());
+        for rule in &chain.rules {
+            let piece = text.get(rule.span.0..rule.span.1).unwrap_or_default();
+            let place = Place { line: rule.line, text: lexer::one_line(piece) };
+            expand(rules::read(&table, &rule.tokens), place, budget, &mut rules, unknown);
+        }
+        add_chain(&chain, rules, table.dormant, &mut chains);
+    }
+    let mut sets = Vec::with_capacity(table.sets.len());
+    for set in table.sets.into_iter().flatten() {
+        let interfaces = set.key() == Some(values::Key::Interface) && set.values().is_some();
+        let (name, line) = (set.name, set.line);
+        let set = set.into_set();
+        if set.elements == crate::ir::Elements::Unknown && !interfaces {
+            unknown.push(Unknown { line, text: format!("set {name}") });
+        }
+        sets.push(set);
+    }
+    Table { family, name: table.name.to_owned(), sets, chains }
+}
+
+fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut Vec<Chain>) {
+    let Some(base) = chain.base.as_ref().filter(|_| !dormant) else {
+        chains.push(Chain::named(chain.name, rules));
+        return;
+    };
+    let RawBase { kind, hook, priority, .. } = *base;
+    let attached = |policy| Base { kind, hook, priority, policy, shared: false };
+    if hook != Hook::Ingress || base.devices.is_empty() {
+        chains.push(Chain { base: Some(attached(chain.policy)), ..Chain::named(chain.name, rules) });
+        return;
+    }
+    // Bound to devices: the chain proper is jumped to from one that only they enter.
+    let body = format!("{}-of-devices", chain.name);
+    let text = chain.hooked.clone().unwrap_or_default();
+    let names: Option<Vec<Interface>> = base.devices.iter().map(|device| interface(device)).collect();
+    let device = match names {
+        Some(names) => Match::InInterface { names, negated: false },
+        None => Match::Unknown(text.clone()),
+    };
+    let rule = |verdict| Rule {
+        matches: vec![device.clone()],
+        verdict: Some(verdict),
+        place: Some(Place { line: chain.line, text: text.clone() }),
+        ..Rule::default()
+    };
+    let mut entry = vec![rule(Verdict::Jump(body.clone()))];
+    if chain.policy == Policy::Drop {
+        entry.push(rule(Verdict::Drop));
+    }
+    chains.push(Chain::named(&body, rules));
+    chains.push(Chain { base: Some(attached(Policy::Accept)), ..Chain::named(chain.name, entry) });
+}
+
+fn interface(name: &str) -> Option<Interface> {
+    if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }
+}
+
+/// Characters that may stand in a comment of every dialect, those that may not replaced.
+fn printable(text: impl Iterator<Item = char>) -> String {
+    text.map(|c| if c.is_control() || matches!(c, '"' | '\\') { '?' } else { c }).collect()
+}

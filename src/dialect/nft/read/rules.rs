@@ -1,0 +1,347 @@
+//! The statements of a rule.
+//!
+//! Nothing gets lost: what is not understood becomes an unknown match where it can only be a test, else an unknown
+//! verdict. A statement that has no influence on what becomes of a packet (a counter, a mark) is passed over.
+
+use super::expressions;
+use super::lexer::{Kind, Token};
+use super::printable;
+use super::selectors::{Alternatives, TCP, protocol};
+use super::tables::{RawFamily, RawTable};
+use super::words::Words;
+use crate::ir::{Family, Match, Verdict};
+
+/// One test of a rule, perhaps with alternatives.
+pub struct Part {
+    /// Of which at most one holds.
+    pub alternatives: Alternatives,
+    /// The test as it stands.
+    pub text: String,
+}
+
+impl Part {
+    /// Whether only TCP passes this test.
+    fn implies_tcp(&self) -> bool {
+        let tcp = |one: &Match| {
+            matches!(
+                one,
+                Match::Protocol { number: TCP, negated: false }
+                    | Match::DestinationPort { .. }
+                    | Match::TcpFlags { .. }
+            )
+        };
+        self.alternatives.iter().all(|alternative| alternative.iter().any(tcp))
+    }
+}
+
+/// What a rule decides.
+pub enum Outcome {
+    /// Nothing, or the same for every packet that gets here.
+    One(Option<Verdict>),
+    /// What a map says.
+    Map(Vec<(Alternatives, Option<Verdict>)>),
+}
+
+/// A rule that was understood as far as it goes.
+pub struct Draft {
+    /// All its tests.
+    pub parts: Vec<Part>,
+    /// What it decides.
+    pub outcome: Outcome,
+    /// The prefix that it logs with.
+    pub log: Option<String>,
+    /// Whether it counts.
+    pub counter: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// What reads one rule.
+pub struct RuleReader<'r, 'a> {
+    /// The table that it stands in.
+    pub table: &'r RawTable<'a>,
+    /// Its words.
+    pub words: Words<'r, 'a>,
+    /// What was read of it.
+    pub draft: Draft,
+    /// Where its verdict stands.
+    decided_at: Option<usize>,
+    /// Statements that do nothing to a packet, but may end the rule before its verdict.
+    interruptions: Vec<String>,
+}
+
+/// Words that can only begin a test.
+const TESTS: [&str; 57] = [
+    "meta",
+    "ct",
+    "ip",
+    "ip6",
+    "tcp",
+    "udp",
+    "udplite",
+    "sctp",
+    "dccp",
+    "th",
+    "icmp",
+    "icmpv6",
+    "igmp",
+    "ah",
+    "esp",
+    "comp",
+    "frag",
+    "rt",
+    "hbh",
+    "dst",
+    "mh",
+    "srh",
+    "exthdr",
+    "arp",
+    "ether",
+    "vlan",
+    "gre",
+    "gretap",
+    "geneve",
+    "vxlan",
+    "ipsec",
+    "socket",
+    "osf",
+    "fib",
+    "numgen",
+    "jhash",
+    "symhash",
+    "mark",
+    "iif",
+    "iifname",
+    "iiftype",
+    "iifgroup",
+    "oif",
+    "oifname",
+    "oiftype",
+    "oifgroup",
+    "skuid",
+    "skgid",
+    "rtclassid",
+    "cpu",
+    "cgroup",
+    "pkttype",
+    "l4proto",
+    "nfproto",
+    "protocol",
+    "time",
+    "day",
+];
+
+/// Reads a rule.
+pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
+    let draft = Draft { parts: Vec::new(), outcome: Outcome::One(None), log: None, counter: false, comment: None };
+    let words = Words::new(tokens);
+    let mut reader = RuleReader { table, words, draft, decided_at: None, interruptions: Vec::new() };
+    while let Some(token) = reader.words.peek() {
+        reader.statement(token);
+    }
+    if reader.decided_at.is_some() {
+        for text in std::mem::take(&mut reader.interruptions) {
+            reader.unknown_test(text, Vec::new());
+        }
+    }
+    reader.draft
+}
+
+impl<'a> RuleReader<'_, 'a> {
+    /// Reads one statement, and takes at least one token.
+    fn statement(&mut self, token: &Token<'a>) {
+        let start = self.words.at;
+        self.words.at += 1;
+        if token.is_word("comment") {
+            self.draft.comment = self.words.next().map(|text| printable(text.text.chars()));
+            return;
+        }
+        if let Some(decided_at) = self.decided_at {
+            // nft takes nothing behind a verdict.
+            return self.unknown_verdict(decided_at);
+        }
+        if token.kind != Kind::Word {
+            return self.unknown_verdict(start);
+        }
+        match token.text {
+            "accept" => self.decide(start, Some(Verdict::Accept)),
+            "drop" => self.decide(start, Some(Verdict::Drop)),
+            "return" => self.decide(start, Some(Verdict::Return)),
+            "continue" => self.decide(start, None),
+            "jump" | "goto" => match self.words.next().and_then(Token::name) {
+                Some(chain) if token.text == "jump" => self.decide(start, Some(Verdict::Jump(chain.to_owned()))),
+                Some(chain) => self.decide(start, Some(Verdict::Goto(chain.to_owned()))),
+                None => self.unknown_verdict(start),
+            },
+            "reject" => self.reject(start),
+            "counter" => {
+                self.draft.counter = true;
+                self.counter();
+            }
+            "log" => self.log(),
+            "notrack" => {}
+            "limit" => self.limit(start),
+            "quota" | "meter" | "flow" => self.interruption(start),
+            "add" | "update" | "delete" if self.words.word(self.words.at).starts_with('@') => self.interruption(start),
+            "set" if matches!(self.words.word(self.words.at), "add" | "update") => self.interruption(start),
+            "dup" => {
+                // A copy goes elsewhere; the packet itself stays.
+                self.words.skip_statement(start);
+            }
+            "xt" if self.words.word(self.words.at) == "match" => {
+                self.words.skip_statement(start);
+                self.unknown_test(self.words.text_since(start), Vec::new());
+            }
+            word if TESTS.contains(&word) || word.starts_with('@') => self.test(start),
+            _ => self.unknown_verdict(start),
+        }
+    }
+
+    /// Sets the verdict, which began at `start`.
+    fn decide(&mut self, start: usize, verdict: Option<Verdict>) {
+        self.decided_at = Some(start);
+        self.draft.outcome = Outcome::One(verdict);
+    }
+
+    /// Everything from `start` on may decide, and is not understood.
+    pub fn unknown_verdict(&mut self, start: usize) {
+        self.words.skip_to_comment();
+        self.decide(start, Some(Verdict::Unknown(self.words.text_since(start))));
+    }
+
+    /// Sets the verdict to what a map says; the statement began at `start`.
+    pub fn decide_by_map(&mut self, start: usize, verdicts: Vec<(Alternatives, Option<Verdict>)>) {
+        self.decided_at = Some(start);
+        self.draft.outcome = Outcome::Map(verdicts);
+    }
+
+    /// Adds a test.
+    pub fn known_test(&mut self, alternatives: Alternatives, text: String) {
+        self.draft.parts.push(Part { alternatives, text });
+    }
+
+    /// Adds a test that is not understood, and what has to hold for it.
+    pub fn unknown_test(&mut self, text: String, mut implied: Vec<Match>) {
+        implied.push(Match::Unknown(text.clone()));
+        self.draft.parts.push(Part { alternatives: vec![implied], text });
+    }
+
+    /// `[with tcp reset | with icmp … | with icmpv6 … | with icmpx …]`. nft puts the test that the notice makes sense at
+    /// the beginning of the rule, and lists it or not.
+    fn reject(&mut self, start: usize) {
+        self.decide(start, Some(Verdict::Reset));
+        if !self.words.take_word("with") {
+            return;
+        }
+        let test = match (self.words.word(self.words.at), self.table.family) {
+            ("tcp", _) if !self.draft.parts.iter().any(Part::implies_tcp) => protocol(TCP, false),
+            ("icmp", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip),
+            ("icmpv6", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip6),
+            _ => return self.words.skip_to_comment(),
+        };
+        self.words.skip_to_comment();
+        let text = self.words.text_since(start);
+        self.draft.parts.insert(0, Part { alternatives: vec![vec![test]], text });
+    }
+
+    /// A statement that is not understood and that only matters if a verdict follows: it may end the rule.
+    fn interruption(&mut self, start: usize) {
+        self.words.skip_statement(start);
+        self.interruptions.push(self.words.text_since(start));
+    }
+
+    /// `[packets N bytes N]` or `name NAME`.
+    fn counter(&mut self) {
+        while matches!(self.words.word(self.words.at), "packets" | "bytes" | "name") {
+            self.words.at += 2;
+        }
+        if self.words.peek().is_some_and(|token| token.kind == Kind::Quoted) {
+            self.words.at += 1;
+        }
+    }
+
+    /// `[prefix TEXT] [level LEVEL] [group N] [snaplen N] [queue-threshold N] [flags …]`.
+    fn log(&mut self) {
+        let mut prefix = String::new();
+        loop {
+            match self.words.word(self.words.at) {
+                "prefix" => {
+                    self.words.at += 1;
+                    prefix = self.words.next().map(|text| printable(text.text.chars())).unwrap_or_default();
+                }
+                "level" | "group" | "snaplen" | "queue-threshold" => self.words.at += 2,
+                "flags" => {
+                    self.words.at += 1;
+                    let what = self.words.next().map_or("", |token| token.text);
+                    self.words.at += usize::from(matches!(what, "tcp" | "ip"));
+                    while self.words.take(",") {
+                        self.words.at += 1;
+                    }
+                }
+                _ => break,
+            }
+        }
+        self.draft.log = Some(prefix);
+    }
+
+    /// `rate [until] N/UNIT [burst N packets]`.
+    fn limit(&mut self, start: usize) {
+        match expressions::limit(&mut self.words) {
+            Some(test) => self.known_test(vec![vec![test]], self.words.text_since(start)),
+            None => {
+                self.words.skip_statement(start);
+                self.unknown_test(self.words.text_since(start), Vec::new());
+            }
+        }
+    }
+
+    fn test(&mut self, start: usize) {
+        if let Some(set_at) = self.words.assignment(start) {
+            return self.assignment(start, set_at);
+        }
+        self.words.at = start;
+        if expressions::test(self, start).is_none() {
+            let implied = expressions::implied(&self.words, start);
+            self.words.skip_statement(start);
+            if self.words.since(start).iter().any(|token| token.is_word("vmap")) {
+                // A verdict map over something that is not understood.
+                if !implied.is_empty() {
+                    self.known_test(vec![implied], String::new());
+                }
+                return self.unknown_verdict(start);
+            }
+            self.unknown_test(self.words.text_since(start), implied);
+        }
+    }
+
+    /// `WHAT set VALUE`. What changes addresses and ports decides what later rules see.
+    fn assignment(&mut self, start: usize, set_at: usize) {
+        let (first, second) = (self.words.word(start), self.words.word(start + 1));
+        let mark = matches!(first, "meta" | "ct" | "mark" | "nftrace" | "priority");
+        let harmless = mark
+            || (first == "tcp" && second == "option")
+            || (matches!(first, "ip" | "ip6") && matches!(second, "dscp" | "ecn" | "ttl" | "hoplimit" | "flowlabel"));
+        if !harmless {
+            return self.unknown_verdict(start);
+        }
+        self.words.skip_statement(set_at);
+        let value = self.words.since(set_at + 1);
+        if !mark || !is_constant(value) {
+            self.interruptions.push(self.words.text_since(start));
+        }
+    }
+}
+
+/// Whether a value can be had of every packet. A connection's mark cannot: there may be no connection.
+fn is_constant(value: &[Token<'_>]) -> bool {
+    let constant = |token: &Token<'_>| match token.kind {
+        Kind::Word => {
+            token.text.starts_with(|first: char| first.is_ascii_digit())
+                || matches!(token.text, "meta" | "mark" | "priority" | "and" | "or" | "xor")
+        }
+        Kind::Quoted => true,
+        Kind::Symbol => !token.is("{"),
+        Kind::Newline | Kind::Hidden | Kind::End => false,
+    };
+    value.len() == 1 || value.iter().all(constant)
+}

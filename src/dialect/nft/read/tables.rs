@@ -1,0 +1,319 @@
+//! Tables, chains and rules as they stand in the text, before anything in a rule is understood.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::cursor::{Cursor, unclosed};
+use super::lexer::{Kind, Token, join};
+use super::names;
+use super::sets::{RawMap, RawSet};
+use crate::dialect::read::{ReadError, Unknown};
+use crate::ir::{ChainKind, Family, Hook, Policy};
+
+/// The address family of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RawFamily {
+    /// One that the IR knows.
+    Known(Family),
+    /// `arp`, `bridge` or `netdev`.
+    Other(&'static str),
+}
+
+impl RawFamily {
+    /// The family of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "inet" => Self::Known(Family::Inet),
+            "ip" => Self::Known(Family::Ip),
+            "ip6" => Self::Known(Family::Ip6),
+            "arp" => Self::Other("arp"),
+            "bridge" => Self::Other("bridge"),
+            "netdev" => Self::Other("netdev"),
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Known(Family::Inet) => "inet",
+            Self::Known(Family::Ip) => "ip",
+            Self::Known(Family::Ip6) => "ip6",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A rule in the text.
+#[derive(Debug)]
+pub struct RawRule<'a> {
+    /// The line, from 1.
+    pub line: u32,
+    /// Where it begins and ends, in bytes.
+    pub span: (usize, usize),
+    /// Its tokens.
+    pub tokens: Vec<Token<'a>>,
+}
+
+/// What makes a chain a base chain.
+#[derive(Debug)]
+pub struct RawBase<'a> {
+    /// What it is for.
+    pub kind: ChainKind,
+    /// The hook.
+    pub hook: Hook,
+    /// The priority.
+    pub priority: i32,
+    /// The devices that it is bound to; none for all.
+    pub devices: Vec<&'a str>,
+}
+
+/// A chain in the text.
+#[derive(Debug)]
+pub struct RawChain<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The line in which it is first mentioned.
+    pub line: u32,
+    /// What makes it a base chain.
+    pub base: Option<RawBase<'a>>,
+    /// What the text says makes it a base chain.
+    pub hooked: Option<String>,
+    /// Its policy, where it is a base chain.
+    pub policy: Policy,
+    /// Its rules.
+    pub rules: VecDeque<RawRule<'a>>,
+}
+
+/// A table in the text. What was deleted leaves a gap.
+#[derive(Debug)]
+pub struct RawTable<'a> {
+    /// Its family.
+    pub family: RawFamily,
+    /// Its name.
+    pub name: &'a str,
+    /// The line in which it is first mentioned.
+    pub line: u32,
+    /// Whether its chains are taken off their hooks.
+    pub dormant: bool,
+    /// Its sets.
+    pub sets: Vec<Option<RawSet<'a>>>,
+    /// Where its sets are.
+    pub set_index: HashMap<&'a str, usize>,
+    /// Its maps.
+    pub maps: HashMap<&'a str, RawMap<'a>>,
+    /// Its chains.
+    pub chains: Vec<Option<RawChain<'a>>>,
+    /// Where its chains are.
+    pub chain_index: HashMap<&'a str, usize>,
+    /// What stands in it and was not understood.
+    pub unknown: Vec<Unknown>,
+}
+
+impl<'a> RawTable<'a> {
+    /// An empty table.
+    pub fn new(family: RawFamily, name: &'a str, line: u32) -> Self {
+        Self {
+            family,
+            name,
+            line,
+            dormant: false,
+            sets: Vec::new(),
+            set_index: HashMap::new(),
+            maps: HashMap::new(),
+            chains: Vec::new(),
+            chain_index: HashMap::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The set of a name, if it is there.
+    pub fn find_set(&self, name: &str) -> Option<&RawSet<'a>> {
+        self.sets.get(*self.set_index.get(name)?)?.as_ref()
+    }
+
+    /// The chain of a name, if it is there.
+    pub fn find_chain(&mut self, name: &str) -> Option<&mut RawChain<'a>> {
+        self.chains.get_mut(*self.chain_index.get(name)?)?.as_mut()
+    }
+
+    /// The set of a name, if it is there.
+    pub fn find_set_mut(&mut self, name: &str) -> Option<&mut RawSet<'a>> {
+        self.sets.get_mut(*self.set_index.get(name)?)?.as_mut()
+    }
+
+    /// `set NAME { … }`; the bracket comes next.
+    pub fn add_set(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        let (name, line) = cursor.name("the name of a set")?;
+        if !self.set_index.contains_key(name) {
+            self.set_index.insert(name, self.sets.len());
+            self.sets.push(Some(RawSet::new(name, line)));
+        }
+        open(cursor)?;
+        self.find_set_mut(name).map_or(Ok(()), |set| set.block(cursor, line))
+    }
+
+    /// `map NAME { … }`; the bracket comes next.
+    pub fn add_map(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        let (name, line) = cursor.name("the name of a map")?;
+        open(cursor)?;
+        self.maps.entry(name).or_insert_with(RawMap::new).block(cursor, line)
+    }
+
+    /// `chain NAME`, with or without a block.
+    pub fn add_chain(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        let (name, line) = cursor.name("the name of a chain")?;
+        if !self.chain_index.contains_key(name) {
+            self.chain_index.insert(name, self.chains.len());
+            let (rules, policy) = (VecDeque::new(), Policy::Accept);
+            self.chains.push(Some(RawChain { name, line, base: None, hooked: None, policy, rules }));
+        }
+        if !cursor.take("{")? {
+            return Ok(());
+        }
+        let family = self.family;
+        self.find_chain(name).map_or(Ok(()), |chain| chain.block(cursor, family, line))
+    }
+
+    /// What stands between the brackets of a table; the opening one was taken.
+    pub fn block(&mut self, cursor: &mut Cursor<'a>, line: u32) -> Result<(), ReadError> {
+        loop {
+            let token = cursor.next_on_any_line()?;
+            match (token.kind, token.text) {
+                (Kind::Symbol, "}") => return Ok(()),
+                (Kind::Symbol, ";") => {}
+                (Kind::End, _) => return Err(unclosed(line)),
+                (Kind::Word, "chain") => self.add_chain(cursor)?,
+                (Kind::Word, "set") => self.add_set(cursor)?,
+                (Kind::Word, "map") => self.add_map(cursor)?,
+                (Kind::Word, "flags") => {
+                    self.dormant = cursor.statement()?.iter().any(|flag| flag.is_word("dormant"));
+                }
+                (Kind::Word, "comment") => {
+                    cursor.statement()?;
+                }
+                (Kind::Word, "define" | "redefine") => cursor.define()?,
+                (Kind::Word, "undefine") => cursor.undefine()?,
+                (Kind::Word, "include") => {
+                    let text = format!("include {}", join(&cursor.statement()?));
+                    self.unknown.push(Unknown { line: token.line, text });
+                }
+                // None of these decides on a packet by itself.
+                (
+                    Kind::Word,
+                    "flowtable" | "counter" | "quota" | "limit" | "secmark" | "synproxy" | "ct" | "tunnel",
+                ) => {
+                    skip_object(cursor)?;
+                }
+                _ => {
+                    let message = format!("{} does not belong in a table", token.described());
+                    return Err(ReadError::new(token.line, message));
+                }
+            }
+        }
+    }
+}
+
+fn open(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
+    let token = cursor.next()?;
+    if token.is("{") {
+        return Ok(());
+    }
+    Err(ReadError::new(token.line, format!("expected `{{`, found {}", token.described())))
+}
+
+/// Passes over an object that was named: some words and perhaps a block.
+pub fn skip_object(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
+    loop {
+        let token = cursor.peek()?;
+        if token.ends_statement() {
+            return Ok(());
+        }
+        cursor.next()?;
+        if token.is("{") {
+            return cursor.skip_block(token.line);
+        }
+    }
+}
+
+impl<'a> RawChain<'a> {
+    fn block(&mut self, cursor: &mut Cursor<'a>, family: RawFamily, line: u32) -> Result<(), ReadError> {
+        loop {
+            let token = cursor.peek()?;
+            match (token.kind, token.text) {
+                (Kind::End, _) => return Err(unclosed(line)),
+                (Kind::Newline | Kind::Hidden, _) | (Kind::Symbol, ";") => {
+                    cursor.next()?;
+                }
+                (Kind::Symbol, "}") => {
+                    cursor.next()?;
+                    return Ok(());
+                }
+                (Kind::Word, "type") => self.hook(&cursor.statement()?, family)?,
+                (Kind::Word, "policy") => self.policy = policy(&cursor.statement()?)?,
+                (Kind::Word, "flags" | "comment") => {
+                    cursor.statement()?;
+                }
+                (Kind::Word, "define" | "redefine") => {
+                    cursor.next()?;
+                    cursor.define()?;
+                }
+                _ => {
+                    let rule = rule(cursor)?;
+                    self.rules.push_back(rule);
+                }
+            }
+        }
+    }
+
+    /// `type KIND hook HOOK [device DEVICE | devices = { … }] priority PRIORITY`.
+    fn hook(&mut self, tokens: &[Token<'a>], family: RawFamily) -> Result<(), ReadError> {
+        self.hooked = Some(join(tokens));
+        let RawFamily::Known(_) = family else { return Ok(()) };
+        let line = tokens.first().map_or(self.line, |token| token.line);
+        let wrong = |what: &str| ReadError::new(line, format!("chain `{}` has no {what} that is known", self.name));
+        let after = |word: &str| {
+            let at = tokens.iter().position(|token| token.is_word(word))?;
+            tokens.get(at + 1..)
+        };
+        let kind = match after("type").and_then(<[_]>::first).map(|token| token.text) {
+            Some("filter") => ChainKind::Filter,
+            Some("nat") => ChainKind::Nat,
+            Some("route") => ChainKind::Route,
+            _ => return Err(wrong("type")),
+        };
+        let hook = match after("hook").and_then(<[_]>::first).map(|token| token.text) {
+            Some("ingress") => Hook::Ingress,
+            Some("prerouting") => Hook::Prerouting,
+            Some("input") => Hook::Input,
+            Some("forward") => Hook::Forward,
+            Some("output") => Hook::Output,
+            Some("postrouting") => Hook::Postrouting,
+            _ => return Err(wrong("hook")),
+        };
+        let priority: Option<String> = after("priority").map(|tokens| tokens.iter().map(|token| token.text).collect());
+        let priority = priority.and_then(|text| names::priority(&text)).ok_or_else(|| wrong("priority"))?;
+        let devices = after("device").or_else(|| after("devices")).unwrap_or_default();
+        let devices = devices.iter().take_while(|token| !token.is_word("priority")).filter_map(Token::name).collect();
+        self.base = Some(RawBase { kind, hook, priority, devices });
+        Ok(())
+    }
+}
+
+fn policy(tokens: &[Token<'_>]) -> Result<Policy, ReadError> {
+    match tokens {
+        [_, policy] if policy.is_word("accept") => Ok(Policy::Accept),
+        [_, policy] if policy.is_word("drop") => Ok(Policy::Drop),
+        _ => {
+            let line = tokens.first().map_or(1, |token| token.line);
+            Err(ReadError::new(line, format!("`{}` is neither `policy accept` nor `policy drop`", join(tokens))))
+        }
+    }
+}
+
+/// The rule that comes next.
+pub fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RawRule<'a>, ReadError> {
+    let first = cursor.peek()?;
+    let tokens = cursor.statement()?;
+    let end = tokens.last().map_or(first.end, |token| token.end);
+    Ok(RawRule { line: first.line, span: (first.start, end), tokens })
+}

@@ -1,0 +1,106 @@
+//! What was written is read as what was compiled, and what the kernel gives back as what was loaded.
+//!
+//! For the kernel, every golden nft ruleset is loaded into a network namespace of its own, listed in every way that `nft`
+//! has, and read again; so is `readers/exact.nft`, which has what other people write. That needs root and `nft`;
+//! `RINGFENCE_SKIP_KERNEL=1` leaves it out.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ringfence::cluster::{self, Site};
+use ringfence::compile;
+use ringfence::dialect::nft;
+use ringfence::ir::{Match, Rule, Ruleset, Verdict};
+
+fn golden_cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let cases = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<PathBuf> = cases.filter(|case| case.join("out/ringfence.nft").is_file()).collect();
+    cases.sort();
+    cases
+}
+
+/// Without what says where and why, which the kernel does not keep.
+fn bare(mut ruleset: Ruleset) -> Ruleset {
+    ruleset.header.clear();
+    for table in &mut ruleset.tables {
+        table.sets.iter_mut().for_each(|set| set.origins.clear());
+        for chain in &mut table.chains {
+            chain.remarks.clear();
+            chain.rules.iter_mut().for_each(|rule| rule.place = None);
+        }
+    }
+    ruleset
+}
+
+fn listed(file: &Path, options: &str) -> String {
+    let script = format!("ip link set lo up; nft -f \"$0\" && nft {options} list ruleset");
+    let output = Command::new("unshare").args(["--net", "sh", "-c", &script]).arg(file).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", file.display());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A listing is the same ruleset, whichever way it is printed.
+fn listings_equal(file: &Path) {
+    let loaded = nft::read(&fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(loaded.unknown, [], "{}", file.display());
+    let loaded = bare(loaded.ruleset);
+    for options in ["", "-s", "-n", "-nn", "-a", "-s -nn -a"] {
+        let listing = nft::read(&listed(file, options)).unwrap();
+        assert_eq!(listing.unknown, [], "{} {options}", file.display());
+        let listing = bare(listing.ruleset);
+        for (found, expected) in listing.tables.iter().zip(&loaded.tables) {
+            assert_eq!(found.sets, expected.sets, "{} {options}", file.display());
+            for (found, expected) in found.chains.iter().zip(&expected.chains) {
+                for (found, expected) in found.rules.iter().zip(&expected.rules) {
+                    assert_eq!(found, expected, "{} {options}", file.display());
+                }
+            }
+        }
+        assert_eq!(listing, loaded, "{} {options}", file.display());
+    }
+}
+
+#[test]
+fn the_kernel_gives_back_what_was_loaded() {
+    if std::env::var_os("RINGFENCE_SKIP_KERNEL").is_some() {
+        return;
+    }
+    let cases = golden_cases();
+    assert!(cases.len() >= 15, "only {} golden rulesets were found", cases.len());
+    for case in cases {
+        listings_equal(&case.join("out/ringfence.nft"));
+    }
+    listings_equal(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/exact.nft"));
+}
+
+/// nft puts a test on TCP before a reset, and so does the reader.
+fn with_tcp_before_reset(rule: &mut Rule) {
+    let tcp =
+        |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::Protocol { number: 6, negated: false });
+    if rule.verdict == Some(Verdict::Reset) && !rule.matches.iter().any(tcp) {
+        rule.matches.insert(0, Match::Protocol { number: 6, negated: false });
+    }
+}
+
+#[test]
+fn what_was_written_is_read_as_what_was_compiled() {
+    for case in golden_cases() {
+        let arguments = fs::read_to_string(case.join("args")).unwrap_or_default();
+        let name = arguments.split_once("--node ").map(|(_, name)| name.split_whitespace().next().unwrap());
+        let cluster = cluster::load(&case.join("cluster.toml")).unwrap().cluster.unwrap();
+        let site = match name {
+            Some(name) => Site::of_node(&cluster, cluster.node(name).unwrap()),
+            None => Site::of_every_node(&cluster),
+        };
+        let mut compiled = bare(compile::nft(&site));
+        let chains = compiled.tables.iter_mut().flat_map(|table| &mut table.chains);
+        chains.flat_map(|chain| &mut chain.rules).for_each(with_tcp_before_reset);
+        let read = nft::read(&fs::read_to_string(case.join("out/ringfence.nft")).unwrap()).unwrap();
+        assert_eq!(bare(read.ruleset), compiled, "{}", case.display());
+    }
+}
