@@ -10,7 +10,7 @@ use super::matches::{self, Kind};
 use super::target::{Target, is_decision, is_disguised_target, is_for_target};
 use super::values;
 use super::words::{Word, written};
-use crate::ir::{Addresses, Elements, Family, Match, Rule};
+use crate::ir::{Addresses, Family, Match, Rule};
 
 /// What the words of rules say.
 #[derive(Debug, Default)]
@@ -193,7 +193,7 @@ impl Draft<'_, '_> {
                 // iptables-save leaves out what holds for every packet.
                 return Some(None);
             }
-            let addresses = Addresses::These(Elements::of_networks(&[network]));
+            let addresses = Addresses::These(values::elements(network));
             Some(Some(match letter {
                 b's' => Match::Source { addresses, negated },
                 _ => Match::Destination { addresses, negated },

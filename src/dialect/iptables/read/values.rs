@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::ir::{ConnectionStates, Family, TcpFlags};
+use crate::ir::{ConnectionStates, Elements, Family, TcpFlags};
 use crate::net::{Cidr, Interface, PortRange, Ports};
 
 /// An address, with a prefix length or a mask. Bits behind the prefix do not count. `None` for a host name, a mask with
@@ -22,6 +22,15 @@ pub(super) fn network(text: &str, family: Family) -> Option<Cidr> {
         Some(length) => number(length).and_then(|n| u8::try_from(n).ok()).or_else(|| mask_length(length, family))?,
     };
     Cidr::containing(address, length)
+}
+
+/// The addresses of one network, in no more memory than that takes: there may be a rule for each of 100,000 hosts.
+pub(super) fn elements(network: Cidr) -> Elements {
+    match (network.first(), network.last()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Elements::Ipv4(vec![(first.to_bits(), last.to_bits())]),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Elements::Ipv6(vec![(first.to_bits(), last.to_bits())]),
+        _ => Elements::Unknown,
+    }
 }
 
 fn mask_length(mask: &str, family: Family) -> Option<u8> {
