@@ -25,6 +25,7 @@ test: setup
 
 bench: setup
 	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench proof
 	$(CARGO) bench --bench packet_path
 
 # Licences, duplicates and origins of the dependencies; needs cargo-deny.
