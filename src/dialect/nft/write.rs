@@ -191,23 +191,28 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
 }
 
 fn address_text(table: &Table, field: &str, addresses: &Addresses, not: &str) -> Result<String, WriteError> {
-    let (elements, name) = match addresses {
-        Addresses::Set(name) => (table.sets.iter().find(|set| set.name == *name).map(|set| &set.elements), Some(name)),
-        Addresses::These(elements) => (Some(elements), None),
-    };
-    let (header, list) = match elements {
-        Some(Elements::Ipv4(list)) => {
-            ("ip", list.iter().map(|&range| Ipv4Range(range).to_string()).collect::<Vec<_>>())
+    let elements = match addresses {
+        Addresses::Set(name) => {
+            let set = table.sets.iter().find(|set| set.name == *name);
+            &set.ok_or_else(|| unknown(name))?.elements
         }
-        Some(Elements::Ipv6(list)) => ("ip6", list.iter().map(|&range| Ipv6Range(range).to_string()).collect()),
-        Some(Elements::Ports(_) | Elements::Unknown) | None => return Err(unknown(name.map_or("addresses", |n| n))),
+        Addresses::These(elements) => elements,
     };
-    let what = match (name, list.as_slice()) {
-        (Some(name), _) => format!("@{name}"),
-        (None, [one]) => one.clone(),
-        (None, several) => format!("{{ {} }}", several.join(", ")),
+    let header = match elements {
+        Elements::Ipv4(_) => "ip",
+        Elements::Ipv6(_) => "ip6",
+        Elements::Ports(_) | Elements::Unknown => return Err(unknown("addresses")),
     };
-    Ok(format!("{header} {field} {not}{what}"))
+    let list: Vec<String> = match (addresses, elements) {
+        (Addresses::Set(name), _) => vec![format!("@{name}")],
+        (_, Elements::Ipv4(list)) => list.iter().map(|&range| Ipv4Range(range).to_string()).collect(),
+        (_, Elements::Ipv6(list)) => list.iter().map(|&range| Ipv6Range(range).to_string()).collect(),
+        (_, Elements::Ports(_) | Elements::Unknown) => Vec::new(),
+    };
+    Ok(match list.as_slice() {
+        [one] => format!("{header} {field} {not}{one}"),
+        several => format!("{header} {field} {not}{{ {} }}", several.join(", ")),
+    })
 }
 
 /// Loopback goes by its index, which is one comparison of four bytes; it is there, and is 1, in every namespace. Others
