@@ -12,7 +12,7 @@ use ringfence::ir::{
     Addresses, Base, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, TcpFlags, Verdict,
 };
 use ringfence::net::{PortRange, Ports};
-use ringfence::verify::{Families, Finding, Report, check};
+use ringfence::verify::{Claim, Families, Finding, Report, check};
 
 /// Every golden case of good input, with the node that its arguments name.
 fn cases() -> Vec<(String, Cluster, Option<String>)> {
@@ -285,4 +285,30 @@ fn every_single_mistake_is_caught_or_means_the_same() {
         }
     }
     assert!(caught > 10_000, "{caught} caught, {same} of the same meaning");
+}
+
+#[test]
+fn nft_and_iptables_mean_the_same() {
+    for (name, cluster, node) in cases() {
+        let site = site(&cluster, node.as_deref());
+        let nft = compile::nft(&site);
+        for mode in [SetsMode::Always, SetsMode::Never] {
+            let found = difference(&nft, &compile::iptables(&site, mode)).unwrap();
+            assert!(found.is_empty(), "{name}, {mode:?}: {found:?}");
+        }
+    }
+}
+
+/// Rules for every node admit no less than those of each node, and isolate no less than their own claims say.
+#[test]
+fn rules_for_every_node_admit_what_each_node_admits() {
+    for (name, cluster, _) in cases() {
+        let every = Site::of_every_node(&cluster);
+        for node in cluster.nodes().iter().take(4) {
+            let own = Site::of_node(&cluster, node);
+            let report = check(&compile::nft(&every), &own, Families::Both).unwrap();
+            let reachability = report.findings().iter().find(|(claim, _)| *claim == Claim::Reachability).unwrap();
+            assert_eq!(reachability.1, Finding::Proved, "{name}: {}", node.name());
+        }
+    }
 }

@@ -56,21 +56,18 @@ impl Texts {
 
     /// Reads the texts back and proves every claim on them. What is wrong then is a mistake of this program.
     pub fn prove(&self, site: &Site<'_>) -> anyhow::Result<()> {
-        let named = |text: &'_ Option<String>, name, dialect| text.clone().map(|text| (name, dialect, text));
-        let nft = named(&self.nft, "the nft ruleset", Dialect::Nft);
+        let nft = self.nft.as_deref().map(|text| ("the nft ruleset", Dialect::Nft, text));
         let iptables = [
-            named(&self.iptables, "the iptables ruleset", Dialect::Iptables),
-            named(&self.ip6tables, "the ip6tables ruleset", Dialect::Ip6tables),
+            self.iptables.as_deref().map(|text| ("the iptables ruleset", Dialect::Iptables, text)),
+            self.ip6tables.as_deref().map(|text| ("the ip6tables ruleset", Dialect::Ip6tables, text)),
         ];
-        let sets = named(&self.ipset, "the ipsets", Dialect::Ipset);
+        let sets = self.ipset.as_deref().map(|text| ("the ipsets", Dialect::Ipset, text));
         let mut groups: Vec<Vec<_>> = nft.into_iter().map(|text| vec![text]).collect();
         let rules: Vec<_> = iptables.into_iter().flatten().collect();
         if !rules.is_empty() {
             groups.push(rules.into_iter().chain(sets).collect());
         }
-        for group in groups {
-            let texts: Vec<(&str, Dialect, &str)> =
-                group.iter().map(|(name, dialect, text)| (*name, *dialect, text.as_str())).collect();
+        for texts in groups {
             let given = read_texts(&texts)?;
             let report = check(&given.ruleset, site, given.families)?;
             if !report.is_proved() {

@@ -4,13 +4,19 @@
 //! each packet would meet thousands of rules. Neighbours with the same verdict and the same other tests may be taken
 //! together: whichever of them matches first, the same becomes of the packet.
 
+use std::borrow::Cow;
+
 use crate::ir::{Addresses, Chain, Elements, Match, Rule, Ruleset, Table};
 
 /// The same ruleset with fewer rules. A rule that stands for several has the place of the first.
 #[must_use]
-pub fn merged(ruleset: &Ruleset) -> Ruleset {
+pub fn merged(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
+    let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    if !chains.any(|chain| chain.rules.windows(2).any(|pair| matches!(pair, [one, other] if alike(one, other)))) {
+        return Cow::Borrowed(ruleset);
+    }
     let table = |table: &Table| Table { chains: table.chains.iter().map(chain).collect(), ..table.clone() };
-    Ruleset { tables: ruleset.tables.iter().map(table).collect(), ..ruleset.clone() }
+    Cow::Owned(Ruleset { tables: ruleset.tables.iter().map(table).collect(), ..ruleset.clone() })
 }
 
 fn chain(chain: &Chain) -> Chain {

@@ -17,6 +17,7 @@ mod claims;
 
 pub use claims::{Admitted, Claims};
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::cluster::Site;
@@ -183,7 +184,10 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
 
 /// The part of a ruleset that is ours: somebody else's rules may block what they like, and that is no interference of
 /// ours.
-fn own_part(ruleset: &Ruleset) -> Ruleset {
+fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
+    if ruleset.tables.iter().all(|table| table.name == "ringfence") {
+        return Cow::Borrowed(ruleset);
+    }
     let mut own = ruleset.clone();
     own.tables.retain(|table| table.name == "ringfence" || table.chains.iter().any(|chain| is_own(&chain.name)));
     for chain in own.tables.iter_mut().filter(|table| table.name != "ringfence").flat_map(|table| &mut table.chains) {
@@ -194,7 +198,7 @@ fn own_part(ruleset: &Ruleset) -> Ruleset {
             chain.rules.retain(|rule| rule.verdict.as_ref().is_some_and(to_us));
         }
     }
-    own
+    Cow::Owned(own)
 }
 
 fn is_own(chain: &str) -> bool {
