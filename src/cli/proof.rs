@@ -10,7 +10,7 @@ use crate::compile::{self, SetsMode};
 use crate::dialect;
 use crate::ir::{Family, Policy, Ruleset};
 use crate::semantics::Rules;
-use crate::verify::{Claim, Claims, Families, Finding, Report, Witness, check};
+use crate::verify::{Claim, Claims, Families, Finding, NotVerified, Report, Witness, verify};
 
 /// What was compiled does not do what the cluster file says.
 #[derive(Debug, Error)]
@@ -68,11 +68,15 @@ impl Texts {
             groups.push(rules.into_iter().chain(sets).collect());
         }
         for texts in groups {
-            let given = read_texts(&texts)?;
-            let report = check(&given.ruleset, site, given.families)?;
-            if !report.is_proved() {
-                let text = describe(&report, site, &given);
-                return Err(NotProved(text).into());
+            let mut given = read_texts(&texts)?;
+            let ruleset = std::mem::take(&mut given.ruleset);
+            match verify(ruleset, site, given.families) {
+                Ok(_) => {}
+                Err(NotVerified::TooManyClasses(error)) => return Err(error.into()),
+                Err(NotVerified::Claims(report)) => {
+                    given = read_texts(&texts)?;
+                    return Err(NotProved(describe(&report, site, &given)).into());
+                }
             }
         }
         Ok(())

@@ -20,6 +20,8 @@ pub use claims::{Admitted, Claims};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use thiserror::Error;
+
 use crate::cluster::Site;
 use crate::ir::{ConnectionStates, Policy, Ruleset, TcpFlags, Verdict};
 use crate::semantics::{Door, Outcome, Packet, Rules, Space, TooManyClasses, merged};
@@ -144,21 +146,24 @@ impl Report {
     }
 }
 
-/// Proves all claims on a ruleset, or hands it back with what came of them.
-///
-/// # Errors
-/// The report, where a claim is not proved.
-pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<Verified, Box<Report>> {
-    match check(&ruleset, site, families) {
-        Ok(report) if report.is_proved() => Ok(Verified(ruleset)),
-        Ok(report) => Err(Box::new(report)),
-        Err(_) => Err(Box::new(Report { findings: Claim::ALL.map(|claim| (claim, Finding::Undecided(nothing()))) })),
-    }
+/// Why a ruleset is not proved.
+#[derive(Debug, Error)]
+pub enum NotVerified {
+    /// A claim is violated or undecided.
+    #[error("a claim is not proved")]
+    Claims(Box<Report>),
+    /// There are more kinds of packets than can be gone through.
+    #[error(transparent)]
+    TooManyClasses(#[from] TooManyClasses),
 }
 
-fn nothing() -> Witness {
-    let packet = Packet::plain(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-    Witness { packet, door: Door::Input, wanted: false }
+/// Proves all claims about a site on a ruleset.
+///
+/// # Errors
+/// Where a claim is not proved.
+pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<Verified, NotVerified> {
+    let report = check(&ruleset, site, families)?;
+    if report.is_proved() { Ok(Verified(ruleset)) } else { Err(NotVerified::Claims(Box::new(report))) }
 }
 
 /// Judges every claim about a site on a ruleset.
