@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::ir::{Policy, Ruleset, Verdict};
-use crate::semantics::{Door, Outcome, Packet, Rules, Step};
+use crate::semantics::{Door, Outcome, Packet, Rules, Step, rewriting};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,14 @@ pub enum Fate {
 #[must_use]
 pub fn explain(ruleset: &Ruleset, packet: &Packet) -> (Fate, String) {
     let rules = Rules::new(ruleset);
+    let uncertain = ruleset.unread.first().cloned().or_else(|| rewriting(ruleset));
     let mut text = format!("{packet}\n");
     let mut fate = Fate::Delivered;
     for (door, name) in [(Door::Prerouting, "prerouting"), (Door::Input, "input")] {
+        if !door.sees(packet) {
+            text.push_str("not for this host: routed on, if at all; the chains for that are not judged\n");
+            return (Fate::Undecided, text);
+        }
         let (outcome, steps) = rules.trace(door, packet);
         let _ = writeln!(text, "at {name}:");
         if steps.is_empty() {
@@ -42,6 +47,10 @@ pub fn explain(ruleset: &Ruleset, packet: &Packet) -> (Fate, String) {
                 fate = Fate::Undecided;
             }
         }
+    }
+    if let Some(part) = uncertain {
+        let _ = writeln!(text, "undecided, because of: {part}");
+        fate = Fate::Undecided;
     }
     (fate, text)
 }

@@ -36,6 +36,9 @@ pub struct Ruleset {
     pub sets: Vec<Set>,
     /// The tables.
     pub tables: Vec<Table>,
+    /// Parts of the text that stand for anything at all: files that it includes, chains of families that see packets
+    /// before these do. Nothing is certain of a ruleset that has some.
+    pub unread: Vec<String>,
 }
 
 /// A table of one address family.

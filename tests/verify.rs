@@ -40,6 +40,7 @@ fn assert_proved(name: &str, report: &Report) {
     for (claim, finding) in report.findings() {
         match finding {
             Finding::Proved => {}
+            Finding::Unjudged(part) => panic!("{name}: {}: because of {part}", claim.name()),
             Finding::Violated(witness) | Finding::Undecided(witness) => {
                 panic!("{name}: {}: {} at {:?}, wanted {}", claim.name(), witness.packet, witness.door, witness.wanted)
             }

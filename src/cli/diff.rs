@@ -57,10 +57,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         text.push_str(&describe(&found, &names));
         print(&text)?;
     }
-    Ok(match (&found.undecided, found.is_empty()) {
-        (Some(_), _) => Outcome::BadInput,
-        (None, true) => Outcome::Success,
-        (None, false) => Outcome::No,
+    let undecided = found.undecided.is_some() || found.unjudged.is_some();
+    Ok(match (undecided, found.is_empty()) {
+        (true, _) => Outcome::BadInput,
+        (false, true) => Outcome::Success,
+        (false, false) => Outcome::No,
     })
 }
 
@@ -176,6 +177,10 @@ fn describe(found: &Difference, names: &Names<'_>) -> String {
         let fate = if *passes { "passes now" } else { "is blocked now" };
         let _ = writeln!(text, "another kind of packet {fate} at {door}: {packet}");
     }
+    if let Some(part) = &found.unjudged {
+        let _ = writeln!(text, "undecided, because of: {part}");
+        return text;
+    }
     match (&found.undecided, found.changes.is_empty() && found.other.is_none()) {
         (Some((packet, _)), _) => {
             let _ = writeln!(text, "undecided, for example for: {packet}");
@@ -223,6 +228,6 @@ fn json(found: &Difference, names: &Names<'_>) -> Json {
         same: found.is_empty(),
         changes: found.changes.iter().map(change).collect(),
         other: found.other.as_ref().map(|(packet, ..)| packet.to_string()),
-        undecided: found.undecided.as_ref().map(|(packet, _)| packet.to_string()),
+        undecided: found.undecided.as_ref().map(|(packet, _)| packet.to_string()).or_else(|| found.unjudged.clone()),
     }
 }

@@ -8,7 +8,7 @@ use super::rulesets::{Dialect, Given, read_texts};
 use crate::cluster::{Cluster, Site};
 use crate::compile::{self, SetsMode};
 use crate::dialect;
-use crate::ir::{Family, Policy, Ruleset};
+use crate::ir::{Family, Policy, Ruleset, Table};
 use crate::semantics::Rules;
 use crate::verify::{Claim, Claims, Families, Finding, NotVerified, Report, Witness, verify};
 
@@ -96,7 +96,13 @@ pub fn describe(report: &Report, site: &Site<'_>, given: &Given) -> String {
             Finding::Undecided(witness) => {
                 writeln!(text, "{:16} UNDECIDED\n{}", claim.name(), describe_witness(witness, site, &given.ruleset))
             }
+            Finding::Unjudged(part) => {
+                writeln!(text, "{:16} UNDECIDED\n  because of: {part}\n", claim.name())
+            }
         };
+    }
+    if given.ruleset.tables.iter().any(|table| table.family != Family::Inet && is_iptables(table)) {
+        text.push_str("The files for iptables are judged as loaded with --noflush, one after the other.\n");
     }
     match given.families {
         Families::Both => {}
@@ -104,6 +110,11 @@ pub fn describe(report: &Report, site: &Site<'_>, given: &Given) -> String {
         Families::Ipv6 => text.push_str("IPv4 is not in these files and was not judged.\n"),
     }
     text
+}
+
+/// A table with chains that belong to everybody was read from iptables.
+fn is_iptables(table: &Table) -> bool {
+    table.chains.iter().any(|chain| chain.base.is_some_and(|base| base.shared))
 }
 
 fn assumption(claim: Claim, site: &Site<'_>) -> String {

@@ -28,6 +28,13 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
+struct Document<'a> {
+    /// The families that were judged.
+    families: &'a [&'static str],
+    claims: Vec<Json<'a>>,
+}
+
+#[derive(Serialize)]
 struct Json<'a> {
     claim: &'a str,
     result: &'a str,
@@ -58,7 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     super::warn_unknown(&given.unknown);
     let report = check(&given.ruleset, &site, given.families)?;
     if arguments.input.json {
-        print(&json(&report)?)?;
+        print(&json(&report, given.families)?)?;
     } else {
         print(&describe(&report, &site, &given))?;
     }
@@ -69,14 +76,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-fn json(report: &Report) -> anyhow::Result<String> {
+fn json(report: &Report, families: Families) -> anyhow::Result<String> {
     let claims = report.findings().iter().map(|(claim, finding)| {
         let (result, witness) = match finding {
             Finding::Proved => ("proved", None),
             Finding::Violated(witness) => ("violated", Some(witness.packet.to_string())),
             Finding::Undecided(witness) => ("undecided", Some(witness.packet.to_string())),
+            Finding::Unjudged(part) => ("undecided", Some(part.clone())),
         };
         Json { claim: claim.name(), result, witness }
     });
-    Ok(serde_json::to_string_pretty(&claims.collect::<Vec<_>>())? + "\n")
+    let families = match families {
+        Families::Both => ["IPv4", "IPv6"].as_slice(),
+        Families::Ipv4 => &["IPv4"],
+        Families::Ipv6 => &["IPv6"],
+    };
+    Ok(serde_json::to_string_pretty(&Document { families, claims: claims.collect() })? + "\n")
 }

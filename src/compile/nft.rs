@@ -41,7 +41,7 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
     sets.extend(admissions.untrusted.into_iter().chain(sources).filter(|set| !stands_in_rules(set)));
     let table = Table { family: Family::Inet, name: "ringfence".into(), sets, chains };
-    Ruleset { header: header::lines(site), sets: Vec::new(), tables: vec![table] }
+    Ruleset { header: header::lines(site), tables: vec![table], ..Ruleset::default() }
 }
 
 fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Site<'_>) -> Chain {

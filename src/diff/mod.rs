@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
-use crate::ir::{Ruleset, TcpFlags};
+use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, TcpFlags};
 use crate::net::{Interface, PortRange, Ports};
-use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TooManyClasses, Value, merged};
+use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TCP, TooManyClasses, Value, merged, rewriting};
 
 /// What changes from an old ruleset to a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Difference {
     pub other: Option<(Packet, Door, bool)>,
     /// A packet for which something unknown stands in the way of saying.
     pub undecided: Option<(Packet, Door)>,
+    /// A part of the rulesets that is not judged, and that may make a difference.
+    pub unjudged: Option<String>,
 }
 
 /// Some sources gain or lose some ports.
@@ -43,7 +45,7 @@ impl Difference {
     /// Whether the rulesets mean the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.other.is_none() && self.undecided.is_none()
+        self.changes.is_empty() && self.other.is_none() && self.undecided.is_none() && self.unjudged.is_none()
     }
 }
 
@@ -62,15 +64,39 @@ pub fn difference(old: &Ruleset, new: &Ruleset) -> Result<Difference, TooManyCla
     }
     let (old, new) = (&merged(old), &merged(new));
     let question = Question { interfaces: vec![Interface::loopback()], ..Question::default() };
-    let space = Space::new(&[old, new], &question);
+    let space = Space::new(&[old, new], &question)?;
+    let mut difference = Difference { unjudged: unjudged(old, new), ..Difference::default() };
     let (old, new) = (Rules::new(old), Rules::new(new));
-    let mut difference = Difference::default();
     let v4 = space.ipv4_sources();
     let v6 = space.ipv6_sources();
     connections(&space, v4, |bits| IpAddr::V4(Ipv4Addr::from_bits(bits)), (&old, &new), &mut difference);
     connections(&space, v6, |bits| IpAddr::V6(Ipv6Addr::from_bits(bits)), (&old, &new), &mut difference);
-    others(&space, &old, &new, &mut difference)?;
+    others(&space, &old, &new, &mut difference);
     Ok(difference)
+}
+
+/// What differs where nothing is judged: on the way through this host and out of it, and in what could not be read.
+fn unjudged(old: &Ruleset, new: &Ruleset) -> Option<String> {
+    let unread = old.unread.first().or(new.unread.first()).cloned();
+    let rewrites = || rewriting(old).or_else(|| rewriting(new));
+    unread.or_else(rewrites).or_else(|| {
+        let elsewhere = |ruleset: &Ruleset| -> Vec<(Family, Base, Vec<Rule>)> {
+            let chains = ruleset.tables.iter().flat_map(|table| table.chains.iter().map(|chain| (table.family, chain)));
+            let outgoing = chains.filter_map(|(family, chain)| Some((family, chain.base?, chain)));
+            let outgoing =
+                outgoing.filter(|(_, base, _)| matches!(base.hook, Hook::Forward | Hook::Output | Hook::Postrouting));
+            // An empty chain that accepts does nothing.
+            let outgoing = outgoing.filter(|(_, base, chain)| base.policy == Policy::Drop || !chain.rules.is_empty());
+            outgoing.map(|(family, base, chain)| (family, base, chain.rules.iter().map(bare).collect())).collect()
+        };
+        let differs = elsewhere(old) != elsewhere(new);
+        differs.then(|| "the chains for routed and outgoing packets are not the same, and are not judged".to_owned())
+    })
+}
+
+/// A rule without where it stands and what it is called.
+fn bare(rule: &Rule) -> Rule {
+    Rule { comment: None, place: None, counter: false, ..rule.clone() }
 }
 
 /// A new connection to a port of this host.
@@ -167,9 +193,10 @@ fn change(
 }
 
 /// Packets other than new connections. Segments of the same source, port and interface as a change above may follow it.
-fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Difference) -> Result<(), TooManyClasses> {
+fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Difference) {
     space.visit(|packet| {
-        for door in [Door::BeforeTranslation, Door::Input].into_iter().filter(|door| door.sees(packet)) {
+        let doors = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
+        for door in doors.into_iter().filter(|door| door.sees(packet)) {
             let (before, after) = (old.evaluate(door, packet), new.evaluate(door, packet));
             if before == after && before.may_pass != before.may_block {
                 continue;
@@ -182,12 +209,13 @@ fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Diff
                 continue;
             }
             let opening = connection(packet.source, packet.port, packet.interface.as_ref());
-            let expected = delivered(old, &opening) != delivered(new, &opening);
-            if !(expected && packet.local) && difference.other.is_none() {
+            let (old_way, new_way) = (delivered(old, &opening), delivered(new, &opening));
+            let reported = old_way != new_way && new_way == Some(after.may_pass);
+            let follows = reported && packet.local && packet.protocol == TCP;
+            if !follows && difference.other.is_none() {
                 difference.other = Some((packet.clone(), door, after.may_pass));
             }
         }
         ControlFlow::<()>::Continue(())
-    })?;
-    Ok(())
+    });
 }

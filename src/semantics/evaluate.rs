@@ -9,16 +9,18 @@ use rustc_hash::FxBuildHasher;
 
 use super::packet::{Packet, Shape, TCP};
 use crate::ir::{
-    Addresses, Base, Chain, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
+    Ruleset, Table, Verdict,
 };
 use crate::net::PortRange;
 
 /// Where a packet is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Door {
-    /// At prerouting before destination NAT, which works at priority -100: the port is as on the wire.
+    /// At prerouting before destination NAT, which works at priority -100, and behind the place where connection tracking
+    /// puts fragments together, -400: the port is as on the wire, and no fragment can bring it later.
     BeforeTranslation,
-    /// At prerouting, all of it. After destination NAT the port may be another; packets that some rule may translate are
+    /// At prerouting and before it, all of it. After destination NAT the port may be another; packets that some rule may translate are
     /// undecided here.
     Prerouting,
     /// At input: the port is as the socket sees it.
@@ -27,6 +29,11 @@ pub enum Door {
 
 /// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
 const DESTINATION_NAT: i32 = -100;
+/// The priority at which IPv4 and IPv6 are put together where connection tracking or NAT are loaded
+/// (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
+const DEFRAGMENTATION: i32 = -400;
+/// The priority of connection tracking (NF_IP_PRI_CONNTRACK): before it, no packet has a connection.
+const TRACKING: i32 = -200;
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,8 +103,11 @@ impl Door {
 
     fn has(self, base: &Base) -> bool {
         match self {
-            Self::BeforeTranslation => base.hook == Hook::Prerouting && base.priority < DESTINATION_NAT,
-            Self::Prerouting => base.hook == Hook::Prerouting,
+            Self::BeforeTranslation => {
+                let between = DEFRAGMENTATION < base.priority && base.priority < DESTINATION_NAT;
+                base.hook == Hook::Prerouting && between && base.kind != ChainKind::Nat
+            }
+            Self::Prerouting => matches!(base.hook, Hook::Ingress | Hook::Prerouting),
             Self::Input => base.hook == Hook::Input,
         }
     }
@@ -123,6 +133,8 @@ struct Run<'r, 'a, 'p> {
     position: usize,
     table: &'a Table,
     packet: &'p Packet,
+    /// Before connection tracking.
+    early: bool,
     known: Known<'a>,
     steps: Option<Vec<Step<'a>>>,
 }
@@ -138,7 +150,7 @@ impl<'a> Rules<'a> {
             .enumerate()
             .flat_map(|(at, table)| table.chains.iter().filter_map(move |chain| Some((at, table, chain, chain.base?))))
             .collect();
-        bases.sort_by_key(|(.., base)| base.priority);
+        bases.sort_by_key(|(.., base)| (base.hook, base.priority));
         Self { ruleset, names: ruleset.tables.iter().map(by_name).collect(), bases }
     }
 
@@ -158,7 +170,6 @@ impl<'a> Rules<'a> {
 
     fn judge(&self, door: Door, packet: &Packet, steps: &mut Option<Vec<Step<'a>>>) -> Outcome {
         let mut outcome = Outcome { may_pass: true, may_block: false };
-        // Chains for NAT see the first packet of a connection only; what they may do counts for every packet.
         for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.has(base)) {
             let sees = match table.family {
                 Family::Inet => true,
@@ -169,14 +180,18 @@ impl<'a> Rules<'a> {
                 continue;
             }
             let known = Known::default();
-            let mut run = Run { rules: self, position, table, packet, known, steps: steps.take() };
+            let early = base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= TRACKING);
+            let mut run = Run { rules: self, position, table, packet, early, known, steps: steps.take() };
             let ends = run.chain(chain);
             if ends.returned {
                 run.note(chain, None, !ends.accepted && !ends.dropped);
             }
             *steps = run.steps;
             outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
-            outcome.may_pass &= ends.accepted || (ends.returned && base.policy == Policy::Accept);
+            // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it
+            // would be a mistake.
+            let skipped = base.kind == ChainKind::Nat;
+            outcome.may_pass &= skipped || ends.accepted || (ends.returned && base.policy == Policy::Accept);
             if !outcome.may_pass {
                 break;
             }
@@ -238,7 +253,7 @@ impl<'a> Run<'_, 'a, '_> {
     fn applies(&self, rule: &Rule) -> Holds {
         let mut all = Holds::Yes;
         for one in &rule.matches {
-            match holds(self.rules.ruleset, self.table, one, self.packet) {
+            match holds(self.rules.ruleset, self.table, one, self.packet, self.early) {
                 Holds::No => return Holds::No,
                 Holds::Unknown => all = Holds::Unknown,
                 Holds::Yes => {}
@@ -254,7 +269,7 @@ impl<'a> Run<'_, 'a, '_> {
     }
 }
 
-fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet) -> Holds {
+fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: bool) -> Holds {
     let shape = packet.shape;
     match one {
         Match::InInterface { names, negated } => {
@@ -268,8 +283,14 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet) -> Hold
         Match::Protocol { number, negated } => {
             (shape.shows_protocol() && (packet.protocol == *number) != *negated).into()
         }
-        // No packet of a network that tracks no connections has a state, and then the test fails; with tracking it has
-        // the state that it has. Both are possible.
+        // What has not been tracked yet is invalid to nft, or untracked.
+        Match::ConnectionState { states, negated } if early => {
+            match (states.has(ConnectionStates::INVALID), states.has(ConnectionStates::UNTRACKED)) {
+                (true, true) => (!*negated).into(),
+                (false, false) => (*negated).into(),
+                _ => Holds::Unknown,
+            }
+        }
         Match::ConnectionState { states, negated } => (states.has(packet.state) != *negated).into(),
         Match::DestinationPort { ports, negated } => {
             if packet.protocol != TCP || !shape.shows_ports() {

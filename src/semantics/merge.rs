@@ -48,7 +48,7 @@ fn alike(one: &Rule, other: &Rule) -> bool {
 fn listed_source(rule: &Rule) -> Option<usize> {
     let mut tests = rule.matches.iter().enumerate().filter(|(_, one)| matches!(one, Match::Source { .. }));
     let (at, one) = tests.next()?;
-    let listed = matches!(one, Match::Source { addresses: Addresses::These(_), negated: false });
+    let listed = matches!(listed(one), Some(Elements::Ipv4(_) | Elements::Ipv6(_)));
     (listed && tests.next().is_none()).then_some(at)
 }
 

@@ -18,9 +18,11 @@
 mod evaluate;
 mod merge;
 mod packet;
+mod rewrite;
 mod space;
 
 pub use evaluate::{Door, Outcome, Rules, Step};
 pub use merge::merged;
 pub use packet::{Packet, Shape, TCP};
+pub use rewrite::{may_untrack, rewriting};
 pub use space::{Classes, Question, Space, TooManyClasses, Value};

@@ -18,6 +18,12 @@ use crate::net::{Interface, PortRange};
 /// So many packets are looked at; a compiled ruleset needs some thousands. Beyond it there is no proof, and it is said.
 const MOST_PACKETS: usize = 20_000_000;
 
+/// So many tests of rules in all.
+const MOST_TESTS: usize = 2_000_000_000;
+/// So many lists may hold at one value, and so many numbers of lists name the classes of a field.
+const DEEPEST: usize = 4_096;
+const LONGEST_NAMES: usize = 20_000_000;
+
 /// There are more combinations of classes than can be gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the rules tell {0} kinds of packets apart, more than can be gone through")]
@@ -59,8 +65,10 @@ pub struct Classes<T> {
 
 impl Space {
     /// Cuts the space so that neither these rulesets nor the question can tell packets of one combination apart.
-    #[must_use]
-    pub fn new(rulesets: &[&Ruleset], question: &Question) -> Self {
+    ///
+    /// # Errors
+    /// Where the rules tell more packets apart than can be gone through.
+    pub fn new(rulesets: &[&Ruleset], question: &Question) -> Result<Self, TooManyClasses> {
         let mut v4: Vec<&[(u32, u32)]> = Vec::new();
         let mut v6: Vec<&[(u128, u128)]> = Vec::new();
         let mut ports: Vec<Vec<(u16, u16)>> = question.ports.iter().map(|ranges| port_pairs(ranges)).collect();
@@ -106,15 +114,19 @@ impl Space {
         let states =
             if stateful { ConnectionStates::ALL.as_slice() } else { ConnectionStates::ALL.get(3..4).unwrap_or(&[]) };
         let ports: Vec<&[(u16, u16)]> = ports.iter().map(Vec::as_slice).collect();
-        Self {
-            v4: Classes::new(&v4),
-            v6: Classes::new(&v6),
-            ports: Classes::new(&ports),
+        let space = Self {
+            v4: Classes::new(&v4)?,
+            v6: Classes::new(&v6)?,
+            ports: Classes::new(&ports)?,
             interfaces: interfaces.into_iter().map(Some).chain([None]).collect(),
             protocols: protocols.into_iter().collect(),
             flags: flag_classes(&flags),
             states: states.iter().map(|(state, _)| *state).collect(),
-        }
+        };
+        let size = space.size();
+        let count = rulesets.iter().flat_map(|ruleset| rules(ruleset)).count();
+        let fits = size <= MOST_PACKETS && size.saturating_mul(count) <= MOST_TESTS;
+        if fits { Ok(space) } else { Err(TooManyClasses(size)) }
     }
 
     /// The classes of IPv4 sources.
@@ -159,21 +171,17 @@ impl Space {
     }
 
     /// Shows one packet of every combination of classes, until `visit` breaks off.
-    pub fn visit<B>(&self, mut visit: impl FnMut(&Packet) -> ControlFlow<B>) -> Result<Option<B>, TooManyClasses> {
-        let size = self.size();
-        if size > MOST_PACKETS {
-            return Err(TooManyClasses(size));
-        }
+    pub fn visit<B>(&self, mut visit: impl FnMut(&Packet) -> ControlFlow<B>) -> Option<B> {
         let v4 = self.v4.representatives.iter().map(|&bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
         let v6 = self.v6.representatives.iter().map(|&bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
         for source in v4.chain(v6) {
             for shape in Shape::ALL.into_iter().filter(|shape| shape.fits(source.is_ipv4())) {
                 if let ControlFlow::Break(found) = self.visit_source(source, shape, &mut visit) {
-                    return Ok(Some(found));
+                    return Some(found);
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     fn visit_source<B>(
@@ -250,7 +258,7 @@ value!(u16, u32, u128);
 
 impl<T: Value> Classes<T> {
     /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
-    fn new(lists: &[&[(T, T)]]) -> Self {
+    fn new(lists: &[&[(T, T)]]) -> Result<Self, TooManyClasses> {
         // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
         let mut cuts: Vec<(T, u32)> = Vec::with_capacity(lists.iter().map(|list| list.len() * 2).sum());
         for (number, list) in lists.iter().enumerate() {
@@ -265,6 +273,7 @@ impl<T: Value> Classes<T> {
         // The numbers of the lists that hold at `start`.
         let mut holding: Vec<u32> = Vec::new();
         let mut start = T::LOWEST;
+        let mut names = 0;
         let mut cuts = cuts.into_iter().peekable();
         loop {
             while let Some((_, number)) = cuts.next_if(|&(at, _)| at == start) {
@@ -274,7 +283,11 @@ impl<T: Value> Classes<T> {
                     Err(at) => holding.insert(at, number),
                 }
             }
+            if holding.len() > DEEPEST || names > LONGEST_NAMES {
+                return Err(TooManyClasses(known.len()));
+            }
             let class = known.get(holding.as_slice()).copied().unwrap_or_else(|| {
+                names += holding.len();
                 let class = classes.representatives.len() as u32;
                 classes.representatives.push(start);
                 known.insert(holding.clone(), class);
@@ -284,7 +297,7 @@ impl<T: Value> Classes<T> {
             classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
             match behind {
                 Some(at) => start = at,
-                None => return classes,
+                None => return Ok(classes),
             }
         }
     }
@@ -324,7 +337,7 @@ mod tests {
         type List = [(u16, u16)];
         let a: &List = &[(10, 19), (30, 39), (40, 49)];
         let b: &List = &[(0, 9), (35, 65535)];
-        let classes = Classes::new(&[a, b]);
+        let classes = Classes::new(&[a, b]).unwrap();
         let class = |at: u16| classes.ranges().iter().find(|r| (r.0..=r.1).contains(&at)).unwrap().2;
         for at in 0..=65535u16 {
             for other in [0, 9, 10, 19, 20, 29, 30, 34, 35, 49, 50, 65535] {
@@ -343,8 +356,8 @@ mod tests {
     #[test]
     fn everything_and_nothing() {
         let all: &[(u128, u128)] = &[(0, u128::MAX)];
-        assert_eq!(Classes::new(&[all, &[]]).ranges(), [(0, u128::MAX, 0)]);
-        assert_eq!(Classes::<u32>::new(&[]).ranges(), [(0, u32::MAX, 0)]);
+        assert_eq!(Classes::new(&[all, &[]]).unwrap().ranges(), [(0, u128::MAX, 0)]);
+        assert_eq!(Classes::<u32>::new(&[]).unwrap().ranges(), [(0, u32::MAX, 0)]);
     }
 
     #[test]

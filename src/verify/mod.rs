@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::cluster::Site;
 use crate::ir::{ConnectionStates, Policy, Ruleset, TcpFlags, Verdict};
-use crate::semantics::{Door, Outcome, Packet, Rules, Space, TooManyClasses, merged};
+use crate::semantics::{Door, Outcome, Packet, Rules, Space, TooManyClasses, may_untrack, merged, rewriting};
 
 /// A claim about a ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,8 @@ pub enum Finding {
     Violated(Witness),
     /// Something unknown stands in the way, for this packet among others.
     Undecided(Witness),
+    /// Nothing certain can be said of any packet, because of this part of the ruleset.
+    Unjudged(String),
 }
 
 /// A packet that shows why a claim is not proved.
@@ -141,7 +143,7 @@ impl Report {
         match (&finding, violated) {
             (Finding::Proved, false) => *finding = Finding::Undecided(witness()),
             (Finding::Proved | Finding::Undecided(_), true) => *finding = Finding::Violated(witness()),
-            (Finding::Violated(_), _) | (Finding::Undecided(_), false) => {}
+            (Finding::Violated(_) | Finding::Unjudged(_), _) | (Finding::Undecided(_), false) => {}
         }
     }
 }
@@ -174,16 +176,23 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
     let claims = Claims::of(site);
     let ruleset = merged(ruleset);
     let ours = own_part(&ruleset);
-    let space = Space::new(&[&ruleset], &claims.question());
+    let space = Space::new(&[&ruleset], &claims.question())?;
     let (all, own) = (Rules::new(&ruleset), Rules::new(&ours));
+    let untracked = may_untrack(&ruleset);
     let mut report = Report { findings: Claim::ALL.map(|claim| (claim, Finding::Proved)) };
     space.visit(|packet| {
         if families.has(packet.source.is_ipv4()) {
-            let plausible = !space.tracks_connections() || is_plausible(packet);
+            let plausible = !space.tracks_connections() || is_plausible(packet, untracked);
             judge(&claims, &all, &own, packet, plausible, &mut report);
         }
         ControlFlow::<()>::Continue(())
-    })?;
+    });
+    if let Some(text) = ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)) {
+        // A violation stands: what was read is enough for it.
+        for (_, finding) in report.findings.iter_mut().filter(|(_, finding)| !matches!(finding, Finding::Violated(_))) {
+            *finding = Finding::Unjudged(text.clone());
+        }
+    }
     Ok(report)
 }
 
@@ -212,9 +221,12 @@ fn is_own(chain: &str) -> bool {
 
 /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks connections
 /// may well drop others, and nobody is cut off by it.
-fn is_plausible(packet: &Packet) -> bool {
+fn is_plausible(packet: &Packet, untracked: bool) -> bool {
+    // Whatever else an opening segment carries, ECN for example.
+    const FIN_SYN_RST_ACK: u8 = 0x17;
     packet.state == ConnectionStates::ESTABLISHED
-        || packet.state == ConnectionStates::NEW && packet.flags == TcpFlags::SYN
+        || (untracked && packet.state == ConnectionStates::UNTRACKED)
+        || (packet.state == ConnectionStates::NEW && packet.flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0)
 }
 
 /// What has to become of a packet at a door, and by which claim.

@@ -279,7 +279,7 @@ impl Reader {
     fn finish(mut self) -> Result<Read, ReadError> {
         let family = self.family;
         let tables: Vec<Table> = self.tables.into_iter().filter_map(|table| table.finish(family)).collect();
-        let mut ruleset = Ruleset { header: Vec::new(), sets: Vec::new(), tables };
+        let mut ruleset = Ruleset { tables, ..Ruleset::default() };
         let mut changed_sets = self.reading.changed_sets;
         if !changed_sets.is_empty() {
             changed_sets.sort_unstable();

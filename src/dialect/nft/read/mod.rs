@@ -47,9 +47,16 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
             RawFamily::Known(family) => {
                 ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
             }
-            RawFamily::Other(_) => list_foreign(&table, &mut unknown),
+            RawFamily::Other(_) => {
+                if table.chains.iter().flatten().any(|chain| chain.hooked.is_some()) {
+                    ruleset.unread.push(format!("table {} {}", table.family.name(), table.name));
+                }
+                list_foreign(&table, &mut unknown);
+            }
         }
     }
+    let includes = unknown.iter().filter(|one| one.text.starts_with("include "));
+    ruleset.unread.extend(includes.map(|one| one.text.clone()));
     if unknown.iter().any(|one| one.text.starts_with("include ")) {
         forgive_missing_chains(&mut ruleset, &mut unknown);
     }
@@ -127,8 +134,9 @@ fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut
         chains.push(Chain { base: Some(attached(chain.policy)), ..Chain::named(chain.name, rules) });
         return;
     }
-    // Bound to devices: the chain proper is jumped to from one that only they enter.
-    let body = format!("{}-of-devices", chain.name);
+    // Bound to devices: the chain proper is jumped to from one that only they enter. No chain of nft's has a blank in
+    // its name.
+    let body = format!("{} of devices", chain.name);
     let text = chain.hooked.clone().unwrap_or_default();
     let names: Option<Vec<Interface>> = base.devices.iter().map(|device| interface(device)).collect();
     let device = match names {

@@ -317,7 +317,9 @@ impl<'a> RuleReader<'_, 'a> {
     /// `WHAT set VALUE`. What changes addresses and ports decides what later rules see.
     fn assignment(&mut self, start: usize, set_at: usize) {
         let (first, second) = (self.words.word(start), self.words.word(start + 1));
-        let mark = matches!(first, "meta" | "ct" | "mark" | "nftrace" | "priority");
+        // Not `meta pkttype`: TCP takes only what is for this host.
+        let meta = first == "meta" && matches!(second, "mark" | "priority" | "nftrace" | "secmark");
+        let mark = meta || matches!(first, "ct" | "mark" | "nftrace" | "priority");
         let harmless = mark
             || (first == "tcp" && second == "option")
             || (matches!(first, "ip" | "ip6") && matches!(second, "dscp" | "ecn" | "ttl" | "hoplimit" | "flowlabel"));

@@ -133,8 +133,9 @@ impl Selector {
             Self::Port(Some(number)) => vec![protocol(number, false)],
             Self::IpProtocol => vec![Match::Family(Family::Ip)],
             Self::NextHeader | Self::FragmentOffset => vec![Match::Family(Family::Ip6)],
-            Self::Port(None)
-            | Self::Interface { .. }
+            // Any transport that has ports; without its header the rule does not apply.
+            Self::Port(None) => vec![Match::PortBlock(PortBlock { first: 0, bits: 0 })],
+            Self::Interface { .. }
             | Self::Protocol
             | Self::NetfilterFamily
             | Self::EtherType
