@@ -20,7 +20,7 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
 	shellcheck packaging/*.sh .ci/run
-	$(CARGO) test --quiet --lib --bins --test golden --test rooms
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics
 	if [ "$$(id -u)" = 0 ]; then $(CARGO) test --test kernel; else unshare --map-root-user $(CARGO) test --test kernel; fi
 
 bench: setup

@@ -168,7 +168,7 @@ fn change(
 /// Packets other than new connections. Segments of the same source, port and interface as a change above may follow it.
 fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Difference) -> Result<(), TooManyClasses> {
     space.visit(|packet| {
-        for door in [Door::BeforeTranslation, Door::Input] {
+        for door in [Door::BeforeTranslation, Door::Prerouting, Door::Input] {
             let (before, after) = (old.evaluate(door, packet), new.evaluate(door, packet));
             if before == after && before.may_pass != before.may_block {
                 continue;
