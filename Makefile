@@ -20,11 +20,12 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
 	shellcheck packaging/*.sh .ci/run
-	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test readers --test readers_iptables
 	if [ "$$(id -u)" = 0 ]; then $(CARGO) test --test kernel; else unshare --map-root-user $(CARGO) test --test kernel; fi
 
 bench: setup
 	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench proof
 	$(CARGO) bench --bench packet_path
 
 # Licences, duplicates and origins of the dependencies; needs cargo-deny.

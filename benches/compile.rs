@@ -1,12 +1,11 @@
 //! What compiling costs: wall time and memory of the whole process, beside ferm and beside a floor.
 //! `cargo bench --bench compile`.
 //!
-//! The floor is this program itself, started again to do only what no compiler can leave out: read one address a line,
+//! Ringfence proves what it prints, and that is in its time. The floor is this program itself, started again to do only what no compiler can leave out: read one address a line,
 //! sort, drop what comes twice, write one nft set. It knows no names, no places, no other networks. All three start from
 //! a file and write a file, take turns, and are judged by their medians, so that a busy machine disturbs all alike.
 //! Nothing is asserted: only ratios of one run mean anything.
 
-#![allow(unsafe_code, reason = "the memory of a child that has ended is known to wait4 alone")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,26 +14,21 @@
     reason = "a bench may stop"
 )]
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::mem;
+mod measure;
+
+use std::fs;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
+
+use measure::{CLUSTER, Cost, FERM, median, run, write_input};
 
 const SIZES: [u32; 5] = [5, 100, 1_000, 10_000, 100_000];
 /// At the largest size: how many times faster than ferm, how many times slower than the floor, how many megabytes.
 const TARGET_FERM: f64 = 5.0;
 const TARGET_FLOOR: f64 = 4.0;
 const TARGET_MEGABYTES: f64 = 60.0;
-
-/// Median wall time and median peak memory.
-#[derive(Clone, Copy)]
-struct Cost {
-    milliseconds: f64,
-    megabytes: f64,
-}
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1);
@@ -72,13 +66,8 @@ fn measure(size: u32, reasons: &mut Vec<String>) -> [Option<Cost>; 3] {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     // Written piece by piece: until it execs, a child counts the memory of this process as its own.
-    write_input(
-        &path("cluster.toml"),
-        size,
-        ["[cluster]\nname = \"bench\"\nnodes = [\n", "  \"riak@", "\",\n", CLUSTER_END],
-    )
-    .unwrap();
-    write_input(&path("ferm.conf"), size, [FERM_START, "  ", "\n", FERM_END]).unwrap();
+    write_input(&path("cluster.toml"), size, CLUSTER).unwrap();
+    write_input(&path("ferm.conf"), size, FERM).unwrap();
     write_input(&path("list"), size, ["", "", "\n", ""]).unwrap();
     let this = std::env::current_exe().unwrap();
     let commands = || {
@@ -104,57 +93,6 @@ fn measure(size: u32, reasons: &mut Vec<String>) -> [Option<Cost>; 3] {
         }
     }
     costs.map(|costs| costs.map_err(|reason| reasons.push(reason)).ok().map(|costs| median(&costs)))
-}
-
-fn median(costs: &[Cost]) -> Cost {
-    let middle = |value: fn(&Cost) -> f64| {
-        let mut values: Vec<f64> = costs.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    Cost { milliseconds: middle(|cost| cost.milliseconds), megabytes: middle(|cost| cost.megabytes) }
-}
-
-const CLUSTER_END: &str = "]\n[networks]\nprivate = [\"10.0.0.0/8\"]\n[services.distribution]\nports = \"6000-6009\"\n";
-/// Multiport, so that ferm need not write one rule for each port and source.
-const FERM_START: &str = "domain ip table filter chain INPUT proto tcp mod multiport {\n\
-     destination-ports (4369 6000:6009 8098 8099) saddr (\n";
-const FERM_END: &str = " ) ACCEPT;\n destination-ports (4369 6000:6009 8087 8098 8099) DROP;\n}\n";
-
-fn write_input(path: &Path, size: u32, [start, before, after, end]: [&str; 4]) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(start.as_bytes())?;
-    for index in 0..size {
-        // All different and in no order: an odd factor only changes places among the 24 bits.
-        let address =
-            Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) | (index.wrapping_mul(0x9e37_79b1) & 0xff_ffff));
-        write!(file, "{before}{address}{after}")?;
-    }
-    file.write_all(end.as_bytes())?;
-    file.flush()
-}
-
-/// Runs a command to its end with its output in a file.
-fn run(command: &mut Command, output: &Path) -> Result<Cost, String> {
-    let output = File::create(output).map_err(|error| error.to_string())?;
-    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
-    let start = Instant::now();
-    let child = command.spawn().map_err(|error| error.to_string())?;
-    let mut status = 0;
-    // SAFETY: an all-zero rusage is valid, both places outlive the call, and nobody else waits for this child.
-    let (waited, usage) = unsafe {
-        let mut usage: libc::rusage = mem::zeroed();
-        (libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage), usage)
-    };
-    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    if waited < 0 {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    if status != 0 {
-        return Err(format!("it ended with wait status {status:#x}"));
-    }
-    // Linux counts in KiB.
-    Ok(Cost { milliseconds, megabytes: usage.ru_maxrss as f64 * 1024.0 / 1e6 })
 }
 
 /// The least that a compiler does, with what the standard library has for it.

@@ -4,18 +4,25 @@
 //! and to nobody else.
 //!
 //! ```text
-//!  cluster.toml ──▶ cluster::load ──▶ Cluster ──▶ Site ──▶ compile ──▶ ir::Ruleset ──▶ dialect ──▶ text
-//!  rulesets/*.toml ──profile──┘          │
-//!                                        └──▶ diagnostic: every finding, with its line and a remedy
+//!  cluster.toml ──▶ cluster::load ──▶ Cluster ──▶ Site ──▶ compile ──▶ ir::Ruleset ──▶ write ──▶ text
+//!  rulesets/*.toml ──profile──┘          │          │                       ▲                       │
+//!                                        │          │ claims                └───────── read ────────┘
+//!                                        ▼          ▼                       │
+//!                                   diagnostic    verify ◀── semantics ─────┤
+//!                                                                           └── semantics ──▶ diff, explain
 //! ```
 //!
 //! - [`net`] and [`diagnostic`] know nothing of the rest.
 //! - [`cluster`] speaks the cluster's words: node, service, client. Only it makes a [`cluster::Cluster`], and only a valid one.
 //! - [`ir`] speaks netfilter's words: table, chain, hook, set, match, verdict. It never sees a cluster.
 //! - [`compile`] turns the one into the other; it is total and pure.
-//! - [`dialect`] writes the IR down. Same input, same bytes: no time stamps, no machine names.
-//! - [`semantics`] says what the IR means: which packets get through.
-//! - [`cli`] reads, calls, prints, and chooses the exit code.
+//! - [`dialect`] writes the IR down and reads it back. Same input, same bytes: no time stamps, no machine names. What a
+//!   reader does not know stays in the IR as unknown: never an error, never a guess.
+//! - [`semantics`] says what the IR means: which packets get through. It is one function, and everything that judges rules
+//!   uses it, on what was compiled and on what somebody else wrote alike.
+//! - [`verify`] holds a ruleset against claims that come from the cluster, and never sees the compiler; [`diff`] tells what
+//!   changes from one ruleset to another; [`explain`] shows one packet's way.
+//! - [`cli`] reads, calls, prints, and chooses the exit code. What `compile` writes was read back and proved first.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.
 
@@ -25,6 +32,7 @@ pub mod compile;
 pub mod diagnostic;
 pub mod dialect;
 pub mod diff;
+pub mod explain;
 pub mod ir;
 pub mod net;
 pub mod semantics;

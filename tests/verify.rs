@@ -165,12 +165,14 @@ fn mutations(ruleset: &Ruleset) -> Vec<(String, Ruleset)> {
     all
 }
 
+type List<T> = Vec<(T, T)>;
+
 fn element_variations(elements: &Elements) -> Vec<(String, Elements)> {
     let mut all = Vec::new();
     match elements {
         Elements::Ipv4(list) => {
             for n in 0..list.len() {
-                let edit = |change: &dyn Fn(&mut Vec<(u32, u32)>)| {
+                let edit = |change: &dyn Fn(&mut List<u32>)| {
                     let mut list = list.clone();
                     change(&mut list);
                     Elements::ipv4(list)
@@ -191,7 +193,7 @@ fn element_variations(elements: &Elements) -> Vec<(String, Elements)> {
         }
         Elements::Ipv6(list) => {
             for n in 0..list.len() {
-                let edit = |change: &dyn Fn(&mut Vec<(u128, u128)>)| {
+                let edit = |change: &dyn Fn(&mut List<u128>)| {
                     let mut list = list.clone();
                     change(&mut list);
                     Elements::ipv6(list)

@@ -2,22 +2,24 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::files::write_files;
+use super::proof::Texts;
 use super::{Input, Outcome, print};
-use crate::cluster::{Cluster, Node, OnBlock, Site, closest};
+use crate::cluster::{Cluster, Node, OnBlock, Site};
 use crate::compile::{self, SetsMode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
-use crate::ir::Family;
 
 /// procps 4.0.2 cuts a value at about 4 KB, and says nothing.
 const LONGEST_SYSCTL: usize = 3900;
 
 /// Make rulesets from a cluster file.
 ///
-/// Prints an nft file by default. Exit code 0: written. 2: something is wrong with the input or with writing.
+/// Prints an nft file by default. What is written was read back and proved to do what the cluster file says. Exit code 0:
+/// written. 1: it could not be proved, and nothing was written; a mistake in ringfence. 2: something is wrong with the input or with writing.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -114,12 +116,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// What is wrong with this cluster for these arguments.
 fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
-    let mut findings = Vec::new();
-    if let Some(name) = &arguments.node
-        && cluster.node(name).is_none()
-    {
-        findings.push(unknown_node(cluster, name));
-    }
+    let mut findings = super::node_findings(cluster, arguments.node.as_deref());
     if let (Some(span), true) = (cluster.guard().reject_span(), arguments.format.iter().any(|f| f.is_iptables())) {
         debug_assert_eq!(cluster.guard().on_block(), OnBlock::Reject);
         let message = "iptables cannot reject in the tables raw and mangle";
@@ -154,36 +151,23 @@ fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
     Diagnostic::new(Code::InterfacesWidened, node.span(), message).help(help)
 }
 
-fn unknown_node(cluster: &Cluster, name: &str) -> Diagnostic {
-    const NAMED: usize = 10;
-    let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
-    let more = match cluster.nodes().len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let help = match closest(name, cluster.nodes().iter().map(Node::name)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the nodes are {}{more}", names.join(", ")),
-    };
-    Diagnostic::placeless(Code::UnknownNode, format!("the cluster has no node `{}`", name.escape_debug())).help(help)
-}
-
 fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: &str) -> anyhow::Result<()> {
     let site = match node {
         Some(node) => Site::of_node(cluster, node),
         None => Site::of_every_node(cluster),
     };
+    let texts = proven_texts(arguments, &site)?;
     match &arguments.output {
         None => {
             for &format in &arguments.format {
-                print(&text(format, &site, arguments.sets)?)?;
+                print(&text(format, &site, &texts)?)?;
             }
             Ok(())
         }
         Some(output) => {
             let mut files = Vec::new();
             for &format in &arguments.format {
-                files.push((format.file_name(), text(format, &site, arguments.sets)?));
+                files.push((format.file_name(), text(format, &site, &texts)?));
             }
             let folder = output.join(folder);
             write_files(&folder, &files)
@@ -191,17 +175,34 @@ fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: 
     }
 }
 
-fn text(format: Format, site: &Site<'_>, sets: Sets) -> anyhow::Result<String> {
-    let sets = match sets {
+/// The texts that were asked for, and those that their proof needs.
+fn proven_texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<Texts> {
+    let sets = match arguments.sets {
         Sets::Auto => SetsMode::Auto,
         Sets::Always => SetsMode::Always,
         Sets::Never => SetsMode::Never,
     };
+    let wants = |any: &[Format]| arguments.format.iter().any(|format| any.contains(format));
+    let mut texts = Texts::default();
+    if wants(&[Format::Nft, Format::Json]) {
+        texts.make_nft(site)?;
+    }
+    if wants(&[Format::Iptables, Format::Ip6tables]) {
+        texts.make_iptables(site, sets)?;
+    } else if wants(&[Format::Ipset]) {
+        texts.make_ipset(site, sets)?;
+    }
+    texts.prove(site)?;
+    Ok(texts)
+}
+
+fn text(format: Format, site: &Site<'_>, texts: &Texts) -> anyhow::Result<String> {
+    let made = |text: &Option<String>| text.clone().context("this format was not made");
     Ok(match format {
-        Format::Nft => dialect::nft::write(&compile::nft(site))?,
-        Format::Iptables => dialect::iptables::write(&compile::iptables(site, sets), Family::Ip)?,
-        Format::Ip6tables => dialect::iptables::write(&compile::iptables(site, sets), Family::Ip6)?,
-        Format::Ipset => dialect::ipset::write(&compile::iptables(site, sets))?,
+        Format::Nft => made(&texts.nft)?,
+        Format::Iptables => made(&texts.iptables)?,
+        Format::Ip6tables => made(&texts.ip6tables)?,
+        Format::Ipset => made(&texts.ipset)?,
         Format::Sysctl => dialect::sysctl::write(&site.protected())?,
         Format::Json => dialect::json::write(&compile::nft(site))?,
     })

@@ -4,9 +4,14 @@
 //! what 0, 1 and 3 mean is said by each.
 
 mod compile;
+mod diff;
+mod explain;
 mod files;
 mod generate;
 mod profiles;
+mod proof;
+mod rulesets;
+mod verify;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 
 /// Where the cluster file is unless the command line says otherwise.
@@ -38,6 +43,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::Arguments),
+    Verify(verify::Arguments),
+    Diff(diff::Arguments),
+    Explain(explain::Arguments),
     Profiles(profiles::Arguments),
     #[command(hide = true)]
     Generate(generate::Arguments),
@@ -48,6 +56,10 @@ enum Command {
 enum Outcome {
     /// Exit code 0.
     Success,
+    /// Exit code 1: violated, differs, blocked.
+    No,
+    /// Exit code 3.
+    Undecided,
     /// Exit code 2: the findings have been printed.
     BadInput,
 }
@@ -69,16 +81,21 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
         Ok(Outcome::BadInput) => ExitCode::from(2),
+        Ok(Outcome::Undecided) => ExitCode::from(3),
         Err(error) => {
             // Nobody is left to read why nobody could be told.
             let _ = writeln!(anstream::stderr(), "error: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<proof::NotProved>() { 1 } else { 2 })
         }
     }
 }
@@ -142,6 +159,44 @@ impl Input {
             }
         }
         Ok(())
+    }
+}
+
+/// What `--node` asks for.
+fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
+    match node.and_then(|name| cluster.node(name)) {
+        Some(node) => Site::of_node(cluster, node),
+        None => Site::of_every_node(cluster),
+    }
+}
+
+/// What is wrong with `--node`.
+fn node_findings(cluster: &Cluster, node: Option<&str>) -> Vec<Diagnostic> {
+    const NAMED: usize = 10;
+    let Some(name) = node.filter(|name| cluster.node(name).is_none()) else { return Vec::new() };
+    let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
+    let more = match cluster.nodes().len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let help = match closest(name, cluster.nodes().iter().map(Node::name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the nodes are {}{more}", names.join(", ")),
+    };
+    let message = format!("the cluster has no node `{}`", name.escape_debug());
+    vec![Diagnostic::placeless(Code::UnknownNode, message).help(help)]
+}
+
+/// Says what of a ruleset was not understood.
+fn warn_unknown(unknown: &[String]) {
+    const SHOWN: usize = 20;
+    let mut stderr = anstream::stderr().lock();
+    for text in unknown.iter().take(SHOWN) {
+        // Nobody is left to read why nobody could be told.
+        let _ = writeln!(stderr, "warning: not understood, so taken for anything it might do: {text}");
+    }
+    if let Some(more) = unknown.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(stderr, "warning: ... and {more} more");
     }
 }
 

@@ -152,14 +152,14 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
     }
     for grant in &admissions.grants {
         for set in grant.sources.iter().filter(own) {
-            for (source, origin) in source_matches(set, use_sets) {
-                let comment = match origin {
-                    Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
-                    None => grant.comment(),
-                };
-                for (interface, ports) in doors(grant) {
-                    let matches = interface.into_iter().chain([source.clone(), ports]).collect();
-                    rules.push(rule(matches, Verdict::Return).comment(comment.clone()));
+            for (interface, ports) in doors(grant) {
+                for (source, origin) in source_matches(set, use_sets) {
+                    let comment = match origin {
+                        Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
+                        None => grant.comment(),
+                    };
+                    let matches = interface.iter().cloned().chain([source, ports.clone()]).collect();
+                    rules.push(rule(matches, Verdict::Return).comment(comment));
                 }
             }
         }

@@ -87,6 +87,7 @@ fn block_rules(site: &Site<'_>, mut port_rules: impl FnMut(&Ports) -> Vec<Match>
             rules.push(rule(vec![matched], verdict.clone()).counted().comment(comment));
         }
     }
-    rules.push(rule(Vec::new(), verdict).counted().comment("isolation: whatever is left"));
+    // A reset answers TCP only (nft adds that match by itself), and this rule must not let anything through.
+    rules.push(rule(Vec::new(), Verdict::Drop).counted().comment("isolation: whatever is left"));
     rules
 }

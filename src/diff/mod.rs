@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::ir::{Ruleset, TcpFlags};
 use crate::net::{Interface, PortRange, Ports};
-use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TooManyClasses, Value};
+use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TooManyClasses, Value, merged};
 
 /// What changes from an old ruleset to a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub fn difference(old: &Ruleset, new: &Ruleset) -> Result<Difference, TooManyCla
     if old == new {
         return Ok(Difference::default());
     }
+    let (old, new) = (&merged(old), &merged(new));
     let question = Question { interfaces: vec![Interface::loopback()], ..Question::default() };
     let space = Space::new(&[old, new], &question);
     let (old, new) = (Rules::new(old), Rules::new(new));
@@ -168,7 +169,9 @@ fn change(
 /// Packets other than new connections. Segments of the same source, port and interface as a change above may follow it.
 fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Difference) -> Result<(), TooManyClasses> {
     space.visit(|packet| {
-        for door in [Door::BeforeTranslation, Door::Prerouting, Door::Input] {
+        for door in
+            [Door::BeforeTranslation, Door::Prerouting, Door::Input].into_iter().filter(|door| door.sees(packet))
+        {
             let (before, after) = (old.evaluate(door, packet), new.evaluate(door, packet));
             if before == after && before.may_pass != before.may_block {
                 continue;

@@ -151,6 +151,12 @@ impl Cidr {
         self.0.contains(&other.0)
     }
 
+    /// Whether an address lies in this network.
+    #[must_use]
+    pub fn has(self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+
     /// What the whole network is for. A network that reaches beyond one class is `Public`, as its widest part is.
     #[must_use]
     pub fn class(self) -> AddressClass {

@@ -84,6 +84,16 @@ impl Ends {
 }
 
 impl Door {
+    /// Whether a packet can come here at all: only what is for this host comes to input, and there IPv4 has been put
+    /// together from its fragments.
+    #[must_use]
+    pub fn sees(self, packet: &Packet) -> bool {
+        match self {
+            Self::BeforeTranslation | Self::Prerouting => true,
+            Self::Input => packet.local && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
+        }
+    }
+
     fn has(self, base: &Base) -> bool {
         match self {
             Self::BeforeTranslation => base.hook == Hook::Prerouting && base.priority < DESTINATION_NAT,

@@ -16,9 +16,11 @@
 //! [`Door::BeforeTranslation`].
 
 mod evaluate;
+mod merge;
 mod packet;
 mod space;
 
 pub use evaluate::{Door, Outcome, Rules, Step};
+pub use merge::merged;
 pub use packet::{Packet, Shape, TCP};
 pub use space::{Classes, Question, Space, TooManyClasses, Value};

@@ -177,6 +177,12 @@ impl Space {
         }
     }
 
+    /// Whether a rule asks for the state of the connection.
+    #[must_use]
+    pub fn tracks_connections(&self) -> bool {
+        self.states.len() > 1
+    }
+
     /// How many packets [`Self::visit`] shows.
     #[must_use]
     pub fn size(&self) -> usize {

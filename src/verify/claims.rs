@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Claim, comes_to_input};
+use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
 use crate::net::{Cidr, Interface, Networks, PortRange, Ports};
@@ -96,7 +96,7 @@ impl<'a> Claims<'a> {
     /// Whether a packet is wanted to pass a door, and by which claim; `None` where nothing is claimed.
     pub(super) fn wants(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
         let loopback = packet.interface.as_ref().is_some_and(|own| *own == Interface::loopback());
-        if door == Door::Input && (!packet.local || !comes_to_input(packet)) {
+        if !door.sees(packet) {
             return None;
         }
         if loopback {

@@ -20,8 +20,8 @@ pub use claims::{Admitted, Claims};
 use std::ops::ControlFlow;
 
 use crate::cluster::Site;
-use crate::ir::{Policy, Ruleset, Verdict};
-use crate::semantics::{Door, Outcome, Packet, Rules, Shape, Space, TooManyClasses};
+use crate::ir::{ConnectionStates, Policy, Ruleset, TcpFlags, Verdict};
+use crate::semantics::{Door, Outcome, Packet, Rules, Space, TooManyClasses, merged};
 
 /// A claim about a ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,13 +166,15 @@ fn nothing() -> Witness {
 /// Where the rules tell more packets apart than can be gone through.
 pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<Report, TooManyClasses> {
     let claims = Claims::of(site);
-    let ours = own_part(ruleset);
-    let space = Space::new(&[ruleset], &claims.question());
-    let (all, own) = (Rules::new(ruleset), Rules::new(&ours));
+    let ruleset = merged(ruleset);
+    let ours = own_part(&ruleset);
+    let space = Space::new(&[&ruleset], &claims.question());
+    let (all, own) = (Rules::new(&ruleset), Rules::new(&ours));
     let mut report = Report { findings: Claim::ALL.map(|claim| (claim, Finding::Proved)) };
     space.visit(|packet| {
         if families.has(packet.source.is_ipv4()) {
-            judge(&claims, &all, &own, packet, &mut report);
+            let plausible = !space.tracks_connections() || is_plausible(packet);
+            judge(&claims, &all, &own, packet, plausible, &mut report);
         }
         ControlFlow::<()>::Continue(())
     })?;
@@ -199,10 +201,20 @@ fn is_own(chain: &str) -> bool {
     chain == "RINGFENCE" || chain.starts_with("RINGFENCE-")
 }
 
+/// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks connections
+/// may well drop others, and nobody is cut off by it.
+fn is_plausible(packet: &Packet) -> bool {
+    packet.state == ConnectionStates::ESTABLISHED
+        || packet.state == ConnectionStates::NEW && packet.flags == TcpFlags::SYN
+}
+
 /// What has to become of a packet at a door, and by which claim.
-fn judge(claims: &Claims<'_>, all: &Rules<'_>, own: &Rules<'_>, packet: &Packet, report: &mut Report) {
+fn judge(claims: &Claims<'_>, all: &Rules<'_>, own: &Rules<'_>, packet: &Packet, plausible: bool, report: &mut Report) {
     for door in [Door::BeforeTranslation, Door::Input] {
         let Some((claim, wanted)) = claims.wants(door, packet) else { continue };
+        if claim == Claim::Reachability && !plausible {
+            continue;
+        }
         let (rules, door) = match (claim, wanted, door) {
             // What is to be blocked must be blocked before destination NAT can change its port.
             (Claim::Isolation, ..) => (all, door),
@@ -216,13 +228,5 @@ fn judge(claims: &Claims<'_>, all: &Rules<'_>, own: &Rules<'_>, packet: &Packet,
         if wrong {
             report.note(claim, !right, || Witness { packet: packet.clone(), door, wanted });
         }
-    }
-}
-
-/// Whether packets of this shape come to the input hook: IPv4 is put together before it.
-fn comes_to_input(packet: &Packet) -> bool {
-    match packet.shape {
-        Shape::Whole | Shape::Extended => true,
-        Shape::First | Shape::FirstShort | Shape::FirstHidden | Shape::Later => packet.source.is_ipv6(),
     }
 }

@@ -60,11 +60,11 @@ impl<'a> Cursor<'a> {
         Ok(token)
     }
 
-    /// Takes the next token that is no line end.
+    /// Takes the next token that is no line end. Outside of rules a comment hides nothing.
     pub fn next_on_any_line(&mut self) -> Result<Token<'a>, ReadError> {
         loop {
             let token = self.next()?;
-            if token.kind != Kind::Newline {
+            if !matches!(token.kind, Kind::Newline | Kind::Hidden) {
                 return Ok(token);
             }
         }

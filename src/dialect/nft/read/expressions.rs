@@ -276,5 +276,5 @@ pub fn limit(words: &mut Words<'_, '_>) -> Option<Match> {
 }
 
 fn divided(count: u32, by: u32) -> Option<u32> {
-    (count % by == 0).then_some(count / by)
+    count.is_multiple_of(by).then_some(count / by)
 }

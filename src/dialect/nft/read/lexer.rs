@@ -77,6 +77,8 @@ pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: u32,
+    /// Whether nothing but blanks was seen of the line.
+    at_line_begin: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,7 +124,7 @@ impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Self {
         // Some editors put a byte order mark first.
         let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        Self { text, at, line: 1 }
+        Self { text, at, line: 1, at_line_begin: true }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -139,12 +141,13 @@ impl<'a> Lexer<'a> {
                 Class::Space => self.at += rest.iter().take_while(|&&byte| class(byte) == Class::Space).count(),
                 Class::Newline => {
                     let token = self.token(Kind::Newline, 1, before);
+                    self.at_line_begin = true;
                     self.line = self.line.saturating_add(1);
                     return Ok(token);
                 }
                 Class::Comment => {
                     let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
-                    if rest.starts_with(b"# xt_") {
+                    if rest.starts_with(b"# xt_") && !self.at_line_begin {
                         return Ok(self.token(Kind::Hidden, length, before));
                     }
                     self.at += length;
@@ -166,6 +169,7 @@ impl<'a> Lexer<'a> {
     fn token(&mut self, kind: Kind, length: usize, before: usize) -> Token<'a> {
         let (start, end) = (self.at, self.at + length);
         self.at = end;
+        self.at_line_begin = false;
         let text = self.text.get(start..end).unwrap_or_default();
         Token { kind, text, line: self.line, start, end, spaced: start > before }
     }

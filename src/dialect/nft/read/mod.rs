@@ -26,6 +26,8 @@ mod tests;
 mod values;
 mod words;
 
+use std::collections::HashSet;
+
 use expand::{Budget, expand};
 use file::File;
 use tables::{RawBase, RawChain, RawFamily, RawTable};
@@ -48,9 +50,28 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
             RawFamily::Other(_) => list_foreign(&table, &mut unknown),
         }
     }
+    if unknown.iter().any(|one| one.text.starts_with("include ")) {
+        forgive_missing_chains(&mut ruleset, &mut unknown);
+    }
     check_jumps(&ruleset)?;
     unknown.sort_by_key(|one| one.line);
     Ok(Read { ruleset, unknown })
+}
+
+/// What an included file holds is not known, and may be the chains that are missing here.
+fn forgive_missing_chains(ruleset: &mut Ruleset, unknown: &mut Vec<Unknown>) {
+    for table in &mut ruleset.tables {
+        let names: HashSet<String> = table.chains.iter().map(|chain| chain.name.clone()).collect();
+        for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            let text = match &rule.verdict {
+                Some(Verdict::Jump(name)) if !names.contains(name) => format!("jump {name}"),
+                Some(Verdict::Goto(name)) if !names.contains(name) => format!("goto {name}"),
+                _ => continue,
+            };
+            unknown.push(Unknown { line: rule.place.as_ref().map_or(1, |place| place.line), text: text.clone() });
+            rule.verdict = Some(Verdict::Unknown(text));
+        }
+    }
 }
 
 /// A table of a family that the IR has no word for can still drop packets.

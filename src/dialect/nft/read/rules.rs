@@ -303,6 +303,13 @@ impl<'a> RuleReader<'_, 'a> {
         if expressions::test(self, start).is_none() {
             let implied = expressions::implied(&self.words, start);
             self.words.skip_statement(start);
+            if self.words.since(start).iter().any(|token| token.is_word("vmap")) {
+                // A verdict map over something that is not understood.
+                if !implied.is_empty() {
+                    self.known_test(vec![implied], String::new());
+                }
+                return self.unknown_verdict(start);
+            }
             self.unknown_test(self.words.text_since(start), implied);
         }
     }

@@ -111,12 +111,12 @@ impl<'a> RawSet<'a> {
         while depth > 0 {
             let token = cursor.next()?;
             match token.kind {
-                Kind::Newline => {}
+                Kind::Newline | Kind::Hidden => {}
                 Kind::End => return Err(unclosed(open.line)),
                 Kind::Symbol if token.is("{") => depth += 1,
                 Kind::Symbol if token.is("}") => depth -= 1,
                 Kind::Symbol if token.is(",") => {}
-                Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => self.element(cursor, token, open.line)?,
+                Kind::Word | Kind::Quoted | Kind::Symbol => self.element(cursor, token, open.line)?,
             }
         }
         Ok(())
@@ -157,9 +157,10 @@ impl<'a> RawSet<'a> {
                 (Kind::Symbol, "," | "}") if depth == 0 => return Ok(harmless),
                 (Kind::Symbol, "{") => (depth, harmless) = (depth + 1, false),
                 (Kind::Symbol, "}") => depth -= 1,
-                (Kind::Word, "comment" | "counter" | "packets" | "bytes") | (Kind::Quoted | Kind::Newline, _) => {}
+                (Kind::Word, "comment" | "counter" | "packets" | "bytes" | "last" | "used" | "never")
+                | (Kind::Quoted | Kind::Newline | Kind::Hidden, _) => {}
                 (Kind::Word, number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {}
-                (Kind::Word | Kind::Symbol | Kind::Hidden, _) => harmless = false,
+                (Kind::Word | Kind::Symbol, _) => harmless = false,
             }
             cursor.next()?;
         }

@@ -241,7 +241,7 @@ impl<'a> RawChain<'a> {
             let token = cursor.peek()?;
             match (token.kind, token.text) {
                 (Kind::End, _) => return Err(unclosed(line)),
-                (Kind::Newline, _) | (Kind::Symbol, ";") => {
+                (Kind::Newline | Kind::Hidden, _) | (Kind::Symbol, ";") => {
                     cursor.next()?;
                 }
                 (Kind::Symbol, "}") => {

@@ -150,8 +150,8 @@ impl<'r, 'a> Words<'r, 'a> {
                 return;
             }
             depth = match token {
-                token if token.is("{") || token.is("(") => depth + 1,
-                token if token.is("}") || token.is(")") => depth.saturating_sub(1),
+                token if token.is("{") => depth + 1,
+                token if token.is("}") => depth.saturating_sub(1),
                 _ => depth,
             };
             self.at += 1;

@@ -1,4 +1,4 @@
-//! ipset text, for `ipset restore`.
+//! IR → ipset text.
 //!
 //! A set is filled under another name and then swapped with the one in use, so that rules never see it half full.
 

@@ -1,0 +1,112 @@
+//! `ringfence explain`: one packet's way through the rules.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::proof::{Texts, source_line};
+use super::rulesets::{Dialect, read_files, read_texts};
+use super::{Input, Outcome, print};
+use crate::cluster::Cluster;
+use crate::explain::{Fate, explain};
+use crate::ir::{ConnectionStates, TcpFlags};
+use crate::net::Interface;
+use crate::semantics::Packet;
+
+/// Show one packet's way through the rules, to the line of the cluster file behind its source.
+///
+/// Exit code 0: it is delivered. 1: it is blocked. 2: undecided, or something is wrong with the input.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    /// Where the packet comes from.
+    #[arg(long, value_name = "ADDRESS")]
+    from: IpAddr,
+    /// Its TCP destination port.
+    #[arg(long, value_name = "NUMBER")]
+    port: u16,
+    /// Where it goes; the node's first address by default. An address of no node is another host's.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<IpAddr>,
+    /// The interface that it comes in on; by default one that no rule names.
+    #[arg(long, value_name = "NAME")]
+    iif: Option<String>,
+    /// Its TCP flags, with commas between: syn, ack, fin, rst, psh, urg.
+    #[arg(long, value_name = "FLAGS", default_value = "syn")]
+    flags: String,
+    /// The state of its connection, for rulesets that track connections.
+    #[arg(long, value_name = "STATE", default_value = "new")]
+    state: String,
+    /// The rules of this node; otherwise those that fit every node.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// A ruleset instead of the compiled nft one; several files are taken together.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    ruleset: Vec<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let Some(cluster) = arguments.input.load(|cluster| super::node_findings(cluster, arguments.node.as_deref()))?
+    else {
+        return Ok(Outcome::BadInput);
+    };
+    let site = super::site(&cluster, arguments.node.as_deref());
+    let given = if arguments.ruleset.is_empty() {
+        let mut texts = Texts::default();
+        texts.make_nft(&site)?;
+        read_texts(&[("the compiled ruleset", Dialect::Nft, texts.nft.as_deref().unwrap_or_default())])?
+    } else {
+        read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
+    };
+    super::warn_unknown(&given.unknown);
+    let packet = packet(arguments, &cluster)?;
+    let (fate, mut text) = explain(&given.ruleset, &packet);
+    let source = source_line(&cluster, arguments.from);
+    let untrusted = cluster.untrusted().iter().find(|source| source.network.has(arguments.from));
+    text.push_str(&match (untrusted, source) {
+        (Some(source), _) => format!("source: untrusted, {}\n", cluster.place(source.span)),
+        (None, Some(line)) => format!("source: {line}\n"),
+        (None, None) => "source: neither a node nor a client of the cluster file\n".to_owned(),
+    });
+    print(&text)?;
+    Ok(match fate {
+        Fate::Delivered => Outcome::Success,
+        Fate::Blocked => Outcome::No,
+        Fate::Undecided => Outcome::BadInput,
+    })
+}
+
+fn packet(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Packet> {
+    let node = arguments.node.as_deref().and_then(|name| cluster.node(name)).or(cluster.nodes().first());
+    let of_family = |address: &IpAddr| address.is_ipv4() == arguments.from.is_ipv4();
+    let own = node.and_then(|node| node.addresses().iter().map(|(address, _)| *address).find(of_family));
+    let is_node = |to: IpAddr| cluster.nodes().iter().any(|node| node.addresses().iter().any(|(a, _)| *a == to));
+    anyhow::ensure!(
+        arguments.to.is_none_or(|to| of_family(&to)),
+        "--from and --to are addresses of different families"
+    );
+    let mut flags = TcpFlags(0);
+    for word in arguments.flags.split(',').filter(|word| !word.is_empty()) {
+        let bit = TcpFlags(0xff).names().position(|name| name == word.trim());
+        let bit = bit.ok_or_else(|| anyhow::anyhow!("there is no TCP flag `{}`", word.escape_debug()))?;
+        flags = TcpFlags(flags.0 | 1 << bit);
+    }
+    let state = ConnectionStates::ALL.iter().find(|(_, name)| *name == arguments.state);
+    let (state, _) = *state.ok_or_else(|| anyhow::anyhow!("there is no state `{}`", arguments.state.escape_debug()))?;
+    let interface = match arguments.iif.as_deref() {
+        None => None,
+        Some("lo") => Some(Interface::loopback()),
+        Some(name) => Some(name.parse::<Interface>()?),
+    };
+    Ok(Packet {
+        destination: arguments.to.or(own),
+        local: arguments.to.is_none_or(is_node),
+        interface,
+        port: arguments.port,
+        flags,
+        state,
+        ..Packet::plain(arguments.from)
+    })
+}

@@ -1,0 +1,177 @@
+//! Texts and their proof: what was written is read back, and the claims are proved on what was read.
+
+use std::fmt::Write as _;
+
+use thiserror::Error;
+
+use super::rulesets::{Dialect, Given, read_texts};
+use crate::cluster::{Cluster, Site};
+use crate::compile::{self, SetsMode};
+use crate::dialect;
+use crate::ir::{Family, Policy, Ruleset};
+use crate::semantics::Rules;
+use crate::verify::{Claim, Claims, Families, Finding, Report, Witness, check};
+
+/// What was compiled does not do what the cluster file says.
+#[derive(Debug, Error)]
+#[error(
+    "what was compiled does not do what the cluster file says; nothing was written. This is a mistake in ringfence; please \
+     report it with the cluster file and this:\n{0}"
+)]
+pub struct NotProved(String);
+
+/// The rulesets of a site as texts, as far as they were asked for.
+#[derive(Default)]
+pub struct Texts {
+    pub nft: Option<String>,
+    pub iptables: Option<String>,
+    pub ip6tables: Option<String>,
+    pub ipset: Option<String>,
+}
+
+impl Texts {
+    /// The nft ruleset.
+    pub fn make_nft(&mut self, site: &Site<'_>) -> anyhow::Result<()> {
+        self.nft = Some(dialect::nft::write(&compile::nft(site))?);
+        Ok(())
+    }
+
+    /// The rulesets for iptables, of which the ipsets are always a part.
+    pub fn make_iptables(&mut self, site: &Site<'_>, sets: SetsMode) -> anyhow::Result<()> {
+        let ruleset = compile::iptables(site, sets);
+        self.iptables = Some(dialect::iptables::write(&ruleset, Family::Ip)?);
+        self.ip6tables = Some(dialect::iptables::write(&ruleset, Family::Ip6)?);
+        self.ipset = Some(dialect::ipset::write(&ruleset)?);
+        Ok(())
+    }
+
+    /// The ipsets alone, proved with the rules that use them wherever iptables can have these.
+    pub fn make_ipset(&mut self, site: &Site<'_>, sets: SetsMode) -> anyhow::Result<()> {
+        if site.cluster().guard().reject_span().is_none() {
+            return self.make_iptables(site, sets);
+        }
+        self.ipset = Some(dialect::ipset::write(&compile::iptables(site, sets))?);
+        Ok(())
+    }
+
+    /// Reads the texts back and proves every claim on them. What is wrong then is a mistake of this program.
+    pub fn prove(&self, site: &Site<'_>) -> anyhow::Result<()> {
+        let named = |text: &'_ Option<String>, name, dialect| text.clone().map(|text| (name, dialect, text));
+        let nft = named(&self.nft, "the nft ruleset", Dialect::Nft);
+        let iptables = [
+            named(&self.iptables, "the iptables ruleset", Dialect::Iptables),
+            named(&self.ip6tables, "the ip6tables ruleset", Dialect::Ip6tables),
+        ];
+        let sets = named(&self.ipset, "the ipsets", Dialect::Ipset);
+        let mut groups: Vec<Vec<_>> = nft.into_iter().map(|text| vec![text]).collect();
+        let rules: Vec<_> = iptables.into_iter().flatten().collect();
+        if !rules.is_empty() {
+            groups.push(rules.into_iter().chain(sets).collect());
+        }
+        for group in groups {
+            let texts: Vec<(&str, Dialect, &str)> =
+                group.iter().map(|(name, dialect, text)| (*name, *dialect, text.as_str())).collect();
+            let given = read_texts(&texts)?;
+            let report = check(&given.ruleset, site, given.families)?;
+            if !report.is_proved() {
+                let text = describe(&report, site, &given);
+                return Err(NotProved(text).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each claim and what came of it, with the packet, the rule and the line of the cluster file.
+pub fn describe(report: &Report, site: &Site<'_>, given: &Given) -> String {
+    let mut text = String::new();
+    for (claim, finding) in report.findings() {
+        // Writing to a String cannot fail.
+        let _ = match finding {
+            Finding::Proved => writeln!(text, "{:16} proved{}", claim.name(), assumption(*claim, site)),
+            Finding::Violated(witness) => {
+                writeln!(text, "{:16} VIOLATED\n{}", claim.name(), describe_witness(witness, site, &given.ruleset))
+            }
+            Finding::Undecided(witness) => {
+                writeln!(text, "{:16} UNDECIDED\n{}", claim.name(), describe_witness(witness, site, &given.ruleset))
+            }
+        };
+    }
+    match given.families {
+        Families::Both => {}
+        Families::Ipv4 => text.push_str("IPv6 is not in these files and was not judged.\n"),
+        Families::Ipv6 => text.push_str("IPv4 is not in these files and was not judged.\n"),
+    }
+    text
+}
+
+fn assumption(claim: Claim, site: &Site<'_>) -> String {
+    match claim {
+        Claim::OwnReplies => {
+            let ports: Vec<String> = site.protected().ranges().iter().map(ToString::to_string).collect();
+            format!(", if net.ipv4.ip_local_reserved_ports has {}", ports.join(","))
+        }
+        Claim::Isolation | Claim::Reachability | Claim::NonInterference => String::new(),
+    }
+}
+
+fn describe_witness(witness: &Witness, site: &Site<'_>, ruleset: &Ruleset) -> String {
+    let rules = Rules::new(ruleset);
+    let (outcome, steps) = rules.trace(witness.door, &witness.packet);
+    let fate = match (outcome.may_pass, outcome.may_block) {
+        (true, true) => "passes or is blocked, which hangs on what is not understood,",
+        (true, false) => "passes",
+        (false, _) => "is blocked",
+    };
+    let wanted = if witness.wanted { "to pass" } else { "to be blocked" };
+    let mut text =
+        format!("  packet:  {}\n  verdict: {fate} where the cluster file wants it {wanted}\n", witness.packet);
+    let policy = steps.last().filter(|step| {
+        let drops = step.chain.base.is_some_and(|base| base.policy == Policy::Drop);
+        step.rule.is_none() && drops && outcome.may_block
+    });
+    let last = steps.iter().rev().find_map(|step| step.rule.and_then(|rule| rule.place.as_ref()));
+    let _ = match (policy, last) {
+        (Some(step), _) => {
+            writeln!(
+                text,
+                "  rule:    none; the policy of chain {} in table {} is drop",
+                step.chain.name, step.table.name
+            )
+        }
+        (None, Some(place)) => writeln!(text, "  rule:    line {}: {}", place.line, place.text),
+        (None, None) => writeln!(text, "  rule:    none matches"),
+    };
+    let _ = writeln!(text, "  cluster: {}", why(witness, site));
+    text
+}
+
+/// The line of the cluster file behind what is wanted.
+fn why(witness: &Witness, site: &Site<'_>) -> String {
+    let packet = &witness.packet;
+    let cluster = site.cluster();
+    let claims = Claims::of(site);
+    if !claims.protects(packet.port) {
+        return "the port belongs to no service that is guarded".to_owned();
+    }
+    if let Some(untrusted) = cluster.untrusted().iter().find(|source| source.network.has(packet.source)) {
+        return format!("untrusted, {}", cluster.place(untrusted.span));
+    }
+    match claims.admitting(packet.source, packet.port, packet.interface.as_ref()) {
+        Some(admitted) => source_line(cluster, packet.source).unwrap_or_else(|| admitted.who.to_owned()),
+        None => "no node or client with this source is admitted to this port here".to_owned(),
+    }
+}
+
+/// The node or client that has an address, and its line.
+pub fn source_line(cluster: &Cluster, source: std::net::IpAddr) -> Option<String> {
+    let nodes = cluster.nodes().iter().flat_map(|node| node.addresses().iter().map(move |a| (node.name(), *a)));
+    let mut nodes = nodes.filter(|(_, (address, _))| *address == source);
+    if let Some((name, (_, span))) = nodes.next() {
+        return Some(format!("{name}, {}", cluster.place(span)));
+    }
+    let clients =
+        cluster.clients().iter().flat_map(|client| client.from().iter().map(move |from| (client.name(), from)));
+    let mut clients = clients.filter(|(_, from)| from.network.has(source));
+    clients.next().map(|(name, from)| format!("{name}, {}", cluster.place(from.span)))
+}

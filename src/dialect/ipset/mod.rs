@@ -1,0 +1,10 @@
+//! ipset text, for `ipset restore`; and what `ipset save` and `ipset list` make of it.
+
+mod read;
+mod write;
+
+pub use read::read;
+pub use write::write;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,403 @@
+//! ipset text → sets: what `ipset restore` takes, `ipset save` and `ipset list` print.
+//!
+//! Commands have their effect in their order, where nothing was before. A set of another type than `hash:ip` and `hash:net`,
+//! or with elements that come and go, or with one that nobody here knows, is kept with [`Elements::Unknown`], and listed.
+//!
+//! - `hash:ip` holds single addresses: a range or network adds each. `hash:net` splits a range into networks.
+//! - `hash:net` takes no /0, so the writer makes two halves of it; they are put together again.
+//!
+//! INVARIANT (bounded): the work is linear in the text, but for ranges in `hash:ip`, which have a budget.
+
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use rustc_hash::FxHashMap;
+
+use crate::dialect::iptables::{name as ir_name, shown};
+use crate::dialect::read::{ReadError, Unknown};
+use crate::ir::{Elements, Set, SetKind};
+use crate::net::Cidr;
+
+/// So many addresses may be added as parts of ranges.
+const EXPANDED: usize = 1 << 21;
+
+/// Reads sets.
+///
+/// # Errors
+/// If the text is not ipset's, or is cut off, or ipset would refuse it.
+pub fn read(text: &str) -> Result<(Vec<Set>, Vec<Unknown>), ReadError> {
+    let mut sets = Sets { list: Vec::new(), index: FxHashMap::default(), last: 0, expanded: EXPANDED };
+    let lines = || text.split('\n').zip(1_u32..).map(|(line, number)| (line.trim_matches(BLANK), number));
+    let mut ruled = lines().filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    if let Some((line, number)) = lines().find(|(line, _)| line.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f))
+    {
+        return Err(ReadError::new(number, format!("a control character: {}", shown(line))));
+    }
+    if let Some((_, number)) = lines().last()
+        && !text.is_empty()
+        && !text.ends_with('\n')
+    {
+        return Err(ReadError::new(number, "the text ends in the midst of a line"));
+    }
+    if ruled.clone().next().is_some_and(|(line, _)| line.starts_with("Name: ")) {
+        sets.listing(lines())?;
+    } else {
+        ruled.try_for_each(|(line, number)| {
+            sets.command(line, number).map_err(|message| ReadError::new(number, message))
+        })?;
+    }
+    Ok(sets.finish())
+}
+
+const BLANK: [char; 3] = [' ', '\t', '\r'];
+
+struct Sets<'a> {
+    list: Vec<Entry<'a>>,
+    index: FxHashMap<&'a str, usize>,
+    /// The set of the last `add`: the next one is mostly for the same one.
+    last: usize,
+    expanded: usize,
+}
+
+struct Entry<'a> {
+    name: &'a str,
+    content: Content<'a>,
+    removed: bool,
+}
+
+/// What `swap` exchanges.
+struct Content<'a> {
+    kind: Kind,
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+    /// The first thing in it that is not known.
+    unknown: Option<(u32, &'a str)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    networks: bool,
+    ipv6: bool,
+    /// Whether elements can be known at all; and if not, whatever they are.
+    known: bool,
+}
+
+impl<'a> Sets<'a> {
+    fn command(&mut self, line: &'a str, number: u32) -> Result<(), String> {
+        let (command, rest) = word(line);
+        let (name, rest) = word(rest);
+        match command {
+            "add" | "-A" | "--add" | "a" => {
+                let at = self.find(name)?;
+                self.add(at, rest, number)
+            }
+            "create" | "-N" | "--create" | "n" => self.create(name, rest, number),
+            "flush" | "-F" | "--flush" | "f" => self.each(name, |entry| {
+                entry.content.v4.clear();
+                entry.content.v6.clear();
+                entry.content.unknown = entry.content.unknown.filter(|_| !entry.content.kind.known);
+            }),
+            "destroy" | "-X" | "--destroy" | "x" => self.each(name, |entry| entry.removed = true),
+            "swap" | "-W" | "--swap" | "w" => self.swap(name, word(rest).0),
+            "rename" | "-E" | "--rename" | "e" => self.rename(name, word(rest).0),
+            "del" | "-D" | "--del" | "d" => {
+                let at = self.find(name)?;
+                self.doubt(at, number, line);
+                Ok(())
+            }
+            "test" | "-T" | "--test" | "t" | "COMMIT" | "commit" => Ok(()),
+            _ => Err(format!("not a line of ipset: {}", shown(line))),
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Result<usize, String> {
+        if !self.list.get(self.last).is_some_and(|entry| entry.name == name && !entry.removed) {
+            self.last = *self.index.get(name).ok_or_else(|| format!("there is no set {}", shown(name)))?;
+        }
+        Ok(self.last)
+    }
+
+    /// One set, or all; those that are removed by it are forgotten.
+    fn each(&mut self, name: &str, change: impl Fn(&mut Entry<'a>)) -> Result<(), String> {
+        if is_option(name) {
+            self.list.iter_mut().for_each(change);
+        } else {
+            let at = self.find(name)?;
+            self.list.get_mut(at).into_iter().for_each(change);
+        }
+        if let Some(entry) = self.list.get(self.last).filter(|entry| entry.removed && !is_option(name)) {
+            self.index.remove(entry.name);
+        } else if is_option(name) {
+            let list = &self.list;
+            self.index.retain(|_, at| list.get(*at).is_some_and(|entry| !entry.removed));
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, name: &'a str, rest: &'a str, number: u32) -> Result<(), String> {
+        if is_option(name) {
+            return Err("`create` without a name".to_owned());
+        }
+        let content = content(rest, number);
+        if let Some(entry) = self.index.get(name).and_then(|&at| self.list.get(at)) {
+            let exist = words(rest).any(|word| matches!(word, "-exist" | "-!" | "--exist"));
+            return match exist && entry.content.kind == content.kind {
+                true => Ok(()),
+                false => Err(format!("the set {} is there already", shown(name))),
+            };
+        }
+        self.index.insert(name, self.list.len());
+        self.list.push(Entry { name, content, removed: false });
+        Ok(())
+    }
+
+    fn swap(&mut self, one: &str, other: &str) -> Result<(), String> {
+        let (one, other) = (self.find(one)?, self.find(other)?);
+        let Ok([one, other]) = self.list.get_disjoint_mut([one, other]) else { return Ok(()) };
+        if one.content.kind != other.content.kind {
+            return Err(format!("{} and {} are of different types", shown(one.name), shown(other.name)));
+        }
+        mem::swap(&mut one.content, &mut other.content);
+        Ok(())
+    }
+
+    fn rename(&mut self, old: &str, new: &'a str) -> Result<(), String> {
+        let at = self.find(old)?;
+        if is_option(new) || self.index.contains_key(new) {
+            return Err(format!("no new name for a set: {}", shown(new)));
+        }
+        self.index.remove(old);
+        self.index.insert(new, at);
+        if let Some(entry) = self.list.get_mut(at) {
+            entry.name = new;
+        }
+        Ok(())
+    }
+
+    fn doubt(&mut self, at: usize, number: u32, text: &'a str) {
+        if let Some(entry) = self.list.get_mut(at) {
+            entry.content.unknown.get_or_insert((number, text));
+        }
+    }
+
+    fn add(&mut self, at: usize, element: &'a str, number: u32) -> Result<(), String> {
+        let (value, options) = word(element);
+        if is_option(value) {
+            return Err("`add` without an element".to_owned());
+        }
+        let Some(Entry { content, .. }) = self.list.get_mut(at) else { return Ok(()) };
+        if content.unknown.is_some() {
+            return Ok(());
+        }
+        // What takes elements back, or takes part of them out again. (Counters and comments do not matter.)
+        let fixed = options.is_empty() || !words(options).any(|word| matches!(word, "timeout" | "nomatch"));
+        if !(fixed && content.add(value, &mut self.expanded)) {
+            content.unknown = Some((number, element));
+        }
+        Ok(())
+    }
+
+    /// `ipset list`: blocks of `Name:`, `Type:`, `Header:`, … `Members:` and a line for each.
+    fn listing(&mut self, lines: impl Iterator<Item = (&'a str, u32)>) -> Result<(), ReadError> {
+        let mut block: Option<Block<'a>> = None;
+        for (line, number) in lines {
+            let error = |message| ReadError::new(number, message);
+            if let Some(name) = line.strip_prefix("Name: ") {
+                self.end_of_block(block.take())?;
+                block = Some(Block { name, line: number, ..Block::default() });
+                continue;
+            }
+            let Some(open) = block.as_mut().filter(|_| !line.is_empty()) else { continue };
+            if let Some(set) = open.set {
+                open.members += 1;
+                self.add(set, line, number).map_err(error)?;
+                continue;
+            }
+            match line.split_once(':').map(|(field, value)| (field, value.trim_matches(BLANK))) {
+                Some(("Type", value)) => open.kind = value,
+                Some(("Header", value)) => {
+                    open.header = value;
+                    if self.index.contains_key(open.name) {
+                        return Err(error(format!("the set {} is there already", shown(open.name))));
+                    }
+                    let content = content_of(open.kind, value, open.line);
+                    self.index.insert(open.name, self.list.len());
+                    self.list.push(Entry { name: open.name, content, removed: false });
+                }
+                Some(("Number of entries", value)) => open.entries = value.parse().ok(),
+                Some(("Members", "")) => open.set = Some(self.find(open.name).map_err(error)?),
+                Some(("Revision" | "Size in memory" | "References", _)) => {}
+                _ => return Err(error(format!("not a line of `ipset list`: {}", shown(line)))),
+            }
+        }
+        self.end_of_block(block)
+    }
+
+    /// `ipset list -t` leaves the members out.
+    fn end_of_block(&mut self, block: Option<Block<'a>>) -> Result<(), ReadError> {
+        let Some(block) = block else { return Ok(()) };
+        let at = self.find(block.name).map_err(|_| {
+            ReadError::new(block.line, format!("the set {} has no `Header:`: the text is cut off", shown(block.name)))
+        })?;
+        let complete = block.set.is_some() && block.entries.is_none_or(|entries| entries == block.members);
+        if !complete && block.entries != Some(0) {
+            self.doubt(at, block.line, "members that are not listed");
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> (Vec<Set>, Vec<Unknown>) {
+        let mut unknown = Vec::new();
+        let mut sets = Vec::new();
+        for entry in self.list.into_iter().filter(|entry| !entry.removed) {
+            let Content { kind, v4, v6, unknown: not_known } = entry.content;
+            let elements = match not_known {
+                Some((line, text)) => {
+                    unknown.push(Unknown { line, text: format!("{} {text}", entry.name) });
+                    Elements::Unknown
+                }
+                None if kind.ipv6 => whole_v6(Elements::ipv6(v6)),
+                None => whole_v4(Elements::ipv4(v4)),
+            };
+            let kind = if kind.networks { SetKind::Interval } else { SetKind::Hash { size: None } };
+            sets.push(Set { name: ir_name(entry.name), kind, elements, origins: Vec::new() });
+        }
+        unknown.sort_by_key(|unknown| unknown.line);
+        (sets, unknown)
+    }
+}
+
+/// A set in `ipset list`.
+#[derive(Default)]
+struct Block<'a> {
+    name: &'a str,
+    line: u32,
+    kind: &'a str,
+    header: &'a str,
+    entries: Option<u64>,
+    members: u64,
+    /// Where the members go, once they are announced.
+    set: Option<usize>,
+}
+
+impl Content<'_> {
+    /// Adds an address, network or range; false if it is none that the set takes.
+    fn add(&mut self, value: &str, expanded: &mut usize) -> bool {
+        if self.kind.ipv6 {
+            let Some((first, last)) = v6_range(value) else { return false };
+            // hash:ip takes no networks of IPv6; neither type the address ::, nor everything.
+            let fits = if self.kind.networks { (first, last) != (0, u128::MAX) } else { first == last };
+            self.v6.push((first, last));
+            return fits && last != 0;
+        }
+        let Some((first, last)) = v4_range(value) else { return false };
+        if first == last {
+            self.v4.push((first, last));
+            return first != 0;
+        }
+        if self.kind.networks {
+            let parts = Cidr::covering_v4(first, last).filter_map(|part| match (part.first(), part.last()) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => Some((first.to_bits(), last.to_bits())),
+                _ => None,
+            });
+            self.v4.extend(parts);
+            return (first, last) != (0, u32::MAX);
+        }
+        let count = usize::try_from(u64::from(last - first) + 1).unwrap_or(usize::MAX);
+        let Some(left) = expanded.checked_sub(count) else { return false };
+        *expanded = left;
+        self.v4.extend((first..=last).map(|address| (address, address)));
+        first != 0
+    }
+}
+
+/// The type and options of `create`.
+fn content(rest: &str, number: u32) -> Content<'_> {
+    let (kind, options) = word(rest);
+    content_of(kind, options, number)
+}
+
+fn content_of<'a>(kind: &'a str, options: &'a str, number: u32) -> Content<'a> {
+    let networks = match kind {
+        "hash:ip" | "iphash" => Some(false),
+        "hash:net" | "nethash" => Some(true),
+        _ => None,
+    };
+    let mut ipv6 = false;
+    let mut unknown = networks.is_none().then_some(kind);
+    let mut options = words(options);
+    while let Some(option) = options.next() {
+        match option {
+            "family" => match options.next() {
+                Some("inet6" | "ipv6" | "-6") => ipv6 = true,
+                Some("inet" | "ipv4" | "-4") => {}
+                _ => unknown = unknown.or(Some("family")),
+            },
+            "hashsize" | "maxelem" | "bucketsize" | "initval" => drop(options.next()),
+            "counters" | "comment" | "skbinfo" | "-exist" | "--exist" | "-!" => {}
+            // Among others: timeout, forceadd, netmask, bitmask.
+            other => unknown = unknown.or(Some(other)),
+        }
+    }
+    let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none() };
+    Content { kind, v4: Vec::new(), v6: Vec::new(), unknown: unknown.map(|text| (number, text)) }
+}
+
+/// An address, a network (bits behind the prefix do not count), or two addresses with `-`.
+fn v4_range(value: &str) -> Option<(u32, u32)> {
+    let address = |text: &str| Ipv4Addr::from_str(text).ok().map(Ipv4Addr::to_bits);
+    if let Some((first, last)) = value.split_once('-') {
+        return Some((address(first)?, address(last)?)).filter(|(first, last)| first <= last);
+    }
+    let Some((first, length)) = value.split_once('/') else { return address(value).map(|bits| (bits, bits)) };
+    let host = u32::MAX.checked_shr(prefix(length, 32)?).unwrap_or(0);
+    let bits = address(first)?;
+    Some((bits & !host, bits | host))
+}
+
+fn v6_range(value: &str) -> Option<(u128, u128)> {
+    let (address, length) = value.split_once('/').unwrap_or((value, "128"));
+    let host = u128::MAX.checked_shr(prefix(length, 128)?).unwrap_or(0);
+    let bits = Ipv6Addr::from_str(address).ok()?.to_bits();
+    Some((bits & !host, bits | host))
+}
+
+fn prefix(text: &str, longest: u32) -> Option<u32> {
+    let canonical = text == "0" || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|&length: &u32| canonical && length <= longest)
+}
+
+/// Two halves of everything are everything.
+fn whole_v4(elements: Elements) -> Elements {
+    const HALF: u32 = 1 << 31;
+    let halves = Elements::Ipv4(vec![(0, HALF - 1), (HALF, u32::MAX)]);
+    if elements == halves { Elements::Ipv4(vec![(0, u32::MAX)]) } else { elements }
+}
+
+fn whole_v6(elements: Elements) -> Elements {
+    const HALF: u128 = 1 << 127;
+    let halves = Elements::Ipv6(vec![(0, HALF - 1), (HALF, u128::MAX)]);
+    if elements == halves { Elements::Ipv6(vec![(0, u128::MAX)]) } else { elements }
+}
+
+/// The first word, and what stands behind it.
+fn word(line: &str) -> (&str, &str) {
+    match line.bytes().position(|b| matches!(b, b' ' | b'\t' | b'\r')) {
+        None => (line, ""),
+        Some(end) => {
+            let (word, rest) = line.split_at(end);
+            (word, rest.trim_start_matches(BLANK))
+        }
+    }
+}
+
+/// The words of options; those of a quoted comment are left out. ipset knows no escapes (lib/ipset.c, build_argv).
+fn words(options: &str) -> impl Iterator<Item = &str> {
+    options.split('"').step_by(2).flat_map(|part| part.split(BLANK)).filter(|word| !word.is_empty())
+}
+
+/// Whether a word is missing where a name belongs: nothing, or an option such as `-exist`.
+fn is_option(word: &str) -> bool {
+    word.is_empty() || word.starts_with('-')
+}

@@ -1,0 +1,142 @@
+//! Texts of ipset with the sets that each must give, and texts that must be refused.
+
+use std::fs;
+use std::path::Path;
+
+use super::read;
+use crate::ir::{Elements, Set, SetKind};
+
+/// Sets in one line each: name, kind, networks; `?` for unknown elements. And what is listed as unknown.
+fn sets(text: &str) -> (Vec<String>, Vec<String>) {
+    let (sets, unknown) = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let show = |set: &Set| {
+        let kind = if set.kind == SetKind::Interval { "net" } else { "ip" };
+        let elements = match &set.elements {
+            Elements::Unknown => "?".to_owned(),
+            known => known.networks().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        };
+        format!("{} {kind} {elements}", set.name)
+    };
+    (sets.iter().map(show).collect(), unknown.iter().map(|it| format!("{} {}", it.line, it.text)).collect())
+}
+
+fn one(text: &str) -> String {
+    let (mut sets, unknown) = sets(&format!("create a {text}"));
+    assert_eq!(unknown, [""; 0], "{text}");
+    assert_eq!(sets.len(), 1);
+    sets.remove(0)
+}
+
+#[test]
+fn elements() {
+    assert_eq!(one("hash:ip\nadd a 10.0.0.2\nadd a 10.0.0.1/32\nadd a 10.0.0.1 -exist\n"), "a ip 10.0.0.1 10.0.0.2");
+    assert_eq!(one("hash:ip family inet\nadd a 10.0.0.1-10.0.0.3\n"), "a ip 10.0.0.1 10.0.0.2 10.0.0.3");
+    assert_eq!(one("hash:ip\nadd a 10.0.3.1/31\n"), "a ip 10.0.3.0 10.0.3.1");
+    assert_eq!(one("hash:net\nadd a 10.1.2.3/8\nadd a 10.1.0.0/16\nadd a 11.0.0.1\n"), "a net 10.0.0.0/8 11.0.0.1");
+    assert_eq!(one("hash:net\nadd a 11.0.0.0-12.3.255.255\n"), "a net 11.0.0.0/8 12.0.0.0/14");
+    assert_eq!(one("hash:net\nadd a 0.0.0.0/1\nadd a 128.0.0.0/1\n"), "a net 0.0.0.0/0");
+    assert_eq!(one("hash:net family inet6\nadd a 8000::/1\nadd a ::/1\n"), "a net ::/0");
+    assert_eq!(one("hash:net family inet6\nadd a fd00::1/64\nadd a fd01::1\n"), "a net fd00::/64 fd01::1");
+    assert_eq!(one("hash:ip family inet6 hashsize 64\nadd a fd00::9/128\n"), "a ip fd00::9");
+    let counted = "hash:ip counters comment\nadd a 10.0.0.1 packets 0 bytes 0 comment \"nomatch timeout \\ z\"\n";
+    assert_eq!(one(counted), "a ip 10.0.0.1");
+    assert_eq!(one("hash:ip hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1234\r\n  # a\n"), "a ip ");
+}
+
+#[test]
+fn what_is_not_known_is_listed() {
+    for (create, listed) in [
+        ("hash:ip,port family inet\nadd a 10.0.0.1,tcp:80\n", "1 a hash:ip,port"),
+        ("bitmap:port range 0-100\n", "1 a bitmap:port"),
+        ("list:set size 8\nadd a b\n", "1 a list:set"),
+        ("hash:net family inet timeout 5\nadd a 10.0.0.0/8 timeout 4\n", "1 a timeout"),
+        ("hash:ip forceadd\n", "1 a forceadd"),
+        ("hash:ip netmask 24\n", "1 a netmask"),
+        ("hash:net\nadd a 10.0.0.0/8\nadd a 10.2.0.0/16 nomatch\n", "3 a 10.2.0.0/16 nomatch"),
+        ("hash:net\nadd a 0.0.0.0/0\n", "2 a 0.0.0.0/0"),
+        ("hash:ip\nadd a 010.0.0.1\n", "2 a 010.0.0.1"),
+        ("hash:ip\nadd a localhost\nadd a 10.0.0.1\n", "2 a localhost"),
+        ("hash:ip\nadd a 10.0.0.9-10.0.0.1\n", "2 a 10.0.0.9-10.0.0.1"),
+        ("hash:ip\nadd a 10.0.0.0/7\n", "2 a 10.0.0.0/7"),
+        ("hash:ip\nadd a 0.0.0.0\n", "2 a 0.0.0.0"),
+        ("hash:ip family inet6\nadd a fd00::/120\n", "2 a fd00::/120"),
+        ("hash:ip family inet6\nadd a 10.0.0.1\n", "2 a 10.0.0.1"),
+        ("hash:ip\nadd a 10.0.0.1\ndel a 10.0.0.1\n", "3 a del a 10.0.0.1"),
+    ] {
+        let (sets, unknown) = sets(&format!("create a {create}"));
+        assert!(sets.len() == 1 && sets[0].ends_with(" ?"), "{create}: {sets:?}");
+        assert_eq!(unknown, [listed], "{create}");
+    }
+    let (sets, unknown) =
+        sets("create a hash:ip\nadd a nowhere\nflush a\nadd a 1.1.1.1\ncreate b hash:mac\ndestroy b\n");
+    assert_eq!((sets, unknown), (vec!["a ip 1.1.1.1".to_owned()], Vec::new()), "gone, and no more doubt");
+}
+
+#[test]
+fn commands_have_their_effect() {
+    let text = "create a hash:ip -exist\ncreate a hash:ip -exist\ncreate a+ hash:ip -exist\nadd a 1.1.1.1\nflush a+\n\
+                add a+ 2.2.2.2\nswap a+ a\ndestroy a+\nCOMMIT\n";
+    assert_eq!(sets(text).0, ["a ip 2.2.2.2"]);
+    let text = "create a hash:ip\ncreate b hash:ip\nadd a 1.1.1.1\nadd b 2.2.2.2\nrename a c\nswap b c\nflush c\n\
+                add c 3.3.3.3\nswap b b\n";
+    assert_eq!(sets(text).0, ["c ip 3.3.3.3", "b ip 1.1.1.1"]);
+    assert_eq!(sets("create a.b hash:ip\nflush\ndestroy\ncreate c+ hash:net\n").0, ["c_x2b net "]);
+    assert_eq!(sets("-N a iphash\n-A a 1.1.1.1\n").0, ["a ip 1.1.1.1"]);
+}
+
+#[test]
+fn listings() {
+    let head = "Name: a\nType: hash:ip\nRevision: 6\nHeader: family inet hashsize 1024 maxelem 65536\n\
+                Size in memory: 1200\nReferences: 1\nNumber of entries: 2\n";
+    let whole = format!(
+        "{head}Members:\n10.0.0.2\n10.0.0.1 packets 0 bytes 0\n\nName: b\nType: hash:net\n\
+                         Header: family inet6\nMembers:\n"
+    );
+    assert_eq!(sets(&whole), (vec!["a ip 10.0.0.1 10.0.0.2".into(), "b net ".into()], vec![]));
+    assert_eq!(sets(head), (vec!["a ip ?".into()], vec!["1 a members that are not listed".into()]));
+    let short = sets(&format!("{head}Members:\n10.0.0.2\n"));
+    assert_eq!(short, (vec!["a ip ?".into()], vec!["1 a members that are not listed".into()]));
+    assert_eq!(sets(&head.replace(": 2", ": 0")), (vec!["a ip ".into()], vec![]));
+    assert_eq!(read("Name: a\nType: hash:ip\n").unwrap_err().line, 1);
+    assert_eq!(read(&format!("{head}Oddity: 1\n")).unwrap_err().line, 8);
+}
+
+#[test]
+fn what_is_no_text_of_ipset_is_an_error() {
+    for (text, line, message) in [
+        ("<ipsets>\n", 1, "not a line of ipset: `<ipsets>`"),
+        ("{}\n", 1, "not a line of ipset: `{}`"),
+        ("\n*raw\n", 2, "not a line of ipset: `*raw`"),
+        ("create a hash:ip\nadd a 10.0.0.1", 2, "the text ends in the midst of a line"),
+        ("add a 10.0.0.1\n", 1, "there is no set `a`"),
+        ("create a hash:ip\nadd a\n", 2, "`add` without an element"),
+        ("create\n", 1, "`create` without a name"),
+        ("create a hash:ip\ncreate a hash:ip\n", 2, "the set `a` is there already"),
+        ("create a hash:ip\ncreate a hash:net -exist\n", 2, "the set `a` is there already"),
+        ("create a hash:ip\ncreate b hash:net\nswap a b\n", 3, "`a` and `b` are of different types"),
+        ("create a hash:ip\nswap a b\n", 2, "there is no set `b`"),
+        ("create a hash:ip\ncreate b hash:ip\nrename a b\n", 3, "no new name for a set: `b`"),
+        ("destroy a\n", 1, "there is no set `a`"),
+        ("create a hash:ip\ndestroy a\nadd a 1.1.1.1\n", 3, "there is no set `a`"),
+        ("create a hash:ip\n\0\n", 2, "a control character: `\\0`"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (line, message), "{text:?}");
+    }
+    assert_eq!(read("").unwrap(), (Vec::new(), Vec::new()));
+    assert_eq!(read("# nothing\n").unwrap(), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn no_byte_brings_the_reader_down() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/sets-always/out/ringfence.ipset");
+    let text = fs::read_to_string(path).unwrap();
+    for at in (0..text.len()).filter(|&at| text.is_char_boundary(at)) {
+        let _ = read(&text[..at]);
+        for byte in [0, b'\n', b' ', b'"', b'-', b'/', b'0', b'9', b'+', b':', b'#', 0xc3] {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = byte;
+            let _ = read(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The match modules: options → tests.
+
+use super::rule::{Draft, Module, Opt};
+use super::values;
+use crate::ir::{Addresses, Match, PortMatch, TcpFlags};
+use crate::net::{PortRange, Ports};
+
+const TCP: u8 = 6;
+
+/// A match module that is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `tcp`, and what is like it in having `--sport` and `--dport`.
+    Transport,
+    Multiport,
+    AddressType,
+    Fragment,
+    Limit,
+    /// `conntrack` and its forerunner `state`.
+    State,
+    Set,
+    Comment,
+}
+
+impl Kind {
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "tcp" | "udp" | "udplite" | "sctp" | "dccp" => Self::Transport,
+            "multiport" => Self::Multiport,
+            "addrtype" => Self::AddressType,
+            "frag" => Self::Fragment,
+            "limit" => Self::Limit,
+            "conntrack" | "state" => Self::State,
+            "set" => Self::Set,
+            "comment" => Self::Comment,
+            _ => return None,
+        })
+    }
+}
+
+/// The module of an option, and how many values it takes.
+pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
+    Some(match name {
+        "--dport" | "--destination-port" | "--sport" | "--source-port" | "--tcp-option" => (Kind::Transport, 1),
+        "--tcp-flags" => (Kind::Transport, 2),
+        "--syn" => (Kind::Transport, 0),
+        "--dports" | "--destination-ports" | "--sports" | "--source-ports" | "--ports" => (Kind::Multiport, 1),
+        "--src-type" | "--dst-type" => (Kind::AddressType, 1),
+        "--limit-iface-in" | "--limit-iface-out" => (Kind::AddressType, 0),
+        "--fragid" | "--fraglen" => (Kind::Fragment, 1),
+        "--fragres" | "--fragfirst" | "--fragmore" | "--fraglast" => (Kind::Fragment, 0),
+        "--limit" | "--limit-burst" => (Kind::Limit, 1),
+        "--ctstate" | "--state" => (Kind::State, 1),
+        "--match-set" => (Kind::Set, 2),
+        "--comment" => (Kind::Comment, 1),
+        _ => return None,
+    })
+}
+
+/// How many values an option of an unknown module takes whatever they look like: those that are free text.
+pub(super) fn text_values(option: &str) -> usize {
+    const TEXT: [&str; 9] = [
+        "--string",
+        "--hex-string",
+        "--u32",
+        "--bytecode",
+        "--name",
+        "--log-prefix",
+        "--nflog-prefix",
+        "--ulog-prefix",
+        "--path",
+    ];
+    usize::from(TEXT.contains(&option))
+}
+
+/// What the modules of a rule say.
+#[derive(Debug, Default)]
+pub(super) struct Tests {
+    pub matches: Vec<Match>,
+    pub comments: Vec<String>,
+}
+
+/// The tests of all modules, in their order.
+pub(super) fn tests(draft: &Draft<'_, '_>) -> Tests {
+    let mut tests = Tests::default();
+    for (at, module) in draft.modules.iter().enumerate() {
+        Reader { draft, module, at }.read(&mut tests);
+    }
+    tests
+}
+
+/// One module with its options.
+struct Reader<'d, 'w, 'a> {
+    draft: &'d Draft<'w, 'a>,
+    module: &'d Module,
+    at: usize,
+}
+
+impl Reader<'_, '_, '_> {
+    fn options(&self) -> impl Iterator<Item = &Opt> {
+        self.draft.options.iter().filter(|option| option.module == self.at)
+    }
+
+    fn read(&self, tests: &mut Tests) {
+        // Options that change what the others mean.
+        let spoilt = match self.module.kind {
+            None => true,
+            Some(Kind::Limit) => self.options().any(|option| !option.known || option.negated),
+            Some(Kind::Set) => self.options().any(|option| !option.known),
+            Some(Kind::AddressType) => self.options().any(|option| self.name(option).starts_with("--limit-iface")),
+            Some(_) => false,
+        };
+        let Some(kind) = self.module.kind.filter(|_| !spoilt) else {
+            return tests.matches.push(self.unknown(self.options()));
+        };
+        if kind == Kind::Limit {
+            return tests.matches.push(self.limit().unwrap_or_else(|| self.unknown(self.options())));
+        }
+        // iptables refuses a module that says nothing, except those of a transport.
+        if self.options().next().is_none() && kind != Kind::Transport {
+            return tests.matches.push(self.unknown([]));
+        }
+        for option in self.options() {
+            if kind == Kind::Comment && option.known && !option.negated {
+                tests.comments.push(values::text(self.value(option, 0)));
+                continue;
+            }
+            match self.test(kind, option).filter(|_| option.known) {
+                Some(Test::Always) => {}
+                Some(Test::Is(found)) => tests.matches.push(found),
+                None => tests.matches.push(self.unknown([option])),
+            }
+        }
+    }
+
+    fn name(&self, option: &Opt) -> &str {
+        let words = self.draft.words.get(option.words.clone()).unwrap_or_default();
+        words.iter().map(|word| word.text.as_ref()).find(|&text| text != "!").unwrap_or_default()
+    }
+
+    fn value(&self, option: &Opt, index: usize) -> &str {
+        let at = option.words.start + usize::from(option.negated) + 1 + index;
+        self.draft.words.get(at).map_or("", |word| word.text.as_ref())
+    }
+
+    fn unknown<'o>(&self, options: impl IntoIterator<Item = &'o Opt>) -> Match {
+        let mut text = self.draft.written(self.module.words.clone());
+        for option in options {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&self.draft.written(option.words.clone()));
+        }
+        Match::Unknown(text)
+    }
+
+    /// What an option says; `None` if that is more than the IR has words for.
+    fn test(&self, kind: Kind, option: &Opt) -> Option<Test> {
+        let (name, negated) = (self.name(option), option.negated);
+        match (kind, name) {
+            (Kind::Transport | Kind::Multiport, _) if !self.is_tcp(kind) => None,
+            (
+                Kind::Transport | Kind::Multiport,
+                "--dport" | "--destination-port" | "--dports" | "--destination-ports",
+            ) => ports(self.value(option, 0), negated),
+            (Kind::Transport, "--syn") if !negated => {
+                Some(Test::Is(Match::TcpFlags { mask: TcpFlags(0x17), value: TcpFlags::SYN }))
+            }
+            (Kind::Transport, "--tcp-flags") if !negated => {
+                let (mask, value) = (values::flags(self.value(option, 0))?, values::flags(self.value(option, 1))?);
+                Some(Test::Is(Match::TcpFlags { mask, value }))
+            }
+            (Kind::AddressType, "--dst-type") if !negated && self.value(option, 0).eq_ignore_ascii_case("LOCAL") => {
+                Some(Test::Is(Match::DestinationLocal))
+            }
+            (Kind::Fragment, "--fragfirst") if !negated => Some(Test::Is(Match::FirstFragment)),
+            // Every number there is.
+            (Kind::Fragment, "--fragid") if !negated && self.value(option, 0) == "0:4294967295" => {
+                self.options().any(|other| self.name(other) == "--fragfirst").then_some(Test::Always)
+            }
+            (Kind::State, "--ctstate" | "--state") => {
+                let states = values::states(self.value(option, 0))?;
+                Some(Test::Is(Match::ConnectionState { states, negated }))
+            }
+            (Kind::Set, "--match-set") => {
+                let addresses = Addresses::Set(values::name(self.value(option, 0)));
+                match self.value(option, 1) {
+                    "src" => Some(Test::Is(Match::Source { addresses, negated })),
+                    "dst" => Some(Test::Is(Match::Destination { addresses, negated })),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// A module of TCP, in a rule for TCP. multiport wants the protocol to be named; `-m tcp` does too, in the kernel.
+    fn is_tcp(&self, kind: Kind) -> bool {
+        let named = self.draft.words.get(self.module.words.clone()).and_then(|words| words.last());
+        let name = named.map_or("tcp", |word| word.text.as_ref());
+        self.draft.protocol == Some((TCP, false)) && (kind == Kind::Multiport || name == "tcp")
+    }
+
+    fn limit(&self) -> Option<Match> {
+        let find = |name: &str| self.options().filter(|option| self.name(option) == name).last();
+        let per_minute = values::per_minute(self.value(find("--limit")?, 0))?;
+        // The default (libxt_limit.c, XT_LIMIT_BURST), which iptables-save leaves out.
+        let burst = find("--limit-burst").map_or(Some(5), |option| values::number(self.value(option, 0)))?;
+        Some(Match::Limit { per_minute, burst })
+    }
+}
+
+enum Test {
+    Is(Match),
+    Always,
+}
+
+/// Destination ports of TCP. The IR knows no port 0: a list with it is said the other way round.
+fn ports(list: &str, negated: bool) -> Option<Test> {
+    let ranges = list.split(',').map(values::port_range).collect::<Option<Vec<_>>>()?;
+    let zero = ranges.iter().any(|&(first, _)| first == 0);
+    let ports: Ports = ranges.into_iter().filter_map(|(first, last)| PortRange::new(first.max(1), last)).collect();
+    let ports = if zero { values::other_ports(&ports) } else { ports };
+    let negated = negated != zero;
+    match (ports.is_empty(), negated) {
+        (false, _) => Some(Test::Is(Match::DestinationPort { ports: PortMatch::Ports(ports), negated })),
+        (true, true) => Some(Test::Always),
+        (true, false) => None,
+    }
+}

@@ -1,0 +1,504 @@
+//! Forms of rules with the IR that each must give, texts that must be refused, and texts that must do no harm.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::ir::{ChainKind, ConnectionStates, Hook, PortMatch, TcpFlags, Verdict};
+
+/// A rule in one line, tersely; chains of the table: `INPUT` and `U`.
+fn rules(family: Family, line: &str) -> (Vec<String>, Vec<String>) {
+    let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:U - [0:0]\n-A INPUT {line}\nCOMMIT\n");
+    let read = read(&text, family).unwrap_or_else(|error| panic!("{line}: {error}"));
+    assert!(read.unknown.iter().all(|unknown| unknown.line == 4), "{line}");
+    let chain = read.ruleset.tables[0].chains.iter().find(|chain| chain.name == "INPUT").unwrap();
+    for rule in &chain.rules {
+        assert_eq!(rule.place, Some(Place { line: 4, text: format!("-A INPUT {line}").trim().to_owned() }));
+    }
+    let rules = chain.rules.iter().map(terse).collect();
+    (rules, read.unknown.into_iter().map(|unknown| unknown.text).collect())
+}
+
+fn terse(rule: &Rule) -> String {
+    let mut text = String::new();
+    for one in &rule.matches {
+        write!(text, "{} ", terse_match(one)).unwrap();
+    }
+    if let Some(prefix) = &rule.log {
+        write!(text, "log={prefix:?} ").unwrap();
+    }
+    if let Some(comment) = &rule.comment {
+        write!(text, "#{comment:?} ").unwrap();
+    }
+    match &rule.verdict {
+        None => {}
+        Some(Verdict::Unknown(what)) => write!(text, "=> ?{what}").unwrap(),
+        Some(verdict) => write!(text, "=> {verdict:?}").unwrap(),
+    }
+    text.trim_end().to_owned()
+}
+
+fn terse_match(one: &Match) -> String {
+    let not = |negated: &bool| if *negated { "!" } else { "" };
+    let addresses = |addresses: &Addresses| match addresses {
+        Addresses::Set(name) => format!("@{name}"),
+        Addresses::These(elements) => elements.networks().iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    };
+    match one {
+        Match::InInterface { names, negated } => format!("{}if:{}", not(negated), names[0]),
+        Match::Source { addresses: list, negated } => format!("{}src:{}", not(negated), addresses(list)),
+        Match::Destination { addresses: list, negated } => format!("{}dst:{}", not(negated), addresses(list)),
+        Match::Protocol { number, negated } => format!("{}proto:{number}", not(negated)),
+        Match::ConnectionState { states, negated } => {
+            let names = ConnectionStates::ALL.iter().filter(|(state, _)| states.has(*state)).map(|(_, name)| *name);
+            format!("{}ct:{}", not(negated), names.collect::<Vec<_>>().join(","))
+        }
+        Match::DestinationPort { ports: PortMatch::Ports(ports), negated } => {
+            format!("{}dport:{}", not(negated), ports.to_string().replace(' ', ""))
+        }
+        Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) } => format!("flags:{mask:x}/{value:x}"),
+        Match::DestinationLocal => "local".to_owned(),
+        Match::FirstFragment => "first-fragment".to_owned(),
+        Match::Limit { per_minute, burst } => format!("limit:{per_minute}/{burst}"),
+        Match::Unknown(text) => format!("?[{text}]"),
+        other => panic!("no reader of iptables makes {other:?}"),
+    }
+}
+
+/// What is written → the rules. Everything in `?[…]` or behind `=> ?` must be listed as unknown, and nothing else.
+fn check(family: Family, forms: &[(&str, &[&str])]) {
+    for (line, expected) in forms {
+        let (found, unknown) = rules(family, line);
+        assert_eq!(&found, expected, "{line}");
+        let in_rule = found[0].matches("?[").count() + found[0].matches("=> ?").count();
+        assert_eq!(unknown.len(), in_rule, "{line}: {unknown:?}");
+        assert!(unknown.iter().all(|text| found[0].contains(text.as_str())), "{line}: {unknown:?}");
+    }
+}
+
+#[test]
+fn addresses_interfaces_protocols() {
+    check(
+        Family::Ip,
+        &[
+            ("", &[""]),
+            ("-s 10.0.0.1 -j DROP", &["src:10.0.0.1 => Drop"]),
+            ("-s 10.0.0.1/32 -j DROP", &["src:10.0.0.1 => Drop"]),
+            ("--source 10.1.2.3/8 --destination 1.2.3.4/255.255.0.0", &["src:10.0.0.0/8 dst:1.2.0.0/16"]),
+            ("! -s 10.0.0.0/8 ! -d 1.1.1.1", &["!src:10.0.0.0/8 !dst:1.1.1.1"]),
+            ("-s 0.0.0.0/0 -d 0/0 -j DROP", &["?[-d 0/0] => Drop"]),
+            ("! -s 0.0.0.0/0", &["!src:0.0.0.0/0"]),
+            ("-s 1.1.1.1,2.2.2.2/31 -j DROP", &["src:1.1.1.1 => Drop", "src:2.2.2.2/31 => Drop"]),
+            (
+                "-s 1.1.1.1,2.2.2.2 -d 3.3.3.3,0.0.0.0/0",
+                &["src:1.1.1.1 dst:3.3.3.3", "src:1.1.1.1", "src:2.2.2.2 dst:3.3.3.3", "src:2.2.2.2"],
+            ),
+            ("! -s 1.1.1.1,2.2.2.2", &["?[! -s 1.1.1.1,2.2.2.2]"]),
+            ("-s 10.0.0.0/255.0.255.0", &["?[-s 10.0.0.0/255.0.255.0]"]),
+            ("-s 010.0.0.1", &["?[-s 010.0.0.1]"]),
+            ("-s db.example.com,10.0.0.1", &["?[-s db.example.com,10.0.0.1]"]),
+            ("-s fd00::1", &["?[-s fd00::1]"]),
+            ("! -i lo", &["!if:lo"]),
+            ("-s 1.1.1.1 -i eth0.100", &["if:eth0.100 src:1.1.1.1"]),
+            ("-i eth+ -o br0", &["?[-i eth+] ?[-o br0]"]),
+            ("-i + -o +", &[""]),
+            ("! -i +", &["?[! -i +]"]),
+            ("-p tcp", &["proto:6"]),
+            ("-p 6", &["proto:6"]),
+            ("-p UDP", &["proto:17"]),
+            ("! -p ipv6-icmp", &["!proto:58"]),
+            ("-p all", &[""]),
+            ("-p 0", &[""]),
+            ("-p sctp", &["proto:132"]),
+            ("-p 0x6", &["?[-p 0x6]"]),
+            ("-p mytcp", &["?[-p mytcp]"]),
+            ("! -f -j ACCEPT", &["?[! -f] => Accept"]),
+            ("-c 5 7 -j ACCEPT", &["=> Accept"]),
+            ("-j DROP -p tcp --dport 5", &["dport:5 => Drop"]),
+            ("-4 -j ACCEPT", &["=> Accept"]),
+        ],
+    );
+    assert_eq!(rules_of_other_family(), 0);
+    check(
+        Family::Ip6,
+        &[
+            ("-s fd00::1/128", &["src:fd00::1"]),
+            ("! -s fd00::5/64", &["!src:fd00::/64"]),
+            ("-s ::/0", &[""]),
+            ("-s 1.2.3.4", &["?[-s 1.2.3.4]"]),
+            ("-p icmpv6", &["proto:58"]),
+        ],
+    );
+}
+
+/// A line for the other family says nothing.
+fn rules_of_other_family() -> usize {
+    let read = read("*filter\n-A INPUT -6 -s ::1 -j DROP\nCOMMIT\n", Family::Ip).unwrap();
+    read.ruleset.tables.len() + read.unknown.len()
+}
+
+#[test]
+fn modules() {
+    check(
+        Family::Ip,
+        &[
+            ("-p tcp -m multiport --dports 1,2:4,80", &["dport:1-4,80"]),
+            ("-p tcp -m multiport ! --dports 1,2:4", &["!dport:1-4"]),
+            ("-p tcp -m multiport --dport 5", &["dport:5"]),
+            ("-p tcp -m multiport --dports 0:5,80:81", &["!dport:6-79,82-65535"]),
+            ("-p tcp -m multiport --sports 5", &["proto:6 ?[-m multiport --sports 5]"]),
+            ("-p tcp -m multiport --ports 5", &["proto:6 ?[-m multiport --ports 5]"]),
+            ("-p udp -m multiport --dports 5", &["proto:17 ?[-m multiport --dports 5]"]),
+            ("! -p tcp -m multiport --dports 5", &["!proto:6 ?[-m multiport --dports 5]"]),
+            ("-p tcp -m tcp --dport 22", &["dport:22"]),
+            ("-p tcp --dport 22", &["dport:22"]),
+            ("-p tcp --destination-port 22:25", &["dport:22-25"]),
+            ("-p tcp ! --dport 22", &["!dport:22"]),
+            ("-p tcp --dport 1024:", &["dport:1024-65535"]),
+            ("-p tcp --dport :1023", &["!dport:1024-65535"]),
+            ("-p tcp ! --dport 0:1023", &["dport:1024-65535"]),
+            ("-p tcp --dport 0:65535", &["proto:6"]),
+            ("-p tcp --dport 0", &["!dport:1-65535"]),
+            ("-p tcp ! --dport :", &["proto:6 ?[! --dport :]"]),
+            ("-p tcp --dport ssh", &["proto:6 ?[--dport ssh]"]),
+            ("-p tcp --dport 9:3", &["proto:6 ?[--dport 9:3]"]),
+            ("-p tcp -m tcp", &["proto:6"]),
+            ("-p tcp -m tcp --sport 5 --dport 6", &["?[-m tcp --sport 5] dport:6"]),
+            ("-p udp -m udp --dport 53", &["proto:17 ?[-m udp --dport 53]"]),
+            ("-p udp --dport 53 -j ACCEPT", &["proto:17 ?[--dport 53] => Accept"]),
+            ("-p tcp --syn", &["flags:17/2"]),
+            ("-p tcp ! --syn", &["proto:6 ?[! --syn]"]),
+            ("-p tcp -m tcp --tcp-flags SYN,ACK SYN", &["flags:12/2"]),
+            ("-p tcp --tcp-flags ALL NONE", &["flags:3f/0"]),
+            ("-p tcp -m tcp ! --tcp-flags ALL NONE", &["proto:6 ?[-m tcp ! --tcp-flags ALL NONE]"]),
+            ("-m addrtype --dst-type LOCAL", &["local"]),
+            ("-m addrtype ! --dst-type LOCAL", &["?[-m addrtype ! --dst-type LOCAL]"]),
+            ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["?[-m addrtype --src-type LOCAL] local"]),
+            ("-m addrtype --dst-type LOCAL --limit-iface-in", &["?[-m addrtype --dst-type LOCAL --limit-iface-in]"]),
+            ("-m addrtype --dst-type LOCAL,BROADCAST", &["?[-m addrtype --dst-type LOCAL,BROADCAST]"]),
+            ("-m limit --limit 10/min", &["limit:10/5"]),
+            ("-m limit --limit 10/minute --limit-burst 7", &["limit:10/7"]),
+            ("-m limit --limit 5/sec", &["limit:300/5"]),
+            ("-m limit --limit 3/hour", &["?[-m limit --limit 3/hour]"]),
+            ("-m limit", &["?[-m limit]"]),
+            ("-m conntrack --ctstate NEW,ESTABLISHED", &["ct:established,new"]),
+            ("-m conntrack ! --ctstate INVALID,UNTRACKED", &["!ct:invalid,untracked"]),
+            ("-m state --state RELATED", &["ct:related"]),
+            ("-m conntrack --ctstate DNAT", &["?[-m conntrack --ctstate DNAT]"]),
+            ("-m conntrack --ctstate NEW --ctdir ORIGINAL", &["ct:new ?[-m conntrack --ctdir ORIGINAL]"]),
+            ("-m set --match-set peers4 src", &["src:@peers4"]),
+            ("-m set ! --match-set peers.4 dst", &["!dst:@peers_x2e4"]),
+            ("-m set --match-set s src,dst", &["?[-m set --match-set s src,dst]"]),
+            ("-m set --match-set s src --return-nomatch", &["?[-m set --match-set s src --return-nomatch]"]),
+            ("-p tcp -m set --match-set s src -m multiport --dports 5", &["src:@s dport:5"]),
+            ("-p tcp -m limit --limit 9/m -m set --match-set s src", &["proto:6 limit:9/5 src:@s"]),
+            ("-m comment --comment \"a: b\" -j DROP", &["#\"a: b\" => Drop"]),
+            ("-m comment --comment a -m comment --comment b -m comment --comment \"\"", &["#\"a; b\""]),
+            ("-m comment --comment \"it\\'s \\\"a\\\" \\\\b\"", &["#\"it?s ?a? ?b\""]),
+            ("-m comment --comment \"-j DROP\"", &["#\"-j DROP\""]),
+            ("-m mark --mark 0x1 -j DROP", &["?[-m mark --mark 0x1] => Drop"]),
+            ("-m mark ! --mark 0x1 -m rpfilter --invert", &["?[-m mark ! --mark 0x1] ?[-m rpfilter --invert]"]),
+            ("-m u32 --u32 \"0x6&0xff=0x1\"", &["?[-m u32 --u32 \"0x6&0xff=0x1\"]"]),
+            ("-m string --string \"-j\" --algo bm -j DROP", &["?[-m string --string \"-j\" --algo bm] => Drop"]),
+            ("-m string --string -j --algo bm -j DROP", &["?[-m string --string -j --algo bm] => Drop"]),
+            ("-m mark -m tcp -p tcp --mark 1 --dport 5", &["?[-m mark] ?[-m tcp --mark 1] dport:5"]),
+            ("--frobnicate yes -j DROP", &["?[--frobnicate yes] => Drop"]),
+            ("yes -j DROP", &["?[yes] => Drop"]),
+            ("-p tcp --dport", &["proto:6 ?[--dport]"]),
+        ],
+    );
+    check(
+        Family::Ip6,
+        &[
+            ("-m frag --fragfirst", &["first-fragment"]),
+            ("-m frag --fragid 0:4294967295 --fragfirst", &["first-fragment"]),
+            ("-m frag --fragid 0 --fragfirst", &["?[-m frag --fragid 0] first-fragment"]),
+            ("-m frag ! --fragid 3:7 --fragfirst", &["?[-m frag ! --fragid 3:7] first-fragment"]),
+            ("-m frag --fragmore", &["?[-m frag --fragmore]"]),
+            ("-m frag --fragid 0:4294967295", &["?[-m frag --fragid 0:4294967295]"]),
+        ],
+    );
+}
+
+#[test]
+fn targets() {
+    check(
+        Family::Ip,
+        &[
+            ("-j ACCEPT", &["=> Accept"]),
+            ("-j RETURN", &["=> Return"]),
+            ("-j U", &["=> Jump(\"U\")"]),
+            ("-g U", &["=> Goto(\"U\")"]),
+            ("--jump DROP", &["=> Drop"]),
+            ("-j REJECT --reject-with icmp-port-unreachable", &["=> Reset"]),
+            ("-p tcp -j REJECT --reject-with tcp-reset", &["proto:6 => Reset"]),
+            ("-j LOG", &["log=\"\""]),
+            ("-j LOG --log-prefix \"a \\\"b\\\": \" --log-level 7 --log-uid", &["log=\"a ?b?: \""]),
+            ("-j LOG -m limit --limit 9/m --log-prefix x", &["limit:9/5 log=\"x\""]),
+            ("-j LOG --frobnicate", &["?[--frobnicate] log=\"\""]),
+            ("-j NFLOG --nflog-prefix \"x y\" --nflog-group 5", &[""]),
+            ("-j MARK --set-xmark 0x1/0xffffffff", &[""]),
+            ("-p tcp -j TCPMSS --clamp-mss-to-pmtu", &["proto:6"]),
+            ("-j CT --notrack", &[""]),
+            ("-j DNAT --to-destination 10.0.0.1", &["=> ?-j DNAT --to-destination 10.0.0.1"]),
+            ("-p tcp -j REDIRECT --to-ports 80 --dport 5", &["dport:5 => ?-j REDIRECT --to-ports 80"]),
+            ("-j NFQUEUE --queue-num 0", &["=> ?-j NFQUEUE --queue-num 0"]),
+            ("-j NOWHERE", &["=> ?-j NOWHERE"]),
+            ("-g NOWHERE", &["=> ?-g NOWHERE"]),
+            ("-g ACCEPT", &["=> ?-g ACCEPT"]),
+            ("-j INPUT", &["=> ?-j INPUT"]),
+            ("-j U --frobnicate", &["?[--frobnicate] => Jump(\"U\")"]),
+            ("-m recent -j ACCEPT --rcheck", &["?[-m recent --rcheck] => Accept"]),
+        ],
+    );
+    // Which of the two is meant, the chain or the target?
+    let text = "*filter\n:LOG - [0:0]\n:REJECT - [0:0]\n-A INPUT -j LOG\n-A INPUT -j REJECT\n-A INPUT -g LOG\nCOMMIT\n";
+    let read = read(text, Family::Ip).unwrap();
+    let input = read.ruleset.tables[0].chains.iter().find(|chain| chain.name == "INPUT").unwrap();
+    let verdicts: Vec<String> = input.rules.iter().map(terse).collect();
+    assert_eq!(verdicts, ["=> ?-j LOG", "=> ?-j REJECT", "=> Goto(\"LOG\")"]);
+}
+
+#[test]
+fn rules_that_iptables_refuses() {
+    for (line, message) in [
+        ("-j", "`-j` lacks its value"),
+        ("-s", "`-s` lacks its value"),
+        ("-m", "`-m` lacks its value"),
+        ("!", "`!` with nothing behind it"),
+        ("! ! -s 1.1.1.1", "`!` twice in a row"),
+        ("! -j DROP", "`-j` cannot be negated"),
+        ("-j DROP -j ACCEPT", "two targets in one rule"),
+        ("-s 1.1.1.1 -s 2.2.2.2", "`-s` twice"),
+        ("-jDROP", "`-jDROP`: write `-j TARGET` or `-g CHAIN`"),
+        ("--jum DROP", "`--jum`: write `-j TARGET` or `-g CHAIN`"),
+        ("--jump=DROP", "`--jump=DROP`: write `-j TARGET` or `-g CHAIN`"),
+        ("-m comment --comment \"abc", "a quote is not closed"),
+    ] {
+        let error = read(&format!("*filter\n-A INPUT {line}\nCOMMIT\n"), Family::Ip).unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (2, message), "{line}");
+    }
+}
+
+fn chains(text: &str) -> Vec<(String, Vec<String>)> {
+    let read = read(&format!("*filter\n{text}COMMIT\n"), Family::Ip).unwrap_or_else(|error| panic!("{text}{error}"));
+    let chains = read.ruleset.tables.into_iter().flat_map(|table| table.chains);
+    chains.map(|chain| (chain.name, chain.rules.iter().map(terse).collect())).collect()
+}
+
+fn chain(text: &str) -> Vec<String> {
+    let mut all = chains(text);
+    assert_eq!(all.len(), 1, "{text}: {all:?}");
+    all.remove(0).1
+}
+
+#[test]
+fn commands_have_their_effect() {
+    assert_eq!(
+        chain("-A INPUT -j DROP\n-I INPUT -j ACCEPT\n-I INPUT 2 -j RETURN\n"),
+        ["=> Accept", "=> Return", "=> Drop"]
+    );
+    assert_eq!(
+        chain("-I INPUT -s 1.1.1.1,2.2.2.2\n-A INPUT\n"),
+        ["src:2.2.2.2", "src:1.1.1.1", ""],
+        "as iptables does it"
+    );
+    assert_eq!(chain("-A INPUT -j DROP\n-A INPUT -j ACCEPT\n-D INPUT 1\n"), ["=> Accept"]);
+    assert_eq!(chain("-A INPUT -j DROP\n-A INPUT -j ACCEPT\n-D INPUT -j ACCEPT\n"), ["=> Drop"]);
+    assert_eq!(chain("-A INPUT -p tcp -m tcp --dport 1\n-A INPUT\n-D INPUT -p tcp --dport 1\n"), [""]);
+    assert_eq!(chain("-A INPUT -s 1.1.1.1,2.2.2.2,1.1.1.1\n-D INPUT -s 2.2.2.2,1.1.1.1\n"), ["src:1.1.1.1"]);
+    assert_eq!(chain("-A INPUT -j DROP\n-A INPUT\n-R INPUT 1 -j ACCEPT\n"), ["=> Accept", ""]);
+    assert_eq!(chain("-A INPUT -j DROP\n-F INPUT\n-A INPUT -j ACCEPT\n"), ["=> Accept"]);
+    assert_eq!(chain("-A INPUT -j DROP\n-F\n-A INPUT\n-Z\n"), [""]);
+    assert_eq!(chain("-N U\n-A U -j DROP\n:U - [0:0]\n-A U -j ACCEPT\n"), ["=> Accept"]);
+    assert_eq!(chain("[12:345] -A INPUT -j DROP\n"), ["=> Drop"]);
+    assert_eq!(chain("  -A INPUT -j DROP  \n\n \n# -A INPUT\n"), ["=> Drop"]);
+    assert_eq!(chains("-N U\n-X U\n-N V\n-X\n"), []);
+    assert_eq!(chain("-N U\n-X U\n-N U\n-A U -j DROP\n"), ["=> Drop"]);
+    assert_eq!(chain("-N U.V\n-A U.V\n"), [""]);
+    assert_eq!(chains("-N a.b\n-A INPUT -j a.b\n")[1], ("INPUT".into(), vec!["=> Jump(\"a_x2eb\")".to_owned()]));
+    assert_eq!(chains(":U - [0:0]\n")[0].0, "U", "an empty chain of one's own is there");
+    assert_eq!(chains(":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n-P OUTPUT ACCEPT\n"), [], "these do nothing");
+}
+
+#[test]
+fn base_chains_are_the_kernels() {
+    let base = |text: &str| {
+        let read = read(text, Family::Ip6).unwrap();
+        assert_eq!(read.ruleset.tables.len(), 1);
+        let table = &read.ruleset.tables[0];
+        let base = table.chains.last().unwrap().base.unwrap();
+        assert!(base.shared && table.family == Family::Ip6);
+        (base.kind, base.hook, base.priority, base.policy)
+    };
+    let on = |table: &str, chain: &str| base(&format!("*{table}\n-I {chain} -j DROP\nCOMMIT\n"));
+    use ChainKind::{Filter, Nat, Route};
+    assert_eq!(on("raw", "PREROUTING"), (Filter, Hook::Prerouting, -300, Policy::Accept));
+    assert_eq!(on("mangle", "INPUT"), (Filter, Hook::Input, -150, Policy::Accept));
+    assert_eq!(on("mangle", "OUTPUT"), (Route, Hook::Output, -150, Policy::Accept));
+    assert_eq!(on("nat", "PREROUTING"), (Nat, Hook::Prerouting, -100, Policy::Accept));
+    assert_eq!(on("nat", "OUTPUT"), (Nat, Hook::Output, -100, Policy::Accept));
+    assert_eq!(on("nat", "POSTROUTING"), (Nat, Hook::Postrouting, 100, Policy::Accept));
+    assert_eq!(on("nat", "INPUT"), (Nat, Hook::Input, 100, Policy::Accept));
+    assert_eq!(on("filter", "FORWARD"), (Filter, Hook::Forward, 0, Policy::Accept));
+    assert_eq!(on("security", "INPUT"), (Filter, Hook::Input, 50, Policy::Accept));
+    let drop = (Filter, Hook::Input, 0, Policy::Drop);
+    assert_eq!(base("*filter\n:INPUT DROP [1:2]\nCOMMIT\n"), drop);
+    assert_eq!(base("*filter\n:INPUT DROP [1:2]\n:INPUT - [0:0]\nCOMMIT\n"), drop);
+    assert_eq!(base("*filter\n-P INPUT DROP\nCOMMIT\n"), drop);
+    assert_eq!(base("-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"), drop);
+    assert_eq!(base("# Warning\n-P INPUT DROP -c 1 2\n-P FORWARD ACCEPT -c 0 0\n-P OUTPUT ACCEPT -c 0 0\n"), drop);
+    let raw = (Filter, Hook::Prerouting, -300, Policy::Accept);
+    assert_eq!(base("-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-N U\n-A U -c 1 2 -j DROP\n-A PREROUTING -j U\n"), raw);
+}
+
+#[test]
+fn stanzas_accumulate_and_chains_stand_behind_what_they_jump_to() {
+    let text = "*raw\n:A - [0:0]\n:B - [0:0]\n-A A -j B\nCOMMIT\n*filter\n:C - [0:0]\nCOMMIT\n*raw\n-I PREROUTING -j A\n\
+                -I PREROUTING -j A\nCOMMIT";
+    let read = read(text, Family::Ip).unwrap();
+    let tables: Vec<_> = read.ruleset.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(tables, ["raw", "filter"]);
+    let chains: Vec<_> = read.ruleset.tables[0].chains.iter().map(|chain| chain.name.as_str()).collect();
+    assert_eq!(chains, ["B", "A", "PREROUTING"]);
+    assert_eq!(read.ruleset.tables[0].chains[2].rules.len(), 2, "identical jumps stay several");
+}
+
+#[test]
+fn sets_that_rules_change_are_not_known() {
+    let text = "*filter\n-A INPUT -m set --match-set a src -j DROP\n-A INPUT -m set --match-set b src -j DROP\n\
+                -A INPUT -p udp -j SET --add-set a src --exist\nCOMMIT\n";
+    let read = read(text, Family::Ip).unwrap();
+    let found: Vec<String> = read.ruleset.tables[0].chains[0].rules.iter().map(terse).collect();
+    assert_eq!(found, ["?[-m set --match-set a src] => Drop", "src:@b => Drop", "proto:17"]);
+    assert_eq!(read.unknown, [Unknown { line: 2, text: "-m set --match-set a src".into() }]);
+}
+
+#[test]
+fn what_is_no_ruleset_is_an_error() {
+    for (text, line, message) in [
+        ("{\"nftables\": []}", 1, "not a line of iptables-save: `{\"nftables\": []}`"),
+        ("table ip raw {\n}\n", 1, "not a line of iptables-save: `table ip raw {`"),
+        ("\n<html>", 2, "not a line of iptables-save: `<html>`"),
+        ("*filter\n\0\n", 2, "a control character, which iptables-restore does not take"),
+        ("*filter\r\nCOMMIT\r\n", 1, "a carriage return, which iptables-restore does not take"),
+        ("*filter\n:INPUT ACCEPT [0:0]\n", 1, "this table has no COMMIT: the text is cut off"),
+        ("*raw\nCOMMIT\n*filter\n-A INPUT -j DROP\nCOMM", 5, "not a command that is read here: `COMM`"),
+        ("*filter\n*raw\nCOMMIT\n", 2, "the table of line 1 has no COMMIT before this"),
+        ("*broute\nCOMMIT\n", 1, "iptables has no table `broute`"),
+        ("-A INPUT -j DROP\n", 1, "no `*table` before this, and not a whole listing of `iptables -S`"),
+        ("-P INPUT DROP\n-A INPUT\n", 1, "no `*table` before this, and not a whole listing of `iptables -S`"),
+        (
+            "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-A OUTPUT\n-P OUTPUT ACCEPT\n",
+            4,
+            "policies again: these are the listings of several tables, and do not say of which",
+        ),
+        ("-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-A OUTPUT -s 1.1.1.1", 3, "the text ends in the midst of a line"),
+        ("-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\nCOMMIT\n", 3, "not a line of `iptables -S`: `COMMIT`"),
+        (
+            "*raw\nCOMMIT\n# Table `filter' is incompatible, use 'nft' tool.\n",
+            3,
+            "iptables cannot show this table, nft can: `# Table `filter' is incompatible, use 'nft' tool.`",
+        ),
+        (
+            "# Table `raw' contains incompatible base-chains, use 'nft' tool to list them.\n*raw\nCOMMIT\n",
+            1,
+            "iptables cannot show this table, nft can: `# Table `raw' contains incompatible base-chains, use 'nft' t…`",
+        ),
+        ("*filter\n:INPUT\nCOMMIT\n", 2, "the chain `INPUT` has no policy; `-` is none"),
+        ("*filter\n:INPUT WEIRD [0:0]\nCOMMIT\n", 2, "no policy: `WEIRD`"),
+        ("*filter\n:U ACCEPT [0:0]\nCOMMIT\n", 2, "`U` is not a chain of the kernel's and has no policy"),
+        ("*filter\n:\nCOMMIT\n", 2, "a chain without a name"),
+        ("*filter\n:ACCEPT - [0:0]\nCOMMIT\n", 2, "no name for a chain: `ACCEPT`"),
+        ("*filter\n-A\nCOMMIT\n", 2, "`-A` without a chain"),
+        ("*filter\n-A U -j DROP\nCOMMIT\n", 2, "there is no chain `U` in table filter"),
+        ("*filter\n-I INPUT 2 -j DROP\nCOMMIT\n", 2, "there is no place 2 in chain `INPUT`"),
+        ("*filter\n-I INPUT 0 -j DROP\nCOMMIT\n", 2, "no number of a rule: `0`"),
+        ("*filter\n-D INPUT -j DROP\nCOMMIT\n", 2, "there is no such rule to delete in chain `INPUT`"),
+        ("*filter\n-D INPUT 1\nCOMMIT\n", 2, "there is no rule 1 in chain `INPUT`"),
+        ("*filter\n-R INPUT 1 -j DROP\nCOMMIT\n", 2, "there is no one rule 1 to replace in chain `INPUT`"),
+        ("*filter\n-N U\n-N U\nCOMMIT\n", 3, "the chain `U` is there already"),
+        ("*filter\n-N U\n-A U\n-X U\nCOMMIT\n", 4, "the chain `U` is not empty"),
+        ("*filter\n-X U\nCOMMIT\n", 2, "there is no chain `U` to delete"),
+        ("*filter\n-E U V\nCOMMIT\n", 2, "not a command that is read here: `-E`"),
+        ("*filter\n[1:x] -A INPUT\nCOMMIT\n", 2, "no `[packets:bytes]`: `[1:x] -A INPUT`"),
+        ("*filter\n-N U\n-A U -j U\nCOMMIT\n", 1, "chain `U` jumps in a circle"),
+        ("*filter\n-N U\n-A INPUT -j U\n-X U\nCOMMIT\n", 3, "there is no chain `U` to jump to"),
+    ] {
+        let error = read(text, Family::Ip).map(|read| read.ruleset).unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (line, message), "{text:?}");
+    }
+}
+
+#[test]
+fn nothing_at_all_is_a_ruleset_without_rules() {
+    for text in
+        ["", "\n", "# Generated by iptables-save\n", "*filter\nCOMMIT\n", "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT"]
+    {
+        assert_eq!(read(text, Family::Ip).unwrap().ruleset, Ruleset::default(), "{text:?}");
+    }
+}
+
+fn golden(case: &str, file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(case).join("out").join(file))
+        .unwrap()
+}
+
+/// The stanzas of a golden file, without what stands before them.
+fn stanzas(file: &str) -> String {
+    let text = golden("dual-stack", file);
+    text[text.find("*raw").unwrap()..].to_owned()
+}
+
+#[test]
+fn a_text_that_is_cut_off_is_an_error_or_ends_with_a_table() {
+    let text = stanzas("ringfence.ip6tables");
+    assert!(text.is_ascii());
+    for end in 0..text.len() {
+        let cut = &text[..end];
+        let whole = cut.matches("\n*").count() + usize::from(end > 0) == cut.matches("COMMIT").count();
+        assert_eq!(read(cut, Family::Ip6).is_ok(), whole, "cut at {end}");
+    }
+}
+
+#[test]
+fn no_byte_brings_the_reader_down() {
+    const BYTES: &[u8] = b"\0\n !\"\\-*:#9,/\xc3";
+    let text = stanzas("ringfence.ip6tables");
+    let (first, jumps) = (text.find("\n\n").unwrap(), text.rfind("*raw").unwrap());
+    let text = format!("{}\n{}", &text[..first], &text[jumps..]);
+    for at in 0..text.len() {
+        for &byte in BYTES {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = byte;
+            let _ = read(&String::from_utf8_lossy(&bytes), Family::Ip6);
+        }
+    }
+}
+
+#[test]
+fn work_has_bounds() {
+    let mut text = String::from("*filter\n");
+    for _ in 0..20_000 {
+        text.push_str("-A INPUT -j DROP\n");
+    }
+    for _ in 0..20_000 {
+        text.push_str("-I INPUT 10000 -j DROP\n");
+    }
+    text.push_str("COMMIT\n");
+    let error = read(&text, Family::Ip).map(|read| read.ruleset.tables.len()).unwrap_err();
+    assert_eq!(error.message, "too many insertions and deletions in the midst of long chains");
+
+    let many = vec!["1.1.1.1"; 120].join(",");
+    let text = format!("*filter\n{}COMMIT\n", format!("-A INPUT -s {many} -d {many}\n").repeat(10));
+    let error = read(&text, Family::Ip).map(|read| read.ruleset.tables.len()).unwrap_err();
+    assert_eq!(error.message, "lists of addresses make too many rules");
+
+    let text = format!("*filter\n{}COMMIT\n", "-I INPUT -j DROP\n".repeat(50_000));
+    assert_eq!(
+        read(&text, Family::Ip).unwrap().ruleset.tables[0].chains[0].rules.len(),
+        50_000,
+        "before all others is cheap"
+    );
+}

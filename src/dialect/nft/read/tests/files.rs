@@ -1,0 +1,230 @@
+//! What a file leaves behind.
+
+use std::fs;
+
+use super::{all, golden_rulesets, interface, port, read, source};
+use crate::dialect::nft::write;
+use crate::dialect::read::Unknown;
+use crate::ir::{Base, ChainKind, Elements, Family, Hook, Place, Policy, Set, SetKind, Verdict};
+
+#[test]
+fn a_file_is_carried_out_from_top_to_bottom() {
+    let read = all("#!/usr/sbin/nft -f
+        flush ruleset
+        define hosts = { 10.0.0.1, 10.0.0.3 }
+        define port = 22; define dev = \"eth0\"
+        table ip old { chain x { drop
+        } }
+        table ip t { chain x { drop
+          }
+        }
+        table t
+        delete table t
+        add table ip t { flags dormant; }
+        add table ip t
+        add chain ip t c { type filter hook input priority filter - 5; policy drop; }
+        add set t s { type ipv4_addr; }
+        add element ip t s { 10.0.0.9, 10.0.0.3-10.0.0.5 }
+        add rule t c tcp dport $port ip saddr $hosts \\
+           accept
+        insert rule t c iifname $dev drop
+        add rule ip t c index 0 counter
+        add chain t gone
+        flush table ip old
+        delete chain t gone
+        include \"more.nft\"
+    ");
+    assert_eq!(read.unknown, [Unknown { line: 24, text: "include \"more.nft\"".into() }]);
+    let [old, table] = read.ruleset.tables.as_slice() else { panic!("{:?}", read.ruleset) };
+    assert_eq!((old.family, old.name.as_str(), old.chains[0].rules.len()), (Family::Ip, "old", 0));
+    assert_eq!(table.sets.len(), 1);
+    assert_eq!(table.sets[0].elements, Elements::Ipv4(vec![(0x0a00_0003, 0x0a00_0005), (0x0a00_0009, 0x0a00_0009)]));
+    let [chain] = table.chains.as_slice() else { panic!("{table:?}") };
+    let base = Base { kind: ChainKind::Filter, hook: Hook::Input, priority: -5, policy: Policy::Drop, shared: false };
+    assert_eq!(chain.base, Some(base));
+    let matches: Vec<_> = chain.rules.iter().map(|rule| rule.matches.clone()).collect();
+    let both = source(&["10.0.0.1", "10.0.0.3"], false);
+    assert_eq!(matches, [vec![interface(&["eth0"], false)], vec![], vec![port(&["22"], false), both]]);
+    let place = Place { line: 17, text: "tcp dport $port ip saddr $hosts accept".into() };
+    assert_eq!(chain.rules[2].place, Some(place));
+}
+
+/// What an included file holds is not known, its chains among it.
+#[test]
+fn chains_may_come_from_an_included_file() {
+    let read = all("include \"x\"\ntable ip t {\nchain c {\njump elsewhere\ninclude \"y\"\n}\n}");
+    let verdicts: Vec<_> = read.ruleset.tables[0].chains[0].rules.iter().map(|rule| rule.verdict.clone()).collect();
+    let unknown = |text: &str| Some(Verdict::Unknown(text.into()));
+    assert_eq!(verdicts, [unknown("jump elsewhere"), unknown("include \"y\"")]);
+    let lines: Vec<u32> = read.unknown.iter().map(|unknown| unknown.line).collect();
+    assert_eq!(lines, [1, 4, 5]);
+}
+
+#[test]
+fn priorities_policies_and_places_of_chains() {
+    for (text, priority) in [
+        ("raw", -300),
+        ("mangle", -150),
+        ("dstnat", -100),
+        ("filter", 0),
+        ("security", 50),
+        ("srcnat", 100),
+        ("srcnat + 10", 110),
+        ("raw - 5", -305),
+        ("filter+1", 1),
+        ("-7", -7),
+        ("300", 300),
+    ] {
+        let read = all(&format!("table inet t {{\nchain c {{\ntype nat hook output priority {text};\n}}\n}}"));
+        let base = read.ruleset.tables[0].chains[0].base.unwrap();
+        assert_eq!(
+            (base.priority, base.policy, base.kind, base.hook),
+            (priority, Policy::Accept, ChainKind::Nat, Hook::Output)
+        );
+    }
+    for bad in [
+        "type filter hook input priority high;",
+        "type filter hook egress priority 0;",
+        "type bad hook input priority 0;",
+        "type filter hook input;",
+        "type filter hook input priority 0; policy maybe;",
+    ] {
+        assert_eq!(read(&format!("table inet t {{\nchain c {{\n{bad}\n}}\n}}")).unwrap_err().line, 3, "{bad}");
+    }
+    // A chain that is bound to a device sees the packets of that device only.
+    let read = all("table inet t {
+        chain c { type filter hook ingress device \"eth0\" priority 0; policy drop;
+            tcp dport 22 return
+        }
+    }");
+    let [body, entry] = read.ruleset.tables[0].chains.as_slice() else { panic!() };
+    assert_eq!((body.base, body.rules.len()), (None, 1));
+    assert_eq!(entry.base.unwrap().policy, Policy::Accept);
+    let rules: Vec<_> = entry.rules.iter().map(|rule| (rule.matches.as_slice(), rule.verdict.clone())).collect();
+    let eth0 = [interface(&["eth0"], false)];
+    assert_eq!(rules, [(&eth0[..], Some(Verdict::Jump(body.name.clone()))), (&eth0[..], Some(Verdict::Drop))]);
+}
+
+#[test]
+fn tables_of_other_families_are_listed() {
+    let read = all("table netdev n {\n chain x {\n type filter hook ingress device \"lo\" priority filter; policy accept;\n drop\n}\n}
+        table bridge b {\n}\ntable ip6 s {\n}");
+    assert_eq!(read.ruleset.tables.len(), 1);
+    let texts: Vec<&str> = read.unknown.iter().map(|unknown| unknown.text.as_str()).collect();
+    let chain = "table netdev n chain x { type filter hook ingress device \"lo\" priority filter }";
+    assert_eq!(texts, ["table netdev n", chain, "table bridge b"]);
+}
+
+#[test]
+fn sets_in_all_their_spellings() {
+    let set = |body: &str| {
+        let read = all(&format!("table inet t {{\n set s {{ # handle 3\n {body}\n }}\n}}"));
+        let listed = !read.unknown.is_empty();
+        let [set] = read.ruleset.tables[0].sets.as_slice() else { panic!("{body}") };
+        let Set { kind, elements, .. } = set.clone();
+        (kind, elements, listed)
+    };
+    let hash = |size| SetKind::Hash { size };
+    let one = Elements::Ipv4(vec![(1, 1)]);
+    assert_eq!(set("type ipv4_addr; size 64; elements = { 0.0.0.1 }"), (hash(Some(64)), one.clone(), false));
+    assert_eq!(
+        set("type ipv4_addr\n comment \"x\"\n elements = { 0.0.0.1 comment \"a, b\" counter packets 0 bytes 0 }"),
+        (hash(None), one.clone(), false)
+    );
+    assert_eq!(set("typeof ip saddr\nelements = { 0.0.0.1,\n\t\t0.0.0.1 }"), (hash(None), one, false));
+    assert_eq!(
+        set("type inet_service\nflags interval\nauto-merge\npolicy memory"),
+        (SetKind::Interval, Elements::Ports(vec![]), false)
+    );
+    let two = Elements::Ipv4(vec![(0x0a00_0000, 0x0a00_00ff), (0x0a00_0100, 0x0a00_0102)]);
+    assert_eq!(
+        set("type ipv4_addr\nflags interval\nelements = { 10.0.1.0-10.0.1.2, 10.0.0.0/24 }"),
+        (SetKind::Interval, two, false)
+    );
+    let read =
+        all("define a = { 0.0.0.1, 0.0.0.2 }\ntable t {\nset s {\ntype ipv4_addr\nelements = { $a, 0.0.0.7 }\n}\n}");
+    assert_eq!(read.ruleset.tables[0].sets[0].elements, Elements::Ipv4(vec![(1, 1), (2, 2), (7, 7)]));
+    for unknown in [
+        "type ipv4_addr . inet_service\nelements = { 1.2.3.4 . 22 }",
+        "type ipv4_addr\nflags timeout",
+        "type ipv4_addr\nflags constant, dynamic",
+        "type ipv4_addr\ntimeout 1h",
+        "type ipv4_addr\nelements = { 1.2.3.4 timeout 5m expires 3m }",
+        "type ipv4_addr\nelements = { 1.2.3.4 limit rate 1/second }",
+        "type ipv4_addr\nelements = { * }",
+        "type ipv4_addr\nelements = { 1.2.3.4, 6.7.8.9 { 5 } }",
+        "type ipv4_addr\nelements = { example.com }",
+        "type inet_service\nelements = { 0 }",
+        "type mark\nelements = { 1 }",
+        "elements = { 1.2.3.4 }\ntype ipv4_addr",
+    ] {
+        let (_, elements, listed) = set(unknown);
+        assert_eq!((elements, listed), (Elements::Unknown, true), "{unknown}");
+    }
+}
+
+#[test]
+fn no_ruleset_no_reading() {
+    // A comment of nft hides a statement only behind another one.
+    assert_eq!(all("# xt_a\ntable ip x { # xt_b\n# xt_c\nchain c { # xt_d\n# xt_e\naccept\n}\n}").unknown, []);
+    for empty in ["", "\n\n", "# nothing\n", "#!/usr/sbin/nft -f\n", "\u{feff}", "flush ruleset", "table ip x"] {
+        assert_eq!(all(empty).unknown, [], "{empty:?}");
+    }
+    for (text, line, part) in [
+        ("{ \"nftables\": [] }", 1, "no command"),
+        ("<html>\n", 1, "no command"),
+        ("\n*filter\n:INPUT ACCEPT [0:0]\n", 2, "no command"),
+        ("hello world", 1, "no command"),
+        ("table inet x {\n chain c {\n drop\n", 2, "no end"),
+        ("table inet x {\n chain c {\n drop\n }\n", 1, "no end"),
+        ("table inet x {\n set s {\n type ipv4_addr\n elements = { 1.2.3.4,\n", 4, "no end"),
+        ("table inet x {\n chain c {\n ip saddr { 1.2.3.4 \n", 3, "no end"),
+        ("table inet x {\n}\n}\n", 3, "no command"),
+        ("table inet x {\n drop\n}\n", 2, "does not belong"),
+        ("table inet x {\n chain c {\n log prefix \"x\n}\n}", 3, "never closed"),
+        ("table inet x {\n chain c {\n jump nowhere\n}\n}", 3, "no chain `nowhere`"),
+        ("table inet x {\n chain c {\n jump c\n}\n}", 1, "circle"),
+        ("table inet x {\n\u{0}\n}", 2, "control character"),
+        ("add rule inet x y accept", 1, "no table"),
+        ("table inet x\nadd element inet x y { 1 }", 2, "no set"),
+        ("table inet x\ndelete rule inet x y handle 4", 2, "no chain"),
+        ("table", 1, "expected"),
+        ("table inet", 1, "expected"),
+        ("table inet x y", 1, "expected"),
+        ("add frob x", 1, "nothing that nft knows"),
+        ("define x 4", 1, "expected `=`"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!(error.line, line, "{text:?}: {error}");
+        assert!(error.message.contains(part), "{text:?}: {error}");
+    }
+    let deep = format!("table inet x {{\nchain c {{\nip saddr {}\n}}\n}}", "{ ".repeat(100_000));
+    assert!(read(&deep).unwrap_err().message.contains("too many brackets"));
+    let grown: String = (1..64).map(|n| format!("define v{n} = {{ $v{p} , $v{p} }}\n", p = n - 1)).collect();
+    assert!(read(&format!("define v0 = 1, 2\n{grown}")).unwrap_err().message.contains("variables"));
+}
+
+/// The writer's spelling means what was compiled: reading it and writing it again changes nothing but comments.
+#[test]
+fn golden_rulesets_read_as_they_were_written() {
+    let files = golden_rulesets();
+    assert!(files.len() >= 15);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let found = all(&text);
+        assert_eq!(found.unknown, [], "{}", file.display());
+        let written = write(&found.ruleset).unwrap();
+        assert_eq!(all(&written).unknown, []);
+        let bare = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(|line| line.split(" # ").next().unwrap().trim().to_owned());
+            // nft itself puts a test on TCP before a reset; it is not written.
+            let lines = lines.map(|line| line.replace("meta l4proto tcp counter reject", "counter reject"));
+            let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
+            // Ports of one service share a line; without services they all do.
+            lines
+                .flat_map(|line| line.split(", ").map(|part| part.trim_end_matches(',').to_owned()).collect::<Vec<_>>())
+                .collect()
+        };
+        assert_eq!(bare(&written), bare(&text), "{}", file.display());
+    }
+}

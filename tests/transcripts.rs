@@ -1,0 +1,49 @@
+//! Whole runs: `tests/transcripts/*.txt` hold command lines behind `$`, each with all that it prints and its exit code.
+//!
+//! `RINGFENCE_BLESS=1` writes what came out instead of comparing. Read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn run(folder: &Path, line: &str) -> String {
+    let arguments = line.strip_prefix("$ ringfence ").unwrap_or_else(|| panic!("not a command line: {line}"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    let output = command.current_dir(folder).args(arguments.split_whitespace()).output().unwrap();
+    let mut text = format!("{line}\n");
+    text.push_str(&String::from_utf8(output.stdout).unwrap());
+    for line in String::from_utf8(output.stderr).unwrap().lines() {
+        writeln!(text, "! {line}").unwrap();
+    }
+    writeln!(text, "[exit {}]\n", output.status.code().unwrap()).unwrap();
+    text
+}
+
+#[test]
+fn every_run_prints_what_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut runs = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "txt") || path.ends_with("not-a-ruleset.txt") {
+            continue;
+        }
+        let written = fs::read_to_string(&path).unwrap();
+        let commands: Vec<&str> = written.lines().filter(|line| line.starts_with("$ ")).collect();
+        runs += commands.len();
+        let found: String = commands.iter().map(|line| run(&folder, line)).collect();
+        if std::env::var_os("RINGFENCE_BLESS").is_some() {
+            fs::write(&path, found).unwrap();
+            continue;
+        }
+        let different = written.lines().zip(found.lines()).enumerate().find(|(_, (old, new))| old != new);
+        if let Some((number, (old, new))) = different {
+            panic!("{}:{}\n  expected {old}\n  found    {new}", path.display(), number + 1);
+        }
+        assert_eq!(written, found, "{}", path.display());
+    }
+    assert!(runs > 20, "{runs} runs");
+}
