@@ -7,6 +7,7 @@
 // A test says what went wrong by ending.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod generate;
 mod lab;
 
 /// Defines one test per back end: `name::nft`, `name::iptables_legacy` and `name::iptables_nft`.
@@ -59,6 +60,8 @@ mod golden;
 mod headers;
 #[path = "lab/suite/matrix.rs"]
 mod matrix;
+#[path = "lab/suite/meaning.rs"]
+mod meaning;
 #[path = "lab/suite/rewrites.rs"]
 mod rewrites;
 #[path = "lab/suite/sessions.rs"]

@@ -61,7 +61,9 @@ pub enum Shape {
     First,
     /// The first fragment, with the ports but without the TCP flags.
     FirstShort,
-    /// An IPv6 first fragment whose headers end before the transport header.
+    /// An IPv6 first fragment whose headers end right before the transport header, and say which protocol follows.
+    FirstAnnounced,
+    /// An IPv6 first fragment whose headers end before any says which protocol follows.
     FirstHidden,
     /// A further fragment.
     Later,
@@ -69,13 +71,20 @@ pub enum Shape {
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Self; 6] =
-        [Self::Whole, Self::Extended, Self::First, Self::FirstShort, Self::FirstHidden, Self::Later];
+    pub const ALL: [Self; 7] = [
+        Self::Whole,
+        Self::Extended,
+        Self::First,
+        Self::FirstShort,
+        Self::FirstAnnounced,
+        Self::FirstHidden,
+        Self::Later,
+    ];
 
     /// Whether the protocol behind the last header is known.
     pub(super) fn shows_protocol(self) -> bool {
         match self {
-            Self::Whole | Self::Extended | Self::First | Self::FirstShort | Self::Later => true,
+            Self::Whole | Self::Extended | Self::First | Self::FirstShort | Self::FirstAnnounced | Self::Later => true,
             Self::FirstHidden => false,
         }
     }
@@ -84,7 +93,7 @@ impl Shape {
     pub(super) fn shows_ports(self) -> bool {
         match self {
             Self::Whole | Self::Extended | Self::First | Self::FirstShort => true,
-            Self::FirstHidden | Self::Later => false,
+            Self::FirstAnnounced | Self::FirstHidden | Self::Later => false,
         }
     }
 
@@ -92,14 +101,14 @@ impl Shape {
     pub(super) fn shows_flags(self) -> bool {
         match self {
             Self::Whole | Self::Extended | Self::First => true,
-            Self::FirstShort | Self::FirstHidden | Self::Later => false,
+            Self::FirstShort | Self::FirstAnnounced | Self::FirstHidden | Self::Later => false,
         }
     }
 
     /// Whether IPv6 has a fragment header with offset 0.
     pub(super) fn is_first_fragment(self) -> bool {
         match self {
-            Self::First | Self::FirstShort | Self::FirstHidden => true,
+            Self::First | Self::FirstShort | Self::FirstAnnounced | Self::FirstHidden => true,
             Self::Whole | Self::Extended | Self::Later => false,
         }
     }
@@ -109,7 +118,7 @@ impl Shape {
     pub fn fits(self, ipv4: bool) -> bool {
         match self {
             Self::Whole | Self::First | Self::FirstShort | Self::Later => true,
-            Self::Extended | Self::FirstHidden => !ipv4,
+            Self::Extended | Self::FirstAnnounced | Self::FirstHidden => !ipv4,
         }
     }
 }
@@ -144,6 +153,7 @@ impl fmt::Display for Packet {
             Shape::Extended => ", with extension headers",
             Shape::First => ", first fragment",
             Shape::FirstShort => ", first fragment that ends within the transport header",
+            Shape::FirstAnnounced => ", first fragment that ends before the transport header",
             Shape::FirstHidden => ", first fragment without the transport header",
             Shape::Later => ", further fragment",
         })

@@ -50,7 +50,11 @@ pub struct Space {
     ports: Classes<u16>,
     interfaces: Vec<Option<Interface>>,
     protocols: Vec<u8>,
+    /// The one that stands for all that no rule names.
+    other_protocol: Option<u8>,
     flags: Vec<TcpFlags>,
+    /// What is asked about the flags: mask and value.
+    flag_tests: Vec<(TcpFlags, TcpFlags)>,
     states: Vec<ConnectionStates>,
 }
 
@@ -110,7 +114,8 @@ impl Space {
             }
         }
         // A protocol that nobody mentions stands for all such.
-        protocols.extend((1..=u8::MAX).rev().find(|number| !protocols.contains(number)));
+        let other_protocol = (1..=u8::MAX).rev().find(|number| !protocols.contains(number));
+        protocols.extend(other_protocol);
         let states =
             if stateful { ConnectionStates::ALL.as_slice() } else { ConnectionStates::ALL.get(3..4).unwrap_or(&[]) };
         let ports: Vec<&[(u16, u16)]> = ports.iter().map(Vec::as_slice).collect();
@@ -120,7 +125,9 @@ impl Space {
             ports: Classes::new(&ports)?,
             interfaces: interfaces.into_iter().map(Some).chain([None]).collect(),
             protocols: protocols.into_iter().collect(),
+            other_protocol,
             flags: flag_classes(&flags),
+            flag_tests: flags,
             states: states.iter().map(|(state, _)| *state).collect(),
         };
         let size = space.size();
@@ -151,6 +158,35 @@ impl Space {
     #[must_use]
     pub fn interfaces(&self) -> &[Option<Interface>] {
         &self.interfaces
+    }
+
+    /// The packet that speaks for this one: in each field the representative of the class that the field's value is in.
+    /// No rule in question tells the two apart. The destination, which is not cut into classes, stays as it is.
+    #[must_use]
+    pub fn representative(&self, packet: &Packet) -> Packet {
+        let source = match packet.source {
+            IpAddr::V4(own) => IpAddr::V4(Ipv4Addr::from_bits(self.v4.representative(own.to_bits()))),
+            IpAddr::V6(own) => IpAddr::V6(Ipv6Addr::from_bits(self.v6.representative(own.to_bits()))),
+        };
+        let protocol = if self.protocols.contains(&packet.protocol) {
+            packet.protocol
+        } else {
+            self.other_protocol.unwrap_or(packet.protocol)
+        };
+        let alike = |one: &&TcpFlags| flags_alike(&self.flag_tests, one.0, packet.flags.0);
+        let flags = self.flags.iter().find(alike).copied().unwrap_or(packet.flags);
+        let state = if self.states.contains(&packet.state) { None } else { self.states.first().copied() };
+        Packet {
+            source,
+            destination: packet.destination,
+            local: packet.local,
+            interface: packet.interface.clone().filter(|own| self.interfaces.contains(&Some(own.clone()))),
+            protocol,
+            port: self.ports.representative(packet.port),
+            flags: if protocol == TCP { flags } else { TcpFlags(0) },
+            state: state.unwrap_or(packet.state),
+            shape: packet.shape,
+        }
     }
 
     /// Whether a rule asks for the state of the connection.
@@ -225,6 +261,11 @@ fn flag_classes(tests: &[(TcpFlags, TcpFlags)]) -> Vec<TcpFlags> {
     let mut seen = BTreeSet::new();
     let holds = |flags: u8| tests.iter().map(|(mask, value)| flags & mask.0 == value.0).collect::<Vec<bool>>();
     (0..=u8::MAX).filter(|&flags| seen.insert(holds(flags))).map(TcpFlags).collect()
+}
+
+/// Whether every test says the same of both.
+fn flags_alike(tests: &[(TcpFlags, TcpFlags)], a: u8, b: u8) -> bool {
+    tests.iter().all(|(mask, value)| (a & mask.0 == value.0) == (b & mask.0 == value.0))
 }
 
 /// A number that a field can hold.
@@ -319,6 +360,14 @@ impl<T: Value> Classes<T> {
     #[must_use]
     pub fn representatives(&self) -> &[T] {
         &self.representatives
+    }
+
+    /// The value that speaks for `value`.
+    #[must_use]
+    pub fn representative(&self, value: T) -> T {
+        let at = self.ranges.partition_point(|&(first, ..)| first <= value);
+        let class = at.checked_sub(1).and_then(|at| self.ranges.get(at)).map(|&(_, _, class)| class as usize);
+        class.and_then(|class| self.representatives.get(class)).copied().unwrap_or(value)
     }
 
     /// All values, as ranges with their class, ascending and without gaps.

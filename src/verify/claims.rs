@@ -102,7 +102,8 @@ impl<'a> Claims<'a> {
         if loopback {
             return Some((Claim::NonInterference, true));
         }
-        if packet.shape == Shape::FirstHidden {
+        let announced = packet.shape == Shape::FirstAnnounced && packet.protocol == TCP;
+        if announced || packet.shape == Shape::FirstHidden {
             // Dropped at prerouting, so that it never comes to input.
             return (door != Door::Input).then_some((Claim::Isolation, false));
         }

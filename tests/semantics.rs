@@ -1,0 +1,413 @@
+//! The meaning of rulesets, against other ways to the same answer.
+//!
+//! - A packet and its representative in a space have the same outcome: what the proofs rest on.
+//! - An oracle that knows no packets: it carries sets of packets, as binary decision diagrams, through the chains. On a
+//!   small world of packets both ways are compared at every point.
+//! - A difference is empty if and only if no packet tells the two rulesets apart.
+//! - Where something is unknown, the outcome has room for whatever it may turn out to be.
+//!
+//! All rulesets are random and the same in every run; see `generate`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod generate;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
+use generate::{Points, Random, Scope, shrunk};
+use ringfence::diff::difference;
+use ringfence::ir::{
+    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
+    TcpFlags, Verdict,
+};
+use ringfence::semantics::{Door, Outcome, Packet, Question, Rules, Space, TCP};
+
+const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
+
+fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
+    DOORS.map(|door| rules.evaluate(door, packet))
+}
+
+#[test]
+fn a_representative_speaks_for_its_class() {
+    for seed in 0..1000 {
+        let mut random = Random::new(seed);
+        let scope = Scope { unknowns: seed % 4 == 0, ..Scope::wide() };
+        let ruleset = scope.ruleset(&mut random);
+        let space = Space::new(&[&ruleset], &Question::default());
+        let rules = Rules::new(&ruleset);
+        let points = Points::of(&ruleset);
+        for _ in 0..200 {
+            let packet = scope.packet(&mut random, &points);
+            let representative = space.representative(&packet);
+            assert_eq!(
+                outcomes(&rules, &packet),
+                outcomes(&rules, &representative),
+                "seed {seed}: {packet} and {representative} in {ruleset:?}"
+            );
+            assert_eq!(space.representative(&representative), representative, "seed {seed}: {packet}");
+        }
+    }
+}
+
+/// Whoever goes through a space meets every representative.
+#[test]
+fn every_representative_is_visited() {
+    for seed in 0..10 {
+        let mut random = Random::new(seed);
+        let scope = Scope::small();
+        let ruleset = scope.ruleset(&mut random);
+        let space = Space::new(&[&ruleset], &Question::default());
+        let mut visited = Vec::new();
+        let stopped = space.visit(|packet| {
+            visited.push(packet.clone());
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!(stopped.unwrap(), None);
+        assert_eq!(visited.len(), space.size());
+        let points = Points::of(&ruleset);
+        for _ in 0..100 {
+            let representative = space.representative(&scope.packet(&mut random, &points));
+            assert!(visited.contains(&representative), "seed {seed}: {representative}");
+        }
+    }
+}
+
+/// The small world: a bit for each thing that a rule can see of a packet. Interfaces are numbers, the last one is one
+/// that no rule names.
+struct World {
+    scope: Scope,
+    set: BddVariableSet,
+    source: Vec<BddVariable>,
+    port: Vec<BddVariable>,
+    syn: BddVariable,
+    ack: BddVariable,
+    interface: Vec<BddVariable>,
+    local: BddVariable,
+}
+
+/// Where the packets of a set end up in a chain.
+struct Fates {
+    accepted: Bdd,
+    dropped: Bdd,
+    returned: Bdd,
+}
+
+impl World {
+    fn new() -> Self {
+        let set = BddVariableSet::new_anonymous(17);
+        let all = set.variables();
+        Self {
+            scope: Scope::small(),
+            source: all[0..6].to_vec(),
+            port: all[6..12].to_vec(),
+            interface: all[12..14].to_vec(),
+            syn: all[14],
+            ack: all[15],
+            local: all[16],
+            set,
+        }
+    }
+
+    fn point(&self, packet: &Packet) -> BddValuation {
+        let mut point = BddValuation::all_false(17);
+        let std::net::IpAddr::V4(source) = packet.source else { panic!("IPv4 only") };
+        let mut put = |bits: &[BddVariable], value: usize| {
+            for (place, variable) in bits.iter().enumerate() {
+                point.set_value(*variable, value >> place & 1 == 1);
+            }
+        };
+        put(&self.source, (source.to_bits() - self.scope.v4.0) as usize);
+        put(&self.port, packet.port.into());
+        let named = |own| self.scope.interfaces.iter().position(|name| name == own);
+        put(&self.interface, packet.interface.as_ref().and_then(named).unwrap_or(3));
+        put(&[self.syn], usize::from(packet.flags.0 & TcpFlags::SYN.0 != 0));
+        put(&[self.ack], usize::from(packet.flags.0 & TcpFlags::ACK.0 != 0));
+        put(&[self.local], packet.local.into());
+        point
+    }
+
+    /// The bits have exactly this value.
+    fn is(&self, bits: &[BddVariable], value: u32) -> Bdd {
+        let bit = |(place, variable): (usize, &BddVariable)| self.set.mk_literal(*variable, value >> place & 1 == 1);
+        bits.iter().enumerate().map(bit).fold(self.set.mk_true(), |all, one| all.and(&one))
+    }
+
+    fn among(&self, bits: &[BddVariable], values: impl Iterator<Item = u32>) -> Bdd {
+        values.fold(self.set.mk_false(), |any, value| any.or(&self.is(bits, value)))
+    }
+
+    fn constant(&self, value: bool) -> Bdd {
+        if value { self.set.mk_true() } else { self.set.mk_false() }
+    }
+
+    fn elements<'a>(&self, table: &'a Table, name: &str) -> &'a Elements {
+        &table.sets.iter().find(|set| set.name == name).expect("a set of that name").elements
+    }
+
+    fn test(&self, table: &Table, one: &Match) -> Bdd {
+        let turned = |holds: Bdd, negated: bool| if negated { holds.not() } else { holds };
+        let ports = |list: &[ringfence::net::PortRange]| {
+            let values = list.iter().flat_map(|range| range.first()..=range.last()).map(u32::from);
+            self.among(&self.port, values.filter(|port| *port < 64))
+        };
+        match one {
+            Match::InInterface { names, negated } => {
+                let number = |name| self.scope.interfaces.iter().position(|own| own == name).expect("a known name");
+                turned(self.among(&self.interface, names.iter().map(|name| number(name) as u32)), *negated)
+            }
+            Match::Source { addresses, negated } => {
+                let elements = match addresses {
+                    Addresses::Set(name) => self.elements(table, name),
+                    Addresses::These(elements) => elements,
+                };
+                let Elements::Ipv4(list) = elements else { panic!("IPv4 only") };
+                let values = list.iter().flat_map(|&(first, last)| first..=last).map(|bits| bits - self.scope.v4.0);
+                turned(self.among(&self.source, values), *negated)
+            }
+            Match::Family(family) => self.constant(*family != Family::Ip6),
+            Match::Protocol { number, negated } => self.constant((*number == TCP) != *negated),
+            Match::DestinationPort { ports: PortMatch::Ports(list), negated } => turned(ports(list.ranges()), *negated),
+            Match::DestinationPort { ports: PortMatch::Set(name), negated } => {
+                let Elements::Ports(list) = self.elements(table, name) else { panic!("ports") };
+                turned(ports(list), *negated)
+            }
+            Match::PortBlock(block) => self.among(&self.port, (block.first..=block.last()).map(u32::from)),
+            Match::TcpFlags { mask, value } => {
+                let flag = |flag: TcpFlags, variable| {
+                    let wanted = self.set.mk_literal(variable, value.0 & flag.0 != 0);
+                    if mask.0 & flag.0 == 0 { self.set.mk_true() } else { wanted }
+                };
+                flag(TcpFlags::SYN, self.syn).and(&flag(TcpFlags::ACK, self.ack))
+            }
+            Match::DestinationLocal => self.set.mk_literal(self.local, true),
+            other => panic!("{other:?} is not of this world"),
+        }
+    }
+
+    /// What becomes of the packets of `entering`.
+    fn chain(&self, table: &Table, chain: &Chain, entering: &Bdd) -> Fates {
+        let nothing = self.set.mk_false();
+        let mut fates = Fates { accepted: nothing.clone(), dropped: nothing.clone(), returned: nothing };
+        let mut here = entering.clone();
+        for rule in &chain.rules {
+            let concerned = rule.matches.iter().fold(here.clone(), |rest, one| rest.and(&self.test(table, one)));
+            let through = |name: &str| {
+                let target = table.chains.iter().find(|chain| chain.name == *name).expect("a chain of that name");
+                self.chain(table, target, &concerned)
+            };
+            match rule.verdict.as_ref() {
+                None => continue,
+                Some(Verdict::Accept) => fates.accepted = fates.accepted.or(&concerned),
+                Some(Verdict::Drop) => fates.dropped = fates.dropped.or(&concerned),
+                Some(Verdict::Return) => fates.returned = fates.returned.or(&concerned),
+                Some(Verdict::Jump(name) | Verdict::Goto(name)) => {
+                    let below = through(name);
+                    fates.accepted = fates.accepted.or(&below.accepted);
+                    fates.dropped = fates.dropped.or(&below.dropped);
+                    if matches!(rule.verdict, Some(Verdict::Jump(_))) {
+                        // Those that came back go on to the next rule here.
+                        here = here.and_not(&concerned).or(&below.returned);
+                        continue;
+                    }
+                    fates.returned = fates.returned.or(&below.returned);
+                }
+                Some(other) => panic!("{other:?} is not of this world"),
+            }
+            here = here.and_not(&concerned);
+        }
+        fates.returned = fates.returned.or(&here);
+        fates
+    }
+
+    /// The packets that pass all base chains that `counts` picks.
+    fn passing(&self, ruleset: &Ruleset, counts: impl Fn(&Base) -> bool) -> Bdd {
+        let mut passing = self.set.mk_true();
+        for table in &ruleset.tables {
+            for chain in &table.chains {
+                let Some(base) = chain.base.filter(&counts) else { continue };
+                let fates = self.chain(table, chain, &self.set.mk_true());
+                let by_policy = fates.returned.and(&self.constant(base.policy == Policy::Accept));
+                passing = passing.and(&fates.accepted.or(&by_policy));
+            }
+        }
+        passing
+    }
+
+    fn doors(&self, ruleset: &Ruleset) -> [Bdd; 3] {
+        [
+            self.passing(ruleset, |base| base.hook == Hook::Prerouting && base.priority < -100),
+            self.passing(ruleset, |base| base.hook == Hook::Prerouting),
+            self.passing(ruleset, |base| base.hook == Hook::Input),
+        ]
+    }
+}
+
+#[test]
+fn sets_of_packets_say_the_same() {
+    let world = World::new();
+    let packets: Vec<(Packet, BddValuation)> = {
+        let packets = world.scope.every_packet();
+        packets.into_iter().map(|packet| (packet.clone(), world.point(&packet))).collect()
+    };
+    assert_eq!(packets.len(), 1 << 17);
+    let mut mixed = 0;
+    for seed in 0..60 {
+        let ruleset = world.scope.ruleset(&mut Random::new(seed));
+        let rules = Rules::new(&ruleset);
+        for (door, passing) in DOORS.into_iter().zip(world.doors(&ruleset)) {
+            for (packet, point) in &packets {
+                let expected = passing.eval_in(point);
+                let outcome = Outcome { may_pass: expected, may_block: !expected };
+                assert_eq!(rules.evaluate(door, packet), outcome, "seed {seed}: {packet} at {door:?} in {ruleset:?}");
+            }
+            mixed += usize::from(!passing.is_true() && !passing.is_false());
+        }
+    }
+    assert!(mixed > 30, "only {mixed} doors let some packets pass and others not");
+}
+
+/// Two rulesets of the small world differ if some packet of it, or of the space of both, fares differently.
+fn differ(world: &World, old: &Ruleset, new: &Ruleset) -> Option<String> {
+    for (door, (before, after)) in DOORS.into_iter().zip(world.doors(old).iter().zip(&world.doors(new))) {
+        // Only what is for this host comes to input.
+        let here = world.set.mk_literal(world.local, true).or(&world.constant(door != Door::Input));
+        if let Some(point) = before.xor(after).and(&here).sat_witness() {
+            return Some(format!("a packet of the small world at {door:?}: {point}"));
+        }
+    }
+    let (before, after) = (Rules::new(old), Rules::new(new));
+    let space = Space::new(&[old, new], &Question::default());
+    let found = space.visit(|packet| {
+        if DOORS
+            .iter()
+            .all(|door| !door.sees(packet) || before.evaluate(*door, packet) == after.evaluate(*door, packet))
+        {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(packet.to_string())
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_difference_is_empty_if_and_only_if_no_packet_tells_the_rulesets_apart() {
+    let world = World::new();
+    let (mut same, mut other) = (0, 0);
+    for seed in 0..400 {
+        let mut random = Random::new(1000 + seed);
+        let old = world.scope.ruleset(&mut random);
+        let new = world.scope.mutated(&mut random, &old);
+        let found = difference(&old, &new).unwrap();
+        let expected = differ(&world, &old, &new);
+        if found.is_empty() != expected.is_none() {
+            let wrong =
+                |less: &Ruleset| difference(less, &new).unwrap().is_empty() != differ(&world, less, &new).is_none();
+            let old = shrunk(&old, wrong);
+            let wrong =
+                |less: &Ruleset| difference(&old, less).unwrap().is_empty() != differ(&world, &old, less).is_none();
+            let new = shrunk(&new, wrong);
+            let found = difference(&old, &new).unwrap();
+            panic!("seed {seed}: {found:?}, but {:?}\nold {old:#?}\nnew {new:#?}", differ(&world, &old, &new));
+        }
+        if found.is_empty() { same += 1 } else { other += 1 }
+    }
+    assert!(same > 40 && other > 40, "{same} pairs mean the same, {other} do not");
+}
+
+/// Behind destination NAT, and no new connection: nothing but prerouting as a whole shows it.
+#[test]
+fn what_prerouting_drops_late_is_a_difference() {
+    let ruleset = |rules| {
+        let (hook, priority, policy) = (Hook::Prerouting, 0, Policy::Accept);
+        let base = Base { kind: ChainKind::Filter, hook, priority, policy, shared: false };
+        let chain = Chain { base: Some(base), ..Chain::named("late", rules) };
+        let table = Table { family: Family::Inet, name: "t".into(), sets: Vec::new(), chains: vec![chain] };
+        Ruleset { tables: vec![table], ..Ruleset::default() }
+    };
+    let matches = vec![Match::TcpFlags { mask: TcpFlags::ACK, value: TcpFlags::ACK }];
+    let dropping = Rule { matches, verdict: Some(Verdict::Drop), ..Rule::default() };
+    let found = difference(&ruleset(Vec::new()), &ruleset(vec![dropping])).unwrap();
+    assert_eq!(found.changes, []);
+    assert!(matches!(found.other, Some((_, Door::Prerouting, false))), "{found:?}");
+}
+
+/// A rule of the ruleset by table, chain and number, and what of it is unknown: the number of a match, or the verdict.
+type Doubt = (usize, usize, usize, Option<usize>);
+
+fn doubts(ruleset: &Ruleset) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    for (t, table) in ruleset.tables.iter().enumerate() {
+        for (c, chain) in table.chains.iter().enumerate() {
+            for (r, rule) in chain.rules.iter().enumerate() {
+                let unknown = |one: &Match| matches!(one, Match::Unknown(_) | Match::Limit { .. });
+                let matches = rule.matches.iter().enumerate().filter(|(_, one)| unknown(one));
+                doubts.extend(matches.map(|(m, _)| (t, c, r, Some(m))));
+                if matches!(rule.verdict, Some(Verdict::Unknown(_))) {
+                    doubts.push((t, c, r, None));
+                }
+            }
+        }
+    }
+    doubts
+}
+
+/// One way in which all that is unknown may turn out, by number.
+fn settled(ruleset: &Ruleset, doubts: &[Doubt], mut way: usize) -> Ruleset {
+    let mut known = ruleset.clone();
+    for &(t, c, r, what) in doubts {
+        let rule: &mut Rule = &mut known.tables[t].chains[c].rules[r];
+        match what {
+            // None of no interfaces: holds for every packet. One of them: for none.
+            Some(m) => {
+                rule.matches[m] = Match::InInterface { names: Vec::new(), negated: way % 2 == 1 };
+                way /= 2;
+            }
+            None => {
+                rule.verdict = [Some(Verdict::Accept), Some(Verdict::Drop), None][way % 3].clone();
+                way /= 3;
+            }
+        }
+    }
+    known
+}
+
+#[test]
+fn outcomes_have_room_for_whatever_is_unknown() {
+    let mut uncertain = 0;
+    let mut sizes = BTreeMap::new();
+    for seed in 0..400 {
+        let mut random = Random::new(2000 + seed);
+        let scope = Scope { unknowns: true, ..Scope::wide() };
+        let ruleset = scope.ruleset(&mut random);
+        let doubts = doubts(&ruleset);
+        let ways: usize = doubts.iter().map(|doubt| if doubt.3.is_some() { 2 } else { 3 }).product();
+        *sizes.entry(doubts.len()).or_insert(0) += 1;
+        // Of very many ways some.
+        let tried: Vec<usize> =
+            if ways <= 64 { (0..ways).collect() } else { (0..64).map(|_| random.below(ways)).collect() };
+        let settled: Vec<Ruleset> = tried.iter().map(|&way| settled(&ruleset, &doubts, way)).collect();
+        let settled: Vec<Rules> = settled.iter().map(Rules::new).collect();
+        let rules = Rules::new(&ruleset);
+        let points = Points::of(&ruleset);
+        for _ in 0..40 {
+            let packet = scope.packet(&mut random, &points);
+            let bounds = outcomes(&rules, &packet);
+            for (bound, door) in bounds.iter().zip(DOORS) {
+                assert!(bound.may_pass || bound.may_block, "seed {seed}: {packet} has no fate");
+                uncertain += usize::from(bound.may_pass && bound.may_block);
+                for known in &settled {
+                    let one = known.evaluate(door, &packet);
+                    assert_ne!(one.may_pass, one.may_block, "seed {seed}: everything is known");
+                    assert!(
+                        bound.may_pass >= one.may_pass && bound.may_block >= one.may_block,
+                        "seed {seed}: {packet} at {door:?}: {one:?} is not within {bound:?}, in {ruleset:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(uncertain > 1000, "only {uncertain} outcomes were uncertain: {sizes:?}");
+}
