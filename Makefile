@@ -15,14 +15,15 @@ demo: setup
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
+IN_THE_KERNEL = $(CARGO) test --test readers --test readers_iptables --test kernel
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
 	shellcheck packaging/*.sh .ci/run
-	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test readers --test readers_iptables
-	if [ "$$(id -u)" = 0 ]; then $(CARGO) test --test kernel; else unshare --map-root-user $(CARGO) test --test kernel; fi
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts
+	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 
 bench: setup
 	$(CARGO) bench --bench compile
