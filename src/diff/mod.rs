@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, TcpFlags};
 use crate::net::{Interface, PortRange, Ports};
-use crate::semantics::{Classes, Door, Packet, Question, Rules, Space, TCP, TooManyClasses, Value, merged, rewriting};
+use crate::semantics::{
+    Classes, Door, Outcome, Packet, Question, Rules, Shape, Space, TCP, TooManyClasses, Value, merged, rewriting,
+};
 
 /// What changes from an old ruleset to a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,10 +200,13 @@ fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Diff
         let doors = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
         for door in doors.into_iter().filter(|door| door.sees(packet)) {
             let (before, after) = (old.evaluate(door, packet), new.evaluate(door, packet));
-            if before == after && before.may_pass != before.may_block {
+            let certain = |outcome: Outcome| outcome.may_pass != outcome.may_block;
+            // What becomes of these hangs on their data, in both rulesets.
+            let doubted = packet.shape == Shape::LaterMisread && !(certain(before) && certain(after));
+            if doubted || (before == after && certain(before)) {
                 continue;
             }
-            if before.may_pass == before.may_block || after.may_pass == after.may_block {
+            if !certain(before) || !certain(after) {
                 // The same doubt on both sides is no difference that could be told.
                 if difference.undecided.is_none() {
                     difference.undecided = Some((packet.clone(), door));

@@ -292,6 +292,13 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: 
             }
         }
         Match::ConnectionState { states, negated } => (states.has(packet.state) != *negated).into(),
+        // nft looks for ports and flags in further fragments as well, and finds data there (seen on Linux 6.18).
+        Match::DestinationPort { .. } | Match::TcpFlags { .. }
+            if shape == Shape::LaterMisread && packet.protocol == TCP =>
+        {
+            Holds::Unknown
+        }
+        Match::PortBlock(_) if shape == Shape::LaterMisread => Holds::Unknown,
         Match::DestinationPort { ports, negated } => {
             if packet.protocol != TCP || !shape.shows_ports() {
                 return Holds::No;

@@ -65,13 +65,16 @@ pub enum Shape {
     FirstAnnounced,
     /// An IPv6 first fragment whose headers end before any says which protocol follows.
     FirstHidden,
-    /// A further fragment.
+    /// A further fragment; no test of ports or flags holds for its data.
     Later,
+    /// A further fragment whose data nft may take for a transport header: it makes tests of ports and flags there, too
+    /// (seen on Linux 6.18).
+    LaterMisread,
 }
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Whole,
         Self::Extended,
         Self::First,
@@ -79,12 +82,19 @@ impl Shape {
         Self::FirstAnnounced,
         Self::FirstHidden,
         Self::Later,
+        Self::LaterMisread,
     ];
 
     /// Whether the protocol behind the last header is known.
     pub(super) fn shows_protocol(self) -> bool {
         match self {
-            Self::Whole | Self::Extended | Self::First | Self::FirstShort | Self::FirstAnnounced | Self::Later => true,
+            Self::Whole
+            | Self::Extended
+            | Self::First
+            | Self::FirstShort
+            | Self::FirstAnnounced
+            | Self::Later
+            | Self::LaterMisread => true,
             Self::FirstHidden => false,
         }
     }
@@ -93,7 +103,7 @@ impl Shape {
     pub(super) fn shows_ports(self) -> bool {
         match self {
             Self::Whole | Self::Extended | Self::First | Self::FirstShort => true,
-            Self::FirstAnnounced | Self::FirstHidden | Self::Later => false,
+            Self::FirstAnnounced | Self::FirstHidden | Self::Later | Self::LaterMisread => false,
         }
     }
 
@@ -101,7 +111,7 @@ impl Shape {
     pub(super) fn shows_flags(self) -> bool {
         match self {
             Self::Whole | Self::Extended | Self::First => true,
-            Self::FirstShort | Self::FirstAnnounced | Self::FirstHidden | Self::Later => false,
+            Self::FirstShort | Self::FirstAnnounced | Self::FirstHidden | Self::Later | Self::LaterMisread => false,
         }
     }
 
@@ -109,7 +119,7 @@ impl Shape {
     pub(super) fn is_first_fragment(self) -> bool {
         match self {
             Self::First | Self::FirstShort | Self::FirstAnnounced | Self::FirstHidden => true,
-            Self::Whole | Self::Extended | Self::Later => false,
+            Self::Whole | Self::Extended | Self::Later | Self::LaterMisread => false,
         }
     }
 
@@ -117,7 +127,7 @@ impl Shape {
     #[must_use]
     pub fn fits(self, ipv4: bool) -> bool {
         match self {
-            Self::Whole | Self::First | Self::FirstShort | Self::Later => true,
+            Self::Whole | Self::First | Self::FirstShort | Self::Later | Self::LaterMisread => true,
             Self::Extended | Self::FirstAnnounced | Self::FirstHidden => !ipv4,
         }
     }
@@ -156,6 +166,7 @@ impl fmt::Display for Packet {
             Shape::FirstAnnounced => ", first fragment that ends before the transport header",
             Shape::FirstHidden => ", first fragment without the transport header",
             Shape::Later => ", further fragment",
+            Shape::LaterMisread => ", further fragment whose data looks like a header",
         })
     }
 }

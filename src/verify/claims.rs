@@ -108,6 +108,10 @@ impl<'a> Claims<'a> {
             return (door != Door::Input).then_some((Claim::Isolation, false));
         }
         let tcp = packet.protocol == TCP;
+        if tcp && packet.shape == Shape::LaterMisread {
+            // Worth nothing without the first fragment, which is judged. nft may take its data for a header.
+            return None;
+        }
         if tcp && packet.port == 0 {
             // Not a port (RFC 6335, 6): nothing listens there, and a fragment to it may be dropped as hidden.
             return None;
