@@ -47,3 +47,21 @@ fn every_run_prints_what_is_written() {
     }
     assert!(runs > 20, "{runs} runs");
 }
+
+#[test]
+fn what_the_readme_shows_is_what_was_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let transcripts: String = ["verify", "diff", "explain"]
+        .map(|name| fs::read_to_string(root.join(format!("tests/transcripts/{name}.txt"))).unwrap())
+        .concat();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks = readme.split("```\n").filter(|block| {
+        ["verify", "diff", "explain"].iter().any(|name| block.starts_with(&format!("$ ringfence {name} ")))
+    });
+    let mut shown = 0;
+    for block in blocks {
+        assert!(transcripts.contains(block), "README shows what no transcript has:\n{block}");
+        shown += 1;
+    }
+    assert!(shown >= 3, "{shown} blocks");
+}

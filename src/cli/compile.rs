@@ -203,7 +203,12 @@ fn text(format: Format, site: &Site<'_>, texts: &Texts) -> anyhow::Result<String
         Format::Iptables => made(&texts.iptables)?,
         Format::Ip6tables => made(&texts.ip6tables)?,
         Format::Ipset => made(&texts.ipset)?,
-        Format::Sysctl => dialect::sysctl::write(&site.protected())?,
+        Format::Sysctl => {
+            let text = dialect::sysctl::write(&site.protected())?;
+            let whole = dialect::sysctl::read(&text).as_ref() == Some(&site.protected());
+            anyhow::ensure!(whole, "the sysctl does not reserve the ports that it should; nothing was written");
+            text
+        }
         Format::Json => dialect::json::write(&compile::nft(site))?,
     })
 }

@@ -13,11 +13,13 @@
 //! INVARIANT (text): every string here is fit to be written into every dialect as it is: names are made of letters,
 //! digits and `_-`, comments hold no quotes, backslashes or control characters.
 
-use std::net::IpAddr;
+mod elements;
 
 use serde::Serialize;
 
-use crate::net::{Cidr, Interface, PortRange, Ports};
+pub use elements::Elements;
+
+use crate::net::{Cidr, Interface, Ports};
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";
@@ -405,103 +407,6 @@ pub enum SetKind {
     },
     /// Ranges of values.
     Interval,
-}
-
-/// The elements of a set: sorted, disjoint ranges, both ends included. Make them with the functions, which see to that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Elements {
-    /// IPv4 addresses.
-    Ipv4(Vec<(u32, u32)>),
-    /// IPv6 addresses.
-    Ipv6(Vec<(u128, u128)>),
-    /// TCP ports.
-    Ports(Vec<PortRange>),
-    /// Elements of a kind that is not known here, or that come and go.
-    Unknown,
-}
-
-impl Elements {
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Ipv4(list) => list.len(),
-            Self::Ipv6(list) => list.len(),
-            Self::Ports(list) => list.len(),
-            Self::Unknown => 0,
-        }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The addresses as networks, in the fewest that there can be; none for ports.
-    #[must_use]
-    pub fn networks(&self) -> Vec<Cidr> {
-        match self {
-            Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
-            Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
-            Self::Ports(_) | Self::Unknown => Vec::new(),
-        }
-    }
-
-    /// IPv4 ranges in any order, overlapping or not.
-    #[must_use]
-    pub fn ipv4(ranges: Vec<(u32, u32)>) -> Self {
-        Self::Ipv4(normalized(ranges))
-    }
-
-    /// IPv6 ranges in any order, overlapping or not.
-    #[must_use]
-    pub fn ipv6(ranges: Vec<(u128, u128)>) -> Self {
-        Self::Ipv6(normalized(ranges))
-    }
-
-    /// The addresses of networks; of the first one's family, and `Unknown` for none.
-    #[must_use]
-    pub fn of_networks(networks: &[Cidr]) -> Self {
-        let ends = |network: &Cidr| (network.first(), network.last());
-        match networks.first().map(ends) {
-            None => Self::Unknown,
-            Some((IpAddr::V4(_), _)) => Self::ipv4(
-                networks
-                    .iter()
-                    .filter_map(|network| match ends(network) {
-                        (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
-                        _ => None,
-                    })
-                    .collect(),
-            ),
-            Some((IpAddr::V6(_), _)) => Self::ipv6(
-                networks
-                    .iter()
-                    .filter_map(|network| match ends(network) {
-                        (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
-                        _ => None,
-                    })
-                    .collect(),
-            ),
-        }
-    }
-}
-
-/// Sorts ranges and joins those that overlap. Neighbours stay apart, as they were written.
-fn normalized<T: Copy + Ord>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
-    if ranges.windows(2).all(|pair| matches!(pair, [a, b] if a.1 < b.0)) {
-        return ranges;
-    }
-    ranges.sort_unstable();
-    let mut joined: Vec<(T, T)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match joined.last_mut() {
-            Some(previous) if first <= previous.1 => previous.1 = previous.1.max(last),
-            _ => joined.push((first, last)),
-        }
-    }
-    joined
 }
 
 impl Ruleset {
