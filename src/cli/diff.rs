@@ -171,6 +171,7 @@ fn describe(found: &Difference, names: &Names<'_>) -> String {
             Some(cause) => writeln!(text, " ({cause})"),
             None => writeln!(text),
         };
+        let _ = writeln!(text, "  for example: {}", change.witness);
     }
     if let Some((packet, door, passes)) = &found.other {
         let door = if *door == Door::Input { "input" } else { "prerouting" };
