@@ -186,3 +186,18 @@ fn the_same_input_gives_the_same_bytes_under_any_path() {
     assert!(!files(one.path()).is_empty());
     assert_eq!(files(one.path()), files(two.path()));
 }
+
+#[test]
+fn man_pages_and_completions_name_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    assert!(command.arg("generate").arg(folder.path()).status().unwrap().success());
+    let found = files(folder.path());
+    for name in ["compile", "verify", "diff", "explain", "profiles"] {
+        assert!(found[&format!("ringfence-{name}.1")].contains(".TH"), "{name}");
+        for shell in ["ringfence.bash", "_ringfence", "ringfence.fish"] {
+            assert!(found[shell].contains(name), "{shell} {name}");
+        }
+    }
+    assert!(found["ringfence.1"].contains(".TH"));
+}
