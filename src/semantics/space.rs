@@ -300,6 +300,16 @@ value!(u16, u32, u128);
 impl<T: Value> Classes<T> {
     /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
     fn new(lists: &[&[(T, T)]]) -> Result<Self, TooManyClasses> {
+        // What a ruleset holds and what is asked about it are often the same; one list then speaks for both. Only long
+        // lists are worth comparing.
+        const LONG: usize = 1_000;
+        let mut different: Vec<&[(T, T)]> = Vec::with_capacity(lists.len());
+        for list in lists {
+            if list.len() < LONG || !different.iter().any(|other| other == list) {
+                different.push(list);
+            }
+        }
+        let lists = different;
         // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
         let mut cuts: Vec<(T, u32)> = Vec::with_capacity(lists.iter().map(|list| list.len() * 2).sum());
         for (number, list) in lists.iter().enumerate() {
