@@ -26,7 +26,7 @@ const LONGEST_NAMES: usize = 20_000_000;
 
 /// There are more combinations of classes than can be gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the rules tell {0} kinds of packets apart, more than can be gone through")]
+#[error("the rules tell too many kinds of packets apart to go through them all: {0} or more")]
 pub struct TooManyClasses(pub usize);
 
 /// What, besides the rules, tells packets apart: whatever a question about them mentions.
