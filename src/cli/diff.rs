@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::proof::{Texts, source_line};
-use super::rulesets::{Dialect, read_files, read_texts};
+use super::rulesets::{Dialect, detect, read_text, read_texts};
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Site};
 use crate::diff::{Change, Difference, difference};
@@ -67,9 +67,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
     if path.extension().is_none_or(|extension| extension != "toml") {
-        let given = read_files([path])?;
+        // Read once, so that both differences are of the same text.
+        let text = read_text(path)?;
+        let given = read_texts(&[(&path.display().to_string(), detect(&text), &text)])?;
         super::warn_unknown(&given.unknown);
-        let text = if path == Path::new("-") { String::new() } else { std::fs::read_to_string(path)? };
         return Ok(Some(Side { text, ruleset: given.ruleset, cluster: None }));
     }
     let input = Input { config: path.to_owned(), json: arguments.json };

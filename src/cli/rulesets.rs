@@ -1,11 +1,8 @@
 //! Rulesets from files: which dialect each is in, and all of them as one.
 
 use std::borrow::Cow;
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
-
-use anyhow::Context as _;
+use std::{fs, io};
 
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Place, Ruleset, Table};
@@ -55,18 +52,23 @@ pub fn detect(text: &str) -> Dialect {
     }
 }
 
+/// The text of a ruleset; `-` is standard input.
+pub fn read_text(path: &Path) -> anyhow::Result<String> {
+    let name = path.display();
+    let read = if path == Path::new("-") { io::read_to_string(io::stdin().lock()) } else { fs::read_to_string(path) };
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!("there is no ruleset {name}"),
+        io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the ruleset in it"),
+        io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no ruleset"),
+        _ => anyhow::anyhow!("cannot read the ruleset {name}: {error}"),
+    })
+}
+
 /// Reads files of any dialects into one ruleset.
 pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<Given> {
     let mut texts = Vec::new();
     for path in paths {
-        let name = path.display().to_string();
-        let text = if path == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().lock().read_to_string(&mut text).context("cannot read standard input")?;
-            text
-        } else {
-            fs::read_to_string(path).with_context(|| format!("cannot read the ruleset {name}"))?
-        };
+        let (name, text) = (path.display().to_string(), read_text(path)?);
         texts.push((name, text));
     }
     let texts: Vec<(&str, Dialect, &str)> =
