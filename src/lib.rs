@@ -33,6 +33,7 @@ pub mod diagnostic;
 pub mod dialect;
 pub mod diff;
 pub mod explain;
+pub mod host;
 pub mod ir;
 pub mod net;
 pub mod semantics;

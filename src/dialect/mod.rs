@@ -6,6 +6,7 @@
 pub mod ipset;
 pub mod iptables;
 pub mod json;
+pub mod netlink;
 pub mod nft;
 mod read;
 pub mod sysctl;

@@ -1,0 +1,25 @@
+//! Socket options that no library has yet.
+
+#![allow(unsafe_code, reason = "setsockopt takes a pointer")]
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::libc;
+
+/// Asks for errors that say where and why, and that do not repeat the whole request (netlink(7)). Linux 4.12 and newer
+/// have both; without them errors are bare numbers.
+pub fn extended_errors(socket: &OwnedFd) {
+    let on: libc::c_int = 1;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        // SAFETY: `on` outlives the call, and the length is its own.
+        let _ = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            )
+        };
+    }
+}

@@ -1,0 +1,1 @@
+//! The machine: what is in force on it, and how that is changed.
