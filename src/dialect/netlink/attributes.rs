@@ -10,8 +10,6 @@ const ATTRIBUTE: usize = 4;
 /// NLA_F_NESTED, and all flags of an attribute's type.
 const NESTED: u16 = 0x8000;
 const FLAGS: u16 = 0xc000;
-/// An attribute's length is a 16-bit number; elements of sets are put into lists up to this.
-const LONGEST_LIST: usize = 65_000;
 
 /// Bytes that are no netlink messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -56,7 +54,12 @@ pub fn messages(mut rest: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Mal
 }
 
 /// The attributes in some bytes, as type (without flags) and value.
-pub fn attributes(mut rest: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), Malformed>> {
+pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), Malformed>> {
+    flagged_attributes(bytes).map(|one| one.map(|(kind, value)| (kind & !FLAGS, value)))
+}
+
+/// The same, with the flags in the type.
+pub fn flagged_attributes(mut rest: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), Malformed>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -70,7 +73,7 @@ pub fn attributes(mut rest: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), 
 fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let [a, b, c, d] = *bytes.first_chunk()?;
     let length = usize::from(u16::from_ne_bytes([a, b]));
-    let kind = u16::from_ne_bytes([c, d]) & !FLAGS;
+    let kind = u16::from_ne_bytes([c, d]);
     let value = bytes.get(ATTRIBUTE..length)?;
     Some((kind, value, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
@@ -97,10 +100,10 @@ pub fn u64_of(value: &[u8]) -> Result<u64, Malformed> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| Malformed)
 }
 
-/// A name, without its end mark.
-pub fn text_of(value: &[u8]) -> Result<String, Malformed> {
+/// A name, without its end mark. What is no text becomes one that means nothing to the kernel.
+pub fn text_of(value: &[u8]) -> String {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
-    str::from_utf8(text).map(str::to_owned).map_err(|_| Malformed)
+    String::from_utf8_lossy(text).into_owned()
 }
 
 /// Messages that are being written.
@@ -120,6 +123,12 @@ impl Writer {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Puts finished messages or attributes behind the others.
@@ -180,28 +189,4 @@ impl Writer {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
-}
-
-/// Cuts a list of finished, padded attributes into pieces that each fit into one attribute; `together` says that two of
-/// them belong together and must not be parted.
-pub fn pieces<'a>(list: &'a [u8], together: impl Fn(&[u8], &[u8]) -> bool) -> Result<Vec<&'a [u8]>, Malformed> {
-    let mut cuts = vec![0];
-    let (mut start, mut at) = (0, 0);
-    let mut previous: Option<&[u8]> = None;
-    // The last place where the list may be cut.
-    let mut allowed = 0;
-    for attribute in attributes(list) {
-        let (_, value) = attribute?;
-        if previous.is_none_or(|previous| !together(previous, value)) {
-            allowed = at;
-        }
-        at += (ATTRIBUTE + value.len()).next_multiple_of(4);
-        if at - start > LONGEST_LIST {
-            cuts.push(allowed);
-            start = allowed;
-        }
-        previous = Some(value);
-    }
-    cuts.push(list.len());
-    Ok(cuts.windows(2).filter_map(|pair| list.get(*pair.first()?..*pair.last()?)).filter(|p| !p.is_empty()).collect())
 }

@@ -265,7 +265,7 @@ pub fn refusal(message: &Message<'_>) -> Result<Option<Refusal>, Malformed> {
     if message.flags & NLM_F_ACK_TLVS != 0 {
         for attribute in attributes(echoed.get(echo..).unwrap_or_default()) {
             match attribute? {
-                (NLMSGERR_ATTR_MSG, value) => refusal.words = Some(text_of(value)?),
+                (NLMSGERR_ATTR_MSG, value) => refusal.words = Some(text_of(value)),
                 (NLMSGERR_ATTR_OFFS, value) => {
                     refusal.offset = Some(u32::from_ne_bytes(value.try_into().map_err(|_| Malformed)?));
                 }

@@ -1,0 +1,143 @@
+//! A transaction: all messages between a beginning and an end, sent as one datagram. The kernel makes all of the changes
+//! or none (nfnetlink's batches, net/netfilter/nfnetlink.c).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use super::attributes::{Malformed, Writer, attributes, find, messages};
+use super::constants::*;
+use super::socket::{Refusal, RequestError, Socket, refusal};
+use super::update::Changes;
+
+/// Why a transaction did not happen, or may not have.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// Somebody else changed the ruleset after it was read. Nothing happened.
+    #[error("the ruleset changed between reading and writing")]
+    Changed,
+    /// The kernel refuses one of the changes. Nothing happened.
+    #[error("{refusal}, for {subject}")]
+    Refused {
+        /// What it was about.
+        subject: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The kernel's answer was lost, so that only reading the ruleset again can tell what happened.
+    #[error("the kernel's answer was lost; what it did is not known")]
+    Lost,
+    /// The transaction could not be sent. Nothing happened.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+impl Changes {
+    /// How many bytes the transaction has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.writer.bytes().len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
+    /// Makes the changes, if the ruleset still has this generation.
+    ///
+    /// # Errors
+    /// Where nothing happened, or where that is not known; see [`CommitError`].
+    pub fn commit(&self, socket: &mut Socket, generation: u32) -> Result<(), CommitError> {
+        let (first, last) = (0, self.subjects.len() as u32 + 1);
+        let mut writer = Writer::with_capacity(self.writer.bytes().len() + 80);
+        let subsystem = NFNL_SUBSYS_NFTABLES.to_be_bytes();
+        let frame = |writer: &mut Writer| writer.raw(&[NFPROTO_UNSPEC, 0, subsystem[0], subsystem[1]]);
+        writer.message(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, first, |writer| {
+            frame(writer);
+            writer.u32(NFNL_BATCH_GENID, generation);
+        });
+        writer.raw(self.writer.bytes());
+        // Only the end is acknowledged: answers to each message would not fit into the receive buffer. Kernels before
+        // 6.10 do not acknowledge it; then no answer is a good answer, because errors come before `sendto` returns.
+        writer.message(NFNL_MSG_BATCH_END, NLM_F_REQUEST | NLM_F_ACK, last, frame);
+        socket.send(writer.bytes())?;
+        self.answers(socket, last)
+    }
+
+    fn answers(&self, socket: &mut Socket, last: u32) -> Result<(), CommitError> {
+        let mut refused: Option<Refusal> = None;
+        loop {
+            let datagram = match socket.receive(false) {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => break,
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Err(CommitError::Lost),
+                Err(error) => return Err(RequestError::Io(error).into()),
+            };
+            for message in messages(datagram) {
+                let message = message.map_err(RequestError::from)?;
+                if message.kind == NLMSG_ERROR && message.sequence <= last {
+                    let answer = refusal(&message).map_err(RequestError::from)?;
+                    // The first one names the cause.
+                    refused = refused.or(answer);
+                }
+            }
+        }
+        match refused {
+            None => Ok(()),
+            Some(refusal) if refusal.errno == Errno::ERESTART => Err(CommitError::Changed),
+            Some(refusal) if refusal.errno == Errno::EPERM && refusal.sequence == 0 => {
+                Err(RequestError::Refused(refusal).into())
+            }
+            Some(refusal) => {
+                let subject = self.subject(&refusal).unwrap_or_else(|| "the transaction".to_owned());
+                Err(CommitError::Refused { subject, refusal })
+            }
+        }
+    }
+
+    /// What a refused message was about, down to the element where the kernel says which.
+    fn subject(&self, refusal: &Refusal) -> Option<String> {
+        let position = refusal.sequence.checked_sub(1)? as usize;
+        let subject = self.subjects.get(position)?.clone();
+        let element = refusal.offset.and_then(|offset| self.element(position, offset as usize).ok().flatten());
+        Some(match element {
+            Some(element) => format!("{element} in the {subject}"),
+            None => format!("the {subject}"),
+        })
+    }
+
+    fn element(&self, position: usize, offset: usize) -> Result<Option<String>, Malformed> {
+        let Some(message) = messages(self.writer.bytes()).nth(position).transpose()? else { return Ok(None) };
+        let Some(list) = find(message.payload.get(4..).unwrap_or_default(), NFTA_SET_ELEM_LIST_ELEMENTS)? else {
+            return Ok(None);
+        };
+        // Where the list begins, counted as the kernel counts.
+        let mut at = message.whole.len() - list.len();
+        for element in attributes(list) {
+            let (_, value) = element?;
+            let end = at + (4 + value.len()).next_multiple_of(4);
+            if (at..end).contains(&offset) {
+                let key = find(find(value, NFTA_SET_ELEM_KEY)?.unwrap_or_default(), NFTA_DATA_VALUE)?;
+                return Ok(key.map(key_text));
+            }
+            at = end;
+        }
+        Ok(None)
+    }
+}
+
+/// A key as people write it.
+fn key_text(key: &[u8]) -> String {
+    if let Ok(octets) = <[u8; 4]>::try_from(key) {
+        Ipv4Addr::from(octets).to_string()
+    } else if let Ok(octets) = <[u8; 16]>::try_from(key) {
+        Ipv6Addr::from(octets).to_string()
+    } else if let Ok(octets) = <[u8; 2]>::try_from(key) {
+        u16::from_be_bytes(octets).to_string()
+    } else {
+        format!("{key:02x?}")
+    }
+}

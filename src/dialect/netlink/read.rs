@@ -1,0 +1,140 @@
+//! What the kernel holds, all of one moment.
+//!
+//! The generation of the ruleset is read before and behind everything else, and the kernel says of each dump whether
+//! it was interrupted; in either case everything is read again.
+
+use super::attributes::{Malformed, Message, Writer, find, u32_of};
+use super::constants::*;
+use super::socket::{RequestError, Socket};
+use super::table::{Table, Tables};
+
+/// Busy hosts change their rules some times a second; a reading takes milliseconds.
+const ATTEMPTS: usize = 50;
+
+/// The tables of a network namespace.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The number of the last change; the next one raises it.
+    pub generation: u32,
+    /// The table that was asked for, whole.
+    pub own: Option<Table>,
+    /// All others, without their sets.
+    pub others: Vec<Table>,
+}
+
+/// Which tables to read besides one's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// None.
+    Own,
+    /// All of them, but for what is in their sets.
+    All,
+}
+
+/// The number of the last change.
+///
+/// # Errors
+/// Where there is no nf_tables, or no right to ask.
+pub fn generation(socket: &mut Socket) -> Result<u32, RequestError> {
+    let mut number = None;
+    let request = |sequence, flags| request(NFT_MSG_GETGEN, flags, NFPROTO_UNSPEC, sequence, |_| {});
+    socket.ask(request, |message| {
+        if message.kind & 0xff == NFT_MSG_NEWGEN {
+            number = find(body(&message)?, NFTA_GEN_ID)?.map(u32_of).transpose()?;
+        }
+        Ok(())
+    })?;
+    Ok(number.ok_or(Malformed)?)
+}
+
+/// Reads the `inet` table of a name, and others.
+///
+/// # Errors
+/// Where the kernel refuses, or changes faster than it can be read.
+pub fn read(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, RequestError> {
+    for _ in 0..ATTEMPTS {
+        match read_once(socket, name, scope) {
+            Ok(kernel) if generation(socket)? == kernel.generation => return Ok(kernel),
+            // A table or a set that is gone in the middle of it.
+            Ok(_) | Err(RequestError::Interrupted | RequestError::Malformed(_)) => {}
+            Err(RequestError::Refused(refusal)) if refusal.errno == nix::errno::Errno::ENOENT => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Err(RequestError::Interrupted)
+}
+
+fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, RequestError> {
+    let generation = generation(socket)?;
+    let mut tables = Tables::default();
+    dump(socket, &mut tables, NFT_MSG_GETTABLE, NFPROTO_UNSPEC, |_| {})?;
+    let exists = tables.so_far().iter().any(|table| table.is(name));
+    if exists {
+        dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_INET, |writer| writer.text(NFTA_SET_TABLE, name))?;
+    }
+    match scope {
+        Scope::Own if exists => {
+            dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_INET, |_| {})?;
+            dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
+        }
+        Scope::Own => {}
+        Scope::All => {
+            dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
+            dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {})?;
+        }
+    }
+    let own = tables.so_far().iter().find(|table| table.is(name));
+    let sets: Vec<String> = own.iter().flat_map(|table| &table.sets).map(|set| set.name.clone()).collect();
+    for set in sets {
+        dump(socket, &mut tables, NFT_MSG_GETSETELEM, NFPROTO_INET, |writer| {
+            writer.text(NFTA_SET_ELEM_LIST_TABLE, name);
+            writer.text(NFTA_SET_ELEM_LIST_SET, &set);
+        })?;
+    }
+    let (mut own, others): (Vec<Table>, Vec<Table>) = tables.finish().into_iter().partition(|table| table.is(name));
+    Ok(Kernel { generation, own: own.pop(), others })
+}
+
+fn dump(
+    socket: &mut Socket,
+    tables: &mut Tables,
+    kind: u16,
+    family: u8,
+    write: impl FnOnce(&mut Writer),
+) -> Result<(), RequestError> {
+    socket.dump(
+        |sequence| request(kind, NLM_F_REQUEST | NLM_F_DUMP, family, sequence, write),
+        |message| tables.take(&message).map_err(RequestError::from),
+    )
+}
+
+impl Table {
+    fn is(&self, name: &str) -> bool {
+        self.family == NFPROTO_INET && self.name == name
+    }
+}
+
+fn body<'a>(message: &Message<'a>) -> Result<&'a [u8], Malformed> {
+    message.payload.get(4..).ok_or(Malformed)
+}
+
+fn request(kind: u16, flags: u16, family: u8, sequence: u32, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    message(&mut writer, kind, flags, family, sequence, write);
+    writer.into_bytes()
+}
+
+/// A message to nf_tables: behind the header stand family, version 0 and a number that only batches use.
+pub(super) fn message(
+    writer: &mut Writer,
+    kind: u16,
+    flags: u16,
+    family: u8,
+    sequence: u32,
+    write: impl FnOnce(&mut Writer),
+) {
+    writer.message(NFNL_SUBSYS_NFTABLES << 8 | kind, flags | NLM_F_REQUEST, sequence, |writer| {
+        writer.raw(&[family, 0, 0, 0]);
+        write(writer);
+    });
+}

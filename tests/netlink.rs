@@ -1,0 +1,124 @@
+//! The kernel's own words: what `nft` loaded is read from the kernel as what it is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "lab/netns.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod netns;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ringfence::dialect::netlink::{Extent, Kernel, Protocol, Scope, Socket, Table, lift, lower, read, update, write};
+use ringfence::dialect::nft;
+use ringfence::ir;
+
+fn golden() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let cases = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("out/ringfence.nft"));
+    let mut cases: Vec<PathBuf> = cases.filter(|case| case.is_file()).collect();
+    cases.sort();
+    assert!(cases.len() >= 15, "only {} golden rulesets were found", cases.len());
+    cases
+}
+
+/// Without what says where and why, which the kernel does not keep.
+fn bare(mut table: ir::Table) -> ir::Table {
+    table.sets.iter_mut().for_each(|set| set.origins.clear());
+    for chain in &mut table.chains {
+        chain.remarks.clear();
+        for rule in &mut chain.rules {
+            rule.place = None;
+            rule.matches.retain(|one| !matches!(one, ir::Match::Protocol { number: 6, negated: false }));
+        }
+    }
+    table
+}
+
+fn nft(arguments: &[&str]) {
+    let output = Command::new("nft").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn live() -> Kernel {
+    let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+    read(&mut socket, "ringfence", Scope::All).unwrap()
+}
+
+#[test]
+fn what_nft_loads_is_read_as_its_text_is() {
+    netns::isolated("what_nft_loads_is_read_as_its_text_is", || {
+        for file in golden() {
+            let _namespace = netns::Namespace::unshare();
+            nft(&["-f", file.to_str().unwrap()]);
+            let text = nft::read(&fs::read_to_string(&file).unwrap()).unwrap();
+            let lifted = lift(&live().own.unwrap()).unwrap().unwrap();
+            assert_eq!(lifted.unknown, Vec::<String>::new(), "{}", file.display());
+            let (mut found, mut expected) = (bare(lifted.table), bare(text.ruleset.tables[0].clone()));
+            found.sets.sort_by(|a, b| a.name.cmp(&b.name));
+            expected.sets.sort_by(|a, b| a.name.cmp(&b.name));
+            assert_eq!(found.sets, expected.sets, "{}", file.display());
+            for (found, expected) in found.chains.iter().zip(&expected.chains) {
+                assert_eq!(found, expected, "{}", file.display());
+            }
+            assert_eq!(found, expected, "{}", file.display());
+        }
+    });
+}
+
+fn text_of(file: &Path) -> ir::Table {
+    nft::read(&fs::read_to_string(file).unwrap()).unwrap().ruleset.tables.remove(0)
+}
+
+fn wanted(file: &Path) -> Table {
+    write(&lower(&text_of(file)).unwrap()).unwrap()
+}
+
+/// Brings the kernel from what it holds to `wanted`, in no smaller a change than `least`.
+fn change(wanted: Option<&Table>, least: Extent) -> Extent {
+    let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+    let kernel = read(&mut socket, "ringfence", Scope::Own).unwrap();
+    let (extent, changes) = update(kernel.own.as_ref(), wanted, least).unwrap();
+    if !changes.is_empty() {
+        changes.commit(&mut socket, kernel.generation).unwrap_or_else(|error| panic!("{error}"));
+    }
+    extent
+}
+
+fn sorted(mut table: ir::Table) -> ir::Table {
+    table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+    bare(table)
+}
+
+#[test]
+fn what_is_written_is_what_nft_would_have_loaded() {
+    netns::isolated("what_is_written_is_what_nft_would_have_loaded", || {
+        for file in golden() {
+            let _namespace = netns::Namespace::unshare();
+            assert_eq!(change(Some(&wanted(&file)), Extent::Nothing), Extent::Whole);
+            let lifted = lift(&live().own.unwrap()).unwrap().unwrap();
+            assert_eq!(lifted.unknown, Vec::<String>::new(), "{}", file.display());
+            assert_eq!(sorted(lifted.table), sorted(text_of(&file)), "{}", file.display());
+            // What nft lists of it is what nft lists of its own.
+            let list = || {
+                let output = Command::new("nft").args(["-s", "list", "table", "inet", "ringfence"]).output().unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            let ours = list();
+            nft(&["-f", file.to_str().unwrap()]);
+            assert_eq!(ours, list(), "{}", file.display());
+            // And nothing is left to do, whoever loaded it.
+            assert!(change(Some(&wanted(&file)), Extent::Nothing) <= Extent::Rules, "{}", file.display());
+            assert_eq!(change(Some(&wanted(&file)), Extent::Nothing), Extent::Nothing, "{}", file.display());
+            // What was read can be given back as it was.
+            let before = live().own.unwrap();
+            change(None, Extent::Nothing);
+            assert!(live().own.is_none());
+            assert_eq!(change(Some(&before), Extent::Nothing), Extent::Whole);
+            assert_eq!(list(), ours, "{}", file.display());
+            assert_eq!(change(Some(&wanted(&file)), Extent::Rules), Extent::Rules, "{}", file.display());
+            assert_eq!(list(), ours, "{}", file.display());
+        }
+    });
+}
