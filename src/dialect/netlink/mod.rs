@@ -1,4 +1,21 @@
 //! The kernel itself, by netlink.
+//!
+//! ```text
+//!  ir::Table ── lower ──▶ instructions ── write (libnftnl) ──▶ Table ─┐
+//!                                                                     ├─ update ──▶ Changes ── commit ──▶ kernel
+//!  ir::Table ◀── lift ─── instructions ◀──────────────────── Table ───┘◀──────────── read ───────────────────┘
+//! ```
+//!
+//! - [`Table`] is a table as the kernel tells it, whole and with whatever nobody here understands, so that it can be given
+//!   back as it was.
+//! - [`lift`] says what it means; [`lower`] and [`write`] are the way from the IR. The one does not use what the other does:
+//!   libnftnl writes, and what is read is read here.
+//! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it in one transaction,
+//!   if nobody else changed anything in between.
+//!
+//! The only unsafe code of the program is here: calls of libnftnl, and one socket option.
+
+#![allow(clippy::wildcard_imports, reason = "the kernel's numbers go by the kernel's names")]
 
 mod attributes;
 mod batch;
