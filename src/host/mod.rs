@@ -4,4 +4,5 @@
 mod lab;
 pub mod links;
 pub mod place;
+pub mod sockets;
 pub mod time;
