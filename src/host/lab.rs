@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 fn namespace(kind: &str) -> PathBuf {
@@ -30,6 +31,14 @@ fn apart<T: Send>(flag: CloneFlags, kind: &str, test: impl FnOnce() -> T + Send)
 pub fn in_new_network<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {
     apart(CloneFlags::CLONE_NEWNET, "net", || {
         run("ip", &["link", "set", "lo", "up"]);
+        test()
+    })
+}
+
+/// Runs a test in a mount namespace from which no mount spreads; `None` where such tests are left out.
+pub fn in_new_mounts<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {
+    apart(CloneFlags::CLONE_NEWNS, "mnt", || {
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         test()
     })
 }

@@ -5,4 +5,5 @@ mod lab;
 pub mod links;
 pub mod place;
 pub mod sockets;
+pub mod store;
 pub mod time;
