@@ -4,6 +4,7 @@
 mod lab;
 pub mod links;
 pub mod place;
+pub mod reserved;
 pub mod sockets;
 pub mod store;
 pub mod time;
