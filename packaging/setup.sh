@@ -48,6 +48,6 @@ if [ -n "$missing" ]; then
 fi
 
 if ! command -v "${CARGO:-cargo}" >/dev/null; then
-	echo "Rust is missing: install it from https://rustup.rs (1.88 or newer)" >&2
+	echo "Rust is missing: install it from https://rustup.rs (1.89 or newer)" >&2
 	exit 1
 fi

@@ -1,1 +1,10 @@
 //! The machine: what is in force on it, and how that is changed.
+
+#[cfg(test)]
+mod lab;
+pub mod links;
+pub mod place;
+pub mod reserved;
+pub mod sockets;
+pub mod store;
+pub mod time;

@@ -1,0 +1,61 @@
+//! The interfaces of this host, in the network namespace of the calling thread, and their addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its addresses, IPv4 first, in ascending order; IPv6 addresses without their scope.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All interfaces, sorted by name, those without addresses too.
+///
+/// An IPv4 address may carry a label, which getifaddrs(3) shows in place of the interface's name. A label such as `eth0:1`
+/// is taken back to `eth0`; any other label stands here as an interface of its own.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn links() -> io::Result<Vec<Link>> {
+    let mut found: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for entry in getifaddrs()? {
+        // No interface has a colon in its name (net/core/dev.c, dev_valid_name).
+        let name = entry.interface_name.split(':').next().unwrap_or_default().to_owned();
+        // An interface without addresses is there once, with its link-layer address.
+        found.entry(name).or_default().extend(entry.address.as_ref().and_then(ip));
+    }
+    Ok(found.into_iter().map(|(name, addresses)| Link { name, addresses: addresses.into_iter().collect() }).collect())
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::lab::{in_new_network, run};
+
+    #[test]
+    fn interfaces_and_their_addresses() {
+        let found = in_new_network(|| {
+            run("ip", &["link", "add", "b1", "type", "veth", "peer", "name", "a1"]);
+            for address in ["10.9.0.2/24", "10.9.0.1/24", "fd09::1/64"] {
+                run("ip", &["address", "add", address, "dev", "b1", "nodad"]);
+            }
+            run("ip", &["address", "add", "10.8.0.1/24", "dev", "b1", "label", "b1:x"]);
+            links().unwrap()
+        });
+        let Some(found) = found else { return };
+        let shown: Vec<String> = found.iter().map(|link| format!("{} {:?}", link.name, link.addresses)).collect();
+        assert_eq!(shown, ["a1 []", "b1 [10.8.0.1, 10.9.0.1, 10.9.0.2, fd09::1]", "lo [127.0.0.1, ::1]"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! What this program remembers on a host: a folder for what lasts, and one for what ends with the machine's run.
+//!
+//! - A file or a set of files is there whole or not at all, through a crash and a full disk.
+//! - What is read back was written by root or this process's user, could not be written by anybody else, and is what was
+//!   written: every file begins with a checksum in a comment, so that the programs which load it take it as it is; every
+//!   set has a list of checksums.
+//! - The folders above are the machine's, and taken as they are.
+
+mod error;
+mod folder;
+mod lock;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+pub use error::StoreError;
+pub(in crate::host) use folder::Folder;
+pub use lock::{Holder, Lock, LockError};
+
+const STATE: &str = "/var/lib/ringfence";
+const VOLATILE: &str = "/run/ringfence";
+/// The volatile part inside a state folder that was named.
+const RUN: &str = "run";
+/// Who is in a cluster is nobody else's business.
+const FOLDER_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
+/// With room for what is put around a name in a folder, where 255 bytes are the most.
+const LONGEST_NAME: usize = 100;
+/// What stands before the checksum in a file's first line: the form of the file is 1.
+const FIRST_LINE: &str = "# ringfence 1 sha256 ";
+/// The hexadecimal digits of a SHA-256.
+const CHECKSUM: usize = 64;
+
+/// Which of the two folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Lasts.
+    State,
+    /// Ends with the machine's run.
+    Volatile,
+}
+
+/// The two folders. They are made when something is first written, and looked at each time.
+#[derive(Clone, Debug)]
+pub struct Store {
+    state: PathBuf,
+    volatile: PathBuf,
+}
+
+impl Store {
+    /// The host's own folders, or a folder that holds both.
+    #[must_use]
+    pub fn new(state_dir: Option<PathBuf>) -> Self {
+        let Some(state) = state_dir else {
+            return Self { state: STATE.into(), volatile: VOLATILE.into() };
+        };
+        // What runs later may run in another folder.
+        let state = std::path::absolute(&state).unwrap_or(state);
+        Self { volatile: state.join(RUN), state }
+    }
+
+    /// Where a file or a set of this name is, for a program that is to load it.
+    #[must_use]
+    pub fn path(&self, place: Place, name: &str) -> PathBuf {
+        match place {
+            Place::State => self.state.join(name),
+            Place::Volatile => self.volatile.join(name),
+        }
+    }
+
+    /// Writes a file whole, in place of the one that has its name: mode 0640, on the disk when this returns.
+    ///
+    /// # Errors
+    /// Where the folder is not to be trusted, the disk is full or broken: then what was there is there still.
+    pub fn write(&self, place: Place, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        check_name(name)?;
+        let mut content = format!("{FIRST_LINE}{}\n", checksum(bytes)).into_bytes();
+        content.extend_from_slice(bytes);
+        let folder = self.make(place)?;
+        folder.wait_to_write()?;
+        folder.replace(name, &content, FILE_MODE)
+    }
+
+    /// What was written; `None` where nothing was.
+    ///
+    /// # Errors
+    /// Where the file, or the folder that it is in, is not what this program wrote.
+    pub fn read(&self, place: Place, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        check_name(name)?;
+        let Some(folder) = self.open(place)? else { return Ok(None) };
+        let Some(content) = folder.read(name)? else { return Ok(None) };
+        let path = || folder.path().join(name);
+        let Some((first, bytes)) = content.split_at_checked(FIRST_LINE.len() + CHECKSUM + 1) else {
+            return Err(StoreError::Truncated(path()));
+        };
+        let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
+        match sum {
+            None => Err(StoreError::Foreign(path())),
+            Some(sum) if sum != checksum(bytes).as_bytes() => Err(StoreError::Checksum(path())),
+            Some(_) => Ok(Some(bytes.to_vec())),
+        }
+    }
+
+    /// Takes a file away, where there is one.
+    ///
+    /// # Errors
+    /// Where it is no regular file, or the folder is not to be trusted.
+    pub fn remove(&self, place: Place, name: &str) -> Result<(), StoreError> {
+        check_name(name)?;
+        let Some(folder) = self.open(place)? else { return Ok(()) };
+        folder.wait_to_write()?;
+        folder.remove(name)
+    }
+
+    fn make(&self, place: Place) -> Result<Folder, StoreError> {
+        let state = Folder::make(&self.state, FOLDER_MODE);
+        match place {
+            Place::State => state,
+            // Inside a folder that others could write, a good folder could be put aside.
+            Place::Volatile if self.is_nested() => state.and_then(|_| Folder::make(&self.volatile, FOLDER_MODE)),
+            Place::Volatile => Folder::make(&self.volatile, FOLDER_MODE),
+        }
+    }
+
+    fn open(&self, place: Place) -> Result<Option<Folder>, StoreError> {
+        match place {
+            Place::State => Folder::open(&self.state),
+            Place::Volatile if self.is_nested() => match Folder::open(&self.state)? {
+                Some(state) => state.inside(RUN),
+                None => Ok(None),
+            },
+            Place::Volatile => Folder::open(&self.volatile),
+        }
+    }
+
+    fn is_nested(&self) -> bool {
+        self.volatile.starts_with(&self.state)
+    }
+}
+
+/// Names that mean themselves to every shell and program, and none that the store has a use for itself.
+fn check_name(name: &str) -> Result<(), StoreError> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins_well && name.len() <= LONGEST_NAME && name.bytes().all(allowed) && ![RUN, lock::FILE].contains(&name) {
+        return Ok(());
+    }
+    Err(StoreError::Name(name.to_owned()))
+}
+
+/// SHA-256 in hexadecimal, as sha256sum(1) prints it.
+fn checksum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(CHECKSUM), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
