@@ -1,5 +1,6 @@
 //! The machine: what is in force on it, and how that is changed.
 
+pub mod iptables;
 #[cfg(test)]
 mod lab;
 pub mod links;

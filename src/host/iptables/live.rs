@@ -1,0 +1,186 @@
+//! What is in force: our part, and what of others decides on the same packets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{fs, io};
+
+use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_own_chain, is_own_set, own_tables, saved_sets, sets_of};
+use super::{Error, Tools, Variant, Version};
+use crate::dialect::{Read, ipset, iptables};
+use crate::ir::{Ruleset, Verdict};
+
+/// What is in the kernel.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The tables raw and mangle of both families and of both back ends, rules of others included: these may pass ours
+    /// by. The sets are ours, and those that such rules look into.
+    pub ruleset: Ruleset,
+    /// What was not understood: where, and the text.
+    pub unknown: Vec<String>,
+    snapshot: Snapshot,
+    counters: BTreeMap<String, Counter>,
+}
+
+/// What a rule has met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Live {
+    /// Whether there is nothing of ours at all.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.snapshot.is_nothing()
+    }
+
+    /// What of ours there is, to bring it back later.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The back ends that have something of ours. Sets belong to neither.
+    #[must_use]
+    pub fn variants(&self) -> Vec<Variant> {
+        let has =
+            |variant: &Variant| self.snapshot.places.iter().any(|place| place.variant == *variant && !place.is_empty());
+        Variant::ALL.into_iter().filter(has).collect()
+    }
+
+    /// What of our jumps is not as it should be, in words.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for Place { variant, version, tables } in &self.snapshot.places {
+            for table in tables.iter().filter(|table| !table.is_empty()) {
+                let place = format!("{version}-{variant}, table {}", table.name);
+                if table.jumps.is_empty() {
+                    complaints.push(format!("{place}: no rule jumps into the chain RINGFENCE"));
+                }
+                if table.jumps.len() > 1 {
+                    complaints.push(format!("{place}: {} rules jump into our chains", table.jumps.len()));
+                }
+                for jump in table.jumps.iter().filter(|jump| jump.passed_by) {
+                    let chain = &jump.chain;
+                    complaints.push(format!("{place}: a rule before the jump in {chain} may pass it by"));
+                }
+            }
+        }
+        complaints
+    }
+}
+
+/// What the blocking rules have met, by their comments, in all tables together. A packet is blocked once.
+#[must_use]
+pub fn counters(live: &Live) -> &BTreeMap<String, Counter> {
+    &live.counters
+}
+
+/// Reads what is in the kernel. Changes nothing, and loads no module of iptables-legacy or ipset.
+///
+/// # Errors
+/// If a tool is missing, fails, or shows a table in part only: that is not the same as a table without rules of ours.
+pub fn read(tools: &Tools) -> Result<Live, Error> {
+    let mut live = Live {
+        ruleset: Ruleset::default(),
+        unknown: Vec::new(),
+        snapshot: Snapshot::nothing(),
+        counters: BTreeMap::new(),
+    };
+    let mut places = Vec::new();
+    for variant in Variant::ALL {
+        for version in Version::ALL {
+            let tables = read_place(tools, variant, version, &mut live)?;
+            places.push(Place { variant, version, tables });
+        }
+    }
+    let rules = live.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
+    let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
+    let text = read_sets(tools, &named)?;
+    let what = "ipset save".to_owned();
+    let (sets, unknown) = ipset::read(&text).map_err(|error| Error::Unreadable { what, error })?;
+    live.ruleset.sets = sets;
+    live.unknown.extend(unknown.into_iter().map(|unknown| format!("ipset: {}", unknown.text)));
+    let own = saved_sets(&text).into_iter().filter(|set| is_own_set(&set.name)).collect();
+    live.snapshot = Snapshot::new(places, own);
+    Ok(live)
+}
+
+/// Reads the tables of one family in one back end.
+fn read_place(tools: &Tools, variant: Variant, version: Version, live: &mut Live) -> Result<Vec<OwnTable>, Error> {
+    let there = match variant {
+        Variant::Legacy => legacy_tables(version)?,
+        Variant::Nft if tools.can_save(variant, version) => TABLES.to_vec(),
+        Variant::Nft => Vec::new(),
+    };
+    let mut text = String::new();
+    for table in there {
+        text.push_str(&tools.save(variant, version, table)?);
+    }
+    let what = || format!("{version}-{variant}-save");
+    let read = iptables::read(&text, version.family());
+    let Read { ruleset, unknown } = read.map_err(|error| Error::Unreadable { what: what(), error })?;
+    let tables = own_tables(&ruleset);
+    count(&ruleset, &text, &mut live.counters);
+    live.ruleset.tables.extend(ruleset.tables);
+    live.ruleset.unread.extend(ruleset.unread);
+    live.unknown.extend(unknown.into_iter().map(|unknown| format!("{}: {}", what(), unknown.text)));
+    Ok(tables)
+}
+
+/// Which of our tables iptables-legacy has here. Its tools would load a table in order to show it.
+fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
+    // Not /proc/net, which is the process's and not the thread's.
+    let path = match version {
+        Version::V4 => "/proc/thread-self/net/ip_tables_names",
+        Version::V6 => "/proc/thread-self/net/ip6_tables_names",
+    };
+    let names = match fs::read_to_string(path) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::Run { tool: path.to_owned(), error }),
+    };
+    Ok(TABLES.into_iter().filter(|table| names.lines().any(|name| name == *table)).collect())
+}
+
+/// Adds up the counters of our rules that block.
+fn count(ruleset: &Ruleset, text: &str, counters: &mut BTreeMap<String, Counter>) {
+    let lines: Vec<&str> = text.lines().collect();
+    let own = ruleset.tables.iter().flat_map(|table| &table.chains).filter(|chain| is_own_chain(&chain.name));
+    for rule in own.flat_map(|chain| &chain.rules).filter(|rule| rule.verdict == Some(Verdict::Drop)) {
+        let number = rule.place.as_ref().and_then(|place| usize::try_from(place.line).ok()).unwrap_or(0);
+        let line = number.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or_default();
+        let Some((packets, bytes)) = counted(line) else { continue };
+        let comment = rule.comment.clone().unwrap_or_else(|| "everything else".to_owned());
+        let counter = counters.entry(comment).or_default();
+        counter.packets = counter.packets.saturating_add(packets);
+        counter.bytes = counter.bytes.saturating_add(bytes);
+    }
+}
+
+/// The numbers of `[packets:bytes] -A …`.
+fn counted(line: &str) -> Option<(u64, u64)> {
+    let (packets, bytes) = line.strip_prefix('[')?.split_once(']')?.0.split_once(':')?;
+    Some((packets.parse().ok()?, bytes.parse().ok()?))
+}
+
+/// What ipset saves of our sets and those with these names. Others may be huge, or of kinds that nobody here knows.
+fn read_sets(tools: &Tools, named: &BTreeSet<String>) -> Result<String, Error> {
+    // The tool would load the module, which shows there unless there is no /sys.
+    let modules = Path::new("/sys/module");
+    let is_loaded = !modules.is_dir() || modules.join("ip_set").exists();
+    if !is_loaded || (named.is_empty() && !tools.has_ipset()) {
+        return Ok(String::new());
+    }
+    let text = tools.ipset(&["save"], "")?;
+    let is_wanted = |line: &&str| {
+        let name = line.split(' ').nth(1).unwrap_or_default();
+        is_own_set(name) || named.contains(name)
+    };
+    Ok(text.lines().filter(is_wanted).flat_map(|line| [line, "\n"]).collect())
+}

@@ -1,0 +1,177 @@
+//! Which tools there are.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::child::{self, Environment};
+use super::{Error, Variant, Version};
+
+/// Where root's programs are, which a user's `PATH` may lack.
+const ALWAYS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// The tools of iptables and ipset on this machine.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    environment: Environment,
+    folders: Vec<PathBuf>,
+    /// What `iptables-restore` and `ip6tables-restore` are.
+    plain: [Option<Variant>; 2],
+    /// Where rules are to go.
+    wanted: [Variant; 2],
+}
+
+impl Tools {
+    /// The tools in the folders of `PATH`, `/usr/sbin` and `/sbin`. Rules will go where `iptables-restore` puts them.
+    ///
+    /// # Errors
+    /// If iptables or ip6tables is missing.
+    pub fn find() -> Result<Self, Error> {
+        Self::find_in(&env::var_os("PATH").unwrap_or_default())
+    }
+
+    /// The same with another value of `PATH`.
+    ///
+    /// # Errors
+    /// If iptables or ip6tables is missing.
+    pub fn find_in(path: &OsStr) -> Result<Self, Error> {
+        // A relative folder is whatever the working directory makes of it, which root must not follow.
+        let mut folders: Vec<PathBuf> = env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
+        for folder in ALWAYS.map(PathBuf::from) {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
+        let environment = Environment { path, lock_file: env::var_os("XTABLES_LOCKFILE") };
+        let mut tools = Self { environment, folders, plain: [None, None], wanted: [Variant::Nft; 2] };
+        tools.plain = [tools.variant_of(Version::V4)?, tools.variant_of(Version::V6)?];
+        for version in Version::ALL {
+            let plain = tools.plain_of(version);
+            let variants = Variant::ALL.into_iter();
+            let mut there = variants.filter(|&variant| tools.program(variant, version, "restore").is_ok());
+            let wanted = plain.or_else(|| there.next()).ok_or_else(|| missing(&format!("{version}-restore")))?;
+            match version {
+                Version::V4 => tools.wanted = [wanted, wanted],
+                Version::V6 => tools.wanted = [tools.wanted(Version::V4), wanted],
+            }
+        }
+        Ok(tools)
+    }
+
+    /// The same tools, with rules to go to this back end.
+    ///
+    /// # Errors
+    /// If its tools are missing.
+    pub fn for_variant(mut self, variant: Variant) -> Result<Self, Error> {
+        for version in Version::ALL {
+            self.program(variant, version, "restore")?;
+        }
+        self.wanted = [variant; 2];
+        Ok(self)
+    }
+
+    /// The same tools, with another file for iptables-legacy to lock: its usual one is the whole machine's, whatever
+    /// the namespace. `XTABLES_LOCKFILE` does the same.
+    #[must_use]
+    pub fn with_lock_file(mut self, path: impl Into<OsString>) -> Self {
+        self.environment.lock_file = Some(path.into());
+        self
+    }
+
+    /// The back end that rules of a family go to.
+    #[must_use]
+    pub fn wanted(&self, version: Version) -> Variant {
+        let [v4, v6] = self.wanted;
+        if version == Version::V4 { v4 } else { v6 }
+    }
+
+    /// Whether there is a tool that shows what a back end has.
+    pub(super) fn can_save(&self, variant: Variant, version: Version) -> bool {
+        self.program(variant, version, "save").is_ok()
+    }
+
+    /// What `iptables-save` or another tool of that kind prints of a table, with counters.
+    pub(super) fn save(&self, variant: Variant, version: Version, table: &str) -> Result<String, Error> {
+        self.run(&self.program(variant, version, "save")?, &["-c", "-t", table], "")
+    }
+
+    /// Checks a text without changing anything.
+    pub(super) fn test(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
+        let program = self.program(variant, version, "restore")?;
+        self.run(&program, &["--noflush", "-w", "10", "--test"], text).map(drop)
+    }
+
+    /// Carries a text out, one table after the other.
+    pub(super) fn restore(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
+        self.run(&self.program(variant, version, "restore")?, &["--noflush", "-w", "10"], text).map(drop)
+    }
+
+    /// Whether ipset is there.
+    pub(super) fn has_ipset(&self) -> bool {
+        self.search("ipset").is_some()
+    }
+
+    /// Runs ipset.
+    pub(super) fn ipset(&self, arguments: &[&str], input: &str) -> Result<String, Error> {
+        self.run(&self.search("ipset").ok_or_else(|| missing("ipset"))?, arguments, input)
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str], input: &str) -> Result<String, Error> {
+        child::run(&self.environment, program, arguments, input)
+    }
+
+    fn plain_of(&self, version: Version) -> Option<Variant> {
+        let [v4, v6] = self.plain;
+        if version == Version::V4 { v4 } else { v6 }
+    }
+
+    /// What the tools without a variant in their name are. Before iptables 1.8 there was one variant, and it did not say.
+    fn variant_of(&self, version: Version) -> Result<Option<Variant>, Error> {
+        let Some(program) = self.search(&format!("{version}-restore")) else { return Ok(None) };
+        let said = self.run(&program, &["--version"], "")?;
+        Ok(Some(if said.contains("nf_tables") { Variant::Nft } else { Variant::Legacy }))
+    }
+
+    fn program(&self, variant: Variant, version: Version, action: &str) -> Result<PathBuf, Error> {
+        let named = format!("{version}-{variant}-{action}");
+        let plain = (self.plain_of(version) == Some(variant)).then(|| self.search(&format!("{version}-{action}")));
+        plain.flatten().or_else(|| self.search(&named)).ok_or_else(|| missing(&named))
+    }
+
+    fn search(&self, name: &str) -> Option<PathBuf> {
+        let is_program = |path: &PathBuf| {
+            fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        self.folders.iter().map(|folder| folder.join(name)).find(is_program)
+    }
+}
+
+/// Debian, Ubuntu and RHEL up to 8 call the package `iptables`; from RHEL 9 on there is `iptables-nft`.
+fn missing(tool: &str) -> Error {
+    let package = match tool {
+        "ipset" => "`ipset`",
+        tool if tool.contains("-legacy-") => "`iptables` (or `iptables-legacy`)",
+        _ => "`iptables` (or `iptables-nft`)",
+    };
+    Error::Missing { tool: tool.to_owned(), package }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_folders_are_not_searched_and_those_of_root_always_are() {
+        let Ok(tools) = Tools::find_in(OsStr::new("bin:/usr/local/bin:.:")) else { return };
+        let path = tools.environment.path.to_string_lossy().into_owned();
+        assert_eq!(path, "/usr/local/bin:/usr/sbin:/sbin");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_package() {
+        assert_eq!(missing("ipset").to_string(), "ipset is not installed: install the package `ipset`");
+    }
+}
