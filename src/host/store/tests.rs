@@ -311,3 +311,28 @@ fn a_full_disk_leaves_what_was_there() {
     });
     assert_eq!(names(disk), [""; 0], "the machine has seen the mount");
 }
+
+#[test]
+fn readers_and_writers_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let write = |content: &[u8]| {
+        for _ in 0..25 {
+            store.write_folder("rules", &[("a", content), ("b", content)]).unwrap();
+            store.write(Place::State, "node", content).unwrap();
+        }
+    };
+    write(b"0");
+    thread::scope(|scope| {
+        for content in [b"1", b"2"] {
+            scope.spawn(move || write(content));
+        }
+        for _ in 0..50 {
+            let set = store.read_folder("rules").unwrap().unwrap();
+            assert_eq!(set["a"], set["b"]);
+            store.read(Place::State, "node").unwrap().unwrap();
+        }
+    });
+    let left = names(&folder.path().join("state"));
+    assert_eq!((left.len(), left[0].as_str(), left[1].as_str()), (3, "node", "rules"));
+}
