@@ -4,7 +4,6 @@
 // A test says what went wrong by ending.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[allow(dead_code, reason = "this test needs a part of the lab")]
 mod generate;
 #[allow(dead_code, reason = "this test needs a part of the lab")]
 mod lab;
