@@ -11,7 +11,7 @@ use super::{Change, Error, Live, Tools, Variant, Version, read};
 use crate::verify::Verified;
 
 /// The kernel lets go of the sets of deleted rules a little later.
-const DESTROY_TRIES: usize = 50;
+const DESTROY_TRIES: usize = 30;
 const DESTROY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Brings a proven ruleset into the kernel, in place of what `live` holds of ours.
@@ -96,7 +96,8 @@ impl<'a> Transition<'a> {
             return Ok(change);
         }
         let mark = free_mark(self.live, self.target).ok_or(Error::Leftovers)?;
-        self.sets.idle.iter().try_for_each(|name| self.destroy(name))?;
+        let idle = self.sets.idle.iter().map(|name| (*name).to_owned()).collect();
+        self.destroy(idle)?.into_iter().try_for_each(|(_, error)| Err(error))?;
         let scripts = if change.rules { None } else { exchange(self.live, &self.sets, mark) };
         match scripts {
             Some(scripts) => {
@@ -110,11 +111,9 @@ impl<'a> Transition<'a> {
         }
         // The rules are in force by now: a set that somebody else uses is no reason to take them back.
         let aside = self.sets.used().map(|set| format!("{}{mark}", set.name)).filter(|_| change.rules);
-        for name in aside.chain(self.sets.gone.iter().map(|name| (*name).to_owned())) {
-            if let Err(error) = self.destroy(&name) {
-                change.leftovers.push(format!("the set {name} is still there: {error}"));
-            }
-        }
+        let over = aside.chain(self.sets.gone.iter().map(|name| (*name).to_owned())).collect();
+        let left = self.destroy(over)?.into_iter();
+        change.leftovers.extend(left.map(|(name, error)| format!("the set {name} is still there: {error}")));
         Ok(change)
     }
 
@@ -142,7 +141,8 @@ impl<'a> Transition<'a> {
         for (variant, version, text) in &first {
             self.tools.restore(*variant, *version, text)?;
         }
-        names.iter().try_for_each(|name| self.destroy(name))?;
+        let old = names.iter().map(|name| (*name).to_owned()).collect();
+        self.destroy(old)?.into_iter().try_for_each(|(_, error)| Err(error))?;
         self.make(used.iter().map(|set| filled(&set.name, set)))?;
         for (variant, version, text) in &second {
             self.tools.restore(*variant, *version, text)?;
@@ -156,16 +156,25 @@ impl<'a> Transition<'a> {
         if text.is_empty() { Ok(()) } else { self.tools.ipset(&["restore"], &text).map(drop) }
     }
 
-    /// Destroys a set that our rules do not look into any more.
-    fn destroy(&self, name: &str) -> Result<(), Error> {
-        let mut tries = 1;
-        loop {
-            match self.tools.ipset(&["destroy", name], "") {
-                Err(Error::Failed { .. }) if tries < DESTROY_TRIES => tries += 1,
-                done => return done.map(drop),
+    /// Destroys sets that our rules do not look into any more. Gives those that something else holds, and why.
+    fn destroy(&self, mut names: Vec<String>) -> Result<Vec<(String, Error)>, Error> {
+        // Together: each process that destroys something waits for all processors at its end.
+        for _ in 0..DESTROY_TRIES {
+            if names.is_empty() {
+                return Ok(Vec::new());
             }
-            thread::sleep(DESTROY_PAUSE);
+            let script: String = names.iter().map(|name| format!("destroy {name}\n")).collect();
+            match self.tools.ipset(&["restore"], &script) {
+                Ok(_) => return Ok(Vec::new()),
+                Err(Error::Failed { .. }) => thread::sleep(DESTROY_PAUSE),
+                Err(error) => return Err(error),
+            }
+            let there = self.tools.ipset(&["list", "-n"], "")?;
+            let there: HashSet<&str> = there.lines().collect();
+            names.retain(|name| there.contains(name.as_str()));
         }
+        let one = |name: String| self.tools.ipset(&["destroy", &name], "").err().map(|error| (name, error));
+        Ok(names.into_iter().filter_map(one).collect())
     }
 
     /// A file for each family and back end that has something to do.

@@ -11,7 +11,7 @@
 //! - **members only**: no rule is touched, counters go on. One set: one swap. Several: they grow, then shrink, see `sets`.
 //! - **anything else**: the new rules are brought in looking into new sets under other names, so that each table judges by all
 //!   that was until its commit, and by all that is to be from then on. Then no rule looks into the old sets: they are made
-//!   anew, and the rules brought in once more, looking into these. Sets that vanish do so last.
+//!   anew, and the rules brought in once more, looking into these. Sets that vanish do so last. Counters begin at zero.
 //! - the jump comes in the commit that brings the first chains, and goes in the one that takes the last away.
 //! - a back end that is not wanted any more is cleared behind the wanted one: in between both judge, and a packet has to
 //!   pass both.

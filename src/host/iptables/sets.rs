@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use super::snapshot::{OwnSet, Snapshot, sets_of};
 use crate::dialect::ipset;
@@ -120,15 +121,26 @@ fn type_of(set: &OwnSet) -> (&str, bool) {
 /// The lines that make a set under a name and fill it.
 pub(super) fn filled(name: &str, set: &OwnSet) -> String {
     let mut text = format!("create {name} {}\n", set.header);
-    add(&mut text, name, &set.elements, "");
+    add(&mut text, name, &set.elements);
     text
 }
 
-fn add<'a>(text: &mut String, name: &str, elements: impl IntoIterator<Item = &'a String>, option: &str) {
+fn add<'a>(text: &mut String, name: &str, elements: impl IntoIterator<Item = &'a String>) {
     for element in elements {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "add {name} {element}{option}");
+        let _ = writeln!(text, "add {name} {element}");
     }
+}
+
+/// An element in one spelling, whoever wrote it: `ipset restore` takes an element once only, whatever options it is given.
+fn key(element: &str) -> String {
+    let value = element.split(' ').next().unwrap_or_default();
+    let (address, length) = value.split_once('/').unwrap_or((value, ""));
+    address.parse().map_or_else(|_| value.to_owned(), |address: IpAddr| format!("{address}/{length}"))
+}
+
+fn keys(set: &OwnSet) -> HashSet<String> {
+    set.elements.iter().map(|element| key(element)).collect()
 }
 
 /// A mark that no set has into which rules look, or are to look.
@@ -187,8 +199,7 @@ pub(super) fn exchange(live: &Snapshot, changes: &SetChanges<'_>, mark: char) ->
     let mut shrink: Vec<(Use, (&OwnSet, Option<&OwnSet>))> = Vec::new();
     for &(there, wanted) in &changes.members {
         let usage = usage(live, &there.name)?;
-        let (old, new): (HashSet<&String>, HashSet<&String>) =
-            (there.elements.iter().collect(), wanted.elements.iter().collect());
+        let (old, new) = (keys(there), keys(wanted));
         match (new.is_subset(&old), old.is_subset(&new)) {
             (true, _) => shrink.push((usage, (wanted, None))),
             (false, true) => grow.push((usage, (wanted, None))),
@@ -211,8 +222,8 @@ fn swapped(sets: &[(&OwnSet, Option<&OwnSet>)], mark: char) -> String {
         let name = format!("{}{mark}", set.name);
         text.push_str(&filled(&name, set));
         if let Some(more) = more {
-            // What both hold is no error.
-            add(&mut text, &name, &more.elements, " -exist");
+            let held = keys(set);
+            add(&mut text, &name, more.elements.iter().filter(|element| !held.contains(&key(element))));
         }
     }
     for (set, _) in sets {
