@@ -14,7 +14,7 @@ mod profile;
 mod site;
 mod toml_reader;
 
-pub use config::{Loaded, load, parse};
+pub use config::{Loaded, closed, load, parse, parse_with_profile};
 pub use model::{Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State};
 pub use profile::{Profile, embedded_profiles};
 pub use site::{Site, SiteService};

@@ -1,11 +1,39 @@
 //! The machine: what is in force on it, and how that is changed.
 
+pub mod apply;
+mod error;
+pub mod identity;
 pub mod iptables;
 #[cfg(test)]
 mod lab;
 pub mod links;
+pub mod nft;
+pub mod pending;
 pub mod place;
+pub mod record;
 pub mod reserved;
+mod rules;
+pub mod sessions;
 pub mod sockets;
+pub mod status;
 pub mod store;
 pub mod time;
+
+pub use error::{HostError, Restored};
+pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, read};
+
+use crate::dialect::netlink::Table;
+use crate::ir::Ruleset;
+
+/// Our table as the kernel is to have it.
+#[cfg(feature = "kernel")]
+fn lowered(ruleset: &Ruleset) -> Result<Table, HostError> {
+    use crate::dialect::netlink::{lower, write};
+    let table = ruleset.tables.first().ok_or_else(|| HostError::internal("no table"))?;
+    Ok(write(&lower(table)?)?)
+}
+
+#[cfg(not(feature = "kernel"))]
+fn lowered(_ruleset: &Ruleset) -> Result<Table, HostError> {
+    Err(HostError::NotBuilt)
+}

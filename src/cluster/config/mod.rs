@@ -14,7 +14,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{self, Unread};
-use super::model::{Cluster, Guard, OnBlock};
+use super::model::{Cluster, Guard, OnBlock, State};
+use super::profile::{embedded_text, read_profile};
 use super::toml_reader::{Reader, TableReader, Text, parse_document};
 use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
 
@@ -65,13 +66,31 @@ fn read_text(reader: impl io::Read) -> io::Result<String> {
     Ok(text)
 }
 
+/// The file of a profile that is given by path: its name and what it says.
+type ProfileFiles<'a> = dyn Fn(&str) -> io::Result<(String, String)> + 'a;
+
 /// Reads the text of a cluster file. `folder` is where a profile given by path is looked for.
 #[must_use]
 pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
+    parse_with(name, text, &|profile| {
+        let path = folder.join(profile);
+        Ok((path.to_string_lossy().into_owned(), read_text(File::open(&path)?)?))
+    })
+}
+
+/// Reads the text of a cluster file. A profile given by path has this text, wherever it was.
+#[must_use]
+pub fn parse_with_profile(name: &str, text: String, profile: Option<String>) -> Loaded {
+    parse_with(name, text, &|path| {
+        profile.clone().map(|text| (path.to_owned(), text)).ok_or_else(|| io::ErrorKind::NotFound.into())
+    })
+}
+
+fn parse_with(name: &str, text: String, profiles: &ProfileFiles<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
     let draft = parse_document(&text, FileId::CLUSTER, &mut findings)
-        .and_then(|document| read_document(&document, folder, &mut profile_file, &mut findings));
+        .and_then(|document| read_document(&document, profiles, &mut profile_file, &mut findings));
     let mut digest = Sha256::new();
     digest.update(&text);
     let mut sources = Sources::new(SourceFile::new(name.to_owned(), text));
@@ -91,9 +110,38 @@ pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
     Loaded { cluster, findings: findings.sorted(), sources }
 }
 
+/// A cluster without members: what a profile guards is closed for everybody but loopback. For a host of which nothing
+/// better is known; services without ports in the profile cannot be guarded, and are unused here.
+#[must_use]
+pub fn closed(profile: Option<&str>) -> Option<Cluster> {
+    let known = profile.and_then(embedded_text).or_else(|| embedded_text(DEFAULT_PROFILE))?;
+    let profile = read_profile(known, &mut Findings::default())?;
+    let mut services = profile.services;
+    for service in &mut services {
+        service.span = None;
+        if service.ports.is_empty() {
+            service.state = State::Unused;
+        }
+    }
+    Some(Cluster {
+        name: "unknown".to_owned(),
+        profile: profile.name,
+        profile_version: profile.version,
+        digest: "none: the cluster file could not be read, and everything is closed".to_owned(),
+        services,
+        nodes: Vec::new(),
+        clients: Vec::new(),
+        private: Vec::new(),
+        untrusted: Vec::new(),
+        allow_public: false,
+        guard: Guard::default(),
+        sources: Arc::new(Sources::new(SourceFile::new(String::new(), String::new()))),
+    })
+}
+
 fn read_document(
     document: &Spanned<DeTable<'_>>,
-    folder: &Path,
+    profiles: &ProfileFiles<'_>,
     profile_file: &mut Option<SourceFile>,
     findings: &mut Findings,
 ) -> Option<Cluster> {
@@ -105,9 +153,9 @@ fn read_document(
     let name = cluster.as_mut().and_then(|table| read_name(table, reader, "the cluster", ""));
     let profile = match cluster.as_mut().and_then(|table| table.get("profile")) {
         Some(value) => {
-            reader.text(value, "`profile`").and_then(|name| load_profile(name, folder, profile_file, reader))
+            reader.text(value, "`profile`").and_then(|name| load_profile(name, profiles, profile_file, reader))
         }
-        None => load_profile(Text { text: DEFAULT_PROFILE, span }, folder, profile_file, reader),
+        None => load_profile(Text { text: DEFAULT_PROFILE, span }, profiles, profile_file, reader),
     };
     let mut unread = Unread::default();
     let services = read_services(&mut top, profile.as_ref(), &mut unread, reader);

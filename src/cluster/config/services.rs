@@ -1,9 +1,7 @@
 //! Profiles, `[services]`, and the services that nodes and clients name.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
 
-use super::read_text;
+use super::ProfileFiles;
 use crate::cluster::check::Unread;
 use crate::cluster::model::{Service, ServiceId, State};
 use crate::cluster::profile::{Profile, embedded_names, embedded_text, read_profile};
@@ -13,15 +11,14 @@ use crate::net::Ports;
 
 pub(super) fn load_profile(
     name: Text<'_>,
-    folder: &Path,
+    profiles: &ProfileFiles<'_>,
     profile_file: &mut Option<SourceFile>,
     reader: &mut Reader<'_>,
 ) -> Option<Profile> {
     let mut findings = Findings::default();
     let profile = if name.text.contains('/') || name.text.ends_with(".toml") {
-        let path: PathBuf = folder.join(name.text);
-        let text = match File::open(&path).and_then(read_text) {
-            Ok(text) => text,
+        let (path, text) = match profiles(name.text) {
+            Ok(found) => found,
             Err(error) => {
                 let message = format!("the profile `{}` cannot be read: {error}", printable(name.text));
                 let help = "the path is relative to the folder of the cluster file";
@@ -30,7 +27,7 @@ pub(super) fn load_profile(
             }
         };
         let profile = read_profile(&text, &mut findings);
-        *profile_file = Some(SourceFile::new(path.to_string_lossy().into_owned(), text));
+        *profile_file = Some(SourceFile::new(path, text));
         profile
     } else if let Some(text) = embedded_text(name.text) {
         read_profile(text, &mut findings)

@@ -34,6 +34,12 @@ pub enum CommitError {
 }
 
 impl Changes {
+    /// The messages, to be read again with [`super::Table::from_messages`].
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.writer.into_bytes()
+    }
+
     /// How many bytes the transaction has.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -37,7 +37,7 @@ pub use batch::CommitError;
 pub use expression::Expression;
 pub use lift::{Lifted, lift};
 pub use lower::{LoweredTable, NotWritable, lower};
-pub use read::{Kernel, Scope, generation, read};
+pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};
 pub use update::{Changes, Extent, update};

@@ -64,6 +64,22 @@ pub fn read(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Req
     Err(RequestError::Interrupted)
 }
 
+/// The generation, and the `inet` table of a name without its sets: enough to see whether it was replaced and what its
+/// rules have counted, at no cost that grows with the members.
+///
+/// # Errors
+/// As [`read`].
+pub fn outline(socket: &mut Socket, name: &str) -> Result<(u32, Option<Table>), RequestError> {
+    let generation = generation(socket)?;
+    let mut tables = Tables::default();
+    dump(socket, &mut tables, NFT_MSG_GETTABLE, NFPROTO_INET, |_| {})?;
+    if tables.so_far().iter().any(|table| table.is(name)) {
+        dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_INET, |_| {})?;
+        dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
+    }
+    Ok((generation, tables.finish().into_iter().find(|table| table.is(name))))
+}
+
 fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, RequestError> {
     let generation = generation(socket)?;
     let mut tables = Tables::default();

@@ -1,0 +1,139 @@
+//! What can go wrong on a machine, in the words of whoever has to put it right.
+
+use thiserror::Error;
+
+use super::iptables;
+use super::reserved::ReservedError;
+use super::store::{LockError, StoreError};
+use crate::cluster::Site;
+use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
+use crate::semantics::TooManyClasses;
+use crate::verify::{NotVerified, Report};
+
+/// Why something did not happen on this host.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The kernel lacks nf_tables.
+    #[error("this kernel has no nf_tables: use `--backend iptables`")]
+    NoNfTables,
+    /// CAP_NET_ADMIN is missing.
+    #[error("the kernel's rules are only for root to read and change: run it as root; nothing was changed")]
+    NoRight,
+    /// This binary cannot write to nf_tables.
+    #[error("this ringfence was built without libnftnl and cannot change nf_tables: use `ringfence compile` and `nft -f`")]
+    NotBuilt,
+    /// Netlink.
+    #[error(transparent)]
+    Netlink(RequestError),
+    /// The transaction.
+    #[error("{0}; nothing was changed")]
+    Commit(CommitError),
+    /// What the kernel did is not known.
+    #[error("the kernel's answer was lost; look at `ringfence status`")]
+    Lost,
+    /// iptables or ipset.
+    #[error(transparent)]
+    Iptables(#[from] iptables::Error),
+    /// The state or the volatile folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another run.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The reserved ports.
+    #[error(transparent)]
+    Reserved(#[from] ReservedError),
+    /// The machine does not say what it is.
+    #[error("cannot read {what}: {error}")]
+    Place {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Something that compilers here do not make.
+    #[error(transparent)]
+    NotWritable(#[from] NotWritable),
+    /// iptables has no reset here.
+    #[error("iptables cannot reject in the tables raw and mangle: write `on-block = \"drop\"` in the cluster file")]
+    Reject,
+    /// A mistake of this program.
+    #[error("a mistake in ringfence, please report it with the cluster file: {0}; nothing was changed")]
+    Internal(String),
+    /// What was compiled does not do what the file says.
+    #[error("what was compiled does not do what the cluster file says; nothing was changed")]
+    NotProved(Box<Report>),
+    /// Too many kinds of packets.
+    #[error(transparent)]
+    TooManyClasses(#[from] TooManyClasses),
+    /// The kernel holds something else than was to be brought back.
+    #[error("the kernel holds something else than was to be brought back")]
+    NotRestored,
+    /// A change that nobody could take back.
+    #[error("the watchdog that would take the change back did not start; nothing was changed")]
+    NoWatchdog,
+    /// Another change waits.
+    #[error("a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed")]
+    Waiting,
+    /// Nothing waits.
+    #[error("no change is waiting to be confirmed")]
+    NothingWaits,
+    /// What is in force is not what was brought in.
+    #[error("what the kernel holds now is not what was brought in, so {0}")]
+    Mismatch(Restored),
+    /// Something is left that ought not to be.
+    #[error("{0}")]
+    Warning(String),
+    /// Bytes that are no snapshot.
+    #[error("what was kept of the rules before cannot be read")]
+    BadSnapshot,
+}
+
+/// What became of the rules after a change that went wrong.
+#[derive(Debug, Error)]
+pub enum Restored {
+    /// They are as they were.
+    #[error("what was in force before was brought back")]
+    Done,
+    /// They are not.
+    #[error("what was in force before should have been brought back, and that failed: {0}; look at `ringfence status` now")]
+    Failed(Box<HostError>),
+}
+
+impl From<RequestError> for HostError {
+    fn from(error: RequestError) -> Self {
+        use nix::errno::Errno;
+        match &error {
+            RequestError::Refused(refusal) => match refusal.errno {
+                Errno::EPERM | Errno::EACCES => Self::NoRight,
+                // nfnetlink says so of a subsystem that nobody has registered.
+                Errno::EINVAL | Errno::EOPNOTSUPP if refusal.words.is_none() => Self::NoNfTables,
+                _ => Self::Netlink(error),
+            },
+            _ => Self::Netlink(error),
+        }
+    }
+}
+
+impl From<CommitError> for HostError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Request(error) => error.into(),
+            CommitError::Lost => Self::Lost,
+            other => Self::Commit(other),
+        }
+    }
+}
+
+impl HostError {
+    pub(super) fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
+    }
+
+    pub(super) fn not_proved(error: NotVerified, _site: &Site<'_>) -> Self {
+        match error {
+            NotVerified::Claims(report) => Self::NotProved(report),
+            NotVerified::TooManyClasses(error) => Self::TooManyClasses(error),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Which node of the cluster this host is, and what speaks against applying rules here.
+
+use std::net::IpAddr;
+
+use super::links::Link;
+use super::place::Ssh;
+use crate::cluster::{Cluster, Node, Site};
+use crate::net::Interface;
+use crate::verify::Claims;
+
+/// So many names are listed.
+const NAMED: usize = 12;
+
+/// Why a host is not simply one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotOneNode {
+    /// `--node` names nobody.
+    Unknown(String),
+    /// The node of the last apply is in the file no more.
+    Gone(String),
+    /// No node has an address of this host.
+    None,
+    /// Several have.
+    Several(Vec<String>),
+}
+
+/// Something that would hurt, and is refused unless it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// The SSH session that this runs in would end.
+    CutSsh(Ssh),
+    /// Peers are to be admitted on an interface that is not there.
+    MissingInterface(Interface),
+    /// The node has an address, but not on this host.
+    ForeignAddress(IpAddr),
+    /// The node's address is on an interface on which peers are not admitted.
+    OtherInterface(IpAddr, String),
+}
+
+/// The node that this host is: the one that was asked for, else the one of the last apply, else the one whose address
+/// this host has.
+///
+/// # Errors
+/// Where that is not exactly one.
+pub fn node_of<'a>(
+    cluster: &'a Cluster,
+    asked: Option<&str>,
+    saved: Option<&str>,
+    links: &[Link],
+) -> Result<&'a Node, NotOneNode> {
+    if let Some(name) = asked {
+        return cluster.node(name).ok_or_else(|| NotOneNode::Unknown(name.to_owned()));
+    }
+    if let Some(name) = saved {
+        return cluster.node(name).ok_or_else(|| NotOneNode::Gone(name.to_owned()));
+    }
+    let has = |address: &IpAddr| links.iter().any(|link| link.addresses.contains(address));
+    let here: Vec<&Node> =
+        cluster.nodes().iter().filter(|node| node.addresses().iter().any(|(address, _)| has(address))).collect();
+    match here.as_slice() {
+        [one] => Ok(one),
+        [] => Err(NotOneNode::None),
+        several => Err(NotOneNode::Several(several.iter().map(|node| node.name().to_owned()).collect())),
+    }
+}
+
+impl NotOneNode {
+    /// What is wrong, and what to do about it.
+    #[must_use]
+    pub fn message(&self, cluster: &Cluster) -> String {
+        let list = |names: &[&str]| {
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}{more}", names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
+        };
+        let all: Vec<&str> = cluster.nodes().iter().map(Node::name).collect();
+        let which = "say which node this host is with `--node NAME`, or apply the rules that fit every node with `--allow no-node`";
+        match self {
+            Self::Unknown(name) => {
+                format!("the cluster has no node `{}`; its nodes are {}", name.escape_debug(), list(&all))
+            }
+            Self::Gone(name) => format!(
+                "this host was the node `{name}`, which is no longer in the cluster file; {which}, or take the rules away \
+                 with `ringfence remove`; the nodes are {}",
+                list(&all)
+            ),
+            Self::None => format!("no node of the cluster file has an address of this host; {which}; the nodes are {}", list(&all)),
+            Self::Several(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                format!("several nodes have an address of this host: {}; {which}", list(&names))
+            }
+        }
+    }
+}
+
+/// What speaks against the rules of a site on this host.
+#[must_use]
+pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Objection> {
+    let mut objections = Vec::new();
+    objections.extend(ssh.filter(|ssh| cuts(site, links, ssh)).map(Objection::CutSsh));
+    let own: Vec<&Interface> = site.interfaces().unwrap_or_default().iter().collect();
+    let of_clients = site.cluster().clients().iter().filter_map(|client| client.interfaces()).flatten();
+    // Rules for every node name interfaces that only some of them have.
+    if site.node().is_some() {
+        let mut missing: Vec<&Interface> = own.iter().copied().chain(of_clients).collect();
+        missing.retain(|name| !links.iter().any(|link| link.name == name.as_str()));
+        missing.sort();
+        missing.dedup();
+        objections.extend(missing.into_iter().cloned().map(Objection::MissingInterface));
+    }
+    for (address, _) in site.node().map(Node::addresses).unwrap_or_default() {
+        let link = links.iter().find(|link| link.addresses.contains(address));
+        match link {
+            None => objections.push(Objection::ForeignAddress(*address)),
+            Some(link) => {
+                let admitted = site.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
+                if !admitted && link.name != "lo" {
+                    objections.push(Objection::OtherInterface(*address, link.name.clone()));
+                }
+            }
+        }
+    }
+    objections
+}
+
+/// Whether the guard would block the packets of an SSH session.
+fn cuts(site: &Site<'_>, links: &[Link], ssh: &Ssh) -> bool {
+    let (client, server) = (ssh.client.ip().to_canonical(), ssh.server.ip().to_canonical());
+    let own = |address: IpAddr| links.iter().find(|link| link.addresses.contains(&address));
+    // What comes from this host itself comes over loopback.
+    if client.is_loopback() || own(client).is_some() {
+        return false;
+    }
+    let claims = Claims::of(site);
+    let interface = own(server).and_then(|link| link.name.parse().ok());
+    claims.protects(ssh.server.port()) && claims.admitting(client, ssh.server.port(), interface.as_ref()).is_none()
+}
+
+impl Objection {
+    /// The word by which it is overridden.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::CutSsh(_) => "cut-ssh",
+            Self::MissingInterface(_) => "missing-interface",
+            Self::ForeignAddress(_) => "foreign-address",
+            Self::OtherInterface(..) => "other-interface",
+        }
+    }
+
+    /// What would happen.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::CutSsh(ssh) => format!(
+                "the SSH session that this runs in, from {} to port {}, would be cut: the port is protected, and {} is not \
+                 admitted to it",
+                ssh.client.ip(),
+                ssh.server.port(),
+                ssh.client.ip()
+            ),
+            Self::MissingInterface(name) => {
+                format!("the cluster file admits on the interface `{name}`, which this host does not have")
+            }
+            Self::ForeignAddress(address) => {
+                format!("this host is to be a node with the address {address}, which it does not have")
+            }
+            Self::OtherInterface(address, link) => {
+                format!("the node's address {address} is on `{link}`, and peers are not admitted on that interface")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::parse;
+
+    fn cluster(text: &str) -> Cluster {
+        parse("cluster.toml", text.to_owned(), Path::new("")).cluster.unwrap()
+    }
+
+    fn two() -> Cluster {
+        cluster(
+            "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\", \"b@10.0.0.2\"]\n[networks]\nprivate = [\"10.0.0.0/24\"]\n\
+             [guard]\ninterfaces = [\"eth1\"]\n[services.ssh]\nstate = \"open\"\npeers = true\nports = \"22\"\n\
+             [services.distribution]\nports = \"6000\"\n",
+        )
+    }
+
+    fn link(name: &str, addresses: &[&str]) -> Link {
+        Link { name: name.into(), addresses: addresses.iter().map(|text| text.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn a_host_is_who_it_is_said_to_be() {
+        let cluster = two();
+        let links = [link("lo", &["127.0.0.1"]), link("eth1", &["10.0.0.2"])];
+        let name = |asked, saved, links: &[Link]| node_of(&cluster, asked, saved, links).map(Node::name);
+        assert_eq!(name(Some("a@10.0.0.1"), Some("b@10.0.0.2"), &links), Ok("a@10.0.0.1"));
+        assert_eq!(name(None, Some("a@10.0.0.1"), &links), Ok("a@10.0.0.1"));
+        assert_eq!(name(None, None, &links), Ok("b@10.0.0.2"));
+        assert_eq!(name(None, Some("x"), &links), Err(NotOneNode::Gone("x".into())));
+        assert_eq!(name(Some("x"), None, &links), Err(NotOneNode::Unknown("x".into())));
+        assert_eq!(name(None, None, &links[..1]), Err(NotOneNode::None));
+        let both = [link("eth1", &["10.0.0.2", "10.0.0.1"])];
+        assert!(matches!(name(None, None, &both), Err(NotOneNode::Several(names)) if names.len() == 2));
+    }
+
+    #[test]
+    fn what_would_hurt_is_found() {
+        let cluster = two();
+        let site = Site::of_node(&cluster, &cluster.nodes()[1]);
+        let ssh = |from: &str| Some(Ssh { client: from.parse().unwrap(), server: "10.0.0.2:22".parse().unwrap() });
+        let good = [link("lo", &["127.0.0.1"]), link("eth1", &["10.0.0.2"])];
+        let words = |links: &[Link], ssh| -> Vec<&str> {
+            objections(&site, links, ssh).iter().map(Objection::word).collect()
+        };
+        assert_eq!(words(&good, ssh("10.0.0.1:40000")), [""; 0]);
+        assert_eq!(words(&good, ssh("10.0.0.2:40000")), [""; 0], "over loopback");
+        assert_eq!(words(&good, ssh("192.0.2.1:40000")), ["cut-ssh"]);
+        assert_eq!(words(&good, ssh("[::ffff:192.0.2.1]:40000")), ["cut-ssh"]);
+        assert_eq!(words(&[link("eth0", &["10.0.0.2"])], None), ["missing-interface", "other-interface"]);
+        assert_eq!(words(&[link("eth1", &["10.0.0.9"])], None), ["foreign-address"]);
+    }
+}

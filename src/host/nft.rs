@@ -1,0 +1,186 @@
+//! Our table of nf_tables: read, changed, given back.
+
+use nix::errno::Errno;
+
+use super::{BaseChain, HostError};
+use crate::dialect::netlink::{
+    self, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Socket, Table, lift, update,
+};
+use crate::ir;
+
+/// The name of our table, which is in the family `inet`.
+pub const TABLE: &str = "ringfence";
+
+/// Others change the rules some times a second at worst; each change of ours takes milliseconds.
+const ATTEMPTS: usize = 50;
+
+/// Our table as it is, and what else there is.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// As the kernel tells it.
+    pub kernel: Kernel,
+    /// What our table means.
+    pub ruleset: ir::Ruleset,
+    /// What of it is not understood.
+    pub unknown: Vec<String>,
+}
+
+/// Opens a way to the kernel's tables.
+///
+/// # Errors
+/// Where the kernel has no nf_tables.
+pub fn open() -> Result<Socket, HostError> {
+    Socket::open(Protocol::Netfilter).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => HostError::NoNfTables,
+        _ => HostError::Netlink(RequestError::Io(error)),
+    })
+}
+
+/// Whether the kernel has nf_tables.
+///
+/// # Errors
+/// Where it cannot be asked.
+pub fn is_here() -> Result<bool, HostError> {
+    match open().and_then(|mut socket| Ok(netlink::generation(&mut socket)?)) {
+        Ok(_) => Ok(true),
+        Err(HostError::NoNfTables) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Reads our table.
+///
+/// # Errors
+/// Where the kernel cannot be asked, or changes faster than it can be read.
+pub fn read(scope: Scope) -> Result<Live, HostError> {
+    let kernel = netlink::read(&mut open()?, TABLE, scope)?;
+    let lifted = kernel.own.as_ref().map(lift).transpose().map_err(RequestError::from)?.flatten();
+    let (tables, unknown) = lifted.map_or_else(Default::default, |lifted| (vec![lifted.table], lifted.unknown));
+    Ok(Live { kernel, ruleset: ir::Ruleset { tables, ..ir::Ruleset::default() }, unknown })
+}
+
+/// The generation, the handle of our table, and what its rules have counted.
+///
+/// # Errors
+/// Where the kernel cannot be asked.
+pub fn glance() -> Result<(u32, Option<u64>, Vec<(String, u64, u64)>), HostError> {
+    let (generation, table) = netlink::outline(&mut open()?, TABLE)?;
+    Ok((generation, table.as_ref().map(|table| table.handle), table.as_ref().map(counters).unwrap_or_default()))
+}
+
+impl Live {
+    /// What the blocking rules have counted, by their comments.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(String, u64, u64)> {
+        self.kernel.own.as_ref().map(counters).unwrap_or_default()
+    }
+
+    /// The base chains of others that packets for this host meet.
+    #[must_use]
+    pub fn others(&self) -> Vec<BaseChain> {
+        let mut chains: Vec<BaseChain> = self.kernel.others.iter().flat_map(base_chains).collect();
+        chains.sort();
+        chains
+    }
+
+    /// A rule of others that masquerades outgoing packets: NAT then chooses their source ports itself.
+    #[must_use]
+    pub fn masquerade(&self) -> Option<String> {
+        self.kernel.others.iter().find_map(masquerade)
+    }
+}
+
+/// What the blocking rules of a table have counted.
+fn counters(table: &Table) -> Vec<(String, u64, u64)> {
+    let counted = table.rules().filter_map(|(_, rule)| {
+        let counter = rule.program().ok()?.into_iter().find_map(|one| match one {
+            Expression::Counter { packets, bytes } => Some((packets, bytes)),
+            _ => None,
+        });
+        let (packets, bytes) = counter?;
+        Some((rule.comment()?, packets, bytes))
+    });
+    counted.collect()
+}
+
+fn base_chains(table: &Table) -> Vec<BaseChain> {
+    // NF_INET_… (linux/netfilter.h); bridges and devices have hooks of their own.
+    let hook = |number| match (table.family, number) {
+        (1 | 2 | 10, 0) => Some("prerouting"),
+        (1 | 2 | 10, 1) => Some("input"),
+        (1, 5) => Some("ingress"),
+        (5, 0) => Some("ingress"),
+        (7, 0) => Some("prerouting"),
+        (7, 1) => Some("input"),
+        _ => None,
+    };
+    let family = match table.family {
+        1 => "inet",
+        2 => "ip",
+        5 => "netdev",
+        7 => "bridge",
+        10 => "ip6",
+        _ => return Vec::new(),
+    };
+    let chains = table.chains.iter().filter_map(|chain| {
+        let base = chain.base.as_ref()?;
+        Some(BaseChain {
+            hook: hook(base.hook)?,
+            priority: base.priority,
+            name: format!("{family} {} {}", table.name, chain.name),
+            drops: base.policy == 0,
+            rules: chain.rules.len(),
+        })
+    });
+    chains.collect()
+}
+
+fn masquerade(table: &Table) -> Option<String> {
+    let (chain, _) = table.rules().find(|(_, rule)| {
+        let program = rule.program().unwrap_or_default();
+        program.iter().any(|one| match one {
+            Expression::Other { name, data } if name == "target" => {
+                let has = |word: &[u8]| data.windows(word.len()).any(|window| window == word);
+                has(b"MASQUERADE\0") || has(b"SNAT\0")
+            }
+            Expression::Other { name, data } => name == "masq" || (name == "nat" && is_source_nat(data)),
+            _ => false,
+        })
+    })?;
+    Some(format!("chain {} of table {}", chain.name, table.name))
+}
+
+/// NFTA_NAT_TYPE is the first attribute, and source NAT its value 0 (linux/netfilter/nf_tables.h).
+fn is_source_nat(data: &[u8]) -> bool {
+    netlink::find(data, 1).ok().flatten().is_some_and(|kind| kind.iter().all(|byte| *byte == 0))
+}
+
+/// Makes our table what is wanted, in one transaction; `before` gets what was there in the very moment before it, and
+/// may still say no.
+///
+/// # Errors
+/// Where nothing was changed; or [`CommitError::Lost`], where reading again will tell.
+pub fn change(
+    wanted: Option<&Table>,
+    mut before: impl FnMut(&Live) -> Result<(), HostError>,
+) -> Result<Extent, HostError> {
+    let mut socket = open()?;
+    let mut least = Extent::Nothing;
+    for _ in 0..ATTEMPTS {
+        let live = read(Scope::Own)?;
+        before(&live)?;
+        let (extent, changes) =
+            update(live.kernel.own.as_ref(), wanted, least).map_err(RequestError::from)?;
+        if changes.is_empty() {
+            return Ok(extent);
+        }
+        match changes.commit(&mut socket, live.kernel.generation) {
+            Ok(()) => return Ok(extent),
+            Err(CommitError::Changed) => {}
+            // What the kernel does not take in pieces, it may take whole.
+            Err(CommitError::Refused { .. }) if extent == Extent::Elements => least = Extent::Rules,
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(CommitError::Changed.into())
+}

@@ -1,0 +1,248 @@
+//! A change that is taken back unless somebody confirms it.
+//!
+//! Before the kernel's rules change, it is written down what was in force and until when there is time, and a process of
+//! its own is started that nothing of the session holds any more. It brings back what was in force when the time is up.
+//! Whoever confirms, rolls back or watches holds the lock, and what is written down is the truth: a watchdog that finds
+//! its change confirmed, or another one in its place, does nothing.
+//!
+//! The time is counted from the start of the machine, so that nobody can move it by setting the clock.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, fs, thread};
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{self, Record};
+use super::store::{Place, Store};
+use super::{Backend, HostError, Snapshot, apply, place};
+
+const PENDING: &str = "pending";
+const BEFORE: &str = "before";
+const TAKEN_BACK: &str = "taken-back";
+/// What the watchdog says when it stands.
+const READY: &str = "ready";
+/// How long another run may hold the lock before the watchdog tries once more.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
+/// A watchdog that cannot bring the rules back tries for so long.
+const TRIES: u32 = 300;
+
+/// A change that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Tells it from others.
+    pub id: String,
+    /// Seconds since the machine started (proc(5), /proc/uptime).
+    pub deadline: f64,
+    /// Where the rules from before are to be brought back.
+    pub backend: Backend,
+    /// What was applied.
+    pub record: Record,
+    /// What was in force before was applied from this; the reserved ports go back to it.
+    pub ports_before: String,
+    /// Whether outgoing sessions are to be ended once it is confirmed.
+    pub cut_outgoing: bool,
+    /// Whose files outside of the state folder are written.
+    pub root: PathBuf,
+}
+
+/// That a change was taken back, for whoever asks later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// When, in UTC.
+    pub when: String,
+    /// Of the cluster file that was taken back.
+    pub digest: String,
+    /// Why it could not be, if it could not.
+    pub failed: Option<String>,
+}
+
+impl Pending {
+    /// How long there is still time; `None` when it is up.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.deadline - uptime().ok()?;
+        (left > 0.0).then(|| Duration::from_secs_f64(left))
+    }
+}
+
+/// Seconds since the machine started, times of sleep included.
+///
+/// # Errors
+/// Where /proc is not there.
+pub fn uptime() -> Result<f64, HostError> {
+    let what = "/proc/uptime";
+    let text = fs::read_to_string(what).map_err(|error| HostError::Place { what, error })?;
+    let seconds = text.split_whitespace().next().and_then(|text| text.parse().ok());
+    seconds.ok_or_else(|| HostError::Place { what, error: std::io::ErrorKind::InvalidData.into() })
+}
+
+/// The change that waits, if there is one.
+///
+/// # Errors
+/// Where what is written down cannot be read: then nobody knows what is to be brought back.
+pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
+    let Some(bytes) = store.read(Place::Volatile, PENDING)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| HostError::BadSnapshot)
+}
+
+/// What the last watchdog did.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn taken_back(store: &Store) -> Result<Option<TakenBack>, HostError> {
+    record::read_json(store, Place::Volatile, TAKEN_BACK)
+}
+
+/// Writes down what is to be brought back. Also again, when it turns out to be something else.
+///
+/// # Errors
+/// Where it cannot be written; then nothing may be changed.
+pub fn write_before(store: &Store, snapshot: &Snapshot) -> Result<(), HostError> {
+    Ok(store.write(Place::Volatile, BEFORE, &snapshot.to_bytes()?)?)
+}
+
+/// Writes down that a change waits, and starts its watchdog.
+///
+/// # Errors
+/// Where one of the two fails; then nothing may be changed.
+pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> Result<(), HostError> {
+    record::reject(store, Some(&pending.record.digest))?;
+    store.remove(Place::Volatile, TAKEN_BACK)?;
+    record::write_json(store, Place::Volatile, PENDING, pending)?;
+    start_watchdog(state_dir, &pending.id).inspect_err(|_| {
+        // Without a watchdog nothing waits. What cannot be taken away now is seen by the next run.
+        let _ = end(store);
+    })
+}
+
+/// Nothing waits any more.
+///
+/// # Errors
+/// Where a file cannot be taken away.
+pub fn end(store: &Store) -> Result<(), HostError> {
+    store.remove(Place::Volatile, PENDING)?;
+    Ok(store.remove(Place::Volatile, BEFORE)?)
+}
+
+/// A process of its own, outside of the session that this one is in.
+fn start_watchdog(state_dir: Option<&PathBuf>, id: &str) -> Result<(), HostError> {
+    let what = "the watchdog";
+    let myself = env::current_exe().map_err(|error| HostError::Place { what, error })?;
+    let mut arguments: Vec<std::ffi::OsString> = vec!["watchdog".into(), id.into()];
+    arguments.extend(state_dir.into_iter().flat_map(|dir| ["--state-dir".into(), dir.clone().into_os_string()]));
+    // A session's processes may be ended with it (logind.conf(5), KillUserProcesses=); a unit's are not.
+    if place::systemd_is_init() && place::shares_network_with_init() == Some(true) {
+        let started = Command::new("systemd-run")
+            .args(["--quiet", "--collect", "--service-type=notify", "--property=NotifyAccess=all"])
+            .args([&format!("--unit=ringfence-watchdog-{id}"), "--"])
+            .arg(&myself)
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .status();
+        if started.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+    }
+    let mut child = Command::new(&myself)
+        .args(&arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| HostError::Place { what, error })?;
+    let mut line = String::new();
+    if let Some(output) = child.stdout.take() {
+        // Ends at once if the child does.
+        let _ = BufReader::new(output).read_line(&mut line);
+    }
+    if line.trim() == READY {
+        return Ok(());
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(HostError::NoWatchdog)
+}
+
+/// What the watchdog's process does.
+///
+/// # Errors
+/// Where the rules cannot be brought back. That is also written down.
+pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
+    // The end of the session that it was started in must not be its own.
+    leave_session();
+    say_ready();
+    let own = |pending: &Pending| pending.id == id;
+    while let Some(pending) = waiting(store)?.filter(own) {
+        match pending.time_left() {
+            Some(left) => thread::sleep(left.min(PAUSE)),
+            None => return take_back_at_last(store, id),
+        }
+    }
+    Ok(())
+}
+
+fn take_back_at_last(store: &Store, id: &str) -> Result<(), HostError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let done = store.lock_waiting("taking back a change that nobody confirmed", LOCK_PATIENCE);
+        let done = done.map_err(HostError::from).and_then(|_lock| match waiting(store)? {
+            Some(pending) if pending.id == id => take_back(store, &pending),
+            _ => Ok(()),
+        });
+        match done {
+            Ok(()) => return Ok(()),
+            Err(error) if tries >= TRIES => return Err(error),
+            Err(_) => thread::sleep(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Brings back what was in force. The caller holds the lock.
+///
+/// # Errors
+/// Where the kernel refuses, or what is to be brought back cannot be read; the change then waits still.
+pub fn take_back(store: &Store, pending: &Pending) -> Result<(), HostError> {
+    let restored = before(store, pending).and_then(|before| before.restore());
+    let failed = restored.as_ref().err().map(ToString::to_string);
+    let when = super::time::utc(std::time::SystemTime::now());
+    let note = TakenBack { when, digest: pending.record.digest.clone(), failed };
+    // The rules count; a note that cannot be written does not.
+    let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &note);
+    restored?;
+    // Ports that stay reserved do no harm.
+    let _ = apply::reserve(store, &pending.root, &record::ports(&pending.ports_before));
+    let _ = store.remove_folder(record::CANDIDATE);
+    end(store)
+}
+
+/// What was in force before.
+///
+/// # Errors
+/// Where what was written down cannot be read.
+pub fn before(store: &Store, pending: &Pending) -> Result<Snapshot, HostError> {
+    let bytes = store.read(Place::Volatile, BEFORE)?.ok_or(HostError::BadSnapshot)?;
+    Snapshot::from_bytes(pending.backend, &bytes)
+}
+
+fn leave_session() {
+    // Fails only for the leader of a group of processes (setsid(2)), which is what systemd starts, and needs no session.
+    let _ = nix::unistd::setsid();
+}
+
+fn say_ready() {
+    use std::io::Write as _;
+    let mut output = std::io::stdout();
+    let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
+    // sd_notify(3), where a unit waits for it.
+    if let Some(socket) = env::var_os("NOTIFY_SOCKET")
+        && let Ok(datagram) = std::os::unix::net::UnixDatagram::unbound()
+    {
+        let _ = datagram.send_to(b"READY=1", socket);
+    }
+}

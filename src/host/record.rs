@@ -1,0 +1,208 @@
+//! What is remembered between runs.
+//!
+//! ```text
+//!  state     good/       the cluster file, its profile and the ruleset that were last applied and not taken back
+//!            candidate/  the same of an apply that waits to be confirmed
+//!            reserved    the reserved ports that are there because of us
+//!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
+//!  volatile  pending     that an apply waits to be confirmed, until when, and what is to be brought back
+//!            before      what was in force before it
+//!            seen        what the last complete look at the kernel found, and how to tell that it still holds
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Place, Store};
+use super::{Backend, HostError};
+use crate::cluster::{self, Cluster, Loaded};
+use crate::diagnostic::FileId;
+use crate::net::{PortRange, Ports};
+
+/// Sets of files.
+pub const GOOD: &str = "good";
+/// One that waits.
+pub const CANDIDATE: &str = "candidate";
+const CLUSTER_FILE: &str = "cluster.toml";
+const PROFILE_FILE: &str = "profile.toml";
+const RECORD_FILE: &str = "record.json";
+const RESERVED: &str = "reserved";
+const REJECTED: &str = "rejected";
+
+/// What was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of this program.
+    pub version: String,
+    /// The node that this host is; `None` for rules that fit every node.
+    pub node: Option<String>,
+    /// How the rules were brought in.
+    pub backend: Backend,
+    /// Where the cluster file was.
+    pub config: PathBuf,
+    /// Of the cluster file and its profile.
+    pub digest: String,
+    /// The protected ports.
+    pub ports: String,
+}
+
+/// What was applied, with all its files.
+#[derive(Debug)]
+pub struct Kept {
+    /// About it.
+    pub record: Record,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Record {
+    /// The protected ports.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        ports(&self.ports)
+    }
+}
+
+/// The files that are kept of an apply.
+pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut files: Vec<(&'static str, Vec<u8>)> =
+        ruleset.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+    let texts = [(FileId::CLUSTER, CLUSTER_FILE), (FileId::PROFILE, PROFILE_FILE)];
+    for (id, name) in texts {
+        files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().to_vec())));
+    }
+    files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
+    files
+}
+
+/// Writes a set.
+///
+/// # Errors
+/// As [`Store::write_folder`].
+pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<(), HostError> {
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    Ok(store.write_folder(name, &files)?)
+}
+
+/// Reads a set.
+///
+/// # Errors
+/// Where it is not what was written.
+pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
+    let Some(files) = store.read_folder(name)? else { return Ok(None) };
+    let record = files.get(RECORD_FILE).and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let record = record.ok_or(HostError::BadSnapshot)?;
+    Ok(Some(Kept { record, files }))
+}
+
+/// Makes the set that waits the one that counts.
+///
+/// # Errors
+/// Where one of them cannot be read or written.
+pub fn promote(store: &Store) -> Result<(), HostError> {
+    if let Some(files) = store.read_folder(CANDIDATE)? {
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        store.write_folder(GOOD, &files)?;
+        store.remove_folder(CANDIDATE)?;
+    }
+    Ok(())
+}
+
+impl Kept {
+    /// The cluster, read again.
+    #[must_use]
+    pub fn load(&self) -> Loaded {
+        let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let name = self.record.config.display().to_string();
+        let cluster = text(CLUSTER_FILE).unwrap_or_default();
+        cluster::parse_with_profile(&name, cluster, text(PROFILE_FILE))
+    }
+}
+
+/// The reserved ports that are there because of us.
+///
+/// # Errors
+/// Where the file is not what was written.
+pub fn reserved(store: &Store) -> Result<Ports, HostError> {
+    let bytes = store.read(Place::State, RESERVED)?.unwrap_or_default();
+    Ok(ports(String::from_utf8_lossy(&bytes).trim()))
+}
+
+/// Remembers them.
+///
+/// # Errors
+/// Where the state cannot be written.
+pub fn set_reserved(store: &Store, ports: &Ports) -> Result<(), HostError> {
+    if ports.is_empty() {
+        return Ok(store.remove(Place::State, RESERVED)?);
+    }
+    Ok(store.write(Place::State, RESERVED, format!("{}\n", text(ports)).as_bytes())?)
+}
+
+/// Ports as they stand in a sysctl.
+#[must_use]
+pub fn text(ports: &Ports) -> String {
+    ports.ranges().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Ports as [`text`] writes them.
+#[must_use]
+pub fn ports(text: &str) -> Ports {
+    text.split(',').filter_map(|range| range.trim().parse::<PortRange>().ok()).collect()
+}
+
+/// The digest that must not be applied at boot.
+///
+/// # Errors
+/// Where the file is not what was written.
+pub fn rejected(store: &Store) -> Result<Option<String>, HostError> {
+    Ok(store.read(Place::State, REJECTED)?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
+/// Notes it, or forgets it.
+///
+/// # Errors
+/// Where the state cannot be written.
+pub fn reject(store: &Store, digest: Option<&str>) -> Result<(), HostError> {
+    match digest {
+        Some(digest) => Ok(store.write(Place::State, REJECTED, format!("{digest}\n").as_bytes())?),
+        None => Ok(store.remove(Place::State, REJECTED)?),
+    }
+}
+
+/// Takes everything away that lasts.
+///
+/// # Errors
+/// Where something is not what was written.
+pub fn forget(store: &Store) -> Result<(), HostError> {
+    store.remove_folder(GOOD)?;
+    store.remove_folder(CANDIDATE)?;
+    store.remove(Place::State, RESERVED)?;
+    Ok(store.remove(Place::State, REJECTED)?)
+}
+
+/// A small file of JSON.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_json(store: &Store, place: Place, name: &str, value: &impl Serialize) -> Result<(), HostError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(HostError::internal)?;
+    Ok(store.write(place, name, &bytes)?)
+}
+
+/// A small file of JSON, if it is there and of this form.
+///
+/// # Errors
+/// Where it is not what was written.
+pub fn read_json<T: DeserializeOwned>(store: &Store, place: Place, name: &str) -> Result<Option<T>, HostError> {
+    let Some(bytes) = store.read(place, name)? else { return Ok(None) };
+    Ok(serde_json::from_slice(&bytes).ok())
+}
+
+/// A path that means the same wherever it is read.
+#[must_use]
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,348 @@
+//! Our rules in the kernel, whichever of its two ways they are in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::nft::TABLE;
+use super::{HostError, iptables, nft};
+use crate::cluster::Site;
+use crate::compile::{self, SetsMode};
+use crate::dialect::netlink::{Extent, RequestError, Scope, Table, update};
+use crate::dialect::{self};
+use crate::ir::{Family, Ruleset};
+use crate::verify::{Families, Verified, verify};
+
+/// A way into the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// nf_tables.
+    Nft,
+    /// iptables and ipset.
+    Iptables,
+}
+
+/// A base chain of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct BaseChain {
+    /// The hook.
+    pub hook: &'static str,
+    /// From the lowest to the highest.
+    pub priority: i32,
+    /// Family, table and chain.
+    pub name: String,
+    /// Whether it drops what no rule decides on.
+    pub drops: bool,
+    /// How many rules it has.
+    pub rules: usize,
+}
+
+impl fmt::Display for BaseChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = if self.drops { "drop" } else { "accept" };
+        let rules = if self.rules == 1 { "1 rule".to_owned() } else { format!("{} rules", self.rules) };
+        write!(f, "{} ({}, priority {}, policy {policy}, {rules})", self.name, self.hook, self.priority)
+    }
+}
+
+/// What the rules that block have met.
+pub type Counters = BTreeMap<String, (u64, u64)>;
+
+/// What of ours is in the kernel.
+#[derive(Debug)]
+pub struct InForce {
+    /// Where it was looked for.
+    pub backend: Backend,
+    /// Whether there is anything at all.
+    pub absent: bool,
+    /// What it says. For iptables with the rules of others that may pass ours by.
+    pub ruleset: Ruleset,
+    /// What of it is not understood.
+    pub unknown: Vec<String>,
+    /// What it has blocked so far, by comment.
+    pub counters: Counters,
+    /// What others have on the way of the same packets. Not judged.
+    pub others: Vec<BaseChain>,
+    /// A rule of others by which replies to this host's own connections may get lost.
+    pub masquerade: Option<String>,
+    /// The kernel's number of the ruleset, and that of our table in it.
+    pub version: Option<(u32, u64)>,
+    snapshot: Snapshot,
+}
+
+/// What was in force, to bring it back.
+#[derive(Clone, Debug)]
+pub enum Snapshot {
+    /// Our table, if there was one.
+    Nft(Option<Box<Table>>),
+    /// Our chains and sets.
+    Iptables(iptables::Snapshot),
+}
+
+/// Proven rules, ready for the kernel.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Where they go.
+    pub backend: Backend,
+    /// The rules.
+    pub verified: Verified,
+    /// The same as files, by name.
+    pub files: Vec<(&'static str, String)>,
+    table: Option<Table>,
+}
+
+/// What a change came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// All was there already.
+    Nothing,
+    /// Members of sets; no rule was touched, and counters went on.
+    Members,
+    /// Rules.
+    Rules,
+}
+
+impl Backend {
+    /// nf_tables if the kernel has it.
+    ///
+    /// # Errors
+    /// Where the kernel cannot be asked.
+    pub fn of_this_host() -> Result<Self, HostError> {
+        Ok(if nft::is_here()? { Self::Nft } else { Self::Iptables })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Iptables => "iptables",
+        }
+    }
+}
+
+impl Prepared {
+    /// Compiles the rules of a site, writes them down, reads them back and proves them.
+    ///
+    /// # Errors
+    /// Where they cannot be proved, which is a mistake of this program, or not be written in this way.
+    pub fn new(site: &Site<'_>, backend: Backend) -> Result<Self, HostError> {
+        match backend {
+            Backend::Nft => Self::nft(site),
+            Backend::Iptables => Self::iptables(site),
+        }
+    }
+
+    fn nft(site: &Site<'_>) -> Result<Self, HostError> {
+        let text = dialect::nft::write(&compile::nft(site)).map_err(HostError::internal)?;
+        let read = dialect::nft::read(&text).map_err(HostError::internal)?;
+        let verified = verify(read.ruleset, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
+        let table = super::lowered(verified.ruleset())?;
+        let files = vec![("ringfence.nft", text)];
+        Ok(Self { backend: Backend::Nft, verified, files, table: Some(table) })
+    }
+
+    fn iptables(site: &Site<'_>) -> Result<Self, HostError> {
+        if site.cluster().guard().reject_span().is_some() {
+            return Err(HostError::Reject);
+        }
+        let compiled = compile::iptables(site, SetsMode::Auto);
+        let v4 = dialect::iptables::write(&compiled, Family::Ip).map_err(HostError::internal)?;
+        let v6 = dialect::iptables::write(&compiled, Family::Ip6).map_err(HostError::internal)?;
+        let sets = dialect::ipset::write(&compiled).map_err(HostError::internal)?;
+        let mut read = dialect::iptables::read(&v4, Family::Ip).map_err(HostError::internal)?.ruleset;
+        let six = dialect::iptables::read(&v6, Family::Ip6).map_err(HostError::internal)?.ruleset;
+        read.tables.extend(six.tables);
+        read.sets = dialect::ipset::read(&sets).map_err(HostError::internal)?.0;
+        // What was read back is proved; what goes to the tools is what it was written from.
+        verify(read, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
+        let verified = verify(compiled, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
+        let files = vec![("ringfence.iptables", v4), ("ringfence.ip6tables", v6), ("ringfence.ipset", sets)];
+        Ok(Self { backend: Backend::Iptables, verified, files, table: None })
+    }
+}
+
+/// Reads what is in force.
+///
+/// # Errors
+/// Where the kernel cannot be asked or not be understood; that is not the same as nothing.
+pub fn read(backend: Backend) -> Result<InForce, HostError> {
+    match backend {
+        Backend::Nft => {
+            let live = nft::read(Scope::All)?;
+            let counters = live.counters();
+            let masquerade = live.masquerade();
+            let others = live.others();
+            let own = live.kernel.own;
+            Ok(InForce {
+                backend,
+                absent: own.is_none(),
+                ruleset: live.ruleset,
+                unknown: live.unknown,
+                counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
+                others,
+                masquerade,
+                version: own.as_ref().map(|table| (live.kernel.generation, table.handle)),
+                snapshot: Snapshot::Nft(own.map(Box::new)),
+            })
+        }
+        Backend::Iptables => {
+            let live = iptables::read(&iptables::Tools::find()?)?;
+            let counters = iptables::counters(&live).iter();
+            Ok(InForce {
+                backend,
+                absent: live.is_absent(),
+                counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
+                others: Vec::new(),
+                masquerade: None,
+                version: None,
+                snapshot: Snapshot::Iptables(live.snapshot().clone()),
+                unknown: live.unknown.into_iter().collect(),
+                ruleset: live.ruleset,
+            })
+        }
+    }
+}
+
+impl InForce {
+    /// What to bring back if what follows goes wrong.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// Brings proven rules into the kernel. `before` gets what was there in the moment before, and may still say no.
+///
+/// # Errors
+/// Where the kernel refuses; then all is as it was, or the error says otherwise.
+pub fn bring(
+    prepared: &Prepared,
+    mut before: impl FnMut(&Snapshot) -> Result<(), HostError>,
+) -> Result<Changed, HostError> {
+    match (&prepared.table, prepared.backend) {
+        (Some(table), _) => {
+            let extent = nft::change(Some(table), |live| before(&snapshot_of(live)))?;
+            Ok(extent.into())
+        }
+        (None, _) => {
+            let tools = iptables::Tools::find()?;
+            let live = iptables::read(&tools)?;
+            before(&Snapshot::Iptables(live.snapshot().clone()))?;
+            let change = iptables::apply(&tools, &live, &prepared.verified)?;
+            Ok(changed(&change))
+        }
+    }
+}
+
+fn snapshot_of(live: &nft::Live) -> Snapshot {
+    Snapshot::Nft(live.kernel.own.clone().map(Box::new))
+}
+
+fn changed(change: &iptables::Change) -> Changed {
+    match (change.is_nothing(), change.rules) {
+        (true, _) => Changed::Nothing,
+        (false, false) => Changed::Members,
+        (false, true) => Changed::Rules,
+    }
+}
+
+impl From<Extent> for Changed {
+    fn from(extent: Extent) -> Self {
+        match extent {
+            Extent::Nothing => Self::Nothing,
+            Extent::Elements => Self::Members,
+            Extent::Rules | Extent::Whole => Self::Rules,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Nothing of ours.
+    #[must_use]
+    pub fn nothing(backend: Backend) -> Self {
+        match backend {
+            Backend::Nft => Self::Nft(None),
+            Backend::Iptables => Self::Iptables(iptables::Snapshot::nothing()),
+        }
+    }
+
+    /// Where it was taken.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        match self {
+            Self::Nft(_) => Backend::Nft,
+            Self::Iptables(_) => Backend::Iptables,
+        }
+    }
+
+    /// Whether there was nothing.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::Nft(table) => table.is_none(),
+            Self::Iptables(snapshot) => snapshot.is_nothing(),
+        }
+    }
+
+    /// What it meant, as far as it is understood.
+    #[must_use]
+    pub fn ruleset(&self) -> Option<Ruleset> {
+        let Self::Nft(Some(table)) = self else { return None };
+        let lifted = dialect::netlink::lift(table).ok().flatten()?;
+        Some(Ruleset { tables: vec![lifted.table], ..Ruleset::default() })
+    }
+
+    /// Makes what is in force what it was, and looks whether it is.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or holds something else afterwards.
+    pub fn restore(&self) -> Result<Changed, HostError> {
+        match self {
+            Self::Nft(table) => {
+                let extent = nft::change(table.as_deref(), |_| Ok(()))?;
+                let now = nft::read(Scope::Own)?;
+                let (left, _) = update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing)
+                    .map_err(RequestError::from)?;
+                if left != Extent::Nothing {
+                    return Err(HostError::NotRestored);
+                }
+                Ok(extent.into())
+            }
+            Self::Iptables(snapshot) => Ok(changed(&iptables::restore(&iptables::Tools::find()?, snapshot)?)),
+        }
+    }
+
+    /// As bytes, for another process.
+    ///
+    /// # Errors
+    /// Where it cannot be written down.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, HostError> {
+        match self {
+            Self::Nft(None) => Ok(Vec::new()),
+            Self::Nft(Some(table)) => {
+                let (_, changes) = update(None, Some(table), Extent::Nothing)
+                    .map_err(RequestError::from)?;
+                Ok(changes.into_bytes())
+            }
+            Self::Iptables(snapshot) => Ok(snapshot.to_bytes()?),
+        }
+    }
+
+    /// From bytes that [`Self::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// Where they are something else.
+    pub fn from_bytes(backend: Backend, bytes: &[u8]) -> Result<Self, HostError> {
+        match backend {
+            Backend::Nft if bytes.is_empty() => Ok(Self::Nft(None)),
+            Backend::Nft => {
+                let table = Table::from_messages(bytes).ok().filter(|table| table.name == TABLE && table.family == 1);
+                table.map(|table| Self::Nft(Some(Box::new(table)))).ok_or(HostError::BadSnapshot)
+            }
+            Backend::Iptables => Ok(Self::Iptables(iptables::Snapshot::from_bytes(bytes)?)),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Whether the rules that are wanted are in force.
+//!
+//! A complete look reads everything of ours, and proves the claims on it. What it found stays true as long as the kernel
+//! says that nothing changed: its generation, the handle of our table, the boot and the network namespace are the same,
+//! and so are the files that the rules were made from. A digest that a table carries would say what was meant, and never
+//! what is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::apply::Host;
+use super::rules::{Counters, InForce};
+use super::store::Place;
+use super::{HostError, nft, place, record};
+use crate::cluster::{Cluster, Site};
+use crate::diagnostic::FileId;
+use crate::verify::{Families, Report, check};
+
+const SEEN: &str = "seen";
+
+/// In short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// All claims are proved on what is in force.
+    Enforced,
+    /// There are rules of ours, but they are not what the cluster file wants.
+    Drifted,
+    /// There are none.
+    Absent,
+}
+
+/// What a complete look found, and how to tell that it still holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    program: String,
+    boot: String,
+    namespace: u64,
+    generation: u32,
+    handle: u64,
+    /// The files that the rules are made from, and their SHA-256.
+    inputs: Vec<(PathBuf, String)>,
+    /// For which node.
+    pub node: Option<String>,
+    /// The protected ports.
+    pub ports: String,
+    /// What others have on the way, in words.
+    pub others: Vec<String>,
+    /// A rule of others that endangers replies.
+    pub masquerade: Option<String>,
+}
+
+impl Seen {
+    /// Notes that what is in force was proved.
+    ///
+    /// # Errors
+    /// Where the machine does not say what it is, or the note cannot be written.
+    pub fn note(host: &Host, site: &Site<'_>, config: &Path, in_force: &InForce) -> Result<(), HostError> {
+        let Some((generation, handle)) = in_force.version else { return Ok(()) };
+        let seen = Self {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: boot()?,
+            namespace: namespace()?,
+            generation,
+            handle,
+            inputs: inputs(site.cluster(), config),
+            node: site.node().map(|node| node.name().to_owned()),
+            ports: record::text(&site.protected()),
+            others: in_force.others.iter().map(ToString::to_string).collect(),
+            masquerade: in_force.masquerade.clone(),
+        };
+        record::write_json(&host.store, Place::Volatile, SEEN, &seen)
+    }
+
+    /// What was noted, if it still holds, and what was counted since.
+    #[must_use]
+    pub fn still(host: &Host, config: &Path, node: Option<&str>) -> Option<(Self, Counters)> {
+        let seen: Self = record::read_json(&host.store, Place::Volatile, SEEN).ok()??;
+        let asked = node.is_none() || node == seen.node.as_deref();
+        let first = seen.inputs.first().is_some_and(|(path, _)| *path == record::absolute(config));
+        if !asked || !first || seen.program != env!("CARGO_PKG_VERSION") {
+            return None;
+        }
+        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace {
+            return None;
+        }
+        let (generation, handle, counters) = nft::glance().ok()?;
+        if generation != seen.generation || handle != Some(seen.handle) {
+            return None;
+        }
+        let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
+        same.then(|| {
+            let counters = counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect();
+            (seen, counters)
+        })
+    }
+}
+
+fn boot() -> Result<String, HostError> {
+    place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })
+}
+
+fn namespace() -> Result<u64, HostError> {
+    place::network_namespace().map_err(|error| HostError::Place { what: "the network namespace", error })
+}
+
+/// The files, as they were read.
+fn inputs(cluster: &Cluster, config: &Path) -> Vec<(PathBuf, String)> {
+    let digest = |id| cluster.sources().get(id).map(|file| (file, hex(file.text.as_bytes())));
+    let config = digest(FileId::CLUSTER).map(|(_, digest)| (record::absolute(config), digest));
+    let profile = digest(FileId::PROFILE).map(|(file, digest)| (record::absolute(Path::new(&file.name)), digest));
+    config.into_iter().chain(profile).collect()
+}
+
+fn digest_of(path: &Path) -> Option<String> {
+    fs::read(path).ok().map(|bytes| hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Judges what is in force.
+///
+/// # Errors
+/// Where it tells more packets apart than can be gone through.
+pub fn judge(site: &Site<'_>, in_force: &InForce) -> Result<(State, Report), HostError> {
+    let report = check(&in_force.ruleset, site, Families::Both)?;
+    let state = match (in_force.absent, report.is_proved()) {
+        (true, _) => State::Absent,
+        (false, true) => State::Enforced,
+        (false, false) => State::Drifted,
+    };
+    Ok((state, report))
+}
