@@ -1,4 +1,4 @@
-//! `ringfence diff`: what changes from one ruleset or cluster file to another.
+//! `ringfence diff`: what changes from one ruleset or cluster file to another, or on this host.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -7,26 +7,29 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::host::{HostArguments, SiteArguments};
 use super::proof::{Texts, source_line};
 use super::rulesets::{Dialect, detect, read_text, read_texts};
-use super::{Input, Outcome, print};
+use super::{DEFAULT_CONFIG, Input, Outcome, live, print};
 use crate::cluster::{Cluster, Site};
 use crate::diff::{Change, Difference, difference};
 use crate::ir::{Elements, Ruleset};
 use crate::semantics::Door;
 
-/// Show what changes from one cluster file or ruleset to another: who gains what, and who loses it.
+/// Show what applying would change on this host, or what changes from one cluster file or ruleset to another.
 ///
-/// Exit code 0: both mean the same. 1: they differ. 2: undecided, or something is wrong with the input.
+/// With two files nothing of this host is looked at. Exit code 0: both mean the same. 1: they differ. 2: undecided, or something is wrong with the input.
 #[derive(Args)]
 pub struct Arguments {
-    /// The old cluster file (`.toml`) or ruleset.
+    /// The cluster file to hold this host against; with NEW, the old cluster file (`.toml`) or ruleset.
+    #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG)]
     old: PathBuf,
-    /// The new one.
-    new: PathBuf,
-    /// Of cluster files, the rules of this node; otherwise those that fit every node.
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    /// The new cluster file or ruleset.
+    new: Option<PathBuf>,
+    #[command(flatten)]
+    site: SiteArguments,
+    #[command(flatten)]
+    host: HostArguments,
     /// Print the difference as JSON, and findings as JSON on standard error.
     #[arg(long)]
     json: bool,
@@ -42,7 +45,11 @@ struct Side {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, &arguments.new)?) else {
+    let Some(new_path) = &arguments.new else {
+        let input = Input { config: arguments.old.clone(), json: arguments.json };
+        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning);
+    };
+    let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, new_path)?) else {
         return Ok(Outcome::BadInput);
     };
     let found = difference(&old.ruleset, &new.ruleset)?;
@@ -52,7 +59,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         let mut text = String::new();
         if !arguments.meaning {
-            text.push_str(&text_difference(arguments, &old.text, &new.text));
+            text.push_str(&text_difference((&arguments.old, new_path), &old.text, &new.text));
         }
         text.push_str(&describe(&found, &names));
         print(&text)?;
@@ -74,10 +81,10 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
         return Ok(Some(Side { text, ruleset: given.ruleset, cluster: None }));
     }
     let input = Input { config: path.to_owned(), json: arguments.json };
-    let Some(cluster) = input.load(|cluster| super::node_findings(cluster, arguments.node.as_deref()))? else {
+    let Some(cluster) = input.load(|cluster| super::node_findings(cluster, arguments.site.node.as_deref()))? else {
         return Ok(None);
     };
-    let site: Site<'_> = super::site(&cluster, arguments.node.as_deref());
+    let site: Site<'_> = super::site(&cluster, arguments.site.node.as_deref());
     let mut texts = Texts::default();
     texts.make_nft(&site)?;
     texts.prove(&site)?;
@@ -86,8 +93,8 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
     Ok(Some(Side { text, ruleset, cluster: Some(cluster) }))
 }
 
-fn text_difference(arguments: &Arguments, old: &str, new: &str) -> String {
-    let (from, to) = (arguments.old.display().to_string(), arguments.new.display().to_string());
+fn text_difference((from, to): (&Path, &Path), old: &str, new: &str) -> String {
+    let (from, to) = (from.display().to_string(), to.display().to_string());
     let diff = similar::TextDiff::from_lines(old, new);
     let mut text = diff.unified_diff().context_radius(1).header(&from, &to).to_string();
     if !text.is_empty() {
@@ -97,8 +104,8 @@ fn text_difference(arguments: &Arguments, old: &str, new: &str) -> String {
 }
 
 /// What the cluster files call things.
-struct Names<'a> {
-    clusters: [&'a Option<Cluster>; 2],
+pub struct Names<'a> {
+    pub clusters: [&'a Option<Cluster>; 2],
 }
 
 impl Names<'_> {
@@ -162,7 +169,7 @@ fn on(change: &Change) -> String {
     }
 }
 
-fn describe(found: &Difference, names: &Names<'_>) -> String {
+pub fn describe(found: &Difference, names: &Names<'_>) -> String {
     let mut text = String::new();
     for change in &found.changes {
         let verb = if change.gains { "gains" } else { "loses" };
@@ -195,7 +202,7 @@ fn describe(found: &Difference, names: &Names<'_>) -> String {
 }
 
 #[derive(Serialize)]
-struct Json {
+pub struct Json {
     same: bool,
     changes: Vec<JsonChange>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +223,7 @@ struct JsonChange {
     cause: Option<String>,
 }
 
-fn json(found: &Difference, names: &Names<'_>) -> Json {
+pub fn json(found: &Difference, names: &Names<'_>) -> Json {
     let change = |change: &Change| JsonChange {
         change: if change.gains { "gains" } else { "loses" },
         sources: change.sources.iter().map(|&(first, last)| range(first, last)).collect(),

@@ -3,14 +3,20 @@
 //! Output goes to stdout, everything else to stderr. Exit code 2 is bad input or an unusable machine, in every command;
 //! what 0, 1 and 3 mean is said by each.
 
+mod apply;
 mod compile;
+mod confirm;
 mod diff;
 mod explain;
 mod files;
 mod generate;
+mod host;
+mod live;
 mod profiles;
 mod proof;
+mod remove;
 mod rulesets;
+mod status;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -22,6 +28,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
+use crate::host::HostError;
+use crate::host::store::LockError;
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -46,6 +54,13 @@ enum Command {
     Verify(verify::Arguments),
     Diff(diff::Arguments),
     Explain(explain::Arguments),
+    Apply(apply::Arguments),
+    Confirm(confirm::Confirm),
+    Rollback(confirm::Rollback),
+    Status(status::Arguments),
+    Remove(remove::Arguments),
+    #[command(hide = true)]
+    Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
     #[command(hide = true)]
     Generate(generate::Arguments),
@@ -84,6 +99,12 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Apply(arguments) => apply::run(&arguments),
+        Command::Confirm(arguments) => confirm::run_confirm(&arguments),
+        Command::Rollback(arguments) => confirm::run_rollback(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Remove(arguments) => remove::run(&arguments),
+        Command::Watchdog(arguments) => confirm::run_watchdog(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
     };
@@ -95,9 +116,17 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Nobody is left to read why nobody could be told.
             let _ = writeln!(anstream::stderr(), "error: {error:#}");
-            ExitCode::from(if error.is::<proof::NotProved>() { 1 } else { 2 })
+            ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// Refusals are told apart from what is wrong with the input or the machine.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let refused = error.downcast_ref::<HostError>().is_some_and(|error| {
+        matches!(error, HostError::NotProved(_) | HostError::Mismatch(_) | HostError::Waiting | HostError::Lock(_))
+    });
+    if refused || error.is::<proof::NotProved>() || error.is::<LockError>() { 1 } else { 2 }
 }
 
 /// The command line as data, for man pages and completions.

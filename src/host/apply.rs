@@ -15,6 +15,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::error::Restored;
 use super::links::Link;
 use super::pending::{self, Pending};
 use super::record::{self, CANDIDATE, GOOD, Record};
@@ -22,7 +23,6 @@ use super::reserved::{self, Setting};
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::Store;
-use super::error::Restored;
 use super::{Backend, Changed, HostError, bring, read};
 use crate::cluster::Site;
 use crate::net::Ports;
@@ -282,13 +282,16 @@ pub fn reserve(store: &Store, root: &Path, wanted: &Ports) -> Vec<String> {
     }
     // At boot the last file counts, so ours also has what those before it say.
     let others: Vec<Setting> = if wanted.is_empty() { Vec::new() } else { reserved::other_settings(root) };
-    let ports = others.iter().filter_map(|setting| setting.ports.as_ref()).fold(wanted.clone(), |all, ports| {
-        if wanted.is_empty() { all } else { reserved::union(&all, ports) }
-    });
+    let ports = others
+        .iter()
+        .filter_map(|setting| setting.ports.as_ref())
+        .fold(wanted.clone(), |all, ports| if wanted.is_empty() { all } else { reserved::union(&all, ports) });
     for setting in &others {
         let place = format!("{}:{}", setting.path.display(), setting.line);
         warnings.push(match setting.after_ours {
-            true => format!("{place} sets the reserved ports, too, and counts at boot: add {} there", record::text(wanted)),
+            true => {
+                format!("{place} sets the reserved ports, too, and counts at boot: add {} there", record::text(wanted))
+            }
             false => format!("{place} sets the reserved ports, too; 60-ringfence.conf counts at boot, and has both"),
         });
     }

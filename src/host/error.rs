@@ -20,7 +20,9 @@ pub enum HostError {
     #[error("the kernel's rules are only for root to read and change: run it as root; nothing was changed")]
     NoRight,
     /// This binary cannot write to nf_tables.
-    #[error("this ringfence was built without libnftnl and cannot change nf_tables: use `ringfence compile` and `nft -f`")]
+    #[error(
+        "this ringfence was built without libnftnl and cannot change nf_tables: use `ringfence compile` and `nft -f`"
+    )]
     NotBuilt,
     /// Netlink.
     #[error(transparent)]
@@ -73,7 +75,9 @@ pub enum HostError {
     #[error("the watchdog that would take the change back did not start; nothing was changed")]
     NoWatchdog,
     /// Another change waits.
-    #[error("a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed")]
+    #[error(
+        "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed"
+    )]
     Waiting,
     /// Nothing waits.
     #[error("no change is waiting to be confirmed")]
@@ -96,7 +100,9 @@ pub enum Restored {
     #[error("what was in force before was brought back")]
     Done,
     /// They are not.
-    #[error("what was in force before should have been brought back, and that failed: {0}; look at `ringfence status` now")]
+    #[error(
+        "what was in force before should have been brought back, and that failed: {0}; look at `ringfence status` now"
+    )]
     Failed(Box<HostError>),
 }
 

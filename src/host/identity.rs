@@ -84,7 +84,10 @@ impl NotOneNode {
                  with `ringfence remove`; the nodes are {}",
                 list(&all)
             ),
-            Self::None => format!("no node of the cluster file has an address of this host; {which}; the nodes are {}", list(&all)),
+            Self::None => format!(
+                "no node of the cluster file has an address of this host; {which}; the nodes are {}",
+                list(&all)
+            ),
             Self::Several(names) => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 format!("several nodes have an address of this host: {}; {which}", list(&names))
@@ -113,7 +116,8 @@ pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Obje
         match link {
             None => objections.push(Objection::ForeignAddress(*address)),
             Some(link) => {
-                let admitted = site.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
+                let admitted =
+                    site.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
                 if !admitted && link.name != "lo" {
                     objections.push(Objection::OtherInterface(*address, link.name.clone()));
                 }
@@ -216,9 +220,8 @@ mod tests {
         let site = Site::of_node(&cluster, &cluster.nodes()[1]);
         let ssh = |from: &str| Some(Ssh { client: from.parse().unwrap(), server: "10.0.0.2:22".parse().unwrap() });
         let good = [link("lo", &["127.0.0.1"]), link("eth1", &["10.0.0.2"])];
-        let words = |links: &[Link], ssh| -> Vec<&str> {
-            objections(&site, links, ssh).iter().map(Objection::word).collect()
-        };
+        let words =
+            |links: &[Link], ssh| -> Vec<&str> { objections(&site, links, ssh).iter().map(Objection::word).collect() };
         assert_eq!(words(&good, ssh("10.0.0.1:40000")), [""; 0]);
         assert_eq!(words(&good, ssh("10.0.0.2:40000")), [""; 0], "over loopback");
         assert_eq!(words(&good, ssh("192.0.2.1:40000")), ["cut-ssh"]);

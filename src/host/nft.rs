@@ -169,8 +169,7 @@ pub fn change(
     for _ in 0..ATTEMPTS {
         let live = read(Scope::Own)?;
         before(&live)?;
-        let (extent, changes) =
-            update(live.kernel.own.as_ref(), wanted, least).map_err(RequestError::from)?;
+        let (extent, changes) = update(live.kernel.own.as_ref(), wanted, least).map_err(RequestError::from)?;
         if changes.is_empty() {
             return Ok(extent);
         }

@@ -138,7 +138,8 @@ impl Prepared {
     fn nft(site: &Site<'_>) -> Result<Self, HostError> {
         let text = dialect::nft::write(&compile::nft(site)).map_err(HostError::internal)?;
         let read = dialect::nft::read(&text).map_err(HostError::internal)?;
-        let verified = verify(read.ruleset, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
+        let verified =
+            verify(read.ruleset, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
         let table = super::lowered(verified.ruleset())?;
         let files = vec![("ringfence.nft", text)];
         Ok(Self { backend: Backend::Nft, verified, files, table: Some(table) })
@@ -304,8 +305,8 @@ impl Snapshot {
             Self::Nft(table) => {
                 let extent = nft::change(table.as_deref(), |_| Ok(()))?;
                 let now = nft::read(Scope::Own)?;
-                let (left, _) = update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing)
-                    .map_err(RequestError::from)?;
+                let (left, _) =
+                    update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing).map_err(RequestError::from)?;
                 if left != Extent::Nothing {
                     return Err(HostError::NotRestored);
                 }
@@ -323,8 +324,7 @@ impl Snapshot {
         match self {
             Self::Nft(None) => Ok(Vec::new()),
             Self::Nft(Some(table)) => {
-                let (_, changes) = update(None, Some(table), Extent::Nothing)
-                    .map_err(RequestError::from)?;
+                let (_, changes) = update(None, Some(table), Extent::Nothing).map_err(RequestError::from)?;
                 Ok(changes.into_bytes())
             }
             Self::Iptables(snapshot) => Ok(snapshot.to_bytes()?),

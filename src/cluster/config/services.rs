@@ -1,6 +1,5 @@
 //! Profiles, `[services]`, and the services that nodes and clients name.
 
-
 use super::ProfileFiles;
 use crate::cluster::check::Unread;
 use crate::cluster::model::{Service, ServiceId, State};

@@ -1,0 +1,269 @@
+//! `ringfence apply`: brings the rules into force.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::host::{HostArguments, SiteArguments, claims, duration, not_judged, own_links, own_node, sessions, site_of};
+use super::{Input, Outcome, live, print};
+use crate::cluster::{self, Cluster, Node, Site};
+use crate::host::apply::{Applied, Host, Plan, apply};
+use crate::host::identity::{Objection, objections};
+use crate::host::links::Link;
+use crate::host::place;
+use crate::host::status::Seen;
+use crate::host::{Backend, Changed, Prepared, record};
+
+/// At boot other runs are waited for: nobody is there to try again.
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bring the rules of a cluster file into force on this host.
+///
+/// Compiles and proves them, changes the kernel in one transaction, reads back what it holds and proves that. Exit code 0:
+/// in force. 1: refused, or taken back; what was in force before still is. 2: something is wrong with the input or the machine.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    site: SiteArguments,
+    #[command(flatten)]
+    host: HostArguments,
+    /// Take the change back unless `ringfence confirm` comes within this time: 60s, 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "boot")]
+    confirm_within: Option<Duration>,
+    /// Only show what would change, as `ringfence diff` does.
+    #[arg(long, conflicts_with_all = ["confirm_within", "boot"])]
+    dry_run: bool,
+    /// Do it in spite of this objection; several with commas.
+    #[arg(long, value_enum, value_name = "OBJECTION", value_delimiter = ',')]
+    allow: Vec<Allowed>,
+    /// Also end the sessions that this host opened to hosts that are no longer admitted.
+    #[arg(long)]
+    cut_outgoing: bool,
+    /// For the start of the machine: where the cluster file cannot be used, fall back to what was applied last, else
+    /// close the ports for everyone.
+    #[arg(long)]
+    boot: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence apply --dry-run                 show what would change
+  ringfence apply --confirm-within 60s      apply; taken back after a minute without `ringfence confirm`";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Allowed {
+    /// The SSH session that this runs in may be cut.
+    CutSsh,
+    /// This host may be no node of the file: it gets the rules that fit every node.
+    NoNode,
+    /// An interface of the cluster file may be missing.
+    MissingInterface,
+    /// The node's address may be on no interface of this host.
+    ForeignAddress,
+    /// The node's address may be on an interface on which peers are not admitted.
+    OtherInterface,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if arguments.dry_run {
+        return live::run(&arguments.input, &arguments.site, &arguments.host, false);
+    }
+    let host = arguments.host.host();
+    if arguments.boot {
+        return boot(arguments, &host);
+    }
+    let Some(cluster) = arguments.input.load(|_| Vec::new())? else {
+        return Ok(Outcome::BadInput);
+    };
+    let _lock = host.store.lock("ringfence apply")?;
+    let links = own_links()?;
+    let Some(node) = choose_node(arguments, &cluster, &host, &links)? else { return Ok(Outcome::No) };
+    let site = site_of(&cluster, node);
+    if refused(arguments, &objections(&site, &links, place::ssh_session())) {
+        return Ok(Outcome::No);
+    }
+    let backend = arguments.site.backend.choose()?;
+    let prepared = Prepared::new(&site, backend)?;
+    let plan = Plan {
+        site: &site,
+        prepared: &prepared,
+        config: &arguments.input.config,
+        confirm_within: arguments.confirm_within,
+        cut_outgoing: arguments.cut_outgoing,
+        links: &links,
+        keep: true,
+    };
+    let applied = apply(&host, &plan)?;
+    finish(&host, &site, &arguments.input.config, backend, &applied)?;
+    // The process is about to end.
+    std::mem::forget((applied, prepared));
+    Ok(Outcome::Success)
+}
+
+/// The outer `None`: refused, and said so. The inner one: the rules that fit every node.
+fn choose_node<'a>(
+    arguments: &Arguments,
+    cluster: &'a Cluster,
+    host: &Host,
+    links: &[Link],
+) -> anyhow::Result<Option<Option<&'a Node>>> {
+    match own_node(cluster, host, arguments.site.node.as_deref(), links) {
+        Ok(node) => Ok(Some(Some(node))),
+        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Some(None)),
+        Err(error) => {
+            writeln!(anstream::stderr(), "refused: {}\nnothing was changed", error.message(cluster))?;
+            Ok(None)
+        }
+    }
+}
+
+fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
+    let allowed = |objection: &Objection| {
+        arguments
+            .allow
+            .iter()
+            .filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()))
+            .any(|name| name == objection.word())
+    };
+    let mut refused = false;
+    for objection in objections {
+        // Nobody is left to read why nobody could be told.
+        let _ = if allowed(objection) {
+            writeln!(anstream::stderr(), "warning: {} (allowed)", objection.message())
+        } else {
+            refused = true;
+            writeln!(
+                anstream::stderr(),
+                "refused: {}; `--allow {}` does it all the same",
+                objection.message(),
+                objection.word()
+            )
+        };
+    }
+    if refused {
+        let _ = writeln!(anstream::stderr(), "nothing was changed");
+    }
+    refused
+}
+
+/// Says what was done, and notes what was seen.
+fn finish(host: &Host, site: &Site<'_>, config: &Path, backend: Backend, applied: &Applied) -> anyhow::Result<()> {
+    if applied.report.is_proved()
+        && let Err(error) = Seen::note(host, site, config, &applied.in_force)
+    {
+        writeln!(anstream::stderr(), "warning: {error}")?;
+    }
+    for warning in &applied.warnings {
+        writeln!(anstream::stderr(), "warning: {warning}")?;
+    }
+    print(&describe(site, backend, applied))
+}
+
+fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
+    let mut text = String::new();
+    let who = site.node().map_or("every node", Node::name);
+    let what = match applied.changed {
+        Changed::Nothing => "nothing had to be changed",
+        Changed::Members => "members changed; no rule was touched",
+        Changed::Rules => "rules changed",
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
+    text.push_str(&claims(&applied.report, "what the kernel holds"));
+    if applied.ended.count > 0 {
+        let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
+    }
+    if let Some(why) = &applied.ended.failed {
+        let _ = writeln!(text, "some sessions could not be cut, but get nothing through: {why}");
+    }
+    let left = applied.sessions.outgoing.len();
+    if left > 0 && applied.ended.count < applied.sessions.cut.len() + left {
+        let _ =
+            writeln!(text, "this host opened sessions to hosts that are no longer admitted; --cut-outgoing ends them:");
+        text.push_str(&sessions(&applied.sessions.outgoing));
+    }
+    let others: Vec<String> = applied.in_force.others.iter().map(ToString::to_string).collect();
+    text.push_str(&not_judged(&others));
+    if let Some(time) = applied.pending.as_ref().and_then(|pending| pending.time_left()) {
+        let seconds = time.as_secs_f64().ceil();
+        let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+    }
+    text
+}
+
+/// At boot something must be in force in the end, and it must never be less strict for want of something to read.
+fn boot(arguments: &Arguments, host: &Host) -> anyhow::Result<Outcome> {
+    let _lock = host.store.lock_waiting("ringfence apply --boot", BOOT_PATIENCE)?;
+    let backend = arguments.site.backend.choose()?;
+    let config = &arguments.input.config;
+    let loud = |words: &str| _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
+    let mut tried = Vec::new();
+    match arguments.input.load(|_| Vec::new()) {
+        Ok(Some(cluster)) => {
+            let rejected = record::rejected(&host.store).ok().flatten();
+            if rejected.as_deref() == Some(cluster.digest()) {
+                loud(
+                    "the cluster file was applied once and not confirmed; it is not used before somebody applies it again",
+                );
+            } else {
+                tried.push((cluster, true));
+            }
+        }
+        Ok(None) => loud("the cluster file cannot be used; see above"),
+        Err(error) => loud(&format!("{error:#}")),
+    }
+    match record::kept(&host.store, record::GOOD) {
+        Ok(Some(kept)) => tried.extend(kept.load().cluster.map(|cluster| (cluster, false))),
+        Ok(None) => {}
+        Err(error) => loud(&format!("what was applied last cannot be read: {error}")),
+    }
+    for (cluster, own) in &tried {
+        if !own {
+            loud("falling back to what was applied last");
+        }
+        match boot_with(arguments, host, cluster, backend, *own) {
+            Ok(()) => return Ok(if *own { Outcome::Success } else { Outcome::No }),
+            Err(error) => loud(&format!("{error:#}")),
+        }
+    }
+    loud("nothing usable was found: the ports of the profile are closed for everyone but loopback");
+    let named = std::fs::read_to_string(config).ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
+        Some(line.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    let cluster = cluster::closed(named.as_deref()).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
+    boot_with(arguments, host, &cluster, backend, false)?;
+    Ok(Outcome::No)
+}
+
+fn boot_with(
+    arguments: &Arguments,
+    host: &Host,
+    cluster: &Cluster,
+    backend: Backend,
+    keep: bool,
+) -> anyhow::Result<()> {
+    // Interfaces and addresses may not be there yet, and nobody is connected: only the name decides.
+    let links = own_links()?;
+    let node = own_node(cluster, host, arguments.site.node.as_deref(), &links).ok();
+    let site = site_of(cluster, node);
+    let prepared = Prepared::new(&site, backend)?;
+    let config = &arguments.input.config;
+    let plan = Plan {
+        site: &site,
+        prepared: &prepared,
+        config,
+        confirm_within: None,
+        cut_outgoing: false,
+        links: &links,
+        keep,
+    };
+    let applied = apply(host, &plan)?;
+    finish(host, &site, config, backend, &applied)
+}

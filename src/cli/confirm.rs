@@ -1,0 +1,74 @@
+//! `ringfence confirm` and `ringfence rollback`: what becomes of a change that waits.
+
+use clap::Args;
+
+use super::host::{HostArguments, own_links};
+use super::{Outcome, print};
+use crate::host::apply::{confirm, rollback};
+use crate::host::{HostError, pending};
+
+/// Keep the change that `ringfence apply --confirm-within` made.
+///
+/// Exit code 0: confirmed. 1: nothing is waiting. 2: something is wrong with the machine.
+#[derive(Args)]
+pub struct Confirm {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Take the change back that waits to be confirmed, now.
+///
+/// Exit code 0: what was in force before is in force again. 1: nothing is waiting. 2: something is wrong with the machine.
+#[derive(Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Wait for the end of the time, and take the change back.
+#[derive(Args)]
+pub struct Watchdog {
+    /// Of the change.
+    id: String,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
+    let host = arguments.host.host();
+    let _lock = host.store.lock("ringfence confirm")?;
+    let (pending, ended) = match confirm(&host, &own_links()?) {
+        Err(error @ HostError::NothingWaits) => {
+            let why = pending::taken_back(&host.store).ok().flatten();
+            let why = why.map(|note| format!("; the last change was taken back at {}", note.when)).unwrap_or_default();
+            anstream::eprintln!("{error}{why}");
+            return Ok(Outcome::No);
+        }
+        other => other?,
+    };
+    let who = pending.record.node.as_deref().unwrap_or("every node");
+    let cut = if ended.count > 0 { format!("; sessions that were cut: {}", ended.count) } else { String::new() };
+    print(&format!("confirmed for {who}{cut}\n"))?;
+    Ok(Outcome::Success)
+}
+
+pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
+    let host = arguments.host.host();
+    let _lock = host.store.lock("ringfence rollback")?;
+    match rollback(&host) {
+        Err(error @ HostError::NothingWaits) => {
+            anstream::eprintln!("{error}");
+            Ok(Outcome::No)
+        }
+        other => {
+            other?;
+            print("taken back: what was in force before is in force again\n")?;
+            Ok(Outcome::Success)
+        }
+    }
+}
+
+pub fn run_watchdog(arguments: &Watchdog) -> anyhow::Result<Outcome> {
+    pending::watch(&arguments.host.host().store, &arguments.id)?;
+    Ok(Outcome::Success)
+}

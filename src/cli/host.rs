@@ -1,0 +1,161 @@
+//! What all commands share that work on this host.
+
+use std::env;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use crate::cluster::{Cluster, Node, Site};
+use crate::host::apply::Host;
+use crate::host::identity::{NotOneNode, node_of};
+use crate::host::links::{Link, links};
+use crate::host::sockets::Session;
+use crate::host::store::Store;
+use crate::host::{Backend, HostError, record};
+use crate::verify::{Claim, Finding, Report};
+
+/// Moves the state folder, for tests and images.
+const STATE_DIR: &str = "RINGFENCE_STATE_DIR";
+
+/// Where things are on this host.
+#[derive(Args)]
+pub struct HostArguments {
+    /// Keep state in this folder, and what is volatile in DIR/run, instead of /var/lib/ringfence and /run/ringfence; also
+    /// RINGFENCE_STATE_DIR.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Write other files (/etc/sysctl.d/60-ringfence.conf) below this folder.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Which rules, for whom.
+#[derive(Args)]
+pub struct SiteArguments {
+    /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// How rules get into the kernel; auto is nft if the kernel has nf_tables.
+    #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
+    pub backend: BackendChoice,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendChoice {
+    Auto,
+    Nft,
+    Iptables,
+}
+
+impl HostArguments {
+    pub fn host(&self) -> Host {
+        let state_dir = self.state_dir.clone().or_else(|| env::var_os(STATE_DIR).map(PathBuf::from));
+        let state_dir = state_dir.map(|dir| record::absolute(&dir));
+        Host { store: Store::new(state_dir.clone()), state_dir, root: self.root.clone() }
+    }
+}
+
+impl BackendChoice {
+    pub fn choose(self) -> Result<Backend, HostError> {
+        match self {
+            Self::Auto => Backend::of_this_host(),
+            Self::Nft => Ok(Backend::Nft),
+            Self::Iptables => Ok(Backend::Iptables),
+        }
+    }
+}
+
+/// This host's interfaces.
+pub fn own_links() -> anyhow::Result<Vec<Link>> {
+    links().context("cannot read this host's interfaces")
+}
+
+/// The node that this host is. `None`: rules that fit every node were asked for, and no node was found.
+pub fn own_node<'a>(
+    cluster: &'a Cluster,
+    host: &Host,
+    asked: Option<&str>,
+    links: &[Link],
+) -> Result<&'a Node, NotOneNode> {
+    let saved = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.record.node);
+    node_of(cluster, asked, saved.as_deref(), links)
+}
+
+pub fn site_of<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Site<'a> {
+    node.map_or_else(|| Site::of_every_node(cluster), |node| Site::of_node(cluster, node))
+}
+
+/// A span of time as people write it: 90, 90s, 5m, 1h.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const LONGEST: u64 = 24 * 3600;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("a number of seconds, or with a unit: 90s, 5m, 1h".to_owned()),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match seconds {
+        Some(seconds @ 1..=LONGEST) => Ok(Duration::from_secs(seconds)),
+        _ => Err("from 1 second to 24 hours: 90s, 5m, 1h".to_owned()),
+    }
+}
+
+/// Claims in one line if all are proved, else each.
+pub fn claims(report: &Report, what: &str) -> String {
+    let names: Vec<&str> = Claim::ALL.iter().map(|claim| claim.name()).collect();
+    if report.is_proved() {
+        return format!("proved on {what}: {}\n", names.join(", "));
+    }
+    let mut text = String::new();
+    for (claim, finding) in report.findings() {
+        // Writing to a String cannot fail.
+        let _ = match finding {
+            Finding::Proved => writeln!(text, "{:16} proved on {what}", claim.name()),
+            Finding::Violated(witness) => writeln!(text, "{:16} VIOLATED: {}", claim.name(), witness.packet),
+            Finding::Undecided(witness) => writeln!(text, "{:16} UNDECIDED: {}", claim.name(), witness.packet),
+            Finding::Unjudged(part) => writeln!(text, "{:16} UNDECIDED, because of: {part}", claim.name()),
+        };
+    }
+    text
+}
+
+/// Some sessions, by their ends.
+pub fn sessions(sessions: &[Session]) -> String {
+    const SHOWN: usize = 20;
+    let mut text = String::new();
+    for session in sessions.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {} with {}", session.local, session.remote);
+    }
+    if let Some(more) = sessions.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  ... and {more} more");
+    }
+    text
+}
+
+/// What of others is on the way, and is not judged.
+pub fn not_judged(others: &[String]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let mut text = "not judged, and may block more:\n".to_owned();
+    others.iter().for_each(|other| _ = writeln!(text, "  {other}"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time() {
+        let seconds = |text| duration(text).ok().map(|time| time.as_secs());
+        assert_eq!(["60", "60s", "5m", "1h", "24h"].map(seconds), [60, 60, 300, 3600, 86400].map(Some));
+        assert_eq!(["", "0", "s", "25h", "1d", "-1", "1.5s", "99999999999999999999h"].map(seconds), [None; 8]);
+    }
+}

@@ -1,0 +1,248 @@
+//! What applying would change on this host, without touching anything.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::diff::{Names, describe, json};
+use super::host::{HostArguments, SiteArguments, not_judged, own_links, own_node, sessions, site_of};
+use super::proof::source_line;
+use super::{Input, Outcome, print};
+use crate::cluster::Cluster;
+use crate::dialect::nft;
+use crate::diff::difference;
+use crate::host::identity::objections;
+use crate::host::sessions::{Sessions, affected};
+use crate::host::{Backend, InForce, Prepared, place, read, record};
+use crate::ir::{Elements, Ruleset, Set};
+use crate::net::Cidr;
+
+#[derive(Serialize)]
+struct Document {
+    node: Option<String>,
+    backend: Backend,
+    absent: bool,
+    elements: Vec<Line>,
+    meaning: super::diff::Json,
+    cut: Vec<String>,
+    outgoing: Vec<String>,
+    not_judged: Vec<String>,
+}
+
+/// A member of a set that comes or goes.
+#[derive(Serialize)]
+struct Line {
+    set: String,
+    added: bool,
+    member: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    who: Option<String>,
+}
+
+/// `diff [CONFIG]` and `apply --dry-run`.
+pub fn run(
+    input: &Input,
+    arguments: &SiteArguments,
+    host: &HostArguments,
+    meaning_only: bool,
+) -> anyhow::Result<Outcome> {
+    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
+    let host = host.host();
+    let links = own_links()?;
+    let node = match own_node(&cluster, &host, arguments.node.as_deref(), &links) {
+        Ok(node) => Some(node),
+        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(&cluster)),
+        Err(error) => {
+            anstream::eprintln!(
+                "warning: {}\nwarning: shown are the rules that fit every node",
+                error.message(&cluster)
+            );
+            None
+        }
+    };
+    let site = site_of(&cluster, node);
+    for objection in objections(&site, &links, place::ssh_session()) {
+        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+    }
+    let backend = arguments.backend.choose()?;
+    let prepared = Prepared::new(&site, backend)?;
+    let in_force = read(backend)?;
+    let wanted = prepared.verified.ruleset();
+    let found = difference(&in_force.ruleset, wanted)?;
+    let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
+    let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
+    let lines = elements(&in_force.ruleset, wanted, old.as_ref(), &cluster);
+    let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
+    let cluster = Some(cluster.clone());
+    let names = Names { clusters: [&old, &cluster] };
+    let same = found.is_empty() && !in_force.absent;
+    if input.json {
+        let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
+            list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
+        };
+        let document = Document {
+            node: node.map(|node| node.name().to_owned()),
+            backend,
+            absent: in_force.absent,
+            elements: lines,
+            meaning: json(&found, &names),
+            cut: ends(&sessions.cut),
+            outgoing: ends(&sessions.outgoing),
+            not_judged: others,
+        };
+        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+    } else {
+        let mut text = String::new();
+        if in_force.absent {
+            text.push_str("nothing of ringfence is in force on this host\n\n");
+        }
+        if !meaning_only {
+            text.push_str(&rules_text(&in_force, wanted));
+            text.push_str(&elements_text(&lines));
+        }
+        text.push_str(&describe(&found, &names));
+        text.push_str(&sessions_text(&sessions));
+        text.push_str(&not_judged(&others));
+        print(&text)?;
+    }
+    let undecided = found.undecided.is_some() || found.unjudged.is_some();
+    Ok(match (undecided, same) {
+        (true, _) => Outcome::BadInput,
+        (false, true) => Outcome::Success,
+        (false, false) => Outcome::No,
+    })
+}
+
+/// The rules as nft writes them, without the members of sets.
+fn rules_text(in_force: &InForce, wanted: &Ruleset) -> String {
+    if in_force.backend == Backend::Iptables {
+        return String::new();
+    }
+    if !in_force.unknown.is_empty() {
+        let mut text = "the rules in force cannot be shown in nft's words; not understood in them:\n".to_owned();
+        in_force.unknown.iter().for_each(|part| _ = writeln!(text, "  {part}"));
+        return text + "\n";
+    }
+    let plain = |ruleset: &Ruleset| {
+        let mut ruleset = ruleset.clone();
+        ruleset.header.clear();
+        for table in &mut ruleset.tables {
+            table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+            for set in &mut table.sets {
+                set.origins.clear();
+                set.elements = match set.elements {
+                    Elements::Ipv4(_) => Elements::Ipv4(Vec::new()),
+                    Elements::Ipv6(_) => Elements::Ipv6(Vec::new()),
+                    Elements::Ports(_) | Elements::Unknown => Elements::Ports(Vec::new()),
+                };
+            }
+            table.chains.iter_mut().for_each(|chain| chain.remarks.clear());
+        }
+        let text = nft::write(&ruleset).unwrap_or_default();
+        let shown = |line: &&str| !line.starts_with('#') && !line.starts_with("delete ") && !line.trim().is_empty();
+        let lines = text.lines().filter(shown).filter(|line| !["\t\telements = {", "\t\t}"].contains(line));
+        lines.fold(String::new(), |text, line| text + line + "\n")
+    };
+    let (old, new) = (plain(&in_force.ruleset), plain(wanted));
+    let mut text = similar::TextDiff::from_lines(&old, &new)
+        .unified_diff()
+        .context_radius(1)
+        .header("in force", "wanted")
+        .to_string();
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// The members that come and go, set by set.
+fn elements(old: &Ruleset, new: &Ruleset, was: Option<&Cluster>, is: &Cluster) -> Vec<Line> {
+    let sets = |ruleset: &'_ Ruleset| -> Vec<Set> {
+        ruleset.tables.iter().flat_map(|table| &table.sets).chain(&ruleset.sets).cloned().collect()
+    };
+    let (old, new) = (sets(old), sets(new));
+    let names: BTreeSet<&str> = old.iter().chain(&new).map(|set| set.name.as_str()).collect();
+    let mut lines = Vec::new();
+    for name in names {
+        let members = |sets: &[Set]| sets.iter().find(|set| set.name == name).map(members).unwrap_or_default();
+        let (before, after) = (members(&old), members(&new));
+        for (members, others, added, cluster) in [(&before, &after, false, was), (&after, &before, true, Some(is))] {
+            for member in members.difference(others) {
+                let who = match member {
+                    Member::Network(network) => cluster.and_then(|cluster| owner(cluster, *network)),
+                    Member::Port(..) => None,
+                };
+                lines.push(Line { set: name.to_owned(), added, member: member.to_string(), who });
+            }
+        }
+    }
+    lines
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Member {
+    Network(Cidr),
+    Port(u16, u16),
+}
+
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Port(first, last) if first == last => first.fmt(f),
+            Self::Port(first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+fn members(set: &Set) -> BTreeSet<Member> {
+    match &set.elements {
+        Elements::Ports(list) => list.iter().map(|range| Member::Port(range.first(), range.last())).collect(),
+        other => other.networks().into_iter().map(Member::Network).collect(),
+    }
+}
+
+fn owner(cluster: &Cluster, network: Cidr) -> Option<String> {
+    let address: IpAddr = network.first();
+    source_line(cluster, address)
+}
+
+fn elements_text(lines: &[Line]) -> String {
+    const SHOWN: usize = 100;
+    let mut text = String::new();
+    let mut last = "";
+    for line in lines.iter().take(SHOWN) {
+        if line.set != last {
+            let _ = writeln!(text, "set {}", line.set);
+            last = &line.set;
+        }
+        let sign = if line.added { '+' } else { '-' };
+        let _ = match &line.who {
+            Some(who) => writeln!(text, "  {sign} {} ({who})", line.member),
+            None => writeln!(text, "  {sign} {}", line.member),
+        };
+    }
+    if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  ... and {more} more; --json prints them all");
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn sessions_text(found: &Sessions) -> String {
+    let mut text = String::new();
+    if !found.cut.is_empty() {
+        let _ = writeln!(text, "open sessions into protected ports that are cut: {}", found.cut.len());
+        text.push_str(&sessions(&found.cut));
+    }
+    if !found.outgoing.is_empty() {
+        let count = found.outgoing.len();
+        let _ = writeln!(text, "sessions that this host opened to hosts no longer admitted, which go on: {count}");
+        text.push_str(&sessions(&found.outgoing));
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! `ringfence remove`: takes away what apply brought.
+
+use clap::Args;
+
+use super::host::HostArguments;
+use super::{Outcome, print};
+use crate::host::apply::remove;
+use crate::host::iptables::{self, Tools};
+use crate::host::{Backend, nft};
+
+/// Take away the rules, the reserved ports and the state that `ringfence apply` brought, and nothing else.
+///
+/// The ports are then open as far as nothing else on this host blocks them. Exit code 0: nothing of it is left. 2: something is wrong
+/// with the machine.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let host = arguments.host.host();
+    let _lock = host.store.lock("ringfence remove")?;
+    let mut backends = Vec::new();
+    if nft::is_here()? {
+        backends.push(Backend::Nft);
+    }
+    match Tools::find() {
+        Ok(_) => backends.push(Backend::Iptables),
+        // Without its tools nothing of ours can have come into it.
+        Err(iptables::Error::Missing { .. }) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let removed = remove(&host, &backends)?;
+    print(if removed { "removed\n" } else { "there was nothing to remove\n" })?;
+    Ok(Outcome::Success)
+}

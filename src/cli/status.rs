@@ -1,0 +1,243 @@
+//! `ringfence status`: whether the rules are in force.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::diff::{Names, describe};
+use super::host::{BackendChoice, HostArguments, SiteArguments, claims, own_links, own_node, site_of};
+use super::{DEFAULT_CONFIG, Input, Outcome, print};
+use crate::diff::difference;
+use crate::host::apply::Host;
+use crate::host::pending::{self, Pending};
+use crate::host::status::{Seen, State, judge};
+use crate::host::{Backend, Prepared, read, record, reserved};
+use crate::net::Ports;
+
+/// Say whether the rules of the cluster file are in force on this host.
+///
+/// Exit code 0: they are. 1: something else is (drifted). 3: nothing of ringfence is. 2: it could not be found out.
+#[derive(Args)]
+pub struct Arguments {
+    /// The cluster file; otherwise the one that was applied last.
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Print it as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Read everything again, even if the kernel says that nothing has changed.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    site: SiteArguments,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+#[derive(Serialize)]
+struct Document {
+    state: State,
+    node: Option<String>,
+    backend: Backend,
+    config: PathBuf,
+    /// Packets and bytes that were blocked, by service.
+    blocked: BTreeMap<String, Counted>,
+    /// What differs, in words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    drift: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_back: Option<String>,
+    reserved_ports_in_force: bool,
+    warnings: Vec<String>,
+    not_judged: Vec<String>,
+    /// Whether this rests on an earlier complete look since which nothing changed.
+    unchanged_since: bool,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    packets: u64,
+    bytes: u64,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let host = arguments.host.host();
+    let kept = record::kept(&host.store, record::GOOD);
+    let last = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
+    let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
+    let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let backend = match arguments.site.backend {
+        BackendChoice::Auto => last.map(|record| record.backend).map_or_else(Backend::of_this_host, Ok)?,
+        chosen => chosen.choose()?,
+    };
+    let quick = backend == Backend::Nft && !arguments.full;
+    let seen = quick.then(|| Seen::still(&host, &config, arguments.site.node.as_deref())).flatten();
+    let document = match seen {
+        Some((seen, counters)) => {
+            let mut document = document(State::Enforced, backend, config, &counters, seen.masquerade);
+            document.node = seen.node;
+            document.not_judged = seen.others;
+            document.unchanged_since = true;
+            about_ports(&mut document, &record::ports(&seen.ports));
+            document
+        }
+        None => match full(arguments, &host, config, backend)? {
+            Some(document) => document,
+            None => return Ok(Outcome::BadInput),
+        },
+    };
+    let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
+    if arguments.json {
+        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+    } else {
+        print(&text(&document))?;
+    }
+    Ok(match document.state {
+        State::Enforced => Outcome::Success,
+        State::Drifted => Outcome::No,
+        State::Absent => Outcome::Undecided,
+    })
+}
+
+fn document(
+    state: State,
+    backend: Backend,
+    config: PathBuf,
+    counters: &BTreeMap<String, (u64, u64)>,
+    masquerade: Option<String>,
+) -> Document {
+    let blocked = counters.iter().filter_map(|(comment, &(packets, bytes))| {
+        Some((comment.strip_prefix("isolation: ")?.to_owned(), Counted { packets, bytes }))
+    });
+    let endangered = masquerade.map(|rule| {
+        format!("{rule} masquerades: NAT may choose a protected port as a source, and replies to it are lost")
+    });
+    Document {
+        state,
+        node: None,
+        backend,
+        config,
+        blocked: blocked.collect(),
+        drift: String::new(),
+        pending_seconds: None,
+        taken_back: None,
+        reserved_ports_in_force: true,
+        warnings: endangered.into_iter().collect(),
+        not_judged: Vec::new(),
+        unchanged_since: false,
+    }
+}
+
+fn full(arguments: &Arguments, host: &Host, config: PathBuf, backend: Backend) -> anyhow::Result<Option<Document>> {
+    let input = Input { config: config.clone(), json: arguments.json };
+    let in_force = read(backend)?;
+    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(None) };
+    let links = own_links()?;
+    let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);
+    let nobody = node.as_ref().err().map(|error| error.message(&cluster));
+    let site = site_of(&cluster, node.ok());
+    let (state, report) = judge(&site, &in_force)?;
+    let mut document = document(state, backend, config.clone(), &in_force.counters, in_force.masquerade.clone());
+    document.node = site.node().map(|node| node.name().to_owned());
+    document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
+    document.warnings.extend(nobody);
+    match state {
+        State::Enforced => {
+            // A note that cannot be written only makes the next look slower.
+            let _ = Seen::note(host, &site, &config, &in_force);
+        }
+        State::Drifted => {
+            document.drift = claims(&report, "what the kernel holds");
+            let prepared = Prepared::new(&site, backend)?;
+            let found = difference(prepared.verified.ruleset(), &in_force.ruleset)?;
+            let cluster = Some(cluster.clone());
+            document.drift += &describe(&found, &Names { clusters: [&cluster, &cluster] });
+            document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
+        }
+        State::Absent => {}
+    }
+    if state != State::Absent {
+        about_ports(&mut document, &site.protected());
+    }
+    Ok(Some(document))
+}
+
+fn about_ports(document: &mut Document, protected: &Ports) {
+    let missing = match reserved::in_force() {
+        Ok(in_force) => reserved::without(protected, &in_force),
+        Err(error) => {
+            document.warnings.push(error.to_string());
+            protected.clone()
+        }
+    };
+    document.reserved_ports_in_force = missing.is_empty();
+    if !missing.is_empty() {
+        document.warnings.push(format!(
+            "{} are protected but not reserved: replies to this host's own connections may get lost",
+            record::text(&missing)
+        ));
+    }
+}
+
+fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) -> Document {
+    document.warnings.extend(unreadable);
+    match pending::waiting(&host.store) {
+        Ok(waiting) => {
+            let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
+            document.pending_seconds = waiting.as_ref().map(left);
+            if document.pending_seconds == Some(0.0) {
+                let words =
+                    "a change waits whose time is up: its watchdog was stopped, or cannot bring back what was before";
+                document.warnings.push(words.to_owned());
+            }
+        }
+        Err(error) => document.warnings.push(error.to_string()),
+    }
+    if let Ok(Some(note)) = pending::taken_back(&host.store) {
+        document.taken_back = Some(match note.failed {
+            None => format!("a change was taken back at {}, because nobody confirmed it", note.when),
+            Some(why) => format!("a change should have been taken back at {}, and that failed: {why}", note.when),
+        });
+    }
+    document
+}
+
+fn text(document: &Document) -> String {
+    let mut text = String::new();
+    let state = match document.state {
+        State::Enforced => "enforced",
+        State::Drifted => "DRIFTED",
+        State::Absent => "ABSENT: nothing of ringfence is in force on this host",
+    };
+    let who = document.node.as_deref().unwrap_or("every node");
+    // Writing to a String cannot fail.
+    let _ = match document.state {
+        State::Absent => writeln!(text, "{state}"),
+        _ => writeln!(text, "{state} for {who} ({}), {}", document.backend.name(), document.config.display()),
+    };
+    text.push_str(&document.drift);
+    if let Some(seconds) = document.pending_seconds {
+        let _ = writeln!(
+            text,
+            "NOT CONFIRMED: taken back in {} seconds unless you run `ringfence confirm`",
+            seconds.ceil()
+        );
+    }
+    if let Some(note) = &document.taken_back {
+        let _ = writeln!(text, "{note}");
+    }
+    for (service, counted) in &document.blocked {
+        let _ = writeln!(text, "  blocked: {:>10} packets {:>12} bytes  {service}", counted.packets, counted.bytes);
+    }
+    if document.state != State::Absent && document.reserved_ports_in_force {
+        text.push_str("reserved ports are in force\n");
+    }
+    document.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
+    text.push_str(&super::host::not_judged(&document.not_judged));
+    text
+}
