@@ -13,6 +13,7 @@ use crate::cluster::{self, Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{Objection, objections};
 use crate::host::links::Link;
+use crate::host::pending::Pending;
 use crate::host::place;
 use crate::host::status::Seen;
 use crate::host::{Backend, Changed, Prepared, record};
@@ -74,6 +75,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
         return live::run(&arguments.input, &arguments.site, &arguments.host, false);
     }
+    anyhow::ensure!(
+        arguments.input.config != Path::new("-"),
+        "apply needs a file: it is read again at boot and by `ringfence status`"
+    );
     let host = arguments.host.host();
     if arguments.boot {
         return boot(arguments, &host);
@@ -170,7 +175,7 @@ fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
     let who = site.node().map_or("every node", Node::name);
     let what = match applied.changed {
         Changed::Nothing => "nothing had to be changed",
-        Changed::Members => "members changed; no rule was touched",
+        Changed::Members => "members changed; no rule and no counter was touched",
         Changed::Rules => "rules changed",
     };
     // Writing to a String cannot fail.
@@ -190,7 +195,7 @@ fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
     }
     let others: Vec<String> = applied.in_force.others.iter().map(ToString::to_string).collect();
     text.push_str(&not_judged(&others));
-    if let Some(time) = applied.pending.as_ref().and_then(|pending| pending.time_left()) {
+    if let Some(time) = applied.pending.as_ref().and_then(Pending::time_left) {
         let seconds = time.as_secs_f64().ceil();
         let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
     }

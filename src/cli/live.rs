@@ -17,7 +17,7 @@ use crate::host::identity::objections;
 use crate::host::sessions::{Sessions, affected};
 use crate::host::{Backend, InForce, Prepared, place, read, record};
 use crate::ir::{Elements, Ruleset, Set};
-use crate::net::Cidr;
+use crate::net::{Cidr, Ports};
 
 #[derive(Serialize)]
 struct Document {
@@ -142,6 +142,8 @@ fn rules_text(in_force: &InForce, wanted: &Ruleset) -> String {
         }
         let text = nft::write(&ruleset).unwrap_or_default();
         let shown = |line: &&str| !line.starts_with('#') && !line.starts_with("delete ") && !line.trim().is_empty();
+        // The text makes the table first, and then what is in it.
+        let text = text.replacen("\ntable inet ringfence\n", "\n", 1);
         let lines = text.lines().filter(shown).filter(|line| !["\t\telements = {", "\t\t}"].contains(line));
         lines.fold(String::new(), |text, line| text + line + "\n")
     };
@@ -199,7 +201,11 @@ impl std::fmt::Display for Member {
 
 fn members(set: &Set) -> BTreeSet<Member> {
     match &set.elements {
-        Elements::Ports(list) => list.iter().map(|range| Member::Port(range.first(), range.last())).collect(),
+        // A set may hold the ports of a range one by one.
+        Elements::Ports(list) => {
+            let ports: Ports = list.iter().copied().collect();
+            ports.ranges().iter().map(|range| Member::Port(range.first(), range.last())).collect()
+        }
         other => other.networks().into_iter().map(Member::Network).collect(),
     }
 }

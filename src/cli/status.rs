@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -68,7 +68,10 @@ struct Counted {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
     let kept = record::kept(&host.store, record::GOOD);
-    let last = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
+    let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
+    // What waits is what is meant to be in force.
+    let waiting = pending::waiting(&host.store).ok().flatten().map(|pending| pending.record);
+    let last = waiting.or(good);
     let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
     let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
     let backend = match arguments.site.backend {
@@ -86,7 +89,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             about_ports(&mut document, &record::ports(&seen.ports));
             document
         }
-        None => match full(arguments, &host, config, backend)? {
+        None => match full(arguments, &host, &config, backend)? {
             Some(document) => document,
             None => return Ok(Outcome::BadInput),
         },
@@ -133,8 +136,8 @@ fn document(
     }
 }
 
-fn full(arguments: &Arguments, host: &Host, config: PathBuf, backend: Backend) -> anyhow::Result<Option<Document>> {
-    let input = Input { config: config.clone(), json: arguments.json };
+fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Document>> {
+    let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
     let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(None) };
     let links = own_links()?;
@@ -142,14 +145,14 @@ fn full(arguments: &Arguments, host: &Host, config: PathBuf, backend: Backend) -
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
     let site = site_of(&cluster, node.ok());
     let (state, report) = judge(&site, &in_force)?;
-    let mut document = document(state, backend, config.clone(), &in_force.counters, in_force.masquerade.clone());
+    let mut document = document(state, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
     match state {
         State::Enforced => {
             // A note that cannot be written only makes the next look slower.
-            let _ = Seen::note(host, &site, &config, &in_force);
+            let _ = Seen::note(host, &site, config, &in_force);
         }
         State::Drifted => {
             document.drift = claims(&report, "what the kernel holds");

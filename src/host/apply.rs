@@ -267,6 +267,7 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
     if let Some(warning) = reserve(&host.store, &host.root, &Ports::default()).into_iter().next() {
         return Err(HostError::Warning(warning));
     }
+    super::status::forget(host)?;
     record::forget(&host.store)?;
     Ok(removed)
 }

@@ -59,13 +59,29 @@ pub fn read(scope: Scope) -> Result<Live, HostError> {
     Ok(Live { kernel, ruleset: ir::Ruleset { tables, ..ir::Ruleset::default() }, unknown })
 }
 
+/// What one quick look shows.
+#[derive(Clone, Debug, Default)]
+pub struct Glance {
+    /// The number of the last change.
+    pub generation: u32,
+    /// That of our table, if it is there.
+    pub handle: Option<u64>,
+    /// What its rules have counted: comment, packets, bytes.
+    pub counters: Vec<(String, u64, u64)>,
+}
+
 /// The generation, the handle of our table, and what its rules have counted.
 ///
 /// # Errors
 /// Where the kernel cannot be asked.
-pub fn glance() -> Result<(u32, Option<u64>, Vec<(String, u64, u64)>), HostError> {
+pub fn glance() -> Result<Glance, HostError> {
     let (generation, table) = netlink::outline(&mut open()?, TABLE)?;
-    Ok((generation, table.as_ref().map(|table| table.handle), table.as_ref().map(counters).unwrap_or_default()))
+    let table = table.as_ref();
+    Ok(Glance {
+        generation,
+        handle: table.map(|table| table.handle),
+        counters: table.map(counters).unwrap_or_default(),
+    })
 }
 
 impl Live {

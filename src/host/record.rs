@@ -117,7 +117,7 @@ impl Kept {
         let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let name = self.record.config.display().to_string();
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
-        cluster::parse_with_profile(&name, cluster, text(PROFILE_FILE))
+        cluster::parse_with_profile(&name, cluster, text(PROFILE_FILE).as_deref())
     }
 }
 

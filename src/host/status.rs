@@ -87,7 +87,7 @@ impl Seen {
         if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace {
             return None;
         }
-        let (generation, handle, counters) = nft::glance().ok()?;
+        let nft::Glance { generation, handle, counters } = nft::glance().ok()?;
         if generation != seen.generation || handle != Some(seen.handle) {
             return None;
         }
@@ -105,6 +105,14 @@ fn boot() -> Result<String, HostError> {
 
 fn namespace() -> Result<u64, HostError> {
     place::network_namespace().map_err(|error| HostError::Place { what: "the network namespace", error })
+}
+
+/// Forgets what was seen.
+///
+/// # Errors
+/// Where the note cannot be taken away.
+pub fn forget(host: &Host) -> Result<(), HostError> {
+    Ok(host.store.remove(Place::Volatile, SEEN)?)
 }
 
 /// The files, as they were read.

@@ -80,9 +80,9 @@ pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
 
 /// Reads the text of a cluster file. A profile given by path has this text, wherever it was.
 #[must_use]
-pub fn parse_with_profile(name: &str, text: String, profile: Option<String>) -> Loaded {
+pub fn parse_with_profile(name: &str, text: String, profile: Option<&str>) -> Loaded {
     parse_with(name, text, &|path| {
-        profile.clone().map(|text| (path.to_owned(), text)).ok_or_else(|| io::ErrorKind::NotFound.into())
+        profile.map(|text| (path.to_owned(), text.to_owned())).ok_or_else(|| io::ErrorKind::NotFound.into())
     })
 }
 
