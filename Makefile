@@ -28,6 +28,7 @@ test: setup
 bench: setup
 	$(CARGO) bench --bench compile
 	$(CARGO) bench --bench proof
+	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run

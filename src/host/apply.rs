@@ -99,7 +99,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     let pending = begin(host, plan, &record, &files, &ports_before, &before)?;
-    let outcome = change(host, plan, pending.is_some());
+    let outcome = change(host, plan, &before, pending.is_some());
     let (changed, in_force, report) = match outcome {
         Ok(done) => done,
         Err(error) => {
@@ -174,13 +174,13 @@ fn begin(
 }
 
 /// Steps 3 to 5.
-fn change(host: &Host, plan: &Plan<'_>, waits: bool) -> Result<(Changed, InForce, Report), HostError> {
+fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<(Changed, InForce, Report), HostError> {
     let mut before: Option<Snapshot> = None;
-    let brought = bring(plan.prepared, |snapshot| {
+    let brought = bring(plan.prepared, known, |snapshot| {
         if waits {
-            pending::write_before(&host.store, snapshot)?;
+            pending::write_before(&host.store, &snapshot)?;
         }
-        before = Some(snapshot.clone());
+        before = Some(snapshot);
         Ok(())
     });
     let changed = match brought {
