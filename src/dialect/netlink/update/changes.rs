@@ -8,7 +8,7 @@ use super::super::elements::{element, pieces};
 use super::super::expression::Expression;
 use super::super::read::message;
 use super::super::table::{ANONYMOUS, Chain, Rule, Set, Table, rename_lookups, with_counts};
-use super::sets::SetDifference;
+use super::sets::{SetDifference, unchanged};
 use super::{Changes, recommented};
 
 impl Changes {
@@ -33,11 +33,12 @@ impl Changes {
                 writer.attribute(NFTA_TABLE_USERDATA, &table.userdata);
             }
         });
-        for (number, set) in table.sets.iter().enumerate() {
-            self.create_set(table, number, set)?;
-        }
+        // Chains before sets, whose elements may lead to them.
         for chain in &table.chains {
             self.create_chain(table, chain);
+        }
+        for (number, set) in table.sets.iter().enumerate() {
+            self.create_set(table, number, set)?;
         }
         self.create_rules(table, Counts::new())
     }
@@ -139,6 +140,7 @@ impl Changes {
 
     pub(super) fn rules(&mut self, current: &Table, wanted: &Table) -> Result<(), Malformed> {
         let counts = counts(current)?;
+        let kept = unchanged(current, wanted)?;
         for chain in current.chains.iter().filter(|chain| !chain.rules.is_empty()) {
             self.add(format!("rules of chain {}", chain.name), NFT_MSG_DELRULE, 0, current.family, |writer| {
                 writer.text(NFTA_RULE_TABLE, &current.name);
@@ -146,7 +148,8 @@ impl Changes {
             });
         }
         // Sets before chains, which elements of maps may lead to.
-        for set in current.sets.iter().filter(|set| !set.is_anonymous()) {
+        let gone = |set: &&Set| !set.is_anonymous() && !kept.contains(set.name.as_str());
+        for set in current.sets.iter().filter(gone) {
             self.add(format!("set {}", set.name), NFT_MSG_DELSET, 0, current.family, |writer| {
                 writer.text(NFTA_SET_TABLE, &current.name);
                 writer.text(NFTA_SET_NAME, &set.name);
@@ -157,9 +160,6 @@ impl Changes {
                 writer.text(NFTA_CHAIN_TABLE, &current.name);
                 writer.text(NFTA_CHAIN_NAME, &chain.name);
             });
-        }
-        for (number, set) in wanted.sets.iter().enumerate() {
-            self.create_set(wanted, number, set)?;
         }
         for chain in &wanted.chains {
             let own = current.chain(&chain.name);
@@ -174,6 +174,9 @@ impl Changes {
                 }
                 (Some(_), _) => {}
             }
+        }
+        for (number, set) in wanted.sets.iter().enumerate().filter(|(_, set)| !kept.contains(set.name.as_str())) {
+            self.create_set(wanted, number, set)?;
         }
         self.create_rules(wanted, counts)
     }

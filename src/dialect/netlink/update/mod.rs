@@ -8,8 +8,11 @@
 //!   the two would be judged by neither.
 //! - A set is looked up as it is at that moment. Elements of one set change at once; but an address that moves from one
 //!   set to another could be in neither, or in both, of what a packet sees, and so could a port that is no longer
-//!   guarded while its peers leave. *Elements are therefore only changed where no packet can tell;* otherwise sets and
-//!   rules are replaced, and old rules still find the old sets whole.
+//!   guarded while its peers leave. *Elements are therefore only changed where no packet can tell;* otherwise rules are
+//!   replaced, and with them the sets that change, and old rules still find the old sets whole.
+//! - Some kernels (seen on Linux 6.18) find nothing in a *new* set of ranges for some microseconds after the switch. Sets
+//!   that stay the same are therefore kept; where one of ranges has to be replaced, a packet from one of its networks may be
+//!   lost. Nobody else gets in by it, as long as the networks that are blocked are not admitted by something else.
 //!
 //! Only a table that is not shaped as ours are (another hook or priority, flags, objects of other kinds) is deleted and
 //! made anew. A packet that at that instant is between the old chain and the new one is judged by neither.

@@ -74,6 +74,19 @@ pub fn differences<'a>(current: &'a Table, wanted: &'a Table) -> Result<Option<V
     Ok(Some(all))
 }
 
+/// The named sets that can stay as they are, whatever becomes of the rules.
+pub fn unchanged<'a>(current: &'a Table, wanted: &'a Table) -> Result<HashSet<&'a str>, Malformed> {
+    let mut names = HashSet::new();
+    for set in wanted.sets.iter().filter(|set| !set.is_anonymous()) {
+        let Some(own) = current.set(&set.name).filter(|own| own.holds(set)) else { continue };
+        let (units, others) = (units(own)?, units(set)?);
+        if units.is_some() && units == others {
+            names.insert(set.name.as_str());
+        }
+    }
+    Ok(names)
+}
+
 /// What becomes of those whom a lookup finds: whether it is turned round, and where it leads to.
 type Use = (bool, Option<(i32, Option<String>)>);
 
