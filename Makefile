@@ -29,6 +29,7 @@ bench: setup
 	$(CARGO) bench --bench compile
 	$(CARGO) bench --bench proof
 	$(CARGO) bench --bench packet_path
+	$(CARGO) bench --bench netlink
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
