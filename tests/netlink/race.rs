@@ -138,6 +138,16 @@ fn changes_of_rules_let_nobody_slip() {
     });
 }
 
+/// In several transactions, because some kernels do not find what is in a new set of ranges at once.
+#[test]
+fn changes_of_rules_and_ranges_let_nobody_slip() {
+    netns::isolated("race::changes_of_rules_and_ranges_let_nobody_slip", || {
+        let (made, arrived, peers, strangers) = race(Extent::Rules, Kind::RulesAndRanges, 1000);
+        assert!(made > 100 && arrived > 10_000, "{made} changes, {arrived} segments");
+        assert_eq!((strangers, peers), (0, arrived), "{made} changes");
+    });
+}
+
 /// At the instant at which a table is made anew, a packet may be judged by neither of two chains, and some kernels do not
 /// find what is in a new set of ranges: a segment of a stranger might get in, and one of a peer be lost. This is why it is not done where it can be helped.
 #[test]

@@ -138,8 +138,52 @@ impl Changes {
         Ok(())
     }
 
-    pub(super) fn rules(&mut self, current: &Table, wanted: &Table) -> Result<(), Malformed> {
+    /// Other rules and sets. Where a set of ranges changes, in three transactions: the first makes its like under another
+    /// name, the second makes rules that look into that, and the set itself anew; the third lets the rules look into
+    /// this one. Each leaves a table that stands for itself, so that it does not matter if nothing follows.
+    pub(super) fn replace(&mut self, current: &Table, wanted: &Table) -> Result<(), Malformed> {
         let counts = counts(current)?;
+        let kept = unchanged(current, wanted)?;
+        let fresh = |set: &&Set| {
+            set.flags & NFT_SET_INTERVAL != 0
+                && !set.elements.is_empty()
+                && !set.is_anonymous()
+                && !kept.contains(set.name.as_str())
+        };
+        let (mut staged, mut between) = (current.clone(), wanted.clone());
+        let mut names: HashMap<&str, String> = HashMap::new();
+        for set in wanted.sets.iter().filter(fresh) {
+            // Without an old one of this name, the new one itself can be there before.
+            let mut next = set.clone();
+            while staged.set(&next.name).is_some() || (next.name != set.name && between.set(&next.name).is_some()) {
+                next.name.push_str("_next");
+            }
+            self.create_set(wanted, staged.sets.len(), &next)?;
+            if next.name != set.name {
+                names.insert(&set.name, next.name.clone());
+                between.sets.push(next.clone());
+            }
+            staged.sets.push(next);
+        }
+        for rule in between.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            let rename = |name: &str| names.get(name).map(|new| (new.clone(), None));
+            rule.expressions = rename_lookups(&rule.expressions, rename)?;
+        }
+        if self.is_empty() {
+            return self.rules(current, wanted, counts);
+        }
+        let mut second = Self::default();
+        second.rules(&staged, &between, counts.clone())?;
+        self.later.push(second);
+        if !names.is_empty() {
+            let mut third = Self::default();
+            third.rules(&between, wanted, counts)?;
+            self.later.push(third);
+        }
+        Ok(())
+    }
+
+    fn rules(&mut self, current: &Table, wanted: &Table, counts: Counts) -> Result<(), Malformed> {
         let kept = unchanged(current, wanted)?;
         for chain in current.chains.iter().filter(|chain| !chain.rules.is_empty()) {
             self.add(format!("rules of chain {}", chain.name), NFT_MSG_DELRULE, 0, current.family, |writer| {

@@ -1,4 +1,5 @@
-//! From the table that is there to the table that is wanted, in one transaction.
+//! From the table that is there to the table that is wanted: in one transaction, or in three where sets of ranges change
+//! with the rules.
 //!
 //! The kernel switches from one generation of rules to the next at once, but a packet meets several chains, and a chain
 //! several sets, so what happens to a packet on its way at that moment needs thought:
@@ -10,9 +11,9 @@
 //!   set to another could be in neither, or in both, of what a packet sees, and so could a port that is no longer
 //!   guarded while its peers leave. *Elements are therefore only changed where no packet can tell;* otherwise rules are
 //!   replaced, and with them the sets that change, and old rules still find the old sets whole.
-//! - Some kernels (seen on Linux 6.18) find nothing in a *new* set of ranges for some microseconds after the switch. Sets
-//!   that stay the same are therefore kept; where one of ranges has to be replaced, a packet from one of its networks may be
-//!   lost. Nobody else gets in by it, as long as the networks that are blocked are not admitted by something else.
+//! - Some kernels (seen on Linux 6.18) find nothing in a *new* set of ranges, or in new ranges of an old one, for some
+//!   microseconds after the switch. *Sets that stay the same are therefore kept, and rules only look into sets of ranges
+//!   that were there before the switch;* see `changes::replace`.
 //!
 //! Only a table that is not shaped as ours are (another hook or priority, flags, objects of other kinds) is deleted and
 //! made anew. A packet that at that instant is between the old chain and the new one is judged by neither.
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use super::attributes::{Malformed, Writer};
 use super::expression::Expression;
 use super::table::{Base, Chain, Rule, Set, Table};
-use sets::{SetDifference, crossing, differences, units};
+use sets::{SetDifference, crossing, differences, reshaped, units};
 
 /// How much of a table changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,8 @@ pub struct Changes {
     pub(super) writer: Writer,
     /// What the message of each sequence number is about, from 1.
     pub(super) subjects: Vec<String>,
+    /// Transactions that follow. Whoever stops before the last one has rules that mean what the old or the new ones do.
+    pub(super) later: Vec<Changes>,
 }
 
 /// The smallest change from one table to another that is safe at every instant, but no smaller than `least`.
@@ -72,7 +75,7 @@ pub fn update(current: Option<&Table>, wanted: Option<&Table>, least: Extent) ->
             match extent {
                 Extent::Nothing => {}
                 Extent::Elements => changes.elements(current, wanted, &differences)?,
-                Extent::Rules => changes.rules(current, wanted)?,
+                Extent::Rules => changes.replace(current, wanted)?,
                 Extent::Whole => {
                     changes.delete(current);
                     changes.create(wanted)?;
@@ -101,7 +104,7 @@ fn compare<'a>(current: &'a Table, wanted: &'a Table) -> Result<(Extent, Vec<Set
         return Ok((Extent::Rules, Vec::new()));
     }
     let Some(differences) = differences(current, wanted)? else { return Ok((Extent::Rules, Vec::new())) };
-    if crossing(current, &differences)? {
+    if crossing(current, &differences)? || differences.iter().any(reshaped) {
         return Ok((Extent::Rules, Vec::new()));
     }
     let nothing = differences.is_empty() && recommented(current, wanted).next().is_none();

@@ -130,6 +130,25 @@ pub fn crossing(table: &Table, differences: &[SetDifference<'_>]) -> Result<bool
     Ok(false)
 }
 
+/// Whether a range goes and another one comes that have values in common, which are to be found all the while.
+pub fn reshaped(difference: &SetDifference<'_>) -> bool {
+    if difference.set.flags & NFT_SET_INTERVAL == 0 {
+        return false;
+    }
+    let before = |(_, behind): &Unit<'_>, first: &[u8]| behind.is_some_and(|behind| behind <= first);
+    let (mut removed, mut added) = (difference.removed.iter().peekable(), difference.added.iter().peekable());
+    while let (Some(old), Some(new)) = (removed.peek(), added.peek()) {
+        if before(old, new.0) {
+            removed.next();
+        } else if before(new, old.0) {
+            added.next();
+        } else {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether two changes touch addresses in common. Of ranges only the span of all that changes is looked at.
 fn overlap(one: &SetDifference<'_>, other: &SetDifference<'_>) -> bool {
     let interval = |difference: &SetDifference<'_>| difference.set.flags & NFT_SET_INTERVAL != 0;
