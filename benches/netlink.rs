@@ -47,6 +47,8 @@ fn main() {
         let (commit, whole) = ours_add(&one_more);
         delete();
         let load_floor = floor_load(&hosts);
+        // As cold as it is after reading.
+        floor_read(hosts.len());
         let add_floor = floor_add(more[more.len() - 1]);
         delete();
         if round > 0 {
