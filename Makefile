@@ -30,10 +30,11 @@ bench: setup
 	$(CARGO) bench --bench proof
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
+	$(CARGO) bench --bench netlink
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse
+FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table
 FUZZ_SECONDS = 30
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz' >&2; exit 1; }

@@ -35,7 +35,7 @@ mod write;
 pub use attributes::{Malformed, Message, Writer, attributes, find, messages, text_of, u32_of};
 pub use batch::CommitError;
 pub use expression::Expression;
-pub use lift::{Lifted, lift};
+pub use lift::{Lifted, lift, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
