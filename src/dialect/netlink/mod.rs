@@ -8,10 +8,10 @@
 //!
 //! - [`Table`] is a table as the kernel tells it, whole and with whatever nobody here understands, so that it can be given
 //!   back as it was.
-//! - [`lift`] says what it means; [`lower`] and [`write`] are the way from the IR. The one does not use what the other does:
+//! - [`lift`] says what it means; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
 //!   libnftnl writes, and what is read is read here.
-//! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it in one transaction,
-//!   if nobody else changed anything in between.
+//! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
+//!   changed anything in between.
 //!
 //! The only unsafe code of the program is here: calls of libnftnl, and one socket option.
 

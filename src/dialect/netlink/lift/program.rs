@@ -322,7 +322,8 @@ enum Effect<'a> {
 fn first_byte(register: u32) -> u32 {
     match register {
         1..=4 => (register - 1) * 16,
-        8.. => (register - 8) * 4,
+        // Far more than there are, and no number that is too large.
+        8.. => (register - 8).min(1 << 16) * 4,
         _ => u32::MAX / 2,
     }
 }

@@ -247,6 +247,8 @@ fn what_only_resembles_a_test_is_unknown() {
         guarded(&ip(), &[network(12, 4), other("lookup", &[(2, 1), (3, 1)]), equal(&[10, 0, 0, 1])]),
         vec![other("ct", &[(1, 1), (2, 3)])],
         vec![other("quota", &[])],
+        // Numbers that no kernel gives.
+        vec![Payload { base: 1, offset: 0, length: u32::MAX, register: u32::MAX }],
         vec![other("limit", &[])],
         vec![Limit { rate: 10, unit: 1, burst: 5 }],
     ];
