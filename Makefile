@@ -15,7 +15,7 @@ demo: setup
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
-IN_THE_KERNEL = $(CARGO) test --test netlink --test host_iptables --test readers --test readers_iptables --test kernel
+IN_THE_KERNEL = $(CARGO) test --test netlink --test host_iptables --test readers --test readers_iptables --test kernel --test faults
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
