@@ -10,6 +10,8 @@ mod lab;
 
 #[path = "faults/hammer.rs"]
 mod hammer;
+#[path = "faults/instants.rs"]
+mod instants;
 #[path = "faults/kills.rs"]
 mod kills;
 #[path = "faults/machine.rs"]

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lab::frame::{RST, SYN, Segment, plain};
@@ -132,15 +132,22 @@ impl Machine {
 
     /// The same under strace(1), which then decides about its calls; `log` gets those that were asked for.
     pub fn strace(&self, options: &[&str], arguments: &str) -> Ran {
+        self.start_strace(options, arguments).wait_with_output().expect("strace ends").into()
+    }
+
+    pub fn start_strace(&self, options: &[&str], arguments: &str) -> Child {
+        // What an earlier run wrote is no answer about this one.
+        let _ = fs::remove_file(self.path("strace"));
         let mut before: Vec<String> = ["-qq", "-o"].map(str::to_owned).to_vec();
         before.push(self.path("strace").display().to_string());
         before.extend(options.iter().map(|option| (*option).to_owned()));
         before.extend(["--".to_owned(), PROGRAM.to_owned()]);
-        self.command("strace", &before, arguments).output().expect("strace runs").into()
+        let mut command = self.command("strace", &before, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace runs")
     }
 
     pub fn strace_log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.path("strace")).expect("strace writes")).into_owned()
+        String::from_utf8_lossy(&fs::read(self.path("strace")).unwrap_or_default()).into_owned()
     }
 
     /// Whether the rules in force prove every claim of this file; the short look must not say anything else.
