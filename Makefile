@@ -15,7 +15,8 @@ demo: setup
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
-IN_THE_KERNEL = $(CARGO) test --test live --test netlink --test host_iptables --test readers --test readers_iptables --test kernel
+IN_THE_KERNEL = $(CARGO) test --test live --test faults --test netlink --test host_iptables --test readers \
+	--test readers_iptables --test kernel
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings

@@ -20,6 +20,7 @@ need 'command -v iptables-nft' iptables iptables-nft
 need 'command -v ipset' ipset ipset
 need 'command -v ip' iproute2 iproute
 need 'command -v unshare' util-linux util-linux
+need 'command -v strace' strace strace
 need 'command -v shellcheck' shellcheck ShellCheck
 
 if [ -n "$missing" ]; then

@@ -105,7 +105,7 @@ fn say(line: &str) {
 
 /// Stops a test that is about to change the namespace that it was started in. The harness keeps its first thread out of all
 /// namespaces, so whoever shares that thread's has made none of its own.
-fn assert_away_from_home() {
+pub fn assert_away_from_home() {
     let namespace = |path: &str| std::fs::read_link(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let home = namespace("/proc/self/ns/net");
     assert_ne!(namespace("/proc/thread-self/ns/net"), home, "this thread is not in a namespace of its own");
