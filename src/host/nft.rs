@@ -55,8 +55,11 @@ pub fn is_here() -> Result<bool, HostError> {
 pub fn read(scope: Scope) -> Result<Live, HostError> {
     let kernel = netlink::read(&mut open()?, TABLE, scope)?;
     let lifted = kernel.own.as_ref().map(lift).transpose().map_err(RequestError::from)?.flatten();
-    let (tables, unknown) = lifted.map_or_else(Default::default, |lifted| (vec![lifted.table], lifted.unknown));
-    Ok(Live { kernel, ruleset: ir::Ruleset { tables, ..ir::Ruleset::default() }, unknown })
+    let Some(lifted) = lifted else {
+        return Ok(Live { kernel, ruleset: ir::Ruleset::default(), unknown: Vec::new() });
+    };
+    let (tables, unread) = (vec![lifted.table], lifted.unread);
+    Ok(Live { kernel, ruleset: ir::Ruleset { tables, unread, ..ir::Ruleset::default() }, unknown: lifted.unknown })
 }
 
 /// What one quick look shows.
@@ -192,6 +195,7 @@ pub fn change(
 ) -> Result<Extent, HostError> {
     let mut socket = open()?;
     let mut least = Extent::Nothing;
+    let mut partly = false;
     for _ in 0..ATTEMPTS {
         let now = match known.take() {
             Some(known) => known,
@@ -200,7 +204,9 @@ pub fn change(
                 Moment { generation: kernel.generation, table: kernel.own }
             }
         };
-        before(&now)?;
+        if !partly {
+            before(&now)?;
+        }
         let (extent, changes) = update(now.table.as_ref(), wanted, least).map_err(RequestError::from)?;
         if changes.is_empty() {
             return Ok(extent);
@@ -208,10 +214,14 @@ pub fn change(
         match changes.commit(&mut socket, now.generation) {
             Ok(()) => return Ok(extent),
             Err(CommitError::Changed) => {}
+            // What was there before was there before the first part.
+            Err(CommitError::Partly(error)) if matches!(*error, CommitError::Changed) => partly = true,
+            Err(CommitError::Partly(_)) => return Err(HostError::Lost),
             // What the kernel does not take in pieces, it may take whole.
             Err(CommitError::Refused { .. }) if extent == Extent::Elements => least = Extent::Rules,
+            Err(_) if partly => return Err(HostError::Lost),
             Err(other) => return Err(other.into()),
         }
     }
-    Err(CommitError::Changed.into())
+    Err(if partly { HostError::Lost } else { CommitError::Changed.into() })
 }

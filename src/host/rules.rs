@@ -9,7 +9,7 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft};
 use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
-use crate::dialect::netlink::{Extent, RequestError, Scope, Table, update};
+use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{Family, Ruleset};
 use crate::verify::{Families, Verified, verify};
@@ -329,10 +329,7 @@ impl Snapshot {
     pub fn to_bytes(&self) -> Result<Vec<u8>, HostError> {
         match self {
             Self::Nft(None) => Ok(Vec::new()),
-            Self::Nft(Some(table)) => {
-                let (_, changes) = update(None, Some(table), Extent::Nothing).map_err(RequestError::from)?;
-                Ok(changes.into_bytes())
-            }
+            Self::Nft(Some(table)) => Ok(to_messages(table).map_err(RequestError::from)?),
             Self::Iptables(snapshot) => Ok(snapshot.to_bytes()?),
         }
     }

@@ -28,18 +28,16 @@ pub enum CommitError {
     /// The kernel's answer was lost, so that only reading the ruleset again can tell what happened.
     #[error("the kernel's answer was lost; what it did is not known")]
     Lost,
+    /// The first of several transactions happened, and a later one did not. Each leaves rules that mean what the old ones
+    /// did or what the new ones do.
+    #[error("only a part of the change was made: {0}")]
+    Partly(Box<CommitError>),
     /// The transaction could not be sent. Nothing happened.
     #[error(transparent)]
     Request(#[from] RequestError),
 }
 
 impl Changes {
-    /// The messages, to be read again with [`super::Table::from_messages`].
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.writer.into_bytes()
-    }
-
     /// How many bytes the longest transaction has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -63,7 +61,7 @@ impl Changes {
         for next in &self.later {
             // As the kernel counts (nf_tables_commit): 0 is none.
             generation = generation.wrapping_add(1).max(1);
-            next.transaction(socket, generation)?;
+            next.transaction(socket, generation).map_err(|error| CommitError::Partly(Box::new(error)))?;
         }
         Ok(())
     }

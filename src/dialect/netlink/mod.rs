@@ -40,6 +40,6 @@ pub use lower::{LoweredTable, NotWritable, lower};
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};
-pub use update::{Changes, Extent, update};
+pub use update::{Changes, Extent, to_messages, update};
 #[cfg(feature = "kernel")]
 pub use write::write;

@@ -43,6 +43,21 @@ impl Changes {
         self.create_rules(table, Counts::new())
     }
 
+    /// A table where there was none: first its sets of ranges, then the chains with the rules that look into them.
+    pub(super) fn create_in_turn(&mut self, table: &Table) -> Result<(), Malformed> {
+        let ranges = |set: &&Set| set.flags == NFT_SET_INTERVAL && !set.elements.is_empty();
+        let sets: Vec<Set> = table.sets.iter().filter(ranges).cloned().collect();
+        if sets.is_empty() {
+            return self.create(table);
+        }
+        let staged = Table { sets, chains: Vec::new(), ..table.clone() };
+        self.create(&staged)?;
+        let mut second = Self::default();
+        second.rules(&staged, table, Counts::new())?;
+        self.later.push(second);
+        Ok(())
+    }
+
     fn create_set(&mut self, table: &Table, number: usize, set: &Set) -> Result<(), Malformed> {
         let id = number as u32 + 1;
         let name = if set.is_anonymous() { ANONYMOUS } else { &set.name };

@@ -66,7 +66,7 @@ pub fn update(current: Option<&Table>, wanted: Option<&Table>, least: Extent) ->
             Extent::Whole
         }
         (None, Some(wanted)) => {
-            changes.create(wanted)?;
+            changes.create_in_turn(wanted)?;
             Extent::Whole
         }
         (Some(current), Some(wanted)) => {
@@ -85,6 +85,16 @@ pub fn update(current: Option<&Table>, wanted: Option<&Table>, least: Extent) ->
         }
     };
     Ok((extent, changes))
+}
+
+/// The messages that make a table, to be kept, and to be read again with [`Table::from_messages`].
+///
+/// # Errors
+/// Where attributes are cut short.
+pub fn to_messages(table: &Table) -> Result<Vec<u8>, Malformed> {
+    let mut changes = Changes::default();
+    changes.create(table)?;
+    Ok(changes.writer.into_bytes())
 }
 
 /// What has to change at least, and what in the sets where that is enough.
