@@ -8,18 +8,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{HostArguments, SiteArguments, claims, duration, not_judged, own_links, own_node, sessions, site_of};
-use super::{Input, Outcome, live, print};
-use crate::cluster::{self, Cluster, Node, Site};
+use super::{Input, Outcome, boot, live, print};
+use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{Objection, objections};
 use crate::host::links::Link;
 use crate::host::pending::Pending;
 use crate::host::place;
 use crate::host::status::Seen;
-use crate::host::{Backend, Changed, Prepared, record};
-
-/// At boot other runs are waited for: nobody is there to try again.
-const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+use crate::host::{Backend, Changed, Prepared};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
@@ -81,19 +78,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     );
     let host = arguments.host.host();
     if arguments.boot {
-        return boot(arguments, &host);
+        return boot::run(&arguments.input, &arguments.site, &host);
     }
     let Some(cluster) = arguments.input.load(|_| Vec::new())? else {
         return Ok(Outcome::BadInput);
     };
-    let _lock = host.store.lock("ringfence apply")?;
+    let lock = host.store.lock("ringfence apply")?;
     let links = own_links()?;
     let Some(node) = choose_node(arguments, &cluster, &host, &links)? else { return Ok(Outcome::No) };
     let site = site_of(&cluster, node);
     if refused(arguments, &objections(&site, &links, place::ssh_session())) {
         return Ok(Outcome::No);
     }
-    let backend = arguments.site.backend.choose()?;
+    let backend = arguments.site.backend.choose(&host)?;
     let prepared = Prepared::new(&site, backend)?;
     let plan = Plan {
         site: &site,
@@ -103,12 +100,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         cut_outgoing: arguments.cut_outgoing,
         links: &links,
         keep: true,
+        boot: false,
     };
     let applied = apply(&host, &plan)?;
-    finish(&host, &site, &arguments.input.config, backend, &applied)?;
+    note(&host, &site, &arguments.input.config, &applied);
+    // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
+    drop(lock);
+    print(&describe(&site, backend, &applied))?;
+    let outcome = if applied.kept { Outcome::Success } else { Outcome::BadInput };
     // The process is about to end.
     std::mem::forget((applied, prepared));
-    Ok(Outcome::Success)
+    Ok(outcome)
 }
 
 /// The outer `None`: refused, and said so. The inner one: the rules that fit every node.
@@ -157,20 +159,17 @@ fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
     refused
 }
 
-/// Says what was done, and notes what was seen.
-fn finish(host: &Host, site: &Site<'_>, config: &Path, backend: Backend, applied: &Applied) -> anyhow::Result<()> {
-    if applied.report.is_proved()
-        && let Err(error) = Seen::note(host, site, config, &applied.in_force)
-    {
-        writeln!(anstream::stderr(), "warning: {error}")?;
-    }
+/// Notes what was seen, and says what is not as it should be.
+pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
+    let noted = if applied.report.is_proved() { Seen::note(host, site, config, &applied.in_force) } else { Ok(()) };
+    // Without the note the next look takes longer, and nobody is left to read why nobody could be told.
+    let _ = noted;
     for warning in &applied.warnings {
-        writeln!(anstream::stderr(), "warning: {warning}")?;
+        let _ = writeln!(anstream::stderr(), "warning: {warning}");
     }
-    print(&describe(site, backend, applied))
 }
 
-fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
+pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
     let mut text = String::new();
     let who = site.node().map_or("every node", Node::name);
     let what = match applied.changed {
@@ -188,7 +187,10 @@ fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
         let _ = writeln!(text, "some sessions could not be cut, but get nothing through: {why}");
     }
     let left = applied.sessions.outgoing.len();
-    if left > 0 && applied.ended.count < applied.sessions.cut.len() + left {
+    let waiting = applied.pending.as_ref().map_or(0, |pending| pending.outgoing.len());
+    if waiting > 0 {
+        let _ = writeln!(text, "sessions that this host opened, and that are ended once you confirm: {waiting}");
+    } else if left > 0 && applied.ended.count < applied.sessions.cut.len() + left {
         let _ =
             writeln!(text, "this host opened sessions to hosts that are no longer admitted; --cut-outgoing ends them:");
         text.push_str(&sessions(&applied.sessions.outgoing));
@@ -200,75 +202,4 @@ fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
         let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
     }
     text
-}
-
-/// At boot something must be in force in the end, and it must never be less strict for want of something to read.
-fn boot(arguments: &Arguments, host: &Host) -> anyhow::Result<Outcome> {
-    let _lock = host.store.lock_waiting("ringfence apply --boot", BOOT_PATIENCE)?;
-    let backend = arguments.site.backend.choose()?;
-    let config = &arguments.input.config;
-    let loud = |words: &str| _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
-    let mut tried = Vec::new();
-    match arguments.input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => {
-            let rejected = record::rejected(&host.store).ok().flatten();
-            if rejected.as_deref() == Some(cluster.digest()) {
-                loud(
-                    "the cluster file was applied once and not confirmed; it is not used before somebody applies it again",
-                );
-            } else {
-                tried.push((cluster, true));
-            }
-        }
-        Ok(None) => loud("the cluster file cannot be used; see above"),
-        Err(error) => loud(&format!("{error:#}")),
-    }
-    match record::kept(&host.store, record::GOOD) {
-        Ok(Some(kept)) => tried.extend(kept.load().cluster.map(|cluster| (cluster, false))),
-        Ok(None) => {}
-        Err(error) => loud(&format!("what was applied last cannot be read: {error}")),
-    }
-    for (cluster, own) in &tried {
-        if !own {
-            loud("falling back to what was applied last");
-        }
-        match boot_with(arguments, host, cluster, backend, *own) {
-            Ok(()) => return Ok(if *own { Outcome::Success } else { Outcome::No }),
-            Err(error) => loud(&format!("{error:#}")),
-        }
-    }
-    loud("nothing usable was found: the ports of the profile are closed for everyone but loopback");
-    let named = std::fs::read_to_string(config).ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
-        Some(line.trim().trim_matches(['"', '\'']).to_owned())
-    });
-    let cluster = cluster::closed(named.as_deref()).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
-    boot_with(arguments, host, &cluster, backend, false)?;
-    Ok(Outcome::No)
-}
-
-fn boot_with(
-    arguments: &Arguments,
-    host: &Host,
-    cluster: &Cluster,
-    backend: Backend,
-    keep: bool,
-) -> anyhow::Result<()> {
-    // Interfaces and addresses may not be there yet, and nobody is connected: only the name decides.
-    let links = own_links()?;
-    let node = own_node(cluster, host, arguments.site.node.as_deref(), &links).ok();
-    let site = site_of(cluster, node);
-    let prepared = Prepared::new(&site, backend)?;
-    let config = &arguments.input.config;
-    let plan = Plan {
-        site: &site,
-        prepared: &prepared,
-        config,
-        confirm_within: None,
-        cut_outgoing: false,
-        links: &links,
-        keep,
-    };
-    let applied = apply(host, &plan)?;
-    finish(host, &site, config, backend, &applied)
 }

@@ -1,11 +1,16 @@
 //! `ringfence confirm` and `ringfence rollback`: what becomes of a change that waits.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::host::{HostArguments, own_links};
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
 use crate::host::{HostError, pending};
+
+/// Whoever is at work is waited for so long; time is short.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keep the change that `ringfence apply --confirm-within` made.
 ///
@@ -36,8 +41,10 @@ pub struct Watchdog {
 
 pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let _lock = host.store.lock("ringfence confirm")?;
-    let (pending, ended) = match confirm(&host, &own_links()?) {
+    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE)?;
+    let confirmed = confirm(&host, &own_links()?);
+    drop(lock);
+    let (pending, ended) = match confirmed {
         Err(error @ HostError::NothingWaits) => {
             let why = pending::taken_back(&host.store).ok().flatten();
             let why = why.map(|note| format!("; the last change was taken back at {}", note.when)).unwrap_or_default();
@@ -54,8 +61,10 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let _lock = host.store.lock("ringfence rollback")?;
-    match rollback(&host) {
+    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE)?;
+    let done = rollback(&host);
+    drop(lock);
+    match done {
         Err(error @ HostError::NothingWaits) => {
             anstream::eprintln!("{error}");
             Ok(Outcome::No)

@@ -59,9 +59,13 @@ impl HostArguments {
 }
 
 impl BackendChoice {
-    pub fn choose(self) -> Result<Backend, HostError> {
+    /// `auto` stays with what was applied last: two ways at once would both judge.
+    pub fn choose(self, host: &Host) -> Result<Backend, HostError> {
         match self {
-            Self::Auto => Backend::of_this_host(),
+            Self::Auto => match record::kept(&host.store, record::GOOD) {
+                Ok(Some(kept)) => Ok(kept.record.backend),
+                Ok(None) | Err(_) => Backend::of_this_host(),
+            },
             Self::Nft => Ok(Backend::Nft),
             Self::Iptables => Ok(Backend::Iptables),
         }
@@ -73,14 +77,18 @@ pub fn own_links() -> anyhow::Result<Vec<Link>> {
     links().context("cannot read this host's interfaces")
 }
 
-/// The node that this host is. `None`: rules that fit every node were asked for, and no node was found.
+/// The node that this host is.
 pub fn own_node<'a>(
     cluster: &'a Cluster,
     host: &Host,
     asked: Option<&str>,
     links: &[Link],
 ) -> Result<&'a Node, NotOneNode> {
-    let saved = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.record.node);
+    let kept = record::kept(&host.store, record::GOOD).unwrap_or_else(|error| {
+        anstream::eprintln!("warning: what was applied last is not known: {error}");
+        None
+    });
+    let saved = kept.and_then(|kept| kept.record.node);
     node_of(cluster, asked, saved.as_deref(), links)
 }
 

@@ -1,6 +1,6 @@
 //! What applying would change on this host, without touching anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::diff::{Names, describe, json};
 use super::host::{HostArguments, SiteArguments, not_judged, own_links, own_node, sessions, site_of};
-use super::proof::source_line;
 use super::{Input, Outcome, print};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node};
+use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference;
 use crate::host::identity::objections;
@@ -66,7 +66,7 @@ pub fn run(
     for objection in objections(&site, &links, place::ssh_session()) {
         anstream::eprintln!("warning: apply will refuse: {}", objection.message());
     }
-    let backend = arguments.backend.choose()?;
+    let backend = arguments.backend.choose(&host)?;
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
@@ -165,15 +165,18 @@ fn elements(old: &Ruleset, new: &Ruleset, was: Option<&Cluster>, is: &Cluster) -
         ruleset.tables.iter().flat_map(|table| &table.sets).chain(&ruleset.sets).cloned().collect()
     };
     let (old, new) = (sets(old), sets(new));
+    let (was, is) = (was.map(Owners::new), Owners::new(is));
     let names: BTreeSet<&str> = old.iter().chain(&new).map(|set| set.name.as_str()).collect();
     let mut lines = Vec::new();
     for name in names {
         let members = |sets: &[Set]| sets.iter().find(|set| set.name == name).map(members).unwrap_or_default();
         let (before, after) = (members(&old), members(&new));
-        for (members, others, added, cluster) in [(&before, &after, false, was), (&after, &before, true, Some(is))] {
+        for (members, others, added, owners) in
+            [(&before, &after, false, was.as_ref()), (&after, &before, true, Some(&is))]
+        {
             for member in members.difference(others) {
                 let who = match member {
-                    Member::Network(network) => cluster.and_then(|cluster| owner(cluster, *network)),
+                    Member::Network(network) => owners.and_then(|owners| owners.of(*network)),
                     Member::Port(..) => None,
                 };
                 lines.push(Line { set: name.to_owned(), added, member: member.to_string(), who });
@@ -210,9 +213,31 @@ fn members(set: &Set) -> BTreeSet<Member> {
     }
 }
 
-fn owner(cluster: &Cluster, network: Cidr) -> Option<String> {
-    let address: IpAddr = network.first();
-    source_line(cluster, address)
+/// Who has an address, of many nodes and few clients.
+struct Owners<'a> {
+    cluster: &'a Cluster,
+    nodes: HashMap<IpAddr, (&'a str, Span)>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let named = |node: &'a Node| node.addresses().iter().map(|&(address, span)| (address, (node.name(), span)));
+        Self { cluster, nodes: cluster.nodes().iter().flat_map(named).collect() }
+    }
+
+    fn of(&self, network: Cidr) -> Option<String> {
+        if let Some((name, span)) = self.nodes.get(&network.first()).filter(|_| network.is_host()) {
+            return Some(format!("{name}, {}", self.cluster.place(*span)));
+        }
+        let clients = self
+            .cluster
+            .clients()
+            .iter()
+            .flat_map(|client| client.from().iter().map(move |source| (client.name(), source)));
+        let sources = clients.chain(self.cluster.untrusted().iter().map(|source| ("untrusted", source)));
+        let mut own = sources.filter(|(_, source)| source.network.contains(network));
+        own.next().map(|(name, source)| format!("{name}, {}", self.cluster.place(source.span)))
+    }
 }
 
 fn elements_text(lines: &[Line]) -> String {

@@ -4,6 +4,7 @@
 //! what 0, 1 and 3 mean is said by each.
 
 mod apply;
+mod boot;
 mod compile;
 mod confirm;
 mod diff;
@@ -29,7 +30,6 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::host::HostError;
-use crate::host::store::LockError;
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -124,9 +124,9 @@ pub fn run() -> ExitCode {
 /// Refusals are told apart from what is wrong with the input or the machine.
 fn exit_code(error: &anyhow::Error) -> u8 {
     let refused = error.downcast_ref::<HostError>().is_some_and(|error| {
-        matches!(error, HostError::NotProved(_) | HostError::Mismatch(_) | HostError::Waiting | HostError::Lock(_))
+        matches!(error, HostError::NotProved(_) | HostError::Mismatch(_) | HostError::Waiting | HostError::NotInForce)
     });
-    if refused || error.is::<proof::NotProved>() || error.is::<LockError>() { 1 } else { 2 }
+    if refused || error.is::<proof::NotProved>() { 1 } else { 2 }
 }
 
 /// The command line as data, for man pages and completions.

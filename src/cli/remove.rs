@@ -20,7 +20,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let _lock = host.store.lock("ringfence remove")?;
+    let lock = host.store.lock("ringfence remove")?;
     let mut backends = Vec::new();
     if nft::is_here()? {
         backends.push(Backend::Nft);
@@ -32,6 +32,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Err(other) => return Err(other.into()),
     }
     let removed = remove(&host, &backends)?;
+    drop(lock);
     print(if removed { "removed\n" } else { "there was nothing to remove\n" })?;
     Ok(Outcome::Success)
 }

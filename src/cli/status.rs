@@ -11,10 +11,10 @@ use super::diff::{Names, describe};
 use super::host::{BackendChoice, HostArguments, SiteArguments, claims, own_links, own_node, site_of};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference;
-use crate::host::apply::Host;
+use crate::host::apply::{Host, STALE};
 use crate::host::pending::{self, Pending};
 use crate::host::status::{Seen, State, judge};
-use crate::host::{Backend, Prepared, read, record, reserved};
+use crate::host::{Backend, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -72,14 +72,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // What waits is what is meant to be in force.
     let waiting = pending::waiting(&host.store).ok().flatten().map(|pending| pending.record);
     let last = waiting.or(good);
+    let known = last.clone();
     let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
     let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
     let backend = match arguments.site.backend {
         BackendChoice::Auto => last.map(|record| record.backend).map_or_else(Backend::of_this_host, Ok)?,
-        chosen => chosen.choose()?,
+        chosen => chosen.choose(&host)?,
     };
     let quick = backend == Backend::Nft && !arguments.full;
-    let seen = quick.then(|| Seen::still(&host, &config, arguments.site.node.as_deref())).flatten();
+    // Who this host is must be known without another look at it.
+    let node = match (&arguments.site.node, &known) {
+        (Some(name), _) => Some(Some(name.as_str())),
+        (None, Some(record)) => Some(record.node.as_deref()),
+        (None, None) => None,
+    };
+    let seen = node.filter(|_| quick).and_then(|node| Seen::still(&host, &config, node));
     let document = match seen {
         Some((seen, counters)) => {
             let mut document = document(State::Enforced, backend, config, &counters, seen.masquerade);
@@ -155,6 +162,9 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
+    if left_behind(backend) {
+        document.warnings.push(STALE.to_owned());
+    }
     match state {
         State::Enforced => {
             // A note that cannot be written only makes the next look slower.

@@ -43,7 +43,7 @@ impl<'a> Site<'a> {
         let special: Vec<&Node> = cluster.nodes.iter().filter(|node| !node.ports.is_empty()).collect();
         let services = services(cluster, |id, service| {
             let own = special.iter().map(|node| node.ports(id, service));
-            let common = (special.len() < cluster.nodes.len()).then_some(&service.ports);
+            let common = (special.len() < cluster.nodes.len() || cluster.nodes.is_empty()).then_some(&service.ports);
             own.chain(common).flat_map(|ports| ports.ranges().iter().copied()).collect()
         });
         let common = cluster.guard.interfaces.as_ref();

@@ -23,10 +23,14 @@ use super::reserved::{self, Setting};
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::Store;
-use super::{Backend, Changed, HostError, bring, read};
+use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 use crate::verify::{Families, Report, check};
+
+/// Both ways into the kernel have rules of ours.
+pub const STALE: &str = "rules of an earlier apply are in force in the other back end, too, and block whom they do not know: \
+     `ringfence remove` takes away both, and then apply again";
 
 /// Where things are on this host.
 #[derive(Clone, Debug)]
@@ -56,6 +60,8 @@ pub struct Plan<'a> {
     pub links: &'a [Link],
     /// Whether what was applied becomes what is fallen back to.
     pub keep: bool,
+    /// At the start of the machine nothing that is written down may keep the rules from coming into force.
+    pub boot: bool,
 }
 
 /// What came of it.
@@ -73,6 +79,8 @@ pub struct Applied {
     pub ended: Ended,
     /// The change waits.
     pub pending: Option<Pending>,
+    /// Whether it is kept for the next start of the machine, where it was to be.
+    pub kept: bool,
     /// What is not as it should be, but did not stand in the way.
     pub warnings: Vec<String>,
 }
@@ -80,15 +88,25 @@ pub struct Applied {
 /// Brings rules into force. The caller holds the lock and has dealt with objections.
 ///
 /// # Errors
-/// Where nothing was changed, or what was in force before is in force again, or the error says otherwise.
+/// Where nothing was changed, or what was in force before is in force again, or the error says otherwise. Once the rules
+/// are in force and proved, what goes wrong is a warning.
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
-    if pending::waiting(&host.store)?.is_some() {
-        return Err(HostError::Waiting);
-    }
-    let backend = plan.prepared.backend;
-    let before = read(backend)?;
-    let old = (!before.absent).then_some(&before.ruleset);
     let mut warnings = Vec::new();
+    let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
+    if other.is_some_and(|other| other != plan.prepared.backend) && left_behind(plan.prepared.backend) {
+        warnings.push(STALE.to_owned());
+    }
+    match settle(host) {
+        Ok(None) => {}
+        Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
+        Ok(Some(_)) => {
+            warnings.push("a change is waiting to be confirmed, and will be taken back if it is not".to_owned())
+        }
+        Err(error) if plan.boot => warnings.push(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    let before = read(plan.prepared.backend)?;
+    let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
         warnings.push(format!("open sessions could not be looked at: {error}"));
         Sessions::default()
@@ -98,34 +116,61 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    let pending = begin(host, plan, &record, &files, &ports_before, &before)?;
-    let outcome = change(host, plan, &before, pending.is_some());
-    let (changed, in_force, report) = match outcome {
+    let pending = begin(host, plan, &record, &files, &ports_before, &before, &sessions)?;
+    let (changed, in_force, report) = match change(host, plan, &before, pending.is_some()) {
         Ok(done) => done,
         Err(error) => {
-            if pending.is_some() {
-                // Nothing waits if nothing was changed; if that is not sure, the watchdog stays.
-                let unchanged = !matches!(error, HostError::Lost | HostError::Mismatch(Restored::Failed(_)));
-                if unchanged {
-                    let _ = pending::end(&host.store);
-                    let _ = host.store.remove_folder(CANDIDATE);
-                }
+            // Where it is not certain that nothing has changed, the watchdog stays.
+            if let Some(pending) = pending.filter(|_| is_harmless(&error)) {
+                let _ = pending::end(&host.store, &pending.id);
+                let _ = host.store.remove_folder(CANDIDATE);
             }
-            let _ = reserve(&host.store, &host.root, &ports_before);
+            if is_harmless(&error) {
+                let _ = reserve(&host.store, &host.root, &ports_before);
+            }
             return Err(error);
         }
     };
-    let mut ended = Ended::default();
+    let (mut ended, mut kept) = (Ended::default(), true);
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
-            record::keep(&host.store, GOOD, &files)?;
-            record::reject(&host.store, None)?;
+            let done = record::keep(&host.store, GOOD, &files)
+                .and_then(|()| record::reject(&host.store, None))
+                .and_then(|()| pending::forget(&host.store));
+            if let Err(error) = done {
+                kept = false;
+                warnings
+                    .push(format!("the rules are in force, but not kept for the next start of the machine: {error}"));
+            }
         }
     }
+    warnings.sort();
     warnings.dedup();
-    Ok(Applied { changed, in_force, report, sessions, ended, pending, warnings })
+    Ok(Applied { changed, in_force, report, sessions, ended, pending, kept, warnings })
+}
+
+/// The change that waits. One that was confirmed, by somebody who did not come to an end, is brought to its end first.
+fn settle(host: &Host) -> Result<Option<Pending>, HostError> {
+    match pending::waiting(&host.store)? {
+        Some(pending) if pending.confirmed => {
+            write_down(host, &pending)?;
+            Ok(None)
+        }
+        other => Ok(other),
+    }
+}
+
+/// Whether a change that went wrong left everything as it was, for certain.
+fn is_harmless(error: &HostError) -> bool {
+    !matches!(
+        error,
+        HostError::Lost
+            | HostError::NotRestored
+            | HostError::Mismatch(Restored::Failed(_))
+            | HostError::Iptables(iptables::Error::NotRestored { .. })
+    )
 }
 
 fn record_of(plan: &Plan<'_>) -> Record {
@@ -139,12 +184,14 @@ fn record_of(plan: &Plan<'_>) -> Record {
     }
 }
 
-/// The ports that were protected so far. State that cannot be read is no reason to leave a host unguarded; then the
-/// reserved ports stay as they are.
+/// The ports that rules in force may protect. State that cannot be read is no reason to leave a host unguarded, nor to
+/// take a port out of the reserved ones.
 fn ports_before(store: &Store) -> Ports {
-    match record::kept(store, GOOD) {
-        Ok(Some(kept)) => kept.record.ports(),
-        Ok(None) | Err(_) => Ports::default(),
+    let ours = record::reserved(store);
+    match (record::kept(store, GOOD), ours) {
+        (Ok(kept), Ok(ours)) => reserved::union(&kept.map(|kept| kept.record.ports()).unwrap_or_default(), &ours),
+        (Err(_), Ok(ours)) => ours,
+        (_, Err(_)) => reserved::in_force().unwrap_or_default(),
     }
 }
 
@@ -155,17 +202,21 @@ fn begin(
     files: &[(&'static str, Vec<u8>)],
     ports_before: &Ports,
     before: &InForce,
+    sessions: &Sessions,
 ) -> Result<Option<Pending>, HostError> {
     let Some(time) = plan.confirm_within else { return Ok(None) };
     let now = pending::uptime()?;
+    let outgoing = sessions.outgoing.iter().filter(|_| plan.cut_outgoing);
     let pending = Pending {
         id: format!("{}-{}", std::process::id(), (now * 100.0) as u64),
         deadline: now + time.as_secs_f64(),
         backend: plan.prepared.backend,
         record: record.clone(),
         ports_before: record::text(ports_before),
-        cut_outgoing: plan.cut_outgoing,
-        root: host.root.clone(),
+        root: record::absolute(&host.root),
+        boot: place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })?,
+        outgoing: outgoing.map(|session| (session.local, session.remote)).collect(),
+        confirmed: false,
     };
     record::keep(&host.store, CANDIDATE, files)?;
     pending::write_before(&host.store, before.snapshot())?;
@@ -223,25 +274,43 @@ fn end_sessions(sessions: &Sessions, outgoing: bool) -> Ended {
     sessions::end(&all)
 }
 
-/// Confirms the change that waits. The caller holds the lock.
+/// Confirms the change that waits, if it is what is in force. The caller holds the lock.
 ///
 /// # Errors
-/// Where nothing waits, or it cannot be written down.
+/// Where nothing waits, something else is in force, or it cannot be written down.
 pub fn confirm(host: &Host, links: &[Link]) -> Result<(Pending, Ended), HostError> {
-    let pending = pending::waiting(&host.store)?.ok_or(HostError::NothingWaits)?;
-    let before = pending::before(&host.store, &pending).ok().and_then(|before| before.ruleset());
+    let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
+    let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
+    let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
+    let node = match pending.record.node.as_deref() {
+        Some(name) => Some(cluster.node(name).ok_or(HostError::BadSnapshot)?),
+        None => None,
+    };
+    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
+    let now = read(pending.backend)?;
+    let report = check(&now.ruleset, &site, Families::Both)?;
+    if now.absent || !is_good(pending.backend, &now, &report) {
+        return Err(HostError::NotInForce);
+    }
+    // One write decides; whoever comes next brings to its end what is left to do.
+    pending.confirmed = true;
+    pending::write(&host.store, &pending)?;
+    write_down(host, &pending)?;
+    let sessions = sessions::affected(&site, None, links).unwrap_or_default();
+    let mut all = sessions.cut;
+    if !pending.outgoing.is_empty() {
+        let open = super::sockets::table(super::sockets::Which::Connected)?;
+        all.extend(open.into_iter().filter(|one| pending.outgoing.contains(&(one.local, one.remote))));
+    }
+    Ok((pending, sessions::end(&all)))
+}
+
+/// What follows from a confirmation.
+fn write_down(host: &Host, pending: &Pending) -> Result<(), HostError> {
     record::promote(&host.store)?;
     record::reject(&host.store, None)?;
-    pending::end(&host.store)?;
     let _ = reserve(&host.store, &host.root, &pending.record.ports());
-    let ended = record::kept(&host.store, GOOD).ok().flatten().and_then(|kept| {
-        let cluster = kept.load().cluster?;
-        let node = pending.record.node.as_deref().and_then(|name| cluster.node(name));
-        let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
-        let sessions = sessions::affected(&site, before.as_ref(), links).ok()?;
-        Some(end_sessions(&sessions, pending.cut_outgoing))
-    });
-    Ok((pending, ended.unwrap_or_default()))
+    pending::end(&host.store, &pending.id)
 }
 
 /// Takes the change back that waits. The caller holds the lock.
@@ -249,8 +318,9 @@ pub fn confirm(host: &Host, links: &[Link]) -> Result<(Pending, Ended), HostErro
 /// # Errors
 /// Where nothing waits, or the kernel refuses.
 pub fn rollback(host: &Host) -> Result<Pending, HostError> {
-    let pending = pending::waiting(&host.store)?.ok_or(HostError::NothingWaits)?;
-    pending::take_back(&host.store, &pending)?;
+    let pending = settle(host)?.ok_or(HostError::NothingWaits)?;
+    let before = pending::before(&host.store, &pending)?;
+    pending::take_back(&host.store, &pending, &before)?;
     Ok(pending)
 }
 
@@ -263,7 +333,10 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
     for backend in backends {
         removed |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
     }
-    pending::end(&host.store)?;
+    if let Some(pending) = pending::waiting(&host.store)? {
+        pending::end(&host.store, &pending.id)?;
+    }
+    pending::forget(&host.store)?;
     if let Some(warning) = reserve(&host.store, &host.root, &Ports::default()).into_iter().next() {
         return Err(HostError::Warning(warning));
     }

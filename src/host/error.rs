@@ -79,6 +79,11 @@ pub enum HostError {
         "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed"
     )]
     Waiting,
+    /// The change that is to be confirmed is not what is in force.
+    #[error(
+        "what is in force is not what waits to be confirmed, so nothing was confirmed: look at `ringfence status`; `ringfence rollback` brings back what was before"
+    )]
+    NotInForce,
     /// Nothing waits.
     #[error("no change is waiting to be confirmed")]
     NothingWaits,

@@ -1,13 +1,16 @@
 //! Which node of the cluster this host is, and what speaks against applying rules here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::links::Link;
 use super::place::Ssh;
+use super::sessions;
 use crate::cluster::{Cluster, Node, Site};
 use crate::net::Interface;
 use crate::verify::Claims;
 
+/// RFC 4253.
+const SSH: u16 = 22;
 /// So many names are listed.
 const NAMED: usize = 12;
 
@@ -29,6 +32,8 @@ pub enum NotOneNode {
 pub enum Objection {
     /// The SSH session that this runs in would end.
     CutSsh(Ssh),
+    /// Somebody's SSH session would end; behind tmux or sudo it may be the one that this runs in.
+    CutSomeSsh(SocketAddr, SocketAddr),
     /// Peers are to be admitted on an interface that is not there.
     MissingInterface(Interface),
     /// The node has an address, but not on this host.
@@ -100,7 +105,13 @@ impl NotOneNode {
 #[must_use]
 pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Objection> {
     let mut objections = Vec::new();
+    let port = ssh.map_or(SSH, |ssh| ssh.server.port());
     objections.extend(ssh.filter(|ssh| cuts(site, links, ssh)).map(Objection::CutSsh));
+    if objections.is_empty() && Claims::of(site).protects(port) {
+        let cut = sessions::affected(site, None, links).unwrap_or_default().cut;
+        let ssh = cut.iter().find(|session| session.local.port() == port);
+        objections.extend(ssh.map(|session| Objection::CutSomeSsh(session.local, session.remote)));
+    }
     let own: Vec<&Interface> = site.interfaces().unwrap_or_default().iter().collect();
     let of_clients = site.cluster().clients().iter().filter_map(|client| client.interfaces()).flatten();
     // Rules for every node name interfaces that only some of them have.
@@ -129,15 +140,17 @@ pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Obje
 
 /// Whether the guard would block the packets of an SSH session.
 fn cuts(site: &Site<'_>, links: &[Link], ssh: &Ssh) -> bool {
-    let (client, server) = (ssh.client.ip().to_canonical(), ssh.server.ip().to_canonical());
+    let client = ssh.client.ip().to_canonical();
     let own = |address: IpAddr| links.iter().find(|link| link.addresses.contains(&address));
     // What comes from this host itself comes over loopback.
     if client.is_loopback() || own(client).is_some() {
         return false;
     }
     let claims = Claims::of(site);
-    let interface = own(server).and_then(|link| link.name.parse().ok());
-    claims.protects(ssh.server.port()) && claims.admitting(client, ssh.server.port(), interface.as_ref()).is_none()
+    let port = ssh.server.port();
+    // Which interface its packets come in on is not known: the address need not be on it. So the worst counts.
+    let blocked = |name: &str| claims.admitting(client, port, name.parse().ok().as_ref()).is_none();
+    claims.protects(port) && links.iter().any(|link| link.name != "lo" && blocked(&link.name))
 }
 
 impl Objection {
@@ -145,7 +158,7 @@ impl Objection {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::CutSsh(_) => "cut-ssh",
+            Self::CutSsh(_) | Self::CutSomeSsh(..) => "cut-ssh",
             Self::MissingInterface(_) => "missing-interface",
             Self::ForeignAddress(_) => "foreign-address",
             Self::OtherInterface(..) => "other-interface",
@@ -163,6 +176,12 @@ impl Objection {
                 ssh.server.port(),
                 ssh.client.ip()
             ),
+            Self::CutSomeSsh(local, remote) => {
+                format!(
+                    "an SSH session would be cut, from {remote} to {local}: the port is protected, and {} is not admitted to it",
+                    remote.ip()
+                )
+            }
             Self::MissingInterface(name) => {
                 format!("the cluster file admits on the interface `{name}`, which this host does not have")
             }
@@ -170,7 +189,10 @@ impl Objection {
                 format!("this host is to be a node with the address {address}, which it does not have")
             }
             Self::OtherInterface(address, link) => {
-                format!("the node's address {address} is on `{link}`, and peers are not admitted on that interface")
+                format!(
+                    "the node's address {address} is on `{}`, and peers are not admitted on that interface",
+                    link.escape_debug()
+                )
             }
         }
     }

@@ -20,7 +20,7 @@ pub mod store;
 pub mod time;
 
 pub use error::{HostError, Restored};
-pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, read};
+pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};
 
 use crate::dialect::netlink::Table;
 use crate::ir::Ruleset;

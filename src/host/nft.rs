@@ -117,7 +117,7 @@ fn counters(table: &Table) -> Vec<(String, u64, u64)> {
             _ => None,
         });
         let (packets, bytes) = counter?;
-        Some((rule.comment()?, packets, bytes))
+        Some((rule.comment()?.escape_debug().to_string(), packets, bytes))
     });
     counted.collect()
 }
@@ -146,7 +146,7 @@ fn base_chains(table: &Table) -> Vec<BaseChain> {
         Some(BaseChain {
             hook: hook(base.hook)?,
             priority: base.priority,
-            name: format!("{family} {} {}", table.name, chain.name),
+            name: format!("{family} {} {}", table.name.escape_debug(), chain.name.escape_debug()),
             drops: base.policy == 0,
             rules: chain.rules.len(),
         })
@@ -166,7 +166,7 @@ fn masquerade(table: &Table) -> Option<String> {
             _ => false,
         })
     })?;
-    Some(format!("chain {} of table {}", chain.name, table.name))
+    Some(format!("chain {} of table {}", chain.name.escape_debug(), table.name.escape_debug()))
 }
 
 /// NFTA_NAT_TYPE is the first attribute, and source NAT its value 0 (linux/netfilter/nf_tables.h).

@@ -8,6 +8,7 @@
 //! The time is counted from the start of the machine, so that nobody can move it by setting the clock.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use super::{Backend, HostError, Snapshot, apply, place};
 const PENDING: &str = "pending";
 const BEFORE: &str = "before";
 const TAKEN_BACK: &str = "taken-back";
+const ENDED: &str = "ended";
 /// What the watchdog says when it stands.
 const READY: &str = "ready";
 /// How long another run may hold the lock before the watchdog tries once more.
@@ -43,10 +45,14 @@ pub struct Pending {
     pub record: Record,
     /// What was in force before was applied from this; the reserved ports go back to it.
     pub ports_before: String,
-    /// Whether outgoing sessions are to be ended once it is confirmed.
-    pub cut_outgoing: bool,
     /// Whose files outside of the state folder are written.
     pub root: PathBuf,
+    /// The machine's run that it belongs to; another one has other rules.
+    pub boot: String,
+    /// The sessions that are to be ended once it is confirmed, by their ends.
+    pub outgoing: Vec<(SocketAddr, SocketAddr)>,
+    /// Somebody confirmed it, and what remains is to write that down.
+    pub confirmed: bool,
 }
 
 /// That a change was taken back, for whoever asks later.
@@ -86,7 +92,25 @@ pub fn uptime() -> Result<f64, HostError> {
 /// Where what is written down cannot be read: then nobody knows what is to be brought back.
 pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
     let Some(bytes) = store.read(Place::Volatile, PENDING)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|_| HostError::BadSnapshot)
+    let pending: Pending = serde_json::from_slice(&bytes).map_err(|_| HostError::BadSnapshot)?;
+    // What an earlier run of the machine left in a folder that lasts.
+    let now = place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })?;
+    Ok(Some(pending).filter(|pending| pending.boot == now))
+}
+
+/// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
+fn has_ended(store: &Store, id: &str) -> bool {
+    let ended = store.read(Place::Volatile, ENDED).ok().flatten();
+    ended.is_some_and(|bytes| String::from_utf8_lossy(&bytes).trim() == id)
+}
+
+/// Forgets that a change was taken back.
+///
+/// # Errors
+/// Where the note cannot be taken away.
+pub fn forget(store: &Store) -> Result<(), HostError> {
+    store.remove(Place::Volatile, ENDED)?;
+    Ok(store.remove(Place::Volatile, TAKEN_BACK)?)
 }
 
 /// What the last watchdog did.
@@ -110,20 +134,33 @@ pub fn write_before(store: &Store, snapshot: &Snapshot) -> Result<(), HostError>
 /// # Errors
 /// Where one of the two fails; then nothing may be changed.
 pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> Result<(), HostError> {
-    record::reject(store, Some(&pending.record.digest))?;
-    store.remove(Place::Volatile, TAKEN_BACK)?;
-    record::write_json(store, Place::Volatile, PENDING, pending)?;
+    // What was applied last and not taken back is good, even if it is applied once more.
+    let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
+    if good.as_ref() != Some(&pending.record.digest) {
+        record::reject(store, Some(&pending.record.digest))?;
+    }
+    forget(store)?;
+    write(store, pending)?;
     start_watchdog(state_dir, &pending.id).inspect_err(|_| {
         // Without a watchdog nothing waits. What cannot be taken away now is seen by the next run.
-        let _ = end(store);
+        let _ = end(store, &pending.id);
     })
+}
+
+/// Writes a change down that waits.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(store: &Store, pending: &Pending) -> Result<(), HostError> {
+    record::write_json(store, Place::Volatile, PENDING, pending)
 }
 
 /// Nothing waits any more.
 ///
 /// # Errors
-/// Where a file cannot be taken away.
-pub fn end(store: &Store) -> Result<(), HostError> {
+/// Where it cannot be written down.
+pub fn end(store: &Store, id: &str) -> Result<(), HostError> {
+    store.write(Place::Volatile, ENDED, format!("{id}\n").as_bytes())?;
     store.remove(Place::Volatile, PENDING)?;
     Ok(store.remove(Place::Volatile, BEFORE)?)
 }
@@ -168,37 +205,46 @@ fn start_watchdog(state_dir: Option<&PathBuf>, id: &str) -> Result<(), HostError
     Err(HostError::NoWatchdog)
 }
 
-/// What the watchdog's process does.
+/// What the watchdog's process does. What it needs it keeps in its own memory: a folder that is not to be read for a while,
+/// or is gone, is no reason to let the change stand.
 ///
 /// # Errors
 /// Where the rules cannot be brought back. That is also written down.
 pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
     // The end of the session that it was started in must not be its own.
     leave_session();
+    let pending = waiting(store)?.filter(|pending| pending.id == id).ok_or(HostError::NothingWaits)?;
+    let known = before(store, &pending)?;
     say_ready();
-    let own = |pending: &Pending| pending.id == id;
-    while let Some(pending) = waiting(store)?.filter(own) {
+    loop {
+        let other = |there: &Pending| there.id != id || there.confirmed;
+        if has_ended(store, id) || waiting(store).ok().flatten().as_ref().is_some_and(other) {
+            return Ok(());
+        }
         match pending.time_left() {
             Some(left) => thread::sleep(left.min(PAUSE)),
-            None => return take_back_at_last(store, id),
+            None => return take_back_at_last(store, &pending, &known),
         }
     }
-    Ok(())
 }
 
-fn take_back_at_last(store: &Store, id: &str) -> Result<(), HostError> {
+fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Result<(), HostError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let done = store.lock_waiting("taking back a change that nobody confirmed", LOCK_PATIENCE);
-        let done = done.map_err(HostError::from).and_then(|_lock| match waiting(store)? {
-            Some(pending) if pending.id == id => take_back(store, &pending),
-            _ => Ok(()),
-        });
-        match done {
-            Ok(()) => return Ok(()),
+        // Somebody who holds the lock and does not come to an end must not keep the rules from being brought back: the
+        // kernel refuses what does not fit to what is there.
+        let _lock = store.lock_waiting("taking back a change that nobody confirmed", LOCK_PATIENCE).ok();
+        let other = |there: &Pending| there.id != pending.id || there.confirmed;
+        if has_ended(store, &pending.id) || waiting(store).ok().flatten().as_ref().is_some_and(other) {
+            return Ok(());
+        }
+        // What was written down last is what was there in the moment before the change.
+        let before = before(store, pending).unwrap_or_else(|_| known.clone());
+        match take_back(store, pending, &before) {
             Err(error) if tries >= TRIES => return Err(error),
             Err(_) => thread::sleep(Duration::from_secs(1)),
+            Ok(()) => return Ok(()),
         }
     }
 }
@@ -207,8 +253,8 @@ fn take_back_at_last(store: &Store, id: &str) -> Result<(), HostError> {
 ///
 /// # Errors
 /// Where the kernel refuses, or what is to be brought back cannot be read; the change then waits still.
-pub fn take_back(store: &Store, pending: &Pending) -> Result<(), HostError> {
-    let restored = before(store, pending).and_then(|before| before.restore());
+pub fn take_back(store: &Store, pending: &Pending, before: &Snapshot) -> Result<(), HostError> {
+    let restored = before.restore();
     let failed = restored.as_ref().err().map(ToString::to_string);
     let when = super::time::utc(std::time::SystemTime::now());
     let note = TakenBack { when, digest: pending.record.digest.clone(), failed };
@@ -218,7 +264,9 @@ pub fn take_back(store: &Store, pending: &Pending) -> Result<(), HostError> {
     // Ports that stay reserved do no harm.
     let _ = apply::reserve(store, &pending.root, &record::ports(&pending.ports_before));
     let _ = store.remove_folder(record::CANDIDATE);
-    end(store)
+    // In force again is what counts.
+    let _ = end(store, &pending.id);
+    Ok(())
 }
 
 /// What was in force before.

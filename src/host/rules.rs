@@ -192,17 +192,37 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
         Backend::Iptables => {
             let live = iptables::read(&iptables::Tools::find()?)?;
             let counters = iptables::counters(&live).iter();
+            // Kernels have both ways, and chains of one judge what the other lets pass.
+            let seen = nft::read(Scope::All).ok();
             Ok(InForce {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
-                others: Vec::new(),
-                masquerade: None,
+                others: seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default(),
+                masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
                 unknown: live.unknown.into_iter().collect(),
                 ruleset: live.ruleset,
             })
+        }
+    }
+}
+
+/// Without the tables that iptables has in nf_tables and that were judged.
+fn foreign(mut chains: Vec<BaseChain>) -> Vec<BaseChain> {
+    let judged = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
+    chains.retain(|chain| !judged.iter().any(|table| chain.name.starts_with(table)));
+    chains
+}
+
+/// Whether there are rules of ours in the other way into the kernel, left by an earlier apply; then both judge.
+#[must_use]
+pub fn left_behind(backend: Backend) -> bool {
+    match backend {
+        Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
+        Backend::Nft => {
+            iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
         }
     }
 }

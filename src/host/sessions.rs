@@ -3,11 +3,11 @@
 //! The guard keeps no state, so a session into a protected port ends with the admission of its source. A session that this
 //! host opened itself goes on, because its replies come to a port that is not protected.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::HostError;
 use super::links::Link;
-use super::sockets::{self, DestroyError, Session, State, Which};
+use super::sockets::{self, DestroyError, Session, Which};
 use crate::cluster::Site;
 use crate::ir::{Ruleset, TcpFlags};
 use crate::net::Interface;
@@ -43,18 +43,21 @@ pub fn affected(site: &Site<'_>, in_force: Option<&Ruleset>, links: &[Link]) -> 
     for session in sockets::table(Which::Connected)? {
         let (remote, local) = (session.remote.ip().to_canonical(), session.local.ip().to_canonical());
         let own = |address: IpAddr| links.iter().find(|link| link.addresses.contains(&address));
-        if remote.is_loopback() || own(remote).is_some() || session.remote.port() == 0 {
+        if remote.is_loopback() || remote == local || own(remote).is_some() || session.remote.port() == 0 {
             continue;
         }
-        let interface: Option<Interface> = own(local).and_then(|link| link.name.parse().ok());
-        let admitted = |port| claims.admitting(remote, port, interface.as_ref()).is_some();
+        // On which interface its packets come in is not known: the owner of the address need not be it.
+        let admitted = |port| claims.admits_somewhere(remote, port);
         if claims.protects(session.local.port()) {
             if !admitted(session.local.port()) {
                 found.cut.push(session);
             }
         } else if claims.protects(session.remote.port()) && !admitted(session.remote.port()) {
-            let was = old.as_ref().is_some_and(|old| passes(old, remote, session.remote.port(), interface.as_ref()));
-            if was {
+            let interfaces = links.iter().filter_map(|link| link.name.parse().ok()).map(Some).chain([None]);
+            let port = session.remote.port();
+            let was =
+                |old: &Rules<'_>| interfaces.into_iter().any(|on: Option<Interface>| passes(old, remote, port, on));
+            if old.as_ref().is_some_and(was) {
                 found.outgoing.push(session);
             }
         }
@@ -62,8 +65,8 @@ pub fn affected(site: &Site<'_>, in_force: Option<&Ruleset>, links: &[Link]) -> 
     Ok(found)
 }
 
-fn passes(rules: &Rules<'_>, source: IpAddr, port: u16, interface: Option<&Interface>) -> bool {
-    let packet = Packet { port, interface: interface.cloned(), flags: TcpFlags::SYN, ..Packet::plain(source) };
+fn passes(rules: &Rules<'_>, source: IpAddr, port: u16, interface: Option<Interface>) -> bool {
+    let packet = Packet { port, interface, flags: TcpFlags::SYN, ..Packet::plain(source) };
     !rules.evaluate(Door::Input, &packet).may_block
 }
 
@@ -83,21 +86,4 @@ pub fn end(sessions: &[Session]) -> Ended {
         }
     }
     ended
-}
-
-/// Outgoing sessions whose replies the guard would take for strangers' segments: bound to a protected port.
-///
-/// # Errors
-/// Where the socket table cannot be read.
-pub fn bound_to_protected(site: &Site<'_>) -> Result<Vec<Session>, HostError> {
-    let claims = Claims::of(site);
-    let listening: Vec<SocketAddr> = sockets::table(Which::Listening)?.into_iter().map(|one| one.local).collect();
-    let connected = sockets::table(Which::Connected)?;
-    let served = |local: SocketAddr| {
-        listening.iter().any(|own| own.port() == local.port() && (own.ip().is_unspecified() || own.ip() == local.ip()))
-    };
-    let suspect = |session: &Session| {
-        claims.protects(session.local.port()) && !served(session.local) && !session.remote.ip().is_loopback()
-    };
-    Ok(connected.into_iter().filter(|session| suspect(session) && session.state != State::Listening).collect())
 }

@@ -75,11 +75,11 @@ impl Seen {
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
 
-    /// What was noted, if it still holds, and what was counted since.
+    /// What was noted for a node, if it still holds, and what was counted since.
     #[must_use]
     pub fn still(host: &Host, config: &Path, node: Option<&str>) -> Option<(Self, Counters)> {
         let seen: Self = record::read_json(&host.store, Place::Volatile, SEEN).ok()??;
-        let asked = node.is_none() || node == seen.node.as_deref();
+        let asked = node == seen.node.as_deref();
         let first = seen.inputs.first().is_some_and(|(path, _)| *path == record::absolute(config));
         if !asked || !first || seen.program != env!("CARGO_PKG_VERSION") {
             return None;

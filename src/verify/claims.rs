@@ -87,6 +87,14 @@ impl<'a> Claims<'a> {
         })
     }
 
+    /// Whether the file admits this source to this port on any interface at all.
+    #[must_use]
+    pub fn admits_somewhere(&self, source: IpAddr, port: u16) -> bool {
+        let host = Cidr::host(source);
+        let admits = |admitted: &Admitted<'a>| admitted.ports.has(port) && admitted.sources.covers(host);
+        !self.untrusted.covers(host) && self.admitted.iter().any(admits)
+    }
+
     /// Whether the guard covers the port.
     #[must_use]
     pub fn protects(&self, port: u16) -> bool {

@@ -14,10 +14,11 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{self, Unread};
-use super::model::{Cluster, Guard, OnBlock, State};
+use super::model::{Cluster, Guard, OnBlock, Service, State};
 use super::profile::{embedded_text, read_profile};
 use super::toml_reader::{Reader, TableReader, Text, parse_document};
 use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
+use crate::net::{PortRange, Ports};
 
 mod addresses;
 mod nodes;
@@ -111,9 +112,10 @@ fn parse_with(name: &str, text: String, profiles: &ProfileFiles<'_>) -> Loaded {
 }
 
 /// A cluster without members: what a profile guards is closed for everybody but loopback. For a host of which nothing
-/// better is known; services without ports in the profile cannot be guarded, and are unused here.
+/// better is known; services without ports in the profile cannot be guarded, and are unused here. `more` are ports that are
+/// known to have been guarded.
 #[must_use]
-pub fn closed(profile: Option<&str>) -> Option<Cluster> {
+pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
     let known = profile.and_then(embedded_text).or_else(|| embedded_text(DEFAULT_PROFILE))?;
     let profile = read_profile(known, &mut Findings::default())?;
     let mut services = profile.services;
@@ -122,6 +124,20 @@ pub fn closed(profile: Option<&str>) -> Option<Cluster> {
         if service.ports.is_empty() {
             service.state = State::Unused;
         }
+    }
+    let guarded = |port: u16| services.iter().any(|service| service.is_guarded() && service.ports.has(port));
+    let more: Ports = more.each().filter(|port| !guarded(*port)).filter_map(PortRange::single).collect();
+    if !more.is_empty() {
+        services.push(Service {
+            name: "guarded-before".to_owned(),
+            state: State::Blocked,
+            peers: false,
+            ports: more,
+            one_port_per_node: false,
+            setting: None,
+            why: None,
+            span: None,
+        });
     }
     Some(Cluster {
         name: "unknown".to_owned(),

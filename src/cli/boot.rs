@@ -1,0 +1,141 @@
+//! `ringfence apply --boot`: at the start of the machine something must be in force in the end.
+//!
+//! - Nothing that cannot be read or written makes the rules less strict, or keeps them from coming into force.
+//! - Rules that are in force and proved stay, whatever goes wrong behind them.
+//! - Nobody may be there: whatever is not as it should be is said loudly, and with exit code 1.
+
+use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::apply::{describe, note};
+use super::host::{SiteArguments, own_links, own_node, site_of};
+use super::{Input, Outcome, print};
+use crate::cluster::{self, Cluster};
+use crate::host::apply::{Host, Plan, apply};
+use crate::host::links::Link;
+use crate::host::{Backend, Prepared, record};
+
+/// Other runs are waited for: nobody is there to try again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn loud(words: &str) {
+    // Nobody is left to read why nobody could be told.
+    let _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
+}
+
+pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let lock = host.store.lock_waiting("ringfence apply --boot", PATIENCE);
+    // The kernel refuses what does not fit to what is there, so two at once do no harm.
+    if let Err(error) = &lock {
+        loud(&format!("going on without the lock: {error}"));
+    }
+    let backend = arguments.backend.choose(host)?;
+    // Addresses may not be there yet; then the name decides that was kept.
+    let links = own_links().unwrap_or_default();
+    let (candidates, mut fine) = candidates(input, host);
+    for (cluster, own) in &candidates {
+        if !own {
+            loud("falling back to what was applied last");
+        }
+        match bring(input, arguments, host, cluster, backend, &links, *own) {
+            Ok(proper) => return Ok(if *own && proper && fine { Outcome::Success } else { Outcome::No }),
+            Err(error) => loud(&format!("{error:#}")),
+        }
+        fine = false;
+    }
+    close(input, arguments, host, backend)
+}
+
+/// What may be used, the best first, and whether that is as it should be.
+fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
+    let mut candidates = Vec::new();
+    let kept = record::kept(&host.store, record::GOOD);
+    let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.digest.clone());
+    let rejected = record::rejected(&host.store);
+    match input.load(|_| Vec::new()) {
+        Ok(Some(cluster)) => {
+            let digest = Some(cluster.digest().to_owned());
+            match &rejected {
+                Ok(rejected) if *rejected == digest && good != digest => loud(
+                    "the cluster file was applied once and not confirmed; it is not used before somebody applies it again",
+                ),
+                Err(error) if good != digest && good.is_some() => {
+                    loud(&format!("whether the cluster file was ever confirmed is not known: {error}"));
+                }
+                Ok(_) | Err(_) => candidates.push((cluster, true)),
+            }
+        }
+        Ok(None) => loud("the cluster file cannot be used; see above"),
+        Err(error) => loud(&format!("{error:#}")),
+    }
+    let fine = !candidates.is_empty() && kept.is_ok();
+    match kept {
+        Ok(kept) => candidates.extend(kept.and_then(|kept| kept.load().cluster).map(|cluster| (cluster, false))),
+        Err(error) => loud(&format!("what was applied last cannot be read: {error}")),
+    }
+    (candidates, fine)
+}
+
+/// Brings the rules of a cluster into force; says whether they are those of one node.
+fn bring(
+    input: &Input,
+    arguments: &SiteArguments,
+    host: &Host,
+    cluster: &Cluster,
+    backend: Backend,
+    links: &[Link],
+    keep: bool,
+) -> anyhow::Result<bool> {
+    let asked = arguments.node.as_deref();
+    let nobody = cluster.nodes().is_empty();
+    let every_node = nobody
+        || asked.is_none()
+            && record::kept(&host.store, record::GOOD).ok().flatten().is_some_and(|kept| kept.record.node.is_none());
+    let node = match own_node(cluster, host, asked, links) {
+        Ok(node) => Some(node),
+        Err(_) if every_node => None,
+        Err(error) => {
+            loud(&format!("{}; the rules fit every node now", error.message(cluster)));
+            None
+        }
+    };
+    let proper = node.is_some() || every_node;
+    let site = site_of(cluster, node);
+    let prepared = Prepared::new(&site, backend)?;
+    let plan = Plan {
+        site: &site,
+        prepared: &prepared,
+        config: &input.config,
+        confirm_within: None,
+        cut_outgoing: false,
+        links,
+        keep: keep && proper,
+        boot: true,
+    };
+    let applied = apply(host, &plan)?;
+    note(host, &site, &input.config, &applied);
+    // What nobody reads is no reason to change what is in force.
+    let _ = print(&describe(&site, backend, &applied));
+    Ok(proper && applied.kept)
+}
+
+/// The last resort.
+fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
+    let named = fs::read_to_string(&input.config).ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
+        Some(line.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    let before = record::reserved(&host.store).unwrap_or_default();
+    let cluster =
+        cluster::closed(named.as_deref(), &before).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
+    let site = site_of(&cluster, None);
+    let ports = site.protected();
+    anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
+    bring(input, arguments, host, &cluster, backend, &[], false)?;
+    loud(&format!(
+        "nothing usable was found: {} are closed for everyone but loopback; other ports that the cluster file names are not",
+        record::text(&ports)
+    ));
+    Ok(Outcome::No)
+}
