@@ -16,6 +16,8 @@ mod instants;
 mod kills;
 #[path = "faults/machine.rs"]
 mod machine;
+#[path = "faults/waiting.rs"]
+mod waiting;
 
 /// Defines tests that have a machine of their own.
 #[macro_export]
