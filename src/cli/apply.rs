@@ -103,6 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         cut_outgoing: arguments.cut_outgoing,
         links: &links,
         keep: true,
+        boot: false,
     };
     let applied = apply(&host, &plan)?;
     finish(&host, &site, &arguments.input.config, backend, &applied)?;
@@ -204,10 +205,12 @@ fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
 
 /// At boot something must be in force in the end, and it must never be less strict for want of something to read.
 fn boot(arguments: &Arguments, host: &Host) -> anyhow::Result<Outcome> {
-    let _lock = host.store.lock_waiting("ringfence apply --boot", BOOT_PATIENCE)?;
     let backend = arguments.site.backend.choose()?;
     let config = &arguments.input.config;
     let loud = |words: &str| _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
+    // Two runs at once are better than none: the change itself notices the other one's.
+    let lock = host.store.lock_waiting("ringfence apply --boot", BOOT_PATIENCE);
+    let _lock = lock.inspect_err(|error| loud(&error.to_string())).ok();
     let mut tried = Vec::new();
     match arguments.input.load(|_| Vec::new()) {
         Ok(Some(cluster)) => {
@@ -268,6 +271,7 @@ fn boot_with(
         cut_outgoing: false,
         links: &links,
         keep,
+        boot: true,
     };
     let applied = apply(host, &plan)?;
     finish(host, &site, config, backend, &applied)

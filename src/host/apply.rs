@@ -56,6 +56,8 @@ pub struct Plan<'a> {
     pub links: &'a [Link],
     /// Whether what was applied becomes what is fallen back to.
     pub keep: bool,
+    /// At the start of the machine: rules count more than what cannot be read or written.
+    pub boot: bool,
 }
 
 /// What came of it.
@@ -82,13 +84,28 @@ pub struct Applied {
 /// # Errors
 /// Where nothing was changed, or what was in force before is in force again, or the error says otherwise.
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
-    if pending::waiting(&host.store)?.is_some() {
-        return Err(HostError::Waiting);
-    }
     let backend = plan.prepared.backend;
-    let before = read(backend)?;
-    let old = (!before.absent).then_some(&before.ruleset);
     let mut warnings = Vec::new();
+    let waiting = pending::waiting(&host.store);
+    let before = match waiting {
+        Ok(None) => read(backend)?,
+        Err(error) if plan.boot => {
+            warnings.push(error.to_string());
+            read(backend)?
+        }
+        Ok(Some(_)) if plan.boot => {
+            let before = read(backend)?;
+            if !before.absent {
+                return Err(HostError::Waiting);
+            }
+            // It waited in an earlier run of the machine: what it could be taken back to is gone.
+            pending::end(&host.store)?;
+            before
+        }
+        Ok(Some(_)) => return Err(HostError::Waiting),
+        Err(error) => return Err(error),
+    };
+    let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
         warnings.push(format!("open sessions could not be looked at: {error}"));
         Sessions::default()
@@ -98,7 +115,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    let pending = begin(host, plan, &record, &files, &ports_before, &before)?;
+    let pending = match begin(host, plan, &record, &files, &ports_before, &before) {
+        Ok(pending) => pending,
+        Err(error) => {
+            let _ = reserve(&host.store, &host.root, &ports_before);
+            return Err(error.before_change());
+        }
+    };
     let outcome = change(host, plan, pending.is_some());
     let (changed, in_force, report) = match outcome {
         Ok(done) => done,
@@ -120,8 +143,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
-            record::keep(&host.store, GOOD, &files)?;
-            record::reject(&host.store, None)?;
+            let _ = host.store.remove_folder(CANDIDATE);
+            let kept = record::keep(&host.store, GOOD, &files).and_then(|()| record::reject(&host.store, None));
+            if let Err(error) = kept {
+                warnings.push(format!(
+                    "the rules are in force, but cannot be kept for when the cluster file cannot be used: {error}"
+                ));
+            }
         }
     }
     warnings.dedup();
@@ -156,7 +184,13 @@ fn begin(
     ports_before: &Ports,
     before: &InForce,
 ) -> Result<Option<Pending>, HostError> {
-    let Some(time) = plan.confirm_within else { return Ok(None) };
+    let Some(time) = plan.confirm_within else {
+        if plan.keep && !plan.boot {
+            // Whether there is room for it has to be known before anything changes.
+            record::keep(&host.store, CANDIDATE, files).inspect_err(|_| _ = host.store.remove_folder(CANDIDATE))?;
+        }
+        return Ok(None);
+    };
     let now = pending::uptime()?;
     let pending = Pending {
         id: format!("{}-{}", std::process::id(), (now * 100.0) as u64),
@@ -167,9 +201,15 @@ fn begin(
         cut_outgoing: plan.cut_outgoing,
         root: host.root.clone(),
     };
-    record::keep(&host.store, CANDIDATE, files)?;
-    pending::write_before(&host.store, before.snapshot())?;
-    pending::begin(&host.store, host.state_dir.as_ref(), &pending)?;
+    let written = record::keep(&host.store, CANDIDATE, files)
+        .and_then(|()| pending::write_before(&host.store, before.snapshot()))
+        .and_then(|()| pending::begin(&host.store, host.state_dir.as_ref(), &pending));
+    if let Err(error) = written {
+        // Half of it takes room that others may need.
+        let _ = pending::end(&host.store);
+        let _ = host.store.remove_folder(CANDIDATE);
+        return Err(error);
+    }
     Ok(Some(pending))
 }
 
@@ -178,7 +218,7 @@ fn change(host: &Host, plan: &Plan<'_>, waits: bool) -> Result<(Changed, InForce
     let mut before: Option<Snapshot> = None;
     let brought = bring(plan.prepared, |snapshot| {
         if waits {
-            pending::write_before(&host.store, snapshot)?;
+            pending::write_before(&host.store, snapshot).map_err(HostError::before_change)?;
         }
         before = Some(snapshot.clone());
         Ok(())
