@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "this test needs a part of the lab")]
 mod lab;
 
+#[path = "faults/beside.rs"]
+mod beside;
 #[path = "faults/hammer.rs"]
 mod hammer;
 #[path = "faults/instants.rs"]
@@ -16,6 +18,10 @@ mod instants;
 mod kills;
 #[path = "faults/machine.rs"]
 mod machine;
+#[path = "faults/trouble.rs"]
+mod trouble;
+#[path = "faults/waiting.rs"]
+mod waiting;
 
 /// Defines tests that have a machine of their own.
 #[macro_export]

@@ -39,18 +39,20 @@ impl<'a> Site<'a> {
     /// The site that fits every node.
     #[must_use]
     pub fn of_every_node(cluster: &'a Cluster) -> Self {
+        // Without any node (where everything is closed) the services have the ports of the profile all the same.
+        let nobody = cluster.nodes.is_empty();
         // Most nodes say nothing of their own: asked once, not once per service.
         let special: Vec<&Node> = cluster.nodes.iter().filter(|node| !node.ports.is_empty()).collect();
         let services = services(cluster, |id, service| {
             let own = special.iter().map(|node| node.ports(id, service));
-            let common = (special.len() < cluster.nodes.len() || cluster.nodes.is_empty()).then_some(&service.ports);
+            let common = (nobody || special.len() < cluster.nodes.len()).then_some(&service.ports);
             own.chain(common).flat_map(|ports| ports.ranges().iter().copied()).collect()
         });
         let common = cluster.guard.interfaces.as_ref();
         let own: Vec<_> = cluster.nodes.iter().filter_map(|node| node.interfaces.as_ref()).collect();
         let lists: Vec<_> = own.iter().copied().chain(common.filter(|_| own.len() < cluster.nodes.len())).collect();
         // One node that admits on any interface makes the union any.
-        let limited = common.is_some() || own.len() == cluster.nodes.len();
+        let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
         Self { cluster, node: None, services, interfaces: limited.then(|| all.into_iter().collect()) }
     }

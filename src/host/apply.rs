@@ -116,7 +116,11 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    let pending = begin(host, plan, &record, &files, &ports_before, &before, &sessions)?;
+    let begun = begin(host, plan, &record, &files, &ports_before, &before, &sessions);
+    let pending = begun.map_err(|error| {
+        let _ = reserve(&host.store, &host.root, &ports_before);
+        error.before_change()
+    })?;
     let (changed, in_force, report) = match change(host, plan, &before, pending.is_some()) {
         Ok(done) => done,
         Err(error) => {
@@ -136,6 +140,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
+            let _ = host.store.remove_folder(CANDIDATE);
             let done = record::keep(&host.store, GOOD, &files)
                 .and_then(|()| record::reject(&host.store, None))
                 .and_then(|()| pending::forget(&host.store));
@@ -204,7 +209,14 @@ fn begin(
     before: &InForce,
     sessions: &Sessions,
 ) -> Result<Option<Pending>, HostError> {
-    let Some(time) = plan.confirm_within else { return Ok(None) };
+    let Some(time) = plan.confirm_within else {
+        let good = || record::is_kept(&host.store, GOOD, files);
+        if plan.keep && !plan.boot && !good() {
+            // Whether there is room for it has to be known before anything changes.
+            record::keep(&host.store, CANDIDATE, files).inspect_err(|_| _ = host.store.remove_folder(CANDIDATE))?;
+        }
+        return Ok(None);
+    };
     let now = pending::uptime()?;
     let outgoing = sessions.outgoing.iter().filter(|_| plan.cut_outgoing);
     let pending = Pending {
@@ -218,9 +230,15 @@ fn begin(
         outgoing: outgoing.map(|session| (session.local, session.remote)).collect(),
         confirmed: false,
     };
-    record::keep(&host.store, CANDIDATE, files)?;
-    pending::write_before(&host.store, before.snapshot())?;
-    pending::begin(&host.store, host.state_dir.as_ref(), &pending)?;
+    let written = record::keep(&host.store, CANDIDATE, files)
+        .and_then(|()| pending::write_before(&host.store, before.snapshot()))
+        .and_then(|()| pending::begin(&host.store, host.state_dir.as_ref(), &pending));
+    if let Err(error) = written {
+        // Half of it takes room that others may need.
+        let _ = pending::end(&host.store, &pending.id);
+        let _ = host.store.remove_folder(CANDIDATE);
+        return Err(error);
+    }
     Ok(Some(pending))
 }
 
@@ -229,7 +247,7 @@ fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<
     let mut before: Option<Snapshot> = None;
     let brought = bring(plan.prepared, known, |snapshot| {
         if waits {
-            pending::write_before(&host.store, &snapshot)?;
+            pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
         }
         before = Some(snapshot);
         Ok(())

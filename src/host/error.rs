@@ -39,6 +39,9 @@ pub enum HostError {
     /// The state or the volatile folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The same, before anything else was done.
+    #[error("{0}; nothing was changed")]
+    NotWritten(StoreError),
     /// Another run.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -137,6 +140,14 @@ impl From<CommitError> for HostError {
 }
 
 impl HostError {
+    /// What is to be written down before a change was not, so that there was none.
+    pub(super) fn before_change(self) -> Self {
+        match self {
+            Self::Store(error) => Self::NotWritten(error),
+            other => other,
+        }
+    }
+
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         Self::Internal(error.to_string())
     }

@@ -83,12 +83,18 @@ pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, Strin
 /// As [`Store::write_folder`].
 pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<(), HostError> {
     // A disk takes longer to write than all the rest takes.
-    let there = store.read_folder(name).ok().flatten().unwrap_or_default();
-    if there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes)) {
+    if is_kept(store, name, files) {
         return Ok(());
     }
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     Ok(store.write_folder(name, &files)?)
+}
+
+/// Whether a set holds exactly these files.
+#[must_use]
+pub fn is_kept(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> bool {
+    let there = store.read_folder(name).ok().flatten().unwrap_or_default();
+    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes))
 }
 
 /// Reads a set.

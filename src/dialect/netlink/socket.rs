@@ -51,7 +51,7 @@ pub enum RequestError {
     #[error("the ruleset changed while it was read")]
     Interrupted,
     /// A request larger than the kernel lets this process send.
-    #[error("the change is {needed} bytes long, and this process may send no more than {granted} at once: run it as root of the machine, or raise the sysctl net.core.wmem_max to {}", needed / 2 + 1)]
+    #[error("the change is {needed} bytes long, and this process may send no more than {granted} at once: run it as root of the machine, or raise the sysctl net.core.wmem_max to {}; nothing was changed", needed / 2 + 1)]
     TooLong {
         /// Bytes.
         needed: usize,

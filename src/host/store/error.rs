@@ -56,27 +56,27 @@ pub enum StoreError {
     #[error("{} does not belong there: find out who put it there, and remove it", .0.display())]
     Stray(PathBuf),
     /// No room on the disk, or none left of a quota. What was there before is there still.
-    #[error("no space is left to write {}: nothing was changed; make room, and try again", .0.display())]
+    #[error("no space is left to write {}, which is as it was: make room, and try again", .0.display())]
     Full(PathBuf),
     /// Anything else.
-    #[error("cannot {doing} {}: {source}", .path.display())]
+    #[error("cannot {doing} {}: {error}", .path.display())]
     Io {
         /// A verb.
         doing: &'static str,
         /// Which file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
 impl StoreError {
     /// What the system said, with what was being done.
-    pub(super) fn io(doing: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
-        let (path, source) = (path.to_owned(), source.into());
-        match source.raw_os_error() {
+    pub(super) fn io(doing: &'static str, path: &Path, error: impl Into<io::Error>) -> Self {
+        let (path, error) = (path.to_owned(), error.into());
+        match error.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => Self::Full(path),
-            _ => Self::Io { doing, path, source },
+            _ => Self::Io { doing, path, error },
         }
     }
 }

@@ -147,7 +147,7 @@ impl Folder {
         // Under its own name in the error: the other one helps nobody.
         let own_name = |error| match error {
             StoreError::Full(_) => StoreError::Full(self.path.join(name)),
-            StoreError::Io { doing, source, .. } => StoreError::Io { doing, path: self.path.join(name), source },
+            StoreError::Io { doing, error, .. } => StoreError::Io { doing, path: self.path.join(name), error },
             other => other,
         };
         let written = self.create(&new, bytes, mode).map_err(own_name).and_then(|()| self.rename(&new, name));
