@@ -7,6 +7,7 @@ use clap::Args;
 use super::host::{HostArguments, own_links};
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
+use crate::host::store::LockError;
 use crate::host::{HostError, pending};
 
 /// Whoever is at work is waited for so long; time is short.
@@ -39,9 +40,14 @@ pub struct Watchdog {
     host: HostArguments,
 }
 
+/// "Too late" is exit code 1, and this is not that.
+fn busy(error: LockError) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
+}
+
 pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE)?;
+    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE).map_err(busy)?;
     let confirmed = confirm(&host, &own_links()?);
     drop(lock);
     let (pending, ended) = match confirmed {
@@ -61,7 +67,7 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE)?;
+    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE).map_err(busy)?;
     let done = rollback(&host);
     drop(lock);
     match done {

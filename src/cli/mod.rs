@@ -30,6 +30,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::host::HostError;
+use crate::host::store::LockError;
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -126,7 +127,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let refused = error.downcast_ref::<HostError>().is_some_and(|error| {
         matches!(error, HostError::NotProved(_) | HostError::Mismatch(_) | HostError::Waiting | HostError::NotInForce)
     });
-    if refused || error.is::<proof::NotProved>() { 1 } else { 2 }
+    let held = matches!(error.downcast_ref(), Some(LockError::Held { .. }));
+    if refused || held || error.is::<proof::NotProved>() { 1 } else { 2 }
 }
 
 /// The command line as data, for man pages and completions.

@@ -235,7 +235,7 @@ fn begin(
         .and_then(|()| pending::begin(&host.store, host.state_dir.as_ref(), &pending));
     if let Err(error) = written {
         // Half of it takes room that others may need.
-        let _ = pending::end(&host.store, &pending.id);
+        let _ = pending::discard(&host.store);
         let _ = host.store.remove_folder(CANDIDATE);
         return Err(error);
     }
@@ -337,8 +337,7 @@ fn write_down(host: &Host, pending: &Pending) -> Result<(), HostError> {
 /// Where nothing waits, or the kernel refuses.
 pub fn rollback(host: &Host) -> Result<Pending, HostError> {
     let pending = settle(host)?.ok_or(HostError::NothingWaits)?;
-    let before = pending::before(&host.store, &pending)?;
-    pending::take_back(&host.store, &pending, &before)?;
+    pending::take_back(&host.store, &pending, pending::before(&host.store, &pending))?;
     Ok(pending)
 }
 
@@ -351,10 +350,7 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
     for backend in backends {
         removed |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
     }
-    if let Some(pending) = pending::waiting(&host.store)? {
-        pending::end(&host.store, &pending.id)?;
-    }
-    pending::forget(&host.store)?;
+    pending::end_all(&host.store)?;
     if let Some(warning) = reserve(&host.store, &host.root, &Ports::default()).into_iter().next() {
         return Err(HostError::Warning(warning));
     }

@@ -24,6 +24,8 @@ const PENDING: &str = "pending";
 const BEFORE: &str = "before";
 const TAKEN_BACK: &str = "taken-back";
 const ENDED: &str = "ended";
+/// Whatever waits.
+const ALL: &str = "*";
 /// What the watchdog says when it stands.
 const READY: &str = "ready";
 /// How long another run may hold the lock before the watchdog tries once more.
@@ -101,7 +103,7 @@ pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
 /// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
 fn has_ended(store: &Store, id: &str) -> bool {
     let ended = store.read(Place::Volatile, ENDED).ok().flatten();
-    ended.is_some_and(|bytes| String::from_utf8_lossy(&bytes).trim() == id)
+    ended.is_some_and(|bytes| [id, ALL].contains(&String::from_utf8_lossy(&bytes).trim()))
 }
 
 /// Forgets that a change was taken back.
@@ -143,8 +145,27 @@ pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> R
     write(store, pending)?;
     start_watchdog(state_dir, &pending.id).inspect_err(|_| {
         // Without a watchdog nothing waits. What cannot be taken away now is seen by the next run.
-        let _ = end(store, &pending.id);
+        let _ = discard(store);
     })
+}
+
+/// Takes away what is written down of a change that nothing watches yet.
+///
+/// # Errors
+/// Where it cannot be taken away.
+pub fn discard(store: &Store) -> Result<(), HostError> {
+    store.remove(Place::Volatile, BEFORE)?;
+    Ok(store.remove(Place::Volatile, PENDING)?)
+}
+
+/// Nothing waits any more, whatever it was.
+///
+/// # Errors
+/// Where it cannot be written down.
+pub fn end_all(store: &Store) -> Result<(), HostError> {
+    store.write(Place::Volatile, ENDED, ALL.as_bytes())?;
+    store.remove(Place::Volatile, TAKEN_BACK)?;
+    discard(store)
 }
 
 /// Writes a change down that waits.
@@ -160,9 +181,9 @@ pub fn write(store: &Store, pending: &Pending) -> Result<(), HostError> {
 /// # Errors
 /// Where it cannot be written down.
 pub fn end(store: &Store, id: &str) -> Result<(), HostError> {
+    store.remove(Place::Volatile, BEFORE)?;
     store.write(Place::Volatile, ENDED, format!("{id}\n").as_bytes())?;
-    store.remove(Place::Volatile, PENDING)?;
-    Ok(store.remove(Place::Volatile, BEFORE)?)
+    Ok(store.remove(Place::Volatile, PENDING)?)
 }
 
 /// A process of its own, outside of the session that this one is in.
@@ -241,7 +262,7 @@ fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Resu
         }
         // What was written down last is what was there in the moment before the change.
         let before = before(store, pending).unwrap_or_else(|_| known.clone());
-        match take_back(store, pending, &before) {
+        match take_back(store, pending, Ok(before)) {
             Err(error) if tries >= TRIES => return Err(error),
             Err(_) => thread::sleep(Duration::from_secs(1)),
             Ok(()) => return Ok(()),
@@ -253,8 +274,8 @@ fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Resu
 ///
 /// # Errors
 /// Where the kernel refuses, or what is to be brought back cannot be read; the change then waits still.
-pub fn take_back(store: &Store, pending: &Pending, before: &Snapshot) -> Result<(), HostError> {
-    let restored = before.restore();
+pub fn take_back(store: &Store, pending: &Pending, before: Result<Snapshot, HostError>) -> Result<(), HostError> {
+    let restored = before.and_then(|before| before.restore());
     let failed = restored.as_ref().err().map(ToString::to_string);
     let when = super::time::utc(std::time::SystemTime::now());
     let note = TakenBack { when, digest: pending.record.digest.clone(), failed };

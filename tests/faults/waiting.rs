@@ -102,10 +102,16 @@ on_a_machine! {
 
     fn what_is_rolled_back_is_back_at_once(machine) {
         machine.ringfence("apply old.toml").ended(0);
-        let before = machine.table();
+        // Sets that stay the same are not made anew, so that their order changes.
+        let lines = || {
+            let mut lines: Vec<String> = machine.table().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let before = lines();
         machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
         machine.ringfence("rollback").ended(0).says("taken back");
-        assert_eq!(machine.table(), before);
+        assert_eq!(lines(), before);
         machine.ringfence("rollback").ended(1);
         eventually("the watchdog ends", || watchdogs(machine).is_empty());
     }
@@ -192,7 +198,7 @@ on_a_machine! {
             "apply members.toml",
         );
         eventually("the first one is at work", || machine.strace_log().matches("sendto(").count() >= 4);
-        for other in ["apply rules.toml", "apply --confirm-within 1s rules.toml", "confirm", "rollback", "remove"] {
+        for other in ["apply rules.toml", "apply --confirm-within 1s rules.toml", "remove"] {
             machine.ringfence(other).ended(1).says("ringfence apply");
         }
         assert!(held.try_wait().unwrap().is_none(), "the first one was done too early");
