@@ -15,7 +15,8 @@ demo: setup
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
-IN_THE_KERNEL = $(CARGO) test --test netlink --test host_iptables --test readers --test readers_iptables --test kernel --test faults
+IN_THE_KERNEL = $(CARGO) test --test live --test faults --test netlink --test host_iptables --test readers \
+	--test readers_iptables --test kernel
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
@@ -28,11 +29,13 @@ test: setup
 bench: setup
 	$(CARGO) bench --bench compile
 	$(CARGO) bench --bench proof
+	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
+	$(CARGO) bench --bench netlink
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse
+FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table
 FUZZ_SECONDS = 30
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz' >&2; exit 1; }

@@ -139,6 +139,12 @@ fn document(
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Document>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
+    if in_force.absent {
+        // Whatever the cluster file says.
+        let mut document = document(State::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
+        document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
+        return Ok(Some(document));
+    }
     let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(None) };
     let links = own_links()?;
     let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);

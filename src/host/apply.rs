@@ -115,14 +115,20 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    let pending = match begin(host, plan, &record, &files, &ports_before, &before) {
-        Ok(pending) => pending,
+    // Whether there is room for it has to be known before anything changes.
+    let keeps = plan.keep && plan.confirm_within.is_none();
+    let good = if keeps { record::prepare(&host.store, GOOD, &files) } else { Ok(None) };
+    // At boot that is no more than a warning.
+    let good = if plan.boot { Ok(good) } else { good.map(Ok) };
+    let begun = good.and_then(|good| Ok((good, begin(host, plan, &record, &files, &ports_before, &before)?)));
+    let (good, pending) = match begun {
+        Ok(begun) => begun,
         Err(error) => {
             let _ = reserve(&host.store, &host.root, &ports_before);
             return Err(error.before_change());
         }
     };
-    let outcome = change(host, plan, pending.is_some());
+    let outcome = change(host, plan, &before, pending.is_some());
     let (changed, in_force, report) = match outcome {
         Ok(done) => done,
         Err(error) => {
@@ -143,8 +149,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
-            let _ = host.store.remove_folder(CANDIDATE);
-            let kept = record::keep(&host.store, GOOD, &files).and_then(|()| record::reject(&host.store, None));
+            let kept = good.and_then(|good| record::put(&host.store, good));
+            let kept = kept.and_then(|()| record::reject(&host.store, None));
             if let Err(error) = kept {
                 warnings.push(format!(
                     "the rules are in force, but cannot be kept for when the cluster file cannot be used: {error}"
@@ -184,13 +190,7 @@ fn begin(
     ports_before: &Ports,
     before: &InForce,
 ) -> Result<Option<Pending>, HostError> {
-    let Some(time) = plan.confirm_within else {
-        if plan.keep && !plan.boot {
-            // Whether there is room for it has to be known before anything changes.
-            record::keep(&host.store, CANDIDATE, files).inspect_err(|_| _ = host.store.remove_folder(CANDIDATE))?;
-        }
-        return Ok(None);
-    };
+    let Some(time) = plan.confirm_within else { return Ok(None) };
     let now = pending::uptime()?;
     let pending = Pending {
         id: format!("{}-{}", std::process::id(), (now * 100.0) as u64),
@@ -214,13 +214,13 @@ fn begin(
 }
 
 /// Steps 3 to 5.
-fn change(host: &Host, plan: &Plan<'_>, waits: bool) -> Result<(Changed, InForce, Report), HostError> {
+fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<(Changed, InForce, Report), HostError> {
     let mut before: Option<Snapshot> = None;
-    let brought = bring(plan.prepared, |snapshot| {
+    let brought = bring(plan.prepared, known, |snapshot| {
         if waits {
-            pending::write_before(&host.store, snapshot).map_err(HostError::before_change)?;
+            pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
         }
-        before = Some(snapshot.clone());
+        before = Some(snapshot);
         Ok(())
     });
     let changed = match brought {

@@ -31,7 +31,7 @@ pub enum HostError {
     #[error("{0}; nothing was changed")]
     Commit(CommitError),
     /// What the kernel did is not known.
-    #[error("the kernel's answer was lost; look at `ringfence status`")]
+    #[error("it is not known what the kernel did; look at `ringfence status`")]
     Lost,
     /// iptables or ipset.
     #[error(transparent)]
@@ -128,7 +128,7 @@ impl From<CommitError> for HostError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Request(error) => error.into(),
-            CommitError::Lost => Self::Lost,
+            CommitError::Lost | CommitError::Partly(_) => Self::Lost,
             other => Self::Commit(other),
         }
     }

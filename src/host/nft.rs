@@ -55,8 +55,11 @@ pub fn is_here() -> Result<bool, HostError> {
 pub fn read(scope: Scope) -> Result<Live, HostError> {
     let kernel = netlink::read(&mut open()?, TABLE, scope)?;
     let lifted = kernel.own.as_ref().map(lift).transpose().map_err(RequestError::from)?.flatten();
-    let (tables, unknown) = lifted.map_or_else(Default::default, |lifted| (vec![lifted.table], lifted.unknown));
-    Ok(Live { kernel, ruleset: ir::Ruleset { tables, ..ir::Ruleset::default() }, unknown })
+    let Some(lifted) = lifted else {
+        return Ok(Live { kernel, ruleset: ir::Ruleset::default(), unknown: Vec::new() });
+    };
+    let (tables, unread) = (vec![lifted.table], lifted.unread);
+    Ok(Live { kernel, ruleset: ir::Ruleset { tables, unread, ..ir::Ruleset::default() }, unknown: lifted.unknown })
 }
 
 /// What one quick look shows.
@@ -171,31 +174,54 @@ fn is_source_nat(data: &[u8]) -> bool {
     netlink::find(data, 1).ok().flatten().is_some_and(|kind| kind.iter().all(|byte| *byte == 0))
 }
 
-/// Makes our table what is wanted, in one transaction; `before` gets what was there in the very moment before it, and
-/// may still say no.
+/// Our table at one moment.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The number of the last change.
+    pub generation: u32,
+    /// The table, if there was one.
+    pub table: Option<Table>,
+}
+
+/// Makes our table what is wanted, in one transaction. `known` is what was read before, which the kernel holds against
+/// what there is; `before` gets what was there in the very moment before the change, and may still say no.
 ///
 /// # Errors
-/// Where nothing was changed; or [`CommitError::Lost`], where reading again will tell.
+/// Where nothing was changed; or [`HostError::Lost`], where reading again will tell.
 pub fn change(
     wanted: Option<&Table>,
-    mut before: impl FnMut(&Live) -> Result<(), HostError>,
+    mut known: Option<Moment>,
+    mut before: impl FnMut(&Moment) -> Result<(), HostError>,
 ) -> Result<Extent, HostError> {
     let mut socket = open()?;
     let mut least = Extent::Nothing;
+    let mut partly = false;
     for _ in 0..ATTEMPTS {
-        let live = read(Scope::Own)?;
-        before(&live)?;
-        let (extent, changes) = update(live.kernel.own.as_ref(), wanted, least).map_err(RequestError::from)?;
+        let now = match known.take() {
+            Some(known) => known,
+            None => {
+                let kernel = netlink::read(&mut socket, TABLE, Scope::Own)?;
+                Moment { generation: kernel.generation, table: kernel.own }
+            }
+        };
+        if !partly {
+            before(&now)?;
+        }
+        let (extent, changes) = update(now.table.as_ref(), wanted, least).map_err(RequestError::from)?;
         if changes.is_empty() {
             return Ok(extent);
         }
-        match changes.commit(&mut socket, live.kernel.generation) {
+        match changes.commit(&mut socket, now.generation) {
             Ok(()) => return Ok(extent),
             Err(CommitError::Changed) => {}
+            // What was there before was there before the first part.
+            Err(CommitError::Partly(error)) if matches!(*error, CommitError::Changed) => partly = true,
+            Err(CommitError::Partly(_)) => return Err(HostError::Lost),
             // What the kernel does not take in pieces, it may take whole.
             Err(CommitError::Refused { .. }) if extent == Extent::Elements => least = Extent::Rules,
+            Err(_) if partly => return Err(HostError::Lost),
             Err(other) => return Err(other.into()),
         }
     }
-    Err(CommitError::Changed.into())
+    Err(if partly { HostError::Lost } else { CommitError::Changed.into() })
 }

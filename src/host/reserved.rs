@@ -229,6 +229,9 @@ pub fn write_file(root: &Path, ports: &Ports) -> Result<(), ReservedError> {
     let text = sysctl::write(ports)?;
     let folder = Folder::make(&root.join(FOLDER), FOLDER_MODE)?;
     folder.wait_to_write()?;
+    if folder.read(FILE).is_ok_and(|there| there.as_deref() == Some(text.as_bytes())) {
+        return Ok(());
+    }
     Ok(folder.replace(FILE, text.as_bytes(), FILE_MODE)?)
 }
 

@@ -9,7 +9,7 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft};
 use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
-use crate::dialect::netlink::{Extent, RequestError, Scope, Table, update};
+use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{Family, Ruleset};
 use crate::verify::{Families, Verified, verify};
@@ -67,8 +67,8 @@ pub struct InForce {
     pub others: Vec<BaseChain>,
     /// A rule of others by which replies to this host's own connections may get lost.
     pub masquerade: Option<String>,
-    /// The kernel's number of the ruleset, and that of our table in it.
-    pub version: Option<(u32, u64)>,
+    /// The kernel's number of the last change of nf_tables.
+    pub generation: Option<u32>,
     snapshot: Snapshot,
 }
 
@@ -185,7 +185,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
                 others,
                 masquerade,
-                version: own.as_ref().map(|table| (live.kernel.generation, table.handle)),
+                generation: Some(live.kernel.generation),
                 snapshot: Snapshot::Nft(own.map(Box::new)),
             })
         }
@@ -198,7 +198,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
                 others: Vec::new(),
                 masquerade: None,
-                version: None,
+                generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
                 unknown: live.unknown.into_iter().collect(),
                 ruleset: live.ruleset,
@@ -208,6 +208,15 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
 }
 
 impl InForce {
+    /// The kernel's numbers of the ruleset, and of our table in it.
+    #[must_use]
+    pub fn version(&self) -> Option<(u32, u64)> {
+        match &self.snapshot {
+            Snapshot::Nft(Some(table)) => self.generation.map(|generation| (generation, table.handle)),
+            Snapshot::Nft(None) | Snapshot::Iptables(_) => None,
+        }
+    }
+
     /// What to bring back if what follows goes wrong.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
@@ -215,31 +224,28 @@ impl InForce {
     }
 }
 
-/// Brings proven rules into the kernel. `before` gets what was there in the moment before, and may still say no.
+/// Brings proven rules into the kernel, where `known` is what was read before. `before` gets what was there in the moment
+/// before the change, and may still say no.
 ///
 /// # Errors
 /// Where the kernel refuses; then all is as it was, or the error says otherwise.
 pub fn bring(
     prepared: &Prepared,
-    mut before: impl FnMut(&Snapshot) -> Result<(), HostError>,
+    known: &InForce,
+    mut before: impl FnMut(Snapshot) -> Result<(), HostError>,
 ) -> Result<Changed, HostError> {
-    match (&prepared.table, prepared.backend) {
-        (Some(table), _) => {
-            let extent = nft::change(Some(table), |live| before(&snapshot_of(live)))?;
-            Ok(extent.into())
-        }
-        (None, _) => {
-            let tools = iptables::Tools::find()?;
-            let live = iptables::read(&tools)?;
-            before(&Snapshot::Iptables(live.snapshot().clone()))?;
-            let change = iptables::apply(&tools, &live, &prepared.verified)?;
-            Ok(changed(&change))
-        }
-    }
-}
-
-fn snapshot_of(live: &nft::Live) -> Snapshot {
-    Snapshot::Nft(live.kernel.own.clone().map(Box::new))
+    let Some(table) = &prepared.table else {
+        let tools = iptables::Tools::find()?;
+        let live = iptables::read(&tools)?;
+        before(Snapshot::Iptables(live.snapshot().clone()))?;
+        return Ok(changed(&iptables::apply(&tools, &live, &prepared.verified)?));
+    };
+    let known = match (&known.snapshot, known.generation) {
+        (Snapshot::Nft(table), Some(generation)) => Some(nft::Moment { generation, table: table.as_deref().cloned() }),
+        _ => None,
+    };
+    let extent = nft::change(Some(table), known, |now| before(Snapshot::Nft(now.table.clone().map(Box::new))))?;
+    Ok(extent.into())
 }
 
 fn changed(change: &iptables::Change) -> Changed {
@@ -303,7 +309,7 @@ impl Snapshot {
     pub fn restore(&self) -> Result<Changed, HostError> {
         match self {
             Self::Nft(table) => {
-                let extent = nft::change(table.as_deref(), |_| Ok(()))?;
+                let extent = nft::change(table.as_deref(), None, |_| Ok(()))?;
                 let now = nft::read(Scope::Own)?;
                 let (left, _) =
                     update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing).map_err(RequestError::from)?;
@@ -323,10 +329,7 @@ impl Snapshot {
     pub fn to_bytes(&self) -> Result<Vec<u8>, HostError> {
         match self {
             Self::Nft(None) => Ok(Vec::new()),
-            Self::Nft(Some(table)) => {
-                let (_, changes) = update(None, Some(table), Extent::Nothing).map_err(RequestError::from)?;
-                Ok(changes.into_bytes())
-            }
+            Self::Nft(Some(table)) => Ok(to_messages(table).map_err(RequestError::from)?),
             Self::Iptables(snapshot) => Ok(snapshot.to_bytes()?),
         }
     }

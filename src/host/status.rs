@@ -59,7 +59,7 @@ impl Seen {
     /// # Errors
     /// Where the machine does not say what it is, or the note cannot be written.
     pub fn note(host: &Host, site: &Site<'_>, config: &Path, in_force: &InForce) -> Result<(), HostError> {
-        let Some((generation, handle)) = in_force.version else { return Ok(()) };
+        let Some((generation, handle)) = in_force.version() else { return Ok(()) };
         let seen = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot: boot()?,

@@ -100,10 +100,14 @@ pub fn u64_of(value: &[u8]) -> Result<u64, Malformed> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| Malformed)
 }
 
-/// A name, without its end mark. What is no text becomes one that means nothing to the kernel.
+/// A name, without its end mark. What is no text to be shown becomes one that means nothing to the kernel, and that is
+/// another for other bytes.
 pub fn text_of(value: &[u8]) -> String {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text).into_owned()
+    match std::str::from_utf8(text) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => text.escape_ascii().to_string(),
+    }
 }
 
 /// Messages that are being written.

@@ -28,22 +28,20 @@ pub enum CommitError {
     /// The kernel's answer was lost, so that only reading the ruleset again can tell what happened.
     #[error("the kernel's answer was lost; what it did is not known")]
     Lost,
+    /// The first of several transactions happened, and a later one did not. Each leaves rules that mean what the old ones
+    /// did or what the new ones do.
+    #[error("only a part of the change was made: {0}")]
+    Partly(Box<CommitError>),
     /// The transaction could not be sent. Nothing happened.
     #[error(transparent)]
     Request(#[from] RequestError),
 }
 
 impl Changes {
-    /// The messages, to be read again with [`super::Table::from_messages`].
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.writer.into_bytes()
-    }
-
-    /// How many bytes the transaction has.
+    /// How many bytes the longest transaction has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.writer.bytes().len()
+        self.later.iter().map(Self::len).fold(self.writer.bytes().len(), usize::max)
     }
 
     /// Whether there is nothing to do.
@@ -52,11 +50,23 @@ impl Changes {
         self.subjects.is_empty()
     }
 
-    /// Makes the changes, if the ruleset still has this generation.
+    /// Makes the changes, if the ruleset still has this generation. Several transactions follow each other only if nobody
+    /// else changes anything in between; the rules that an error leaves mean what the old ones did or what the new ones do.
     ///
     /// # Errors
-    /// Where nothing happened, or where that is not known; see [`CommitError`].
+    /// Where nothing happened, or not all, or where that is not known; see [`CommitError`].
     pub fn commit(&self, socket: &mut Socket, generation: u32) -> Result<(), CommitError> {
+        self.transaction(socket, generation)?;
+        let mut generation = generation;
+        for next in &self.later {
+            // As the kernel counts (nf_tables_commit): 0 is none.
+            generation = generation.wrapping_add(1).max(1);
+            next.transaction(socket, generation).map_err(|error| CommitError::Partly(Box::new(error)))?;
+        }
+        Ok(())
+    }
+
+    fn transaction(&self, socket: &mut Socket, generation: u32) -> Result<(), CommitError> {
         let (first, last) = (0, self.subjects.len() as u32 + 1);
         let mut writer = Writer::with_capacity(self.writer.bytes().len() + 80);
         let subsystem = NFNL_SUBSYS_NFTABLES.to_be_bytes();

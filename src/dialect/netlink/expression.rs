@@ -258,7 +258,8 @@ impl<'a> Fields<'a> {
         let same = from == self.u32(NFTA_BITWISE_DREG)?;
         let no_xor = self.data(NFTA_BITWISE_XOR)?.is_some_and(|xor| xor.iter().all(|byte| *byte == 0));
         let plain = masks && same && no_xor && self.only(&known)?;
-        let mask = self.data(NFTA_BITWISE_MASK)?;
+        let length = self.u32(NFTA_BITWISE_LEN)?;
+        let mask = self.data(NFTA_BITWISE_MASK)?.filter(|mask| length == Some(mask.len() as u32));
         Ok(from.zip(mask).filter(|_| plain).map(|(register, mask)| Expression::Mask { register, mask }))
     }
 

@@ -313,7 +313,7 @@ impl Lowering<'_> {
             self.compare(if negated { NFT_CMP_NEQ } else { NFT_CMP_EQ }, &bytes(network.first()));
             return Ok(());
         }
-        let keys = keys_of(elements, true).unwrap_or_default();
+        let keys = keys_of(&joined(elements), true).unwrap_or_default();
         let kind = if family == Family::Ip { key_type::IPV4_ADDR } else { key_type::IPV6_ADDR };
         self.anonymous(NFT_SET_INTERVAL, kind, length, keys, negated);
         Ok(())
@@ -401,6 +401,27 @@ impl Lowering<'_> {
 
     fn compare(&mut self, operator: u32, data: &[u8]) {
         self.program.push(Expression::Compare { register: NFT_REG_1, operator, data: data.to_vec() });
+    }
+}
+
+/// Ranges that touch become one: in an anonymous set the kernel would not find what begins where another ends.
+fn joined(elements: &Elements) -> Elements {
+    macro_rules! join {
+        ($list:expr) => {{
+            let mut joined: Vec<_> = Vec::with_capacity($list.len());
+            for &(first, last) in $list {
+                match joined.last_mut() {
+                    Some((_, end)) if first.checked_sub(1) == Some(*end) => *end = last,
+                    _ => joined.push((first, last)),
+                }
+            }
+            joined
+        }};
+    }
+    match elements {
+        Elements::Ipv4(list) => Elements::Ipv4(join!(list)),
+        Elements::Ipv6(list) => Elements::Ipv6(join!(list)),
+        Elements::Ports(_) | Elements::Unknown => elements.clone(),
     }
 }
 

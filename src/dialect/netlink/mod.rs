@@ -8,10 +8,10 @@
 //!
 //! - [`Table`] is a table as the kernel tells it, whole and with whatever nobody here understands, so that it can be given
 //!   back as it was.
-//! - [`lift`] says what it means; [`lower`] and [`write`] are the way from the IR. The one does not use what the other does:
+//! - [`lift`] says what it means; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
 //!   libnftnl writes, and what is read is read here.
-//! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it in one transaction,
-//!   if nobody else changed anything in between.
+//! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
+//!   changed anything in between.
 //!
 //! The only unsafe code of the program is here: calls of libnftnl, and one socket option.
 
@@ -35,11 +35,11 @@ mod write;
 pub use attributes::{Malformed, Message, Writer, attributes, find, messages, text_of, u32_of};
 pub use batch::CommitError;
 pub use expression::Expression;
-pub use lift::{Lifted, lift};
+pub use lift::{Lifted, lift, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};
-pub use update::{Changes, Extent, update};
+pub use update::{Changes, Extent, to_messages, update};
 #[cfg(feature = "kernel")]
 pub use write::write;

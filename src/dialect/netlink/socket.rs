@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recv, sendto, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect, getsockopt, recv, sendto,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -109,6 +109,8 @@ impl Socket {
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        // To the kernel, so that nobody else's messages are taken for its answers.
+        connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         let patience = TimeVal::new(PATIENCE, 0);
         setsockopt(&fd, sockopt::ReceiveTimeout, &patience)?;
         // Best effort, in this order: forced with rights over the machine, as far as allowed without.
@@ -181,6 +183,8 @@ impl Socket {
         let sequence = self.next_sequence();
         self.send(&request(sequence))?;
         let mut interrupted = false;
+        // What goes wrong is told at the end: until then the kernel takes no other request.
+        let mut wrong = Ok(());
         loop {
             let datagram = self.receive(true).map_err(RequestError::from)?.unwrap_or_default();
             for message in messages(datagram) {
@@ -192,12 +196,13 @@ impl Socket {
                 match message.kind {
                     NLMSG_DONE if interrupted => return Err(RequestError::Interrupted.into()),
                     // A dump may end with an error of its own.
-                    NLMSG_DONE => return done(&message).map_err(E::from),
+                    NLMSG_DONE => return wrong.and(done(&message).map_err(E::from)),
                     NLMSG_ERROR => match refusal(&message).map_err(RequestError::from)? {
                         Some(refused) => return Err(RequestError::Refused(refused).into()),
                         None => return Ok(()),
                     },
-                    _ => each(message)?,
+                    _ if wrong.is_ok() => wrong = each(message),
+                    _ => {}
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::constants::*;
 use super::expression::Expression;
 
 /// What stands for the number that the kernel gives to an anonymous set.
-const TEMPLATE: &str = "__set%d";
+pub const ANONYMOUS: &str = "__set%d";
 
 /// A table.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Table {
     pub name: String,
     /// NFT_TABLE_F_…
     pub flags: u32,
+    /// What `nft` keeps with it.
+    pub userdata: Vec<u8>,
     /// The number that the kernel gave it; no other table ever has it.
     pub handle: u64,
     /// Its sets.
@@ -63,6 +65,8 @@ pub struct Chain {
     pub name: String,
     /// Where packets enter it by themselves.
     pub base: Option<Base>,
+    /// NFT_CHAIN_…, but for the one that says that it is a base chain.
+    pub flags: u32,
     /// What it is told besides its table and name.
     pub attributes: Vec<u8>,
     /// Its rules.
@@ -80,6 +84,8 @@ pub struct Base {
     pub priority: i32,
     /// NF_DROP or NF_ACCEPT.
     pub policy: i32,
+    /// Whether only packets of some devices enter it.
+    pub on_devices: bool,
 }
 
 /// A rule.
@@ -98,13 +104,6 @@ impl Set {
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.flags & NFT_SET_ANONYMOUS != 0
-    }
-
-    /// Whether two sets can hold the same elements at the same cost.
-    #[must_use]
-    pub fn same_shape(&self, other: &Self) -> bool {
-        let shape = |set: &Self| (set.flags, set.key_type, set.key_length, set.size);
-        shape(self) == shape(other)
     }
 }
 
@@ -135,7 +134,7 @@ impl Rule {
 /// The name of a set. Among anonymous ones that are still to be made only the number tells them apart.
 pub fn set_name(name: &str, id: Option<u32>) -> String {
     match id {
-        Some(id) if name == TEMPLATE => format!("__set{id}"),
+        Some(id) if name == ANONYMOUS => format!("__set{id}"),
         _ => name.to_owned(),
     }
 }
@@ -175,7 +174,8 @@ impl Tables {
                 let flags = find(body, NFTA_TABLE_FLAGS)?.map(u32_of).transpose()?.unwrap_or(0);
                 let handle = find(body, NFTA_TABLE_HANDLE)?.map(u64_of).transpose()?.unwrap_or(0);
                 let uses = find(body, NFTA_TABLE_USE)?.map(u32_of).transpose()?.unwrap_or(0);
-                self.tables.push(Table { family: *family, name, flags, handle, uses, ..Table::default() });
+                let userdata = find(body, NFTA_TABLE_USERDATA)?.unwrap_or_default().to_vec();
+                self.tables.push(Table { family: *family, name, flags, userdata, handle, uses, ..Table::default() });
             }
             (NFT_MSG_NEWSET, Some(table)) => table.sets.push(Set::read(body)?),
             (NFT_MSG_NEWSETELEM, Some(table)) => table.take_elements(body)?,
@@ -190,11 +190,6 @@ impl Tables {
     #[must_use]
     pub fn so_far(&self) -> &[Table] {
         &self.tables
-    }
-
-    /// The tables, to say more about them.
-    pub fn so_far_mut(&mut self) -> &mut [Table] {
-        &mut self.tables
     }
 }
 
@@ -225,6 +220,12 @@ impl Table {
     #[must_use]
     pub fn set(&self, name: &str) -> Option<&Set> {
         self.sets.iter().find(|set| set.name == name)
+    }
+
+    /// The chain of a name.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
     }
 
     /// Each rule with its chain.
@@ -270,6 +271,11 @@ impl Table {
                     names.entry(set).or_insert_with(|| format!("__set{number}"));
                 }
             }
+        }
+        // Whatever else has such a name: a named set, or one that only something unknown uses.
+        let taken = |new: &String| self.sets.iter().any(|set| set.name == *new && !names.contains_key(&set.name));
+        if names.values().any(taken) {
+            return;
         }
         for set in self.sets.iter_mut().filter(|set| set.is_anonymous()) {
             if let Some(name) = names.get(&set.name) {
@@ -365,11 +371,13 @@ impl Chain {
                 hook: find(hook, NFTA_HOOK_HOOKNUM)?.map(u32_of).transpose()?.unwrap_or(u32::MAX),
                 priority: find(hook, NFTA_HOOK_PRIORITY)?.map(u32_of).transpose()?.unwrap_or(0).cast_signed(),
                 policy: find(body, NFTA_CHAIN_POLICY)?.map(u32_of).transpose()?.map_or(NF_ACCEPT, u32::cast_signed),
+                on_devices: find(hook, NFTA_HOOK_DEV)?.or(find(hook, NFTA_HOOK_DEVS)?).is_some(),
             }),
         };
         Ok(Self {
             name: text_of(find(body, NFTA_CHAIN_NAME)?.ok_or(Malformed)?),
             base,
+            flags: find(body, NFTA_CHAIN_FLAGS)?.map(u32_of).transpose()?.unwrap_or(0) & !NFT_CHAIN_BASE,
             attributes: only(body, &CHAIN_SETTINGS)?,
             rules: Vec::new(),
         })

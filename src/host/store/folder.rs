@@ -99,7 +99,7 @@ impl Folder {
     }
 
     /// What is in a file; `None` where there is none.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(in crate::host) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         // A pipe must not keep this waiting.
         let Some(mut file) = self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)? else { return Ok(None) };
         let mut bytes = Vec::new();

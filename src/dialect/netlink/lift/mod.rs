@@ -1,0 +1,154 @@
+//! The kernel's tables → IR.
+//!
+//! A rule is followed with what its registers hold, so that it does not matter in which of the many ways a test was
+//! compiled. What is not understood becomes unknown, in the place where it stands.
+//!
+//! INVARIANT (no less): what is lifted never means less than what the kernel does. Every expression that may end a rule
+//! early is a test here, known or unknown; nothing that stands behind a decision is taken for a condition of it.
+
+mod matches;
+mod program;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::HashMap;
+
+use super::attributes::Malformed;
+use super::constants::*;
+use super::table::{Base, Chain, Set, Table};
+use crate::dialect::read::check_jumps;
+use crate::ir::{self, Family, Match, Verdict};
+
+pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, LOOPBACK, RTN_LOCAL};
+use program::Program;
+use values::{Values, ir_set};
+
+/// The sets of a table by name, and what is in them.
+type Sets<'a> = HashMap<&'a str, (&'a Set, Values)>;
+
+/// What the kernel holds of a table, in netfilter's words.
+#[derive(Clone, Debug)]
+pub struct Lifted {
+    /// The table.
+    pub table: ir::Table,
+    /// What in it was not understood.
+    pub unknown: Vec<String>,
+    /// What in it may do anything at all; for [`ir::Ruleset::unread`].
+    pub unread: Vec<String>,
+}
+
+/// The meaning of a table; `None` for a family that the IR has no word for, see [`unread`].
+///
+/// # Errors
+/// Where attributes are cut short, two sets or chains have one name, or chains jump in a circle.
+pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
+    let family = match table.family {
+        NFPROTO_INET => Family::Inet,
+        NFPROTO_IPV4 => Family::Ip,
+        NFPROTO_IPV6 => Family::Ip6,
+        _ => return Ok(None),
+    };
+    let (mut unknown, mut unread) = (Vec::new(), Vec::new());
+    let mut sets = Sets::new();
+    for set in &table.sets {
+        let values = set.values()?;
+        if matches!(values, Values::Unknown) {
+            unknown.push(format!("set {} of table {}", set.name, table.name));
+        }
+        if sets.insert(set.name.as_str(), (set, values)).is_some() {
+            return Err(Malformed);
+        }
+    }
+    let mut chains: Vec<ir::Chain> = Vec::new();
+    for chain in &table.chains {
+        if chains.iter().any(|other| other.name == chain.name) {
+            return Err(Malformed);
+        }
+        let mut lifted = ir::Chain::named(&chain.name, rules(table, chain, family, &sets, &mut unknown)?);
+        let dormant = table.flags & NFT_TABLE_F_DORMANT != 0;
+        if let Some(own) = chain.base.as_ref().filter(|_| !dormant) {
+            match base(own) {
+                Ok(base) => lifted.base = Some(base),
+                Err(kind) => unread.push(format!("chain {} of table {}: {kind}", chain.name, table.name)),
+            }
+            if own.on_devices {
+                lifted.rules.insert(0, elsewhere());
+                unknown.push(format!("the devices of chain {} of table {}", chain.name, table.name));
+            }
+        }
+        chains.push(lifted);
+    }
+    let named = table.sets.iter().filter(|set| !set.is_anonymous());
+    let sets = named.filter_map(|set| Some(ir_set(set, sets.remove(set.name.as_str())?.1))).collect();
+    let table = ir::Table { family, name: table.name.clone(), sets, chains };
+    let mut ruleset = ir::Ruleset { tables: vec![table], ..ir::Ruleset::default() };
+    // The kernel allows no circles; whoever judges a ruleset relies on it.
+    check_jumps(&ruleset).map_err(|_| Malformed)?;
+    Ok(ruleset.tables.pop().map(|table| Lifted { table, unknown, unread }))
+}
+
+/// What a table of a family without a word in the IR may do to packets for this host: for [`ir::Ruleset::unread`].
+#[must_use]
+pub fn unread(table: &Table) -> Option<String> {
+    let family = match table.family {
+        NFPROTO_NETDEV => "netdev",
+        NFPROTO_BRIDGE => "bridge",
+        _ => return None,
+    };
+    let hooked = table.flags & NFT_TABLE_F_DORMANT == 0 && table.chains.iter().any(|chain| chain.base.is_some());
+    hooked.then(|| format!("table {family} {}", table.name))
+}
+
+fn rules(
+    table: &Table,
+    chain: &Chain,
+    family: Family,
+    sets: &Sets<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<ir::Rule>, Malformed> {
+    let mut rules = Vec::with_capacity(chain.rules.len());
+    for rule in &chain.rules {
+        let lifted = Program::new(family, sets).lift(rule, &rule.program()?);
+        let tests = lifted.matches.iter().filter_map(|one| match one {
+            Match::Unknown(text) => Some(text),
+            _ => None,
+        });
+        let verdict = match &lifted.verdict {
+            Some(Verdict::Unknown(text)) => Some(text),
+            _ => None,
+        };
+        unknown.extend(
+            tests.chain(verdict).map(|text| format!("`{text}` in chain {} of table {}", chain.name, table.name)),
+        );
+        rules.push(lifted);
+    }
+    Ok(rules)
+}
+
+/// A chain that is bound to devices does not see what comes in elsewhere: whatever it does, a packet may be spared it.
+fn elsewhere() -> ir::Rule {
+    let matches = vec![Match::Unknown("another device".to_owned())];
+    ir::Rule { matches, verdict: Some(Verdict::Accept), ..ir::Rule::default() }
+}
+
+fn base(base: &Base) -> Result<ir::Base, String> {
+    let kind = match base.kind.as_str() {
+        "filter" => ir::ChainKind::Filter,
+        "nat" => ir::ChainKind::Nat,
+        "route" => ir::ChainKind::Route,
+        other => return Err(format!("type {other}")),
+    };
+    // NF_INET_… (linux/netfilter.h).
+    let hook = match base.hook {
+        0 => ir::Hook::Prerouting,
+        1 => ir::Hook::Input,
+        2 => ir::Hook::Forward,
+        3 => ir::Hook::Output,
+        4 => ir::Hook::Postrouting,
+        5 => ir::Hook::Ingress,
+        other => return Err(format!("hook {other}")),
+    };
+    let policy = if base.policy == NF_DROP { ir::Policy::Drop } else { ir::Policy::Accept };
+    Ok(ir::Base { kind, hook, priority: base.priority, policy, shared: false })
+}

@@ -1,0 +1,376 @@
+//! Rules beside the programs that they are, and programs that must not be taken for what they resemble.
+
+use super::super::expression::Expression::{
+    self, Compare, ConnectionState, DestinationType, ExtensionHeader, Limit, Lookup, Mask, Meta, Other, Payload, Range,
+    Reset,
+};
+use super::super::lower::lower;
+use super::*;
+use crate::dialect::netlink::Rule;
+use crate::dialect::netlink::attributes::Writer;
+use crate::ir::{Addresses, ConnectionStates, Elements, PortBlock, PortMatch, TcpFlags};
+use crate::net::{Interface, PortRange};
+
+const PORTS: &str = "ports";
+const HOSTS: &str = "hosts";
+
+fn sets() -> Vec<ir::Set> {
+    let set = |name: &str, elements| ir::Set {
+        name: name.into(),
+        kind: ir::SetKind::Hash { size: Some(8) },
+        elements,
+        origins: Vec::new(),
+    };
+    vec![
+        set(PORTS, Elements::Ports(vec![PortRange::new(8087, 8087).unwrap()])),
+        set(HOSTS, Elements::ipv4(vec![(0x0a00_0001, 0x0a00_0001)])),
+    ]
+}
+
+fn raw_set(name: &str, flags: u32, key_type: u32, keys: &[(&[u8], bool)]) -> Set {
+    let mut elements = Writer::default();
+    keys.iter().for_each(|(key, ends)| super::super::elements::element(&mut elements, key, *ends));
+    let key_length = keys.first().map_or(2, |(key, _)| key.len() as u32);
+    let elements = elements.into_bytes();
+    Set { name: name.into(), flags, key_type, key_length, elements, ..Set::default() }
+}
+
+fn lifted_with(sets: &[Set], program: &[Expression]) -> ir::Rule {
+    let sets: Sets<'_> = sets.iter().map(|set| (set.name.as_str(), (set, set.values().unwrap()))).collect();
+    Program::new(Family::Inet, &sets).lift(&Rule::default(), program)
+}
+
+fn lifted(program: &[Expression]) -> ir::Rule {
+    let sets = [
+        raw_set(PORTS, 0, key_type::INET_SERVICE, &[(&8087_u16.to_be_bytes(), false)]),
+        raw_set(HOSTS, 0, key_type::IPV4_ADDR, &[(&[10, 0, 0, 1], false)]),
+    ];
+    lifted_with(&sets, program)
+}
+
+fn meta(key: u32) -> Expression {
+    Meta { key, register: 1 }
+}
+fn network(offset: u32, length: u32) -> Expression {
+    Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset, length, register: 1 }
+}
+fn transport(offset: u32, length: u32) -> Expression {
+    Payload { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset, length, register: 1 }
+}
+fn compare(operator: u32, data: &[u8]) -> Expression {
+    Compare { register: 1, operator, data: data.to_vec() }
+}
+fn equal(data: &[u8]) -> Expression {
+    compare(NFT_CMP_EQ, data)
+}
+fn mask(mask: &[u8]) -> Expression {
+    Mask { register: 1, mask: mask.to_vec() }
+}
+fn lookup(set: &str, negated: bool) -> Expression {
+    Lookup { register: 1, set: set.into(), negated }
+}
+fn decision(code: i32) -> Expression {
+    Expression::Verdict { code, chain: None }
+}
+fn other(name: &str, numbers: &[(u16, u32)]) -> Expression {
+    let mut data = Writer::default();
+    numbers.iter().for_each(|&(kind, number)| data.u32(kind, number));
+    Other { name: name.into(), data: data.into_bytes() }
+}
+fn tcp() -> [Expression; 2] {
+    [meta(NFT_META_L4PROTO), equal(&[6])]
+}
+fn ip() -> [Expression; 2] {
+    [meta(NFT_META_NFPROTO), equal(&[NFPROTO_IPV4])]
+}
+fn ip6() -> [Expression; 2] {
+    [meta(NFT_META_NFPROTO), equal(&[NFPROTO_IPV6])]
+}
+
+fn port(from: u16, to: u16, negated: bool) -> Match {
+    let ports = [PortRange::new(from, to).unwrap()].into_iter().collect();
+    Match::DestinationPort { ports: PortMatch::Ports(ports), negated }
+}
+fn source(network: &str, negated: bool) -> Match {
+    Match::Source { addresses: Addresses::network(network.parse().unwrap()), negated }
+}
+
+/// Each match and its program, both ways.
+fn pairs() -> Vec<(Match, Vec<Expression>)> {
+    let mut eth1 = b"eth1".to_vec();
+    eth1.resize(16, 0);
+    let eth1_name: Interface = "eth1".parse().unwrap();
+    let fd20 = [0xfd, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mask32 = [[0xff; 4], [0; 4], [0; 4], [0; 4]].concat();
+    let states = ConnectionStates::ESTABLISHED.with(ConnectionStates::RELATED);
+    let of = |parts: &[&[Expression]]| parts.concat();
+    vec![
+        (
+            Match::InInterface { names: vec![Interface::loopback()], negated: true },
+            vec![meta(NFT_META_IIF), compare(NFT_CMP_NEQ, &1_u32.to_ne_bytes())],
+        ),
+        (Match::InInterface { names: vec![eth1_name], negated: false }, vec![meta(NFT_META_IIFNAME), equal(&eth1)]),
+        (Match::Family(Family::Ip6), ip6().to_vec()),
+        (Match::Protocol { number: 17, negated: false }, vec![meta(NFT_META_L4PROTO), equal(&[17])]),
+        (Match::Protocol { number: 6, negated: true }, vec![meta(NFT_META_L4PROTO), compare(NFT_CMP_NEQ, &[6])]),
+        (source("10.0.0.1", false), of(&[&ip(), &[network(12, 4), equal(&[10, 0, 0, 1])]])),
+        (
+            source("10.0.0.0/20", true),
+            of(&[&ip(), &[network(12, 4), mask(&[255, 255, 240, 0]), compare(NFT_CMP_NEQ, &[10, 0, 0, 0])]]),
+        ),
+        (source("fd20::/32", false), of(&[&ip6(), &[network(8, 16), mask(&mask32), equal(&fd20)]])),
+        (
+            Match::Destination { addresses: Addresses::network("10.0.0.1".parse().unwrap()), negated: false },
+            of(&[&ip(), &[network(16, 4), equal(&[10, 0, 0, 1])]]),
+        ),
+        (
+            Match::Source { addresses: Addresses::Set(HOSTS.into()), negated: true },
+            of(&[&ip(), &[network(12, 4), lookup(HOSTS, true)]]),
+        ),
+        (port(8087, 8087, false), of(&[&tcp(), &[transport(2, 2), equal(&8087_u16.to_be_bytes())]])),
+        (
+            port(6000, 6009, false),
+            of(&[&tcp(), &[transport(2, 2), compare(NFT_CMP_GTE, &[0x17, 0x70]), compare(NFT_CMP_LTE, &[0x17, 0x79])]]),
+        ),
+        (
+            port(6000, 6009, true),
+            of(&[
+                &tcp(),
+                &[transport(2, 2), Range { register: 1, negated: true, from: vec![0x17, 0x70], to: vec![0x17, 0x79] }],
+            ]),
+        ),
+        (
+            Match::DestinationPort { ports: PortMatch::Set(PORTS.into()), negated: false },
+            of(&[&tcp(), &[transport(2, 2), lookup(PORTS, false)]]),
+        ),
+        (
+            Match::PortBlock(PortBlock::around(4096, 8191)),
+            vec![transport(0, 4), mask(&[0, 0, 0xf0, 0]), equal(&[0, 0, 0x10, 0])],
+        ),
+        (
+            Match::TcpFlags { mask: TcpFlags(0x12), value: TcpFlags(2) },
+            of(&[&tcp(), &[transport(13, 1), mask(&[0x12]), equal(&[2])]]),
+        ),
+        (Match::DestinationLocal, vec![DestinationType { register: 1 }, equal(&2_u32.to_ne_bytes())]),
+        (Match::NotDirectlyTcp, of(&[&ip6(), &[network(6, 1), compare(NFT_CMP_NEQ, &[6])]])),
+        (
+            Match::FirstFragment,
+            of(&[
+                &ip6(),
+                &[
+                    ExtensionHeader { header: 44, offset: 2, length: 2, register: 1 },
+                    mask(&[0xff, 0xf8]),
+                    equal(&[0, 0]),
+                ],
+            ]),
+        ),
+        (
+            Match::ConnectionState { states, negated: false },
+            vec![
+                ConnectionState { register: 1 },
+                mask(&u32::from(states.0).to_ne_bytes()),
+                compare(NFT_CMP_NEQ, &[0; 4]),
+            ],
+        ),
+        (Match::Limit { per_minute: 10, burst: 5 }, vec![Limit { rate: 10, unit: 60, burst: 5 }]),
+    ]
+}
+
+#[test]
+fn rules_and_programs_are_the_same_both_ways() {
+    for (one, program) in pairs() {
+        let rule = ir::Rule { matches: vec![one], verdict: Some(Verdict::Drop), ..ir::Rule::default() };
+        let program = [program, vec![decision(NF_DROP)]].concat();
+        let chains = vec![ir::Chain::named("x", vec![rule.clone()])];
+        let table = ir::Table { family: Family::Inet, name: "t".into(), sets: sets(), chains };
+        assert_eq!(lower(&table).unwrap().chains[0].rules[0].program, program);
+        assert_eq!(lifted(&program), rule);
+    }
+}
+
+#[test]
+fn other_ways_to_say_the_same() {
+    // nft compiles /24 to a load of three bytes, may load into small registers, and may load before it asks.
+    let short = [&ip()[..], &[network(12, 3), equal(&[10, 0, 0])]].concat();
+    assert_eq!(lifted(&short).matches, [source("10.0.0.0/24", false)]);
+    let small = [
+        Payload { base: 1, offset: 12, length: 4, register: 9 },
+        meta(NFT_META_NFPROTO),
+        equal(&[2]),
+        Compare { register: 9, operator: NFT_CMP_EQ, data: vec![10, 0, 0, 1] },
+    ];
+    assert_eq!(lifted(&small).matches, [source("10.0.0.1", false)]);
+    let reset = [&tcp()[..], &[Reset]].concat();
+    assert_eq!(lifted(&reset).verdict, Some(Verdict::Reset));
+    assert_eq!(lifted(&[other("reject", &[(1, 2)])]).verdict, Some(Verdict::Reset));
+}
+
+/// None of these may be taken for certain, whatever a packet is.
+#[test]
+fn what_only_resembles_a_test_is_unknown() {
+    let guarded = |base: &[Expression], rest: &[Expression]| [base, rest].concat();
+    let ports = [transport(2, 2), equal(&8087_u16.to_be_bytes())];
+    let saddr = [network(12, 4), equal(&[10, 0, 0, 1])];
+    let cases: Vec<Vec<Expression>> = vec![
+        // Without what they rest on.
+        ports.to_vec(),
+        saddr.to_vec(),
+        guarded(&[meta(NFT_META_L4PROTO), compare(NFT_CMP_NEQ, &[6])], &ports),
+        guarded(&[meta(NFT_META_L4PROTO), equal(&[17])], &ports),
+        guarded(&ip6(), &saddr),
+        guarded(&ip(), &[network(6, 1), compare(NFT_CMP_NEQ, &[6])]),
+        // A load that no test follows, or that another one takes the place of.
+        vec![transport(1000, 4)],
+        guarded(&tcp(), &[transport(13, 1), transport(2, 2), equal(&[0x1f, 0x97])]),
+        vec![ExtensionHeader { header: 44, offset: 2, length: 2, register: 1 }],
+        vec![meta(NFT_META_L4PROTO)],
+        // Registers that overlap: names of interfaces have 16 bytes.
+        guarded(
+            &[ip()[0].clone(), ip()[1].clone(), Payload { base: 1, offset: 12, length: 4, register: 9 }],
+            &[meta(7), Compare { register: 9, operator: NFT_CMP_EQ, data: vec![10, 0, 0, 1] }],
+        ),
+        // Other operators, other widths, masks with holes, values outside of masks.
+        guarded(&tcp(), &[transport(2, 2), compare(NFT_CMP_GTE, &[0, 1])]),
+        guarded(&tcp(), &[transport(2, 2), equal(&[0, 0])]),
+        guarded(&tcp(), &[transport(2, 4), equal(&[0x1f, 0x97])]),
+        guarded(&tcp(), &[transport(0, 2), equal(&[0x1f, 0x97])]),
+        guarded(&ip(), &[network(12, 4), mask(&[255, 0, 255, 0]), equal(&[10, 0, 0, 0])]),
+        guarded(&ip(), &[network(12, 4), mask(&[255, 0, 0, 0]), equal(&[10, 0, 0, 1])]),
+        guarded(&ip(), &[network(13, 3), equal(&[0, 0, 1])]),
+        vec![meta(NFT_META_IIFNAME), equal(b"eth")],
+        vec![meta(NFT_META_IIF), equal(&2_u32.to_ne_bytes())],
+        vec![meta(NFT_META_NFPROTO), compare(NFT_CMP_NEQ, &[2])],
+        vec![ConnectionState { register: 1 }, equal(&2_u32.to_ne_bytes())],
+        vec![DestinationType { register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
+        // Sets that are not there, and maps.
+        guarded(&ip(), &[network(12, 4), lookup("nowhere", false)]),
+        guarded(&ip(), &[network(12, 4), other("lookup", &[(2, 1), (3, 1)]), equal(&[10, 0, 0, 1])]),
+        vec![other("ct", &[(1, 1), (2, 3)])],
+        vec![other("quota", &[])],
+        // Numbers that no kernel gives.
+        vec![Payload { base: 1, offset: 0, length: u32::MAX, register: u32::MAX }],
+        vec![other("limit", &[])],
+        vec![Limit { rate: 10, unit: 1, burst: 5 }],
+    ];
+    for program in cases {
+        let rule = lifted(&[program.clone(), vec![decision(NF_ACCEPT)]].concat());
+        assert!(rule.matches.iter().any(|one| matches!(one, Match::Unknown(_))), "{program:?}: {rule:?}");
+        assert_eq!(rule.verdict, Some(Verdict::Accept));
+    }
+}
+
+#[test]
+fn what_may_decide_ends_a_rule() {
+    let drops = |one: Expression| lifted(&[&[one][..], &tcp(), &[decision(NF_DROP)]].concat());
+    for one in [
+        other("lookup", &[(2, 1), (3, NFT_REG_VERDICT)]),
+        other("objref", &[(1, 2)]),
+        other("objref", &[]),
+        other("ct", &[(2, 3), (4, 1)]),
+        other("payload", &[(5, 1)]),
+        other("exthdr", &[]),
+        other("queue", &[]),
+        other("dynset", &[]),
+        other("something", &[]),
+        decision(3),
+        decision(-1),
+    ] {
+        let rule = drops(one.clone());
+        assert!(matches!(rule.verdict, Some(Verdict::Unknown(_))), "{one:?}: {rule:?}");
+        assert_eq!(rule.matches, [], "{one:?}: what follows is no condition of it");
+    }
+    for one in [other("objref", &[(1, 1)]), other("last", &[]), other("log", &[])] {
+        let rule = drops(one);
+        assert_eq!((rule.matches.len(), rule.verdict), (1, Some(Verdict::Drop)));
+    }
+    // Behind a verdict nothing is reached.
+    let rule = lifted(&[decision(NF_ACCEPT), meta(NFT_META_IIF), equal(&1_u32.to_ne_bytes()), decision(NF_DROP)]);
+    assert_eq!((rule.matches, rule.verdict), (vec![], Some(Verdict::Accept)));
+}
+
+#[test]
+fn sets_hold_what_the_kernel_finds_in_them() {
+    let ranges = |flags: u32, keys: &[(u16, bool)]| {
+        let bytes: Vec<([u8; 2], bool)> = keys.iter().map(|(key, ends)| (key.to_be_bytes(), *ends)).collect();
+        let keys: Vec<(&[u8], bool)> = bytes.iter().map(|(key, ends)| (&key[..], *ends)).collect();
+        match raw_set("x", flags, key_type::INET_SERVICE, &keys).values().unwrap() {
+            Values::Ports(list) => Some(list),
+            _ => None,
+        }
+    };
+    const RANGES: u32 = NFT_SET_INTERVAL;
+    let usual = [(0, true), (80, false), (91, true), (443, false), (444, true)];
+    assert_eq!(ranges(RANGES, &usual), Some(vec![(80, 90), (443, 443)]));
+    let mut backwards = usual;
+    backwards.reverse();
+    assert_eq!(ranges(RANGES, &backwards), Some(vec![(80, 90), (443, 443)]));
+    assert_eq!(ranges(RANGES, &[(60000, false)]), Some(vec![(60000, u16::MAX)]));
+    assert_eq!(ranges(RANGES, &[(0, false), (0, true)]), Some(vec![(0, u16::MAX)]));
+    assert_eq!(ranges(RANGES, &[(5, false), (9, false)]), Some(vec![(5, 8), (9, u16::MAX)]));
+    assert_eq!(ranges(RANGES, &[(5, false), (9, true), (9, false), (12, true)]), Some(vec![(5, 8), (9, 11)]));
+    assert_eq!(ranges(RANGES | NFT_SET_ANONYMOUS, &[(5, false), (9, true), (9, false), (12, true)]), None);
+    assert_eq!(ranges(RANGES, &[]), Some(vec![]));
+    assert_eq!(ranges(0, &[(9, false), (5, false)]), Some(vec![(5, 5), (9, 9)]));
+    assert_eq!(ranges(0, &[(9, true)]), None);
+    // Maps, timeouts, what rules add, concatenations, and flags that nobody knows.
+    for flag in [8, 16, 32, 64, 128, 256, 1 << 20] {
+        assert_eq!(ranges(flag, &[(9, false)]), None, "{flag}");
+    }
+    // Port 0 is none of the IR's.
+    let zero = raw_set("x", 0, key_type::INET_SERVICE, &[(&[0, 0], false)]);
+    assert_eq!(zero.values().unwrap().into_elements(), Elements::Unknown);
+}
+
+#[test]
+fn elements_with_more_than_a_key_are_unknown() {
+    let with = |attribute: &dyn Fn(&mut Writer)| {
+        let mut writer = Writer::default();
+        writer.nest(NFTA_LIST_ELEM, |writer| {
+            writer.nest(NFTA_SET_ELEM_KEY, |writer| writer.attribute(NFTA_DATA_VALUE, &[0, 80]));
+            attribute(writer);
+        });
+        Set { elements: writer.into_bytes(), ..raw_set("x", 0, key_type::INET_SERVICE, &[(&[0, 80], false)]) }
+    };
+    assert!(with(&|_| ()).keys().unwrap().is_some());
+    assert!(with(&|writer| writer.attribute(NFTA_SET_ELEM_USERDATA, b"x")).keys().unwrap().is_some());
+    // The catch-all element; data, timeout, expiration, expressions, another end of the key.
+    assert!(with(&|writer| writer.u32(NFTA_SET_ELEM_FLAGS, 2)).keys().unwrap().is_none());
+    for kind in [2, 4, 5, 7, 9, 10, 11] {
+        assert!(with(&|writer| writer.attribute(kind, b"xxxx")).keys().unwrap().is_none(), "{kind}");
+    }
+    let mut limited = with(&|_| ());
+    let mut attributes = Writer::default();
+    attributes.nest(NFTA_SET_EXPR, |_| ());
+    limited.attributes = attributes.into_bytes();
+    assert!(limited.keys().unwrap().is_none());
+}
+
+fn table(chains: Vec<Chain>) -> Table {
+    Table { family: NFPROTO_INET, name: "t".into(), chains, ..Table::default() }
+}
+
+fn chain(name: &str, base: Option<Base>) -> Chain {
+    Chain { name: name.into(), base, ..Chain::default() }
+}
+
+#[test]
+fn where_packets_enter() {
+    let ingress = Base { kind: "filter".into(), hook: 5, policy: NF_DROP, on_devices: true, ..Base::default() };
+    let lifted = lift(&table(vec![chain("c", Some(ingress.clone()))])).unwrap().unwrap();
+    // Packets of other devices are spared it.
+    assert_eq!(lifted.table.chains[0].rules, [elsewhere()]);
+    assert_eq!(lifted.table.chains[0].base.map(|base| base.policy), Some(ir::Policy::Drop));
+    let dormant = Table { flags: NFT_TABLE_F_DORMANT, ..table(vec![chain("c", Some(ingress.clone()))]) };
+    assert_eq!(lift(&dormant).unwrap().unwrap().table.chains[0].base, None);
+    let strange = Base { hook: 9, ..ingress.clone() };
+    assert_eq!(lift(&table(vec![chain("c", Some(strange))])).unwrap().unwrap().unread.len(), 1);
+    let early = Table { family: NFPROTO_NETDEV, ..table(vec![chain("c", Some(ingress))]) };
+    assert!(lift(&early).unwrap().is_none() && unread(&early).is_some());
+}
+
+#[test]
+fn what_could_be_mistaken_for_another_is_no_table() {
+    assert!(lift(&table(vec![chain("c", None), chain("c", None)])).is_err());
+    let set = || raw_set("s", 0, key_type::IPV4_ADDR, &[]);
+    assert!(lift(&Table { sets: vec![set(), set()], ..table(Vec::new()) }).is_err());
+}

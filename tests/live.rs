@@ -1,0 +1,94 @@
+//! Whole runs on a host: `tests/live/*.txt` hold command lines behind `#`, each with all that it prints and its exit code,
+//! one after the other in one network namespace with the address 10.20.0.11.
+//!
+//! `RINGFENCE_BLESS=1` writes what came out instead of comparing. Read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[path = "lab/netns.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod netns;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn shell(folder: &Path, line: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_ringfence");
+    let mut words = line.strip_prefix("# ").expect("a command line").to_owned();
+    for command in ["apply", "diff"] {
+        // What is in /etc on a real host.
+        words = words.replacen(&format!("ringfence {command}"), &format!("ringfence {command} cluster.toml"), 1);
+    }
+    if let Some(script) = words.strip_prefix("sed -i ") {
+        let (script, file) = script.rsplit_once(' ').unwrap();
+        words = format!("sed -i '{script}' {file}");
+    }
+    let script = format!("ringfence() {{ {program} \"$@\" --state-dir state ${{root:-}}; }}\n{words}");
+    let root = if line.contains("apply") || line.contains("remove") { "--root root" } else { "" };
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(folder)
+        .env("root", root)
+        .env_remove("SSH_CONNECTION")
+        .output()
+        .unwrap();
+    let shown = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).unwrap();
+        // Paths and times are this run's own.
+        let text = text.replace(&folder.display().to_string(), "/etc/ringfence");
+        let seconds = |line: &str| match line.split_once("taken back in ") {
+            Some((before, after)) => format!("{before}taken back in 60{}", after.trim_start_matches(char::is_numeric)),
+            None => line.to_owned(),
+        };
+        text.lines().map(|line| seconds(line) + "\n").collect::<String>()
+    };
+    let mut text = format!("{line}\n{}", shown(output.stdout));
+    for line in shown(output.stderr).lines() {
+        writeln!(text, "! {line}").unwrap();
+    }
+    writeln!(text, "[exit {}]\n", output.status.code().unwrap()).unwrap();
+    text
+}
+
+#[test]
+fn every_run_prints_what_is_written() {
+    netns::isolated("every_run_prints_what_is_written", || {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live");
+        let path = tests.join("apply.txt");
+        let written = fs::read_to_string(&path).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        fs::copy(tests.join("cluster.toml"), folder.join("cluster.toml")).unwrap();
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(
+            "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\n\
+             link set far up\n",
+        );
+        let commands: Vec<&str> = written.lines().filter(|line| line.starts_with("# ")).collect();
+        assert!(commands.len() > 20, "{} runs", commands.len());
+        let found: String = commands.iter().map(|line| shell(&folder, line)).collect();
+        if std::env::var_os("RINGFENCE_BLESS").is_some() {
+            fs::write(&path, found).unwrap();
+            return;
+        }
+        let different = written.lines().zip(found.lines()).enumerate().find(|(_, (old, new))| old != new);
+        if let Some((number, (old, new))) = different {
+            panic!("{}:{}\n  expected {old}\n  found    {new}", path.display(), number + 1);
+        }
+        assert_eq!(written, found, "{}", path.display());
+    });
+}
+
+#[test]
+fn what_the_readme_shows_is_what_was_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block = readme.split("```\n").find(|block| block.starts_with("# ringfence diff")).expect("the block in README");
+    let transcript = fs::read_to_string(root.join("tests/live/apply.txt")).unwrap();
+    let mut rest = transcript.lines();
+    for line in block.lines().filter(|line| *line != "…") {
+        assert!(rest.any(|own| own == line), "README shows, but no run printed in this order:\n{line}");
+    }
+}

@@ -1,0 +1,109 @@
+//! What others put into our table: it is not mistaken for what it is not, and it can be undone.
+
+use ringfence::dialect::netlink::{Extent, Table, lift};
+use ringfence::ir::Ruleset;
+use ringfence::semantics::{Door, Packet, Rules};
+
+use super::lab::netns;
+use super::{change, cluster, compiled, list, live};
+
+const CLUSTER: &str = "[cluster]\nname = \"x\"\nprofile = \"riak\"\nnodes = [\"riak@10.20.0.1\", \"riak@10.20.0.2\"]\n\
+     [networks]\nprivate = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+
+/// Text for nft, and whether the table can be given back as it was.
+const ADDITIONS: [(&str, bool); 22] = [
+    ("add rule inet ringfence input quota over 1 mbytes drop", true),
+    ("add rule inet ringfence input limit rate 5/second accept", true),
+    ("add rule inet ringfence input limit rate 5 kbytes/second accept", true),
+    ("add rule inet ringfence input ct mark 1 drop", true),
+    ("add rule inet ringfence input ct mark set 1", true),
+    ("add rule inet ringfence input meta mark set 1", true),
+    ("add rule inet ringfence input tcp dport set 80", true),
+    ("add rule inet ringfence input tcp dport vmap { 80 : drop, 443 : accept }", true),
+    ("add rule inet ringfence input tcp dport 80 jump { ip saddr 10.0.0.1 drop; }", false),
+    ("add map inet ringfence m { type inet_service : verdict; elements = { 80 : jump admit }; }", true),
+    ("add rule inet ringfence input meta mark set ip saddr map { 10.0.0.1 : 1 } ip saddr 10.0.0.1 drop", true),
+    ("add rule inet ringfence input @th,8000,8 1 drop", true),
+    ("add rule inet ringfence input udp dport 53 drop", true),
+    ("add rule inet ringfence input tcp option maxseg size 1 drop", true),
+    ("add rule inet ringfence input reject with icmpx admin-prohibited", true),
+    ("add set inet ringfence s { type ipv4_addr; timeout 1h; flags timeout; elements = { 10.0.0.9 }; }", true),
+    ("add set inet ringfence s { type ipv4_addr . inet_service; elements = { 10.0.0.9 . 80 }; }", true),
+    ("add counter inet ringfence c; add rule inet ringfence input counter name c drop", false),
+    ("add quota inet ringfence q { over 1 mbytes }; add rule inet ringfence input quota name q drop", false),
+    ("add table inet ringfence { flags dormant; }", true),
+    ("add chain inet ringfence late { type filter hook input priority 5; policy drop; }", true),
+    ("add chain inet ringfence early { type filter hook ingress device lo priority 0; policy drop; }", true),
+];
+
+/// Without what the kernel counts and what runs out.
+fn steady(text: &str) -> String {
+    text.split_whitespace().filter(|word| !word.starts_with("59m") && !word.starts_with("expires")).collect()
+}
+
+fn meaning(table: &Table) -> Ruleset {
+    let lifted = lift(table).unwrap().unwrap();
+    Ruleset { tables: vec![lifted.table], unread: lifted.unread, ..Ruleset::default() }
+}
+
+#[test]
+fn additions_of_others_are_seen_given_back_and_undone() {
+    netns::isolated("foreign::additions_of_others_are_seen_given_back_and_undone", || {
+        let wanted = compiled(&cluster(CLUSTER)).0;
+        for (text, faithful) in ADDITIONS {
+            let _namespace = netns::Namespace::unshare();
+            netns::ip("link set lo up\n");
+            change(Some(&wanted), Extent::Nothing);
+            let clean = list();
+            if let Err(error) = netns::attempt(&["nft", "-f", "-"], &text.replace("; add", "\nadd")) {
+                netns::not_possible(text, &error);
+                continue;
+            }
+            let (theirs, changed) = (live().own.unwrap(), list());
+            assert_ne!(clean, changed, "{text}");
+            let lifted = lift(&theirs).unwrap().unwrap();
+            let plain = ["udp dport", "reject", "late", "dormant", "map inet"].iter().any(|word| text.contains(word))
+                || theirs.has_more();
+            assert!(!lifted.unknown.is_empty() || plain || text.contains("jump {"), "{text}: {:#?}", lifted.table);
+            if faithful {
+                assert!(!theirs.has_more(), "{text}");
+                change(None, Extent::Nothing);
+                assert_eq!(change(Some(&theirs), Extent::Nothing), Extent::Whole, "{text}");
+                assert_eq!(steady(&list()), steady(&changed), "{text}");
+            } else {
+                assert!(theirs.has_more() || theirs.chains.iter().any(|chain| chain.flags != 0), "{text}");
+            }
+            assert!(change(Some(&wanted), Extent::Nothing) >= Extent::Rules, "{text}");
+            assert_eq!(list(), clean, "{text}");
+            assert_eq!(change(Some(&wanted), Extent::Nothing), Extent::Nothing, "{text}");
+        }
+    });
+}
+
+/// Rules that drop or accept by something that is not understood: both must stay possible.
+#[test]
+fn what_is_not_understood_leaves_both_possible() {
+    netns::isolated("foreign::what_is_not_understood_leaves_both_possible", || {
+        let verdicts = [
+            "tcp dport vmap { 80 : drop }",
+            "ip saddr . tcp dport vmap { 10.0.0.1 . 80 : drop }",
+            "quota over 1 mbytes drop",
+            "@th,8000,8 1 drop",
+            "tcp sport 80 drop",
+            "ct mark 1 drop",
+            "ip saddr @s drop",
+        ];
+        for verdict in verdicts {
+            let _namespace = netns::Namespace::unshare();
+            let text = format!(
+                "table inet ringfence {{\nset s {{ type ipv4_addr; flags timeout; timeout 1h; }}\n\
+                 chain input {{ type filter hook input priority 0; policy accept;\n{verdict}\n}}\n}}\n"
+            );
+            netns::run(&["nft", "-f", "-"], &text);
+            let ruleset = meaning(&live().own.unwrap());
+            let packet = Packet { port: 80, ..Packet::plain("10.0.0.1".parse().unwrap()) };
+            let outcome = Rules::new(&ruleset).evaluate(Door::Input, &packet);
+            assert!(outcome.may_pass && outcome.may_block, "{verdict}: {ruleset:#?}");
+        }
+    });
+}
