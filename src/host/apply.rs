@@ -116,8 +116,14 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
     let record = record_of(plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    let begun = begin(host, plan, &record, &files, &ports_before, &before, &sessions);
-    let pending = begun.map_err(|error| {
+    // Whether there is room for it has to be known before anything changes.
+    let keeps = plan.keep && plan.confirm_within.is_none();
+    let good = if keeps { record::prepare(&host.store, GOOD, &files) } else { Ok(None) };
+    // At boot that is no more than a warning.
+    let good = if plan.boot { Ok(good) } else { good.map(Ok) };
+    let begun =
+        good.and_then(|good| Ok((good, begin(host, plan, &record, &files, &ports_before, &before, &sessions)?)));
+    let (good, pending) = begun.map_err(|error| {
         let _ = reserve(&host.store, &host.root, &ports_before);
         error.before_change()
     })?;
@@ -140,8 +146,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
-            let _ = host.store.remove_folder(CANDIDATE);
-            let done = record::keep(&host.store, GOOD, &files)
+            let done = good
+                .and_then(|good| record::put(&host.store, good))
                 .and_then(|()| record::reject(&host.store, None))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
@@ -209,14 +215,7 @@ fn begin(
     before: &InForce,
     sessions: &Sessions,
 ) -> Result<Option<Pending>, HostError> {
-    let Some(time) = plan.confirm_within else {
-        let good = || record::is_kept(&host.store, GOOD, files);
-        if plan.keep && !plan.boot && !good() {
-            // Whether there is room for it has to be known before anything changes.
-            record::keep(&host.store, CANDIDATE, files).inspect_err(|_| _ = host.store.remove_folder(CANDIDATE))?;
-        }
-        return Ok(None);
-    };
+    let Some(time) = plan.confirm_within else { return Ok(None) };
     let now = pending::uptime()?;
     let outgoing = sessions.outgoing.iter().filter(|_| plan.cut_outgoing);
     let pending = Pending {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Place, Store};
+use super::store::{Place, ReadySet, Store};
 use super::{Backend, HostError};
 use crate::cluster::{self, Cluster, Loaded};
 use crate::diagnostic::FileId;
@@ -82,19 +82,29 @@ pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, Strin
 /// # Errors
 /// As [`Store::write_folder`].
 pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<(), HostError> {
-    // A disk takes longer to write than all the rest takes.
-    if is_kept(store, name, files) {
-        return Ok(());
-    }
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    Ok(store.write_folder(name, &files)?)
+    put(store, prepare(store, name, files)?)
 }
 
-/// Whether a set holds exactly these files.
-#[must_use]
-pub fn is_kept(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> bool {
+/// Writes a set that counts from [`put`] on; `None` where it is there already.
+///
+/// # Errors
+/// As [`Store::prepare_folder`].
+pub fn prepare(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<Option<ReadySet>, HostError> {
+    // A disk takes longer to write than all the rest takes.
     let there = store.read_folder(name).ok().flatten().unwrap_or_default();
-    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes))
+    if there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes)) {
+        return Ok(None);
+    }
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    Ok(Some(store.prepare_folder(name, &files)?))
+}
+
+/// Puts a set into its place.
+///
+/// # Errors
+/// As [`Store::put_folder`].
+pub fn put(store: &Store, ready: Option<ReadySet>) -> Result<(), HostError> {
+    Ok(ready.map_or(Ok(()), |ready| store.put_folder(&ready))?)
 }
 
 /// Reads a set.

@@ -44,12 +44,12 @@ fn steps(machine: &Machine, arguments: &str) -> Vec<Step> {
         let Some((call, _)) = line.split_once('(') else { continue };
         let number = numbers.entry(call.to_owned()).or_default();
         *number += 1;
-        loaded |= line.contains(".toml\", O_RDONLY");
+        loaded |= line.contains(".toml\", O_RDONLY") || line.contains("\"lock\"");
         if loaded && (STEPS.contains(&call) || at % SAMPLE == 0) {
             steps.push(Step { call: call.to_owned(), number: *number });
         }
     }
-    assert!(steps.len() >= 60, "only {} steps:\n{log}", steps.len());
+    assert!(steps.len() >= 30, "only {} steps:\n{log}", steps.len());
     steps
 }
 
@@ -80,6 +80,7 @@ fn at_every_step(machine: &Machine, from: &str, to: &str, every: usize) {
         machine.ringfence("status").ended(0).says("enforced");
     }
     hammer.stop_unharmed();
+    eprintln!("{kills} kills, {done} of them behind the change");
     let tried = steps.len().div_ceil(every);
     assert!(kills * 10 >= tried * 9, "{kills} kills of {tried}");
     assert!(done > 0 && done < tried, "always the same: {done} of {tried}");
@@ -114,8 +115,34 @@ fn waiting_at_every_step(machine: &Machine, from: &str, to: &str) {
         machine.ringfence("status").ended(0).says("enforced");
     }
     hammer.stop_unharmed();
+    eprintln!("{kills} kills");
     assert!(kills * 10 >= steps.len() * 9, "{kills} kills of {}", steps.len());
     assert!(done > 0 && alone > 0, "{done} were done, {alone} taken back by the watchdog");
+}
+
+/// Kills what decides about a change that waits; whoever comes next can decide again, and the rules are old or new.
+fn deciding_at_every_step(machine: &Machine, command: &str, decided: &str) {
+    let wait = || machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
+    machine.ringfence("apply old.toml").ended(0);
+    wait();
+    let steps = steps(machine, command);
+    let hammer = Hammer::start(&machine.lab);
+    let mut kills = 0;
+    for step in &steps {
+        machine.ringfence("apply old.toml").ended(0);
+        wait();
+        kills += usize::from(killed(machine, step, command));
+        let now = machine.in_force(&["old.toml", "rules.toml"]);
+        assert!(machine.waits() || now == decided, "{step:?}: {now}");
+        machine.guards();
+        let again = machine.ringfence(command);
+        assert!(again.code == Some(0) || again.err.contains("no change is waiting"), "{step:?}: {again:#?}");
+        assert_eq!(machine.in_force(&["old.toml", "rules.toml"]), decided, "{step:?}");
+        machine.ringfence(&format!("apply {decided}")).ended(0).says("nothing had to be changed");
+    }
+    hammer.stop_unharmed();
+    eprintln!("{kills} kills");
+    assert!(kills * 10 >= steps.len() * 9, "{kills} kills of {}", steps.len());
 }
 
 on_a_machine! {
@@ -129,5 +156,13 @@ on_a_machine! {
 
     fn an_apply_that_waits_killed_at_any_step_is_taken_back(machine) {
         waiting_at_every_step(machine, "old.toml", "rules.toml");
+    }
+
+    fn a_confirmation_killed_at_any_step_can_be_given_again(machine) {
+        deciding_at_every_step(machine, "confirm", "rules.toml");
+    }
+
+    fn a_rollback_killed_at_any_step_can_be_made_again(machine) {
+        deciding_at_every_step(machine, "rollback", "old.toml");
     }
 }

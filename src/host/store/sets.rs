@@ -14,6 +14,13 @@ use super::{FILE_MODE, FOLDER_MODE, Folder, Place, Store, StoreError, check_name
 /// The list of checksums. No file of a set can have its name, which has capitals.
 const SUMS: &str = "SHA256SUMS";
 
+/// A set that is written, and not yet in its place.
+#[derive(Debug)]
+pub struct ReadySet {
+    name: String,
+    next: String,
+}
+
 impl Store {
     /// Writes a set of files whole, in place of the set that has its name, into the folder for what lasts. What runs that
     /// were killed have left of a set of this name is cleared away first.
@@ -21,23 +28,39 @@ impl Store {
     /// # Errors
     /// Where the folder is not to be trusted, the disk is full or broken: then the set that was there is there still.
     pub fn write_folder(&self, name: &str, files: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        let folder = self.folder_for_sets(name, files)?;
+        let next = prepare(&folder, name, files)?;
+        put(&folder, name, &next)
+    }
+
+    /// Writes a set of files, of which nobody knows before [`Self::put_folder`]. The next write clears it away if that does
+    /// not come.
+    ///
+    /// # Errors
+    /// As [`Self::write_folder`].
+    pub fn prepare_folder(&self, name: &str, files: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
+        let folder = self.folder_for_sets(name, files)?;
+        Ok(ReadySet { name: name.to_owned(), next: prepare(&folder, name, files)? })
+    }
+
+    /// Puts a set in the place of the one that has its name.
+    ///
+    /// # Errors
+    /// As [`Self::write_folder`].
+    pub fn put_folder(&self, ready: &ReadySet) -> Result<(), StoreError> {
+        let folder = self.folder_for_sets(&ready.name, &[])?;
+        // Another write may have cleared it away.
+        folder.inside(&ready.next)?.ok_or_else(|| StoreError::Missing(folder.path().join(&ready.next)))?;
+        put(&folder, &ready.name, &ready.next)
+    }
+
+    /// The folder, for as long as it is open to nobody else who writes.
+    fn folder_for_sets(&self, name: &str, files: &[(&str, &[u8])]) -> Result<Folder, StoreError> {
         check_set_name(name)?;
         files.iter().try_for_each(|(file, _)| check_name(file))?;
         let folder = self.make(Place::State)?;
         folder.wait_to_write()?;
-        let current = current(&folder, name)?;
-        clear(&folder, name, current.as_deref())?;
-        let next = folder.names()?.iter().filter_map(|entry| generation(name, entry)).max().unwrap_or(0) + 1;
-        let next = format!("{name}-{next}");
-        if let Err(error) = fill(&folder, &next, files).and_then(|()| folder.replace_link(name, &next)) {
-            // The error is what counts; what is left now is cleared away by the next write. The link may have been
-            // replaced before it failed.
-            if folder.link(name).is_ok_and(|now| now.as_ref() != Some(&next)) {
-                let _ = folder.remove_inside(&next);
-            }
-            return Err(error);
-        }
-        clear(&folder, name, Some(&next))
+        Ok(folder)
     }
 
     /// The files of a set by name, without the list of checksums; `None` where there is no such set.
@@ -146,4 +169,29 @@ fn listed(sums: &[u8]) -> Option<BTreeMap<String, String>> {
         Some((name.to_owned(), sum.to_owned()))
     };
     text.lines().map(entry).collect()
+}
+
+/// Writes a set beside the one that counts; its folder's name.
+fn prepare(folder: &Folder, name: &str, files: &[(&str, &[u8])]) -> Result<String, StoreError> {
+    let current = current(folder, name)?;
+    clear(folder, name, current.as_deref())?;
+    let next = folder.names()?.iter().filter_map(|entry| generation(name, entry)).max().unwrap_or(0) + 1;
+    let next = format!("{name}-{next}");
+    if let Err(error) = fill(folder, &next, files) {
+        // The error is what counts; what is left now is cleared away by the next write.
+        let _ = folder.remove_inside(&next);
+        return Err(error);
+    }
+    Ok(next)
+}
+
+fn put(folder: &Folder, name: &str, next: &str) -> Result<(), StoreError> {
+    if let Err(error) = folder.replace_link(name, next) {
+        // The link may have been replaced before it failed.
+        if folder.link(name).is_ok_and(|now| now.as_deref() != Some(next)) {
+            let _ = folder.remove_inside(next);
+        }
+        return Err(error);
+    }
+    clear(folder, name, Some(next))
 }
