@@ -131,8 +131,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
-            if let Some(pending) = pending.filter(|_| is_harmless(&error)) {
-                let _ = pending::end(&host.store, &pending.id);
+            if pending.is_some() && is_harmless(&error) {
+                let _ = pending::end(&host.store);
                 let _ = host.store.remove_folder(CANDIDATE);
             }
             if is_harmless(&error) {
@@ -326,8 +326,8 @@ pub fn confirm(host: &Host, links: &[Link]) -> Result<(Pending, Ended), HostErro
 fn write_down(host: &Host, pending: &Pending) -> Result<(), HostError> {
     record::promote(&host.store)?;
     record::reject(&host.store, None)?;
-    let _ = reserve(&host.store, &host.root, &pending.record.ports());
-    pending::end(&host.store, &pending.id)
+    let _ = reserve(&host.store, &pending.root, &pending.record.ports());
+    pending::end(&host.store)
 }
 
 /// Takes the change back that waits. The caller holds the lock.

@@ -103,7 +103,9 @@ pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
 /// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
 fn has_ended(store: &Store, id: &str) -> bool {
     let ended = store.read(Place::Volatile, ENDED).ok().flatten();
-    ended.is_some_and(|bytes| [id, ALL].contains(&String::from_utf8_lossy(&bytes).trim()))
+    ended.is_some_and(|bytes| {
+        bytes == ALL.as_bytes() || serde_json::from_slice(&bytes).is_ok_and(|ended: Pending| ended.id == id)
+    })
 }
 
 /// Forgets that a change was taken back.
@@ -180,10 +182,10 @@ pub fn write(store: &Store, pending: &Pending) -> Result<(), HostError> {
 ///
 /// # Errors
 /// Where it cannot be written down.
-pub fn end(store: &Store, id: &str) -> Result<(), HostError> {
-    store.remove(Place::Volatile, BEFORE)?;
-    store.write(Place::Volatile, ENDED, format!("{id}\n").as_bytes())?;
-    Ok(store.remove(Place::Volatile, PENDING)?)
+pub fn end(store: &Store) -> Result<(), HostError> {
+    // One step, that needs no room on the disk, from the one to the other.
+    store.rename(Place::Volatile, PENDING, ENDED)?;
+    Ok(store.remove(Place::Volatile, BEFORE)?)
 }
 
 /// A process of its own, outside of the session that this one is in.
@@ -286,7 +288,7 @@ pub fn take_back(store: &Store, pending: &Pending, before: Result<Snapshot, Host
     let _ = apply::reserve(store, &pending.root, &record::ports(&pending.ports_before));
     let _ = store.remove_folder(record::CANDIDATE);
     // In force again is what counts.
-    let _ = end(store, &pending.id);
+    let _ = end(store);
     Ok(())
 }
 

@@ -182,6 +182,21 @@ impl Folder {
         renameat(&self.file, from, &self.file, to).map_err(|errno| StoreError::io("write", &self.path.join(to), errno))
     }
 
+    /// Gives a file another name. Call [`Self::wait_to_write`] first.
+    pub(super) fn rename_file(&self, from: &str, to: &str) -> Result<bool, StoreError> {
+        for name in [from, to] {
+            if !matches!(self.kind(name)?, None | Some(SFlag::S_IFREG)) {
+                return Err(StoreError::NotAFile(self.path.join(name)));
+            }
+        }
+        if self.kind(from)?.is_none() {
+            return Ok(false);
+        }
+        self.rename(from, to)?;
+        self.sync()?;
+        Ok(true)
+    }
+
     /// Takes a file away, where there is one.
     pub(in crate::host) fn remove(&self, name: &str) -> Result<(), StoreError> {
         match self.kind(name)? {

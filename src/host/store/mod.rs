@@ -107,6 +107,18 @@ impl Store {
         }
     }
 
+    /// Gives a file another name, in place of what has that; needs no room on the disk. `false` where there is none.
+    ///
+    /// # Errors
+    /// Where one of them is no regular file, or the folder is not to be trusted.
+    pub fn rename(&self, place: Place, from: &str, to: &str) -> Result<bool, StoreError> {
+        check_name(from)?;
+        check_name(to)?;
+        let Some(folder) = self.open(place)? else { return Ok(false) };
+        folder.wait_to_write()?;
+        folder.rename_file(from, to)
+    }
+
     /// Takes a file away, where there is one.
     ///
     /// # Errors
