@@ -70,7 +70,7 @@ enum Allowed {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
-        return live::run(&arguments.input, &arguments.site, &arguments.host, false);
+        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false);
     }
     anyhow::ensure!(
         arguments.input.config != Path::new("-"),

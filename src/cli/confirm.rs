@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::host::{HostArguments, own_links};
+use super::host::{StateArguments, own_links};
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
 use crate::host::store::LockError;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub struct Confirm {
     #[command(flatten)]
-    host: HostArguments,
+    host: StateArguments,
 }
 
 /// Take the change back that waits to be confirmed, now.
@@ -28,7 +28,7 @@ pub struct Confirm {
 #[derive(Args)]
 pub struct Rollback {
     #[command(flatten)]
-    host: HostArguments,
+    host: StateArguments,
 }
 
 /// Wait for the end of the time, and take the change back.
@@ -37,17 +37,17 @@ pub struct Watchdog {
     /// Of the change.
     id: String,
     #[command(flatten)]
-    host: HostArguments,
+    host: StateArguments,
 }
 
 /// "Too late" is exit code 1, and this is not that.
-fn busy(error: LockError) -> anyhow::Error {
+fn busy(error: &LockError) -> anyhow::Error {
     anyhow::Error::msg(error.to_string())
 }
 
 pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE).map_err(busy)?;
+    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE).map_err(|error| busy(&error))?;
     let confirmed = confirm(&host, &own_links()?);
     drop(lock);
     let (pending, ended) = match confirmed {
@@ -67,7 +67,7 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE).map_err(busy)?;
+    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE).map_err(|error| busy(&error))?;
     let done = rollback(&host);
     drop(lock);
     match done {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::host::{HostArguments, SiteArguments};
+use super::host::{SiteArguments, StateArguments};
 use super::proof::{Texts, source_line};
 use super::rulesets::{Dialect, detect, read_text, read_texts};
 use super::{DEFAULT_CONFIG, Input, Outcome, live, print};
@@ -29,7 +29,7 @@ pub struct Arguments {
     #[command(flatten)]
     site: SiteArguments,
     #[command(flatten)]
-    host: HostArguments,
+    host: StateArguments,
     /// Print the difference as JSON, and findings as JSON on standard error.
     #[arg(long)]
     json: bool,

@@ -20,13 +20,20 @@ use crate::verify::{Claim, Finding, Report};
 /// Moves the state folder, for tests and images.
 const STATE_DIR: &str = "RINGFENCE_STATE_DIR";
 
-/// Where things are on this host.
+/// Where what is remembered is.
 #[derive(Args)]
-pub struct HostArguments {
+pub struct StateArguments {
     /// Keep state in this folder, and what is volatile in DIR/run, instead of /var/lib/ringfence and /run/ringfence; also
     /// RINGFENCE_STATE_DIR.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+}
+
+/// Where things are on this host.
+#[derive(Args)]
+pub struct HostArguments {
+    #[command(flatten)]
+    state: StateArguments,
     /// Write other files (/etc/sysctl.d/60-ringfence.conf) below this folder.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -50,11 +57,22 @@ pub enum BackendChoice {
     Iptables,
 }
 
-impl HostArguments {
+impl StateArguments {
+    /// Of a command that writes no other files.
     pub fn host(&self) -> Host {
         let state_dir = self.state_dir.clone().or_else(|| env::var_os(STATE_DIR).map(PathBuf::from));
         let state_dir = state_dir.map(|dir| record::absolute(&dir));
-        Host { store: Store::new(state_dir.clone()), state_dir, root: self.root.clone() }
+        Host { store: Store::new(state_dir.clone()), state_dir, root: "/".into() }
+    }
+}
+
+impl HostArguments {
+    pub fn host(&self) -> Host {
+        Host { root: self.root.clone(), ..self.state.host() }
+    }
+
+    pub fn state(&self) -> &StateArguments {
+        &self.state
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::diff::{Names, describe, json};
-use super::host::{HostArguments, SiteArguments, not_judged, own_links, own_node, sessions, site_of};
+use super::host::{SiteArguments, StateArguments, not_judged, own_links, own_node, sessions, site_of};
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
@@ -45,7 +45,7 @@ struct Line {
 pub fn run(
     input: &Input,
     arguments: &SiteArguments,
-    host: &HostArguments,
+    host: &StateArguments,
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::diff::{Names, describe};
-use super::host::{BackendChoice, HostArguments, SiteArguments, claims, own_links, own_node, site_of};
+use super::host::{BackendChoice, SiteArguments, StateArguments, claims, own_links, own_node, site_of};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference;
 use crate::host::apply::{Host, STALE};
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[command(flatten)]
     site: SiteArguments,
     #[command(flatten)]
-    host: HostArguments,
+    host: StateArguments,
 }
 
 #[derive(Serialize)]
