@@ -10,6 +10,8 @@
 //!                                        ▼          ▼                       │
 //!                                   diagnostic    verify ◀── semantics ─────┤
 //!                                                                           └── semantics ──▶ diff, explain
+//!
+//!  Verified ──▶ host ──▶ dialect::netlink (or the tools of iptables) ──▶ kernel ──▶ read back ──▶ verify
 //! ```
 //!
 //! - [`net`] and [`diagnostic`] know nothing of the rest.
@@ -22,6 +24,8 @@
 //!   uses it, on what was compiled and on what somebody else wrote alike.
 //! - [`verify`] holds a ruleset against claims that come from the cluster, and never sees the compiler; [`diff`] tells what
 //!   changes from one ruleset to another; [`explain`] shows one packet's way.
+//! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
+//!   takes a change back that nobody confirms, and says what is in force.
 //! - [`cli`] reads, calls, prints, and chooses the exit code. What `compile` writes was read back and proved first.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.

@@ -1,4 +1,12 @@
 //! The machine: what is in force on it, and how that is changed.
+//!
+//! - [`Prepared`] are rules for one way into the kernel. Only [`Prepared::new`] makes them, and only from what was
+//!   [`crate::verify::Verified`]; [`bring`] takes nothing else.
+//! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] takes a change back that nobody
+//!   confirms; [`record`] and [`store`] remember; [`status`] looks.
+//! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`].
+//! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`links`],
+//!   [`reserved`] and [`place`] are what else there is to know about it.
 
 pub mod apply;
 mod error;

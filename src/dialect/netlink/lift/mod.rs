@@ -8,6 +8,7 @@
 
 mod matches;
 mod program;
+mod show;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -246,7 +246,7 @@ impl<'a> Program<'a> {
         self.registers = kept;
         let gone: Vec<Register> = gone;
         for own in gone.iter().filter(|own| !own.tested && own.value.may_be_missing()) {
-            self.unknown(format!("{:?} is there", own.value));
+            self.unknown(format!("{} is there", own.value));
         }
     }
 
@@ -292,7 +292,11 @@ impl<'a> Program<'a> {
                 self.tested(register);
                 self.push(one);
             }
-            None => self.unknown(format!("{value:?} {test:?}")),
+            None => {
+                // Whoever lacks it leaves the rule, too; one doubt is enough.
+                self.tested(register);
+                self.unknown(format!("{value} {test}"));
+            }
         }
     }
 }

@@ -1,0 +1,60 @@
+//! What was not understood, in words close to those of `nft --debug=netlink`.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::super::constants::*;
+use super::program::{Test, Value};
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Display for Bytes<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Meta(key) => match *key {
+                3 => f.write_str("meta mark"),
+                NFT_META_IIF => f.write_str("meta iif"),
+                NFT_META_IIFNAME => f.write_str("meta iifname"),
+                10 => f.write_str("meta skuid"),
+                NFT_META_NFPROTO => f.write_str("meta nfproto"),
+                NFT_META_L4PROTO => f.write_str("meta l4proto"),
+                other => write!(f, "meta {other}"),
+            },
+            Self::Header { base, offset, length } => {
+                let base = match *base {
+                    NFT_PAYLOAD_NETWORK_HEADER => "network",
+                    NFT_PAYLOAD_TRANSPORT_HEADER => "transport",
+                    _ => "link",
+                };
+                write!(f, "{length} bytes at {offset} of the {base} header")
+            }
+            Self::FragmentOffset => f.write_str("frag frag-off"),
+            Self::DestinationType => f.write_str("fib daddr type"),
+            Self::ConnectionState => f.write_str("ct state"),
+            Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
+            Self::Unknown(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Display for Test<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let not = |negated: &bool| if *negated { "!= " } else { "" };
+        match self {
+            Self::Compare(operator, data) => {
+                // NFT_CMP_… count from 0.
+                let signs = ["==", "!=", "<", "<=", ">", ">="];
+                let sign = usize::try_from(*operator).ok().and_then(|at| signs.get(at)).copied().unwrap_or("?");
+                write!(f, "{sign} {}", Bytes(data))
+            }
+            Self::Range(negated, from, to) => write!(f, "{}{}-{}", not(negated), Bytes(from), Bytes(to)),
+            Self::Lookup(negated, set) => write!(f, "{}@{set}", not(negated)),
+        }
+    }
+}
