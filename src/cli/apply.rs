@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::host::{HostArguments, SiteArguments, claims, duration, not_judged, own_links, own_node, sessions, site_of};
+use super::host::{
+    HostArguments, SiteArguments, claims, duration, need_root, not_judged, own_links, own_node, sessions, site_of,
+};
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
@@ -76,6 +78,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         arguments.input.config != Path::new("-"),
         "apply needs a file: it is read again at boot and by `ringfence status`"
     );
+    need_root()?;
     let host = arguments.host.host();
     if arguments.boot {
         return boot::run(&arguments.input, &arguments.site, &host);
@@ -179,6 +182,10 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
+    if let Some(time) = applied.pending.as_ref().and_then(Pending::time_left) {
+        let seconds = time.as_secs_f64().ceil();
+        let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+    }
     text.push_str(&claims(&applied.report, "what the kernel holds"));
     if applied.ended.count > 0 {
         let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
@@ -187,19 +194,21 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
         let _ = writeln!(text, "some sessions could not be cut, but get nothing through: {why}");
     }
     let left = applied.sessions.outgoing.len();
-    let waiting = applied.pending.as_ref().map_or(0, |pending| pending.outgoing.len());
-    if waiting > 0 {
-        let _ = writeln!(text, "sessions that this host opened, and that are ended once you confirm: {waiting}");
-    } else if left > 0 && applied.ended.count < applied.sessions.cut.len() + left {
-        let _ =
-            writeln!(text, "this host opened sessions to hosts that are no longer admitted; --cut-outgoing ends them:");
+    let cut = applied.sessions.cut.len();
+    if applied.pending.is_some() && cut > 0 {
+        let _ = writeln!(text, "open sessions that are blocked now, and are reset once you confirm: {cut}");
+    }
+    let later = applied.pending.as_ref().is_some_and(|pending| pending.cut_outgoing);
+    if left > 0 && applied.ended.count < cut + left {
+        let how = match applied.pending {
+            Some(_) if later => "they are ended once you confirm",
+            Some(_) => "`ringfence confirm --cut-outgoing` ends them",
+            None => "--cut-outgoing with the change ends them, `ss -K dst ADDRESS` does afterwards",
+        };
+        let _ = writeln!(text, "this host opened sessions to hosts that are no longer admitted; {how}:");
         text.push_str(&sessions(&applied.sessions.outgoing));
     }
     let others: Vec<String> = applied.in_force.others.iter().map(ToString::to_string).collect();
     text.push_str(&not_judged(&others));
-    if let Some(time) = applied.pending.as_ref().and_then(Pending::time_left) {
-        let seconds = time.as_secs_f64().ceil();
-        let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
-    }
     text
 }

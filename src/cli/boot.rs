@@ -13,11 +13,15 @@ use super::host::{SiteArguments, own_links, own_node, site_of};
 use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
+use crate::host::identity::objections;
 use crate::host::links::Link;
-use crate::host::{Backend, Prepared, record};
+use crate::host::{Backend, Prepared, pending, read, record, reserved};
+use crate::net::{PortRange, Ports};
 
 /// Other runs are waited for: nobody is there to try again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// RFC 4253.
+const SSH: u16 = 22;
 
 fn loud(words: &str) {
     // Nobody is left to read why nobody could be told.
@@ -31,6 +35,12 @@ pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Res
         loud(&format!("going on without the lock: {error}"));
     }
     let backend = arguments.backend.choose(host)?;
+    if let Ok(Some(_)) = pending::waiting(&host.store)
+        && read(backend).is_ok_and(|in_force| !in_force.absent)
+    {
+        loud("a change is waiting to be confirmed; nothing was changed");
+        return Ok(Outcome::No);
+    }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
     let (candidates, mut fine) = candidates(input, host);
@@ -57,7 +67,7 @@ fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
         Ok(Some(cluster)) => {
             let digest = Some(cluster.digest().to_owned());
             match &rejected {
-                Ok(rejected) if *rejected == digest && good != digest => loud(
+                Ok(rejected) if rejected.iter().any(|one| one == cluster.digest()) && good != digest => loud(
                     "the cluster file was applied once and not confirmed; it is not used before somebody applies it again",
                 ),
                 Err(error) if good != digest && good.is_some() => {
@@ -102,6 +112,10 @@ fn bring(
     };
     let proper = node.is_some() || every_node;
     let site = site_of(cluster, node);
+    // Interfaces and addresses may come later; nobody is there whose session could be cut.
+    for objection in objections(&site, links, None) {
+        loud(&objection.message());
+    }
     let prepared = Prepared::new(&site, backend)?;
     let plan = Plan {
         site: &site,
@@ -126,7 +140,12 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
         let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
         Some(line.trim().trim_matches(['"', '\'']).to_owned())
     });
-    let before = record::reserved(&host.store).unwrap_or_default();
+    // What nobody confirmed must not close more; nor must the way by which somebody could mend it be closed.
+    let before = match record::kept(&host.store, record::CANDIDATE) {
+        Ok(None) => record::reserved(&host.store).unwrap_or_default(),
+        Ok(Some(_)) | Err(_) => Ports::default(),
+    };
+    let before = reserved::without(&before, &PortRange::single(SSH).into_iter().collect());
     let cluster =
         cluster::closed(named.as_deref(), &before).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
     let site = site_of(&cluster, None);

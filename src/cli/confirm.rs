@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::host::{StateArguments, own_links};
+use super::host::{StateArguments, need_root, own_links};
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
 use crate::host::store::LockError;
@@ -15,11 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keep the change that `ringfence apply --confirm-within` made.
 ///
-/// Exit code 0: confirmed. 1: nothing is waiting. 2: something is wrong with the machine.
+/// Exit code 0: confirmed. 1: nothing is waiting, or what is in force is not what waits. 2: something is wrong with the machine.
 #[derive(Args)]
 pub struct Confirm {
     #[command(flatten)]
     host: StateArguments,
+    /// Also end the sessions that this host opened to hosts that are no longer admitted.
+    #[arg(long)]
+    cut_outgoing: bool,
 }
 
 /// Take the change back that waits to be confirmed, now.
@@ -46,9 +49,10 @@ fn busy(error: &LockError) -> anyhow::Error {
 }
 
 pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
+    need_root()?;
     let host = arguments.host.host();
     let lock = host.store.lock_waiting("ringfence confirm", PATIENCE).map_err(|error| busy(&error))?;
-    let confirmed = confirm(&host, &own_links()?);
+    let confirmed = confirm(&host, &own_links()?, arguments.cut_outgoing);
     drop(lock);
     let (pending, ended) = match confirmed {
         Err(error @ HostError::NothingWaits) => {
@@ -66,6 +70,7 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
 }
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
+    need_root()?;
     let host = arguments.host.host();
     let lock = host.store.lock_waiting("ringfence rollback", PATIENCE).map_err(|error| busy(&error))?;
     let done = rollback(&host);
@@ -75,9 +80,12 @@ pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
             anstream::eprintln!("{error}");
             Ok(Outcome::No)
         }
-        other => {
-            other?;
-            print("taken back: what was in force before is in force again\n")?;
+        done => {
+            print(if done? {
+                "taken back: what was in force before is in force again\n"
+            } else {
+                "taken back: nothing of ringfence was in force before, and nothing is now\n"
+            })?;
             Ok(Outcome::Success)
         }
     }

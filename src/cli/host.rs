@@ -45,7 +45,7 @@ pub struct SiteArguments {
     /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// How rules get into the kernel; auto is nft if the kernel has nf_tables.
+    /// How rules get into the kernel; auto is that of the last apply, else nft if the kernel has nf_tables.
     #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
     pub backend: BackendChoice,
 }
@@ -88,6 +88,11 @@ impl BackendChoice {
             Self::Iptables => Ok(Backend::Iptables),
         }
     }
+}
+
+/// Says so before anything else is tried.
+pub fn need_root() -> Result<(), HostError> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(HostError::NoRight) }
 }
 
 /// This host's interfaces.

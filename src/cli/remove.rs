@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::host::HostArguments;
+use super::host::{HostArguments, need_root};
 use super::{Outcome, print};
 use crate::host::apply::remove;
 use crate::host::iptables::{self, Tools};
@@ -19,6 +19,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    need_root()?;
     let host = arguments.host.host();
     let lock = host.store.lock("ringfence remove")?;
     let mut backends = Vec::new();
@@ -33,6 +34,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let removed = remove(&host, &backends)?;
     drop(lock);
-    print(if removed { "removed\n" } else { "there was nothing to remove\n" })?;
+    print(if removed {
+        "removed: rules, reserved ports and state; the ports are open as far as nothing else blocks them\n"
+    } else {
+        "there was nothing to remove\n"
+    })?;
     Ok(Outcome::Success)
 }

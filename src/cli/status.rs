@@ -14,7 +14,7 @@ use crate::diff::difference;
 use crate::host::apply::{Host, STALE};
 use crate::host::pending::{self, Pending};
 use crate::host::status::{Seen, State, judge};
-use crate::host::{Backend, Prepared, left_behind, read, record, reserved};
+use crate::host::{Backend, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -152,9 +152,24 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
         return Ok(Some(document));
     }
-    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(None) };
+    let (cluster, own) = match input.load(|_| Vec::new()) {
+        Ok(Some(cluster)) => (cluster, true),
+        // What was applied last tells at least whether somebody else changed the rules.
+        unusable => {
+            if let Err(error) = &unusable {
+                anstream::eprintln!("error: {error:#}");
+            }
+            match record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster) {
+                Some(cluster) => (cluster, false),
+                None => return unusable.map(|_| None),
+            }
+        }
+    };
     let links = own_links()?;
     let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);
+    if let (Err(error), Some(_)) = (&node, &arguments.site.node) {
+        anyhow::bail!("{}", error.message(&cluster));
+    }
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
     let site = site_of(&cluster, node.ok());
     let (state, report) = judge(&site, &in_force)?;
@@ -162,10 +177,20 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
+    if !own {
+        document.warnings.push(format!(
+            "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
+            config.display()
+        ));
+    } else if state == State::Drifted && good_is_in_force(host, &in_force)? {
+        let words = "what was applied last is in force: the cluster file was changed since, and not applied";
+        document.warnings.push(words.to_owned());
+    }
     if left_behind(backend) {
         document.warnings.push(STALE.to_owned());
     }
     match state {
+        State::Enforced if !own => {}
         State::Enforced => {
             // A note that cannot be written only makes the next look slower.
             let _ = Seen::note(host, &site, config, &in_force);
@@ -184,6 +209,14 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         about_ports(&mut document, &site.protected());
     }
     Ok(Some(document))
+}
+
+/// Whether the rules are those that were applied last.
+fn good_is_in_force(host: &Host, in_force: &InForce) -> anyhow::Result<bool> {
+    let Some(kept) = record::kept(&host.store, record::GOOD).ok().flatten() else { return Ok(false) };
+    let Some(cluster) = kept.load().cluster else { return Ok(false) };
+    let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
+    Ok(judge(&site_of(&cluster, node), in_force)?.0 == State::Enforced)
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {
@@ -208,6 +241,7 @@ fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) 
     match pending::waiting(&host.store) {
         Ok(waiting) => {
             let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
+            let waiting = waiting.filter(|pending| !pending.confirmed);
             document.pending_seconds = waiting.as_ref().map(left);
             if document.pending_seconds == Some(0.0) {
                 let words =
@@ -219,6 +253,7 @@ fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) 
     }
     if let Ok(Some(note)) = pending::taken_back(&host.store) {
         document.taken_back = Some(match note.failed {
+            None if note.asked => format!("a change was taken back at {}, by `ringfence rollback`", note.when),
             None => format!("a change was taken back at {}, because nobody confirmed it", note.when),
             Some(why) => format!("a change should have been taken back at {}, and that failed: {why}", note.when),
         });
@@ -239,14 +274,17 @@ fn text(document: &Document) -> String {
         State::Absent => writeln!(text, "{state}"),
         _ => writeln!(text, "{state} for {who} ({}), {}", document.backend.name(), document.config.display()),
     };
-    text.push_str(&document.drift);
-    if let Some(seconds) = document.pending_seconds {
-        let _ = writeln!(
-            text,
-            "NOT CONFIRMED: taken back in {} seconds unless you run `ringfence confirm`",
-            seconds.ceil()
-        );
+    match document.pending_seconds {
+        Some(0.0) => text.push_str(
+            "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
+        ),
+        Some(seconds) => {
+            let seconds = seconds.ceil();
+            let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+        }
+        None => {}
     }
+    text.push_str(&document.drift);
     if let Some(note) = &document.taken_back {
         let _ = writeln!(text, "{note}");
     }

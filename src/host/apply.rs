@@ -22,15 +22,15 @@ use super::record::{self, CANDIDATE, GOOD, Record};
 use super::reserved::{self, Setting};
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
-use super::store::Store;
+use super::store::{ReadySet, Store};
 use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 use crate::verify::{Families, Report, check};
 
 /// Both ways into the kernel have rules of ours.
-pub const STALE: &str = "rules of an earlier apply are in force in the other back end, too, and block whom they do not know: \
-     `ringfence remove` takes away both, and then apply again";
+pub const STALE: &str =
+    "rules of an earlier apply are in force in the other back end, too, and block whom they do not know";
 
 /// Where things are on this host.
 #[derive(Clone, Debug)]
@@ -93,14 +93,17 @@ pub struct Applied {
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
     let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
-    if other.is_some_and(|other| other != plan.prepared.backend) && left_behind(plan.prepared.backend) {
-        warnings.push(STALE.to_owned());
-    }
+    let stale = other.filter(|other| *other != plan.prepared.backend && left_behind(plan.prepared.backend));
     match settle(host) {
+        // Whatever became of what was written down of it.
+        Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
         Ok(None) => {}
         Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
-        Ok(Some(_)) => {
-            warnings.push("a change is waiting to be confirmed, and will be taken back if it is not".to_owned())
+        // Its rules are gone, or it would have been left alone.
+        Ok(Some(pending)) => {
+            warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
+            let _ = pending::end(&host.store, &pending.id);
+            let _ = host.store.remove_folder(CANDIDATE);
         }
         Err(error) if plan.boot => warnings.push(error.to_string()),
         Err(error) => return Err(error),
@@ -114,7 +117,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let ports_before = ports_before(&host.store);
     let protected = plan.site.protected();
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
-    let record = record_of(plan);
+    let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Whether there is room for it has to be known before anything changes.
     let keeps = plan.keep && plan.confirm_within.is_none();
@@ -131,8 +134,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
-            if pending.is_some() && is_harmless(&error) {
-                let _ = pending::end(&host.store);
+            if let Some(pending) = pending.filter(|_| is_harmless(&error)) {
+                let _ = pending::end(&host.store, &pending.id);
                 let _ = host.store.remove_folder(CANDIDATE);
             }
             if is_harmless(&error) {
@@ -144,11 +147,14 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let (mut ended, mut kept) = (Ended::default(), true);
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
+        if let Some(error) = stale.and_then(|other| Snapshot::nothing(other).restore().err()) {
+            warnings.push(format!("{STALE}: {error}"));
+        }
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
             let done = good
                 .and_then(|good| record::put(&host.store, good))
-                .and_then(|()| record::reject(&host.store, None))
+                .and_then(|()| record::reject(&host.store, &record.digest, false))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
                 kept = false;
@@ -166,7 +172,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
 fn settle(host: &Host) -> Result<Option<Pending>, HostError> {
     match pending::waiting(&host.store)? {
         Some(pending) if pending.confirmed => {
-            write_down(host, &pending)?;
+            write_down(host, &pending, record::prepare_promotion(&host.store)?)?;
             Ok(None)
         }
         other => Ok(other),
@@ -184,8 +190,9 @@ fn is_harmless(error: &HostError) -> bool {
     )
 }
 
-fn record_of(plan: &Plan<'_>) -> Record {
+fn record_of(host: &Host, plan: &Plan<'_>) -> Record {
     Record {
+        root: record::absolute(&host.root),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: plan.site.node().map(|node| node.name().to_owned()),
         backend: plan.prepared.backend,
@@ -217,7 +224,7 @@ fn begin(
 ) -> Result<Option<Pending>, HostError> {
     let Some(time) = plan.confirm_within else { return Ok(None) };
     let now = pending::uptime()?;
-    let outgoing = sessions.outgoing.iter().filter(|_| plan.cut_outgoing);
+    let outgoing = sessions.outgoing.iter();
     let pending = Pending {
         id: format!("{}-{}", std::process::id(), (now * 100.0) as u64),
         deadline: now + time.as_secs_f64(),
@@ -226,7 +233,9 @@ fn begin(
         ports_before: record::text(ports_before),
         root: record::absolute(&host.root),
         boot: place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })?,
+        begun: now,
         outgoing: outgoing.map(|session| (session.local, session.remote)).collect(),
+        cut_outgoing: plan.cut_outgoing,
         confirmed: false,
     };
     let written = record::keep(&host.store, CANDIDATE, files)
@@ -295,7 +304,7 @@ fn end_sessions(sessions: &Sessions, outgoing: bool) -> Ended {
 ///
 /// # Errors
 /// Where nothing waits, something else is in force, or it cannot be written down.
-pub fn confirm(host: &Host, links: &[Link]) -> Result<(Pending, Ended), HostError> {
+pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pending, Ended), HostError> {
     let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
     let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
@@ -309,35 +318,45 @@ pub fn confirm(host: &Host, links: &[Link]) -> Result<(Pending, Ended), HostErro
     if now.absent || !is_good(pending.backend, &now, &report) {
         return Err(HostError::NotInForce);
     }
-    // One write decides; whoever comes next brings to its end what is left to do.
+    // All that needs room on the disk comes first. Then one write decides; whoever comes next brings to its end what is
+    // left to do.
+    let good = record::prepare_promotion(&host.store)?;
     pending.confirmed = true;
     pending::write(&host.store, &pending)?;
-    write_down(host, &pending)?;
+    write_down(host, &pending, good)?;
     let sessions = sessions::affected(&site, None, links).unwrap_or_default();
     let mut all = sessions.cut;
-    if !pending.outgoing.is_empty() {
-        let open = super::sockets::table(super::sockets::Which::Connected)?;
+    if cut_outgoing || pending.cut_outgoing {
+        let open = super::sockets::table(super::sockets::Which::Connected).unwrap_or_default();
         all.extend(open.into_iter().filter(|one| pending.outgoing.contains(&(one.local, one.remote))));
     }
     Ok((pending, sessions::end(&all)))
 }
 
 /// What follows from a confirmation.
-fn write_down(host: &Host, pending: &Pending) -> Result<(), HostError> {
-    record::promote(&host.store)?;
-    record::reject(&host.store, None)?;
+fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<(), HostError> {
+    let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
+    record::put(&host.store, good)?;
+    host.store.remove_folder(CANDIDATE)?;
+    if let Some(other) = other.filter(|other| *other != pending.backend) {
+        // Both judge; that one more does is no reason to take the confirmation back.
+        let _ = Snapshot::nothing(other).restore();
+    }
+    record::reject(&host.store, &pending.record.digest, false)?;
     let _ = reserve(&host.store, &pending.root, &pending.record.ports());
-    pending::end(&host.store)
+    pending::end(&host.store, &pending.id)
 }
 
-/// Takes the change back that waits. The caller holds the lock.
+/// Takes the change back that waits; says whether there are rules of ours then. The caller holds the lock.
 ///
 /// # Errors
 /// Where nothing waits, or the kernel refuses.
-pub fn rollback(host: &Host) -> Result<Pending, HostError> {
+pub fn rollback(host: &Host) -> Result<bool, HostError> {
     let pending = settle(host)?.ok_or(HostError::NothingWaits)?;
-    pending::take_back(&host.store, &pending, pending::before(&host.store, &pending))?;
-    Ok(pending)
+    let before = pending::before(&host.store, &pending);
+    let nothing = before.as_ref().is_ok_and(Snapshot::is_nothing);
+    pending::take_back(&host.store, &pending, before, true)?;
+    Ok(!nothing)
 }
 
 /// Takes away everything that [`apply`] brought, of either back end. The caller holds the lock.
@@ -350,6 +369,10 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
         removed |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
     }
     pending::end_all(&host.store)?;
+    let root = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.root);
+    if let Some(root) = root.filter(|root| *root != record::absolute(&host.root)) {
+        let _ = reserved::remove_file(&root);
+    }
     if let Some(warning) = reserve(&host.store, &host.root, &Ports::default()).into_iter().next() {
         return Err(HostError::Warning(warning));
     }

@@ -142,7 +142,8 @@ fn base_chains(table: &Table) -> Vec<BaseChain> {
         _ => return Vec::new(),
     };
     let chains = table.chains.iter().filter_map(|chain| {
-        let base = chain.base.as_ref()?;
+        // One that is empty and accepts does nothing.
+        let base = chain.base.as_ref().filter(|base| base.policy == 0 || !chain.rules.is_empty())?;
         Some(BaseChain {
             hook: hook(base.hook)?,
             priority: base.priority,

@@ -8,7 +8,9 @@
 //! The time is counted from the start of the machine, so that nobody can move it by setting the clock.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::SocketAddr as IpEnd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,9 +25,12 @@ use super::{Backend, HostError, Snapshot, apply, place};
 const PENDING: &str = "pending";
 const BEFORE: &str = "before";
 const TAKEN_BACK: &str = "taken-back";
-const ENDED: &str = "ended";
-/// Whatever waits.
-const ALL: &str = "*";
+/// A change that was confirmed or taken back, by its own name: what a later change writes down must not hide it.
+const ENDED: &str = "ended-";
+/// All changes that began before.
+const ALL_ENDED: &str = "all-ended";
+/// How each watchdog is known in its network namespace (unix(7), abstract sockets), whatever becomes of the folder.
+const PRESENCE: &str = "ringfence-watchdog-";
 /// What the watchdog says when it stands.
 const READY: &str = "ready";
 /// How long another run may hold the lock before the watchdog tries once more.
@@ -51,8 +56,12 @@ pub struct Pending {
     pub root: PathBuf,
     /// The machine's run that it belongs to; another one has other rules.
     pub boot: String,
-    /// The sessions that are to be ended once it is confirmed, by their ends.
-    pub outgoing: Vec<(SocketAddr, SocketAddr)>,
+    /// When it began, as the deadline is counted.
+    pub begun: f64,
+    /// Sessions that this host opened to hosts that are no longer admitted, by their ends.
+    pub outgoing: Vec<(IpEnd, IpEnd)>,
+    /// Whether they are to be ended once it is confirmed.
+    pub cut_outgoing: bool,
     /// Somebody confirmed it, and what remains is to write that down.
     pub confirmed: bool,
 }
@@ -64,6 +73,8 @@ pub struct TakenBack {
     pub when: String,
     /// Of the cluster file that was taken back.
     pub digest: String,
+    /// Whether somebody asked for it; otherwise nobody confirmed it in time.
+    pub asked: bool,
     /// Why it could not be, if it could not.
     pub failed: Option<String>,
 }
@@ -101,11 +112,25 @@ pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
 }
 
 /// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
-fn has_ended(store: &Store, id: &str) -> bool {
-    let ended = store.read(Place::Volatile, ENDED).ok().flatten();
-    ended.is_some_and(|bytes| {
-        bytes == ALL.as_bytes() || serde_json::from_slice(&bytes).is_ok_and(|ended: Pending| ended.id == id)
-    })
+fn has_ended(store: &Store, pending: &Pending) -> bool {
+    let own = store.read(Place::Volatile, &format!("{ENDED}{}", pending.id));
+    let all = record::read_json::<(String, f64)>(store, Place::Volatile, ALL_ENDED).ok().flatten();
+    matches!(own, Ok(Some(_))) || all.is_some_and(|(boot, at)| boot == pending.boot && at > pending.begun)
+}
+
+/// Whether a watchdog is alive in this network namespace whose change has not ended. That is so, too, where the folder
+/// says nothing of it any more.
+#[must_use]
+pub fn is_watched(store: &Store) -> bool {
+    let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
+    let prefix = format!("@{}", presence(store, ""));
+    let mut ids = sockets.lines().filter_map(|line| line.split_whitespace().last()?.strip_prefix(&prefix));
+    ids.any(|id| !matches!(store.read(Place::Volatile, &format!("{ENDED}{id}")), Ok(Some(_))))
+}
+
+fn presence(store: &Store, id: &str) -> String {
+    let folder = store.path(Place::Volatile, "");
+    format!("{PRESENCE}{}-{id}", record::checksum(folder.as_os_str().as_encoded_bytes()))
 }
 
 /// Forgets that a change was taken back.
@@ -113,7 +138,6 @@ fn has_ended(store: &Store, id: &str) -> bool {
 /// # Errors
 /// Where the note cannot be taken away.
 pub fn forget(store: &Store) -> Result<(), HostError> {
-    store.remove(Place::Volatile, ENDED)?;
     Ok(store.remove(Place::Volatile, TAKEN_BACK)?)
 }
 
@@ -141,7 +165,7 @@ pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> R
     // What was applied last and not taken back is good, even if it is applied once more.
     let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
     if good.as_ref() != Some(&pending.record.digest) {
-        record::reject(store, Some(&pending.record.digest))?;
+        record::reject(store, &pending.record.digest, true)?;
     }
     forget(store)?;
     write(store, pending)?;
@@ -165,7 +189,11 @@ pub fn discard(store: &Store) -> Result<(), HostError> {
 /// # Errors
 /// Where it cannot be written down.
 pub fn end_all(store: &Store) -> Result<(), HostError> {
-    store.write(Place::Volatile, ENDED, ALL.as_bytes())?;
+    if let Ok(Some(pending)) = waiting(store) {
+        end(store, &pending.id)?;
+    }
+    let boot = place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })?;
+    record::write_json(store, Place::Volatile, ALL_ENDED, &(boot, uptime()?))?;
     store.remove(Place::Volatile, TAKEN_BACK)?;
     discard(store)
 }
@@ -178,13 +206,16 @@ pub fn write(store: &Store, pending: &Pending) -> Result<(), HostError> {
     record::write_json(store, Place::Volatile, PENDING, pending)
 }
 
-/// Nothing waits any more.
+/// A change waits no longer.
 ///
 /// # Errors
 /// Where it cannot be written down.
-pub fn end(store: &Store) -> Result<(), HostError> {
+pub fn end(store: &Store, id: &str) -> Result<(), HostError> {
     // One step, that needs no room on the disk, from the one to the other.
-    store.rename(Place::Volatile, PENDING, ENDED)?;
+    let ended = format!("{ENDED}{id}");
+    if !store.rename(Place::Volatile, PENDING, &ended)? {
+        store.write(Place::Volatile, &ended, b"")?;
+    }
     Ok(store.remove(Place::Volatile, BEFORE)?)
 }
 
@@ -198,6 +229,7 @@ fn start_watchdog(state_dir: Option<&PathBuf>, id: &str) -> Result<(), HostError
     if place::systemd_is_init() && place::shares_network_with_init() == Some(true) {
         let started = Command::new("systemd-run")
             .args(["--quiet", "--collect", "--service-type=notify", "--property=NotifyAccess=all"])
+            .arg("--property=Restart=on-failure")
             .args([&format!("--unit=ringfence-watchdog-{id}"), "--"])
             .arg(&myself)
             .args(&arguments)
@@ -238,10 +270,12 @@ pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
     leave_session();
     let pending = waiting(store)?.filter(|pending| pending.id == id).ok_or(HostError::NothingWaits)?;
     let known = before(store, &pending)?;
+    let what = "the watchdog's socket";
+    let name = SocketAddr::from_abstract_name(presence(store, id)).and_then(|name| UnixListener::bind_addr(&name));
+    let _presence = name.map_err(|error| HostError::Place { what, error })?;
     say_ready();
     loop {
-        let other = |there: &Pending| there.id != id || there.confirmed;
-        if has_ended(store, id) || waiting(store).ok().flatten().as_ref().is_some_and(other) {
+        if is_over(store, &pending) {
             return Ok(());
         }
         match pending.time_left() {
@@ -251,6 +285,12 @@ pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
     }
 }
 
+/// Whether there is nothing left to watch: only a word about this very change says so.
+fn is_over(store: &Store, pending: &Pending) -> bool {
+    let confirmed = |there: &Pending| there.id == pending.id && there.confirmed;
+    has_ended(store, pending) || waiting(store).ok().flatten().as_ref().is_some_and(confirmed)
+}
+
 fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Result<(), HostError> {
     let mut tries = 0;
     loop {
@@ -258,13 +298,13 @@ fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Resu
         // Somebody who holds the lock and does not come to an end must not keep the rules from being brought back: the
         // kernel refuses what does not fit to what is there.
         let _lock = store.lock_waiting("taking back a change that nobody confirmed", LOCK_PATIENCE).ok();
-        let other = |there: &Pending| there.id != pending.id || there.confirmed;
-        if has_ended(store, &pending.id) || waiting(store).ok().flatten().as_ref().is_some_and(other) {
+        if is_over(store, pending) {
             return Ok(());
         }
-        // What was written down last is what was there in the moment before the change.
-        let before = before(store, pending).unwrap_or_else(|_| known.clone());
-        match take_back(store, pending, Ok(before)) {
+        // What was written down last is what was there in the moment before the change, if it is of this change.
+        let own = waiting(store).ok().flatten().is_some_and(|there| there.id == pending.id);
+        let before = Some(()).filter(|()| own).and_then(|()| before(store, pending).ok());
+        match take_back(store, pending, Ok(before.unwrap_or_else(|| known.clone())), false) {
             Err(error) if tries >= TRIES => return Err(error),
             Err(_) => thread::sleep(Duration::from_secs(1)),
             Ok(()) => return Ok(()),
@@ -276,11 +316,16 @@ fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Resu
 ///
 /// # Errors
 /// Where the kernel refuses, or what is to be brought back cannot be read; the change then waits still.
-pub fn take_back(store: &Store, pending: &Pending, before: Result<Snapshot, HostError>) -> Result<(), HostError> {
+pub fn take_back(
+    store: &Store,
+    pending: &Pending,
+    before: Result<Snapshot, HostError>,
+    asked: bool,
+) -> Result<(), HostError> {
     let restored = before.and_then(|before| before.restore());
     let failed = restored.as_ref().err().map(ToString::to_string);
     let when = super::time::utc(std::time::SystemTime::now());
-    let note = TakenBack { when, digest: pending.record.digest.clone(), failed };
+    let note = TakenBack { when, digest: pending.record.digest.clone(), asked, failed };
     // The rules count; a note that cannot be written does not.
     let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &note);
     restored?;
@@ -288,7 +333,7 @@ pub fn take_back(store: &Store, pending: &Pending, before: Result<Snapshot, Host
     let _ = apply::reserve(store, &pending.root, &record::ports(&pending.ports_before));
     let _ = store.remove_folder(record::CANDIDATE);
     // In force again is what counts.
-    let _ = end(store);
+    let _ = end(store, &pending.id);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::store::{Place, ReadySet, Store};
 use super::{Backend, HostError};
@@ -47,6 +48,8 @@ pub struct Record {
     pub digest: String,
     /// The protected ports.
     pub ports: String,
+    /// Below which folder files were written outside of the state folder.
+    pub root: PathBuf,
 }
 
 /// What was applied, with all its files.
@@ -118,17 +121,14 @@ pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
     Ok(Some(Kept { record, files }))
 }
 
-/// Makes the set that waits the one that counts.
+/// Writes the set that waits so that it counts from [`put`] on.
 ///
 /// # Errors
-/// Where one of them cannot be read or written.
-pub fn promote(store: &Store) -> Result<(), HostError> {
-    if let Some(files) = store.read_folder(CANDIDATE)? {
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        store.write_folder(GOOD, &files)?;
-        store.remove_folder(CANDIDATE)?;
-    }
-    Ok(())
+/// Where it cannot be read or written.
+pub fn prepare_promotion(store: &Store) -> Result<Option<ReadySet>, HostError> {
+    let Some(files) = store.read_folder(CANDIDATE)? else { return Ok(None) };
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    Ok(Some(store.prepare_folder(GOOD, &files)?))
 }
 
 impl Kept {
@@ -177,23 +177,39 @@ pub fn ports(text: &str) -> Ports {
     text.split(',').filter_map(|range| range.trim().parse::<PortRange>().ok()).collect()
 }
 
-/// The digest that must not be applied at boot.
+/// The digests of cluster files that must not be applied at boot.
 ///
 /// # Errors
 /// Where the file is not what was written.
-pub fn rejected(store: &Store) -> Result<Option<String>, HostError> {
-    Ok(store.read(Place::State, REJECTED)?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
+pub fn rejected(store: &Store) -> Result<Vec<String>, HostError> {
+    let bytes = store.read(Place::State, REJECTED)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
-/// Notes it, or forgets it.
+/// Notes a digest, or forgets it.
 ///
 /// # Errors
 /// Where the state cannot be written.
-pub fn reject(store: &Store, digest: Option<&str>) -> Result<(), HostError> {
-    match digest {
-        Some(digest) => Ok(store.write(Place::State, REJECTED, format!("{digest}\n").as_bytes())?),
-        None => Ok(store.remove(Place::State, REJECTED)?),
+pub fn reject(store: &Store, digest: &str, rejects: bool) -> Result<(), HostError> {
+    const MOST: usize = 100;
+    let mut all = rejected(store)?;
+    let before = all.clone();
+    all.retain(|own| own != digest);
+    if rejects {
+        all.push(digest.to_owned());
     }
+    let last = all.split_off(all.len().saturating_sub(MOST));
+    match last.as_slice() {
+        same if same == before.as_slice() => Ok(()),
+        [] => Ok(store.remove(Place::State, REJECTED)?),
+        some => Ok(store.write(Place::State, REJECTED, (some.join("\n") + "\n").as_bytes())?),
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes everything away that lasts.

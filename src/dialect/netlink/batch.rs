@@ -86,18 +86,17 @@ impl Changes {
     fn answers(&self, socket: &mut Socket, last: u32) -> Result<(), CommitError> {
         let mut refused: Option<Refusal> = None;
         loop {
+            // The batch was sent: whatever goes wrong from here on, the kernel may have made the change.
             let datagram = match socket.receive(false) {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => break,
-                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Err(CommitError::Lost),
-                Err(error) => return Err(RequestError::Io(error).into()),
+                Err(_) => return Err(CommitError::Lost),
             };
             for message in messages(datagram) {
-                let message = message.map_err(RequestError::from)?;
+                let message = message.map_err(|_| CommitError::Lost)?;
                 if message.kind == NLMSG_ERROR && message.sequence <= last {
-                    let answer = refusal(&message).map_err(RequestError::from)?;
                     // The first one names the cause.
-                    refused = refused.or(answer);
+                    refused = refused.or(refusal(&message).map_err(|_| CommitError::Lost)?);
                 }
             }
         }
