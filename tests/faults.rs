@@ -18,6 +18,8 @@ mod instants;
 mod kills;
 #[path = "faults/machine.rs"]
 mod machine;
+#[path = "faults/reviewed.rs"]
+mod reviewed;
 #[path = "faults/trouble.rs"]
 mod trouble;
 #[path = "faults/waiting.rs"]

@@ -226,14 +226,13 @@ fn begin(
     let now = pending::uptime()?;
     let outgoing = sessions.outgoing.iter();
     let pending = Pending {
-        id: format!("{}-{}", std::process::id(), (now * 100.0) as u64),
+        id: pending::name(now),
         deadline: now + time.as_secs_f64(),
         backend: plan.prepared.backend,
         record: record.clone(),
         ports_before: record::text(ports_before),
         root: record::absolute(&host.root),
         boot: place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })?,
-        begun: now,
         outgoing: outgoing.map(|session| (session.local, session.remote)).collect(),
         cut_outgoing: plan.cut_outgoing,
         confirmed: false,

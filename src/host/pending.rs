@@ -56,8 +56,6 @@ pub struct Pending {
     pub root: PathBuf,
     /// The machine's run that it belongs to; another one has other rules.
     pub boot: String,
-    /// When it began, as the deadline is counted.
-    pub begun: f64,
     /// Sessions that this host opened to hosts that are no longer admitted, by their ends.
     pub outgoing: Vec<(IpEnd, IpEnd)>,
     /// Whether they are to be ended once it is confirmed.
@@ -112,10 +110,21 @@ pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
 }
 
 /// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
-fn has_ended(store: &Store, pending: &Pending) -> bool {
-    let own = store.read(Place::Volatile, &format!("{ENDED}{}", pending.id));
+fn has_ended(store: &Store, id: &str) -> bool {
+    let own = store.read(Place::Volatile, &format!("{ENDED}{id}"));
     let all = record::read_json::<(String, f64)>(store, Place::Volatile, ALL_ENDED).ok().flatten();
-    matches!(own, Ok(Some(_))) || all.is_some_and(|(boot, at)| boot == pending.boot && at > pending.begun)
+    let before = |(boot, at): (String, f64)| {
+        // When it began is a part of its name.
+        let begun = id.rsplit('-').next().and_then(|text| text.parse::<f64>().ok());
+        place::boot_id().is_ok_and(|now| now == boot) && begun.is_some_and(|begun| begun < at * 100.0)
+    };
+    matches!(own, Ok(Some(_))) || all.is_some_and(before)
+}
+
+/// A name for a change that begins now.
+#[must_use]
+pub fn name(now: f64) -> String {
+    format!("{}-{}", std::process::id(), (now * 100.0) as u64)
 }
 
 /// Whether a watchdog is alive in this network namespace whose change has not ended. That is so, too, where the folder
@@ -125,7 +134,7 @@ pub fn is_watched(store: &Store) -> bool {
     let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
     let prefix = format!("@{}", presence(store, ""));
     let mut ids = sockets.lines().filter_map(|line| line.split_whitespace().last()?.strip_prefix(&prefix));
-    ids.any(|id| !matches!(store.read(Place::Volatile, &format!("{ENDED}{id}")), Ok(Some(_))))
+    ids.any(|id| !has_ended(store, id))
 }
 
 fn presence(store: &Store, id: &str) -> String {
@@ -288,7 +297,7 @@ pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
 /// Whether there is nothing left to watch: only a word about this very change says so.
 fn is_over(store: &Store, pending: &Pending) -> bool {
     let confirmed = |there: &Pending| there.id == pending.id && there.confirmed;
-    has_ended(store, pending) || waiting(store).ok().flatten().as_ref().is_some_and(confirmed)
+    has_ended(store, &pending.id) || waiting(store).ok().flatten().as_ref().is_some_and(confirmed)
 }
 
 fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Result<(), HostError> {

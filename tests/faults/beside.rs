@@ -231,7 +231,6 @@ on_a_machine! {
         machine.ringfence("apply --boot rules.toml").ended(1).says("not confirmed");
         assert!(machine.proves("old.toml"));
         machine.guards();
-        machine.ringfence("rollback").ended(0);
         machine.ringfence("apply members.toml").ended(0);
     }
 

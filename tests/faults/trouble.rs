@@ -179,7 +179,8 @@ on_a_machine! {
         let script = "f() { echo \"== $1\"; shift; \"$@\"; echo \"code $?\"; }; ip link set lo up; \
             ip link add eth1 type veth peer name w-eth1; ip addr add 10.20.0.1/32 dev eth1; \
             p=$0; old=$1; big=$2; shift 2; \
-            f small \"$p\" apply \"$old\" \"$@\"; f big \"$p\" apply \"$big\" \"$@\"; f status \"$p\" status --full \"$old\" \"$@\"";
+            root=${old%/*}/root; \
+            f small \"$p\" apply \"$old\" --root \"$root\" \"$@\"; f big \"$p\" apply \"$big\" --root \"$root\" \"$@\"; f status \"$p\" status --full \"$old\" \"$@\"";
         let before = [&["--user", "--map-root-user", "--net", "--", "sh", "-c", script, PROGRAM].map(str::to_owned)[..]].concat();
         let mut command = machine.command("unshare", &before, "old.toml big.toml");
         let ran: Ran = command.stdin(Stdio::null()).output().unwrap().into();
