@@ -15,7 +15,7 @@ use crate::dialect::nft;
 use crate::diff::difference;
 use crate::host::identity::objections;
 use crate::host::sessions::{Sessions, affected};
-use crate::host::{Backend, InForce, Prepared, place, read, record};
+use crate::host::{Backend, InForce, Prepared, place, read, record, reserved};
 use crate::ir::{Elements, Ruleset, Set};
 use crate::net::{Cidr, Ports};
 
@@ -26,6 +26,7 @@ struct Document {
     absent: bool,
     elements: Vec<Line>,
     meaning: super::diff::Json,
+    reserved_ports_added: String,
     cut: Vec<String>,
     outgoing: Vec<String>,
     not_judged: Vec<String>,
@@ -77,7 +78,9 @@ pub fn run(
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
     let cluster = Some(cluster.clone());
     let names = Names { clusters: [&old, &cluster] };
-    let same = found.is_empty() && !in_force.absent;
+    // What cannot be read is not there, as far as anybody knows.
+    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
+    let same = found.is_empty() && !in_force.absent && unreserved.is_empty();
     if input.json {
         let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
             list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
@@ -88,6 +91,7 @@ pub fn run(
             absent: in_force.absent,
             elements: lines,
             meaning: json(&found, &names),
+            reserved_ports_added: record::text(&unreserved),
             cut: ends(&sessions.cut),
             outgoing: ends(&sessions.outgoing),
             not_judged: others,
@@ -103,6 +107,9 @@ pub fn run(
             text.push_str(&elements_text(&lines));
         }
         text.push_str(&describe(&found, &names));
+        if !unreserved.is_empty() {
+            let _ = writeln!(text, "reserved ports that are added: {}", record::text(&unreserved));
+        }
         text.push_str(&sessions_text(&sessions));
         text.push_str(&not_judged(&others));
         print(&text)?;

@@ -136,7 +136,7 @@ fn document(
         drift: String::new(),
         pending_seconds: None,
         taken_back: None,
-        reserved_ports_in_force: true,
+        reserved_ports_in_force: state != State::Absent,
         warnings: endangered.into_iter().collect(),
         not_judged: Vec::new(),
         unchanged_since: false,
