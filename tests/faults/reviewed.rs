@@ -121,4 +121,24 @@ on_a_machine! {
         nobody_watches(machine);
         assert_eq!(machine.in_force(&BOTH), "old.toml");
     }
+
+    fn a_rule_that_may_choose_a_protected_port_as_a_source_is_named(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        let warned = || {
+            let ran = machine.ringfence("status").ended(0);
+            assert_eq!(machine.ringfence("status").ended(0).out.replace('\r', ""), ran.out, "the short look says the same");
+            ran.out.contains("masquerades")
+        };
+        assert!(!warned());
+        let chain = "type nat hook postrouting priority 100;";
+        for rule in ["masquerade", "snat ip to 192.0.2.7", "dnat ip to 192.0.2.7"] {
+            // Destination NAT has no postrouting.
+            let chain = if rule.starts_with("dnat") { "type nat hook prerouting priority -100;" } else { chain };
+            run(&["nft", "-f", "-"], &format!("table inet foreign {{\n chain nat {{ {chain}\n {rule}\n }}\n}}\n"));
+            assert_eq!(warned(), !rule.starts_with("dnat"), "{rule}");
+            run(&["nft", "delete", "table", "inet", "foreign"], "");
+        }
+        run(&["iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"], "");
+        assert!(warned(), "by iptables");
+    }
 }
