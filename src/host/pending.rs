@@ -19,7 +19,7 @@ use std::{env, fs, thread};
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Record};
-use super::store::{Place, Store};
+use super::store::{Place, Store, checksum};
 use super::{Backend, HostError, Snapshot, apply, place};
 
 const PENDING: &str = "pending";
@@ -139,7 +139,7 @@ pub fn is_watched(store: &Store) -> bool {
 
 fn presence(store: &Store, id: &str) -> String {
     let folder = store.path(Place::Volatile, "");
-    format!("{PRESENCE}{}-{id}", record::checksum(folder.as_os_str().as_encoded_bytes()))
+    format!("{PRESENCE}{}-{id}", checksum(folder.as_os_str().as_encoded_bytes()))
 }
 
 /// Forgets that a change was taken back.

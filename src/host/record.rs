@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::store::{Place, ReadySet, Store};
 use super::{Backend, HostError};
@@ -204,12 +203,6 @@ pub fn reject(store: &Store, digest: &str, rejects: bool) -> Result<(), HostErro
         [] => Ok(store.remove(Place::State, REJECTED)?),
         some => Ok(store.write(Place::State, REJECTED, (some.join("\n") + "\n").as_bytes())?),
     }
-}
-
-/// SHA-256 in hexadecimal digits.
-#[must_use]
-pub fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes everything away that lasts.

@@ -9,11 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::apply::Host;
 use super::rules::{Counters, InForce};
-use super::store::Place;
+use super::store::{Place, checksum};
 use super::{HostError, nft, place, record};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
@@ -117,18 +116,14 @@ pub fn forget(host: &Host) -> Result<(), HostError> {
 
 /// The files, as they were read.
 fn inputs(cluster: &Cluster, config: &Path) -> Vec<(PathBuf, String)> {
-    let digest = |id| cluster.sources().get(id).map(|file| (file, hex(file.text.as_bytes())));
+    let digest = |id| cluster.sources().get(id).map(|file| (file, checksum(file.text.as_bytes())));
     let config = digest(FileId::CLUSTER).map(|(_, digest)| (record::absolute(config), digest));
     let profile = digest(FileId::PROFILE).map(|(file, digest)| (record::absolute(Path::new(&file.name)), digest));
     config.into_iter().chain(profile).collect()
 }
 
 fn digest_of(path: &Path) -> Option<String> {
-    fs::read(path).ok().map(|bytes| hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    fs::read(path).ok().map(|bytes| checksum(&bytes))
 }
 
 /// Judges what is in force.

@@ -167,7 +167,7 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 }
 
 /// SHA-256 in hexadecimal, as sha256sum(1) prints it.
-fn checksum(bytes: &[u8]) -> String {
+pub(in crate::host) fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(CHECKSUM), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
