@@ -38,6 +38,7 @@ pub mod dialect;
 pub mod diff;
 pub mod explain;
 pub mod host;
+pub mod import;
 pub mod ir;
 pub mod net;
 pub mod semantics;

@@ -128,8 +128,16 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
     }
 }
 
-/// Codes whose input is too long for a file.
-const SHOWN_BELOW: [Code; 2] = [Code::TooManySources, Code::LongPortList];
+/// Codes whose input is too long for a file, and those that tests of Riak's own files show.
+const SHOWN_BELOW: [Code; 7] = [
+    Code::TooManySources,
+    Code::LongPortList,
+    Code::ErlangSyntax,
+    Code::RiakConfSyntax,
+    Code::VmArgsSyntax,
+    Code::MembershipSyntax,
+    Code::Template,
+];
 
 fn compile_text(cluster: &str, format: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const RANKS: [&[&str]; 6] = [
     &["net", "diagnostic"],
     &["ir", "cluster"],
-    &["compile", "dialect", "semantics"],
+    &["compile", "dialect", "semantics", "import"],
     &["verify", "explain", "diff"],
     &["host"],
     &["cli"],

@@ -9,6 +9,8 @@ pub enum Severity {
     Error,
     /// The run goes on.
     Warning,
+    /// Nothing is wrong; worth knowing. Counts for no exit code.
+    Note,
 }
 
 macro_rules! codes {
@@ -27,7 +29,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $text,)+ }
             }
 
-            /// Error or warning.
+            /// Error, warning or note.
             #[must_use]
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)+ }
@@ -125,6 +127,16 @@ codes! {
     InterfacesWidened = "interfaces-widened", Warning;
     /// A node whose address is the first or last of its network.
     NetworkAddress = "network-address", Warning;
+    /// An Erlang term file that Erlang would refuse.
+    ErlangSyntax = "erlang-syntax", Error;
+    /// A line of riak.conf that is no `key = value`.
+    RiakConfSyntax = "riak-conf-syntax", Error;
+    /// A flag of vm.args without what belongs to it.
+    VmArgsSyntax = "vm-args-syntax", Error;
+    /// An output that shows no members.
+    MembershipSyntax = "membership-syntax", Error;
+    /// A template with placeholders instead of a file.
+    Template = "template", Error;
 }
 
 impl fmt::Display for Code {

@@ -2,7 +2,7 @@
 //!
 //! A run reports *all* its findings, sorted by their place, never only the first. Each has a stable [`Code`] that scripts
 //! can rely on, a message in the user's words, the place in the user's file, and the remedy. Errors stop the run before
-//! anything is written; warnings do not.
+//! anything is written; warnings and notes do not.
 
 mod code;
 mod render;
@@ -68,7 +68,7 @@ impl Diagnostic {
         self
     }
 
-    /// Error or warning.
+    /// Error, warning or note.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.code.severity()

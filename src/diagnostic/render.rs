@@ -18,6 +18,7 @@ pub fn render_text(finding: &Diagnostic, sources: &Sources, styled: bool) -> Str
     let level = match finding.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let title = level.primary_title(finding.message.as_str()).id(finding.code.as_str());
     let excerpts = Excerpt::of(finding, sources);
@@ -122,6 +123,7 @@ pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
         severity: match finding.severity() {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         },
         message: &finding.message,
         file: place.map(|(file, _)| file.name.as_str()),

@@ -1,8 +1,8 @@
 //! The texts that findings point into.
 
-/// Which of the run's texts. The cluster file is always there; a profile only when it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FileId(u8);
+/// Which of the run's texts. Where a cluster file is read it is the first, and its profile, if that is a file, the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(u16);
 
 impl FileId {
     /// The cluster file.
@@ -33,7 +33,7 @@ pub struct SourceFile {
 }
 
 /// The texts of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<SourceFile>,
 }
@@ -86,6 +86,13 @@ impl Sources {
     pub fn add_profile(&mut self, profile: SourceFile) {
         self.files.truncate(1);
         self.files.push(profile);
+    }
+
+    /// Adds a text. INVARIANT (size): no run reads more than 65,535 files; whoever looks for files stops long before.
+    pub fn add(&mut self, file: SourceFile) -> FileId {
+        let id = FileId(self.files.len() as u16);
+        self.files.push(file);
+        id
     }
 
     /// One of the texts.

@@ -1,0 +1,16 @@
+//! Riak's own files and outputs: what they say about who is in the cluster and what listens where.
+//!
+//! ```text
+//!  app.config, advanced.config ──erlang──┐
+//!  vm.args ─────────────────────vm_args──┼──▶ settings of one node ──┐
+//!  riak.conf ────────────────riak_conf──┘                            ├──▶ cluster.toml (import)
+//!  member-status, cluster status, ringready, /stats ──membership─────┘    findings (lint)
+//! ```
+//!
+//! Every value keeps its place, so that what is written down and what is found can name the line that it came from. The
+//! readers are strict where Riak is: what Riak would refuse is a finding with the line, and never a guess.
+
+pub mod erlang;
+pub mod membership;
+pub mod riak_conf;
+pub mod vm_args;
