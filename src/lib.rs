@@ -26,6 +26,7 @@
 //!   changes from one ruleset to another; [`explain`] shows one packet's way.
 //! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
 //!   takes a change back that nobody confirms, and says what is in force.
+//! - [`import`] reads Riak's own files and outputs, and writes a cluster file; [`lint`] holds this host's Riak against one.
 //! - [`cli`] reads, calls, prints, and chooses the exit code. What `compile` writes was read back and proved first.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.
@@ -40,6 +41,7 @@ pub mod explain;
 pub mod host;
 pub mod import;
 pub mod ir;
+pub mod lint;
 pub mod net;
 pub mod semantics;
 pub mod verify;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::host::{SiteArguments, StateArguments};
 use super::proof::{Texts, source_line};
 use super::rulesets::{Dialect, detect, read_text, read_texts};
-use super::{DEFAULT_CONFIG, Input, Outcome, live, print};
+use super::{DEFAULT_CONFIG, Input, Outcome, live, membership, print};
 use crate::cluster::{Cluster, Site};
 use crate::diff::{Change, Difference, difference};
 use crate::ir::{Elements, Ruleset};
@@ -36,6 +36,10 @@ pub struct Arguments {
     /// Print the difference of the meaning only, not of the texts.
     #[arg(long)]
     meaning: bool,
+    /// What changes when the members that riak-admin printed into this file (`-`: standard input) are admitted instead of those
+    /// of the cluster file, and in which order; `cluster plan` shows what will be.
+    #[arg(long, value_name = "FILE", conflicts_with = "new")]
+    membership: Option<PathBuf>,
 }
 
 struct Side {
@@ -47,6 +51,9 @@ struct Side {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(new_path) = &arguments.new else {
         let input = Input { config: arguments.old.clone(), json: arguments.json };
+        if let Some(output) = &arguments.membership {
+            return membership::run(&input, output, arguments.site.node.as_deref());
+        }
         return live::run(&input, &arguments.site, &arguments.host, arguments.meaning);
     };
     let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, new_path)?) else {
@@ -84,13 +91,18 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
     let Some(cluster) = input.load(|cluster| super::node_findings(cluster, arguments.site.node.as_deref()))? else {
         return Ok(None);
     };
-    let site: Site<'_> = super::site(&cluster, arguments.site.node.as_deref());
+    let (text, ruleset) = compiled(&super::site(&cluster, arguments.site.node.as_deref()))?;
+    Ok(Some(Side { text, ruleset, cluster: Some(cluster) }))
+}
+
+/// The rules of a site, proved, and as they are read back.
+pub fn compiled(site: &Site<'_>) -> anyhow::Result<(String, Ruleset)> {
     let mut texts = Texts::default();
-    texts.make_nft(&site)?;
-    texts.prove(&site)?;
+    texts.make_nft(site)?;
+    texts.prove(site)?;
     let text = texts.nft.unwrap_or_default();
     let ruleset = read_texts(&[("the compiled ruleset", Dialect::Nft, &text)])?.ruleset;
-    Ok(Some(Side { text, ruleset, cluster: Some(cluster) }))
+    Ok((text, ruleset))
 }
 
 fn text_difference((from, to): (&Path, &Path), old: &str, new: &str) -> String {

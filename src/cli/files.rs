@@ -8,8 +8,8 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// Who is in a cluster is nobody else's business.
-const FILE_MODE: u32 = 0o640;
-const FOLDER_MODE: u32 = 0o750;
+pub const FILE_MODE: u32 = 0o640;
+pub const FOLDER_MODE: u32 = 0o750;
 
 /// Writes files into a folder, which is made if it is not there. All of them are written and on the disk under other
 /// names before the first takes its own, so that a full disk leaves what was there.

@@ -12,7 +12,10 @@ mod explain;
 mod files;
 mod generate;
 mod host;
+mod import;
+mod lint;
 mod live;
+mod membership;
 mod profiles;
 mod proof;
 mod remove;
@@ -60,6 +63,8 @@ enum Command {
     Rollback(confirm::Rollback),
     Status(status::Arguments),
     Remove(remove::Arguments),
+    Import(import::Arguments),
+    Lint(lint::Arguments),
     #[command(hide = true)]
     Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
@@ -105,6 +110,8 @@ pub fn run() -> ExitCode {
         Command::Rollback(arguments) => confirm::run_rollback(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Remove(arguments) => remove::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Watchdog(arguments) => confirm::run_watchdog(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
@@ -142,7 +149,7 @@ impl Input {
         let loaded = cluster::load(&self.config).map_err(|error| self.unreadable(&error))?;
         let mut findings = loaded.findings;
         findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
-        self.print(&findings, &loaded.sources)?;
+        print_findings(&findings, &loaded.sources, self.json)?;
         let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
         Ok(loaded.cluster.filter(|_| !errors))
     }
@@ -159,38 +166,39 @@ impl Input {
             _ => anyhow::anyhow!("cannot read the cluster file {path}: {error}"),
         }
     }
+}
 
-    fn print(&self, findings: &[Diagnostic], sources: &Sources) -> anyhow::Result<()> {
-        let mut stderr = anstream::stderr().lock();
-        let shown = if self.json { findings.len() } else { MOST_SHOWN };
-        for finding in findings.iter().take(shown) {
-            if self.json {
-                writeln!(stderr, "{}", render_json(finding, sources))?;
-            } else {
-                writeln!(stderr, "{}\n", render_text(finding, sources, true))?;
-            }
+/// Prints findings, and how many there are.
+fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool) -> anyhow::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    let shown = if as_json { findings.len() } else { MOST_SHOWN };
+    for finding in findings.iter().take(shown) {
+        if as_json {
+            writeln!(stderr, "{}", render_json(finding, sources))?;
+        } else {
+            writeln!(stderr, "{}\n", render_text(finding, sources, true))?;
         }
-        if let Some(more) = findings.len().checked_sub(shown).filter(|more| *more > 0) {
-            writeln!(stderr, "... and {more} more; `--json` prints them all\n")?;
-        }
-        let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        let syntax = findings.iter().any(|finding| finding.code == Code::Syntax);
-        match (self.json, errors, warnings) {
-            (true, ..) | (false, 0, 0) => {}
-            (false, 0, _) => writeln!(stderr, "{}", plural(warnings, "warning"))?,
-            (false, ..) if syntax => {
-                writeln!(stderr, "{}; nothing else was checked, nothing was written", plural(errors, "error"))?;
-            }
-            (false, _, 0) => writeln!(stderr, "{}; nothing was written", plural(errors, "error"))?,
-            (false, ..) => {
-                let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
-                writeln!(stderr, "{errors} and {warnings}; nothing was written")?;
-            }
-        }
-        Ok(())
     }
+    if let Some(more) = findings.len().checked_sub(shown).filter(|more| *more > 0) {
+        writeln!(stderr, "... and {more} more; `--json` prints them all\n")?;
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let syntax = findings.iter().any(|finding| finding.code == Code::Syntax);
+    match (as_json, errors, warnings) {
+        (true, ..) | (false, 0, 0) => {}
+        (false, 0, _) => writeln!(stderr, "{}", plural(warnings, "warning"))?,
+        (false, ..) if syntax => {
+            writeln!(stderr, "{}; nothing else was checked, nothing was written", plural(errors, "error"))?;
+        }
+        (false, _, 0) => writeln!(stderr, "{}; nothing was written", plural(errors, "error"))?,
+        (false, ..) => {
+            let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
+            writeln!(stderr, "{errors} and {warnings}; nothing was written")?;
+        }
+    }
+    Ok(())
 }
 
 /// What `--node` asks for.

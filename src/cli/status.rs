@@ -12,6 +12,7 @@ use super::host::{BackendChoice, SiteArguments, StateArguments, claims, own_link
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference;
 use crate::host::apply::{Host, STALE};
+use crate::host::listeners::outside;
 use crate::host::pending::{self, Pending};
 use crate::host::status::{Seen, State, judge};
 use crate::host::{Backend, InForce, Prepared, left_behind, read, record, reserved};
@@ -19,7 +20,7 @@ use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
-/// Exit code 0: they are. 1: something else is (drifted). 3: nothing of ringfence is. 2: it could not be found out.
+/// Exit code 0: they are. 1: something else is (drifted), or Erlang listens where no rule guards. 3: nothing of ringfence is. 2: it could not be found out.
 #[derive(Args)]
 pub struct Arguments {
     /// The cluster file; otherwise the one that was applied last.
@@ -53,6 +54,8 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_back: Option<String>,
     reserved_ports_in_force: bool,
+    /// What the node's Erlang VM has open beyond the ports that are guarded.
+    exposed: Vec<String>,
     warnings: Vec<String>,
     not_judged: Vec<String>,
     /// Whether this rests on an earlier complete look since which nothing changed.
@@ -108,7 +111,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print(&text(&document))?;
     }
     Ok(match document.state {
-        State::Enforced => Outcome::Success,
+        State::Enforced if document.exposed.is_empty() => Outcome::Success,
+        State::Enforced => Outcome::No,
         State::Drifted => Outcome::No,
         State::Absent => Outcome::Undecided,
     })
@@ -137,6 +141,7 @@ fn document(
         pending_seconds: None,
         taken_back: None,
         reserved_ports_in_force: state != State::Absent,
+        exposed: Vec::new(),
         warnings: endangered.into_iter().collect(),
         not_judged: Vec::new(),
         unchanged_since: false,
@@ -220,6 +225,12 @@ fn good_is_in_force(host: &Host, in_force: &InForce) -> anyhow::Result<bool> {
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {
+    match outside(protected, document.node.as_deref()) {
+        Ok(found) => document
+            .exposed
+            .extend(found.iter().map(|one| format!("Erlang (process {}) listens on {}", one.pid, one.local))),
+        Err(error) => document.warnings.push(format!("what Erlang listens on is not known: {error}")),
+    }
     let missing = match reserved::in_force() {
         Ok(in_force) => reserved::without(protected, &in_force),
         Err(error) => {
@@ -283,6 +294,9 @@ fn text(document: &Document) -> String {
             let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
         }
         None => {}
+    }
+    for exposed in &document.exposed {
+        let _ = writeln!(text, "EXPOSED: {exposed}, which no rule guards; `ringfence lint` says what to do");
     }
     text.push_str(&document.drift);
     if let Some(note) = &document.taken_back {

@@ -7,6 +7,7 @@
 //! INVARIANT (characters): every string of a `Cluster` is made of printable characters without quotes, backslashes and
 //! line ends, so that a dialect may write it into a comment as it is.
 
+mod change;
 mod check;
 mod config;
 mod model;

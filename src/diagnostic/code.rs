@@ -137,6 +137,66 @@ codes! {
     MembershipSyntax = "membership-syntax", Error;
     /// A template with placeholders instead of a file.
     Template = "template", Error;
+    /// A setting of Riak whose value is no address, port, or word that Riak takes.
+    BadSetting = "bad-setting", Error;
+    /// A file that is none of Riak's.
+    UnknownFile = "unknown-file", Error;
+    /// A file that cannot be read.
+    UnreadableFile = "unreadable-file", Error;
+    /// Riak's files were looked for and not found, or found more than once.
+    NoFiles = "no-files", Error;
+    /// It is not known who is in the cluster.
+    NoMembership = "no-membership", Error;
+    /// A node's address is not known.
+    MissingAddress = "missing-address", Error;
+    /// A file that Riak does not read, beside those that it does.
+    IgnoredFile = "ignored-file", Warning;
+    /// A file that another one names, and that was not read.
+    UnreadFile = "unread-file", Warning;
+    /// An address without its port, or the other way round.
+    HalfPair = "half-pair", Warning;
+    /// A node whose files were read and that is no member.
+    NotAMember = "not-a-member", Warning;
+    /// No node's settings are known, or not those of all nodes.
+    UnknownSettings = "unknown-settings", Warning;
+    /// The private networks are a proposal.
+    ConfirmNetworks = "confirm-networks", Warning;
+    /// No client is known.
+    NoClients = "no-clients", Warning;
+    /// Handoff runs over another network than the nodes' names.
+    SecondNetwork = "second-network", Warning;
+    /// Erlang takes any free port for distribution.
+    UnboundedDistribution = "unbounded-distribution", Warning;
+    /// A service that is blocked listens beyond loopback.
+    BlockedListener = "blocked-listener", Warning;
+    /// A service that is not guarded listens beyond loopback.
+    UnguardedListener = "unguarded-listener", Error;
+    /// A service that others are to reach listens on loopback only.
+    LoopbackOnly = "loopback-only", Error;
+    /// A service listens on a port that the cluster file does not have for it.
+    UndeclaredPort = "undeclared-port", Error;
+    /// A service listens on every interface or a public address.
+    WideListener = "wide-listener", Warning;
+    /// The Erlang port mapper listens on every interface.
+    EpmdEverywhere = "epmd-everywhere", Warning;
+    /// The distribution range is a single port.
+    MinimumOnly = "minimum-only", Warning;
+    /// Riak's distribution range is not that of the cluster file.
+    RangeDiffers = "range-differs", Error;
+    /// The kernel may give a port of the distribution range to an outgoing connection.
+    EphemeralUnreserved = "ephemeral-unreserved", Warning;
+    /// The node's VM listens where nothing is guarded.
+    OutsideRange = "outside-range", Error;
+    /// A member that the cluster file lacks.
+    MissingMember = "missing-member", Error;
+    /// A node with addresses of one family among nodes with others.
+    OneFamily = "one-family", Warning;
+    /// A setting that another one overrides.
+    Overridden = "overridden", Note;
+    /// A limit of the VM that has `ports` in its name.
+    MaxPorts = "max-ports", Note;
+    /// A member that is none any more.
+    InvalidMember = "invalid-member", Note;
 }
 
 impl fmt::Display for Code {

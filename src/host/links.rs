@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 
+use crate::net::Cidr;
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -34,6 +36,29 @@ pub fn links() -> io::Result<Vec<Link>> {
     Ok(found.into_iter().map(|(name, addresses)| Link { name, addresses: addresses.into_iter().collect() }).collect())
 }
 
+/// The networks that this host's interfaces are in, sorted by interface and network; loopback is none.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn networks() -> io::Result<Vec<(String, Cidr)>> {
+    let mut found = BTreeSet::new();
+    for entry in getifaddrs()? {
+        let name = entry.interface_name.split(':').next().unwrap_or_default().to_owned();
+        let (Some(address), Some(mask)) = (entry.address.as_ref().and_then(ip), entry.netmask.as_ref().and_then(ip))
+        else {
+            continue;
+        };
+        let prefix_length = match mask {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+        };
+        if !address.is_loopback() {
+            found.extend(Cidr::containing(address, prefix_length as u8).map(|network| (name, network)));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
@@ -52,6 +77,9 @@ mod tests {
                 run("ip", &["address", "add", address, "dev", "b1", "nodad"]);
             }
             run("ip", &["address", "add", "10.8.0.1/24", "dev", "b1", "label", "b1:x"]);
+            let networks: Vec<String> =
+                networks().unwrap().into_iter().map(|(name, network)| format!("{name} {network}")).collect();
+            assert_eq!(networks, ["b1 10.8.0.0/24", "b1 10.9.0.0/24", "b1 fd09::/64"]);
             links().unwrap()
         });
         let Some(found) = found else { return };

@@ -5,8 +5,8 @@
 //! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] takes a change back that nobody
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`].
-//! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`links`],
-//!   [`reserved`] and [`place`] are what else there is to know about it.
+//! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`listeners`],
+//!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
 
 pub mod apply;
 mod error;
@@ -15,6 +15,7 @@ pub mod iptables;
 #[cfg(test)]
 mod lab;
 pub mod links;
+pub mod listeners;
 pub mod nft;
 pub mod pending;
 pub mod place;

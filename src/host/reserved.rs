@@ -19,6 +19,7 @@ use crate::net::{PortRange, Ports};
 
 /// Of the calling thread's network namespace (proc_sys(5)).
 const LIST: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+const GIVEN_OUT: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Every second port is the longest list, and takes less than 200 KiB.
 const LONGEST: usize = 1 << 19;
 /// The kernel takes at most a page in one call, and what is cut off there must not be half a number
@@ -90,6 +91,20 @@ pub fn in_force() -> Result<Ports, ReservedError> {
     }
     let text = String::from_utf8_lossy(&bytes);
     read_list(&text).ok_or_else(|| ReservedError::Unreadable(text.trim().to_owned()))
+}
+
+/// The first and the last port that the kernel gives to outgoing connections in the network namespace of the calling
+/// thread, unless they are reserved (ip-sysctl, ip_local_port_range).
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn given_out() -> Result<(u16, u16), ReservedError> {
+    let text = fs::read_to_string(GIVEN_OUT).map_err(ReservedError::Read)?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => Ok((first, last)),
+        _ => Err(ReservedError::Unreadable(text.trim().to_owned())),
+    }
 }
 
 /// Makes these the reserved ports, and no others, in the network namespace of the calling thread.

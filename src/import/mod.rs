@@ -10,7 +10,10 @@
 //! Every value keeps its place, so that what is written down and what is found can name the line that it came from. The
 //! readers are strict where Riak is: what Riak would refuse is a finding with the line, and never a guess.
 
+pub mod cluster_file;
 pub mod erlang;
+pub mod files;
 pub mod membership;
 pub mod riak_conf;
+pub mod settings;
 pub mod vm_args;

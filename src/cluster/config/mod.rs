@@ -25,6 +25,7 @@ mod nodes;
 mod services;
 mod sources;
 
+pub(super) use nodes::read_short_node;
 pub(super) use services::read_service;
 
 use nodes::read_nodes;

@@ -47,7 +47,8 @@ fn extra_characters(name: &str) -> &'static str {
     if parse_address(host_part(name)).is_ok_and(|address| address.is_ipv6()) { ":" } else { "" }
 }
 
-fn read_short_node(name: Text<'_>, reader: &mut Reader<'_>) -> Option<Node> {
+/// A node whose name has its address.
+pub(in crate::cluster) fn read_short_node(name: Text<'_>, reader: &mut Reader<'_>) -> Option<Node> {
     let address = read_node_address(Text { text: host_part(name.text), span: name.span }, Some(name.text), reader);
     // What has been found to be no address needs no second finding about its characters.
     let address = address?;

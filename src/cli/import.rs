@@ -1,0 +1,201 @@
+//! `ringfence import`: a cluster file from what Riak already knows.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use tempfile::NamedTempFile;
+
+use super::files::{FILE_MODE, FOLDER_MODE};
+use super::{Outcome, print, print_findings};
+use crate::cluster;
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
+use crate::host::links::networks;
+use crate::import::cluster_file::{Known, write};
+use crate::import::files;
+use crate::import::membership::{self, Membership};
+use crate::import::settings::{self, Settings};
+use crate::net::parse_address;
+
+/// Write a cluster file from Riak's own files and outputs.
+///
+/// Reads app.config, vm.args, riak.conf and advanced.config, found in the usual places or named, and the output of
+/// `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`, `status` or the JSON of /stats. What is proposed and not known is
+/// marked with CONFIRM. Exit code 0: the result compiles. 2: something is missing or wrong; nothing is written.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub riak: RiakArguments,
+    /// This node is about to join: admit it. May be given several times.
+    #[arg(long, value_name = "NODE")]
+    joining: Vec<String>,
+    /// An address of a node whose name has none; several for several addresses.
+    #[arg(long = "address", value_name = "NODE=ADDRESS", value_parser = node_address)]
+    addresses: Vec<(String, IpAddr)>,
+    /// What the cluster is called in the rulesets.
+    #[arg(long, value_name = "NAME", default_value = "riak")]
+    name: String,
+    /// Nodes may have public addresses.
+    #[arg(long)]
+    allow_public: bool,
+    /// Write to this file, which must not be there yet, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print findings as JSON, one a line, on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where Riak's files and outputs are.
+#[derive(Args)]
+pub struct RiakArguments {
+    /// Riak's files, or folders with them, of one node or several; otherwise the usual places are looked through.
+    #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
+    from: Vec<PathBuf>,
+    /// What riak-admin printed; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    membership: Option<PathBuf>,
+    /// Look for the usual places below this folder.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    riak_root: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
+  ringfence import --from node1/ node2/ node3/ --membership status.txt";
+
+/// What was read.
+pub struct Read {
+    pub settings: Vec<Settings>,
+    pub members: Option<Membership>,
+}
+
+impl RiakArguments {
+    /// Reads all of it. Without files in the usual places there are no settings, which is for the caller to judge.
+    pub fn read(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Read> {
+        let paths = if self.from.is_empty() {
+            match files::usual(&self.riak_root) {
+                Ok(folder) => vec![folder],
+                Err(several) if several.is_empty() => Vec::new(),
+                Err(several) => {
+                    let shown: Vec<String> = several.iter().map(|folder| format!("`{}`", folder.display())).collect();
+                    let message = format!("there are files of Riak in {}", shown.join(" and "));
+                    let help = "say which are in use: `--from FOLDER`";
+                    findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
+                    Vec::new()
+                }
+            }
+        } else {
+            self.from.clone()
+        };
+        let nodes = files::read(&paths, sources, findings);
+        let settings = nodes.iter().map(|files| settings::read(files, sources, findings)).collect();
+        let members = self.members(sources, findings)?;
+        Ok(Read { settings, members })
+    }
+
+    fn members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Membership>> {
+        let Some(path) = &self.membership else { return Ok(None) };
+        let (name, text) = read_output(path)?;
+        let id = sources.add(SourceFile::new(name, text));
+        let text = sources.get(id).map_or("", |file| &file.text);
+        Ok(membership::parse(text, id, findings))
+    }
+}
+
+/// What riak-admin printed: where it came from and what it says.
+pub fn read_output(path: &Path) -> anyhow::Result<(String, String)> {
+    if path != Path::new("-") {
+        let text = files::read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok((path.to_string_lossy().into_owned(), text));
+    }
+    let mut bytes = Vec::new();
+    let text = io::stdin().lock().take(MOST_READ).read_to_end(&mut bytes).and_then(|_| files::decode(bytes));
+    Ok(("standard input".to_owned(), text.context("cannot read standard input")?))
+}
+
+/// More than is ever taken, so that too much is seen to be too much.
+const MOST_READ: u64 = 64 << 20;
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if let Some(path) = arguments.output.as_deref().filter(|path| path.exists()) {
+        anyhow::bail!(
+            "{} is there already, and is never overwritten: write to another file, and see `ringfence diff {0} OTHER`",
+            path.display()
+        );
+    }
+    let (mut sources, mut findings) = (Sources::default(), Findings::default());
+    let read = arguments.riak.read(&mut sources, &mut findings)?;
+    let broken = findings.errors() > 0;
+    let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for (name, address) in &arguments.addresses {
+        addresses.entry(name.clone()).or_default().push(*address);
+    }
+    let networks = networks().context("cannot read this host's interfaces")?;
+    let known = Known {
+        name: &arguments.name,
+        settings: &read.settings,
+        members: read.members.as_ref().map(|members| members.today.as_slice()),
+        joining: &arguments.joining,
+        addresses: &addresses,
+        networks: &networks,
+        allow_public: arguments.allow_public,
+        sources: &sources,
+    };
+    // What could not be read leaves things out, and a second finding about what is missing would be wrong.
+    let text = if broken { None } else { write(&known, &mut findings) };
+    let findings = findings.sorted();
+    print_findings(&findings, &sources, arguments.json)?;
+    let Some(text) = text.filter(|_| findings.iter().all(|finding| finding.severity() != Severity::Error)) else {
+        return Ok(Outcome::BadInput);
+    };
+    if !compiles(&text, arguments)? {
+        return Ok(Outcome::BadInput);
+    }
+    match &arguments.output {
+        Some(path) => {
+            write_new(path, &text)?;
+            let path = path.display();
+            anstream::eprintln!("wrote {path}: read it, then `ringfence diff {path}` and `ringfence apply {path}`");
+        }
+        None => print(&text)?,
+    }
+    Ok(Outcome::Success)
+}
+
+/// The result is a cluster file as any other, and judged as one.
+fn compiles(text: &str, arguments: &Arguments) -> anyhow::Result<bool> {
+    let name = arguments.output.as_ref().map_or("the new cluster file".to_owned(), |path| path.display().to_string());
+    let loaded = cluster::parse(&name, text.to_owned(), Path::new(""));
+    print_findings(&loaded.findings, &loaded.sources, arguments.json)?;
+    Ok(loaded.cluster.is_some())
+}
+
+/// Never over anything that is there, whenever it came there.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        Ok(())
+    };
+    write().map_err(|error| anyhow::anyhow!("cannot write {}: {}", path.display(), error.kind()))
+}
+
+/// `NODE=ADDRESS`.
+fn node_address(text: &str) -> Result<(String, IpAddr), String> {
+    let (name, address) = text.split_once('=').ok_or("write NODE=ADDRESS: riak@db1=10.20.0.11")?;
+    let address = parse_address(address).map_err(|error| format!("`{address}` is {error}"))?;
+    Ok((name.to_owned(), address))
+}

@@ -1,0 +1,156 @@
+//! `ringfence lint`: this host's Riak against the cluster file.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::host::{StateArguments, own_links, own_node, site_of};
+use super::import::{Read, RiakArguments};
+use super::{Input, Outcome, print, print_findings};
+use crate::cluster::{Cluster, Node};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, render_json, render_text};
+use crate::host::listeners::{Listening, listening};
+use crate::host::reserved;
+use crate::import::settings::Settings;
+use crate::lint::{Subject, lint};
+
+/// Hold this host's Riak against the cluster file.
+///
+/// Looks at Riak's own files, at what listens (root sees which process), and at the members if an output of riak-admin is given.
+/// Exit code 0: nothing was found, but for notes. 1: findings. 2: something could not be read.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    riak: RiakArguments,
+    /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    #[command(flatten)]
+    state: StateArguments,
+    /// Look at the files only, not at what listens.
+    #[arg(long)]
+    no_sockets: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence lint
+  riak-admin member-status | ringfence lint --membership -";
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let Some(cluster) = arguments.input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
+    let mut sources = cluster.sources().clone();
+    let mut unreadable = Findings::default();
+    let read = arguments.riak.read(&mut sources, &mut unreadable)?;
+    let node = own(arguments, &cluster)?;
+    let settings = own_settings(&read, node, &mut unreadable);
+    let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
+    let reserved = reserved::in_force()?;
+    let site = site_of(&cluster, node);
+    let subject = Subject {
+        site: &site,
+        settings,
+        members: read.members.as_ref(),
+        listening: listening.as_deref(),
+        ephemeral: reserved::given_out()?,
+        reserved: &reserved,
+    };
+    let mut findings = Findings::default();
+    lint(&subject, &mut findings);
+    let broken = unreadable.errors() > 0;
+    print_findings(&unreadable.sorted(), &sources, arguments.input.json)?;
+    let findings = findings.sorted();
+    print(&text(&findings, &sources, arguments.input.json))?;
+    let found = findings.iter().any(|finding| finding.severity() != Severity::Note);
+    if !found && !broken && !arguments.input.json {
+        print(&clean(&subject, node))?;
+    }
+    Ok(match (broken, found) {
+        (true, _) => Outcome::BadInput,
+        (false, true) => Outcome::No,
+        (false, false) => Outcome::Success,
+    })
+}
+
+/// The rules that fit every node are looked at where this host is none.
+fn own<'a>(arguments: &Arguments, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
+    let host = arguments.state.host();
+    match own_node(cluster, &host, arguments.node.as_deref(), &own_links()?) {
+        Ok(node) => Ok(Some(node)),
+        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
+        Err(error) => {
+            anstream::eprintln!("warning: {}", error.message(cluster));
+            Ok(None)
+        }
+    }
+}
+
+/// Of several nodes' files, those of this one.
+fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings) -> Option<&'a Settings> {
+    let is_own = |settings: &&Settings| {
+        let name = settings.name.as_ref().map(|name| name.value.as_str());
+        node.is_some_and(|node| name == Some(node.name()))
+    };
+    let own = read.settings.iter().find(is_own).or_else(|| read.settings.first().filter(|_| read.settings.len() == 1));
+    if own.is_none() {
+        let (message, help) = if read.settings.is_empty() {
+            ("none of Riak's files was read", "name the folder that they are in: `--from FOLDER`")
+        } else {
+            (
+                "none of these files are those of this host's node",
+                "name this node's files alone, or say which it is: `--node NAME`",
+            )
+        };
+        // A reader's finding has said more.
+        if findings.errors() == 0 {
+            findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
+        }
+    }
+    own
+}
+
+fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {
+    match listening() {
+        Ok(found) => {
+            if !nix::unistd::geteuid().is_root() {
+                anstream::eprintln!(
+                    "warning: only root sees which process listens; what Erlang has open was not looked at"
+                );
+            }
+            Some(found)
+        }
+        Err(error) => {
+            let message = format!("the kernel does not say what listens: {error}");
+            findings.push(
+                Diagnostic::placeless(Code::UnreadableFile, message).help("run it as root, or with `--no-sockets`"),
+            );
+            None
+        }
+    }
+}
+
+fn text(findings: &[Diagnostic], sources: &Sources, json: bool) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        // Writing to a String cannot fail.
+        let _ = if json {
+            writeln!(text, "{}", render_json(finding, sources))
+        } else {
+            writeln!(text, "{}\n", render_text(finding, sources, false))
+        };
+    }
+    text
+}
+
+fn clean(subject: &Subject<'_>, node: Option<&Node>) -> String {
+    let who = node.map_or("every node", Node::name);
+    let files = subject.settings.map_or(0, |settings| settings.files.len());
+    let sockets = subject.listening.map_or(0, <[Listening]>::len);
+    let members = subject
+        .members
+        .map_or("no output of riak-admin".to_owned(), |members| format!("{} members", members.today.len()));
+    format!("nothing found for {who}: looked at {files} files of Riak, {sockets} listening sockets, {members}\n")
+}

@@ -1,0 +1,183 @@
+//! The cluster file that Riak's files and outputs amount to, with where each line came from.
+//!
+//! What is not known is not made up: a node without an address is a finding. Two things are proposed, and marked so: the
+//! private networks, and a distribution range where Riak has none. Whoever is named by nobody is admitted to nothing.
+
+mod networks;
+mod nodes;
+mod services;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use askama::Template;
+
+use super::membership::Member;
+use super::settings::Settings;
+use crate::cluster::{Profile, embedded_profiles};
+use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
+use crate::net::Cidr;
+
+pub use services::{Lines, lines_for};
+
+/// What a cluster file is made of.
+pub struct Known<'a> {
+    /// What the cluster is to be called.
+    pub name: &'a str,
+    /// The settings of each node whose files were read.
+    pub settings: &'a [Settings],
+    /// The members, where an output was read.
+    pub members: Option<&'a [Member]>,
+    /// Nodes that are about to join, by name.
+    pub joining: &'a [String],
+    /// Addresses of nodes that somebody gave by hand.
+    pub addresses: &'a BTreeMap<String, Vec<IpAddr>>,
+    /// The networks that this host is in, by interface.
+    pub networks: &'a [(String, Cidr)],
+    /// Whether networks of public address space may be proposed.
+    pub allow_public: bool,
+    /// The texts that all of it comes from.
+    pub sources: &'a Sources,
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    value: String,
+    comment: String,
+}
+
+/// A node with a table of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LongNode {
+    name: String,
+    comment: String,
+    lines: Vec<Row>,
+}
+
+/// A service that is not as in the profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ServiceRows {
+    name: &'static str,
+    remarks: Vec<String>,
+    lines: Vec<Row>,
+}
+
+#[derive(Template)]
+#[template(path = "cluster.txt", escape = "none")]
+struct ClusterFile {
+    about: Vec<String>,
+    name: String,
+    nodes: Vec<Row>,
+    long_nodes: Vec<LongNode>,
+    networks: Vec<Row>,
+    allow_public: bool,
+    services: Vec<ServiceRows>,
+}
+
+/// Writes the cluster file. `None` only where a finding says what is missing.
+pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
+    let profile = embedded_profiles().into_iter().find(|profile| profile.name == "riak")?;
+    let before = findings.errors();
+    for settings in known.settings {
+        about_settings(settings, findings);
+    }
+    let nodes = nodes::collect(known, findings);
+    let networks = networks::propose(&nodes, known, findings);
+    let found = services::collect(known, &profile, &nodes, findings);
+    warn(&found, &profile, findings);
+    if findings.errors() > before || nodes.is_empty() {
+        return None;
+    }
+    let mut short = Vec::new();
+    let mut long = Vec::new();
+    for node in nodes {
+        let own = found.own.get(&node.name).cloned().unwrap_or_default();
+        match node.rows(own) {
+            Ok(row) => short.push(row),
+            Err(node) => long.push(node),
+        }
+    }
+    let file = ClusterFile {
+        about: about(known, &found.usual),
+        name: quoted(known.name),
+        nodes: short,
+        long_nodes: long,
+        networks,
+        allow_public: known.allow_public,
+        services: found.rows,
+    };
+    file.render().ok().map(|text| text.trim_end().to_owned() + "\n")
+}
+
+/// What is worth knowing about the settings of a node, whatever is made of them.
+pub fn about_settings(settings: &Settings, findings: &mut Findings) {
+    if let Some(limit) = &settings.max_ports {
+        let message = format!(
+            "`{}` {} limits the sockets and files that the Erlang VM has open; it is no range of TCP ports",
+            limit.name, limit.value
+        );
+        let help = "what keeps Erlang's distribution within some TCP ports is inet_dist_listen_min and _max";
+        findings.push(Diagnostic::new(Code::MaxPorts, limit.span, message).help(help));
+    }
+}
+
+fn warn(found: &services::Services, profile: &Profile, findings: &mut Findings) {
+    let open: Vec<&str> = found.client_services(profile);
+    let message = format!("no client is known: whoever is no node is cut off from {}", open.join(", "));
+    let help =
+        "add a `[[client]]` for each program that uses them from elsewhere; `ringfence diff` lists their open sessions";
+    findings.push(Diagnostic::placeless(Code::NoClients, message).help(help));
+}
+
+/// Where everything came from.
+fn about(known: &Known<'_>, usual: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let files = known.settings.iter().flat_map(|settings| &settings.files);
+    let mut names: Vec<String> =
+        files.filter_map(|id| known.sources.get(*id)).map(|file| comment(&file.name)).collect();
+    let members = known.members.and_then(|members| members.first());
+    names.extend(members.and_then(|member| known.sources.get(member.span.file)).map(|file| comment(&file.name)));
+    const NAMED: usize = 12;
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    lines.extend(names.into_iter().map(|name| format!("from {name}")));
+    if more > 0 {
+        lines.push(format!("and {more} more files"));
+    }
+    if !usual.is_empty() {
+        lines.push(format!("as in the profile: {}", usual.join(", ")));
+    }
+    lines
+}
+
+/// A place as `app.config:12`.
+fn place(span: Span, sources: &Sources) -> String {
+    let Some(file) = sources.get(span.file) else { return String::new() };
+    format!("{}:{}", file.base_name(), file.line(span.start))
+}
+
+/// A text of somebody else's, fit to stand in a comment of one line.
+fn comment(text: &str) -> String {
+    const LONGEST: usize = 120;
+    text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A basic string of TOML (https://toml.io, "String").
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// A list of TOML strings.
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| quoted(&item)).collect();
+    format!("[{}]", items.join(", "))
+}

@@ -1,0 +1,228 @@
+//! Who is in the cluster, and which addresses each has.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use super::{Known, LongNode, Row, comment, list, place, quoted};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::import::membership::{Member, State};
+use crate::import::settings::{Bind, Settings};
+use crate::net::{AddressClass, Cidr, parse_address};
+
+/// A node that is to be admitted.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub name: String,
+    comment: String,
+    pub addresses: Vec<IpAddr>,
+    /// Why there are more addresses than the one in the name.
+    more: String,
+}
+
+impl Node {
+    /// A short entry, or a table where there is more to say.
+    pub fn rows(self, own: Vec<Row>) -> Result<Row, LongNode> {
+        let plain = matches!(self.addresses.as_slice(), [one] if host_address(&self.name) == Some(*one));
+        if plain && own.is_empty() {
+            return Ok(Row { value: quoted(&self.name), comment: self.comment });
+        }
+        let mut lines = Vec::new();
+        if !plain {
+            let value = format!("addresses = {}", list(self.addresses.iter().map(ToString::to_string)));
+            lines.push(Row { value, comment: self.more });
+        }
+        lines.extend(own);
+        Err(LongNode { name: quoted(&self.name), comment: self.comment, lines })
+    }
+}
+
+/// The address in a node's name.
+pub(super) fn host_address(name: &str) -> Option<IpAddr> {
+    name.rsplit_once('@').and_then(|(_, host)| parse_address(host).ok())
+}
+
+/// Members, or the nodes whose files were read, and those that are about to join.
+pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
+    let mut settings: BTreeMap<&str, &Settings> = BTreeMap::new();
+    for one in known.settings {
+        let Some(name) = &one.name else { continue };
+        if settings.insert(&name.value, one).is_some() {
+            let message = format!("two nodes' files say that they are `{}`", name.value.escape_debug());
+            let help = "every node has a name of its own; are these copies of the same files?";
+            findings.push(Diagnostic::new(Code::DuplicateName, name.span, message).help(help));
+        }
+    }
+    let mut named: Vec<(String, Option<Span>, String)> = match known.members {
+        Some(members) => members.iter().filter_map(|member| admitted(member, known, findings)).collect(),
+        None => from_files(known, findings),
+    };
+    let mut seen: HashSet<String> = named.iter().map(|(name, ..)| name.clone()).collect();
+    for name in known.joining {
+        if seen.insert(name.clone()) {
+            named.push((name.clone(), None, "about to join, and admitted before it does".to_owned()));
+        }
+    }
+    if known.members.is_some() {
+        for name in settings.values().filter_map(|settings| settings.name.as_ref()) {
+            // A short name says only half of what the others call it.
+            if name.value.contains('@') && !seen.contains(&name.value) {
+                let message = format!("`{}` is no member of the cluster", name.value.escape_debug());
+                let help = format!("if it is about to join, add `--joining {}`", name.value.escape_debug());
+                findings.push(Diagnostic::new(Code::NotAMember, name.span, message).help(help));
+            }
+        }
+    }
+    let nodes: Vec<Node> = named
+        .into_iter()
+        .filter_map(|(name, span, comment)| {
+            let own = settings.get(name.as_str()).copied();
+            node(name, span, comment, own, known, findings)
+        })
+        .collect();
+    second_networks(&nodes, &settings, findings);
+    nodes
+}
+
+fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Option<(String, Option<Span>, String)> {
+    let state = match member.state {
+        State::Joining => "joining",
+        State::Valid => "valid",
+        State::Leaving => "leaving; take it out once it has left",
+        State::Exiting => "exiting; take it out once it has left",
+        State::Down => "down, but a member: it may return",
+        State::Unstated => "a member",
+        State::Invalid => {
+            let message = format!("`{}` is invalid, and so is not admitted", member.name);
+            findings.push(Diagnostic::new(Code::InvalidMember, member.span, message));
+            return None;
+        }
+    };
+    let comment = format!("{}: {state}", place(member.span, known.sources));
+    Some((member.name.clone(), Some(member.span), comment))
+}
+
+/// Without an output, the nodes are those whose files there are. Of a single one it is not known who else there is.
+fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option<Span>, String)> {
+    let help = "as the user that Riak runs as: `riak-admin member-status | ringfence import --membership -`";
+    if known.settings.len() < 2 {
+        let message = "it is not known who is in the cluster";
+        findings.push(Diagnostic::placeless(Code::NoMembership, message).help(help));
+        return Vec::new();
+    }
+    let mut nodes = Vec::new();
+    for settings in known.settings {
+        match &settings.name {
+            Some(name) => {
+                let comment = format!("{}: {}", place(name.span, known.sources), comment(&name.name));
+                nodes.push((name.value.clone(), Some(name.span), comment));
+            }
+            None => {
+                let message = "these files do not say what their node is called";
+                let span = settings.files.first().map(|file| Span::new(*file, 0..0));
+                let finding = match span {
+                    Some(span) => Diagnostic::new(Code::NoMembership, span, message),
+                    None => Diagnostic::placeless(Code::NoMembership, message),
+                };
+                findings.push(finding.help(format!("add the file with `-name` or `nodename`, or {help}")));
+            }
+        }
+    }
+    nodes
+}
+
+fn node(
+    name: String,
+    span: Option<Span>,
+    comment: String,
+    own: Option<&Settings>,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> Option<Node> {
+    let at = |code, message: String| match span {
+        Some(span) => Diagnostic::new(code, span, message),
+        None => Diagnostic::placeless(code, message),
+    };
+    if let Some(given) = known.addresses.get(&name) {
+        let more = "as given by --address".to_owned();
+        return Some(Node { name, comment, addresses: given.clone(), more });
+    }
+    let mut addresses: Vec<IpAddr> = host_address(&name).into_iter().collect();
+    let in_name = !addresses.is_empty();
+    let mut more = String::new();
+    let places = own.map(peer_addresses).unwrap_or_default();
+    for (address, setting, place_of) in places {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+            more = format!("with {}, {setting}", place(place_of, known.sources));
+        }
+    }
+    let shown = name.escape_debug().to_string();
+    if addresses.is_empty() {
+        let message = format!("`{shown}` has no address in its name");
+        let help = format!(
+            "say which: `--address {shown}=10.20.0.11`; names are never looked up, because rules must load without DNS"
+        );
+        findings.push(at(Code::MissingAddress, message).help(help));
+        return None;
+    }
+    if !in_name {
+        more = format!("{more}: CONFIRM that the others connect to this");
+    }
+    for address in &addresses {
+        let what = match Cidr::host(*address).class() {
+            AddressClass::Private => continue,
+            AddressClass::Public if known.allow_public => continue,
+            AddressClass::Public => {
+                let message = format!("`{shown}` has the public address {address}");
+                let help = "if the network is yours alone, add `--allow-public`; if the node has a private address, say so \
+                            with `--address`";
+                findings.push(at(Code::PublicNetwork, message).help(help));
+                return None;
+            }
+            AddressClass::Loopback => "a loopback address: nobody else reaches it",
+            AddressClass::Unspecified => "an unspecified address",
+            AddressClass::Multicast => "a multicast or broadcast address",
+            AddressClass::LinkLocal => "a link-local address",
+            AddressClass::Ipv4Mapped => "an IPv4-mapped address",
+        };
+        let message = format!("`{shown}` has {what}");
+        let help = format!("say from where it connects to the others: `--address {shown}=10.20.0.11`");
+        findings.push(at(Code::UnusableAddress, message).help(help));
+        return None;
+    }
+    Some(Node { name, comment, addresses, more })
+}
+
+/// The addresses of its own that a node's settings name for its peers.
+fn peer_addresses(settings: &Settings) -> Vec<(IpAddr, String, Span)> {
+    let usable = |address: &IpAddr| !address.is_unspecified() && !address.is_loopback();
+    let handoff = settings.listeners.iter().filter(|listener| listener.service == "handoff");
+    let handoff = handoff.filter_map(|listener| match (&listener.bind, &listener.setting) {
+        (Bind::Address(address), Some((name, span))) => Some((*address, name.clone(), *span)),
+        (Bind::Address(_) | Bind::Name(_), _) => None,
+    });
+    let interface = settings.distribution.interface.iter().filter_map(|setting| match setting.value {
+        Bind::Address(address) => Some((address, setting.name.clone(), setting.span)),
+        Bind::Name(_) => None,
+    });
+    interface.chain(handoff).filter(|(address, ..)| usable(address)).collect()
+}
+
+/// Handoff over a network of its own comes from addresses there; those of nodes without files are not known.
+fn second_networks(nodes: &[Node], settings: &BTreeMap<&str, &Settings>, findings: &mut Findings) {
+    let unknown: Vec<&str> =
+        nodes.iter().filter(|node| node.addresses.len() == 1).map(|node| node.name.as_str()).collect();
+    for node in nodes.iter().filter(|node| node.addresses.len() > 1 && !unknown.is_empty()) {
+        let Some(settings) = settings.get(node.name.as_str()) else { continue };
+        let Some((address, name, span)) = peer_addresses(settings).into_iter().next() else { continue };
+        let message = format!("`{}` takes `{name}` at {address}, on another network than its name says", node.name);
+        const NAMED: usize = 5;
+        let shown = unknown.get(..NAMED.min(unknown.len())).unwrap_or_default().join(", ");
+        let more = if unknown.len() > NAMED { " and more" } else { "" };
+        let help = format!(
+            "the addresses there of {shown}{more} are not known, and are not admitted: read their files, too, or name them \
+             with `--address`"
+        );
+        findings.push(Diagnostic::new(Code::SecondNetwork, span, message).help(help));
+    }
+}

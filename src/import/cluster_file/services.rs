@@ -1,0 +1,325 @@
+//! Which ports the services have, on all nodes and on single ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::nodes::Node;
+use super::{Known, Row, comment, place};
+use crate::cluster::{Profile, Service, State};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::import::settings::{Range, Settings, Style};
+use crate::net::{PortRange, Ports};
+
+/// Where a distribution range is proposed, if the ports are free: below the ports that Linux gives to outgoing connections
+/// (ip-sysctl, ip_local_port_range), and where the product's manual has it in its example.
+const FIRST_PROPOSED: u16 = 6000;
+/// Sets of ports are kept small; a node needs one port, and more only for restarts.
+const WIDEST_PROPOSED: usize = 1024;
+
+/// The services of the riak profile that a host file moves, in the order in which they are written.
+const NAMES: [&str; 9] =
+    ["http", "https", "protobuf", "handoff", "epmd", "distribution", "cluster-manager", "solr", "solr-jmx"];
+
+/// What the settings amount to.
+pub(super) struct Services {
+    pub rows: Vec<super::ServiceRows>,
+    /// Lines of single nodes, by node.
+    pub own: BTreeMap<String, Vec<Row>>,
+    /// Services that are as in the profile, in words.
+    pub usual: Vec<String>,
+    opened: BTreeSet<&'static str>,
+}
+
+/// The lines that give Riak a distribution range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The file that they go into.
+    pub file: &'static str,
+    /// As they stand there.
+    pub lines: Vec<String>,
+}
+
+/// The lines that set this range, in each of the files that can.
+#[must_use]
+pub fn lines_for(range: PortRange, style: Option<Style>) -> Vec<Lines> {
+    let (first, last) = (range.first(), range.last());
+    let conf = Lines {
+        file: "riak.conf",
+        lines: vec![
+            format!("erlang.distribution.port_range.minimum = {first}"),
+            format!("erlang.distribution.port_range.maximum = {last}"),
+        ],
+    };
+    let args = Lines {
+        file: "vm.args",
+        lines: vec![format!("-kernel inet_dist_listen_min {first} inet_dist_listen_max {last}")],
+    };
+    let app = Lines {
+        file: "app.config",
+        lines: vec![format!("{{kernel, [{{inet_dist_listen_min, {first}}}, {{inet_dist_listen_max, {last}}}]}},")],
+    };
+    match style {
+        Some(Style::RiakConf) => vec![conf],
+        Some(Style::AppConfig) => vec![args, app],
+        None => vec![conf, args, app],
+    }
+}
+
+/// The ports of one service on one node, and what says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OnNode {
+    ports: Ports,
+    origin: String,
+}
+
+impl Services {
+    /// The services that nodes and clients may use, as far as they are for clients.
+    pub fn client_services(&self, profile: &Profile) -> Vec<&'static str> {
+        let open = |name: &&str| {
+            let state = profile.services.iter().find(|service| service.name() == *name).map(Service::state);
+            state == Some(State::Open) || self.opened.contains(name)
+        };
+        ["http", "https"].into_iter().filter(open).collect()
+    }
+}
+
+pub(super) fn collect(known: &Known<'_>, profile: &Profile, nodes: &[Node], findings: &mut Findings) -> Services {
+    missing_settings(known, nodes, findings);
+    let mut services = Services { rows: Vec::new(), own: BTreeMap::new(), usual: Vec::new(), opened: BTreeSet::new() };
+    let mut taken = Ports::default();
+    for name in NAMES.into_iter().filter(|name| *name != "distribution") {
+        let found: Vec<(&Settings, OnNode)> = known
+            .settings
+            .iter()
+            .filter_map(|settings| Some((settings, on_node(name, settings, known, findings)?)))
+            .collect();
+        let used = settle(name, &found, profile, &mut services);
+        let all = found.iter().flat_map(|(_, own)| own.ports.ranges()).chain(used.ranges());
+        taken = taken.ranges().iter().chain(all).copied().collect();
+    }
+    distribution(known, nodes.len(), &taken, profile, &mut services, findings);
+    let position = |row: &super::ServiceRows| NAMES.iter().position(|name| *name == row.name);
+    services.rows.sort_by_key(position);
+    services
+}
+
+/// Whose settings are not known, said once.
+fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) {
+    if known.settings.is_empty() {
+        let message = "none of Riak's files was read: the ports are those of the profile";
+        let help = "name the folder of a node's files with `--from`, or check that nobody moved a port";
+        findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
+        return;
+    }
+    let read: BTreeSet<&str> =
+        known.settings.iter().filter_map(|settings| settings.name.as_ref()).map(|name| name.value.as_str()).collect();
+    let unread: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).filter(|name| !read.contains(name)).collect();
+    if unread.is_empty() || known.settings.len() >= nodes.len() {
+        return;
+    }
+    const NAMED: usize = 5;
+    let shown = unread.get(..NAMED.min(unread.len())).unwrap_or_default().join(", ");
+    let more = if unread.len() > NAMED { format!(" and {} more", unread.len() - NAMED) } else { String::new() };
+    let message = format!("the files of {shown}{more} were not read: their ports are taken to be the same");
+    let help = "copy the files of nodes with other ports here, and name their folders with `--from`, too";
+    findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
+}
+
+/// The ports of a service but distribution, where a node has it.
+fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings: &mut Findings) -> Option<OnNode> {
+    if name == "epmd" {
+        let port = settings.epmd.port.as_ref()?;
+        let ports = PortRange::single(port.value).into_iter().collect();
+        return Some(OnNode { ports, origin: origin(&port.name, port.span, known) });
+    }
+    let own = || settings.listeners.iter().filter(|listener| listener.service == name);
+    let ports: Ports = own().filter_map(|listener| PortRange::single(listener.port)).collect();
+    let mut origins: Vec<String> = own()
+        .filter_map(|listener| listener.setting.as_ref().map(|(setting, span)| origin(setting, *span, known)))
+        .collect();
+    origins.dedup();
+    for listener in own().filter(|listener| name == "protobuf" && !listener.bind.is_loopback()) {
+        if let Some((setting, span)) = &listener.setting {
+            let message = format!("`{setting}` listens beyond loopback, and protobuf is blocked for everyone");
+            let help = "if programs use it, write `state = \"open\"` under `[services.protobuf]`, and a `[[client]]` for them; \
+                        else bind it to 127.0.0.1";
+            findings.push(Diagnostic::new(Code::BlockedListener, *span, message).help(help));
+        }
+    }
+    (!ports.is_empty()).then(|| OnNode { ports, origin: origins.join("; ") })
+}
+
+fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
+    format!("{}: {}", place(span, known.sources), comment(setting))
+}
+
+/// Decides what stands under `[services.NAME]` and what under single nodes.
+fn settle(name: &'static str, found: &[(&Settings, OnNode)], profile: &Profile, services: &mut Services) -> Ports {
+    let Some(service) = profile.services.iter().find(|service| service.name() == name) else { return Ports::default() };
+    let Some(common) = commonest(found) else {
+        if service.is_guarded() && !service.ports().is_empty() {
+            services.usual.push(format!("{name} {}", service.ports()));
+        }
+        return service.ports().clone();
+    };
+    let mut lines = Vec::new();
+    // What Riak has and the profile calls unused would stay unguarded.
+    match (service.state(), name) {
+        (State::Unused, "https") => {
+            services.opened.insert(name);
+            lines.push(Row {
+                value: "state = \"open\"".to_owned(),
+                comment: "for the nodes, and clients that are named".to_owned(),
+            });
+            lines.push(Row { value: "peers = true".to_owned(), comment: String::new() });
+        }
+        (State::Unused, _) => {
+            let comment = "it listens; guarded, and admitted for nobody".to_owned();
+            lines.push(Row { value: "state = \"blocked\"".to_owned(), comment });
+        }
+        (State::Open | State::Blocked, _) => {}
+    }
+    if common.ports != *service.ports() {
+        lines.push(Row { value: ports_line(&common.ports), comment: common.origin.clone() });
+    }
+    if lines.is_empty() {
+        services.usual.push(format!("{name} {}", common.ports));
+    } else {
+        services.rows.push(super::ServiceRows { name, remarks: Vec::new(), lines });
+    }
+    for (settings, own) in found.iter().filter(|(_, own)| own.ports != common.ports) {
+        if let Some(node) = &settings.name {
+            let line = format!("services.{name}.{}", ports_line(&own.ports));
+            services.own.entry(node.value.clone()).or_default().push(Row { value: line, comment: own.origin.clone() });
+        }
+    }
+    common.ports.clone()
+}
+
+/// The ports that most nodes have; of as many, the first. A node without a name cannot have ports of its own.
+fn commonest<'a>(found: &'a [(&Settings, OnNode)]) -> Option<&'a OnNode> {
+    let mut counts: Vec<(&OnNode, usize)> = Vec::new();
+    for (settings, own) in found {
+        let nameless = usize::from(settings.name.is_none()) * found.len();
+        match counts.iter_mut().find(|(other, _)| other.ports == own.ports) {
+            Some((_, count)) => *count += 1 + nameless,
+            None => counts.push((own, 1 + nameless)),
+        }
+    }
+    // max_by_key would take the last of equals.
+    let most = counts.iter().map(|(_, count)| *count).max()?;
+    counts.iter().find(|(_, count)| *count == most).map(|(own, _)| *own)
+}
+
+fn ports_line(ports: &Ports) -> String {
+    let ranges: Vec<String> = ports.ranges().iter().map(|range| format!("\"{range}\"")).collect();
+    match ranges.as_slice() {
+        [one] => format!("ports = {one}"),
+        _ => format!("ports = [{}]", ranges.join(", ")),
+    }
+}
+
+/// The one range that may have to be proposed.
+fn distribution(
+    known: &Known<'_>,
+    nodes: usize,
+    taken: &Ports,
+    profile: &Profile,
+    services: &mut Services,
+    findings: &mut Findings,
+) {
+    let mut found = Vec::new();
+    let mut unbounded = Vec::new();
+    for settings in known.settings {
+        match settings.distribution.range() {
+            Range::Ports(range) => {
+                let bounds =
+                    [&settings.distribution.fixed, &settings.distribution.minimum, &settings.distribution.maximum];
+                let origins: Vec<String> =
+                    bounds.into_iter().flatten().map(|setting| origin(&setting.name, setting.span, known)).collect();
+                found.push((settings, OnNode { ports: [range].into_iter().collect(), origin: origins.join("; ") }));
+            }
+            Range::Unset | Range::MaximumOnly => unbounded.push(settings),
+            Range::Inverted => {
+                let span = settings.distribution.span();
+                let message = "the distribution range begins above its end, and so the node does not start";
+                let finding = match span {
+                    Some(span) => Diagnostic::new(Code::InvertedRange, span, message),
+                    None => Diagnostic::placeless(Code::InvertedRange, message),
+                };
+                findings.push(finding.help("exchange minimum and maximum"));
+            }
+        }
+    }
+    if !found.is_empty() {
+        let common = settle("distribution", &found, profile, services);
+        let range = common.ranges().first().copied();
+        range.iter().for_each(|range| say_unbounded(&unbounded, *range, findings));
+        return;
+    }
+    let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
+    let Some(range) = free_range(width, taken) else { return };
+    let style = known.settings.first().map(|settings| settings.style);
+    let mut remarks = vec![
+        "CONFIRM: proposed, and not yet in Riak's settings. Until Riak listens here, its distribution port is not guarded:"
+            .to_owned(),
+    ];
+    for lines in lines_for(range, style) {
+        remarks.push(format!("in {}:", lines.file));
+        remarks.extend(lines.lines.into_iter().map(|line| format!("    {line}")));
+    }
+    let value = ports_line(&[range].into_iter().collect());
+    let lines = vec![Row { value, comment: "not yet in Riak's settings".to_owned() }];
+    services.rows.push(super::ServiceRows { name: "distribution", remarks, lines });
+    if unbounded.is_empty() {
+        findings.push(unbounded_finding(None, range, style, "it is not known which ports Erlang's distribution uses"));
+    }
+    say_unbounded(&unbounded, range, findings);
+}
+
+fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findings) {
+    for settings in unbounded {
+        let message = match settings.distribution.range() {
+            Range::MaximumOnly => "only the maximum is set, so Erlang's distribution listens on any free port",
+            Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",
+        };
+        let place = settings.distribution.span().or_else(|| settings.files.first().map(|file| Span::new(*file, 0..0)));
+        findings.push(unbounded_finding(place, range, Some(settings.style), message));
+    }
+}
+
+/// The exact lines are the remedy.
+pub(super) fn unbounded_finding(
+    place: Option<Span>,
+    range: PortRange,
+    style: Option<Style>,
+    message: &str,
+) -> Diagnostic {
+    let ways: Vec<String> = lines_for(range, style)
+        .into_iter()
+        .map(|lines| {
+            let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();
+            format!("{} in {}", shown.join(" and "), lines.file)
+        })
+        .collect();
+    let finding = match place {
+        Some(place) => Diagnostic::new(Code::UnboundedDistribution, place, message),
+        None => Diagnostic::placeless(Code::UnboundedDistribution, message),
+    };
+    finding.help(format!("on every node, write {}; then restart the nodes one after the other", ways.join(", or ")))
+}
+
+/// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.
+fn free_range(width: u16, taken: &Ports) -> Option<PortRange> {
+    const FIRST_EPHEMERAL: u16 = 32768;
+    let mut first = FIRST_PROPOSED;
+    loop {
+        let range = PortRange::new(first, first.checked_add(width - 1)?)?;
+        if range.last() >= FIRST_EPHEMERAL {
+            return None;
+        }
+        match taken.intersection(&[range].into_iter().collect()) {
+            Some(common) => first = common.last().checked_add(1)?,
+            None => return Some(range),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What the files of one node say about where it listens, whichever of Riak's formats they are in.
+//!
+//! A setting may stand in several files, and under several names of different versions. Each is taken with its rank, and the
+//! highest counts; what it overrides is said, because an admin who changes the wrong one wonders.
+//!
+//! - vm.args beats app.config (erl(1): flags of the command line beat the configuration file), advanced.config beats riak.conf.
+//! - `riak_api` beats `riak_core`, and a list of listeners beats a pair of address and port: the newer layout is in force.
+//! - app.config and vm.args together switch riak.conf off (cuttlefish says so when it starts).
+
+mod environment;
+mod riak_conf;
+mod values;
+mod vm_args;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::files::{File, Kind};
+use super::{erlang, riak_conf as conf, vm_args as args};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
+use crate::net::PortRange;
+
+/// A value, what the file calls it, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// The setting in the file's own words: `listener.http.internal`, `riak_core handoff_port`.
+    pub name: String,
+    /// The value's place.
+    pub span: Span,
+}
+
+/// What a socket is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// An address; an unspecified one stands for every interface.
+    Address(IpAddr),
+    /// A host name, which Riak looks up when it starts.
+    Name(String),
+}
+
+/// A socket that Riak is set to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The service as the riak profile calls it.
+    pub service: &'static str,
+    /// Where it listens.
+    pub bind: Bind,
+    /// The port.
+    pub port: u16,
+    /// The setting that says so; `None` for Riak's own default.
+    pub setting: Option<(String, Span)>,
+}
+
+/// The range of ports from which Erlang takes its distribution port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// `inet_dist_listen_min`.
+    pub minimum: Option<Setting<u16>>,
+    /// `inet_dist_listen_max`.
+    pub maximum: Option<Setting<u16>>,
+    /// `inet_dist_use_interface`.
+    pub interface: Option<Setting<Bind>>,
+    /// `-erl_epmd_port`: one port, known to all nodes without epmd.
+    pub fixed: Option<Setting<u16>>,
+}
+
+/// What a distribution range comes to. Source: kernel(6), inet_dist_listen_min: one port where only the minimum is given; any
+/// port where only the maximum is (seen on OTP 25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// These ports.
+    Ports(PortRange),
+    /// Any port that is free, since nothing is set.
+    Unset,
+    /// Any port that is free, since only the maximum is set.
+    MaximumOnly,
+    /// None at all: the minimum is above the maximum, and the node does not start.
+    Inverted,
+}
+
+/// The Erlang port mapper.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Epmd {
+    /// `ERL_EPMD_PORT`.
+    pub port: Option<Setting<u16>>,
+    /// `ERL_EPMD_ADDRESS`, a list; loopback is always added.
+    pub addresses: Option<Setting<Vec<Bind>>>,
+    /// `-start_epmd false`.
+    pub not_started: Option<Setting<()>>,
+}
+
+/// Which file an admin of this node changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// riak.conf.
+    RiakConf,
+    /// app.config and vm.args.
+    AppConfig,
+}
+
+/// The settings of one node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The files that they come from.
+    pub files: Vec<FileId>,
+    /// Which of them to change.
+    pub style: Style,
+    /// The node's name.
+    pub name: Option<Setting<String>>,
+    /// Where it listens, by service and in the order of the files; protobuf, http and handoff by default, too.
+    pub listeners: Vec<Listener>,
+    /// Its distribution range.
+    pub distribution: Distribution,
+    /// Its port mapper.
+    pub epmd: Epmd,
+    /// A limit of the VM's port objects, which is no range of TCP ports.
+    pub max_ports: Option<Setting<u64>>,
+}
+
+impl Bind {
+    /// Whether it is every interface.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        matches!(self, Self::Address(address) if address.is_unspecified())
+    }
+
+    /// Whether nobody but this host reaches it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Address(address) => address.is_loopback(),
+            // RFC 6761, 6.3.
+            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        }
+    }
+}
+
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Distribution {
+    /// What it comes to.
+    #[must_use]
+    pub fn range(&self) -> Range {
+        let value = |setting: &Option<Setting<u16>>| setting.as_ref().map(|setting| setting.value);
+        match (value(&self.fixed), value(&self.minimum), value(&self.maximum)) {
+            (Some(port), ..) | (None, Some(port), None) => PortRange::single(port).map_or(Range::Unset, Range::Ports),
+            (None, Some(first), Some(last)) => PortRange::new(first, last).map_or(Range::Inverted, Range::Ports),
+            (None, None, Some(_)) => Range::MaximumOnly,
+            (None, None, None) => Range::Unset,
+        }
+    }
+
+    /// Where the range is set, if it is.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        [&self.fixed, &self.minimum, &self.maximum].into_iter().flatten().next().map(|setting| setting.span)
+    }
+}
+
+/// How far a setting prevails: the layout first, then the file.
+type Rank = (Layout, Source);
+
+/// The layouts of Riak's versions, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layout {
+    /// `riak_core web_ip`, `riak_kv pb_ip`.
+    First,
+    /// `riak_core http`.
+    Second,
+    /// `riak_api http`, `riak_api pb` and the pair beside it; what never moved.
+    Third,
+}
+
+/// The files, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    RiakConf,
+    Config,
+    VmArgs,
+}
+
+/// All that was found for one setting, before it is decided which is in force.
+#[derive(Clone, Debug)]
+struct Slot<T>(Vec<(Rank, Setting<T>)>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Slot<T> {
+    fn add(&mut self, rank: Rank, setting: Setting<T>) {
+        self.0.push((rank, setting));
+    }
+
+    /// Those of the highest rank; the others are noted as overridden.
+    fn in_force(self, findings: &mut Findings) -> Vec<Setting<T>> {
+        let Some(highest) = self.0.iter().map(|(rank, _)| *rank).max() else { return Vec::new() };
+        let (kept, overridden): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(rank, _)| *rank == highest);
+        let kept: Vec<Setting<T>> = kept.into_iter().map(|(_, setting)| setting).collect();
+        for (_, old) in overridden {
+            let mut finding =
+                Diagnostic::new(Code::Overridden, old.span, format!("`{}` is set here, and not in force", old.name));
+            if let Some(new) = kept.last() {
+                finding = finding.also(new.span, format!("`{}` is what counts", new.name));
+            }
+            findings.push(finding);
+        }
+        kept
+    }
+
+    /// The one that is in force: of one rank, the last.
+    fn last(self, findings: &mut Findings) -> Option<Setting<T>> {
+        self.in_force(findings).pop()
+    }
+}
+
+/// The service and the application of an address and a port that stand apart.
+type PairName = (&'static str, &'static str);
+
+/// Everything that was found in the files.
+#[derive(Default)]
+struct Draft {
+    name: Slot<String>,
+    /// By service. `None`: said to listen nowhere.
+    listeners: BTreeMap<&'static str, Slot<Option<(Bind, u16)>>>,
+    /// Addresses and ports that stand apart, by service and application.
+    pairs: BTreeMap<PairName, (Slot<Bind>, Slot<u16>)>,
+    handoff_ip: Slot<Bind>,
+    handoff_port: Slot<u16>,
+    search: Slot<bool>,
+    solr_port: Slot<u16>,
+    jmx_port: Slot<u16>,
+    minimum: Slot<u16>,
+    maximum: Slot<u16>,
+    interface: Slot<Bind>,
+    fixed: Slot<u16>,
+    epmd_port: Slot<u16>,
+    epmd_addresses: Slot<Vec<Bind>>,
+    not_started: Slot<()>,
+    max_ports: Slot<u64>,
+}
+
+/// Reads the files of one node.
+pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Settings {
+    let has = |kind| files.iter().any(|file| file.kind == kind);
+    let legacy = has(Kind::AppConfig) && has(Kind::VmArgs);
+    let mut draft = Draft::default();
+    for file in files {
+        let Some(source) = sources.get(file.id) else { continue };
+        let text = source.text.as_str();
+        if legacy && matches!(file.kind, Kind::RiakConf | Kind::AdvancedConfig) {
+            let message = format!("`{}` is not in force, because there are app.config and vm.args", source.name);
+            let help = "Riak reads either these two or riak.conf; remove those that are not meant";
+            findings.push(Diagnostic::new(Code::IgnoredFile, Span::new(file.id, 0..0), message).help(help));
+            continue;
+        }
+        match file.kind {
+            Kind::AppConfig | Kind::AdvancedConfig => {
+                if let Some(terms) = erlang::parse(text, file.id, findings) {
+                    environment::read(&terms, file.id, &mut draft, findings);
+                }
+            }
+            Kind::RiakConf => riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings),
+            Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
+        }
+    }
+    let style = if !legacy && has(Kind::RiakConf) { Style::RiakConf } else { Style::AppConfig };
+    Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
+}
+
+impl Draft {
+    fn resolve(mut self, findings: &mut Findings) -> Settings {
+        self.join_pairs(findings);
+        let mut listeners = Vec::new();
+        for (service, default) in DEFAULTS {
+            let slot = self.listeners.remove(service).unwrap_or_default();
+            let set = slot.in_force(findings);
+            if let (true, Some(port)) = (set.is_empty(), default) {
+                let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
+                listeners.push(Listener { service, bind, port, setting: None });
+            }
+            listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
+                let (bind, port) = value?;
+                Some(Listener { service, bind, port, setting: Some((name, span)) })
+            }));
+        }
+        let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
+        listeners.push(Listener {
+            service: "handoff",
+            setting: place(&ip).or_else(|| place(&port)),
+            bind: ip.map_or(EVERYWHERE, |ip| ip.value),
+            port: port.map_or(8099, |port| port.value),
+        });
+        if let Some(search) = self.search.last(findings).filter(|search| search.value) {
+            for (service, port, default) in [("solr", self.solr_port, 8093), ("solr-jmx", self.jmx_port, 8985)] {
+                let port = port.last(findings);
+                let setting = place(&port).or_else(|| Some((search.name.clone(), search.span)));
+                let port = port.map_or(default, |port| port.value);
+                listeners.push(Listener { service, bind: EVERYWHERE, port, setting });
+            }
+        }
+        Settings {
+            files: Vec::new(),
+            style: Style::AppConfig,
+            name: self.name.last(findings),
+            listeners,
+            distribution: Distribution {
+                minimum: self.minimum.last(findings),
+                maximum: self.maximum.last(findings),
+                interface: self.interface.last(findings),
+                fixed: self.fixed.last(findings),
+            },
+            epmd: Epmd {
+                port: self.epmd_port.last(findings),
+                addresses: self.epmd_addresses.last(findings),
+                not_started: self.not_started.last(findings),
+            },
+            max_ports: self.max_ports.last(findings),
+        }
+    }
+
+    /// Makes listeners of addresses and ports that stand apart. The pair of the newest layout and its list add up, so a
+    /// pair has the rank of a list there; half a pair is no listener.
+    fn join_pairs(&mut self, findings: &mut Findings) {
+        for ((service, application), (ips, ports)) in std::mem::take(&mut self.pairs) {
+            let source = |rank: Option<&Rank>| rank.map(|(_, source)| *source);
+            let highest = ips.0.iter().map(|(rank, _)| rank).chain(ports.0.iter().map(|(rank, _)| rank)).max();
+            let Some(source) = source(highest) else { continue };
+            match (ips.last(findings), ports.last(findings)) {
+                (Some(ip), Some(port)) => {
+                    let layout = if application == "riak_api" { Layout::Third } else { Layout::First };
+                    let setting = Setting { value: Some((ip.value, port.value)), name: port.name, span: port.span };
+                    self.listeners.entry(service).or_default().add((layout, source), setting);
+                }
+                (Some(Setting { name, span, .. }), None) | (None, Some(Setting { name, span, .. })) => {
+                    let message = format!("`{name}` is half of an address and port, and so opens nothing");
+                    let help = "set both, or take it away";
+                    findings.push(Diagnostic::new(Code::HalfPair, span, message).help(help));
+                    // It is there, so Riak's default is not in force either.
+                    let setting = Setting { value: None, name, span };
+                    self.listeners.entry(service).or_default().add((Layout::First, source), setting);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+const EVERYWHERE: Bind = Bind::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
+/// The services whose listeners are lists, and the port of 127.0.0.1 on which Riak listens where nothing is set.
+const DEFAULTS: [(&str, Option<u16>); 4] =
+    [("http", Some(8098)), ("https", None), ("protobuf", Some(8087)), ("cluster-manager", None)];
+
+fn place<T>(setting: &Option<Setting<T>>) -> Option<(String, Span)> {
+    setting.as_ref().map(|setting| (setting.name.clone(), setting.span))
+}

@@ -1,0 +1,166 @@
+//! Addresses and ports in the spellings that Riak and Erlang take.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Bind, Setting};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::import::erlang::{Kind, Term};
+use crate::net::{ParseAddressError, parse_address};
+
+/// What is being read, and where its findings go.
+pub(super) struct Found<'f> {
+    /// The setting in the file's words.
+    pub name: String,
+    pub findings: &'f mut Findings,
+}
+
+impl Found<'_> {
+    fn wrong(&mut self, span: Span, what: &str, help: &str) {
+        let message = format!("`{}` is {what}", self.name);
+        self.findings.push(Diagnostic::new(Code::BadSetting, span, message).help(help));
+    }
+
+    fn setting<T>(&self, value: T, span: Span) -> Setting<T> {
+        Setting { value, name: self.name.clone(), span }
+    }
+
+    /// A text that says where to listen.
+    pub fn bind(&mut self, text: &str, span: Span) -> Option<Setting<Bind>> {
+        let shown = text.escape_debug();
+        match parse_address(text) {
+            Ok(address) => return Some(self.setting(Bind::Address(address), span)),
+            Err(ParseAddressError::LeadingZero) => {
+                let what = format!("set to `{shown}`, and a leading zero means something else to some programs");
+                self.wrong(span, &what, "write the numbers without leading zeros");
+            }
+            Err(ParseAddressError::Zone) => {
+                self.wrong(span, &format!("set to `{shown}`, which has a zone"), "leave the zone out");
+            }
+            Err(_) if is_host_name(text) => return Some(self.setting(Bind::Name(text.to_owned()), span)),
+            Err(_) => {
+                let help = "an address looks like `10.20.0.11` or `fd20::11`; `0.0.0.0` stands for every interface";
+                self.wrong(span, &format!("set to `{shown}`, which is no address"), help);
+            }
+        }
+        None
+    }
+
+    /// A number that is a TCP port.
+    pub fn port_number(&mut self, text: &str, span: Span) -> Option<Setting<u16>> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.trim_start_matches('0').parse::<u16>() {
+            Ok(port) if digits => return Some(self.setting(port, span)),
+            _ if digits && text.bytes().all(|byte| byte == b'0') => {
+                let what = "set to port 0, which stands for any free port, and any port cannot be guarded";
+                self.wrong(span, what, "give it a port of its own");
+            }
+            _ => {
+                let what = format!("set to `{}`, which is no port", text.escape_debug());
+                self.wrong(span, &what, "a port is a number from 1 to 65535");
+            }
+        }
+        None
+    }
+}
+
+/// A host name has a letter that makes it no mistyped address (RFC 1123, 2.1).
+fn is_host_name(text: &str) -> bool {
+    let fit = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(fit) && last.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// A string, a binary or an atom.
+pub(super) fn text(term: &Term) -> Option<String> {
+    match &term.kind {
+        Kind::String(text) | Kind::Atom(text) => Some(text.clone()),
+        Kind::Binary(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
+}
+
+/// A string, or a tuple of four bytes or eight groups (inet(3), `ip_address()`).
+pub(super) fn address(term: &Term, found: &mut Found<'_>) -> Option<Setting<Bind>> {
+    if let Kind::Tuple(parts) = &term.kind {
+        let numbers: Option<Vec<u16>> = parts.iter().map(|part| integer(part)?.parse().ok()).collect();
+        let address = match numbers.as_deref() {
+            Some(&[a, b, c, d]) => {
+                let octets: Option<Vec<u8>> = [a, b, c, d].into_iter().map(|part| u8::try_from(part).ok()).collect();
+                octets.and_then(|octets| <[u8; 4]>::try_from(octets).ok()).map(|octets| Ipv4Addr::from(octets).into())
+            }
+            Some(groups) => <[u16; 8]>::try_from(groups).ok().map(|groups| IpAddr::from(Ipv6Addr::from(groups))),
+            None => None,
+        };
+        if address.is_none() {
+            let help = "an address is `\"10.20.0.11\"`, `{10,20,0,11}`, or eight groups of IPv6";
+            found.wrong(term.span, "a tuple that is no address", help);
+        }
+        return address.map(|address| found.setting(Bind::Address(address), term.span));
+    }
+    match text(term) {
+        Some(text) => found.bind(&text, term.span),
+        None => {
+            found.wrong(term.span, "no address", "write it as a string: `\"10.20.0.11\"`");
+            None
+        }
+    }
+}
+
+fn integer(term: &Term) -> Option<&str> {
+    match &term.kind {
+        Kind::Integer(digits) => Some(digits),
+        _ => None,
+    }
+}
+
+/// An integer; a string of digits, too, as Riak Search has its ports.
+pub(super) fn port(term: &Term, found: &mut Found<'_>) -> Option<Setting<u16>> {
+    match integer(term).map(str::to_owned).or_else(|| text(term)) {
+        Some(digits) => found.port_number(&digits, term.span),
+        None => {
+            found.wrong(term.span, "no port", "a port is a number from 1 to 65535");
+            None
+        }
+    }
+}
+
+pub(super) fn boolean(term: &Term, found: &mut Found<'_>) -> Option<Setting<bool>> {
+    match &term.kind {
+        Kind::Atom(word) if word == "true" => Some(found.setting(true, term.span)),
+        Kind::Atom(word) if word == "false" => Some(found.setting(false, term.span)),
+        _ => {
+            found.wrong(term.span, "neither `true` nor `false`", "write one of them");
+            None
+        }
+    }
+}
+
+/// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read.
+pub(super) fn addresses_and_ports(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
+    let one = |term: &Term, found: &mut Found<'_>| match &term.kind {
+        Kind::Tuple(parts) => match parts.as_slice() {
+            [ip, number] => {
+                let (ip, number) = (address(ip, found), port(number, found));
+                Some(found.setting((ip?.value, number?.value), term.span))
+            }
+            _ => not_a_pair(term, found),
+        },
+        _ => not_a_pair(term, found),
+    };
+    match &term.kind {
+        Kind::List(items, None) => {
+            let read: Vec<_> = items.iter().map(|item| one(item, found)).collect();
+            read.into_iter().collect()
+        }
+        // Riak takes an empty string for an empty list, since they are the same.
+        Kind::String(text) if text.is_empty() => Some(Vec::new()),
+        _ => one(term, found).map(|pair| vec![pair]),
+    }
+}
+
+fn not_a_pair<T>(term: &Term, found: &mut Found<'_>) -> Option<T> {
+    found.wrong(term.span, "no address and port", "write `{\"10.20.0.11\", 8098}`");
+    None
+}

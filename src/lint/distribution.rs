@@ -1,0 +1,131 @@
+//! Erlang's distribution: the range that is set, the range that is guarded, and where the node listens in fact.
+
+use super::Subject;
+use super::services::at;
+use crate::cluster::SiteService;
+use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::host::listeners::Listening;
+use crate::import::cluster_file::lines_for;
+use crate::import::settings::{Range, Settings};
+use crate::net::{PortRange, Ports};
+
+pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
+    let Some(service) = guarded(subject) else { return };
+    let distribution = &settings.distribution;
+    let place = distribution.span().or_else(|| subject.first_file());
+    let wanted = service.ports.ranges().first().copied();
+    if let Some(interface) = distribution.interface.as_ref().filter(|interface| interface.value.is_loopback()) {
+        let message = "`distribution` is open to the nodes, and listens on loopback only";
+        let setting = subject.setting_of("distribution", &subject.own_address(), 0);
+        let help = format!("bind it to this node's address: {setting}, and restart Riak");
+        findings.push(Diagnostic::new(Code::LoopbackOnly, interface.span, message).help(help));
+    }
+    let found = match distribution.range() {
+        Range::Ports(range) => range,
+        Range::Unset => {
+            let message =
+                "Erlang's distribution listens on any free port, and only the range in the cluster file is guarded";
+            findings.push(remedied(at(Code::UnboundedDistribution, place, message.to_owned()), wanted, settings));
+            return;
+        }
+        Range::MaximumOnly => {
+            let message = "only the maximum is set, so Erlang's distribution listens on any free port";
+            findings.push(remedied(at(Code::UnboundedDistribution, place, message.to_owned()), wanted, settings));
+            return;
+        }
+        Range::Inverted => {
+            let message = "the distribution range begins above its end, and so the node does not start";
+            let finding = at(Code::InvertedRange, place, message.to_owned());
+            findings.push(finding.help("exchange minimum and maximum"));
+            return;
+        }
+    };
+    if distribution.fixed.is_none() && distribution.maximum.is_none() {
+        let message = format!(
+            "only the minimum is set, so port {found} is all there is: while an old VM holds it, the node does not start"
+        );
+        findings.push(remedied(at(Code::MinimumOnly, place, message), wanted, settings));
+    }
+    let set: Ports = [found].into_iter().collect();
+    if set != service.ports {
+        let message = format!("Riak's distribution range is {found}, and the cluster file has {}", service.ports);
+        let finding = at(Code::RangeDiffers, place, message);
+        let both = "write the same into both: `[services.distribution]` in the cluster file";
+        let help = match wanted {
+            Some(wanted) => format!("{both}, or {}", ways(wanted, settings)),
+            None => both.to_owned(),
+        };
+        findings.push(finding.help(help));
+    }
+    ephemeral(subject, found, place, findings);
+}
+
+/// A connection of this host's own may hold a port as its source, and then the node does not start.
+fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<crate::diagnostic::Span>, findings: &mut Findings) {
+    let (first, last) = subject.ephemeral;
+    let Some(common) = PortRange::new(first, last).and_then(|given| given.intersection(range)) else { return };
+    let free = (common.first()..=common.last()).find(|port| !subject.reserved.has(*port));
+    if let Some(port) = free {
+        let message = format!(
+            "the kernel gives port {port} of the distribution range to outgoing connections, and while one has it, Riak may \
+             fail to start"
+        );
+        let help = "`ringfence apply` reserves the ports of the cluster file (net.ipv4.ip_local_reserved_ports)";
+        findings.push(at(Code::EphemeralUnreserved, place, message).help(help));
+    }
+}
+
+/// What the node's VM has open beyond the guarded ports.
+pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: &mut Findings) {
+    let protected = subject.site.protected();
+    let own = listening.iter().filter(|one| one.is_of(subject.own_name()) && !one.is_loopback());
+    for one in own.filter(|one| !protected.has(one.local.port())) {
+        if explained(subject, one.local.port()) {
+            continue;
+        }
+        let message = format!("Erlang (process {}) listens on {}, which is guarded by no rule", one.pid, one.local);
+        let range = guarded(subject).and_then(|service| service.ports.ranges().first().copied());
+        let finding = Diagnostic::placeless(Code::OutsideRange, message);
+        findings.push(match (range, subject.settings) {
+            (Some(range), Some(settings)) => finding.help(format!(
+                "if this is its distribution: {}; if it is a service, give it ports in the cluster file",
+                ways(range, settings)
+            )),
+            (Some(range), None) => finding.help(format!(
+                "if this is its distribution, set inet_dist_listen_min and _max to {range} and restart the node; if it is a \
+                 service, give it ports in the cluster file"
+            )),
+            (None, _) => finding.help("give the service ports in the cluster file"),
+        });
+    }
+}
+
+/// Whether a setting has been found to be outside already.
+fn explained(subject: &Subject<'_>, port: u16) -> bool {
+    let mut listeners = subject.settings.iter().flat_map(|settings| &settings.listeners);
+    listeners.any(|listener| listener.port == port && !listener.bind.is_loopback())
+}
+
+fn guarded<'a>(subject: &'a Subject<'_>) -> Option<&'a SiteService<'a>> {
+    let distribution = subject.site.services().iter().find(|service| service.service.name() == "distribution");
+    distribution.filter(|service| service.service.is_guarded())
+}
+
+fn remedied(finding: Diagnostic, range: Option<PortRange>, settings: &Settings) -> Diagnostic {
+    match range {
+        Some(range) => finding.help(ways(range, settings)),
+        None => finding.help("set inet_dist_listen_min and inet_dist_listen_max to the range in the cluster file"),
+    }
+}
+
+/// The exact lines, for this host's files.
+fn ways(range: PortRange, settings: &Settings) -> String {
+    let ways: Vec<String> = lines_for(range, Some(settings.style))
+        .into_iter()
+        .map(|lines| {
+            let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();
+            format!("{} in {}", shown.join(" and "), lines.file)
+        })
+        .collect();
+    format!("write {}, and restart Riak", ways.join(", or "))
+}

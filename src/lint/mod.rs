@@ -1,0 +1,136 @@
+//! This host's Riak against the cluster file: what the rules assume, and what Riak does.
+//!
+//! A rule can be proved and still guard the wrong port, or admit peers to a service that listens on loopback only. So the
+//! settings are held against the cluster file, and so is what listens in fact: settings that were changed are in force
+//! only after a restart, and what no setting explains listens all the same.
+//!
+//! Everything here is pure: [`crate::cli`] reads the files and asks the kernel.
+
+mod distribution;
+mod members;
+mod services;
+
+use std::net::IpAddr;
+
+use crate::cluster::{Node, Site};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+use crate::host::listeners::Listening;
+use crate::import::cluster_file::about_settings;
+use crate::import::membership::Membership;
+use crate::import::settings::{Settings, Style};
+use crate::net::Ports;
+
+/// What there is to look at.
+pub struct Subject<'a> {
+    /// The cluster file, from this host.
+    pub site: &'a Site<'a>,
+    /// The settings of this host's Riak, where they could be read.
+    pub settings: Option<&'a Settings>,
+    /// The members, where an output was read.
+    pub members: Option<&'a Membership>,
+    /// What listens; `None` where the kernel did not tell.
+    pub listening: Option<&'a [Listening]>,
+    /// The ports that the kernel gives to outgoing connections.
+    pub ephemeral: (u16, u16),
+    /// Those of them that it does not give.
+    pub reserved: &'a Ports,
+}
+
+/// Everything that does not fit.
+pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
+    if let Some(settings) = subject.settings {
+        who(subject, settings, findings);
+        about_settings(settings, findings);
+        services::settings(subject, settings, findings);
+        distribution::settings(subject, settings, findings);
+    }
+    if let Some(listening) = subject.listening {
+        services::sockets(subject, listening, findings);
+        distribution::sockets(subject, listening, findings);
+    }
+    members::families(subject, findings);
+    if let Some(members) = subject.members {
+        members::differences(subject, members, findings);
+    }
+}
+
+/// Whether this host's Riak is a node of the file at all.
+fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
+    let Some(name) = settings.name.as_ref().filter(|name| name.value.contains('@')) else { return };
+    let shown = name.value.escape_debug();
+    match (subject.site.cluster().node(&name.value), subject.site.node()) {
+        (None, _) => {
+            let message = format!("this host's Riak is called `{shown}`, and the cluster file has no such node");
+            let help = "add it to `nodes` on every node, or put its name right; what is not in the file is a stranger";
+            findings.push(Diagnostic::new(Code::MissingMember, name.span, message).help(help));
+        }
+        (Some(_), Some(own)) if own.name() != name.value => {
+            let message =
+                format!("this host's Riak is called `{shown}`, and the rules here are those of `{}`", own.name());
+            let help = "say which node this host is with `--node`, here and to `ringfence apply`";
+            findings.push(Diagnostic::new(Code::MissingMember, name.span, message).help(help));
+        }
+        (Some(_), _) => {}
+    }
+}
+
+impl Subject<'_> {
+    /// The address to which a service should be bound here, as a help says it.
+    fn own_address(&self) -> String {
+        let own = self.site.node().and_then(|node| node.addresses().first());
+        own.map_or("ADDRESS".to_owned(), |(address, _)| address.to_string())
+    }
+
+    /// What the node is called, for the kernel's sockets.
+    fn own_name(&self) -> Option<&str> {
+        self.site.node().map(Node::name)
+    }
+
+    /// Where a finding about the whole of Riak's files points to.
+    fn first_file(&self) -> Option<Span> {
+        let file: FileId = *self.settings?.files.first()?;
+        Some(Span::new(file, 0..0))
+    }
+
+    /// Where Riak is told where a service listens: the setting's name, and how its value looks.
+    fn setting_of(&self, service: &str, address: &str, port: u16) -> String {
+        let conf = self.settings.is_none_or(|settings| settings.style == Style::RiakConf);
+        match (service, conf) {
+            ("http" | "https" | "protobuf", true) => {
+                format!("`listener.{service}.internal = {}` in riak.conf", with_port(address, port))
+            }
+            ("handoff", true) => format!("`handoff.ip = {address}` in riak.conf"),
+            ("http" | "https", false) => {
+                format!(
+                    "`{{riak_api, [{{{service}, [{{\"{address}\", {port}}}]}}]}}` in app.config (up to 1.4: riak_core)"
+                )
+            }
+            ("protobuf", false) => format!("`{{riak_api, [{{pb, [{{\"{address}\", {port}}}]}}]}}` in app.config"),
+            ("handoff", false) => format!("`{{riak_core, [{{handoff_ip, \"{address}\"}}]}}` in app.config"),
+            ("cluster-manager", _) => {
+                let file = if conf { "advanced.config" } else { "app.config" };
+                format!("`{{riak_core, [{{cluster_mgr, {{\"{address}\", {port}}}}}]}}` in {file}")
+            }
+            ("epmd", true) => format!(
+                "`ERL_EPMD_ADDRESS={address}` in the environment in which epmd starts (a running epmd goes on as it is)"
+            ),
+            ("epmd", false) => format!(
+                "`-env ERL_EPMD_ADDRESS {address}` in vm.args (a running epmd goes on as it is until it is restarted)"
+            ),
+            ("distribution", true) => format!("`erlang.distribution.interface = {address}` in riak.conf"),
+            ("distribution", false) => {
+                let parts = address.replace('.', ",");
+                format!("`-kernel inet_dist_use_interface '{{{parts}}}'` in vm.args")
+            }
+            _ => "the program's own settings".to_owned(),
+        }
+    }
+}
+
+/// As riak.conf has it.
+fn with_port(address: &str, port: u16) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => format!("[{address}]:{port}"),
+        _ => format!("{address}:{port}"),
+    }
+}

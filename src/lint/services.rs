@@ -1,0 +1,230 @@
+//! Where the services listen, by their settings and by the kernel.
+
+use std::collections::BTreeSet;
+
+use super::{Subject, with_port};
+use crate::cluster::{SiteService, State};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::host::listeners::{Listening, Program};
+use crate::import::settings::{Bind, Listener, Settings};
+use crate::net::{AddressClass, Cidr};
+
+/// What the settings say.
+pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
+    for service in subject.site.services() {
+        let name = service.service.name();
+        let own: Vec<&Listener> = settings.listeners.iter().filter(|listener| listener.service == name).collect();
+        if !own.is_empty() {
+            listeners(subject, service, &own, findings);
+        }
+    }
+    epmd(subject, settings, findings);
+}
+
+fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener], findings: &mut Findings) {
+    let name = service.service.name();
+    if is_used(subject, service)
+        && own.iter().all(|listener| listener.bind.is_loopback())
+        && let Some(first) = own.first()
+    {
+        findings.push(loopback_only(subject, service, first));
+    }
+    for listener in own.iter().filter(|listener| !listener.bind.is_loopback()) {
+        if !service.ports.has(listener.port) {
+            findings.push(undeclared(subject, service, listener));
+        }
+        match service.service.state() {
+            State::Open => findings_of_width(subject, name, listener, findings),
+            State::Blocked => {
+                let message = format!("`{name}` listens on {}, and is blocked for everyone", shown(listener));
+                let help = format!(
+                    "bind it to loopback, {}, or switch it off; or open it in the cluster file",
+                    subject.setting_of(name, "127.0.0.1", listener.port)
+                );
+                findings.push(at(Code::BlockedListener, place(subject, listener), message).help(help));
+            }
+            State::Unused => {
+                let message = format!("`{name}` listens on {}, and is not guarded", shown(listener));
+                let help = format!(
+                    "write `state = \"blocked\"` under `[services.{name}]`, or bind it to loopback: {}",
+                    subject.setting_of(name, "127.0.0.1", listener.port)
+                );
+                findings.push(at(Code::UnguardedListener, place(subject, listener), message).help(help));
+            }
+        }
+    }
+}
+
+/// Whether anybody is to reach it.
+fn is_used(subject: &Subject<'_>, service: &SiteService<'_>) -> bool {
+    let client = || subject.site.cluster().clients().iter().any(|client| client.services().contains(&service.id));
+    service.service.state() == State::Open && (service.service.peers() || client())
+}
+
+fn loopback_only(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener) -> Diagnostic {
+    let name = service.service.name();
+    let by = if listener.setting.is_none() { " by default" } else { "" };
+    let message = format!("`{name}` is open to others, and listens{by} on {} only", shown(listener));
+    let setting = subject.setting_of(name, &subject.own_address(), listener.port);
+    let help = format!("bind it to this node's address: {setting}, and restart Riak");
+    at(Code::LoopbackOnly, place(subject, listener), message).help(help)
+}
+
+fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener) -> Diagnostic {
+    let name = service.service.name();
+    let declared = if service.ports.is_empty() { "no port".to_owned() } else { format!("port {}", service.ports) };
+    let guarded = if subject.site.protected().has(listener.port) { "" } else { ", so this one is not guarded" };
+    let message =
+        format!("`{name}` listens on port {}, and the cluster file has {declared} for it{guarded}", listener.port);
+    let key = subject
+        .own_name()
+        .map_or(String::new(), |node| format!(" (of `{node}` alone: in its `[[node]]`, `services.{name}.port`)"));
+    let help = format!("write `port = {}` under `[services.{name}]`{key}, or move the listener", listener.port);
+    at(Code::UndeclaredPort, place(subject, listener), message).help(help)
+}
+
+/// More than is needed: every interface, or an address that the whole world may reach.
+fn findings_of_width(subject: &Subject<'_>, name: &str, listener: &Listener, findings: &mut Findings) {
+    let public = match listener.bind {
+        Bind::Address(address) => Cidr::host(address).class() == AddressClass::Public,
+        Bind::Name(_) => false,
+    };
+    if !listener.bind.is_everywhere() && !public {
+        return;
+    }
+    let what = if public { "a public address" } else { "every interface" };
+    let by = if listener.setting.is_none() { " by default" } else { "" };
+    let message = format!("`{name}` listens{by} on {what}, and only the rules stand before it");
+    let help =
+        format!("bind it to this node's address: {}", subject.setting_of(name, &subject.own_address(), listener.port));
+    findings.push(at(Code::WideListener, place(subject, listener), message).help(help));
+}
+
+fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
+    let Some(service) = subject.site.services().iter().find(|service| service.service.name() == "epmd") else { return };
+    if let Some(port) = &settings.epmd.port
+        && !service.ports.has(port.value)
+    {
+        let listener = Listener {
+            service: "epmd",
+            bind: Bind::Name(String::new()),
+            port: port.value,
+            setting: Some((port.name.clone(), port.span)),
+        };
+        findings.push(undeclared(subject, service, &listener));
+    }
+    // What runs counts; a setting that is not in force yet would speak of another epmd.
+    let runs = subject.listening.is_some_and(|all| all.iter().any(|one| service.ports.has(one.local.port())));
+    if runs || settings.epmd.not_started.is_some() || service.service.state() != State::Open {
+        return;
+    }
+    match &settings.epmd.addresses {
+        None => findings.push(epmd_everywhere(subject, subject.first_file(), "will listen")),
+        Some(addresses) if addresses.value.iter().all(Bind::is_loopback) => {
+            let message = "`epmd` is open to the nodes, and is set to listen on loopback only";
+            let help =
+                format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
+            findings.push(Diagnostic::new(Code::LoopbackOnly, addresses.span, message).help(help));
+        }
+        Some(addresses) if addresses.value.iter().any(Bind::is_everywhere) => {
+            findings.push(epmd_everywhere(subject, Some(addresses.span), "will listen"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Diagnostic {
+    let message = format!("`epmd` {does} on every interface; it tells every caller the names and ports of the nodes");
+    let address = subject.own_address();
+    let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 4369));
+    at(Code::EpmdEverywhere, span, message).help(help)
+}
+
+/// What the kernel says. What the settings explain has been said.
+pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: &mut Findings) {
+    for service in subject.site.services() {
+        let name = service.service.name();
+        // The range of the distribution is looked at as a whole.
+        if name == "distribution" {
+            continue;
+        }
+        let own: Vec<&Listening> = listening.iter().filter(|one| service.ports.has(one.local.port())).collect();
+        let Some(first) = own.first() else { continue };
+        let explained = explained(subject, name);
+        let beyond = own.iter().filter(|one| !one.is_loopback() && !explained.contains(&one.local.port()));
+        let beyond: BTreeSet<String> = beyond.map(|one| one.local.to_string()).collect();
+        match service.service.state() {
+            State::Open if name == "epmd" => epmd_sockets(subject, service, &own, findings),
+            State::Open if is_used(subject, service) && own.iter().all(|one| one.is_loopback()) => {
+                if !set_to_loopback(subject, name) {
+                    let message = format!("`{name}` is open to others, and listens on {} only", first.local);
+                    let setting = subject.setting_of(name, &subject.own_address(), first.local.port());
+                    let help = format!("bind it to this node's address: {setting}, and restart Riak");
+                    findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
+                }
+            }
+            State::Open => {}
+            State::Blocked => {
+                for local in beyond {
+                    let message = format!("`{name}` listens on {local}, and is blocked for everyone");
+                    let help = "switch it off or bind it to loopback; or open it in the cluster file";
+                    findings.push(Diagnostic::placeless(Code::BlockedListener, message).help(help));
+                }
+            }
+            State::Unused => {
+                for local in beyond {
+                    let message = format!("`{name}` listens on {local}, and is not guarded");
+                    let help = format!("write `state = \"blocked\"` under `[services.{name}]`, or bind it to loopback");
+                    findings.push(Diagnostic::placeless(Code::UnguardedListener, message).help(help));
+                }
+            }
+        }
+    }
+}
+
+fn epmd_sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listening], findings: &mut Findings) {
+    if own.iter().any(|one| one.is_everywhere()) {
+        let place = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref()).map(|setting| setting.span);
+        findings.push(epmd_everywhere(subject, place, "listens"));
+    } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
+        let by = match own.first().map(|one| &one.program) {
+            Some(Program::Epmd) => "",
+            _ => " (another program than epmd may have the port)",
+        };
+        let message = format!("`epmd` is open to the nodes, and listens on loopback only{by}");
+        let help =
+            format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
+        findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
+    }
+}
+
+/// The ports of a service's listeners that are set to be reached by others.
+fn explained(subject: &Subject<'_>, service: &str) -> BTreeSet<u16> {
+    let listeners = subject.settings.iter().flat_map(|settings| &settings.listeners);
+    let own = listeners.filter(|listener| listener.service == service && !listener.bind.is_loopback());
+    own.map(|listener| listener.port).collect()
+}
+
+fn set_to_loopback(subject: &Subject<'_>, service: &str) -> bool {
+    let listeners = subject.settings.iter().flat_map(|settings| &settings.listeners);
+    let mut own = listeners.filter(|listener| listener.service == service).peekable();
+    own.peek().is_some() && own.all(|listener| listener.bind.is_loopback())
+}
+
+fn shown(listener: &Listener) -> String {
+    match &listener.bind {
+        bind if bind.is_everywhere() => format!("port {} of every interface", listener.port),
+        bind => with_port(&bind.to_string(), listener.port),
+    }
+}
+
+fn place(subject: &Subject<'_>, listener: &Listener) -> Option<Span> {
+    listener.setting.as_ref().map(|(_, span)| *span).or_else(|| subject.first_file())
+}
+
+pub(super) fn at(code: Code, span: Option<Span>, message: String) -> Diagnostic {
+    match span {
+        Some(span) => Diagnostic::new(code, span, message),
+        None => Diagnostic::placeless(code, message),
+    }
+}

@@ -1,0 +1,88 @@
+//! Golden cases of `ringfence import`: `tests/import/NAME/` holds a cluster's files as Riak has them.
+//!
+//! - `args`, the arguments, run in the case's folder;
+//! - `stdin`, what comes in there, if it is used;
+//! - `cluster.toml`, what must come out; without it the run must fail with exit code 2;
+//! - `stderr`, what is printed on standard error.
+//!
+//! `RINGFENCE_BLESS=1` writes what came out instead of comparing. Read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[path = "lab/netns.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod netns;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use ringfence::cluster;
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+fn run(case: &Path) -> Output {
+    let args = fs::read_to_string(case.join("args")).unwrap();
+    let stdin = File::open(case.join("stdin")).map_or_else(|_| Stdio::null(), Stdio::from);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    // Nothing of this machine's own is found.
+    command.current_dir(case).args(["import", "--riak-root", "root"]).args(args.split_whitespace());
+    command.stdin(stdin).output().unwrap()
+}
+
+/// In a network namespace of its own: this machine's networks would be proposed.
+#[test]
+fn every_case_gives_what_is_written() {
+    netns::isolated("every_case_gives_what_is_written", || {
+        let _namespace = netns::Namespace::unshare();
+        let mut wrong = Vec::new();
+        for case in cases() {
+            let name = case.file_name().unwrap().to_string_lossy().into_owned();
+            let result = run(&case);
+            let found = [result.stdout, result.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+            let paths = ["cluster.toml", "stderr"].map(|file| case.join(file));
+            if std::env::var_os("RINGFENCE_BLESS").is_some() {
+                for (path, text) in paths.iter().zip(&found) {
+                    let _ = if text.is_empty() { fs::remove_file(path) } else { fs::write(path, text) };
+                }
+                continue;
+            }
+            let code = if paths[0].exists() { 0 } else { 2 };
+            if result.status.code() != Some(code) {
+                wrong.push(format!("{name}: exit {:?} instead of {code}", result.status.code()));
+            }
+            for (path, text) in paths.iter().zip(&found) {
+                let expected = fs::read_to_string(path).unwrap_or_default();
+                if let Some((line, (old, new))) = first_difference(&expected, text) {
+                    wrong.push(format!("{}:{line}:\n  expected {old:?}\n  found    {new:?}", path.display()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}\n\nRINGFENCE_BLESS=1 writes what came out", wrong.join("\n"));
+    });
+}
+
+fn first_difference<'a>(expected: &'a str, found: &'a str) -> Option<(usize, (Option<&'a str>, Option<&'a str>))> {
+    let padded = |text: &'a str| text.split_inclusive('\n').map(Some).chain([None]);
+    let lines = expected.lines().count().max(found.lines().count()) + 1;
+    let pad = |text| padded(text).chain(std::iter::repeat(None)).take(lines);
+    pad(expected).zip(pad(found)).enumerate().find(|(_, (old, new))| old != new).map(|(at, pair)| (at + 1, pair))
+}
+
+#[test]
+fn what_comes_out_is_a_cluster_and_a_third_of_the_cases_are_bad_input() {
+    let all = cases();
+    let mut good = 0;
+    for case in &all {
+        let Ok(text) = fs::read_to_string(case.join("cluster.toml")) else { continue };
+        let loaded = cluster::parse("cluster.toml", text, Path::new(""));
+        assert!(loaded.cluster.is_some(), "{}: {:?}", case.display(), loaded.findings);
+        good += 1;
+    }
+    assert!(good >= 20 && (all.len() - good) * 4 >= all.len(), "{} cases, {good} of them good", all.len());
+}
