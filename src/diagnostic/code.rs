@@ -135,6 +135,12 @@ codes! {
     VmArgsSyntax = "vm-args-syntax", Error;
     /// An output that shows no members.
     MembershipSyntax = "membership-syntax", Error;
+    /// A file that another one takes in, and that was not read.
+    NotRead = "not-read", Warning;
+    /// A value of riak.conf that is not known from the file, or hardly what was meant.
+    RiakConfValue = "riak-conf-value", Warning;
+    /// Words of vm.args that belong to no flag.
+    VmArgsWords = "vm-args-words", Warning;
     /// A template with placeholders instead of a file.
     Template = "template", Error;
     /// A setting of Riak whose value is no address, port, or word that Riak takes.
