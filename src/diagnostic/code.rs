@@ -157,8 +157,6 @@ codes! {
     MissingAddress = "missing-address", Error;
     /// A file that Riak does not read, beside those that it does.
     IgnoredFile = "ignored-file", Warning;
-    /// A file that another one names, and that was not read.
-    UnreadFile = "unread-file", Warning;
     /// An address without its port, or the other way round.
     HalfPair = "half-pair", Warning;
     /// A node whose files were read and that is no member.

@@ -1,7 +1,7 @@
 //! Settings in riak.conf.
 
 use super::values::Found;
-use super::{Draft, Layout, Setting, Source};
+use super::{Bind, Draft, Layout, Setting, Slot, Source};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::import::riak_conf::Entry;
 
@@ -11,40 +11,62 @@ pub(super) fn read(entries: &[Entry], draft: &mut Draft, findings: &mut Findings
     for entry in entries {
         let key: Vec<&str> = entry.key.iter().map(String::as_str).collect();
         let found = &mut Found { name: key.join("."), findings };
-        let (value, span) = (entry.value.as_str(), entry.value_span);
-        match key.as_slice() {
-            ["nodename"] => {
-                draft.name.add(RANK, Setting { value: value.to_owned(), name: found.name.clone(), span });
-            }
-            ["listener", "http", _] => add_listener(draft, "http", entry, found),
-            ["listener", "https", _] => add_listener(draft, "https", entry, found),
-            ["listener", "protobuf", _] => add_listener(draft, "protobuf", entry, found),
-            ["handoff", "ip"] => draft.handoff_ip.0.extend(found.bind(value, span).map(|ip| (RANK, ip))),
-            ["handoff", "port"] => draft.handoff_port.0.extend(found.port_number(value, span).map(|port| (RANK, port))),
-            ["search"] => read_search(draft, entry, found),
-            ["search", "solr", "port"] => {
-                draft.solr_port.0.extend(found.port_number(value, span).map(|port| (RANK, port)));
-            }
-            ["search", "solr", "jmx_port"] => {
-                draft.jmx_port.0.extend(found.port_number(value, span).map(|port| (RANK, port)));
-            }
-            ["erlang", "distribution", "port_range", "minimum"] => {
-                draft.minimum.0.extend(found.port_number(value, span).map(|port| (RANK, port)));
-            }
-            ["erlang", "distribution", "port_range", "maximum"] => {
-                draft.maximum.0.extend(found.port_number(value, span).map(|port| (RANK, port)));
-            }
-            ["erlang", "distribution", "interface"] => {
-                draft.interface.0.extend(found.bind(value, span).map(|ip| (RANK, ip)));
-            }
-            ["erlang", "max_ports"] => {
-                if let Ok(number) = value.parse() {
-                    draft.max_ports.add(RANK, Setting { value: number, name: found.name.clone(), span });
-                }
-            }
-            _ => {}
+        let Some(read) = reader(&key) else { continue };
+        for span in &entry.replaces {
+            let message = format!("`{}` is set here, and again further down", found.name);
+            let finding = Diagnostic::new(Code::Overridden, *span, message);
+            found.findings.push(finding.also(entry.value_span, "the last one counts"));
         }
+        if entry.unknown {
+            let message = format!("`{}` is set to `{}`, which cannot be known", found.name, entry.value.escape_debug());
+            let help = "write the value itself, or read the file that it comes from, too";
+            found.findings.push(Diagnostic::new(Code::BadSetting, entry.value_span, message).help(help));
+            continue;
+        }
+        read(draft, entry, found);
     }
+}
+
+type Read = fn(&mut Draft, &Entry, &mut Found<'_>);
+
+/// What is to be done with a setting; `None` for all that say nothing of where Riak listens.
+fn reader(key: &[&str]) -> Option<Read> {
+    let read: Read = match key {
+        ["nodename"] => |draft, entry, found| {
+            let setting = Setting { value: entry.value.clone(), name: found.name.clone(), span: entry.value_span };
+            draft.name.add(RANK, setting);
+        },
+        ["listener", "http", _] => |draft, entry, found| add_listener(draft, "http", entry, found),
+        ["listener", "https", _] => |draft, entry, found| add_listener(draft, "https", entry, found),
+        ["listener", "protobuf", _] => |draft, entry, found| add_listener(draft, "protobuf", entry, found),
+        ["handoff", "ip"] => |draft, entry, found| add_bind(&mut draft.handoff_ip, entry, found),
+        ["handoff", "port"] => |draft, entry, found| add_port(&mut draft.handoff_port, entry, found),
+        ["search"] => read_search,
+        ["search", "solr", "port"] => |draft, entry, found| add_port(&mut draft.solr_port, entry, found),
+        ["search", "solr", "jmx_port"] => |draft, entry, found| add_port(&mut draft.jmx_port, entry, found),
+        ["erlang", "distribution", "port_range", "minimum"] => {
+            |draft, entry, found| add_port(&mut draft.minimum, entry, found)
+        }
+        ["erlang", "distribution", "port_range", "maximum"] => {
+            |draft, entry, found| add_port(&mut draft.maximum, entry, found)
+        }
+        ["erlang", "distribution", "interface"] => |draft, entry, found| add_bind(&mut draft.interface, entry, found),
+        ["erlang", "max_ports"] => |draft, entry, found| {
+            if let Ok(value) = entry.value.parse() {
+                draft.max_ports.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
+            }
+        },
+        _ => return None,
+    };
+    Some(read)
+}
+
+fn add_port(slot: &mut Slot<u16>, entry: &Entry, found: &mut Found<'_>) {
+    slot.0.extend(found.port_number(&entry.value, entry.value_span).map(|port| (RANK, port)));
+}
+
+fn add_bind(slot: &mut Slot<Bind>, entry: &Entry, found: &mut Found<'_>) {
+    slot.0.extend(found.bind(&entry.value, entry.value_span).map(|bind| (RANK, bind)));
 }
 
 /// `ADDRESS:PORT`; the port is behind the last colon, since IPv6 addresses have colons too.

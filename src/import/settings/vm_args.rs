@@ -4,7 +4,7 @@ use super::values::Found;
 use super::{Bind, Draft, Layout, Setting, Source, environment};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::import::erlang::{self, Kind};
-use crate::import::vm_args::{Flag, Word};
+use crate::import::vm_args::{self as args, Flag, Word};
 
 const RANK: super::Rank = (Layout::Third, Source::VmArgs);
 
@@ -12,26 +12,34 @@ const RANK: super::Rank = (Layout::Third, Source::VmArgs);
 const APPLICATIONS: [&str; 5] = ["kernel", "riak_core", "riak_api", "riak_kv", "yokozuna"];
 
 pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
+    // Of several names the VM takes the first; of others, the last.
+    if let Some(flag) = flags.iter().find(|flag| matches!(flag.name.text.as_str(), "-name" | "-sname"))
+        && let Some(value) = flag.values.first()
+    {
+        draft.name.add(RANK, setting(&flag.name.text, value, value.text.clone()));
+    }
+    for variable in ["ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_MAX_PORTS"] {
+        if let Some(value) = args::environment(flags, variable) {
+            environment_variable(variable, value, draft, &mut Found { name: format!("-env {variable}"), findings });
+        }
+    }
     for flag in flags {
         let name = flag.name.text.as_str();
-        let first = flag.values.first();
-        let found = &mut Found { name: name.to_owned(), findings };
-        match (name, first) {
-            ("-name" | "-sname", Some(value)) => draft.name.add(RANK, setting(name, value, value.text.clone())),
-            ("-env", _) => environment_variable(flag, draft, found),
+        match (name, flag.values.first()) {
             ("+Q", Some(value)) => max_ports(name, value, draft),
             ("-start_epmd", Some(value)) if value.text == "false" => {
                 draft.not_started.add(RANK, setting(name, value, ()));
             }
             ("-erl_epmd_port", Some(value)) => {
+                let found = &mut Found { name: name.to_owned(), findings };
                 draft.fixed.0.extend(found.port_number(&value.text, value.span).map(|port| (RANK, port)));
             }
-            _ => {
-                let application = name.strip_prefix('-').unwrap_or_default();
-                if APPLICATIONS.contains(&application) {
-                    pairs(application, &flag.values, draft, findings);
-                }
-            }
+            _ => {}
+        }
+    }
+    for application in APPLICATIONS {
+        for pair in args::settings(flags, application, findings) {
+            read_pair(application, &pair, draft, findings);
         }
     }
 }
@@ -40,23 +48,19 @@ fn setting<T>(name: &str, place: &Word, value: T) -> Setting<T> {
     Setting { value, name: name.to_owned(), span: place.span }
 }
 
-/// `-APPLICATION KEY VALUE …`; each value is an Erlang term.
-fn pairs(application: &str, words: &[Word], draft: &mut Draft, findings: &mut Findings) {
-    for pair in words.chunks(2) {
-        let [key, value] = pair else { continue };
-        let mut own = Findings::default();
-        let text = format!("{}.", value.text);
-        let terms = erlang::parse(&text, value.span.file, &mut own);
-        let Some([term]) = terms.as_deref() else {
-            let message = format!("`{}` of `-{application} {}` is no Erlang term", value.text.escape_debug(), key.text);
-            let help = "write a number, an atom, or a term in quotes: `-kernel inet_dist_listen_min 6000`";
-            findings.push(Diagnostic::new(Code::VmArgsSyntax, value.span, message).help(help));
-            continue;
-        };
-        // Its own places are those of the text that was made for it.
-        let term = moved(term, value.span);
-        environment::read_one(application, &key.text, &term, Source::VmArgs, draft, findings);
-    }
+/// Each value is an Erlang term.
+fn read_pair(application: &str, pair: &args::Setting<'_>, draft: &mut Draft, findings: &mut Findings) {
+    let (key, value) = (pair.key, pair.value);
+    let mut own = Findings::default();
+    let terms = erlang::parse(&format!("{}.", value.text), value.span.file, &mut own);
+    let Some([term]) = terms.as_deref() else {
+        let message = format!("`{}` of `-{application} {key}` is no Erlang term", value.text.escape_debug());
+        let help = "write a number, an atom, or a term in quotes: `-kernel inet_dist_listen_min 6000`";
+        findings.push(Diagnostic::new(Code::VmArgsSyntax, value.span, message).help(help));
+        return;
+    };
+    // Its own places are those of the text that was made for it.
+    environment::read_one(application, key, &moved(term, value.span), Source::VmArgs, draft, findings);
 }
 
 /// The same term at another place.
@@ -71,10 +75,8 @@ fn moved(term: &erlang::Term, span: Span) -> erlang::Term {
     erlang::Term { kind, span }
 }
 
-fn environment_variable(flag: &Flag, draft: &mut Draft, found: &mut Found<'_>) {
-    let [name, value, ..] = flag.values.as_slice() else { return };
-    found.name = format!("-env {}", name.text);
-    match name.text.as_str() {
+fn environment_variable(name: &str, value: &Word, draft: &mut Draft, found: &mut Found<'_>) {
+    match name {
         "ERL_EPMD_PORT" => {
             draft.epmd_port.0.extend(found.port_number(&value.text, value.span).map(|port| (RANK, port)));
         }
@@ -84,8 +86,7 @@ fn environment_variable(flag: &Flag, draft: &mut Draft, found: &mut Found<'_>) {
             let list: Option<Vec<Bind>> = list.into_iter().map(|one| Some(one?.value)).collect();
             draft.epmd_addresses.0.extend(list.map(|list| (RANK, setting(&found.name, value, list))));
         }
-        "ERL_MAX_PORTS" => max_ports(&found.name, value, draft),
-        _ => {}
+        _ => max_ports(&found.name, value, draft),
     }
 }
 
