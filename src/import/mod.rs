@@ -12,5 +12,7 @@
 
 pub mod erlang;
 pub mod membership;
+#[cfg(test)]
+mod random;
 pub mod riak_conf;
 pub mod vm_args;
