@@ -197,7 +197,7 @@ fn node(
 fn peer_addresses(settings: &Settings) -> Vec<(IpAddr, String, Span)> {
     let usable = |address: &IpAddr| !address.is_unspecified() && !address.is_loopback();
     let handoff = settings.listeners.iter().filter(|listener| listener.service == "handoff");
-    let handoff = handoff.filter_map(|listener| match (&listener.bind, &listener.setting) {
+    let handoff = handoff.filter_map(|listener| match (&listener.bind, &listener.bind_setting) {
         (Bind::Address(address), Some((name, span))) => Some((*address, name.clone(), *span)),
         (Bind::Address(_) | Bind::Name(_), _) => None,
     });

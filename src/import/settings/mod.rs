@@ -49,8 +49,10 @@ pub struct Listener {
     pub bind: Bind,
     /// The port.
     pub port: u16,
-    /// The setting that says so; `None` for Riak's own default.
+    /// The setting of the port, else that of the address; `None` for Riak's own default.
     pub setting: Option<(String, Span)>,
+    /// The setting of the address, where it has one.
+    pub bind_setting: Option<(String, Span)>,
 }
 
 /// The range of ports from which Erlang takes its distribution port.
@@ -288,17 +290,24 @@ impl Draft {
             let set = slot.in_force(findings);
             if let (true, Some(port)) = (set.is_empty(), default) {
                 let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
-                listeners.push(Listener { service, bind, port, setting: None });
+                listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
             }
             listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
                 let (bind, port) = value?;
-                Some(Listener { service, bind, port, setting: Some((name, span)) })
+                Some(Listener {
+                    service,
+                    bind,
+                    port,
+                    setting: Some((name.clone(), span)),
+                    bind_setting: Some((name, span)),
+                })
             }));
         }
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
         listeners.push(Listener {
             service: "handoff",
-            setting: place(&ip).or_else(|| place(&port)),
+            setting: place(&port).or_else(|| place(&ip)),
+            bind_setting: place(&ip),
             bind: ip.map_or(EVERYWHERE, |ip| ip.value),
             port: port.map_or(8099, |port| port.value),
         });
@@ -307,7 +316,7 @@ impl Draft {
                 let port = port.last(findings);
                 let setting = place(&port).or_else(|| Some((search.name.clone(), search.span)));
                 let port = port.map_or(default, |port| port.value);
-                listeners.push(Listener { service, bind: EVERYWHERE, port, setting });
+                listeners.push(Listener { service, bind: EVERYWHERE, port, setting, bind_setting: None });
             }
         }
         Settings {
