@@ -9,6 +9,8 @@
 mod distribution;
 mod members;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
