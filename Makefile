@@ -23,7 +23,8 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
 	shellcheck packaging/*.sh .ci/run
-	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts \
+		--test erlang
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 
 bench: setup
@@ -35,7 +36,7 @@ bench: setup
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table
+FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table erlang_parse
 FUZZ_SECONDS = 30
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz' >&2; exit 1; }

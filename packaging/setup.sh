@@ -22,6 +22,7 @@ need 'command -v ip' iproute2 iproute
 need 'command -v unshare' util-linux util-linux
 need 'command -v strace' strace strace
 need 'command -v shellcheck' shellcheck ShellCheck
+need 'command -v erl' erlang-base erlang-erts
 
 if [ -n "$missing" ]; then
 	if command -v apt-get >/dev/null; then

@@ -80,6 +80,12 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
         })
         .collect();
     second_networks(&nodes, &settings, findings);
+    for name in known.addresses.keys().filter(|name| !seen.contains(*name)) {
+        let message = format!("`--address` names `{}`, and there is no such node", name.escape_debug());
+        let help =
+            "write the name as Riak's output has it; a node that is about to join is named with `--joining`, too";
+        findings.push(Diagnostic::placeless(Code::UnknownNode, message).help(help));
+    }
     nodes
 }
 
@@ -142,20 +148,10 @@ fn node(
         Some(span) => Diagnostic::new(code, span, message),
         None => Diagnostic::placeless(code, message),
     };
-    if let Some(given) = known.addresses.get(&name) {
-        let more = "as given by --address".to_owned();
-        return Some(Node { name, comment, addresses: given.clone(), more });
-    }
-    let mut addresses: Vec<IpAddr> = host_address(&name).into_iter().collect();
-    let in_name = !addresses.is_empty();
-    let mut more = String::new();
-    let places = own.map(peer_addresses).unwrap_or_default();
-    for (address, setting, place_of) in places {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-            more = format!("with {}, {setting}", place(place_of, known.sources));
-        }
-    }
+    let (addresses, more) = match known.addresses.get(&name) {
+        Some(given) => (given.clone(), "as given by --address".to_owned()),
+        None => known_addresses(&name, own, known, findings),
+    };
     let shown = name.escape_debug().to_string();
     if addresses.is_empty() {
         let message = format!("`{shown}` has no address in its name");
@@ -164,9 +160,6 @@ fn node(
         );
         findings.push(at(Code::MissingAddress, message).help(help));
         return None;
-    }
-    if !in_name {
-        more = format!("{more}: CONFIRM that the others connect to this");
     }
     for address in &addresses {
         let what = match Cidr::host(*address).class() {
@@ -193,19 +186,48 @@ fn node(
     Some(Node { name, comment, addresses, more })
 }
 
+/// The address in the name and those in the node's own files, and where these stand.
+fn known_addresses(
+    name: &str,
+    own: Option<&Settings>,
+    known: &Known<'_>,
+    findings: &mut Findings,
+) -> (Vec<IpAddr>, String) {
+    let mut addresses: Vec<IpAddr> = host_address(name).into_iter().collect();
+    let in_name = !addresses.is_empty();
+    let mut more = String::new();
+    for (bind, setting, span) in own.map(peer_binds).unwrap_or_default() {
+        match bind {
+            Bind::Address(address) if !addresses.contains(&address) => {
+                addresses.push(address);
+                more = format!("with {}, {setting}", place(span, known.sources));
+            }
+            Bind::Address(_) => {}
+            Bind::Name(host) => {
+                let message = format!("`{setting}` is `{}`, and names are never looked up", host.escape_debug());
+                let name = name.escape_debug();
+                let help = format!(
+                    "if that is another address than the one in `{name}`, name both: `--address {name}=10.20.0.11`"
+                );
+                findings.push(Diagnostic::new(Code::SecondNetwork, span, message).help(help));
+            }
+        }
+    }
+    if !in_name && !more.is_empty() {
+        more.push_str(": CONFIRM that the others connect to this");
+    }
+    (addresses, more)
+}
+
 /// The addresses of its own that a node's settings name for its peers.
-fn peer_addresses(settings: &Settings) -> Vec<(IpAddr, String, Span)> {
-    let usable = |address: &IpAddr| !address.is_unspecified() && !address.is_loopback();
+fn peer_binds(settings: &Settings) -> Vec<(Bind, String, Span)> {
     let handoff = settings.listeners.iter().filter(|listener| listener.service == "handoff");
-    let handoff = handoff.filter_map(|listener| match (&listener.bind, &listener.bind_setting) {
-        (Bind::Address(address), Some((name, span))) => Some((*address, name.clone(), *span)),
-        (Bind::Address(_) | Bind::Name(_), _) => None,
+    let handoff = handoff.filter_map(|listener| {
+        listener.bind_setting.as_ref().map(|(name, span)| (listener.bind.clone(), name.clone(), *span))
     });
-    let interface = settings.distribution.interface.iter().filter_map(|setting| match setting.value {
-        Bind::Address(address) => Some((address, setting.name.clone(), setting.span)),
-        Bind::Name(_) => None,
-    });
-    interface.chain(handoff).filter(|(address, ..)| usable(address)).collect()
+    let interface = settings.distribution.interface.iter();
+    let interface = interface.map(|setting| (setting.value.clone(), setting.name.clone(), setting.span));
+    interface.chain(handoff).filter(|(bind, ..)| !bind.is_everywhere() && !bind.is_loopback()).collect()
 }
 
 /// Handoff over a network of its own comes from addresses there; those of nodes without files are not known.
@@ -214,7 +236,8 @@ fn second_networks(nodes: &[Node], settings: &BTreeMap<&str, &Settings>, finding
         nodes.iter().filter(|node| node.addresses.len() == 1).map(|node| node.name.as_str()).collect();
     for node in nodes.iter().filter(|node| node.addresses.len() > 1 && !unknown.is_empty()) {
         let Some(settings) = settings.get(node.name.as_str()) else { continue };
-        let Some((address, name, span)) = peer_addresses(settings).into_iter().next() else { continue };
+        let mut binds = peer_binds(settings).into_iter();
+        let Some((address, name, span)) = binds.find(|(bind, ..)| matches!(bind, Bind::Address(_))) else { continue };
         let message = format!("`{}` takes `{name}` at {address}, on another network than its name says", node.name);
         const NAMED: usize = 5;
         let shown = unknown.get(..NAMED.min(unknown.len())).unwrap_or_default().join(", ");

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::nodes::Node;
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
-use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::settings::{Range, Settings, Style};
 use crate::net::{PortRange, Ports};
 
 /// Where a distribution range is proposed, if the ports are free: below the ports that Linux gives to outgoing connections
 /// (ip-sysctl, ip_local_port_range), and where the product's manual has it in its example.
 const FIRST_PROPOSED: u16 = 6000;
+/// epmd(1), ERL_EPMD_PORT.
+const EPMD: u16 = 4369;
 /// Sets of ports are kept small; a node needs one port, and more only for restarts.
 const WIDEST_PROPOSED: usize = 1024;
 
@@ -69,6 +71,19 @@ pub fn lines_for(range: PortRange, style: Option<Style>) -> Vec<Lines> {
 struct OnNode {
     ports: Ports,
     origin: String,
+    /// `None` where the files do not say whose they are.
+    node: Option<String>,
+    /// One of the files.
+    file: Option<FileId>,
+}
+
+impl OnNode {
+    fn new(ports: Ports, origin: String, settings: &Settings, known: &Known<'_>) -> Self {
+        let name = settings.name.as_ref().map(|name| name.value.clone());
+        // A short name may be that of any node, unless an address was given for it.
+        let whole = |name: &String| name.contains('@') || known.addresses.contains_key(name);
+        Self { ports, origin, node: name.filter(whole), file: settings.files.first().copied() }
+    }
 }
 
 impl Services {
@@ -87,13 +102,10 @@ pub(super) fn collect(known: &Known<'_>, profile: &Profile, nodes: &[Node], find
     let mut services = Services { rows: Vec::new(), own: BTreeMap::new(), usual: Vec::new(), opened: BTreeSet::new() };
     let mut taken = Ports::default();
     for name in NAMES.into_iter().filter(|name| *name != "distribution") {
-        let found: Vec<(&Settings, OnNode)> = known
-            .settings
-            .iter()
-            .filter_map(|settings| Some((settings, on_node(name, settings, known, findings)?)))
-            .collect();
-        let used = settle(name, &found, profile, &mut services);
-        let all = found.iter().flat_map(|(_, own)| own.ports.ranges()).chain(used.ranges());
+        let found: Vec<OnNode> =
+            known.settings.iter().filter_map(|settings| on_node(name, settings, known, findings)).collect();
+        let used = settle(name, &found, profile, &mut services, findings);
+        let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
     distribution(known, nodes.len(), &taken, profile, &mut services, findings);
@@ -113,7 +125,8 @@ fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) 
     let read: BTreeSet<&str> =
         known.settings.iter().filter_map(|settings| settings.name.as_ref()).map(|name| name.value.as_str()).collect();
     let unread: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).filter(|name| !read.contains(name)).collect();
-    if unread.is_empty() || known.settings.len() >= nodes.len() {
+    let nameless = known.settings.iter().filter(|settings| settings.name.is_none()).count();
+    if unread.len() <= nameless {
         return;
     }
     const NAMED: usize = 5;
@@ -127,9 +140,11 @@ fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) 
 /// The ports of a service but distribution, where a node has it.
 fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings: &mut Findings) -> Option<OnNode> {
     if name == "epmd" {
-        let port = settings.epmd.port.as_ref()?;
-        let ports = PortRange::single(port.value).into_iter().collect();
-        return Some(OnNode { ports, origin: origin(&port.name, port.span, known) });
+        // A node where it is not moved has the default, whatever the others have.
+        let port = settings.epmd.port.as_ref();
+        let ports = PortRange::single(port.map_or(EPMD, |port| port.value)).into_iter().collect();
+        let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
+        return Some(OnNode::new(ports, origin, settings, known));
     }
     let own = || settings.listeners.iter().filter(|listener| listener.service == name);
     let ports: Ports = own().filter_map(|listener| PortRange::single(listener.port)).collect();
@@ -145,7 +160,7 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
             findings.push(Diagnostic::new(Code::BlockedListener, *span, message).help(help));
         }
     }
-    (!ports.is_empty()).then(|| OnNode { ports, origin: origins.join("; ") })
+    (!ports.is_empty()).then(|| OnNode::new(ports, origins.join("; "), settings, known))
 }
 
 fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
@@ -153,7 +168,13 @@ fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
 }
 
 /// Decides what stands under `[services.NAME]` and what under single nodes.
-fn settle(name: &'static str, found: &[(&Settings, OnNode)], profile: &Profile, services: &mut Services) -> Ports {
+fn settle(
+    name: &'static str,
+    found: &[OnNode],
+    profile: &Profile,
+    services: &mut Services,
+    findings: &mut Findings,
+) -> Ports {
     let Some(service) = profile.services.iter().find(|service| service.name() == name) else { return Ports::default() };
     let Some(common) = commonest(found) else {
         if service.is_guarded() && !service.ports().is_empty() {
@@ -186,20 +207,34 @@ fn settle(name: &'static str, found: &[(&Settings, OnNode)], profile: &Profile, 
     } else {
         services.rows.push(super::ServiceRows { name, remarks: Vec::new(), lines });
     }
-    for (settings, own) in found.iter().filter(|(_, own)| own.ports != common.ports) {
-        if let Some(node) = &settings.name {
-            let line = format!("services.{name}.{}", ports_line(&own.ports));
-            services.own.entry(node.value.clone()).or_default().push(Row { value: line, comment: own.origin.clone() });
+    for own in found.iter().filter(|own| own.ports != common.ports) {
+        match &own.node {
+            Some(node) => {
+                let line = format!("services.{name}.{}", ports_line(&own.ports));
+                let row = Row { value: line, comment: own.origin.clone() };
+                services.own.entry(node.clone()).or_default().push(row);
+            }
+            None => findings.push(whose(name, own)),
         }
     }
     common.ports.clone()
 }
 
+/// Ports of a node that is not known would be guarded nowhere.
+fn whose(name: &str, own: &OnNode) -> Diagnostic {
+    let message = format!("`{name}` has the ports {} here, and these files do not say on which node", own.ports);
+    let finding = match own.file {
+        Some(file) => Diagnostic::new(Code::NoMembership, Span::new(file, 0..0), message),
+        None => Diagnostic::placeless(Code::NoMembership, message),
+    };
+    finding.help("add the node's file with `-name NAME@ADDRESS` or `nodename`")
+}
+
 /// The ports that most nodes have; of as many, the first. A node without a name cannot have ports of its own.
-fn commonest<'a>(found: &'a [(&Settings, OnNode)]) -> Option<&'a OnNode> {
+fn commonest(found: &[OnNode]) -> Option<&OnNode> {
     let mut counts: Vec<(&OnNode, usize)> = Vec::new();
-    for (settings, own) in found {
-        let nameless = usize::from(settings.name.is_none()) * found.len();
+    for own in found {
+        let nameless = usize::from(own.node.is_none()) * found.len();
         match counts.iter_mut().find(|(other, _)| other.ports == own.ports) {
             Some((_, count)) => *count += 1 + nameless,
             None => counts.push((own, 1 + nameless)),
@@ -236,7 +271,7 @@ fn distribution(
                     [&settings.distribution.fixed, &settings.distribution.minimum, &settings.distribution.maximum];
                 let origins: Vec<String> =
                     bounds.into_iter().flatten().map(|setting| origin(&setting.name, setting.span, known)).collect();
-                found.push((settings, OnNode { ports: [range].into_iter().collect(), origin: origins.join("; ") }));
+                found.push(OnNode::new([range].into_iter().collect(), origins.join("; "), settings, known));
             }
             Range::Unset | Range::MaximumOnly => unbounded.push(settings),
             Range::Inverted => {
@@ -251,7 +286,7 @@ fn distribution(
         }
     }
     if !found.is_empty() {
-        let common = settle("distribution", &found, profile, services);
+        let common = settle("distribution", &found, profile, services, findings);
         let range = common.ranges().first().copied();
         range.iter().for_each(|range| say_unbounded(&unbounded, *range, findings));
         return;

@@ -5,7 +5,9 @@
 //!
 //! - vm.args beats app.config (erl(1): flags of the command line beat the configuration file), advanced.config beats riak.conf.
 //! - `riak_api` beats `riak_core`, and a list of listeners beats a pair of address and port: the newer layout is in force.
-//! - app.config and vm.args together switch riak.conf off (cuttlefish says so when it starts).
+//! - app.config and vm.args take the place of what cuttlefish would make of riak.conf and advanced.config, each of its own
+//!   part: with both, nothing is left of these two; beside app.config alone, only the node's name and the VM's flags are
+//!   (`cuttlefish_escript.erl`, `generate/1`, <https://github.com/Kyorai/cuttlefish>).
 
 mod environment;
 mod riak_conf;
@@ -261,10 +263,16 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
     for file in files {
         let Some(source) = sources.get(file.id) else { continue };
         let text = source.text.as_str();
-        if legacy && matches!(file.kind, Kind::RiakConf | Kind::AdvancedConfig) {
-            let message = format!("`{}` is not in force, because there are app.config and vm.args", source.name);
-            let help = "Riak reads either these two or riak.conf; remove those that are not meant";
+        if let Some(message) = displaced(file.kind, legacy, has(Kind::AppConfig)) {
+            let help = "remove the files that are not meant to be in force, and import once more";
+            let message = format!("`{}` {message}", source.name);
             findings.push(Diagnostic::new(Code::IgnoredFile, Span::new(file.id, 0..0), message).help(help));
+            if file.kind == Kind::RiakConf && !legacy {
+                let mut flags = Draft::default();
+                riak_conf::read(&conf::parse(text, file.id, findings), &mut flags, findings);
+                draft.name.0.extend(flags.name.0);
+                draft.max_ports.0.extend(flags.max_ports.0);
+            }
             continue;
         }
         match file.kind {
@@ -277,8 +285,22 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
     }
-    let style = if !legacy && has(Kind::RiakConf) { Style::RiakConf } else { Style::AppConfig };
+    let style = if !has(Kind::AppConfig) && has(Kind::RiakConf) { Style::RiakConf } else { Style::AppConfig };
     Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
+}
+
+/// What keeps a file from counting, where something does.
+fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str> {
+    match kind {
+        Kind::RiakConf | Kind::AdvancedConfig if legacy => {
+            Some("is not in force, because there are app.config and vm.args")
+        }
+        Kind::AdvancedConfig if app_config => Some("is not in force, because there is an app.config"),
+        Kind::RiakConf if app_config => {
+            Some("gives no more than the node's name and the VM's flags, because there is an app.config")
+        }
+        Kind::RiakConf | Kind::AdvancedConfig | Kind::AppConfig | Kind::VmArgs => None,
+    }
 }
 
 impl Draft {
