@@ -36,7 +36,12 @@ bench: setup
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
+<<<<<<< HEAD
 FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table erlang_parse
+=======
+FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table \
+	riak_conf_parse vm_args_parse membership_parse
+>>>>>>> readers
 FUZZ_SECONDS = 30
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz' >&2; exit 1; }

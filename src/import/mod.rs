@@ -14,6 +14,8 @@ pub mod cluster_file;
 pub mod erlang;
 pub mod files;
 pub mod membership;
+#[cfg(test)]
+mod random;
 pub mod riak_conf;
 pub mod settings;
 pub mod vm_args;

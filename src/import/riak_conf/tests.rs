@@ -1,5 +1,6 @@
 use super::*;
 use crate::diagnostic::{SourceFile, Sources, render_text};
+use crate::import::random::Random;
 
 /// `key=value` of each entry, with what is special about it, and `line:code` of each finding.
 fn read(text: &str) -> (Vec<String>, Vec<String>) {
@@ -204,4 +205,35 @@ fn a_finding_as_the_admin_sees_it() {
          2 | listener.http.internal 127.0.0.1:8098\n  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n  |\n  \
          = help: write `key = value`, or a `#` before the line"
     );
+}
+
+/// Any settings, written with any blanks, comments and line ends, are read again.
+#[test]
+fn what_is_written_is_read() {
+    for seed in 0..3000 {
+        let mut random = Random(seed);
+        let mut text = String::new();
+        let mut expected = Vec::new();
+        for number in 0..random.below(8) {
+            let mut key: Vec<String> = (0..random.below(3)).map(|_| random.text("aZ0_-.", 1, 4)).collect();
+            key.push(format!("k{number}"));
+            let written: Vec<String> = key.iter().map(|part| part.replace('.', "\\.")).collect();
+            let middle = random.text("ab 0:=\t\"'\\\r/é$({[.", 0, 12);
+            let value = format!("{}{middle}{}", random.pick(&["x", "=", "\\", "é"]), random.pick(&["y", "\"", "0"]));
+            let blanks: Vec<String> = (0..4).map(|_| random.text(" \t", 0, 3)).collect();
+            let [before, left, right, behind] = blanks.as_slice() else { panic!("{blanks:?}") };
+            let comment = random.pick(&["", "", "#", "# a = b"]);
+            let end = random.pick(&["\n", "\r\n"]);
+            text += &format!("{before}{}{left}={right}{value}{behind}{comment}{end}", written.join("."));
+            text += random.pick(&["", "", "\n", "# c = d\r\n", " \t\n", "##\n"]);
+            expected.push((key, value));
+        }
+        let (entries, findings) = parsed(&text);
+        assert!(findings.is_empty(), "{findings:?}\n{text:?}");
+        let read: Vec<_> = entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+        assert_eq!(read, expected, "{text:?}");
+        for entry in &entries {
+            assert_eq!(text[entry.value_span.start as usize..entry.value_span.end as usize], entry.value);
+        }
+    }
 }

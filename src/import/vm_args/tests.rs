@@ -1,5 +1,6 @@
 use super::*;
 use crate::diagnostic::{SourceFile, Sources, render_text};
+use crate::import::random::Random;
 
 fn parsed(text: &str) -> (Vec<Flag>, Vec<Diagnostic>) {
     let mut findings = Findings::default();
@@ -169,4 +170,51 @@ fn a_finding_as_the_admin_sees_it() {
          1 | -kernel inet_dist_listen_min 6000\n  |         -------------------- set here first\n  |\n  \
          = help: take one of them away: which one the VM takes depends on what else is set"
     );
+}
+
+/// A word with quotes and backslashes in any of the ways that there are.
+fn written(random: &mut Random, word: &str) -> String {
+    let mut written = String::new();
+    for c in word.chars() {
+        let special = SPECIAL.contains(c);
+        match (random.below(4), c) {
+            (0, c) if c != '"' => written += &format!("\"{c}\""),
+            (1, c) if c != '\'' => written += &format!("'{c}'"),
+            (2, c) if !"\n\r".contains(c) => written += &format!("\\{c}"),
+            (_, '\n' | '\r') => written += &format!("\"{c}\""),
+            _ if special => written += &format!("\\{c}"),
+            _ => written.push(c),
+        }
+    }
+    if word.is_empty() { "''".to_owned() } else { written }
+}
+
+const SPECIAL: &str = " \t\n\r\u{b}\u{c}#'\"\\";
+
+/// Any flags, written in any way, are read again.
+#[test]
+fn what_is_written_is_read() {
+    for seed in 0..3000 {
+        let mut random = Random(seed);
+        let mut text = String::new();
+        let mut expected = Vec::new();
+        for _ in 0..random.below(6) {
+            let alphabet = format!("ab1{{}}[]=+-é{SPECIAL}");
+            let flag = format!("-{}", random.text("xyz_", 1, 4));
+            let values: Vec<String> = (0..random.below(4))
+                .map(|_| random.text(&alphabet, 0, 6))
+                .filter(|value| !value.starts_with(['-', '+']))
+                .collect();
+            for word in std::iter::once(&flag).chain(&values) {
+                text += &written(&mut random, word);
+                text += random.pick(&[" ", "\n", "\t", "\r\n", " \u{b}\u{c}", "# it's \"\\\n"]);
+            }
+            expected.push((flag, values));
+        }
+        let (flags, findings) = parsed(&text);
+        assert!(findings.iter().all(|finding| finding.code == Code::Template), "{findings:?}\n{text:?}");
+        let texts = |words: &[Word]| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
+        let read: Vec<_> = flags.iter().map(|flag| (flag.name.text.clone(), texts(&flag.values))).collect();
+        assert_eq!(read, expected, "{text:?}");
+    }
 }

@@ -1,0 +1,86 @@
+//! Lists of names without states: `ringready`, `ring_members` of `riak-admin status`, and the JSON of `/stats`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{HELP, Member, Reader, State};
+
+/// What `ringready` prints when all is well.
+const RING_READY: &str = "TRUE All nodes agree on the ring";
+
+/// What is read of `/stats`.
+#[derive(Deserialize)]
+struct Stats<'a> {
+    #[serde(borrow)]
+    ring_members: Option<Vec<Name<'a>>>,
+}
+
+/// Borrowed wherever it has no escapes, so that its place is known.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+pub(super) fn is_json(line: &str) -> bool {
+    line.trim_start()
+        .strip_prefix('{')
+        .is_some_and(|rest| rest.trim().is_empty() || rest.trim_start().starts_with(['"', '}']))
+}
+
+/// A line that holds a list of members, or the beginning of one.
+pub(super) fn is_list(line: &str) -> bool {
+    let line = line.trim();
+    line.starts_with(RING_READY)
+        || line.strip_prefix("ring_members").is_some_and(|rest| rest.trim_start().starts_with(':'))
+}
+
+impl<'a> Reader<'a> {
+    /// The object that begins with this line.
+    pub(super) fn json(&mut self, line: &'a str) -> Option<Vec<Member>> {
+        const STATS: &str =
+            "give all that `curl http://ADDRESS:8098/stats` prints, or the output of `riak-admin member-status`";
+        let first = line.trim();
+        let text = self.behind(first);
+        let stats = Stats::deserialize(&mut serde_json::Deserializer::from_str(text));
+        let names = match stats {
+            Ok(Stats { ring_members: Some(names) }) => names,
+            Ok(Stats { ring_members: None }) => {
+                self.refuse(self.span(first), "the JSON has no `ring_members`", STATS);
+                return None;
+            }
+            Err(error) => {
+                let lines = error.line().saturating_sub(1);
+                let at = text.lines().nth(lines).map_or(first, str::trim);
+                let message = format!("this is no JSON of `/stats`: {error}");
+                self.refuse(self.span(at), message, STATS);
+                return None;
+            }
+        };
+        let members: Vec<Member> = names.iter().filter_map(|name| self.member(&name.0, State::Unstated)).collect();
+        self.check_twice(&members);
+        Some(members)
+    }
+
+    /// The list of atoms that begins in this line, and may go on in others.
+    pub(super) fn list(&mut self, line: &'a str) -> Vec<Member> {
+        let mut members = Vec::new();
+        let text = self.behind(line.trim());
+        let whole = text.find('[').and_then(|start| Some((start, start + text.get(start..)?.find(']')?)));
+        let Some(inside) = whole.and_then(|(start, end)| text.get(start + 1..end)) else {
+            self.refuse(self.span(line.trim()), "the list of members has no end: the output was cut", HELP);
+            return members;
+        };
+        for name in inside.split(',').map(str::trim) {
+            // An empty list is said to be one by the caller.
+            if !(name.is_empty() && inside.trim().is_empty()) {
+                members.extend(self.member(name, State::Unstated));
+            }
+        }
+        self.check_twice(&members);
+        members
+    }
+
+    /// The text from a part of it on.
+    fn behind(&self, part: &str) -> &'a str {
+        self.text.get(self.span(part).start as usize..).unwrap_or_default()
+    }
+}

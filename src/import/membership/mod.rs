@@ -1,0 +1,236 @@
+//! Who is in the cluster, from what Riak prints: `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`,
+//! `status`, and the JSON of `/stats`; since Riak 3, `riak admin …`.
+//!
+//! What an output is, is told from what stands in it, since it is pasted, piped through `ssh` or saved with prompts,
+//! warnings and colours around it. But within a table every line counts: one that is not understood is a finding, and so
+//! is a table whose end is missing or whose totals contradict its rows. A member that is left out would be cut off.
+//!
+//! - `tables` reads member-status, `plan` adds up what `cluster plan` says, `boxes` reads `cluster status`, `lists` the
+//!   rest. What Riak prints stands in `riak_core_console.erl` and `riak_core_cluster_cli.erl`
+//!   (<https://github.com/basho/riak_core>).
+
+mod boxes;
+mod lists;
+mod plan;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use rustc_hash::FxHashMap;
+
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+
+/// A member's way through the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Has asked to join, owns nothing yet.
+    Joining,
+    /// A full member.
+    Valid,
+    /// Gives away what it owns.
+    Leaving,
+    /// Owns nothing any more, and is about to stop.
+    Exiting,
+    /// Said to be down; it may return.
+    Down,
+    /// Neither member nor about to be.
+    Invalid,
+    /// A member, in an output that does not show its state.
+    Unstated,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The node's name.
+    pub name: String,
+    /// Its state.
+    pub state: State,
+    /// Where its name stands, without quotes.
+    pub span: Span,
+}
+
+/// What an output says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// As it is, in the order of the output.
+    pub today: Vec<Member>,
+    /// As it will be when all staged changes are done: the last table of `cluster plan` without those who go. `None` where
+    /// the output is no plan.
+    pub planned: Option<Vec<Member>>,
+}
+
+/// What to run instead.
+const HELP: &str = "run `riak-admin member-status` (since Riak 3 `riak admin member-status`) on a node that is up, with the \
+                    rights of Riak, and give all that it prints";
+
+/// Reads any of the outputs. What shows no members is a finding; with any finding that is an error there is no result.
+pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Option<Membership> {
+    let before = findings.errors();
+    let cleaned = clean(text);
+    let mut reader = Reader { text: &cleaned, file, findings };
+    let membership = reader.read();
+    membership.filter(|_| findings.errors() == before)
+}
+
+/// What all formats share.
+struct Reader<'a> {
+    /// Without colours and carriage returns; every byte is in the place where it was.
+    text: &'a str,
+    file: FileId,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Option<Membership> {
+        let before = self.findings.errors();
+        let text = self.text;
+        let lines: Vec<&str> = text.lines().collect();
+        let any = |is: fn(&str) -> bool| lines.iter().position(|line| is(line));
+        let (today, planned) = if any(tables::is_header).is_some() || any(plan::is_header).is_some() {
+            self.tables(&lines)?
+        } else if let Some(header) = any(boxes::is_header) {
+            (self.boxes(lines.get(header..)?), None)
+        } else if let Some(line) = lines.iter().find(|line| lists::is_json(line)) {
+            (self.json(line)?, None)
+        } else if let Some(line) = lines.iter().find(|line| lists::is_list(line)) {
+            (self.list(line), None)
+        } else {
+            self.no_members(&lines);
+            return None;
+        };
+        if today.is_empty() && self.findings.errors() == before {
+            self.refuse(self.whole(), "the output shows no members", HELP);
+        }
+        Some(Membership { today, planned })
+    }
+
+    /// Where a part of the text stands.
+    fn span(&self, part: &str) -> Span {
+        let start = part.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        // What is no part of the text, such as a string of JSON with escapes, stands somewhere in it.
+        let end = start.saturating_add(part.len());
+        if end <= self.text.len() { Span::new(self.file, start..end) } else { self.whole() }
+    }
+
+    fn whole(&self) -> Span {
+        let start = self.text.len() - self.text.trim_start().len();
+        self.text
+            .trim()
+            .lines()
+            .next()
+            .map_or(Span::new(self.file, 0..0), |first| Span::new(self.file, start..start + first.trim_end().len()))
+    }
+
+    fn refuse(&mut self, span: Span, message: impl Into<String>, help: &str) {
+        self.findings.push(Diagnostic::new(Code::MembershipSyntax, span, message).help(help));
+    }
+
+    /// A member, if its name can be one; with or without the quotes of an atom.
+    fn member(&mut self, written: &str, state: State) -> Option<Member> {
+        let quoted = written.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        let name = quoted.unwrap_or(written);
+        let span = self.span(name);
+        if !is_node_name(name) {
+            self.refuse(
+                span,
+                format!("`{name}` is no name of a node"),
+                "names are like `riak@10.0.0.1`; give the output as Riak prints it",
+            );
+            return None;
+        }
+        Some(Member { name: name.to_owned(), state, span })
+    }
+
+    /// Whether all are there once; the others are findings.
+    fn check_twice(&mut self, members: &[Member]) {
+        let mut places: FxHashMap<&str, Span> = FxHashMap::default();
+        for member in members {
+            if let Some(&first) = places.get(member.name.as_str()) {
+                let message = format!("`{}` is listed twice", member.name);
+                let finding = Diagnostic::new(Code::MembershipSyntax, member.span, message);
+                self.findings.push(finding.also(first, "listed here first").help(HELP));
+            } else {
+                places.insert(&member.name, member.span);
+            }
+        }
+    }
+
+    /// Says why there are none.
+    fn no_members(&mut self, lines: &[&str]) {
+        const SAID: [&str; 13] = [
+            "FALSE ",
+            "not responding to pings",
+            "not running",
+            "did not respond",
+            "not reachable",
+            "nodedown",
+            "RPC to ",
+            "badrpc",
+            "failed",
+            "Cannot plan",
+            "no staged changes",
+            "not found",
+            "denied",
+        ];
+        let said = lines.iter().find(|line| SAID.iter().any(|said| line.contains(said))).map(|line| line.trim());
+        match said {
+            Some(line) => {
+                let message = format!("Riak says `{line}`, and no members");
+                self.refuse(self.span(line), message, HELP);
+            }
+            None if self.text.trim().is_empty() => self.refuse(self.whole(), "the output is empty", HELP),
+            None => self.refuse(self.whole(), "this is no output of Riak that shows members", HELP),
+        }
+    }
+}
+
+/// Erlang allows more in an atom, but a node could not be reached by such a name. The host may be an IPv6 address.
+fn is_node_name(name: &str) -> bool {
+    const LONGEST_ATOM: usize = 255;
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_of_host = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+    name.len() <= LONGEST_ATOM
+        && name.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && !host.is_empty() && name.chars().all(is_of_name) && host.chars().all(is_of_host)
+        })
+}
+
+/// The state that a word of Riak's stands for.
+fn state(word: &str) -> Option<State> {
+    Some(match word {
+        "joining" => State::Joining,
+        "valid" => State::Valid,
+        "leaving" => State::Leaving,
+        "exiting" => State::Exiting,
+        "down" => State::Down,
+        "invalid" => State::Invalid,
+        // Old versions say so in place of the state of a member whose version is older still.
+        "(legacy)" => State::Unstated,
+        _ => return None,
+    })
+}
+
+/// Blanks in place of what a terminal makes colours of, byte for byte.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\u{1b}' => {
+                cleaned.push(' ');
+                if characters.next_if_eq(&'[').is_some() {
+                    cleaned.push(' ');
+                    while characters.next_if(|&c| matches!(c, ' '..='?')).is_some() {
+                        cleaned.push(' ');
+                    }
+                    cleaned.extend(characters.next_if(|&c| matches!(c, '@'..='~')).map(|_| ' '));
+                }
+            }
+            '\r' => cleaned.push(' '),
+            '\u{feff}' => cleaned.push_str("   "),
+            _ => cleaned.push(c),
+        }
+    }
+    cleaned
+}
