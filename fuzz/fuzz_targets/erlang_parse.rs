@@ -13,9 +13,6 @@ fn check(text: &str, span: Span) {
 fn check_term(text: &str, term: &Term) {
     check(text, term.span);
     let _ = (term.as_text(), term.as_u64(), term.as_bool());
-    if let Some(properties) = term.as_proplist() {
-        properties.for_each(|property| check(text, property.term.span));
-    }
     match &term.kind {
         Kind::Tuple(items) => items.iter().for_each(|item| check_term(text, item)),
         Kind::List(items, tail) => {

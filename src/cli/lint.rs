@@ -46,7 +46,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut unreadable = Findings::default();
     let read = arguments.riak.read(&mut sources, &mut unreadable)?;
     let node = own(arguments, &cluster)?;
-    let settings = own_settings(&read, node, &mut unreadable);
+    // What could not be read would be taken for what is not set.
+    let settings = if unreadable.errors() > 0 { None } else { own_settings(&read, node, &mut unreadable) };
     let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
     let reserved = reserved::in_force()?;
     let site = site_of(&cluster, node);
@@ -104,10 +105,7 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
                 "name this node's files alone, or say which it is: `--node NAME`",
             )
         };
-        // A reader's finding has said more.
-        if findings.errors() == 0 {
-            findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
-        }
+        findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
     }
     own
 }
@@ -148,9 +146,12 @@ fn text(findings: &[Diagnostic], sources: &Sources, json: bool) -> String {
 fn clean(subject: &Subject<'_>, node: Option<&Node>) -> String {
     let who = node.map_or("every node", Node::name);
     let files = subject.settings.map_or(0, |settings| settings.files.len());
-    let sockets = subject.listening.map_or(0, <[Listening]>::len);
+    let sockets = match subject.listening {
+        Some(listening) => format!("{} listening sockets", listening.len()),
+        None => "no sockets".to_owned(),
+    };
     let members = subject
         .members
         .map_or("no output of riak-admin".to_owned(), |members| format!("{} members", members.today.len()));
-    format!("nothing found for {who}: looked at {files} files of Riak, {sockets} listening sockets, {members}\n")
+    format!("nothing found for {who}: looked at {files} files of Riak, {sockets}, {members}\n")
 }

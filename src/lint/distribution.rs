@@ -1,9 +1,8 @@
 //! Erlang's distribution: the range that is set, the range that is guarded, and where the node listens in fact.
 
 use super::Subject;
-use super::services::at;
 use crate::cluster::SiteService;
-use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::Listening;
 use crate::import::cluster_file::lines_for;
 use crate::import::settings::{Range, Settings};
@@ -12,7 +11,7 @@ use crate::net::{PortRange, Ports};
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     let Some(service) = guarded(subject) else { return };
     let distribution = &settings.distribution;
-    let place = distribution.span().or_else(|| subject.first_file());
+    let place = distribution.span();
     let wanted = service.ports.ranges().first().copied();
     if let Some(interface) = distribution.interface.as_ref().filter(|interface| interface.value.is_loopback()) {
         let message = "`distribution` is open to the nodes, and listens on loopback only";
@@ -25,17 +24,25 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         Range::Unset => {
             let message =
                 "Erlang's distribution listens on any free port, and only the range in the cluster file is guarded";
-            findings.push(remedied(at(Code::UnboundedDistribution, place, message.to_owned()), wanted, settings));
+            findings.push(remedied(
+                subject.about(Code::UnboundedDistribution, place, message.to_owned()),
+                wanted,
+                settings,
+            ));
             return;
         }
         Range::MaximumOnly => {
             let message = "only the maximum is set, so Erlang's distribution listens on any free port";
-            findings.push(remedied(at(Code::UnboundedDistribution, place, message.to_owned()), wanted, settings));
+            findings.push(remedied(
+                subject.about(Code::UnboundedDistribution, place, message.to_owned()),
+                wanted,
+                settings,
+            ));
             return;
         }
         Range::Inverted => {
             let message = "the distribution range begins above its end, and so the node does not start";
-            let finding = at(Code::InvertedRange, place, message.to_owned());
+            let finding = subject.about(Code::InvertedRange, place, message.to_owned());
             findings.push(finding.help("exchange minimum and maximum"));
             return;
         }
@@ -44,12 +51,12 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         let message = format!(
             "only the minimum is set, so port {found} is all there is: while an old VM holds it, the node does not start"
         );
-        findings.push(remedied(at(Code::MinimumOnly, place, message), wanted, settings));
+        findings.push(remedied(subject.about(Code::MinimumOnly, place, message), wanted, settings));
     }
     let set: Ports = [found].into_iter().collect();
     if set != service.ports {
         let message = format!("Riak's distribution range is {found}, and the cluster file has {}", service.ports);
-        let finding = at(Code::RangeDiffers, place, message);
+        let finding = subject.about(Code::RangeDiffers, place, message);
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
             Some(wanted) => format!("{both}, or {}", ways(wanted, settings)),
@@ -61,7 +68,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
 }
 
 /// A connection of this host's own may hold a port as its source, and then the node does not start.
-fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<crate::diagnostic::Span>, findings: &mut Findings) {
+fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<Span>, findings: &mut Findings) {
     let (first, last) = subject.ephemeral;
     let Some(common) = PortRange::new(first, last).and_then(|given| given.intersection(range)) else { return };
     let free = (common.first()..=common.last()).find(|port| !subject.reserved.has(*port));
@@ -71,7 +78,7 @@ fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<crate::diagn
              fail to start"
         );
         let help = "`ringfence apply` reserves the ports of the cluster file (net.ipv4.ip_local_reserved_ports)";
-        findings.push(at(Code::EphemeralUnreserved, place, message).help(help));
+        findings.push(subject.about(Code::EphemeralUnreserved, place, message).help(help));
     }
 }
 

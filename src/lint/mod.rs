@@ -9,6 +9,8 @@
 mod distribution;
 mod members;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -17,7 +19,7 @@ use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::host::listeners::Listening;
 use crate::import::cluster_file::about_settings;
 use crate::import::membership::Membership;
-use crate::import::settings::{Settings, Style};
+use crate::import::settings::{Listener, Settings, Style};
 use crate::net::Ports;
 
 /// What there is to look at.
@@ -86,10 +88,26 @@ impl Subject<'_> {
         self.site.node().map(Node::name)
     }
 
-    /// Where a finding about the whole of Riak's files points to.
-    fn first_file(&self) -> Option<Span> {
-        let file: FileId = *self.settings?.files.first()?;
-        Some(Span::new(file, 0..0))
+    /// A finding about a setting, or about the lack of one in Riak's files.
+    fn about(&self, code: Code, setting: Option<Span>, message: String) -> Diagnostic {
+        let file: Option<FileId> = self.settings.and_then(|settings| settings.files.first().copied());
+        match (setting, file) {
+            (Some(span), _) => Diagnostic::new(code, span, message),
+            (None, Some(file)) => {
+                Diagnostic::new(code, Span::new(file, 0..0), message).label("it is not set in Riak's files")
+            }
+            (None, None) => Diagnostic::placeless(code, message),
+        }
+    }
+
+    /// How a listener's setting would look with another address.
+    fn setting_like(&self, listener: &Listener, address: &str) -> String {
+        match &listener.setting {
+            Some((name, _)) if name.starts_with("listener.") => {
+                format!("`{name} = {}` in riak.conf", with_port(address, listener.port))
+            }
+            _ => self.setting_of(listener.service, address, listener.port),
+        }
     }
 
     /// Where Riak is told where a service listens: the setting's name, and how its value looks.

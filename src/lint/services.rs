@@ -30,26 +30,30 @@ fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener]
         findings.push(loopback_only(subject, service, first));
     }
     for listener in own.iter().filter(|listener| !listener.bind.is_loopback()) {
-        if !service.ports.has(listener.port) {
+        let state = service.service.state();
+        let declared = service.ports.has(listener.port);
+        if !declared && state != State::Unused {
             findings.push(undeclared(subject, service, listener));
         }
-        match service.service.state() {
+        match state {
             State::Open => findings_of_width(subject, name, listener, findings),
             State::Blocked => {
                 let message = format!("`{name}` listens on {}, and is blocked for everyone", shown(listener));
                 let help = format!(
                     "bind it to loopback, {}, or switch it off; or open it in the cluster file",
-                    subject.setting_of(name, "127.0.0.1", listener.port)
+                    subject.setting_like(listener, "127.0.0.1")
                 );
-                findings.push(at(Code::BlockedListener, place(subject, listener), message).help(help));
+                findings.push(subject.about(Code::BlockedListener, bind_place(listener), message).help(help));
             }
             State::Unused => {
                 let message = format!("`{name}` listens on {}, and is not guarded", shown(listener));
-                let help = format!(
-                    "write `state = \"blocked\"` under `[services.{name}]`, or bind it to loopback: {}",
-                    subject.setting_of(name, "127.0.0.1", listener.port)
-                );
-                findings.push(at(Code::UnguardedListener, place(subject, listener), message).help(help));
+                let port = if declared { String::new() } else { format!(" and `port = {}`", listener.port) };
+                let mut help = format!("write `state = \"blocked\"`{port} under `[services.{name}]`");
+                // Nothing moves Solr to another address.
+                if !name.starts_with("solr") {
+                    help += &format!(", or bind it to loopback: {}", subject.setting_like(listener, "127.0.0.1"));
+                }
+                findings.push(subject.about(Code::UnguardedListener, bind_place(listener), message).help(help));
             }
         }
     }
@@ -65,9 +69,9 @@ fn loopback_only(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Li
     let name = service.service.name();
     let by = if listener.setting.is_none() { " by default" } else { "" };
     let message = format!("`{name}` is open to others, and listens{by} on {} only", shown(listener));
-    let setting = subject.setting_of(name, &subject.own_address(), listener.port);
+    let setting = subject.setting_like(listener, &subject.own_address());
     let help = format!("bind it to this node's address: {setting}, and restart Riak");
-    at(Code::LoopbackOnly, place(subject, listener), message).help(help)
+    subject.about(Code::LoopbackOnly, bind_place(listener), message).help(help)
 }
 
 fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener) -> Diagnostic {
@@ -80,7 +84,8 @@ fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Liste
         .own_name()
         .map_or(String::new(), |node| format!(" (of `{node}` alone: in its `[[node]]`, `services.{name}.port`)"));
     let help = format!("write `port = {}` under `[services.{name}]`{key}, or move the listener", listener.port);
-    at(Code::UndeclaredPort, place(subject, listener), message).help(help)
+    let place = listener.setting.as_ref().map(|(_, span)| *span);
+    subject.about(Code::UndeclaredPort, place, message).help(help)
 }
 
 /// More than is needed: every interface, or an address that the whole world may reach.
@@ -95,9 +100,8 @@ fn findings_of_width(subject: &Subject<'_>, name: &str, listener: &Listener, fin
     let what = if public { "a public address" } else { "every interface" };
     let by = if listener.setting.is_none() { " by default" } else { "" };
     let message = format!("`{name}` listens{by} on {what}, and only the rules stand before it");
-    let help =
-        format!("bind it to this node's address: {}", subject.setting_of(name, &subject.own_address(), listener.port));
-    findings.push(at(Code::WideListener, place(subject, listener), message).help(help));
+    let help = format!("bind it to this node's address: {}", subject.setting_like(listener, &subject.own_address()));
+    findings.push(subject.about(Code::WideListener, bind_place(listener), message).help(help));
 }
 
 fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
@@ -110,6 +114,7 @@ fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
             bind: Bind::Name(String::new()),
             port: port.value,
             setting: Some((port.name.clone(), port.span)),
+            bind_setting: None,
         };
         findings.push(undeclared(subject, service, &listener));
     }
@@ -119,7 +124,10 @@ fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
         return;
     }
     match &settings.epmd.addresses {
-        None => findings.push(epmd_everywhere(subject, subject.first_file(), "will listen")),
+        None => {
+            let does = "listens on every interface unless ERL_EPMD_ADDRESS says otherwise where it starts";
+            findings.push(epmd_everywhere(subject, None, does));
+        }
         Some(addresses) if addresses.value.iter().all(Bind::is_loopback) => {
             let message = "`epmd` is open to the nodes, and is set to listen on loopback only";
             let help =
@@ -127,17 +135,17 @@ fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
             findings.push(Diagnostic::new(Code::LoopbackOnly, addresses.span, message).help(help));
         }
         Some(addresses) if addresses.value.iter().any(Bind::is_everywhere) => {
-            findings.push(epmd_everywhere(subject, Some(addresses.span), "will listen"));
+            findings.push(epmd_everywhere(subject, Some(addresses.span), "is set to listen on every interface"));
         }
         Some(_) => {}
     }
 }
 
 fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Diagnostic {
-    let message = format!("`epmd` {does} on every interface; it tells every caller the names and ports of the nodes");
+    let message = format!("`epmd` {does}; it tells every caller the names and ports of the nodes");
     let address = subject.own_address();
     let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 4369));
-    at(Code::EpmdEverywhere, span, message).help(help)
+    subject.about(Code::EpmdEverywhere, span, message).help(help)
 }
 
 /// What the kernel says. What the settings explain has been said.
@@ -185,7 +193,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
 fn epmd_sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listening], findings: &mut Findings) {
     if own.iter().any(|one| one.is_everywhere()) {
         let place = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref()).map(|setting| setting.span);
-        findings.push(epmd_everywhere(subject, place, "listens"));
+        findings.push(epmd_everywhere(subject, place, "listens on every interface"));
     } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
         let by = match own.first().map(|one| &one.program) {
             Some(Program::Epmd) => "",
@@ -218,13 +226,6 @@ fn shown(listener: &Listener) -> String {
     }
 }
 
-fn place(subject: &Subject<'_>, listener: &Listener) -> Option<Span> {
-    listener.setting.as_ref().map(|(_, span)| *span).or_else(|| subject.first_file())
-}
-
-pub(super) fn at(code: Code, span: Option<Span>, message: String) -> Diagnostic {
-    match span {
-        Some(span) => Diagnostic::new(code, span, message),
-        None => Diagnostic::placeless(code, message),
-    }
+fn bind_place(listener: &Listener) -> Option<Span> {
+    listener.bind_setting.as_ref().or(listener.setting.as_ref()).map(|(_, span)| *span)
 }

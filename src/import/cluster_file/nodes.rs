@@ -225,7 +225,7 @@ fn known_addresses(
 fn peer_binds(settings: &Settings) -> Vec<(Bind, String, Span)> {
     let handoff = settings.listeners.iter().filter(|listener| listener.service == "handoff");
     let handoff = handoff.filter_map(|listener| {
-        listener.setting.as_ref().map(|(name, span)| (listener.bind.clone(), name.clone(), *span))
+        listener.bind_setting.as_ref().map(|(name, span)| (listener.bind.clone(), name.clone(), *span))
     });
     let interface = settings.distribution.interface.iter();
     let interface = interface.map(|setting| (setting.value.clone(), setting.name.clone(), setting.span));

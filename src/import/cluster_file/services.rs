@@ -167,9 +167,6 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
     let mut origins: Vec<String> = own()
         .filter_map(|listener| listener.setting.as_ref().map(|(setting, span)| origin(setting, *span, known)))
         .collect();
-    if let Some(port) = settings.handoff_port.as_ref().filter(|_| name == "handoff") {
-        origins = vec![origin(&port.name, port.span, known)];
-    }
     origins.dedup();
     let blocked = matches!(name, "protobuf" | "cluster-manager" | "solr-jmx");
     for listener in own().filter(|listener| blocked && !listener.bind.is_loopback()) {

@@ -34,8 +34,6 @@ mod tests;
 
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 
-pub use term::{Property, properties};
-
 /// A longer text is no settings file.
 const LONGEST_TEXT: usize = 16 << 20;
 /// Brackets within brackets; app.config needs about ten.

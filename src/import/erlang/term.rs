@@ -79,30 +79,4 @@ impl Term {
             _ => None,
         }
     }
-
-    /// The settings in a list; none if this is no list.
-    #[must_use]
-    pub fn as_proplist(&self) -> Option<impl Iterator<Item = Property<'_>>> {
-        self.as_list().map(properties)
-    }
-}
-
-/// One setting of a property list.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Property<'a> {
-    /// Its name.
-    pub key: &'a str,
-    /// Its value; none for a bare atom, which means `true`.
-    pub value: Option<&'a Term>,
-    /// The whole of it, for its place.
-    pub term: &'a Term,
-}
-
-/// The settings among these terms, in their order: `{name, value}`, or a bare `name` that means `true`. What is neither
-/// is left out, as Erlang does (<https://www.erlang.org/doc/man/proplists.html>).
-pub fn properties(terms: &[Term]) -> impl Iterator<Item = Property<'_>> {
-    terms.iter().filter_map(|term| match term.as_pair() {
-        Some((key, value)) => Some(Property { key: key.as_atom()?, value: Some(value), term }),
-        None => Some(Property { key: term.as_atom()?, value: None, term }),
-    })
 }

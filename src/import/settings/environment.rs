@@ -9,7 +9,7 @@ use crate::import::erlang::{Kind, Term};
 
 /// Reads the one list of `{Application, [{Key, Value}]}` that a configuration file is (config(4)).
 pub(super) fn read(terms: &[Term], file: FileId, draft: &mut Draft, findings: &mut Findings) {
-    let [Term { kind: Kind::List(applications, None), .. }] = terms else {
+    let [Some(applications)] = terms.iter().map(Term::as_list).collect::<Vec<_>>()[..] else {
         let span = terms.get(1).or(terms.first()).map_or(Span::new(file, 0..0), |term| term.span);
         let message = "a configuration file is one list `[…].`, and this is not";
         let help = "write `[ {riak_core, [ … ]}, … ].`, with one `.` at the end of the file";

@@ -51,8 +51,10 @@ pub struct Listener {
     pub bind: Bind,
     /// The port.
     pub port: u16,
-    /// The setting that says so; `None` for Riak's own default.
+    /// The setting of the port, else that of the address; `None` for Riak's own default.
     pub setting: Option<(String, Span)>,
+    /// The setting of the address, where it has one.
+    pub bind_setting: Option<(String, Span)>,
 }
 
 /// The range of ports from which Erlang takes its distribution port.
@@ -120,8 +122,6 @@ pub struct Settings {
     pub epmd: Epmd,
     /// A limit of the VM's port objects, which is no range of TCP ports.
     pub max_ports: Option<Setting<u64>>,
-    /// Where the port of handoff is set, which may stand apart from its address.
-    pub handoff_port: Option<Setting<u16>>,
     /// Whether a file was read that says where Riak's services listen. Without, none of them has a default here.
     pub knows_listeners: bool,
     /// Whether a file was read that has the VM's flags: its name, epmd's port, perhaps the range.
@@ -321,29 +321,35 @@ impl Draft {
             let set = slot.in_force(findings);
             if let (true, Some(port)) = (set.is_empty() && self.knows_listeners, default) {
                 let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
-                listeners.push(Listener { service, bind, port, setting: None });
+                listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
             }
             listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
                 let (bind, port) = value?;
-                Some(Listener { service, bind, port, setting: Some((name, span)) })
+                Some(Listener {
+                    service,
+                    bind,
+                    port,
+                    setting: Some((name.clone(), span)),
+                    bind_setting: Some((name, span)),
+                })
             }));
         }
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
         if self.knows_listeners || ip.is_some() || port.is_some() {
             listeners.push(Listener {
                 service: "handoff",
-                setting: place(&ip).or_else(|| place(&port)),
+                setting: place(&port).or_else(|| place(&ip)),
+                bind_setting: place(&ip),
                 bind: ip.map_or(EVERYWHERE, |ip| ip.value),
-                port: port.as_ref().map_or(8099, |port| port.value),
+                port: port.map_or(8099, |port| port.value),
             });
         }
-        let handoff_port = port;
         if let Some(search) = self.search.last(findings).filter(|search| search.value) {
             for (service, port, default) in [("solr", self.solr_port, 8093), ("solr-jmx", self.jmx_port, 8985)] {
                 let port = port.last(findings);
                 let setting = place(&port).or_else(|| Some((search.name.clone(), search.span)));
                 let port = port.map_or(default, |port| port.value);
-                listeners.push(Listener { service, bind: EVERYWHERE, port, setting });
+                listeners.push(Listener { service, bind: EVERYWHERE, port, setting, bind_setting: None });
             }
         }
         Settings {
@@ -363,7 +369,6 @@ impl Draft {
                 not_started: self.not_started.last(findings),
             },
             max_ports: self.max_ports.last(findings),
-            handoff_port,
             knows_listeners: self.knows_listeners,
             knows_flags: self.knows_flags,
         }

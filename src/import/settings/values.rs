@@ -74,18 +74,14 @@ fn is_host_name(text: &str) -> bool {
 }
 
 /// A string, a binary or an atom.
-pub(super) fn text(term: &Term) -> Option<String> {
-    match &term.kind {
-        Kind::String(text) | Kind::Atom(text) => Some(text.clone()),
-        Kind::Binary(bytes) => String::from_utf8(bytes.clone()).ok(),
-        _ => None,
-    }
+fn text(term: &Term) -> Option<String> {
+    term.as_text().or_else(|| term.as_atom().map(str::to_owned))
 }
 
 /// A string, or a tuple of four bytes or eight groups (inet(3), `ip_address()`).
 pub(super) fn address(term: &Term, found: &mut Found<'_>) -> Option<Setting<Bind>> {
-    if let Kind::Tuple(parts) = &term.kind {
-        let numbers: Option<Vec<u16>> = parts.iter().map(|part| integer(part)?.parse().ok()).collect();
+    if let Some(parts) = term.as_tuple() {
+        let numbers: Option<Vec<u16>> = parts.iter().map(Term::as_u16).collect();
         let address = match numbers.as_deref() {
             Some(&[a, b, c, d]) => {
                 let octets: Option<Vec<u8>> = [a, b, c, d].into_iter().map(|part| u8::try_from(part).ok()).collect();
@@ -109,16 +105,13 @@ pub(super) fn address(term: &Term, found: &mut Found<'_>) -> Option<Setting<Bind
     }
 }
 
-fn integer(term: &Term) -> Option<&str> {
-    match &term.kind {
-        Kind::Integer(digits) => Some(digits),
-        _ => None,
-    }
-}
-
 /// An integer; a string of digits, too, as Riak Search has its ports.
 pub(super) fn port(term: &Term, found: &mut Found<'_>) -> Option<Setting<u16>> {
-    match integer(term).map(str::to_owned).or_else(|| text(term)) {
+    let digits = match &term.kind {
+        Kind::Integer(digits) => Some(digits.clone()),
+        _ => text(term),
+    };
+    match digits {
         Some(digits) => found.port_number(&digits, term.span),
         None => {
             found.wrong(term.span, "no port", "a port is a number from 1 to 65535");
@@ -128,36 +121,27 @@ pub(super) fn port(term: &Term, found: &mut Found<'_>) -> Option<Setting<u16>> {
 }
 
 pub(super) fn boolean(term: &Term, found: &mut Found<'_>) -> Option<Setting<bool>> {
-    match &term.kind {
-        Kind::Atom(word) if word == "true" => Some(found.setting(true, term.span)),
-        Kind::Atom(word) if word == "false" => Some(found.setting(false, term.span)),
-        _ => {
-            found.wrong(term.span, "neither `true` nor `false`", "write one of them");
-            None
-        }
+    if term.as_bool().is_none() {
+        found.wrong(term.span, "neither `true` nor `false`", "write one of them");
     }
+    term.as_bool().map(|yes| found.setting(yes, term.span))
 }
 
 /// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read.
 pub(super) fn addresses_and_ports(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
-    let one = |term: &Term, found: &mut Found<'_>| match &term.kind {
-        Kind::Tuple(parts) => match parts.as_slice() {
-            [ip, number] => {
-                let (ip, number) = (address(ip, found), port(number, found));
-                Some(found.setting((ip?.value, number?.value), term.span))
-            }
-            _ => not_a_pair(term, found),
-        },
-        _ => not_a_pair(term, found),
+    let one = |term: &Term, found: &mut Found<'_>| match term.as_pair() {
+        Some((ip, number)) => {
+            let (ip, number) = (address(ip, found), port(number, found));
+            Some(found.setting((ip?.value, number?.value), term.span))
+        }
+        None => not_a_pair(term, found),
     };
-    match &term.kind {
-        Kind::List(items, None) => {
+    match term.as_list() {
+        Some(items) => {
             let read: Vec<_> = items.iter().map(|item| one(item, found)).collect();
             read.into_iter().collect()
         }
-        // Riak takes an empty string for an empty list, since they are the same.
-        Kind::String(text) if text.is_empty() => Some(Vec::new()),
-        _ => one(term, found).map(|pair| vec![pair]),
+        None => one(term, found).map(|pair| vec![pair]),
     }
 }
 

@@ -1,0 +1,104 @@
+//! What the kernel says, with and without settings that explain it.
+
+use std::path::Path;
+
+use super::*;
+use crate::cluster::{Cluster, parse};
+use crate::diagnostic::{SourceFile, Sources};
+use crate::host::listeners::Program;
+use crate::import::files::{File, Kind};
+use crate::import::settings;
+
+const CLUSTER: &str = "[cluster]\nname = \"x\"\nnodes = [\"riak@10.20.0.11\", \"riak@10.20.0.12\"]\n[networks]\nprivate = \
+                       [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+const NODE: &str = "riak@10.20.0.11";
+
+fn cluster() -> Cluster {
+    parse("cluster.toml", CLUSTER.to_owned(), Path::new("")).cluster.unwrap()
+}
+
+fn socket(local: &str, program: Program) -> Listening {
+    Listening { local: local.parse().unwrap(), program, pid: 7 }
+}
+
+fn beam(local: &str) -> Listening {
+    socket(local, Program::Erlang(Some(NODE.to_owned())))
+}
+
+/// The codes that are found, for the sockets of a host and its riak.conf.
+fn found(listening: &[Listening], conf: Option<&str>) -> Vec<&'static str> {
+    let cluster = cluster();
+    let mut sources = Sources::default();
+    let mut findings = Findings::default();
+    let settings = conf.map(|text| {
+        let id = sources.add(SourceFile::new("riak.conf".into(), text.to_owned()));
+        settings::read(&[File { id, kind: Kind::RiakConf }], &sources, &mut findings)
+    });
+    assert!(findings.sorted().is_empty());
+    let mut findings = Findings::default();
+    let site = Site::of_node(&cluster, cluster.node(NODE).unwrap());
+    let subject = Subject {
+        site: &site,
+        settings: settings.as_ref(),
+        members: None,
+        listening: Some(listening),
+        ephemeral: (32768, 60999),
+        reserved: &Ports::default(),
+    };
+    lint(&subject, &mut findings);
+    findings.sorted().iter().map(|finding| finding.code.as_str()).collect()
+}
+
+#[test]
+fn a_host_as_it_should_be() {
+    let epmd = |address: &str| socket(&format!("{address}:4369"), Program::Epmd);
+    let sockets = [
+        beam("10.20.0.11:8098"),
+        beam("10.20.0.11:8099"),
+        beam("127.0.0.1:8087"),
+        beam("0.0.0.0:6000"),
+        beam("127.0.0.1:9080"),
+        epmd("10.20.0.11"),
+        epmd("127.0.0.1"),
+        socket("0.0.0.0:22", Program::Other),
+    ];
+    assert_eq!(found(&sockets, None), [""; 0]);
+    assert_eq!(found(&[], None), [""; 0]);
+}
+
+#[test]
+fn what_listens_where_nothing_is_guarded() {
+    assert_eq!(found(&[beam("0.0.0.0:43210")], None), ["outside-range"]);
+    assert_eq!(found(&[beam("[::]:43210")], None), ["outside-range"]);
+    assert_eq!(found(&[beam("127.0.0.1:43210")], None), [""; 0]);
+    // Another node on this host is not this cluster's, and short names are names, too.
+    let other = |name: Option<&str>| socket("0.0.0.0:43210", Program::Erlang(name.map(str::to_owned)));
+    assert_eq!(found(&[other(Some("rabbit@db1")), other(None)], None), [""; 0]);
+    assert_eq!(found(&[other(Some("riak"))], None), ["outside-range"]);
+    // Solr is unused in the profile, and so nothing guards it.
+    assert_eq!(found(&[socket("0.0.0.0:8093", Program::Other)], None), ["unguarded-listener"]);
+    assert_eq!(found(&[socket("127.0.0.1:8093", Program::Other)], None), [""; 0]);
+}
+
+#[test]
+fn what_listens_although_it_is_blocked() {
+    assert_eq!(found(&[beam("10.20.0.11:8087")], None), ["blocked-listener"]);
+}
+
+#[test]
+fn what_others_cannot_reach() {
+    assert_eq!(found(&[beam("127.0.0.1:8098")], None), ["loopback-only"]);
+    assert_eq!(found(&[beam("127.0.0.1:8098"), beam("10.20.0.11:8098")], None), [""; 0]);
+    assert_eq!(found(&[socket("127.0.0.1:4369", Program::Epmd)], None), ["loopback-only"]);
+    assert_eq!(found(&[socket("[::]:4369", Program::Epmd)], None), ["epmd-everywhere"]);
+}
+
+#[test]
+fn what_the_settings_explain_is_said_once() {
+    const CONF: &str = "nodename = riak@10.20.0.11\nlistener.http.a = 10.20.0.11:8198\nlistener.protobuf.a = \
+                        10.20.0.11:8087\nhandoff.ip = 10.20.0.11\nerlang.distribution.port_range.minimum = \
+                        6000\nerlang.distribution.port_range.maximum = 6009\n";
+    let epmd = socket("10.20.0.11:4369", Program::Epmd);
+    let sockets = [beam("10.20.0.11:8198"), beam("10.20.0.11:8087"), epmd];
+    assert_eq!(found(&sockets, Some(CONF)), ["undeclared-port", "blocked-listener"]);
+}
