@@ -16,7 +16,7 @@ demo: setup
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test faults --test netlink --test host_iptables --test readers \
-	--test readers_iptables --test kernel
+	--test readers_iptables --test kernel --test import
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
@@ -24,7 +24,7 @@ test: setup
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
 	shellcheck packaging/*.sh .ci/run
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts \
-		--test erlang
+		--test erlang --test import_property
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 
 bench: setup

@@ -84,5 +84,54 @@ fn what_comes_out_is_a_cluster_and_a_third_of_the_cases_are_bad_input() {
         assert!(loaded.cluster.is_some(), "{}: {:?}", case.display(), loaded.findings);
         good += 1;
     }
-    assert!(good >= 20 && (all.len() - good) * 4 >= all.len(), "{} cases, {good} of them good", all.len());
+    assert!(good >= 40 && (all.len() - good) * 3 >= all.len(), "{} cases, {good} of them good", all.len());
+}
+
+fn import_into(folder: &Path, case: &str, output: &str) -> Output {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(case);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.current_dir(folder).args(["import", "--output", output, "--from"]).arg(case.join("etc"));
+    command.arg("--membership").arg(case.join("stdin"));
+    command.output().unwrap()
+}
+
+/// In a network namespace of its own, as above.
+#[test]
+fn the_file_that_is_written_compiles_and_is_never_written_over() {
+    netns::isolated("the_file_that_is_written_compiles_and_is_never_written_over", || {
+        let _namespace = netns::Namespace::unshare();
+        let folder = tempfile::tempdir().unwrap();
+        let result = import_into(folder.path(), "states", "new/cluster.toml");
+        assert_eq!(result.status.code(), Some(0), "{result:?}");
+        assert!(result.stdout.is_empty() && String::from_utf8_lossy(&result.stderr).contains("wrote new/cluster.toml"));
+        let path = folder.path().join("new/cluster.toml");
+        let written = fs::read_to_string(&path).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        assert!(command.arg("compile").arg(&path).stdout(Stdio::null()).status().unwrap().success());
+
+        let result = import_into(folder.path(), "states", "new/cluster.toml");
+        assert_eq!(result.status.code(), Some(2), "{result:?}");
+        assert!(String::from_utf8_lossy(&result.stderr).contains("never overwritten"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), written);
+
+        // Nothing is left of a run that failed.
+        let result = import_into(folder.path(), "bad-ports", "other/cluster.toml");
+        assert_eq!(result.status.code(), Some(2), "{result:?}");
+        assert!(!folder.path().join("other").exists());
+    });
+}
+
+#[test]
+fn networks_of_this_host_are_proposed_before_usual_ones() {
+    netns::isolated("networks_of_this_host_are_proposed_before_usual_ones", || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(
+            "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/16 dev eth1\nlink set eth1 up\n",
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let result = import_into(folder.path(), "states", "cluster.toml");
+        assert_eq!(result.status.code(), Some(0), "{result:?}");
+        let text = fs::read_to_string(folder.path().join("cluster.toml")).unwrap();
+        assert!(text.contains("    \"10.20.0.0/16\", # CONFIRM: the network of eth1 on this host\n]"), "{text}");
+    });
 }

@@ -209,7 +209,7 @@ fn known_addresses(
                 let message = format!("`{setting}` is `{}`, and names are never looked up", host.escape_debug());
                 let name = name.escape_debug();
                 let help = format!(
-                    "if that is another address than the one in `{name}`, name both: `--address {name}=10.20.0.11`"
+                    "if that is another address than the one in `{name}`, name each: `--address {name}=ADDRESS`"
                 );
                 findings.push(Diagnostic::new(Code::SecondNetwork, span, message).help(help));
             }
