@@ -16,7 +16,7 @@ demo: setup
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test faults --test netlink --test host_iptables --test readers \
-	--test readers_iptables --test kernel
+	--test readers_iptables --test kernel --test lint
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
@@ -36,12 +36,8 @@ bench: setup
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-<<<<<<< HEAD
-FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table erlang_parse
-=======
 FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table \
-	riak_conf_parse vm_args_parse membership_parse
->>>>>>> readers
+	erlang_parse riak_conf_parse vm_args_parse membership_parse
 FUZZ_SECONDS = 30
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz' >&2; exit 1; }

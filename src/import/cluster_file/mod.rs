@@ -18,7 +18,7 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use services::{Lines, lines_for};
+pub use services::{Lines, lines_for, ports_line};
 
 /// What a cluster file is made of.
 pub struct Known<'a> {
