@@ -131,8 +131,9 @@ impl Host {
         let folder = self.folder.path();
         let etc = |name: &str| -> PathBuf { folder.join("etc").join(name) };
         let mut command = Command::new("erl");
-        command.args(["-noinput", "-start_epmd", "false", "-args_file"]).arg(etc("vm.args"));
-        command.arg("-config").arg(etc("app.config")).args(further).env("HOME", folder).current_dir(folder);
+        // Of a key that is given twice, the first counts here.
+        command.args(["-noinput", "-start_epmd", "false"]).args(further).arg("-args_file").arg(etc("vm.args"));
+        command.arg("-config").arg(etc("app.config")).env("HOME", folder).current_dir(folder);
         let node = start(&mut command);
         wait_for(&format!("10.20.0.11:{port}"));
         node

@@ -71,7 +71,11 @@ impl Kind {
         match line.chars().next()? {
             '[' => Some(Self::AppConfig),
             '-' | '+' => Some(Self::VmArgs),
-            _ => line.split_once('=').is_some().then_some(Self::RiakConf),
+            _ => {
+                let key = line.split_once('=')?.0.trim_end();
+                let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.\\".contains(c);
+                (!key.is_empty() && key.chars().all(is_key)).then_some(Self::RiakConf)
+            }
         }
     }
 }
@@ -307,7 +311,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(
             folder.path(),
-            &[("x", "% a\n[ ].\n"), ("y", "## a\n\n-name b\n"), ("z", "a = b\n"), ("none", "hello\n")],
+            &[("x", "% a\n[ ].\n"), ("y", "## a\n\n-name b\n"), ("z", "a = b\n"), ("none", "== Membership ==\n")],
         );
         let paths = ["x", "y", "z", "none"].map(|name| folder.path().join(name));
         let (nodes, codes) = read_all(&paths.each_ref().map(PathBuf::as_path));

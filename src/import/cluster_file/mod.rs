@@ -83,12 +83,15 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         about_settings(settings, findings);
     }
     let nodes = nodes::collect(known, findings);
-    let networks = networks::propose(&nodes, known, findings);
-    let found = services::collect(known, &profile, &nodes, findings);
-    warn(&found, &profile, findings);
+    // What is proposed for half a cluster would be wrong for the whole.
+    let mut proposals = Findings::default();
+    let networks = networks::propose(&nodes, known, &mut proposals);
+    let found = services::collect(known, &profile, &nodes, findings, &mut proposals);
+    warn(&found, &profile, &mut proposals);
     if findings.errors() > before || nodes.is_empty() {
         return None;
     }
+    proposals.sorted().into_iter().for_each(|finding| findings.push(finding));
     let mut short = Vec::new();
     let mut long = Vec::new();
     for node in nodes {
@@ -119,6 +122,17 @@ pub fn about_settings(settings: &Settings, findings: &mut Findings) {
         );
         let help = "what keeps Erlang's distribution within some TCP ports is inet_dist_listen_min and _max";
         findings.push(Diagnostic::new(Code::MaxPorts, limit.span, message).help(help));
+    }
+    let Some(file) = settings.files.first() else { return };
+    if !settings.knows_listeners {
+        let message = "no app.config or riak.conf of this node was read, so that its ports are not known";
+        let help = "read all files of a node together: name their folder with `--from`";
+        findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
+    }
+    if !settings.knows_flags {
+        let message = "no vm.args of this node was read, which has its name, and may have a distribution range";
+        let help = "read all files of a node together: name their folder with `--from`";
+        findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
     }
 }
 
@@ -151,10 +165,12 @@ fn about(known: &Known<'_>, usual: &[String]) -> Vec<String> {
     lines
 }
 
-/// A place as `app.config:12`.
+/// A place as `db1/app.config:12`: the folder tells the files of several nodes apart.
 fn place(span: Span, sources: &Sources) -> String {
     let Some(file) = sources.get(span.file) else { return String::new() };
-    format!("{}:{}", file.base_name(), file.line(span.start))
+    let mut separators = file.name.rmatch_indices('/').map(|(at, _)| at + 1);
+    let start = separators.nth(1).unwrap_or(0);
+    format!("{}:{}", comment(file.name.get(start..).unwrap_or_default()), file.line(span.start))
 }
 
 /// A text of somebody else's, fit to stand in a comment of one line.

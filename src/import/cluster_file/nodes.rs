@@ -46,10 +46,11 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
     let mut settings: BTreeMap<&str, &Settings> = BTreeMap::new();
     for one in known.settings {
         let Some(name) = &one.name else { continue };
-        if settings.insert(&name.value, one).is_some() {
+        if let Some(first) = settings.insert(&name.value, one).and_then(|first| first.name.as_ref()) {
             let message = format!("two nodes' files say that they are `{}`", name.value.escape_debug());
             let help = "every node has a name of its own; are these copies of the same files?";
-            findings.push(Diagnostic::new(Code::DuplicateName, name.span, message).help(help));
+            let finding = Diagnostic::new(Code::DuplicateName, name.span, message);
+            findings.push(finding.also(first.span, "here first").help(help));
         }
     }
     let mut named: Vec<(String, Option<Span>, String)> = match known.members {
@@ -109,7 +110,8 @@ fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Opti
 
 /// Without an output, the nodes are those whose files there are. Of a single one it is not known who else there is.
 fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option<Span>, String)> {
-    let help = "as the user that Riak runs as: `riak-admin member-status | ringfence import --membership -`";
+    let help =
+        "read what Riak says, with the rights of Riak: `riak-admin member-status | ringfence import --membership -`";
     if known.settings.len() < 2 {
         let message = "it is not known who is in the cluster";
         findings.push(Diagnostic::placeless(Code::NoMembership, message).help(help));

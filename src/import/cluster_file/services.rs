@@ -97,8 +97,15 @@ impl Services {
     }
 }
 
-pub(super) fn collect(known: &Known<'_>, profile: &Profile, nodes: &[Node], findings: &mut Findings) -> Services {
-    missing_settings(known, nodes, findings);
+/// What is wrong goes to `findings`, what is only as good as the list of nodes to `proposals`.
+pub(super) fn collect(
+    known: &Known<'_>,
+    profile: &Profile,
+    nodes: &[Node],
+    findings: &mut Findings,
+    proposals: &mut Findings,
+) -> Services {
+    missing_settings(known, nodes, proposals);
     let mut services = Services { rows: Vec::new(), own: BTreeMap::new(), usual: Vec::new(), opened: BTreeSet::new() };
     let mut taken = Ports::default();
     for name in NAMES.into_iter().filter(|name| *name != "distribution") {
@@ -108,7 +115,13 @@ pub(super) fn collect(known: &Known<'_>, profile: &Profile, nodes: &[Node], find
         let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
-    distribution(known, nodes.len(), &taken, profile, &mut services, findings);
+    let (found, unbounded) = ranges(known, findings);
+    if found.is_empty() {
+        propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
+    } else {
+        let common = settle("distribution", &found, profile, &mut services, findings);
+        common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
+    }
     let position = |row: &super::ServiceRows| NAMES.iter().position(|name| *name == row.name);
     services.rows.sort_by_key(position);
     services
@@ -142,6 +155,9 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
     if name == "epmd" {
         // A node where it is not moved has the default, whatever the others have.
         let port = settings.epmd.port.as_ref();
+        if port.is_none() && !settings.knows_flags {
+            return None;
+        }
         let ports = PortRange::single(port.map_or(EPMD, |port| port.value)).into_iter().collect();
         let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
         return Some(OnNode::new(ports, origin, settings, known));
@@ -151,12 +167,20 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
     let mut origins: Vec<String> = own()
         .filter_map(|listener| listener.setting.as_ref().map(|(setting, span)| origin(setting, *span, known)))
         .collect();
+    if let Some(port) = settings.handoff_port.as_ref().filter(|_| name == "handoff") {
+        origins = vec![origin(&port.name, port.span, known)];
+    }
     origins.dedup();
-    for listener in own().filter(|listener| name == "protobuf" && !listener.bind.is_loopback()) {
+    let blocked = matches!(name, "protobuf" | "cluster-manager" | "solr-jmx");
+    for listener in own().filter(|listener| blocked && !listener.bind.is_loopback()) {
         if let Some((setting, span)) = &listener.setting {
-            let message = format!("`{setting}` listens beyond loopback, and protobuf is blocked for everyone");
-            let help = "if programs use it, write `state = \"open\"` under `[services.protobuf]`, and a `[[client]]` for them; \
-                        else bind it to 127.0.0.1";
+            let message = format!("`{setting}` listens beyond loopback, and `{name}` is blocked for everyone");
+            let users =
+                if name == "cluster-manager" { "another cluster replicates with it" } else { "programs use it" };
+            let help = format!(
+                "if {users}, write `state = \"open\"` under `[services.{name}]`, and a `[[client]]` for their addresses; else \
+                 bind it to 127.0.0.1"
+            );
             findings.push(Diagnostic::new(Code::BlockedListener, *span, message).help(help));
         }
     }
@@ -185,12 +209,15 @@ fn settle(
     let mut lines = Vec::new();
     // What Riak has and the profile calls unused would stay unguarded.
     match (service.state(), name) {
-        (State::Unused, "https") => {
+        // A node's Solr asks those of the others (yokozuna, `yz_solr:dist_search/3`).
+        (State::Unused, "https" | "solr") => {
             services.opened.insert(name);
-            lines.push(Row {
-                value: "state = \"open\"".to_owned(),
-                comment: "for the nodes, and clients that are named".to_owned(),
-            });
+            let comment = if name == "solr" {
+                "the nodes search in each other's"
+            } else {
+                "for the nodes, and clients that are named"
+            };
+            lines.push(Row { value: "state = \"open\"".to_owned(), comment: comment.to_owned() });
             lines.push(Row { value: "peers = true".to_owned(), comment: String::new() });
         }
         (State::Unused, _) => {
@@ -255,15 +282,8 @@ pub fn ports_line(ports: &Ports) -> String {
     }
 }
 
-/// The one range that may have to be proposed.
-fn distribution(
-    known: &Known<'_>,
-    nodes: usize,
-    taken: &Ports,
-    profile: &Profile,
-    services: &mut Services,
-    findings: &mut Findings,
-) {
+/// The ranges that are set, and the nodes without one.
+fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&'a Settings>) {
     let mut found = Vec::new();
     let mut unbounded = Vec::new();
     for settings in known.settings {
@@ -287,12 +307,17 @@ fn distribution(
             }
         }
     }
-    if !found.is_empty() {
-        let common = settle("distribution", &found, profile, services, findings);
-        let range = common.ranges().first().copied();
-        range.iter().for_each(|range| say_unbounded(&unbounded, *range, findings));
-        return;
-    }
+    (found, unbounded)
+}
+
+fn propose(
+    known: &Known<'_>,
+    nodes: usize,
+    taken: &Ports,
+    unbounded: &[&Settings],
+    services: &mut Services,
+    findings: &mut Findings,
+) {
     let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
     let Some(range) = free_range(width, taken) else { return };
     let style = known.settings.first().map(|settings| settings.style);
@@ -310,13 +335,14 @@ fn distribution(
     if unbounded.is_empty() {
         findings.push(unbounded_finding(None, range, style, "it is not known which ports Erlang's distribution uses"));
     }
-    say_unbounded(&unbounded, range, findings);
+    say_unbounded(unbounded, range, findings);
 }
 
 fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findings) {
     for settings in unbounded {
         let message = match settings.distribution.range() {
             Range::MaximumOnly => "only the maximum is set, so Erlang's distribution listens on any free port",
+            _ if !settings.knows_flags => "no distribution range is set here, and vm.args is not known",
             Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",
         };
         let place = settings.distribution.span().or_else(|| settings.files.first().map(|file| Span::new(*file, 0..0)));

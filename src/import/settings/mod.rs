@@ -113,7 +113,8 @@ pub struct Settings {
     pub style: Style,
     /// The node's name.
     pub name: Option<Setting<String>>,
-    /// Where it listens, by service and in the order of the files; protobuf, http and handoff by default, too.
+    /// Where it listens, by service and in the order of the files; protobuf, http and handoff by default, too, where a file was read that
+    /// would say otherwise.
     pub listeners: Vec<Listener>,
     /// Its distribution range.
     pub distribution: Distribution,
@@ -121,6 +122,12 @@ pub struct Settings {
     pub epmd: Epmd,
     /// A limit of the VM's port objects, which is no range of TCP ports.
     pub max_ports: Option<Setting<u64>>,
+    /// Where the port of handoff is set, which may stand apart from its address.
+    pub handoff_port: Option<Setting<u16>>,
+    /// Whether a file was read that says where Riak's services listen. Without, none of them has a default here.
+    pub knows_listeners: bool,
+    /// Whether a file was read that has the VM's flags: its name, epmd's port, perhaps the range.
+    pub knows_flags: bool,
 }
 
 impl Bind {
@@ -253,6 +260,8 @@ struct Draft {
     epmd_addresses: Slot<Vec<Bind>>,
     not_started: Slot<()>,
     max_ports: Slot<u64>,
+    knows_listeners: bool,
+    knows_flags: bool,
 }
 
 /// Reads the files of one node.
@@ -285,6 +294,8 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
     }
+    draft.knows_listeners = has(Kind::RiakConf) || has(Kind::AppConfig);
+    draft.knows_flags = has(Kind::RiakConf) || has(Kind::VmArgs);
     let style = if !has(Kind::AppConfig) && has(Kind::RiakConf) { Style::RiakConf } else { Style::AppConfig };
     Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
 }
@@ -310,7 +321,7 @@ impl Draft {
         for (service, default) in DEFAULTS {
             let slot = self.listeners.remove(service).unwrap_or_default();
             let set = slot.in_force(findings);
-            if let (true, Some(port)) = (set.is_empty(), default) {
+            if let (true, Some(port)) = (set.is_empty() && self.knows_listeners, default) {
                 let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
                 listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
             }
@@ -326,13 +337,16 @@ impl Draft {
             }));
         }
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
-        listeners.push(Listener {
-            service: "handoff",
-            setting: place(&port).or_else(|| place(&ip)),
-            bind_setting: place(&ip),
-            bind: ip.map_or(EVERYWHERE, |ip| ip.value),
-            port: port.map_or(8099, |port| port.value),
-        });
+        if self.knows_listeners || ip.is_some() || port.is_some() {
+            listeners.push(Listener {
+                service: "handoff",
+                setting: place(&port).or_else(|| place(&ip)),
+                bind_setting: place(&ip),
+                bind: ip.map_or(EVERYWHERE, |ip| ip.value),
+                port: port.as_ref().map_or(8099, |port| port.value),
+            });
+        }
+        let handoff_port = port;
         if let Some(search) = self.search.last(findings).filter(|search| search.value) {
             for (service, port, default) in [("solr", self.solr_port, 8093), ("solr-jmx", self.jmx_port, 8985)] {
                 let port = port.last(findings);
@@ -358,6 +372,9 @@ impl Draft {
                 not_started: self.not_started.last(findings),
             },
             max_ports: self.max_ports.last(findings),
+            handoff_port,
+            knows_listeners: self.knows_listeners,
+            knows_flags: self.knows_flags,
         }
     }
 
@@ -380,7 +397,10 @@ impl Draft {
                     findings.push(Diagnostic::new(Code::HalfPair, span, message).help(help));
                     // It is there, so Riak's default is not in force either.
                     let setting = Setting { value: None, name, span };
-                    self.listeners.entry(service).or_default().add((Layout::First, source), setting);
+                    let slot = self.listeners.entry(service).or_default();
+                    if slot.0.is_empty() {
+                        slot.add((Layout::First, source), setting);
+                    }
                 }
                 (None, None) => {}
             }

@@ -72,7 +72,7 @@ fn add_bind(slot: &mut Slot<Bind>, entry: &Entry, found: &mut Found<'_>) {
 /// `ADDRESS:PORT`; the port is behind the last colon, since IPv6 addresses have colons too.
 fn add_listener(draft: &mut Draft, service: &'static str, entry: &Entry, found: &mut Found<'_>) {
     let span = entry.value_span;
-    let Some((host, port)) = entry.value.rsplit_once(':') else {
+    let Some((host, port)) = entry.value.rsplit_once(':').filter(|(_, port)| !port.is_empty()) else {
         let message = format!("`{}` is set to `{}`, which has no port", found.name, entry.value.escape_debug());
         let help = "write an address and a port: `10.20.0.11:8098`";
         found.findings.push(Diagnostic::new(Code::BadSetting, span, message).help(help));

@@ -28,6 +28,7 @@ impl Found<'_> {
     pub fn bind(&mut self, text: &str, span: Span) -> Option<Setting<Bind>> {
         let shown = text.escape_debug();
         match parse_address(text) {
+            Err(_) if text.is_empty() => self.wrong(span, "set to nothing", "write an address: `10.20.0.11`"),
             Ok(address) => return Some(self.setting(Bind::Address(address), span)),
             Err(ParseAddressError::LeadingZero) => {
                 let what = format!("set to `{shown}`, and a leading zero means something else to some programs");

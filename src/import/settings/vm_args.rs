@@ -55,7 +55,7 @@ fn read_pair(application: &str, pair: &args::Setting<'_>, draft: &mut Draft, fin
     let terms = erlang::parse(&format!("{}.", value.text), value.span.file, &mut own);
     let Some([term]) = terms.as_deref() else {
         let message = format!("`{}` of `-{application} {key}` is no Erlang term", value.text.escape_debug());
-        let help = "write a number, an atom, or a term in quotes: `-kernel inet_dist_listen_min 6000`";
+        let help = "write a number, an atom, or a term in quotes: `6000`, or `\"{10,20,0,11}\"` for an address";
         findings.push(Diagnostic::new(Code::VmArgsSyntax, value.span, message).help(help));
         return;
     };
