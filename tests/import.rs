@@ -86,3 +86,15 @@ fn what_comes_out_is_a_cluster_and_a_third_of_the_cases_are_bad_input() {
     }
     assert!(good >= 20 && (all.len() - good) * 4 >= all.len(), "{} cases, {good} of them good", all.len());
 }
+
+#[test]
+fn what_the_readme_shows_is_what_came_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block = readme.split("```\n").find(|block| block.starts_with("[cluster]\nname = \"riak\"")).expect("the block");
+    let file = fs::read_to_string(root.join("tests/import/momentum/cluster.toml")).unwrap();
+    let mut rest = file.lines();
+    for line in block.lines().filter(|line| *line != "…") {
+        assert!(rest.any(|own| own == line), "README shows, but no case has in this order:\n{line}");
+    }
+}
