@@ -51,19 +51,19 @@ fn a_whole_app_config() {
                 \t%% {https, [{\"127.0.0.1\", 8069}]},\r\n\t{handoff_ip, <<\"10.0.0.1\">>}, legacy\r\n ]},\r\n \
                 {'kernel', [{inet_dist_listen_min, 6_000}]}\r\n].\r\n";
     let file = term(text);
-    let applications: Vec<_> = file.as_proplist().unwrap().collect();
-    assert_eq!(applications.iter().map(|property| property.key).collect::<Vec<_>>(), ["riak_core", "kernel"]);
-    let core: Vec<_> = applications[0].value.unwrap().as_proplist().unwrap().collect();
-    assert_eq!(core.iter().map(|property| property.key).collect::<Vec<_>>(), ["http", "handoff_ip", "legacy"]);
-    let http = core[0].value.unwrap().as_list().unwrap();
+    let applications: Vec<_> = file.as_list().unwrap().iter().map(|pair| pair.as_pair().unwrap()).collect();
+    let names: Vec<_> = applications.iter().map(|(name, _)| name.as_atom().unwrap()).collect();
+    assert_eq!(names, ["riak_core", "kernel"]);
+    let core = applications[0].1.as_list().unwrap();
+    let http = core[0].as_pair().unwrap().1.as_list().unwrap();
     let (address, port) = http[0].as_pair().unwrap();
     assert_eq!((address.as_text().as_deref(), port.as_u16()), (Some("127.0.0.1"), Some(8098)));
     let (address, port) = http[1].as_pair().unwrap();
     let groups: Vec<_> = address.as_tuple().unwrap().iter().map(|group| group.as_u16().unwrap()).collect();
     assert_eq!((groups, port.as_u64()), (vec![10, 0, 0, 1], Some(8098)));
-    assert_eq!(core[1].value.unwrap().as_text().as_deref(), Some("10.0.0.1"));
-    assert_eq!(core[2].value, None);
-    let place = core[0].term.span;
+    assert_eq!(core[1].as_pair().unwrap().1.as_text().as_deref(), Some("10.0.0.1"));
+    assert_eq!((core[2].as_atom(), core.len()), (Some("legacy"), 3));
+    let place = core[0].span;
     assert!(text[place.start as usize..place.end as usize].starts_with("{http, ["));
     assert!(text[..place.end as usize].ends_with("}]}"));
 }
