@@ -135,3 +135,15 @@ fn networks_of_this_host_are_proposed_before_usual_ones() {
         assert!(text.contains("    \"10.20.0.0/16\", # CONFIRM: the network of eth1 on this host\n]"), "{text}");
     });
 }
+
+#[test]
+fn what_the_readme_shows_is_what_came_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block = readme.split("```\n").find(|block| block.starts_with("[cluster]\nname = \"riak\"")).expect("the block");
+    let file = fs::read_to_string(root.join("tests/import/momentum/cluster.toml")).unwrap();
+    let mut rest = file.lines();
+    for line in block.lines().filter(|line| *line != "…") {
+        assert!(rest.any(|own| own == line), "README shows, but no case has in this order:\n{line}");
+    }
+}

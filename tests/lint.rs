@@ -53,6 +53,19 @@ fn every_run_prints_what_is_written() {
     });
 }
 
+#[test]
+fn what_the_readme_shows_is_what_was_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block =
+        readme.split("```\n").find(|block| block.starts_with("$ ringfence lint ")).expect("the block in README");
+    let transcript = fs::read_to_string(root.join("tests/lint/lint.txt")).unwrap();
+    let mut rest = transcript.lines();
+    for line in block.lines().filter(|line| *line != "…") {
+        assert!(rest.any(|own| own == line), "README shows, but no run printed in this order:\n{line}");
+    }
+}
+
 /// A program that ends with this value.
 struct Running(Child);
 
@@ -131,8 +144,9 @@ impl Host {
         let folder = self.folder.path();
         let etc = |name: &str| -> PathBuf { folder.join("etc").join(name) };
         let mut command = Command::new("erl");
-        command.args(["-noinput", "-start_epmd", "false", "-args_file"]).arg(etc("vm.args"));
-        command.arg("-config").arg(etc("app.config")).args(further).env("HOME", folder).current_dir(folder);
+        // Of a key that is given twice, the first counts here.
+        command.args(["-noinput", "-start_epmd", "false"]).args(further).arg("-args_file").arg(etc("vm.args"));
+        command.arg("-config").arg(etc("app.config")).env("HOME", folder).current_dir(folder);
         let node = start(&mut command);
         wait_for(&format!("10.20.0.11:{port}"));
         node

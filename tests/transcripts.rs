@@ -51,7 +51,7 @@ fn every_run_prints_what_is_written() {
 #[test]
 fn what_the_readme_shows_is_what_was_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let transcripts: String = ["verify", "diff", "explain"]
+    let transcripts: String = ["verify", "diff", "explain", "membership"]
         .map(|name| fs::read_to_string(root.join(format!("tests/transcripts/{name}.txt"))).unwrap())
         .concat();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
@@ -63,5 +63,5 @@ fn what_the_readme_shows_is_what_was_printed() {
         assert!(transcripts.contains(block), "README shows what no transcript has:\n{block}");
         shown += 1;
     }
-    assert!(shown >= 3, "{shown} blocks");
+    assert!(shown >= 4, "{shown} blocks");
 }

@@ -21,8 +21,7 @@ use crate::import::membership::{self, Member, Membership, State};
 
 /// One of the two steps.
 struct Step {
-    /// Who comes or goes, and why.
-    nodes: Vec<String>,
+    nodes: Vec<Mover>,
     found: Difference,
     clusters: [Option<Cluster>; 2],
 }
@@ -33,9 +32,24 @@ struct Document {
     close_last: StepJson,
 }
 
+/// Who comes or goes.
+#[derive(Serialize)]
+struct Mover {
+    name: String,
+    /// Where it is named.
+    place: String,
+    why: &'static str,
+}
+
+impl std::fmt::Display for Mover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.place, self.why)
+    }
+}
+
 #[derive(Serialize)]
 struct StepJson {
-    nodes: Vec<String>,
+    nodes: Vec<Mover>,
     meaning: Json,
 }
 
@@ -57,8 +71,8 @@ pub fn run(input: &Input, output: &Path, node: Option<&str>) -> anyhow::Result<O
     let Some((opened, closed)) = clusters(&cluster, &change, &sources, input.json)? else {
         return Ok(Outcome::BadInput);
     };
-    let open = step(&cluster, &opened, node, change.coming_words(&sources))?;
-    let close = step(&opened, &closed, node, change.going_words(&cluster))?;
+    let open = step(&cluster, &opened, node, change.movers_in(&sources))?;
+    let close = step(&opened, &closed, node, change.movers_out(&cluster))?;
     if input.json {
         let step = |step: Step| StepJson {
             meaning: json(&step.found, &Names { clusters: [&step.clusters[0], &step.clusters[1]] }),
@@ -105,8 +119,8 @@ impl<'a> Change<'a> {
                 Some(State::Exiting) => "exiting",
                 Some(State::Invalid) => "invalid",
                 Some(State::Joining | State::Valid | State::Down | State::Unstated) => return None,
-                None if members.planned.is_some() => "not in the plan",
-                None => "no member",
+                None if members.planned.is_some() => "leaves by the plan",
+                None => "no member; keep it if it is about to join",
             };
             Some((node.name(), why))
         });
@@ -119,21 +133,24 @@ impl<'a> Change<'a> {
         self.coming.is_empty() && self.going.is_empty()
     }
 
-    fn coming_words(&self, sources: &Sources) -> Vec<String> {
-        let place = |span: Span| sources.get(span.file).map(|file| (file.base_name(), file.line(span.start)));
-        let word = |member: &&Member| match place(member.span) {
-            Some((file, line)) => format!("{} ({file}:{line})", member.name),
-            None => member.name.clone(),
+    fn movers_in(&self, sources: &Sources) -> Vec<Mover> {
+        let place = |span: Span| match sources.get(span.file) {
+            Some(file) => format!("{}:{}", file.base_name(), file.line(span.start)),
+            None => String::new(),
         };
-        self.coming.iter().map(word).collect()
+        let mover = |member: &&Member| {
+            let why = if member.state == State::Joining { "joining" } else { "not in the cluster file" };
+            Mover { name: member.name.clone(), place: place(member.span), why }
+        };
+        self.coming.iter().map(mover).collect()
     }
 
-    fn going_words(&self, cluster: &Cluster) -> Vec<String> {
-        let word = |node: &Node| {
+    fn movers_out(&self, cluster: &Cluster) -> Vec<Mover> {
+        let mover = |node: &Node| {
             let why = self.going.get(node.name())?;
-            Some(format!("{} ({}, {why})", node.name(), cluster.place(node.span())))
+            Some(Mover { name: node.name().to_owned(), place: cluster.place(node.span()), why })
         };
-        cluster.nodes().iter().filter_map(word).collect()
+        cluster.nodes().iter().filter_map(mover).collect()
     }
 }
 
@@ -154,7 +171,7 @@ fn clusters(
     Ok(closed.map(|closed| (opened, closed)))
 }
 
-fn step(old: &Cluster, new: &Cluster, node: Option<&str>, nodes: Vec<String>) -> anyhow::Result<Step> {
+fn step(old: &Cluster, new: &Cluster, node: Option<&str>, nodes: Vec<Mover>) -> anyhow::Result<Step> {
     // A node that goes has no rules of its own any more; those that fit every node are shown then.
     let site = |cluster| super::site(cluster, node);
     let (_, old_rules) = compiled(&site(old))?;

@@ -6,8 +6,9 @@ use super::{Subject, with_port};
 use crate::cluster::{SiteService, State};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::{Listening, Program};
+use crate::import::cluster_file::ports_line;
 use crate::import::settings::{Bind, Listener, Settings};
-use crate::net::{AddressClass, Cidr};
+use crate::net::{AddressClass, Cidr, PortRange, Ports};
 
 /// What the settings say.
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
@@ -33,7 +34,8 @@ fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener]
         let state = service.service.state();
         let declared = service.ports.has(listener.port);
         if !declared && state != State::Unused {
-            findings.push(undeclared(subject, service, listener));
+            let all: Ports = own.iter().filter_map(|one| PortRange::single(one.port)).collect();
+            findings.push(undeclared(subject, service, listener, &all));
         }
         match state {
             State::Open => findings_of_width(subject, name, listener, findings),
@@ -74,16 +76,18 @@ fn loopback_only(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Li
     subject.about(Code::LoopbackOnly, bind_place(listener), message).help(help)
 }
 
-fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener) -> Diagnostic {
+/// `all` are the ports that the service has by its settings.
+fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener, all: &Ports) -> Diagnostic {
     let name = service.service.name();
     let declared = if service.ports.is_empty() { "no port".to_owned() } else { format!("port {}", service.ports) };
     let guarded = if subject.site.protected().has(listener.port) { "" } else { ", so this one is not guarded" };
     let message =
         format!("`{name}` listens on port {}, and the cluster file has {declared} for it{guarded}", listener.port);
-    let key = subject
-        .own_name()
-        .map_or(String::new(), |node| format!(" (of `{node}` alone: in its `[[node]]`, `services.{name}.port`)"));
-    let help = format!("write `port = {}` under `[services.{name}]`{key}, or move the listener", listener.port);
+    let line = ports_line(all);
+    let own = subject.own_name().map_or_else(String::new, |node| {
+        format!(", or, if only this node has it, `services.{name}.{line}` in the `[[node]]` of `{node}`")
+    });
+    let help = format!("write `{line}` under `[services.{name}]`{own}; or move the listener");
     let place = listener.setting.as_ref().map(|(_, span)| *span);
     subject.about(Code::UndeclaredPort, place, message).help(help)
 }
@@ -116,7 +120,7 @@ fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
             setting: Some((port.name.clone(), port.span)),
             bind_setting: None,
         };
-        findings.push(undeclared(subject, service, &listener));
+        findings.push(undeclared(subject, service, &listener, &PortRange::single(port.value).into_iter().collect()));
     }
     // What runs counts; a setting that is not in force yet would speak of another epmd.
     let runs = subject.listening.is_some_and(|all| all.iter().any(|one| service.ports.has(one.local.port())));

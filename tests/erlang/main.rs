@@ -2,7 +2,13 @@
 //!
 //! Needs `erl` (Debian: erlang-base). Everything comes out of a seed; one VM judges all texts.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "../generate/mod.rs"]
 mod generate;

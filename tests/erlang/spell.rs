@@ -166,10 +166,10 @@ pub fn terms(random: &mut Random) -> Vec<String> {
         term(random, 4, &mut tokens);
         tokens.push(format!(".{}", pick(random, &[" ", "\n", "\t", "\u{a0}", "% end\n"])));
     }
-    if random.chance(20) {
-        if let Some(last) = tokens.last_mut() {
-            *last = ".".to_owned();
-        }
+    if random.chance(20)
+        && let Some(last) = tokens.last_mut()
+    {
+        *last = ".".to_owned();
     }
     tokens
 }

@@ -6,6 +6,8 @@
 mod networks;
 mod nodes;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,7 +20,7 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use services::{Lines, lines_for};
+pub use services::{Lines, lines_for, ports_line};
 
 /// What a cluster file is made of.
 pub struct Known<'a> {

@@ -269,7 +269,9 @@ fn commonest(found: &[OnNode]) -> Option<&OnNode> {
     counts.iter().find(|(_, count)| *count == most).map(|(own, _)| *own)
 }
 
-fn ports_line(ports: &Ports) -> String {
+/// Ports as a key of the cluster file.
+#[must_use]
+pub fn ports_line(ports: &Ports) -> String {
     let ranges: Vec<String> = ports.ranges().iter().map(|range| format!("\"{range}\"")).collect();
     match ranges.as_slice() {
         [one] => format!("ports = {one}"),

@@ -5,8 +5,6 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use super::LONGEST_INTEGER;
-use super::natural::Natural;
 use super::quoted;
 use super::report::Report;
 
@@ -64,7 +62,7 @@ const CURLY_QUOTES: [char; 10] = ['“', '”', '„', '‟', '‘', '’', '‚
 
 pub(super) struct Lexer<'a, 'r> {
     text: &'a str,
-    at: usize,
+    pub(super) at: usize,
     /// Where the token that is being read begins: behind what was skipped with a finding.
     start: usize,
     pub report: &'r mut Report<'a>,
@@ -79,11 +77,11 @@ impl<'a, 'r> Lexer<'a, 'r> {
         Self { text, at: 0, start: 0, report, long_text: None, odd_comment: None }
     }
 
-    fn byte(&self, at: usize) -> Option<u8> {
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
 
-    fn is_digit(&self, at: usize) -> bool {
+    pub(super) fn is_digit(&self, at: usize) -> bool {
         self.byte(at).is_some_and(|byte| byte.is_ascii_digit())
     }
 
@@ -101,8 +99,30 @@ impl<'a, 'r> Lexer<'a, 'r> {
             return (Token::End, self.at..self.at);
         }
         self.start = start;
+        if self.is_within_long_text(start) {
+            return self.next();
+        }
         let token = self.token(start);
         (token, self.start..self.at)
+    }
+
+    /// Whether a word stands directly behind a text of several lines: then its closing quote is missing, what looks
+    /// like text is none, and the other way round. That is said, and ends the reading.
+    fn is_within_long_text(&mut self, start: usize) -> bool {
+        let word = self.byte(start).is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+        let Some(text) = self.long_text.clone().filter(|text| word && text.end == start) else { return false };
+        self.no_closing_quote(text, start);
+        true
+    }
+
+    /// Says that a text of several lines, which ends where something else cannot stand, lacks its closing quote.
+    pub fn no_closing_quote(&mut self, text: Range<usize>, place: usize) {
+        let shown = self.report.excerpt(text.start..text.start + self.slice(text.clone()).find('\n').unwrap_or(0));
+        let message = format!("the closing quote of `{shown}` seems to be missing");
+        let help = "write it; the rest of the file cannot be judged before";
+        let related = [(place..place, "the text would end here, on another line")];
+        self.report.mistake_with(text.start..text.start + 1, message, help, &related);
+        self.report.cut = true;
     }
 
     /// Goes on behind the line in which a byte stands.
@@ -178,7 +198,7 @@ impl<'a, 'r> Lexer<'a, 'r> {
     }
 
     /// Where a run of the characters of names ends.
-    fn name_end(&self, start: usize) -> usize {
+    pub(super) fn name_end(&self, start: usize) -> usize {
         let mut end = start;
         loop {
             match (self.byte(end), self.byte(end + 1)) {
@@ -239,7 +259,7 @@ impl<'a, 'r> Lexer<'a, 'r> {
     }
 
     fn quoted(&mut self, start: usize, quote: char) -> String {
-        let read = quoted::read(self.text, start, quote, self.report);
+        let read = quoted::read(self.text, start, quote, self.long_text.clone(), self.report);
         self.at = read.end;
         if self.slice(start..self.at).contains('\n') && self.long_text.is_none() {
             self.long_text = Some(start..self.at);
@@ -365,23 +385,6 @@ impl<'a, 'r> Lexer<'a, 'r> {
         Token::Wrong
     }
 
-    /// Where numbers with two dots or more end. No term has them.
-    fn dotted(&self, start: usize) -> Option<usize> {
-        let mut end = start;
-        let mut dots = 0;
-        loop {
-            while self.is_digit(end) {
-                end += 1;
-            }
-            if self.byte(end) != Some(b'.') || !self.is_digit(end + 1) {
-                break;
-            }
-            dots += 1;
-            end += 1;
-        }
-        (dots >= 2).then_some(end)
-    }
-
     /// Where an IPv6 address ends. No term has two colons in such a row.
     fn ipv6(&self, start: usize) -> Option<usize> {
         const LONGEST: usize = 45;
@@ -395,74 +398,5 @@ impl<'a, 'r> Lexer<'a, 'r> {
         let more = self.name_end(start + word.len()) > start + word.len();
         let known = !more && word.bytes().filter(|&byte| byte == b':').count() >= 2;
         (known && word.parse::<Ipv6Addr>().is_ok()).then(|| start + word.len())
-    }
-
-    /// Digits, between which a `_` may stand.
-    fn digits(&self, start: usize, base: u32) -> usize {
-        let is = |at: usize| self.byte(at).is_some_and(|byte| char::from(byte).is_digit(base));
-        let mut end = start;
-        while is(end) || (end > start && self.byte(end) == Some(b'_') && is(end + 1)) {
-            end += 1;
-        }
-        end
-    }
-
-    fn number(&mut self, start: usize) -> Token<'a> {
-        let end = self.digits(start, 10);
-        match self.byte(end) {
-            Some(b'.') if self.is_digit(end + 1) => self.float(start, end + 1),
-            Some(b'#') => self.based(start..end),
-            Some(_) | None => self.integer(start, start..end, 10),
-        }
-    }
-
-    fn float(&mut self, start: usize, fraction: usize) -> Token<'a> {
-        self.at = self.digits(fraction, 10);
-        if matches!(self.byte(self.at), Some(b'e' | b'E')) {
-            let signed = matches!(self.byte(self.at + 1), Some(b'+' | b'-'));
-            self.at = self.digits(self.at + 1 + usize::from(signed), 10);
-        }
-        let word = self.slice(start..self.at);
-        match word.replace('_', "").parse::<f64>() {
-            Ok(value) if value.is_finite() => Token::Float(value),
-            Ok(_) | Err(_) => {
-                let shown = self.report.excerpt(start..self.at);
-                let help = "write digits behind the `e`, and at most about 1.0e308";
-                self.report.mistake(start..self.at, format!("`{shown}` is no floating-point number"), help);
-                Token::Wrong
-            }
-        }
-    }
-
-    fn based(&mut self, base: Range<usize>) -> Token<'a> {
-        self.at = base.end + 1;
-        let digits = self.slice(base.clone()).replace('_', "");
-        // `0016#ff` is fine.
-        let Some(value) = digits.parse::<u32>().ok().filter(|value| (2..=36).contains(value)) else {
-            self.at = self.name_end(self.at);
-            let shown = self.report.excerpt(base.start..self.at);
-            let help = "a base is 2 to 36, as in 16#1fa3; a comment begins with `%`";
-            self.report.mistake(base.start..self.at, format!("`{shown}` is a number without a valid base"), help);
-            return Token::Wrong;
-        };
-        let end = self.digits(self.at, value);
-        self.integer(base.start, self.at..end, value)
-    }
-
-    fn integer(&mut self, start: usize, digits: Range<usize>, base: u32) -> Token<'a> {
-        self.at = digits.end;
-        let word = self.slice(digits.clone());
-        if word.is_empty() {
-            let shown = self.report.excerpt(start..self.at);
-            let help = "write its digits directly behind the `#`, as in 16#1fa3";
-            self.report.mistake(start..self.at, format!("the number `{shown}` has no digits"), help);
-            return Token::Wrong;
-        }
-        if word.len() > LONGEST_INTEGER {
-            let message = format!("an integer of more than {LONGEST_INTEGER} digits, which no setting needs");
-            self.report.mistake(start..self.at, message, "write the number that is meant");
-            return Token::Wrong;
-        }
-        Token::Integer(Natural::from_digits(word, base).to_decimal())
     }
 }

@@ -28,6 +28,9 @@ fn closing(bracket: Bracket) -> &'static str {
 fn say(parser: &mut Parser<'_, '_>, place: Range<usize>, message: String, help: &str, more: &[(Range<usize>, &str)]) {
     let mut related = more.to_vec();
     if let Some(text) = parser.lexer.long_text.clone() {
+        if text.end == place.start {
+            return parser.lexer.no_closing_quote(text, place.start);
+        }
         related.push((text, "this text runs over several lines: is its closing quote missing?"));
     }
     parser.lexer.report.mistake_with(place, message, help, &related);
@@ -137,7 +140,18 @@ pub(super) fn no_comma(parser: &mut Parser<'_, '_>) {
 }
 
 pub(super) fn sign_without_number(parser: &mut Parser<'_, '_>, sign: Range<usize>) {
-    let message = format!("no number stands behind `{}`", parser.lexer.slice(sign.clone()));
+    let sign_text = parser.lexer.slice(sign.clone());
+    if parser.open.is_empty()
+        && sign.end == parser.place.start
+        && matches!(parser.token, Token::Atom(_) | Token::Variable(_))
+    {
+        let message = format!("`{sign_text}` and a word begin no term");
+        let help = "this looks like vm.args; app.config is [{name, value}, …].";
+        say(parser, sign, message, help, &[]);
+        parser.lexer.report.cut = true;
+        return;
+    }
+    let message = format!("no number stands behind `{sign_text}`");
     let help = "a sign belongs to a number; put a text between double quotes, and a name with such characters between \
                 single ones";
     say(parser, sign, message, help, &[]);
@@ -202,7 +216,7 @@ pub(super) fn no_element(parser: &mut Parser<'_, '_>, start: usize, element: Opt
         ),
         Token::Other("=") if top && atom => ("`=` stands in no term".to_owned(), settings),
         Token::Minus | Token::Other("." | "@") if atom && joined => (format!("{token} within a name"), name),
-        Token::Slash if joined => {
+        Token::Slash if joined || element.is_none() => {
             (format!("{token} outside of quotes"), "put paths and other texts between double quotes")
         }
         Token::Other(".") => (format!("{token} ends no term here"), "white space or a comment follows the final `.`"),
@@ -218,6 +232,8 @@ pub(super) fn no_element(parser: &mut Parser<'_, '_>, start: usize, element: Opt
         ),
     };
     say(parser, place, message, help, &[]);
+    // Another kind of file has nothing to be judged as terms.
+    parser.lexer.report.cut |= help == settings;
 }
 
 fn starts_value(token: &Token<'_>) -> bool {

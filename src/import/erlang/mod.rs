@@ -24,9 +24,11 @@ mod bits;
 mod lexer;
 mod mistakes;
 mod natural;
+mod numbers;
 mod parser;
 mod quoted;
 mod report;
+mod segments;
 mod template;
 mod term;
 #[cfg(test)]

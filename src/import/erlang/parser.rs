@@ -6,8 +6,7 @@
 use std::mem;
 use std::ops::Range;
 
-use super::binary::{Budget, Segment, Size, Specifiers};
-use super::bits::Bits;
+use super::binary::Budget;
 use super::lexer::{Bracket, Lexer, Token};
 use super::mistakes;
 use super::report::Report;
@@ -26,7 +25,7 @@ pub(super) struct Parser<'a, 'r> {
     pub(super) behind: usize,
     /// The brackets that are open, and where.
     pub(super) open: Vec<(Bracket, Range<usize>)>,
-    budget: Budget,
+    pub(super) budget: Budget,
 }
 
 impl<'a, 'r> Parser<'a, 'r> {
@@ -108,7 +107,7 @@ impl<'a, 'r> Parser<'a, 'r> {
         Ok(())
     }
 
-    fn leave(&mut self) -> Parsed<()> {
+    pub(super) fn leave(&mut self) -> Parsed<()> {
         match (self.open.last(), &self.token) {
             (Some((open, _)), Token::Close(close)) if open == close => {
                 self.open.pop();
@@ -156,7 +155,7 @@ impl<'a, 'r> Parser<'a, 'r> {
         Ok(self.new_term(kind, start.start))
     }
 
-    fn unsigned(&mut self) -> Parsed<Term> {
+    pub(super) fn unsigned(&mut self) -> Parsed<Term> {
         let start = self.place.start;
         let kind = match &mut self.token {
             Token::Atom(name) => Kind::Atom(mem::take(name)),
@@ -238,7 +237,7 @@ impl<'a, 'r> Parser<'a, 'r> {
     }
 
     /// Elements with commas between them, up to what closes them or to the `|` of a list, which stay.
-    fn sequence(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
+    pub(super) fn sequence(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         if matches!(self.token, Token::Close(_)) {
             return Ok(());
         }
@@ -320,10 +319,8 @@ impl<'a, 'r> Parser<'a, 'r> {
         self.advance();
         if self.token != Token::Open(Bracket::Curly) {
             mistakes::hash(self, hash);
-            if self.behind > start && matches!(self.token, Token::Close(_) | Token::Dot | Token::End) {
-                return Err(GivenUp);
-            }
-            return self.term();
+            self.skip_element();
+            return Ok(self.stand_in(start));
         }
         self.enter(Bracket::Curly)?;
         let mut pairs = Vec::new();
@@ -374,82 +371,8 @@ impl<'a, 'r> Parser<'a, 'r> {
         }
     }
 
-    fn binary(&mut self) -> Parsed<Kind> {
-        let mut bits = Bits::default();
-        self.sequence(|parser| parser.segment(&mut bits))?;
-        self.leave()?;
-        Ok(match bits.into_parts() {
-            (bytes, 0) => Kind::Binary(bytes),
-            (bytes, used) => Kind::Bitstring(bytes, used),
-        })
-    }
-
-    fn segment(&mut self, bits: &mut Bits) -> Parsed<()> {
-        let before = self.lexer.report.count();
-        let start = self.place.start;
-        let value = self.term()?;
-        let mut size = Ok(Size::Default);
-        if self.token == Token::Colon {
-            self.advance();
-            size = match self.token {
-                Token::Minus | Token::Plus => Err("a size has no sign".to_owned()),
-                _ => match self.unsigned()?.kind {
-                    Kind::Integer(digits) if !digits.starts_with('-') => {
-                        Ok(Size::Number(digits.parse().unwrap_or(u64::MAX)))
-                    }
-                    Kind::Atom(name) if name == "all" => Ok(Size::All),
-                    Kind::Atom(name) if name == "undefined" => Ok(Size::Undefined),
-                    _ => Err("the size of a segment is a number that is not negative".to_owned()),
-                },
-            };
-        }
-        let specifiers = self.specifiers();
-        let added = specifiers
-            .and_then(|specifiers| specifiers.segment(&size?))
-            .and_then(|segment: Segment| segment.add(&value.kind, bits, &mut self.budget));
-        match added {
-            // What stands in for something has its finding.
-            _ if self.lexer.report.count() > before => self.skip_element(),
-            Ok(()) => self.behind_element(&value),
-            Err(message) => {
-                mistakes::segment(self, start, message);
-                self.skip_element();
-            }
-        }
-        Ok(())
-    }
-
-    fn specifiers(&mut self) -> Result<Specifiers, String> {
-        let mut specifiers = Specifiers::default();
-        if self.token != Token::Slash {
-            return Ok(specifiers);
-        }
-        loop {
-            // The slash or a minus.
-            self.advance();
-            let Token::Atom(word) = &mut self.token else {
-                return Err("the types of a segment are words with `-` between them".to_owned());
-            };
-            let word = mem::take(word);
-            self.advance();
-            let mut number = None;
-            if self.token == Token::Colon {
-                self.advance();
-                let Token::Integer(digits) = &mut self.token else {
-                    return Err("a number stands behind `unit:`".to_owned());
-                };
-                number = Some(mem::take(digits));
-                self.advance();
-            }
-            specifiers.add(&word, number.as_deref())?;
-            if self.token != Token::Minus {
-                return Ok(specifiers);
-            }
-        }
-    }
-
     /// Says what is wrong if something stands behind an element that can neither end nor follow it, and skips it.
-    fn behind_element(&mut self, element: &Term) {
+    pub(super) fn behind_element(&mut self, element: &Term) {
         let list = matches!(self.open.last(), Some((Bracket::Square, _)));
         let call = self.token == Token::Open(Bracket::Round) && matches!(element.kind, Kind::Atom(_));
         match &self.token {

@@ -1,5 +1,7 @@
 //! What stands between quotes or behind `$`, with its escapes.
 
+use std::ops::Range;
+
 use super::report::Report;
 
 /// Erlang takes these for no characters, wherever they stand.
@@ -11,8 +13,15 @@ pub(super) struct Quoted {
     pub end: usize,
 }
 
-/// Reads from the opening quote at `start`. A quote that is never closed is a finding and takes the rest of the text.
-pub(super) fn read(text: &str, start: usize, quote: char, report: &mut Report<'_>) -> Quoted {
+/// Reads from the opening quote at `start`. A quote that is never closed is a finding and takes the rest of the text;
+/// a text before it that runs over several lines may be the cause.
+pub(super) fn read(
+    text: &str,
+    start: usize,
+    quote: char,
+    long_text: Option<Range<usize>>,
+    report: &mut Report<'_>,
+) -> Quoted {
     let mut value = String::new();
     let mut at = start + quote.len_utf8();
     loop {
@@ -43,7 +52,9 @@ pub(super) fn read(text: &str, start: usize, quote: char, report: &mut Report<'_
     let shown = report.excerpt(start..text.len().min(line_end(text, start)));
     let message = format!("`{shown}` opens with a quote that is never closed");
     let help = format!("close it with {quote}; the rest of the file cannot be judged before");
-    report.mistake(start..start + quote.len_utf8(), message, help);
+    let cause = "this text runs over several lines: is its closing quote missing?";
+    let related: Vec<_> = long_text.into_iter().map(|text| (text, cause)).collect();
+    report.mistake_with(start..start + quote.len_utf8(), message, help, &related);
     report.cut = true;
     Quoted { value, end: text.len() }
 }

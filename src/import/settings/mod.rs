@@ -11,6 +11,8 @@
 
 mod environment;
 mod riak_conf;
+#[cfg(test)]
+mod tests;
 mod values;
 mod vm_args;
 

@@ -200,6 +200,7 @@ fn takes(flag: &str, next: Option<&Word>) -> Takes {
         "B" => (usize::from(next.starts_with('i')), false),
         "c" => (usize::from(matches!(next, "true" | "false")), false),
         "h" => (1, true),
+        _ if !letters.bytes().all(|byte| byte.is_ascii_alphabetic()) => (0, false),
         _ => (usize::from(letters.len() > 1 && letters.starts_with(['M', 'h', 'r', 's', 'z'])), true),
     };
     Takes { count, no_flag }
@@ -225,11 +226,17 @@ fn check_flag(flag: &Flag, findings: &mut Findings) {
         "-name" | "-sname" => (values == 1, "write one name behind it, like `riak@10.0.0.1`"),
         "-setcookie" => (values > 0, "write the cookie behind it"),
         "-start_epmd" => (matches!(first, "true" | "false"), "write `true` or `false` behind it"),
+        // The only one whose letters erlexec checks itself.
+        name if name.starts_with("+B") => (
+            matches!(name.as_bytes().get(2), None | Some(b'c' | b'd' | b'i')),
+            "there are `+B`, `+Bc`, `+Bd` and `+Bi`",
+        ),
         _ => return,
     };
     if !is_right {
         let message = match values {
-            0 => format!("`{}` has no value", flag.name.text),
+            0 if flag.name.text.starts_with('-') => format!("`{}` has no value", flag.name.text),
+            0 => format!("`{}` is no flag of the VM", flag.name.text),
             _ => format!("`{}` cannot take what is written behind it", flag.name.text),
         };
         findings.push(Diagnostic::new(Code::VmArgsSyntax, flag.name.span, message).help(help));

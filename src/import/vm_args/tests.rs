@@ -80,6 +80,7 @@ fn what_the_vm_refuses_or_ignores_is_a_finding() {
         ("-name\n-sname a\n", "-name -sname[a]", "1:vm-args-syntax"),
         ("-name a b\n", "-name[a][b]", "1:vm-args-syntax"),
         ("-setcookie\n", "-setcookie", "1:vm-args-syntax"),
+        ("+Bx\n+Bd\n-s '+sub y' z\n", "+Bx +Bd -s[z] +sub y", "1:vm-args-syntax"),
         (
             "-start_epmd maybe\n-start_epmd\n-start_epmd false\n",
             "-start_epmd[maybe] -start_epmd -start_epmd[false]",

@@ -1,0 +1,130 @@
+use super::*;
+use crate::diagnostic::SourceFile;
+
+fn read_all(files: &[(Kind, &str)]) -> (Settings, Vec<Code>) {
+    let (mut sources, mut findings) = (Sources::default(), Findings::default());
+    let mut add = |(kind, text): &(Kind, &str)| File {
+        id: sources.add(SourceFile::new(kind.name().to_owned(), (*text).to_owned())),
+        kind: *kind,
+    };
+    let files: Vec<File> = files.iter().map(&mut add).collect();
+    let settings = read(&files, &sources, &mut findings);
+    (settings, findings.sorted().iter().map(|finding| finding.code).collect())
+}
+
+fn listeners(settings: &Settings, service: &str) -> Vec<String> {
+    let own = settings.listeners.iter().filter(|listener| listener.service == service);
+    own.map(|listener| format!("{}:{}", listener.bind, listener.port)).collect()
+}
+
+const API: (Kind, &str) = (Kind::AdvancedConfig, "[{riak_api, [{http, [{\"10.0.0.1\", 3}]}]}].");
+const CORE: (Kind, &str) = (Kind::AdvancedConfig, "[{riak_core, [{http, [{\"10.0.0.1\", 2}]}]}].");
+const CONF: (Kind, &str) = (Kind::RiakConf, "listener.http.a = 10.0.0.1:1\nnodename = a@10.0.0.1\n");
+
+#[test]
+fn the_newer_layout_beats_the_stronger_file() {
+    assert_eq!(listeners(&read_all(&[CONF, API]).0, "http"), ["10.0.0.1:3"]);
+    // riak.conf is made into `riak_api http`, which `riak_core http` does not override.
+    assert_eq!(listeners(&read_all(&[CONF, CORE]).0, "http"), ["10.0.0.1:1"]);
+    assert_eq!(read_all(&[CONF, CORE]).1, [Code::Overridden]);
+}
+
+#[test]
+fn a_pair_of_the_newest_layout_adds_up_with_its_list_and_half_a_pair_is_none() {
+    let pb = |settings: &str| {
+        let text = format!("[{{riak_api, [{settings}]}}, {{riak_kv, [{{pb_ip, \"10.0.0.9\"}}, {{pb_port, 9}}]}}].");
+        let (settings, codes) = read_all(&[(Kind::AppConfig, &text)]);
+        (listeners(&settings, "protobuf"), codes)
+    };
+    let (list, ip, port) = ("{pb, [{\"10.0.0.1\", 1}]}", "{pb_ip, \"10.0.0.2\"}", "{pb_port, 2}");
+    let found = |listeners: &[&str]| listeners.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let both = found(&["10.0.0.1:1", "10.0.0.2:2"]);
+    assert_eq!(pb(&format!("{list}, {ip}, {port}")), (both, vec![Code::Overridden]));
+    assert_eq!(pb(&format!("{ip}, {port}")), (found(&["10.0.0.2:2"]), vec![Code::Overridden]));
+    assert_eq!(pb(&format!("{list}, {port}")), (found(&["10.0.0.1:1"]), vec![Code::HalfPair, Code::Overridden]));
+    // Without a list, the pair of the older layout is what is left.
+    assert_eq!(pb(port).0, found(&["10.0.0.9:9"]));
+}
+
+#[test]
+fn half_a_pair_or_an_empty_list_switches_the_default_off() {
+    for text in ["[{riak_core, [{web_port, 1}]}].", "[{riak_core, [{http, []}]}].", "[{riak_api, [{http, \"\"}]}]."] {
+        assert!(listeners(&read_all(&[(Kind::AppConfig, text)]).0, "http").is_empty(), "{text}");
+    }
+    assert_eq!(listeners(&read_all(&[(Kind::AppConfig, "[].")]).0, "http"), ["127.0.0.1:8098"]);
+}
+
+#[test]
+fn files_that_were_not_read_have_no_defaults() {
+    let (settings, _) = read_all(&[(Kind::VmArgs, "-name a@10.0.0.1")]);
+    assert!(settings.listeners.is_empty() && !settings.knows_listeners && settings.knows_flags);
+    let (settings, _) = read_all(&[(Kind::AppConfig, "[].")]);
+    assert_eq!(listeners(&settings, "handoff"), ["0.0.0.0:8099"]);
+    assert!(settings.knows_listeners && !settings.knows_flags);
+    let (settings, _) = read_all(&[CONF]);
+    assert!(settings.knows_listeners && settings.knows_flags);
+}
+
+#[test]
+fn what_takes_the_place_of_what_cuttlefish_makes() {
+    let app = (Kind::AppConfig, "[{riak_core, [{handoff_port, 7}]}].");
+    let args = (Kind::VmArgs, "-name b@10.0.0.2");
+    let name = |settings: &Settings| settings.name.as_ref().map(|name| name.value.clone());
+    // Of riak.conf, the name alone is left beside an app.config, and all but the name beside a vm.args.
+    let (settings, codes) = read_all(&[CONF, API, app]);
+    assert_eq!((name(&settings).as_deref(), settings.style), (Some("a@10.0.0.1"), Style::AppConfig));
+    assert_eq!(listeners(&settings, "http"), ["127.0.0.1:8098"]);
+    assert_eq!(codes, [Code::IgnoredFile, Code::IgnoredFile]);
+    let (settings, codes) = read_all(&[CONF, args]);
+    assert_eq!((name(&settings).as_deref(), settings.style), (Some("b@10.0.0.2"), Style::RiakConf));
+    assert_eq!((listeners(&settings, "http"), codes), (vec!["10.0.0.1:1".to_owned()], vec![Code::Overridden]));
+    let (settings, codes) = read_all(&[CONF, app, args]);
+    assert_eq!((name(&settings).as_deref(), codes), (Some("b@10.0.0.2"), vec![Code::IgnoredFile]));
+    assert_eq!(listeners(&settings, "handoff"), ["0.0.0.0:7"]);
+}
+
+#[test]
+fn what_a_range_comes_to() {
+    let range = |args: &str, config: &str| {
+        let config = format!("[{{kernel, [{config}]}}].");
+        let files = [(Kind::AppConfig, config.as_str()), (Kind::VmArgs, args)];
+        read_all(&files).0.distribution.range()
+    };
+    let ports = |first, last| Range::Ports(PortRange::new(first, last).unwrap());
+    assert_eq!(range("", ""), Range::Unset);
+    assert_eq!(range("-kernel inet_dist_listen_min 10", ""), ports(10, 10));
+    assert_eq!(range("-kernel inet_dist_listen_max 10", ""), Range::MaximumOnly);
+    assert_eq!(range("-kernel inet_dist_listen_max 9", "{inet_dist_listen_min, 10}"), Range::Inverted);
+    let both = "{inet_dist_listen_min, 1}, {inet_dist_listen_max, 20}";
+    assert_eq!(range("-kernel inet_dist_listen_min 10", both), ports(10, 20));
+    assert_eq!(range("-start_epmd false -erl_epmd_port 30", both), ports(30, 30));
+    // The VM's limit of sockets and files is no range.
+    assert_eq!(range("+Q 1024 -env ERL_MAX_PORTS 4096", ""), Range::Unset);
+}
+
+#[test]
+fn an_address_has_many_spellings_and_some_that_are_none() {
+    let http = |address: &str| {
+        let text = format!("[{{riak_api, [{{http, [{{{address}, 1}}]}}]}}].");
+        let (settings, codes) = read_all(&[(Kind::AppConfig, &text)]);
+        if codes.is_empty() { listeners(&settings, "http").concat() } else { format!("{codes:?}") }
+    };
+    for (text, found) in [
+        ("\"10.0.0.1\"", "10.0.0.1:1"),
+        ("<<\"10.0.0.1\">>", "10.0.0.1:1"),
+        ("'10.0.0.1'", "10.0.0.1:1"),
+        ("{10,0,0,1}", "10.0.0.1:1"),
+        ("{0,0,0,0,0,0,0,1}", "::1:1"),
+        ("\"fd20::1\"", "fd20::1:1"),
+        ("localhost", "localhost:1"),
+        ("\"127.0.01\"", "[BadSetting]"),
+        ("\"\"", "[BadSetting]"),
+        ("{10,0,1}", "[BadSetting]"),
+        ("{256,0,0,1}", "[BadSetting]"),
+        ("{65536,0,0,0,0,0,0,1}", "[BadSetting]"),
+        ("\"10.0.0.1:8098\"", "[BadSetting]"),
+        ("10", "[BadSetting]"),
+    ] {
+        assert_eq!(http(text), found, "{text}");
+    }
+}
