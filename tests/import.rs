@@ -67,11 +67,12 @@ fn every_case_gives_what_is_written() {
     });
 }
 
-fn first_difference<'a>(expected: &'a str, found: &'a str) -> Option<(usize, (Option<&'a str>, Option<&'a str>))> {
-    let padded = |text: &'a str| text.split_inclusive('\n').map(Some).chain([None]);
-    let lines = expected.lines().count().max(found.lines().count()) + 1;
-    let pad = |text| padded(text).chain(std::iter::repeat(None)).take(lines);
-    pad(expected).zip(pad(found)).enumerate().find(|(_, (old, new))| old != new).map(|(at, pair)| (at + 1, pair))
+/// The first line that differs, and what stands there in each.
+fn first_difference(expected: &str, found: &str) -> Option<(usize, (Option<String>, Option<String>))> {
+    let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
+    let (expected, found) = (lines(expected), lines(found));
+    let at = (0..expected.len().max(found.len())).find(|&at| expected.get(at) != found.get(at))?;
+    Some((at + 1, (expected.get(at).cloned(), found.get(at).cloned())))
 }
 
 #[test]

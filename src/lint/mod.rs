@@ -4,7 +4,7 @@
 //! settings are held against the cluster file, and so is what listens in fact: settings that were changed are in force
 //! only after a restart, and what no setting explains listens all the same.
 //!
-//! Everything here is pure: [`crate::cli`] reads the files and asks the kernel.
+//! Everything here is pure: the command reads the files and asks the kernel.
 
 mod distribution;
 mod members;
