@@ -58,7 +58,7 @@ fn every_case_gives_what_is_written() {
             }
             for (path, text) in paths.iter().zip(&found) {
                 let expected = fs::read_to_string(path).unwrap_or_default();
-                if let Some((line, (old, new))) = first_difference(&expected, text) {
+                if let Some((line, [old, new])) = first_difference(&expected, text) {
                     wrong.push(format!("{}:{line}:\n  expected {old:?}\n  found    {new:?}", path.display()));
                 }
             }
@@ -67,11 +67,12 @@ fn every_case_gives_what_is_written() {
     });
 }
 
-fn first_difference<'a>(expected: &'a str, found: &'a str) -> Option<(usize, (Option<&'a str>, Option<&'a str>))> {
-    let padded = |text: &'a str| text.split_inclusive('\n').map(Some).chain([None]);
-    let lines = expected.lines().count().max(found.lines().count()) + 1;
-    let pad = |text| padded(text).chain(std::iter::repeat(None)).take(lines);
-    pad(expected).zip(pad(found)).enumerate().find(|(_, (old, new))| old != new).map(|(at, pair)| (at + 1, pair))
+/// The first line that differs, from 1, as it should be and as it is.
+fn first_difference(expected: &str, found: &str) -> Option<(usize, [String; 2])> {
+    let line = |text: &str, at: usize| text.split_inclusive('\n').nth(at).map(str::to_owned);
+    let count = expected.lines().count().max(found.lines().count()) + 1;
+    let at = (0..count).find(|at| line(expected, *at) != line(found, *at))?;
+    Some((at + 1, [line(expected, at), line(found, at)].map(|line| line.unwrap_or("nothing".to_owned()))))
 }
 
 #[test]

@@ -4,7 +4,13 @@
 //! terms), `members` writes the outputs that say who is in it. Everything comes out of a seed: what failed once, fails again,
 //! and the message has the files.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "../generate/mod.rs"]
 mod generate;
