@@ -12,7 +12,7 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::files::{FILE_MODE, FOLDER_MODE};
-use super::{Outcome, print, print_findings};
+use super::{DEFAULT_CONFIG, Outcome, print, print_findings};
 use crate::cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
 use crate::host::links::networks;
@@ -83,12 +83,15 @@ impl RiakArguments {
         let paths = if self.from.is_empty() {
             match files::usual(&self.riak_root) {
                 Ok(folder) => vec![folder],
-                Err(several) if several.is_empty() => Vec::new(),
+                Err(several) if several.is_empty() => {
+                    files::unreadable(&self.riak_root).into_iter().for_each(|finding| findings.push(finding));
+                    Vec::new()
+                }
                 Err(several) => {
                     let shown: Vec<String> = several.iter().map(|folder| format!("`{}`", folder.display())).collect();
                     let message = format!("there are files of Riak in {}", shown.join(" and "));
                     let help = "say which are in use: `--from FOLDER`";
-                    findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
+                    findings.push(Diagnostic::placeless(Code::SeveralPlaces, message).help(help));
                     Vec::new()
                 }
             }
@@ -182,7 +185,10 @@ fn compiles(text: &str, arguments: &Arguments) -> anyhow::Result<bool> {
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        // Any other folder that is not there is most likely a slip.
+        if !folder.exists() && Some(folder) == Path::new(DEFAULT_CONFIG).parent() {
+            DirBuilder::new().mode(FOLDER_MODE).create(folder)?;
+        }
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
@@ -190,7 +196,16 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
         file.persist_noclobber(path)?;
         Ok(())
     };
-    write().map_err(|error| anyhow::anyhow!("cannot write {}: {}", path.display(), error.kind()))
+    // The error's own text names a temporary file, which helps nobody.
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow::anyhow!("cannot write {}: there is no folder {}", path.display(), folder.display())
+        }
+        io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("cannot write {}: permission denied; run it as root, or name another file", path.display())
+        }
+        kind => anyhow::anyhow!("cannot write {}: {kind}", path.display()),
+    })
 }
 
 /// `NODE=ADDRESS`.

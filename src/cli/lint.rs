@@ -98,7 +98,7 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
     let own = read.settings.iter().find(is_own).or_else(|| read.settings.first().filter(|_| read.settings.len() == 1));
     if own.is_none() {
         let (message, help) = if read.settings.is_empty() {
-            ("none of Riak's files was read", "name the folder that they are in: `--from FOLDER`")
+            ("none of Riak's files was found", "name the folder that they are in: `--from FOLDER`")
         } else {
             (
                 "none of these files are those of this host's node",
@@ -153,5 +153,14 @@ fn clean(subject: &Subject<'_>, node: Option<&Node>) -> String {
     let members = subject
         .members
         .map_or("no output of riak-admin".to_owned(), |members| format!("{} members", members.today.len()));
-    format!("nothing found for {who}: looked at {files} files of Riak, {sockets}, {members}\n")
+    let runs = match subject.listening {
+        Some(listening) if !listening.iter().any(|one| one.is_of(node.map(Node::name))) => {
+            "; its Erlang does not run here"
+        }
+        Some(_) | None => "",
+    };
+    format!(
+        "nothing found for {who}: looked at {files} files of Riak, {sockets}, {members}{runs}\n\
+         whether the rules are in force: `ringfence status`\n"
+    )
 }

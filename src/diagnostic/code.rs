@@ -151,6 +151,10 @@ codes! {
     UnreadableFile = "unreadable-file", Error;
     /// Riak's files were looked for and not found, or found more than once.
     NoFiles = "no-files", Error;
+    /// Riak's files are in several of the usual places.
+    SeveralPlaces = "several-places", Error;
+    /// The files are of another cluster than the members.
+    WrongCluster = "wrong-cluster", Error;
     /// It is not known who is in the cluster.
     NoMembership = "no-membership", Error;
     /// A node's address is not known.

@@ -52,6 +52,13 @@ impl Diagnostic {
         self
     }
 
+    /// The same finding at a place.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.insert(0, Label { span, text: text.into() });
+        self
+    }
+
     /// Adds a related place.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {

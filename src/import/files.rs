@@ -98,6 +98,23 @@ pub fn usual(root: &Path) -> Result<PathBuf, Vec<PathBuf>> {
     }
 }
 
+/// The usual folders that are there and cannot be looked into.
+#[must_use]
+pub fn unreadable(root: &Path) -> Vec<Diagnostic> {
+    let folders = USUAL.iter().map(|folder| root.join(folder.trim_start_matches('/')));
+    let refused = folders.filter_map(|folder| match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(folder),
+        Err(_) | Ok(_) => None,
+    });
+    refused
+        .map(|folder| {
+            let message = format!("cannot look into `{}`: permission denied", folder.display());
+            Diagnostic::placeless(Code::UnreadableFile, message)
+                .help("run it as root, or as the user that Riak runs as")
+        })
+        .collect()
+}
+
 /// Reads files and folders that were named; the files of each node together, the nodes in the order in which they were
 /// named.
 pub fn read(paths: &[PathBuf], sources: &mut Sources, findings: &mut Findings) -> Vec<Vec<File>> {
@@ -195,9 +212,10 @@ fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &
         Ok(text) => text,
         Err(error) => {
             let message = format!("cannot read `{}`: {error}", path.display());
-            findings.push(
-                Diagnostic::placeless(Code::UnreadableFile, message).help("name a file of Riak's, or its folder"),
-            );
+            findings.push(Diagnostic::placeless(Code::UnreadableFile, message).help(match error.kind() {
+                io::ErrorKind::PermissionDenied => "run it as root, or as the user that Riak runs as",
+                _ => "name a file of Riak's, or its folder",
+            }));
             return None;
         }
     };

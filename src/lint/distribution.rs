@@ -93,6 +93,19 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
         let message = format!("Erlang (process {}) listens on {}, which is guarded by no rule", one.pid, one.local);
         let range = guarded(subject).and_then(|service| service.ports.ranges().first().copied());
         let finding = Diagnostic::placeless(Code::OutsideRange, message);
+        let right = subject
+            .settings
+            .filter(|settings| range.is_some_and(|range| settings.distribution.range() == Range::Ports(range)));
+        if let Some(settings) = right {
+            let finding = match settings.distribution.span() {
+                Some(span) => finding.at(span, "this is set"),
+                None => finding,
+            };
+            let help = "if this is its distribution, it runs since before the setting: restart Riak; if it is a service, give it \
+                        ports in the cluster file";
+            findings.push(finding.help(help));
+            continue;
+        }
         findings.push(match (range, subject.settings) {
             (Some(range), Some(settings)) => finding.help(format!(
                 "if this is its distribution: {}; if it is a service, give it ports in the cluster file",

@@ -17,7 +17,6 @@ use std::net::IpAddr;
 use crate::cluster::{Node, Site};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::host::listeners::Listening;
-use crate::import::cluster_file::about_settings;
 use crate::import::membership::Membership;
 use crate::import::settings::{Listener, Settings, Style};
 use crate::net::Ports;
@@ -42,7 +41,6 @@ pub struct Subject<'a> {
 pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
     if let Some(settings) = subject.settings {
         who(subject, settings, findings);
-        about_settings(settings, findings);
         services::settings(subject, settings, findings);
         distribution::settings(subject, settings, findings);
     }
@@ -105,6 +103,19 @@ impl Subject<'_> {
         match &listener.setting {
             Some((name, _)) if name.starts_with("listener.") => {
                 format!("`{name} = {}` in riak.conf", with_port(address, listener.port))
+            }
+            Some((name, _)) if name.starts_with("riak_") && !name.ends_with("_port") => {
+                let (application, key) = name.split_once(' ').unwrap_or((name, ""));
+                let file = if self.settings.is_some_and(|settings| settings.style == Style::RiakConf) {
+                    "advanced.config"
+                } else {
+                    "app.config"
+                };
+                let value = match key {
+                    "cluster_mgr" => format!("{{\"{address}\", {}}}", listener.port),
+                    _ => format!("[{{\"{address}\", {}}}]", listener.port),
+                };
+                format!("`{{{key}, {value}}}` here, under `{application}` in {file}")
             }
             _ => self.setting_of(listener.service, address, listener.port),
         }

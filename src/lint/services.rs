@@ -196,8 +196,17 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
 
 fn epmd_sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listening], findings: &mut Findings) {
     if own.iter().any(|one| one.is_everywhere()) {
-        let place = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref()).map(|setting| setting.span);
-        findings.push(epmd_everywhere(subject, place, "listens on every interface"));
+        let set = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref());
+        match set.filter(|set| !set.value.iter().any(Bind::is_everywhere)) {
+            Some(set) => {
+                let message =
+                    "`epmd` listens on every interface, although it is set to others: it runs since before that";
+                let help =
+                    "stop Riak, end epmd with `epmd -kill`, and start Riak; whoever starts epmd must have the setting";
+                findings.push(Diagnostic::new(Code::EpmdEverywhere, set.span, message).help(help));
+            }
+            None => findings.push(epmd_everywhere(subject, set.map(|set| set.span), "listens on every interface")),
+        }
     } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
         let by = match own.first().map(|one| &one.program) {
             Some(Program::Epmd) => "",

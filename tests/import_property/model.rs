@@ -105,13 +105,17 @@ impl Drawer<'_> {
             } else {
                 Vec::new()
             },
-            https: if https && lists { self.listeners(address, 2, &block(1), random) } else { Vec::new() },
+            https: if https && lists && random.chance(80) {
+                self.listeners(address, 2, &block(1), random)
+            } else {
+                Vec::new()
+            },
             protobuf: if random.chance(60) {
                 self.listeners(address, if self.can(Layout::has_pb_list) { 3 } else { 1 }, &block(2), random)
             } else {
                 Vec::new()
             },
-            manager: manager.then(|| (self.bind(address, random), block(6).port(random))),
+            manager: (manager && random.chance(80)).then(|| (self.bind(address, random), block(6).port(random))),
             handoff_ip: match random.below(3) {
                 0 => None,
                 1 => Some(Ipv4Addr::UNSPECIFIED.into()),
@@ -119,9 +123,10 @@ impl Drawer<'_> {
                 _ => Some(address),
             },
             handoff_port: random.chance(50).then(|| block(3).port(random)),
-            epmd: epmd.then(|| block(4).0 + random.below(2) as u16),
-            range: range.then(|| (first, first + random.below(10) as u16)),
-            search: (search && self.can(Layout::has_search)).then(|| (block(7).port(random), block(8).port(random))),
+            epmd: (epmd && random.chance(70)).then(|| block(4).0 + random.below(2) as u16),
+            range: (range && random.chance(90)).then(|| (first, first + random.below(10) as u16)),
+            search: (search && self.can(Layout::has_search) && random.chance(80))
+                .then(|| (block(7).port(random), block(8).port(random))),
         }
     }
 }
@@ -145,7 +150,7 @@ impl Model {
             // Most clusters have the same ports everywhere.
             let first = nodes[0].clone();
             for node in &mut nodes {
-                let handoff_ip = node.handoff_ip.filter(|ip| ip.is_unspecified());
+                let handoff_ip = node.handoff_ip.filter(IpAddr::is_unspecified);
                 *node = Node {
                     name: node.name.clone(),
                     address: node.address,

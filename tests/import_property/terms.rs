@@ -32,7 +32,7 @@ pub fn listener((address, port): (IpAddr, u16)) -> Term {
 
 /// White space and comments, where a term may have them.
 fn gap(random: &mut Random) -> &'static str {
-    const GAPS: [&str; 12] = [
+    const GAPS: &[&str] = &[
         "",
         "",
         "",
@@ -46,7 +46,7 @@ fn gap(random: &mut Random) -> &'static str {
         "%\n",
         "\n\n",
     ];
-    *random.pick(&GAPS)
+    random.pick::<&str>(GAPS)
 }
 
 pub fn spell(term: &Term, random: &mut Random) -> String {

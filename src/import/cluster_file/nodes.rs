@@ -64,14 +64,7 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
         }
     }
     if known.members.is_some() {
-        for name in settings.values().filter_map(|settings| settings.name.as_ref()) {
-            // A short name says only half of what the others call it.
-            if name.value.contains('@') && !seen.contains(&name.value) {
-                let message = format!("`{}` is no member of the cluster", name.value.escape_debug());
-                let help = format!("if it is about to join, add `--joining {}`", name.value.escape_debug());
-                findings.push(Diagnostic::new(Code::NotAMember, name.span, message).help(help));
-            }
-        }
+        strangers(&settings, &seen, findings);
     }
     let nodes: Vec<Node> = named
         .into_iter()
@@ -88,6 +81,33 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
         findings.push(Diagnostic::placeless(Code::UnknownNode, message).help(help));
     }
     nodes
+}
+
+/// Nodes whose files were read, and that are no members. Where none of them is, the files are of another cluster.
+fn strangers(settings: &BTreeMap<&str, &Settings>, members: &HashSet<String>, findings: &mut Findings) {
+    // A short name says only half of what the others call it.
+    let whole = settings.values().filter_map(|settings| settings.name.as_ref()).filter(|name| name.value.contains('@'));
+    let (own, strange): (Vec<_>, Vec<_>) = whole.partition(|name| members.contains(&name.value));
+    for name in strange {
+        let shown = name.value.escape_debug();
+        let message = format!("`{shown}` is no member of the cluster");
+        let loopback = host_address(&name.value).is_some_and(|address| address.is_loopback());
+        let (code, help) = if loopback {
+            (
+                Code::WrongCluster,
+                "this is the name as the package has it: are these the files that the node runs with?".to_owned(),
+            )
+        } else if own.is_empty() {
+            let help = format!(
+                "none of these files is a member's: are they of this cluster? If the node is about to join, add `--joining \
+                 {shown}`"
+            );
+            (Code::WrongCluster, help)
+        } else {
+            (Code::NotAMember, format!("if it is about to join, add `--joining {shown}`"))
+        };
+        findings.push(Diagnostic::new(code, name.span, message).help(help));
+    }
 }
 
 fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Option<(String, Option<Span>, String)> {

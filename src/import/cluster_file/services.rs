@@ -6,6 +6,7 @@ use super::nodes::Node;
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+use crate::import::files::USUAL;
 use crate::import::settings::{Range, Settings, Style};
 use crate::net::{PortRange, Ports};
 
@@ -131,7 +132,10 @@ pub(super) fn collect(
 fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) {
     if known.settings.is_empty() {
         let message = "none of Riak's files was read: the ports are those of the profile";
-        let help = "name the folder of a node's files with `--from`, or check that nobody moved a port";
+        let help = format!(
+            "name the folder of a node's files with `--from`, or check that nobody moved a port; without it, looked at are {}",
+            USUAL.join(", ")
+        );
         findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
         return;
     }
@@ -318,18 +322,18 @@ fn propose(
     let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
     let Some(range) = free_range(width, taken) else { return };
     let style = known.settings.first().map(|settings| settings.style);
-    let mut remarks = vec![
-        "CONFIRM: proposed, and not yet in Riak's settings. Until Riak listens here, its distribution port is not guarded:"
-            .to_owned(),
-    ];
+    let unknown = unbounded.is_empty();
+    let state = if unknown { "Riak's settings were not read" } else { "not yet in Riak's settings" };
+    let mut remarks =
+        vec![format!("CONFIRM: proposed; {state}. Unless Riak listens here, its distribution port is not guarded:")];
     for lines in lines_for(range, style) {
         remarks.push(format!("in {}:", lines.file));
         remarks.extend(lines.lines.into_iter().map(|line| format!("    {line}")));
     }
     let value = ports_line(&[range].into_iter().collect());
-    let lines = vec![Row { value, comment: "not yet in Riak's settings".to_owned() }];
+    let lines = vec![Row { value, comment: state.to_owned() }];
     services.rows.push(super::ServiceRows { name: "distribution", remarks, lines });
-    if unbounded.is_empty() {
+    if unknown {
         findings.push(unbounded_finding(None, range, style, "it is not known which ports Erlang's distribution uses"));
     }
     say_unbounded(unbounded, range, findings);

@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
         let said = lines.iter().find(|line| SAID.iter().any(|said| line.contains(said))).map(|line| line.trim());
         match said {
             Some(line) => {
-                let message = format!("Riak says `{line}`, and no members");
+                let message = format!("this shows no members: it says `{line}`");
                 self.refuse(self.span(line), message, HELP);
             }
             None if self.text.trim().is_empty() => self.refuse(self.whole(), "the output is empty", HELP),

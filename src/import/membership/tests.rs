@@ -202,7 +202,10 @@ fn a_plan_that_is_not_understood_is_a_finding() {
     let whole = plan("leave          'a@h.x'\n", &one);
     let tables = &whole[whole.find("####").unwrap()..];
     assert_eq!(messages(tables), "the list of staged changes is missing from the plan");
-    assert_eq!(messages("There are no staged changes\n"), "Riak says `There are no staged changes`, and no members");
+    assert_eq!(
+        messages("There are no staged changes\n"),
+        "this shows no members: it says `There are no staged changes`"
+    );
 }
 
 #[test]
@@ -242,17 +245,17 @@ fn what_shows_no_members_says_so() {
     for (text, message) in [
         ("", "the output is empty"),
         (" \r\n\t", "the output is empty"),
-        ("Node not responding to pings.\r\n", "Riak says `Node not responding to pings.`, and no members"),
-        ("!!!!\nNode is not running!\n", "Riak says `Node is not running!`, and no members"),
+        ("Node not responding to pings.\r\n", "this shows no members: it says `Node not responding to pings.`"),
+        ("!!!!\nNode is not running!\n", "this shows no members: it says `Node is not running!`"),
         (
             "FALSE ['a@h'] down.  All nodes need to be up to check.\n",
-            "Riak says `FALSE ['a@h'] down.  All nodes need to be up to check.`, and no members",
+            "this shows no members: it says `FALSE ['a@h'] down.  All nodes need to be up to check.`",
         ),
         (
             "FALSE Node a@h and b@h list different partition owners",
-            "Riak says `FALSE Node a@h and b@h list different partition owners`, and no members",
+            "this shows no members: it says `FALSE Node a@h and b@h list different partition owners`",
         ),
-        ("sh: riak-admin: not found", "Riak says `sh: riak-admin: not found`, and no members"),
+        ("sh: riak-admin: not found", "this shows no members: it says `sh: riak-admin: not found`"),
         ("hello\nworld", "this is no output of Riak that shows members"),
     ] {
         assert_eq!(messages(text), message);
@@ -265,7 +268,7 @@ fn a_finding_as_the_admin_sees_it() {
     let sources = Sources::new(SourceFile::new("members".into(), text.into()));
     assert_eq!(
         render_text(&parsed(text).1[0], &sources, false),
-        "error[membership-syntax]: Riak says `Node is not running!`, and no members\n --> members:2:1\n  |\n\
+        "error[membership-syntax]: this shows no members: it says `Node is not running!`\n --> members:2:1\n  |\n\
          2 | Node is not running!\n  | ^^^^^^^^^^^^^^^^^^^^\n  |\n  = help: run `riak-admin member-status` (since Riak 3 \
          `riak admin member-status`) on a node that is up, with the rights of Riak, and give all that it prints"
     );
