@@ -14,7 +14,7 @@
 //! INVARIANT (all or nothing): there are terms exactly when there are no findings. A term that was mended to go on
 //! looking for mistakes never gets out.
 //!
-//! INVARIANT (linear): time and memory are bounded by the length of the text, and recursion by [`DEEPEST`].
+//! INVARIANT (linear): time and memory are bounded by the length of the text, and recursion by `DEEPEST`.
 //!
 //! The text is decoded already. Like Erlang, a byte order mark is refused here, and so are the two non-characters that
 //! Erlang takes for none (U+FFFE and U+FFFF).
