@@ -394,9 +394,9 @@ impl<'a, 'r> Lexer<'a, 'r> {
         let part = |byte: &u8| begins(*byte) || *byte == b'.';
         let length = bytes.iter().take(LONGEST + 2).take_while(|byte| part(byte)).count();
         let word = self.slice(start..start + length).trim_end_matches('.');
-        // More of the word follows, so that this is something else.
-        let more = self.name_end(start + word.len()) > start + word.len();
-        let known = !more && word.bytes().filter(|&byte| byte == b':').count() >= 2;
-        (known && word.parse::<Ipv6Addr>().is_ok()).then(|| start + word.len())
+        let known = word.bytes().filter(|&byte| byte == b':').count() >= 2 && word.parse::<Ipv6Addr>().is_ok();
+        let end = start + word.len();
+        // If more of a word follows, this is something else.
+        (known && self.name_end(end) == end).then_some(end)
     }
 }

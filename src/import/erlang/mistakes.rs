@@ -47,7 +47,8 @@ fn shown(parser: &Parser<'_, '_>) -> String {
 /// A term ends without its `.`.
 pub(super) fn no_dot(parser: &mut Parser<'_, '_>, term: &Term) {
     let end = parser.behind;
-    let last = end.saturating_sub(1).max(term.span.start as usize)..end;
+    let last = parser.lexer.slice(term.span.start as usize..end).chars().next_back();
+    let last = end - last.map_or(0, char::len_utf8)..end;
     let (message, help) = match parser.token {
         Token::Comma => {
             let help = "end each term with `.`, or put `[` before the first and `].` behind the last";

@@ -90,6 +90,10 @@ impl<'a> Lexer<'a, '_> {
             self.report.mistake(start..self.at, message, "write the number that is meant");
             return Token::Wrong;
         }
+        if base == 10 && !word.contains('_') {
+            let digits = word.trim_start_matches('0');
+            return Token::Integer(if digits.is_empty() { "0" } else { digits }.to_owned());
+        }
         Token::Integer(Natural::from_digits(word, base).to_decimal())
     }
 }

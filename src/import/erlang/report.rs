@@ -114,10 +114,11 @@ fn may_be_inside(open: &str, inside: &[u8]) -> bool {
 /// `@NAME@`.
 fn placeholder_around(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let from = bytes.get(..at)?.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-    let from = from.max(at.saturating_sub(NEAR));
-    let to = bytes.get(at..)?.iter().position(|&byte| byte == b'\n').map_or(text.len(), |length| at + length);
-    let to = to.min(at + NEAR);
+    let first = at.saturating_sub(NEAR);
+    let last = text.len().min(at + NEAR);
+    let from =
+        bytes.get(first..at)?.iter().rposition(|&byte| byte == b'\n').map_or(first, |newline| first + newline + 1);
+    let to = bytes.get(at..last)?.iter().position(|&byte| byte == b'\n').map_or(last, |length| at + length);
     let find = |mark: &str, from: usize, to: usize| {
         let area = bytes.get(from..to)?;
         area.windows(mark.len()).position(|window| window == mark.as_bytes()).map(|position| from + position)
