@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{
-    HostArguments, SiteArguments, claims, duration, need_root, not_judged, own_links, own_node, sessions, site_of,
+    HostArguments, SiteArguments, claims, duration, exposed, exposed_text, need_root, not_judged, own_links, own_node,
+    sessions, site_of,
 };
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
@@ -210,5 +211,6 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     }
     let others: Vec<String> = applied.in_force.others.iter().map(ToString::to_string).collect();
     text.push_str(&not_judged(&others));
+    text.push_str(&exposed_text(&exposed(&site.protected(), site.node().map(Node::name)).0));
     text
 }

@@ -12,9 +12,11 @@ use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::Host;
 use crate::host::identity::{NotOneNode, node_of};
 use crate::host::links::{Link, links};
+use crate::host::listeners::{Program, listening};
 use crate::host::sockets::Session;
 use crate::host::store::Store;
 use crate::host::{Backend, HostError, record};
+use crate::net::Ports;
 use crate::verify::{Claim, Finding, Report};
 
 /// Moves the state folder, for tests and images.
@@ -165,6 +167,34 @@ pub fn sessions(sessions: &[Session]) -> String {
     }
     if let Some(more) = sessions.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "  ... and {more} more");
+    }
+    text
+}
+
+/// Where the node's Erlang VM listens that no rule guards, in words; and why that is not known, if it is not.
+pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<String>) {
+    let seen = match listening() {
+        Ok(seen) => seen,
+        Err(error) => return (Vec::new(), Some(format!("what Erlang listens on is not known: {error}"))),
+    };
+    let found = seen.outside(protected, node).map(|one| match &one.program {
+        Program::Erlang(Some(name)) => {
+            format!("Erlang ({}, process {}) listens on {}", name.escape_debug(), one.pid, one.local)
+        }
+        Program::Erlang(None) | Program::Epmd | Program::Other => {
+            format!("Erlang (process {}) listens on {}", one.pid, one.local)
+        }
+    });
+    let hidden = seen.unreadable.first().map(|pid| {
+        format!("what Erlang (process {pid}) listens on may not be looked at: that takes root with CAP_SYS_PTRACE")
+    });
+    (found.collect(), hidden)
+}
+
+pub fn exposed_text(exposed: &[String]) -> String {
+    let mut text = String::new();
+    for one in exposed {
+        let _ = writeln!(text, "EXPOSED: {one}, which no rule guards; `ringfence lint` says what to do");
     }
     text
 }

@@ -8,8 +8,8 @@ use super::host::{StateArguments, own_links, own_node, site_of};
 use super::import::{Read, RiakArguments};
 use super::{Input, Outcome, print, print_findings};
 use crate::cluster::{Cluster, Node};
-use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, render_json, render_text};
-use crate::host::listeners::{Listening, listening};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, Span, render_json, render_text};
+use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
@@ -62,10 +62,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut findings = Findings::default();
     lint(&subject, &mut findings);
     let broken = unreadable.errors() > 0;
-    print_findings(&unreadable.sorted(), &sources, arguments.input.json)?;
+    let unreadable = unreadable.sorted();
+    print_findings(&unreadable, &sources, arguments.input.json)?;
     let findings = findings.sorted();
     print(&text(&findings, &sources, arguments.input.json))?;
-    let found = findings.iter().any(|finding| finding.severity() != Severity::Note);
+    // What was only half read is not clean either.
+    let found = findings.iter().chain(&unreadable).any(|finding| finding.severity() != Severity::Note);
     if !found && !broken && !arguments.input.json {
         print(&clean(&subject, node))?;
     }
@@ -95,7 +97,17 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
         let name = settings.name.as_ref().map(|name| name.value.as_str());
         node.is_some_and(|node| name == Some(node.name()))
     };
-    let own = read.settings.iter().find(is_own).or_else(|| read.settings.first().filter(|_| read.settings.len() == 1));
+    let own: Vec<&Settings> = read.settings.iter().filter(is_own).collect();
+    if let [one, other, ..] = own.as_slice() {
+        let file = |settings: &Settings| settings.files.first().map(|file| Span::new(*file, 0..0));
+        if let (Some(one), Some(other)) = (file(one), file(other)) {
+            let finding =
+                Diagnostic::new(Code::DuplicateName, other, "two sets of files say that they are this node's");
+            findings.push(finding.also(one, "the other one").help("say which are in use: `--from FILE…`"));
+        }
+        return None;
+    }
+    let own = own.first().copied().or_else(|| read.settings.first().filter(|_| read.settings.len() == 1));
     if own.is_none() {
         let (message, help) = if read.settings.is_empty() {
             ("none of Riak's files was found", "name the folder that they are in: `--from FOLDER`")
@@ -112,13 +124,13 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
 
 fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {
     match listening() {
-        Ok(found) => {
-            if !nix::unistd::geteuid().is_root() {
-                anstream::eprintln!(
-                    "warning: only root sees which process listens; what Erlang has open was not looked at"
-                );
+        Ok(seen) => {
+            if let Some(pid) = seen.unreadable.first() {
+                let message = format!("what Erlang (process {pid}) listens on may not be looked at");
+                let help = "run it as root (with CAP_SYS_PTRACE), or with `--no-sockets`";
+                findings.push(Diagnostic::placeless(Code::UnreadableFile, message).help(help));
             }
-            Some(found)
+            Some(seen.sockets)
         }
         Err(error) => {
             let message = format!("the kernel does not say what listens: {error}");
@@ -154,9 +166,7 @@ fn clean(subject: &Subject<'_>, node: Option<&Node>) -> String {
         .members
         .map_or("no output of riak-admin".to_owned(), |members| format!("{} members", members.today.len()));
     let runs = match subject.listening {
-        Some(listening) if !listening.iter().any(|one| one.is_of(node.map(Node::name))) => {
-            "; its Erlang does not run here"
-        }
+        Some(listening) if !runs(listening, node.map(Node::name)) => "; its Erlang does not run here",
         Some(_) | None => "",
     };
     format!(

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::diff::{Names, describe, json};
-use super::host::{SiteArguments, StateArguments, not_judged, own_links, own_node, sessions, site_of};
+use super::host::{
+    SiteArguments, StateArguments, exposed, exposed_text, not_judged, own_links, own_node, sessions, site_of,
+};
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
@@ -30,6 +32,7 @@ struct Document {
     cut: Vec<String>,
     outgoing: Vec<String>,
     not_judged: Vec<String>,
+    exposed: Vec<String>,
 }
 
 /// A member of a set that comes or goes.
@@ -81,6 +84,7 @@ pub fn run(
     // What cannot be read is not there, as far as anybody knows.
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     let same = found.is_empty() && !in_force.absent && unreserved.is_empty();
+    let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
     if input.json {
         let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
             list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
@@ -95,6 +99,7 @@ pub fn run(
             cut: ends(&sessions.cut),
             outgoing: ends(&sessions.outgoing),
             not_judged: others,
+            exposed,
         };
         print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
     } else {
@@ -112,6 +117,7 @@ pub fn run(
         }
         text.push_str(&sessions_text(&sessions));
         text.push_str(&not_judged(&others));
+        text.push_str(&exposed_text(&exposed));
         print(&text)?;
     }
     let undecided = found.undecided.is_some() || found.unjudged.is_some();

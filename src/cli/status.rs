@@ -8,11 +8,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::diff::{Names, describe};
-use super::host::{BackendChoice, SiteArguments, StateArguments, claims, own_links, own_node, site_of};
+use super::host::{
+    BackendChoice, SiteArguments, StateArguments, claims, exposed, exposed_text, own_links, own_node, site_of,
+};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference;
 use crate::host::apply::{Host, STALE};
-use crate::host::listeners::outside;
 use crate::host::pending::{self, Pending};
 use crate::host::status::{Seen, State, judge};
 use crate::host::{Backend, InForce, Prepared, left_behind, read, record, reserved};
@@ -56,6 +57,8 @@ struct Document {
     reserved_ports_in_force: bool,
     /// What the node's Erlang VM has open beyond the ports that are guarded.
     exposed: Vec<String>,
+    /// Whether that could be found out.
+    erlang_seen: bool,
     warnings: Vec<String>,
     not_judged: Vec<String>,
     /// Whether this rests on an earlier complete look since which nothing changed.
@@ -111,8 +114,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print(&text(&document))?;
     }
     Ok(match document.state {
-        State::Enforced if document.exposed.is_empty() => Outcome::Success,
-        State::Enforced => Outcome::No,
+        State::Enforced if !document.exposed.is_empty() => Outcome::No,
+        State::Enforced if !document.erlang_seen => Outcome::BadInput,
+        State::Enforced => Outcome::Success,
         State::Drifted => Outcome::No,
         State::Absent => Outcome::Undecided,
     })
@@ -142,6 +146,7 @@ fn document(
         taken_back: None,
         reserved_ports_in_force: state != State::Absent,
         exposed: Vec::new(),
+        erlang_seen: true,
         warnings: endangered.into_iter().collect(),
         not_judged: Vec::new(),
         unchanged_since: false,
@@ -225,12 +230,10 @@ fn good_is_in_force(host: &Host, in_force: &InForce) -> anyhow::Result<bool> {
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {
-    match outside(protected, document.node.as_deref()) {
-        Ok(found) => document
-            .exposed
-            .extend(found.iter().map(|one| format!("Erlang (process {}) listens on {}", one.pid, one.local))),
-        Err(error) => document.warnings.push(format!("what Erlang listens on is not known: {error}")),
-    }
+    let (exposed, unknown) = exposed(protected, document.node.as_deref());
+    document.exposed = exposed;
+    document.erlang_seen = unknown.is_none();
+    document.warnings.extend(unknown);
     let missing = match reserved::in_force() {
         Ok(in_force) => reserved::without(protected, &in_force),
         Err(error) => {
@@ -295,9 +298,7 @@ fn text(document: &Document) -> String {
         }
         None => {}
     }
-    for exposed in &document.exposed {
-        let _ = writeln!(text, "EXPOSED: {exposed}, which no rule guards; `ringfence lint` says what to do");
-    }
+    text.push_str(&exposed_text(&document.exposed));
     text.push_str(&document.drift);
     if let Some(note) = &document.taken_back {
         let _ = writeln!(text, "{note}");

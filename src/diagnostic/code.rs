@@ -199,6 +199,8 @@ codes! {
     MissingMember = "missing-member", Error;
     /// A node with addresses of one family among nodes with others.
     OneFamily = "one-family", Warning;
+    /// An Erlang node of another name listens where nothing is guarded.
+    OtherErlang = "other-erlang", Note;
     /// A setting that another one overrides.
     Overridden = "overridden", Note;
     /// A limit of the VM that has `ports` in its name.

@@ -3,6 +3,7 @@
 //! What a node is called stands on the command line of its VM: erlexec puts there what vm.args says, too.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -56,22 +57,34 @@ impl Listening {
     }
 }
 
-/// A short name goes without the host.
+/// What stands before the `@` decides: a node that runs under an old host name is still the one that is meant, and a short
+/// name goes without the host.
 fn same_node(own: &str, node: &str) -> bool {
-    own == node || !own.contains('@') && node.split('@').next() == Some(own)
+    own.split('@').next() == node.split('@').next()
 }
 
-/// All sockets that listen, sorted.
+/// What could be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// All sockets that listen, sorted.
+    pub sockets: Vec<Listening>,
+    /// Erlang VMs whose sockets may not be looked at: that takes CAP_SYS_PTRACE (proc_pid_fd(5)). They may be among the
+    /// sockets of nobody known.
+    pub unreadable: Vec<u32>,
+}
+
+/// Who listens where.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn listening() -> Result<Vec<Listening>, RequestError> {
+pub fn listening() -> Result<Seen, RequestError> {
     let sockets = table(Which::Listening)?;
     let owners = owners(Path::new("/proc"));
     let mut found: Vec<Listening> = sockets
         .into_iter()
         .map(|socket| {
-            let owner = owners.iter().find(|owner| owner.inodes.contains(&socket.inode));
+            let has = |owner: &&Owner| owner.inodes.as_ref().is_some_and(|inodes| inodes.contains(&socket.inode));
+            let owner = owners.iter().find(has);
             Listening {
                 local: socket.local,
                 program: owner.map_or(Program::Other, |owner| owner.program.clone()),
@@ -81,23 +94,29 @@ pub fn listening() -> Result<Vec<Listening>, RequestError> {
         .collect();
     found.sort_by_key(|listening| (listening.local, listening.pid));
     found.dedup();
-    Ok(found)
+    let hidden = owners.iter().filter(|owner| owner.inodes.is_none() && owner.program != Program::Epmd);
+    Ok(Seen { sockets: found, unreadable: hidden.map(|owner| owner.pid).collect() })
 }
 
-/// Sockets of a node's VM that others reach and that are on none of these ports.
-///
-/// # Errors
-/// Where the kernel does not tell.
-pub fn outside(protected: &Ports, node: Option<&str>) -> Result<Vec<Listening>, RequestError> {
-    let mut found = listening()?;
-    found.retain(|one| one.is_of(node) && !one.is_loopback() && !protected.has(one.local.port()));
-    Ok(found)
+impl Seen {
+    /// Sockets of a node's VM that others reach and that are on none of these ports.
+    pub fn outside<'a>(&'a self, protected: &'a Ports, node: Option<&'a str>) -> impl Iterator<Item = &'a Listening> {
+        let own = self.sockets.iter().filter(move |one| one.is_of(node));
+        own.filter(|one| !one.is_loopback() && !protected.has(one.local.port()))
+    }
+}
+
+/// Whether a VM of this node is among the owners of some sockets.
+#[must_use]
+pub fn runs(sockets: &[Listening], node: Option<&str>) -> bool {
+    sockets.iter().any(|one| one.is_of(node))
 }
 
 struct Owner {
     pid: u32,
     program: Program,
-    inodes: Vec<u32>,
+    /// `None` where they may not be looked at.
+    inodes: Option<Vec<u32>>,
 }
 
 /// The processes that may be Erlang's. Only their descriptors are looked at: others have many, and are not asked for.
@@ -119,16 +138,28 @@ fn owners(proc: &Path) -> Vec<Owner> {
         .collect()
 }
 
-fn inodes(folder: &Path) -> Vec<u32> {
-    let links = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
+fn inodes(folder: &Path) -> Option<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).ok()? {
+        match fs::read_link(entry.ok()?.path()) {
+            Ok(link) => {
+                let number = link.to_str().and_then(|link| link.strip_prefix("socket:[")?.strip_suffix(']'));
+                found.extend(number.and_then(|number| number.parse::<u32>().ok()));
+            }
+            // It was closed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return None,
+        }
+    }
+    Some(found)
 }
 
-/// What stands behind the last `-name` or `-sname`, as erl(1) takes it. What stands behind `-extra` is the program's own.
+/// What stands behind the first `-sname`, else behind the first `-name` (seen on OTP 25). What stands behind `-extra` is the
+/// program's own.
 fn node_name(command_line: &[u8]) -> Option<String> {
     let words: Vec<&[u8]> = command_line.split(|byte| *byte == 0).take_while(|word| *word != b"-extra").collect();
-    let mut named = words.windows(2).filter(|pair| matches!(pair, [b"-name" | b"-sname", _]));
-    named.next_back().and_then(|pair| pair.last()).map(|name| String::from_utf8_lossy(name).into_owned())
+    let value = |flag: &[u8]| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.last());
+    value(b"-sname").or_else(|| value(b"-name")).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
 #[cfg(test)]
@@ -143,8 +174,12 @@ mod tests {
         let line = b"/usr/bin/beam.smp\0--\0-root\0/x\0--\0-noinput\0-name\0riak@10.0.0.1\0-extra\0-name\0other\0";
         assert_eq!(node_name(line).as_deref(), Some("riak@10.0.0.1"));
         assert_eq!(node_name(b"/usr/bin/beam.smp\0-noinput\0-name"), None);
+        assert_eq!(node_name(b"beam.smp\0-name\0a@b\0-name\0c@d").as_deref(), Some("a@b"));
+        assert_eq!(node_name(b"beam.smp\0-name\0a@b\0-sname\0c").as_deref(), Some("c"));
         assert!(same_node("riak", "riak@db1") && same_node("riak@db1", "riak@db1"));
-        assert!(!same_node("riak@db2", "riak@db1") && !same_node("ria", "riak@db1"));
+        assert!(
+            same_node("riak@old", "riak@db1") && !same_node("ria", "riak@db1") && !same_node("db1@db1", "riak@db1")
+        );
     }
 
     #[test]
@@ -153,8 +188,8 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
             let found = listening().unwrap();
             let expected = Listening { local: socket.local_addr().unwrap(), program: Program::Other, pid: 0 };
-            assert_eq!(found, [expected]);
-            assert_eq!(outside(&Ports::default(), None).unwrap(), []);
+            assert_eq!(found.outside(&Ports::default(), None).count(), 0);
+            assert_eq!(found.sockets, [expected]);
         });
     }
 
@@ -171,7 +206,9 @@ mod tests {
         fs::write(proc.path().join("43/comm"), "sshd\n").unwrap();
         let found = owners(proc.path());
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].pid, found[0].inodes.as_slice()), (42, [77].as_slice()));
+        assert_eq!((found[0].pid, found[0].inodes.clone()), (42, Some(vec![77])));
         assert_eq!(found[0].program, Program::Erlang(Some("riak".to_owned())));
+        fs::remove_dir_all(own.join("fd")).unwrap();
+        assert_eq!(owners(proc.path())[0].inodes, None);
     }
 }

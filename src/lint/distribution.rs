@@ -3,13 +3,24 @@
 use super::Subject;
 use crate::cluster::SiteService;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
-use crate::host::listeners::Listening;
+use crate::host::listeners::{Listening, Program};
 use crate::import::cluster_file::lines_for;
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
-    let Some(service) = guarded(subject) else { return };
+    let Some(service) = guarded(subject) else {
+        let message = "Erlang's distribution is unused in the cluster file, and so is not guarded";
+        let help = "whoever reaches it and knows the cookie runs code in the node: write its `ports` under \
+                    `[services.distribution]`, without `state = \"unused\"`";
+        let unused = subject.site.services().iter().any(|service| service.service.name() == "distribution");
+        if unused {
+            findings.push(
+                subject.about(Code::UnguardedListener, settings.distribution.span(), message.to_owned()).help(help),
+            );
+        }
+        return;
+    };
     let distribution = &settings.distribution;
     let place = distribution.span();
     let wanted = service.ports.ranges().first().copied();
@@ -85,6 +96,8 @@ fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<Span>, findi
 /// What the node's VM has open beyond the guarded ports.
 pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: &mut Findings) {
     let protected = subject.site.protected();
+    loopback_only(subject, listening, findings);
+    other_nodes(subject, listening, &protected, findings);
     let own = listening.iter().filter(|one| one.is_of(subject.own_name()) && !one.is_loopback());
     for one in own.filter(|one| !protected.has(one.local.port())) {
         if explained(subject, one.local.port()) {
@@ -117,6 +130,35 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
             )),
             (None, _) => finding.help("give the service ports in the cluster file"),
         });
+    }
+}
+
+/// The node runs, and the others cannot reach it, although its settings do not say so.
+fn loopback_only(subject: &Subject<'_>, listening: &[Listening], findings: &mut Findings) {
+    let Some(service) = guarded(subject) else { return };
+    let set = subject.settings.and_then(|settings| settings.distribution.interface.as_ref());
+    let mut own =
+        listening.iter().filter(|one| one.is_of(subject.own_name()) && service.ports.has(one.local.port())).peekable();
+    let Some(first) = own.peek().copied() else { return };
+    if own.all(Listening::is_loopback) && !set.is_some_and(|interface| interface.value.is_loopback()) {
+        let message = format!("`distribution` is open to the nodes, and listens on {} only", first.local);
+        let help = "the node was started with other settings than its files have: restart it";
+        findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
+    }
+}
+
+/// Another program's, or this node under a name that nobody knows: worth a look, and no fault.
+fn other_nodes(subject: &Subject<'_>, listening: &[Listening], protected: &Ports, findings: &mut Findings) {
+    for one in listening.iter().filter(|one| !one.is_loopback() && !protected.has(one.local.port())) {
+        let Program::Erlang(name) = &one.program else { continue };
+        if one.is_of(subject.own_name()) {
+            continue;
+        }
+        let name = name.as_deref().unwrap_or("without a name").escape_debug();
+        let message =
+            format!("another Erlang node ({name}, process {}) listens on {}, which no rule guards", one.pid, one.local);
+        let help = "if it belongs to another program, that program's own rules are to guard it";
+        findings.push(Diagnostic::placeless(Code::OtherErlang, message).help(help));
     }
 }
 

@@ -148,11 +148,21 @@ impl Subject<'_> {
             ),
             ("distribution", true) => format!("`erlang.distribution.interface = {address}` in riak.conf"),
             ("distribution", false) => {
-                let parts = address.replace('.', ",");
-                format!("`-kernel inet_dist_use_interface '{{{parts}}}'` in vm.args")
+                format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address))
             }
             _ => "the program's own settings".to_owned(),
         }
+    }
+}
+
+/// A tuple of numbers (inet(3), `ip_address()`).
+fn erlang_address(address: &str) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => {
+            let groups = address.segments().map(|group| format!("16#{group:x}"));
+            format!("{{{}}}", groups.join(","))
+        }
+        Ok(IpAddr::V4(_)) | Err(_) => format!("{{{}}}", address.replace('.', ",")),
     }
 }
 

@@ -73,7 +73,9 @@ fn what_listens_where_nothing_is_guarded() {
     assert_eq!(found(&[beam("127.0.0.1:43210")], None), [""; 0]);
     // Another node on this host is not this cluster's, and short names are names, too.
     let other = |name: Option<&str>| socket("0.0.0.0:43210", Program::Erlang(name.map(str::to_owned)));
-    assert_eq!(found(&[other(Some("rabbit@db1")), other(None)], None), [""; 0]);
+    assert_eq!(found(&[other(Some("rabbit@db1"))], None), ["other-erlang"]);
+    assert_eq!(found(&[other(None)], None), ["other-erlang"]);
+    assert_eq!(found(&[other(Some("riak@old.example.com"))], None), ["outside-range"]);
     assert_eq!(found(&[other(Some("riak"))], None), ["outside-range"]);
     // Solr is unused in the profile, and so nothing guards it.
     assert_eq!(found(&[socket("0.0.0.0:8093", Program::Other)], None), ["unguarded-listener"]);
@@ -89,6 +91,7 @@ fn what_listens_although_it_is_blocked() {
 fn what_others_cannot_reach() {
     assert_eq!(found(&[beam("127.0.0.1:8098")], None), ["loopback-only"]);
     assert_eq!(found(&[beam("127.0.0.1:8098"), beam("10.20.0.11:8098")], None), [""; 0]);
+    assert_eq!(found(&[beam("127.0.0.1:6000")], None), ["loopback-only"]);
     assert_eq!(found(&[socket("127.0.0.1:4369", Program::Epmd)], None), ["loopback-only"]);
     assert_eq!(found(&[socket("[::]:4369", Program::Epmd)], None), ["epmd-everywhere"]);
 }
