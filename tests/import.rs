@@ -102,15 +102,15 @@ fn the_file_that_is_written_compiles_and_is_never_written_over() {
     netns::isolated("the_file_that_is_written_compiles_and_is_never_written_over", || {
         let _namespace = netns::Namespace::unshare();
         let folder = tempfile::tempdir().unwrap();
-        let result = import_into(folder.path(), "states", "new/cluster.toml");
+        let result = import_into(folder.path(), "states", "cluster.toml");
         assert_eq!(result.status.code(), Some(0), "{result:?}");
-        assert!(result.stdout.is_empty() && String::from_utf8_lossy(&result.stderr).contains("wrote new/cluster.toml"));
-        let path = folder.path().join("new/cluster.toml");
+        assert!(result.stdout.is_empty() && String::from_utf8_lossy(&result.stderr).contains("wrote cluster.toml"));
+        let path = folder.path().join("cluster.toml");
         let written = fs::read_to_string(&path).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
         assert!(command.arg("compile").arg(&path).stdout(Stdio::null()).status().unwrap().success());
 
-        let result = import_into(folder.path(), "states", "new/cluster.toml");
+        let result = import_into(folder.path(), "states", "cluster.toml");
         assert_eq!(result.status.code(), Some(2), "{result:?}");
         assert!(String::from_utf8_lossy(&result.stderr).contains("never overwritten"));
         assert_eq!(fs::read_to_string(&path).unwrap(), written);

@@ -181,7 +181,10 @@ fn a_node_that_was_imported_listens_where_the_cluster_file_says() {
         for full in ["status", "status --full"] {
             let (code, text) = host.ringfence(full);
             assert_eq!(code, Some(1), "{text}");
-            assert!(text.contains("EXPOSED: Erlang (process ") && text.contains("0.0.0.0:7000"), "{text}");
+            assert!(
+                text.contains("EXPOSED: Erlang (riak@10.20.0.11, process ") && text.contains("0.0.0.0:7000"),
+                "{text}"
+            );
         }
 
         // The files say another range than the cluster file, and the node does as they say.

@@ -40,6 +40,9 @@ pub struct Arguments {
     /// of the cluster file, and in which order; `cluster plan` shows what will be.
     #[arg(long, value_name = "FILE", conflicts_with = "new")]
     membership: Option<PathBuf>,
+    /// With --membership: this node is about to join. May be given several times.
+    #[arg(long, value_name = "NODE", requires = "membership")]
+    joining: Vec<String>,
 }
 
 struct Side {
@@ -52,7 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(new_path) = &arguments.new else {
         let input = Input { config: arguments.old.clone(), json: arguments.json };
         if let Some(output) = &arguments.membership {
-            return membership::run(&input, output, arguments.site.node.as_deref());
+            return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
         }
         return live::run(&input, &arguments.site, &arguments.host, arguments.meaning);
     };

@@ -5,7 +5,6 @@
 //! the first only opens and the second only closes.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use super::diff::{Json, Names, compiled, describe, json};
 use super::import::read_output;
 use super::{Input, Outcome, print, print_findings};
 use crate::cluster::{Cluster, Node};
-use crate::diagnostic::{Findings, Severity, SourceFile, Sources, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Severity, SourceFile, Sources, Span};
 use crate::diff::{Difference, difference};
 use crate::import::membership::{self, Member, Membership, State};
 
@@ -53,7 +52,7 @@ struct StepJson {
     meaning: Json,
 }
 
-pub fn run(input: &Input, output: &Path, node: Option<&str>) -> anyhow::Result<Outcome> {
+pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|cluster| super::node_findings(cluster, node))? else {
         return Ok(Outcome::BadInput);
     };
@@ -62,11 +61,18 @@ pub fn run(input: &Input, output: &Path, node: Option<&str>) -> anyhow::Result<O
     let file = sources.add(SourceFile::new(name, text));
     let mut findings = Findings::default();
     let text = sources.get(file).map_or("", |file| &file.text);
-    let members = membership::parse(text, file, &mut findings);
+    let mut members = membership::parse(text, file, &mut findings);
+    if let Some(members) = &mut members {
+        about_to_join(members, joining, &mut sources);
+    }
     let sources = Arc::new(sources);
     let broken = findings.errors() > 0;
     print_findings(&findings.sorted(), &sources, input.json)?;
     let Some(members) = members.filter(|_| !broken) else { return Ok(Outcome::BadInput) };
+    if let Some(finding) = of_another_cluster(&cluster, &members, file) {
+        print_findings(&[finding], &sources, input.json)?;
+        return Ok(Outcome::BadInput);
+    }
     let change = Change::of(&cluster, &members);
     let Some((opened, closed)) = clusters(&cluster, &change, &sources, input.json)? else {
         return Ok(Outcome::BadInput);
@@ -91,14 +97,42 @@ pub fn run(input: &Input, output: &Path, node: Option<&str>) -> anyhow::Result<O
     })
 }
 
+/// Those that the command line names, as members that have asked to join.
+fn about_to_join(members: &mut Membership, joining: &[String], sources: &mut Sources) {
+    let file = sources.add(SourceFile::new("--joining".to_owned(), joining.join("\n")));
+    let mut start = 0;
+    for name in joining {
+        let span = Span::new(file, start..start + name.len());
+        start += name.len() + 1;
+        if members.today.iter().all(|member| member.name != *name) {
+            let member = Member { name: name.clone(), state: State::Joining, span };
+            members.planned.iter_mut().for_each(|planned| planned.push(member.clone()));
+            members.today.push(member);
+        }
+    }
+}
+
+/// Following the order for it would cut every node off, and admit strangers.
+fn of_another_cluster(cluster: &Cluster, members: &Membership, file: FileId) -> Option<Diagnostic> {
+    if members.today.iter().any(|member| cluster.node(&member.name).is_some()) {
+        return None;
+    }
+    let message = "none of these members is a node of the cluster file: is this the output of another cluster?";
+    let help = "run `riak-admin member-status` on a node of this cluster";
+    let first = members.today.first().map_or(Span::new(file, 0..0), |member| member.span);
+    Some(Diagnostic::new(Code::WrongCluster, first, message).help(help))
+}
+
 /// Who comes and who goes.
 struct Change<'a> {
     /// Not in the cluster file yet.
     coming: Vec<&'a Member>,
-    /// In the cluster file, and not to stay.
+    /// In the cluster file, members, and not to stay.
     going: BTreeMap<&'a str, &'static str>,
-    /// Of those that come, some are members already.
-    cut_off: bool,
+    /// In the cluster file, and no members now.
+    absent: BTreeMap<&'a str, &'static str>,
+    /// Whether the change is planned already.
+    planned: bool,
 }
 
 impl<'a> Change<'a> {
@@ -111,6 +145,7 @@ impl<'a> Change<'a> {
             .filter(admitted)
             .filter(|member| !known.contains(member.name.as_str()) && seen.insert(member.name.as_str()))
             .collect();
+        let today: HashSet<&str> = members.today.iter().filter(admitted).map(|member| member.name.as_str()).collect();
         let later = members.planned.as_ref().unwrap_or(&members.today);
         let states: BTreeMap<&str, State> = later.iter().map(|member| (member.name.as_str(), member.state)).collect();
         let going = cluster.nodes().iter().filter_map(|node| {
@@ -119,18 +154,22 @@ impl<'a> Change<'a> {
                 Some(State::Exiting) => "exiting",
                 Some(State::Invalid) => "invalid",
                 Some(State::Joining | State::Valid | State::Down | State::Unstated) => return None,
-                None if members.planned.is_some() => "leaves by the plan",
-                None => "no member; keep it if it is about to join",
+                None if today.contains(node.name()) => "leaves by the plan",
+                None => "no member",
             };
             Some((node.name(), why))
         });
-        let today: HashSet<&str> = members.today.iter().filter(admitted).map(|member| member.name.as_str()).collect();
-        let joined = |member: &&Member| member.state != State::Joining && today.contains(member.name.as_str());
-        Self { going: going.collect(), cut_off: coming.iter().any(joined), coming }
+        let (absent, going) = going.partition(|(name, _)| !today.contains(name));
+        Self { going, absent, coming, planned: members.planned.is_some() }
     }
 
     fn is_empty(&self) -> bool {
-        self.coming.is_empty() && self.going.is_empty()
+        self.coming.is_empty() && self.going.is_empty() && self.absent.is_empty()
+    }
+
+    /// Members that are not in the cluster file, and so are blocked wherever it is in force.
+    fn is_cut_off(&self) -> bool {
+        self.coming.iter().any(|member| member.state != State::Joining)
     }
 
     fn movers_in(&self, sources: &Sources) -> Vec<Mover> {
@@ -139,7 +178,8 @@ impl<'a> Change<'a> {
             None => String::new(),
         };
         let mover = |member: &&Member| {
-            let why = if member.state == State::Joining { "joining" } else { "not in the cluster file" };
+            let why =
+                if member.state == State::Joining { "joining" } else { "a member already, and blocked until then" };
             Mover { name: member.name.clone(), place: place(member.span), why }
         };
         self.coming.iter().map(mover).collect()
@@ -147,7 +187,7 @@ impl<'a> Change<'a> {
 
     fn movers_out(&self, cluster: &Cluster) -> Vec<Mover> {
         let mover = |node: &Node| {
-            let why = self.going.get(node.name())?;
+            let why = self.going.get(node.name()).or_else(|| self.absent.get(node.name()))?;
             Some(Mover { name: node.name().to_owned(), place: cluster.place(node.span()), why })
         };
         cluster.nodes().iter().filter_map(mover).collect()
@@ -165,7 +205,8 @@ fn clusters(
     let (opened, findings) = cluster.with_nodes(&coming, &HashSet::new(), sources);
     print_findings(&findings, sources, as_json)?;
     let Some(opened) = opened else { return Ok(None) };
-    let (closed, mut findings) = opened.with_nodes(&[], &change.going.keys().copied().collect(), sources);
+    let (closed, mut findings) =
+        opened.with_nodes(&[], &change.going.keys().chain(change.absent.keys()).copied().collect(), sources);
     findings.retain(|finding| finding.severity() == Severity::Error);
     print_findings(&findings, sources, as_json)?;
     Ok(closed.map(|closed| (opened, closed)))
@@ -185,28 +226,41 @@ fn words(change: &Change<'_>, open: &Step, close: &Step) -> String {
         return "the cluster file has exactly these members: nothing is to be done\n".to_owned();
     }
     let meaning = |step: &Step| describe(&step.found, &Names { clusters: [&step.clusters[0], &step.clusters[1]] });
-    let mut text = String::new();
-    // Writing to a String cannot fail.
+    let mut steps = Vec::new();
+    let list = |sign: char, nodes: &mut dyn Iterator<Item = &Mover>| {
+        nodes.fold(String::new(), |text, node| text + &format!("  {sign} {node}\n"))
+    };
     if !change.coming.is_empty() {
-        if change.cut_off {
-            text.push_str(
-                "ATTENTION: some of these are members already, and are blocked where the cluster file is in force\n",
-            );
-        }
-        text.push_str("first, on every node, old and new: add to the cluster file and apply\n");
-        open.nodes.iter().for_each(|node| _ = writeln!(text, "  + {node}"));
-        let _ = writeln!(text, "\n{}", meaning(open));
-        text.push_str("then let them join: `riak-admin cluster join`, `plan`, `commit`\n");
+        let nodes = list('+', &mut open.nodes.iter());
+        let meaning = meaning(open);
+        steps.push(format!("on every node, old and new: add to the cluster file and apply\n{nodes}\n{meaning}"));
     }
+    let joins = change.coming.iter().any(|member| member.state == State::Joining);
+    match (joins, change.planned && !change.going.is_empty()) {
+        (true, _) if change.planned => steps.push("`riak-admin cluster commit`\n".to_owned()),
+        (true, _) => steps.push("let them join: `riak-admin cluster join`, `plan`, `commit`\n".to_owned()),
+        (false, true) => steps.push("`riak-admin cluster commit`\n".to_owned()),
+        (false, false) => {}
+    }
+    let leave = |mover: &&Mover| change.going.contains_key(mover.name.as_str());
     if !change.going.is_empty() {
-        if !change.coming.is_empty() {
-            text.push('\n');
-        }
-        let first = if change.coming.is_empty() { "first" } else { "then" };
-        let _ = writeln!(text, "{first} let these leave, and wait until `riak-admin member-status` shows them no more");
-        close.nodes.iter().for_each(|node| _ = writeln!(text, "  - {node}"));
-        text.push_str("last, on every node that stays: take them out of the cluster file and apply\n");
-        let _ = write!(text, "\n{}", meaning(close));
+        let nodes = list('-', &mut close.nodes.iter().filter(leave));
+        steps.push(format!("wait until `riak-admin member-status` shows these no more\n{nodes}"));
     }
-    text
+    if !close.nodes.is_empty() {
+        let mut step =
+            "on every node that stays: take out of the cluster file what is no member any more, and apply\n".to_owned();
+        let absent = list('-', &mut close.nodes.iter().filter(|mover| !leave(mover)));
+        if !absent.is_empty() {
+            step += &format!("no members now (leave them in if they are about to join):\n{absent}");
+        }
+        steps.push(format!("{step}\n{}", meaning(close)));
+    }
+    let numbered = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
+    let attention = if change.is_cut_off() {
+        "ATTENTION: members that are not in the cluster file are blocked wherever it is in force\n\n"
+    } else {
+        ""
+    };
+    attention.to_owned() + &numbered.collect::<Vec<_>>().join("\n")
 }

@@ -167,6 +167,8 @@ codes! {
     NotAMember = "not-a-member", Warning;
     /// No node's settings are known, or not those of all nodes.
     UnknownSettings = "unknown-settings", Warning;
+    /// Nobody said who is in the cluster but the files of its nodes.
+    UnknownMembers = "unknown-members", Warning;
     /// The private networks are a proposal.
     ConfirmNetworks = "confirm-networks", Warning;
     /// No client is known.

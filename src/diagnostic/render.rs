@@ -1,5 +1,6 @@
 //! Findings as text with the source underlined, or as JSON.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -20,14 +21,16 @@ pub fn render_text(finding: &Diagnostic, sources: &Sources, styled: bool) -> Str
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let title = level.primary_title(finding.message.as_str()).id(finding.code.as_str());
+    let message = harmless(&finding.message);
+    let title = level.primary_title(&*message).id(finding.code.as_str());
     let excerpts = Excerpt::of(finding, sources);
     let mut group = Group::with_title(title);
     for excerpt in &excerpts {
         group = excerpt.append_to(group);
     }
-    if let Some(help) = &finding.help {
-        group = group.element(Level::HELP.message(help.as_str()));
+    let help = finding.help.as_deref().map(harmless);
+    if let Some(help) = &help {
+        group = group.element(Level::HELP.message(&**help));
     }
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     let text = renderer.render(&[group]);
@@ -40,7 +43,8 @@ struct Excerpt<'a> {
     line: u32,
     /// Characters from the start of the line to the first place, from 1.
     column: usize,
-    text: &'a str,
+    name: Cow<'a, str>,
+    text: Cow<'a, str>,
     places: Vec<(Range<usize>, &'a str, AnnotationKind)>,
     cut: bool,
 }
@@ -76,9 +80,10 @@ impl<'a> Excerpt<'a> {
         } else {
             (begin, end)
         };
-        let text = file.text.get(from..to)?;
+        let text = harmless(file.text.get(from..to)?);
+        let name = Cow::Owned(harmless(&file.name).replace('\n', "?"));
         let place = start - from..stop.clamp(start, to) - from;
-        Some(Self { file, line, column, text, places: vec![(place, label, kind)], cut })
+        Some(Self { file, line, column, name, text, places: vec![(place, label, kind)], cut })
     }
 
     fn append_to(&'a self, group: Group<'a>) -> Group<'a> {
@@ -86,17 +91,34 @@ impl<'a> Excerpt<'a> {
             let annotation = kind.span(place.clone());
             if label.is_empty() { annotation } else { annotation.label(*label) }
         });
-        let snippet = Snippet::source(self.text).line_start(self.line as usize).annotations(annotations);
-        group.element(snippet.path(self.file.name.as_str()))
+        let snippet = Snippet::source(&*self.text).line_start(self.line as usize).annotations(annotations);
+        group.element(snippet.path(&*self.name))
     }
 
     /// The renderer counts columns from the start of the excerpt; this puts in those of the file.
     fn correct_column(&self, text: String) -> String {
         let Some((place, ..)) = self.places.first().filter(|_| self.cut) else { return text };
         let counted = self.text.get(..place.start).map_or(0, |before| before.chars().count()) + 1;
-        let at = |column: usize| format!("{}:{}:{column}", self.file.name, self.line);
+        let at = |column: usize| format!("{}:{}:{column}", self.name, self.line);
         text.replacen(&at(counted), &at(self.column), 1)
     }
+}
+
+/// A text of somebody else's as it may be shown on a terminal: what controls it, or turns the direction of writing around,
+/// becomes something visible that is as long.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || bidi(c);
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| match c.len_utf8() {
+        _ if !bad(c) => c,
+        1 => '?',
+        2 => '\u{b7}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -138,6 +160,16 @@ pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
 mod tests {
     use super::*;
     use crate::diagnostic::{Code, FileId};
+
+    #[test]
+    fn nothing_gets_at_the_terminal() {
+        let sources = Sources::new(SourceFile::new("a\u{1b}[31m\nb".into(), "x\u{9b}2J \u{202e} y".into()));
+        let finding =
+            Diagnostic::new(Code::Syntax, Span::new(FileId::CLUSTER, 0..1), "m\u{1b}[2J\u{85}").help("h\u{7}");
+        let text = render_text(&finding, &sources, false);
+        let bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(bad) && text.contains("a?[31m?b:1:1") && text.contains("2J"), "{text:?}");
+    }
 
     fn render(text: &str, range: Range<usize>) -> String {
         let sources = Sources::new(SourceFile::new("cluster.toml".into(), text.into()));

@@ -4,7 +4,7 @@ use super::Subject;
 use crate::cluster::SiteService;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::{Listening, Program};
-use crate::import::cluster_file::lines_for;
+use crate::import::cluster_file::ways;
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
@@ -70,7 +70,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         let finding = subject.about(Code::RangeDiffers, place, message);
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
-            Some(wanted) => format!("{both}, or {}", ways(wanted, settings)),
+            Some(wanted) => format!("{both}, or {}, and restart Riak", ways(wanted, Some(settings))),
             None => both.to_owned(),
         };
         findings.push(finding.help(help));
@@ -122,7 +122,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
         findings.push(match (range, subject.settings) {
             (Some(range), Some(settings)) => finding.help(format!(
                 "if this is its distribution: {}; if it is a service, give it ports in the cluster file",
-                ways(range, settings)
+                ways(range, Some(settings))
             )),
             (Some(range), None) => finding.help(format!(
                 "if this is its distribution, set inet_dist_listen_min and _max to {range} and restart the node; if it is a \
@@ -175,19 +175,7 @@ fn guarded<'a>(subject: &'a Subject<'_>) -> Option<&'a SiteService<'a>> {
 
 fn remedied(finding: Diagnostic, range: Option<PortRange>, settings: &Settings) -> Diagnostic {
     match range {
-        Some(range) => finding.help(ways(range, settings)),
+        Some(range) => finding.help(format!("{}, and restart Riak", ways(range, Some(settings)))),
         None => finding.help("set inet_dist_listen_min and inet_dist_listen_max to the range in the cluster file"),
     }
-}
-
-/// The exact lines, for this host's files.
-fn ways(range: PortRange, settings: &Settings) -> String {
-    let ways: Vec<String> = lines_for(range, Some(settings.style))
-        .into_iter()
-        .map(|lines| {
-            let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();
-            format!("{} in {}", shown.join(" and "), lines.file)
-        })
-        .collect();
-    format!("write {}, and restart Riak", ways.join(", or "))
 }

@@ -5,6 +5,7 @@
 
 mod networks;
 mod nodes;
+mod range;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,11 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use services::{Lines, lines_for, ports_line};
+pub use range::ways;
+pub use services::ports_line;
 
 /// What a cluster file is made of.
+#[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// What the cluster is to be called.
     pub name: &'a str,
@@ -87,6 +90,13 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let nodes = nodes::collect(known, findings);
     // What is proposed for half a cluster would be wrong for the whole.
     let mut proposals = Findings::default();
+    // A stranger's ports are not the cluster's.
+    let of_member = |settings: &&Settings| {
+        let whole = settings.name.as_ref().map(|name| name.value.as_str()).filter(|name| name.contains('@'));
+        whole.is_none_or(|name| nodes.iter().any(|node| node.name == name))
+    };
+    let settings: Vec<Settings> = known.settings.iter().filter(of_member).cloned().collect();
+    let known = &Known { settings: &settings, ..*known };
     let networks = networks::propose(&nodes, known, &mut proposals);
     let found = services::collect(known, &profile, &nodes, findings, &mut proposals);
     warn(&found, &profile, &mut proposals);

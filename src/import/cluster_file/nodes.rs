@@ -137,6 +137,11 @@ fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option
         findings.push(Diagnostic::placeless(Code::NoMembership, message).help(help));
         return Vec::new();
     }
+    let message = format!(
+        "only the {} nodes whose files were read are admitted: whoever else is in the cluster is cut off",
+        known.settings.len()
+    );
+    findings.push(Diagnostic::placeless(Code::UnknownMembers, message).help(help));
     let mut nodes = Vec::new();
     for settings in known.settings {
         match &settings.name {
@@ -177,9 +182,18 @@ fn node(
     let shown = name.escape_debug().to_string();
     if addresses.is_empty() {
         let message = format!("`{shown}` has no address in its name");
-        let help = format!(
-            "say which: `--address {shown}=10.20.0.11`; names are never looked up, because rules must load without DNS"
+        let usable = |bind: &Bind| match bind {
+            Bind::Address(address) => Some(*address),
+            Bind::Name(_) => None,
+        };
+        let hint = own.map(peer_binds).unwrap_or_default().iter().find_map(|(bind, ..)| usable(bind));
+        let example = hint.map_or_else(|| "10.20.0.11".to_owned(), |address| address.to_string());
+        let mut help = format!(
+            "say which: `--address {shown}={example}`; names are never looked up, because rules must load without DNS"
         );
+        if hint.is_some() {
+            help.push_str(" (the example is where it takes handoff; name every address from which it connects)");
+        }
         findings.push(at(Code::MissingAddress, message).help(help));
         return None;
     }
@@ -220,6 +234,8 @@ fn known_addresses(
     let mut more = String::new();
     for (bind, setting, span) in own.map(peer_binds).unwrap_or_default() {
         match bind {
+            // Where handoff listens says nothing of where a host name leads.
+            Bind::Address(_) if addresses.is_empty() && !setting.contains("interface") => {}
             Bind::Address(address) if !addresses.contains(&address) => {
                 addresses.push(address);
                 more = format!("with {}, {setting}", place(span, known.sources));

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Node;
+use super::range::{lines_for, ways};
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::files::USUAL;
-use crate::import::settings::{Range, Settings, Style};
+use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
 /// Where a distribution range is proposed, if the ports are free: below the ports that Linux gives to outgoing connections
@@ -30,41 +31,6 @@ pub(super) struct Services {
     /// Services that are as in the profile, in words.
     pub usual: Vec<String>,
     opened: BTreeSet<&'static str>,
-}
-
-/// The lines that give Riak a distribution range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lines {
-    /// The file that they go into.
-    pub file: &'static str,
-    /// As they stand there.
-    pub lines: Vec<String>,
-}
-
-/// The lines that set this range, in each of the files that can.
-#[must_use]
-pub fn lines_for(range: PortRange, style: Option<Style>) -> Vec<Lines> {
-    let (first, last) = (range.first(), range.last());
-    let conf = Lines {
-        file: "riak.conf",
-        lines: vec![
-            format!("erlang.distribution.port_range.minimum = {first}"),
-            format!("erlang.distribution.port_range.maximum = {last}"),
-        ],
-    };
-    let args = Lines {
-        file: "vm.args",
-        lines: vec![format!("-kernel inet_dist_listen_min {first} inet_dist_listen_max {last}")],
-    };
-    let app = Lines {
-        file: "app.config",
-        lines: vec![format!("{{kernel, [{{inet_dist_listen_min, {first}}}, {{inet_dist_listen_max, {last}}}]}},")],
-    };
-    match style {
-        Some(Style::RiakConf) => vec![conf],
-        Some(Style::AppConfig) => vec![args, app],
-        None => vec![conf, args, app],
-    }
 }
 
 /// The ports of one service on one node, and what says so.
@@ -321,20 +287,25 @@ fn propose(
 ) {
     let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
     let Some(range) = free_range(width, taken) else { return };
-    let style = known.settings.first().map(|settings| settings.style);
+    let settings = known.settings.first();
     let unknown = unbounded.is_empty();
     let state = if unknown { "Riak's settings were not read" } else { "not yet in Riak's settings" };
     let mut remarks =
         vec![format!("CONFIRM: proposed; {state}. Unless Riak listens here, its distribution port is not guarded:")];
-    for lines in lines_for(range, style) {
-        remarks.push(format!("in {}:", lines.file));
+    for lines in lines_for(range, settings) {
+        remarks.push(format!("{}:", lines.place));
         remarks.extend(lines.lines.into_iter().map(|line| format!("    {line}")));
     }
     let value = ports_line(&[range].into_iter().collect());
     let lines = vec![Row { value, comment: state.to_owned() }];
     services.rows.push(super::ServiceRows { name: "distribution", remarks, lines });
     if unknown {
-        findings.push(unbounded_finding(None, range, style, "it is not known which ports Erlang's distribution uses"));
+        findings.push(unbounded_finding(
+            None,
+            range,
+            settings,
+            "it is not known which ports Erlang's distribution uses",
+        ));
     }
     say_unbounded(unbounded, range, findings);
 }
@@ -347,7 +318,7 @@ fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findi
             Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",
         };
         let place = settings.distribution.span().or_else(|| settings.files.first().map(|file| Span::new(*file, 0..0)));
-        findings.push(unbounded_finding(place, range, Some(settings.style), message));
+        findings.push(unbounded_finding(place, range, Some(settings), message));
     }
 }
 
@@ -355,21 +326,14 @@ fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findi
 pub(super) fn unbounded_finding(
     place: Option<Span>,
     range: PortRange,
-    style: Option<Style>,
+    settings: Option<&Settings>,
     message: &str,
 ) -> Diagnostic {
-    let ways: Vec<String> = lines_for(range, style)
-        .into_iter()
-        .map(|lines| {
-            let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();
-            format!("{} in {}", shown.join(" and "), lines.file)
-        })
-        .collect();
     let finding = match place {
         Some(place) => Diagnostic::new(Code::UnboundedDistribution, place, message),
         None => Diagnostic::placeless(Code::UnboundedDistribution, message),
     };
-    finding.help(format!("on every node, write {}; then restart the nodes one after the other", ways.join(", or ")))
+    finding.help(format!("on every node, {}; then restart the nodes one after the other", ways(range, settings)))
 }
 
 /// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.

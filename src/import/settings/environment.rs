@@ -77,7 +77,8 @@ pub(super) fn read_one(
     draft: &mut Draft,
     findings: &mut Findings,
 ) {
-    let found = &mut Found { name: format!("{application} {key}"), findings };
+    let dash = if source == Source::VmArgs { "-" } else { "" };
+    let found = &mut Found { name: format!("{dash}{application} {key}"), findings };
     let (first, second, third) = ((Layout::First, source), (Layout::Second, source), (Layout::Third, source));
     match (application, key) {
         ("riak_core", "web_ip") => add_ip(draft, ("http", "riak_core"), first, term, found),

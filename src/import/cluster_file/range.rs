@@ -1,0 +1,92 @@
+//! The lines that give Riak a distribution range, for the file in which it is set or can be.
+
+use crate::import::settings::{Setting, Settings, Style};
+use crate::net::PortRange;
+
+/// Lines, and where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// In words: `in vm.args`.
+    pub place: String,
+    /// As they stand there.
+    pub lines: Vec<String>,
+}
+
+/// The file that has the range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum File {
+    RiakConf,
+    VmArgs,
+    AppConfig,
+}
+
+/// The lines that set this range: in the file that sets it now, because another would not be heard or would contradict it;
+/// else in each file in which this node could have it; without settings, in each that there is.
+#[must_use]
+pub fn lines_for(range: PortRange, settings: Option<&Settings>) -> Vec<Lines> {
+    let Some(settings) = settings else {
+        return [File::RiakConf, File::VmArgs, File::AppConfig].map(|file| lines(range, file, false)).into();
+    };
+    let distribution = &settings.distribution;
+    let set: Vec<File> = [&distribution.fixed, &distribution.minimum, &distribution.maximum]
+        .into_iter()
+        .flatten()
+        .map(file_of)
+        .collect();
+    // What vm.args says counts before app.config.
+    let first = [File::VmArgs, File::AppConfig, File::RiakConf].into_iter().find(|file| set.contains(file));
+    match (first, settings.style) {
+        (Some(file), _) => vec![lines(range, file, true)],
+        (None, Style::RiakConf) => vec![lines(range, File::RiakConf, false)],
+        (None, Style::AppConfig) => vec![lines(range, File::VmArgs, false), lines(range, File::AppConfig, false)],
+    }
+}
+
+/// A setting is called as its file writes it.
+fn file_of(setting: &Setting<u16>) -> File {
+    if setting.name.starts_with('-') {
+        File::VmArgs
+    } else if setting.name.starts_with("erlang.") {
+        File::RiakConf
+    } else {
+        File::AppConfig
+    }
+}
+
+fn lines(range: PortRange, file: File, set: bool) -> Lines {
+    let (first, last) = (range.first(), range.last());
+    let (name, lines) = match file {
+        File::RiakConf => (
+            "riak.conf",
+            vec![
+                format!("erlang.distribution.port_range.minimum = {first}"),
+                format!("erlang.distribution.port_range.maximum = {last}"),
+            ],
+        ),
+        File::VmArgs => ("vm.args", vec![format!("-kernel inet_dist_listen_min {first} inet_dist_listen_max {last}")]),
+        File::AppConfig => (
+            "app.config",
+            vec![format!("{{kernel, [{{inet_dist_listen_min, {first}}}, {{inet_dist_listen_max, {last}}}]}}")],
+        ),
+    };
+    let place = match (file, set) {
+        (_, true) => format!("in {name}, in place of what is set there"),
+        // Erlang does not start with an application that stands twice (seen on OTP 25).
+        (File::AppConfig, false) => format!("in {name} (its two settings into `kernel`, if that is there already)"),
+        (File::RiakConf | File::VmArgs, false) => format!("in {name}"),
+    };
+    Lines { place, lines }
+}
+
+/// The lines as one sentence: write these here, or those there.
+#[must_use]
+pub fn ways(range: PortRange, settings: Option<&Settings>) -> String {
+    let ways: Vec<String> = lines_for(range, settings)
+        .into_iter()
+        .map(|lines| {
+            let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();
+            format!("{} {}", shown.join(" and "), lines.place)
+        })
+        .collect();
+    format!("write {}", ways.join(", or "))
+}
