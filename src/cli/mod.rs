@@ -11,6 +11,7 @@ mod diff;
 mod explain;
 mod files;
 mod generate;
+mod hook;
 mod host;
 mod live;
 mod profiles;
@@ -60,6 +61,7 @@ enum Command {
     Rollback(confirm::Rollback),
     Status(status::Arguments),
     Remove(remove::Arguments),
+    Hook(hook::Arguments),
     #[command(hide = true)]
     Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
@@ -81,7 +83,7 @@ enum Outcome {
 }
 
 /// The cluster file, and how its findings are shown.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 struct Input {
     /// The cluster file; `-` reads standard input.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
@@ -105,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Rollback(arguments) => confirm::run_rollback(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Remove(arguments) => remove::run(&arguments),
+        Command::Hook(arguments) => hook::run(&arguments),
         Command::Watchdog(arguments) => confirm::run_watchdog(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
