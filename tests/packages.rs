@@ -1,6 +1,6 @@
 //! Packages in every order of events: dpkg and rpm work on a root of their own (a Debian in an overlay that vanishes, see
 //! `packages/root.rs`), in a network namespace with cables, a stranger and a peer. Takes root, and what
-//! `make packages-for-tests` made; the unit files are only read here, since there is no systemd that runs.
+//! `make packages-for-tests` made.
 
 // A test says what went wrong by ending.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -23,6 +23,8 @@ mod linted;
 mod root;
 #[path = "packages/rpm.rs"]
 mod rpm;
+#[path = "packages/systemd.rs"]
+mod systemd;
 
 /// Defines tests that have a root of their own, on a host of the lab.
 #[macro_export]

@@ -105,6 +105,11 @@ impl Root {
         root
     }
 
+    /// What no other root is called.
+    pub fn name(&self) -> String {
+        self.folder.path().file_name().expect("a name").to_string_lossy().into_owned()
+    }
+
     /// Where a file that is written into the root is seen from outside.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(format!("upper{path}"))
@@ -120,14 +125,19 @@ impl Root {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Runs a script inside, by what `start` does in its root folder.
-    fn script(&self, namespaces: &[&str], start: &str, script: &str) -> Ran {
-        assert_away_from_home();
+    /// What mounts the root and goes on there.
+    pub fn mounted(&self, start: &str) -> String {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let base = project().join("target/chroot/bookworm");
         let options = format!("lowerdir={},upperdir={},workdir={}", base.display(), at("upper"), at("work"));
         let root = at("root");
-        let outside = format!("set -e\nmount -t overlay overlay -o '{options}' '{root}'\ncd '{root}'\n{start}\n");
+        format!("set -e\nmount -t overlay overlay -o '{options}' '{root}'\ncd '{root}'\n{start}\n")
+    }
+
+    /// Runs a script inside, by what `start` does in its root folder.
+    fn script(&self, namespaces: &[&str], start: &str, script: &str) -> Ran {
+        assert_away_from_home();
+        let outside = self.mounted(start);
         Command::new("unshare")
             .args(["--mount", "--ipc"])
             .args(namespaces)
