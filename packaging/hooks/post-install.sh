@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # For the post-install script of another package, whose service is to be guarded from its first moment on: put this into it,
 # or read it in with `.`, and call
 #
