@@ -16,6 +16,9 @@ mkdir -p target/generated/man "$output"
 mv target/generated/*.1 target/generated/man/
 gzip -9nc packaging/changelog >target/generated/changelog.gz
 if [ "$profile" = dev ]; then fast=--fast compress=none; else fast='' compress=gzip; fi
+if [ "$profile" != dev ]; then
+	strip --strip-all --remove-section=.comment "$target/$folder/ringfence" ${triple:+"$target/$triple/$folder/ringfence"}
+fi
 # shellcheck disable=SC2086 # no word where it is empty
 CARGO_TARGET_DIR=$target cargo deb --quiet --no-build $fast --profile "$profile" --output "$output/"
 for page in target/generated/man/*.1; do
