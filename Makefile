@@ -2,9 +2,11 @@
 # make test    everything that a change must pass
 # make bench   speed and memory, as ratios within one run
 # make fuzz    half a minute of random input for everything that reads a text
+# make packages  the .deb and the .rpm, in target/packages
+# make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny
+.PHONY: demo test bench fuzz setup deny static packages packages-for-tests
 
 setup:
 	@sh packaging/setup.sh
@@ -22,10 +24,13 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh .ci/run
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run
+	shellcheck --shell=sh packaging/rpm/*.sh
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts \
 		--test erlang --test import_property
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages; \
+	else echo 'NOT TESTED: packages, which takes root (dpkg and rpm work in roots of their own)' >&2; fi
 
 bench: setup
 	$(CARGO) bench --bench compile
@@ -33,6 +38,30 @@ bench: setup
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
+
+# A static glibc serves: names are never looked up. With --target, what runs while building is not linked in this way.
+TARGET = target
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --quiet --no-default-features --target $(HOST) --target-dir $(TARGET)
+static: setup
+	$(STATIC) --release
+	@packaging/is-static.sh $(TARGET)/$(HOST)/release/ringfence
+
+# The .rpm holds the static binary, which every RHEL and Fedora can run, unless it is built where it is to be installed.
+RPM_STATIC = $(if $(wildcard /etc/redhat-release),,yes)
+TOOLS = target/tools/bin
+packages: setup $(if $(RPM_STATIC),static)
+	$(CARGO) build --quiet --release --target-dir $(TARGET)
+	packaging/build.sh $(TARGET) release target/packages $(if $(RPM_STATIC),$(HOST))
+
+# The same of what the tests have built anyway.
+packages-for-tests:
+	@CARGO=$(CARGO) sh packaging/setup.sh packages
+	$(CARGO) build --quiet --target-dir $(TARGET)
+	CARGO_PROFILE_DEV_OPT_LEVEL=0 $(STATIC)
+	@packaging/is-static.sh $(TARGET)/$(HOST)/debug/ringfence
+	@packaging/chroot.sh target/chroot/bookworm
+	packaging/build.sh $(TARGET) dev target/packages-for-tests $(HOST)
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.

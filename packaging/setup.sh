@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, quietly, and only what is missing. Knows Debian and Ubuntu, Fedora and RHEL.
+# setup.sh [packages]: also what the tests of the packages need.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -23,6 +24,16 @@ need 'command -v unshare' util-linux util-linux
 need 'command -v strace' strace strace
 need 'command -v shellcheck' shellcheck ShellCheck
 need 'command -v erl' erlang-base erlang-erts
+
+if [ "${1:-}" = packages ]; then
+	need 'command -v dpkg-deb' dpkg dpkg
+	need 'command -v rpm' rpm rpm
+	need 'command -v debootstrap' debootstrap debootstrap
+	need 'command -v lintian' lintian lintian
+	need 'command -v rpmlint' rpmlint rpmlint
+	need 'command -v systemd-analyze' systemd systemd
+	need 'command -v man' man-db man-db
+fi
 
 if [ -n "$missing" ]; then
 	if command -v apt-get >/dev/null; then

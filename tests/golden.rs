@@ -137,7 +137,7 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
 }
 
 /// Two codes whose input is too long for a file, shown below, and one that takes a running node (tests/lint.rs).
-const SHOWN_ELSEWHERE: [Code; 3] = [Code::TooManySources, Code::LongPortList, Code::OutsideRange, Code::OtherErlang];
+const SHOWN_ELSEWHERE: [Code; 4] = [Code::TooManySources, Code::LongPortList, Code::OutsideRange, Code::OtherErlang];
 
 fn compile_text(cluster: &str, format: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();

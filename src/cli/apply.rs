@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{
-    HostArguments, SiteArguments, claims, duration, exposed, exposed_text, need_root, not_judged, own_links, own_node,
-    sessions, site_of,
+    BackendChoice, HostArguments, SiteArguments, claims, duration, exposed, exposed_text, need_root, not_judged,
+    own_links, own_node, sessions, site_of,
 };
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
@@ -19,6 +19,7 @@ use crate::host::links::Link;
 use crate::host::pending::Pending;
 use crate::host::place;
 use crate::host::status::Seen;
+use crate::host::store::Lock;
 use crate::host::{Backend, Changed, Prepared};
 
 /// Bring the rules of a cluster file into force on this host.
@@ -50,6 +51,19 @@ pub struct Arguments {
     /// close the ports for everyone.
     #[arg(long)]
     boot: bool,
+}
+
+impl Arguments {
+    /// What is asked for where nobody is there to ask for more.
+    pub fn plain(input: Input, host: HostArguments) -> Self {
+        let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+        let (confirm_within, dry_run, allow) = (None, false, Vec::new());
+        Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false }
+    }
+
+    pub fn site(&self) -> &SiteArguments {
+        &self.site
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -88,13 +102,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::BadInput);
     };
     let lock = host.store.lock("ringfence apply")?;
+    bring(arguments, &cluster, &host, lock)
+}
+
+/// Brings the rules of a cluster file that was read into force, or says why not.
+pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let Some(node) = choose_node(arguments, &cluster, &host, &links)? else { return Ok(Outcome::No) };
-    let site = site_of(&cluster, node);
+    let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
+    let site = site_of(cluster, node);
     if refused(arguments, &objections(&site, &links, place::ssh_session())) {
         return Ok(Outcome::No);
     }
-    let backend = arguments.site.backend.choose(&host)?;
+    let backend = arguments.site.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
     let plan = Plan {
         site: &site,
@@ -106,8 +125,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         keep: true,
         boot: false,
     };
-    let applied = apply(&host, &plan)?;
-    note(&host, &site, &arguments.input.config, &applied);
+    let applied = apply(host, &plan)?;
+    note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
     print(&describe(&site, backend, &applied))?;

@@ -15,16 +15,23 @@ pub struct Arguments {
     folder: PathBuf,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let mut files = Vec::new();
-    let mut pages = vec![("ringfence".to_owned(), command())];
-    // Building gives each subcommand its full name, `ringfence-compile`.
-    let mut whole = command();
-    whole.build();
-    for sub in whole.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("ringfence-{}", sub.get_name());
+/// Of all subcommands below one.
+fn add_pages(name: &str, above: &clap::Command, pages: &mut Vec<(String, clap::Command)>) {
+    for sub in above.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("{name}-{}", sub.get_name());
+        add_pages(&name, sub, pages);
         pages.push((name, sub.clone()));
     }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut files = Vec::new();
+    // Building gives each subcommand its full name, `ringfence-compile`.
+    let command = || command().disable_help_subcommand(true);
+    let mut whole = command();
+    whole.build();
+    let mut pages = vec![("ringfence".to_owned(), command())];
+    add_pages("ringfence", &whole, &mut pages);
     for (name, page) in pages {
         let mut text = Vec::new();
         clap_mangen::Man::new(page).render(&mut text)?;

@@ -23,7 +23,7 @@ use crate::verify::{Claim, Finding, Report};
 const STATE_DIR: &str = "RINGFENCE_STATE_DIR";
 
 /// Where what is remembered is.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub struct StateArguments {
     /// Keep state in this folder, and what is volatile in DIR/run, instead of /var/lib/ringfence and /run/ringfence; also
     /// RINGFENCE_STATE_DIR.
@@ -32,7 +32,7 @@ pub struct StateArguments {
 }
 
 /// Where things are on this host.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub struct HostArguments {
     #[command(flatten)]
     state: StateArguments,

@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference;
+use crate::host::apply::Host;
 use crate::host::identity::objections;
 use crate::host::sessions::{Sessions, affected};
 use crate::host::{Backend, InForce, Prepared, place, read, record, reserved};
@@ -53,39 +54,49 @@ pub fn run(
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
-    let host = host.host();
+    show(&cluster, input.json, arguments, &host.host(), meaning_only)
+}
+
+/// The same for a cluster file that was read.
+pub fn show(
+    cluster: &Cluster,
+    as_json: bool,
+    arguments: &SiteArguments,
+    host: &Host,
+    meaning_only: bool,
+) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let node = match own_node(&cluster, &host, arguments.node.as_deref(), &links) {
+    let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
         Ok(node) => Some(node),
-        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(&cluster)),
+        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
         Err(error) => {
             anstream::eprintln!(
                 "warning: {}\nwarning: shown are the rules that fit every node",
-                error.message(&cluster)
+                error.message(cluster)
             );
             None
         }
     };
-    let site = site_of(&cluster, node);
+    let site = site_of(cluster, node);
     for objection in objections(&site, &links, place::ssh_session()) {
         anstream::eprintln!("warning: apply will refuse: {}", objection.message());
     }
-    let backend = arguments.backend.choose(&host)?;
+    let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
     let found = difference(&in_force.ruleset, wanted)?;
     let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
-    let lines = elements(&in_force.ruleset, wanted, old.as_ref(), &cluster);
+    let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
-    let cluster = Some(cluster.clone());
-    let names = Names { clusters: [&old, &cluster] };
+    let new = Some(cluster.clone());
+    let names = Names { clusters: [&old, &new] };
     // What cannot be read is not there, as far as anybody knows.
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     let same = found.is_empty() && !in_force.absent && unreserved.is_empty();
     let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
-    if input.json {
+    if as_json {
         let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
             list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
         };

@@ -11,6 +11,7 @@ mod diff;
 mod explain;
 mod files;
 mod generate;
+mod hook;
 mod host;
 mod import;
 mod lint;
@@ -65,6 +66,7 @@ enum Command {
     Remove(remove::Arguments),
     Import(import::Arguments),
     Lint(lint::Arguments),
+    Hook(hook::Arguments),
     #[command(hide = true)]
     Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
@@ -86,7 +88,7 @@ enum Outcome {
 }
 
 /// The cluster file, and how its findings are shown.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 struct Input {
     /// The cluster file; `-` reads standard input.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
@@ -112,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Remove(arguments) => remove::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
+        Command::Hook(arguments) => hook::run(&arguments),
         Command::Watchdog(arguments) => confirm::run_watchdog(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -15,7 +15,7 @@ use crate::host::{Backend, nft};
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    host: HostArguments,
+    pub host: HostArguments,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {

@@ -144,6 +144,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
             return Err(error);
         }
     };
+    warnings.extend(plan.prepared.weakness().filter(|_| changed != Changed::Nothing).map(str::to_owned));
     let (mut ended, mut kept) = (Ended::default(), true);
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
@@ -282,7 +283,8 @@ fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<
 
 /// In our own table everything must be proved. Among the rules of iptables stand those of others, which may not be
 /// understood; what is violated is violated all the same.
-fn is_good(backend: Backend, now: &InForce, report: &Report) -> bool {
+#[must_use]
+pub fn is_good(backend: Backend, now: &InForce, report: &Report) -> bool {
     match backend {
         Backend::Nft => report.is_proved() && now.unknown.is_empty(),
         Backend::Iptables => !report.is_violated() && !now.absent,

@@ -19,11 +19,9 @@ pub enum HostError {
     /// CAP_NET_ADMIN is missing.
     #[error("the kernel's rules are only for root to read and change: run it as root; nothing was changed")]
     NoRight,
-    /// This binary cannot write to nf_tables.
-    #[error(
-        "this ringfence was built without libnftnl and cannot change nf_tables: use `ringfence compile` and `nft -f`"
-    )]
-    NotBuilt,
+    /// `nft` did not load the rules.
+    #[error("{0}; nothing was changed")]
+    NotLoaded(iptables::Error),
     /// Netlink.
     #[error(transparent)]
     Netlink(RequestError),

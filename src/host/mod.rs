@@ -4,7 +4,8 @@
 //!   [`crate::verify::Verified`]; [`bring`] takes nothing else.
 //! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] takes a change back that nobody
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
-//! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`].
+//! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
+//!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
 //! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`listeners`],
 //!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
 
@@ -17,6 +18,7 @@ mod lab;
 pub mod links;
 pub mod listeners;
 pub mod nft;
+mod nft_file;
 pub mod pending;
 pub mod place;
 pub mod record;
@@ -30,19 +32,3 @@ pub mod time;
 
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};
-
-use crate::dialect::netlink::Table;
-use crate::ir::Ruleset;
-
-/// Our table as the kernel is to have it.
-#[cfg(feature = "kernel")]
-fn lowered(ruleset: &Ruleset) -> Result<Table, HostError> {
-    use crate::dialect::netlink::{lower, write};
-    let table = ruleset.tables.first().ok_or_else(|| HostError::internal("no table"))?;
-    Ok(write(&lower(table)?)?)
-}
-
-#[cfg(not(feature = "kernel"))]
-fn lowered(_ruleset: &Ruleset) -> Result<Table, HostError> {
-    Err(HostError::NotBuilt)
-}

@@ -45,6 +45,26 @@ pub fn shares_network_with_init() -> Option<bool> {
     Some(of("/proc/thread-self/ns/net")? == of("/proc/1/ns/net")?)
 }
 
+/// Whether the root folder is another one than that of process 1, as in an image that is being built: what is written
+/// here is then for another machine, while the network is this one's. `None` where that is not known, as without /proc.
+#[must_use]
+pub fn is_chroot() -> Option<bool> {
+    let of = |path| fs::metadata(path).ok().map(|root| (root.dev(), root.ino()));
+    // Under its own name first: a folder that is called /proc need not be one.
+    fs::metadata("/proc/self/ns/net").ok()?;
+    Some(of("/")? != of("/proc/1/root")?)
+}
+
+/// Whether this process may change the network of its namespaces (capabilities(7), CAP_NET_ADMIN); `None` where that is
+/// not known.
+#[must_use]
+pub fn may_change_network() -> Option<bool> {
+    const CAP_NET_ADMIN: u32 = 12;
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    Some(u64::from_str_radix(effective.trim(), 16).ok()? >> CAP_NET_ADMIN & 1 == 1)
+}
+
 /// Whether the machine was started by systemd (sd_booted(3)).
 #[must_use]
 pub fn systemd_is_init() -> bool {

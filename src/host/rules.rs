@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::nft::TABLE;
-use super::{HostError, iptables, nft};
+use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
 use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
@@ -140,9 +140,9 @@ impl Prepared {
         let read = dialect::nft::read(&text).map_err(HostError::internal)?;
         let verified =
             verify(read.ruleset, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
-        let table = super::lowered(verified.ruleset())?;
+        let table = lowered(verified.ruleset())?;
         let files = vec![("ringfence.nft", text)];
-        Ok(Self { backend: Backend::Nft, verified, files, table: Some(table) })
+        Ok(Self { backend: Backend::Nft, verified, files, table })
     }
 
     fn iptables(site: &Site<'_>) -> Result<Self, HostError> {
@@ -163,6 +163,26 @@ impl Prepared {
         let files = vec![("ringfence.iptables", v4), ("ringfence.ip6tables", v6), ("ringfence.ipset", sets)];
         Ok(Self { backend: Backend::Iptables, verified, files, table: None })
     }
+
+    /// What this way into the kernel cannot promise, and netlink does.
+    #[must_use]
+    pub fn weakness(&self) -> Option<&'static str> {
+        (self.backend == Backend::Nft && self.table.is_none()).then_some(nft_file::WEAKNESS)
+    }
+}
+
+/// Our table as the kernel is to have it.
+#[cfg(feature = "kernel")]
+fn lowered(ruleset: &Ruleset) -> Result<Option<Table>, HostError> {
+    use crate::dialect::netlink::{lower, write};
+    let table = ruleset.tables.first().ok_or_else(|| HostError::internal("no table"))?;
+    Ok(Some(write(&lower(table)?)?))
+}
+
+#[cfg(not(feature = "kernel"))]
+#[allow(clippy::unnecessary_wraps, reason = "with libnftnl it may fail")]
+fn lowered(_ruleset: &Ruleset) -> Result<Option<Table>, HostError> {
+    Ok(None)
 }
 
 /// Reads what is in force.
@@ -254,11 +274,19 @@ pub fn bring(
     known: &InForce,
     mut before: impl FnMut(Snapshot) -> Result<(), HostError>,
 ) -> Result<Changed, HostError> {
-    let Some(table) = &prepared.table else {
-        let tools = iptables::Tools::find()?;
-        let live = iptables::read(&tools)?;
-        before(Snapshot::Iptables(live.snapshot().clone()))?;
-        return Ok(changed(&iptables::apply(&tools, &live, &prepared.verified)?));
+    let table = match (prepared.backend, &prepared.table) {
+        (Backend::Nft, Some(table)) => table,
+        (Backend::Nft, None) => {
+            let now = read(Backend::Nft)?;
+            before(now.snapshot.clone())?;
+            return nft_file::bring(prepared, &now);
+        }
+        (Backend::Iptables, _) => {
+            let tools = iptables::Tools::find()?;
+            let live = iptables::read(&tools)?;
+            before(Snapshot::Iptables(live.snapshot().clone()))?;
+            return Ok(changed(&iptables::apply(&tools, &live, &prepared.verified)?));
+        }
     };
     let known = match (&known.snapshot, known.generation) {
         (Snapshot::Nft(table), Some(generation)) => Some(nft::Moment { generation, table: table.as_deref().cloned() }),

@@ -57,6 +57,20 @@ impl Hammer {
         }
     }
 
+    /// Returns when so many rounds have ended since the start.
+    #[allow(dead_code, reason = "not all tests need it")]
+    pub fn at_least(&self, rounds: u64) {
+        let (mut seen, mut since) = (0, Instant::now());
+        while seen < rounds {
+            let now = self.rounds.load(Ordering::SeqCst);
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "the hammer stands still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn stop(mut self) -> Harm {
         self.end.store(true, Ordering::SeqCst);
         self.thread.take().expect("a thread").join().expect("the hammer ends")

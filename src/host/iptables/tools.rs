@@ -37,13 +37,7 @@ impl Tools {
     /// # Errors
     /// If iptables or ip6tables is missing.
     pub fn find_in(path: &OsStr) -> Result<Self, Error> {
-        // A relative folder is whatever the working directory makes of it, which root must not follow.
-        let mut folders: Vec<PathBuf> = env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
-        for folder in ALWAYS.map(PathBuf::from) {
-            if !folders.contains(&folder) {
-                folders.push(folder);
-            }
-        }
+        let folders = folders(path);
         let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
         let environment = Environment { path, lock_file: env::var_os("XTABLES_LOCKFILE") };
         let mut tools = Self { environment, folders, plain: [None, None], wanted: [Variant::Nft; 2] };
@@ -142,17 +136,45 @@ impl Tools {
     }
 
     fn search(&self, name: &str) -> Option<PathBuf> {
-        let is_program = |path: &PathBuf| {
-            fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        self.folders.iter().map(|folder| folder.join(name)).find(is_program)
+        search(&self.folders, name)
     }
+}
+
+/// Gives a text to `nft -f`, which carries it out in one transaction or not at all.
+///
+/// # Errors
+/// If there is no nft, or it refuses. After [`Error::TimeOut`] and [`Error::Run`] it is not known what it did.
+pub(in crate::host) fn nft(text: &str) -> Result<(), Error> {
+    let folders = folders(&env::var_os("PATH").unwrap_or_default());
+    let program = search(&folders, "nft").ok_or_else(|| missing("nft"))?;
+    let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
+    child::run(&Environment { path, lock_file: None }, &program, &["-f", "-"], text).map(drop)
+}
+
+/// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not
+/// follow.
+fn folders(path: &OsStr) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
+    for folder in ALWAYS.map(PathBuf::from) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+fn search(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    folders.iter().map(|folder| folder.join(name)).find(is_program)
 }
 
 /// Debian, Ubuntu and RHEL up to 8 call the package `iptables`; from RHEL 9 on there is `iptables-nft`.
 fn missing(tool: &str) -> Error {
     let package = match tool {
         "ipset" => "`ipset`",
+        "nft" => "`nftables`",
         tool if tool.contains("-legacy-") => "`iptables` (or `iptables-legacy`)",
         _ => "`iptables` (or `iptables-nft`)",
     };

@@ -1,0 +1,300 @@
+//! `ringfence hook`: what packages call, unattended.
+//!
+//! - Never a question, and nothing that waits longer than some seconds; twice or at once is as good as once.
+//! - Whatever cannot be done leaves in force what was in force, and says why.
+//! - Where the network is another machine's (a chroot, an image that is being built), or not to be changed (a container
+//!   without the right), nothing is done, and that is no failure.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::apply::{bring, describe, note};
+use super::host::{HostArguments, claims, own_links, site_of};
+use super::{Input, Outcome, diff, live, print, remove};
+use crate::diff::difference;
+use crate::host::apply::{Host, Plan, apply, is_good};
+use crate::host::store::Place;
+use crate::host::{HostError, InForce, Prepared, nft, pending, place, read, record, reserved};
+use crate::verify::{Families, Report, check};
+
+/// For whoever is at work; a run takes some hundreds of milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The settings of the package.
+const SETTINGS: &str = "/etc/default/ringfence";
+/// In the state folder: this program, for the time when the package has none any more.
+const LEFT_BEHIND: &str = "purge";
+
+/// What packages call when they are installed and removed, and what the units call.
+///
+/// Nothing here asks anything or waits longer than some seconds, and doing it twice or at once is as good as once.
+#[derive(Args)]
+#[command(disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    PostInstall(PostInstall),
+    Check(Check),
+    PreRemove(PreRemove),
+    Purge(Purge),
+}
+
+/// Show what changes on this host, and bring the rules of the cluster file into force.
+///
+/// For the post-install script of any package. Exit code 0: the rules are in force, or there is nothing to do here, and it is
+/// said why (no cluster file, a chroot, no right to change the network). 1: they are not, because the file has errors, or the
+/// change is refused or has to wait; what was in force before still is. 2: something is wrong with the machine.
+#[derive(Args)]
+struct PostInstall {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Look whether what was applied last is in force, and bring it back if it is not.
+///
+/// For the units. The cluster file is not looked at: what nobody applied stays so. Exit code 0: it is in force, perhaps again;
+/// or nothing was ever applied, or a change waits to be confirmed. 1: it could not be brought back. 2: something is wrong with the machine.
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Before the package goes: leave the rules in force, or take them away where the settings say `ON_REMOVE=remove`.
+///
+/// Exit code 0: done. 2: something is wrong with the machine.
+#[derive(Args)]
+struct PreRemove {
+    #[command(flatten)]
+    host: HostArguments,
+    /// Where `ON_REMOVE=keep` or `ON_REMOVE=remove` is looked for.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    settings: PathBuf,
+}
+
+/// Take the rules, the reserved ports and the state away, as `ringfence remove` does, but not from within a chroot.
+///
+/// Exit code 0: nothing of it is left, or there is nothing to do here. 2: something is wrong with the machine.
+#[derive(Args)]
+struct Purge {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Nobody is left to read why nobody could be told.
+fn say(words: &str) {
+    let _ = writeln!(anstream::stderr(), "ringfence: {words}");
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    match &arguments.verb {
+        Verb::PostInstall(arguments) => post_install(arguments),
+        Verb::Check(arguments) => run_check(&arguments.host.host()),
+        Verb::PreRemove(arguments) => pre_remove(arguments),
+        Verb::Purge(arguments) => purge(&arguments.host),
+    }
+}
+
+/// Why the network of this process is not to be changed by a package that is installed.
+fn not_this_machine() -> Option<String> {
+    match place::is_chroot() {
+        Some(false) => no_right(),
+        Some(true) => Some("this is a chroot, and the network that is seen from here is another machine's".to_owned()),
+        None => Some("/proc is not there or does not tell, as where an image is built".to_owned()),
+    }
+}
+
+/// Why the network of this process cannot be changed.
+fn no_right() -> Option<String> {
+    let words = "this process may not change the network (CAP_NET_ADMIN), as in many containers";
+    let refused = !nix::unistd::geteuid().is_root()
+        || place::may_change_network() == Some(false)
+        || matches!(nft::is_here(), Err(HostError::NoRight));
+    refused.then(|| words.to_owned())
+}
+
+fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
+    let PostInstall { input, host } = arguments;
+    let config = &input.config;
+    anyhow::ensure!(config != Path::new("-"), "a hook needs a file: it is read again at boot");
+    if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        let file = config.display();
+        say(&format!(
+            "there is no {file}, so no port is guarded: `ringfence import -o {file}` makes one from Riak's files"
+        ));
+        say(
+            "then `ringfence diff` shows what would change, and `ringfence apply --confirm-within 60s` brings it into force",
+        );
+        return Ok(Outcome::Success);
+    }
+    let here = not_this_machine();
+    let loaded = input.load(|_| Vec::new());
+    if let Some(why) = here {
+        say(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
+        return Ok(Outcome::Success);
+    }
+    let Some(cluster) = loaded? else {
+        say(&format!("{} has errors, see above: what was in force before still is", config.display()));
+        say("mend it, then run `ringfence apply`");
+        return Ok(Outcome::No);
+    };
+    let plain = super::apply::Arguments::plain(input.clone(), host.clone());
+    let host = host.host();
+    let lock = host.store.lock_waiting("ringfence hook post-install", PATIENCE)?;
+    // What would change is worth knowing; what is done does not rest on it.
+    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true) {
+        say(&format!("what would change cannot be shown: {error:#}"));
+    }
+    let outcome = bring(&plain, &cluster, &host, lock)?;
+    if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {
+        say("there is no systemd here: have `ringfence apply --boot` run at the start of the machine");
+    }
+    Ok(outcome)
+}
+
+fn run_check(host: &Host) -> anyhow::Result<Outcome> {
+    let kept = record::kept(&host.store, record::GOOD).context("what was applied last cannot be read")?;
+    let Some(kept) = kept else { return Ok(Outcome::Success) };
+    if let Some(why) = no_right() {
+        say(&format!("nothing was done: {why}"));
+        return Ok(Outcome::Success);
+    }
+    let lock = host.store.lock_waiting("ringfence hook check", PATIENCE)?;
+    if pending::waiting(&host.store)?.is_some() {
+        say("a change is waiting to be confirmed; nothing was done");
+        return Ok(Outcome::Success);
+    }
+    let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
+    let node = match kept.record.node.as_deref() {
+        Some(name) => Some(cluster.node(name).context("what was applied last has not the node it was applied for")?),
+        None => None,
+    };
+    let site = site_of(&cluster, node);
+    let backend = kept.record.backend;
+    let in_force = read(backend)?;
+    let report = check(&in_force.ruleset, &site, Families::Both)?;
+    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
+    let good = is_good(backend, &in_force, &report);
+    if good && unreserved.is_empty() {
+        return Ok(Outcome::Success);
+    }
+    let prepared = Prepared::new(&site, backend)?;
+    if good {
+        say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
+    } else {
+        say_drift(&in_force, &report, &prepared);
+    }
+    let links = own_links().unwrap_or_default();
+    let plan = Plan {
+        site: &site,
+        prepared: &prepared,
+        config: &kept.record.config,
+        confirm_within: None,
+        cut_outgoing: false,
+        links: &links,
+        keep: false,
+        boot: false,
+    };
+    let applied = apply(host, &plan)?;
+    note(host, &site, &kept.record.config, &applied);
+    drop(lock);
+    print(&describe(&site, backend, &applied))?;
+    Ok(Outcome::Success)
+}
+
+/// What was found, for the log.
+fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared) {
+    if in_force.absent {
+        say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
+        return;
+    }
+    say("DRIFTED; what was applied last is brought back");
+    // Nobody is left to read why nobody could be told.
+    let _ = write!(anstream::stderr(), "{}", claims(report, "what the kernel held"));
+    if let Ok(found) = difference(prepared.verified.ruleset(), &in_force.ruleset) {
+        let names = diff::Names { clusters: [&None, &None] };
+        let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
+    }
+}
+
+fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
+    let host = arguments.host.host();
+    let nothing = matches!(record::kept(&host.store, record::GOOD), Ok(None));
+    if nothing || not_this_machine().is_some() {
+        return Ok(Outcome::Success);
+    }
+    let text = fs::read_to_string(&arguments.settings).unwrap_or_default();
+    match setting(&text) {
+        Some("remove") => {
+            say(&format!("the rules go, as {} says", arguments.settings.display()));
+            return purge(&arguments.host);
+        }
+        None | Some("keep") => {}
+        Some(other) => say(&format!(
+            "{}: `ON_REMOVE={}` is neither `keep` nor `remove`",
+            arguments.settings.display(),
+            other.escape_debug()
+        )),
+    }
+    let place = leave_program_behind(&host).context("cannot keep the program for the time when the rules are to go")?;
+    say("the rules stay in force until the package is purged or the machine starts again;");
+    say(&format!("to take them away: {} hook purge", place.display()));
+    Ok(Outcome::Success)
+}
+
+/// The last setting counts, as in a shell.
+fn setting(text: &str) -> Option<&str> {
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ON_REMOVE="));
+    values.next_back().map(|value| value.trim().trim_matches(['"', '\'']))
+}
+
+/// What purges later must be able to read the kernel's rules and the state as this version does.
+fn leave_program_behind(host: &Host) -> anyhow::Result<PathBuf> {
+    const MODE: u32 = 0o700;
+    let path = host.store.path(Place::State, LEFT_BEHIND);
+    let new = path.with_extension("new");
+    // The file that runs, whatever has its name by now.
+    fs::copy("/proc/self/exe", &new)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(MODE))?;
+    fs::rename(&new, &path)?;
+    Ok(path)
+}
+
+fn purge(host: &HostArguments) -> anyhow::Result<Outcome> {
+    if let Some(why) = not_this_machine() {
+        say(&format!("no rule was taken away: {why}"));
+        return Ok(Outcome::Success);
+    }
+    let outcome = remove::run(&remove::Arguments { host: host.clone() })?;
+    let left = host.host().store.path(Place::State, LEFT_BEHIND);
+    match fs::remove_file(&left) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", left.display()))
+        }
+        Ok(()) | Err(_) => Ok(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_setting_counts() {
+        assert_eq!(setting(""), None);
+        assert_eq!(setting("# ON_REMOVE=remove\nREMOVE=remove\n"), None);
+        assert_eq!(setting("ON_REMOVE=keep\n  ON_REMOVE=\"remove\" \n"), Some("remove"));
+        assert_eq!(setting("ON_REMOVE=remove\nON_REMOVE=\n"), Some(""));
+    }
+}
