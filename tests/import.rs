@@ -58,7 +58,7 @@ fn every_case_gives_what_is_written() {
             }
             for (path, text) in paths.iter().zip(&found) {
                 let expected = fs::read_to_string(path).unwrap_or_default();
-                if let Some((line, (old, new))) = first_difference(&expected, text) {
+                if let Some((line, [old, new])) = first_difference(&expected, text) {
                     wrong.push(format!("{}:{line}:\n  expected {old:?}\n  found    {new:?}", path.display()));
                 }
             }
@@ -68,11 +68,11 @@ fn every_case_gives_what_is_written() {
 }
 
 /// The first line that differs, and what stands there in each.
-fn first_difference(expected: &str, found: &str) -> Option<(usize, (Option<String>, Option<String>))> {
+fn first_difference(expected: &str, found: &str) -> Option<(usize, [Option<String>; 2])> {
     let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
     let (expected, found) = (lines(expected), lines(found));
     let at = (0..expected.len().max(found.len())).find(|&at| expected.get(at) != found.get(at))?;
-    Some((at + 1, (expected.get(at).cloned(), found.get(at).cloned())))
+    Some((at + 1, [expected.get(at).cloned(), found.get(at).cloned()]))
 }
 
 #[test]
