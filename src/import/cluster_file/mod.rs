@@ -90,6 +90,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let nodes = nodes::collect(known, findings);
     // What is proposed for half a cluster would be wrong for the whole.
     let mut proposals = Findings::default();
+    nodes::warn_of_unknown_members(known, &mut proposals);
     // A stranger's ports are not the cluster's.
     let of_member = |settings: &&Settings| {
         let whole = settings.name.as_ref().map(|name| name.value.as_str()).filter(|name| name.contains('@'));

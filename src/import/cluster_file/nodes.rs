@@ -128,20 +128,28 @@ fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Opti
     Some((member.name.clone(), Some(member.span), comment))
 }
 
+const HOW_TO_READ: &str =
+    "read what Riak says, with the rights of Riak: `riak-admin member-status | ringfence import --membership -`";
+
+/// Where no output says who is in the cluster, and several nodes' files do.
+pub(super) fn warn_of_unknown_members(known: &Known<'_>, proposals: &mut Findings) {
+    if known.members.is_none() {
+        let message = format!(
+            "only the {} nodes whose files were read are admitted: whoever else is in the cluster is cut off",
+            known.settings.len()
+        );
+        proposals.push(Diagnostic::placeless(Code::UnknownMembers, message).help(HOW_TO_READ));
+    }
+}
+
 /// Without an output, the nodes are those whose files there are. Of a single one it is not known who else there is.
 fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option<Span>, String)> {
-    let help =
-        "read what Riak says, with the rights of Riak: `riak-admin member-status | ringfence import --membership -`";
+    let help = HOW_TO_READ;
     if known.settings.len() < 2 {
         let message = "it is not known who is in the cluster";
         findings.push(Diagnostic::placeless(Code::NoMembership, message).help(help));
         return Vec::new();
     }
-    let message = format!(
-        "only the {} nodes whose files were read are admitted: whoever else is in the cluster is cut off",
-        known.settings.len()
-    );
-    findings.push(Diagnostic::placeless(Code::UnknownMembers, message).help(help));
     let mut nodes = Vec::new();
     for settings in known.settings {
         match &settings.name {
