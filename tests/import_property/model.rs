@@ -179,12 +179,12 @@ impl Model {
     }
 
     pub fn has_range(&self) -> bool {
-        self.nodes.iter().any(|node| node.range.is_some())
+        self.admitted().any(|node| node.range.is_some())
     }
 
-    /// The state that a service has in the cluster file.
+    /// The state that a service has in the cluster file; what only a stranger has is not the cluster's.
     pub fn state(&self, name: &str) -> cluster::State {
-        let listens = self.nodes.iter().any(|node| node.ports(name).is_some());
+        let listens = self.admitted().any(|node| node.ports(name).is_some());
         match name {
             "http" | "handoff" | "epmd" | "distribution" => cluster::State::Open,
             "protobuf" => cluster::State::Blocked,
