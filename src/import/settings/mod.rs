@@ -10,6 +10,7 @@
 //!   part: with both, nothing is left of these two; beside app.config alone, only the node's name and the VM's flags are
 //!   (`cuttlefish_escript.erl`, `generate/1`, <https://github.com/Kyorai/cuttlefish>).
 
+mod advanced;
 mod environment;
 mod listeners;
 mod riak_conf;
@@ -288,12 +289,23 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
                 draft.name.0.extend(flags.name.0);
                 draft.max_ports.0.extend(flags.max_ports.0);
             }
+            if file.kind == Kind::AdvancedConfig
+                && !legacy
+                && let Some(terms) = erlang::parse(text, file.id, findings)
+            {
+                advanced::read(&terms, file.id, &mut draft, findings);
+            }
             continue;
         }
         match file.kind {
             Kind::AppConfig | Kind::AdvancedConfig => {
                 if let Some(terms) = erlang::parse(text, file.id, findings) {
                     environment::read(&terms, file.id, &mut draft, findings);
+                    match (file.kind == Kind::AdvancedConfig, has(Kind::VmArgs)) {
+                        (true, false) => advanced::read(&terms, file.id, &mut draft, findings),
+                        (true, true) => advanced::ignore(&terms, findings),
+                        (false, _) => {}
+                    }
                 }
             }
             Kind::RiakConf => riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings),
@@ -312,7 +324,7 @@ fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str>
         Kind::RiakConf | Kind::AdvancedConfig if legacy => {
             Some("is not in force, because there are app.config and vm.args")
         }
-        Kind::AdvancedConfig if app_config => Some("is not in force, because there is an app.config"),
+        Kind::AdvancedConfig if app_config => Some("gives no more than the VM's flags, because there is an app.config"),
         Kind::RiakConf if app_config => {
             Some("gives no more than the node's name and the VM's flags, because there is an app.config")
         }

@@ -179,3 +179,43 @@ fn an_address_has_many_spellings_and_some_that_are_none() {
         assert_eq!(http(text), found, "{text}");
     }
 }
+
+#[test]
+fn flags_in_advanced_config_are_those_of_a_vm_args() {
+    let flags = "{vm_args, [{'-name', \"b@10.0.0.2\"}, {'-kernel inet_dist_listen_min', \"7000\"},
+        {'-env ERL_EPMD_PORT', 5000}, {\"-kernel inet_dist_listen_max\", '7010'}]}";
+    let advanced = format!("[{flags}].");
+    let (settings, codes) = read_all(&[CONF, (Kind::AdvancedConfig, &advanced)]);
+    assert_eq!(settings.name.as_ref().unwrap().value, "b@10.0.0.2");
+    let span = settings.name.unwrap().span;
+    assert_eq!(&advanced[span.start as usize..span.end as usize], "{'-name', \"b@10.0.0.2\"}");
+    assert_eq!(settings.distribution.range(), Range::Ports(PortRange::new(7000, 7010).unwrap()));
+    assert_eq!((settings.epmd.port.unwrap().value, codes), (5000, vec![Code::Overridden]));
+    // Beside an app.config they are what is left; beside a vm.args nothing is.
+    let files =
+        [(Kind::AdvancedConfig, advanced.as_str()), (Kind::AppConfig, "[]."), (Kind::VmArgs, "-name a@10.0.0.1")];
+    assert_eq!(read_all(&files[..2]).0.name.unwrap().value, "b@10.0.0.2");
+    let (settings, codes) = read_all(&[files[0], files[2]]);
+    assert_eq!((settings.name.unwrap().value.as_str(), codes), ("a@10.0.0.1", vec![Code::IgnoredFile]));
+    // What cannot be read is said in its place.
+    for (flag, code) in [
+        ("{'-name', <<1>>}", Code::ErlangSyntax),
+        ("{'-args_file', \"x\"}", Code::NotRead),
+        ("{'-config', \"x\"}", Code::NotRead),
+        ("{'-name', \"\"}", Code::VmArgsSyntax),
+        ("'-name'", Code::ErlangSyntax),
+    ] {
+        let text = format!("[{{vm_args, [{flag}]}}].");
+        assert_eq!(read_all(&[(Kind::AdvancedConfig, &text)]).1, [code], "{flag}");
+    }
+}
+
+#[test]
+fn the_first_short_name_else_the_first_name() {
+    let name = |args: &str| {
+        let (settings, codes) = read_all(&[(Kind::VmArgs, args)]);
+        (settings.name.unwrap().value, codes.len())
+    };
+    assert_eq!(name("-name a@10.0.0.1 -name b@10.0.0.2"), ("a@10.0.0.1".to_owned(), 1));
+    assert_eq!(name("-name a@10.0.0.1 -sname b@h -sname c@h"), ("b@h".to_owned(), 2));
+}
