@@ -68,11 +68,12 @@ const HELP: &str = "run `riak-admin member-status` (since Riak 3 `riak admin mem
 
 /// Reads any of the outputs. What shows no members is a finding; with any finding that is an error there is no result.
 pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Option<Membership> {
-    let before = findings.errors();
+    let mut own = Findings::bounded();
     let cleaned = clean(text);
-    let mut reader = Reader { text: &cleaned, file, findings };
-    let membership = reader.read();
-    membership.filter(|_| findings.errors() == before)
+    let membership = Reader { text: &cleaned, file, findings: &mut own }.read();
+    let is_whole = own.errors() == 0;
+    findings.append(own);
+    membership.filter(|_| is_whole)
 }
 
 /// What all formats share.

@@ -339,9 +339,9 @@ fn a_hundred_thousand_members() {
     let whole = table(&rows, "Valid:100000 / Leaving:0 / Exiting:0 / Joining:0 / Down:0");
     assert_eq!(parsed(&whole).0.unwrap().today.len(), 100_000);
     let wrong = whole.replace("valid ", "vapid ");
-    assert_eq!(parsed(&wrong).1.len(), 100_000);
+    assert_eq!(parsed(&wrong).1.len(), 101);
     let same = whole.replace("host-9", "host-1");
-    assert_eq!(parsed(&same).1.len(), 11_111);
+    assert_eq!(parsed(&same).1.len(), 101);
 }
 
 #[test]

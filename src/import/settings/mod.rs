@@ -273,6 +273,13 @@ struct Draft {
 
 /// Reads the files of one node.
 pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Settings {
+    let mut own = Findings::bounded();
+    let settings = read_all(files, sources, &mut own);
+    findings.append(own);
+    settings
+}
+
+fn read_all(files: &[File], sources: &Sources, findings: &mut Findings) -> Settings {
     let has = |kind| files.iter().any(|file| file.kind == kind);
     let legacy = has(Kind::AppConfig) && has(Kind::VmArgs);
     let mut draft = Draft::default();
@@ -308,7 +315,9 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
                     }
                 }
             }
-            Kind::RiakConf => riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings),
+            Kind::RiakConf => {
+                riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings)
+            }
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
     }

@@ -219,3 +219,12 @@ fn the_first_short_name_else_the_first_name() {
     assert_eq!(name("-name a@10.0.0.1 -name b@10.0.0.2"), ("a@10.0.0.1".to_owned(), 1));
     assert_eq!(name("-name a@10.0.0.1 -sname b@h -sname c@h"), ("b@h".to_owned(), 2));
 }
+
+#[test]
+fn a_file_that_is_wrong_in_every_line_has_a_bounded_number_of_findings() {
+    for (kind, line) in [(Kind::RiakConf, "a\n"), (Kind::VmArgs, "-kernel 1 2\n"), (Kind::RiakConf, "nodename = a@h\n")]
+    {
+        let codes = read_all(&[(kind, &line.repeat(1000))]).1;
+        assert!((2..=202).contains(&codes.len()), "{line}: {}", codes.len());
+    }
+}
