@@ -21,10 +21,11 @@ mod vm_args;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use super::files::{File, Kind};
 use super::{erlang, riak_conf as conf, vm_args as args};
-use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
 use crate::net::PortRange;
 
 /// A value, what the file calls it, and where it stands.
@@ -292,7 +293,7 @@ fn read_all(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
             findings.push(Diagnostic::new(Code::IgnoredFile, Span::new(file.id, 0..0), message).help(help));
             if file.kind == Kind::RiakConf && !legacy {
                 let mut flags = Draft::default();
-                riak_conf::read(&conf::parse(text, file.id, findings), &mut flags, findings);
+                riak_conf::read(&conf::parse_in(folder_of(source), text, file.id, findings), &mut flags, findings);
                 draft.name.0.extend(flags.name.0);
                 draft.max_ports.0.extend(flags.max_ports.0);
             }
@@ -316,7 +317,7 @@ fn read_all(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
                 }
             }
             Kind::RiakConf => {
-                riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings)
+                riak_conf::read(&conf::parse_in(folder_of(source), text, file.id, findings), &mut draft, findings)
             }
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
@@ -325,6 +326,13 @@ fn read_all(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
     draft.knows_flags = has(Kind::RiakConf) || has(Kind::VmArgs);
     let style = if !has(Kind::AppConfig) && has(Kind::RiakConf) { Style::RiakConf } else { Style::AppConfig };
     Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
+}
+
+/// The folder from which riak.conf takes in others. A copy under another name has been taken out of its folder.
+fn folder_of(source: &SourceFile) -> Option<&Path> {
+    let path = Path::new(&source.name);
+    let is_in_place = path.file_name().is_some_and(|name| name == Kind::RiakConf.name());
+    path.parent().filter(|_| is_in_place)
 }
 
 /// What keeps a file from counting, where something does.
