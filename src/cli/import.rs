@@ -1,8 +1,8 @@
 //! `ringfence import`: a cluster file from what Riak already knows.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -116,16 +116,16 @@ impl RiakArguments {
 /// What riak-admin printed: where it came from and what it says.
 pub fn read_output(path: &Path) -> anyhow::Result<(String, String)> {
     if path != Path::new("-") {
-        let text = files::read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = File::open(path).and_then(|file| files::read_text(file, LARGEST_OUTPUT));
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         return Ok((path.to_string_lossy().into_owned(), text));
     }
-    let mut bytes = Vec::new();
-    let text = io::stdin().lock().take(MOST_READ).read_to_end(&mut bytes).and_then(|_| files::decode(bytes));
+    let text = files::read_text(io::stdin().lock(), LARGEST_OUTPUT);
     Ok(("standard input".to_owned(), text.context("cannot read standard input")?))
 }
 
-/// More than is ever taken, so that too much is seen to be too much.
-const MOST_READ: u64 = 64 << 20;
+/// 100,000 members take about 6 MB.
+const LARGEST_OUTPUT: u64 = 64 << 20;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(path) = arguments.output.as_deref().filter(|path| path.exists()) {

@@ -12,6 +12,8 @@ pub use code::{Code, Severity};
 pub use render::{render_json, render_text};
 pub use source::{FileId, SourceFile, Sources, Span};
 
+use rustc_hash::FxHashMap;
+
 /// One finding.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
@@ -86,18 +88,63 @@ impl Diagnostic {
     }
 }
 
+/// How many findings of one code and one file a [bounded](Findings::bounded) list keeps.
+const MOST: usize = 100;
+
 /// The findings of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     list: Vec<Diagnostic>,
     errors: usize,
+    bound: Option<Bound>,
+}
+
+/// Counts of what has a bound.
+#[derive(Clone, Debug, Default)]
+struct Bound {
+    places: FxHashMap<(FileId, Code), usize>,
+    /// In the order in which each was met first.
+    counts: Vec<Count>,
+}
+
+#[derive(Clone, Debug)]
+struct Count {
+    kept: usize,
+    dropped: usize,
+    /// The place of the last that is kept.
+    last: Option<Span>,
+    code: Code,
 }
 
 impl Findings {
+    /// A list that only counts what comes after the first hundred of one code in one file, for files that may be as long
+    /// as they like and wrong in every line.
+    #[must_use]
+    pub fn bounded() -> Self {
+        Self { bound: Some(Bound::default()), ..Self::default() }
+    }
+
     /// Adds one.
     pub fn push(&mut self, finding: Diagnostic) {
         self.errors += usize::from(finding.severity() == Severity::Error);
-        self.list.push(finding);
+        if self.bound.as_mut().is_none_or(|bound| bound.has_room(&finding)) {
+            self.list.push(finding);
+        }
+    }
+
+    /// Adds those of a bounded list, and how many there were beyond.
+    pub fn append(&mut self, other: Self) {
+        other.list.into_iter().for_each(|finding| self.push(finding));
+        for Count { dropped, last, code, .. } in other.bound.map_or(Vec::new(), |bound| bound.counts) {
+            if dropped > 0 {
+                let message = format!("and {dropped} more of this kind in this file");
+                let finding = Diagnostic::placeless(code, message).help("put right those that are shown first");
+                self.push(match last {
+                    Some(span) => finding.at(span, ""),
+                    None => finding,
+                });
+            }
+        }
     }
 
     /// How many of them are errors.
@@ -111,5 +158,49 @@ impl Findings {
     pub fn sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(Diagnostic::place);
         self.list
+    }
+}
+
+impl Bound {
+    /// Counts a finding, and whether it is to be kept.
+    fn has_room(&mut self, finding: &Diagnostic) -> bool {
+        let (file, ..) = finding.place();
+        let next = self.counts.len();
+        let index = *self.places.entry((file, finding.code)).or_insert(next);
+        if index == next {
+            self.counts.push(Count { kept: 0, dropped: 0, last: None, code: finding.code });
+        }
+        let Some(count) = self.counts.get_mut(index) else { return true };
+        if count.kept == MOST {
+            count.dropped += 1;
+            return false;
+        }
+        count.kept += 1;
+        count.last = finding.labels.first().map(|label| label.span);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_list_counts_what_it_does_not_keep() {
+        let mut bounded = Findings::bounded();
+        for line in 0..1000 {
+            let span = Span::new(FileId::CLUSTER, line..line + 1);
+            bounded.push(Diagnostic::new(Code::RiakConfSyntax, span, "wrong"));
+            bounded.push(Diagnostic::new(if line < 5 { Code::NotRead } else { Code::Overridden }, span, "other"));
+        }
+        assert_eq!(bounded.errors(), 1000);
+        let mut all = Findings::default();
+        all.append(bounded);
+        assert!(all.errors() > MOST);
+        let all = all.sorted();
+        assert_eq!(all.len(), 2 * (MOST + 1) + 5);
+        let messages: Vec<&str> = all.iter().map(|one| one.message.as_str()).collect();
+        assert!(messages.contains(&"and 900 more of this kind in this file"));
+        assert!(messages.contains(&"and 895 more of this kind in this file"));
     }
 }

@@ -1,7 +1,12 @@
 //! Riak's files: where they usually are, which of them a file is, and which belong to one node.
 //!
 //! Files in one folder are one node's. Copies of several nodes' files may lie in one folder under names such as
-//! `db1-riak.conf`; then what stands before the usual name tells them apart.
+//! `db1-riak.conf`; then what stands before the usual name tells them apart. Beside a file of the usual name itself they are
+//! older copies of it, and not read. What is there and cannot be read is an error, since its settings would be missing.
+
+mod folders;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +28,7 @@ pub const USUAL: [&str; 7] = [
 ];
 
 /// The longest of them has some hundred kilobytes.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 4 << 20;
 /// INVARIANT (size): fewer than [`FileId`] can tell apart.
 const MOST: usize = 10_000;
 
@@ -86,8 +91,13 @@ impl Kind {
 /// None or several have files.
 pub fn usual(root: &Path) -> Result<PathBuf, Vec<PathBuf>> {
     let folders = USUAL.iter().map(|folder| root.join(folder.trim_start_matches('/')));
+    // A link that leads nowhere and a folder that cannot be looked into are there, too: what is wrong is said on reading.
+    let is_there = |path: PathBuf| match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
     let mut found: Vec<PathBuf> =
-        folders.filter(|folder| Kind::ALL.iter().any(|kind| folder.join(kind.name()).is_file())).collect();
+        folders.filter(|folder| Kind::ALL.iter().any(|kind| is_there(folder.join(kind.name())))).collect();
     match (found.pop(), found.is_empty()) {
         (Some(folder), true) => Ok(folder),
         (Some(folder), false) => {
@@ -121,8 +131,9 @@ pub fn read(paths: &[PathBuf], sources: &mut Sources, findings: &mut Findings) -
     let mut named: Vec<(PathBuf, Option<Kind>)> = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let found = in_folder(path);
-            if found.is_empty() {
+            let before = findings.errors();
+            let found = folders::files(path, findings);
+            if found.is_empty() && findings.errors() == before {
                 let names = Kind::ALL.map(Kind::name).join(", ");
                 let message = format!("there is none of {names} in `{}`", path.display());
                 findings.push(Diagnostic::placeless(Code::NoFiles, message).help("name the folder that they are in"));
@@ -175,47 +186,16 @@ fn node_of(path: &Path) -> (PathBuf, String) {
     (folder, prefix)
 }
 
-/// The files in a folder, or in its `etc`, or in the folders of several nodes in it.
-fn in_folder(folder: &Path) -> Vec<(PathBuf, Kind)> {
-    let own = files_of(folder);
-    if !own.is_empty() {
-        return own;
-    }
-    let inner = files_of(&folder.join("etc"));
-    if !inner.is_empty() {
-        return inner;
-    }
-    let nodes = entries(folder).into_iter().filter(|path| path.is_dir());
-    nodes
-        .flat_map(|node| {
-            let own = files_of(&node);
-            if own.is_empty() { files_of(&node.join("etc")) } else { own }
-        })
-        .collect()
-}
-
-fn files_of(folder: &Path) -> Vec<(PathBuf, Kind)> {
-    let files = entries(folder).into_iter().filter(|path| path.is_file());
-    files.filter_map(|path| kind_of_name(&path).map(|(kind, _)| kind).map(|kind| (path, kind))).collect()
-}
-
-/// Sorted by name. What cannot be read has nothing in it, which is said where nothing is found.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    paths
-}
-
 fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &mut Findings) -> Option<File> {
-    let text = match read_text(path) {
+    // A pipe would be waited for, perhaps for ever.
+    let regular = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+        true => fs::File::open(path).and_then(|file| read_text(file, LARGEST)),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    });
+    let text = match regular {
         Ok(text) => text,
         Err(error) => {
-            let message = format!("cannot read `{}`: {error}", path.display());
-            findings.push(Diagnostic::placeless(Code::UnreadableFile, message).help(match error.kind() {
-                io::ErrorKind::PermissionDenied => "run it as root, or as the user that Riak runs as",
-                _ => "name a file of Riak's, or its folder",
-            }));
+            findings.push(unreadable_path("read", path, &error));
             return None;
         }
     };
@@ -239,20 +219,24 @@ fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &
     Some(File { id, kind })
 }
 
-/// Reads a text; what is no UTF-8 is Latin-1, as Erlang's files were up to R16.
-pub fn read_text(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    decode(bytes)
+/// `cannot read PATH: why`.
+fn unreadable_path(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("cannot {what} `{}`: {error}", path.display());
+    Diagnostic::placeless(Code::UnreadableFile, message).help(match error.kind() {
+        io::ErrorKind::PermissionDenied => "run it as root, or as the user that Riak runs as",
+        _ => "name a file of Riak's, or its folder",
+    })
 }
 
-/// The same of what was read already.
+/// Reads a text; what is no UTF-8 is Latin-1, as Erlang's files were up to R16.
 ///
 /// # Errors
-/// Larger than any output of Riak.
-pub fn decode(bytes: Vec<u8>) -> io::Result<String> {
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", LARGEST >> 20)));
+/// It cannot be read, or is longer than `largest` bytes.
+pub fn read_text(source: impl io::Read, largest: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    source.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", largest >> 20)));
     }
     String::from_utf8(bytes).or_else(|error| Ok(error.into_bytes().into_iter().map(char::from).collect()))
 }
@@ -273,95 +257,4 @@ fn placeholder(text: &str) -> Option<std::ops::Range<usize>> {
         at += line.len();
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(folder: &Path, files: &[(&str, &str)]) {
-        for (name, text) in files {
-            let path = folder.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-    }
-
-    fn read_all(paths: &[&Path]) -> (Vec<Vec<String>>, Vec<Code>) {
-        let (mut sources, mut findings) = (Sources::default(), Findings::default());
-        let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).to_owned()).collect();
-        let nodes = read(&paths, &mut sources, &mut findings);
-        let name = |file: &File| {
-            let path = sources.get(file.id).unwrap().name.clone();
-            format!("{} {}", file.kind.name(), Path::new(&path).file_name().unwrap().to_str().unwrap())
-        };
-        let nodes = nodes.iter().map(|files| files.iter().map(name).collect()).collect();
-        (nodes, findings.sorted().iter().map(|finding| finding.code).collect())
-    }
-
-    #[test]
-    fn a_folder_is_a_node() {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &[("vm.args", "-name a"), ("app.config", "[]."), ("notes", "x")]);
-        let (nodes, codes) = read_all(&[folder.path()]);
-        assert_eq!(
-            (nodes, codes),
-            (vec![vec!["app.config app.config".to_owned(), "vm.args vm.args".to_owned()]], vec![])
-        );
-    }
-
-    #[test]
-    fn several_nodes_in_one_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &[("a/riak.conf", ""), ("b/etc/vm.args", ""), ("c/other", "")]);
-        assert_eq!(read_all(&[folder.path()]).0, [["riak.conf riak.conf"], ["vm.args vm.args"]]);
-        let flat = tempfile::tempdir().unwrap();
-        write(flat.path(), &[("db1-riak.conf", ""), ("db2-riak.conf", ""), ("db1-advanced.config", "")]);
-        let (nodes, _) = read_all(&[flat.path()]);
-        assert_eq!(
-            nodes,
-            [vec!["riak.conf db1-riak.conf", "advanced.config db1-advanced.config"], vec!["riak.conf db2-riak.conf"]]
-        );
-    }
-
-    #[test]
-    fn names_that_say_nothing_are_known_by_their_text() {
-        let folder = tempfile::tempdir().unwrap();
-        write(
-            folder.path(),
-            &[("x", "% a\n[ ].\n"), ("y", "## a\n\n-name b\n"), ("z", "a = b\n"), ("none", "== Membership ==\n")],
-        );
-        let paths = ["x", "y", "z", "none"].map(|name| folder.path().join(name));
-        let (nodes, codes) = read_all(&paths.each_ref().map(PathBuf::as_path));
-        assert_eq!(nodes, [["app.config x"], ["vm.args y"], ["riak.conf z"]]);
-        assert_eq!(codes, [Code::UnknownFile]);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("riak.conf");
-        assert_eq!(read_all(&[folder.path()]).1, [Code::NoFiles]);
-        assert_eq!(read_all(&[&file]).1, [Code::UnreadableFile]);
-        fs::write(&file, "# {{ok}}\nnodename = {{node}}\n").unwrap();
-        assert_eq!(read_all(&[&file]).1, [Code::Template]);
-        fs::write(&file, "# {{ok}}\nnodename = x\n").unwrap();
-        assert_eq!(read_all(&[&file, &file]).1, [Code::UnknownFile]);
-    }
-
-    #[test]
-    fn the_usual_places() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(usual(root.path()), Err(Vec::new()));
-        write(root.path(), &[("opt/msys/3rdParty/riak/etc/app.config", "[].")]);
-        assert_eq!(usual(root.path()), Ok(root.path().join("opt/msys/3rdParty/riak/etc")));
-        write(root.path(), &[("etc/riak/riak.conf", "")]);
-        assert_eq!(usual(root.path()).unwrap_err().len(), 2);
-    }
-
-    #[test]
-    fn latin_1_is_taken_for_what_it_is() {
-        assert_eq!(decode(b"caf\xe9".to_vec()).unwrap(), "caf\u{e9}");
-        assert_eq!(decode("caf\u{e9}".as_bytes().to_vec()).unwrap(), "caf\u{e9}");
-    }
 }

@@ -27,14 +27,15 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 impl<'a> Reader<'a> {
-    /// The table that begins with its header.
-    pub(super) fn boxes(&mut self, lines: &[&'a str]) -> Vec<Member> {
+    /// The table that begins with its header, and where it ends.
+    pub(super) fn boxes(&mut self, lines: &[&'a str]) -> (Vec<Member>, usize) {
         let mut members = Vec::new();
-        let Some((header, behind)) = lines.split_first() else { return members };
+        let Some((header, behind)) = lines.split_first() else { return (members, self.text.len()) };
         let titles = cells(header);
         let column = |title: &str| titles.iter().position(|&cell| cell == title);
-        let (Some(node), Some(status)) = (column("node"), column("status")) else { return members };
         let table: Vec<&'a str> = behind.iter().copied().take_while(|line| is_row(line) || is_border(line)).collect();
+        let end = self.span(table.last().unwrap_or(header)).end as usize;
+        let (Some(node), Some(status)) = (column("node"), column("status")) else { return (members, end) };
         for row in table.iter().filter(|line| is_row(line)) {
             let cells = cells(row);
             let (Some(&node), Some(&status)) = (cells.get(node), cells.get(status)) else {
@@ -48,7 +49,7 @@ impl<'a> Reader<'a> {
             self.refuse(self.span(header.trim()), message, "give all that Riak prints");
         }
         self.check_twice(&members);
-        members
+        (members, end)
     }
 
     fn box_row(&mut self, row: &str, node: &str, status: &str) -> Option<Member> {

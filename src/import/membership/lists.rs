@@ -34,40 +34,43 @@ pub(super) fn is_list(line: &str) -> bool {
 }
 
 impl<'a> Reader<'a> {
-    /// The object that begins with this line.
-    pub(super) fn json(&mut self, line: &'a str) -> Option<Vec<Member>> {
+    /// The object that begins with this line, and where it ends.
+    pub(super) fn json(&mut self, line: &'a str) -> (Vec<Member>, usize) {
         const STATS: &str =
             "give all that `curl http://ADDRESS:8098/stats` prints, or the output of `riak-admin member-status`";
         let first = line.trim();
         let text = self.behind(first);
-        let stats = Stats::deserialize(&mut serde_json::Deserializer::from_str(text));
+        let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Stats<'_>>();
+        let stats = stream.next();
+        let end = self.text.len() - text.len() + stream.byte_offset();
         let names = match stats {
-            Ok(Stats { ring_members: Some(names) }) => names,
-            Ok(Stats { ring_members: None }) => {
+            Some(Ok(Stats { ring_members: Some(names) })) => names,
+            Some(Ok(Stats { ring_members: None })) | None => {
                 self.refuse(self.span(first), "the JSON has no `ring_members`", STATS);
-                return None;
+                return (Vec::new(), end);
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let lines = error.line().saturating_sub(1);
                 let at = text.lines().nth(lines).map_or(first, str::trim);
                 let message = format!("this is no JSON of `/stats`: {error}");
                 self.refuse(self.span(at), message, STATS);
-                return None;
+                return (Vec::new(), end);
             }
         };
         let members: Vec<Member> = names.iter().filter_map(|name| self.member(&name.0, State::Unstated)).collect();
         self.check_twice(&members);
-        Some(members)
+        (members, end)
     }
 
-    /// The list of atoms that begins in this line, and may go on in others.
-    pub(super) fn list(&mut self, line: &'a str) -> Vec<Member> {
+    /// The list of atoms that begins in this line, and may go on in others, and where it ends.
+    pub(super) fn list(&mut self, line: &'a str) -> (Vec<Member>, usize) {
         let mut members = Vec::new();
         let text = self.behind(line.trim());
         let whole = text.find('[').and_then(|start| Some((start, start + text.get(start..)?.find(']')?)));
+        let end = self.text.len() - text.len() + whole.map_or(0, |(_, end)| end);
         let Some(inside) = whole.and_then(|(start, end)| text.get(start + 1..end)) else {
             self.refuse(self.span(line.trim()), "the list of members has no end: the output was cut", HELP);
-            return members;
+            return (members, end);
         };
         for name in inside.split(',').map(str::trim) {
             // An empty list is said to be one by the caller.
@@ -76,7 +79,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.check_twice(&members);
-        members
+        (members, end)
     }
 
     /// The text from a part of it on.

@@ -5,6 +5,8 @@
 //! warnings and colours around it. But within a table every line counts: one that is not understood is a finding, and so
 //! is a table whose end is missing or whose totals contradict its rows. A member that is left out would be cut off.
 //!
+//! A loop over the nodes puts several outputs into one text. All are read, and have to agree.
+//!
 //! - `tables` reads member-status, `plan` adds up what `cluster plan` says, `boxes` reads `cluster status`, `lists` the
 //!   rest. What Riak prints stands in `riak_core_console.erl` and `riak_core_cluster_cli.erl`
 //!   (<https://github.com/basho/riak_core>).
@@ -66,11 +68,12 @@ const HELP: &str = "run `riak-admin member-status` (since Riak 3 `riak admin mem
 
 /// Reads any of the outputs. What shows no members is a finding; with any finding that is an error there is no result.
 pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Option<Membership> {
-    let before = findings.errors();
+    let mut own = Findings::bounded();
     let cleaned = clean(text);
-    let mut reader = Reader { text: &cleaned, file, findings };
-    let membership = reader.read();
-    membership.filter(|_| findings.errors() == before)
+    let membership = Reader { text: &cleaned, file, findings: &mut own }.read();
+    let is_whole = own.errors() == 0;
+    findings.append(own);
+    membership.filter(|_| is_whole)
 }
 
 /// What all formats share.
@@ -81,28 +84,103 @@ struct Reader<'a> {
     findings: &'a mut Findings,
 }
 
+/// One of the outputs in a text.
+struct Output {
+    begins: Span,
+    today: Vec<Member>,
+    planned: Option<Vec<Member>>,
+}
+
 impl<'a> Reader<'a> {
     fn read(&mut self) -> Option<Membership> {
         let before = self.findings.errors();
         let text = self.text;
         let lines: Vec<&str> = text.lines().collect();
-        let any = |is: fn(&str) -> bool| lines.iter().position(|line| is(line));
-        let (today, planned) = if any(tables::is_header).is_some() || any(plan::is_header).is_some() {
-            self.tables(&lines)?
-        } else if let Some(header) = any(boxes::is_header) {
-            (self.boxes(lines.get(header..)?), None)
-        } else if let Some(line) = lines.iter().find(|line| lists::is_json(line)) {
-            (self.json(line)?, None)
-        } else if let Some(line) = lines.iter().find(|line| lists::is_list(line)) {
-            (self.list(line), None)
-        } else {
-            self.no_members(&lines);
+        let mut outputs: Vec<Output> = Vec::new();
+        if let Some(header) = lines.iter().find(|line| tables::is_header(line) || plan::is_header(line)) {
+            let (today, planned) = self.tables(&lines)?;
+            outputs.push(Output { begins: self.span(header.trim()), today, planned });
+        }
+        self.other_outputs(&lines, &mut outputs);
+        // States say more than their absence.
+        let states = |output: &Output| output.today.iter().any(|member| member.state != State::Unstated);
+        let best = outputs.iter().position(states).unwrap_or(0);
+        if outputs.is_empty() {
+            if self.findings.errors() == before {
+                self.no_members(&lines);
+            }
             return None;
-        };
+        }
+        if self.findings.errors() == before {
+            self.compare(&outputs);
+        }
+        let Output { today, planned, .. } = outputs.swap_remove(best);
         if today.is_empty() && self.findings.errors() == before {
             self.refuse(self.whole(), "the output shows no members", HELP);
         }
         Some(Membership { today, planned })
+    }
+
+    /// All that are no tables of `member-status`, one behind the other. Those behind one that cannot be read are not looked
+    /// at.
+    fn other_outputs(&mut self, lines: &[&'a str], outputs: &mut Vec<Output>) {
+        let before = self.findings.errors();
+        let mut end = 0;
+        for (index, line) in lines.iter().enumerate() {
+            let mut rest = *line;
+            loop {
+                let begins = self.span(rest.trim());
+                if (begins.start as usize) < end || self.findings.errors() > before {
+                    break;
+                }
+                let (today, behind) = if boxes::is_header(rest) {
+                    self.boxes(lines.get(index..).unwrap_or_default())
+                } else if lists::is_json(rest) {
+                    self.json(rest)
+                } else if lists::is_list(rest) {
+                    self.list(rest)
+                } else {
+                    break;
+                };
+                outputs.push(Output { begins, today, planned: None });
+                end = behind;
+                // `curl` ends its output without a line end.
+                rest = self.text.get(end..).and_then(|text| text.lines().next()).unwrap_or_default();
+                if !lists::is_json(rest) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Outputs of several nodes, or of several times, have to say the same: which of them to believe is not known. They
+    /// have the same members, each in the same state where it is said; one that is invalid is none.
+    fn compare(&mut self, outputs: &[Output]) {
+        let mut known: FxHashMap<&str, State> = FxHashMap::default();
+        for (index, output) in outputs.iter().enumerate() {
+            let members = || output.today.iter().filter(|member| member.state != State::Invalid);
+            let mut is_alike = index == 0 || members().count() == known.len();
+            for member in members() {
+                let before = known.get(member.name.as_str()).copied();
+                is_alike &= match before {
+                    None => index == 0,
+                    Some(state) => [state, member.state].contains(&State::Unstated) || state == member.state,
+                };
+                if before.is_none_or(|state| state == State::Unstated) {
+                    known.insert(&member.name, member.state);
+                }
+            }
+            if !is_alike {
+                let message = "this output says something else than those before it";
+                let finding = Diagnostic::new(Code::MembershipSyntax, output.begins, message);
+                let finding = match outputs.first() {
+                    Some(first) => finding.also(first.begins, "the first"),
+                    None => finding,
+                };
+                self.findings.push(finding.help("find out why they differ, and give one output only, the latest"));
+                return;
+            }
+        }
     }
 
     /// Where a part of the text stands.

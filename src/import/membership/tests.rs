@@ -339,7 +339,38 @@ fn a_hundred_thousand_members() {
     let whole = table(&rows, "Valid:100000 / Leaving:0 / Exiting:0 / Joining:0 / Down:0");
     assert_eq!(parsed(&whole).0.unwrap().today.len(), 100_000);
     let wrong = whole.replace("valid ", "vapid ");
-    assert_eq!(parsed(&wrong).1.len(), 100_000);
+    assert_eq!(parsed(&wrong).1.len(), 101);
     let same = whole.replace("host-9", "host-1");
-    assert_eq!(parsed(&same).1.len(), 11_111);
+    assert_eq!(parsed(&same).1.len(), 101);
+}
+
+#[test]
+fn several_outputs_have_to_agree() {
+    let list = |names: &[&str]| format!("TRUE All nodes agree on the ring [{}]\n", names.join(","));
+    let json = |names: &[&str]| format!("{{\"ring_members\":[{}]}}", names.join(",").replace('\'', "\""));
+    let cluster_status =
+        |state: &str| format!("+---+\n|node|status|\n+---+\n|a@10.0.0.1|valid|\n|b@10.0.0.2|{state}|\n+---+\n");
+    let (a, b, c) = ("'a@10.0.0.1'", "'b@10.0.0.2'", "'c@10.0.0.3'");
+    let rows = format!("valid 50.0% -- {a}\nleaving 50.0% -- {b}\n");
+    let status = table(&rows, "Valid:1 / Leaving:1 / Exiting:0 / Joining:0 / Down:0");
+    let known = "a@10.0.0.1 valid, b@10.0.0.2 leaving";
+    // Whichever is first, the states count.
+    assert_eq!(today(&[list(&[b, a]), list(&[a, b])].concat()), "b@10.0.0.2 unstated, a@10.0.0.1 unstated");
+    assert_eq!(today(&[list(&[b, a]), cluster_status("leaving")].concat()), known);
+    assert_eq!(today(&[&status, "\n", &cluster_status("leaving"), &list(&[a, b]), &json(&[a, b])].concat()), known);
+    assert!(!today(&[json(&[a, b]), json(&[b, a]), json(&[a, b])].concat()).is_empty());
+    let differs = "this output says something else than those before it";
+    for text in [
+        [list(&[a, b]), list(&[a, b, c])].concat(),
+        [list(&[a, b]), list(&[a, c])].concat(),
+        [json(&[a, b]), json(&[a])].concat(),
+        [json(&[a]), "\n\n".to_owned(), json(&[a, b]), "\n".to_owned()].concat(),
+        [status.clone(), cluster_status("valid")].concat(),
+        [cluster_status("valid"), "\n".to_owned(), cluster_status("leaving")].concat(),
+        [list(&[a, b]), cluster_status("valid"), list(&[a])].concat(),
+        [list(&[a, b]), status, "\n".to_owned(), cluster_status("valid")].concat(),
+    ] {
+        assert_eq!(messages(&text), differs, "{text}");
+    }
+    assert!(messages(&[list(&[a, b]), "{\"ring_members\":[\"a@10.0".to_owned()].concat()).contains("no JSON"));
 }

@@ -7,12 +7,17 @@
 //! line is a finding, and all are looked at. What stands outside of the file (what `include` takes in, the environment, the
 //! defaults of Riak's schema) cannot be known: a finding says so, and the value is marked.
 //!
-//! `line` takes one line apart, `substitute` puts in what `$(…)` names.
+//! `include conf.d/*.conf` stands in every riak.conf that Riak 3 makes, mostly for no file at all; then nothing is missing.
+//!
+//! `line` takes one line apart, `include` looks for what is taken in, `substitute` puts in what `$(…)` names.
 
+mod include;
 mod line;
 mod substitute;
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
@@ -38,12 +43,20 @@ pub struct Entry {
 
 /// Reads the settings in the order of the file; of duplicates, the place of the last counts.
 pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Vec<Entry> {
+    parse_in(None, text, file, findings)
+}
+
+/// The same of a file in a folder, where what it takes in is looked for.
+pub fn parse_in(folder: Option<&Path>, text: &str, file: FileId, findings: &mut Findings) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (start, content, ended) in lines(text) {
         match line::read(content, start, ended, file) {
             Ok(Line::Nothing) => {}
             Ok(Line::Setting(entry)) => entries.push(entry),
-            Ok(Line::Include(path, span)) => findings.push(not_included(path, span)),
+            Ok(Line::Include(path, span)) => match folder.and_then(|folder| include::files(folder, path)) {
+                Some(files) if files.is_empty() => {}
+                files => findings.push(not_included(path, &files.unwrap_or_default(), span)),
+            },
             Err(finding) => findings.push(finding),
         }
     }
@@ -87,8 +100,10 @@ fn last_of_duplicates(entries: Vec<Entry>) -> Vec<Entry> {
     kept
 }
 
-fn not_included(path: &str, span: Span) -> Diagnostic {
-    let message = format!("`{path}` is included here, but not read: its settings are missing, and may override these");
+fn not_included(path: &str, files: &[String], span: Span) -> Diagnostic {
+    let files = if files.is_empty() { String::new() } else { format!(" ({})", files.join(", ")) };
+    let message =
+        format!("`{path}` is included here, but not read{files}: its settings are missing, and may override these");
     Diagnostic::new(Code::NotRead, span, message).help(
         "if it sets a listener, a port or the node's name, write its lines in place of this one and read the result",
     )

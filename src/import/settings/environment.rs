@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::values::{Found, address, addresses_and_ports, boolean, port};
-use super::{Draft, Layout, PairName, Setting, Source};
+use super::{Draft, Layout, PairName, Setting, Source, advanced};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::erlang::{Kind, Term};
 
@@ -25,7 +25,10 @@ pub(super) fn read(terms: &[Term], file: FileId, draft: &mut Draft, findings: &m
                         findings.push(twice(&format!("the application `{name}`"), *span, first));
                         continue;
                     }
-                    read_pairs(name, pairs, draft, findings);
+                    // It is none: `advanced` reads what stands there.
+                    if name != advanced::KEY {
+                        read_pairs(name, pairs, draft, findings);
+                    }
                 }
                 _ => findings.push(not_an_application(application.span)),
             },

@@ -4,12 +4,15 @@
 //! highest counts; what it overrides is said, because an admin who changes the wrong one wonders.
 //!
 //! - vm.args beats app.config (erl(1): flags of the command line beat the configuration file), advanced.config beats riak.conf.
-//! - `riak_api` beats `riak_core`, and a list of listeners beats a pair of address and port: the newer layout is in force.
+//! - `riak_api` beats `riak_core`, and a list of listeners beats a pair of address and port: the newer layout is in force,
+//!   with the exceptions in `listeners`.
 //! - app.config and vm.args take the place of what cuttlefish would make of riak.conf and advanced.config, each of its own
 //!   part: with both, nothing is left of these two; beside app.config alone, only the node's name and the VM's flags are
 //!   (`cuttlefish_escript.erl`, `generate/1`, <https://github.com/Kyorai/cuttlefish>).
 
+mod advanced;
 mod environment;
+mod listeners;
 mod riak_conf;
 #[cfg(test)]
 mod tests;
@@ -18,10 +21,11 @@ mod vm_args;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use super::files::{File, Kind};
 use super::{erlang, riak_conf as conf, vm_args as args};
-use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
 use crate::net::PortRange;
 
 /// A value, what the file calls it, and where it stands.
@@ -220,12 +224,7 @@ impl<T> Slot<T> {
         let (kept, overridden): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(rank, _)| *rank == highest);
         let kept: Vec<Setting<T>> = kept.into_iter().map(|(_, setting)| setting).collect();
         for (_, old) in overridden {
-            let mut finding =
-                Diagnostic::new(Code::Overridden, old.span, format!("`{}` is set here, and not in force", old.name));
-            if let Some(new) = kept.last() {
-                finding = finding.also(new.span, format!("`{}` is what counts", new.name));
-            }
-            findings.push(finding);
+            findings.push(not_in_force(&old, kept.last()));
         }
         kept
     }
@@ -233,6 +232,15 @@ impl<T> Slot<T> {
     /// The one that is in force: of one rank, the last.
     fn last(self, findings: &mut Findings) -> Option<Setting<T>> {
         self.in_force(findings).pop()
+    }
+}
+
+/// Says that a setting is not in force, and which one is.
+fn not_in_force<T, U>(old: &Setting<T>, new: Option<&Setting<U>>) -> Diagnostic {
+    let finding = Diagnostic::new(Code::Overridden, old.span, format!("`{}` is set here, and not in force", old.name));
+    match new {
+        Some(new) => finding.also(new.span, format!("`{}` is what counts", new.name)),
+        None => finding,
     }
 }
 
@@ -266,6 +274,13 @@ struct Draft {
 
 /// Reads the files of one node.
 pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Settings {
+    let mut own = Findings::bounded();
+    let settings = read_all(files, sources, &mut own);
+    findings.append(own);
+    settings
+}
+
+fn read_all(files: &[File], sources: &Sources, findings: &mut Findings) -> Settings {
     let has = |kind| files.iter().any(|file| file.kind == kind);
     let legacy = has(Kind::AppConfig) && has(Kind::VmArgs);
     let mut draft = Draft::default();
@@ -278,9 +293,15 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
             findings.push(Diagnostic::new(Code::IgnoredFile, Span::new(file.id, 0..0), message).help(help));
             if file.kind == Kind::RiakConf && !legacy {
                 let mut flags = Draft::default();
-                riak_conf::read(&conf::parse(text, file.id, findings), &mut flags, findings);
+                riak_conf::read(&conf::parse_in(folder_of(source), text, file.id, findings), &mut flags, findings);
                 draft.name.0.extend(flags.name.0);
                 draft.max_ports.0.extend(flags.max_ports.0);
+            }
+            if file.kind == Kind::AdvancedConfig
+                && !legacy
+                && let Some(terms) = erlang::parse(text, file.id, findings)
+            {
+                advanced::read(&terms, file.id, &mut draft, findings);
             }
             continue;
         }
@@ -288,9 +309,16 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
             Kind::AppConfig | Kind::AdvancedConfig => {
                 if let Some(terms) = erlang::parse(text, file.id, findings) {
                     environment::read(&terms, file.id, &mut draft, findings);
+                    match (file.kind == Kind::AdvancedConfig, has(Kind::VmArgs)) {
+                        (true, false) => advanced::read(&terms, file.id, &mut draft, findings),
+                        (true, true) => advanced::ignore(&terms, findings),
+                        (false, _) => {}
+                    }
                 }
             }
-            Kind::RiakConf => riak_conf::read(&conf::parse(text, file.id, findings), &mut draft, findings),
+            Kind::RiakConf => {
+                riak_conf::read(&conf::parse_in(folder_of(source), text, file.id, findings), &mut draft, findings)
+            }
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
     }
@@ -300,13 +328,20 @@ pub fn read(files: &[File], sources: &Sources, findings: &mut Findings) -> Setti
     Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
 }
 
+/// The folder from which riak.conf takes in others. A copy under another name has been taken out of its folder.
+fn folder_of(source: &SourceFile) -> Option<&Path> {
+    let path = Path::new(&source.name);
+    let is_in_place = path.file_name().is_some_and(|name| name == Kind::RiakConf.name());
+    path.parent().filter(|_| is_in_place)
+}
+
 /// What keeps a file from counting, where something does.
 fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str> {
     match kind {
         Kind::RiakConf | Kind::AdvancedConfig if legacy => {
             Some("is not in force, because there are app.config and vm.args")
         }
-        Kind::AdvancedConfig if app_config => Some("is not in force, because there is an app.config"),
+        Kind::AdvancedConfig if app_config => Some("gives no more than the VM's flags, because there is an app.config"),
         Kind::RiakConf if app_config => {
             Some("gives no more than the node's name and the VM's flags, because there is an app.config")
         }
@@ -316,26 +351,7 @@ fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str>
 
 impl Draft {
     fn resolve(mut self, findings: &mut Findings) -> Settings {
-        self.join_pairs(findings);
-        let mut listeners = Vec::new();
-        for (service, default) in DEFAULTS {
-            let slot = self.listeners.remove(service).unwrap_or_default();
-            let set = slot.in_force(findings);
-            if let (true, Some(port)) = (set.is_empty() && self.knows_listeners, default) {
-                let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
-                listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
-            }
-            listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
-                let (bind, port) = value?;
-                Some(Listener {
-                    service,
-                    bind,
-                    port,
-                    setting: Some((name.clone(), span)),
-                    bind_setting: Some((name, span)),
-                })
-            }));
-        }
+        let mut listeners = listeners::in_force(&mut self, findings);
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
         if self.knows_listeners || ip.is_some() || port.is_some() {
             listeners.push(Listener {
@@ -375,42 +391,9 @@ impl Draft {
             knows_flags: self.knows_flags,
         }
     }
-
-    /// Makes listeners of addresses and ports that stand apart. The pair of the newest layout and its list add up, so a
-    /// pair has the rank of a list there; half a pair is no listener.
-    fn join_pairs(&mut self, findings: &mut Findings) {
-        for ((service, application), (ips, ports)) in std::mem::take(&mut self.pairs) {
-            let source = |rank: Option<&Rank>| rank.map(|(_, source)| *source);
-            let highest = ips.0.iter().map(|(rank, _)| rank).chain(ports.0.iter().map(|(rank, _)| rank)).max();
-            let Some(source) = source(highest) else { continue };
-            match (ips.last(findings), ports.last(findings)) {
-                (Some(ip), Some(port)) => {
-                    let layout = if application == "riak_api" { Layout::Third } else { Layout::First };
-                    let setting = Setting { value: Some((ip.value, port.value)), name: port.name, span: port.span };
-                    self.listeners.entry(service).or_default().add((layout, source), setting);
-                }
-                (Some(Setting { name, span, .. }), None) | (None, Some(Setting { name, span, .. })) => {
-                    let message = format!("`{name}` is half of an address and port, and so opens nothing");
-                    let help = "set both, or take it away";
-                    findings.push(Diagnostic::new(Code::HalfPair, span, message).help(help));
-                    // It is there, so Riak's default is not in force either.
-                    let setting = Setting { value: None, name, span };
-                    let slot = self.listeners.entry(service).or_default();
-                    if slot.0.is_empty() {
-                        slot.add((Layout::First, source), setting);
-                    }
-                }
-                (None, None) => {}
-            }
-        }
-    }
 }
 
 const EVERYWHERE: Bind = Bind::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-
-/// The services whose listeners are lists, and the port of 127.0.0.1 on which Riak listens where nothing is set.
-const DEFAULTS: [(&str, Option<u16>); 4] =
-    [("http", Some(8098)), ("https", None), ("protobuf", Some(8087)), ("cluster-manager", None)];
 
 fn place<T>(setting: &Option<Setting<T>>) -> Option<(String, Span)> {
     setting.as_ref().map(|setting| (setting.name.clone(), setting.span))

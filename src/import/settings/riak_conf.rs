@@ -39,6 +39,7 @@ fn reader(key: &[&str]) -> Option<Read> {
         ["listener", "http", _] => |draft, entry, found| add_listener(draft, "http", entry, found),
         ["listener", "https", _] => |draft, entry, found| add_listener(draft, "https", entry, found),
         ["listener", "protobuf", _] => |draft, entry, found| add_listener(draft, "protobuf", entry, found),
+        ["mdc", "cluster_manager"] => |draft, entry, found| add_listener(draft, "cluster-manager", entry, found),
         ["handoff", "ip"] => |draft, entry, found| add_bind(&mut draft.handoff_ip, entry, found),
         ["handoff", "port"] => |draft, entry, found| add_port(&mut draft.handoff_port, entry, found),
         ["search"] => read_search,

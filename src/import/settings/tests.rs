@@ -41,9 +41,60 @@ fn a_pair_of_the_newest_layout_adds_up_with_its_list_and_half_a_pair_is_none() {
     let both = found(&["10.0.0.1:1", "10.0.0.2:2"]);
     assert_eq!(pb(&format!("{list}, {ip}, {port}")), (both, vec![Code::Overridden]));
     assert_eq!(pb(&format!("{ip}, {port}")), (found(&["10.0.0.2:2"]), vec![Code::Overridden]));
-    assert_eq!(pb(&format!("{list}, {port}")), (found(&["10.0.0.1:1"]), vec![Code::HalfPair, Code::Overridden]));
-    // Without a list, the pair of the older layout is what is left.
-    assert_eq!(pb(port).0, found(&["10.0.0.9:9"]));
+    // Riak 1.2 takes the other half from the older application.
+    let halves = vec![Code::HalfPair, Code::Overridden];
+    assert_eq!(pb(&format!("{list}, {port}")), (found(&["10.0.0.1:1", "10.0.0.9:2"]), halves));
+    assert_eq!(pb(port), (found(&["10.0.0.9:2", "10.0.0.9:9"]), vec![Code::HalfPair]));
+    assert_eq!(pb(ip), (found(&["10.0.0.2:9", "10.0.0.9:9"]), vec![Code::HalfPair]));
+}
+
+#[test]
+fn halves_of_two_applications_are_a_listener_and_true_halves_are_none() {
+    let pb = |api: &str, kv: &str| {
+        let (settings, codes) =
+            read_all(&[(Kind::AppConfig, &format!("[{{riak_api, [{api}]}}, {{riak_kv, [{kv}]}}]."))]);
+        (listeners(&settings, "protobuf").join(" "), codes.len())
+    };
+    let (ip, port) = ("{pb_ip, \"10.0.0.2\"}", "{pb_port, 2}");
+    assert_eq!(pb(ip, port), ("10.0.0.2:2".to_owned(), 1));
+    assert_eq!(pb(port, ip), ("10.0.0.2:2".to_owned(), 1));
+    assert_eq!(pb(port, port), (String::new(), 2));
+    assert_eq!(pb("", ip), (String::new(), 1));
+    assert_eq!(pb(&format!("{ip}, {port}"), port), ("10.0.0.2:2".to_owned(), 1));
+}
+
+#[test]
+fn the_pair_and_the_list_add_up_across_files() {
+    let conf = (Kind::RiakConf, "listener.protobuf.a = 10.0.0.1:1\n");
+    let advanced = (Kind::AdvancedConfig, "[{riak_api, [{pb_ip, \"10.0.0.2\"}, {pb_port, 2}]}].");
+    let (settings, codes) = read_all(&[conf, advanced]);
+    assert_eq!((listeners(&settings, "protobuf"), codes), (vec!["10.0.0.1:1".to_owned(), "10.0.0.2:2".into()], vec![]));
+    let advanced = (Kind::AdvancedConfig, "[{riak_api, [{pb, [{\"10.0.0.2\", 2}]}]}].");
+    let args = (Kind::VmArgs, "-riak_api pb_ip '\"10.0.0.3\"' pb_port 3");
+    let (settings, codes) = read_all(&[conf, advanced, args]);
+    assert_eq!(listeners(&settings, "protobuf"), ["10.0.0.2:2", "10.0.0.3:3"]);
+    assert_eq!(codes, [Code::Overridden]);
+}
+
+#[test]
+fn the_old_web_pair_counts_where_both_lists_of_its_application_are_empty() {
+    let http = |core: &str, api: &str| {
+        let pair = "{web_ip, \"10.0.0.1\"}, {web_port, 1}";
+        let text = format!("[{{riak_core, [{pair}{core}]}}, {{riak_api, [{api}]}}].");
+        let (settings, codes) = read_all(&[(Kind::AppConfig, &text)]);
+        (listeners(&settings, "http").join(" "), codes.len())
+    };
+    let list = "[{\"10.0.0.2\", 2}]";
+    assert_eq!(http(", {http, []}, {https, []}", ""), ("10.0.0.1:1".to_owned(), 0));
+    assert_eq!(http(&format!(", {{http, {list}}}"), ""), ("10.0.0.2:2".to_owned(), 1));
+    assert_eq!(http(&format!(", {{http, []}}, {{https, {list}}}"), ""), (String::new(), 1));
+    assert_eq!(http(", {http, []}", "{http, []}"), (String::new(), 2));
+}
+
+#[test]
+fn the_cluster_manager_of_riak_conf() {
+    let conf = (Kind::RiakConf, "mdc.cluster_manager = 10.0.0.1:9081\n");
+    assert_eq!(listeners(&read_all(&[conf]).0, "cluster-manager"), ["10.0.0.1:9081"]);
 }
 
 #[test]
@@ -126,5 +177,54 @@ fn an_address_has_many_spellings_and_some_that_are_none() {
         ("10", "[BadSetting]"),
     ] {
         assert_eq!(http(text), found, "{text}");
+    }
+}
+
+#[test]
+fn flags_in_advanced_config_are_those_of_a_vm_args() {
+    let flags = "{vm_args, [{'-name', \"b@10.0.0.2\"}, {'-kernel inet_dist_listen_min', \"7000\"},
+        {'-env ERL_EPMD_PORT', 5000}, {\"-kernel inet_dist_listen_max\", '7010'}]}";
+    let advanced = format!("[{flags}].");
+    let (settings, codes) = read_all(&[CONF, (Kind::AdvancedConfig, &advanced)]);
+    assert_eq!(settings.name.as_ref().unwrap().value, "b@10.0.0.2");
+    let span = settings.name.unwrap().span;
+    assert_eq!(&advanced[span.start as usize..span.end as usize], "{'-name', \"b@10.0.0.2\"}");
+    assert_eq!(settings.distribution.range(), Range::Ports(PortRange::new(7000, 7010).unwrap()));
+    assert_eq!((settings.epmd.port.unwrap().value, codes), (5000, vec![Code::Overridden]));
+    // Beside an app.config they are what is left; beside a vm.args nothing is.
+    let files =
+        [(Kind::AdvancedConfig, advanced.as_str()), (Kind::AppConfig, "[]."), (Kind::VmArgs, "-name a@10.0.0.1")];
+    assert_eq!(read_all(&files[..2]).0.name.unwrap().value, "b@10.0.0.2");
+    let (settings, codes) = read_all(&[files[0], files[2]]);
+    assert_eq!((settings.name.unwrap().value.as_str(), codes), ("a@10.0.0.1", vec![Code::IgnoredFile]));
+    // What cannot be read is said in its place.
+    for (flag, code) in [
+        ("{'-name', <<1>>}", Code::ErlangSyntax),
+        ("{'-args_file', \"x\"}", Code::NotRead),
+        ("{'-config', \"x\"}", Code::NotRead),
+        ("{'-name', \"\"}", Code::VmArgsSyntax),
+        ("'-name'", Code::ErlangSyntax),
+    ] {
+        let text = format!("[{{vm_args, [{flag}]}}].");
+        assert_eq!(read_all(&[(Kind::AdvancedConfig, &text)]).1, [code], "{flag}");
+    }
+}
+
+#[test]
+fn the_first_short_name_else_the_first_name() {
+    let name = |args: &str| {
+        let (settings, codes) = read_all(&[(Kind::VmArgs, args)]);
+        (settings.name.unwrap().value, codes.len())
+    };
+    assert_eq!(name("-name a@10.0.0.1 -name b@10.0.0.2"), ("a@10.0.0.1".to_owned(), 1));
+    assert_eq!(name("-name a@10.0.0.1 -sname b@h -sname c@h"), ("b@h".to_owned(), 2));
+}
+
+#[test]
+fn a_file_that_is_wrong_in_every_line_has_a_bounded_number_of_findings() {
+    for (kind, line) in [(Kind::RiakConf, "a\n"), (Kind::VmArgs, "-kernel 1 2\n"), (Kind::RiakConf, "nodename = a@h\n")]
+    {
+        let codes = read_all(&[(kind, &line.repeat(1000))]).1;
+        assert!((2..=202).contains(&codes.len()), "{line}: {}", codes.len());
     }
 }

@@ -1,7 +1,7 @@
 //! Settings in vm.args.
 
 use super::values::Found;
-use super::{Bind, Draft, Layout, Setting, Source, environment};
+use super::{Bind, Draft, Layout, Setting, Source, environment, not_in_force};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::import::erlang::{self, Kind};
 use crate::import::vm_args::{self as args, Flag, Word};
@@ -12,12 +12,7 @@ const RANK: super::Rank = (Layout::Third, Source::VmArgs);
 const APPLICATIONS: [&str; 5] = ["kernel", "riak_core", "riak_api", "riak_kv", "yokozuna"];
 
 pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
-    // Of several names the VM takes the first; of others, the last.
-    if let Some(flag) = flags.iter().find(|flag| matches!(flag.name.text.as_str(), "-name" | "-sname"))
-        && let Some(value) = flag.values.first()
-    {
-        draft.name.add(RANK, setting(&flag.name.text, value, value.text.clone()));
-    }
+    read_name(flags, draft, findings);
     for variable in ["ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_MAX_PORTS"] {
         if let Some(value) = args::environment(flags, variable) {
             environment_variable(variable, value, draft, &mut Found { name: format!("-env {variable}"), findings });
@@ -42,6 +37,20 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
             read_pair(application, &pair, draft, findings);
         }
     }
+}
+
+/// Of several names the VM takes the first, and any `-sname` before every `-name` (seen on OTP 25).
+fn read_name(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
+    let names = args::all(flags, "-sname").chain(args::all(flags, "-name"));
+    let mut names = names.filter_map(|flag| {
+        let value = flag.values.first()?;
+        Some(setting(&flag.name.text, value, value.text.clone()))
+    });
+    let Some(name) = names.next() else { return };
+    for other in names {
+        findings.push(not_in_force(&other, Some(&name)).help("leave one name, so that nobody takes another for it"));
+    }
+    draft.name.add(RANK, name);
 }
 
 fn setting<T>(name: &str, place: &Word, value: T) -> Setting<T> {

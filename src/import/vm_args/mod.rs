@@ -54,12 +54,13 @@ pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Vec<Flag> {
     command_line.report_stray(findings);
     for flag in &command_line.flags {
         check_flag(flag, findings);
+        check_file(flag, findings);
     }
     command_line.flags
 }
 
-/// All flags of a name, which is given with its `-` or `+`. Of several `-name` or `-sname` the VM takes the first; of those
-/// that begin with `+`, and of several `-env` of one variable, the last is in force.
+/// All flags of a name, which is given with its `-` or `+`. Of several `-name` or `-sname` the VM takes the first, and any
+/// `-sname` beats every `-name` (seen on OTP 25); of those that begin with `+`, and of several `-env` of one variable, the last is in force.
 pub fn all<'a>(flags: &'a [Flag], name: &str) -> impl DoubleEndedIterator<Item = &'a Flag> {
     flags.iter().filter(move |flag| flag.name.text == name)
 }
@@ -241,6 +242,20 @@ fn check_flag(flag: &Flag, findings: &mut Findings) {
         };
         findings.push(Diagnostic::new(Code::VmArgsSyntax, flag.name.span, message).help(help));
     }
+}
+
+/// Further configuration files, of which the last is the strongest (erl(1), `-config`).
+fn check_file(flag: &Flag, findings: &mut Findings) {
+    let name = flag.name.text.as_str();
+    if !matches!(name, "-config" | "-configfd") {
+        return;
+    }
+    let files: Vec<&str> = flag.values.iter().map(|word| word.text.as_str()).collect();
+    let message =
+        format!("what `{name} {}` takes in is not read here, and overrides app.config", files.join(" ").escape_debug());
+    let help = "where it is no file that was read, write its settings into app.config in place of this flag, and read the \
+                result";
+    findings.push(Diagnostic::new(Code::NotRead, flag.name.span, message).help(help));
 }
 
 /// The text of an atom without its quotes.

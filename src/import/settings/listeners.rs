@@ -1,0 +1,138 @@
+//! Which of the listeners that are set are in force.
+//!
+//! Of one setting the strongest file decides. Between settings of different versions it is not always the newest alone:
+//!
+//! - protobuf: from Riak 1.4 on, the list `riak_api pb` and the pair `riak_api pb_ip` and `pb_port` add up (`riak_api_sup.erl`,
+//!   <https://github.com/basho/riak_api>), whichever file each is from. Riak 1.2 looks for address and port separately, first
+//!   in `riak_api`, then in `riak_kv`, so halves in both make a listener there. It is unknown which version reads the
+//!   files, so what any of them may open is taken as open.
+//! - http: the pair `riak_core web_ip` and `web_port` counts exactly when the lists `http` and `https` of `riak_core` are
+//!   both empty (`riak_core_sup.erl`, <https://github.com/basho/riak_core>), and `riak_api http` is not there at all.
+
+use std::net::Ipv4Addr;
+
+use super::{Bind, Draft, Layout, Listener, PairName, Setting, Slot, not_in_force, place};
+use crate::diagnostic::{Code, Diagnostic, Findings};
+
+/// The services whose listeners are lists, and the port of 127.0.0.1 on which Riak listens where nothing is set.
+const DEFAULTS: [(&str, Option<u16>); 4] =
+    [("http", Some(8098)), ("https", None), ("protobuf", Some(8087)), ("cluster-manager", None)];
+
+/// `None`: said to listen nowhere.
+type Address = Setting<Option<(Bind, u16)>>;
+
+/// An address and a port that stand apart, as far as they are set.
+struct Pair {
+    ip: Option<Setting<Bind>>,
+    port: Option<Setting<u16>>,
+}
+
+/// All of them, in the order of the services, and with Riak's defaults where a file was read that would say otherwise.
+pub(super) fn in_force(draft: &mut Draft, findings: &mut Findings) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for (service, default) in DEFAULTS {
+        let set = match service {
+            "http" => http(draft, findings),
+            "protobuf" => protobuf(draft, findings),
+            other => draft.listeners.remove(other).unwrap_or_default().in_force(findings),
+        };
+        if let (true, Some(port)) = (set.is_empty() && draft.knows_listeners, default) {
+            let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
+            listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
+        }
+        listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
+            let (bind, port) = value?;
+            let setting = Some((name, span));
+            Some(Listener { service, bind, port, bind_setting: setting.clone(), setting })
+        }));
+    }
+    listeners
+}
+
+fn http(draft: &mut Draft, findings: &mut Findings) -> Vec<Address> {
+    let slot = draft.listeners.remove("http").unwrap_or_default();
+    let is_newest = slot.0.iter().any(|((layout, _), _)| *layout == Layout::Third);
+    let mut set = slot.in_force(findings);
+    let pair = Pair::take(draft, ("http", "riak_core"), findings);
+    let Some(old) = pair.whole() else {
+        set.extend(pair.half(findings));
+        return set;
+    };
+    let of_list = set.iter().rfind(|one| is_newest || one.value.is_some());
+    match of_list.or(draft.listeners.get("https").and_then(core_list)) {
+        Some(new) => findings.push(not_in_force(&old, Some(new))),
+        None => set.push(old),
+    }
+    set
+}
+
+/// What `riak_core https` opens.
+fn core_list(slot: &Slot<Option<(Bind, u16)>>) -> Option<&Address> {
+    let own = || slot.0.iter().filter(|((layout, _), _)| *layout == Layout::Second);
+    let strongest = own().map(|((_, source), _)| *source).max()?;
+    own().rfind(|((_, source), one)| *source == strongest && one.value.is_some()).map(|(_, one)| one)
+}
+
+fn protobuf(draft: &mut Draft, findings: &mut Findings) -> Vec<Address> {
+    let mut set = draft.listeners.remove("protobuf").unwrap_or_default().in_force(findings);
+    let new = Pair::take(draft, ("protobuf", "riak_api"), findings);
+    let old = Pair::take(draft, ("protobuf", "riak_kv"), findings);
+    let listens = |set: &[Address]| set.iter().rfind(|one| one.value.is_some()).cloned();
+    if let Some(pair) = new.whole() {
+        set.push(pair.clone());
+        // Every version that knows `riak_api` has both from there.
+        match (old.port, old.ip) {
+            (Some(port), _) => findings.push(not_in_force(&port, Some(&pair))),
+            (None, Some(ip)) => findings.push(not_in_force(&ip, Some(&pair))),
+            (None, None) => {}
+        }
+        return set;
+    }
+    let by_list = listens(&set);
+    let mixed = new.with_the_rest_of(&old, findings);
+    let is_completed = mixed.is_some();
+    set.extend(mixed.or_else(|| new.half(findings)));
+    match (old.whole(), by_list) {
+        (Some(pair), Some(list)) => findings.push(not_in_force(&pair, Some(&list))),
+        (Some(pair), None) => set.push(pair),
+        (None, _) if is_completed => {}
+        (None, _) => set.extend(old.half(findings)),
+    }
+    set
+}
+
+/// Of an address and a port, which may come from different applications.
+fn join(ip: Option<&Setting<Bind>>, port: Option<&Setting<u16>>) -> Option<Address> {
+    let (ip, port) = (ip?, port?);
+    Some(Setting { value: Some((ip.value.clone(), port.value)), name: port.name.clone(), span: port.span })
+}
+
+impl Pair {
+    fn take(draft: &mut Draft, name: PairName, findings: &mut Findings) -> Self {
+        let (ips, ports) = draft.pairs.remove(&name).unwrap_or_default();
+        Self { ip: ips.last(findings), port: ports.last(findings) }
+    }
+
+    fn whole(&self) -> Option<Address> {
+        join(self.ip.as_ref(), self.port.as_ref())
+    }
+
+    /// The listener of a half and what the older application has to complete it.
+    fn with_the_rest_of(&self, old: &Self, findings: &mut Findings) -> Option<Address> {
+        let port_first = place(&self.port).zip(place(&old.ip));
+        let (half, rest) = port_first.or_else(|| place(&self.ip).zip(place(&old.port)))?;
+        let message = format!("`{}` and `{}` make a listener in Riak 1.2, and none in newer versions", half.0, rest.0);
+        let finding = Diagnostic::new(Code::HalfPair, half.1, message).also(rest.1, format!("`{}` is here", rest.0));
+        let help = "set address and port in one application; until then this listener is guarded, too";
+        findings.push(finding.help(help));
+        join(self.ip.as_ref().or(old.ip.as_ref()), self.port.as_ref().or(old.port.as_ref()))
+    }
+
+    /// Says of a half that it is one. It is there, so Riak's default is not in force either.
+    fn half(&self, findings: &mut Findings) -> Option<Address> {
+        let (name, span) = place(&self.port).or_else(|| place(&self.ip))?;
+        let message = format!("`{name}` is half of an address and port, and so opens nothing");
+        findings.push(Diagnostic::new(Code::HalfPair, span, message).help("set both, or take it away"));
+        Some(Setting { value: None, name, span })
+    }
+}
