@@ -47,7 +47,7 @@ static: setup
 	$(STATIC) --release
 	@packaging/is-static.sh $(TARGET)/$(HOST)/release/ringfence
 
-# The .rpm holds the static binary, which every RHEL and Fedora can run, unless it is built where it is to be installed.
+# The .rpm holds the static binary, which RHEL 8 and later can run, unless it is built where it is to be installed.
 RPM_STATIC = $(if $(wildcard /etc/redhat-release),,yes)
 TOOLS = target/tools/bin
 packages: setup $(if $(RPM_STATIC),static)

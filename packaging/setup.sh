@@ -22,6 +22,7 @@ need 'command -v ipset' ipset ipset
 need 'command -v ip' iproute2 iproute
 need 'command -v unshare' util-linux util-linux
 need 'command -v strace' strace strace
+need 'command -v perl' perl-base perl-interpreter
 need 'command -v shellcheck' shellcheck ShellCheck
 need 'command -v erl' erlang-base erlang-erts
 

@@ -2,6 +2,8 @@
 for folder in /etc/ringfence /var/lib/ringfence; do
 	[ -d "$folder" ] || install -d -m 0750 "$folder"
 done
+# The program is back; what an earlier removal kept of it serves nobody.
+rm -f /var/lib/ringfence/purge
 if command -v systemctl >/dev/null; then
 	# An administrator who disabled the unit later wants it so.
 	[ "$1" != 1 ] || systemctl --quiet enable ringfence.service || :

@@ -1,8 +1,9 @@
 # An upgrade (1) drops nothing. RPM has no purge: what is left when the package is gone is said.
 if [ "$1" = 0 ]; then
-	ringfence hook pre-remove || echo "ringfence: the rules are as they were" >&2
+	# First whatever might bring the rules back.
 	if command -v systemctl >/dev/null; then
 		systemctl --quiet disable ringfence-drift.timer ringfence.service || :
-		[ ! -d /run/systemd/system ] || systemctl stop ringfence-drift.timer ringfence.service || :
+		[ ! -d /run/systemd/system ] || systemctl stop ringfence-drift.timer ringfence-drift.service ringfence.service || :
 	fi
+	ringfence hook pre-remove || echo "ringfence: the rules may be as they were" >&2
 fi

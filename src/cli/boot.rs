@@ -34,7 +34,12 @@ pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Res
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
     }
-    let backend = arguments.backend.choose(host)?;
+    run_locked(input, arguments, host)
+}
+
+/// The same for a caller that holds the lock.
+pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let backend = writable(arguments.backend.choose(host)?);
     if let Ok(Some(_)) = pending::waiting(&host.store)
         && read(backend).is_ok_and(|in_force| !in_force.absent)
     {
@@ -44,7 +49,15 @@ pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Res
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
     let (candidates, mut fine) = candidates(input, host);
+    let asked = arguments.node.as_deref();
+    let has_node = |cluster: &Cluster| own_node(cluster, host, asked, &links).is_ok();
+    let good_has_node = candidates.iter().any(|(cluster, own)| !own && has_node(cluster));
     for (cluster, own) in &candidates {
+        if *own && good_has_node && !cluster.nodes().is_empty() && !has_node(cluster) {
+            loud("this host is no node of the cluster file");
+            fine = false;
+            continue;
+        }
         if !own {
             loud("falling back to what was applied last");
         }
@@ -57,25 +70,42 @@ pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Res
     close(input, arguments, host, backend)
 }
 
+/// The other way where this one lacks its tools and has nothing in force.
+fn writable(backend: Backend) -> Backend {
+    let other = backend.other();
+    if backend.can_be_written() || !other.can_be_written() || read(backend).is_ok_and(|in_force| !in_force.absent) {
+        return backend;
+    }
+    loud(&format!("{} cannot be written here; going on with {}", backend.name(), other.name()));
+    other
+}
+
+/// Why a cluster file is not to be used where nobody asks for it.
+pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
+    let good = record::kept(&host.store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
+    if good.as_deref() == Some(cluster.digest()) {
+        return None;
+    }
+    match record::rejected(&host.store) {
+        Ok(rejected) => rejected.iter().any(|one| one == cluster.digest()).then(|| {
+            "the cluster file was applied once and not confirmed; it is not used before somebody applies it again"
+                .to_owned()
+        }),
+        Err(error) => {
+            good.is_some().then(|| format!("whether the cluster file was ever confirmed is not known: {error}"))
+        }
+    }
+}
+
 /// What may be used, the best first, and whether that is as it should be.
 fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
-    let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.digest.clone());
-    let rejected = record::rejected(&host.store);
     match input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => {
-            let digest = Some(cluster.digest().to_owned());
-            match &rejected {
-                Ok(rejected) if rejected.iter().any(|one| one == cluster.digest()) && good != digest => loud(
-                    "the cluster file was applied once and not confirmed; it is not used before somebody applies it again",
-                ),
-                Err(error) if good != digest && good.is_some() => {
-                    loud(&format!("whether the cluster file was ever confirmed is not known: {error}"));
-                }
-                Ok(_) | Err(_) => candidates.push((cluster, true)),
-            }
-        }
+        Ok(Some(cluster)) => match unconfirmed(host, &cluster) {
+            Some(why) => loud(&why),
+            None => candidates.push((cluster, true)),
+        },
         Ok(None) => loud("the cluster file cannot be used; see above"),
         Err(error) => loud(&format!("{error:#}")),
     }
@@ -129,6 +159,10 @@ fn bring(
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);
+    let kept = matches!(record::kept(&host.store, record::GOOD), Ok(Some(_)));
+    if !kept && let Err(error) = record::note_unkept(&host.store) {
+        loud(&format!("if another firewall takes these rules away, nothing brings them back: {error}"));
+    }
     // What nobody reads is no reason to change what is in force.
     let _ = print(&describe(&site, backend, &applied));
     Ok(proper && applied.kept)

@@ -7,24 +7,21 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::apply::{bring, describe, note};
-use super::host::{HostArguments, claims, own_links, site_of};
-use super::{Input, Outcome, diff, live, print, remove};
-use crate::diff::difference;
-use crate::host::apply::{Host, Plan, apply, is_good};
+use super::apply::bring;
+use super::host::HostArguments;
+use super::{Input, Outcome, boot, check, live, remove};
+use crate::host::apply::Host;
 use crate::host::store::Place;
-use crate::host::{HostError, InForce, Prepared, nft, pending, place, read, record, reserved};
-use crate::verify::{Families, Report, check};
+use crate::host::{HostError, nft, pending, place};
 
 /// For whoever is at work; a run takes some hundreds of milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The settings of the package.
 const SETTINGS: &str = "/etc/default/ringfence";
 /// In the state folder: this program, for the time when the package has none any more.
@@ -63,8 +60,10 @@ struct PostInstall {
 
 /// Look whether what was applied last is in force, and bring it back if it is not.
 ///
-/// For the units. The cluster file is not looked at: what nobody applied stays so. Exit code 0: it is in force, perhaps again;
-/// or nothing was ever applied, or a change waits to be confirmed. 1: it could not be brought back. 2: something is wrong with the machine.
+/// For the units. While rules are in force the cluster file is not looked at: what nobody applied stays so. Where none are, and
+/// what was applied last cannot be used, what `ringfence apply --boot` would do is done. Exit code 0: it is in force, perhaps
+/// again; or nothing was ever applied, or a change waits to be confirmed. 1: it could not be brought back, but ports may have been
+/// closed. 2: something is wrong with the machine.
 #[derive(Args)]
 struct Check {
     #[command(flatten)]
@@ -93,14 +92,14 @@ struct Purge {
 }
 
 /// Nobody is left to read why nobody could be told.
-fn say(words: &str) {
+pub fn say(words: &str) {
     let _ = writeln!(anstream::stderr(), "ringfence: {words}");
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::PostInstall(arguments) => post_install(arguments),
-        Verb::Check(arguments) => run_check(&arguments.host.host()),
+        Verb::Check(arguments) => check::run(&arguments.host.host()),
         Verb::PreRemove(arguments) => pre_remove(arguments),
         Verb::Purge(arguments) => purge(&arguments.host),
     }
@@ -116,7 +115,7 @@ fn not_this_machine() -> Option<String> {
 }
 
 /// Why the network of this process cannot be changed.
-fn no_right() -> Option<String> {
+pub fn no_right() -> Option<String> {
     let words = "this process may not change the network (CAP_NET_ADMIN), as in many containers";
     let refused = !nix::unistd::geteuid().is_root()
         || place::may_change_network() == Some(false)
@@ -130,6 +129,10 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     anyhow::ensure!(config != Path::new("-"), "a hook needs a file: it is read again at boot");
     if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         let file = config.display();
+        if check::in_force() {
+            say(&format!("there is no {file}; what was applied last stays in force"));
+            return Ok(Outcome::Success);
+        }
         say(&format!(
             "there is no {file}, so no port is guarded: `ringfence import -o {file}` makes one from Riak's files"
         ));
@@ -138,107 +141,57 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         );
         return Ok(Outcome::Success);
     }
-    let here = not_this_machine();
-    let loaded = input.load(|_| Vec::new());
-    if let Some(why) = here {
+    let plain = super::apply::Arguments::plain(input.clone(), host.clone());
+    let host = host.host();
+    if let Some(why) = not_this_machine() {
+        // What is wrong with the file is worth knowing all the same.
+        let _ = input.load(|_| Vec::new());
         say(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
         return Ok(Outcome::Success);
     }
-    let Some(cluster) = loaded? else {
+    // The file is read under the lock: whoever had it may have applied a newer one.
+    let lock = host.store.lock_waiting("ringfence hook post-install", PATIENCE)?;
+    let Some(cluster) = input.load(|_| Vec::new())? else {
         say(&format!("{} has errors, see above: what was in force before still is", config.display()));
         say("mend it, then run `ringfence apply`");
         return Ok(Outcome::No);
     };
-    let plain = super::apply::Arguments::plain(input.clone(), host.clone());
-    let host = host.host();
-    let lock = host.store.lock_waiting("ringfence hook post-install", PATIENCE)?;
+    // While it waits, that is what `bring` says.
+    if matches!(pending::waiting(&host.store), Ok(None))
+        && let Some(why) = boot::unconfirmed(&host, &cluster)
+    {
+        say(&why);
+        say("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
+        return Ok(Outcome::No);
+    }
     // What would change is worth knowing; what is done does not rest on it.
     if let Err(error) = live::show(&cluster, false, plain.site(), &host, true) {
         say(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;
+    if matches!(outcome, Outcome::No) {
+        say("the next start of the machine may use this file all the same: mend it, or move it away");
+    }
     if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {
         say("there is no systemd here: have `ringfence apply --boot` run at the start of the machine");
     }
     Ok(outcome)
 }
 
-fn run_check(host: &Host) -> anyhow::Result<Outcome> {
-    let kept = record::kept(&host.store, record::GOOD).context("what was applied last cannot be read")?;
-    let Some(kept) = kept else { return Ok(Outcome::Success) };
-    if let Some(why) = no_right() {
-        say(&format!("nothing was done: {why}"));
-        return Ok(Outcome::Success);
-    }
-    let lock = host.store.lock_waiting("ringfence hook check", PATIENCE)?;
-    if pending::waiting(&host.store)?.is_some() {
-        say("a change is waiting to be confirmed; nothing was done");
-        return Ok(Outcome::Success);
-    }
-    let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
-    let node = match kept.record.node.as_deref() {
-        Some(name) => Some(cluster.node(name).context("what was applied last has not the node it was applied for")?),
-        None => None,
-    };
-    let site = site_of(&cluster, node);
-    let backend = kept.record.backend;
-    let in_force = read(backend)?;
-    let report = check(&in_force.ruleset, &site, Families::Both)?;
-    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
-    let good = is_good(backend, &in_force, &report);
-    if good && unreserved.is_empty() {
-        return Ok(Outcome::Success);
-    }
-    let prepared = Prepared::new(&site, backend)?;
-    if good {
-        say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
-    } else {
-        say_drift(&in_force, &report, &prepared);
-    }
-    let links = own_links().unwrap_or_default();
-    let plan = Plan {
-        site: &site,
-        prepared: &prepared,
-        config: &kept.record.config,
-        confirm_within: None,
-        cut_outgoing: false,
-        links: &links,
-        keep: false,
-        boot: false,
-    };
-    let applied = apply(host, &plan)?;
-    note(host, &site, &kept.record.config, &applied);
-    drop(lock);
-    print(&describe(&site, backend, &applied))?;
-    Ok(Outcome::Success)
-}
-
-/// What was found, for the log.
-fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared) {
-    if in_force.absent {
-        say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
-        return;
-    }
-    say("DRIFTED; what was applied last is brought back");
-    // Nobody is left to read why nobody could be told.
-    let _ = write!(anstream::stderr(), "{}", claims(report, "what the kernel held"));
-    if let Ok(found) = difference(prepared.verified.ruleset(), &in_force.ruleset) {
-        let names = diff::Names { clusters: [&None, &None] };
-        let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
-    }
-}
-
 fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
-    let nothing = matches!(record::kept(&host.store, record::GOOD), Ok(None));
-    if nothing || not_this_machine().is_some() {
+    if not_this_machine().is_some() || check::is_untouched(&host) && !check::in_force() {
         return Ok(Outcome::Success);
     }
     let text = fs::read_to_string(&arguments.settings).unwrap_or_default();
+    let mut failed = None;
     match setting(&text) {
         Some("remove") => {
             say(&format!("the rules go, as {} says", arguments.settings.display()));
-            return purge(&arguments.host);
+            match purge(&arguments.host) {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => failed = Some(error),
+            }
         }
         None | Some("keep") => {}
         Some(other) => say(&format!(
@@ -248,9 +201,12 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
         )),
     }
     let place = leave_program_behind(&host).context("cannot keep the program for the time when the rules are to go")?;
-    say("the rules stay in force until the package is purged or the machine starts again;");
+    match &failed {
+        None => say("the rules stay in force until the package is purged or the machine starts again;"),
+        Some(_) => say("not all could be taken away;"),
+    }
     say(&format!("to take them away: {} hook purge", place.display()));
-    Ok(Outcome::Success)
+    failed.map_or(Ok(Outcome::Success), Err)
 }
 
 /// The last setting counts, as in a shell.
@@ -261,14 +217,9 @@ fn setting(text: &str) -> Option<&str> {
 
 /// What purges later must be able to read the kernel's rules and the state as this version does.
 fn leave_program_behind(host: &Host) -> anyhow::Result<PathBuf> {
-    const MODE: u32 = 0o700;
-    let path = host.store.path(Place::State, LEFT_BEHIND);
-    let new = path.with_extension("new");
     // The file that runs, whatever has its name by now.
-    fs::copy("/proc/self/exe", &new)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(MODE))?;
-    fs::rename(&new, &path)?;
-    Ok(path)
+    let program = fs::read("/proc/self/exe")?;
+    Ok(host.store.write_program(Place::State, LEFT_BEHIND, &program)?)
 }
 
 fn purge(host: &HostArguments) -> anyhow::Result<Outcome> {
@@ -276,14 +227,9 @@ fn purge(host: &HostArguments) -> anyhow::Result<Outcome> {
         say(&format!("no rule was taken away: {why}"));
         return Ok(Outcome::Success);
     }
-    let outcome = remove::run(&remove::Arguments { host: host.clone() })?;
-    let left = host.host().store.path(Place::State, LEFT_BEHIND);
-    match fs::remove_file(&left) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", left.display()))
-        }
-        Ok(()) | Err(_) => Ok(outcome),
-    }
+    let outcome = remove::take_away(host, PATIENCE)?;
+    host.host().store.remove(Place::State, LEFT_BEHIND)?;
+    Ok(outcome)
 }
 
 #[cfg(test)]

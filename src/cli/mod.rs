@@ -5,6 +5,7 @@
 
 mod apply;
 mod boot;
+mod check;
 mod compile;
 mod confirm;
 mod diff;

@@ -1,5 +1,7 @@
 //! `ringfence remove`: takes away what apply brought.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
@@ -19,9 +21,14 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    take_away(&arguments.host, Duration::ZERO)
+}
+
+/// Waits so long for whoever is at work.
+pub fn take_away(arguments: &HostArguments, patience: Duration) -> anyhow::Result<Outcome> {
     need_root()?;
-    let host = arguments.host.host();
-    let lock = host.store.lock("ringfence remove")?;
+    let host = arguments.host();
+    let lock = host.store.lock_waiting("ringfence remove", patience)?;
     let mut backends = Vec::new();
     if nft::is_here()? {
         backends.push(Backend::Nft);

@@ -281,6 +281,17 @@ fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<
     }
 }
 
+/// Brings rules back that somebody took away, and nothing else: what waits waits on. The caller holds the lock.
+///
+/// # Errors
+/// Where the kernel refuses, or holds something else then.
+pub fn bring_again(prepared: &Prepared, site: &Site<'_>) -> Result<Report, HostError> {
+    bring(prepared, &read(prepared.backend)?, |_| Ok(()))?;
+    let now = read(prepared.backend)?;
+    let report = check(&now.ruleset, site, Families::Both)?;
+    if is_good(prepared.backend, &now, &report) { Ok(report) } else { Err(HostError::NotRestored) }
+}
+
 /// In our own table everything must be proved. Among the rules of iptables stand those of others, which may not be
 /// understood; what is violated is violated all the same.
 #[must_use]

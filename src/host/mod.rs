@@ -21,6 +21,7 @@ pub mod nft;
 mod nft_file;
 pub mod pending;
 pub mod place;
+mod presence;
 pub mod record;
 pub mod reserved;
 mod rules;

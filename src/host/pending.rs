@@ -9,8 +9,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr as IpEnd;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,6 +16,7 @@ use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 
+use super::presence::{Presence, present};
 use super::record::{self, Record};
 use super::store::{Place, Store, checksum};
 use super::{Backend, HostError, Snapshot, apply, place};
@@ -131,10 +130,7 @@ pub fn name(now: f64) -> String {
 /// says nothing of it any more.
 #[must_use]
 pub fn is_watched(store: &Store) -> bool {
-    let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
-    let prefix = format!("@{}", presence(store, ""));
-    let mut ids = sockets.lines().filter_map(|line| line.split_whitespace().last()?.strip_prefix(&prefix));
-    ids.any(|id| !has_ended(store, id))
+    present(&presence(store, "")).iter().any(|id| !has_ended(store, id))
 }
 
 fn presence(store: &Store, id: &str) -> String {
@@ -280,13 +276,13 @@ pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
     let pending = waiting(store)?.filter(|pending| pending.id == id).ok_or(HostError::NothingWaits)?;
     let known = before(store, &pending)?;
     let what = "the watchdog's socket";
-    let name = SocketAddr::from_abstract_name(presence(store, id)).and_then(|name| UnixListener::bind_addr(&name));
-    let _presence = name.map_err(|error| HostError::Place { what, error })?;
+    let presence = Presence::new(&presence(store, id)).map_err(|error| HostError::Place { what, error })?;
     say_ready();
     loop {
         if is_over(store, &pending) {
             return Ok(());
         }
+        presence.clear();
         match pending.time_left() {
             Some(left) => thread::sleep(left.min(PAUSE)),
             None => return take_back_at_last(store, &pending, &known),

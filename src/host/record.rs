@@ -7,6 +7,7 @@
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
 //!  volatile  pending     that an apply waits to be confirmed, until when, and what is to be brought back
 //!            before      what was in force before it
+//!            unkept      that the start of the machine brought rules into force that are not in `good`
 //!            seen        what the last complete look at the kernel found, and how to tell that it still holds
 //! ```
 
@@ -31,6 +32,7 @@ const PROFILE_FILE: &str = "profile.toml";
 const RECORD_FILE: &str = "record.json";
 const RESERVED: &str = "reserved";
 const REJECTED: &str = "rejected";
+const UNKEPT: &str = "unkept";
 
 /// What was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,13 +207,28 @@ pub fn reject(store: &Store, digest: &str, rejects: bool) -> Result<(), HostErro
     }
 }
 
-/// Takes everything away that lasts.
+/// Notes that rules are in force that nobody applied: what the start of the machine fell back to.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn note_unkept(store: &Store) -> Result<(), HostError> {
+    Ok(store.write(Place::Volatile, UNKEPT, b"")?)
+}
+
+/// Whether the start of the machine brought in what nobody applied. A note that cannot be read is one.
+#[must_use]
+pub fn is_unkept(store: &Store) -> bool {
+    !matches!(store.read(Place::Volatile, UNKEPT), Ok(None))
+}
+
+/// Takes everything away that lasts, and the note.
 ///
 /// # Errors
 /// Where something is not what was written.
 pub fn forget(store: &Store) -> Result<(), HostError> {
     store.remove_folder(GOOD)?;
     store.remove_folder(CANDIDATE)?;
+    store.remove(Place::Volatile, UNKEPT)?;
     store.remove(Place::State, RESERVED)?;
     Ok(store.remove(Place::State, REJECTED)?)
 }

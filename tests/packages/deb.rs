@@ -98,6 +98,7 @@ in_a_root! {
         hammer.some_rounds();
         root.install().says("nothing had to be changed");
         root.sh("ls /etc/systemd/system/ringfence.service").ended(2);
+        root.sh("ls /var/lib/ringfence/purge").ended(2);
         root.proves();
         root.stood(hammer);
     }
@@ -160,6 +161,66 @@ in_a_root! {
         root.write("/etc/default/ringfence", "ON_REMOVE=remove\n");
         root.sh("dpkg -r ringfence").fine().says("the rules go, as /etc/default/ringfence says");
         assert_eq!(root.table(), "");
+    }
+
+    fn a_change_that_waits_ends_with_a_purge(root) {
+        for (program, before) in [("true", small()), ("rm /var/lib/ringfence/purge", larger())] {
+            root.write(CONFIG, &before);
+            root.install();
+            root.write(CONFIG, &small().replace("6000-6009", "6000-6005"));
+            root.sh(&format!(
+                "ringfence apply --confirm-within 8s && dpkg -r ringfence && {program} && dpkg -P ringfence && \
+                 ! grep -a ringfence-watchdog /proc/net/unix && sleep 9"
+            ))
+            .fine()
+            .says("NOT CONFIRMED");
+            assert_eq!(root.table(), "");
+            root.sh("ls /run/ringfence").ended(2);
+        }
+    }
+
+    fn a_removal_that_cannot_take_the_rules_away_leaves_the_program(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        root.write("/etc/default/ringfence", "ON_REMOVE=remove\n");
+        root.sh("flock -o /run/ringfence/lock dpkg -r ringfence").fine().says("another run is at work").says("ringfence/purge hook purge");
+        assert_ne!(root.table(), "");
+        root.sh("/var/lib/ringfence/purge hook purge && ls -A /var/lib/ringfence").fine();
+        assert_eq!(root.table(), "");
+        // What was never confirmed is something, too.
+        root.write("/etc/default/ringfence", "");
+        root.sh(
+            "mv /etc/ringfence/cluster.toml / && dpkg -i /ringfence.deb && mv /cluster.toml /etc/ringfence/ && \
+             ringfence apply --confirm-within 60s && dpkg -r ringfence && ls /var/lib/ringfence/purge && \
+             /var/lib/ringfence/purge hook purge"
+        )
+        .fine();
+        assert_eq!(root.table(), "");
+    }
+
+    fn a_removal_that_does_not_happen_brings_the_rules_back(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        let before = root.table();
+        root.write("/etc/default/ringfence", "ON_REMOVE=remove\n");
+        let scripts = "/var/lib/dpkg/info/ringfence";
+        root.sh(&format!("{scripts}.prerm remove in-favour other 1 && ! nft list table inet ringfence")).fine();
+        root.sh(&format!("{scripts}.postinst abort-remove in-favour other 1")).fine().says("in force for");
+        assert_eq!(root.table(), before);
+    }
+
+    fn a_purge_runs_and_overwrites_nothing_of_others(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        root.write("/victim", "theirs");
+        let left = "/var/lib/ringfence/purge";
+        root.sh(&format!("ln -s /victim {left}; ln -s /victim {left}.new; dpkg -r ringfence")).fine().says("cannot keep the program");
+        assert_eq!(root.read("/victim"), "theirs");
+        root.sh(&format!("rm {left}; printf '#!/bin/sh\ntouch /ran\n' >{left}; chmod 777 {left}; mv /usr/sbin/nft /; dpkg -P ringfence"))
+            .fine()
+            .says("rules of its own may be left");
+        root.sh("ls /ran").ended(2);
+        assert_ne!(root.table(), "");
     }
 }
 

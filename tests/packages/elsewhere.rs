@@ -35,12 +35,17 @@ fn prepared(root: &Root) {
 in_a_root! {
     fn an_image_without_proc(root) {
         prepared(root);
+        root.write("/run/ringfence/machines", "");
         leaves_the_machine_alone(|script| root.sh_in_image(false, script));
+        // An image's /run may be the machine's.
+        root.sh("ls /run/ringfence/machines").fine();
     }
 
     fn an_image_with_the_machines_proc(root) {
         prepared(root);
+        root.write("/run/ringfence/machines", "");
         leaves_the_machine_alone(|script| root.sh_in_image(true, script));
+        root.sh("ls /run/ringfence/machines").fine();
     }
 
     fn a_broken_file_in_an_image_is_said(root) {

@@ -76,4 +76,95 @@ in_a_root! {
         root.sh("iptables -t raw -D PREROUTING -j RINGFENCE; ringfence hook check").fine().says("DRIFTED");
         assert_eq!(root.sh("ringfence hook check").fine().said, "");
     }
+
+    fn what_happened_while_a_hook_waited_for_the_lock_counts(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        root.write("/larger.toml", &larger());
+        let beside = |hook: &str, meanwhile: &str| {
+            root.sh(&format!(
+                "flock -o /run/ringfence/lock sh -c '(ringfence hook {hook}; echo code $?) >/out 2>&1 & sleep 1; {meanwhile}' && \
+                 until grep -q ^code /out; do sleep 0.1; done; cat /out"
+            ))
+            .says("code 0")
+        };
+        beside("post-install", "cp /larger.toml /etc/ringfence/cluster.toml").says("10.20.0.15");
+        assert!(root.table().contains("10.20.0.15"));
+        beside("check", "nft delete table inet ringfence; rm -r /var/lib/ringfence/good*");
+        assert_eq!(root.table(), "");
+    }
+
+    fn a_file_that_was_taken_back_is_left_alone(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        root.write(CONFIG, &larger());
+        root.sh("ringfence apply --confirm-within 60s && ringfence rollback").fine();
+        let before = root.table();
+        let rejected = root.read("/var/lib/ringfence/rejected");
+        for _ in 0..2 {
+            root.sh("ringfence hook post-install").ended(1).says("applied once and not confirmed");
+            assert_eq!((root.table(), root.read("/var/lib/ringfence/rejected")), (before.clone(), rejected.clone()));
+        }
+        root.write("/var/lib/ringfence/rejected", "damaged");
+        root.sh("ringfence hook post-install").ended(1).says("is not known");
+        assert_eq!(root.table(), before);
+        root.write("/var/lib/ringfence/rejected", &rejected);
+        // What is in force is no news, and so is that there is no file.
+        root.write(CONFIG, &small());
+        root.sh("ringfence hook post-install").fine().says("nothing had to be changed");
+        root.sh("rm /etc/ringfence/cluster.toml; ringfence hook post-install").fine().says("what was applied last stays in force");
+    }
+
+    fn a_flush_is_answered_while_a_change_waits(root) {
+        root.install();
+        root.write(CONFIG, &small());
+        // The first one, and one above another.
+        root.sh("ringfence apply --confirm-within 60s && nft flush ruleset && ringfence hook check && ringfence status --full | tee /dev/stderr | grep enforced; ringfence confirm")
+            .fine()
+            .says("was brought back, and waits on");
+        let before = root.table();
+        root.write(CONFIG, &larger());
+        root.sh("ringfence apply --confirm-within 60s && nft flush ruleset && ringfence hook check; nft list ruleset; ringfence rollback")
+            .fine()
+            .says("was brought back, and waits on")
+            .says("10.20.0.15");
+        // In an order of their own.
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(sorted(&root.table()), sorted(&before));
+    }
+
+    fn a_flush_is_answered_where_nothing_that_was_applied_can_be_used(root) {
+        root.install();
+        root.write(CONFIG, "[cluster");
+        root.sh("ringfence apply --boot").ended(1).says("closed for everyone but loopback");
+        let closed = root.table();
+        assert_eq!(root.sh("ringfence hook check").fine().said, "");
+        run(&["nft", "flush", "ruleset"], "");
+        root.sh("ringfence hook check").ended(1).says("DRIFTED").says("closed for everyone but loopback");
+        assert_eq!(root.table(), closed);
+        root.sh("ringfence remove && ringfence hook check").fine();
+        assert_eq!(root.table(), "");
+        // What is kept is damaged.
+        root.write(CONFIG, &small());
+        root.sh("ringfence apply && for file in /var/lib/ringfence/good/*; do echo x >>$file; done").fine();
+        let before = root.table();
+        root.sh("ringfence hook check").ended(2);
+        assert_eq!(root.table(), before);
+        run(&["nft", "flush", "ruleset"], "");
+        root.sh("ringfence hook check").says("DRIFTED");
+        assert_eq!(root.table(), before);
+    }
+
+    fn a_file_without_this_host_gives_way_to_what_was_applied_last(root) {
+        root.write(CONFIG, &small());
+        root.install();
+        let before = root.table();
+        root.write(CONFIG, &larger().replace("riak@10.20.0.1\"", "riak@10.20.0.77\""));
+        root.sh("ringfence apply --boot").ended(1).says("this host is no node of the cluster file");
+        assert_eq!(root.table(), before);
+    }
 }

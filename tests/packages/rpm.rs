@@ -71,5 +71,11 @@ in_a_root! {
         root.sh("ringfence remove && mv /usr/sbin/nft / && ringfence apply --backend nft")
             .ended(2)
             .says("nft is not installed: install the package `nftables`; nothing was changed");
+        // The other way is there.
+        root.sh("ringfence apply").fine().says("(iptables)");
+        root.sh("ringfence remove && mv /nft /usr/sbin/ && ringfence apply && nft flush ruleset && mv /usr/sbin/nft / && ringfence apply --boot")
+            .fine()
+            .says("nft cannot be written here; going on with iptables")
+            .says("(iptables)");
     }
 }

@@ -159,6 +159,11 @@ in_a_root! {
         booted.sh("ringfence remove; systemctl restart ringfence.service").ended(1);
         let log = booted.log("ringfence.service");
         assert!(log.contains("closed for everyone but loopback"), "{log}");
+        // They stay so, whatever another firewall flushes.
+        let closed = (root.table(), handle());
+        booted.sh("systemctl restart nftables.service").fine();
+        assert_eq!(root.table(), closed.0);
+        assert_ne!(handle(), closed.1);
         // Back ends that take other rights within the unit's walls.
         root.write(CONFIG, &small());
         for variant in ["nft", "legacy"] {
@@ -179,6 +184,9 @@ in_a_root! {
         // Neither file: nothing to do, and no failure.
         booted.sh("ringfence remove && rm /etc/ringfence/cluster.toml && systemctl restart ringfence.service").fine();
         assert_eq!(root.table(), "");
+        // A link that leads nowhere is a file that cannot be read.
+        booted.sh("ln -s /nowhere /etc/ringfence/cluster.toml; systemctl restart ringfence.service").ended(1);
+        assert_eq!(root.table(), closed.0);
     }
 
     fn the_timer_is_off_and_brings_back_what_is_gone(root) {
@@ -200,6 +208,8 @@ in_a_root! {
         }
         let log = booted.log("ringfence-drift.service");
         assert!(log.contains("DRIFTED: nothing of ringfence was in force"), "{log}");
+        booted.sh("dpkg -r ringfence && ! systemctl is-active ringfence-drift.timer").fine();
+        booted.sh("dpkg -i /ringfence.deb && systemctl is-active ringfence-drift.timer").fine();
         booted.sh("dpkg -P ringfence").fine();
         booted.sh("systemctl is-active ringfence.service ringfence-drift.timer").ended(3);
         assert_eq!(root.table(), "");

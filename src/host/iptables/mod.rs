@@ -45,7 +45,7 @@ pub use change::{apply, remove, restore};
 pub use live::{Counter, Live, counters, read};
 pub use snapshot::Snapshot;
 pub use tools::Tools;
-pub(in crate::host) use tools::nft;
+pub(in crate::host) use tools::{has_nft, nft};
 
 use crate::dialect::ReadError;
 use crate::dialect::iptables::WriteError;

@@ -140,6 +140,11 @@ impl Tools {
     }
 }
 
+/// Whether the program nft is there.
+pub(in crate::host) fn has_nft() -> bool {
+    search(&folders(&env::var_os("PATH").unwrap_or_default()), "nft").is_some()
+}
+
 /// Gives a text to `nft -f`, which carries it out in one transaction or not at all.
 ///
 /// # Errors

@@ -30,6 +30,7 @@ const RUN: &str = "run";
 /// Who is in a cluster is nobody else's business.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
+const PROGRAM_MODE: u32 = 0o700;
 /// With room for what is put around a name in a folder, where 255 bytes are the most.
 const LONGEST_NAME: usize = 100;
 /// What stands before the checksum in a file's first line: the form of the file is 1.
@@ -85,6 +86,18 @@ impl Store {
         let folder = self.make(place)?;
         folder.wait_to_write()?;
         folder.replace(name, &content, FILE_MODE)
+    }
+
+    /// Writes a program whole, as [`Self::write`] does, but as it is and for its owner to run.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_program(&self, place: Place, name: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        check_name(name)?;
+        let folder = self.make(place)?;
+        folder.wait_to_write()?;
+        folder.replace(name, bytes, PROGRAM_MODE)?;
+        Ok(self.path(place, name))
     }
 
     /// What was written; `None` where nothing was.

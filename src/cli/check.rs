@@ -1,0 +1,145 @@
+//! `ringfence hook check`: what was applied last is in force, or is brought back.
+//!
+//! - What is kept is read under the lock: whatever an apply or a remove did meanwhile counts.
+//! - While rules of ours are in force the cluster file is not looked at: what nobody applied stays so.
+//! - Where none are and some should be, somebody took them away. Then something comes back in any case: what waits to be
+//!   confirmed, else what was applied last, else what the start of the machine would bring in, which may be closed ports.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+
+use super::apply::{describe, note};
+use super::hook::{PATIENCE, no_right, say};
+use super::host::{BackendChoice, SiteArguments, claims, own_links, site_of};
+use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
+use crate::cluster::{Cluster, Node};
+use crate::diff::difference;
+use crate::host::apply::{Host, Plan, apply, bring_again, is_good};
+use crate::host::pending::Pending;
+use crate::host::record::Kept;
+use crate::host::{Backend, InForce, Prepared, pending, read, record, reserved};
+use crate::verify::{Families, Report, check};
+
+/// Whether nothing says that rules of ours were ever to be in force.
+pub fn is_untouched(host: &Host) -> bool {
+    matches!(record::kept(&host.store, record::GOOD), Ok(None))
+        && matches!(record::kept(&host.store, record::CANDIDATE), Ok(None))
+        && matches!(pending::waiting(&host.store), Ok(None))
+        && !record::is_unkept(&host.store)
+}
+
+/// Whether rules of ours are seen in one of the two ways into the kernel.
+pub fn in_force() -> bool {
+    [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| !there.absent))
+}
+
+pub fn run(host: &Host) -> anyhow::Result<Outcome> {
+    if is_untouched(host) {
+        return Ok(Outcome::Success);
+    }
+    if let Some(why) = no_right() {
+        say(&format!("nothing was done: {why}"));
+        return Ok(Outcome::Success);
+    }
+    let lock = host.store.lock_waiting("ringfence hook check", PATIENCE)?;
+    match look(host) {
+        Ok(text) => {
+            drop(lock);
+            print(&text)?;
+            Ok(Outcome::Success)
+        }
+        Err(error) if !in_force() => {
+            say(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
+            let kept = record::kept(&host.store, record::GOOD).ok().flatten();
+            let config = kept.map_or_else(|| DEFAULT_CONFIG.into(), |kept| kept.record.config);
+            let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+            boot::run_locked(&Input { config, json: false }, &site, host)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What there is to say, where nothing more is to be done.
+fn look(host: &Host) -> anyhow::Result<String> {
+    if let Some(pending) = pending::waiting(&host.store)? {
+        return look_at_waiting(host, &pending);
+    }
+    let kept = record::kept(&host.store, record::GOOD).context("what was applied last cannot be read")?;
+    match kept {
+        Some(kept) => look_at_good(host, &kept),
+        None if record::is_unkept(&host.store) && !in_force() => {
+            anyhow::bail!("somebody took away what the start of the machine brought in")
+        }
+        None => Ok(String::new()),
+    }
+}
+
+fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<String> {
+    if !read(pending.backend)?.absent {
+        say("a change is waiting to be confirmed; nothing was done");
+        return Ok(String::new());
+    }
+    let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
+    let kept = kept.context("the change that waits to be confirmed cannot be read")?;
+    let cluster = kept.load().cluster.context("the change that waits to be confirmed cannot be used")?;
+    let site = site_of(&cluster, node(&kept, &cluster)?);
+    let report = bring_again(&Prepared::new(&site, pending.backend)?, &site)?;
+    say(
+        "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
+    );
+    Ok(claims(&report, "what the kernel holds"))
+}
+
+fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
+    let Some(name) = kept.record.node.as_deref() else { return Ok(None) };
+    Ok(Some(cluster.node(name).context("what was applied has not the node it was applied for")?))
+}
+
+fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
+    let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
+    let site = site_of(&cluster, node(kept, &cluster)?);
+    let backend = kept.record.backend;
+    let in_force = read(backend)?;
+    let report = check(&in_force.ruleset, &site, Families::Both)?;
+    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
+    let good = is_good(backend, &in_force, &report);
+    if good && unreserved.is_empty() {
+        return Ok(String::new());
+    }
+    let prepared = Prepared::new(&site, backend)?;
+    if good {
+        say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
+    } else {
+        say_drift(&in_force, &report, &prepared);
+    }
+    let links = own_links().unwrap_or_default();
+    let plan = Plan {
+        site: &site,
+        prepared: &prepared,
+        config: &kept.record.config,
+        confirm_within: None,
+        cut_outgoing: false,
+        links: &links,
+        keep: false,
+        boot: false,
+    };
+    let applied = apply(host, &plan)?;
+    note(host, &site, &kept.record.config, &applied);
+    Ok(describe(&site, backend, &applied))
+}
+
+/// What was found, for the log.
+fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared) {
+    if in_force.absent {
+        say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
+        return;
+    }
+    say("DRIFTED; what was applied last is brought back");
+    // Nobody is left to read why nobody could be told.
+    let _ = write!(anstream::stderr(), "{}", claims(report, "what the kernel held"));
+    if let Ok(found) = difference(prepared.verified.ruleset(), &in_force.ruleset) {
+        let names = diff::Names { clusters: [&None, &None] };
+        let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
+    }
+}
