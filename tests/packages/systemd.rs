@@ -146,7 +146,8 @@ in_a_root! {
         let (before, hammer) = (root.table(), Hammer::start(&root.lab));
         booted.sh("systemctl stop ringfence.service && systemctl start ringfence.service").fine();
         root.write(CONFIG, &larger());
-        booted.sh("systemctl reload ringfence.service").fine();
+        let reloaded = booted.sh("systemctl reload ringfence.service");
+        assert_eq!(reloaded.code, Some(0), "{}", booted.log("ringfence.service"));
         assert_ne!(root.table(), before);
         let applied = root.table();
         root.write(CONFIG, "[cluster");
