@@ -29,7 +29,8 @@ test: setup
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts \
 		--test erlang --test import_property
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages; \
+	@# One after the other: each is a whole machine, some with a systemd, and each is to have the time that it waits for.
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages -- --test-threads=1; \
 	else echo 'NOT TESTED: packages, which takes root (dpkg and rpm work in roots of their own)' >&2; fi
 
 bench: setup
