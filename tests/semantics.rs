@@ -125,7 +125,7 @@ impl World {
         put(&self.interface, packet.interface.as_ref().and_then(named).unwrap_or(3));
         put(&[self.syn], usize::from(packet.flags.0 & TcpFlags::SYN.0 != 0));
         put(&[self.ack], usize::from(packet.flags.0 & TcpFlags::ACK.0 != 0));
-        put(&[self.local], packet.local.into());
+        put(&[self.local], packet.locality.is_local().into());
         point
     }
 

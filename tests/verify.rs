@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::compile::{self, SetsMode};
-use ringfence::diff::difference;
+use ringfence::diff::difference_on_host;
 use ringfence::ir::{
     Addresses, Base, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, TcpFlags, Verdict,
 };
-use ringfence::net::{PortRange, Ports};
+use ringfence::net::{Elsewhere, PortRange, Ports};
 use ringfence::verify::{Claim, Families, Finding, Report, check};
 
 /// Every golden case of good input, with the node that its arguments name.
@@ -36,6 +36,18 @@ fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
     }
 }
 
+/// The same site on a host that answers for more than its table `local` holds.
+fn with_elsewhere<'a>(site: Site<'a>) -> Site<'a> {
+    let destination = |name: &str, network: &str| (name.parse().ok(), network.parse().unwrap());
+    site.answering_for(Elsewhere::new([
+        destination("", "10.20.7.0/24"),
+        destination("eth1", "10.20.0.11"),
+        destination("eth1", "fd20:7::/64"),
+        destination("vrf-blue", "10.20.0.11"),
+        destination("vrf-blue", "10.99.0.1"),
+    ]))
+}
+
 fn assert_proved(name: &str, report: &Report) {
     for (claim, finding) in report.findings() {
         match finding {
@@ -52,10 +64,12 @@ fn assert_proved(name: &str, report: &Report) {
 fn every_compiled_ruleset_is_proved() {
     for (name, cluster, node) in cases() {
         let site = site(&cluster, node.as_deref());
-        assert_proved(&name, &check(&compile::nft(&site), &site, Families::Both).unwrap());
-        for mode in [SetsMode::Always, SetsMode::Never] {
-            let ruleset = compile::iptables(&site, mode);
-            assert_proved(&format!("{name}, iptables, {mode:?}"), &check(&ruleset, &site, Families::Both).unwrap());
+        for site in [site.clone(), with_elsewhere(site)] {
+            assert_proved(&name, &check(&compile::nft(&site), &site, Families::Both).unwrap());
+            for mode in [SetsMode::Always, SetsMode::Never] {
+                let ruleset = compile::iptables(&site, mode);
+                assert_proved(&format!("{name}, iptables, {mode:?}"), &check(&ruleset, &site, Families::Both).unwrap());
+            }
         }
     }
 }
@@ -263,9 +277,10 @@ fn variations(one: &Match) -> Vec<(&'static str, Match)> {
 /// A mutant is caught if a claim is violated; if none is, its meaning must not have changed.
 #[test]
 fn every_single_mistake_is_caught_or_means_the_same() {
-    let (mut caught, mut same) = (0, 0);
-    for (name, cluster, node) in cases() {
+    let (mut caught, mut undecided, mut same) = (0, 0, 0);
+    for (number, (name, cluster, node)) in cases().into_iter().enumerate() {
         let site = site(&cluster, node.as_deref());
+        let site = if number % 4 == 0 { with_elsewhere(site) } else { site };
         let mut rulesets = vec![compile::nft(&site), compile::iptables(&site, SetsMode::Always)];
         // Large ones only multiply the same mistakes.
         if name != "many-sources" {
@@ -278,24 +293,34 @@ fn every_single_mistake_is_caught_or_means_the_same() {
                     caught += 1;
                     continue;
                 }
-                assert!(report.is_proved(), "{name}: {mutation}: undecided");
-                let difference = difference(&ruleset, &broken).unwrap();
+                if !report.is_proved() {
+                    // What a test for local addresses sees of a VRF depends on the kernel.
+                    assert!(
+                        mutation.to_ascii_lowercase().replace('_', "-").contains("to-this-host"),
+                        "{name}: {mutation}"
+                    );
+                    undecided += 1;
+                    continue;
+                }
+                let difference = difference_on_host(&ruleset, &broken, site.elsewhere()).unwrap();
                 assert!(difference.is_empty(), "{name}: {mutation} was not caught: {difference:?}");
                 same += 1;
             }
         }
     }
-    assert!(caught > 10_000, "{caught} caught, {same} of the same meaning");
+    assert!(caught > 10_000 && undecided < 2_000, "{caught} caught, {undecided} undecided, {same} of the same meaning");
 }
 
 #[test]
 fn nft_and_iptables_mean_the_same() {
     for (name, cluster, node) in cases() {
         let site = site(&cluster, node.as_deref());
-        let nft = compile::nft(&site);
-        for mode in [SetsMode::Always, SetsMode::Never] {
-            let found = difference(&nft, &compile::iptables(&site, mode)).unwrap();
-            assert!(found.is_empty(), "{name}, {mode:?}: {found:?}");
+        for site in [site.clone(), with_elsewhere(site)] {
+            let nft = compile::nft(&site);
+            for mode in [SetsMode::Always, SetsMode::Never] {
+                let found = difference_on_host(&nft, &compile::iptables(&site, mode), site.elsewhere()).unwrap();
+                assert!(found.is_empty(), "{name}, {mode:?}: {found:?}");
+            }
         }
     }
 }

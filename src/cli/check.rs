@@ -14,11 +14,12 @@ use super::hook::{PATIENCE, no_right, say};
 use super::host::{BackendChoice, SiteArguments, claims, own_links, site_of};
 use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
 use crate::cluster::{Cluster, Node};
-use crate::diff::difference;
+use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, apply, bring_again, is_good};
 use crate::host::pending::Pending;
 use crate::host::record::Kept;
 use crate::host::{Backend, InForce, Prepared, pending, read, record, reserved};
+use crate::net::Elsewhere;
 use crate::verify::{Families, Report, check};
 
 /// Whether nothing says that rules of ours were ever to be in force.
@@ -111,7 +112,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
     if good {
         say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
     } else {
-        say_drift(&in_force, &report, &prepared);
+        say_drift(&in_force, &report, &prepared, site.elsewhere());
     }
     let links = own_links().unwrap_or_default();
     let plan = Plan {
@@ -130,7 +131,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
 }
 
 /// What was found, for the log.
-fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared) {
+fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared, elsewhere: &Elsewhere) {
     if in_force.absent {
         say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
         return;
@@ -138,7 +139,7 @@ fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared) {
     say("DRIFTED; what was applied last is brought back");
     // Nobody is left to read why nobody could be told.
     let _ = write!(anstream::stderr(), "{}", claims(report, "what the kernel held"));
-    if let Ok(found) = difference(prepared.verified.ruleset(), &in_force.ruleset) {
+    if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, elsewhere) {
         let names = diff::Names { clusters: [&None, &None] };
         let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
     }

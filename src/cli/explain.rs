@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::explain::{Fate, explain};
 use crate::ir::{ConnectionStates, TcpFlags};
 use crate::net::Interface;
-use crate::semantics::Packet;
+use crate::semantics::{Locality, Packet};
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
 ///
@@ -102,7 +102,7 @@ fn packet(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Packet> {
     };
     Ok(Packet {
         destination: arguments.to.or(own),
-        local: arguments.to.is_none_or(is_node),
+        locality: if arguments.to.is_none_or(is_node) { Locality::Local } else { Locality::Foreign },
         interface,
         port: arguments.port,
         flags,

@@ -14,7 +14,7 @@ use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
 use crate::dialect::nft;
-use crate::diff::difference;
+use crate::diff::difference_on_host;
 use crate::host::apply::Host;
 use crate::host::identity::objections;
 use crate::host::sessions::{Sessions, affected};
@@ -85,7 +85,7 @@ pub fn show(
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
-    let found = difference(&in_force.ruleset, wanted)?;
+    let found = difference_on_host(&in_force.ruleset, wanted, site.elsewhere())?;
     let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);

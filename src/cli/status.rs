@@ -12,7 +12,7 @@ use super::host::{
     BackendChoice, SiteArguments, StateArguments, claims, exposed, exposed_text, own_links, own_node, site_of,
 };
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
-use crate::diff::difference;
+use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
 use crate::host::pending::{self, Pending};
 use crate::host::status::{Seen, State, judge};
@@ -208,7 +208,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         State::Drifted => {
             document.drift = claims(&report, "what the kernel holds");
             let prepared = Prepared::new(&site, backend)?;
-            let found = difference(prepared.verified.ruleset(), &in_force.ruleset)?;
+            let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
             let cluster = Some(cluster.clone());
             document.drift += &describe(&found, &Names { clusters: [&cluster, &cluster] });
             document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));

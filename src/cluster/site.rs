@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Client, Cluster, Node, Service, ServiceId};
-use crate::net::{Interface, Ports};
+use crate::net::{Elsewhere, Interface, Ports};
 
 /// A cluster seen from where its rules will run. For one node: that node's ports and interfaces. For every node: the
 /// union of the nodes' ports, and the union of their interfaces, because rules that fit everywhere must not cut
@@ -14,6 +14,7 @@ pub struct Site<'a> {
     node: Option<&'a Node>,
     services: Vec<SiteService<'a>>,
     interfaces: Option<Vec<Interface>>,
+    elsewhere: Elsewhere,
 }
 
 /// A service with the ports that it has at a site.
@@ -33,7 +34,13 @@ impl<'a> Site<'a> {
     pub fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
         let services = services(cluster, |id, service| node.ports(id, service).clone());
         let interfaces = node.interfaces.as_ref().or(cluster.guard.interfaces.as_ref());
-        Self { cluster, node: Some(node), services, interfaces: interfaces.map(|list| sorted(list)) }
+        Self {
+            cluster,
+            node: Some(node),
+            services,
+            interfaces: interfaces.map(|list| sorted(list)),
+            elsewhere: Elsewhere::default(),
+        }
     }
 
     /// The site that fits every node.
@@ -54,7 +61,20 @@ impl<'a> Site<'a> {
         // One node that admits on any interface makes the union any.
         let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
-        Self { cluster, node: None, services, interfaces: limited.then(|| all.into_iter().collect()) }
+        let interfaces = limited.then(|| all.into_iter().collect());
+        Self { cluster, node: None, services, interfaces, elsewhere: Elsewhere::default() }
+    }
+
+    /// The same site on a host that answers for these destinations, too.
+    #[must_use]
+    pub fn answering_for(self, elsewhere: Elsewhere) -> Self {
+        Self { elsewhere, ..self }
+    }
+
+    /// What the host answers for by another routing table than `local`, as far as that is known.
+    #[must_use]
+    pub fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
     }
 
     /// The cluster.

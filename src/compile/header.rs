@@ -164,15 +164,18 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
 }
 
 /// What every promise about a ruleset rests on.
-const ASSUMPTIONS: [&str; 12] = [
+const ASSUMPTIONS: [&str; 15] = [
     "These rules block; whatever else filters on this host may block more. They rest on this:",
     "- loopback is never judged: every process of this host can reach every port;",
     "- a source address is not an identity: who can forge one on the wire is taken for its owner;",
     "- only TCP is judged; other protocols, XDP, tc and BPF programs, other network namespaces, proxies and",
     "  transparent listeners on this host, and ports published under other numbers are not covered;",
+    "- TCP inside FOU or GUE is handed over without passing any netfilter hook, so no rule can block it;",
+    "- translated ports are guarded for the addresses of this host's interfaces and, where `ringfence apply` found them,",
+    "  for addresses that other routing tables make local; a file loaded by hand does not know those;",
     "- IPv6 first fragments that hide their transport header are dropped, whatever their protocol and whether they are",
     "  for this host or routed by it;",
-    "- a further fragment of a TCP packet may be dropped where its data looks like a header for a protected port;",
+    "- a non-first fragment may be dropped if its payload looks like a header for a protected port;",
     "- this host's outgoing connections never have a protected port as their source: set the sysctl that",
     "  `ringfence compile --format sysctl` prints, or replies to them are lost;",
     "- a session to a port published by a container outlives the removal of its source;",

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::admission::{Admissions, Grant, clip};
-use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source};
+use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source, to_this_host};
 use crate::cluster::Site;
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Set, Table,
     TcpFlags, Verdict,
 };
-use crate::net::{Interface, PortRange, Ports};
+use crate::net::{Cidr, Interface, PortRange, Ports};
 
 /// When to use ipsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ const DOOR: &str = "RINGFENCE";
 const ADMIT: &str = "RINGFENCE-ADMIT";
 const BLOCK: &str = "RINGFENCE-BLOCK";
 const HIDDEN: &str = "RINGFENCE-HIDDEN";
+const TO_THIS_HOST: &str = "RINGFENCE-TO-THIS-HOST";
+const NEW: &str = "RINGFENCE-NEW";
 
 /// The rulesets of a site for iptables (tables of family `ip`) and ip6tables (`ip6`), and the ipsets that they use.
 #[must_use]
@@ -90,6 +92,12 @@ fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bo
     if family == Family::Ip6 {
         raw.push(Chain::named(HIDDEN, hidden_rules()));
     }
+    let one_by_one = |networks: &[Cidr]| {
+        let own = networks.iter().filter(|network| network.is_ipv4() == (family == Family::Ip));
+        own.map(|network| Elements::of_networks(&[*network])).collect()
+    };
+    raw.push(Chain::named(NEW, new_rules()));
+    raw.push(Chain::named(TO_THIS_HOST, to_this_host(site, NEW, one_by_one)));
     raw.push(Chain::named(DOOR, prerouting_rules(&admissions.protected, family)));
     raw.push(shared_chain("PREROUTING", Hook::Prerouting, RAW));
     let mut mangle = judge().to_vec();
@@ -105,20 +113,23 @@ fn shared_chain(name: &str, hook: Hook, priority: i32) -> Chain {
 }
 
 fn prerouting_rules(protected: &Ports, family: Family) -> Vec<Rule> {
-    let new = Match::TcpFlags { mask: TcpFlags::SYN.with(TcpFlags::ACK), value: TcpFlags::SYN };
     let mut rules = Vec::new();
     if family == Family::Ip6 {
         let first = vec![not_loopback(), Match::FirstFragment];
         rules.push(rule(first, Verdict::Jump(HIDDEN.into())).comment("isolation: IPv6 first fragments"));
     }
     for ports in port_matches(protected) {
-        // The flags last: the tcp match throws away whatever is too short for a whole TCP header, and a tiny first
-        // fragment for somebody else is not ours to drop.
-        let judged = vec![not_loopback(), ports, Match::DestinationLocal, new.clone()];
-        let comment = "isolation: new connections, port as on the wire";
-        rules.push(rule(judged, Verdict::Jump(ADMIT.into())).comment(comment));
+        let comment = "isolation: port as on the wire";
+        rules.push(rule(vec![not_loopback(), ports], Verdict::Jump(TO_THIS_HOST.into())).comment(comment));
     }
     rules
+}
+
+/// The flags are tested last: the tcp match throws away whatever is too short for a whole TCP header, and a tiny first
+/// fragment for somebody else is not ours to drop.
+fn new_rules() -> Vec<Rule> {
+    let new = Match::TcpFlags { mask: TcpFlags::SYN.with(TcpFlags::ACK), value: TcpFlags::SYN };
+    vec![rule(vec![new], Verdict::Jump(ADMIT.into())).comment("isolation: new connections")]
 }
 
 fn input_rules(protected: &Ports) -> Vec<Rule> {

@@ -5,7 +5,9 @@
 //!
 //! - at *prerouting* a TCP segment that asks for a new connection to a protected port of this host, as addressed on the
 //!   wire, is judged: before destination NAT, so that published ports of containers are covered, and early, so that a
-//!   flood dies before anything else works on it;
+//!   flood dies before anything else works on it. This host's are the addresses of the table `local`, those that the
+//!   interface has in the table of its VRF, and what the site says is local by other tables
+//!   ([`crate::net::Elsewhere`]): no test of netfilter sees these without being told;
 //! - at *input* every segment in every state to a protected port is judged, as the socket sees it: after destination NAT
 //!   and after reassembly of IPv4;
 //! - IPv6 first fragments that hide their transport header are dropped at prerouting, because neither door could judge
@@ -23,8 +25,8 @@ pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
 
 use crate::cluster::{OnBlock, Site};
-use crate::ir::{Addresses, Match, Rule, Verdict};
-use crate::net::{Interface, Ports};
+use crate::ir::{Addresses, Elements, Match, Rule, Verdict};
+use crate::net::{Cidr, ElsewhereEntry, Interface, Ports};
 
 /// The priority of iptables' raw table and nft's `raw`: before connection tracking and destination NAT (nft(8)).
 const RAW: i32 = -300;
@@ -55,6 +57,27 @@ fn not_loopback() -> Match {
 
 fn rule(matches: Vec<Match>, verdict: Verdict) -> Rule {
     Rule { matches, verdict: Some(verdict), ..Rule::default() }
+}
+
+/// The tests for destinations that are this host's: each rule that matches goes on in the chain `judge`. `lists` makes
+/// the destinations of one interface and family into as many tests as the dialect needs.
+fn to_this_host(site: &Site<'_>, judge: &str, lists: impl Fn(&[Cidr]) -> Vec<Elements>) -> Vec<Rule> {
+    let on = |entry: &ElsewhereEntry| {
+        entry.interface.iter().map(|name| Match::InInterface { names: vec![name.clone()], negated: false }).collect()
+    };
+    let goto = || Verdict::Goto(judge.to_owned());
+    let mut rules = vec![
+        rule(vec![Match::DestinationLocal], goto()).comment("isolation: this host's addresses"),
+        rule(vec![Match::DestinationOfInterface], goto()).comment("isolation: the interface's own, in a VRF"),
+    ];
+    for entry in site.elsewhere().entries() {
+        for addresses in lists(&entry.networks).into_iter().map(Addresses::These) {
+            let mut matches: Vec<Match> = on(entry);
+            matches.push(Match::Destination { addresses, negated: false });
+            rules.push(rule(matches, goto()).comment("isolation: local by another routing table"));
+        }
+    }
+    rules
 }
 
 impl Rule {

@@ -1,13 +1,13 @@
 //! The shape for nf_tables: one `inet` table of our own.
 
 use super::admission::{Admissions, Grant, clip};
-use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, source};
+use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, source, to_this_host};
 use crate::cluster::Site;
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
     SetKind, Table, TcpFlags, Verdict,
 };
-use crate::net::{PortRange, Ports};
+use crate::net::{Cidr, PortRange, Ports};
 
 /// Up to so many ports a set holds them one by one: an unrelated packet then pays less than a third of what ranges cost.
 const SINGLE_PORTS_UP_TO: u32 = 1024;
@@ -34,6 +34,7 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     let chains = vec![
         Chain::named("block", block_rules(site, |ports| vec![ports_match(ports)])),
         Chain::named("admit", admit_rules(&admissions)),
+        Chain::named("to_this_host", to_this_host(site, "admit", by_family)),
         Chain::named("hidden", hidden_rules()),
         base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site),
         base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected), site),
@@ -65,6 +66,11 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
     }
 }
 
+fn by_family(networks: &[Cidr]) -> Vec<Elements> {
+    let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
+    [v4, v6].iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect()
+}
+
 fn protected() -> Match {
     Match::DestinationPort { ports: PortMatch::Set(PROTECTED.into()), negated: false }
 }
@@ -76,8 +82,8 @@ fn prerouting_rules(ports: &Ports) -> Vec<Rule> {
     let mut rules: Vec<Rule> = block_matches(ports)
         .into_iter()
         .map(|block| {
-            let judged = block.into_iter().chain([new.clone(), protected(), not_loopback(), Match::DestinationLocal]);
-            rule(judged.collect(), Verdict::Jump("admit".into()))
+            let judged = block.into_iter().chain([new.clone(), protected(), not_loopback()]);
+            rule(judged.collect(), Verdict::Jump("to_this_host".into()))
                 .comment("isolation: new connections, port as on the wire")
         })
         .collect();

@@ -86,6 +86,7 @@ enum MatchView<'a> {
     NotDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
     DestinationLocal,
+    DestinationOfInterface,
     FirstFragment,
     Limit { per_minute: u32, burst: u32 },
     Unknown(&'a str),
@@ -212,6 +213,7 @@ fn one_match(one: &Match) -> MatchView<'_> {
             MatchView::TcpFlags { mask: mask.names().collect(), value: value.names().collect() }
         }
         Match::DestinationLocal => MatchView::DestinationLocal,
+        Match::DestinationOfInterface => MatchView::DestinationOfInterface,
         Match::FirstFragment => MatchView::FirstFragment,
         Match::Limit { per_minute, burst } => MatchView::Limit { per_minute: *per_minute, burst: *burst },
         Match::Unknown(text) => MatchView::Unknown(text),

@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
 use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, TcpFlags};
-use crate::net::{Interface, PortRange, Ports};
+use crate::net::{Elsewhere, Interface, PortRange, Ports};
 use crate::semantics::{
-    Classes, Door, Outcome, Packet, Question, Rules, Shape, Space, TCP, TooManyClasses, Value, merged, rewriting,
+    Classes, Door, Locality, Outcome, Packet, Question, Rules, Shape, Space, TCP, TooManyClasses, Value, merged,
+    rewriting,
 };
 
 /// What changes from an old ruleset to a new one.
@@ -61,11 +62,20 @@ type Profile = BTreeMap<Kind, Vec<usize>>;
 /// # Errors
 /// Where the rules tell more packets apart than can be gone through.
 pub fn difference(old: &Ruleset, new: &Ruleset) -> Result<Difference, TooManyClasses> {
+    difference_on_host(old, new, &Elsewhere::default())
+}
+
+/// The same on a host that answers for `elsewhere` besides what its table `local` holds.
+///
+/// # Errors
+/// Where the rules tell more packets apart than can be gone through.
+pub fn difference_on_host(old: &Ruleset, new: &Ruleset, elsewhere: &Elsewhere) -> Result<Difference, TooManyClasses> {
     if old == new {
         return Ok(Difference::default());
     }
     let (old, new) = (&merged(old), &merged(new));
-    let question = Question { interfaces: vec![Interface::loopback()], ..Question::default() };
+    let question =
+        Question { interfaces: vec![Interface::loopback()], elsewhere: elsewhere.clone(), ..Question::default() };
     let space = Space::new(&[old, new], &question)?;
     let mut difference = Difference { unjudged: unjudged(old, new), ..Difference::default() };
     let (old, new) = (Rules::new(old), Rules::new(new));
@@ -206,6 +216,11 @@ fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Diff
             if doubted || (before == after && certain(before)) {
                 continue;
             }
+            // Whether a test for local addresses sees those of a VRF depends on the kernel, for both rulesets alike.
+            let by_kernel = matches!(packet.locality, Locality::Vrf | Locality::Elsewhere);
+            if by_kernel && before == after {
+                continue;
+            }
             if !certain(before) || !certain(after) {
                 // The same doubt on both sides is no difference that could be told.
                 if difference.undecided.is_none() {
@@ -216,7 +231,7 @@ fn others(space: &Space, old: &Rules<'_>, new: &Rules<'_>, difference: &mut Diff
             let opening = connection(packet.source, packet.port, packet.interface.as_ref());
             let (old_way, new_way) = (delivered(old, &opening), delivered(new, &opening));
             let reported = old_way != new_way && new_way == Some(after.may_pass);
-            let follows = reported && packet.local && packet.protocol == TCP;
+            let follows = reported && packet.locality.is_local() && packet.protocol == TCP;
             if !follows && difference.other.is_none() {
                 difference.other = Some((packet.clone(), door, after.may_pass));
             }

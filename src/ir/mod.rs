@@ -228,8 +228,10 @@ pub enum Match {
         /// Those of them that have to be set.
         value: TcpFlags,
     },
-    /// The destination is an address of this host.
+    /// The destination is an address of this host by the routing table `local`.
     DestinationLocal,
+    /// The destination is an address of the interface that the packet came in on, be it in the table of a VRF.
+    DestinationOfInterface,
     /// The IPv6 header is followed by an extension header, or by a transport other than TCP.
     NotDirectlyTcp,
     /// The first fragment of a fragmented IPv6 packet.

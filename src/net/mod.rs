@@ -5,11 +5,13 @@
 //! and 10.0.0.1 to some parsers. What `Display` prints is what every dialect reads back as the same value.
 
 mod address;
+mod elsewhere;
 mod interface;
 mod networks;
 mod ports;
 
 pub use address::{AddressClass, Cidr, ParseAddressError, parse_address};
+pub use elsewhere::{Elsewhere, Entry as ElsewhereEntry};
 pub use interface::{Interface, ParseInterfaceError};
 pub use networks::Networks;
 pub use ports::{ParsePortError, PortRange, Ports};

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use rustc_hash::FxBuildHasher;
 
-use super::packet::{Packet, Shape, TCP};
+use super::packet::{Locality, Packet, Shape, TCP};
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
     Ruleset, Table, Verdict,
@@ -97,7 +97,7 @@ impl Door {
     pub fn sees(self, packet: &Packet) -> bool {
         match self {
             Self::BeforeTranslation | Self::Prerouting => true,
-            Self::Input => packet.local && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
+            Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
         }
     }
 
@@ -312,7 +312,18 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: 
         Match::TcpFlags { mask, value } => {
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }
-        Match::DestinationLocal => packet.local.into(),
+        Match::DestinationLocal => match packet.locality {
+            Locality::Local => Holds::Yes,
+            // From Linux 6.12 on the table of the VRF is asked by nft, and by iptables never (seen on 5.10 to 7.2).
+            Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
+            Locality::Foreign => Holds::No,
+        },
+        Match::DestinationOfInterface => match packet.locality {
+            Locality::Vrf => Holds::Yes,
+            // This interface's address, or another one's.
+            Locality::Local | Locality::Elsewhere => Holds::Unknown,
+            Locality::Foreign => Holds::No,
+        },
         Match::NotDirectlyTcp => (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into(),
         Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
         // Some packets are within the limit and some are not.

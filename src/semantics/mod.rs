@@ -15,6 +15,7 @@
 //! does not define, need no further thought. Destination NAT stands between the chains of prerouting; see
 //! [`Door::BeforeTranslation`].
 
+mod destinations;
 mod evaluate;
 mod merge;
 mod packet;
@@ -23,6 +24,6 @@ mod space;
 
 pub use evaluate::{Door, Outcome, Rules, Step};
 pub use merge::merged;
-pub use packet::{Packet, Shape, TCP};
+pub use packet::{Locality, Packet, Shape, TCP};
 pub use rewrite::{may_untrack, rewriting};
 pub use space::{Classes, Question, Space, TooManyClasses, Value};

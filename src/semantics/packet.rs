@@ -16,8 +16,8 @@ pub struct Packet {
     pub source: IpAddr,
     /// The destination address, where it matters which.
     pub destination: Option<IpAddr>,
-    /// Whether the destination is an address of this host.
-    pub local: bool,
+    /// What the destination is to this host.
+    pub locality: Locality,
     /// The device that it came in on; `None` is one that no rule names.
     pub interface: Option<Interface>,
     /// The transport protocol's number.
@@ -39,13 +39,37 @@ impl Packet {
         Self {
             source,
             destination: None,
-            local: true,
+            locality: Locality::Local,
             interface: None,
             protocol: TCP,
             port: 0,
             flags: TcpFlags(0),
             state: ConnectionStates::NEW,
             shape: Shape::Whole,
+        }
+    }
+}
+
+/// What a destination is to this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Locality {
+    /// An address of this host by the routing table `local`.
+    Local,
+    /// An address of the interface that the packet came in on, in the table of the VRF that the interface is part of.
+    Vrf,
+    /// Local by another table, see [`crate::net::Elsewhere`].
+    Elsewhere,
+    /// None of this host's: it is routed, if anything becomes of it.
+    Foreign,
+}
+
+impl Locality {
+    /// Whether packets for it are for this host.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        match self {
+            Self::Local | Self::Vrf | Self::Elsewhere => true,
+            Self::Foreign => false,
         }
     }
 }
@@ -141,10 +165,11 @@ impl fmt::Display for Packet {
             other => write!(f, "protocol {other}")?,
         }
         write!(f, " from {}", self.source)?;
-        match (self.destination, self.local) {
+        match (self.destination, self.locality) {
             (Some(to), _) => write!(f, " to {to} port {}", self.port)?,
-            (None, true) => write!(f, " to this host, port {}", self.port)?,
-            (None, false) => write!(f, " to another host, port {}", self.port)?,
+            (None, Locality::Local | Locality::Elsewhere) => write!(f, " to this host, port {}", self.port)?,
+            (None, Locality::Vrf) => write!(f, " to this host's address in a VRF, port {}", self.port)?,
+            (None, Locality::Foreign) => write!(f, " to another host, port {}", self.port)?,
         }
         match &self.interface {
             Some(name) => write!(f, ", in on {name}")?,

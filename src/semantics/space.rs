@@ -11,9 +11,10 @@ use std::ops::ControlFlow;
 use rustc_hash::FxBuildHasher;
 use thiserror::Error;
 
+use super::destinations::Destinations;
 use super::packet::{Packet, Shape, TCP};
 use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Rule, Ruleset, TcpFlags};
-use crate::net::{Interface, PortRange};
+use crate::net::{Elsewhere, Interface, PortRange};
 
 /// So many packets are looked at; a compiled ruleset needs some thousands. Beyond it there is no proof, and it is said.
 const MOST_PACKETS: usize = 20_000_000;
@@ -40,6 +41,8 @@ pub struct Question {
     pub interfaces: Vec<Interface>,
     /// Tests of TCP flags: mask and value.
     pub flags: Vec<(TcpFlags, TcpFlags)>,
+    /// What this host answers for by another routing table than `local`.
+    pub elsewhere: Elsewhere,
 }
 
 /// The classes of each field.
@@ -56,6 +59,8 @@ pub struct Space {
     /// What is asked about the flags: mask and value.
     flag_tests: Vec<(TcpFlags, TcpFlags)>,
     states: Vec<ConnectionStates>,
+    /// What destinations can be to this host, for each family and interface, see [`Destinations`].
+    destinations: Destinations,
 }
 
 /// The classes of a field whose values are numbers.
@@ -99,6 +104,7 @@ impl Space {
                 | Match::DestinationPort { ports: PortMatch::Set(_), .. }
                 | Match::Family(_)
                 | Match::DestinationLocal
+                | Match::DestinationOfInterface
                 | Match::NotDirectlyTcp
                 | Match::FirstFragment
                 | Match::Limit { .. }
@@ -119,11 +125,14 @@ impl Space {
         let states =
             if stateful { ConnectionStates::ALL.as_slice() } else { ConnectionStates::ALL.get(3..4).unwrap_or(&[]) };
         let ports: Vec<&[(u16, u16)]> = ports.iter().map(Vec::as_slice).collect();
+        interfaces.extend(question.elsewhere.entries().iter().filter_map(|entry| entry.interface.clone()));
+        let interfaces: Vec<Option<Interface>> = interfaces.into_iter().map(Some).chain([None]).collect();
         let space = Self {
+            destinations: Destinations::new(rulesets, &question.elsewhere, &interfaces)?,
             v4: Classes::new(&v4)?,
             v6: Classes::new(&v6)?,
             ports: Classes::new(&ports)?,
-            interfaces: interfaces.into_iter().map(Some).chain([None]).collect(),
+            interfaces,
             protocols: protocols.into_iter().collect(),
             other_protocol,
             flags: flag_classes(&flags),
@@ -179,7 +188,7 @@ impl Space {
         Packet {
             source,
             destination: packet.destination,
-            local: packet.local,
+            locality: packet.locality,
             interface: packet.interface.clone().filter(|own| self.interfaces.contains(&Some(own.clone()))),
             protocol,
             port: self.ports.representative(packet.port),
@@ -201,9 +210,9 @@ impl Space {
         let tcp = self.flags.len();
         let other = self.protocols.len().saturating_sub(1);
         let shapes = |ipv4| Shape::ALL.iter().filter(|shape| shape.fits(ipv4)).count();
-        let rest = self.ports.count() * self.interfaces.len() * self.states.len() * 2 * (tcp + other);
-        let sources = self.v4.count() * shapes(true) + self.v6.count() * shapes(false);
-        sources.saturating_mul(rest)
+        let rest = self.ports.count() * self.states.len() * (tcp + other);
+        let sources = |count: usize, ipv4| count * shapes(ipv4) * self.destinations.count(ipv4);
+        (sources(self.v4.count(), true) + sources(self.v6.count(), false)).saturating_mul(rest)
     }
 
     /// Shows one packet of every combination of classes, until `visit` breaks off.
@@ -227,10 +236,11 @@ impl Space {
         visit: &mut impl FnMut(&Packet) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let mut packet = Packet { shape, ..Packet::plain(source) };
-        for interface in &self.interfaces {
+        for (interface, destinations) in self.interfaces.iter().zip(self.destinations.of(source.is_ipv4())) {
             packet.interface.clone_from(interface);
-            for (&protocol, local) in self.protocols.iter().flat_map(|protocol| [(protocol, true), (protocol, false)]) {
-                (packet.protocol, packet.local) = (protocol, local);
+            let places = self.protocols.iter().flat_map(|&protocol| destinations.iter().map(move |to| (protocol, *to)));
+            for (protocol, (locality, destination)) in places {
+                (packet.protocol, packet.locality, packet.destination) = (protocol, locality, destination);
                 let flags: &[TcpFlags] = if protocol == TCP { &self.flags } else { &[TcpFlags(0)] };
                 for &port in &self.ports.representatives {
                     packet.port = port;
@@ -248,7 +258,7 @@ impl Space {
     }
 }
 
-fn rules(ruleset: &Ruleset) -> impl Iterator<Item = &Rule> {
+pub(super) fn rules(ruleset: &Ruleset) -> impl Iterator<Item = &Rule> {
     ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
 }
 
@@ -299,7 +309,7 @@ value!(u16, u32, u128);
 
 impl<T: Value> Classes<T> {
     /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
-    fn new(lists: &[&[(T, T)]]) -> Result<Self, TooManyClasses> {
+    pub(super) fn new(lists: &[&[(T, T)]]) -> Result<Self, TooManyClasses> {
         // What a ruleset holds and what is asked about it are often the same; one list then speaks for both. Only long
         // lists are worth comparing.
         const LONG: usize = 1_000;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
-use crate::net::{Cidr, Interface, Networks, PortRange, Ports};
+use crate::net::{Cidr, Elsewhere, Interface, Networks, PortRange, Ports};
 use crate::semantics::{Door, Packet, Question, Shape, TCP};
 
 /// The claims about a site.
@@ -14,6 +14,7 @@ pub struct Claims<'a> {
     admitted: Vec<Admitted<'a>>,
     untrusted: Networks,
     untrusted_list: Vec<Cidr>,
+    elsewhere: Elsewhere,
 }
 
 /// Some sources and the ports that they are admitted to.
@@ -51,6 +52,7 @@ impl<'a> Claims<'a> {
             admitted,
             untrusted: untrusted_list.iter().copied().collect(),
             untrusted_list,
+            elsewhere: site.elsewhere().clone(),
         }
     }
 
@@ -62,6 +64,7 @@ impl<'a> Claims<'a> {
             interfaces: self.admitted.iter().flat_map(|admitted| admitted.interfaces.clone()).flatten().collect(),
             flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN)],
             sources: Vec::new(),
+            elsewhere: self.elsewhere.clone(),
         };
         question.ports.push(self.protected.ranges().to_vec());
         // Port 0, of which nothing is claimed, must not speak for others.
@@ -130,7 +133,9 @@ impl<'a> Claims<'a> {
         let new = flags_visible && packet.flags.0 & syn_ack.0 == TcpFlags::SYN.0;
         let judged = match door {
             Door::Input => tcp && port_visible && self.protects(packet.port),
-            Door::BeforeTranslation | Door::Prerouting => tcp && new && packet.local && self.protects(packet.port),
+            Door::BeforeTranslation | Door::Prerouting => {
+                tcp && new && packet.locality.is_local() && self.protects(packet.port)
+            }
         };
         if judged {
             return Some(match self.admitting(packet.source, packet.port, packet.interface.as_ref()) {

@@ -13,7 +13,7 @@ use ringfence::ir::{
     SetKind, Table, TcpFlags, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
-use ringfence::semantics::{Packet, Shape, TCP};
+use ringfence::semantics::{Locality, Packet, Shape, TCP};
 
 /// Numbers that only look random (SplitMix64: Steele, Lea and Flood, 2014).
 #[derive(Clone)]
@@ -291,7 +291,7 @@ impl Scope {
             }
         };
         let mut packet = Packet::plain(source);
-        packet.local = random.chance(85);
+        packet.locality = if random.chance(85) { Locality::Local } else { Locality::Foreign };
         packet.interface = Some(random.pick(&self.interfaces).clone()).filter(|_| random.chance(85));
         packet.protocol = if random.chance(75) { TCP } else { *random.pick(&[17, 17, 132, 200]) };
         let any = random.within((self.ports.0.into(), self.ports.1.into())) as u16;
@@ -318,9 +318,9 @@ impl Scope {
             for interface in &interfaces {
                 for port in self.ports.0..=self.ports.1 {
                     for &flags in &flags {
-                        for local in [true, false] {
+                        for locality in [Locality::Local, Locality::Foreign] {
                             let (interface, flags) = (interface.clone(), TcpFlags(flags));
-                            all.push(Packet { port, interface, flags, local, ..plain.clone() });
+                            all.push(Packet { port, interface, flags, locality, ..plain.clone() });
                         }
                     }
                 }

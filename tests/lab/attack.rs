@@ -126,6 +126,11 @@ impl Attack {
         Shot { segment, shape: self.shape, via: self.via }
     }
 
+    /// The same without any expectation.
+    pub fn shot_by_a_stranger(&self, lab: &Lab) -> Shot<'static> {
+        self.shot(self.attacker(lab))
+    }
+
     fn attacker(&self, lab: &Lab) -> SocketAddr {
         let mut from = lab.stranger(self.to.ip());
         if let Some(source) = self.source {

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use ringfence::cluster::Site;
+use ringfence::compile::{self, SetsMode};
+use ringfence::dialect;
+use ringfence::ir::Family;
+use ringfence::net::Elsewhere;
+
 /// The cluster of every test that is not a golden case. The host of the lab is none of its nodes, so that all of them can
 /// be sources.
 pub const CLUSTER: &str = r#"
@@ -78,6 +84,21 @@ impl Rules {
         let command = [ringfence, "compile", &file, "--format", &dialects.join(","), "-o", &out_path];
         super::netns::attempt_anywhere(&command, "").unwrap_or_else(|error| panic!("{error}"));
         Rules::read(out.path())
+    }
+}
+
+impl Rules {
+    /// What apply makes of a cluster file on a host that answers for these destinations, too.
+    pub fn answering_for(cluster: &str, elsewhere: Elsewhere) -> Rules {
+        let mut rules = Rules::compile(cluster);
+        let loaded = ringfence::cluster::parse("cluster.toml", cluster.to_owned(), Path::new("."));
+        let cluster = loaded.cluster.expect("a cluster");
+        let site = Site::of_every_node(&cluster).answering_for(elsewhere);
+        let nft = dialect::nft::write(&compile::nft(&site)).expect("a text");
+        let iptables = compile::iptables(&site, SetsMode::Auto);
+        let family = |family| dialect::iptables::write(&iptables, family).expect("a text");
+        rules.files.extend([("nft", nft), ("iptables", family(Family::Ip)), ("ip6tables", family(Family::Ip6))]);
+        rules
     }
 }
 

@@ -80,6 +80,11 @@ fn table_row(table: &Table) -> Result<TableRow<'_>, WriteError> {
 /// A rule behind the name of its chain.
 fn rule_text(rule: &Rule) -> Result<String, WriteError> {
     let mut text = String::new();
+    // A test of ports names the protocol, and it must not be named twice.
+    let named = |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::Protocol { .. });
+    if rule.matches.iter().any(|one| matches!(one, Match::TcpFlags { .. })) && !rule.matches.iter().any(named) {
+        text.push_str(" -p tcp");
+    }
     for one in &rule.matches {
         text.push_str(&match_text(one)?);
     }
@@ -131,6 +136,7 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
         Match::NotDirectlyTcp => return Err(WriteError::Inexpressible("the next header of IPv6")),
         Match::TcpFlags { mask, value } => format!(" -m tcp --tcp-flags {} {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
+        Match::DestinationOfInterface => " -m addrtype --dst-type LOCAL --limit-iface-in".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),
         Match::Unknown(_) => return Err(WriteError::Inexpressible("what was read and not understood")),
         Match::Limit { per_minute, burst } => format!(" -m limit --limit {per_minute}/minute --limit-burst {burst}"),

@@ -93,7 +93,7 @@ numbers!(u16:
 );
 numbers!(u32: NFT_EXTHDR_OP_IPV6 = 0);
 numbers!(u16: NFTA_FIB_DREG = 1, NFTA_FIB_RESULT = 2, NFTA_FIB_FLAGS = 3);
-numbers!(u32: NFT_FIB_RESULT_ADDRTYPE = 3, NFTA_FIB_F_DADDR = 2);
+numbers!(u32: NFT_FIB_RESULT_ADDRTYPE = 3, NFTA_FIB_F_DADDR = 2, NFTA_FIB_F_IIF = 8);
 numbers!(u16: NFTA_CT_DREG = 1, NFTA_CT_KEY = 2, NFTA_CT_SREG = 4);
 numbers!(u32: NFT_CT_STATE = 0);
 numbers!(u16:

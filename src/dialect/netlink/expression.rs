@@ -39,6 +39,8 @@ pub enum Expression {
     },
     /// Loads the type of the destination address (RTN_…, linux/rtnetlink.h), in the host's byte order.
     DestinationType {
+        /// Whether only addresses of the interface count that the packet came in on.
+        of_interface: bool,
         /// Where to.
         register: u32,
     },
@@ -231,10 +233,14 @@ impl<'a> Fields<'a> {
     }
 
     fn fib(&self) -> Result<Option<Expression>, Malformed> {
-        let ours = self.u32(NFTA_FIB_RESULT)? == Some(NFT_FIB_RESULT_ADDRTYPE)
-            && self.u32(NFTA_FIB_FLAGS)? == Some(NFTA_FIB_F_DADDR);
+        let of_interface = match self.u32(NFTA_FIB_FLAGS)? {
+            Some(NFTA_FIB_F_DADDR) => false,
+            Some(flags) if flags == NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF => true,
+            _ => return Ok(None),
+        };
+        let ours = self.u32(NFTA_FIB_RESULT)? == Some(NFT_FIB_RESULT_ADDRTYPE);
         let register = self.u32(NFTA_FIB_DREG)?.filter(|_| ours);
-        Ok(register.map(|register| Expression::DestinationType { register }))
+        Ok(register.map(|register| Expression::DestinationType { of_interface, register }))
     }
 
     fn connection(&self) -> Result<Option<Expression>, Malformed> {

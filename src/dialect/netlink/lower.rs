@@ -230,10 +230,8 @@ impl Lowering<'_> {
                 self.mask(&[mask.0]);
                 self.compare(NFT_CMP_EQ, &[value.0]);
             }
-            Match::DestinationLocal => {
-                self.program.push(Expression::DestinationType { register: NFT_REG_1 });
-                self.compare(NFT_CMP_EQ, &RTN_LOCAL.to_ne_bytes());
-            }
+            Match::DestinationLocal => self.destination_type(false),
+            Match::DestinationOfInterface => self.destination_type(true),
             Match::NotDirectlyTcp => {
                 self.family(Family::Ip6);
                 self.network(6, 1);
@@ -379,6 +377,11 @@ impl Lowering<'_> {
             self.compare(NFT_CMP_EQ, &[TCP]);
             self.l4 = Some(TCP);
         }
+    }
+
+    fn destination_type(&mut self, of_interface: bool) {
+        self.program.push(Expression::DestinationType { of_interface, register: NFT_REG_1 });
+        self.compare(NFT_CMP_EQ, &RTN_LOCAL.to_ne_bytes());
     }
 
     fn meta(&mut self, key: u32) {

@@ -288,11 +288,11 @@ impl Checked {
                     (sys::NFTNL_EXPR_EXTHDR_DREG, U32(*register)),
                 ],
             ),
-            Expression::DestinationType { register } => (
+            Expression::DestinationType { of_interface, register } => (
                 c"fib",
                 vec![
                     (sys::NFTNL_EXPR_FIB_RESULT, U32(NFT_FIB_RESULT_ADDRTYPE)),
-                    (sys::NFTNL_EXPR_FIB_FLAGS, U32(NFTA_FIB_F_DADDR)),
+                    (sys::NFTNL_EXPR_FIB_FLAGS, U32(NFTA_FIB_F_DADDR | if *of_interface { NFTA_FIB_F_IIF } else { 0 })),
                     (sys::NFTNL_EXPR_FIB_DREG, U32(*register)),
                 ],
             ),

@@ -184,6 +184,7 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
         Match::NotDirectlyTcp => "ip6 nexthdr != tcp".into(),
         Match::TcpFlags { mask, value } => format!("tcp flags & ({}) == {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => "fib daddr type local".into(),
+        Match::DestinationOfInterface => "fib daddr . iif type local".into(),
         Match::FirstFragment => "frag frag-off 0".into(),
         Match::Limit { per_minute, burst } => format!("limit rate {per_minute}/minute burst {burst} packets"),
         Match::Unknown(text) => return Err(unknown(text)),

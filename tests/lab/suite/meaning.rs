@@ -74,7 +74,7 @@ fn sendable(scope: &Scope, random: &mut Random, points: &Points) -> Packet {
         let cables = ["eth1", "eth1", "eth2", "eth3"].map(interface);
         one.interface = Some(random.pick(&cables).clone());
         let host = if one.source.is_ipv4() { HOST4 } else { HOST6 };
-        one.destination = Some(if one.local { host } else { elsewhere(host) });
+        one.destination = Some(if one.locality.is_local() { host } else { elsewhere(host) });
         return one;
     }
 }

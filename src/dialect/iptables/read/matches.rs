@@ -107,7 +107,7 @@ impl Reader<'_, '_, '_> {
             None => true,
             Some(Kind::Limit) => self.options().any(|option| !option.known || option.negated),
             Some(Kind::Set) => self.options().any(|option| !option.known),
-            Some(Kind::AddressType) => self.options().any(|option| self.name(option).starts_with("--limit-iface")),
+            Some(Kind::AddressType) => self.options().any(|option| self.name(option) == "--limit-iface-out"),
             Some(_) => false,
         };
         let Some(kind) = self.module.kind.filter(|_| !spoilt) else {
@@ -115,6 +115,9 @@ impl Reader<'_, '_, '_> {
         };
         if kind == Kind::Limit {
             return tests.matches.push(self.limit().unwrap_or_else(|| self.unknown(self.options())));
+        }
+        if kind == Kind::AddressType && self.options().any(|option| self.name(option) == "--limit-iface-in") {
+            return tests.matches.push(self.address_of_interface().unwrap_or_else(|| self.unknown(self.options())));
         }
         // iptables refuses a module that says nothing, except those of a transport.
         if self.options().next().is_none() && kind != Kind::Transport {
@@ -131,6 +134,16 @@ impl Reader<'_, '_, '_> {
                 None => tests.matches.push(self.unknown([option])),
             }
         }
+    }
+
+    /// `--dst-type LOCAL --limit-iface-in`, and nothing else: the second changes what the first means.
+    fn address_of_interface(&self) -> Option<Match> {
+        let options: Vec<&Opt> = self.options().collect();
+        let [one, other] = options.as_slice() else { return None };
+        let plain = [one, other].iter().all(|option| option.known && !option.negated);
+        let kind = if self.name(one) == "--limit-iface-in" { other } else { one };
+        let local = self.name(kind) == "--dst-type" && self.value(kind, 0).eq_ignore_ascii_case("LOCAL");
+        (plain && local).then_some(Match::DestinationOfInterface)
     }
 
     fn name(&self, option: &Opt) -> &str {

@@ -26,8 +26,10 @@ impl<'a> Program<'a> {
                 self.network(*offset, *length, None, test)
             }
             Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 } if self.tcp => self.port(test),
-            Value::DestinationType => match test {
-                Test::Compare(NFT_CMP_EQ, data) => (native(data)? == RTN_LOCAL).then_some(Match::DestinationLocal),
+            Value::DestinationType { of_interface } => match test {
+                Test::Compare(NFT_CMP_EQ, data) if native(data)? == RTN_LOCAL => {
+                    Some(if *of_interface { Match::DestinationOfInterface } else { Match::DestinationLocal })
+                }
                 _ => None,
             },
             Value::Masked(value, mask) => self.masked(value, mask, test),

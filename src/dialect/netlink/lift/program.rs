@@ -17,7 +17,7 @@ pub enum Value {
     Meta(u32),
     Header { base: u32, offset: u32, length: u32 },
     FragmentOffset,
-    DestinationType,
+    DestinationType { of_interface: bool },
     ConnectionState,
     Masked(Box<Value>, Vec<u8>),
     Unknown(String),
@@ -31,7 +31,7 @@ impl Value {
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
             Self::Masked(value, _) => value.may_be_missing(),
             // Loading the unknown counts as a test of its own.
-            Self::DestinationType | Self::ConnectionState | Self::Unknown(_) => false,
+            Self::DestinationType { .. } | Self::ConnectionState | Self::Unknown(_) => false,
         }
     }
 }
@@ -155,7 +155,9 @@ impl<'a> Program<'a> {
                 self.unknown(text.clone());
                 self.load(*register, *length, Value::Unknown(text));
             }
-            Expression::DestinationType { register } => self.load(*register, 4, Value::DestinationType),
+            Expression::DestinationType { of_interface, register } => {
+                self.load(*register, 4, Value::DestinationType { of_interface: *of_interface });
+            }
             Expression::ConnectionState { register } => self.load(*register, 4, Value::ConnectionState),
             Expression::Mask { register, mask } => {
                 let length = mask.len() as u32;

@@ -35,7 +35,8 @@ impl Display for Value {
                 write!(f, "{length} bytes at {offset} of the {base} header")
             }
             Self::FragmentOffset => f.write_str("frag frag-off"),
-            Self::DestinationType => f.write_str("fib daddr type"),
+            Self::DestinationType { of_interface: false } => f.write_str("fib daddr type"),
+            Self::DestinationType { of_interface: true } => f.write_str("fib daddr . iif type"),
             Self::ConnectionState => f.write_str("ct state"),
             Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
             Self::Unknown(text) => f.write_str(text),

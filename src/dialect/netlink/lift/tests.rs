@@ -151,7 +151,14 @@ fn pairs() -> Vec<(Match, Vec<Expression>)> {
             Match::TcpFlags { mask: TcpFlags(0x12), value: TcpFlags(2) },
             of(&[&tcp(), &[transport(13, 1), mask(&[0x12]), equal(&[2])]]),
         ),
-        (Match::DestinationLocal, vec![DestinationType { register: 1 }, equal(&2_u32.to_ne_bytes())]),
+        (
+            Match::DestinationLocal,
+            vec![DestinationType { of_interface: false, register: 1 }, equal(&2_u32.to_ne_bytes())],
+        ),
+        (
+            Match::DestinationOfInterface,
+            vec![DestinationType { of_interface: true, register: 1 }, equal(&2_u32.to_ne_bytes())],
+        ),
         (Match::NotDirectlyTcp, of(&[&ip6(), &[network(6, 1), compare(NFT_CMP_NEQ, &[6])]])),
         (
             Match::FirstFragment,
@@ -241,7 +248,7 @@ fn what_only_resembles_a_test_is_unknown() {
         vec![meta(NFT_META_IIF), equal(&2_u32.to_ne_bytes())],
         vec![meta(NFT_META_NFPROTO), compare(NFT_CMP_NEQ, &[2])],
         vec![ConnectionState { register: 1 }, equal(&2_u32.to_ne_bytes())],
-        vec![DestinationType { register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
+        vec![DestinationType { of_interface: false, register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
         // Sets that are not there, and maps.
         guarded(&ip(), &[network(12, 4), lookup("nowhere", false)]),
         guarded(&ip(), &[network(12, 4), other("lookup", &[(2, 1), (3, 1)]), equal(&[10, 0, 0, 1])]),

@@ -150,6 +150,7 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::ConnectionState { .. }
             | Match::PortBlock(_)
             | Match::DestinationLocal
+            | Match::DestinationOfInterface
             | Match::Limit { .. }
             | Match::Unknown(_) => {}
         }

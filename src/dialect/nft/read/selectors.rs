@@ -53,6 +53,8 @@ pub enum Selector {
     State,
     /// `fib daddr type`.
     DestinationType,
+    /// `fib daddr . iif type`.
+    DestinationTypeOfInterface,
     /// `frag frag-off`.
     FragmentOffset,
 }
@@ -94,7 +96,7 @@ impl<'r, 'a> Right<'r, 'a> {
 impl Selector {
     /// Takes what a test begins with.
     pub fn take(words: &mut Words<'_, '_>) -> Option<Self> {
-        let table: [(&[&str], Self); 26] = [
+        let table: [(&[&str], Self); 27] = [
             (&["ip", "saddr"], Self::Source(Family::Ip)),
             (&["ip", "daddr"], Self::Destination(Family::Ip)),
             (&["ip6", "saddr"], Self::Source(Family::Ip6)),
@@ -120,6 +122,7 @@ impl Selector {
             (&["protocol"], Self::EtherType),
             (&["ct", "state"], Self::State),
             (&["fib", "daddr", "type"], Self::DestinationType),
+            (&["fib", "daddr", ".", "iif", "type"], Self::DestinationTypeOfInterface),
             (&["frag", "frag-off"], Self::FragmentOffset),
         ];
         table.into_iter().find(|(texts, _)| words.take_all(texts)).map(|(_, selector)| selector)
@@ -140,7 +143,8 @@ impl Selector {
             | Self::NetfilterFamily
             | Self::EtherType
             | Self::State
-            | Self::DestinationType => Vec::new(),
+            | Self::DestinationType
+            | Self::DestinationTypeOfInterface => Vec::new(),
         }
     }
 
@@ -173,6 +177,10 @@ impl Selector {
             Self::State => states(right, negated),
             Self::DestinationType => match right.names()?.as_slice() {
                 ["local" | "2"] if !negated => Some(vec![vec![Match::DestinationLocal]]),
+                _ => None,
+            },
+            Self::DestinationTypeOfInterface => match right.names()?.as_slice() {
+                ["local" | "2"] if !negated => Some(vec![vec![Match::DestinationOfInterface]]),
                 _ => None,
             },
             Self::FragmentOffset => match right.names()?.as_slice() {

@@ -59,6 +59,7 @@ fn terse_match(one: &Match) -> String {
         }
         Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) } => format!("flags:{mask:x}/{value:x}"),
         Match::DestinationLocal => "local".to_owned(),
+        Match::DestinationOfInterface => "own".to_owned(),
         Match::FirstFragment => "first-fragment".to_owned(),
         Match::Limit { per_minute, burst } => format!("limit:{per_minute}/{burst}"),
         Match::Unknown(text) => format!("?[{text}]"),
@@ -175,7 +176,18 @@ fn modules() {
             ("-m addrtype --dst-type LOCAL", &["local"]),
             ("-m addrtype ! --dst-type LOCAL", &["?[-m addrtype ! --dst-type LOCAL]"]),
             ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["?[-m addrtype --src-type LOCAL] local"]),
-            ("-m addrtype --dst-type LOCAL --limit-iface-in", &["?[-m addrtype --dst-type LOCAL --limit-iface-in]"]),
+            ("-m addrtype --dst-type LOCAL --limit-iface-in", &["own"]),
+            ("-m addrtype --limit-iface-in --dst-type local", &["own"]),
+            ("-m addrtype --dst-type LOCAL -m addrtype --dst-type LOCAL --limit-iface-in", &["local own"]),
+            (
+                "-m addrtype ! --dst-type LOCAL --limit-iface-in",
+                &["?[-m addrtype ! --dst-type LOCAL --limit-iface-in]"],
+            ),
+            (
+                "-m addrtype --dst-type LOCAL --src-type LOCAL --limit-iface-in",
+                &["?[-m addrtype --dst-type LOCAL --src-type LOCAL --limit-iface-in]"],
+            ),
+            ("-m addrtype --dst-type LOCAL --limit-iface-out", &["?[-m addrtype --dst-type LOCAL --limit-iface-out]"]),
             ("-m addrtype --dst-type LOCAL,BROADCAST", &["?[-m addrtype --dst-type LOCAL,BROADCAST]"]),
             ("-m limit --limit 10/min", &["limit:10/5"]),
             ("-m limit --limit 10/minute --limit-burst 7", &["limit:10/7"]),

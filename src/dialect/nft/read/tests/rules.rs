@@ -34,6 +34,7 @@ fn addresses_and_interfaces() {
         ("iifname @names", interface(&["eth0", "lo"], false)),
         ("fib daddr type local", Match::DestinationLocal),
         ("fib daddr type 2", Match::DestinationLocal),
+        ("fib daddr . iif type local", Match::DestinationOfInterface),
         ("frag frag-off 0", Match::FirstFragment),
     ] {
         assert_eq!(forms(rule), [[expected]], "{rule}");
