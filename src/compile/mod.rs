@@ -67,8 +67,8 @@ fn to_this_host(site: &Site<'_>, judge: &str, lists: impl Fn(&[Cidr]) -> Vec<Ele
     };
     let goto = || Verdict::Goto(judge.to_owned());
     let mut rules = vec![
-        rule(vec![Match::DestinationLocal], goto()).comment("isolation: this host's addresses"),
-        rule(vec![Match::DestinationOfInterface], goto()).comment("isolation: the interface's own, in a VRF"),
+        rule(vec![Match::DestinationLocal], goto()).comment("isolation: addresses of this host"),
+        rule(vec![Match::DestinationOfInterface], goto()).comment("isolation: own addresses in a VRF"),
     ];
     for entry in site.elsewhere().entries() {
         for addresses in lists(&entry.networks).into_iter().map(Addresses::These) {

@@ -174,11 +174,12 @@ pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<V
 /// Where the rules tell more packets apart than can be gone through.
 pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<Report, TooManyClasses> {
     let claims = Claims::of(site);
+    // Rules that are judged as one may differ in what else they do.
+    let untracked = may_untrack(ruleset);
     let ruleset = merged(ruleset);
     let ours = own_part(&ruleset);
     let space = Space::new(&[&ruleset], &claims.question())?;
     let (all, own) = (Rules::new(&ruleset), Rules::new(&ours));
-    let untracked = may_untrack(&ruleset);
     let mut report = Report { findings: Claim::ALL.map(|claim| (claim, Finding::Proved)) };
     space.visit(|packet| {
         if families.has(packet.source.is_ipv4()) {

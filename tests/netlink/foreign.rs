@@ -1,7 +1,7 @@
 //! What others put into our table: it is not mistaken for what it is not, and it can be undone.
 
 use ringfence::dialect::netlink::{Extent, Table, lift};
-use ringfence::ir::Ruleset;
+use ringfence::ir::{Elements, Ruleset};
 use ringfence::semantics::{Door, Packet, Rules};
 
 use super::lab::netns;
@@ -105,5 +105,23 @@ fn what_is_not_understood_leaves_both_possible() {
             let outcome = Rules::new(&ruleset).evaluate(Door::Input, &packet);
             assert!(outcome.may_pass && outcome.may_block, "{verdict}: {ruleset:#?}");
         }
+    });
+}
+
+/// The kernel takes a rule that fills a set which was declared as any other.
+#[test]
+fn a_set_that_a_rule_fills_holds_anything() {
+    netns::isolated("foreign::a_set_that_a_rule_fills_holds_anything", || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip("link set lo up\n");
+        let text = "table inet ringfence {\n set s { type ipv4_addr; size 64; elements = { 10.0.0.1 }; }\n\
+            set t { type ipv4_addr; size 64; elements = { 10.0.0.1 }; }\n\
+            chain input {\n type filter hook input priority 0; policy drop;\n\
+            tcp dport 7777 add @s { ip saddr }\n ip saddr @s accept\n ip saddr @t accept\n }\n}\n";
+        netns::run(&["nft", "-f", "-"], text);
+        let table = lift(&live().own.unwrap()).unwrap().unwrap().table;
+        let elements = |name: &str| &table.sets.iter().find(|set| set.name == name).unwrap().elements;
+        assert_eq!(*elements("s"), Elements::Unknown);
+        assert_ne!(*elements("t"), Elements::Unknown);
     });
 }

@@ -48,6 +48,7 @@ pub fn read(text: &str, family: Family) -> Result<Read, ReadError> {
         tables: Vec::new(),
         open: Open::Nothing,
         unknown: Vec::new(),
+        partial: Vec::new(),
         reading: Reading::default(),
         work: WORK,
         copies: COPIES,
@@ -116,6 +117,8 @@ struct Reader {
     tables: Vec<TableDraft>,
     open: Open,
     unknown: Vec<Unknown>,
+    /// What the text says of itself that makes it less than the whole.
+    partial: Vec<String>,
     /// What the last line says, kept for its memory; and every set that rules change.
     reading: Reading,
     work: usize,
@@ -127,7 +130,12 @@ impl Reader {
         if line.starts_with('#') {
             return match line.contains("incompatible") && line.contains("use 'nft' tool") {
                 true => Err(format!("iptables cannot show this table, nft can: {}", shown(line))),
-                false => Ok(()),
+                false => {
+                    // iptables-nft-save and -S say so on standard output; the other tables stand in another text.
+                    let partial = line.contains("tables present") && line.contains("legacy");
+                    self.partial.extend(partial.then(|| line.trim_matches(['#', ' ']).to_owned()));
+                    Ok(())
+                }
             };
         }
         let trimmed = line.trim_matches([' ', '\t']);
@@ -279,7 +287,7 @@ impl Reader {
     fn finish(mut self) -> Result<Read, ReadError> {
         let family = self.family;
         let tables: Vec<Table> = self.tables.into_iter().filter_map(|table| table.finish(family)).collect();
-        let mut ruleset = Ruleset { tables, ..Ruleset::default() };
+        let mut ruleset = Ruleset { tables, unread: self.partial, ..Ruleset::default() };
         let mut changed_sets = self.reading.changed_sets;
         if !changed_sets.is_empty() {
             changed_sets.sort_unstable();

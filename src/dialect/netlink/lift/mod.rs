@@ -13,11 +13,12 @@ mod show;
 mod tests;
 mod values;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::attributes::Malformed;
+use super::attributes::{Malformed, find, text_of, u32_of};
 use super::constants::*;
-use super::table::{Base, Chain, Set, Table};
+use super::expression::Expression;
+use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::read::check_jumps;
 use crate::ir::{self, Family, Match, Verdict};
 
@@ -52,8 +53,9 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
     };
     let (mut unknown, mut unread) = (Vec::new(), Vec::new());
     let mut sets = Sets::new();
+    let filled = filled(table)?;
     for set in &table.sets {
-        let values = set.values()?;
+        let values = if filled.contains(&set.name) { Values::Unknown } else { set.values()? };
         if matches!(values, Values::Unknown) {
             unknown.push(format!("set {} of table {}", set.name, table.name));
         }
@@ -125,6 +127,22 @@ fn rules(
         rules.push(lifted);
     }
     Ok(rules)
+}
+
+/// The sets that a rule may fill or empty: what is in them is not what is in them now, whatever their flags say.
+fn filled(table: &Table) -> Result<HashSet<String>, Malformed> {
+    let mut filled = HashSet::new();
+    for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+        for expression in rule.program()? {
+            let Expression::Other { name, data } = expression else { continue };
+            if name == "dynset" {
+                let set = find(&data, NFTA_DYNSET_SET_NAME)?.map(text_of).unwrap_or_default();
+                let id = find(&data, NFTA_DYNSET_SET_ID)?.map(u32_of).transpose()?;
+                filled.insert(set_name(&set, id));
+            }
+        }
+    }
+    Ok(filled)
 }
 
 /// A chain that is bound to devices does not see what comes in elsewhere: whatever it does, a packet may be spared it.

@@ -90,6 +90,13 @@ impl<'a> Cursor<'a> {
 
     /// Takes the tokens of a statement, up to its end, which stays; lines do not end within brackets.
     pub fn statement(&mut self) -> Result<Vec<Token<'a>>, ReadError> {
+        let mut tokens = self.rule()?;
+        tokens.retain(|token| token.kind != Kind::Hidden);
+        Ok(tokens)
+    }
+
+    /// The same of a rule, in which a comment may hide a test or a statement.
+    pub fn rule(&mut self) -> Result<Vec<Token<'a>>, ReadError> {
         let mut tokens = Vec::new();
         let mut depth = 0;
         let first_line = self.peek()?.line;
@@ -97,7 +104,7 @@ impl<'a> Cursor<'a> {
             let token = self.peek()?;
             match token.kind {
                 Kind::End if depth > 0 => return Err(unclosed(first_line)),
-                Kind::Newline if depth > 0 => {}
+                Kind::Newline | Kind::Hidden if depth > 0 => {}
                 Kind::Symbol | Kind::Newline | Kind::End if depth == 0 && token.ends_statement() => return Ok(tokens),
                 Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Newline | Kind::Hidden | Kind::End => {
                     if token.is("{") {

@@ -16,7 +16,7 @@ pub enum Kind {
     Symbol,
     /// The end of a line.
     Newline,
-    /// A comment in which `nft list` hides a statement that it cannot print.
+    /// A comment behind something else. `nft list` hides there what it cannot print: `# xt_TCPMSS`, `# match-set …`.
     Hidden,
     /// The end of the text.
     End,
@@ -37,6 +37,8 @@ pub struct Token<'a> {
     pub end: usize,
     /// Whether something separates it from the one before.
     pub spaced: bool,
+    /// Whether there is a blank too many before it. Where `nft list` leaves a test out, its two blanks stay.
+    pub hole: bool,
 }
 
 impl<'a> Token<'a> {
@@ -147,7 +149,8 @@ impl<'a> Lexer<'a> {
                 }
                 Class::Comment => {
                     let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
-                    if rest.starts_with(b"# xt_") && !self.at_line_begin {
+                    // `nft -a` has handles there.
+                    if !self.at_line_begin && !rest.starts_with(b"# handle ") {
                         return Ok(self.token(Kind::Hidden, length, before));
                     }
                     self.at += length;
@@ -168,10 +171,14 @@ impl<'a> Lexer<'a> {
 
     fn token(&mut self, kind: Kind, length: usize, before: usize) -> Token<'a> {
         let (start, end) = (self.at, self.at + length);
+        let gap = self.text.get(before..start).unwrap_or_default();
+        // Listings are indented with tabs.
+        let indents = before == 0 || self.text.as_bytes().get(before.wrapping_sub(1)) == Some(&b'\n');
+        let hole = gap.len() > 1 && if indents { gap.ends_with("\t ") } else { gap.contains("  ") };
         self.at = end;
         self.at_line_begin = false;
         let text = self.text.get(start..end).unwrap_or_default();
-        Token { kind, text, line: self.line, start, end, spaced: start > before }
+        Token { kind, text, line: self.line, start, end, spaced: start > before, hole }
     }
 
     fn quoted(&mut self, rest: &'a [u8], before: usize) -> Result<Token<'a>, ReadError> {
@@ -243,6 +250,7 @@ pub fn one_line(piece: &str) -> String {
         match token.kind {
             Kind::End => break,
             Kind::Newline => continue,
+            Kind::Hidden if !token.text.starts_with("# xt_") => continue,
             Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => {}
         }
         token.spaced |= tokens.last().is_some_and(|last: &Token<'_>| last.line != token.line);

@@ -15,6 +15,7 @@ mod expand;
 mod expressions;
 mod file;
 mod flags;
+mod grammar;
 mod lexer;
 mod names;
 mod rules;
@@ -99,6 +100,7 @@ fn understood(
     budget: &mut Budget,
     unknown: &mut Vec<Unknown>,
 ) -> Table {
+    table.spoil_what_rules_fill();
     let raw_chains = std::mem::take(&mut table.chains);
     let mut chains = Vec::with_capacity(raw_chains.len());
     for chain in raw_chains.into_iter().flatten() {

@@ -131,6 +131,21 @@ impl<'a> RawTable<'a> {
         self.sets.get(*self.set_index.get(name)?)?.as_ref()
     }
 
+    /// What is in a set that a rule fills or empties is not known, whatever its declaration says: nft 0.9.8 never lists
+    /// the flag for it.
+    pub fn spoil_what_rules_fill(&mut self) {
+        let rules = self.chains.iter().flatten().flat_map(|chain| &chain.rules);
+        let filled: Vec<&str> = rules.flat_map(|rule| filled(&rule.tokens)).collect();
+        for name in filled {
+            if let Some(set) = self.find_set_mut(name) {
+                set.spoil();
+            }
+            if let Some(map) = self.maps.get_mut(name) {
+                map.tokens = None;
+            }
+        }
+    }
+
     /// The chain of a name, if it is there.
     pub fn find_chain(&mut self, name: &str) -> Option<&mut RawChain<'a>> {
         self.chains.get_mut(*self.chain_index.get(name)?)?.as_mut()
@@ -213,6 +228,20 @@ impl<'a> RawTable<'a> {
     }
 }
 
+/// The sets that a rule may fill or empty: `add @NAME {`, `set add … @NAME`, `meter NAME`.
+fn filled<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
+    let changes = |token: &Token<'_>| ["add", "update", "delete", "meter"].iter().any(|word| token.is_word(word));
+    if !tokens.iter().any(changes) {
+        return Vec::new();
+    }
+    let named = tokens.iter().filter_map(|token| token.text.strip_prefix('@'));
+    let meters = tokens.windows(2).filter_map(|pair| match pair {
+        [meter, name] if meter.is_word("meter") => name.name(),
+        _ => None,
+    });
+    named.chain(meters).collect()
+}
+
 fn open(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     let token = cursor.next()?;
     if token.is("{") {
@@ -250,7 +279,7 @@ impl<'a> RawChain<'a> {
                 }
                 (Kind::Word, "type") => self.hook(&cursor.statement()?, family)?,
                 (Kind::Word, "policy") => self.policy = policy(&cursor.statement()?)?,
-                (Kind::Word, "flags" | "comment") => {
+                (Kind::Word, "flags") => {
                     cursor.statement()?;
                 }
                 (Kind::Word, "define" | "redefine") => {
@@ -259,7 +288,10 @@ impl<'a> RawChain<'a> {
                 }
                 _ => {
                     let rule = rule(cursor)?;
-                    self.rules.push_back(rule);
+                    // The chain's own remark ends its line; nft 1.1.7 begins rules of iptables with theirs.
+                    if !matches!(rule.tokens.as_slice(), [word, _] if word.is_word("comment")) {
+                        self.rules.push_back(rule);
+                    }
                 }
             }
         }
@@ -313,7 +345,7 @@ fn policy(tokens: &[Token<'_>]) -> Result<Policy, ReadError> {
 /// The rule that comes next.
 pub fn rule<'a>(cursor: &mut Cursor<'a>) -> Result<RawRule<'a>, ReadError> {
     let first = cursor.peek()?;
-    let tokens = cursor.statement()?;
-    let end = tokens.last().map_or(first.end, |token| token.end);
+    let tokens = cursor.rule()?;
+    let end = tokens.iter().rfind(|token| token.kind != Kind::Hidden).map_or(first.end, |token| token.end);
     Ok(RawRule { line: first.line, span: (first.start, end), tokens })
 }

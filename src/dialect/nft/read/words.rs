@@ -141,23 +141,6 @@ impl<'r, 'a> Words<'r, 'a> {
         })
     }
 
-    /// Passes over a statement that began at `start` and is not understood.
-    pub fn skip_statement(&mut self, start: usize) {
-        self.at = start + 1;
-        let mut depth = 0_usize;
-        while let Some(token) = self.peek() {
-            if depth == 0 && self.begins_statement(start, self.at) {
-                return;
-            }
-            depth = match token {
-                token if token.is("{") => depth + 1,
-                token if token.is("}") => depth.saturating_sub(1),
-                _ => depth,
-            };
-            self.at += 1;
-        }
-    }
-
     /// Passes over everything up to the comment of the rule.
     pub fn skip_to_comment(&mut self) {
         let rest = self.tokens.get(self.at..).unwrap_or_default();

@@ -1,0 +1,398 @@
+//! Where a test ends that the IR has no word for.
+//!
+//! nft has no mark between a test and the statement behind it. Only where the grammar of a test is known here, a verdict
+//! behind it may be taken for the rule's; otherwise everything up to the end of the rule is unknown, verdict included. A
+//! word too much or too little would make a rule that nobody wrote.
+
+use super::lexer::{Kind, Token};
+use super::words::Words;
+
+/// What can be compared, by its words.
+const SELECTORS: &[(&str, &[&str])] = &[
+    (
+        "meta",
+        &[
+            "mark",
+            "priority",
+            "skuid",
+            "skgid",
+            "pkttype",
+            "cpu",
+            "cgroup",
+            "rtclassid",
+            "length",
+            "protocol",
+            "nfproto",
+            "l4proto",
+            "iif",
+            "iifname",
+            "iiftype",
+            "iifgroup",
+            "oif",
+            "oifname",
+            "oiftype",
+            "oifgroup",
+            "iifkind",
+            "oifkind",
+            "sdif",
+            "sdifname",
+            "random",
+            "time",
+            "day",
+            "hour",
+            "secpath",
+            "ibrname",
+            "obrname",
+        ],
+    ),
+    (
+        "ct",
+        &[
+            "state",
+            "direction",
+            "status",
+            "mark",
+            "expiration",
+            "helper",
+            "label",
+            "l3proto",
+            "protocol",
+            "bytes",
+            "packets",
+            "avgpkt",
+            "zone",
+            "id",
+        ],
+    ),
+    (
+        "ip",
+        &[
+            "saddr",
+            "daddr",
+            "protocol",
+            "ttl",
+            "id",
+            "length",
+            "dscp",
+            "ecn",
+            "version",
+            "hdrlength",
+            "frag-off",
+            "checksum",
+        ],
+    ),
+    ("ip6", &["saddr", "daddr", "nexthdr", "hoplimit", "flowlabel", "length", "dscp", "ecn", "version"]),
+    ("tcp", &["sport", "dport", "sequence", "ackseq", "doff", "reserved", "window", "checksum", "urgptr", "flags"]),
+    ("udp", &["sport", "dport", "length", "checksum"]),
+    ("udplite", &["sport", "dport", "checksum"]),
+    ("sctp", &["sport", "dport", "vtag", "checksum"]),
+    ("dccp", &["sport", "dport", "type"]),
+    ("th", &["sport", "dport"]),
+    ("icmp", &["type", "code", "id", "sequence", "mtu", "gateway", "checksum"]),
+    ("icmpv6", &["type", "code", "id", "sequence", "mtu", "max-delay", "checksum"]),
+    ("ether", &["saddr", "daddr", "type"]),
+    ("vlan", &["id", "type", "cfi", "pcp", "dei"]),
+    ("frag", &["nexthdr", "frag-off", "more-fragments", "id", "reserved", "reserved2"]),
+    ("ah", &["nexthdr", "hdrlength", "reserved", "spi", "sequence"]),
+    ("esp", &["spi", "sequence"]),
+    ("comp", &["nexthdr", "flags", "cpi"]),
+    ("socket", &["transparent", "mark", "wildcard"]),
+    ("osf", &["name", "version"]),
+    ("igmp", &["type", "mrt", "checksum", "group"]),
+];
+
+/// What can be compared and has one word.
+const SINGLE: [&str; 18] = [
+    "mark",
+    "iif",
+    "iifname",
+    "iiftype",
+    "iifgroup",
+    "oif",
+    "oifname",
+    "oiftype",
+    "oifgroup",
+    "skuid",
+    "skgid",
+    "cpu",
+    "cgroup",
+    "pkttype",
+    "l4proto",
+    "nfproto",
+    "rtclassid",
+    "day",
+];
+
+/// The selectors of one direction of a connection, behind `ct original` and `ct reply`.
+const OF_DIRECTION: [&[&str]; 11] = [
+    &["ip", "saddr"],
+    &["ip", "daddr"],
+    &["ip6", "saddr"],
+    &["ip6", "daddr"],
+    &["saddr"],
+    &["daddr"],
+    &["proto-src"],
+    &["proto-dst"],
+    &["bytes"],
+    &["packets"],
+    &["zone"],
+];
+
+const COMPARISONS: [&str; 14] = ["==", "!=", "<", "<=", ">", ">=", "!", "eq", "ne", "lt", "le", "gt", "ge", "~"];
+const BIT_OPERATIONS: [&str; 8] = ["&", "|", "^", "<<", ">>", "and", "or", "xor"];
+
+/// Words that are no value wherever one is due, because they begin a statement.
+const NO_VALUES: [&str; 22] = [
+    "accept",
+    "drop",
+    "continue",
+    "return",
+    "jump",
+    "goto",
+    "queue",
+    "counter",
+    "log",
+    "comment",
+    "limit",
+    "notrack",
+    "dnat",
+    "snat",
+    "masquerade",
+    "redirect",
+    "tproxy",
+    "dup",
+    "fwd",
+    "xt",
+    "set",
+    "vmap",
+];
+
+/// Takes a test whose grammar is known, and nothing else; `false` and nothing taken if it is not.
+pub fn test(words: &mut Words<'_, '_>) -> bool {
+    let mut rest = *words;
+    let known = limit(&mut rest) || quota(&mut rest) || count(&mut rest) || comparison(&mut rest);
+    if known && rest.value_ends() {
+        *words = rest;
+        return true;
+    }
+    false
+}
+
+/// `SELECTOR [. SELECTOR]… [OPERATOR] VALUE`.
+fn comparison(words: &mut Words<'_, '_>) -> bool {
+    loop {
+        if !selector(words) {
+            return false;
+        }
+        if !words.take_word(".") {
+            break;
+        }
+    }
+    // A message of ICMP and two states of a connection are called like statements.
+    let named: &[&str] = match words.at.checked_sub(1).map_or("", |last| words.word(last)) {
+        "type" => &["redirect"],
+        "status" => &["snat", "dnat"],
+        _ => &[],
+    };
+    // Bits are picked before they are compared: `mark & 0x1 == 0x1`.
+    while take_any(words, &BIT_OPERATIONS) {
+        if !operand(words, named) {
+            return false;
+        }
+    }
+    take_any(words, &COMPARISONS);
+    value(words, named)
+}
+
+fn selector(words: &mut Words<'_, '_>) -> bool {
+    let first = words.word(words.at);
+    if raw_payload(words) {
+        return true;
+    }
+    if first == "fib" {
+        return fib(words);
+    }
+    if first == "ct" && matches!(words.word(words.at + 1), "original" | "reply") {
+        let at = words.at;
+        words.at += 2;
+        if OF_DIRECTION.iter().any(|texts| words.take_all(texts)) {
+            return true;
+        }
+        words.at = at;
+        return false;
+    }
+    let second = words.word(words.at + 1);
+    if SELECTORS.iter().any(|(own, keys)| *own == first && keys.contains(&second)) {
+        words.at += 2;
+        return true;
+    }
+    let single = SINGLE.contains(&first);
+    words.at += usize::from(single);
+    single
+}
+
+/// `@th,16,16`.
+fn raw_payload(words: &mut Words<'_, '_>) -> bool {
+    let at = words.at;
+    let base = matches!(words.word(at), "@ll" | "@nh" | "@th" | "@ih");
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    words.at += 1;
+    let offset = base && words.take(",") && words.next().is_some_and(|token| number(token.text));
+    if offset && words.take(",") && words.next().is_some_and(|token| number(token.text)) {
+        return true;
+    }
+    words.at = at;
+    false
+}
+
+/// `fib saddr . iif oif`.
+fn fib(words: &mut Words<'_, '_>) -> bool {
+    words.at += 1;
+    loop {
+        if !take_any(words, &["saddr", "daddr", "mark", "iif", "oif"]) {
+            return false;
+        }
+        if !words.take_word(".") {
+            break;
+        }
+    }
+    take_any(words, &["type", "oifname", "oif", "check"])
+}
+
+/// `{ … }`, `@NAME`, or values with `-`, `/`, `,`, `.` and bit operations between them.
+fn value(words: &mut Words<'_, '_>, named: &[&str]) -> bool {
+    if words.peek().is_some_and(|token| token.is("{")) {
+        return words.block().is_some();
+    }
+    loop {
+        if !operand(words, named) {
+            return false;
+        }
+        let joined =
+            words.take(",") || words.take(":") || take_any(words, &["-", "/", "."]) || take_any(words, &BIT_OPERATIONS);
+        if joined {
+            continue;
+        }
+        // `tcp flags & (fin | syn) == syn`: the mask came first.
+        if !take_any(words, &COMPARISONS) {
+            return true;
+        }
+    }
+}
+
+/// What is assigned: a value, or something of the packet with bit operations on it.
+pub fn assigned(words: &mut Words<'_, '_>) -> bool {
+    let mut rest = *words;
+    if rest.take_all(&["rt", "mtu"]) || selector(&mut rest) {
+        while take_any(&mut rest, &BIT_OPERATIONS) {
+            if !operand(&mut rest, &[]) {
+                return false;
+            }
+        }
+        *words = rest;
+        return true;
+    }
+    value(words, &[])
+}
+
+fn operand(words: &mut Words<'_, '_>, named: &[&str]) -> bool {
+    let Some(token) = words.next() else { return false };
+    match token.kind {
+        Kind::Word => !NO_VALUES.contains(&token.text) || named.contains(&token.text),
+        Kind::Quoted => true,
+        Kind::Symbol if token.is("(") => in_parentheses(words),
+        Kind::Symbol | Kind::Newline | Kind::Hidden | Kind::End => false,
+    }
+}
+
+fn in_parentheses(words: &mut Words<'_, '_>) -> bool {
+    while let Some(token) = words.next() {
+        match token.kind {
+            Kind::Symbol if token.is(")") => return true,
+            Kind::Symbol if token.is("|") || token.is("&") || token.is("^") => {}
+            Kind::Word if !NO_VALUES.contains(&token.text) => {}
+            Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Newline | Kind::Hidden | Kind::End => return false,
+        }
+    }
+    false
+}
+
+fn take_any(words: &mut Words<'_, '_>, texts: &[&str]) -> bool {
+    let found = words.peek().is_some_and(|token| token.kind != Kind::Quoted && texts.contains(&token.text));
+    words.at += usize::from(found);
+    found
+}
+
+fn is_number(token: &Token<'_>) -> bool {
+    token.kind == Kind::Word && token.text.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// `limit rate [over | until] N/UNIT [burst N UNIT]`, the number with a unit of bytes perhaps, or `limit name NAME`.
+fn limit(words: &mut Words<'_, '_>) -> bool {
+    const UNITS: [&str; 5] = ["bytes", "kbytes", "mbytes", "gbytes", "packets"];
+    let per = |text: &str| matches!(text, "second" | "minute" | "hour" | "day" | "week");
+    if !words.take_word("limit") {
+        return false;
+    }
+    if words.take_word("name") {
+        return words.next().is_some_and(|token| token.name().is_some());
+    }
+    if !words.take_word("rate") {
+        return false;
+    }
+    take_any(words, &["over", "until"]);
+    let Some(rate) = words.next().filter(|token| is_number(token)) else { return false };
+    // `10/second`, or `10 mbytes/second`.
+    let plain = rate.text.split_once('/').is_some_and(|(_, unit)| per(unit));
+    let of_bytes = !rate.text.contains('/')
+        && words
+            .next()
+            .and_then(|token| token.text.split_once('/'))
+            .is_some_and(|(size, time)| UNITS.contains(&size) && per(time));
+    if !plain && !of_bytes {
+        return false;
+    }
+    if words.take_word("burst") {
+        if !words.next().is_some_and(is_number) {
+            return false;
+        }
+        take_any(words, &UNITS);
+    }
+    true
+}
+
+/// `quota [over | until] N UNIT [used N UNIT]`, or `quota name NAME`.
+fn quota(words: &mut Words<'_, '_>) -> bool {
+    if !words.take_word("quota") {
+        return false;
+    }
+    if words.take_word("name") {
+        return words.next().is_some_and(|token| token.name().is_some());
+    }
+    take_any(words, &["over", "until"]);
+    amount(words) && (!words.take_word("used") || amount(words))
+}
+
+fn amount(words: &mut Words<'_, '_>) -> bool {
+    words.next().is_some_and(is_number) && take_any(words, &["bytes", "kbytes", "mbytes", "gbytes"])
+}
+
+/// `ct count [over] N`.
+fn count(words: &mut Words<'_, '_>) -> bool {
+    if !words.take_all(&["ct", "count"]) {
+        return false;
+    }
+    words.take_word("over");
+    words.next().is_some_and(is_number)
+}
+
+/// Takes what fills or empties a set, behind its first word: `@NAME { … }`.
+pub fn set_statement(words: &mut Words<'_, '_>) -> bool {
+    let mut rest = *words;
+    let named = rest.next().is_some_and(|token| token.kind == Kind::Word && token.text.starts_with('@'));
+    if named && rest.block().is_some() {
+        *words = rest;
+        return true;
+    }
+    false
+}
