@@ -15,6 +15,7 @@ pub struct Site<'a> {
     services: Vec<SiteService<'a>>,
     interfaces: Option<Vec<Interface>>,
     elsewhere: Elsewhere,
+    translates: bool,
 }
 
 /// A service with the ports that it has at a site.
@@ -40,6 +41,7 @@ impl<'a> Site<'a> {
             services,
             interfaces: interfaces.map(|list| sorted(list)),
             elsewhere: Elsewhere::default(),
+            translates: false,
         }
     }
 
@@ -62,13 +64,26 @@ impl<'a> Site<'a> {
         let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
         let interfaces = limited.then(|| all.into_iter().collect());
-        Self { cluster, node: None, services, interfaces, elsewhere: Elsewhere::default() }
+        Self { cluster, node: None, services, interfaces, elsewhere: Elsewhere::default(), translates: false }
     }
 
     /// The same site on a host that answers for these destinations, too.
     #[must_use]
     pub fn answering_for(self, elsewhere: Elsewhere) -> Self {
         Self { elsewhere, ..self }
+    }
+
+    /// The same site on a host that translates destinations.
+    #[must_use]
+    pub fn translating(self, translates: bool) -> Self {
+        Self { translates, ..self }
+    }
+
+    /// Whether something on the host translates destinations, so that a connection may come in by an address that is none of
+    /// this host's, and to another port.
+    #[must_use]
+    pub fn translates(&self) -> bool {
+        self.translates
     }
 
     /// What the host answers for by another routing table than `local`, as far as that is known.

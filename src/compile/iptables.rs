@@ -40,6 +40,8 @@ const BLOCK: &str = "RINGFENCE-BLOCK";
 const HIDDEN: &str = "RINGFENCE-HIDDEN";
 const TO_THIS_HOST: &str = "RINGFENCE-TO-THIS-HOST";
 const NEW: &str = "RINGFENCE-NEW";
+const TRANSLATED: &str = "RINGFENCE-TRANSLATED";
+const ADMIT_TRANSLATED: &str = "RINGFENCE-ADMIT-WIRE";
 
 /// The rulesets of a site for iptables (tables of family `ip`) and ip6tables (`ip6`), and the ipsets that they use.
 #[must_use]
@@ -85,7 +87,7 @@ fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bo
     let judge = || {
         [
             Chain::named(BLOCK, block_rules(site, port_matches)),
-            Chain::named(ADMIT, admit_rules(admissions, family, use_sets)),
+            Chain::named(ADMIT, admit_rules(admissions, family, use_sets, port_matches)),
         ]
     };
     let mut raw = judge().to_vec();
@@ -101,7 +103,12 @@ fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bo
     raw.push(Chain::named(DOOR, prerouting_rules(&admissions.protected, family)));
     raw.push(shared_chain("PREROUTING", Hook::Prerouting, RAW));
     let mut mangle = judge().to_vec();
-    mangle.push(Chain::named(DOOR, input_rules(&admissions.protected)));
+    if site.translates() {
+        let judged = admit_rules(admissions, family, use_sets, original_port_matches);
+        mangle.push(Chain::named(ADMIT_TRANSLATED, judged));
+        mangle.push(Chain::named(TRANSLATED, translated_rules(&admissions.protected)));
+    }
+    mangle.push(Chain::named(DOOR, input_rules(&admissions.protected, site)));
     mangle.push(shared_chain("INPUT", Hook::Input, MANGLE));
     let table = |name: &str, chains| Table { family, name: name.into(), sets: Vec::new(), chains };
     [table("raw", raw), table("mangle", mangle)]
@@ -132,10 +139,27 @@ fn new_rules() -> Vec<Rule> {
     vec![rule(vec![new], Verdict::Jump(ADMIT.into())).comment("isolation: new connections")]
 }
 
-fn input_rules(protected: &Ports) -> Vec<Rule> {
+/// One range a rule is all that the conntrack match takes.
+fn original_port_matches(ports: &Ports) -> Vec<Match> {
+    let one = |range: &PortRange| Match::OriginalPort(PortMatch::Ports([*range].into_iter().collect()));
+    ports.ranges().iter().map(one).collect()
+}
+
+fn translated_rules(protected: &Ports) -> Vec<Rule> {
+    let judged = original_port_matches(protected).into_iter().map(|port| vec![port]);
+    judged.map(|matches| rule(matches, Verdict::Goto(ADMIT_TRANSLATED.into()))).collect()
+}
+
+fn input_rules(protected: &Ports, site: &Site<'_>) -> Vec<Rule> {
+    let translated = site.translates().then(|| {
+        let tcp = Match::Protocol { number: TCP, negated: false };
+        let matches = vec![not_loopback(), tcp, Match::DestinationTranslated];
+        rule(matches, Verdict::Jump(TRANSLATED.into())).comment("isolation: translated, port as on the wire")
+    });
     let judged = port_matches(protected).into_iter().map(|ports| vec![not_loopback(), ports]);
     let comment = "isolation: every segment, port as the socket sees it";
-    judged.map(|matches| rule(matches, Verdict::Jump(ADMIT.into())).comment(comment)).collect()
+    let doors = judged.map(|matches| rule(matches, Verdict::Jump(ADMIT.into())).comment(comment));
+    translated.into_iter().chain(doors).collect()
 }
 
 /// A fragment whose headers end before the transport header matches neither test and falls through to the drop.
@@ -148,7 +172,7 @@ fn hidden_rules() -> Vec<Rule> {
     ]
 }
 
-fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<Rule> {
+fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool, ports: fn(&Ports) -> Vec<Match>) -> Vec<Rule> {
     let mut rules = Vec::new();
     let own = |set: &&Set| match set.elements {
         Elements::Ipv4(_) => family == Family::Ip,
@@ -163,7 +187,7 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
     }
     for grant in &admissions.grants {
         for set in grant.sources.iter().filter(own) {
-            for (interface, ports) in doors(grant) {
+            for (interface, ports) in doors(grant, ports) {
                 for (source, origin) in source_matches(set, use_sets) {
                     let comment = match origin {
                         Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
@@ -180,13 +204,13 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool) -> Vec<R
 }
 
 /// Every interface with every match on ports: iptables takes one interface and fifteen ports a rule.
-fn doors(grant: &Grant) -> Vec<(Option<Match>, Match)> {
+fn doors(grant: &Grant, ports: fn(&Ports) -> Vec<Match>) -> Vec<(Option<Match>, Match)> {
     let on = |name: &Interface| Some(Match::InInterface { names: vec![name.clone()], negated: false });
     let interfaces: Vec<Option<Match>> = match &grant.interfaces {
         None => vec![None],
         Some(names) => names.iter().map(on).collect(),
     };
-    let ports = port_matches(&grant.ports);
+    let ports = ports(&grant.ports);
     interfaces.into_iter().flat_map(|i| ports.iter().map(move |p| (i.clone(), p.clone()))).collect()
 }
 

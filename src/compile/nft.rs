@@ -37,16 +37,19 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     sets.extend(admissions.grants.iter().filter(|grant| grant.peers).map(|g| port_set(PEER_PORTS, &g.ports, site)));
     let mut chains = vec![
         Chain::named("block", block_rules(site, |ports| vec![ports_match(ports)])),
-        Chain::named("admit", admit_rules(&admissions)),
+        Chain::named("admit", admit_rules(&admissions, AskedPort::AtSocket)),
         Chain::named("to_this_host", to_this_host(site, "admit", by_family)),
         Chain::named("hidden", hidden_rules()),
         Chain::named("judge", judge_rules()),
     ];
+    if site.translates() {
+        chains.push(Chain::named("translated", admit_rules(&admissions, AskedPort::OnWire)));
+    }
     let fast = fast_grant(&admissions, site);
     chains.extend(fast.map(|grant| Chain::named("peers", peers_rules(grant))));
     chains.push(Chain::named("ports", ports_rules(&admissions, fast)));
     chains.push(base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site));
-    chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected), site));
+    chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected, site), site));
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
     sets.extend(admissions.untrusted.into_iter().chain(sources).filter(|set| !stands_in_rules(set)));
     let table = Table { family: Family::Inet, name: "ringfence".into(), sets, chains };
@@ -106,10 +109,35 @@ fn prerouting_rules(ports: &Ports) -> Vec<Rule> {
     rules
 }
 
-fn input_rules(ports: &Ports) -> Vec<Rule> {
+/// Which port of a packet decides on who is admitted.
+#[derive(Clone, Copy)]
+enum AskedPort {
+    /// The one that it has at input.
+    AtSocket,
+    /// The one that its connection began with.
+    OnWire,
+}
+
+impl AskedPort {
+    /// nft takes the port of a connection for one only where the rule says of which protocol.
+    fn tests(self, ports: PortMatch) -> Vec<Match> {
+        match self {
+            Self::AtSocket => vec![Match::DestinationPort { ports, negated: false }],
+            Self::OnWire => vec![Match::Protocol { number: TCP, negated: false }, Match::OriginalPort(ports)],
+        }
+    }
+}
+
+fn input_rules(ports: &Ports, site: &Site<'_>) -> Vec<Rule> {
+    let translated = site.translates().then(|| {
+        let original = Match::OriginalPort(PortMatch::Set(PROTECTED.into()));
+        let tcp = Match::Protocol { number: TCP, negated: false };
+        let matches = vec![tcp, Match::DestinationTranslated, original, not_loopback()];
+        rule(matches, Verdict::Jump("translated".into())).comment("isolation: translated, port as on the wire")
+    });
     let comment = "isolation: every segment, port as the socket sees it";
     let jump = |block: Option<Match>| rule(block.into_iter().collect(), Verdict::Jump("ports".into())).comment(comment);
-    block_matches(ports).into_iter().map(jump).collect()
+    translated.into_iter().chain(block_matches(ports).into_iter().map(jump)).collect()
 }
 
 /// The peers, if data from them may pass before anything else is asked: none of them is untrusted.
@@ -228,7 +256,7 @@ fn hidden_rules() -> Vec<Rule> {
     ]
 }
 
-fn admit_rules(admissions: &Admissions) -> Vec<Rule> {
+fn admit_rules(admissions: &Admissions, asked: AskedPort) -> Vec<Rule> {
     let mut rules = Vec::new();
     for set in &admissions.untrusted {
         for (source, origin) in source_matches(set) {
@@ -245,12 +273,11 @@ fn admit_rules(admissions: &Admissions) -> Vec<Rule> {
             let mut matches = interface_match(grant);
             // What is cheaper or fails more often comes first.
             if grant.peers {
-                matches.extend([
-                    source,
-                    Match::DestinationPort { ports: PortMatch::Set(PEER_PORTS.into()), negated: false },
-                ]);
+                matches.push(source);
+                matches.extend(asked.tests(PortMatch::Set(PEER_PORTS.into())));
             } else {
-                matches.extend([ports_match(&grant.ports), source]);
+                matches.extend(asked.tests(PortMatch::Ports(grant.ports.clone())));
+                matches.push(source);
             }
             rules.push(rule(matches, Verdict::Return).comment(comment));
         }

@@ -86,6 +86,8 @@ enum MatchView<'a> {
     FlagBit { flag: Vec<&'static str>, set: bool },
     NotDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
+    DestinationTranslated,
+    OriginalPort { ports: PortsView<'a> },
     DestinationLocal,
     DestinationOfInterface,
     FirstFragment,
@@ -214,6 +216,8 @@ fn one_match(one: &Match) -> MatchView<'_> {
         Match::TcpFlags { mask, value } => {
             MatchView::TcpFlags { mask: mask.names().collect(), value: value.names().collect() }
         }
+        Match::DestinationTranslated => MatchView::DestinationTranslated,
+        Match::OriginalPort(list) => MatchView::OriginalPort { ports: ports(list) },
         Match::DestinationLocal => MatchView::DestinationLocal,
         Match::DestinationOfInterface => MatchView::DestinationOfInterface,
         Match::FirstFragment => MatchView::FirstFragment,

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::links::Link;
 use super::place::Ssh;
-use super::sessions;
+use super::routing::Routing;
+use super::{HostError, sessions, translation};
 use crate::cluster::{Cluster, Node, Site};
 use crate::net::Interface;
 use crate::verify::Claims;
@@ -13,6 +14,15 @@ use crate::verify::Claims;
 const SSH: u16 = 22;
 /// So many names are listed.
 const NAMED: usize = 12;
+
+/// A site as this host has it: with what the host answers for, and whether it translates.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn on_this_host(site: Site<'_>) -> Result<Site<'_>, HostError> {
+    let routing = Routing::read().map_err(HostError::Routing)?;
+    Ok(site.answering_for(routing.elsewhere()).translating(translation::is_here()?))
+}
 
 /// Why a host is not simply one node.
 #[derive(Clone, Debug, PartialEq, Eq)]

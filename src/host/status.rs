@@ -14,9 +14,10 @@ use super::apply::Host;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::store::{Place, checksum};
-use super::{HostError, nft, place, record};
+use super::{HostError, nft, place, record, translation};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
+use crate::net::Elsewhere;
 use crate::verify::{Families, Report, check};
 
 const SEEN: &str = "seen";
@@ -51,8 +52,9 @@ pub struct Seen {
     pub others: Vec<String>,
     /// A rule of others that endangers replies.
     pub masquerade: Option<String>,
-    /// What the host answered for by other routing tables.
-    elsewhere: String,
+    /// What the host answered for by other routing tables, and whether iptables-legacy translated; nf_tables says by its
+    /// generation that nothing changed.
+    beside: String,
 }
 
 impl Seen {
@@ -73,7 +75,7 @@ impl Seen {
             ports: record::text(&site.protected()),
             others: in_force.others.iter().map(ToString::to_string).collect(),
             masquerade: in_force.masquerade.clone(),
-            elsewhere: format!("{:?}", site.elsewhere()),
+            beside: beside(site.elsewhere())?,
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -94,8 +96,7 @@ impl Seen {
         if generation != seen.generation || handle != Some(seen.handle) {
             return None;
         }
-        let elsewhere = Routing::read().ok()?.elsewhere();
-        if format!("{elsewhere:?}") != seen.elsewhere {
+        if beside(&Routing::read().ok()?.elsewhere()).ok()? != seen.beside {
             return None;
         }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
@@ -104,6 +105,10 @@ impl Seen {
             (seen, counters)
         })
     }
+}
+
+fn beside(elsewhere: &Elsewhere) -> Result<String, HostError> {
+    Ok(format!("{elsewhere:?}, legacy NAT: {}", translation::in_legacy()?))
 }
 
 fn boot() -> Result<String, HostError> {

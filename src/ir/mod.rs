@@ -236,6 +236,12 @@ pub enum Match {
         /// Those of them that have to be set.
         value: TcpFlags,
     },
+    /// The destination of the packet's connection was translated (DNAT, REDIRECT), and the packet goes the way that the
+    /// connection was asked for.
+    DestinationTranslated,
+    /// The TCP destination port that the packet's connection began with, before any translation. Every packet that has a
+    /// connection has one.
+    OriginalPort(PortMatch),
     /// The destination is an address of this host by the routing table `local`.
     DestinationLocal,
     /// The destination is an address of the interface that the packet came in on, be it in the table of a VRF.

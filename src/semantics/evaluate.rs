@@ -315,6 +315,12 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: 
         Match::TcpFlags { mask, value } => {
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }
+        // What is not tracked has no connection.
+        Match::DestinationTranslated => packet.original_port.is_some().into(),
+        Match::OriginalPort(ports) => match packet.original_port {
+            Some(original) => port(ruleset, table, ports, original),
+            None => Holds::Unknown,
+        },
         Match::DestinationLocal => match packet.locality {
             Locality::Local => Holds::Yes,
             // From Linux 6.12 on the table of the VRF is asked by nft, and by iptables never (seen on 5.10 to 7.2).

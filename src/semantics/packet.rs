@@ -24,6 +24,9 @@ pub struct Packet {
     pub protocol: u8,
     /// The destination port, or what stands in its place in another transport header.
     pub port: u16,
+    /// Where the destination of its connection was translated: the port that it had on the wire. [`Self::port`] is then what
+    /// it has at input.
+    pub original_port: Option<u16>,
     /// The TCP flags; 0 for other protocols.
     pub flags: TcpFlags,
     /// What connection tracking, where there is any, says of it: exactly one state.
@@ -43,6 +46,7 @@ impl Packet {
             interface: None,
             protocol: TCP,
             port: 0,
+            original_port: None,
             flags: TcpFlags(0),
             state: ConnectionStates::NEW,
             shape: Shape::Whole,
@@ -170,6 +174,9 @@ impl fmt::Display for Packet {
             (None, Locality::Local | Locality::Elsewhere) => write!(f, " to this host, port {}", self.port)?,
             (None, Locality::Vrf) => write!(f, " to this host's address in a VRF, port {}", self.port)?,
             (None, Locality::Foreign) => write!(f, " to another host, port {}", self.port)?,
+        }
+        if let Some(port) = self.original_port {
+            write!(f, ", translated from port {port}")?;
         }
         match &self.interface {
             Some(name) => write!(f, ", in on {name}")?,

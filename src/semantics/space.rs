@@ -12,7 +12,7 @@ use rustc_hash::FxBuildHasher;
 use thiserror::Error;
 
 use super::destinations::Destinations;
-use super::packet::{Packet, Shape, TCP};
+use super::packet::{Locality, Packet, Shape, TCP};
 use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Rule, Ruleset, TcpFlags};
 use crate::net::{Elsewhere, Interface, PortRange};
 
@@ -43,6 +43,8 @@ pub struct Question {
     pub flags: Vec<(TcpFlags, TcpFlags)>,
     /// What this host answers for by another routing table than `local`.
     pub elsewhere: Elsewhere,
+    /// Whether connections may have been translated.
+    pub translates: bool,
 }
 
 /// The classes of each field.
@@ -61,6 +63,8 @@ pub struct Space {
     states: Vec<ConnectionStates>,
     /// What destinations can be to this host, for each family and interface, see [`Destinations`].
     destinations: Destinations,
+    /// Whether packets of translated connections are told apart from others.
+    translates: bool,
 }
 
 /// The classes of a field whose values are numbers.
@@ -85,6 +89,7 @@ impl Space {
         let mut protocols = BTreeSet::from([TCP]);
         let mut flags = question.flags.clone();
         let mut stateful = false;
+        let mut translates = question.translates;
         let sets = rulesets.iter().flat_map(|ruleset| {
             ruleset.sets.iter().chain(ruleset.tables.iter().flat_map(|table| &table.sets)).map(|set| &set.elements)
         });
@@ -99,6 +104,11 @@ impl Space {
                 Match::ConnectionState { .. } => stateful = true,
                 Match::TcpFlags { mask, value } => flags.push((*mask, *value)),
                 Match::FlagBit { flag, .. } => flags.push((*flag, *flag)),
+                Match::DestinationTranslated | Match::OriginalPort(PortMatch::Set(_)) => translates = true,
+                Match::OriginalPort(PortMatch::Ports(list)) => {
+                    translates = true;
+                    ports.push(port_pairs(list.ranges()));
+                }
                 // Sets are in the list already; a destination is what the packet says; the others cut no field further.
                 Match::Source { addresses: Addresses::Set(_), .. }
                 | Match::Destination { .. }
@@ -134,6 +144,7 @@ impl Space {
             v6: Classes::new(&v6)?,
             ports: Classes::new(&ports)?,
             interfaces,
+            translates,
             protocols: protocols.into_iter().collect(),
             other_protocol,
             flags: flag_classes(&flags),
@@ -193,6 +204,7 @@ impl Space {
             interface: packet.interface.clone().filter(|own| self.interfaces.contains(&Some(own.clone()))),
             protocol,
             port: self.ports.representative(packet.port),
+            original_port: packet.original_port.map(|port| self.ports.representative(port)),
             flags: if protocol == TCP { flags } else { TcpFlags(0) },
             state: state.unwrap_or(packet.state),
             shape: packet.shape,
@@ -213,7 +225,8 @@ impl Space {
         let shapes = |ipv4| Shape::ALL.iter().filter(|shape| shape.fits(ipv4)).count();
         let rest = self.ports.count() * self.states.len() * (tcp + other);
         let sources = |count: usize, ipv4| count * shapes(ipv4) * self.destinations.count(ipv4);
-        (sources(self.v4.count(), true) + sources(self.v6.count(), false)).saturating_mul(rest)
+        let plain = (sources(self.v4.count(), true) + sources(self.v6.count(), false)).saturating_mul(rest);
+        plain.saturating_add(self.translated_size())
     }
 
     /// Shows one packet of every combination of classes, until `visit` breaks off.
@@ -230,6 +243,39 @@ impl Space {
         None
     }
 
+    /// A translated connection is one of TCP with this host, and its packets are whole: tracking puts fragments together.
+    fn visit_translated<B>(
+        &self,
+        packet: &mut Packet,
+        visit: &mut impl FnMut(&Packet) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        for &port in &self.ports.representatives {
+            for &original in &self.ports.representatives {
+                (packet.port, packet.original_port) = (port, Some(original));
+                for &state in &self.states {
+                    packet.state = state;
+                    for &flags in &self.flags {
+                        packet.flags = flags;
+                        visit(packet)?;
+                    }
+                }
+            }
+        }
+        packet.original_port = None;
+        ControlFlow::Continue(())
+    }
+
+    /// How many packets that shows.
+    fn translated_size(&self) -> usize {
+        if !self.translates {
+            return 0;
+        }
+        // IPv6 has extension headers as well.
+        let sources = self.v4.count() + self.v6.count() * 2;
+        let ports = self.ports.count().saturating_mul(self.ports.count());
+        sources.saturating_mul(ports).saturating_mul(self.interfaces.len() * self.states.len() * self.flags.len())
+    }
+
     fn visit_source<B>(
         &self,
         source: IpAddr,
@@ -239,6 +285,10 @@ impl Space {
         let mut packet = Packet { shape, ..Packet::plain(source) };
         for (interface, destinations) in self.interfaces.iter().zip(self.destinations.of(source.is_ipv4())) {
             packet.interface.clone_from(interface);
+            if self.translates && matches!(shape, Shape::Whole | Shape::Extended) {
+                (packet.protocol, packet.locality, packet.destination) = (TCP, Locality::Local, None);
+                self.visit_translated(&mut packet, visit)?;
+            }
             let places = self.protocols.iter().flat_map(|&protocol| destinations.iter().map(move |to| (protocol, *to)));
             for (protocol, (locality, destination)) in places {
                 (packet.protocol, packet.locality, packet.destination) = (protocol, locality, destination);

@@ -15,6 +15,7 @@ pub struct Claims<'a> {
     untrusted: Networks,
     untrusted_list: Vec<Cidr>,
     elsewhere: Elsewhere,
+    translates: bool,
 }
 
 /// Some sources and the ports that they are admitted to.
@@ -53,6 +54,7 @@ impl<'a> Claims<'a> {
             untrusted: untrusted_list.iter().copied().collect(),
             untrusted_list,
             elsewhere: site.elsewhere().clone(),
+            translates: site.translates(),
         }
     }
 
@@ -65,6 +67,7 @@ impl<'a> Claims<'a> {
             flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN)],
             sources: Vec::new(),
             elsewhere: self.elsewhere.clone(),
+            translates: self.translates,
         };
         question.ports.push(self.protected.ranges().to_vec());
         // Port 0, of which nothing is claimed, must not speak for others.
@@ -112,6 +115,21 @@ impl<'a> Claims<'a> {
         }
         if loopback {
             return Some((Claim::NonInterference, true));
+        }
+        if let Some(original) = packet.original_port {
+            // At prerouting it was a packet like any other.
+            if door != Door::Input {
+                return None;
+            }
+            let admits = |port| self.admitting(packet.source, port, packet.interface.as_ref()).is_some();
+            // Both ports are asked for: the one on the wire, and the one that the socket has.
+            let judged = [original, packet.port].into_iter().filter(|port| self.protects(*port));
+            let all = judged.clone().all(admits);
+            return match (judged.count(), all) {
+                (_, false) => Some((Claim::Isolation, false)),
+                (0, true) => Some((Claim::NonInterference, true)),
+                (_, true) => Some((Claim::Reachability, true)),
+            };
         }
         let announced = packet.shape == Shape::FirstAnnounced && packet.protocol == TCP;
         if announced || packet.shape == Shape::FirstHidden {

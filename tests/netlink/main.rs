@@ -22,6 +22,7 @@ use ringfence::compile;
 use ringfence::dialect::netlink::{Extent, Kernel, Protocol, Scope, Socket, Table, lift, lower, read, update, write};
 use ringfence::dialect::nft;
 use ringfence::ir;
+use ringfence::net::Elsewhere;
 
 fn golden() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -29,7 +30,25 @@ fn golden() -> Vec<PathBuf> {
     let mut cases: Vec<PathBuf> = cases.filter(|case| case.is_file()).collect();
     cases.sort();
     assert!(cases.len() >= 15, "only {} golden rulesets were found", cases.len());
+    cases.push(on_a_host());
     cases
+}
+
+/// What apply makes on a host that translates, and that answers for more than its table `local` has.
+fn on_a_host() -> PathBuf {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let cluster = cluster::load(&cases.join("dual-stack/cluster.toml")).unwrap().cluster.unwrap();
+    let destination = |name: &str, network: &str| (name.parse().ok(), network.parse().unwrap());
+    let elsewhere = Elsewhere::new([
+        destination("", "10.20.7.0/24"),
+        destination("", "fd20:7::/64"),
+        destination("eth1", "10.20.0.11"),
+        destination("eth1", "10.99.0.0/16"),
+    ]);
+    let site = Site::of_every_node(&cluster).answering_for(elsewhere).translating(true);
+    let path = std::env::temp_dir().join(format!("ringfence-on-a-host-{}.nft", std::process::id()));
+    fs::write(&path, nft::write(&compile::nft(&site)).unwrap()).unwrap();
+    path
 }
 
 /// Without what says where and why, which the kernel does not keep.

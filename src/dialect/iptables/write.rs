@@ -136,6 +136,12 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
         Match::FlagBit { .. } => return Err(WriteError::Inexpressible("a single bit of a transport header")),
         Match::NotDirectlyTcp => return Err(WriteError::Inexpressible("the next header of IPv6")),
         Match::TcpFlags { mask, value } => format!(" -m tcp --tcp-flags {} {}", flags(*mask), flags(*value)),
+        Match::DestinationTranslated => " -m conntrack --ctstate DNAT --ctdir ORIGINAL".into(),
+        Match::OriginalPort(PortMatch::Ports(ports)) => match ports.ranges() {
+            [one] => format!(" -m conntrack --ctorigdstport {}", one.to_string().replace('-', ":")),
+            _ => return Err(WriteError::Inexpressible("several original ports in one rule")),
+        },
+        Match::OriginalPort(PortMatch::Set(_)) => return Err(WriteError::Inexpressible("ports in a set")),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
         Match::DestinationOfInterface => " -m addrtype --dst-type LOCAL --limit-iface-in".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),

@@ -49,6 +49,14 @@ pub enum Expression {
         /// Where to.
         register: u32,
     },
+    /// Loads something else of the connection: its direction (one byte), its status (in the host's byte order), or the
+    /// destination port that it began with.
+    Connection {
+        /// NFT_CT_…
+        key: u32,
+        /// Where to.
+        register: u32,
+    },
     /// Keeps the bits of a mask.
     Mask {
         /// Where from and where to.
@@ -244,9 +252,16 @@ impl<'a> Fields<'a> {
     }
 
     fn connection(&self) -> Result<Option<Expression>, Malformed> {
-        let state = self.u32(NFTA_CT_KEY)? == Some(NFT_CT_STATE) && self.only(&[NFTA_CT_DREG, NFTA_CT_KEY])?;
-        let register = self.u32(NFTA_CT_DREG)?.filter(|_| state);
-        Ok(register.map(|register| Expression::ConnectionState { register }))
+        let plain = self.only(&[NFTA_CT_DREG, NFTA_CT_KEY])?;
+        let original = self.find(NFTA_CT_DIRECTION)?.is_some_and(|direction| *direction == [0])
+            && self.only(&[NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_DIRECTION])?;
+        let Some(register) = self.u32(NFTA_CT_DREG)? else { return Ok(None) };
+        Ok(match self.u32(NFTA_CT_KEY)? {
+            Some(NFT_CT_STATE) if plain => Some(Expression::ConnectionState { register }),
+            Some(key @ (NFT_CT_DIRECTION | NFT_CT_STATUS)) if plain => Some(Expression::Connection { key, register }),
+            Some(key @ NFT_CT_PROTO_DST) if original => Some(Expression::Connection { key, register }),
+            _ => None,
+        })
     }
 
     fn bitwise(&self) -> Result<Option<Expression>, Malformed> {

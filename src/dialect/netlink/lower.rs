@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::constants::*;
 use super::expression::Expression;
-use super::lift::{FRAGMENT, FRAGMENT_OFFSET, LOOPBACK, RTN_LOCAL};
+use super::lift::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
 use crate::ir::{self, Addresses, Elements, Family, Match, PortBlock, PortMatch, Verdict};
 use crate::net::{Interface, Ports};
 
@@ -240,6 +240,17 @@ impl Lowering<'_> {
                 self.mask(&[mask.0]);
                 self.compare(NFT_CMP_EQ, &[value.0]);
             }
+            Match::DestinationTranslated => {
+                self.program.push(Expression::Connection { key: NFT_CT_DIRECTION, register: NFT_REG_1 });
+                self.compare(NFT_CMP_EQ, &[0]);
+                self.program.push(Expression::Connection { key: NFT_CT_STATUS, register: NFT_REG_1 });
+                self.mask(&IPS_DST_NAT.to_ne_bytes());
+                self.compare(NFT_CMP_NEQ, &[0; 4]);
+            }
+            Match::OriginalPort(ports) => {
+                self.program.push(Expression::Connection { key: NFT_CT_PROTO_DST, register: NFT_REG_1 });
+                self.loaded_port(ports, false)?;
+            }
             Match::DestinationLocal => self.destination_type(false),
             Match::DestinationOfInterface => self.destination_type(true),
             Match::NotDirectlyTcp => {
@@ -330,6 +341,10 @@ impl Lowering<'_> {
     fn port(&mut self, ports: &PortMatch, negated: bool) -> Result<(), NotWritable> {
         self.tcp();
         self.transport(2, 2);
+        self.loaded_port(ports, negated)
+    }
+
+    fn loaded_port(&mut self, ports: &PortMatch, negated: bool) -> Result<(), NotWritable> {
         match ports {
             PortMatch::Set(name) => {
                 self.program.push(Expression::Lookup { register: NFT_REG_1, set: name.clone(), negated });

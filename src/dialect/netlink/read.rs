@@ -29,6 +29,8 @@ pub enum Scope {
     Own,
     /// All of them, but for what is in their sets.
     All,
+    /// The chains and rules of all of them, and not even what is in one's own sets.
+    Rules,
 }
 
 /// The number of the last change.
@@ -94,12 +96,13 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
             dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
         }
         Scope::Own => {}
-        Scope::All => {
+        Scope::All | Scope::Rules => {
             dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
             dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {})?;
         }
     }
     let own = tables.so_far().iter().find(|table| table.is(name));
+    let own = own.filter(|_| scope != Scope::Rules);
     let sets: Vec<String> = own.iter().flat_map(|table| &table.sets).map(|set| set.name.clone()).collect();
     for set in sets {
         dump(socket, &mut tables, NFT_MSG_GETSETELEM, NFPROTO_INET, |writer| {

@@ -299,6 +299,13 @@ impl Checked {
             Expression::ConnectionState { register } => {
                 (c"ct", vec![(sys::NFTNL_EXPR_CT_KEY, U32(NFT_CT_STATE)), (sys::NFTNL_EXPR_CT_DREG, U32(*register))])
             }
+            Expression::Connection { key, register } => {
+                let mut fields = vec![(sys::NFTNL_EXPR_CT_KEY, U32(*key)), (sys::NFTNL_EXPR_CT_DREG, U32(*register))];
+                if *key == NFT_CT_PROTO_DST {
+                    fields.push((sys::NFTNL_EXPR_CT_DIR, U8(0)));
+                }
+                (c"ct", fields)
+            }
             Expression::Mask { register, mask } => (
                 c"bitwise",
                 vec![

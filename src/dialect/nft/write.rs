@@ -189,6 +189,9 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
         }
         Match::NotDirectlyTcp => "ip6 nexthdr != tcp".into(),
         Match::TcpFlags { mask, value } => format!("tcp flags & ({}) == {}", flags(*mask), flags(*value)),
+        Match::DestinationTranslated => "ct direction original ct status dnat".into(),
+        Match::OriginalPort(PortMatch::Set(name)) => format!("ct original proto-dst @{name}"),
+        Match::OriginalPort(PortMatch::Ports(ports)) => format!("ct original proto-dst {}", ports_text(ports)),
         Match::DestinationLocal => "fib daddr type local".into(),
         Match::DestinationOfInterface => "fib daddr . iif type local".into(),
         Match::FirstFragment => "frag frag-off 0".into(),

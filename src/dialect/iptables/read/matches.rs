@@ -50,7 +50,7 @@ pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
         "--fragid" | "--fraglen" => (Kind::Fragment, 1),
         "--fragres" | "--fragfirst" | "--fragmore" | "--fraglast" => (Kind::Fragment, 0),
         "--limit" | "--limit-burst" => (Kind::Limit, 1),
-        "--ctstate" | "--state" => (Kind::State, 1),
+        "--ctstate" | "--state" | "--ctdir" | "--ctorigdstport" => (Kind::State, 1),
         "--match-set" => (Kind::Set, 2),
         "--comment" => (Kind::Comment, 1),
         _ => return None,
@@ -116,6 +116,9 @@ impl Reader<'_, '_, '_> {
         if kind == Kind::Limit {
             return tests.matches.push(self.limit().unwrap_or_else(|| self.unknown(self.options())));
         }
+        if kind == Kind::State && self.options().any(|option| self.is_about_translation(option)) {
+            return tests.matches.push(self.translated().unwrap_or_else(|| self.unknown(self.options())));
+        }
         if kind == Kind::AddressType && self.options().any(|option| self.name(option) == "--limit-iface-in") {
             return tests.matches.push(self.address_of_interface().unwrap_or_else(|| self.unknown(self.options())));
         }
@@ -133,6 +136,34 @@ impl Reader<'_, '_, '_> {
                 Some(Test::Is(found)) => tests.matches.push(found),
                 None => tests.matches.push(self.unknown([option])),
             }
+        }
+    }
+
+    fn is_about_translation(&self, option: &Opt) -> bool {
+        match self.name(option) {
+            "--ctstate" => self.value(option, 0).eq_ignore_ascii_case("DNAT"),
+            name => name == "--ctorigdstport",
+        }
+    }
+
+    /// `--ctstate DNAT --ctdir ORIGINAL`, or `--ctorigdstport PORTS`, and nothing else.
+    fn translated(&self) -> Option<Match> {
+        let options: Vec<&Opt> = self.options().collect();
+        if !options.iter().all(|option| option.known && !option.negated) {
+            return None;
+        }
+        let says = |name: &str, value: &str| {
+            options.iter().any(|option| self.name(option) == name && self.value(option, 0).eq_ignore_ascii_case(value))
+        };
+        if options.len() == 2 && says("--ctstate", "DNAT") && says("--ctdir", "ORIGINAL") {
+            return Some(Match::DestinationTranslated);
+        }
+        match options.as_slice() {
+            [one] if self.name(one) == "--ctorigdstport" => match ports(self.value(one, 0), false)? {
+                Test::Is(Match::DestinationPort { ports, negated: false }) => Some(Match::OriginalPort(ports)),
+                Test::Is(_) | Test::Always => None,
+            },
+            _ => None,
         }
     }
 

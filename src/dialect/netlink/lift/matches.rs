@@ -11,6 +11,10 @@ use crate::net::{Interface, PortRange};
 pub const TCP: u8 = 6;
 /// The type of an address of this host (RTN_LOCAL, linux/rtnetlink.h).
 pub const RTN_LOCAL: u32 = 2;
+/// The status of a connection whose destination was translated (IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h).
+pub const IPS_DST_NAT: u32 = 1 << 5;
+/// Half of a test that the IR has one word for.
+pub const ASKING: &str = "ct direction original";
 /// The index of the loopback interface in every namespace.
 pub const LOOPBACK: u32 = 1;
 /// An IPv6 fragment header, and the bits of its second and third byte that hold the offset (RFC 8200, 4.5).
@@ -45,8 +49,20 @@ impl<'a> Program<'a> {
                 }
                 _ => None,
             },
+            Value::Connection(NFT_CT_DIRECTION) => match test {
+                Test::Compare(NFT_CMP_EQ, [0]) => Some(Match::Unknown(ASKING.to_owned())),
+                _ => None,
+            },
+            Value::Connection(NFT_CT_PROTO_DST) => match self.port(test)? {
+                Match::DestinationPort { ports, negated: false } => Some(Match::OriginalPort(ports)),
+                _ => None,
+            },
             Value::Masked(value, mask) => self.masked(value, mask, test),
-            Value::Header { .. } | Value::FragmentOffset | Value::ConnectionState | Value::Unknown(_) => None,
+            Value::Header { .. }
+            | Value::FragmentOffset
+            | Value::ConnectionState
+            | Value::Connection(_)
+            | Value::Unknown(_) => None,
         }
     }
 
@@ -169,6 +185,10 @@ impl<'a> Program<'a> {
             (Value::FragmentOffset, Test::Compare(NFT_CMP_EQ, [0, 0])) => {
                 let known = mask == FRAGMENT_OFFSET && self.ip == Some(Family::Ip6);
                 known.then_some(Match::FirstFragment)
+            }
+            (Value::Connection(NFT_CT_STATUS), Test::Compare(NFT_CMP_NEQ, data)) => {
+                let translated = native(mask)? == IPS_DST_NAT && data.iter().all(|byte| *byte == 0);
+                translated.then_some(Match::DestinationTranslated)
             }
             (Value::ConnectionState, Test::Compare(operator, data)) => {
                 // `state & wanted != 0`: it is one of those.

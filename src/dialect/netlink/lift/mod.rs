@@ -22,7 +22,7 @@ use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::read::check_jumps;
 use crate::ir::{self, Family, Match, Verdict};
 
-pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, LOOPBACK, RTN_LOCAL};
+pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
 use program::Program;
 use values::{Values, ir_set};
 

@@ -8,7 +8,7 @@ use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::table::Rule;
 use super::Sets;
-use super::matches::{FRAGMENT, TCP};
+use super::matches::{ASKING, FRAGMENT, TCP};
 use crate::ir::{self, Addresses, Elements, Family, Match, Verdict};
 
 /// What a register holds.
@@ -19,6 +19,7 @@ pub enum Value {
     FragmentOffset,
     DestinationType { of_interface: bool },
     ConnectionState,
+    Connection(u32),
     Masked(Box<Value>, Vec<u8>),
     Unknown(String),
 }
@@ -31,6 +32,8 @@ impl Value {
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
             Self::Masked(value, _) => value.may_be_missing(),
             // Loading the unknown counts as a test of its own.
+            // Without a connection there is none of these.
+            Self::Connection(_) => true,
             Self::DestinationType { .. } | Self::ConnectionState | Self::Unknown(_) => false,
         }
     }
@@ -158,6 +161,14 @@ impl<'a> Program<'a> {
             Expression::DestinationType { of_interface, register } => {
                 self.load(*register, 4, Value::DestinationType { of_interface: *of_interface });
             }
+            Expression::Connection { key, register } => {
+                let length = match *key {
+                    NFT_CT_DIRECTION => 1,
+                    NFT_CT_PROTO_DST => 2,
+                    _ => 4,
+                };
+                self.load(*register, length, Value::Connection(*key));
+            }
             Expression::ConnectionState { register } => self.load(*register, 4, Value::ConnectionState),
             Expression::Mask { register, mask } => {
                 let length = mask.len() as u32;
@@ -230,6 +241,16 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// Whether the test before asked for packets that go the way that their connection was asked for; takes it back, because
+    /// the IR has one word for that and for a translated destination.
+    fn is_asking(&mut self) -> bool {
+        let found = self.rule.matches.last() == Some(&Match::Unknown(ASKING.to_owned()));
+        if found {
+            self.rule.matches.pop();
+        }
+        found
+    }
+
     fn unknown(&mut self, text: String) {
         self.rule.matches.push(Match::Unknown(text));
     }
@@ -290,6 +311,10 @@ impl<'a> Program<'a> {
     fn test(&mut self, register: u32, length: u32, test: &Test<'_>) {
         let value = self.value(register, length);
         match self.known(&value, test) {
+            Some(Match::DestinationTranslated) if !self.is_asking() => {
+                self.tested(register);
+                self.unknown(format!("{value} {test}"));
+            }
             Some(one) => {
                 self.tested(register);
                 self.push(one);

@@ -38,6 +38,10 @@ impl Display for Value {
             Self::DestinationType { of_interface: false } => f.write_str("fib daddr type"),
             Self::DestinationType { of_interface: true } => f.write_str("fib daddr . iif type"),
             Self::ConnectionState => f.write_str("ct state"),
+            Self::Connection(NFT_CT_DIRECTION) => f.write_str("ct direction"),
+            Self::Connection(NFT_CT_STATUS) => f.write_str("ct status"),
+            Self::Connection(NFT_CT_PROTO_DST) => f.write_str("ct original proto-dst"),
+            Self::Connection(other) => write!(f, "ct {other}"),
             Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
             Self::Unknown(text) => f.write_str(text),
         }

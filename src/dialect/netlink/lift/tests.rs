@@ -72,6 +72,10 @@ fn lookup(set: &str, negated: bool) -> Expression {
 fn decision(code: i32) -> Expression {
     Expression::Verdict { code, chain: None }
 }
+fn connection(key: u32) -> Expression {
+    Expression::Connection { key, register: 1 }
+}
+
 fn other(name: &str, numbers: &[(u16, u32)]) -> Expression {
     let mut data = Writer::default();
     numbers.iter().for_each(|&(kind, number)| data.u32(kind, number));
@@ -164,6 +168,17 @@ fn pairs() -> Vec<(Match, Vec<Expression>)> {
             Match::DestinationLocal,
             vec![DestinationType { of_interface: false, register: 1 }, equal(&2_u32.to_ne_bytes())],
         ),
+        (
+            Match::DestinationTranslated,
+            vec![
+                connection(NFT_CT_DIRECTION),
+                equal(&[0]),
+                connection(NFT_CT_STATUS),
+                mask(&0x20_u32.to_ne_bytes()),
+                compare(NFT_CMP_NEQ, &[0; 4]),
+            ],
+        ),
+        (Match::OriginalPort(PortMatch::Set(PORTS.into())), vec![connection(NFT_CT_PROTO_DST), lookup(PORTS, false)]),
         (
             Match::DestinationOfInterface,
             vec![DestinationType { of_interface: true, register: 1 }, equal(&2_u32.to_ne_bytes())],
@@ -264,6 +279,24 @@ fn what_only_resembles_a_test_is_unknown() {
         guarded(&ip(), &[network(12, 4), other("lookup", &[(2, 1), (3, 1)]), equal(&[10, 0, 0, 1])]),
         vec![other("ct", &[(1, 1), (2, 3)])],
         vec![other("quota", &[])],
+        // One half without the other; the other direction; a further bit.
+        vec![connection(NFT_CT_DIRECTION), equal(&[0])],
+        vec![connection(NFT_CT_STATUS), mask(&0x20_u32.to_ne_bytes()), compare(NFT_CMP_NEQ, &[0; 4])],
+        vec![
+            connection(NFT_CT_DIRECTION),
+            equal(&[1]),
+            connection(NFT_CT_STATUS),
+            mask(&0x20_u32.to_ne_bytes()),
+            compare(NFT_CMP_NEQ, &[0; 4]),
+        ],
+        vec![
+            connection(NFT_CT_DIRECTION),
+            equal(&[0]),
+            connection(NFT_CT_STATUS),
+            mask(&0x30_u32.to_ne_bytes()),
+            compare(NFT_CMP_NEQ, &[0; 4]),
+        ],
+        vec![connection(NFT_CT_PROTO_DST), compare(NFT_CMP_NEQ, &[0, 80])],
         // Numbers that no kernel gives.
         vec![Payload { base: 1, offset: 0, length: u32::MAX, register: u32::MAX }],
         vec![other("limit", &[])],

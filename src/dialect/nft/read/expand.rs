@@ -150,6 +150,8 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::ConnectionState { .. }
             | Match::PortBlock(_)
             | Match::FlagBit { .. }
+            | Match::DestinationTranslated
+            | Match::OriginalPort(_)
             | Match::DestinationLocal
             | Match::DestinationOfInterface
             | Match::Limit { .. }

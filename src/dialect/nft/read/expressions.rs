@@ -46,6 +46,24 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         reader.known_test(vec![vec![bit]], reader.words.text_since(start));
         return Some(());
     }
+    if reader.words.take_all(&["ct", "direction", "original", "ct", "status", "dnat"]) && reader.words.value_ends() {
+        reader.known_test(vec![vec![Match::DestinationTranslated]], reader.words.text_since(start));
+        return Some(());
+    }
+    reader.words.at = start;
+    if reader.words.take_all(&["ct", "original", "proto-dst"]) {
+        let right = right(&mut reader.words).filter(|_| reader.words.value_ends())?;
+        let text = reader.words.text_since(start);
+        let alternatives = Selector::TcpPort.compare(reader.table, &right, false, &text)?;
+        let original = |one: Match| match one {
+            Match::DestinationPort { ports, negated: false } => Some(Match::OriginalPort(ports)),
+            _ => None,
+        };
+        let alternatives: Option<Alternatives> =
+            alternatives.into_iter().map(|all| all.into_iter().map(original).collect()).collect();
+        reader.known_test(alternatives?, text);
+        return Some(());
+    }
     let selector = Selector::take(&mut reader.words)?;
     if reader.words.take_word("vmap") {
         verdict_map(reader, selector, start);

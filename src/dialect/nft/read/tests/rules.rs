@@ -3,7 +3,7 @@
 use super::{
     V4, V6, block, forms, interface, port, protocol, rules_of, source, source_set, states, tcp_flags, unknown,
 };
-use crate::ir::{Addresses, Elements, Match, PortMatch, Verdict};
+use crate::ir::{Addresses, Elements, Match, PortBlock, PortMatch, TcpFlags, Verdict};
 
 #[test]
 fn addresses_and_interfaces() {
@@ -35,6 +35,10 @@ fn addresses_and_interfaces() {
         ("fib daddr type local", Match::DestinationLocal),
         ("fib daddr type 2", Match::DestinationLocal),
         ("fib daddr . iif type local", Match::DestinationOfInterface),
+        ("ct direction original ct status dnat", Match::DestinationTranslated),
+        ("@th,96,32 & 0x00100000 == 0x00000000", Match::FlagBit { flag: TcpFlags::ACK, set: false }),
+        ("@th,96,32 & 131072 == 131072", Match::FlagBit { flag: TcpFlags::SYN, set: true }),
+        ("th dport 4369", Match::PortBlock(PortBlock { first: 4369, bits: 16 })),
         ("frag frag-off 0", Match::FirstFragment),
     ] {
         assert_eq!(forms(rule), [[expected]], "{rule}");
@@ -291,6 +295,21 @@ fn what_is_not_understood_is_kept() {
             Verdict::Unknown("xt match set accept".into()),
         ),
         // Where a test ends is only known where its grammar is.
+        (
+            "ct direction reply ct status dnat accept",
+            vec![unknown("ct direction reply"), unknown("ct status dnat")],
+            Verdict::Accept,
+        ),
+        (
+            "ct status dnat ct direction original accept",
+            vec![unknown("ct status dnat"), unknown("ct direction original")],
+            Verdict::Accept,
+        ),
+        (
+            "@th,96,32 & 0x00120000 == 0x00020000 accept",
+            vec![unknown("@th,96,32 & 0x00120000 == 0x00020000")],
+            Verdict::Accept,
+        ),
         ("ct direction original accept", vec![unknown("ct direction original")], Verdict::Accept),
         ("ct original saddr 1.2.3.4 accept", vec![unknown("ct original saddr 1.2.3.4")], Verdict::Accept),
         ("ct original l3proto ipv4 drop", vec![], Verdict::Unknown("ct original l3proto ipv4 drop".into())),
