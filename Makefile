@@ -24,9 +24,9 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run tests/listings/record.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
-	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts \
+	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test listings \
 		--test erlang --test import_property
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 	@# One after the other: each is a whole machine, some with a systemd, and each is to have the time that it waits for.

@@ -5,6 +5,7 @@ use super::lexer::{Kind, Token};
 use super::names;
 use super::rules::RuleReader;
 use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
+use super::tables::RawFamily;
 use super::words::{Words, elements};
 use crate::ir::{Family, Match, PortBlock, TcpFlags, Verdict};
 
@@ -46,6 +47,11 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         reader.known_test(vec![vec![bit]], reader.words.text_since(start));
         return Some(());
     }
+    if let Some(one) = bit_field(reader) {
+        reader.known_test(vec![vec![one]], reader.words.text_since(start));
+        return Some(());
+    }
+    reader.words.at = start;
     if reader.words.take_all(&["ct", "direction", "original", "ct", "status", "dnat"]) && reader.words.value_ends() {
         reader.known_test(vec![vec![Match::DestinationTranslated]], reader.words.text_since(start));
         return Some(());
@@ -92,6 +98,35 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
 fn port_protocol(selector: Selector) -> Option<u8> {
     match selector {
         Selector::Port(number) => number,
+        _ => None,
+    }
+}
+
+/// How nft 1.1 lists our masked tests: `@th,16,4 0x1`, a field of bits. Of a mask with a hole it lists another field, of at
+/// least two bits; ours have no holes, and in tables of others such a field is not understood.
+fn bit_field(reader: &mut RuleReader<'_, '_>) -> Option<Match> {
+    let ours = reader.table.name == "ringfence" && reader.table.family == RawFamily::Known(Family::Inet);
+    let words = &mut reader.words;
+    if !words.take_all(&["@th", ","]) {
+        return None;
+    }
+    let offset = names::number(words.next()?.text)?;
+    if !words.take(",") {
+        return None;
+    }
+    let length = u8::try_from(names::number(words.next()?.text)?).ok()?;
+    words.take("==");
+    let value = names::number(words.next()?.text).filter(|_| words.value_ends())?;
+    match (offset, length) {
+        // The flags are the second byte behind the twelfth.
+        (104..=111, 1) if value <= 1 => {
+            let flag = TcpFlags(0x80 >> (offset - 104));
+            Some(Match::FlagBit { flag, set: value == 1 })
+        }
+        (16, 1..=16) if ours && value < 1 << length => {
+            let first = u16::try_from(value << (16 - length)).ok()?;
+            Some(Match::PortBlock(PortBlock { first, bits: length }))
+        }
         _ => None,
     }
 }

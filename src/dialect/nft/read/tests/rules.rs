@@ -495,3 +495,22 @@ fn a_set_that_a_rule_fills_holds_anything() {
         assert_eq!(read.ruleset.tables[0].sets[0].elements, Elements::Unknown, "{filling}");
     }
 }
+
+/// nft 1.1 lists masked bytes as a field of bits: what we wrote, and of a mask with a hole something else.
+#[test]
+fn fields_of_bits() {
+    let read = |table: &str, rule: &str| {
+        let text = format!("table inet {table} {{\n\tchain c {{\n\t\t{rule} accept\n\t}}\n}}\n");
+        super::super::read(&text).unwrap().ruleset.tables.remove(0).chains.remove(0).rules.remove(0).matches
+    };
+    let block = |first, bits| vec![Match::PortBlock(PortBlock { first, bits })];
+    assert_eq!(read("ringfence", "@th,16,4 0x1"), block(0x1000, 4));
+    assert_eq!(read("ringfence", "@th,16,15 0xfd1"), block(8098, 15));
+    assert_eq!(read("ringfence", "@th,16,16 0x1111"), block(4369, 16));
+    assert_eq!(read("other", "@th,16,4 0x1"), [unknown("@th,16,4 0x1")]);
+    assert_eq!(read("ringfence", "@th,16,4 0x1f"), [unknown("@th,16,4 0x1f")]);
+    assert_eq!(read("ringfence", "@th,110,2 0x1"), [unknown("@th,110,2 0x1")]);
+    assert_eq!(read("other", "@th,107,1 0x0"), [Match::FlagBit { flag: TcpFlags::ACK, set: false }]);
+    assert_eq!(read("other", "@th,110,1 0x1"), [Match::FlagBit { flag: TcpFlags::SYN, set: true }]);
+    assert_eq!(read("other", "@th,107,1 != 0x1"), [unknown("@th,107,1 != 0x1")]);
+}
