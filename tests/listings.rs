@@ -95,7 +95,7 @@ fn no_mask_of_ours_has_a_hole() {
                 match one {
                     Match::PortBlock(PortBlock { first, bits }) => {
                         let mask = PortBlock { first: *first, bits: *bits }.mask();
-                        assert_eq!(u32::from(mask.leading_ones()), mask.count_ones(), "{}", file.display());
+                        assert_eq!(mask.leading_ones(), mask.count_ones(), "{}", file.display());
                         blocks += 1;
                     }
                     Match::FlagBit { flag, .. } => assert!(flag.0.is_power_of_two(), "{}", file.display()),
