@@ -20,6 +20,8 @@ mod kills;
 mod machine;
 #[path = "faults/reviewed.rs"]
 mod reviewed;
+#[path = "faults/slow.rs"]
+mod slow;
 #[path = "faults/trouble.rs"]
 mod trouble;
 #[path = "faults/waiting.rs"]

@@ -75,6 +75,11 @@ pub enum HostError {
     /// A change that nobody could take back.
     #[error("the watchdog that would take the change back did not start; nothing was changed")]
     NoWatchdog,
+    /// The run took longer than the time to confirm, and then as long again as a watchdog waits for it.
+    #[error(
+        "the change took so long that its watchdog has taken it back: what was in force before is in force again; give it more time with `--confirm-within`"
+    )]
+    TakenBack,
     /// Another change waits.
     #[error(
         "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed"
