@@ -16,8 +16,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::Restored;
-use super::links::Link;
+use super::error::{LO_IS_TAKEN, Restored};
+use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::record::{self, CANDIDATE, GOOD, Record};
 use super::reserved::{self, Setting};
@@ -108,6 +108,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         }
         Err(error) if plan.boot => warnings.push(error.to_string()),
         Err(error) => return Err(error),
+    }
+    if plan.prepared.names_loopback() && !lo_is_loopback() {
+        // Closed but for one interface is better than open.
+        if !plan.boot {
+            return Err(HostError::Loopback);
+        }
+        warnings.push(LO_IS_TAKEN.to_owned());
     }
     let before = read(plan.prepared.backend)?;
     let old = (!before.absent).then_some(&before.ruleset);

@@ -7,7 +7,9 @@ use std::{fs, io};
 use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_own_chain, is_own_set, own_tables, saved_sets, sets_of};
 use super::{Error, Tools, Variant, Version};
 use crate::dialect::{Read, ipset, iptables};
-use crate::ir::{Ruleset, Verdict};
+use crate::host::links::lo_is_loopback;
+use crate::ir::{Match, Ruleset, Verdict};
+use crate::net::Interface;
 
 /// What is in the kernel.
 #[derive(Clone, Debug)]
@@ -98,6 +100,10 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
             places.push(Place { variant, version, tables });
         }
     }
+    if !lo_is_loopback() {
+        live.unknown.push("lo is not the name of the loopback interface here".to_owned());
+        forget_loopback(&mut live.ruleset);
+    }
     let rules = live.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
     let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
@@ -109,6 +115,16 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
     let own = saved_sets(&text).into_iter().filter(|set| is_own_set(&set.name)).collect();
     live.snapshot = Snapshot::new(places, own);
     Ok(live)
+}
+
+/// Makes tests of the interface unknown that go by the name of the loopback interface, which another device has or may take.
+fn forget_loopback(ruleset: &mut Ruleset) {
+    let rules = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
+    for test in rules.flat_map(|rule| &mut rule.matches) {
+        if matches!(test, Match::InInterface { names, .. } if names.contains(&Interface::loopback())) {
+            *test = Match::Unknown("-i lo, which is not the loopback interface here".to_owned());
+        }
+    }
 }
 
 /// Reads the tables of one family in one back end.
