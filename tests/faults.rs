@@ -16,6 +16,8 @@ mod hammer;
 mod instants;
 #[path = "faults/kills.rs"]
 mod kills;
+#[path = "faults/lacking.rs"]
+mod lacking;
 #[path = "faults/machine.rs"]
 mod machine;
 #[path = "faults/reviewed.rs"]
