@@ -1,9 +1,10 @@
 //! What is not there, or not what its name says: told before anything is changed.
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::machine::{Machine, PROGRAM, Ran, STAYS, STRANGER, cluster};
+use super::machine::{Machine, PROGRAM, Ran, STAYS, STRANGER, cluster, eventually};
 use crate::lab::backend::Backend;
 use crate::lab::netns::{Namespace, attempt, ip, not_possible, run};
 use crate::lab::rules::GUARDED;
@@ -119,7 +120,8 @@ on_a_machine! {
         // Another namespace, in which its number is taken.
         let aside = Namespace::unshare_aside();
         aside.enter(|| (0..9).for_each(|n| ip(&format!("link add d{n} type veth peer name p{n}\n"))));
-        let home = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
+        let here = fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let home = format!("/proc/{}/fd/{}", std::process::id(), here.as_raw_fd());
         run(&["ip", "link", "set", "eth1", "netns", &aside.path()], "");
         aside.enter(|| run(&["ip", "link", "set", "eth1", "netns", &home], ""));
         assert_ne!(index(), before);
@@ -134,6 +136,8 @@ on_a_machine! {
              route replace default via 198.18.0.254 dev eth1 onlink\n\
              route replace ::/0 via fe80::fe dev eth1\n"
         ));
+        // The far end notices a little later that the cable is in again.
+        eventually("the cable carries", || machine.answers(STAYS, GUARDED));
         machine.guards();
         assert!(machine.proves("on.toml"));
         // One that has another name now is another interface.

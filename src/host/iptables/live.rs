@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{fs, io};
 
+use super::needs::has_nf_tables;
 use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_own_chain, is_own_set, own_tables, saved_sets, sets_of};
 use super::{Error, Tools, Variant, Version};
 use crate::dialect::{Read, ipset, iptables};
@@ -131,7 +132,7 @@ fn forget_loopback(ruleset: &mut Ruleset) {
 fn read_place(tools: &Tools, variant: Variant, version: Version, live: &mut Live) -> Result<Vec<OwnTable>, Error> {
     let there = match variant {
         Variant::Legacy => legacy_tables(version)?,
-        Variant::Nft if tools.can_save(variant, version) => TABLES.to_vec(),
+        Variant::Nft if has_nf_tables() && tools.can_save(variant, version) => TABLES.to_vec(),
         Variant::Nft => Vec::new(),
     };
     let mut text = String::new();

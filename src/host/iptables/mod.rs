@@ -106,6 +106,11 @@ pub enum Error {
         /// What it would take.
         oldest: &'static str,
     },
+    /// iptables-nft without nf_tables.
+    #[error(
+        "`iptables` is iptables-nft here, and this kernel has no nf_tables (its module is nf_tables): let it be iptables-legacy (`update-alternatives --config iptables`, and the same for ip6tables)"
+    )]
+    NoNfTables,
     /// The kernel lacks a table of iptables-legacy.
     #[error(
         "this kernel has no table `{table}` for iptables-legacy: its module is {module}; where there is none, use `--backend nft`, or let `iptables` be iptables-nft (`update-alternatives --config iptables`)"

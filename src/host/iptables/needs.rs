@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::snapshot::Snapshot;
 use super::{Error, Tools, Variant, Version};
 use crate::dialect::netlink::{Kind, Protocol, Socket, is_known};
+use crate::host::nft;
 
 /// The first with `-w` in iptables-restore, with both variants, and with names for them.
 const OLDEST: [u32; 2] = [1, 8];
@@ -25,8 +26,10 @@ pub(super) fn check(tools: &Tools, target: &Snapshot) -> Result<(), Error> {
         if version_of(&said).is_some_and(|found| found < OLDEST.to_vec()) {
             return Err(Error::TooOld { tool: version.to_string(), said, oldest: "1.8" });
         }
-        if variant == Variant::Legacy {
-            legacy_tables(tools, version)?;
+        match variant {
+            Variant::Legacy => legacy_tables(tools, version)?,
+            Variant::Nft if has_nf_tables() => {}
+            Variant::Nft => return Err(Error::NoNfTables),
         }
         let rules = place.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         extensions(variant, version, &used(rules.map(String::as_str), variant))?;
@@ -45,11 +48,16 @@ pub(super) fn nft_is_too_old(said: &str) -> bool {
     version_of(said).is_some_and(|found| found < OLDEST_NFT.to_vec())
 }
 
+/// Whether the kernel has nf_tables, or does not say.
+pub(super) fn has_nf_tables() -> bool {
+    !matches!(nft::is_here(), Ok(false))
+}
+
 /// Whether the kernel has the old tables: the tool makes them to look, as it would to fill them.
 fn legacy_tables(tools: &Tools, version: Version) -> Result<(), Error> {
     for table in super::snapshot::TABLES {
         match tools.test(Variant::Legacy, version, &format!("*{table}\nCOMMIT\n")) {
-            Err(Error::Failed { words, .. }) if words.contains("does not exist") => {
+            Err(Error::Failed { words, .. }) if says_no_table(&words) => {
                 let module = match version {
                     Version::V4 => format!("iptable_{table}"),
                     Version::V6 => format!("ip6table_{table}"),
@@ -60,6 +68,11 @@ fn legacy_tables(tools: &Tools, version: Version) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// iptables-restore says it in one of two ways, by its version (seen: 1.8.7 and 1.8.9).
+fn says_no_table(words: &str) -> bool {
+    words.contains("Table does not exist") || words.contains("unable to initialize table")
 }
 
 /// The extensions that rules name. Some of them iptables-nft says in the words of nf_tables.
