@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 
@@ -63,7 +64,8 @@ pub fn networks() -> io::Result<Vec<(String, Cidr)>> {
 /// (from 6.2 or so on even while it is up), and then another device take the name (seen on Linux 5.10 to 6.18).
 #[must_use]
 pub fn lo_is_loopback() -> bool {
-    nix::net::if_::if_nametoindex("lo") == Ok(1)
+    // Where sockets cannot be made at all, interfaces were not listed either.
+    !matches!(nix::net::if_::if_nametoindex("lo"), Ok(2..) | Err(Errno::ENODEV))
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {

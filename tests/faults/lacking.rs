@@ -109,6 +109,32 @@ on_a_machine! {
         machine.ringfence("status").ended(0);
     }
 
+    /// `iptables-nft-save` leaves out looks into sets of nf_tables: a block for one address looks like one for everybody.
+    fn what_iptables_does_not_show_is_not_taken_for_proved(machine) {
+        if !Backend::IptablesNft.is_here("iptables") {
+            return;
+        }
+        machine.ringfence("apply --backend iptables old.toml").ended(0).says("proved on what the kernel holds: isolation");
+        machine.ringfence("status --full").ended(0);
+        let chain = "RINGFENCE-ADMIT";
+        for table in ["raw", "mangle"] {
+            let rules = run(&["iptables-nft", "-t", table, "-S", chain], "").lines().count() - 1;
+            run(&["iptables-nft", "-t", table, "-D", chain, &rules.to_string()], "");
+            run(&["nft", "add", "set", "ip", table, "some", "{ type ipv4_addr; elements = { 192.0.2.1 }; }"], "");
+            let rule = ["nft", "add", "rule", "ip", table, chain, "ip saddr @some counter goto RINGFENCE-BLOCK"];
+            run(&rule, "");
+        }
+        let shown = run(&["iptables-nft-save", "-t", "mangle"], "");
+        assert!(shown.contains("-A RINGFENCE-ADMIT -g RINGFENCE-BLOCK"), "this tool shows it, or in another way: {shown}");
+        assert!(machine.answers(STRANGER, GUARDED), "the rules do not do what they are to do here");
+        let seen = machine.ringfence("status --full");
+        assert!(seen.code != Some(0) && seen.out.contains("isolation"), "{seen:#?}");
+        assert!(!seen.out.contains("isolation        proved"), "{seen:#?}");
+        machine.ringfence("apply old.toml").ended(0);
+        machine.guards();
+        machine.ringfence("status --full").ended(0);
+    }
+
     /// Interfaces of the cluster file go by their names, whatever device has them.
     fn an_interface_that_went_away_and_came_back_is_the_same(machine) {
         let on = cluster(&["10.20.0.14"], super::machine::FEW_PORTS) + "[guard]\ninterfaces = [\"eth1\"]\n";
@@ -136,8 +162,8 @@ on_a_machine! {
              route replace default via 198.18.0.254 dev eth1 onlink\n\
              route replace ::/0 via fe80::fe dev eth1\n"
         ));
-        // The far end notices a little later that the cable is in again.
-        eventually("the cable carries", || machine.answers(STAYS, GUARDED));
+        // Both ends notice a little later that the cable is in again.
+        eventually("the cable carries", || machine.answers(STAYS, GUARDED) && machine.answers_six("fd20::13"));
         machine.guards();
         assert!(machine.proves("on.toml"));
         // One that has another name now is another interface.

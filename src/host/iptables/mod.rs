@@ -31,6 +31,7 @@
 
 mod change;
 mod child;
+mod kernel;
 mod live;
 mod needs;
 mod sets;

@@ -70,6 +70,21 @@ fn legacy_tables(tools: &Tools, version: Version) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a tool says where a module is missing that could not be asked for before, in words that name it.
+pub(super) fn named(error: Error) -> Error {
+    let Error::Failed { words, .. } = &error else { return error };
+    let quoted = |rest: &str| rest.split('\'').next().unwrap_or_default().to_owned();
+    if let Some((_, rest)) = words.split_once("Couldn't load match `") {
+        let name = quoted(rest);
+        return Error::NoExtension { module: module(&name), name };
+    }
+    if words.contains("RULE_APPEND failed (No such file or directory)") {
+        let name = "iptables-nft's own rules".to_owned();
+        return Error::NoExtension { name, module: "one of nft_compat, nft_counter, nft_limit, nft_log".to_owned() };
+    }
+    error
+}
+
 /// iptables-restore says it in one of two ways, by its version (seen: 1.8.7 and 1.8.9).
 fn says_no_table(words: &str) -> bool {
     words.contains("Table does not exist") || words.contains("unable to initialize table")
@@ -150,6 +165,18 @@ mod tests {
         assert_eq!(found[4], None);
         assert!(nft_is_too_old("nftables v0.9.2 (Scram)") && !nft_is_too_old("nftables v0.9.3 (Topsy)"));
         assert!(!nft_is_too_old("nftables v1.0.2 (Lester Gooch)") && nft_is_too_old("nftables v0.8.2 (Joe Btfsplk)"));
+    }
+
+    #[test]
+    fn a_module_that_only_the_tool_misses_is_named() {
+        let failed =
+            |words: &str| named(Error::Failed { tool: "iptables-restore".into(), words: words.into() }).to_string();
+        let one =
+            failed("iptables-restore v1.8.7 (nf_tables): Couldn't load match `comment':No such file or directory");
+        assert!(one.contains("what it takes for `comment`: its module is xt_comment"), "{one}");
+        let other = failed("line 20: RULE_APPEND failed (No such file or directory): rule in chain RINGFENCE");
+        assert!(other.contains("nft_counter"), "{other}");
+        assert_eq!(failed("no luck"), "iptables-restore failed: no luck");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::child::{self, Environment};
+use super::needs::named;
 use super::{Error, Variant, Version};
 
 /// Where root's programs are, which a user's `PATH` may lack.
@@ -95,7 +96,7 @@ impl Tools {
     /// Checks a text without changing anything.
     pub(super) fn test(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
         let program = self.program(variant, version, "restore")?;
-        self.run(&program, &["--noflush", "-w", "10", "--test"], text).map(drop)
+        self.run(&program, &["--noflush", "-w", "10", "--test"], text).map(drop).map_err(named)
     }
 
     /// What the tool says of itself.
@@ -106,7 +107,7 @@ impl Tools {
 
     /// Carries a text out, one table after the other.
     pub(super) fn restore(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
-        self.run(&self.program(variant, version, "restore")?, &["--noflush", "-w", "10"], text).map(drop)
+        self.run(&self.program(variant, version, "restore")?, &["--noflush", "-w", "10"], text).map(drop).map_err(named)
     }
 
     /// Whether ipset is there.
