@@ -243,3 +243,34 @@ fn key_text(key: &[u8]) -> String {
         format!("{key:02x?}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Linux 5.10 answers where the module nft_fib_inet is not there.
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        let mut changes = Changes::default();
+        super::super::read::message(&mut changes.writer, NFT_MSG_NEWRULE, 0, NFPROTO_INET, 1, |writer| {
+            writer.text(NFTA_RULE_TABLE, "ringfence");
+            writer.nest(NFTA_RULE_EXPRESSIONS, |writer| {
+                for name in ["meta", "fib"] {
+                    writer.nest(NFTA_LIST_ELEM, |writer| writer.text(NFTA_EXPR_NAME, name));
+                }
+            });
+        });
+        changes.subjects.push("rule".to_owned());
+        let last = changes.writer.bytes().len() - 12;
+        let refusal = |errno, offset| Refusal { errno, sequence: 1, offset, words: None };
+        let found = |errno, offset: usize| changes.missing(&refusal(errno, Some(offset as u32)));
+        assert_eq!(found(Errno::ENOENT, last), Some(Missing::Expression("fib".to_owned())));
+        assert_eq!(found(Errno::ENOENT, last - 16), Some(Missing::Expression("meta".to_owned())));
+        // Something else that is not there, a table for example; and something else that is wrong.
+        assert_eq!(found(Errno::ENOENT, 20), None);
+        assert_eq!(found(Errno::EINVAL, last), None);
+        assert_eq!(changes.missing(&refusal(Errno::ENOENT, None)), None);
+        let said = Missing::Expression("fib".to_owned()).to_string();
+        assert!(said.contains("nft_fib_inet") && said.contains("--backend iptables"), "{said}");
+    }
+}
