@@ -16,12 +16,16 @@ mod hammer;
 mod instants;
 #[path = "faults/kills.rs"]
 mod kills;
+#[path = "faults/lacking.rs"]
+mod lacking;
 #[path = "faults/machine.rs"]
 mod machine;
 #[path = "faults/reviewed.rs"]
 mod reviewed;
 #[path = "faults/routing.rs"]
 mod routing;
+#[path = "faults/slow.rs"]
+mod slow;
 #[path = "faults/trouble.rs"]
 mod trouble;
 #[path = "faults/waiting.rs"]

@@ -130,7 +130,11 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
     print(&describe(&site, backend, &applied))?;
-    let outcome = if applied.kept { Outcome::Success } else { Outcome::BadInput };
+    let outcome = match &applied.pending {
+        Some(pending) if pending.time_left().is_none() => Outcome::No,
+        _ if applied.kept => Outcome::Success,
+        _ => Outcome::BadInput,
+    };
     // The process is about to end.
     std::mem::forget((applied, prepared));
     Ok(outcome)
@@ -202,9 +206,13 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
-    if let Some(time) = applied.pending.as_ref().and_then(Pending::time_left) {
-        let seconds = time.as_secs_f64().ceil();
-        let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+    match applied.pending.as_ref().map(Pending::time_left) {
+        Some(Some(time)) => {
+            let seconds = time.as_secs_f64().ceil();
+            let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+        }
+        Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
+        None => {}
     }
     text.push_str(&claims(&applied.report, "what the kernel holds"));
     if applied.ended.count > 0 {

@@ -8,7 +8,7 @@ use super::host::{StateArguments, need_root, own_links};
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
 use crate::host::store::LockError;
-use crate::host::{HostError, pending};
+use crate::host::{HostError, pending, watchdog};
 
 /// Whoever is at work is waited for so long; time is short.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,6 +92,6 @@ pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
 }
 
 pub fn run_watchdog(arguments: &Watchdog) -> anyhow::Result<Outcome> {
-    pending::watch(&arguments.host.host().store, &arguments.id)?;
+    watchdog::watch(&arguments.host.host().store, &arguments.id)?;
     Ok(Outcome::Success)
 }

@@ -136,7 +136,14 @@ pub fn run() -> ExitCode {
 /// Refusals are told apart from what is wrong with the input or the machine.
 fn exit_code(error: &anyhow::Error) -> u8 {
     let refused = error.downcast_ref::<HostError>().is_some_and(|error| {
-        matches!(error, HostError::NotProved(_) | HostError::Mismatch(_) | HostError::Waiting | HostError::NotInForce)
+        matches!(
+            error,
+            HostError::NotProved(_)
+                | HostError::Mismatch(_)
+                | HostError::TakenBack
+                | HostError::Waiting
+                | HostError::NotInForce
+        )
     });
     let held = matches!(error.downcast_ref(), Some(LockError::Held { .. }));
     if refused || held || error.is::<proof::NotProved>() { 1 } else { 2 }

@@ -6,7 +6,8 @@
 //!  3  what is in force is written down in the moment before …
 //!  4  … the change, in one transaction that fails if anything changed in between
 //!  5  what the kernel holds now is read and proved; if it is not what was wanted, 3 is brought back
-//!  6  sessions that ended are cut, and what was applied is kept        (with a time to confirm: when confirmed)
+//!  6  sessions that ended are cut, and what was applied is kept        (with a time to confirm: when confirmed;
+//!                                                                      that time begins here once more)
 //! ```
 //!
 //! Killed before 4, nothing has happened. Killed behind it, the new rules are in force, and were proved before they were
@@ -15,9 +16,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::Restored;
+use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
-use super::links::Link;
+use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::record::{self, CANDIDATE, GOOD, Record};
 use super::reserved::{self, Setting};
@@ -109,6 +110,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         Err(error) if plan.boot => warnings.push(error.to_string()),
         Err(error) => return Err(error),
     }
+    if plan.prepared.names_loopback() && !lo_is_loopback() {
+        // Closed but for one interface is better than open.
+        if !plan.boot {
+            return Err(HostError::Loopback);
+        }
+        warnings.push(LO_IS_TAKEN.to_owned());
+    }
     let before = read(plan.prepared.backend)?;
     let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
@@ -147,6 +155,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     };
     warnings.extend(plan.prepared.weakness().filter(|_| changed != Changed::Nothing).map(str::to_owned));
     let (mut ended, mut kept) = (Ended::default(), true);
+    let pending = pending.map(|pending| wait_from_now(host, plan, pending, &mut warnings)).transpose()?;
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         if let Some(error) = stale.and_then(|other| Snapshot::nothing(other).restore().err()) {
@@ -249,6 +258,23 @@ fn begin(
         return Err(error);
     }
     Ok(Some(pending))
+}
+
+/// Lets the time to confirm begin once more, now that there is something to confirm.
+fn wait_from_now(
+    host: &Host,
+    plan: &Plan<'_>,
+    mut pending: Pending,
+    warnings: &mut Vec<String>,
+) -> Result<Pending, HostError> {
+    let Some(time) = plan.confirm_within else { return Ok(pending) };
+    match pending::prolong(&host.store, &mut pending, time) {
+        Ok(true) => {}
+        Ok(false) => return Err(HostError::TakenBack),
+        Err(HostError::Lost) => return Err(HostError::Lost),
+        Err(error) => warnings.push(format!("the time to confirm is counted from before the change: {error}")),
+    }
+    Ok(pending)
 }
 
 /// Steps 3 to 5.

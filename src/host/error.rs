@@ -10,6 +10,11 @@ use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
 use crate::semantics::TooManyClasses;
 use crate::verify::{NotVerified, Report};
 
+/// What goes by the name of the loopback interface.
+pub(super) const LO_IS_TAKEN: &str = "`lo` is not the name of the loopback interface on this host, and these rules leave alone \
+whatever has that name: give it back (`ip link set NAME name lo`), or use `--backend nft` of a ringfence with libnftnl, which \
+goes by its number";
+
 /// Why something did not happen on this host.
 #[derive(Debug, Error)]
 pub enum HostError {
@@ -40,6 +45,9 @@ pub enum HostError {
     /// The same, before anything else was done.
     #[error("{0}; nothing was changed")]
     NotWritten(StoreError),
+    /// The rules name the loopback interface, and the name is another's, or may become it.
+    #[error("{LO_IS_TAKEN}; nothing was changed")]
+    Loopback,
     /// Another run.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -78,6 +86,11 @@ pub enum HostError {
     /// A change that nobody could take back.
     #[error("the watchdog that would take the change back did not start; nothing was changed")]
     NoWatchdog,
+    /// The run took longer than the time to confirm, and then as long again as a watchdog waits for it.
+    #[error(
+        "the change took so long that its watchdog has taken it back: what was in force before is in force again; give it more time with `--confirm-within`"
+    )]
+    TakenBack,
     /// Another change waits.
     #[error(
         "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed"

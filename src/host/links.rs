@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 
@@ -59,6 +60,14 @@ pub fn networks() -> io::Result<Vec<(String, Cidr)>> {
     Ok(found.into_iter().collect())
 }
 
+/// Whether the name `lo` is that of the loopback interface, whose index is 1 in every namespace. Kernels let it be renamed
+/// (from 6.2 or so on even while it is up), and then another device take the name (seen on Linux 5.10 to 6.18).
+#[must_use]
+pub fn lo_is_loopback() -> bool {
+    // Where sockets cannot be made at all, interfaces were not listed either.
+    !matches!(nix::net::if_::if_nametoindex("lo"), Ok(2..) | Err(Errno::ENODEV))
+}
+
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
@@ -68,6 +77,20 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::host::lab::{in_new_network, run};
+
+    #[test]
+    fn the_name_of_the_loopback_interface_may_be_taken() {
+        let found = in_new_network(|| {
+            let before = lo_is_loopback();
+            run("ip", &["link", "set", "lo", "down"]);
+            run("ip", &["link", "set", "lo", "name", "loop7"]);
+            let without = lo_is_loopback();
+            run("ip", &["link", "add", "lo", "type", "veth", "peer", "name", "a1"]);
+            [before, without, lo_is_loopback()]
+        });
+        let Some(found) = found else { return };
+        assert_eq!(found, [true, false, false]);
+    }
 
     #[test]
     fn interfaces_and_their_addresses() {

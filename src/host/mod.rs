@@ -2,7 +2,7 @@
 //!
 //! - [`Prepared`] are rules for one way into the kernel. Only [`Prepared::new`] makes them, and only from what was
 //!   [`crate::verify::Verified`]; [`bring`] takes nothing else.
-//! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] takes a change back that nobody
+//! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] and [`watchdog`] take a change back that nobody
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
@@ -32,6 +32,7 @@ pub mod status;
 pub mod store;
 pub mod time;
 pub mod translation;
+pub mod watchdog;
 
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};

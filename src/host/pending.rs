@@ -1,25 +1,27 @@
 //! A change that is taken back unless somebody confirms it.
 //!
 //! Before the kernel's rules change, it is written down what was in force and until when there is time, and a process of
-//! its own is started that nothing of the session holds any more. It brings back what was in force when the time is up.
-//! Whoever confirms, rolls back or watches holds the lock, and what is written down is the truth: a watchdog that finds
-//! its change confirmed, or another one in its place, does nothing.
+//! its own is started that nothing of the session holds any more (see `watchdog`). It brings back what was in force when
+//! the time is up. Whoever confirms, rolls back or watches holds the lock, and what is written down is the truth: a watchdog
+//! that finds its change confirmed, or another one in its place, does nothing.
+//!
+//! What is written down first counts for a run that is killed. One that comes to its end counts the time anew from there
+//! ([`prolong`]): whoever is to look at the change needs it in force.
 //!
 //! The time is counted from the start of the machine, so that nobody can move it by setting the clock.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::net::SocketAddr as IpEnd;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-use std::{env, fs, thread};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::presence::{Presence, present};
+use super::presence::present;
 use super::record::{self, Record};
 use super::store::{Place, Store, checksum};
-use super::{Backend, HostError, Snapshot, apply, place};
+use super::{Backend, HostError, Snapshot, apply, place, watchdog};
 
 const PENDING: &str = "pending";
 const BEFORE: &str = "before";
@@ -30,13 +32,11 @@ const ENDED: &str = "ended-";
 const ALL_ENDED: &str = "all-ended";
 /// How each watchdog is known in its network namespace (unix(7), abstract sockets), whatever becomes of the folder.
 const PRESENCE: &str = "ringfence-watchdog-";
-/// What the watchdog says when it stands.
-const READY: &str = "ready";
-/// How long another run may hold the lock before the watchdog tries once more.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(200);
-/// A watchdog that cannot bring the rules back tries for so long.
-const TRIES: u32 = 300;
+/// A change that its watchdog is about to take back while another run holds the lock.
+const TAKING: &str = "taking-";
+/// What that may take.
+const TAKING_PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A change that waits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub fn waiting(store: &Store) -> Result<Option<Pending>, HostError> {
 }
 
 /// Whether a change was confirmed or taken back; that nothing is written down about it may have other reasons.
-fn has_ended(store: &Store, id: &str) -> bool {
+pub(super) fn has_ended(store: &Store, id: &str) -> bool {
     let own = store.read(Place::Volatile, &format!("{ENDED}{id}"));
     let all = record::read_json::<(String, f64)>(store, Place::Volatile, ALL_ENDED).ok().flatten();
     let before = |(boot, at): (String, f64)| {
@@ -133,7 +133,7 @@ pub fn is_watched(store: &Store) -> bool {
     present(&presence(store, "")).iter().any(|id| !has_ended(store, id))
 }
 
-fn presence(store: &Store, id: &str) -> String {
+pub(super) fn presence(store: &Store, id: &str) -> String {
     let folder = store.path(Place::Volatile, "");
     format!("{PRESENCE}{}-{id}", checksum(folder.as_os_str().as_encoded_bytes()))
 }
@@ -174,7 +174,7 @@ pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> R
     }
     forget(store)?;
     write(store, pending)?;
-    start_watchdog(state_dir, &pending.id).inspect_err(|_| {
+    watchdog::start(state_dir, &pending.id).inspect_err(|_| {
         // Without a watchdog nothing waits. What cannot be taken away now is seen by the next run.
         let _ = discard(store);
     })
@@ -211,6 +211,55 @@ pub fn write(store: &Store, pending: &Pending) -> Result<(), HostError> {
     record::write_json(store, Place::Volatile, PENDING, pending)
 }
 
+/// Lets the time begin once more, for a change that is in force and proved by now. `false`: it was taken back before that.
+/// The caller holds the lock.
+///
+/// INVARIANT (who was first): a watchdog that does not wait for the lock any more writes down that it is about to take the
+/// change back, and then looks for more time; here more time is written down, and then it is looked for such a note. So one
+/// of the two sees the other.
+///
+/// # Errors
+/// Where it cannot be written down, and the time is counted from before the change; or it is not known what the watchdog did.
+pub(super) fn prolong(store: &Store, pending: &mut Pending, time: Duration) -> Result<bool, HostError> {
+    if has_ended(store, &pending.id) {
+        return Ok(false);
+    }
+    let later = Pending { deadline: uptime()? + time.as_secs_f64(), ..pending.clone() };
+    write(store, &later)?;
+    *pending = later;
+    let until = Instant::now() + TAKING_PATIENCE;
+    loop {
+        let taking = store.read(Place::Volatile, &taking(&pending.id))?.is_some();
+        if has_ended(store, &pending.id) {
+            // What was written here came after the end.
+            store.remove(Place::Volatile, PENDING)?;
+            return Ok(false);
+        }
+        if !taking {
+            return Ok(true);
+        }
+        if Instant::now() > until {
+            return Err(HostError::Lost);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn taking(id: &str) -> String {
+    format!("{TAKING}{id}")
+}
+
+/// Says that the watchdog is about to take a change back although another run holds the lock.
+pub(super) fn announce_taking(store: &Store, id: &str) {
+    // The rules count; a note that cannot be written does not.
+    let _ = store.write(Place::Volatile, &taking(id), b"");
+}
+
+/// That this is over, one way or the other.
+pub(super) fn withdraw_taking(store: &Store, id: &str) {
+    let _ = store.remove(Place::Volatile, &taking(id));
+}
+
 /// A change waits no longer.
 ///
 /// # Errors
@@ -222,99 +271,6 @@ pub fn end(store: &Store, id: &str) -> Result<(), HostError> {
         store.write(Place::Volatile, &ended, b"")?;
     }
     Ok(store.remove(Place::Volatile, BEFORE)?)
-}
-
-/// A process of its own, outside of the session that this one is in.
-fn start_watchdog(state_dir: Option<&PathBuf>, id: &str) -> Result<(), HostError> {
-    let what = "the watchdog";
-    let myself = env::current_exe().map_err(|error| HostError::Place { what, error })?;
-    let mut arguments: Vec<std::ffi::OsString> = vec!["watchdog".into(), id.into()];
-    arguments.extend(state_dir.into_iter().flat_map(|dir| ["--state-dir".into(), dir.clone().into_os_string()]));
-    // A session's processes may be ended with it (logind.conf(5), KillUserProcesses=); a unit's are not.
-    if place::systemd_is_init() && place::shares_network_with_init() == Some(true) {
-        let started = Command::new("systemd-run")
-            .args(["--quiet", "--collect", "--service-type=notify", "--property=NotifyAccess=all"])
-            .arg("--property=Restart=on-failure")
-            .args([&format!("--unit=ringfence-watchdog-{id}"), "--"])
-            .arg(&myself)
-            .args(&arguments)
-            .stdin(Stdio::null())
-            .status();
-        if started.is_ok_and(|status| status.success()) {
-            return Ok(());
-        }
-    }
-    let mut child = Command::new(&myself)
-        .args(&arguments)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| HostError::Place { what, error })?;
-    let mut line = String::new();
-    if let Some(output) = child.stdout.take() {
-        // Ends at once if the child does.
-        let _ = BufReader::new(output).read_line(&mut line);
-    }
-    if line.trim() == READY {
-        return Ok(());
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    Err(HostError::NoWatchdog)
-}
-
-/// What the watchdog's process does. What it needs it keeps in its own memory: a folder that is not to be read for a while,
-/// or is gone, is no reason to let the change stand.
-///
-/// # Errors
-/// Where the rules cannot be brought back. That is also written down.
-pub fn watch(store: &Store, id: &str) -> Result<(), HostError> {
-    // The end of the session that it was started in must not be its own.
-    leave_session();
-    let pending = waiting(store)?.filter(|pending| pending.id == id).ok_or(HostError::NothingWaits)?;
-    let known = before(store, &pending)?;
-    let what = "the watchdog's socket";
-    let presence = Presence::new(&presence(store, id)).map_err(|error| HostError::Place { what, error })?;
-    say_ready();
-    loop {
-        if is_over(store, &pending) {
-            return Ok(());
-        }
-        presence.clear();
-        match pending.time_left() {
-            Some(left) => thread::sleep(left.min(PAUSE)),
-            None => return take_back_at_last(store, &pending, &known),
-        }
-    }
-}
-
-/// Whether there is nothing left to watch: only a word about this very change says so.
-fn is_over(store: &Store, pending: &Pending) -> bool {
-    let confirmed = |there: &Pending| there.id == pending.id && there.confirmed;
-    has_ended(store, &pending.id) || waiting(store).ok().flatten().as_ref().is_some_and(confirmed)
-}
-
-fn take_back_at_last(store: &Store, pending: &Pending, known: &Snapshot) -> Result<(), HostError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        // Somebody who holds the lock and does not come to an end must not keep the rules from being brought back: the
-        // kernel refuses what does not fit to what is there.
-        let _lock = store.lock_waiting("taking back a change that nobody confirmed", LOCK_PATIENCE).ok();
-        if is_over(store, pending) {
-            return Ok(());
-        }
-        // What was written down last is what was there in the moment before the change, if it is of this change.
-        let own = waiting(store).ok().flatten().is_some_and(|there| there.id == pending.id);
-        let before = Some(()).filter(|()| own).and_then(|()| before(store, pending).ok());
-        match take_back(store, pending, Ok(before.unwrap_or_else(|| known.clone())), false) {
-            Err(error) if tries >= TRIES => return Err(error),
-            Err(_) => thread::sleep(Duration::from_secs(1)),
-            Ok(()) => return Ok(()),
-        }
-    }
 }
 
 /// Brings back what was in force. The caller holds the lock.
@@ -351,19 +307,77 @@ pub fn before(store: &Store, pending: &Pending) -> Result<Snapshot, HostError> {
     Snapshot::from_bytes(pending.backend, &bytes)
 }
 
-fn leave_session() {
-    // Fails only for the leader of a group of processes (setsid(2)), which is what systemd starts, and needs no session.
-    let _ = nix::unistd::setsid();
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn say_ready() {
-    use std::io::Write as _;
-    let mut output = std::io::stdout();
-    let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
-    // sd_notify(3), where a unit waits for it.
-    if let Some(socket) = env::var_os("NOTIFY_SOCKET")
-        && let Ok(datagram) = std::os::unix::net::UnixDatagram::unbound()
-    {
-        let _ = datagram.send_to(b"READY=1", socket);
+    fn change(id: &str, deadline: f64) -> Pending {
+        let record = Record {
+            root: "/".into(),
+            version: String::new(),
+            node: None,
+            backend: Backend::Nft,
+            config: "/etc/ringfence/cluster.toml".into(),
+            digest: String::new(),
+            ports: String::new(),
+        };
+        Pending {
+            id: id.to_owned(),
+            deadline,
+            backend: Backend::Nft,
+            record,
+            ports_before: String::new(),
+            root: "/".into(),
+            boot: place::boot_id().unwrap(),
+            outgoing: Vec::new(),
+            cut_outgoing: false,
+            confirmed: false,
+        }
+    }
+
+    #[test]
+    fn time_is_given_once_more_but_not_to_what_was_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(folder.path().join("state")));
+        let minute = Duration::from_secs(60);
+        let mut pending = change("1-1", 1.0);
+        write(&store, &pending).unwrap();
+        assert!(prolong(&store, &mut pending, minute).unwrap());
+        assert!(pending.time_left().is_some());
+        assert_eq!(waiting(&store).unwrap(), Some(pending.clone()));
+
+        end(&store, &pending.id).unwrap();
+        assert!(!prolong(&store, &mut pending, minute).unwrap());
+        assert_eq!(waiting(&store).unwrap(), None);
+    }
+
+    /// A watchdog that does without the lock is in the middle of it: what it comes to is waited for.
+    #[test]
+    fn a_watchdog_that_takes_back_while_time_is_given_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(folder.path().join("state")));
+        let minute = Duration::from_secs(60);
+        for ends in [true, false] {
+            let id = format!("1-{}", 1 + u32::from(ends));
+            let mut pending = change(&id, 1.0);
+            write(&store, &pending).unwrap();
+            announce_taking(&store, &id);
+            let watchdog = {
+                let (store, id) = (store.clone(), id.clone());
+                // It has looked for more time before that was written down, or sees it.
+                thread::spawn(move || {
+                    while waiting(&store).unwrap().is_none_or(|there| there.deadline < 2.0) {
+                        thread::sleep(PAUSE);
+                    }
+                    if ends {
+                        end(&store, &id).unwrap();
+                    }
+                    withdraw_taking(&store, &id);
+                })
+            };
+            assert_eq!(prolong(&store, &mut pending, minute).unwrap(), !ends);
+            watchdog.join().unwrap();
+            assert_eq!(waiting(&store).unwrap().is_some(), !ends);
+        }
     }
 }

@@ -188,6 +188,12 @@ impl Prepared {
         Ok(Self { backend: Backend::Iptables, verified, files, table: None })
     }
 
+    /// Whether the loopback interface goes by its name, and not by its number.
+    #[must_use]
+    pub fn names_loopback(&self) -> bool {
+        self.table.is_none()
+    }
+
     /// What this way into the kernel cannot promise, and netlink does.
     #[must_use]
     pub fn weakness(&self) -> Option<&'static str> {

@@ -37,6 +37,15 @@ fn loopback_works() -> bool {
 
 /// Both of the tools' ways into the kernel: the program takes the one that the names without an ending lead to.
 fn with_tools(machine: &Machine, variant: &str) -> impl Fn(&str) -> Ran {
+    let path = path_with_tools(machine, variant);
+    move |arguments| {
+        let mut command = machine.command(super::machine::PROGRAM, &[], arguments);
+        command.env("PATH", &path).output().unwrap().into()
+    }
+}
+
+/// A `PATH` on which the names without an ending lead to one of them.
+pub fn path_with_tools(machine: &Machine, variant: &str) -> String {
     let folder = machine.path("tools");
     fs::create_dir_all(&folder).unwrap();
     for family in ["iptables", "ip6tables"] {
@@ -47,11 +56,7 @@ fn with_tools(machine: &Machine, variant: &str) -> impl Fn(&str) -> Ran {
             std::os::unix::fs::symlink(target.trim(), name).unwrap();
         }
     }
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    move |arguments| {
-        let mut command = machine.command(super::machine::PROGRAM, &[], arguments);
-        command.env("PATH", &path).output().unwrap().into()
-    }
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }
 
 fn the_whole_life_with_iptables(machine: &Machine, variant: &str, backend: Backend) {

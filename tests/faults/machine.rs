@@ -214,10 +214,14 @@ impl Machine {
     pub fn guards(&self) {
         assert!(self.answers(STAYS, GUARDED), "the peer that stays is blocked\n{}", self.table());
         assert!(!self.answers(STRANGER, GUARDED), "a stranger gets through\n{}", self.table());
-        let six = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), 10000 + self.lab.next());
-        let to = SocketAddr::new(HOST6, GUARDED);
-        assert!(self.fire(&Segment::syn(six("fd20::13"), to)), "the peer of IPv6 is blocked\n{}", self.table());
-        assert!(!self.fire(&Segment::syn(six("2001:db8:bad::9"), to)), "a stranger of IPv6 gets through");
+        assert!(self.answers_six("fd20::13"), "the peer of IPv6 is blocked\n{}", self.table());
+        assert!(!self.answers_six("2001:db8:bad::9"), "a stranger of IPv6 gets through");
+    }
+
+    /// The same as [`Self::answers`] for the guarded port over IPv6.
+    pub fn answers_six(&self, from: &str) -> bool {
+        let from = SocketAddr::new(from.parse().expect("an address"), 10000 + self.lab.next());
+        self.fire(&Segment::syn(from, SocketAddr::new(HOST6, GUARDED)))
     }
 }
 

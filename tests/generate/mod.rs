@@ -351,6 +351,10 @@ impl Draft<'_> {
                     (0..=random.below(2)).map(|_| random.pick(&self.scope.interfaces).clone()).collect();
                 names.sort();
                 names.dedup();
+                // It goes by its number, and so in no list of names.
+                if names.len() > 1 {
+                    names.retain(|name| *name != Interface::loopback());
+                }
                 Some(Match::InInterface { names, negated })
             }
             1..=3 => Some(Match::Source { addresses: self.addresses(random), negated }),

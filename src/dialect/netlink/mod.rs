@@ -22,6 +22,7 @@ mod batch;
 mod constants;
 mod elements;
 mod expression;
+mod extension;
 mod lift;
 mod lower;
 mod options;
@@ -33,8 +34,9 @@ mod update;
 mod write;
 
 pub use attributes::{Malformed, Message, Writer, attributes, find, messages, text_of, u32_of};
-pub use batch::CommitError;
+pub use batch::{CommitError, Missing};
 pub use expression::Expression;
+pub use extension::{Kind, is_known};
 pub use lift::{Lifted, lift, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use read::{Kernel, Scope, generation, outline, read};

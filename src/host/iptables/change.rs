@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::sets::{SetChanges, exchange, filled, free_mark, marked};
 use super::snapshot::{OwnTable, Snapshot, TABLES, is_builtin, sets_of};
-use super::{Change, Error, Live, Tools, Variant, Version, read};
+use super::{Change, Error, Live, Tools, Variant, Version, needs, read};
 use crate::verify::Verified;
 
 /// The kernel lets go of the sets of deleted rules a little later.
@@ -20,6 +20,9 @@ const DESTROY_PAUSE: Duration = Duration::from_millis(100);
 /// If a tool fails. What was there before is there again then, or the error says that it is not.
 pub fn apply(tools: &Tools, live: &Live, verified: &Verified) -> Result<Change, Error> {
     let target = Snapshot::of_verified(verified, |version| tools.wanted(version))?;
+    if !Transition::new(tools, live.snapshot(), &target).is_nothing() {
+        needs::check(tools, &target)?;
+    }
     bring(tools, live.snapshot(), &target)
 }
 
@@ -85,6 +88,10 @@ impl<'a> Transition<'a> {
         Self { tools, live, target, steps, sets: SetChanges::between(live, target) }
     }
 
+    fn is_nothing(&self) -> bool {
+        self.sets.is_nothing() && !self.steps.iter().any(|step| step.differs)
+    }
+
     fn run(&self) -> Result<Change, Error> {
         let mut change = Change {
             rules: self.steps.iter().any(|step| step.differs),
@@ -92,7 +99,7 @@ impl<'a> Transition<'a> {
             moved: self.steps.iter().filter_map(moved).collect(),
             leftovers: Vec::new(),
         };
-        if !change.rules && self.sets.is_nothing() {
+        if self.is_nothing() {
             return Ok(change);
         }
         let mark = free_mark(self.live, self.target).ok_or(Error::Leftovers)?;

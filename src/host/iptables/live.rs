@@ -4,10 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{fs, io};
 
+use super::kernel::compare;
+use super::needs::has_nf_tables;
 use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_own_chain, is_own_set, own_tables, saved_sets, sets_of};
 use super::{Error, Tools, Variant, Version};
+use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
-use crate::ir::{Ruleset, Verdict};
+use crate::host::links::lo_is_loopback;
+use crate::host::nft;
+use crate::ir::{Match, Ruleset, Verdict};
+use crate::net::Interface;
+
+/// Others change nf_tables some times a second at worst.
+const ATTEMPTS: usize = 5;
 
 /// What is in the kernel.
 #[derive(Clone, Debug)]
@@ -31,6 +40,11 @@ pub struct Counter {
 }
 
 impl Live {
+    fn nothing() -> Self {
+        let (ruleset, unknown, counters) = (Ruleset::default(), Vec::new(), BTreeMap::new());
+        Self { ruleset, unknown, snapshot: Snapshot::nothing(), counters }
+    }
+
     /// Whether there is nothing of ours at all.
     #[must_use]
     pub fn is_absent(&self) -> bool {
@@ -85,18 +99,11 @@ pub fn counters(live: &Live) -> &BTreeMap<String, Counter> {
 /// # Errors
 /// If a tool is missing, fails, or shows a table in part only: that is not the same as a table without rules of ours.
 pub fn read(tools: &Tools) -> Result<Live, Error> {
-    let mut live = Live {
-        ruleset: Ruleset::default(),
-        unknown: Vec::new(),
-        snapshot: Snapshot::nothing(),
-        counters: BTreeMap::new(),
-    };
-    let mut places = Vec::new();
-    for variant in Variant::ALL {
-        for version in Version::ALL {
-            let tables = read_place(tools, variant, version, &mut live)?;
-            places.push(Place { variant, version, tables });
-        }
+    let mut live = Live::nothing();
+    let places = read_places(tools, &mut live)?;
+    if !lo_is_loopback() {
+        live.unknown.push("lo is not the name of the loopback interface here".to_owned());
+        forget_loopback(&mut live.ruleset);
     }
     let rules = live.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
@@ -111,11 +118,53 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
     Ok(live)
 }
 
+/// Makes tests of the interface unknown that go by the name of the loopback interface, which another device has or may take.
+fn forget_loopback(ruleset: &mut Ruleset) {
+    let rules = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
+    for test in rules.flat_map(|rule| &mut rule.matches) {
+        if matches!(test, Match::InInterface { names, .. } if names.contains(&Interface::loopback())) {
+            *test = Match::Unknown("-i lo, which is not the loopback interface here".to_owned());
+        }
+    }
+}
+
+/// Reads both families in both back ends, and holds what tools print of nf_tables against the kernel. Somebody else may change
+/// it in between: then once more.
+fn read_places(tools: &Tools, live: &mut Live) -> Result<Vec<Place>, Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let kernel = if has_nf_tables() { nft::read(Scope::All).ok().map(|live| live.kernel) } else { None };
+        let mut seen = Live::nothing();
+        let mut places = Vec::new();
+        for variant in Variant::ALL {
+            for version in Version::ALL {
+                let tables = read_place(tools, variant, version, kernel.as_ref(), &mut seen)?;
+                places.push(Place { variant, version, tables });
+            }
+        }
+        let is_still = kernel.is_none_or(|kernel| nft::glance().is_ok_and(|now| now.generation == kernel.generation));
+        if is_still || tries >= ATTEMPTS {
+            if !is_still {
+                seen.ruleset.unread.push("the rules changed while they were read".to_owned());
+            }
+            *live = seen;
+            return Ok(places);
+        }
+    }
+}
+
 /// Reads the tables of one family in one back end.
-fn read_place(tools: &Tools, variant: Variant, version: Version, live: &mut Live) -> Result<Vec<OwnTable>, Error> {
+fn read_place(
+    tools: &Tools,
+    variant: Variant,
+    version: Version,
+    kernel: Option<&Kernel>,
+    live: &mut Live,
+) -> Result<Vec<OwnTable>, Error> {
     let there = match variant {
         Variant::Legacy => legacy_tables(version)?,
-        Variant::Nft if tools.can_save(variant, version) => TABLES.to_vec(),
+        Variant::Nft if has_nf_tables() && tools.can_save(variant, version) => TABLES.to_vec(),
         Variant::Nft => Vec::new(),
     };
     let mut text = String::new();
@@ -124,8 +173,17 @@ fn read_place(tools: &Tools, variant: Variant, version: Version, live: &mut Live
     }
     let what = || format!("{version}-{variant}-save");
     let read = iptables::read(&text, version.family());
-    let Read { ruleset, unknown } = read.map_err(|error| Error::Unreadable { what: what(), error })?;
+    let Read { mut ruleset, unknown } = read.map_err(|error| Error::Unreadable { what: what(), error })?;
     let tables = own_tables(&ruleset);
+    if variant == Variant::Nft && !ruleset.tables.is_empty() {
+        let unread: Vec<String> = match kernel {
+            Some(kernel) => {
+                ruleset.tables.iter_mut().filter_map(|table| compare(kernel, version, table).err()).collect()
+            }
+            None => vec![format!("{} could not be held against the kernel", what())],
+        };
+        ruleset.unread.extend(unread);
+    }
     count(&ruleset, &text, &mut live.counters);
     live.ruleset.tables.extend(ruleset.tables);
     live.ruleset.unread.extend(ruleset.unread);

@@ -31,7 +31,9 @@
 
 mod change;
 mod child;
+mod kernel;
 mod live;
+mod needs;
 mod sets;
 mod snapshot;
 mod tools;
@@ -94,6 +96,41 @@ pub enum Error {
         tool: String,
         /// What has it.
         package: &'static str,
+    },
+    /// A tool of another time.
+    #[error("{tool} is too old: it is {said}, and {oldest} is the oldest that this works with")]
+    TooOld {
+        /// Its name.
+        tool: String,
+        /// What it says of itself.
+        said: String,
+        /// What it would take.
+        oldest: &'static str,
+    },
+    /// iptables-nft without nf_tables.
+    #[error(
+        "`iptables` is iptables-nft here, and this kernel has no nf_tables (its module is nf_tables): let it be iptables-legacy (`update-alternatives --config iptables`, and the same for ip6tables)"
+    )]
+    NoNfTables,
+    /// The kernel lacks a table of iptables-legacy.
+    #[error(
+        "this kernel has no table `{table}` for iptables-legacy: its module is {module}; where there is none, use `--backend nft`, or let `iptables` be iptables-nft (`update-alternatives --config iptables`)"
+    )]
+    NoTable {
+        /// Its name.
+        table: String,
+        /// What has it.
+        module: String,
+    },
+    /// The kernel lacks an extension of iptables.
+    #[error(
+        "this kernel lacks what it takes for `{name}`: its module is {module}; look for a package with the rest of the kernel's modules (linux-modules-extra, kernel-modules), or use `--backend nft`"
+    )]
+    NoExtension {
+        /// Its name.
+        name: String,
+        /// What has it.
+        module: String,
     },
     /// A tool cannot be started, or a file of the kernel's not be read.
     #[error("cannot run or read {tool}: {error}")]

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::child::{self, Environment};
+use super::needs::named;
 use super::{Error, Variant, Version};
 
 /// Where root's programs are, which a user's `PATH` may lack.
@@ -95,12 +96,18 @@ impl Tools {
     /// Checks a text without changing anything.
     pub(super) fn test(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
         let program = self.program(variant, version, "restore")?;
-        self.run(&program, &["--noflush", "-w", "10", "--test"], text).map(drop)
+        self.run(&program, &["--noflush", "-w", "10", "--test"], text).map(drop).map_err(named)
+    }
+
+    /// What the tool says of itself.
+    pub(super) fn version(&self, variant: Variant, version: Version) -> Result<String, Error> {
+        let said = self.run(&self.program(variant, version, "restore")?, &["--version"], "")?;
+        Ok(said.trim().to_owned())
     }
 
     /// Carries a text out, one table after the other.
     pub(super) fn restore(&self, variant: Variant, version: Version, text: &str) -> Result<(), Error> {
-        self.run(&self.program(variant, version, "restore")?, &["--noflush", "-w", "10"], text).map(drop)
+        self.run(&self.program(variant, version, "restore")?, &["--noflush", "-w", "10"], text).map(drop).map_err(named)
     }
 
     /// Whether ipset is there.
@@ -153,7 +160,22 @@ pub(in crate::host) fn nft(text: &str) -> Result<(), Error> {
     let folders = folders(&env::var_os("PATH").unwrap_or_default());
     let program = search(&folders, "nft").ok_or_else(|| missing("nft"))?;
     let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
-    child::run(&Environment { path, lock_file: None }, &program, &["-f", "-"], text).map(drop)
+    let environment = Environment { path, lock_file: None };
+    let said = child::run(&environment, &program, &["--version"], "")?.trim().to_owned();
+    if super::needs::nft_is_too_old(&said) {
+        return Err(Error::TooOld { tool: "nft".to_owned(), said, oldest: "0.9.3" });
+    }
+    match child::run(&environment, &program, &["-f", "-"], text) {
+        // The kernel's word for an expression that it does not know, and for nothing else in a file that brings all that
+        // it names.
+        Err(Error::Failed { words, .. }) if words.contains("process rule: No such file or directory") => {
+            Err(Error::NoExtension {
+                name: words,
+                module: "one of nft_fib_inet, nft_limit, nft_log, nft_reject_inet".into(),
+            })
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not

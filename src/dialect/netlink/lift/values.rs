@@ -139,10 +139,12 @@ fn ranges<T: Key>(keys: &[Element<'_>], interval: bool) -> Option<Vec<(T, T)>> {
     ranges.iter().all(|(first, last)| first <= last).then_some(ranges)
 }
 
+/// An interface by its name. `lo` is none: another device may have taken the name of the loopback interface, which goes by
+/// its index.
 pub fn interface(key: &[u8]) -> Option<Interface> {
     let name = text_of(key);
     let plain = key.iter().skip(name.len()).all(|byte| *byte == 0);
-    if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }.filter(|_| plain)
+    name.parse().ok().filter(|_| plain)
 }
 
 impl Values {

@@ -1,0 +1,176 @@
+//! What is not there, or not what its name says: told before anything is changed.
+
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::machine::{Machine, PROGRAM, Ran, STAYS, STRANGER, cluster, eventually};
+use crate::lab::backend::Backend;
+use crate::lab::netns::{Namespace, attempt, ip, not_possible, run};
+use crate::lab::rules::GUARDED;
+use crate::lab::{HOST4, HOST6, mac_text};
+use crate::on_a_machine;
+
+/// Runs the program with these scripts before the real tools.
+fn with_scripts(machine: &Machine, scripts: &[(&str, &str)], arguments: &str) -> Ran {
+    let folder = machine.path("scripts");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for (name, script) in scripts {
+        let path = folder.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    machine.command(PROGRAM, &[], arguments).env("PATH", path).output().unwrap().into()
+}
+
+fn reserved() -> String {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap()
+}
+
+/// How many bytes the transaction of an apply has, and the how many-th message to the kernel it is.
+fn transaction(machine: &Machine, arguments: &str) -> (usize, usize) {
+    machine.strace(&["-e", "trace=sendto"], arguments).ended(0);
+    let log = machine.strace_log();
+    let at = log.lines().position(|line| line.contains("NFNL_MSG_BATCH_BEGIN")).unwrap_or_else(|| panic!("{log}"));
+    let bytes = log.lines().nth(at).and_then(|line| line.rsplit("= ").next()?.trim().parse().ok());
+    (at + 1, bytes.unwrap_or_else(|| panic!("{log}")))
+}
+
+/// Gives a device another name while it is up, which older kernels do not.
+fn rename(from: &str, to: &str) -> bool {
+    let renamed = attempt(&["ip", "link", "set", from, "name", to], "");
+    renamed.map_err(|error| not_possible("another name for a device that is up", &error)).is_ok()
+}
+
+on_a_machine! {
+    /// Kernels before 6.10 acknowledge no transaction, so silence may mean anything: what it means is looked at.
+    fn a_transaction_that_nobody_answered_is_not_taken_for_done(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        let (number, bytes) = transaction(machine, "apply members.toml");
+        machine.ringfence("apply old.toml").ended(0);
+        let before = machine.table();
+        let swallow = format!("inject=sendto:retval={bytes}:when={number}");
+        let ran = machine.strace(&["-e", "trace=sendto", "-e", &swallow], "apply members.toml");
+        ran.ended(2).says("the kernel neither made the change nor said why").says("nothing was changed");
+        assert_eq!(machine.table(), before);
+        machine.guards();
+    }
+
+    fn tools_that_are_too_old_are_named_before_anything_is_changed(machine) {
+        let (ports, script) = (reserved(), "echo 'iptables v1.6.1'");
+        let old = [("iptables-restore", script), ("ip6tables-restore", script)];
+        let ran = with_scripts(machine, &old, "apply --backend iptables old.toml").ended(2);
+        ran.says("iptables is too old: it is iptables v1.6.1, and 1.8 is the oldest");
+        assert_eq!(reserved(), ports);
+        machine.ringfence("status --backend iptables old.toml").ended(3);
+        // With a time to confirm nothing is left waiting.
+        with_scripts(machine, &old, "apply --backend iptables --confirm-within 60s old.toml").ended(2).says("too old");
+        assert!(!machine.waits());
+    }
+
+    fn tables_that_the_kernel_lacks_are_named_with_their_module(machine) {
+        let script = "case $1 in --version) echo 'iptables v1.8.9 (legacy)' ;; *) \
+            echo \"iptables-restore: can't initialize iptables table 'raw': Table does not exist\" >&2; exit 3 ;; esac";
+        let legacy = [("iptables-restore", script), ("ip6tables-restore", script)];
+        let ran = with_scripts(machine, &legacy, "apply --backend iptables old.toml").ended(2);
+        ran.says("this kernel has no table `raw` for iptables-legacy: its module is iptable_raw");
+        machine.ringfence("status --backend iptables old.toml").ended(3);
+    }
+
+    fn a_device_with_the_name_of_loopback_is_no_loopback(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        if !rename("lo", "loop7") || !rename("eth1", "lo") {
+            return;
+        }
+        // nf_tables has the interface's number.
+        machine.guards();
+        assert!(machine.proves("old.toml"));
+        machine.ringfence("apply rules.toml").ended(0).says("proved on what the kernel holds: isolation");
+        machine.guards();
+        machine.ringfence("apply old.toml").ended(0);
+        if !Backend::IptablesNft.is_here("iptables") {
+            return;
+        }
+        // iptables has the name.
+        let refused = machine.ringfence("apply --backend iptables old.toml").ended(2);
+        refused.says("`lo` is not the name of the loopback interface").says("nothing was changed");
+        machine.guards();
+        assert!(rename("lo", "eth1") && rename("loop7", "lo"));
+        machine.ringfence("apply --backend iptables old.toml").ended(0);
+        machine.guards();
+        machine.ringfence("status").ended(0).says("(iptables)");
+        assert!(rename("lo", "loop7") && rename("eth1", "lo"));
+        assert!(machine.answers(STRANGER, GUARDED), "the rules do not go by the name: nothing has to be said");
+        let seen = machine.ringfence("status");
+        assert!(seen.code != Some(0) && !seen.out.contains("isolation        proved"), "{seen:#?}");
+        assert!(rename("lo", "eth1") && rename("loop7", "lo"));
+        machine.ringfence("status").ended(0);
+    }
+
+    /// `iptables-nft-save` leaves out looks into sets of nf_tables: a block for one address looks like one for everybody.
+    fn what_iptables_does_not_show_is_not_taken_for_proved(machine) {
+        if !Backend::IptablesNft.is_here("iptables") {
+            return;
+        }
+        machine.ringfence("apply --backend iptables old.toml").ended(0).says("proved on what the kernel holds: isolation");
+        machine.ringfence("status --full").ended(0);
+        let chain = "RINGFENCE-ADMIT";
+        for table in ["raw", "mangle"] {
+            let rules = run(&["iptables-nft", "-t", table, "-S", chain], "").lines().count() - 1;
+            run(&["iptables-nft", "-t", table, "-D", chain, &rules.to_string()], "");
+            run(&["nft", "add", "set", "ip", table, "some", "{ type ipv4_addr; elements = { 192.0.2.1 }; }"], "");
+            let rule = ["nft", "add", "rule", "ip", table, chain, "ip saddr @some counter goto RINGFENCE-BLOCK"];
+            run(&rule, "");
+        }
+        let shown = run(&["iptables-nft-save", "-t", "mangle"], "");
+        assert!(shown.contains("-A RINGFENCE-ADMIT -g RINGFENCE-BLOCK"), "this tool shows it, or in another way: {shown}");
+        assert!(machine.answers(STRANGER, GUARDED), "the rules do not do what they are to do here");
+        let seen = machine.ringfence("status --full");
+        assert!(seen.code != Some(0) && seen.out.contains("isolation"), "{seen:#?}");
+        assert!(!seen.out.contains("isolation        proved"), "{seen:#?}");
+        machine.ringfence("apply old.toml").ended(0);
+        machine.guards();
+        machine.ringfence("status --full").ended(0);
+    }
+
+    /// Interfaces of the cluster file go by their names, whatever device has them.
+    fn an_interface_that_went_away_and_came_back_is_the_same(machine) {
+        let on = cluster(&["10.20.0.14"], super::machine::FEW_PORTS) + "[guard]\ninterfaces = [\"eth1\"]\n";
+        machine.write("on.toml", &on);
+        machine.ringfence("apply on.toml").ended(0);
+        machine.guards();
+        let index = || nix::net::if_::if_nametoindex("eth1").unwrap();
+        let before = index();
+        // Another namespace, in which its number is taken.
+        let aside = Namespace::unshare_aside();
+        aside.enter(|| (0..9).for_each(|n| ip(&format!("link add d{n} type veth peer name p{n}\n"))));
+        let here = fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let home = format!("/proc/{}/fd/{}", std::process::id(), here.as_raw_fd());
+        run(&["ip", "link", "set", "eth1", "netns", &aside.path()], "");
+        aside.enter(|| run(&["ip", "link", "set", "eth1", "netns", &home], ""));
+        assert_ne!(index(), before);
+        let gateway = mac_text(machine.lab.cable("eth1").here);
+        ip(&format!(
+            "link set eth1 up\n\
+             addr add {HOST4}/32 dev eth1\n\
+             addr add 10.20.0.1/32 dev eth1\n\
+             addr add {HOST6}/128 dev eth1 nodad\n\
+             neigh replace 198.18.0.254 lladdr {gateway} dev eth1 nud permanent\n\
+             neigh replace fe80::fe lladdr {gateway} dev eth1 nud permanent\n\
+             route replace default via 198.18.0.254 dev eth1 onlink\n\
+             route replace ::/0 via fe80::fe dev eth1\n"
+        ));
+        // Both ends notice a little later that the cable is in again.
+        eventually("the cable carries", || machine.answers(STAYS, GUARDED) && machine.answers_six("fd20::13"));
+        machine.guards();
+        assert!(machine.proves("on.toml"));
+        // One that has another name now is another interface.
+        if rename("eth1", "eth7") {
+            assert!(!machine.answers(STAYS, GUARDED) && !machine.answers(STRANGER, GUARDED));
+            assert!(rename("eth7", "eth1"));
+            machine.guards();
+        }
+    }
+}
