@@ -45,6 +45,13 @@ def sh(command, check=True, env=None, timeout=300):
     return ran.returncode, ran.stdout
 
 
+def ip_batch(name, lines):
+    """Many lines for ip(8) at once, in the namespace of that name."""
+    ran = subprocess.run(["ip", "-n", name, "-batch", "-"], input=lines, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if ran.returncode:
+        raise Failed(f"ip -batch ended with {ran.returncode}: {ran.stdout.strip()}")
+
+
 def family_of(version):
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
@@ -83,25 +90,25 @@ class Machine:
         self.close()
         os.makedirs(FOLDER)
         for name in (HOST, WIRE):
-            sh(f"ip netns add {name}")
-            sh(f"ip -n {name} link set lo up")
+            self.make_namespace(name)
             # An address is to serve at once.
             sh(f"ip netns exec {name} sysctl -qw net.ipv6.conf.default.accept_dad=0")
         sh(f"ip link add eth1 netns {HOST} type veth peer name eth1 netns {WIRE}")
         if vrf:
             self.make_vrf()
-        for name in (HOST, WIRE):
-            sh(f"ip -n {name} link set eth1 up")
-        self.host("ip addr add 10.20.0.11/24 dev eth1; ip addr add fd20::11/64 dev eth1 nodad")
-        for who in EVERYONE:
-            sh(f"ip -n {WIRE} addr add {who[4]}/24 dev eth1; ip -n {WIRE} addr add {who[6]}/64 dev eth1 nodad")
+        up = "link set lo up\nlink set eth1 up\n"
+        ip_batch(HOST, up + "addr add 10.20.0.11/24 dev eth1\naddr add fd20::11/64 dev eth1 nodad\n")
         # Whatever else the host answers for is reached through its address.
-        for net, via in (("10.20.7.0/24", OWN[4]), ("10.30.0.0/16", OWN[4]), ("fd20:7::/64", OWN[6]), ("fd30::/64", OWN[6])):
-            sh(f"ip -n {WIRE} route add {net} via {via}")
+        ip_batch(WIRE, up + "".join(f"addr add {who[4]}/24 dev eth1\naddr add {who[6]}/64 dev eth1 nodad\n" for who in EVERYONE)
+                 + f"route add 10.20.7.0/24 via {OWN[4]}\nroute add 10.30.0.0/16 via {OWN[4]}\n"
+                 + f"route add fd20:7::/64 via {OWN[6]}\nroute add fd30::/64 via {OWN[6]}\n")
         self.listen()
         if files:
             self.write("a.toml", cluster(13))
             self.write("b.toml", cluster(14))
+
+    def make_namespace(self, name):
+        sh(f"ip netns add {name}")
 
     def make_vrf(self):
         sh("modprobe vrf", check=False)
@@ -238,12 +245,15 @@ class Machine:
             server.close()
         self.servers, self.children = [], []
         for name in (HOST, WIRE):
-            _, pids = sh(f"ip netns pids {name}", check=False)
-            for pid in pids.split():
-                if pid.isdigit() and int(pid) != os.getpid():
-                    os.kill(int(pid), 9)
-            sh(f"ip netns del {name}", check=False)
+            self.end_namespace(name)
         shutil.rmtree(FOLDER, ignore_errors=True)
+
+    def end_namespace(self, name):
+        _, pids = sh(f"ip netns pids {name}", check=False)
+        for pid in pids.split():
+            if pid.isdigit() and int(pid) != os.getpid():
+                os.kill(int(pid), 9)
+        sh(f"ip netns del {name}", check=False)
 
     def __enter__(self):
         return self

@@ -32,6 +32,6 @@ export HERE MODE ROOTS RESULTS COMMIT DAY
 jobs=${JOBS:-$(awk -v cores="$(nproc)" '{ print ($1 > cores / 2) ? 1 : 2 }' /proc/loadavg)}
 printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh"
 status=0
-python3 "$lab/page.py" page "$RESULTS" "$MODE" "${all[@]}" >"$RESULTS/page" || status=$?
+python3 -B "$lab/page.py" page "$RESULTS" "$MODE" "${all[@]}" >"$RESULTS/page" || status=$?
 cp "$RESULTS/page" "$HERE/docs/worlds.md"
 exit "$status"

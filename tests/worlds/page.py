@@ -22,7 +22,7 @@ def lines_of(path):
 
 def merge(results, out, day, commit):
     rows = {line["row"]: line for line in lines_of(results)}
-    for line in lines_of(f"{out}/rows.jsonl"):
+    for line in lines_of(f"{out}/rows.jsonl") + lines_of(f"{out}/systemd/rows.jsonl"):
         rows[line["row"]] = {**line, "day": day, "commit": commit}
     with open(results, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in rows.values())
@@ -71,7 +71,7 @@ def doors(results, worlds, names):
 
 
 def page(folder, mode, worlds):
-    listed = subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), "rows.py"), "--list", mode],
+    listed = subprocess.run([sys.executable, "-B", os.path.join(os.path.dirname(__file__), "rows.py"), "list", mode],
                             stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     results = {world: {line["row"]: line for line in lines_of(f"{folder}/{world}.jsonl")} for world in worlds}
     # What an earlier run tried beyond this mode's rows is shown, too.

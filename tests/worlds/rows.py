@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""rows.py [--list] MODE OUT PROGRAM STATIC TESTS: the rows of one world, run in that world as root.
+"""rows.py PHASE MODE OUT BUILT: the rows of one world, run in that world as root. BUILT is the folder in which the programs
+under test are; PHASE is `machine`, `systemd` (the rows of packages, which takes a boot of its own) or `host`.
 
-Each prints `row | result | figures` and is written to OUT as a line of JSON. --list prints the names of what has to be
-tried, for whoever looks for what was not.
+Each prints `row | result | figures` and is written to OUT as a line of JSON. `rows.py list MODE` prints the names of what has
+to be tried, for whoever looks for what was not; `rows.py before BUILT` what is done before systemd boots.
 """
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -17,7 +19,8 @@ import traceback
 import basics
 import doors
 import load
-from lab import BACKENDS, Failed, Machine, NotPossible, sh, text_of
+import packages
+from lab import BACKENDS, Failed, Machine, NotPossible, cluster, sh, text_of
 
 # So many seconds a row may take in an emulated machine.
 LIMIT = 120
@@ -47,12 +50,24 @@ def planned(mode):
             rows.append((f"many/{backend}", 900, ("many", backend)))
         for suite in ("kernel", "netlink", "host_iptables", "faults"):
             rows.append((f"suite/{suite}", 3000, ("suite", suite)))
+        rows.append(("packages/booted", LIMIT, ("package", packages.booted)))
+        for backend in BACKENDS:
+            for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
+                rows.append((f"packages/{backend}/{row.__name__}", 300, ("package", row, backend, "old", "new")))
+            rows.append((f"packages/{backend}/purge", LIMIT, ("package", packages.purge, backend, "new")))
     return rows
 
 
 class Rows:
-    def __init__(self, out, programs, suites):
-        self.out, self.programs, self.suites = out, programs, suites
+    def __init__(self, out, phase, built):
+        self.out, self.phase = out, phase
+        target = f"{platform.machine()}-unknown-linux-gnu"
+        self.programs = {"netlink": f"{built}/debug/ringfence", "static": f"{built}/{target}/debug/ringfence"}
+        self.debs = {"old": f"{built}/../worlds-release/ringfence.deb", "new": f"{built}/ringfence.deb"}
+        self.suites = {}
+        if os.path.exists(f"{built}/tests"):
+            with open(f"{built}/tests") as file:
+                self.suites = dict(line.split() for line in file)
         self.machine, self.machine_of = None, None
 
     def do(self, name, limit, what):
@@ -109,6 +124,11 @@ class Rows:
         self.close()
         return load.many(self.programs["netlink"], backend)
 
+    def package(self, _, row, *arguments):
+        if self.phase == "host":
+            raise NotPossible("the packages of this machine itself are left alone")
+        return row(*(self.debs.get(argument, argument) for argument in arguments))
+
     def suite(self, extra, name):
         """A suite of the repository: its tests make machines of their own."""
         self.close()
@@ -151,22 +171,22 @@ def too_long(*_):
 
 
 def main():
-    if sys.argv[1] == "--list":
+    if sys.argv[1] == "list":
         print("\n".join(name for name, _, _ in planned(sys.argv[2])))
         return
-    mode, out, program, static, tests = sys.argv[1:6]
+    if sys.argv[1] == "before":
+        print(packages.BEFORE.format(cluster=cluster(13), deb=f"{sys.argv[2]}/ringfence.deb"))
+        return
+    phase, mode, out, built = sys.argv[1:5]
     only = os.environ.get("ROWS", "")
     signal.signal(signal.SIGALRM, too_long)
-    suites = {}
-    if os.path.exists(tests):
-        with open(tests) as file:
-            suites = dict(line.split() for line in file)
     os.makedirs(out, exist_ok=True)
     with open(f"{out}/rows.jsonl", "w") as file:
-        rows = Rows(file, {"netlink": program, "static": static}, suites)
+        rows = Rows(file, phase, built)
         file.write(json.dumps(versions()) + "\n")
         for name, limit, what in planned(mode):
-            if re.search(only, name):
+            of_systemd = what[0] == "package"
+            if re.search(only, name) and (phase == "host" or of_systemd == (phase == "systemd")):
                 rows.do(name, limit, what)
         rows.close()
 
