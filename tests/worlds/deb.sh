@@ -2,7 +2,7 @@
 # deb.sh TREE BINARY OUT: a .deb of that tree with that binary. A tree with packaging/install.sh makes its own; release 0.1.0
 # had its list of files in Cargo.toml, for a tool that is not needed here.
 set -eu
-tree=$1 binary=$2 out=$3
+tree=$(realpath "$1") binary=$(realpath "$2") out=$(realpath "$3")
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 generated=$stage/generated
@@ -28,6 +28,7 @@ for source, to, mode in deb["assets"]:
         shutil.copyfile(path, target)
         os.chmod(target, int(mode, 8))
 P
+  strip --strip-all "$stage/deb/usr/bin/ringfence"
 fi
 for script in postinst prerm postrm; do install -m 755 "packaging/debian/$script" "$stage/deb/DEBIAN/$script"; done
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)

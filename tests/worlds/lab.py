@@ -140,7 +140,7 @@ class Machine:
         return sh(f"ip netns exec {HOST} sh -c '{quoted}'", check, self.environment)
 
     def arguments(self, arguments):
-        words = [f"{FOLDER}/{word}" if word.endswith(".toml") else word for word in arguments.split()]
+        words = [os.path.join(FOLDER, word) if word.endswith(".toml") else word for word in arguments.split()]
         words += ["--state-dir", f"{FOLDER}/state"]
         if words[0] in ("apply", "remove"):
             words += ["--root", f"{FOLDER}/root"]

@@ -45,7 +45,7 @@ class Host(Machine):
             super().end_namespace(name)
 
     def arguments(self, arguments):
-        words = [f"{FOLDER}/{word}" if word.endswith(".toml") else word for word in arguments.split()]
+        words = [os.path.join(FOLDER, word) if word.endswith(".toml") else word for word in arguments.split()]
         if words[0] == "apply":
             words += ["--backend", self.backend.split("-")[0]]
         return " ".join(words)
