@@ -60,8 +60,9 @@ struct Kind {
 }
 
 #[rustfmt::skip]
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind { title: "unrelated data, port 443", source: customer, port: 443,  flags: PUSH_ACK, passes: true,  target: Some(0.25) },
+    Kind { title: "data beside, port 8080",   source: customer, port: 8080, flags: PUSH_ACK, passes: true,  target: Some(0.25) },
     Kind { title: "unrelated SYN, port 25",   source: customer, port: 25,   flags: SYN,      passes: true,  target: Some(0.5) },
     Kind { title: "stranger's SYN, 8098",     source: customer, port: 8098, flags: SYN,      passes: false, target: Some(1.0 / 3.0) },
     Kind { title: "peer's SYN, 8098",         source: peer,     port: 8098, flags: SYN,      passes: true,  target: None },

@@ -20,6 +20,8 @@ mod kills;
 mod machine;
 #[path = "faults/reviewed.rs"]
 mod reviewed;
+#[path = "faults/routing.rs"]
+mod routing;
 #[path = "faults/trouble.rs"]
 mod trouble;
 #[path = "faults/waiting.rs"]

@@ -294,11 +294,10 @@ fn every_single_mistake_is_caught_or_means_the_same() {
                     continue;
                 }
                 if !report.is_proved() {
-                    // What a test for local addresses sees of a VRF depends on the kernel.
-                    assert!(
-                        mutation.to_ascii_lowercase().replace('_', "-").contains("to-this-host"),
-                        "{name}: {mutation}"
-                    );
+                    // What a test for local addresses sees of a VRF depends on the kernel, and what another transport has in
+                    // the place of a TCP flag on the packet.
+                    let place = mutation.to_ascii_lowercase().replace('_', "-");
+                    assert!(["to-this-host", "prerouting"].iter().any(|own| place.contains(own)), "{name}: {mutation}");
                     undecided += 1;
                     continue;
                 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, claims, duration, exposed, exposed_text, need_root, not_judged,
-    own_links, own_node, sessions, site_of,
+    BackendChoice, HostArguments, SiteArguments, claims, duration, exposed, exposed_text, live_site, need_root,
+    not_judged, own_links, own_node, sessions,
 };
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
     let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
-    let site = site_of(cluster, node);
+    let site = live_site(cluster, node)?;
     if refused(arguments, &objections(&site, &links, place::ssh_session())) {
         return Ok(Outcome::No);
     }

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::apply::{describe, note};
-use super::host::{SiteArguments, own_links, own_node, site_of};
+use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
 use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
@@ -141,7 +141,11 @@ fn bring(
         }
     };
     let proper = node.is_some() || every_node;
-    let site = site_of(cluster, node);
+    // Without a look at the routing the rules are no worse than those of a file.
+    let site = live_site(cluster, node).unwrap_or_else(|error| {
+        loud(&error.to_string());
+        site_of(cluster, node)
+    });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
     for objection in objections(&site, links, None) {
         loud(&objection.message());

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use super::apply::{describe, note};
 use super::hook::{PATIENCE, no_right, say};
-use super::host::{BackendChoice, SiteArguments, claims, own_links, site_of};
+use super::host::{BackendChoice, SiteArguments, claims, live_site, own_links};
 use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
 use crate::cluster::{Cluster, Node};
 use crate::diff::difference_on_host;
@@ -84,7 +84,7 @@ fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<String> {
     let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let kept = kept.context("the change that waits to be confirmed cannot be read")?;
     let cluster = kept.load().cluster.context("the change that waits to be confirmed cannot be used")?;
-    let site = site_of(&cluster, node(&kept, &cluster)?);
+    let site = live_site(&cluster, node(&kept, &cluster)?)?;
     let report = bring_again(&Prepared::new(&site, pending.backend)?, &site)?;
     say(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
@@ -99,7 +99,7 @@ fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node
 
 fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
     let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
-    let site = site_of(&cluster, node(kept, &cluster)?);
+    let site = live_site(&cluster, node(kept, &cluster)?)?;
     let backend = kept.record.backend;
     let in_force = read(backend)?;
     let report = check(&in_force.ruleset, &site, Families::Both)?;

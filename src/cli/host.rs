@@ -13,10 +13,11 @@ use crate::host::apply::Host;
 use crate::host::identity::{NotOneNode, node_of};
 use crate::host::links::{Link, links};
 use crate::host::listeners::{Program, listening};
+use crate::host::routing::Routing;
 use crate::host::sockets::Session;
 use crate::host::store::Store;
 use crate::host::{Backend, HostError, record};
-use crate::net::Ports;
+use crate::net::{Elsewhere, Ports};
 use crate::verify::{Claim, Finding, Report};
 
 /// Moves the state folder, for tests and images.
@@ -115,6 +116,16 @@ pub fn own_node<'a>(
     });
     let saved = kept.and_then(|kept| kept.record.node);
     node_of(cluster, asked, saved.as_deref(), links)
+}
+
+/// The site as this host has it: with all that it answers for.
+pub fn live_site<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Result<Site<'a>, HostError> {
+    Ok(site_of(cluster, node).answering_for(elsewhere()?))
+}
+
+/// What this host answers for by another routing table than `local`.
+fn elsewhere() -> Result<Elsewhere, HostError> {
+    Ok(Routing::read().map_err(HostError::Routing)?.elsewhere())
 }
 
 pub fn site_of<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Site<'a> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::diff::{Names, describe, json};
 use super::host::{
-    SiteArguments, StateArguments, exposed, exposed_text, not_judged, own_links, own_node, sessions, site_of,
+    SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
 };
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node};
@@ -77,7 +77,7 @@ pub fn show(
             None
         }
     };
-    let site = site_of(cluster, node);
+    let site = live_site(cluster, node)?;
     for objection in objections(&site, &links, place::ssh_session()) {
         anstream::eprintln!("warning: apply will refuse: {}", objection.message());
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diff::{Names, describe};
 use super::host::{
-    BackendChoice, SiteArguments, StateArguments, claims, exposed, exposed_text, own_links, own_node, site_of,
+    BackendChoice, SiteArguments, StateArguments, claims, exposed, exposed_text, live_site, own_links, own_node,
 };
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference_on_host;
@@ -181,7 +181,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         anyhow::bail!("{}", error.message(&cluster));
     }
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
-    let site = site_of(&cluster, node.ok());
+    let site = live_site(&cluster, node.ok())?;
     let (state, report) = judge(&site, &in_force)?;
     let mut document = document(state, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
@@ -226,7 +226,7 @@ fn good_is_in_force(host: &Host, in_force: &InForce) -> anyhow::Result<bool> {
     let Some(kept) = record::kept(&host.store, record::GOOD).ok().flatten() else { return Ok(false) };
     let Some(cluster) = kept.load().cluster else { return Ok(false) };
     let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
-    Ok(judge(&site_of(&cluster, node), in_force)?.0 == State::Enforced)
+    Ok(judge(&live_site(&cluster, node)?, in_force)?.0 == State::Enforced)
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {

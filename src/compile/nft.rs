@@ -2,12 +2,12 @@
 
 use super::admission::{Admissions, Grant, clip};
 use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, source, to_this_host};
-use crate::cluster::Site;
+use crate::cluster::{Node, Site};
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
     SetKind, Table, TcpFlags, Verdict,
 };
-use crate::net::{Cidr, PortRange, Ports};
+use crate::net::{Cidr, Interface, Networks, PortRange, Ports};
 
 /// Up to so many ports a set holds them one by one: an unrelated packet then pays less than a third of what ranges cost.
 const SINGLE_PORTS_UP_TO: u32 = 1024;
@@ -22,6 +22,10 @@ const MANY_BLOCKS: usize = 256;
 /// Up to so many networks stand in rules of their own: each costs less than half of a lookup in an interval set.
 const NETWORK_RULES_UP_TO: usize = 2;
 
+/// Up to so many blocks the ports are compared one after the other at input: each costs some 10 ns, a lookup in a set with
+/// the test of the protocol some 90.
+const COMPARED_UP_TO: usize = 8;
+
 const PROTECTED: &str = "protected";
 const PEER_PORTS: &str = "peer_ports";
 
@@ -31,14 +35,18 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     let admissions = Admissions::of(site);
     let mut sets = vec![port_set(PROTECTED, &admissions.protected, site)];
     sets.extend(admissions.grants.iter().filter(|grant| grant.peers).map(|g| port_set(PEER_PORTS, &g.ports, site)));
-    let chains = vec![
+    let mut chains = vec![
         Chain::named("block", block_rules(site, |ports| vec![ports_match(ports)])),
         Chain::named("admit", admit_rules(&admissions)),
         Chain::named("to_this_host", to_this_host(site, "admit", by_family)),
         Chain::named("hidden", hidden_rules()),
-        base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site),
-        base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected), site),
+        Chain::named("judge", judge_rules()),
     ];
+    let fast = fast_grant(&admissions, site);
+    chains.extend(fast.map(|grant| Chain::named("peers", peers_rules(grant))));
+    chains.push(Chain::named("ports", ports_rules(&admissions, fast)));
+    chains.push(base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site));
+    chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected), site));
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
     sets.extend(admissions.untrusted.into_iter().chain(sources).filter(|set| !stands_in_rules(set)));
     let table = Table { family: Family::Inet, name: "ringfence".into(), sets, chains };
@@ -59,6 +67,9 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
         ));
         remarks.push("other packets the tests behind it, which decide.".to_owned());
     }
+    if hook == Hook::Prerouting {
+        remarks.push("`@th,96,32` looks at the TCP flags: ACK is not set, and SYN is.".to_owned());
+    }
     Chain {
         base: Some(Base { kind: ChainKind::Filter, hook, priority, policy: Policy::Accept, shared: false }),
         remarks,
@@ -78,11 +89,13 @@ fn protected() -> Match {
 /// The tests stand in the order in which they settle the most packets at the least cost: most leave at the block, the
 /// data segments among the others at the flags.
 fn prerouting_rules(ports: &Ports) -> Vec<Rule> {
-    let new = Match::TcpFlags { mask: TcpFlags::SYN.with(TcpFlags::ACK), value: TcpFlags::SYN };
+    // Together with the test of the port, which implies TCP: SYN without ACK.
+    let no_ack = Match::FlagBit { flag: TcpFlags::ACK, set: false };
+    let syn = Match::FlagBit { flag: TcpFlags::SYN, set: true };
     let mut rules: Vec<Rule> = block_matches(ports)
         .into_iter()
         .map(|block| {
-            let judged = block.into_iter().chain([new.clone(), protected(), not_loopback()]);
+            let judged = block.into_iter().chain([no_ack.clone(), syn.clone(), protected(), not_loopback()]);
             rule(judged.collect(), Verdict::Jump("to_this_host".into()))
                 .comment("isolation: new connections, port as on the wire")
         })
@@ -94,9 +107,76 @@ fn prerouting_rules(ports: &Ports) -> Vec<Rule> {
 }
 
 fn input_rules(ports: &Ports) -> Vec<Rule> {
-    let judged = block_matches(ports).into_iter().map(|block| block.into_iter().chain([protected(), not_loopback()]));
     let comment = "isolation: every segment, port as the socket sees it";
-    judged.map(|matches| rule(matches.collect(), Verdict::Jump("admit".into())).comment(comment)).collect()
+    let jump = |block: Option<Match>| rule(block.into_iter().collect(), Verdict::Jump("ports".into())).comment(comment);
+    block_matches(ports).into_iter().map(jump).collect()
+}
+
+/// The peers, if data from them may pass before anything else is asked: none of them is untrusted.
+fn fast_grant<'g>(admissions: &'g Admissions, site: &Site<'_>) -> Option<&'g Grant> {
+    let untrusted: Networks = site.cluster().untrusted().iter().map(|source| source.network).collect();
+    let nodes = site.cluster().nodes().iter().flat_map(Node::addresses);
+    let trusted = nodes.into_iter().all(|&(address, _)| !untrusted.overlaps(Cidr::host(address)));
+    admissions.grants.iter().find(|grant| grant.peers && trusted)
+}
+
+/// Where a segment goes by its port. What is none of ours falls through.
+fn ports_rules(admissions: &Admissions, fast: Option<&Grant>) -> Vec<Rule> {
+    let none = Ports::default();
+    let of_peers = fast.map_or(&none, |grant| &grant.ports);
+    let others = admissions.protected.without(of_peers);
+    let [of_peers_blocks, other_blocks] = [of_peers, &others].map(aligned);
+    let goto = |matches: Vec<Match>, chain: &str| rule(matches, Verdict::Goto(chain.into()));
+    if of_peers_blocks.len() + other_blocks.len() <= COMPARED_UP_TO {
+        let compared = |blocks: Vec<PortBlock>, chain: &'static str| {
+            blocks.into_iter().map(move |block| goto(vec![Match::PortBlock(block)], chain))
+        };
+        return compared(of_peers_blocks, "peers").chain(compared(other_blocks, "judge")).collect();
+    }
+    let of = |set: &str| vec![Match::DestinationPort { ports: PortMatch::Set(set.into()), negated: false }];
+    let peers = fast.map(|_| goto(of(PEER_PORTS), "peers"));
+    peers.into_iter().chain([goto(of(PROTECTED), "judge")]).collect()
+}
+
+/// The ports as blocks, exactly.
+fn aligned(ports: &Ports) -> Vec<PortBlock> {
+    let mut blocks = Vec::new();
+    for range in ports.ranges() {
+        let mut from = Some(range.first());
+        while let Some(first) = from {
+            let fits = |block: &PortBlock| first & !block.mask() == 0 && block.last() <= range.last();
+            let widest = (0..=16).map(|bits| PortBlock { first, bits }).find(fits);
+            let block = widest.unwrap_or(PortBlock { first, bits: 16 });
+            blocks.push(block);
+            from = block.last().checked_add(1).filter(|next| *next <= range.last());
+        }
+        // Nobody compares that many one by one.
+        if blocks.len() > MANY_BLOCKS {
+            break;
+        }
+    }
+    blocks
+}
+
+/// What most packets to protected ports are: a peer's. Whatever the protocol and the interface, they are left alone; only
+/// what is none of theirs needs a closer look.
+fn peers_rules(grant: &Grant) -> Vec<Rule> {
+    let admitted = grant.sources.iter().flat_map(source_matches).map(|(source, _)| {
+        let matches = interface_match(grant).into_iter().chain([source]).collect();
+        rule(matches, Verdict::Return).comment(grant.comment())
+    });
+    let others = rule(Vec::new(), Verdict::Goto("judge".into())).comment("isolation: everyone else");
+    admitted.chain([others]).collect()
+}
+
+/// TCP that did not come in over loopback.
+fn judge_rules() -> Vec<Rule> {
+    let loopback = Match::InInterface { names: vec![Interface::loopback()], negated: false };
+    vec![
+        rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
+        rule(vec![loopback], Verdict::Return),
+        rule(Vec::new(), Verdict::Goto("admit".into())),
+    ]
 }
 
 /// One test for each block of ports that has to be looked at closely; `None` where that is every port.

@@ -83,6 +83,7 @@ enum MatchView<'a> {
     ConnectionState { states: Vec<&'static str>, negated: bool },
     DestinationPort { ports: PortsView<'a>, negated: bool },
     PortBlock { first: u16, last: u16 },
+    FlagBit { flag: Vec<&'static str>, set: bool },
     NotDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
     DestinationLocal,
@@ -208,6 +209,7 @@ fn one_match(one: &Match) -> MatchView<'_> {
             MatchView::DestinationPort { ports: ports(list), negated: *negated }
         }
         Match::PortBlock(block) => MatchView::PortBlock { first: block.first, last: block.last() },
+        Match::FlagBit { flag, set } => MatchView::FlagBit { flag: flag.names().collect(), set: *set },
         Match::NotDirectlyTcp => MatchView::NotDirectlyTcp,
         Match::TcpFlags { mask, value } => {
             MatchView::TcpFlags { mask: mask.names().collect(), value: value.names().collect() }

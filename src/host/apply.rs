@@ -20,6 +20,7 @@ use super::links::Link;
 use super::pending::{self, Pending};
 use super::record::{self, CANDIDATE, GOOD, Record};
 use super::reserved::{self, Setting};
+use super::routing::Routing;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::{ReadySet, Store};
@@ -325,6 +326,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
         None => None,
     };
     let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
+    let site = site.answering_for(Routing::read().map_err(HostError::Routing)?.elsewhere());
     let now = read(pending.backend)?;
     let report = check(&now.ruleset, &site, Families::Both)?;
     if now.absent || !is_good(pending.backend, &now, &report) {

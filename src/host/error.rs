@@ -57,6 +57,9 @@ pub enum HostError {
     /// Something that compilers here do not make.
     #[error(transparent)]
     NotWritable(#[from] NotWritable),
+    /// Which addresses are this host's is not known.
+    #[error("what this host's routing tables make local cannot be read: {0}; nothing was changed")]
+    Routing(#[source] RequestError),
     /// iptables has no reset here.
     #[error("iptables cannot reject in the tables raw and mangle: write `on-block = \"drop\"` in the cluster file")]
     Reject,

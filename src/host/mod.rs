@@ -24,6 +24,7 @@ pub mod place;
 mod presence;
 pub mod record;
 pub mod reserved;
+pub mod routing;
 mod rules;
 pub mod sessions;
 pub mod sockets;

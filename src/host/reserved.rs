@@ -131,7 +131,7 @@ pub fn union(in_force: &Ports, ours: &Ports) -> Ports {
 /// What is in force without the ports of another list.
 #[must_use]
 pub fn without(in_force: &Ports, to_remove: &Ports) -> Ports {
-    in_force.each().filter(|port| !to_remove.has(*port)).filter_map(PortRange::single).collect()
+    in_force.without(to_remove)
 }
 
 /// Through one open file: the kernel replaces the list with what is written at its beginning, and adds what comes behind.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Host;
+use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::store::{Place, checksum};
 use super::{HostError, nft, place, record};
@@ -50,6 +51,8 @@ pub struct Seen {
     pub others: Vec<String>,
     /// A rule of others that endangers replies.
     pub masquerade: Option<String>,
+    /// What the host answered for by other routing tables.
+    elsewhere: String,
 }
 
 impl Seen {
@@ -70,6 +73,7 @@ impl Seen {
             ports: record::text(&site.protected()),
             others: in_force.others.iter().map(ToString::to_string).collect(),
             masquerade: in_force.masquerade.clone(),
+            elsewhere: format!("{:?}", site.elsewhere()),
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -88,6 +92,10 @@ impl Seen {
         }
         let nft::Glance { generation, handle, counters } = nft::glance().ok()?;
         if generation != seen.generation || handle != Some(seen.handle) {
+            return None;
+        }
+        let elsewhere = Routing::read().ok()?.elsewhere();
+        if format!("{elsewhere:?}") != seen.elsewhere {
             return None;
         }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));

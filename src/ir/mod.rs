@@ -221,6 +221,14 @@ pub enum Match {
     /// The destination port of TCP, or what stands in its place in another transport header, is in this block. Says no
     /// more than a port match does, but at a fraction of its cost.
     PortBlock(PortBlock),
+    /// This one TCP flag is set, or is not; in another transport header, what stands in its place. Says less than
+    /// [`Match::TcpFlags`], at a fraction of its cost.
+    FlagBit {
+        /// The flag, a single one.
+        flag: TcpFlags,
+        /// Whether it is set.
+        set: bool,
+    },
     /// Of the TCP flags in `mask` exactly those in `value` are set.
     TcpFlags {
         /// The flags that are looked at.

@@ -99,6 +99,12 @@ impl Ports {
         self.0.is_empty()
     }
 
+    /// These without those of another list.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        self.each().filter(|port| !other.has(*port)).filter_map(PortRange::single).collect()
+    }
+
     /// The first range of ports that both have.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<PortRange> {

@@ -298,7 +298,7 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: 
         {
             Holds::Unknown
         }
-        Match::PortBlock(_) if shape == Shape::LaterMisread => Holds::Unknown,
+        Match::PortBlock(_) | Match::FlagBit { .. } if shape == Shape::LaterMisread => Holds::Unknown,
         Match::DestinationPort { ports, negated } => {
             if packet.protocol != TCP || !shape.shows_ports() {
                 return Holds::No;
@@ -309,6 +309,9 @@ fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: 
             }
         }
         Match::PortBlock(block) => (shape.shows_ports() && packet.port & block.mask() == block.first).into(),
+        // Other transports have something else there, or end before it.
+        Match::FlagBit { .. } if packet.protocol != TCP => Holds::Unknown,
+        Match::FlagBit { flag, set } => (shape.shows_flags() && (packet.flags.0 & flag.0 != 0) == *set).into(),
         Match::TcpFlags { mask, value } => {
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }

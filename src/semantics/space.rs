@@ -98,6 +98,7 @@ impl Space {
                 Match::Protocol { number, .. } => _ = protocols.insert(*number),
                 Match::ConnectionState { .. } => stateful = true,
                 Match::TcpFlags { mask, value } => flags.push((*mask, *value)),
+                Match::FlagBit { flag, .. } => flags.push((*flag, *flag)),
                 // Sets are in the list already; a destination is what the packet says; the others cut no field further.
                 Match::Source { addresses: Addresses::Set(_), .. }
                 | Match::Destination { .. }

@@ -186,8 +186,13 @@ impl Machine {
 
     /// Whether a connection from `from` is answered. Changes nothing in the kernel's tables.
     pub fn answers(&self, from: [u8; 4], port: u16) -> bool {
+        self.answers_at(from, SocketAddr::new(HOST4, port))
+    }
+
+    /// The same at any address.
+    pub fn answers_at(&self, from: [u8; 4], to: SocketAddr) -> bool {
         let from = SocketAddr::new(IpAddr::from(from), 10000 + self.lab.next());
-        self.fire(&Segment::syn(from, SocketAddr::new(HOST4, port)))
+        self.fire(&Segment::syn(from, to))
     }
 
     /// Whether anything at all comes back.

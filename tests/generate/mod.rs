@@ -385,7 +385,8 @@ impl Draft<'_> {
                 let (first, last) = self.scope.ports;
                 let usual = if last > 20_000 { (8080, 8111) } else { (first.into(), last.into()) };
                 let (a, b) = (random.within(usual) as u16, random.within(usual) as u16);
-                Some(Match::PortBlock(PortBlock::around(a, b)))
+                // Behind a test for TCP a block of one port is read as a port.
+                Some(Match::PortBlock(PortBlock::around(a, b ^ u16::from(a == b))))
             }
             9 => Some(Match::DestinationLocal),
             10 => self.header(random),

@@ -133,6 +133,7 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
             return Err(WriteError::Inexpressible("ports in a set"));
         }
         Match::PortBlock(_) => return Err(WriteError::Inexpressible("a block of ports")),
+        Match::FlagBit { .. } => return Err(WriteError::Inexpressible("a single bit of a transport header")),
         Match::NotDirectlyTcp => return Err(WriteError::Inexpressible("the next header of IPv6")),
         Match::TcpFlags { mask, value } => format!(" -m tcp --tcp-flags {} {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::constants::*;
 use super::expression::Expression;
 use super::lift::{FRAGMENT, FRAGMENT_OFFSET, LOOPBACK, RTN_LOCAL};
-use crate::ir::{self, Addresses, Elements, Family, Match, PortMatch, Verdict};
+use crate::ir::{self, Addresses, Elements, Family, Match, PortBlock, PortMatch, Verdict};
 use crate::net::{Interface, Ports};
 
 /// TCP's protocol number (IANA).
@@ -219,6 +219,16 @@ impl Lowering<'_> {
                 self.compare(if *negated { NFT_CMP_EQ } else { NFT_CMP_NEQ }, &[0; 4]);
             }
             Match::DestinationPort { ports, negated } => self.port(ports, *negated)?,
+            Match::PortBlock(PortBlock { first, bits: 16 }) => {
+                self.transport(2, 2);
+                self.compare(NFT_CMP_EQ, &first.to_be_bytes());
+            }
+            Match::FlagBit { flag, set } => {
+                let mask = u32::from(flag.0) << 16;
+                self.transport(12, 4);
+                self.mask(&mask.to_be_bytes());
+                self.compare(NFT_CMP_EQ, &(if *set { mask } else { 0 }).to_be_bytes());
+            }
             Match::PortBlock(block) => {
                 self.transport(0, 4);
                 self.mask(&u32::from(block.mask()).to_be_bytes());

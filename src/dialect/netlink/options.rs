@@ -9,17 +9,26 @@ use nix::libc;
 /// Asks for errors that say where and why, and that do not repeat the whole request (netlink(7)). Linux 4.12 and newer
 /// have both; without them errors are bare numbers.
 pub fn extended_errors(socket: &OwnedFd) {
+    switch_on(socket, libc::NETLINK_EXT_ACK);
+    switch_on(socket, libc::NETLINK_CAP_ACK);
+}
+
+/// Lets the kernel pick what is asked for (Linux 4.20 and newer); otherwise it gives everything.
+pub fn filtered_dumps(socket: &OwnedFd) {
+    // NETLINK_GET_STRICT_CHK (linux/netlink.h).
+    switch_on(socket, 12);
+}
+
+fn switch_on(socket: &OwnedFd, option: libc::c_int) {
     let on: libc::c_int = 1;
-    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-        // SAFETY: `on` outlives the call, and the length is its own.
-        let _ = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_NETLINK,
-                option,
-                (&raw const on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            )
-        };
-    }
+    // SAFETY: `on` outlives the call, and the length is its own.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_NETLINK,
+            option,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
 }

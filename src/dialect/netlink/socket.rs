@@ -31,6 +31,8 @@ pub enum Protocol {
     Netfilter,
     /// The socket table.
     SockDiag,
+    /// Interfaces, routes and routing rules.
+    Route,
 }
 
 /// A netlink socket in the network namespace of the calling thread.
@@ -102,10 +104,11 @@ impl Socket {
     ///
     /// # Errors
     /// Where the kernel has no such protocol.
-    pub fn open(protocol: Protocol) -> io::Result<Self> {
-        let protocol = match protocol {
+    pub fn open(wanted: Protocol) -> io::Result<Self> {
+        let protocol = match wanted {
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
             Protocol::SockDiag => SockProtocol::NetlinkSockDiag,
+            Protocol::Route => SockProtocol::NetlinkRoute,
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
@@ -119,6 +122,9 @@ impl Socket {
         }
         // Without these, which old kernels lack, errors are longer and say less.
         super::options::extended_errors(&fd);
+        if wanted == Protocol::Route {
+            super::options::filtered_dumps(&fd);
+        }
         Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE] })
     }
 

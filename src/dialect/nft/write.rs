@@ -7,8 +7,8 @@ use askama::Template;
 use thiserror::Error;
 
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
-    Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch,
+    Rule, Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
 };
 use crate::net::{Cidr, Interface, Ports};
 
@@ -180,7 +180,13 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
             format!("tcp dport {}{}", not(negated), ports_text(ports))
         }
         // Four bytes, because only those are compared without a call in the kernel: source port, destination port.
+        Match::PortBlock(PortBlock { first, bits: 16 }) => format!("th dport {first}"),
         Match::PortBlock(block) => format!("@th,0,32 & 0x{:08x} == 0x{:08x}", block.mask(), block.first),
+        // The flags are the second of the four bytes from the twelfth on (RFC 9293, 3.1).
+        Match::FlagBit { flag, set } => {
+            let mask = u32::from(flag.0) << 16;
+            format!("@th,96,32 & 0x{mask:08x} == 0x{:08x}", if *set { mask } else { 0 })
+        }
         Match::NotDirectlyTcp => "ip6 nexthdr != tcp".into(),
         Match::TcpFlags { mask, value } => format!("tcp flags & ({}) == {}", flags(*mask), flags(*value)),
         Match::DestinationLocal => "fib daddr type local".into(),

@@ -17,6 +17,13 @@ pub const LOOPBACK: u32 = 1;
 pub const FRAGMENT: u8 = 44;
 pub const FRAGMENT_OFFSET: [u8; 2] = [0xff, 0xf8];
 
+/// A single bit of the second byte, and nothing else.
+fn flag_bit(mask: &[u8], data: &[u8]) -> Option<Match> {
+    let ([0, flag, 0, 0], [0, value, 0, 0]) = (mask, data) else { return None };
+    let known = flag.is_power_of_two() && (*value == 0 || value == flag);
+    known.then_some(Match::FlagBit { flag: TcpFlags(*flag), set: *value != 0 })
+}
+
 impl<'a> Program<'a> {
     /// What a test means, after what the rule has made sure of so far.
     pub(super) fn known(&self, value: &Value, test: &Test<'_>) -> Option<Match> {
@@ -26,6 +33,12 @@ impl<'a> Program<'a> {
                 self.network(*offset, *length, None, test)
             }
             Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 } if self.tcp => self.port(test),
+            Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 } => match test {
+                Test::Compare(NFT_CMP_EQ, data) => {
+                    u16::read(data).map(|first| Match::PortBlock(PortBlock { first, bits: 16 }))
+                }
+                _ => None,
+            },
             Value::DestinationType { of_interface } => match test {
                 Test::Compare(NFT_CMP_EQ, data) if native(data)? == RTN_LOCAL => {
                     Some(if *of_interface { Match::DestinationOfInterface } else { Match::DestinationLocal })
@@ -146,6 +159,10 @@ impl<'a> Program<'a> {
                 Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 4 },
                 Test::Compare(NFT_CMP_EQ, data),
             ) => port_block(mask, data),
+            (
+                Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 12, length: 4 },
+                Test::Compare(NFT_CMP_EQ, data),
+            ) => flag_bit(mask, data),
             (Value::Header { base: NFT_PAYLOAD_NETWORK_HEADER, offset, length }, _) => {
                 self.network(*offset, *length, Some(mask), test)
             }

@@ -147,6 +147,15 @@ fn pairs() -> Vec<(Match, Vec<Expression>)> {
             Match::PortBlock(PortBlock::around(4096, 8191)),
             vec![transport(0, 4), mask(&[0, 0, 0xf0, 0]), equal(&[0, 0, 0x10, 0])],
         ),
+        (Match::PortBlock(PortBlock { first: 4369, bits: 16 }), vec![transport(2, 2), equal(&[0x11, 0x11])]),
+        (
+            Match::FlagBit { flag: TcpFlags::ACK, set: false },
+            vec![transport(12, 4), mask(&[0, 0x10, 0, 0]), equal(&[0, 0, 0, 0])],
+        ),
+        (
+            Match::FlagBit { flag: TcpFlags::SYN, set: true },
+            vec![transport(12, 4), mask(&[0, 2, 0, 0]), equal(&[0, 2, 0, 0])],
+        ),
         (
             Match::TcpFlags { mask: TcpFlags(0x12), value: TcpFlags(2) },
             of(&[&tcp(), &[transport(13, 1), mask(&[0x12]), equal(&[2])]]),
@@ -216,7 +225,8 @@ fn other_ways_to_say_the_same() {
 #[test]
 fn what_only_resembles_a_test_is_unknown() {
     let guarded = |base: &[Expression], rest: &[Expression]| [base, rest].concat();
-    let ports = [transport(2, 2), equal(&8087_u16.to_be_bytes())];
+    // Equal is a block of one port, whatever the protocol; unequal is no block.
+    let ports = [transport(2, 2), compare(NFT_CMP_NEQ, &8087_u16.to_be_bytes())];
     let saddr = [network(12, 4), equal(&[10, 0, 0, 1])];
     let cases: Vec<Vec<Expression>> = vec![
         // Without what they rest on.

@@ -149,6 +149,7 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::Destination { addresses: Addresses::Set(_), .. }
             | Match::ConnectionState { .. }
             | Match::PortBlock(_)
+            | Match::FlagBit { .. }
             | Match::DestinationLocal
             | Match::DestinationOfInterface
             | Match::Limit { .. }

@@ -6,7 +6,7 @@ use super::names;
 use super::rules::RuleReader;
 use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
 use super::words::{Words, elements};
-use crate::ir::{Family, Match, PortBlock, Verdict};
+use crate::ir::{Family, Match, PortBlock, TcpFlags, Verdict};
 
 /// What nft takes for granted where a limit says nothing of a burst.
 const DEFAULT_BURST: u32 = 5;
@@ -41,6 +41,11 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         reader.known_test(vec![vec![Match::PortBlock(block)]], reader.words.text_since(start));
         return Some(());
     }
+    if reader.words.take_all(&["@th", ",", "96", ",", "32", "&"]) {
+        let bit = flag_bit(&mut reader.words)?;
+        reader.known_test(vec![vec![bit]], reader.words.text_since(start));
+        return Some(());
+    }
     let selector = Selector::take(&mut reader.words)?;
     if reader.words.take_word("vmap") {
         verdict_map(reader, selector, start);
@@ -71,6 +76,19 @@ fn port_protocol(selector: Selector) -> Option<u8> {
         Selector::Port(number) => number,
         _ => None,
     }
+}
+
+/// `MASK == VALUE`, of the four bytes that have the TCP flags in the second: one flag, nothing else.
+fn flag_bit(words: &mut Words<'_, '_>) -> Option<Match> {
+    let mask = names::number(words.next()?.text)?;
+    if !words.take("==") {
+        return None;
+    }
+    let value = names::number(words.next()?.text)?;
+    let flag = TcpFlags(u8::try_from(mask >> 16).ok()?);
+    let alone = mask == u32::from(flag.0) << 16 && flag.0.is_power_of_two();
+    let known = alone && (value == 0 || value == mask) && words.value_ends();
+    known.then_some(Match::FlagBit { flag, set: value != 0 })
 }
 
 /// `MASK == VALUE`, of ports.

@@ -36,39 +36,20 @@ impl Part {
 }
 
 impl Part {
-    /// `tcp sport != 1`: a field of a header and one value.
-    fn is_inequality_of_a_header(&self) -> bool {
-        const NO_HEADERS: [&str; 24] = [
-            "meta",
-            "ct",
-            "mark",
-            "iif",
-            "iifname",
-            "iiftype",
-            "iifgroup",
-            "oif",
-            "oifname",
-            "oiftype",
-            "oifgroup",
-            "skuid",
-            "skgid",
-            "cpu",
-            "cgroup",
-            "pkttype",
-            "l4proto",
-            "nfproto",
-            "rtclassid",
-            "day",
-            "fib",
-            "socket",
-            "limit",
-            "quota",
-        ];
+    /// `tcp sport != 1`: the header that a field is unequal to one value in.
+    fn unequal_header(&self) -> Option<&'static str> {
         let first = self.text.split_whitespace().next().unwrap_or_default();
         let unequal = self.text.contains("!=") || self.text.split_whitespace().any(|word| word == "ne");
         // Sets are looked up, not compared; a raw field begins with an `@` of its own.
         let looked_up = self.text.contains('{') || self.text.get(1..).is_some_and(|rest| rest.contains('@'));
-        unequal && !looked_up && !NO_HEADERS.contains(&first)
+        let header = match first.split(',').next().unwrap_or_default() {
+            "ether" | "vlan" | "arp" | "@ll" => "link",
+            "ip" | "ip6" | "@nh" => "network",
+            "tcp" | "udp" | "udplite" | "sctp" | "dccp" | "th" | "icmp" | "icmpv6" | "igmp" | "ah" | "esp" | "comp"
+            | "gre" | "@th" | "@ih" => "transport",
+            _ => return None,
+        };
+        (unequal && !looked_up).then_some(header)
     }
 }
 
@@ -246,11 +227,14 @@ impl<'a> RuleReader<'_, 'a> {
     /// nft up to 1.0.6 joins neighbouring `!=` tests of a header into one comparison, so that "and" becomes "or", and lists
     /// them apart all the same; newer ones do not.
     fn judge_inequalities(&mut self) {
-        if self.draft.parts.iter().filter(|part| part.is_inequality_of_a_header()).count() < 2 {
-            return;
-        }
-        for part in self.draft.parts.iter_mut().filter(|part| part.is_inequality_of_a_header()) {
-            part.alternatives = vec![vec![Match::Unknown(part.text.clone())]];
+        for header in ["link", "network", "transport"] {
+            let unequal = |part: &Part| part.unequal_header() == Some(header);
+            if self.draft.parts.iter().filter(|part| unequal(part)).count() < 2 {
+                continue;
+            }
+            for part in self.draft.parts.iter_mut().filter(|part| unequal(part)) {
+                part.alternatives = vec![vec![Match::Unknown(part.text.clone())]];
+            }
         }
     }
 

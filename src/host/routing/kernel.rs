@@ -1,0 +1,268 @@
+//! What rtnetlink(7) tells: interfaces, rules and routes, in the network namespace of the calling thread.
+
+use std::net::IpAddr;
+
+use nix::libc;
+
+use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer, attributes};
+use crate::net::Cidr;
+
+/// linux/if_link.h, linux/fib_rules.h and linux/rtnetlink.h.
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VRF_TABLE: u16 = 1;
+const FRA_IIFNAME: u16 = 3;
+const FRA_TABLE: u16 = 15;
+const FRA_L3MDEV: u16 = 19;
+const FIB_RULE_INVERT: u32 = 2;
+const RTA_DST: u16 = 1;
+const RTA_PREFSRC: u16 = 7;
+const RTA_TABLE: u16 = 15;
+const RTN_LOCAL: u8 = 2;
+/// The bytes of `struct ifinfomsg`, and of `struct fib_rule_hdr` and `struct rtmsg`.
+const LINK_HEADER: usize = 16;
+const ROUTE_HEADER: usize = 12;
+/// How often to read what changes meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutedLink {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// The number of the interface that it is part of.
+    pub master: Option<u32>,
+    /// Where it is a VRF: its routing table.
+    pub vrf_table: Option<u32>,
+}
+
+/// A rule that decides which routing table is asked. Of its conditions only the interface is known here; with more of
+/// them it applies to fewer packets than it is taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRule {
+    /// Whether it is for IPv4.
+    pub ipv4: bool,
+    /// The table; `None` for that of the packet's VRF.
+    pub table: Option<u32>,
+    /// The interface that the packet has to come in on.
+    pub from: Option<String>,
+}
+
+/// A route by which this host takes packets for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRoute {
+    /// The routing table.
+    pub table: u32,
+    /// The destinations.
+    pub destination: Cidr,
+}
+
+/// The interfaces.
+pub fn links(socket: &mut Socket) -> Result<Vec<RoutedLink>, RequestError> {
+    let mut header = [0; LINK_HEADER];
+    header[0] = libc::AF_UNSPEC as u8;
+    dump(socket, libc::RTM_GETLINK, &header, |message| Ok(link(message)?.into_iter().collect()))
+}
+
+/// The rules of both families.
+pub fn rules(socket: &mut Socket) -> Result<Vec<RoutingRule>, RequestError> {
+    both_families(socket, libc::RTM_GETRULE, 0, rule)
+}
+
+/// The local routes of both families, of every table. The kernel picks them (from 4.20 on), so that a million other routes
+/// cost nothing.
+pub fn local_routes(socket: &mut Socket) -> Result<Vec<LocalRoute>, RequestError> {
+    both_families(socket, libc::RTM_GETROUTE, RTN_LOCAL, local_route)
+}
+
+fn both_families<T>(
+    socket: &mut Socket,
+    kind: u16,
+    route_type: u8,
+    read: fn(&Message<'_>) -> Result<Option<T>, Malformed>,
+) -> Result<Vec<T>, RequestError> {
+    let mut all = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut header = [0; ROUTE_HEADER];
+        header[0] = family as u8;
+        header[7] = route_type;
+        all.append(&mut dump(socket, kind, &header, |message| Ok(read(message)?.into_iter().collect()))?);
+    }
+    Ok(all)
+}
+
+fn dump<T>(
+    socket: &mut Socket,
+    kind: u16,
+    header: &[u8],
+    read: impl Fn(&Message<'_>) -> Result<Vec<T>, Malformed>,
+) -> Result<Vec<T>, RequestError> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        let mut found = Vec::new();
+        let request = |sequence| {
+            let mut writer = Writer::with_capacity(64);
+            let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+            writer.message(kind, flags, sequence, |writer| writer.raw(header));
+            writer.bytes().to_vec()
+        };
+        let answer = socket.dump(request, |message| {
+            found.append(&mut read(&message)?);
+            Ok::<_, RequestError>(())
+        });
+        attempts -= 1;
+        match answer {
+            Err(RequestError::Interrupted) if attempts > 0 => {}
+            other => return other.map(|()| found),
+        }
+    }
+}
+
+fn link(message: &Message<'_>) -> Result<Option<RoutedLink>, Malformed> {
+    if message.kind != libc::RTM_NEWLINK {
+        return Ok(None);
+    }
+    let index = number(message.payload.get(4..8).ok_or(Malformed)?)?;
+    let mut link = RoutedLink { index, name: String::new(), master: None, vrf_table: None };
+    for attribute in attributes(message.payload.get(LINK_HEADER..).ok_or(Malformed)?) {
+        match attribute? {
+            (IFLA_IFNAME, value) => link.name = text(value),
+            (IFLA_MASTER, value) => link.master = Some(number(value)?),
+            (IFLA_LINKINFO, value) => link.vrf_table = vrf_table(value)?,
+            _ => {}
+        }
+    }
+    Ok(Some(link))
+}
+
+fn vrf_table(information: &[u8]) -> Result<Option<u32>, Malformed> {
+    let mut is_vrf = false;
+    let mut table = None;
+    for attribute in attributes(information) {
+        match attribute? {
+            (IFLA_INFO_KIND, value) => is_vrf = text(value) == "vrf",
+            // The kind stands first; of other kinds the data mean something else.
+            (IFLA_INFO_DATA, value) if is_vrf => {
+                for own in attributes(value) {
+                    if let (IFLA_VRF_TABLE, value) = own? {
+                        table = Some(number(value)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(table.filter(|_| is_vrf))
+}
+
+fn rule(message: &Message<'_>) -> Result<Option<RoutingRule>, Malformed> {
+    if message.kind != libc::RTM_NEWRULE {
+        return Ok(None);
+    }
+    let header: [u8; ROUTE_HEADER] = *message.payload.first_chunk().ok_or(Malformed)?;
+    let [family, _, _, _, table, ..] = header;
+    let inverted = number(message.payload.get(8..12).ok_or(Malformed)?)? & FIB_RULE_INVERT != 0;
+    let mut rule = RoutingRule { ipv4: i32::from(family) == libc::AF_INET, table: Some(table.into()), from: None };
+    let mut of_vrf = false;
+    for attribute in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
+        match attribute? {
+            (FRA_TABLE, value) => rule.table = Some(number(value)?),
+            (FRA_IIFNAME, value) if !inverted => rule.from = Some(text(value)),
+            (FRA_L3MDEV, [1, ..]) => of_vrf = true,
+            _ => {}
+        }
+    }
+    if of_vrf {
+        rule.table = None;
+    }
+    Ok(Some(rule))
+}
+
+fn local_route(message: &Message<'_>) -> Result<Option<LocalRoute>, Malformed> {
+    let header: [u8; ROUTE_HEADER] = *message.payload.first_chunk().ok_or(Malformed)?;
+    let [family, bits, _, _, table, _, _, kind, ..] = header;
+    if message.kind != libc::RTM_NEWROUTE || kind != RTN_LOCAL {
+        return Ok(None);
+    }
+    let mut table = u32::from(table);
+    let ipv4 = i32::from(family) == libc::AF_INET;
+    let mut first = if ipv4 { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    for attribute in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
+        match attribute? {
+            (RTA_TABLE, value) => table = number(value)?,
+            (RTA_DST, value) => first = address(value)?,
+            _ => {}
+        }
+    }
+    let destination = Cidr::containing(first, bits).ok_or(Malformed)?;
+    Ok(Some(LocalRoute { table, destination }))
+}
+
+/// The address that this host takes for packets to `destination`, as `ip route get` tells; `None` where there is no way to
+/// it.
+pub fn source_towards(socket: &mut Socket, destination: IpAddr) -> Result<Option<IpAddr>, RequestError> {
+    let mut source = None;
+    let request = |sequence, flags| {
+        let (family, octets): (i32, Vec<u8>) = match destination {
+            IpAddr::V4(own) => (libc::AF_INET, own.octets().to_vec()),
+            IpAddr::V6(own) => (libc::AF_INET6, own.octets().to_vec()),
+        };
+        let mut writer = Writer::with_capacity(64);
+        writer.message(libc::RTM_GETROUTE, flags, sequence, |writer| {
+            let mut header = [0; ROUTE_HEADER];
+            header[0] = family as u8;
+            header[1] = (octets.len() * 8) as u8;
+            writer.raw(&header);
+            writer.attribute(RTA_DST, &octets);
+        });
+        writer.bytes().to_vec()
+    };
+    let answer = socket.ask(request, |message| {
+        if message.kind != libc::RTM_NEWROUTE {
+            return Ok(());
+        }
+        for attribute in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
+            if let (RTA_PREFSRC, value) = attribute? {
+                source = Some(address(value)?);
+            }
+        }
+        Ok(())
+    });
+    match answer {
+        Ok(()) => Ok(source),
+        Err(RequestError::Refused(refusal)) if is_no_way(refusal.errno) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// No route, or one that says no.
+fn is_no_way(errno: nix::errno::Errno) -> bool {
+    use nix::errno::Errno;
+    matches!(errno, Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::ESRCH)
+}
+
+/// A socket for all of these.
+pub fn open() -> Result<Socket, RequestError> {
+    Ok(Socket::open(Protocol::Route)?)
+}
+
+fn number(value: &[u8]) -> Result<u32, Malformed> {
+    value.first_chunk().copied().map(u32::from_ne_bytes).ok_or(Malformed)
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+fn address(value: &[u8]) -> Result<IpAddr, Malformed> {
+    match (<[u8; 4]>::try_from(value), <[u8; 16]>::try_from(value)) {
+        (Ok(v4), _) => Ok(v4.into()),
+        (_, Ok(v6)) => Ok(v6.into()),
+        (Err(_), Err(_)) => Err(Malformed),
+    }
+}

@@ -1,0 +1,175 @@
+//! What this host's routing makes of packets, as far as the guard has to know it.
+//!
+//! Netfilter's tests for "an address of this host" ask the routing table `local` and, for the interface's own addresses,
+//! that of its VRF. What rules (`ip rule`) and other tables make local besides, [`Routing::elsewhere`] tells, so that it can
+//! be named in rules. It names rather too much than too little: of a rule's conditions it knows the interface alone.
+//!
+//! INVARIANT (unread is not empty): what cannot be read is an error, never a view without entries.
+
+mod kernel;
+
+pub use kernel::{LocalRoute, RoutedLink, RoutingRule};
+
+use std::net::IpAddr;
+
+use crate::dialect::netlink::RequestError;
+use crate::net::{Elsewhere, Interface};
+
+/// The table that netfilter asks (RT_TABLE_LOCAL, linux/rtnetlink.h).
+const LOCAL: u32 = 255;
+
+/// Interfaces, rules and local routes of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// The interfaces.
+    pub links: Vec<RoutedLink>,
+    /// The rules.
+    pub rules: Vec<RoutingRule>,
+    /// The local routes, of every table.
+    pub locals: Vec<LocalRoute>,
+}
+
+impl Routing {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn read() -> Result<Self, RequestError> {
+        let mut socket = kernel::open()?;
+        let locals = kernel::local_routes(&mut socket)?;
+        Ok(Self { links: kernel::links(&mut socket)?, rules: kernel::rules(&mut socket)?, locals })
+    }
+
+    /// What this host answers for by another table than `local`.
+    #[must_use]
+    pub fn elsewhere(&self) -> Elsewhere {
+        let others = self.locals.iter().filter(|route| route.table != LOCAL);
+        Elsewhere::new(others.flat_map(|route| self.ways(route).into_iter().map(|way| (way, route.destination))))
+    }
+
+    /// The interfaces on which a packet meets a route's table.
+    fn ways(&self, route: &LocalRoute) -> Vec<Option<Interface>> {
+        let mut ways = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.ipv4 == route.destination.is_ipv4()) {
+            match (rule.table, rule.from.as_deref()) {
+                (None, _) => ways.extend(self.of_vrf(route.table)),
+                (Some(table), _) if table != route.table => {}
+                // For what this host itself sends.
+                (Some(_), Some("lo")) => {}
+                (Some(_), Some(name)) => ways.push(named(name)),
+                (Some(_), None) => ways.push(None),
+            }
+        }
+        ways
+    }
+
+    /// The VRF that has this table, and all interfaces that are part of it.
+    fn of_vrf(&self, table: u32) -> Vec<Option<Interface>> {
+        let masters: Vec<u32> =
+            self.links.iter().filter(|link| link.vrf_table == Some(table)).map(|link| link.index).collect();
+        let belongs = |link: &&RoutedLink| {
+            masters.contains(&link.index) || link.master.is_some_and(|master| masters.contains(&master))
+        };
+        self.links.iter().filter(belongs).map(|link| named(&link.name)).collect()
+    }
+
+    /// The VRF that an interface is part of.
+    #[must_use]
+    pub fn vrf_of(&self, interface: &Interface) -> Option<&str> {
+        let link = self.links.iter().find(|link| link.name == interface.as_str())?;
+        let master = self.links.iter().find(|other| Some(other.index) == link.master)?;
+        master.vrf_table.map(|_| master.name.as_str())
+    }
+}
+
+/// A name that no rule can have stands for every interface.
+fn named(name: &str) -> Option<Interface> {
+    name.parse().ok()
+}
+
+/// The address that this host takes for each destination, `None` where there is no way to it.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn sources_towards(destinations: &[IpAddr]) -> Result<Vec<Option<IpAddr>>, RequestError> {
+    let mut socket = kernel::open()?;
+    destinations.iter().map(|destination| kernel::source_towards(&mut socket, *destination)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::lab::{in_new_network, run};
+
+    fn link(index: u32, name: &str, master: Option<u32>, vrf_table: Option<u32>) -> RoutedLink {
+        RoutedLink { index, name: name.into(), master, vrf_table }
+    }
+
+    fn shown(view: &Elsewhere) -> Vec<String> {
+        let one = |entry: &crate::net::ElsewhereEntry| {
+            let name = entry.interface.as_ref().map_or("*", Interface::as_str);
+            entry.networks.iter().map(|network| format!("{name} {network}")).collect::<Vec<_>>()
+        };
+        view.entries().iter().flat_map(one).collect()
+    }
+
+    #[test]
+    fn tables_that_rules_reach() {
+        let found = in_new_network(|| {
+            run("ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "far"]);
+            run("ip", &["address", "add", "10.9.0.1/24", "dev", "eth1"]);
+            for (family, end, other) in [("-4", "10.7.0.0/16", "10.8.0.1"), ("-6", "fd07::/64", "fd08::1")] {
+                run("ip", &[family, "route", "add", "local", end, "dev", "lo", "table", "77"]);
+                run("ip", &[family, "rule", "add", "lookup", "77"]);
+                run("ip", &[family, "route", "add", "local", other, "dev", "lo", "table", "700"]);
+                run("ip", &[family, "rule", "add", "iif", "eth1", "fwmark", "5", "lookup", "700"]);
+                // Nobody comes to this table, and only this host's own packets to the next.
+                run("ip", &[family, "route", "add", "local", other, "dev", "lo", "table", "78"]);
+                run("ip", &[family, "route", "add", "local", other, "dev", "lo", "table", "79"]);
+                run("ip", &[family, "rule", "add", "iif", "lo", "lookup", "79"]);
+            }
+            Routing::read().unwrap()
+        });
+        let Some(routing) = found else { return };
+        assert_eq!(shown(&routing.elsewhere()), ["* 10.7.0.0/16", "* fd07::/64", "eth1 10.8.0.1", "eth1 fd08::1"]);
+    }
+
+    /// As a VRF shows itself on Linux 5.10 to 7.2.
+    #[test]
+    fn a_vrf_is_for_its_members() {
+        let routing = Routing {
+            links: vec![
+                link(1, "lo", None, None),
+                link(2, "blue", None, Some(10)),
+                link(3, "ve0", Some(2), None),
+                link(4, "ve1", Some(2), None),
+                link(5, "eth0", None, None),
+            ],
+            rules: vec![
+                RoutingRule { ipv4: true, table: Some(LOCAL), from: None },
+                RoutingRule { ipv4: true, table: None, from: None },
+            ],
+            locals: vec![
+                LocalRoute { table: LOCAL, destination: "10.0.0.1".parse().unwrap() },
+                LocalRoute { table: 10, destination: "10.20.0.11".parse().unwrap() },
+            ],
+        };
+        assert_eq!(shown(&routing.elsewhere()), ["blue 10.20.0.11", "ve0 10.20.0.11", "ve1 10.20.0.11"]);
+        assert_eq!(routing.vrf_of(&"ve0".parse().unwrap()), Some("blue"));
+        assert_eq!(routing.vrf_of(&"eth0".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn the_source_towards_a_peer() {
+        let found = in_new_network(|| {
+            run("ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "far"]);
+            run("ip", &["address", "add", "10.9.0.1/24", "dev", "eth1"]);
+            run("ip", &["address", "add", "10.9.0.2/24", "dev", "eth1"]);
+            run("ip", &["link", "set", "eth1", "up"]);
+            run("ip", &["route", "add", "10.9.0.77", "dev", "eth1", "src", "10.9.0.2"]);
+            sources_towards(&["10.9.0.5", "10.9.0.77", "192.0.2.1"].map(|text| text.parse().unwrap())).unwrap()
+        });
+        let Some(found) = found else { return };
+        assert_eq!(found, [Some([10, 9, 0, 1].into()), Some([10, 9, 0, 2].into()), None]);
+    }
+}

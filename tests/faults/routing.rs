@@ -1,0 +1,67 @@
+//! Addresses that are this host's by another routing table, and ports that are published on them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::machine::{Machine, STAYS, STRANGER};
+use crate::lab::netns::{ip, run};
+use crate::lab::rules::{FREE, GUARDED};
+use crate::lab::server::Server;
+use crate::on_a_machine;
+
+const FIRST: [u8; 4] = [198, 18, 77, 1];
+const LATER: [u8; 4] = [198, 18, 79, 1];
+
+/// 8098 is published as another port, and table 77 makes addresses local.
+fn publish() -> Server {
+    let rule = format!("tcp dport {GUARDED} redirect to :{FREE}");
+    let text = format!("table ip publish {{\nchain pre {{\ntype nat hook prerouting priority -100;\n{rule}\n}}\n}}\n");
+    run(&["nft", "-f", "-"], &text);
+    ip("rule add pref 5 lookup 77\nroute add local 198.18.77.0/24 dev lo table 77\n");
+    Server::start(FREE)
+}
+
+fn gets_in(machine: &Machine, from: [u8; 4], to: [u8; 4]) -> bool {
+    machine.answers_at(from, SocketAddr::new(IpAddr::from(to), GUARDED))
+}
+
+fn every_address_is_guarded(machine: &Machine, backend: &str) {
+    let _server = publish();
+    assert!(gets_in(machine, STRANGER, FIRST), "the address is not this host's, or nothing is published");
+    machine.ringfence(&format!("apply --backend {backend} old.toml")).ended(0).says("proved");
+    assert!(!gets_in(machine, STRANGER, FIRST), "a stranger gets in by another table's address");
+    assert!(gets_in(machine, STAYS, FIRST), "a peer does not");
+    machine.ringfence("status old.toml").ended(0);
+    machine.ringfence("diff old.toml").ended(0);
+    // What comes later is open until somebody looks, and nobody calls it proved.
+    ip("route add local 198.18.79.0/24 dev lo table 77\n");
+    assert!(gets_in(machine, STRANGER, LATER));
+    machine.ringfence("status old.toml").ended(1).says("DRIFTED").says("198.18.79.0");
+    machine.ringfence("apply old.toml").ended(0).says("proved");
+    assert!(!gets_in(machine, STRANGER, LATER));
+    machine.ringfence("status old.toml").ended(0);
+    // What is no longer this host's is none of the guard's business.
+    ip("route del local 198.18.77.0/24 dev lo table 77\n");
+    machine.ringfence("status old.toml").ended(1);
+    machine.ringfence("apply old.toml").ended(0);
+    machine.guards();
+}
+
+on_a_machine! {
+    fn every_address_is_guarded_by_nft(machine) {
+        every_address_is_guarded(machine, "nft");
+    }
+
+    fn every_address_is_guarded_by_iptables(machine) {
+        every_address_is_guarded(machine, "iptables");
+    }
+
+    fn a_change_is_confirmed_with_the_addresses_of_that_moment(machine) {
+        let _server = publish();
+        machine.ringfence("apply old.toml").ended(0);
+        machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
+        ip("route add local 198.18.79.0/24 dev lo table 77\n");
+        // It is not what is to be confirmed.
+        machine.ringfence("confirm").ended(1);
+        machine.ringfence("rollback").ended(0);
+    }
+}
