@@ -95,6 +95,11 @@ def door(program, backend, place, translation):
             for version, cell in look(machine, place, claims_of(late_said, late_code), before).items():
                 cells[version].update(watch=watch, later_stranger=cell["stranger"], later_peer=cell["peer"],
                                       later_status=late_code)
+                cells[version]["bad"] |= cell["bad"] or (watch and cell["stranger"] == "in")
+            # What apply then says of the new address is to be true.
+            again_code, again_said = machine.run("apply a.toml")
+            for version, cell in look(machine, place, claims_of(again_said, again_code), before).items():
+                cells[version].update(again=again_code, again_stranger=cell["stranger"])
                 cells[version]["bad"] |= cell["bad"]
         return cells
 
@@ -107,6 +112,8 @@ def summary(cell):
     if "later_stranger" in cell:
         text += (f"; 2 s later: stranger {cell['later_stranger']}, peer {cell['later_peer']}, status {cell['later_status']}"
                  + ("" if cell["watch"] else ", no watch"))
+    if "again" in cell:
+        text += f"; applied again ({cell['again']}): stranger {cell['again_stranger']}"
     return text
 
 

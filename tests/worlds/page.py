@@ -48,6 +48,9 @@ def cell_text(row, version):
     enforced = "enforced" if cell["enforced"] else f"status {cell['status']}"
     if "later_stranger" in cell:
         enforced += ", enforced" if cell["later_status"] == 0 else f", status {cell['later_status']}"
+    if "again" in cell:
+        stranger += f", {cell['again_stranger']}"
+        enforced += f", apply {cell['again']}"
     text = f"{stranger}; {claim}, {enforced}"
     if cell["peer"] == "out":
         text += "; peer out" + (", as without rules" if cell["before"] == "out" else "")
@@ -58,8 +61,8 @@ def doors(results, worlds, names):
     print("## Doors\n")
     print("A stranger's real connection to port 8098 of an address that is this host's by the named table, with and without a")
     print("translation to an unprotected port: `in` or `out`; then what `apply` said of isolation, and `status`. For an address")
-    print("that came after `apply`: at once, and two seconds later. **BAD**: a stranger is in while the program claims isolation,")
-    print("or a peer is out while it claims reachability. –: not possible in that world.\n")
+    print("that came after `apply`: at once, two seconds later, and after another `apply`. **BAD**: a stranger is in while the")
+    print("program claims isolation, or a peer is out while it claims reachability. –: not possible in that world.\n")
     keys = sorted({tuple(name.split("/")[1:]) for name in names if name.startswith("door/")},
                   key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
     rows = []

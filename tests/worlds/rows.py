@@ -146,7 +146,9 @@ class Rows:
             with open(f"{os.path.dirname(self.out.name)}/{name}.txt", "w") as file:
                 file.writelines(said)
         text = "".join(said)
-        passed = len(re.findall(r"^test .*\bok$", text, re.M))
+        ends = re.search(r"^test result: .* (\d+) passed;", text, re.M)
+        # Where it was cut off there is no such line.
+        passed = int(ends.group(1)) if ends else 0
         failed = re.findall(r"^    (\S+)$", text.rsplit("\nfailures:\n", 1)[-1], re.M) if "\nfailures:\n" in text else []
         not_here = len(re.findall(r"not possible here", text))
         if ran.returncode or not passed:
