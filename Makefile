@@ -3,10 +3,11 @@
 # make bench   speed and memory, as ratios within one run
 # make fuzz    half a minute of random input for everything that reads a text
 # make packages  the .deb and the .rpm, in target/packages
+# make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
 # make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny static packages packages-for-tests
+.PHONY: demo test bench fuzz setup deny matrix static packages packages-for-tests
 
 setup:
 	@sh packaging/setup.sh
@@ -24,7 +25,7 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run tests/listings/record.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run tests/listings/record.sh tests/worlds/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test listings \
 		--test erlang --test import_property
@@ -39,6 +40,10 @@ bench: setup
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
+
+# Makes roots of Debian in target/worlds (4 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
+matrix:
+	@tests/worlds/matrix.sh
 
 # A static glibc serves: names are never looked up. With --target, what runs while building is not linked in this way.
 TARGET = target

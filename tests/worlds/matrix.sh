@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# matrix.sh: every row in every world, and docs/worlds.md of what came out. As root, on Debian or a child of it.
+#   MATRIX=short   a quarter of an hour instead of an hour
+#   WORLDS=DIR     where the roots are kept, 1 GB each
+#   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
+#   JOBS=N         so many worlds at a time, otherwise two, or one where the machine has other work
+set -eu
+HERE=$(cd "$(dirname "$0")/../.." && pwd)
+lab=$HERE/tests/worlds
+MODE=${MATRIX:-full}
+ROOTS=${WORLDS:-$HERE/target/worlds}
+RESULTS=$HERE/target/worlds-results
+all=(bullseye bookworm trixie sid host)
+read -ra only <<<"${ONLY:-${all[*]}}"
+[ "$(id -u)" = 0 ] || { echo 'make matrix needs root: it makes roots, boots them and makes namespaces' >&2; exit 2; }
+for tool in debootstrap qemu-system-x86_64 busybox cpio modprobe zstd xz strace; do
+  command -v "$tool" >/dev/null || missing=yes
+done
+if [ -n "${missing:-}" ]; then
+  echo 'installing debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace' >&2
+  apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace >/dev/null
+fi
+mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
+for world in "${only[@]}"; do
+  if [ "$world" != host ]; then "$lab/root.sh" "$world" "$ROOTS/$world"; fi
+done
+case $MODE in short) tests=no ;; *) tests=yes ;; esac
+if [ "${BUILD:-yes}" = yes ]; then TESTS=${TESTS:-$tests} "$lab/build.sh" "$ROOTS"; fi
+COMMIT=$(git -C "$HERE" describe --always --dirty --exclude='*' 2>/dev/null || echo 'no commit')
+DAY=$(date +%F)
+export HERE MODE ROOTS RESULTS COMMIT DAY
+jobs=${JOBS:-$(awk -v cores="$(nproc)" '{ print ($1 > cores / 2) ? 1 : 2 }' /proc/loadavg)}
+printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh"
+status=0
+python3 -B "$lab/page.py" page "$RESULTS" "$MODE" "${all[@]}" >"$RESULTS/page" || status=$?
+cp "$RESULTS/page" "$HERE/docs/worlds.md"
+exit "$status"

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""page.py merge RESULTS OUT DAY COMMIT: takes what one world has written into that world's results.
+page.py page FOLDER MODE WORLD…: docs/worlds.md of all results; exit code 1 if anything failed or was not tried.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+ORDER = ("main", "vrf", "table", "anyip", "later")
+PLACES = {"main": "main table", "vrf": "VRF", "table": "another table", "anyip": "any-IP", "later": "came later"}
+MEANING = {"ok": "ok", "not possible here": "–"}
+
+
+def lines_of(path):
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]
+
+
+def merge(results, out, day, commit):
+    rows = {line["row"]: line for line in lines_of(results)}
+    for line in lines_of(f"{out}/rows.jsonl") + lines_of(f"{out}/systemd/rows.jsonl"):
+        rows[line["row"]] = {**line, "day": day, "commit": commit}
+    with open(results, "w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in rows.values())
+
+
+def table(header, rows):
+    print("| " + " | ".join(header) + " |")
+    print("|" + "---|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |")
+    print()
+
+
+def cell_text(row, version):
+    """One cell of the door table."""
+    if row is None:
+        return "NOT TRIED"
+    if "cells" not in row:
+        return "–" if row["result"] == "not possible here" else "FAILED"
+    cell = row["cells"][str(version)]
+    stranger = cell["stranger"] if "later_stranger" not in cell else f"{cell['stranger']}, {cell['later_stranger']}"
+    claim = "proved" if cell["isolation"] else "not proved"
+    enforced = "enforced" if cell["enforced"] else f"status {cell['status']}"
+    if "later_stranger" in cell:
+        enforced += ", enforced" if cell["later_status"] == 0 else f", status {cell['later_status']}"
+    if "again" in cell:
+        stranger += f", {cell['again_stranger']}"
+        enforced += f", apply {cell['again']}"
+    text = f"{stranger}; {claim}, {enforced}"
+    if cell["peer"] == "out":
+        text += "; peer out" + (", as without rules" if cell["before"] == "out" else "")
+    return f"**BAD** {text}" if cell["bad"] else text
+
+
+def doors(results, worlds, names):
+    print("## Doors\n")
+    print("A stranger's real connection to port 8098 of an address that is this host's by the named table, with and without a")
+    print("translation to an unprotected port: `in` or `out`; then what `apply` said of isolation, and `status`. For an address")
+    print("that came after `apply`: at once, two seconds later, and after another `apply`. **BAD**: a stranger is in while the")
+    print("program claims isolation, or a peer is out while it claims reachability. –: not possible in that world.\n")
+    keys = sorted({tuple(name.split("/")[1:]) for name in names if name.startswith("door/")},
+                  key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
+    rows = []
+    for backend, place, translation in keys:
+        for version in (4, 6):
+            cells = [cell_text(results[world].get(f"door/{backend}/{place}/{translation}"), version) for world in worlds]
+            rows.append([PLACES[place], translation, f"IPv{version}", backend] + cells)
+    table(["address", "translation", "family", "back end"] + worlds, rows)
+
+
+def page(folder, mode, worlds):
+    listed = subprocess.run([sys.executable, "-B", os.path.join(os.path.dirname(__file__), "rows.py"), "list", mode],
+                            stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    results = {world: {line["row"]: line for line in lines_of(f"{folder}/{world}.jsonl")} for world in worlds}
+    # What an earlier run tried beyond this mode's rows is shown, too.
+    names = listed + sorted({name for rows in results.values() for name in rows if name != "versions"} - set(listed))
+    print("# Kernels and tools that were tried\n")
+    print(f"Made by `make matrix` ({mode}); every figure is of its last run in that world. Emulated machines of Debian's own")
+    print("kernels and tools; `host` is the machine that made this page. Times are of an emulation and say nothing but that it ends.\n")
+    keys = ("kernel", "nft", "iptables", "ipset", "libnftnl", "systemd")
+    rows = []
+    for world in worlds:
+        versions = results[world].get("versions", {})
+        lines = results[world].values()
+        tried = sorted({f"{line['day']} ({line['commit']})" for line in lines})
+        rows.append([world] + [versions.get(key, "?") for key in keys] + [", ".join(tried) or "NOT TRIED"])
+    table(["world", *keys, "tried on (at)"], rows)
+    counts, bad = [], []
+    for world in worlds:
+        found = {"ok": 0, "not possible here": 0, "BAD": 0, "FAILED": 0, "NOT TRIED": 0}
+        for name in names:
+            result = results[world][name]["result"] if name in results[world] else "NOT TRIED"
+            found[result] += 1
+            if result in ("FAILED", "BAD", "NOT TRIED"):
+                bad.append((world, name, result, results[world].get(name, {}).get("figures", "")))
+        counts.append([world, *found.values()])
+    table(["world", "ok", "not possible there", "bad doors", "failed", "not tried"], counts)
+    doors(results, worlds, names)
+    print("## Everything else\n")
+    others = [name for name in names if not name.startswith("door/")]
+    body = []
+    for name in others:
+        cells = []
+        for world in worlds:
+            line = results[world].get(name, {"result": "NOT TRIED", "figures": ""})
+            word = MEANING.get(line["result"], line["result"])
+            short = line["figures"] if word == "ok" else ""
+            cells.append(f"{word}{': ' if short else ''}{short}"[:220])
+        body.append([name, *cells])
+    table(["row"] + worlds, body)
+    said = [entry for entry in bad if entry[2] in ("FAILED", "BAD") and not entry[1].startswith("door/")]
+    if said:
+        print("## What failed\n")
+        for world, name, result, figures in said:
+            print(f"- {world}, `{name}`: {result}: {' '.join(figures.split())[:500]}")
+    for world, name, result, figures in bad:
+        print(f"{world} | {name} | {result} | {figures[:300]}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if sys.argv[1] == "merge":
+    merge(*sys.argv[2:6])
+else:
+    sys.exit(page(sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""rows.py PHASE MODE OUT BUILT: the rows of one world, run in that world as root. BUILT is the folder in which the programs
+under test are; PHASE is `machine`, `systemd` (the rows of packages, which takes a boot of its own) or `host`.
+
+Each prints `row | result | figures` and is written to OUT as a line of JSON. `rows.py list MODE` prints the names of what has
+to be tried, for whoever looks for what was not; `rows.py before BUILT` what is done before systemd boots.
+"""
+
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import basics
+import doors
+import load
+import packages
+from lab import BACKENDS, Failed, Machine, NotPossible, cluster, sh, text_of
+
+# So many seconds a row may take in an emulated machine.
+LIMIT = 120
+
+
+def planned(mode):
+    """Every row of this mode: its name, its limit and what makes it."""
+    rows = []
+    forms = [("netlink", BACKENDS), ("static", BACKENDS if mode == "full" else ("nft",))]
+    for form, backends in forms:
+        for backend in backends:
+            for row in basics.ROWS:
+                if row is basics.without_nft and (form, backend) != ("netlink", "nft"):
+                    continue
+                rows.append((f"{form}/{backend}/{row.__name__}", LIMIT, ("basic", form, backend, row)))
+    for backend in BACKENDS:
+        for place in doors.PLACES:
+            for translation in doors.TRANSLATIONS:
+                rows.append((f"door/{backend}/{place}/{translation}", LIMIT, ("door", backend, place, translation)))
+    for backend in BACKENDS:
+        rows.append((f"guard-interface-in-vrf/{backend}", LIMIT, ("interface", backend)))
+    number = 40 if mode == "full" else 6
+    for backend in BACKENDS if mode == "full" else ("nft",):
+        rows.append((f"kills/{backend}", 100 + 20 * number, ("kills", backend, number)))
+    if mode == "full":
+        for backend in BACKENDS:
+            rows.append((f"many/{backend}", 900, ("many", backend)))
+        for suite in ("kernel", "netlink", "host_iptables", "faults"):
+            rows.append((f"suite/{suite}", 3000, ("suite", suite)))
+        rows.append(("packages/booted", LIMIT, ("package", packages.booted)))
+        for backend in BACKENDS:
+            for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
+                rows.append((f"packages/{backend}/{row.__name__}", 300, ("package", row, backend, "old", "new")))
+            rows.append((f"packages/{backend}/purge", LIMIT, ("package", packages.purge, backend, "new")))
+    return rows
+
+
+class Rows:
+    def __init__(self, out, phase, built):
+        self.out, self.phase = out, phase
+        target = f"{platform.machine()}-unknown-linux-gnu"
+        self.programs = {"netlink": f"{built}/debug/ringfence", "static": f"{built}/{target}/debug/ringfence"}
+        self.debs = {"old": f"{built}/../worlds-release/ringfence.deb", "new": f"{built}/ringfence.deb"}
+        self.suites = {}
+        if os.path.exists(f"{built}/tests"):
+            with open(f"{built}/tests") as file:
+                self.suites = dict(line.split() for line in file)
+        self.machine, self.machine_of = None, None
+
+    def do(self, name, limit, what):
+        started = time.monotonic()
+        signal.alarm(limit)
+        extra = {}
+        try:
+            figures = getattr(self, what[0])(extra, *what[1:])
+            result = extra.pop("result", "ok")
+        except NotPossible as error:
+            result, figures = "not possible here", text_of(error)
+        except Failed as error:
+            result, figures = "FAILED", text_of(error)
+        except BaseException:
+            result, figures = "FAILED", "the row died: " + text_of(traceback.format_exc(limit=-3))
+        signal.alarm(0)
+        figures = (figures or "")[:1500]
+        line = {"row": name, "result": result, "figures": figures, "seconds": round(time.monotonic() - started, 1), **extra}
+        self.out.write(json.dumps(line) + "\n")
+        self.out.flush()
+        print(f"{name} | {result} | {figures}", flush=True)
+
+    def basic(self, _, form, backend, row):
+        if self.machine_of != (form, backend):
+            self.close()
+            self.machine = Machine(self.programs[form], backend)
+            self.machine_of = (form, backend)
+        return row(self.machine)
+
+    def close(self):
+        if self.machine:
+            self.machine.close()
+        self.machine, self.machine_of = None, None
+
+    def door(self, extra, backend, place, translation):
+        self.close()
+        cells = doors.door(self.programs["netlink"], backend, place, translation)
+        extra["cells"] = cells
+        extra["result"] = "BAD" if any(cell["bad"] for cell in cells.values()) else "ok"
+        return "; ".join(f"IPv{version}: {doors.summary(cell)}" for version, cell in cells.items())
+
+    def interface(self, extra, backend):
+        self.close()
+        wrong, figures = doors.guard_interface(self.programs["netlink"], backend)
+        if wrong:
+            extra["result"] = "BAD"
+        return "; ".join(wrong + [figures])
+
+    def kills(self, _, backend, number):
+        self.close()
+        return load.kills(self.programs["netlink"], backend, number)
+
+    def many(self, _, backend):
+        self.close()
+        return load.many(self.programs["netlink"], backend)
+
+    def package(self, _, row, *arguments):
+        if self.phase == "host":
+            raise NotPossible("the packages of this machine itself are left alone")
+        return row(*(self.debs.get(argument, argument) for argument in arguments))
+
+    def suite(self, extra, name):
+        """A suite of the repository: its tests make machines of their own."""
+        self.close()
+        if name not in self.suites:
+            raise Failed("it was not built")
+        ran = subprocess.Popen([self.suites[name], "--test-threads=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, errors="replace")
+        said = []
+        try:
+            for line in ran.stdout:
+                said.append(line)
+        finally:
+            ran.kill()
+            ran.wait()
+            with open(f"{os.path.dirname(self.out.name)}/{name}.txt", "w") as file:
+                file.writelines(said)
+        text = "".join(said)
+        ends = re.search(r"^test result: .* (\d+) passed;", text, re.M)
+        # Where it was cut off there is no such line.
+        passed = int(ends.group(1)) if ends else 0
+        failed = re.findall(r"^    (\S+)$", text.rsplit("\nfailures:\n", 1)[-1], re.M) if "\nfailures:\n" in text else []
+        not_here = len(re.findall(r"not possible here", text))
+        if ran.returncode or not passed:
+            extra["result"] = "FAILED"
+        return f"{passed} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}; {not_here} not possible here"
+
+
+def versions():
+    """What this world consists of, for the head of the page."""
+    def first(command, pattern):
+        _, said = sh(command, check=False)
+        found = re.search(pattern, said)
+        return found.group(1) if found else "none"
+    return {"row": "versions", "result": "ok", "figures": "", "seconds": 0, "kernel": os.uname().release,
+            "nft": first("nft --version", r"v([0-9.]+)"), "iptables": first("iptables --version", r"v([0-9.]+)"),
+            "ipset": first("ipset --version", r"v([0-9.]+)"), "systemd": first("systemctl --version", r"systemd ([0-9.]+)"),
+            "libnftnl": first("dpkg-query -W libnftnl11", r"\t([0-9.]+)")}
+
+
+def too_long(*_):
+    raise Failed("it took too long")
+
+
+def main():
+    if sys.argv[1] == "list":
+        print("\n".join(name for name, _, _ in planned(sys.argv[2])))
+        return
+    if sys.argv[1] == "before":
+        print(packages.BEFORE.format(cluster=cluster(13), deb=f"{sys.argv[2]}/ringfence.deb"))
+        return
+    phase, mode, out, built = sys.argv[1:5]
+    only = os.environ.get("ROWS", "")
+    signal.signal(signal.SIGALRM, too_long)
+    os.makedirs(out, exist_ok=True)
+    with open(f"{out}/rows.jsonl", "w") as file:
+        rows = Rows(file, phase, built)
+        file.write(json.dumps(versions()) + "\n")
+        for name, limit, what in planned(mode):
+            of_systemd = what[0] == "package"
+            if re.search(only, name) and (phase == "host" or of_systemd == (phase == "systemd")):
+                rows.do(name, limit, what)
+        rows.close()
+
+
+main()

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# world.sh NAME: the rows of one world; started by matrix.sh, which sets the rest.
+set -eu
+name=$1
+built=$HERE/target/worlds-build
+out=$RESULTS/$name
+rm -rf "$out"
+mkdir -p "$out"
+rows() { echo "ROWS='${ROWS:-}' PYTHONDONTWRITEBYTECODE=1 python3 $HERE/tests/worlds/rows.py $1 $MODE $2 $built"; }
+# A machine that takes longer has its rows cut off, which are then not tried.
+export VM_T=${VM_T:-3300} VM_M=${VM_M:-1500}
+if [ "$name" = host ]; then
+  # Namespaces of its own, and a /tmp and names of namespaces that nobody else sees. Modules are the machine's.
+  mkdir -p /run/netns
+  unshare -n -m --propagation private sh -c "mount -t tmpfs names /run/netns; mount -t tmpfs tmp /tmp; ip link set lo up
+    $(rows host "$out")" || true
+else
+  wanted=$(python3 -B "$HERE/tests/worlds/rows.py" list "$MODE" | grep -E "${ROWS:-}" || true)
+  VM_OUT=$out "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows machine /run/job/out)" || true
+  if grep -q '^packages/' <<<"$wanted"; then
+    # With a name of its own, since a machine that dies has no end.
+    VM_OUT=$out/systemd VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built") \
+      "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows systemd /run/job/out)" || true
+  fi
+fi 2>&1 | sed -u "s/^/$name | /"
+python3 -B "$HERE/tests/worlds/page.py" merge "$RESULTS/$name.jsonl" "$out" "$DAY" "$COMMIT"
