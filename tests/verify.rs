@@ -304,9 +304,12 @@ fn every_single_mistake_is_caught_or_means_the_same() {
                 }
                 if !report.is_proved() {
                     // What a test for local addresses sees of a VRF depends on the kernel, and what another transport has in
-                    // the place of a TCP flag on the packet.
+                    // the place of a TCP flag on the packet; what connection tracking knows, on what it tracks.
                     let place = mutation.to_ascii_lowercase().replace('_', "-");
-                    assert!(["to-this-host", "prerouting"].iter().any(|own| place.contains(own)), "{name}: {mutation}");
+                    assert!(
+                        ["to-this-host", "prerouting", "input rule 0"].iter().any(|own| place.contains(own)),
+                        "{name}: {mutation}"
+                    );
                     undecided += 1;
                     continue;
                 }

@@ -181,7 +181,9 @@ impl Machine {
     /// Returns when nothing waits any more: somebody else took the change back.
     #[track_caller]
     pub fn until_nothing_waits(&self) {
-        eventually("the change is taken back", || !self.waits());
+        // Whoever took it back holds the lock for a moment longer.
+        let free = || fs::File::open(self.path("state/run/lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+        eventually("the change is taken back", || !self.waits() && free());
     }
 
     /// Whether a connection from `from` is answered. Changes nothing in the kernel's tables.

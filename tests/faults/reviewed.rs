@@ -135,8 +135,11 @@ on_a_machine! {
             // Destination NAT has no postrouting.
             let chain = if rule.starts_with("dnat") { "type nat hook prerouting priority -100;" } else { chain };
             run(&["nft", "-f", "-"], &format!("table inet foreign {{\n chain nat {{ {chain}\n {rule}\n }}\n}}\n"));
+            // The rules have to know that the host translates.
+            machine.ringfence("apply old.toml").ended(0);
             assert_eq!(warned(), !rule.starts_with("dnat"), "{rule}");
             run(&["nft", "delete", "table", "inet", "foreign"], "");
+            machine.ringfence("apply old.toml").ended(0);
         }
         run(&["iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"], "");
         assert!(warned(), "by iptables");
