@@ -16,7 +16,6 @@ use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{Objection, objections};
 use crate::host::links::Link;
-use crate::host::pending::Pending;
 use crate::host::place;
 use crate::host::status::Seen;
 use crate::host::store::Lock;
@@ -131,7 +130,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     drop(lock);
     print(&describe(&site, backend, &applied))?;
     let outcome = match &applied.pending {
-        Some(pending) if pending.time_left().is_none() => Outcome::No,
+        Some(_) if applied.time_left.is_none() => Outcome::No,
         _ if applied.kept => Outcome::Success,
         _ => Outcome::BadInput,
     };
@@ -206,7 +205,7 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
-    match applied.pending.as_ref().map(Pending::time_left) {
+    match applied.pending.as_ref().map(|_| applied.time_left) {
         Some(Some(time)) => {
             let seconds = time.as_secs_f64().ceil();
             let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");

@@ -81,6 +81,8 @@ pub struct Applied {
     pub ended: Ended,
     /// The change waits.
     pub pending: Option<Pending>,
+    /// For so long, counted from the end of the change; `None` where the time was up by then.
+    pub time_left: Option<Duration>,
     /// Whether it is kept for the next start of the machine, where it was to be.
     pub kept: bool,
     /// What is not as it should be, but did not stand in the way.
@@ -176,7 +178,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     }
     warnings.sort();
     warnings.dedup();
-    Ok(Applied { changed, in_force, report, sessions, ended, pending, kept, warnings })
+    let time_left = pending.as_ref().and_then(Pending::time_left);
+    Ok(Applied { changed, in_force, report, sessions, ended, pending, time_left, kept, warnings })
 }
 
 /// The change that waits. One that was confirmed, by somebody who did not come to an end, is brought to its end first.
