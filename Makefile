@@ -13,8 +13,8 @@ setup:
 	@sh packaging/setup.sh
 
 demo: setup
-	@$(CARGO) build --release --quiet
-	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/release/ringfence" rulesets/examples/mail-east.toml
+	@$(CARGO) build --profile demo --quiet
+	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/demo/ringfence" rulesets/examples/mail-east.toml
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
@@ -25,7 +25,7 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm .ci/run tests/listings/record.sh tests/worlds/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/worlds/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test listings \
 		--test erlang --test import_property
@@ -55,8 +55,8 @@ static: setup
 
 # The .rpm holds the static binary, which RHEL 8 and later can run, unless it is built where it is to be installed.
 RPM_STATIC = $(if $(wildcard /etc/redhat-release),,yes)
-TOOLS = target/tools/bin
 packages: setup $(if $(RPM_STATIC),static)
+	@CARGO=$(CARGO) sh packaging/setup.sh build
 	$(CARGO) build --quiet --release --target-dir $(TARGET)
 	packaging/build.sh $(TARGET) release target/packages $(if $(RPM_STATIC),$(HOST))
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, quietly, and only what is missing. Knows Debian and Ubuntu, Fedora and RHEL.
-# setup.sh [packages]: also what the tests of the packages need.
+# setup.sh [build|packages]: also what makes the packages; and what their tests need.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -26,8 +26,13 @@ need 'command -v perl' perl-base perl-interpreter
 need 'command -v shellcheck' shellcheck ShellCheck
 need 'command -v erl' erlang-base erlang-erts
 
-if [ "${1:-}" = packages ]; then
+if [ -n "${1:-}" ]; then
 	need 'command -v dpkg-deb' dpkg dpkg
+	need 'command -v dpkg-shlibdeps' dpkg-dev dpkg-dev
+	need 'command -v rpmbuild' rpm rpm-build
+	need 'command -v strip' binutils binutils
+fi
+if [ "${1:-}" = packages ]; then
 	need 'command -v rpm' rpm rpm
 	need 'command -v debootstrap' debootstrap debootstrap
 	need 'command -v lintian' lintian lintian
