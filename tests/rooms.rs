@@ -62,3 +62,20 @@ fn a_lower_room_never_imports_a_higher_one() {
     assert!(seen > 20, "only {seen} imports were seen; is this test still reading them?");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Every attack of docs/guard.md names a test that is there.
+#[test]
+fn the_attacks_of_the_guard_name_their_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/guard.md")).unwrap();
+    let names = page.split('`').filter(|part| part.contains("::") && !part.contains(' '));
+    let mut found = 0;
+    for name in names {
+        let (module, test) = name.split_once("::").unwrap();
+        let files = [format!("tests/lab/suite/{module}.rs"), format!("tests/faults/{module}.rs")];
+        let text: String = files.iter().filter_map(|file| fs::read_to_string(root.join(file)).ok()).collect();
+        assert!(text.contains(&format!("fn {test}(")), "docs/guard.md names {name}, which is no test");
+        found += 1;
+    }
+    assert!(found > 35, "{found} tests");
+}

@@ -6,7 +6,7 @@
 //! that finds its change confirmed, or another one in its place, does nothing.
 //!
 //! What is written down first counts for a run that is killed. One that comes to its end counts the time anew from there
-//! ([`prolong`]): whoever is to look at the change needs it in force.
+//! (`prolong`): whoever is to look at the change needs it in force.
 //!
 //! The time is counted from the start of the machine, so that nobody can move it by setting the clock.
 
