@@ -307,7 +307,9 @@ fn every_single_mistake_is_caught_or_means_the_same() {
                     // the place of a TCP flag on the packet; what connection tracking knows, on what it tracks.
                     let place = mutation.to_ascii_lowercase().replace('_', "-");
                     assert!(
-                        ["to-this-host", "prerouting", "input rule 0"].iter().any(|own| place.contains(own)),
+                        ["to-this-host", "prerouting", "input rule 0", "mangle ringfence rule 0"]
+                            .iter()
+                            .any(|own| place.contains(own)),
                         "{name}: {mutation}"
                     );
                     undecided += 1;

@@ -2,8 +2,8 @@
 if [ "$1" = 0 ]; then
 	# First whatever might bring the rules back.
 	if command -v systemctl >/dev/null; then
-		systemctl --quiet disable ringfence-drift.timer ringfence.service || :
-		[ ! -d /run/systemd/system ] || systemctl stop ringfence-drift.timer ringfence-drift.service ringfence.service || :
+		systemctl --quiet disable ringfence-drift.timer ringfence-watch.service ringfence.service || :
+		[ ! -d /run/systemd/system ] || systemctl stop ringfence-drift.timer ringfence-drift.service ringfence-watch.service ringfence.service || :
 	fi
 	ringfence hook pre-remove || echo "ringfence: the rules may be as they were" >&2
 fi

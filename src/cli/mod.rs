@@ -24,6 +24,7 @@ mod remove;
 mod rulesets;
 mod status;
 mod verify;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -68,6 +69,7 @@ enum Command {
     Import(import::Arguments),
     Lint(lint::Arguments),
     Hook(hook::Arguments),
+    Watch(watch::Arguments),
     #[command(hide = true)]
     Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
@@ -116,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Hook(arguments) => hook::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::Watchdog(arguments) => confirm::run_watchdog(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::machine::{Machine, STAYS, STRANGER};
+use super::machine::{Machine, STAYS, STRANGER, eventually};
 use crate::lab::netns::{ip, run};
 use crate::lab::rules::{FREE, GUARDED};
 use crate::lab::server::Server;
@@ -84,6 +84,23 @@ on_a_machine! {
 
     fn every_address_is_guarded_by_iptables(machine) {
         every_address_is_guarded(machine, "iptables");
+    }
+
+    fn a_watch_guards_what_comes(machine) {
+        let _server = publish();
+        machine.ringfence("apply old.toml").ended(0);
+        let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch").spawn().expect("the watch runs");
+        let told = |network: &str| machine.table().contains(network);
+        ip("route add local 198.18.79.0/24 dev lo table 77\n");
+        eventually("the address is named", || told("198.18.79.0/24"));
+        ip("route del local 198.18.79.0/24 dev lo table 77\n");
+        eventually("the address is forgotten", || !told("198.18.79.0/24"));
+        // Routes of others are none of its business, and neither is what a stop leaves behind.
+        ip("route add 192.0.2.0/24 dev eth1\n");
+        watch.kill().expect("it is running");
+        watch.wait().expect("it ends");
+        machine.ringfence("status old.toml").ended(0);
+        machine.guards();
     }
 
     fn a_change_is_confirmed_with_the_addresses_of_that_moment(machine) {

@@ -105,13 +105,25 @@ impl Socket {
     /// # Errors
     /// Where the kernel has no such protocol.
     pub fn open(wanted: Protocol) -> io::Result<Self> {
+        Self::with_groups(wanted, 0)
+    }
+
+    /// Opens one that hears what changes in the routing: groups of rtnetlink(7), as bits.
+    ///
+    /// # Errors
+    /// Where the kernel does not allow it.
+    pub fn subscribe(groups: u32) -> io::Result<Self> {
+        Self::with_groups(Protocol::Route, groups)
+    }
+
+    fn with_groups(wanted: Protocol, groups: u32) -> io::Result<Self> {
         let protocol = match wanted {
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
             Protocol::SockDiag => SockProtocol::NetlinkSockDiag,
             Protocol::Route => SockProtocol::NetlinkRoute,
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
         // To the kernel, so that nobody else's messages are taken for its answers.
         connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         let patience = TimeVal::new(PATIENCE, 0);

@@ -203,6 +203,19 @@ fn local_route(message: &Message<'_>) -> Result<Option<LocalRoute>, Malformed> {
     Ok(Some(LocalRoute { table, destination }))
 }
 
+/// Whether a change of a route may be one of what is local by another table than `local`.
+pub fn may_be_elsewhere(message: &Message<'_>) -> bool {
+    const TABLE_LOCAL: u32 = 255;
+    const TYPE: usize = 7;
+    if message.payload.get(TYPE).is_some_and(|kind| *kind != RTN_LOCAL) {
+        return false;
+    }
+    let table = attributes(message.payload.get(ROUTE_HEADER..).unwrap_or_default())
+        .filter_map(Result::ok)
+        .find_map(|(kind, value)| (kind == RTA_TABLE).then(|| number(value).ok())?);
+    table != Some(TABLE_LOCAL)
+}
+
 /// The address that this host takes for packets to `destination`, as `ip route get` tells; `None` where there is no way to
 /// it.
 pub fn source_towards(socket: &mut Socket, destination: IpAddr) -> Result<Option<IpAddr>, RequestError> {
