@@ -24,6 +24,7 @@ mod remove;
 mod rulesets;
 mod status;
 mod verify;
+mod ways;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

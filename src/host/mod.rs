@@ -31,6 +31,8 @@ pub mod sockets;
 pub mod status;
 pub mod store;
 pub mod time;
+pub mod tunnels;
+pub mod ways;
 
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};
