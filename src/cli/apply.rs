@@ -8,13 +8,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, claims, duration, exposed, exposed_text, live_site, need_root,
-    not_judged, own_links, own_node, sessions,
+    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, not_judged,
+    own_links, own_node, sessions,
 };
+use super::ways::{all_objections, live_claims, warnings};
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
-use crate::host::identity::{Objection, objections};
+use crate::host::identity::Objection;
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::status::Seen;
@@ -82,6 +83,8 @@ enum Allowed {
     ForeignAddress,
     /// The node's address may be on an interface on which peers are not admitted.
     OtherInterface,
+    /// Peers or a client may be admitted on an interface and not on its VRF.
+    VrfInterface,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -109,8 +112,11 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     let links = own_links()?;
     let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
     let site = live_site(cluster, node)?;
-    if refused(arguments, &objections(&site, &links, place::ssh_session())) {
+    if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
+    }
+    for warning in warnings(&site, &links) {
+        let _ = writeln!(anstream::stderr(), "warning: {warning}");
     }
     let backend = arguments.site.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
@@ -213,7 +219,7 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
         Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
         None => {}
     }
-    text.push_str(&claims(&applied.report, "what the kernel holds"));
+    text.push_str(&live_claims(&applied.report, site, "what the kernel holds"));
     if applied.ended.count > 0 {
         let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
     }

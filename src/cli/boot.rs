@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::apply::{describe, note};
 use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
+use super::ways::{vrfs, warnings};
 use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
@@ -147,8 +148,12 @@ fn bring(
         site_of(cluster, node)
     });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
-    for objection in objections(&site, links, None) {
+    let of_vrfs = vrfs(&site).unwrap_or_default();
+    for objection in objections(&site, links, None).iter().chain(&of_vrfs) {
         loud(&objection.message());
+    }
+    for warning in warnings(&site, links) {
+        loud(&warning);
     }
     let prepared = Prepared::new(&site, backend)?;
     let plan = Plan {

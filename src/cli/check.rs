@@ -11,15 +11,15 @@ use anyhow::Context as _;
 
 use super::apply::{describe, note};
 use super::hook::{PATIENCE, no_right, say};
-use super::host::{BackendChoice, SiteArguments, claims, live_site, own_links};
+use super::host::{BackendChoice, SiteArguments, live_site, own_links};
+use super::ways::{live_claims, vrfs};
 use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, apply, bring_again, is_good};
 use crate::host::pending::Pending;
 use crate::host::record::Kept;
 use crate::host::{Backend, InForce, Prepared, pending, read, record, reserved};
-use crate::net::Elsewhere;
 use crate::verify::{Families, Report, check};
 
 /// Whether nothing says that rules of ours were ever to be in force.
@@ -89,7 +89,7 @@ fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<String> {
     say(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
     );
-    Ok(claims(&report, "what the kernel holds"))
+    Ok(live_claims(&report, &site, "what the kernel holds"))
 }
 
 fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
@@ -103,6 +103,10 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
     let backend = kept.record.backend;
     let in_force = read(backend)?;
     let report = check(&in_force.ruleset, &site, Families::Both)?;
+    // No rule mends it, so nothing is brought back for it.
+    for objection in vrfs(&site)? {
+        say(&format!("DRIFTED: {}", objection.message()));
+    }
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     let good = is_good(backend, &in_force, &report);
     if good && unreserved.is_empty() {
@@ -112,7 +116,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
     if good {
         say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
     } else {
-        say_drift(&in_force, &report, &prepared, site.elsewhere());
+        say_drift(&in_force, &report, &prepared, &site);
     }
     let links = own_links().unwrap_or_default();
     let plan = Plan {
@@ -131,15 +135,15 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
 }
 
 /// What was found, for the log.
-fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared, elsewhere: &Elsewhere) {
+fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared, site: &Site<'_>) {
     if in_force.absent {
         say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
         return;
     }
     say("DRIFTED; what was applied last is brought back");
     // Nobody is left to read why nobody could be told.
-    let _ = write!(anstream::stderr(), "{}", claims(report, "what the kernel held"));
-    if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, elsewhere) {
+    let _ = write!(anstream::stderr(), "{}", live_claims(report, site, "what the kernel held"));
+    if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
         let names = diff::Names { clusters: [&None, &None] };
         let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
     }

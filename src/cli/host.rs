@@ -144,15 +144,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Claims in one line if all are proved, else each.
-pub fn claims(report: &Report, what: &str) -> String {
+/// Claims in one line if all are proved, else each. Something beside the rules may keep peers out.
+pub fn claims(report: &Report, what: &str, unreachable: Option<&str>) -> String {
     let names: Vec<&str> = Claim::ALL.iter().map(|claim| claim.name()).collect();
-    if report.is_proved() {
+    if report.is_proved() && unreachable.is_none() {
         return format!("proved on {what}: {}\n", names.join(", "));
     }
     let mut text = String::new();
     for (claim, finding) in report.findings() {
         // Writing to a String cannot fail.
+        if let (Claim::Reachability, Finding::Proved, Some(why)) = (claim, finding, unreachable) {
+            let _ = writeln!(text, "{:16} VIOLATED: {why}", claim.name());
+            continue;
+        }
         let _ = match finding {
             Finding::Proved => writeln!(text, "{:16} proved on {what}", claim.name()),
             Finding::Violated(witness) => writeln!(text, "{:16} VIOLATED: {}", claim.name(), witness.packet),
@@ -217,6 +221,23 @@ pub fn not_judged(others: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::parse;
+    use crate::host::Prepared;
+    use crate::verify::{Families, check};
+
+    #[test]
+    fn rules_alone_let_nobody_in() {
+        let text = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
+                    [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+        let cluster = parse("cluster.toml", text.to_owned(), std::path::Path::new("")).cluster.unwrap();
+        let site = Site::of_every_node(&cluster);
+        let prepared = Prepared::new(&site, Backend::Nft).unwrap();
+        let report = check(prepared.verified.ruleset(), &site, Families::Both).unwrap();
+        assert!(claims(&report, "it", None).starts_with("proved on it: isolation, reachability"));
+        let doubted = claims(&report, "it", Some("of a VRF"));
+        assert_eq!(doubted.lines().filter(|line| line.ends_with("proved on it")).count(), 3, "{doubted}");
+        assert!(doubted.contains("reachability     VIOLATED: of a VRF\n"), "{doubted}");
+    }
 
     #[test]
     fn spans_of_time() {

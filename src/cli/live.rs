@@ -10,13 +10,13 @@ use super::diff::{Names, describe, json};
 use super::host::{
     SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
 };
+use super::ways::{all_objections, warnings};
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
-use crate::host::identity::objections;
 use crate::host::sessions::{Sessions, affected};
 use crate::host::{Backend, InForce, Prepared, place, read, record, reserved};
 use crate::ir::{Elements, Ruleset, Set};
@@ -78,8 +78,11 @@ pub fn show(
         }
     };
     let site = live_site(cluster, node)?;
-    for objection in objections(&site, &links, place::ssh_session()) {
+    for objection in all_objections(&site, &links, place::ssh_session())? {
         anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+    }
+    for warning in warnings(&site, &links) {
+        anstream::eprintln!("warning: {warning}");
     }
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;

@@ -25,6 +25,7 @@ mod rulesets;
 mod status;
 mod verify;
 mod watch;
+mod ways;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

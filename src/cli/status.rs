@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::diff::{Names, describe};
 use super::host::{
-    BackendChoice, SiteArguments, StateArguments, claims, exposed, exposed_text, live_site, own_links, own_node,
+    BackendChoice, SiteArguments, StateArguments, exposed, exposed_text, live_site, own_links, own_node,
 };
+use super::ways::{live_claims, vrfs, warnings, warnings_between};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
@@ -99,6 +100,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
+            document.warnings.extend(warnings_between(&seen.own, &seen.peers, &own_links()?));
             about_ports(&mut document, &record::ports(&seen.ports));
             document
         }
@@ -182,17 +184,21 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     }
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
     let site = live_site(&cluster, node.ok())?;
-    let (state, report) = judge(&site, &in_force)?;
+    let (by_rules, report) = judge(&site, &in_force)?;
+    let unreachable = !vrfs(&site)?.is_empty();
+    // Rules that are right and let nobody in are not what the cluster file wants.
+    let state = if by_rules == State::Enforced && unreachable { State::Drifted } else { by_rules };
     let mut document = document(state, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
+    document.warnings.extend(warnings(&site, &links));
     if !own {
         document.warnings.push(format!(
             "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
             config.display()
         ));
-    } else if state == State::Drifted && good_is_in_force(host, &in_force)? {
+    } else if by_rules == State::Drifted && good_is_in_force(host, &in_force)? {
         let words = "what was applied last is in force: the cluster file was changed since, and not applied";
         document.warnings.push(words.to_owned());
     }
@@ -206,7 +212,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             let _ = Seen::note(host, &site, config, &in_force);
         }
         State::Drifted => {
-            document.drift = claims(&report, "what the kernel holds");
+            document.drift = live_claims(&report, &site, "what the kernel holds");
             let prepared = Prepared::new(&site, backend)?;
             let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
             let cluster = Some(cluster.clone());

@@ -50,6 +50,17 @@ pub enum Objection {
     ForeignAddress(IpAddr),
     /// The node's address is on an interface on which peers are not admitted.
     OtherInterface(IpAddr, String),
+    /// Somebody is admitted on an interface that is part of a VRF, and not on the VRF.
+    VrfInterface {
+        /// In words.
+        who: String,
+        /// The interface.
+        interface: Interface,
+        /// Its VRF.
+        vrf: String,
+        /// What to write.
+        line: String,
+    },
 }
 
 /// The node that this host is: the one that was asked for, else the one of the last apply, else the one whose address
@@ -172,6 +183,7 @@ impl Objection {
             Self::MissingInterface(_) => "missing-interface",
             Self::ForeignAddress(_) => "foreign-address",
             Self::OtherInterface(..) => "other-interface",
+            Self::VrfInterface { .. } => "vrf-interface",
         }
     }
 
@@ -202,6 +214,13 @@ impl Objection {
                 format!(
                     "the node's address {address} is on `{}`, and peers are not admitted on that interface",
                     link.escape_debug()
+                )
+            }
+            Self::VrfInterface { who, interface, vrf, line } => {
+                let (interface, vrf) = (interface.as_str().escape_debug(), vrf.escape_debug());
+                format!(
+                    "{who} would time out: they are admitted on `{interface}` and not on its VRF `{vrf}`, whose name their packets \
+                     have at input; write `{line}`"
                 )
             }
         }

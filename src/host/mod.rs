@@ -32,7 +32,9 @@ pub mod status;
 pub mod store;
 pub mod time;
 pub mod translation;
+pub mod tunnels;
 pub mod watchdog;
+pub mod ways;
 
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};

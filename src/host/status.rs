@@ -6,6 +6,7 @@
 //! what is there.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,10 @@ use super::apply::Host;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::store::{Place, checksum};
-use super::{HostError, nft, place, record, translation};
+use super::{HostError, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
-use crate::net::Elsewhere;
+use crate::net::{Elsewhere, Interface};
 use crate::verify::{Families, Report, check};
 
 const SEEN: &str = "seen";
@@ -55,6 +56,12 @@ pub struct Seen {
     /// What the host answered for by other routing tables, and whether iptables-legacy translated; nf_tables says by its
     /// generation that nothing changed.
     beside: String,
+    /// The interfaces on which somebody is admitted, by name.
+    admitted: Vec<Vec<String>>,
+    /// The node's addresses.
+    pub own: Vec<IpAddr>,
+    /// The peers that are looked up.
+    pub peers: Vec<IpAddr>,
 }
 
 impl Seen {
@@ -64,6 +71,8 @@ impl Seen {
     /// Where the machine does not say what it is, or the note cannot be written.
     pub fn note(host: &Host, site: &Site<'_>, config: &Path, in_force: &InForce) -> Result<(), HostError> {
         let Some((generation, handle)) = in_force.version() else { return Ok(()) };
+        let (own, peers) = ways::ends(site);
+        let names = |list: Vec<Interface>| list.iter().map(|name| name.as_str().to_owned()).collect();
         let seen = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot: boot()?,
@@ -76,6 +85,9 @@ impl Seen {
             others: in_force.others.iter().map(ToString::to_string).collect(),
             masquerade: in_force.masquerade.clone(),
             beside: beside(site.elsewhere())?,
+            admitted: ways::admitted(site).into_iter().map(|(_, list)| names(list)).collect(),
+            own,
+            peers,
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -96,8 +108,16 @@ impl Seen {
         if generation != seen.generation || handle != Some(seen.handle) {
             return None;
         }
-        if beside(&Routing::read().ok()?.elsewhere()).ok()? != seen.beside {
+        let routing = Routing::read().ok()?;
+        if beside(&routing.elsewhere()).ok()? != seen.beside {
             return None;
+        }
+        // Interfaces come into a VRF without any change of rules.
+        for names in &seen.admitted {
+            let list = names.iter().map(|name| name.parse().ok()).collect::<Option<Vec<Interface>>>()?;
+            if !ways::unlisted_vrfs(&[(String::new(), list)], &routing).is_empty() {
+                return None;
+            }
         }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
         same.then(|| {

@@ -103,6 +103,20 @@ on_a_machine! {
         machine.guards();
     }
 
+    fn another_address_towards_peers_is_said(machine) {
+        let words = "other-source: connections from here to 10.20.0.12 and others come from 198.18.0.1";
+        machine.ringfence("diff old.toml").ended(1).says(words);
+        machine.ringfence("apply old.toml").ended(0).says(words).says("addresses = [\"10.20.0.1\", \"198.18.0.1\"]");
+        // Whether the complete look is taken again or not.
+        machine.ringfence("status --full old.toml").ended(0).says(words);
+        machine.ringfence("status old.toml").ended(0).says(words);
+        ip("route add 10.20.0.0/24 via 198.18.0.254 dev eth1 onlink src 10.20.0.1\n");
+        for command in ["status --full old.toml", "status old.toml", "diff old.toml", "apply old.toml"] {
+            let ran = machine.ringfence(command).ended(0);
+            assert!(!ran.out.contains("other-source") && !ran.err.contains("other-source"), "{ran:#?}");
+        }
+    }
+
     fn a_change_is_confirmed_with_the_addresses_of_that_moment(machine) {
         let _server = publish();
         machine.ringfence("apply old.toml").ended(0);

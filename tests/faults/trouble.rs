@@ -160,8 +160,9 @@ on_a_machine! {
     }
 
     fn a_kernel_without_nf_tables_gets_rules_of_iptables(machine) {
-        // The program's own sockets, behind those that list interfaces and routes; the tools that it starts are left alone.
-        let without = ["-e", "trace=socket", "-e", "inject=socket:error=EPROTONOSUPPORT:when=3+"];
+        // The program's own sockets, behind those that ask for interfaces, routes, sources and tunnels; the tools that it
+        // starts are left alone.
+        let without = ["-e", "trace=socket", "-e", "inject=socket:error=EPROTONOSUPPORT:when=5+"];
         machine.strace(&without, "apply --backend nft old.toml").ended(2).says("no nf_tables").says("--backend iptables");
         machine.ringfence("status old.toml").ended(3);
         for (variant, backend) in [("nft", Backend::IptablesNft), ("legacy", Backend::IptablesLegacy)] {

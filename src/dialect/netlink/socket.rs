@@ -33,6 +33,8 @@ pub enum Protocol {
     SockDiag,
     /// Interfaces, routes and routing rules.
     Route,
+    /// Whatever has no part of its own.
+    Generic,
 }
 
 /// A netlink socket in the network namespace of the calling thread.
@@ -121,6 +123,7 @@ impl Socket {
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
             Protocol::SockDiag => SockProtocol::NetlinkSockDiag,
             Protocol::Route => SockProtocol::NetlinkRoute,
+            Protocol::Generic => SockProtocol::NetlinkGeneric,
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
