@@ -67,9 +67,10 @@ def doors(results, worlds, names):
                   key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
     rows = []
     for backend, place, translation in keys:
-        for version in (4, 6):
-            cells = [cell_text(results[world].get(f"door/{backend}/{place}/{translation}"), version) for world in worlds]
-            rows.append([PLACES[place], translation, f"IPv{version}", backend] + cells)
+        both = [[cell_text(results[world].get(f"door/{backend}/{place}/{translation}"), version) for world in worlds]
+                for version in (4, 6)]
+        families = [("both", both[0])] if both[0] == both[1] else [("IPv4", both[0]), ("IPv6", both[1])]
+        rows += [[PLACES[place], translation, family, backend, *cells] for family, cells in families]
     table(["address", "translation", "family", "back end"] + worlds, rows)
 
 
