@@ -30,8 +30,8 @@ COMMIT=$(cat "$HERE/target/worlds-build/commit")
 DAY=$(date +%F)
 export HERE MODE ROOTS RESULTS COMMIT DAY
 jobs=${JOBS:-$(awk -v cores="$(nproc)" '{ print ($1 > cores / 2) ? 1 : 2 }' /proc/loadavg)}
-printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh"
 status=0
+printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh" || status=1
 python3 -B "$lab/page.py" page "$RESULTS" "$MODE" "${all[@]}" >"$RESULTS/page" || status=$?
 cp "$RESULTS/page" "$HERE/docs/worlds.md"
 exit "$status"
