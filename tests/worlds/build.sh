@@ -29,6 +29,8 @@ if [ "${TESTS:-yes}" = yes ] && [ ! -f "$old/ringfence.deb" ]; then
 fi
 # What has been fetched already is taken as it is; the rest is fetched here, where the network is.
 (cd "$here" && cargo fetch --quiet --locked)
+# For the page: what was built, whatever is checked out when it is tried.
+commit=$(git -C "$here" describe --always --dirty --exclude='*' 2>/dev/null || echo 'no commit')
 export room here old compiler cargo_home host
 # In a mount namespace, so that nothing stays mounted. Everything has the same path inside, which tests have built in.
 unshare -m bash -eu <<'I'
@@ -58,3 +60,4 @@ if [ "${TESTS:-yes}" = yes ]; then
   if [ ! -f "$old/ringfence.deb" ]; then "$here/tests/worlds/deb.sh" "$old/tree" "$old/ringfence" "$old/ringfence.deb"; fi
   "$here/tests/worlds/deb.sh" "$here" "$here/target/worlds-build/debug/ringfence" "$here/target/worlds-build/ringfence.deb"
 fi
+echo "$commit" >"$here/target/worlds-build/commit"

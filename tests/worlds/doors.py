@@ -124,6 +124,6 @@ def guard_interface(program, backend):
             machine.write("a.toml", file.read() + '[guard]\ninterfaces = ["eth1"]\n')
         code, said = machine.run("apply --node riak@n11.example.com a.toml")
         cells = look(machine, "vrf", claims_of(said, code))
-        wrong = [f"IPv{version}: {cell}" for version, cell in cells.items()
+        wrong = [f"IPv{version}: stranger {cell['stranger']}, peer {cell['peer']}" for version, cell in cells.items()
                  if cell["bad"] or (code == 0 and cell["peer"] == "out")]
         return wrong, f"apply ended with {code}: {text_of(said)[:400]}"

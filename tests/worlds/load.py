@@ -1,5 +1,6 @@
 """Rows under load: kills at random moments under a hammer, and very many sources."""
 
+import ast
 import os
 import random
 import select
@@ -69,7 +70,7 @@ class Hammer:
         os.waitpid(self.child, 0)
         if not said:
             raise Failed("the hammer died")
-        rounds, through, lost, count = eval(said)  # a tuple that this file made
+        rounds, through, lost, count = ast.literal_eval(said.decode())
         if through or count or rounds < 20:
             raise Failed(f"{through} of {rounds} strangers got through, {count} of {rounds} peers were lost: {lost}")
         return f"{rounds} strangers, none through, {rounds} peers, none lost"

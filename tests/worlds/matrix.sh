@@ -26,12 +26,12 @@ for world in "${only[@]}"; do
 done
 case $MODE in short) tests=no ;; *) tests=yes ;; esac
 if [ "${BUILD:-yes}" = yes ]; then TESTS=${TESTS:-$tests} "$lab/build.sh" "$ROOTS"; fi
-COMMIT=$(git -C "$HERE" describe --always --dirty --exclude='*' 2>/dev/null || echo 'no commit')
+COMMIT=$(cat "$HERE/target/worlds-build/commit")
 DAY=$(date +%F)
 export HERE MODE ROOTS RESULTS COMMIT DAY
 jobs=${JOBS:-$(awk -v cores="$(nproc)" '{ print ($1 > cores / 2) ? 1 : 2 }' /proc/loadavg)}
-printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh"
 status=0
+printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh" || status=1
 python3 -B "$lab/page.py" page "$RESULTS" "$MODE" "${all[@]}" >"$RESULTS/page" || status=$?
 cp "$RESULTS/page" "$HERE/docs/worlds.md"
 exit "$status"

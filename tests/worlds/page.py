@@ -67,18 +67,23 @@ def doors(results, worlds, names):
                   key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
     rows = []
     for backend, place, translation in keys:
-        for version in (4, 6):
-            cells = [cell_text(results[world].get(f"door/{backend}/{place}/{translation}"), version) for world in worlds]
-            rows.append([PLACES[place], translation, f"IPv{version}", backend] + cells)
+        both = [[cell_text(results[world].get(f"door/{backend}/{place}/{translation}"), version) for world in worlds]
+                for version in (4, 6)]
+        families = [("both", both[0])] if both[0] == both[1] else [("IPv4", both[0]), ("IPv6", both[1])]
+        rows += [[PLACES[place], translation, family, backend, *cells] for family, cells in families]
     table(["address", "translation", "family", "back end"] + worlds, rows)
 
 
+def planned(mode):
+    rows = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rows.py")
+    return subprocess.run([sys.executable, "-B", rows, "list", mode], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+
+
 def page(folder, mode, worlds):
-    listed = subprocess.run([sys.executable, "-B", os.path.join(os.path.dirname(__file__), "rows.py"), "list", mode],
-                            stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     results = {world: {line["row"]: line for line in lines_of(f"{folder}/{world}.jsonl")} for world in worlds}
-    # What an earlier run tried beyond this mode's rows is shown, too.
-    names = listed + sorted({name for rows in results.values() for name in rows if name != "versions"} - set(listed))
+    listed = planned(mode)
+    # Of the long form is shown what an earlier run tried; what it did not try is none of the short form's.
+    names = listed + [name for name in planned("full") if name not in listed and any(name in rows for rows in results.values())]
     print("# Kernels and tools that were tried\n")
     print(f"Made by `make matrix` ({mode}); every figure is of its last run in that world. Emulated machines of Debian's own")
     print("kernels and tools; `host` is the machine that made this page. Times are of an emulation and say nothing but that it ends.\n")
@@ -94,6 +99,8 @@ def page(folder, mode, worlds):
     for world in worlds:
         found = {"ok": 0, "not possible here": 0, "BAD": 0, "FAILED": 0, "NOT TRIED": 0}
         for name in names:
+            if name not in results[world] and name not in listed:
+                continue
             result = results[world][name]["result"] if name in results[world] else "NOT TRIED"
             found[result] += 1
             if result in ("FAILED", "BAD", "NOT TRIED"):

@@ -134,17 +134,20 @@ class Rows:
         self.close()
         if name not in self.suites:
             raise Failed("it was not built")
+        # What a machine with bridges and tunnels has loaded.
+        sh("modprobe -a br_netfilter bridge macvlan vxlan dummy vrf", check=False)
         ran = subprocess.Popen([self.suites[name], "--test-threads=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace")
         said = []
-        try:
-            for line in ran.stdout:
-                said.append(line)
-        finally:
-            ran.kill()
-            ran.wait()
-            with open(f"{os.path.dirname(self.out.name)}/{name}.txt", "w") as file:
-                file.writelines(said)
+        # What a machine that is cut off has tried is to be seen, too.
+        with open(f"{os.path.dirname(self.out.name)}/{name}.txt", "w", buffering=1) as file:
+            try:
+                for line in ran.stdout:
+                    said.append(line)
+                    file.write(line)
+            finally:
+                ran.kill()
+                ran.wait()
         text = "".join(said)
         ends = re.search(r"^test result: .* (\d+) passed;", text, re.M)
         # Where it was cut off there is no such line.
