@@ -25,7 +25,7 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/worlds/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/worlds/*.sh findings/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	$(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test verify --test transcripts --test listings \
 		--test erlang --test import_property
