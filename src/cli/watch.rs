@@ -54,11 +54,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Looks at the rules where the routing is not what it was.
+/// Looks at the rules where the routing is not what it was. What changes meanwhile the rules may know or not, so it counts
+/// only once it was the same before and behind.
 fn look(host: &Host, seen: Option<&Elsewhere>) -> anyhow::Result<Elsewhere> {
-    let now = Routing::read().map_err(HostError::Routing)?.elsewhere();
-    if seen != Some(&now) {
-        check::run(host)?;
+    let read = || Ok::<_, HostError>(Routing::read().map_err(HostError::Routing)?.elsewhere());
+    let mut now = read()?;
+    if seen == Some(&now) {
+        return Ok(now);
     }
-    Ok(now)
+    loop {
+        check::run(host)?;
+        let behind = read()?;
+        if behind == now {
+            return Ok(now);
+        }
+        now = behind;
+    }
 }
