@@ -64,5 +64,5 @@ fn reachable(table: &Table, kind: impl Fn(ChainKind) -> bool) -> HashSet<&str> {
 pub fn may_untrack(ruleset: &Ruleset) -> bool {
     let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let mut texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
-    texts.any(|text| text.split_whitespace().any(|word| matches!(word, "notrack" | "NOTRACK" | "CT")))
+    texts.any(|text| text.split_whitespace().any(|word| matches!(word.trim_matches('"'), "notrack" | "NOTRACK" | "CT")))
 }

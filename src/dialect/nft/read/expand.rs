@@ -121,11 +121,12 @@ fn product(left: Vec<Vec<Match>>, right: &Alternatives) -> Vec<Vec<Match>> {
     left.iter().flat_map(|matches| right.iter().map(move |more| joined(matches, more))).collect()
 }
 
+/// That a rule exempts packets from tracking is only in its text: that stays.
 fn shortened(text: String) -> String {
-    match text.char_indices().nth(LONGEST_REPEATED_TEXT) {
-        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    let Some((end, _)) = text.char_indices().nth(LONGEST_REPEATED_TEXT) else { return text };
+    let kept = text.get(..end).unwrap_or_default();
+    let untracks = |text: &str| text.split_whitespace().any(|word| word == "notrack");
+    format!("{kept} …{}", if untracks(&text) && !untracks(kept) { " notrack" } else { "" })
 }
 
 /// Whether no packet can have all of this: two protocols, two families.

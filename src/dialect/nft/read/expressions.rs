@@ -85,6 +85,11 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     }
     let operator = operator(&mut reader.words);
     let right = right(&mut reader.words)?;
+    // nft from 1.1 on lists other bits as these, if their mask has a hole: 0x2fffe over both ports as `@th,16,16`. Sets it
+    // lists as what they are.
+    if reader.words.word(start) == "@th" && !matches!(right, Right::Set(_) | Right::Named(_)) {
+        return None;
+    }
     let (right, negated) = comparison(selector, operator, right)?;
     if !reader.words.value_ends() {
         return None;

@@ -16,7 +16,8 @@ pub enum Kind {
     Symbol,
     /// The end of a line.
     Newline,
-    /// A comment behind something else. `nft list` hides there what it cannot print: `# xt_TCPMSS`, `# match-set …`.
+    /// A comment behind something else. `nft list` hides there what it cannot print: `# xt_TCPMSS`, `# match-set …`. Or one
+    /// that has its line for itself and holds a rule.
     Hidden,
     /// The end of the text.
     End,
@@ -150,7 +151,9 @@ impl<'a> Lexer<'a> {
                 Class::Comment => {
                     let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
                     // `nft -a` has handles there.
-                    if !self.at_line_begin && !rest.starts_with(b"# handle ") {
+                    let comment = rest.get(..length).unwrap_or_default();
+                    let handle = rest.starts_with(b"# handle ");
+                    if (!self.at_line_begin && !handle) || hides_rule(comment) {
                         return Ok(self.token(Kind::Hidden, length, before));
                     }
                     self.at += length;
@@ -216,6 +219,18 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Whether a comment holds a whole rule, or the rest of one: nft 0.9.8 begins a rule of iptables with a test that it cannot
+/// print as it begins a comment (`# match-set peers src counter packets 0 bytes 0 accept`). Every such rule counts.
+pub fn hides_rule(comment: &[u8]) -> bool {
+    const BEHIND: [&[u8]; 7] = [b"packets", b"accept", b"drop", b"return", b"jump", b"goto", b"reject"];
+    let mut counts = false;
+    comment.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).any(|word| {
+        let found = counts && BEHIND.contains(&word);
+        counts = word == b"counter";
+        found
+    })
+}
+
 fn symbol_length(rest: &[u8]) -> usize {
     const TWO: [&[u8]; 6] = [b"==", b"!=", b"<=", b">=", b"<<", b">>"];
     if TWO.iter().any(|symbol| rest.starts_with(symbol)) { 2 } else { 1 }
@@ -250,7 +265,7 @@ pub fn one_line(piece: &str) -> String {
         match token.kind {
             Kind::End => break,
             Kind::Newline => continue,
-            Kind::Hidden if !token.text.starts_with("# xt_") => continue,
+            Kind::Hidden if !token.text.starts_with("# xt_") && !hides_rule(token.text.as_bytes()) => continue,
             Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => {}
         }
         token.spaced |= tokens.last().is_some_and(|last: &Token<'_>| last.line != token.line);

@@ -40,7 +40,7 @@ use crate::net::Interface;
 /// Reads a ruleset.
 pub fn read(text: &str) -> Result<Read, ReadError> {
     let File { tables, mut unknown, .. } = File::read(text)?;
-    let mut ruleset = Ruleset::default();
+    let mut ruleset = Ruleset { unread: incomplete(text), ..Ruleset::default() };
     let mut budget = Budget::default();
     for table in tables.into_iter().flatten() {
         unknown.extend(table.unknown.iter().cloned());
@@ -64,6 +64,16 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
     check_jumps(&ruleset)?;
     unknown.sort_by_key(|one| one.line);
     Ok(Read { ruleset, unknown })
+}
+
+/// What a listing says of itself that it may not be all there is: nft 1.1.7 of tables that a newer one made.
+fn incomplete(text: &str) -> Vec<String> {
+    let warns = |line: &&str| {
+        line.starts_with("# Warning: ")
+            && (line.contains("by a newer version of nftables") || line.contains("legacy tables"))
+    };
+    let lines = text.lines().map(str::trim_start).filter(warns);
+    lines.map(|line| printable(line.trim_start_matches("# ").chars())).collect()
 }
 
 /// What an included file holds is not known, and may be the chains that are missing here.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::cursor::{Cursor, unclosed};
-use super::lexer::{Kind, Token, join};
+use super::lexer::{Kind, Token, hides_rule, join};
 use super::names;
 use super::sets::{RawMap, RawSet};
 use crate::dialect::read::{ReadError, Unknown};
@@ -270,6 +270,7 @@ impl<'a> RawChain<'a> {
             let token = cursor.peek()?;
             match (token.kind, token.text) {
                 (Kind::End, _) => return Err(unclosed(line)),
+                (Kind::Hidden, comment) if hides_rule(comment.as_bytes()) => self.rules.push_back(rule(cursor)?),
                 (Kind::Newline | Kind::Hidden, _) | (Kind::Symbol, ";") => {
                     cursor.next()?;
                 }

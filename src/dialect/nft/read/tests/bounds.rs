@@ -37,7 +37,9 @@ fn no_verdict_is_lost() {
     const WORDS: &str = "meta l4proto tcp udp dport sport 22 , { } ct state new established set mark ip saddr 10.0.0.1 \
          @four . - / != == ! & | ( ) limit rate 10/minute burst counter log syn iifname \"eth0\" xt match th @th fib \
          daddr type local add update @moving frag frag-off 0 vmap : accept flags protocol ip6 nexthdr icmp redirect \
-         notrack quota over option map reject with reset jhash < >= 1-5 foo";
+         notrack quota over option map reject with reset jhash < >= 1-5 foo direction original reply status dnat numgen \
+         inc mod random offset maxseg size exists missing oif mbytes used meter 5 dup to device count socket transparent \
+         exthdr rt hour";
     let words: Vec<&str> = WORDS.split_whitespace().collect();
     let mut random = numbers();
     let mut exact = 0;

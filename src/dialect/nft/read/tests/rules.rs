@@ -76,7 +76,6 @@ fn ports() {
         ("@th,0,32 & 0x0000ffff == 0x00003d38", block(0x3d38, 16)),
         ("@th,16,16 & 61440 == 4096", block(0x1000, 4)),
         ("th dport & 61440 == 4096", block(0x1000, 4)),
-        ("@th,16,16 0x16", block(22, 16)),
         ("th dport 22", block(22, 16)),
         ("th dport 0-65535", block(0, 0)),
     ] {
@@ -282,6 +281,9 @@ fn what_is_not_understood_is_kept() {
         ("ip6 nexthdr tcp drop", vec![V6, protocol(6, false), unknown("ip6 nexthdr tcp")], Verdict::Drop),
         ("tcp dport zzz drop", vec![protocol(6, false), unknown("tcp dport zzz")], Verdict::Drop),
         ("tcp dport 22 . 23 drop", vec![protocol(6, false), unknown("tcp dport 22 . 23")], Verdict::Drop),
+        ("@th,16,16 0x16 drop", vec![block(0, 0), unknown("@th,16,16 0x16")], Verdict::Drop),
+        ("@th,16,16 != 22 drop", vec![block(0, 0), unknown("@th,16,16 != 22")], Verdict::Drop),
+        ("@th,16,16 < 22 drop", vec![block(0, 0), unknown("@th,16,16 < 22")], Verdict::Drop),
         ("@nh,0,8 0x3 drop", vec![unknown("@nh,0,8 0x3")], Verdict::Drop),
         (
             "@th,0,32 & 0xf0000000 == 0x10000000 drop",

@@ -1,0 +1,323 @@
+//! Texts that do not say all of what the kernel does: none of them may lead to a proof. Beside each stands what is proved
+//! once the doubt is gone, so that it is the doubt and nothing else that keeps it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+use ringfence::cluster::{self, Cluster, Site};
+use ringfence::dialect::{iptables, nft};
+use ringfence::ir::{Elements, Family, Ruleset, Set, SetKind};
+use ringfence::verify::{Claim, Families, Finding, check};
+
+fn small() -> Cluster {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/small.toml");
+    cluster::load(&file).unwrap().cluster.unwrap()
+}
+
+/// What is found of a claim.
+fn finding(ruleset: &Ruleset, wanted: Claim) -> Finding {
+    let cluster = small();
+    let report = check(ruleset, &Site::of_every_node(&cluster), Families::Both).unwrap();
+    let mut findings = report.findings().iter().filter(|(claim, _)| *claim == wanted);
+    findings.next().unwrap().1.clone()
+}
+
+fn of_nft(text: &str, claim: Claim) -> Finding {
+    finding(&nft::read(text).unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset, claim)
+}
+
+fn of_iptables(text: &str, claim: Claim) -> Finding {
+    let ipv4 = iptables::read(text, Family::Ip).unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset;
+    let closed = "*raw\n:PREROUTING DROP [0:0]\n-A PREROUTING -i lo -j ACCEPT\nCOMMIT\n\
+        *filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
+    let ipv6 = iptables::read(closed, Family::Ip6).unwrap().ruleset;
+    let tables = ipv4.tables.into_iter().chain(ipv6.tables).collect();
+    let s = Set {
+        name: "s".into(),
+        kind: SetKind::Hash { size: None },
+        elements: Elements::ipv4(Vec::new()),
+        origins: Vec::new(),
+    };
+    let unread = ipv4.unread.into_iter().chain(ipv6.unread).collect();
+    finding(&Ruleset { tables, unread, sets: vec![s], ..Ruleset::default() }, claim)
+}
+
+/// A host that lets in what `rule` lets in, at both doors, and nothing else.
+fn closed_but_for(rule: &str) -> String {
+    format!(
+        "table inet t {{
+            set s {{ type ipv4_addr; }}
+            set t {{ type ipv4_addr; }}
+            map m {{ type ipv4_addr : verdict; }}
+            chain p {{
+                type filter hook prerouting priority -150; policy drop;
+                iif \"lo\" accept
+\t\t{rule}
+            }}
+            chain c {{
+                type filter hook input priority 0; policy drop;
+                iif \"lo\" accept
+\t\t{rule}
+            }}
+        }}"
+    )
+}
+
+/// A rule that nobody passes or everybody may; `drop` in its place shows that the rest is closed.
+#[test]
+fn an_accept_behind_something_unknown_is_not_lost() {
+    assert!(matches!(of_nft(&closed_but_for("drop"), Claim::Isolation), Finding::Proved));
+    let mut lost = Vec::new();
+    for rule in [
+        // An unknown test whose value is named as something that has a value.
+        "ct direction original accept",
+        "ct direction reply accept",
+        "ct direction { original, reply } accept",
+        "ct status original accept",
+        "frobnicate original accept",
+        "osf name \"Linux\" accept",
+        "meta frobs mod accept",
+        "ct label set original accept",
+        "dup to with accept",
+        "quota over 1 with accept",
+        // What a listing cannot print.
+        "xt match set accept",
+        "xt match \"set\" accept",
+        "xt match \"set\" counter packets 0 bytes 0 accept",
+        "xt target \"CT\"",
+        "xt target DNAT counter packets 0 bytes 0",
+        "# match-set peers src counter packets 0 bytes 0 accept",
+        "tcp dport 1-65535 # match-set peers src counter packets 0 bytes 0 accept",
+        "counter packets 0 bytes 0 # TPROXY redirect 0.0.0.0:0 mark 0x1/0x1",
+        "counter # CT notrack",
+        " counter packets 0 bytes 0 accept",
+        "meta l4proto tcp  counter packets 0 bytes 0 accept",
+        // The rule's comment, where nft 1.1.7 puts it.
+        "comment \"monitoring\" counter packets 0 bytes 0 accept",
+        "comment \"monitoring\" accept",
+        "meta l4proto tcp comment \"monitoring\" counter packets 0 bytes 0 accept",
+        "comment monitoring accept",
+        // Two inequalities, which may be one.
+        "tcp sport != 1 tcp dport != 2 accept",
+        "tcp sport != 1 ip saddr 0.0.0.0/0 tcp dport != 2 accept",
+        // Raw payload: a mask with a hole is listed as a field of other bits.
+        "@th,110,2 0x1 accept",
+        "@th,16,4 0x1 accept",
+        "@th,16,16 0x16 accept",
+        "@th,24,16 0x110022 accept",
+    ] {
+        if matches!(of_nft(&closed_but_for(rule), Claim::Isolation), Finding::Proved) {
+            lost.push(rule);
+        }
+    }
+    assert_eq!(lost, Vec::<&str>::new());
+}
+
+/// "Not this source port, and not this port" may be "not both of them".
+#[test]
+fn two_inequalities_are_an_and_or_an_or() {
+    let with = |test: &str| {
+        format!(
+            "table inet t {{
+                chain p {{
+                    type filter hook prerouting priority -150; policy accept;
+                    iif \"lo\" accept
+                    {test} accept
+                    drop
+                }}
+                chain i {{
+                    type filter hook input priority 0; policy accept;
+                    iif \"lo\" accept
+                    {test} accept
+                    drop
+                }}
+            }}"
+        )
+    };
+    // Alone it is exact: whoever comes by another port than the protected ones.
+    let ports = "tcp dport != { 4369, 6000-6009, 8087, 8098, 8099 }";
+    assert!(matches!(of_nft(&with(ports), Claim::Isolation), Finding::Proved));
+    let alone = "ip saddr != 0.0.0.0/0";
+    assert!(matches!(of_nft(&with(alone), Claim::Isolation), Finding::Proved));
+    for test in [
+        "tcp sport != 1 tcp dport != 1-65535",
+        "tcp dport != 0-65535 tcp window != 1",
+        "th sport != 1 tcp dport != 0-65535",
+        "@th,0,16 != 1 tcp dport != 0-65535",
+        "tcp sport ne 1 tcp dport ne 0-65535",
+        "ip saddr != 0.0.0.0/0 ip daddr != 10.0.0.2",
+        "ip ttl != 1 ip saddr != 0.0.0.0/0",
+        "ip protocol != 6 ip saddr 0.0.0.0/0 tcp dport 8098 ip ttl != 1",
+    ] {
+        assert!(!matches!(of_nft(&with(test), Claim::Isolation), Finding::Proved), "{test}");
+    }
+}
+
+/// Whoever fills a set says who gets in, whatever its declaration says.
+#[test]
+fn a_set_that_rules_change_is_unknown() {
+    let with = |set: &str, first: &str, second: &str| {
+        format!(
+            "table inet t {{
+                {set}
+                chain i {{
+                    type filter hook prerouting priority -150; policy drop;
+                    iif \"lo\" accept
+                    {first}
+                    {second}
+                }}
+                chain j {{
+                    type filter hook input priority 0; policy drop;
+                    iif \"lo\" accept
+                    {second}
+                }}
+            }}"
+        )
+    };
+    let empty = "set s { type ipv4_addr; }";
+    let accepts = "ip saddr @s accept";
+    assert!(matches!(of_nft(&with(empty, "", accepts), Claim::Isolation), Finding::Proved));
+    let full = "set s { type ipv4_addr; elements = { 10.1.2.3 } }";
+    for (set, first, second) in [
+        (empty, "tcp dport 7777 add @s { ip saddr }", accepts),
+        (empty, "tcp dport 7777 update @s { ip saddr timeout 1m }", accepts),
+        (empty, "tcp dport 7777 add @s { ip saddr limit rate 1/second } counter", accepts),
+        (empty, "tcp dport 7777 set add ip saddr @s", accepts),
+        (empty, "tcp dport 7777 set update ip saddr timeout 1m @s", accepts),
+        (empty, "tcp dport 7777 meter s { ip saddr limit rate 1/second }", accepts),
+        (empty, "frobnicate add @s { ip saddr }", accepts),
+        (empty, "tcp dport 7777 jump { add @s { ip saddr } }", accepts),
+        ("map s { type ipv4_addr : verdict; }", "add @s { ip saddr : accept }", "ip saddr vmap @s"),
+        ("set s { type ipv4_addr; flags dynamic; }", "", accepts),
+        ("set s { type ipv4_addr; flags timeout; }", "", accepts),
+        ("set s { type ipv4_addr; timeout 1m; }", "", accepts),
+        (full, "tcp dport 7777 delete @s { ip saddr }", "ip saddr != @s accept"),
+    ] {
+        let found = of_nft(&with(set, first, second), Claim::Isolation);
+        assert!(!matches!(found, Finding::Proved), "{set} {first}");
+    }
+}
+
+#[test]
+fn a_set_of_iptables_that_rules_change_is_unknown() {
+    let with = |rule: &str, test: &str| {
+        let chain = "-A PREROUTING -i lo -j ACCEPT";
+        format!(
+            "*raw\n:PREROUTING DROP [0:0]\n{chain}\n{rule}-A PREROUTING {test} -j ACCEPT\nCOMMIT\n*filter\n\
+             :INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT {test} -j ACCEPT\nCOMMIT\n"
+        )
+    };
+    let ours = "-p tcp -m set --match-set s src";
+    assert!(matches!(of_iptables(&with("", ours), Claim::Isolation), Finding::Proved));
+    for (rule, test) in [
+        ("-A PREROUTING -p tcp --dport 7777 -j SET --add-set s src\n", ours),
+        ("-A PREROUTING -p tcp --dport 7777 -j SET --add-set s src --exist --timeout 60\n", ours),
+        ("-A PREROUTING -p tcp --dport 7777 -j SET --del-set s src\n", ours),
+        ("-A PREROUTING -p tcp --dport 7777 -j SET --map-set s src\n", ours),
+        ("-A PREROUTING -j SET --exist --add-set s src\n", ours),
+        ("", "-m recent --rcheck --name knocked"),
+        ("-A PREROUTING -m recent --set --name knocked\n", "-m recent --rcheck --name knocked"),
+    ] {
+        assert!(!matches!(of_iptables(&with(rule, test), Claim::Isolation), Finding::Proved), "{rule}{test}");
+    }
+}
+
+/// A rule that does nothing but count stands before one that exempts from tracking, and is like it in all but its source.
+#[test]
+fn what_is_joined_keeps_every_word() {
+    let nft = |first: &str| {
+        format!(
+            "table inet fw {{
+                chain raw {{
+                    type filter hook prerouting priority raw; policy accept;
+                    {first}
+                    ip saddr 10.20.0.11 notrack
+                }}
+                chain in {{
+                    type filter hook input priority 0; policy accept;
+                    iif \"lo\" accept
+                    ct state established,new accept
+                    tcp dport {{ 4369, 6000-6009, 8087, 8098, 8099 }} drop
+                }}
+            }}"
+        )
+    };
+    let untracked = |found: Finding| match found {
+        Finding::Violated(witness) | Finding::Undecided(witness) => witness.packet.to_string().contains("untracked"),
+        Finding::Proved | Finding::Unjudged(_) => false,
+    };
+    for first in ["", "ip saddr 10.20.0.99 counter", "ip saddr 10.20.0.99 meta nftrace set 1", "ip saddr 10.20.0.99"] {
+        let found = of_nft(&nft(first), Claim::Reachability);
+        assert!(untracked(found.clone()), "{first}: {found:?}");
+    }
+    let iptables = |first: &str, target: &str| {
+        format!(
+            "*raw\n:PREROUTING ACCEPT [0:0]\n{first}-A PREROUTING -s 10.20.0.11/32 -j {target}\nCOMMIT\n*filter\n\
+             :INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n\
+             -A INPUT -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT\n\
+             -A INPUT -p tcp -m multiport --dports 4369,6000:6009,8087,8098,8099 -j DROP\nCOMMIT\n"
+        )
+    };
+    for first in ["", "-A PREROUTING -s 10.20.0.99/32 -j TRACE\n", "-A PREROUTING -s 10.20.0.99/32\n"] {
+        for target in ["CT --notrack", "NOTRACK", "\"CT\" --notrack"] {
+            let found = of_iptables(&iptables(first, target), Claim::Reachability);
+            assert!(untracked(found.clone()), "{first}{target}: {found:?}");
+        }
+    }
+}
+
+/// The end of a long rule that stands for several counts as well.
+#[test]
+fn what_a_long_rule_does_is_not_cut_off() {
+    let many: Vec<String> = (0..100).map(|host| format!("10.30.0.{host}")).collect();
+    let text = format!(
+        "table inet fw {{
+            chain raw {{ type filter hook prerouting priority raw; policy accept;
+                meta l4proto {{ tcp, udp }} ip saddr != {{ {} }} notrack
+            }}
+        }}",
+        many.join(", ")
+    );
+    let ruleset = nft::read(&text).unwrap().ruleset;
+    assert!(ringfence::semantics::may_untrack(&ruleset));
+}
+
+#[test]
+fn a_text_that_says_of_itself_that_it_is_not_all_proves_nothing() {
+    let whole = "*raw\n:PREROUTING DROP [0:0]\n-A PREROUTING -i lo -j ACCEPT\nCOMMIT\n\
+        *filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
+    assert!(matches!(of_iptables(whole, Claim::Isolation), Finding::Proved));
+    for line in [
+        "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them",
+        "# Warning: ip6tables-legacy tables present, use ip6tables-legacy to see them",
+    ] {
+        for text in [format!("{line}\n{whole}"), format!("{whole}{line}\n")] {
+            assert!(matches!(of_iptables(&text, Claim::Isolation), Finding::Unjudged(_)), "{line}");
+        }
+    }
+    for line in [
+        "# Table `nat' is incompatible, use 'nft' tool.",
+        "# Table `mangle' contains incompatible base-chains, use 'nft' tool to list them.",
+    ] {
+        assert!(iptables::read(&format!("{line}\n{whole}"), Family::Ip).is_err(), "{line}");
+    }
+    let whole = closed_but_for("drop");
+    let warned = |what: &str| of_nft(&format!("# Warning: table ip filter {what}\n{whole}"), Claim::Isolation);
+    assert!(matches!(warned("is managed by iptables-nft, do not touch!"), Finding::Proved));
+    assert!(matches!(of_nft(&format!("# Warning: do not edit!\n{whole}"), Claim::Isolation), Finding::Proved));
+    let newer = "was created by a newer version of nftables? Content may be incomplete!";
+    assert!(matches!(warned(newer), Finding::Unjudged(_)));
+}
+
+/// Comments of people take nothing away where a rule has said what it does, nor between rules and elements.
+#[test]
+fn comments_of_people_are_no_doubt() {
+    let text = "define ports = { 22, 80 } # open\ntable inet t { # mine\n    set s { # some\n type ipv4_addr # of them\n \
+        flags interval # and\n elements = { 10.9.0.1, # one\n 10.9.0.2 # two\n } }\n  chain c { # the chain\n \
+        type filter hook prerouting priority -150; # early\n policy drop; # closed\n    comment \"a chain\"\n \
+        iif \"lo\" accept # loopback\n    tcp dport $ports accept # those\n    ip saddr { 10.8.0.1, # one\n \
+        10.8.0.2 } drop # two\n    tcp dport 23 drop # tcp dport 8098 accept\n    # tcp dport 8098 accept\n    reject # rest\n}\n  \
+        chain i { type filter hook input priority 0; policy drop; # closed\n iif \"lo\" accept\n} }";
+    assert!(matches!(of_nft(text, Claim::Isolation), Finding::Proved), "{:?}", of_nft(text, Claim::Isolation));
+}
