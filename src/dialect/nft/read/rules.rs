@@ -89,67 +89,6 @@ pub struct RuleReader<'r, 'a> {
     interruptions: Vec<String>,
 }
 
-/// Words that can only begin a test.
-const TESTS: [&str; 57] = [
-    "meta",
-    "ct",
-    "ip",
-    "ip6",
-    "tcp",
-    "udp",
-    "udplite",
-    "sctp",
-    "dccp",
-    "th",
-    "icmp",
-    "icmpv6",
-    "igmp",
-    "ah",
-    "esp",
-    "comp",
-    "frag",
-    "rt",
-    "hbh",
-    "dst",
-    "mh",
-    "srh",
-    "exthdr",
-    "arp",
-    "ether",
-    "vlan",
-    "gre",
-    "gretap",
-    "geneve",
-    "vxlan",
-    "ipsec",
-    "socket",
-    "osf",
-    "fib",
-    "numgen",
-    "jhash",
-    "symhash",
-    "mark",
-    "iif",
-    "iifname",
-    "iiftype",
-    "iifgroup",
-    "oif",
-    "oifname",
-    "oiftype",
-    "oifgroup",
-    "skuid",
-    "skgid",
-    "rtclassid",
-    "cpu",
-    "cgroup",
-    "pkttype",
-    "l4proto",
-    "nfproto",
-    "protocol",
-    "time",
-    "day",
-];
-
 /// Reads a rule.
 pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
     let draft = Draft { parts: Vec::new(), outcome: Outcome::One(None), log: None, counter: false, comment: None };
@@ -219,8 +158,8 @@ impl<'a> RuleReader<'_, 'a> {
                 // A full set ends the rule.
                 self.interruptions.push(self.words.text_since(start));
             }
-            word if TESTS.contains(&word) || word.starts_with('@') => self.test(start),
-            _ => self.unknown_verdict(start),
+            // A test, or something that is not understood.
+            _ => self.test(start),
         }
     }
 
