@@ -38,16 +38,26 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     let mut chains = vec![
         Chain::named("block", block_rules(site, |ports| vec![ports_match(ports)])),
         Chain::named("admit", admit_rules(&admissions, AskedPort::AtSocket)),
-        Chain::named("to_this_host", to_this_host(site, "admit", by_family)),
+        explained(
+            "to_this_host",
+            "Is the destination, as on the wire, this host's? What is not goes back and is left alone.",
+            to_this_host(site, "admit", by_family),
+        ),
         Chain::named("hidden", hidden_rules()),
-        Chain::named("judge", judge_rules()),
+        explained("judge", "TCP that did not come in over loopback is judged by its source.", judge_rules()),
     ];
     if site.translates() {
         chains.push(Chain::named("translated", admit_rules(&admissions, AskedPort::OnWire)));
     }
     let fast = fast_grant(&admissions, site);
-    chains.extend(fast.map(|grant| Chain::named("peers", peers_rules(grant))));
-    chains.push(Chain::named("ports", ports_rules(&admissions, fast)));
+    chains.extend(
+        fast.map(|grant| explained("peers", "Most of what comes to these ports is a peer's.", peers_rules(grant))),
+    );
+    chains.push(explained(
+        "ports",
+        "All protected ports: those that every peer may use, then the others.",
+        ports_rules(&admissions, fast),
+    ));
     chains.push(base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site));
     chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected, site), site));
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
@@ -78,6 +88,10 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
         remarks,
         ..Chain::named(name, rules)
     }
+}
+
+fn explained(name: &str, remark: &str, rules: Vec<Rule>) -> Chain {
+    Chain { remarks: vec![remark.to_owned()], ..Chain::named(name, rules) }
 }
 
 fn by_family(networks: &[Cidr]) -> Vec<Elements> {
