@@ -78,7 +78,7 @@ fn verdict_text(verdict: Option<&Verdict>) -> String {
         None => "no verdict".into(),
         Some(Verdict::Accept) => "accept".into(),
         Some(Verdict::Drop) => "drop".into(),
-        Some(Verdict::Reset) => "reject".into(),
+        Some(Verdict::Reject(_)) => "reject".into(),
         Some(Verdict::Return) => "return".into(),
         Some(Verdict::Jump(chain)) => format!("jump {chain}"),
         Some(Verdict::Goto(chain)) => format!("goto {chain}"),

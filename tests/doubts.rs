@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::dialect::{iptables, nft};
-use ringfence::ir::{Elements, Family, Ruleset, Set, SetKind};
+use ringfence::ir::{Elements, Family, Ruleset, Set, SetKind, Statement};
 use ringfence::verify::{Claim, Families, Finding, check};
 
 fn small() -> Cluster {
@@ -267,6 +267,65 @@ fn what_is_joined_keeps_every_word() {
     }
 }
 
+/// A firewall that lets in by the state of the connection, behind rules that change what that state is, or who sends.
+#[test]
+fn what_is_done_before_a_test_counts() {
+    let with = |raw: &str, early: &str| {
+        format!(
+            "table inet fw {{
+                chain raw {{
+                    type filter hook prerouting priority raw; policy accept;
+                    {raw}
+                }}
+                chain early {{
+                    type filter hook input priority -10; policy accept;
+                    {early}
+                }}
+                chain in {{
+                    type filter hook input priority 0; policy drop;
+                    iif \"lo\" accept
+                    ip saddr 10.20.0.0/16 ct state established,new,untracked accept
+                }}
+            }}
+            table ip nat {{
+                chain in {{
+                    type nat hook input priority -5; policy accept;
+                }}
+            }}"
+        )
+    };
+    let small = "ip saddr 10.20.0.11 tcp dport 8098";
+    let isolation = |raw: &str, early: &str| of_nft(&with(raw, early), Claim::Isolation);
+    let reachability = |raw: &str, early: &str| of_nft(&with(raw, early), Claim::Reachability);
+    assert_eq!(reachability("", ""), Finding::Proved);
+    let untracked = format!("{small} notrack");
+    for harmless in
+        ["meta mark set 1", "log", "counter", "ct mark set 1", "ip dscp set cs1", "notrack", untracked.as_str()]
+    {
+        assert_eq!(reachability(harmless, ""), Finding::Proved, "{harmless}");
+    }
+    for doubtful in ["ct zone set 5", "queue num 1", "tproxy to :8098", "ip saddr set 10.20.0.11", "frobnicate"] {
+        let found = reachability(doubtful, "");
+        assert!(matches!(found, Finding::Undecided(_) | Finding::Unjudged(_)), "{doubtful}: {found:?}");
+        let rule = format!("{small} {doubtful}");
+        let found = reachability(&rule, "");
+        assert!(matches!(found, Finding::Undecided(_) | Finding::Unjudged(_)), "{rule}: {found:?}");
+    }
+    // Peers may get to 8087 here in any case; nobody else may.
+    let strangers = |found: Finding| match found {
+        Finding::Violated(witness) => !witness.packet.source.to_string().starts_with("10.20."),
+        Finding::Undecided(_) | Finding::Unjudged(_) => true,
+        Finding::Proved => false,
+    };
+    assert!(!strangers(isolation("", "")));
+    assert!(!strangers(isolation("meta mark set 1", "counter")));
+    for (raw, early) in [("", "dup to 10.9.9.9"), ("dup to 10.9.9.9", ""), ("", "tcp dport 22 queue num 1")] {
+        let closed = with(raw, early).replace("10.20.0.0/16", "127.0.0.1");
+        let found = of_nft(&closed, Claim::Isolation);
+        assert!(!matches!(found, Finding::Proved), "{raw} {early}: {found:?}");
+    }
+}
+
 /// The end of a long rule that stands for several counts as well.
 #[test]
 fn what_a_long_rule_does_is_not_cut_off() {
@@ -280,7 +339,9 @@ fn what_a_long_rule_does_is_not_cut_off() {
         many.join(", ")
     );
     let ruleset = nft::read(&text).unwrap().ruleset;
-    assert!(ringfence::semantics::may_untrack(&ruleset));
+    let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    assert!(rules.clone().count() > 1);
+    assert!(rules.clone().all(|rule| rule.statements.contains(&Statement::NoTrack)));
 }
 
 #[test]

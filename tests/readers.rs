@@ -30,7 +30,9 @@ fn bare(mut ruleset: Ruleset) -> Ruleset {
         table.sets.iter_mut().for_each(|set| set.origins.clear());
         for chain in &mut table.chains {
             chain.remarks.clear();
-            chain.rules.iter_mut().for_each(|rule| rule.place = None);
+            for rule in &mut chain.rules {
+                *rule = Rule { place: None, ..rule.clone().without_counts() };
+            }
         }
     }
     ruleset
@@ -82,7 +84,7 @@ fn the_kernel_gives_back_what_was_loaded() {
 fn with_tcp_before_reset(rule: &mut Rule) {
     let tcp =
         |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::Protocol { number: 6, negated: false });
-    if rule.verdict == Some(Verdict::Reset) && !rule.matches.iter().any(tcp) {
+    if matches!(rule.verdict, Some(Verdict::Reject(_))) && !rule.matches.iter().any(tcp) {
         rule.matches.insert(0, Match::Protocol { number: 6, negated: false });
     }
 }

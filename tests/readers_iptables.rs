@@ -12,7 +12,7 @@ use std::process::Command;
 use ringfence::cluster::{self, Site};
 use ringfence::compile::{self, SetsMode};
 use ringfence::dialect::{ReadError, ipset, iptables};
-use ringfence::ir::{Addresses, Elements, Family, Match, Ruleset, Set, SetKind, Table};
+use ringfence::ir::{Addresses, Elements, Family, Match, Ruleset, Set, SetKind, Statement, Table};
 
 const COMMANDS: [(&str, Family); 2] = [("iptables", Family::Ip), ("ip6tables", Family::Ip6)];
 
@@ -54,7 +54,7 @@ fn bare(tables: impl IntoIterator<Item = Table>) -> Vec<Table> {
             chain.remarks.clear();
             for rule in &mut chain.rules {
                 rule.place = None;
-                rule.counter = false;
+                rule.statements.retain(|one| !matches!(one, Statement::Counter(_)));
                 rule.matches.retain(|one| !is_everything(one));
             }
         }

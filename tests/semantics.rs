@@ -19,10 +19,10 @@ use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
 use ringfence::diff::difference;
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
-    TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Statement,
+    Table, TcpFlags, Verdict,
 };
-use ringfence::semantics::{Door, Outcome, Packet, Question, Rules, Shape, Space, TCP};
+use ringfence::semantics::{Door, Outcome, Packet, Question, Rules, Shape, Space, TCP, merged};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
 
@@ -34,7 +34,7 @@ fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
 fn a_representative_speaks_for_its_class() {
     for seed in 0..1000 {
         let mut random = Random::new(seed);
-        let scope = Scope { unknowns: seed % 4 == 0, ..Scope::wide() };
+        let scope = Scope { unknowns: seed % 4 == 0, statements: seed % 2 == 1, ..Scope::wide() };
         let ruleset = scope.ruleset(&mut random);
         let space = Space::new(&[&ruleset], &Question::default()).unwrap();
         let rules = Rules::new(&ruleset);
@@ -50,6 +50,54 @@ fn a_representative_speaks_for_its_class() {
             assert_eq!(space.representative(&representative), representative, "seed {seed}: {packet}");
         }
     }
+}
+
+/// Rules that differ in their sources alone may be judged as one, whatever they do.
+#[test]
+fn what_is_joined_means_the_same() {
+    let mut joined = 0;
+    for seed in 0..240 {
+        let mut random = Random::new(7000 + seed);
+        let scope = Scope { unknowns: seed % 3 == 0, statements: true, ..Scope::wide() };
+        let mut ruleset = scope.ruleset(&mut random);
+        for chain in ruleset.tables.iter_mut().flat_map(|table| &mut table.chains) {
+            let rules = std::mem::take(&mut chain.rules);
+            for rule in rules {
+                let listed = |one: &Match| {
+                    matches!(one, Match::Source { addresses: Addresses::These(Elements::Ipv4(_)), negated: false })
+                };
+                let Some(at) = rule.matches.iter().position(listed) else {
+                    chain.rules.push(rule);
+                    continue;
+                };
+                // The same with other sources, and sometimes one that does something else.
+                for other in 0..3 {
+                    let mut like = rule.clone();
+                    let first = scope.v4.0 + random.below(60) as u32;
+                    let list = Elements::ipv4(vec![(first, first + random.below(4) as u32)]);
+                    like.matches[at] = Match::Source { addresses: Addresses::These(list), negated: false };
+                    if other == 1 && random.chance(30) {
+                        like.statements.push(Statement::NoTrack);
+                    }
+                    chain.rules.push(like);
+                }
+            }
+        }
+        let less = merged(&ruleset);
+        let count = |ruleset: &Ruleset| -> usize {
+            ruleset.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum()
+        };
+        joined += count(&ruleset) - count(&less);
+        let (rules, less) = (Rules::new(&ruleset), Rules::new(&less));
+        let points = Points::of(&ruleset);
+        for _ in 0..100 {
+            let packet = scope.packet(&mut random, &points);
+            assert_eq!(outcomes(&rules, &packet), outcomes(&less, &packet), "seed {seed}: {packet} in {ruleset:?}");
+            assert_eq!(rules.is_plausible(&packet), less.is_plausible(&packet), "seed {seed}: {packet}");
+        }
+        assert_eq!(rules.keeps_destinations(), less.keeps_destinations(), "seed {seed}");
+    }
+    assert!(joined > 100, "only {joined} rules were joined");
 }
 
 /// Whoever goes through a space meets every representative.

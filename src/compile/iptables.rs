@@ -10,7 +10,7 @@ use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source, t
 use crate::cluster::Site;
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Set, Table,
-    TcpFlags, Verdict,
+    TcpFlags, Verdict, ours,
 };
 use crate::net::{Cidr, Interface, PortRange, Ports};
 
@@ -34,7 +34,7 @@ const MULTIPORT_SLOTS: usize = 15;
 /// character that tells the set being filled from the one in use.
 const LONGEST_SET_NAME: usize = 31 - 1;
 
-const DOOR: &str = "RINGFENCE";
+const DOOR: &str = ours::CHAIN;
 const ADMIT: &str = "RINGFENCE-ADMIT";
 const BLOCK: &str = "RINGFENCE-BLOCK";
 const HIDDEN: &str = "RINGFENCE-HIDDEN";

@@ -25,7 +25,7 @@ pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
 
 use crate::cluster::{OnBlock, Site};
-use crate::ir::{Addresses, Elements, Match, Rule, Verdict};
+use crate::ir::{Addresses, Elements, Match, Reject, Rule, Statement, Verdict};
 use crate::net::{Cidr, ElsewhereEntry, Interface, Ports};
 
 /// The priority of iptables' raw table and nft's `raw`: before connection tracking and destination NAT (nft(8)).
@@ -81,8 +81,8 @@ fn to_this_host(site: &Site<'_>, judge: &str, lists: impl Fn(&[Cidr]) -> Vec<Ele
 }
 
 impl Rule {
-    fn counted(mut self) -> Self {
-        self.counter = true;
+    fn with_counter(mut self) -> Self {
+        self.statements.push(Statement::Counter(None));
         self
     }
 
@@ -97,20 +97,24 @@ impl Rule {
 fn block_rules(site: &Site<'_>, mut port_rules: impl FnMut(&Ports) -> Vec<Match>) -> Vec<Rule> {
     let verdict = match site.cluster().guard().on_block() {
         OnBlock::Drop => Verdict::Drop,
-        OnBlock::Reject => Verdict::Reset,
+        OnBlock::Reject => Verdict::Reject(Reject::TcpReset),
     };
     let mut rules = Vec::new();
     if site.cluster().guard().log() {
         let limit = Match::Limit { per_minute: LOG_PER_MINUTE, burst: LOG_BURST };
-        rules.push(Rule { matches: vec![limit], log: Some(LOG_PREFIX.to_owned()), ..Rule::default() });
+        rules.push(Rule {
+            matches: vec![limit],
+            statements: vec![Statement::Log(LOG_PREFIX.to_owned())],
+            ..Rule::default()
+        });
     }
     for service in site.services().iter().filter(|service| service.service.is_guarded()) {
         for matched in port_rules(&service.ports) {
             let comment = format!("isolation: {}", service.service.name());
-            rules.push(rule(vec![matched], verdict.clone()).counted().comment(comment));
+            rules.push(rule(vec![matched], verdict.clone()).with_counter().comment(comment));
         }
     }
     // A reset answers TCP only (nft adds that match by itself), and this rule must not let anything through.
-    rules.push(rule(Vec::new(), Verdict::Drop).counted().comment("isolation: whatever is left"));
+    rules.push(rule(Vec::new(), Verdict::Drop).with_counter().comment("isolation: whatever is left"));
     rules
 }

@@ -5,7 +5,7 @@ use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, s
 use crate::cluster::{Node, Site};
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
-    SetKind, Table, TcpFlags, Verdict,
+    SetKind, Table, TcpFlags, Verdict, ours,
 };
 use crate::net::{Cidr, Interface, Networks, PortRange, Ports};
 
@@ -62,7 +62,7 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected, site), site));
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
     sets.extend(admissions.untrusted.into_iter().chain(sources).filter(|set| !stands_in_rules(set)));
-    let table = Table { family: Family::Inet, name: "ringfence".into(), sets, chains };
+    let table = Table { family: Family::Inet, name: ours::TABLE.into(), sets, chains };
     Ruleset { header: header::lines(site), tables: vec![table], ..Ruleset::default() }
 }
 
@@ -266,7 +266,7 @@ fn hidden_rules() -> Vec<Rule> {
     vec![
         rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
         rule(vec![Match::DestinationPort { ports: PortMatch::Ports(any), negated: false }], Verdict::Return),
-        rule(Vec::new(), Verdict::Drop).counted().comment("isolation: first fragment without a transport header"),
+        rule(Vec::new(), Verdict::Drop).with_counter().comment("isolation: first fragment without a transport header"),
     ]
 }
 

@@ -4,7 +4,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Error;
 
 use crate::ir::{
-    Addresses, Chain, ConnectionStates, Elements, Match, PortMatch, Rule, Ruleset, SCHEMA, Set, SetKind, Table, Verdict,
+    Addresses, Chain, ConnectionStates, Elements, Match, PacketTypes, PortMatch, Reject, Rule, Ruleset, SCHEMA, Set,
+    SetKind, Statement, Table, Verdict,
 };
 
 /// The ruleset as one JSON document.
@@ -66,6 +67,8 @@ struct RuleView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<&'a str>,
     counter: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    statements: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<VerdictView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +93,7 @@ enum MatchView<'a> {
     OriginalPort { ports: PortsView<'a> },
     DestinationLocal,
     DestinationOfInterface,
+    PacketType { types: Vec<&'static str>, negated: bool },
     FirstFragment,
     Limit { per_minute: u32, burst: u32 },
     Unknown(&'a str),
@@ -116,6 +120,7 @@ enum VerdictView<'a> {
     Unknown(&'a str),
     Drop,
     RejectWithTcpReset,
+    Reject,
     Return,
     Jump(&'a str),
     Goto(&'a str),
@@ -154,16 +159,23 @@ fn chain(chain: &Chain) -> ChainView<'_> {
     ChainView { name: &chain.name, base, rules: chain.rules.iter().map(rule).collect() }
 }
 
+/// Whether a statement has no key of its own.
+fn is_special(one: &Statement) -> bool {
+    !matches!(one, Statement::Counter(_) | Statement::Log(_))
+}
+
 fn rule(rule: &Rule) -> RuleView<'_> {
     RuleView {
         matches: rule.matches.iter().map(one_match).collect(),
-        log: rule.log.as_deref(),
-        counter: rule.counter,
+        log: rule.log(),
+        counter: rule.counts(),
+        statements: rule.statements.iter().filter(|one| is_special(one)).map(Statement::name).collect(),
         verdict: rule.verdict.as_ref().map(|verdict| match verdict {
             Verdict::Accept => VerdictView::Accept,
             Verdict::Unknown(text) => VerdictView::Unknown(text),
             Verdict::Drop => VerdictView::Drop,
-            Verdict::Reset => VerdictView::RejectWithTcpReset,
+            Verdict::Reject(Reject::TcpReset) => VerdictView::RejectWithTcpReset,
+            Verdict::Reject(Reject::Icmp) => VerdictView::Reject,
             Verdict::Return => VerdictView::Return,
             Verdict::Jump(chain) => VerdictView::Jump(chain),
             Verdict::Goto(chain) => VerdictView::Goto(chain),
@@ -220,6 +232,10 @@ fn one_match(one: &Match) -> MatchView<'_> {
         Match::OriginalPort(list) => MatchView::OriginalPort { ports: ports(list) },
         Match::DestinationLocal => MatchView::DestinationLocal,
         Match::DestinationOfInterface => MatchView::DestinationOfInterface,
+        Match::PacketType { types, negated } => MatchView::PacketType {
+            types: PacketTypes::ALL.iter().filter(|(one, _)| types.has(*one)).map(|(_, name)| *name).collect(),
+            negated: *negated,
+        },
         Match::FirstFragment => MatchView::FirstFragment,
         Match::Limit { per_minute, burst } => MatchView::Limit { per_minute: *per_minute, burst: *burst },
         Match::Unknown(text) => MatchView::Unknown(text),

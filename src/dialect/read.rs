@@ -44,11 +44,15 @@ impl ReadError {
     }
 }
 
-/// The kernel follows no more jumps than these (NFT_JUMP_STACK_SIZE, linux/netfilter/nf_tables.h).
-const DEEPEST_JUMP: usize = 16;
+/// nf_tables takes no base chain with more jumps below it than these: NFT_JUMP_STACK_SIZE is 16, with the base chain itself
+/// (linux/netfilter/nf_tables.h; seen on Linux 6.18).
+pub(super) const DEEPEST_OF_NFT: usize = 15;
+/// iptables-legacy has room for as many jumps as there are chains. So many are followed here.
+pub(super) const DEEPEST_HERE: usize = 250;
 
-/// Refuses jumps to chains that are not there, jumps in circles, and jumps deeper than the kernel follows.
-pub(super) fn check_jumps(ruleset: &Ruleset) -> Result<(), ReadError> {
+/// Refuses jumps to chains that are not there, jumps in circles, and more than `deepest` jumps below a base chain, which the
+/// kernel would not take.
+pub(super) fn check_jumps(ruleset: &Ruleset, deepest: usize) -> Result<(), ReadError> {
     for table in &ruleset.tables {
         let index: HashMap<&str, usize> =
             table.chains.iter().enumerate().map(|(at, chain)| (chain.name.as_str(), at)).collect();
@@ -56,8 +60,28 @@ pub(super) fn check_jumps(ruleset: &Ruleset) -> Result<(), ReadError> {
         for at in 0..table.chains.len() {
             depth(table, &index, &mut depths, at, 0)?;
         }
+        for chain in table.chains.iter().filter(|chain| chain.base.is_some()) {
+            for rule in &chain.rules {
+                let below = target(rule).and_then(|name| depths.get(*index.get(name)?));
+                if matches!(below, Some(Depth::Known(below)) if below + 1 > deepest) {
+                    return Err(too_deep(&chain.name, rule, deepest));
+                }
+            }
+        }
     }
     Ok(())
+}
+
+fn too_deep(chain: &str, rule: &Rule, deepest: usize) -> ReadError {
+    ReadError::new(line(rule), format!("chain `{chain}` jumps deeper than the {deepest} levels that are followed"))
+}
+
+/// The chain that a rule leads to.
+fn target(rule: &Rule) -> Option<&str> {
+    match &rule.verdict {
+        Some(Verdict::Jump(name) | Verdict::Goto(name)) => Some(name),
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -86,17 +110,16 @@ fn depth(
     }
     let mut deepest = 0;
     for rule in &chain.rules {
-        let (Some(Verdict::Jump(name)) | Some(Verdict::Goto(name))) = &rule.verdict else { continue };
-        let Some(&target) = index.get(name.as_str()) else {
+        let Some(name) = target(rule) else { continue };
+        let Some(&target) = index.get(name) else {
             return Err(ReadError::new(line(rule), format!("there is no chain `{name}` to jump to")));
         };
-        let below =
-            if above + 1 > DEEPEST_JUMP { DEEPEST_JUMP } else { depth(table, index, depths, target, above + 1)? };
-        deepest = deepest.max(below + 1);
-        if deepest > DEEPEST_JUMP {
-            let message =
-                format!("chain `{}` jumps deeper than the {DEEPEST_JUMP} levels that the kernel follows", chain.name);
-            return Err(ReadError::new(line(rule), message));
+        if above + 1 > DEEPEST_HERE {
+            return Err(too_deep(&chain.name, rule, DEEPEST_HERE));
+        }
+        deepest = deepest.max(depth(table, index, depths, target, above + 1)? + 1);
+        if deepest > DEEPEST_HERE {
+            return Err(too_deep(&chain.name, rule, DEEPEST_HERE));
         }
     }
     if let Some(slot) = depths.get_mut(at) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
-use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, TcpFlags};
+use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, Statement, TcpFlags};
 use crate::net::{Elsewhere, Interface, PortRange, Ports};
 use crate::semantics::{
     Classes, Door, Locality, Outcome, Packet, Question, Rules, Shape, Space, TCP, TooManyClasses, Value, merged,
@@ -108,7 +108,12 @@ fn unjudged(old: &Ruleset, new: &Ruleset) -> Option<String> {
 
 /// A rule without where it stands and what it is called.
 fn bare(rule: &Rule) -> Rule {
-    Rule { comment: None, place: None, counter: false, ..rule.clone() }
+    let statements = rule
+        .effective()
+        .chain(rule.statements.iter().filter(|one| matches!(one, Statement::Log(_))))
+        .cloned()
+        .collect();
+    Rule { comment: None, place: None, statements, ..rule.clone() }
 }
 
 /// A new connection to a port of this host.

@@ -9,7 +9,7 @@ use crate::dialect::netlink::{
 use crate::ir;
 
 /// The name of our table, which is in the family `inet`.
-pub const TABLE: &str = "ringfence";
+pub use crate::ir::ours::TABLE;
 
 /// Others change the rules some times a second at worst; each change of ours takes milliseconds.
 const ATTEMPTS: usize = 50;

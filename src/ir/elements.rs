@@ -17,7 +17,23 @@ pub enum Elements {
     Unknown,
 }
 
+/// Whether one of the ranges has a value.
+fn within<T: Copy + Ord>(list: &[(T, T)], own: T) -> bool {
+    let at = list.partition_point(|&(first, _)| first <= own);
+    at.checked_sub(1).and_then(|at| list.get(at)).is_some_and(|&(_, last)| own <= last)
+}
+
 impl Elements {
+    /// Whether an address is among them.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::Ipv4(list), IpAddr::V4(own)) => within(list, own.to_bits()),
+            (Self::Ipv6(list), IpAddr::V6(own)) => within(list, own.to_bits()),
+            (Self::Ipv4(_) | Self::Ipv6(_) | Self::Ports(_) | Self::Unknown, _) => false,
+        }
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -14,10 +14,13 @@
 //! digits and `_-`, comments hold no quotes, backslashes or control characters.
 
 mod elements;
+pub mod ours;
+pub mod statement;
 
 use serde::Serialize;
 
 pub use elements::Elements;
+pub use statement::{Counted, Diversion, Field, Reject, Statement, Tracking, Translation};
 
 use crate::net::{Cidr, Interface, Ports};
 
@@ -150,16 +153,62 @@ pub enum Hook {
 pub struct Rule {
     /// All of these must hold.
     pub matches: Vec<Match>,
-    /// Writes the packet to the kernel log, with this prefix.
-    pub log: Option<String>,
-    /// Counts packets and bytes.
-    pub counter: bool,
-    /// What becomes of the packet; `None` goes on to the next rule.
+    /// What is done when they do, in this order.
+    pub statements: Vec<Statement>,
+    /// What becomes of the packet then; `None` goes on to the next rule.
     pub verdict: Option<Verdict>,
     /// Why this rule is there.
     pub comment: Option<String>,
     /// Where it was read, if it was read.
     pub place: Option<Place>,
+}
+
+impl Rule {
+    /// The prefix that it logs with, if it logs.
+    #[must_use]
+    pub fn log(&self) -> Option<&str> {
+        self.statements.iter().find_map(|one| match one {
+            Statement::Log(prefix) => Some(prefix.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether it counts.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.statements.iter().any(|one| matches!(one, Statement::Counter(_)))
+    }
+
+    /// What it has met, where that was read.
+    #[must_use]
+    pub fn counted(&self) -> Option<Counted> {
+        self.statements.iter().find_map(|one| match one {
+            Statement::Counter(counted) => *counted,
+            _ => None,
+        })
+    }
+
+    /// The same rule without what it has met.
+    #[must_use]
+    pub fn without_counts(mut self) -> Self {
+        for one in &mut self.statements {
+            if let Statement::Counter(counted) = one {
+                *counted = None;
+            }
+        }
+        self
+    }
+
+    /// The statements by which packets fare otherwise.
+    pub fn effective(&self) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().filter(|one| !one.effect().is_none())
+    }
+
+    /// A statement with which a dialect that writes only counters and logs has nothing to begin.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<&Statement> {
+        self.statements.iter().find(|one| !matches!(one, Statement::Counter(_) | Statement::Log(_)))
+    }
 }
 
 /// A rule in a text.
@@ -246,6 +295,13 @@ pub enum Match {
     DestinationLocal,
     /// The destination is an address of the interface that the packet came in on, be it in the table of a VRF.
     DestinationOfInterface,
+    /// To whom the link layer sent the packet.
+    PacketType {
+        /// It is one of these.
+        types: PacketTypes,
+        /// Turns the test round.
+        negated: bool,
+    },
     /// The IPv6 header is followed by an extension header, or by a transport other than TCP.
     NotDirectlyTcp,
     /// The first fragment of a fragmented IPv6 packet.
@@ -351,8 +407,8 @@ pub enum Verdict {
     Accept,
     /// It is gone.
     Drop,
-    /// It is gone, and the sender gets a TCP reset or another notice.
-    Reset,
+    /// It is gone, and the sender gets a notice.
+    Reject(Reject),
     /// Back to the chain that this one was jumped to from; ends a base chain with its policy.
     Return,
     /// Goes through a chain and, if that says nothing, comes back.
@@ -361,6 +417,37 @@ pub enum Verdict {
     Goto(String),
     /// Something that no dialect here knows, with its text: it may pass, be gone, or go on to the next rule.
     Unknown(String),
+}
+
+/// To whom the link layer sends packets: a bit for each PACKET_… (linux/if_packet.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketTypes(pub u8);
+
+impl PacketTypes {
+    /// To this host. TCP takes no other (tcp_v4_rcv, tcp_v6_rcv).
+    pub const HOST: Self = Self(1);
+    /// Every type, with the name that nft and iptables both have for it; iptables knows the first three.
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::HOST, "unicast"), (Self(2), "broadcast"), (Self(4), "multicast"), (Self(8), "other")];
+
+    /// The types of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether one of the types is among these.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The type of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let name = if name == "host" { "unicast" } else { name };
+        Self::ALL.iter().find(|(_, own)| *own == name).map(|(own, _)| *own)
+    }
 }
 
 /// States of a connection.
@@ -433,16 +520,16 @@ impl Ruleset {
         let sets = self.sets.iter().chain(self.tables.iter().flat_map(|table| &table.sets));
         let chains = self.tables.iter().flat_map(|table| &table.chains);
         let rules = chains.clone().flat_map(|chain| &chain.rules);
-        let names = sets.clone().map(|set| &set.name).chain(chains.clone().map(|chain| &chain.name));
-        let quoted = rules.flat_map(|rule| rule.comment.iter().chain(&rule.log));
+        let names = sets.clone().map(|set| set.name.as_str()).chain(chains.clone().map(|chain| chain.name.as_str()));
+        let quoted = rules.flat_map(|rule| rule.comment.as_deref().into_iter().chain(rule.log()));
         let lines = self.header.iter().chain(sets.flat_map(|set| &set.origins)).chain(chains.flat_map(|c| &c.remarks));
-        let bad_name = |text: &&String| !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-        let bad_quoted = |text: &&String| {
-            text.len() > LONGEST_COMMENT || text.contains(|c: char| c.is_control() || "\"\\".contains(c))
-        };
-        let bad_line = |text: &&String| text.len() > LONGEST_LINE || text.contains(char::is_control);
+        let lines = lines.map(String::as_str);
+        let bad_name = |text: &&str| !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+        let bad_quoted =
+            |text: &&str| text.len() > LONGEST_COMMENT || text.contains(|c: char| c.is_control() || "\"\\".contains(c));
+        let bad_line = |text: &&str| text.len() > LONGEST_LINE || text.contains(char::is_control);
         let mut bad = names.filter(bad_name).chain(quoted.filter(bad_quoted)).chain(lines.filter(bad_line));
-        bad.next().map(String::as_str)
+        bad.next()
     }
 
     /// The set that a rule of `table` means by a name.

@@ -4,6 +4,7 @@
 //! and a test of it is not certain. What is local [`Elsewhere`] is known by its addresses, and then foreign packets have
 //! addresses as well, outside of these; so do they where rules tell but a few destinations apart.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::packet::Locality;
@@ -96,4 +97,30 @@ fn representatives(
         v4.representatives().iter().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(*bits))).collect(),
         v6.representatives().iter().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(*bits))).collect(),
     ))
+}
+
+/// One of the addresses for each way in which rules tell them apart by their tests of the destination; none where no rule
+/// has such a test.
+#[must_use]
+pub fn told_apart(ruleset: &Ruleset, addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut lists: Vec<&Elements> = Vec::new();
+    for table in &ruleset.tables {
+        for one in table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches) {
+            match one {
+                Match::Destination { addresses: Addresses::These(list), .. } => lists.push(list),
+                Match::Destination { addresses: Addresses::Set(name), .. } => {
+                    lists.extend(ruleset.set(table, name).map(|set| &set.elements));
+                }
+                _ => {}
+            }
+        }
+    }
+    if lists.is_empty() {
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    let kind = |address: &IpAddr| -> (bool, Vec<bool>) {
+        (address.is_ipv4(), lists.iter().map(|list| list.has(*address)).collect())
+    };
+    addresses.iter().copied().filter(|address| seen.insert(kind(address))).collect()
 }

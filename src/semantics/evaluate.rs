@@ -2,17 +2,17 @@
 //!
 //! [`Rules`] only prepares names and the order of base chains, so that one ruleset can be asked about many packets.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
-use super::packet::{Locality, Packet, Shape, TCP};
+use super::holds::{Holds, holds};
+use super::packet::{Packet, Shape};
+use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
-    Ruleset, Table, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
+    TcpFlags, Verdict,
 };
-use crate::net::PortRange;
 
 /// Where a packet is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,20 +57,6 @@ pub struct Step<'a> {
     pub certain: bool,
 }
 
-/// Whether a test holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    Yes,
-    No,
-    Unknown,
-}
-
-impl From<bool> for Holds {
-    fn from(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-}
-
 /// How a chain may end for a packet: a set of possibilities.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ends {
@@ -78,6 +64,31 @@ struct Ends {
     dropped: bool,
     /// The end of the chain, or `return`: back to whoever jumped.
     returned: bool,
+}
+
+/// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Touched {
+    /// A copy went past the rules behind.
+    copied: bool,
+    /// It has no connection.
+    untracked: bool,
+    /// Its connection may be another.
+    reconnected: bool,
+    /// It is not what it was: what later rules find in it is not known.
+    changed: bool,
+}
+
+impl Touched {
+    fn by(&mut self, effect: Effect) {
+        self.copied |= effect.way == Way::Copied;
+        match effect.changes {
+            Changes::Nothing => {}
+            Changes::Untracked => self.untracked = true,
+            Changes::Connection => self.reconnected = true,
+            Changes::Destination | Changes::Source | Changes::Everything => self.changed = true,
+        }
+    }
 }
 
 impl Ends {
@@ -98,6 +109,18 @@ impl Door {
         match self {
             Self::BeforeTranslation | Self::Prerouting => true,
             Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
+        }
+    }
+
+    /// Whether a chain comes before this door, so that what it does to a packet counts, but not what it decides.
+    fn follows(self, base: &Base) -> bool {
+        let earlier = matches!(base.hook, Hook::Ingress | Hook::Prerouting);
+        match self {
+            Self::BeforeTranslation => {
+                earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
+            }
+            Self::Prerouting => false,
+            Self::Input => earlier,
         }
     }
 
@@ -122,6 +145,14 @@ pub struct Rules<'a> {
     names: Vec<Names<'a>>,
     /// Base chains by priority, each with the position of its table.
     bases: Vec<(usize, &'a Table, &'a Chain, Base)>,
+    /// Sets that rules fill or empty: what is in them is not what is in them now. By the position of the table, or of none.
+    filled: HashSet<(Option<usize>, &'a str), FxBuildHasher>,
+    /// Whether a rule does more to a packet than to decide on it, so that chains before a door have to be gone through.
+    touches: bool,
+    /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
+    translates: bool,
+    /// Whether a rule asks for the state of the connection.
+    tracks: bool,
 }
 
 /// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
@@ -135,6 +166,7 @@ struct Run<'r, 'a, 'p> {
     packet: &'p Packet,
     /// Before connection tracking.
     early: bool,
+    touched: Touched,
     known: Known<'a>,
     steps: Option<Vec<Step<'a>>>,
 }
@@ -151,7 +183,101 @@ impl<'a> Rules<'a> {
             .flat_map(|(at, table)| table.chains.iter().filter_map(move |chain| Some((at, table, chain, chain.base?))))
             .collect();
         bases.sort_by_key(|(.., base)| (base.hook, base.priority));
-        Self { ruleset, names: ruleset.tables.iter().map(by_name).collect(), bases }
+        let mut rules = Self {
+            ruleset,
+            names: ruleset.tables.iter().map(by_name).collect(),
+            bases,
+            filled: HashSet::default(),
+            touches: false,
+            translates: !ruleset.unread.is_empty(),
+            tracks: false,
+        };
+        for (position, table) in ruleset.tables.iter().enumerate() {
+            table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| rules.look_at(position, table, rule));
+        }
+        rules
+    }
+
+    /// What has to be known of all rules before one of them is met.
+    fn look_at(&mut self, position: usize, table: &'a Table, rule: &'a Rule) {
+        let statements = rule.effective().map(|one| (one.updates(), one.effect()));
+        let verdict = rule.verdict.iter().map(|verdict| (None, verdict.effect()));
+        for (set, effect) in statements.chain(verdict) {
+            if let Some(set) = set {
+                let own = table.sets.iter().any(|other| other.name == set);
+                self.filled.insert((own.then_some(position), set));
+            }
+            self.touches |= effect.way == Way::Copied || effect.changes != Changes::Nothing;
+            self.translates |= effect.changes >= Changes::Destination;
+        }
+        self.tracks |= rule.matches.iter().any(|one| matches!(one, Match::ConnectionState { .. }));
+    }
+
+    /// Whether no rule can change where a packet goes to: then the port at input is the port on the wire, and what input
+    /// blocks is blocked.
+    #[must_use]
+    pub fn keeps_destinations(&self) -> bool {
+        !self.translates
+    }
+
+    /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks
+    /// connections may well drop others, and nobody is cut off by it.
+    #[must_use]
+    pub fn is_plausible(&self, packet: &Packet) -> bool {
+        // Whatever else an opening segment carries, ECN for example.
+        const FIN_SYN_RST_ACK: u8 = 0x17;
+        let opens = packet.flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0;
+        !self.tracks
+            || packet.state == ConnectionStates::ESTABLISHED
+            || (packet.state == ConnectionStates::NEW && opens)
+            || (packet.state == ConnectionStates::UNTRACKED && self.touched_before(Door::Input, packet).untracked)
+    }
+
+    /// What chains before a door may have done to a packet.
+    fn touched_before(&self, door: Door, packet: &Packet) -> Touched {
+        let mut touched = Touched::default();
+        if !self.touches {
+            return touched;
+        }
+        // As it was on the wire.
+        let as_sent = packet.original_port.map(|port| Packet { port, original_port: None, ..packet.clone() });
+        let packet = as_sent.as_ref().unwrap_or(packet);
+        for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.follows(base)) {
+            if !sees(table, packet) {
+                continue;
+            }
+            let ends;
+            (touched, ends, _) = self.run(position, table, packet, &base, touched, None).enter(chain);
+            let passes = ends.accepted || (ends.returned && base.policy == Policy::Accept);
+            if !passes && base.kind != ChainKind::Nat {
+                break;
+            }
+        }
+        // What arrives at the door is taken as it is there.
+        touched.changed = false;
+        touched
+    }
+
+    fn run<'r, 'p>(
+        &'r self,
+        position: usize,
+        table: &'a Table,
+        packet: &'p Packet,
+        base: &Base,
+        touched: Touched,
+        steps: Option<Vec<Step<'a>>>,
+    ) -> Run<'r, 'a, 'p> {
+        let early = base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= TRACKING);
+        Run { rules: self, position, table, packet, early, touched, known: Known::default(), steps }
+    }
+
+    /// Whether rules change what is in a set.
+    fn fills(&self, position: usize, table: &Table, name: &str) -> bool {
+        if self.filled.is_empty() {
+            return false;
+        }
+        let own = table.sets.iter().any(|set| set.name == name);
+        self.filled.contains(&(own.then_some(position), name))
     }
 
     /// What may become of a packet at a door.
@@ -170,23 +296,18 @@ impl<'a> Rules<'a> {
 
     fn judge(&self, door: Door, packet: &Packet, steps: &mut Option<Vec<Step<'a>>>) -> Outcome {
         let mut outcome = Outcome { may_pass: true, may_block: false };
+        let mut touched = self.touched_before(door, packet);
         for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.has(base)) {
-            let sees = match table.family {
-                Family::Inet => true,
-                Family::Ip => packet.source.is_ipv4(),
-                Family::Ip6 => packet.source.is_ipv6(),
-            };
-            if !sees {
+            if !sees(table, packet) {
                 continue;
             }
-            let known = Known::default();
-            let early = base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= TRACKING);
-            let mut run = Run { rules: self, position, table, packet, early, known, steps: steps.take() };
-            let ends = run.chain(chain);
-            if ends.returned {
-                run.note(chain, None, !ends.accepted && !ends.dropped);
+            if touched.changed {
+                // These rules meet another packet.
+                outcome.may_block = true;
+                continue;
             }
-            *steps = run.steps;
+            let ends;
+            (touched, ends, *steps) = self.run(position, table, packet, &base, touched, steps.take()).enter(chain);
             outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
             // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it
             // would be a mistake.
@@ -196,11 +317,30 @@ impl<'a> Rules<'a> {
                 break;
             }
         }
+        outcome.may_pass |= touched.copied;
         outcome
     }
 }
 
+/// Whether a table's chains meet packets of this family.
+fn sees(table: &Table, packet: &Packet) -> bool {
+    match table.family {
+        Family::Inet => true,
+        Family::Ip => packet.source.is_ipv4(),
+        Family::Ip6 => packet.source.is_ipv6(),
+    }
+}
+
 impl<'a> Run<'_, 'a, '_> {
+    /// Goes through a base chain: what was done to the packet, how the chain may end, and which rules had a say.
+    fn enter(mut self, chain: &'a Chain) -> (Touched, Ends, Option<Vec<Step<'a>>>) {
+        let ends = self.chain(chain);
+        if ends.returned {
+            self.note(chain, None, !ends.accepted && !ends.dropped);
+        }
+        (self.touched, ends, self.steps)
+    }
+
     /// The loop: rule by rule, the first that decides ends it. Where it is unknown whether a rule applies, both go on.
     /// INVARIANT (jumps): readers and the compiler make no circles, and no jumps deeper than the kernel follows.
     fn chain(&mut self, chain: &'a Chain) -> Ends {
@@ -222,18 +362,47 @@ impl<'a> Run<'_, 'a, '_> {
 
     /// What a rule that applies does: how the chain may end by it, and whether the next rule may have its turn.
     fn act(&mut self, rule: &'a Rule) -> (Ends, bool) {
-        let none = Ends::default();
-        match &rule.verdict {
-            None => (none, true),
-            Some(Verdict::Accept) => (Ends { accepted: true, ..none }, false),
-            Some(Verdict::Drop | Verdict::Reset) => (Ends { dropped: true, ..none }, false),
-            Some(Verdict::Return) => (Ends { returned: true, ..none }, false),
+        let mut possible = Ends::default();
+        let mut next_rule = false;
+        for statement in rule.effective() {
+            let effect = statement.effect();
+            let (ends, goes_on) = self.meet(effect);
+            possible = possible.or(ends);
+            next_rule |= effect.may_leave;
+            if !goes_on {
+                return (possible, next_rule);
+            }
+        }
+        let (ends, goes_on) = match &rule.verdict {
+            None => (Ends::default(), true),
+            Some(Verdict::Return) => (Ends { returned: true, ..Ends::default() }, false),
             Some(Verdict::Jump(name)) => {
                 let below = self.target(name);
                 (Ends { returned: false, ..below }, below.returned)
             }
             Some(Verdict::Goto(name)) => (self.target(name), false),
-            Some(Verdict::Unknown(_)) => (Ends { accepted: true, dropped: true, returned: false }, true),
+            Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
+                self.meet(verdict.effect())
+            }
+        };
+        (possible.or(ends), goes_on || next_rule)
+    }
+
+    /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn.
+    fn meet(&mut self, effect: Effect) -> (Ends, bool) {
+        let before = self.touched;
+        self.touched.by(effect);
+        if self.touched != before {
+            // What was known of chains was known of another packet.
+            self.known.clear();
+        }
+        let ends = |accepted, dropped| Ends { accepted, dropped, returned: false };
+        match effect.way {
+            Way::On | Way::Copied => (Ends::default(), true),
+            Way::Accepted => (ends(true, false), false),
+            Way::Dropped => (ends(false, true), false),
+            Way::Decided => (ends(true, true), false),
+            Way::Anything => (ends(true, true), true),
         }
     }
 
@@ -253,7 +422,7 @@ impl<'a> Run<'_, 'a, '_> {
     fn applies(&self, rule: &Rule) -> Holds {
         let mut all = Holds::Yes;
         for one in &rule.matches {
-            match holds(self.rules.ruleset, self.table, one, self.packet, self.early) {
+            match self.holds(one) {
                 Holds::No => return Holds::No,
                 Holds::Unknown => all = Holds::Unknown,
                 Holds::Yes => {}
@@ -262,112 +431,28 @@ impl<'a> Run<'_, 'a, '_> {
         all
     }
 
+    /// Whether a test holds, after all that was done to the packet before.
+    fn holds(&self, one: &Match) -> Holds {
+        let by_connection = matches!(one, Match::ConnectionState { .. });
+        if self.touched.changed || (by_connection && self.touched.reconnected) {
+            return Holds::Unknown;
+        }
+        let set = match one {
+            Match::Source { addresses: Addresses::Set(name), .. }
+            | Match::Destination { addresses: Addresses::Set(name), .. }
+            | Match::DestinationPort { ports: PortMatch::Set(name), .. }
+            | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
+            _ => None,
+        };
+        if set.is_some_and(|name| self.rules.fills(self.position, self.table, name)) {
+            return Holds::Unknown;
+        }
+        holds(self.rules.ruleset, self.table, one, self.packet, self.early)
+    }
+
     fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {
         if let Some(steps) = &mut self.steps {
             steps.push(Step { table: self.table, chain, rule, certain });
         }
-    }
-}
-
-fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: bool) -> Holds {
-    let shape = packet.shape;
-    match one {
-        Match::InInterface { names, negated } => {
-            (packet.interface.as_ref().is_some_and(|own| names.contains(own)) != *negated).into()
-        }
-        Match::Source { addresses, negated } => address(ruleset, table, addresses, *negated, Some(packet.source)),
-        Match::Destination { addresses, negated } => address(ruleset, table, addresses, *negated, packet.destination),
-        Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
-        Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
-        Match::Family(Family::Inet) => Holds::Yes,
-        Match::Protocol { number, negated } => {
-            (shape.shows_protocol() && (packet.protocol == *number) != *negated).into()
-        }
-        // What has not been tracked yet is invalid to nft, or untracked.
-        Match::ConnectionState { states, negated } if early => {
-            match (states.has(ConnectionStates::INVALID), states.has(ConnectionStates::UNTRACKED)) {
-                (true, true) => (!*negated).into(),
-                (false, false) => (*negated).into(),
-                _ => Holds::Unknown,
-            }
-        }
-        Match::ConnectionState { states, negated } => (states.has(packet.state) != *negated).into(),
-        // nft looks for ports and flags in further fragments as well, and finds data there (seen on Linux 6.18).
-        Match::DestinationPort { .. } | Match::TcpFlags { .. }
-            if shape == Shape::LaterMisread && packet.protocol == TCP =>
-        {
-            Holds::Unknown
-        }
-        Match::PortBlock(_) | Match::FlagBit { .. } if shape == Shape::LaterMisread => Holds::Unknown,
-        Match::DestinationPort { ports, negated } => {
-            if packet.protocol != TCP || !shape.shows_ports() {
-                return Holds::No;
-            }
-            match port(ruleset, table, ports, packet.port) {
-                Holds::Unknown => Holds::Unknown,
-                found => ((found == Holds::Yes) != *negated).into(),
-            }
-        }
-        Match::PortBlock(block) => (shape.shows_ports() && packet.port & block.mask() == block.first).into(),
-        // Other transports have something else there, or end before it.
-        Match::FlagBit { .. } if packet.protocol != TCP => Holds::Unknown,
-        Match::FlagBit { flag, set } => (shape.shows_flags() && (packet.flags.0 & flag.0 != 0) == *set).into(),
-        Match::TcpFlags { mask, value } => {
-            (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
-        }
-        // What is not tracked has no connection.
-        Match::DestinationTranslated => packet.original_port.is_some().into(),
-        Match::OriginalPort(ports) => match packet.original_port {
-            Some(original) => port(ruleset, table, ports, original),
-            None => Holds::Unknown,
-        },
-        Match::DestinationLocal => match packet.locality {
-            Locality::Local => Holds::Yes,
-            // From Linux 6.12 on the table of the VRF is asked by nft, and by iptables never (seen on 5.10 to 7.2).
-            Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
-            Locality::Foreign => Holds::No,
-        },
-        Match::DestinationOfInterface => match packet.locality {
-            Locality::Vrf => Holds::Yes,
-            // This interface's address, or another one's.
-            Locality::Local | Locality::Elsewhere => Holds::Unknown,
-            Locality::Foreign => Holds::No,
-        },
-        Match::NotDirectlyTcp => (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into(),
-        Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
-        // Some packets are within the limit and some are not.
-        Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,
-    }
-}
-
-fn address(ruleset: &Ruleset, table: &Table, addresses: &Addresses, negated: bool, own: Option<IpAddr>) -> Holds {
-    let elements = match addresses {
-        Addresses::These(elements) => elements,
-        Addresses::Set(name) => match ruleset.set(table, name) {
-            Some(set) => &set.elements,
-            None => return Holds::Unknown,
-        },
-    };
-    match (elements, own) {
-        (Elements::Ipv4(list), Some(IpAddr::V4(own))) => (within(list, own.to_bits()) != negated).into(),
-        (Elements::Ipv6(list), Some(IpAddr::V6(own))) => (within(list, own.to_bits()) != negated).into(),
-        (Elements::Ipv4(_), Some(IpAddr::V6(_))) | (Elements::Ipv6(_), Some(IpAddr::V4(_))) => Holds::No,
-        (Elements::Ports(_) | Elements::Unknown, _) | (_, None) => Holds::Unknown,
-    }
-}
-
-fn within<T: Copy + Ord>(list: &[(T, T)], own: T) -> bool {
-    let at = list.partition_point(|&(first, _)| first <= own);
-    at.checked_sub(1).and_then(|at| list.get(at)).is_some_and(|&(_, last)| own <= last)
-}
-
-fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16) -> Holds {
-    let has = |ranges: &[PortRange]| ranges.iter().any(|range| (range.first()..=range.last()).contains(&own)).into();
-    match ports {
-        PortMatch::Ports(ports) => has(ports.ranges()),
-        PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
-            Some(Elements::Ports(ranges)) => has(ranges),
-            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown) | None => Holds::Unknown,
-        },
     }
 }

@@ -36,8 +36,9 @@ fn chain(chain: &Chain) -> Chain {
 /// Whether two rules differ at most in the addresses of one test of the source, and do the same.
 fn alike(one: &Rule, other: &Rule) -> bool {
     one.verdict == other.verdict
-        && one.log.is_none()
-        && other.log.is_none()
+        && one.effective().eq(other.effective())
+        && one.log().is_none()
+        && other.log().is_none()
         && one.matches.len() == other.matches.len()
         && listed_source(one).is_some()
         && listed_source(one) == listed_source(other)

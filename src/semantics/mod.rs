@@ -17,13 +17,15 @@
 
 mod destinations;
 mod evaluate;
+mod holds;
 mod merge;
 mod packet;
 mod rewrite;
 mod space;
 
+pub use destinations::told_apart;
 pub use evaluate::{Door, Outcome, Rules, Step};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
-pub use rewrite::{may_untrack, rewriting};
+pub use rewrite::rewriting;
 pub use space::{Classes, Question, Space, TooManyClasses, Value};

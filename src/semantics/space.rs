@@ -116,6 +116,7 @@ impl Space {
                 | Match::Family(_)
                 | Match::DestinationLocal
                 | Match::DestinationOfInterface
+                | Match::PacketType { .. }
                 | Match::NotDirectlyTcp
                 | Match::FirstFragment
                 | Match::Limit { .. }

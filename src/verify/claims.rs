@@ -16,6 +16,7 @@ pub struct Claims<'a> {
     untrusted_list: Vec<Cidr>,
     elsewhere: Elsewhere,
     translates: bool,
+    addresses: Vec<IpAddr>,
 }
 
 /// Some sources and the ports that they are admitted to.
@@ -47,6 +48,8 @@ impl<'a> Claims<'a> {
             let list = client.from().iter().map(|source| source.network).collect();
             admitted.push(Admitted::new(client.name(), ports, site.client_interfaces(client), list));
         }
+        let here: Vec<&Node> = site.node().map_or_else(|| cluster.nodes().iter().collect(), |node| vec![node]);
+        let addresses = here.iter().flat_map(|node| node.addresses()).map(|&(address, _)| address).collect();
         let untrusted_list: Vec<Cidr> = cluster.untrusted().iter().map(|source| source.network).collect();
         Self {
             protected: site.protected(),
@@ -55,6 +58,7 @@ impl<'a> Claims<'a> {
             untrusted_list,
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
+            addresses,
         }
     }
 
@@ -99,6 +103,18 @@ impl<'a> Claims<'a> {
         let host = Cidr::host(source);
         let admits = |admitted: &Admitted<'a>| admitted.ports.has(port) && admitted.sources.covers(host);
         !self.untrusted.covers(host) && self.admitted.iter().any(admits)
+    }
+
+    /// The addresses that the file has for this host; those of every node where it is not said which one that is.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// Whether this host is known to translate destinations.
+    #[must_use]
+    pub fn translates(&self) -> bool {
+        self.translates
     }
 
     /// Whether the guard covers the port.

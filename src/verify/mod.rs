@@ -18,13 +18,16 @@ mod claims;
 pub use claims::{Admitted, Claims};
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use thiserror::Error;
 
 use crate::cluster::Site;
-use crate::ir::{ConnectionStates, Policy, Ruleset, TcpFlags, Verdict};
-use crate::semantics::{Door, Outcome, Packet, Rules, Space, TooManyClasses, may_untrack, merged, rewriting};
+use crate::ir::{Policy, Ruleset, Verdict, ours};
+use crate::semantics::{
+    Door, Locality, Outcome, Packet, Rules, Shape, Space, TooManyClasses, merged, rewriting, told_apart,
+};
 
 /// A claim about a ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,17 +177,22 @@ pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<V
 /// Where the rules tell more packets apart than can be gone through.
 pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<Report, TooManyClasses> {
     let claims = Claims::of(site);
-    // Rules that are judged as one may differ in what else they do.
-    let untracked = may_untrack(ruleset);
     let ruleset = merged(ruleset);
     let ours = own_part(&ruleset);
     let space = Space::new(&[&ruleset], &claims.question())?;
-    let (all, own) = (Rules::new(&ruleset), Rules::new(&ours));
+    let all = Rules::new(&ruleset);
+    let foreign = !ruleset.tables.iter().any(ours::has_part);
+    let judge = Judge {
+        input_decides: foreign && all.keeps_destinations() && !claims.translates(),
+        destinations: told_apart(&ruleset, claims.addresses()),
+        own: Rules::new(&ours),
+        claims,
+        all,
+    };
     let mut report = Report { findings: Claim::ALL.map(|claim| (claim, Finding::Proved)) };
     space.visit(|packet| {
         if families.has(packet.source.is_ipv4()) {
-            let plausible = !space.tracks_connections() || is_plausible(packet, untracked);
-            judge(&claims, &all, &own, packet, plausible, &mut report);
+            judge.packet(packet, &mut report);
         }
         ControlFlow::<()>::Continue(())
     });
@@ -200,55 +208,88 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
 /// The part of a ruleset that is ours: somebody else's rules may block what they like, and that is no interference of
 /// ours.
 fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
-    if ruleset.tables.iter().all(|table| table.name == "ringfence") {
+    if ruleset.tables.iter().all(|table| table.name == ours::TABLE) {
         return Cow::Borrowed(ruleset);
     }
     let mut own = ruleset.clone();
-    own.tables.retain(|table| table.name == "ringfence" || table.chains.iter().any(|chain| is_own(&chain.name)));
-    for chain in own.tables.iter_mut().filter(|table| table.name != "ringfence").flat_map(|table| &mut table.chains) {
+    own.tables.retain(ours::has_part);
+    for chain in own.tables.iter_mut().filter(|table| table.name != ours::TABLE).flat_map(|table| &mut table.chains) {
         if let Some(base) = &mut chain.base {
             base.policy = Policy::Accept;
-            let to_us =
-                |verdict: &Verdict| matches!(verdict, Verdict::Jump(name) | Verdict::Goto(name) if is_own(name));
+            let to_us = |verdict: &Verdict| matches!(verdict, Verdict::Jump(name) | Verdict::Goto(name) if ours::is_chain(name));
             chain.rules.retain(|rule| rule.verdict.as_ref().is_some_and(to_us));
         }
     }
     Cow::Owned(own)
 }
 
-fn is_own(chain: &str) -> bool {
-    chain == "RINGFENCE" || chain.starts_with("RINGFENCE-")
+/// A packet as input sees it: of IPv4, fragments have become one.
+fn put_together(packet: &Packet) -> Packet {
+    let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
+    Packet { shape, ..packet.clone() }
 }
 
-/// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks connections
-/// may well drop others, and nobody is cut off by it.
-fn is_plausible(packet: &Packet, untracked: bool) -> bool {
-    // Whatever else an opening segment carries, ECN for example.
-    const FIN_SYN_RST_ACK: u8 = 0x17;
-    packet.state == ConnectionStates::ESTABLISHED
-        || (untracked && packet.state == ConnectionStates::UNTRACKED)
-        || (packet.state == ConnectionStates::NEW && packet.flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0)
+/// What is asked of every packet.
+struct Judge<'a> {
+    claims: Claims<'a>,
+    /// All rules.
+    all: Rules<'a>,
+    /// Ours.
+    own: Rules<'a>,
+    /// Whether what input blocks is blocked: in rules that are all somebody else's and translate nothing, the port at input
+    /// is the port on the wire. Our own have to block before any translation, whoever may make it.
+    input_decides: bool,
+    /// Addresses of this host that rules tell apart, where they tell any apart.
+    destinations: Vec<IpAddr>,
 }
 
-/// What has to become of a packet at a door, and by which claim.
-fn judge(claims: &Claims<'_>, all: &Rules<'_>, own: &Rules<'_>, packet: &Packet, plausible: bool, report: &mut Report) {
-    for door in [Door::BeforeTranslation, Door::Input] {
-        let Some((claim, wanted)) = claims.wants(door, packet) else { continue };
-        if claim == Claim::Reachability && !plausible {
-            continue;
+impl Judge<'_> {
+    /// What has to become of a packet at each door, and by which claim.
+    fn packet(&self, packet: &Packet, report: &mut Report) {
+        for door in [Door::BeforeTranslation, Door::Input] {
+            let Some((claim, wanted)) = self.claims.wants(door, packet) else { continue };
+            if claim == Claim::Reachability && !self.all.is_plausible(packet) {
+                continue;
+            }
+            let mut note = |door, packet: &Packet, outcome: Outcome| {
+                let Outcome { may_pass, may_block } = outcome;
+                let (wrong, right) = if wanted { (may_block, may_pass) } else { (may_pass, may_block) };
+                if wrong {
+                    report.note(claim, !right, || Witness { packet: packet.clone(), door, wanted });
+                }
+            };
+            let late = if door == Door::Input { Door::Input } else { Door::Prerouting };
+            match claim {
+                // What is to be blocked must be blocked before destination NAT can change its port.
+                Claim::Isolation => note(door, packet, self.blocking(door, packet)),
+                Claim::Reachability => {
+                    for packet in self.addressed(packet).iter() {
+                        note(late, packet, self.all.evaluate(late, packet));
+                    }
+                }
+                Claim::NonInterference | Claim::OwnReplies => note(late, packet, self.own.evaluate(late, packet)),
+            }
         }
-        let (rules, door) = match (claim, wanted, door) {
-            // What is to be blocked must be blocked before destination NAT can change its port.
-            (Claim::Isolation, ..) => (all, door),
-            (Claim::Reachability, _, Door::Input) => (all, Door::Input),
-            (Claim::Reachability, ..) => (all, Door::Prerouting),
-            (Claim::NonInterference | Claim::OwnReplies, _, Door::Input) => (own, Door::Input),
-            (Claim::NonInterference | Claim::OwnReplies, ..) => (own, Door::Prerouting),
+    }
+
+    fn blocking(&self, door: Door, packet: &Packet) -> Outcome {
+        let outcome = self.all.evaluate(door, packet);
+        if door != Door::BeforeTranslation || !outcome.may_pass || !self.input_decides {
+            return outcome;
+        }
+        let later = self.all.evaluate(Door::Input, &put_together(packet));
+        Outcome { may_pass: later.may_pass, may_block: outcome.may_block || later.may_block }
+    }
+
+    /// A packet to each of this host's addresses of its family, as far as rules tell them apart. Whom a file admits comes to
+    /// the addresses in it.
+    fn addressed<'p>(&self, packet: &'p Packet) -> Cow<'p, [Packet]> {
+        let family = |to: &&IpAddr| to.is_ipv4() == packet.source.is_ipv4();
+        let to = |to: &IpAddr| Packet { destination: Some(*to), ..packet.clone() };
+        let packets: Vec<Packet> = match packet.locality {
+            Locality::Local | Locality::Vrf => self.destinations.iter().filter(family).map(to).collect(),
+            Locality::Elsewhere | Locality::Foreign => Vec::new(),
         };
-        let Outcome { may_pass, may_block } = rules.evaluate(door, packet);
-        let (wrong, right) = if wanted { (may_block, may_pass) } else { (may_pass, may_block) };
-        if wrong {
-            report.note(claim, !right, || Witness { packet: packet.clone(), door, wanted });
-        }
+        if packets.is_empty() { Cow::Borrowed(std::slice::from_ref(packet)) } else { Cow::Owned(packets) }
     }
 }

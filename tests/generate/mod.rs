@@ -9,8 +9,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
-    SetKind, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Diversion, Elements, Family, Field, Hook, Match, Policy, PortBlock, PortMatch,
+    Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
@@ -78,6 +78,8 @@ pub struct Scope {
     pub destinations: Vec<IpAddr>,
     /// Whether rules have what nobody understands.
     pub unknowns: bool,
+    /// Whether rules do more than to decide and to count.
+    pub statements: bool,
     /// Everything that comes in here is accepted by every base chain.
     pub exempt: Option<Interface>,
 }
@@ -102,6 +104,7 @@ impl Scope {
             headers: true,
             destinations: Vec::new(),
             unknowns: false,
+            statements: false,
             exempt: None,
         }
     }
@@ -248,7 +251,12 @@ impl Scope {
         let count = random.below(3) + usize::from(!always);
         let mut draft = Draft { scope: self, sets, ipv4: None, tcp: None };
         let matches = (0..count).filter_map(|_| draft.test(random)).collect();
-        Rule { matches, counter: verdict.is_none() || random.chance(20), verdict, ..Rule::default() }
+        let counts = verdict.is_none() || random.chance(20);
+        let mut statements: Vec<Statement> = counts.then_some(Statement::Counter(None)).into_iter().collect();
+        if self.statements && random.chance(15) {
+            statements.push(statement(random, sets));
+        }
+        Rule { matches, statements, verdict, ..Rule::default() }
     }
 
     /// Something else than `ruleset` in one place, which may or may not mean something else.
@@ -335,6 +343,29 @@ fn single<T: Copy>(one: T) -> (T, T) {
 }
 
 /// A rule in the making. nft refuses a rule that asks for two families or two protocols at once.
+/// Any statement.
+fn statement(random: &mut Random, sets: &[Set]) -> Statement {
+    let constant = random.chance(50);
+    let write = |field| Statement::Write { field, constant };
+    match random.below(18) {
+        0 => Statement::Log("x".into()),
+        1 => Statement::Note,
+        2 => write(Field::Mark),
+        3 => write(Field::Connection),
+        4 => write(Field::Header),
+        5 => write(Field::Other("ip saddr set".into())),
+        6 | 7 => Statement::NoTrack,
+        8 => Statement::Track(Tracking::Zone),
+        9 => Statement::Track(Tracking::Detail),
+        10 => Statement::Translate(Translation::Source),
+        11 => Statement::Translate(Translation::Destination),
+        12 | 13 if !sets.is_empty() => Statement::Update { set: random.pick(sets).name.clone() },
+        14 => Statement::Divert(Diversion::Queue),
+        15 => Statement::Divert(Diversion::FlowOffload),
+        _ => Statement::Copy,
+    }
+}
+
 struct Draft<'a> {
     scope: &'a Scope,
     sets: &'a [Set],

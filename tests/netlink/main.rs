@@ -11,6 +11,7 @@ mod lab;
 mod race;
 mod random;
 mod refused;
+mod statements;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ fn bare(mut table: ir::Table) -> ir::Table {
     for chain in &mut table.chains {
         chain.remarks.clear();
         for rule in &mut chain.rules {
-            rule.place = None;
+            *rule = ir::Rule { place: None, ..rule.clone().without_counts() };
             rule.matches.retain(|one| !matches!(one, ir::Match::Protocol { number: 6, negated: false }));
         }
     }

@@ -91,14 +91,19 @@ fn rule_text(rule: &Rule) -> Result<String, WriteError> {
     if let Some(comment) = &rule.comment {
         text.push_str(&format!(" -m comment --comment \"{comment}\""));
     }
-    let target = match (&rule.log, &rule.verdict) {
+    if rule.unwritable().is_some() {
+        return Err(WriteError::Inexpressible("a statement other than a log"));
+    }
+    let target = match (rule.log(), &rule.verdict) {
         (Some(_), Some(_)) => return Err(WriteError::Inexpressible("log and decide in one rule")),
         (Some(prefix), None) => format!(" -j LOG --log-prefix \"{prefix}\""),
         (None, None) => String::new(),
         (None, Some(Verdict::Unknown(_))) => return Err(WriteError::Inexpressible("what was read and not understood")),
         (None, Some(Verdict::Accept)) => " -j ACCEPT".into(),
         (None, Some(Verdict::Drop)) => " -j DROP".into(),
-        (None, Some(Verdict::Reset)) => return Err(WriteError::Inexpressible("reject in the tables raw and mangle")),
+        (None, Some(Verdict::Reject(_))) => {
+            return Err(WriteError::Inexpressible("reject in the tables raw and mangle"));
+        }
         (None, Some(Verdict::Return)) => " -j RETURN".into(),
         (None, Some(Verdict::Jump(chain))) => format!(" -j {chain}"),
         (None, Some(Verdict::Goto(chain))) => format!(" -g {chain}"),
@@ -143,6 +148,7 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
         },
         Match::OriginalPort(PortMatch::Set(_)) => return Err(WriteError::Inexpressible("ports in a set")),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
+        Match::PacketType { .. } => return Err(WriteError::Inexpressible("the type of a packet")),
         Match::DestinationOfInterface => " -m addrtype --dst-type LOCAL --limit-iface-in".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),
         Match::Unknown(_) => return Err(WriteError::Inexpressible("what was read and not understood")),

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::constants::*;
 use super::expression::Expression;
 use super::lift::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
-use crate::ir::{self, Addresses, Elements, Family, Match, PortBlock, PortMatch, Verdict};
+use crate::ir::{self, Addresses, Elements, Family, Match, PortBlock, PortMatch, Reject, Verdict};
 use crate::net::{Interface, Ports};
 
 /// TCP's protocol number (IANA).
@@ -172,14 +172,17 @@ impl Lowering<'_> {
         for one in &rule.matches {
             self.one(one)?;
         }
-        if rule.verdict == Some(Verdict::Reset) {
+        if let Some(one) = rule.unwritable() {
+            return Err(NotWritable(one.name().to_owned()));
+        }
+        if rule.verdict == Some(Verdict::Reject(Reject::TcpReset)) {
             // Only TCP is answered with a reset, and the kernel does not look by itself.
             self.tcp();
         }
-        if let Some(prefix) = &rule.log {
-            self.program.push(Expression::Log { prefix: prefix.clone() });
+        if let Some(prefix) = rule.log() {
+            self.program.push(Expression::Log { prefix: prefix.to_owned() });
         }
-        if rule.counter {
+        if rule.counts() {
             self.program.push(Expression::Counter { packets: 0, bytes: 0 });
         }
         if let Some(verdict) = &rule.verdict {
@@ -189,11 +192,12 @@ impl Lowering<'_> {
                 Verdict::Return => (NFT_RETURN, None),
                 Verdict::Jump(chain) => (NFT_JUMP, Some(chain.clone())),
                 Verdict::Goto(chain) => (NFT_GOTO, Some(chain.clone())),
-                Verdict::Reset => (0, None),
+                Verdict::Reject(Reject::TcpReset) => (0, None),
+                Verdict::Reject(Reject::Icmp) => return Err(NotWritable("reject by ICMP".to_owned())),
                 Verdict::Unknown(text) => return Err(NotWritable(text.clone())),
             };
             let last = match verdict {
-                Verdict::Reset => Expression::Reset,
+                Verdict::Reject(_) => Expression::Reset,
                 _ => Expression::Verdict { code, chain },
             };
             self.program.push(last);
@@ -253,6 +257,7 @@ impl Lowering<'_> {
             }
             Match::DestinationLocal => self.destination_type(false),
             Match::DestinationOfInterface => self.destination_type(true),
+            Match::PacketType { .. } => return Err(NotWritable("a match on the type of a packet".into())),
             Match::NotDirectlyTcp => {
                 self.family(Family::Ip6);
                 self.network(6, 1);

@@ -7,8 +7,8 @@ use askama::Template;
 use thiserror::Error;
 
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch,
-    Rule, Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, PacketTypes, Policy, PortBlock,
+    PortMatch, Reject, Rule, Ruleset, Set, SetKind, Table, TcpFlags, Verdict,
 };
 use crate::net::{Cidr, Interface, Ports};
 
@@ -135,17 +135,21 @@ fn base_text(base: Base) -> String {
 /// A rule as nft writes it, without its line end.
 fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError> {
     let mut parts: Vec<String> = rule.matches.iter().map(|one| match_text(table, one)).collect::<Result<_, _>>()?;
-    if let Some(prefix) = &rule.log {
+    if let Some(one) = rule.unwritable() {
+        return Err(unknown(one.name()));
+    }
+    if let Some(prefix) = rule.log() {
         parts.push(format!("log prefix \"{prefix}\""));
     }
-    if rule.counter {
+    if rule.counts() {
         parts.push("counter".into());
     }
     if let Some(verdict) = &rule.verdict {
         parts.push(match verdict {
             Verdict::Accept => "accept".into(),
             Verdict::Drop => "drop".into(),
-            Verdict::Reset => "reject with tcp reset".into(),
+            Verdict::Reject(Reject::TcpReset) => "reject with tcp reset".into(),
+            Verdict::Reject(Reject::Icmp) => return Err(unknown("reject by ICMP")),
             Verdict::Return => "return".into(),
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Goto(chain) => format!("goto {chain}"),
@@ -194,6 +198,11 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
         Match::OriginalPort(PortMatch::Ports(ports)) => format!("ct original proto-dst {}", ports_text(ports)),
         Match::DestinationLocal => "fib daddr type local".into(),
         Match::DestinationOfInterface => "fib daddr . iif type local".into(),
+        Match::PacketType { types, negated } => {
+            let names = PacketTypes::ALL.iter().filter(|(one, _)| types.has(*one)).map(|(_, name)| *name);
+            let names: Vec<&str> = names.collect();
+            format!("meta pkttype {}{{ {} }}", if *negated { "!= " } else { "" }, names.join(", "))
+        }
         Match::FirstFragment => "frag frag-off 0".into(),
         Match::Limit { per_minute, burst } => format!("limit rate {per_minute}/minute burst {burst} packets"),
         Match::Unknown(text) => return Err(unknown(text)),

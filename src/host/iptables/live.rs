@@ -12,7 +12,7 @@ use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
 use crate::host::links::lo_is_loopback;
 use crate::host::nft;
-use crate::ir::{Match, Ruleset, Verdict};
+use crate::ir::{Counted, Match, Ruleset, Verdict};
 use crate::net::Interface;
 
 /// Others change nf_tables some times a second at worst.
@@ -184,7 +184,7 @@ fn read_place(
         };
         ruleset.unread.extend(unread);
     }
-    count(&ruleset, &text, &mut live.counters);
+    count(&ruleset, &mut live.counters);
     live.ruleset.tables.extend(ruleset.tables);
     live.ruleset.unread.extend(ruleset.unread);
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("{}: {}", what(), unknown.text)));
@@ -207,24 +207,15 @@ fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
 }
 
 /// Adds up the counters of our rules that block.
-fn count(ruleset: &Ruleset, text: &str, counters: &mut BTreeMap<String, Counter>) {
-    let lines: Vec<&str> = text.lines().collect();
+fn count(ruleset: &Ruleset, counters: &mut BTreeMap<String, Counter>) {
     let own = ruleset.tables.iter().flat_map(|table| &table.chains).filter(|chain| is_own_chain(&chain.name));
     for rule in own.flat_map(|chain| &chain.rules).filter(|rule| rule.verdict == Some(Verdict::Drop)) {
-        let number = rule.place.as_ref().and_then(|place| usize::try_from(place.line).ok()).unwrap_or(0);
-        let line = number.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or_default();
-        let Some((packets, bytes)) = counted(line) else { continue };
+        let Some(Counted { packets, bytes }) = rule.counted() else { continue };
         let comment = rule.comment.clone().unwrap_or_else(|| "everything else".to_owned());
         let counter = counters.entry(comment).or_default();
         counter.packets = counter.packets.saturating_add(packets);
         counter.bytes = counter.bytes.saturating_add(bytes);
     }
-}
-
-/// The numbers of `[packets:bytes] -A …`.
-fn counted(line: &str) -> Option<(u64, u64)> {
-    let (packets, bytes) = line.strip_prefix('[')?.split_once(']')?.0.split_once(':')?;
-    Some((packets.parse().ok()?, bytes.parse().ok()?))
 }
 
 /// What ipset saves of our sets and those with these names. Others may be huge, or of kinds that nobody here knows.

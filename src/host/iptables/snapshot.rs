@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Variant, Version};
 use crate::dialect::{ipset, iptables};
-use crate::ir::{Chain, Rule, Ruleset, Table, Verdict};
+use crate::ir::{Chain, Rule, Ruleset, Table, Verdict, ours};
 use crate::verify::Verified;
 
 /// The tables that we have chains in, in the order in which a packet meets them.
@@ -79,12 +79,12 @@ pub(super) struct OwnSet {
 
 /// Whether a chain with this name is ours.
 pub(super) fn is_own_chain(name: &str) -> bool {
-    name == "RINGFENCE" || name.starts_with("RINGFENCE-")
+    ours::is_chain(name)
 }
 
 /// Whether a set with this name is ours. A name that was too long has a `_` (see `compile::iptables`).
 pub(super) fn is_own_set(name: &str) -> bool {
-    name.starts_with("ringfence-") || name.starts_with("ringfence_")
+    ours::is_set(name)
 }
 
 /// The set that a rule looks into, for each such test.
@@ -291,7 +291,7 @@ fn leads_to_us(rule: &Rule) -> bool {
 /// Whether a packet may be done with the chain at a rule without having been dropped.
 fn may_end_the_chain(rule: &Rule) -> bool {
     match rule.verdict {
-        None | Some(Verdict::Drop | Verdict::Reset) => false,
+        None | Some(Verdict::Drop | Verdict::Reject(_)) => false,
         Some(Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) | Verdict::Unknown(_)) => true,
     }
 }

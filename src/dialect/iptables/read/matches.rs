@@ -2,7 +2,7 @@
 
 use super::rule::{Draft, Module, Opt};
 use super::values;
-use crate::ir::{Addresses, Match, PortMatch, TcpFlags};
+use crate::ir::{Addresses, Match, PacketTypes, PortMatch, TcpFlags};
 use crate::net::{PortRange, Ports};
 
 const TCP: u8 = 6;
@@ -20,6 +20,9 @@ pub(super) enum Kind {
     State,
     Set,
     Comment,
+    PacketType,
+    /// `iprange`.
+    Range,
 }
 
 impl Kind {
@@ -33,6 +36,8 @@ impl Kind {
             "conntrack" | "state" => Self::State,
             "set" => Self::Set,
             "comment" => Self::Comment,
+            "pkttype" => Self::PacketType,
+            "iprange" => Self::Range,
             _ => return None,
         })
     }
@@ -53,6 +58,8 @@ pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
         "--ctstate" | "--state" | "--ctdir" | "--ctorigdstport" => (Kind::State, 1),
         "--match-set" => (Kind::Set, 2),
         "--comment" => (Kind::Comment, 1),
+        "--pkt-type" => (Kind::PacketType, 1),
+        "--src-range" | "--dst-range" => (Kind::Range, 1),
         _ => return None,
     })
 }
@@ -225,6 +232,17 @@ impl Reader<'_, '_, '_> {
             (Kind::State, "--ctstate" | "--state") => {
                 let states = values::states(self.value(option, 0))?;
                 Some(Test::Is(Match::ConnectionState { states, negated }))
+            }
+            (Kind::PacketType, "--pkt-type") => {
+                let types = PacketTypes::named(&self.value(option, 0).to_ascii_lowercase())?;
+                Some(Test::Is(Match::PacketType { types, negated }))
+            }
+            (Kind::Range, "--src-range" | "--dst-range") => {
+                let addresses = Addresses::These(values::range(self.value(option, 0), self.draft.family)?);
+                Some(Test::Is(match name {
+                    "--src-range" => Match::Source { addresses, negated },
+                    _ => Match::Destination { addresses, negated },
+                }))
             }
             (Kind::Set, "--match-set") => {
                 let addresses = Addresses::Set(values::name(self.value(option, 0)));

@@ -29,8 +29,8 @@ pub(in crate::dialect) use self::values::name;
 use self::rule::Reading;
 use self::tables::{TableDraft, table_of_policies};
 use self::words::Word;
-use crate::dialect::read::{Read, ReadError, Unknown, check_jumps};
-use crate::ir::{Addresses, Family, Match, Place, Policy, Rule, Ruleset, Table};
+use crate::dialect::read::{DEEPEST_HERE, Read, ReadError, Unknown, check_jumps};
+use crate::ir::{Counted, Family, Place, Policy, Rule, Ruleset, Statement, Table};
 
 /// So many rules may be moved or looked at by insertions and deletions in the midst of chains.
 const WORK: usize = 1 << 24;
@@ -52,6 +52,7 @@ pub fn read(text: &str, family: Family) -> Result<Read, ReadError> {
         reading: Reading::default(),
         work: WORK,
         copies: COPIES,
+        counted: None,
     };
     let suspicious = has_control_characters(text);
     let mut words = Vec::new();
@@ -123,6 +124,8 @@ struct Reader {
     reading: Reading,
     work: usize,
     copies: usize,
+    /// What the rule of this line has met.
+    counted: Option<Counted>,
 }
 
 impl Reader {
@@ -192,7 +195,8 @@ impl Reader {
         number: u32,
         words: &mut Vec<Word<'a>>,
     ) -> Result<(), String> {
-        let line = without_counters(line)?;
+        let (counted, line) = counters(line)?;
+        self.counted = counted;
         words::split(line, words)?;
         let mut behind = words.iter();
         let command = behind.next().map_or("", |word| word.text.as_ref());
@@ -268,7 +272,7 @@ impl Reader {
 
     /// Reads a rule, or several for a list of addresses, into `self.reading`.
     fn read_rules(&mut self, table: usize, words: &[Word<'_>], line: &str, number: u32) -> Result<(), String> {
-        let Self { tables, reading, .. } = self;
+        let Self { tables, reading, counted, .. } = self;
         let table = tables.get(table);
         let is_chain = |name: &str| table.is_some_and(|table| table.is_user_chain(name));
         reading.rules.clear();
@@ -280,6 +284,8 @@ impl Reader {
         }
         for rule in &mut reading.rules {
             rule.place = Some(Place { line: number, text: line.to_owned() });
+            // iptables counts every rule, before its target.
+            rule.statements.insert(0, Statement::Counter(*counted));
         }
         Ok(())
     }
@@ -288,12 +294,7 @@ impl Reader {
         let family = self.family;
         let tables: Vec<Table> = self.tables.into_iter().filter_map(|table| table.finish(family)).collect();
         let mut ruleset = Ruleset { tables, unread: self.partial, ..Ruleset::default() };
-        let mut changed_sets = self.reading.changed_sets;
-        if !changed_sets.is_empty() {
-            changed_sets.sort_unstable();
-            doubt_changed_sets(&mut ruleset, &changed_sets, &mut self.unknown);
-        }
-        check_jumps(&ruleset)?;
+        check_jumps(&ruleset, DEEPEST_HERE)?;
         for table in &mut ruleset.tables {
             tables::sort_chains(table);
         }
@@ -302,37 +303,19 @@ impl Reader {
     }
 }
 
-/// What is in a set that rules add to or take from (`-j SET`), nobody knows.
-fn doubt_changed_sets(ruleset: &mut Ruleset, changed: &[String], unknown: &mut Vec<Unknown>) {
-    let rules = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
-    for rule in rules {
-        for one in &mut rule.matches {
-            let (Match::Source { addresses, negated } | Match::Destination { addresses, negated }) = &*one else {
-                continue;
-            };
-            let Addresses::Set(name) = addresses else { continue };
-            if changed.binary_search(name).is_err() {
-                continue;
-            }
-            let direction = if matches!(one, Match::Source { .. }) { "src" } else { "dst" };
-            let text = format!("-m set {}--match-set {name} {direction}", if *negated { "! " } else { "" });
-            let line = rule.place.as_ref().map_or(1, |place| place.line);
-            unknown.push(Unknown { line, text: text.clone() });
-            *one = Match::Unknown(text);
-        }
-    }
-}
-
-/// The line behind `[packets:bytes]`.
-fn without_counters(line: &str) -> Result<&str, String> {
-    let Some(inside) = line.strip_prefix('[') else { return Ok(line) };
+/// `[packets:bytes]` at the beginning of a line, and what stands behind it.
+fn counters(line: &str) -> Result<(Option<Counted>, &str), String> {
+    let Some(inside) = line.strip_prefix('[') else { return Ok((None, line)) };
+    let malformed = || format!("no `[packets:bytes]`: {}", shown(line));
+    let (counters, rest) = inside.split_once(']').ok_or_else(malformed)?;
+    let (packets, bytes) = counters.split_once(':').ok_or_else(malformed)?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    match inside.split_once(']') {
-        Some((counters, rest)) if counters.split_once(':').is_some_and(|(a, b)| digits(a) && digits(b)) => {
-            Ok(rest.trim_start_matches([' ', '\t']))
-        }
-        _ => Err(format!("no `[packets:bytes]`: {}", shown(line))),
+    if !digits(packets) || !digits(bytes) {
+        return Err(malformed());
     }
+    // More than a counter holds is no figure, but takes nothing from the rule.
+    let counted = packets.parse().ok().zip(bytes.parse().ok()).map(|(packets, bytes)| Counted { packets, bytes });
+    Ok((counted, rest.trim_start_matches([' ', '\t'])))
 }
 
 /// Foreign text in a message: short, and fit for a terminal.

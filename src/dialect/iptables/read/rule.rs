@@ -19,8 +19,6 @@ pub(super) struct Reading {
     pub rules: Vec<Rule>,
     /// What was not understood.
     pub unknown: Vec<String>,
-    /// Sets that packets change.
-    pub changed_sets: Vec<String>,
 }
 
 /// A match module that `-m` asked for, or that an option implies.
@@ -305,7 +303,7 @@ impl Draft<'_, '_> {
     }
 
     fn finish(mut self, is_chain: impl Fn(&str) -> bool, reading: &mut Reading) {
-        let mut rule = Rule { counter: true, ..Rule::default() };
+        let mut rule = Rule::default();
         self.judge(&mut rule, reading, is_chain);
         let mut tests = matches::tests(&self);
         rule.comment = values::joined(tests.comments);

@@ -252,7 +252,8 @@ impl TableDraft {
             let same = |rule: &Rule| {
                 rule.matches == gone.matches
                     && rule.verdict == gone.verdict
-                    && rule.log == gone.log
+                    && rule.effective().eq(gone.effective())
+                    && rule.log() == gone.log()
                     && rule.comment == gone.comment
             };
             let in_words = |rule: &Rule| same(rule) && specification(rule) == specification(gone);

@@ -5,37 +5,40 @@ use std::ops::Range;
 use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
-use crate::ir::{Match, Rule, Verdict};
+use crate::ir::{Diversion, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
-/// Targets that do something to the packet, or beside it, and let it go on to the next rule.
-const ASIDE: [&str; 26] = [
-    "AUDIT",
-    "CHECKSUM",
-    "CLASSIFY",
-    "CONNMARK",
-    "CONNSECMARK",
-    "CT",
-    "DSCP",
-    "ECN",
-    "HL",
-    "HMARK",
-    "IDLETIMER",
-    "LED",
-    "LOG",
-    "MARK",
-    "NFLOG",
-    "NOTRACK",
-    "RATEEST",
-    "SECMARK",
-    "SET",
-    "TCPMSS",
-    "TCPOPTSTRIP",
-    "TEE",
-    "TOS",
-    "TRACE",
-    "TTL",
-    "ULOG",
-];
+/// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows.
+fn statement(name: &str) -> Option<Statement> {
+    let write = |field| Statement::Write { field, constant: true };
+    let of_packet = |field| Statement::Write { field, constant: false };
+    Some(match name {
+        "AUDIT" | "NFLOG" | "ULOG" | "LOG" => Statement::Log(String::new()),
+        "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
+        "CLASSIFY" => write(Field::Priority),
+        "HMARK" | "MARK" => write(Field::Mark),
+        "CONNMARK" | "CONNSECMARK" => write(Field::Connection),
+        "SECMARK" => write(Field::SecurityMark),
+        "TRACE" => write(Field::Trace),
+        "CHECKSUM" | "DSCP" | "ECN" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
+        "NOTRACK" => Statement::NoTrack,
+        "TEE" => Statement::Copy,
+        "DNAT" => Statement::Translate(Translation::Destination),
+        "REDIRECT" => Statement::Translate(Translation::Redirect),
+        "NETMAP" => Statement::Translate(Translation::Network),
+        "SNAT" => Statement::Translate(Translation::Source),
+        "MASQUERADE" => Statement::Translate(Translation::Masquerade),
+        "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
+        "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
+        "SYNPROXY" => Statement::Divert(Diversion::Synproxy),
+        _ => return None,
+    })
+}
+
+/// Whether iptables has a target of this name that is known here.
+fn is_target(name: &str) -> bool {
+    matches!(name, "CT" | "SET") || statement(name).is_some()
+}
 
 /// Where a packet goes, or what is done to it.
 #[derive(Debug)]
@@ -53,22 +56,26 @@ impl Draft<'_, '_> {
         let Some(target) = self.target.take() else { return };
         let name = self.word(target.name).unwrap_or_default();
         let chain = is_chain(name);
-        let mut text = self.written(target.name - 1..target.name + 1);
+        let options: Vec<&[Word<'_>]> =
+            target.options.iter().map(|words| self.words.get(words.clone()).unwrap_or_default()).collect();
+        let aside = (!chain && !target.goto).then(|| statements(name, &options)).flatten();
         let mut takes_options = false;
-        rule.verdict = match name {
-            "ACCEPT" if !target.goto => Some(Verdict::Accept),
-            "DROP" if !target.goto => Some(Verdict::Drop),
-            "RETURN" if !target.goto => Some(Verdict::Return),
+        rule.verdict = match (name, aside) {
+            ("ACCEPT", _) if !target.goto => Some(Verdict::Accept),
+            ("DROP", _) if !target.goto => Some(Verdict::Drop),
+            ("RETURN", _) if !target.goto => Some(Verdict::Return),
             _ if chain && target.goto => Some(Verdict::Goto(values::name(name))),
-            "REJECT" if !chain && !target.goto => Some(Verdict::Reset),
-            name if ASIDE.contains(&name) && !chain && !target.goto => {
+            ("REJECT", _) if !chain && !target.goto => Some(Verdict::Reject(reject(&options))),
+            (_, Some(statements)) => {
                 takes_options = name != "LOG";
+                rule.statements.extend(statements);
                 None
             }
             // A chain that is called as a target of iptables is: who knows which of them is meant?
-            _ if chain && name != "REJECT" && !ASIDE.contains(&name) => Some(Verdict::Jump(values::name(name))),
+            _ if chain && name != "REJECT" && !is_target(name) => Some(Verdict::Jump(values::name(name))),
             _ => {
                 takes_options = true;
+                let mut text = self.written(target.name - 1..target.name + 1);
                 for words in &target.options {
                     text = format!("{text} {}", self.written(words.clone()));
                 }
@@ -76,17 +83,15 @@ impl Draft<'_, '_> {
                 Some(Verdict::Unknown(text))
             }
         };
-        if name == "SET" {
-            let sets = target.options.iter().filter_map(|words| self.word(words.start + 1));
-            reading.changed_sets.extend(sets.map(values::name));
-        }
         let log = name == "LOG" && rule.verdict.is_none();
-        let reject = rule.verdict == Some(Verdict::Reset);
+        let reject = matches!(rule.verdict, Some(Verdict::Reject(_)));
         for words in target.options.into_iter().filter(|_| !takes_options) {
             let option = self.word(words.start).unwrap_or_default();
             match option {
                 "--log-prefix" if log => {
-                    rule.log = Some(values::text(self.word(words.start + 1).unwrap_or_default()));
+                    let prefix = values::text(self.word(words.start + 1).unwrap_or_default());
+                    rule.statements.retain(|one| !matches!(one, Statement::Log(_)));
+                    rule.statements.push(Statement::Log(prefix));
                 }
                 _ if log && option.starts_with("--log-") => {}
                 "--reject-with" if reject => {}
@@ -96,10 +101,42 @@ impl Draft<'_, '_> {
                 }
             }
         }
-        if log {
-            rule.log.get_or_insert_default();
-        }
     }
+}
+
+/// What a target with these options does.
+fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
+    let named = |words: &[Word<'_>]| words.first().map(|word| word.text.to_string()).unwrap_or_default();
+    let names: Vec<String> = options.iter().map(|words| named(words)).collect();
+    match name {
+        "CT" if names.iter().any(|name| name == "--notrack") => Some(vec![Statement::NoTrack]),
+        "CT" if names.iter().any(|name| name.starts_with("--zone")) => Some(vec![Statement::Track(Tracking::Zone)]),
+        "CT" => {
+            let known =
+                |name: &String| matches!(name.as_str(), "--helper" | "--timeout" | "--ctevents" | "--expevents");
+            names.iter().all(known).then(|| vec![Statement::Track(Tracking::Detail)])
+        }
+        "SET" => Some(options.iter().filter_map(|words| changed_set(words)).collect()),
+        name => statement(name).map(|one| vec![one]),
+    }
+}
+
+/// What `--add-set NAME`, `--del-set NAME` or `--map-set NAME` changes.
+fn changed_set(option: &[Word<'_>]) -> Option<Statement> {
+    let [name, set, ..] = option else { return None };
+    match name.text.as_ref() {
+        // Looking into a set moves its counters and timeouts, by which others may look.
+        "--add-set" | "--del-set" | "--map-set" => Some(Statement::Update { set: values::name(&set.text) }),
+        _ => None,
+    }
+}
+
+/// How `REJECT` with these options answers.
+fn reject(options: &[&[Word<'_>]]) -> Reject {
+    let reset = options
+        .iter()
+        .any(|words| matches!(words, [_, how, ..] if matches!(how.text.as_ref(), "tcp-reset" | "tcp-rst")));
+    if reset { Reject::TcpReset } else { Reject::Icmp }
 }
 
 /// Whether a target has no options.

@@ -6,6 +6,17 @@ use std::str::FromStr;
 use crate::ir::{ConnectionStates, Elements, Family, TcpFlags};
 use crate::net::{Cidr, Interface, PortRange, Ports};
 
+/// `FIRST-LAST`, or one address.
+pub(super) fn range(text: &str, family: Family) -> Option<Elements> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if family == Family::Ip6 {
+        let (first, last): (Ipv6Addr, Ipv6Addr) = (first.parse().ok()?, last.parse().ok()?);
+        return (first <= last).then(|| Elements::ipv6(vec![(first.to_bits(), last.to_bits())]));
+    }
+    let (first, last): (Ipv4Addr, Ipv4Addr) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then(|| Elements::ipv4(vec![(first.to_bits(), last.to_bits())]))
+}
+
 /// An address, with a prefix length or a mask. Bits behind the prefix do not count. `None` for a host name, a mask with
 /// holes, a number with a leading zero (octal to iptables), and an address of the other family.
 pub(super) fn network(text: &str, family: Family) -> Option<Cidr> {

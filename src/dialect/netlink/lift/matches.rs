@@ -4,7 +4,7 @@ use super::super::constants::*;
 use super::Set;
 use super::program::{Program, Test, Value};
 use super::values::{Key as _, Values, interface};
-use crate::ir::{self, Addresses, Elements, Family, Match, PortBlock, PortMatch, TcpFlags};
+use crate::ir::{self, Addresses, Elements, Family, Match, PacketTypes, PortBlock, PortMatch, TcpFlags};
 use crate::net::{Interface, PortRange};
 
 /// TCP's protocol number (IANA).
@@ -62,6 +62,9 @@ impl<'a> Program<'a> {
             | Value::FragmentOffset
             | Value::ConnectionState
             | Value::Connection(_)
+            | Value::Constant
+            | Value::Loaded(_)
+            | Value::Modified(..)
             | Value::Unknown(_) => None,
         }
     }
@@ -94,6 +97,10 @@ impl<'a> Program<'a> {
                 NFPROTO_IPV6 => Some(Match::Family(Family::Ip6)),
                 _ => None,
             },
+            (NFT_META_PKTTYPE, Test::Compare(operator, [number])) if *number < 4 => {
+                let types = PacketTypes(1_u8.checked_shl((*number).into())?);
+                Some(Match::PacketType { types, negated: equal(*operator)? })
+            }
             (NFT_META_L4PROTO, Test::Compare(operator, [number])) => {
                 Some(Match::Protocol { number: *number, negated: equal(*operator)? })
             }

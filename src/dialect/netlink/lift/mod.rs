@@ -9,6 +9,7 @@
 mod matches;
 mod program;
 mod show;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -19,7 +20,7 @@ use super::attributes::{Malformed, find, text_of, u32_of};
 use super::constants::*;
 use super::expression::Expression;
 use super::table::{Base, Chain, Set, Table, set_name};
-use crate::dialect::read::check_jumps;
+use crate::dialect::read::{DEEPEST_HERE, check_jumps};
 use crate::ir::{self, Family, Match, Verdict};
 
 pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
@@ -87,7 +88,7 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
     let table = ir::Table { family, name: table.name.clone(), sets, chains };
     let mut ruleset = ir::Ruleset { tables: vec![table], ..ir::Ruleset::default() };
     // The kernel allows no circles; whoever judges a ruleset relies on it.
-    check_jumps(&ruleset).map_err(|_| Malformed)?;
+    check_jumps(&ruleset, DEEPEST_HERE).map_err(|_| Malformed)?;
     Ok(ruleset.tables.pop().map(|table| Lifted { table, unknown, unread }))
 }
 
@@ -112,19 +113,20 @@ fn rules(
 ) -> Result<Vec<ir::Rule>, Malformed> {
     let mut rules = Vec::with_capacity(chain.rules.len());
     for rule in &chain.rules {
-        let lifted = Program::new(family, sets).lift(rule, &rule.program()?);
-        let tests = lifted.matches.iter().filter_map(|one| match one {
-            Match::Unknown(text) => Some(text),
-            _ => None,
-        });
-        let verdict = match &lifted.verdict {
-            Some(Verdict::Unknown(text)) => Some(text),
-            _ => None,
-        };
-        unknown.extend(
-            tests.chain(verdict).map(|text| format!("`{text}` in chain {} of table {}", chain.name, table.name)),
-        );
-        rules.push(lifted);
+        for lifted in Program::new(family, sets).lift(rule, &rule.program()?) {
+            let tests = lifted.matches.iter().filter_map(|one| match one {
+                Match::Unknown(text) => Some(text),
+                _ => None,
+            });
+            let verdict = match &lifted.verdict {
+                Some(Verdict::Unknown(text)) => Some(text),
+                _ => None,
+            };
+            unknown.extend(
+                tests.chain(verdict).map(|text| format!("`{text}` in chain {} of table {}", chain.name, table.name)),
+            );
+            rules.push(lifted);
+        }
     }
     Ok(rules)
 }

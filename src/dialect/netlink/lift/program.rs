@@ -3,38 +3,50 @@
 //! INVARIANT (loads): a load may end the rule, where a packet has not what is to be loaded. So a load is either followed by
 //! a test that implies it, or it is itself an unknown test.
 
-use super::super::attributes::{find, u32_of};
 use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::table::Rule;
 use super::Sets;
 use super::matches::{ASKING, FRAGMENT, TCP};
-use crate::ir::{self, Addresses, Elements, Family, Match, Verdict};
+use super::statements::{self, Expressed, Fields};
+use crate::ir::{self, Addresses, Counted, Elements, Family, Match, Reject, Statement, Verdict};
 
 /// What a register holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Meta(u32),
-    Header { base: u32, offset: u32, length: u32 },
+    Header {
+        base: u32,
+        offset: u32,
+        length: u32,
+    },
     FragmentOffset,
-    DestinationType { of_interface: bool },
+    DestinationType {
+        of_interface: bool,
+    },
     ConnectionState,
     Connection(u32),
     Masked(Box<Value>, Vec<u8>),
+    /// Something that an expression of this name loaded.
+    Loaded(String),
+    /// Known to every rule: a number that the rule itself brings.
+    Constant,
+    /// Another value, of whose bits these may have been changed.
+    Modified(Box<Value>, Vec<u8>),
     Unknown(String),
 }
 
 impl Value {
     /// Whether there are packets that have no such thing, and leave the rule where it is loaded.
-    fn may_be_missing(&self) -> bool {
+    pub(super) fn may_be_missing(&self) -> bool {
         match self {
-            Self::Meta(NFT_META_IIF | NFT_META_IIFNAME | NFT_META_NFPROTO) => false,
+            Self::Meta(NFT_META_IIF | NFT_META_IIFNAME | NFT_META_NFPROTO | NFT_META_MARK | NFT_META_PRIORITY) => false,
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
-            Self::Masked(value, _) => value.may_be_missing(),
-            // Loading the unknown counts as a test of its own.
+            Self::Masked(value, _) | Self::Modified(value, _) => value.may_be_missing(),
             // Without a connection there is none of these.
-            Self::Connection(_) => true,
-            Self::DestinationType { .. } | Self::ConnectionState | Self::Unknown(_) => false,
+            Self::Connection(_) | Self::Loaded(_) => true,
+            // Loading the unknown counts as a test of its own.
+            Self::DestinationType { .. } | Self::ConnectionState | Self::Constant | Self::Unknown(_) => false,
         }
     }
 }
@@ -46,6 +58,9 @@ pub enum Test<'a> {
     Range(bool, &'a [u8], &'a [u8]),
     Lookup(bool, &'a str),
 }
+
+/// No value is longer; what stands behind a shorter one is taken for gone.
+const LONGEST_VALUE: u32 = 16;
 
 /// Bytes that hold a value.
 struct Register {
@@ -64,15 +79,21 @@ pub struct Program<'a> {
     pub(super) ip: Option<Family>,
     pub(super) tcp: bool,
     rule: ir::Rule,
+    /// The statements, each behind so many of the tests.
+    done: Vec<(usize, Statement)>,
+    /// Whether a statement was met behind which nothing counts.
+    ended: bool,
 }
 
 impl<'a> Program<'a> {
     pub fn new(family: Family, sets: &'a Sets<'a>) -> Self {
         let ip = Some(family).filter(|family| *family != Family::Inet);
-        Self { sets, registers: Vec::new(), ip, tcp: false, rule: ir::Rule::default() }
+        Self { sets, registers: Vec::new(), ip, tcp: false, rule: ir::Rule::default(), done: Vec::new(), ended: false }
     }
 
-    pub fn lift(mut self, rule: &Rule, program: &[Expression]) -> ir::Rule {
+    /// The rules that the program stands for: several where a statement that means something to packets stands in front of
+    /// a test.
+    pub fn lift(mut self, rule: &Rule, program: &[Expression]) -> Vec<ir::Rule> {
         let mut rest = program;
         while let [one, behind @ ..] = rest {
             // Two comparisons of one value that mean one test of a range.
@@ -87,19 +108,44 @@ impl<'a> Program<'a> {
             }
             rest = behind;
             self.step(one);
-            if self.rule.verdict.is_some() {
+            if self.rule.verdict.is_some() || self.ended {
                 // What is behind a verdict is never reached; behind one that is unknown it may be, and is no condition of it.
                 break;
             }
         }
         self.forget(0, u32::MAX);
         self.rule.comment = rule.comment().map(|text| fit(&text));
-        self.elide();
-        self.rule
+        self.split()
+    }
+
+    /// See [`crate::ir::statement`].
+    fn split(mut self) -> Vec<ir::Rule> {
+        let mut rules = Vec::new();
+        let mut tests = std::mem::take(&mut self.rule.matches);
+        let mut done = std::mem::take(&mut self.done);
+        let mut at = 0;
+        while let Some((behind, statement)) = done.get(at) {
+            let (behind, effect) = (*behind, statement.effect());
+            if behind >= tests.len() || effect.is_none() {
+                at += 1;
+                continue;
+            }
+            let (_, statement) = done.remove(at);
+            if effect.may_leave {
+                tests.insert(behind, Match::Unknown(statement.name().to_owned()));
+                done.iter_mut().filter(|(other, _)| *other > behind).for_each(|(other, _)| *other += 1);
+            }
+            let matches = tests.get(..behind).unwrap_or_default().to_vec();
+            rules.push(ir::Rule { matches, statements: vec![statement], verdict: None, ..self.rule.clone() });
+        }
+        let statements = done.into_iter().map(|(_, statement)| statement).collect();
+        rules.push(ir::Rule { matches: tests, statements, ..self.rule.clone() });
+        rules.iter_mut().for_each(|rule| self.elide(rule));
+        rules
     }
 
     /// Leaves out tests that others imply, as every text does.
-    fn elide(&mut self) {
+    fn elide(&self, rule: &mut ir::Rule) {
         let of_family = |one: &Match| match one {
             Match::Source { addresses, .. } | Match::Destination { addresses, .. } => {
                 let elements = match addresses {
@@ -117,10 +163,10 @@ impl<'a> Program<'a> {
             Match::NotDirectlyTcp | Match::FirstFragment => Some(Family::Ip6),
             _ => None,
         };
-        let families: Vec<Family> = self.rule.matches.iter().filter_map(of_family).collect();
+        let families: Vec<Family> = rule.matches.iter().filter_map(of_family).collect();
         let implies_tcp = |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::TcpFlags { .. });
-        let tcp = self.rule.matches.iter().any(implies_tcp);
-        self.rule.matches.retain(|one| match one {
+        let tcp = rule.matches.iter().any(implies_tcp);
+        rule.matches.retain(|one| match one {
             Match::Protocol { number: TCP, negated: false } => !tcp,
             Match::Family(family) => !families.contains(family),
             _ => true,
@@ -194,9 +240,11 @@ impl<'a> Program<'a> {
                     None => self.unknown(format!("limit {rate} each {unit} s")),
                 }
             }
-            Expression::Counter { .. } => self.rule.counter = true,
-            Expression::Log { prefix } => self.rule.log = Some(fit(prefix)),
-            Expression::Reset => self.rule.verdict = Some(Verdict::Reset),
+            Expression::Counter { packets, bytes } => {
+                self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
+            }
+            Expression::Log { prefix } => self.does(Statement::Log(fit(prefix))),
+            Expression::Reset => self.rule.verdict = Some(Verdict::Reject(Reject::TcpReset)),
             Expression::Verdict { code, chain } => self.rule.verdict = Some(verdict(*code, chain.as_deref())),
             Expression::Other { name, data } => self.other(name, data),
         }
@@ -204,41 +252,60 @@ impl<'a> Program<'a> {
 
     /// What is not known may test, may change registers, may change the packet, and may decide.
     fn other(&mut self, name: &str, data: &[u8]) {
-        let number = |kind| find(data, kind).ok().flatten().and_then(|value| u32_of(value).ok());
-        // What has a place to write to, and none to read from, leaves the packet alone.
-        let reads = |source| number(NFTA_META_DREG).is_some() && number(source).is_none();
-        let effect = match name {
-            "meta" if !reads(NFTA_META_SREG) => Effect::Decides("meta set"),
-            "payload" if !reads(NFTA_PAYLOAD_SREG) => Effect::Decides("payload set"),
-            "exthdr" if !reads(NFTA_EXTHDR_SREG) => Effect::Decides("exthdr set"),
-            "ct" if !reads(NFTA_CT_SREG) => Effect::Decides("ct set"),
-            "lookup" => match number(NFTA_LOOKUP_DREG) {
-                None => Effect::Tests,
-                Some(NFT_REG_VERDICT) => Effect::Decides("vmap"),
-                Some(_) => Effect::Loads,
-            },
-            "meta" | "payload" | "exthdr" | "ct" | "fib" | "bitwise" | "byteorder" | "hash" | "numgen" | "osf"
-            | "rt" | "socket" | "xfrm" | "tunnel" | "immediate" => Effect::Loads,
-            "cmp" | "range" | "limit" | "quota" | "connlimit" | "match" => Effect::Tests,
-            // Other objects than counters test, or do something to the packet.
-            "objref" if number(NFTA_OBJREF_IMM_TYPE) == Some(NFT_OBJECT_COUNTER) => Effect::None,
-            "log" | "last" => Effect::None,
-            // Whatever the notice, the packet is gone.
-            "reject" => return self.rule.verdict = Some(Verdict::Reset),
-            "nat" => Effect::Decides("dnat or snat"),
-            "masq" => Effect::Decides("masquerade"),
-            "redir" => Effect::Decides("redirect"),
-            other => Effect::Decides(other),
-        };
-        match effect {
-            Effect::None => {}
-            Effect::Tests => self.unknown(name.to_owned()),
-            Effect::Loads => {
+        let fields = Fields(data);
+        if name == "immediate"
+            && let Some(register) = fields.number(NFTA_IMMEDIATE_DREG)
+        {
+            return self.load(register, fields.length(NFTA_IMMEDIATE_DATA), Value::Constant);
+        }
+        if name == "bitwise"
+            && let Some(()) = self.modify(&fields)
+        {
+            return;
+        }
+        match statements::of(name, &fields, self.ip, |register, length| self.value(register, length)) {
+            Expressed::Does(statement) => {
+                if let Some(source) = fields.source(name) {
+                    // That it may be missing is said by the statement.
+                    self.tested(source);
+                }
+                self.ended = statement.is_last();
+                self.does(statement);
+            }
+            Expressed::Rejects(how) => self.rule.verdict = Some(Verdict::Reject(how)),
+            Expressed::Tests => self.unknown(name.to_owned()),
+            Expressed::Loads(to) => {
+                if let Some(from) = fields.looked_up(name) {
+                    self.tested(from);
+                }
+                self.load(to, LONGEST_VALUE, Value::Loaded(name.to_owned()));
+            }
+            Expressed::Unclear => {
                 self.registers.clear();
                 self.unknown(name.to_owned());
             }
-            Effect::Decides(text) => self.rule.verdict = Some(Verdict::Unknown(text.to_owned())),
+            Expressed::Decides(text) => self.rule.verdict = Some(Verdict::Unknown(text.to_owned())),
         }
+    }
+
+    /// Some bits of a register are kept, the others set to anything; `None` where that is not what the expression does.
+    fn modify(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let (from, to) = (fields.number(NFTA_BITWISE_SREG)?, fields.number(NFTA_BITWISE_DREG)?);
+        let length = fields.number(NFTA_BITWISE_LEN)?;
+        let value = self.value(from, length);
+        let changed = match (fields.value(NFTA_BITWISE_MASK), fields.value(NFTA_BITWISE_XOR)) {
+            (Some(mask), Some(xor)) if fields.number(NFTA_BITWISE_OP).unwrap_or(0) == 0 => {
+                mask.iter().zip(xor).map(|(mask, xor)| !mask | xor).collect()
+            }
+            _ => vec![u8::MAX; length.min(64) as usize],
+        };
+        self.tested(from);
+        self.load(to, length, Value::Modified(Box::new(value), changed));
+        Some(())
+    }
+
+    fn does(&mut self, statement: Statement) {
+        self.done.push((self.rule.matches.len(), statement));
     }
 
     /// Whether the test before asked for packets that go the way that their connection was asked for; takes it back, because
@@ -336,17 +403,6 @@ fn fit(text: &str) -> String {
         fit.pop();
     }
     fit
-}
-
-/// What an expression does that has no form of its own.
-enum Effect<'a> {
-    None,
-    /// May leave the rule.
-    Tests,
-    /// May leave the rule, and changes registers.
-    Loads,
-    /// May do anything.
-    Decides(&'a str),
 }
 
 /// Registers 1 to 4 have 16 bytes, those from 8 on are the same in pieces of 4 (linux/netfilter/nf_tables.h).

@@ -43,6 +43,9 @@ impl Display for Value {
             Self::Connection(NFT_CT_PROTO_DST) => f.write_str("ct original proto-dst"),
             Self::Connection(other) => write!(f, "ct {other}"),
             Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
+            Self::Loaded(name) => f.write_str(name),
+            Self::Constant => f.write_str("a number"),
+            Self::Modified(value, changed) => write!(f, "{value} with other {}", Bytes(changed)),
             Self::Unknown(text) => f.write_str(text),
         }
     }

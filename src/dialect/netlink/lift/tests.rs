@@ -8,7 +8,7 @@ use super::super::lower::lower;
 use super::*;
 use crate::dialect::netlink::Rule;
 use crate::dialect::netlink::attributes::Writer;
-use crate::ir::{Addresses, ConnectionStates, Elements, PortBlock, PortMatch, TcpFlags};
+use crate::ir::{Addresses, ConnectionStates, Elements, PortBlock, PortMatch, Reject, TcpFlags};
 use crate::net::{Interface, PortRange};
 
 const PORTS: &str = "ports";
@@ -37,7 +37,7 @@ fn raw_set(name: &str, flags: u32, key_type: u32, keys: &[(&[u8], bool)]) -> Set
 
 fn lifted_with(sets: &[Set], program: &[Expression]) -> ir::Rule {
     let sets: Sets<'_> = sets.iter().map(|set| (set.name.as_str(), (set, set.values().unwrap()))).collect();
-    Program::new(Family::Inet, &sets).lift(&Rule::default(), program)
+    Program::new(Family::Inet, &sets).lift(&Rule::default(), program).pop().unwrap()
 }
 
 fn lifted(program: &[Expression]) -> ir::Rule {
@@ -232,8 +232,8 @@ fn other_ways_to_say_the_same() {
     ];
     assert_eq!(lifted(&small).matches, [source("10.0.0.1", false)]);
     let reset = [&tcp()[..], &[Reset]].concat();
-    assert_eq!(lifted(&reset).verdict, Some(Verdict::Reset));
-    assert_eq!(lifted(&[other("reject", &[(1, 2)])]).verdict, Some(Verdict::Reset));
+    assert_eq!(lifted(&reset).verdict, Some(Verdict::Reject(Reject::TcpReset)));
+    assert_eq!(lifted(&[other("reject", &[(1, 2)])]).verdict, Some(Verdict::Reject(Reject::Icmp)));
 }
 
 /// None of these may be taken for certain, whatever a packet is.
@@ -314,13 +314,11 @@ fn what_may_decide_ends_a_rule() {
     let drops = |one: Expression| lifted(&[&[one][..], &tcp(), &[decision(NF_DROP)]].concat());
     for one in [
         other("lookup", &[(2, 1), (3, NFT_REG_VERDICT)]),
-        other("objref", &[(1, 2)]),
+        other("objref", &[(1, 99)]),
         other("objref", &[]),
-        other("ct", &[(2, 3), (4, 1)]),
-        other("payload", &[(5, 1)]),
+        other("nat", &[(1, 7)]),
+        other("ct", &[(2, 99), (4, 1)]),
         other("exthdr", &[]),
-        other("queue", &[]),
-        other("dynset", &[]),
         other("something", &[]),
         decision(3),
         decision(-1),

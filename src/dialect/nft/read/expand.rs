@@ -25,9 +25,12 @@ impl Default for Budget {
 
 /// Adds the rules that a draft stands for.
 pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut Vec<Rule>, unknown: &mut Vec<Unknown>) {
+    for early in draft.split() {
+        expand(early, place.clone(), budget, rules, unknown);
+    }
     bound(&mut draft, &place, budget);
     list_unknown(&draft, place.line, unknown);
-    let Draft { parts, outcome, log, counter, comment } = draft;
+    let Draft { parts, statements, outcome, comment } = draft;
     let verdicts = match outcome {
         Outcome::One(verdict) => vec![(vec![Vec::new()], verdict)],
         Outcome::Map(verdicts) => verdicts,
@@ -38,7 +41,8 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
     }
     let count = combinations.len() * verdicts.iter().map(|(alternatives, _)| alternatives.len()).sum::<usize>();
     let place = if count > 1 { Place { text: shortened(place.text), ..place } } else { place };
-    let whole = Rule { matches: Vec::new(), log, counter, verdict: None, comment, place: Some(place) };
+    let statements = statements.into_iter().map(|(_, statement)| statement).collect();
+    let whole = Rule { matches: Vec::new(), statements, verdict: None, comment, place: Some(place) };
     let begin = rules.len();
     let mut impossible = None;
     for combination in combinations {
@@ -59,6 +63,36 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
         // An empty map, or a rule that never applies: it stays to be seen.
         let nothing = Match::Unknown("an empty map".to_owned());
         rules.push(impossible.unwrap_or(Rule { matches: vec![nothing], ..whole }));
+    }
+}
+
+impl Draft {
+    /// Takes out the statements that stand in front of a test and mean something to packets, each as a rule of its own with
+    /// the tests in front of it.
+    fn split(&mut self) -> Vec<Self> {
+        let mut early = Vec::new();
+        let mut at = 0;
+        while let Some((behind, statement)) = self.statements.get(at) {
+            let (behind, effect) = (*behind, statement.effect());
+            if behind >= self.parts.len() || effect.is_none() {
+                at += 1;
+                continue;
+            }
+            let statement = self.statements.remove(at);
+            if effect.may_leave {
+                let text = statement.1.name().to_owned();
+                let part = Part { alternatives: vec![vec![Match::Unknown(text.clone())]], text };
+                self.parts.insert(behind, part);
+                self.statements.iter_mut().filter(|(other, _)| *other > behind).for_each(|(other, _)| *other += 1);
+            }
+            early.push(Self {
+                parts: self.parts.get(..behind).unwrap_or_default().to_vec(),
+                statements: vec![(behind, statement.1)],
+                outcome: Outcome::One(None),
+                comment: self.comment.clone(),
+            });
+        }
+        early
     }
 }
 
@@ -121,12 +155,11 @@ fn product(left: Vec<Vec<Match>>, right: &Alternatives) -> Vec<Vec<Match>> {
     left.iter().flat_map(|matches| right.iter().map(move |more| joined(matches, more))).collect()
 }
 
-/// That a rule exempts packets from tracking is only in its text: that stays.
 fn shortened(text: String) -> String {
-    let Some((end, _)) = text.char_indices().nth(LONGEST_REPEATED_TEXT) else { return text };
-    let kept = text.get(..end).unwrap_or_default();
-    let untracks = |text: &str| text.split_whitespace().any(|word| word == "notrack");
-    format!("{kept} …{}", if untracks(&text) && !untracks(kept) { " notrack" } else { "" })
+    match text.char_indices().nth(LONGEST_REPEATED_TEXT) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 /// Whether no packet can have all of this: two protocols, two families.
@@ -155,6 +188,7 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::OriginalPort(_)
             | Match::DestinationLocal
             | Match::DestinationOfInterface
+            | Match::PacketType { .. }
             | Match::Limit { .. }
             | Match::Unknown(_) => {}
         }

@@ -7,7 +7,7 @@ use super::rules::RuleReader;
 use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
 use super::tables::RawFamily;
 use super::words::{Words, elements};
-use crate::ir::{Family, Match, PortBlock, TcpFlags, Verdict};
+use crate::ir::{Family, Match, PacketTypes, PortBlock, TcpFlags, Verdict, ours};
 
 /// What nft takes for granted where a limit says nothing of a burst.
 const DEFAULT_BURST: u32 = 5;
@@ -28,6 +28,27 @@ enum Operator {
     AtMost,
     Above,
     AtLeast,
+}
+
+/// `[meta] pkttype [!=] TYPE`, or a list of them.
+fn packet_type(words: &mut Words<'_, '_>) -> Option<Match> {
+    if !words.take_all(&["meta", "pkttype"]) && !words.take_word("pkttype") {
+        return None;
+    }
+    let negated = words.take("!=") || words.take_word("!=");
+    words.take("==");
+    let named = |token: &Token<'_>| {
+        Some(token).filter(|token| token.kind == Kind::Word).and_then(|token| PacketTypes::named(token.text))
+    };
+    let types = match words.block() {
+        None => named(words.next()?)?,
+        Some(list) => {
+            let types: Option<Vec<PacketTypes>> =
+                elements(list).into_iter().map(|element| if let [one] = element { named(one) } else { None }).collect();
+            types?.into_iter().reduce(PacketTypes::with)?
+        }
+    };
+    words.value_ends().then_some(Match::PacketType { types, negated })
 }
 
 /// Reads the test or the verdict map that comes next; `None` if it is not understood.
@@ -70,6 +91,11 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         reader.known_test(alternatives?, text);
         return Some(());
     }
+    if let Some(one) = packet_type(&mut reader.words) {
+        reader.known_test(vec![vec![one]], reader.words.text_since(start));
+        return Some(());
+    }
+    reader.words.at = start;
     let selector = Selector::take(&mut reader.words)?;
     if reader.words.take_word("vmap") {
         verdict_map(reader, selector, start);
@@ -110,7 +136,7 @@ fn port_protocol(selector: Selector) -> Option<u8> {
 /// How nft 1.1 lists our masked tests: `@th,16,4 0x1`, a field of bits. Of a mask with a hole it lists another field, of at
 /// least two bits; ours have no holes, and in tables of others such a field is not understood.
 fn bit_field(reader: &mut RuleReader<'_, '_>) -> Option<Match> {
-    let ours = reader.table.name == "ringfence" && reader.table.family == RawFamily::Known(Family::Inet);
+    let ours = reader.table.name == ours::TABLE && reader.table.family == RawFamily::Known(Family::Inet);
     let words = &mut reader.words;
     if !words.take_all(&["@th", ","]) {
         return None;
@@ -278,7 +304,7 @@ fn verdict_map(reader: &mut RuleReader<'_, '_>, selector: Selector, start: usize
 /// What holds for a packet that no element before applies to, if it comes this far.
 fn remaining(selector: Selector, before: &[(Alternatives, Option<Verdict>)]) -> Vec<Match> {
     let ends = |verdict: &Option<Verdict>| match verdict {
-        Some(Verdict::Accept | Verdict::Drop | Verdict::Reset | Verdict::Return | Verdict::Goto(_)) => true,
+        Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
         Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
     };
     let mut matches = selector.implied();

@@ -323,6 +323,12 @@ fn take_any(words: &mut Words<'_, '_>, texts: &[&str]) -> bool {
     found
 }
 
+/// Whether a word is a verdict wherever it stands.
+pub fn decides(token: &Token<'_>) -> bool {
+    token.kind == Kind::Word
+        && matches!(token.text, "accept" | "drop" | "continue" | "return" | "jump" | "goto" | "reject")
+}
+
 fn is_number(token: &Token<'_>) -> bool {
     token.kind == Kind::Word && token.text.starts_with(|first: char| first.is_ascii_digit())
 }
@@ -386,13 +392,11 @@ fn count(words: &mut Words<'_, '_>) -> bool {
     words.next().is_some_and(is_number)
 }
 
-/// Takes what fills or empties a set, behind its first word: `@NAME { … }`.
-pub fn set_statement(words: &mut Words<'_, '_>) -> bool {
+/// Takes what fills or empties a set, behind its first word, and says the set's name: `@NAME { … }`.
+pub fn set_statement<'a>(words: &mut Words<'_, 'a>) -> Option<&'a str> {
     let mut rest = *words;
-    let named = rest.next().is_some_and(|token| token.kind == Kind::Word && token.text.starts_with('@'));
-    if named && rest.block().is_some() {
-        *words = rest;
-        return true;
-    }
-    false
+    let name = rest.next().filter(|token| token.kind == Kind::Word)?.text.strip_prefix('@')?;
+    rest.block()?;
+    *words = rest;
+    Some(name)
 }

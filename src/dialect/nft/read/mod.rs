@@ -33,7 +33,7 @@ use expand::{Budget, expand};
 use file::File;
 use tables::{RawBase, RawChain, RawFamily, RawTable};
 
-use crate::dialect::read::{Read, ReadError, Unknown, check_jumps};
+use crate::dialect::read::{DEEPEST_OF_NFT, Read, ReadError, Unknown, check_jumps};
 use crate::ir::{Base, Chain, Family, Hook, Match, Place, Policy, Rule, Ruleset, Table, Verdict};
 use crate::net::Interface;
 
@@ -61,7 +61,7 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
     if unknown.iter().any(|one| one.text.starts_with("include ")) {
         forgive_missing_chains(&mut ruleset, &mut unknown);
     }
-    check_jumps(&ruleset)?;
+    check_jumps(&ruleset, DEEPEST_OF_NFT)?;
     unknown.sort_by_key(|one| one.line);
     Ok(Read { ruleset, unknown })
 }

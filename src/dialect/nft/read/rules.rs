@@ -1,7 +1,7 @@
 //! The statements of a rule.
 //!
 //! Nothing gets lost: what is not understood becomes an unknown match where it can only be a test, else an unknown
-//! verdict. A statement that has no influence on what becomes of a packet (a counter, a mark) is passed over.
+//! verdict. Statements get the IR's names; what they do to a packet is not looked at here.
 
 use super::expressions;
 use super::grammar;
@@ -10,9 +10,10 @@ use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::Words;
-use crate::ir::{Family, Match, Verdict};
+use crate::ir::{Counted, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict};
 
 /// One test of a rule, perhaps with alternatives.
+#[derive(Clone)]
 pub struct Part {
     /// Of which at most one holds.
     pub alternatives: Alternatives,
@@ -67,10 +68,8 @@ pub struct Draft {
     pub parts: Vec<Part>,
     /// What it decides.
     pub outcome: Outcome,
-    /// The prefix that it logs with.
-    pub log: Option<String>,
-    /// Whether it counts.
-    pub counter: bool,
+    /// What else it does, each behind so many of the tests.
+    pub statements: Vec<(usize, Statement)>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -85,26 +84,19 @@ pub struct RuleReader<'r, 'a> {
     pub draft: Draft,
     /// Where its verdict stands.
     decided_at: Option<usize>,
-    /// Statements that do nothing to a packet, but may end the rule before its verdict.
-    interruptions: Vec<String>,
 }
 
 /// Reads a rule.
 pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
-    let draft = Draft { parts: Vec::new(), outcome: Outcome::One(None), log: None, counter: false, comment: None };
+    let draft = Draft { parts: Vec::new(), statements: Vec::new(), outcome: Outcome::One(None), comment: None };
     let words = Words::new(tokens);
-    let mut reader = RuleReader { table, words, draft, decided_at: None, interruptions: Vec::new() };
+    let mut reader = RuleReader { table, words, draft, decided_at: None };
     while let Some(token) = reader.words.peek() {
         reader.statement(token);
     }
     reader.judge_inequalities();
     if has_hole(tokens) {
         reader.unknown_test("a test that nft did not print".to_owned(), Vec::new());
-    }
-    if reader.decided_at.is_some() {
-        for text in std::mem::take(&mut reader.interruptions) {
-            reader.unknown_test(text, Vec::new());
-        }
     }
     reader.draft
 }
@@ -146,21 +138,92 @@ impl<'a> RuleReader<'_, 'a> {
                 None => self.unknown_verdict(start),
             },
             "reject" => self.reject(start),
-            "counter" => {
-                self.draft.counter = true;
-                self.counter();
-            }
-            "log" => self.log(),
-            "notrack" => {}
             "limit" => self.limit(start),
             "quota" => self.test(start),
-            "add" | "update" | "delete" if grammar::set_statement(&mut self.words) => {
-                // A full set ends the rule.
-                self.interruptions.push(self.words.text_since(start));
-            }
-            // A test, or something that is not understood.
-            _ => self.test(start),
+            _ => match self.named(token.text) {
+                Some(statement) => self.does(statement),
+                // A test, or something that is not understood.
+                None => self.test(start),
+            },
         }
+    }
+
+    fn does(&mut self, statement: Statement) {
+        self.draft.statements.push((self.draft.parts.len(), statement));
+    }
+
+    /// The statement of this name, which was taken; nothing more is taken if it is none that is understood.
+    fn named(&mut self, name: &str) -> Option<Statement> {
+        let start = self.words.at;
+        let found = match name {
+            "counter" => Some(Statement::Counter(self.counter())),
+            "log" => Some(Statement::Log(self.log())),
+            "last" => self.last(),
+            "notrack" => Some(Statement::NoTrack),
+            "add" | "update" | "delete" => {
+                grammar::set_statement(&mut self.words).map(|set| Statement::Update { set: set.to_owned() })
+            }
+            "dup" if self.copies() => Some(Statement::Copy),
+            "flow" if self.offloads() => Some(Statement::Divert(Diversion::FlowOffload)),
+            name => return self.last_statement(name),
+        };
+        if found.is_none() {
+            self.words.at = start;
+        }
+        found
+    }
+
+    /// Statements behind which nothing counts: of these all that follows is part.
+    fn last_statement(&mut self, name: &str) -> Option<Statement> {
+        let statement = match name {
+            "snat" => Statement::Translate(Translation::Source),
+            "masquerade" => Statement::Translate(Translation::Masquerade),
+            "dnat" => Statement::Translate(Translation::Destination),
+            "redirect" => Statement::Translate(Translation::Redirect),
+            "queue" => Statement::Divert(Diversion::Queue),
+            "synproxy" => Statement::Divert(Diversion::Synproxy),
+            "tproxy" => Statement::Divert(Diversion::TransparentProxy),
+            "fwd" => Statement::Divert(Diversion::Device),
+            _ => return None,
+        };
+        let start = self.words.at;
+        self.words.skip_to_comment();
+        // nft takes nothing behind it.
+        let more = self.words.since(start).iter().any(|token| grammar::decides(token));
+        if more {
+            self.words.at = start;
+            return None;
+        }
+        // What a map does not hold leaves the rule.
+        if self.words.since(start).iter().any(|token| token.is_word("map")) {
+            self.unknown_test(self.words.text_since(start), Vec::new());
+        }
+        self.decided_at = start.checked_sub(1);
+        Some(statement)
+    }
+
+    /// `to ADDRESS [device NAME]`.
+    fn copies(&mut self) -> bool {
+        let value = |words: &mut Words<'_, 'a>| {
+            words.next().is_some_and(|token| matches!(token.kind, Kind::Word | Kind::Quoted))
+        };
+        let to = self.words.take_word("to") && value(&mut self.words);
+        to && (!self.words.take_word("device") || value(&mut self.words)) && self.words.value_ends()
+    }
+
+    /// `add @NAME` or `offload @NAME`.
+    fn offloads(&mut self) -> bool {
+        let verb = self.words.take_word("add") || self.words.take_word("offload");
+        verb && self.words.next().is_some_and(|token| token.kind == Kind::Word && token.text.starts_with('@'))
+    }
+
+    /// `[used never | used TIME [ago]]`.
+    fn last(&mut self) -> Option<Statement> {
+        if self.words.take_word("used") {
+            self.words.next().filter(|token| token.kind == Kind::Word)?;
+            self.words.take_word("ago");
+        }
+        Some(Statement::Note)
     }
 
     /// nft up to 1.0.6 joins neighbouring `!=` tests of a header into one comparison, so that "and" becomes "or", and lists
@@ -209,9 +272,12 @@ impl<'a> RuleReader<'_, 'a> {
     /// `[with tcp reset | with icmp … | with icmpv6 … | with icmpx …]`. nft puts the test that the notice makes sense at
     /// the beginning of the rule, and lists it or not.
     fn reject(&mut self, start: usize) {
-        self.decide(start, Some(Verdict::Reset));
+        self.decide(start, Some(Verdict::Reject(Reject::Icmp)));
         if !self.words.take_word("with") {
             return;
+        }
+        if self.words.word(self.words.at) == "tcp" {
+            self.decide(start, Some(Verdict::Reject(Reject::TcpReset)));
         }
         let test = match (self.words.word(self.words.at), self.table.family) {
             ("tcp", _) if !self.draft.parts.iter().any(Part::implies_tcp) => protocol(TCP, false),
@@ -222,20 +288,31 @@ impl<'a> RuleReader<'_, 'a> {
         self.words.skip_to_comment();
         let text = self.words.text_since(start);
         self.draft.parts.insert(0, Part { alternatives: vec![vec![test]], text });
+        // It stands in front of them all.
+        self.draft.statements.iter_mut().for_each(|(behind, _)| *behind += 1);
     }
 
     /// `[packets N bytes N]` or `name NAME`.
-    fn counter(&mut self) {
-        while matches!(self.words.word(self.words.at), "packets" | "bytes" | "name") {
+    fn counter(&mut self) -> Option<Counted> {
+        let (mut packets, mut bytes) = (None, None);
+        loop {
+            let value = self.words.word(self.words.at + 1).parse().ok();
+            match self.words.word(self.words.at) {
+                "packets" => packets = value,
+                "bytes" => bytes = value,
+                "name" => {}
+                _ => break,
+            }
             self.words.at += 2;
         }
         if self.words.peek().is_some_and(|token| token.kind == Kind::Quoted) {
             self.words.at += 1;
         }
+        packets.zip(bytes).map(|(packets, bytes)| Counted { packets, bytes })
     }
 
     /// `[prefix TEXT] [level LEVEL] [group N] [snaplen N] [queue-threshold N] [flags …]`.
-    fn log(&mut self) {
+    fn log(&mut self) -> String {
         let mut prefix = String::new();
         loop {
             match self.words.word(self.words.at) {
@@ -255,7 +332,7 @@ impl<'a> RuleReader<'_, 'a> {
                 _ => break,
             }
         }
-        self.draft.log = Some(prefix);
+        prefix
     }
 
     /// `rate [until] N/UNIT [burst N packets]`.
@@ -286,26 +363,43 @@ impl<'a> RuleReader<'_, 'a> {
         self.unknown_verdict(start);
     }
 
-    /// `WHAT set VALUE`. What changes addresses and ports decides what later rules see.
+    /// `WHAT set VALUE`.
     fn assignment(&mut self, start: usize, set_at: usize) {
         let (first, second) = (self.words.word(start), self.words.word(start + 1));
-        // Not `meta pkttype`: TCP takes only what is for this host.
-        let meta = first == "meta" && matches!(second, "mark" | "priority" | "nftrace" | "secmark");
-        let mark = meta || matches!(first, "ct" | "mark" | "nftrace" | "priority");
-        let harmless = mark
-            || (first == "tcp" && second == "option")
-            || (matches!(first, "ip" | "ip6") && matches!(second, "dscp" | "ecn" | "ttl" | "hoplimit" | "flowlabel"));
-        if !harmless {
-            return self.unknown_verdict(start);
-        }
+        let what = match (first, second) {
+            ("meta", "mark") | ("mark", _) => Field::Mark,
+            ("meta", "priority") | ("priority", _) => Field::Priority,
+            ("meta", "nftrace") | ("nftrace", _) => Field::Trace,
+            ("meta", "secmark") => Field::SecurityMark,
+            ("ct", "mark" | "label" | "secmark" | "event") => Field::Connection,
+            ("ct", "helper" | "timeout" | "expectation" | "zone" | "original" | "reply") => {
+                return self.track(start, set_at, second);
+            }
+            ("tcp", "option") => Field::TcpOption,
+            ("ip" | "ip6", "dscp" | "ecn" | "ttl" | "hoplimit" | "flowlabel") => Field::Header,
+            // Not `meta pkttype`: TCP takes only what is for this host.
+            _ => Field::Other(self.words.text_since_until(start, set_at + 1)),
+        };
         self.words.at = set_at + 1;
         if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
             return self.unknown_verdict(start);
         }
-        let value = self.words.since(set_at + 1);
-        if !mark || !is_constant(value) {
-            self.interruptions.push(self.words.text_since(start));
+        let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
+        let constant = !of_packet && is_constant(self.words.since(set_at + 1));
+        self.does(Statement::Write { field: what, constant });
+    }
+
+    /// `ct helper set "ftp-standard"`, `ct original zone set 1`.
+    fn track(&mut self, start: usize, set_at: usize, what: &str) {
+        let how = match what {
+            "helper" | "timeout" | "expectation" => Tracking::Detail,
+            _ => Tracking::Zone,
+        };
+        self.words.at = set_at + 1;
+        if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
+            return self.unknown_verdict(start);
         }
+        self.does(Statement::Track(how));
     }
 }
 

@@ -112,6 +112,11 @@ impl<'r, 'a> Words<'r, 'a> {
         join(self.since(start))
     }
 
+    /// The text between two places.
+    pub fn text_since_until(&self, start: usize, end: usize) -> String {
+        join(self.tokens.get(start..end.min(self.tokens.len())).unwrap_or_default())
+    }
+
     /// What stands between the bracket that comes next and the one that closes it.
     pub fn block(&mut self) -> Option<&'r [Token<'a>]> {
         if !self.take("{") {
@@ -164,6 +169,10 @@ impl<'r, 'a> Words<'r, 'a> {
         if STATEMENTS.contains(&word) {
             return true;
         }
+        let named = !matches!(self.word(at.wrapping_sub(1)), "meta" | "ct");
+        if named && at > start && matches!((word, next), ("mark" | "priority" | "nftrace", "set")) {
+            return true;
+        }
         if matches!(word, "add" | "update" | "delete") && next.starts_with('@') {
             return true;
         }
@@ -187,11 +196,14 @@ impl<'r, 'a> Words<'r, 'a> {
     pub fn assignment(&self, start: usize) -> Option<usize> {
         // `@th,16,16 set …` is the longest way to name what is set.
         let end = start + 6;
+        // Only a raw field has numbers in its name.
+        let raw = self.word(start).starts_with('@');
+        let number = |token: &Token<'_>| !raw && token.text.starts_with(|first: char| first.is_ascii_digit());
         (start + 1..=end)
             .take_while(|at| {
                 let token = self.tokens.get(*at);
                 token.is_some_and(|token| {
-                    (token.kind == Kind::Word || token.is(",")) && !self.begins_statement(start, *at)
+                    (token.kind == Kind::Word || token.is(",")) && !number(token) && !self.begins_statement(start, *at)
                 })
             })
             .find(|at| self.word(*at) == "set")

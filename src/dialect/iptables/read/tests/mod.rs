@@ -5,7 +5,7 @@ mod bounds;
 use std::fmt::Write;
 
 use super::*;
-use crate::ir::{ChainKind, ConnectionStates, Hook, PortMatch, TcpFlags, Verdict};
+use crate::ir::{Addresses, ChainKind, ConnectionStates, Hook, Match, PortMatch, TcpFlags, Verdict};
 
 /// A rule in one line, tersely; chains of the table: `INPUT` and `U`.
 fn rules(family: Family, line: &str) -> (Vec<String>, Vec<String>) {
@@ -25,8 +25,12 @@ fn terse(rule: &Rule) -> String {
     for one in &rule.matches {
         write!(text, "{} ", terse_match(one)).unwrap();
     }
-    if let Some(prefix) = &rule.log {
-        write!(text, "log={prefix:?} ").unwrap();
+    for one in rule.statements.iter().filter(|one| !matches!(one, Statement::Counter(_))) {
+        match one {
+            Statement::Log(prefix) => write!(text, "log={prefix:?} ").unwrap(),
+            Statement::Update { set } => write!(text, "update=@{set} ").unwrap(),
+            other => write!(text, "does={} ", other.name()).unwrap(),
+        }
     }
     if let Some(comment) = &rule.comment {
         write!(text, "#{comment:?} ").unwrap();
@@ -60,6 +64,7 @@ fn terse_match(one: &Match) -> String {
         Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) } => format!("flags:{mask:x}/{value:x}"),
         Match::DestinationLocal => "local".to_owned(),
         Match::DestinationOfInterface => "own".to_owned(),
+        Match::PacketType { types, negated } => format!("{}type:{}", not(negated), types.0),
         Match::DestinationTranslated => "translated".to_owned(),
         Match::OriginalPort(_) => "original".to_owned(),
         Match::FirstFragment => "first-fragment".to_owned(),
@@ -252,19 +257,24 @@ fn targets() {
             ("-j U", &["=> Jump(\"U\")"]),
             ("-g U", &["=> Goto(\"U\")"]),
             ("--jump DROP", &["=> Drop"]),
-            ("-j REJECT --reject-with icmp-port-unreachable", &["=> Reset"]),
-            ("-p tcp -j REJECT --reject-with tcp-reset", &["proto:6 => Reset"]),
+            ("-j REJECT --reject-with icmp-port-unreachable", &["=> Reject(Icmp)"]),
+            ("-p tcp -j REJECT --reject-with tcp-reset", &["proto:6 => Reject(TcpReset)"]),
             ("-j LOG", &["log=\"\""]),
             ("-j LOG --log-prefix \"a \\\"b\\\": \" --log-level 7 --log-uid", &["log=\"a ?b?: \""]),
             ("-j LOG -m limit --limit 9/m --log-prefix x", &["limit:9/5 log=\"x\""]),
             ("-j LOG --frobnicate", &["?[--frobnicate] log=\"\""]),
-            ("-j NFLOG --nflog-prefix \"x y\" --nflog-group 5", &[""]),
-            ("-j MARK --set-xmark 0x1/0xffffffff", &[""]),
-            ("-p tcp -j TCPMSS --clamp-mss-to-pmtu", &["proto:6"]),
-            ("-j CT --notrack", &[""]),
-            ("-j DNAT --to-destination 10.0.0.1", &["=> ?-j DNAT --to-destination 10.0.0.1"]),
-            ("-p tcp -j REDIRECT --to-ports 80 --dport 5", &["dport:5 => ?-j REDIRECT --to-ports 80"]),
-            ("-j NFQUEUE --queue-num 0", &["=> ?-j NFQUEUE --queue-num 0"]),
+            ("-j NFLOG --nflog-prefix \"x y\" --nflog-group 5", &["log=\"\""]),
+            ("-j MARK --set-xmark 0x1/0xffffffff", &["does=meta mark set"]),
+            ("-p tcp -j TCPMSS --clamp-mss-to-pmtu", &["proto:6 does=tcp option set"]),
+            ("-j CT --notrack", &["does=notrack"]),
+            ("-j CT --zone 3", &["does=ct zone set"]),
+            ("-j CT --helper ftp", &["does=ct helper set"]),
+            ("-j TEE --gateway 10.0.0.1", &["does=dup"]),
+            ("-p tcp -j TPROXY --on-port 80", &["proto:6 does=tproxy"]),
+            ("-j CT --frobnicate", &["=> ?-j CT --frobnicate"]),
+            ("-j DNAT --to-destination 10.0.0.1", &["does=dnat"]),
+            ("-p tcp -j REDIRECT --to-ports 80 --dport 5", &["dport:5 does=redirect"]),
+            ("-j NFQUEUE --queue-num 0", &["does=queue"]),
             ("-j NOWHERE", &["=> ?-j NOWHERE"]),
             ("-g NOWHERE", &["=> ?-g NOWHERE"]),
             ("-g ACCEPT", &["=> ?-g ACCEPT"]),
@@ -392,6 +402,6 @@ fn sets_that_rules_change_are_not_known() {
                 -A INPUT -p udp -j SET --add-set a src --exist\nCOMMIT\n";
     let read = read(text, Family::Ip).unwrap();
     let found: Vec<String> = read.ruleset.tables[0].chains[0].rules.iter().map(terse).collect();
-    assert_eq!(found, ["?[-m set --match-set a src] => Drop", "src:@b => Drop", "proto:17"]);
-    assert_eq!(read.unknown, [Unknown { line: 2, text: "-m set --match-set a src".into() }]);
+    assert_eq!(found, ["src:@a => Drop", "src:@b => Drop", "proto:17 update=@a"]);
+    assert_eq!(read.unknown, [], "that is not the reader's to say");
 }

@@ -171,7 +171,7 @@ fn no_ruleset_no_reading() {
         assert_eq!(all(empty).unknown, [], "{empty:?}");
     }
     for (text, line, part) in [
-        ("{ \"nftables\": [] }", 1, "no command"),
+        ("{ \"nftables\": [] }", 1, "JSON"),
         ("<html>\n", 1, "no command"),
         ("\n*filter\n:INPUT ACCEPT [0:0]\n", 2, "no command"),
         ("hello world", 1, "no command"),

@@ -1,0 +1,217 @@
+//! Expressions that have no form of their own → what they do.
+//!
+//! Only names are given here; what a statement does to a packet is [`Statement::effect`]'s to say. What has no name may do
+//! anything.
+
+use super::super::attributes::{find, text_of, u32_of};
+use super::super::constants::*;
+use super::super::table::set_name;
+use super::program::Value;
+use crate::ir::{Diversion, Family, Field, Reject, Statement, Tracking, Translation};
+
+/// What an expression without a form of its own does.
+pub enum Expressed<'a> {
+    /// A statement.
+    Does(Statement),
+    /// Answers the sender, and drops.
+    Rejects(Reject),
+    /// May leave the rule.
+    Tests,
+    /// Puts something into this register, or leaves the rule.
+    Loads(u32),
+    /// May leave the rule, and changes registers.
+    Unclear,
+    /// May do anything.
+    Decides(&'a str),
+}
+
+/// The attributes of an expression. What is not there, or is cut short, is `None`.
+pub struct Fields<'a>(pub &'a [u8]);
+
+impl Fields<'_> {
+    /// A number in network order.
+    pub fn number(&self, kind: u16) -> Option<u32> {
+        find(self.0, kind).ok().flatten().and_then(|value| u32_of(value).ok())
+    }
+
+    /// The bytes within a nested NFTA_DATA_VALUE.
+    pub fn value(&self, kind: u16) -> Option<&[u8]> {
+        find(find(self.0, kind).ok().flatten()?, NFTA_DATA_VALUE).ok().flatten()
+    }
+
+    /// How long they are.
+    pub fn length(&self, kind: u16) -> u32 {
+        self.value(kind).map_or(0, |value| value.len() as u32)
+    }
+
+    fn text(&self, kind: u16) -> Option<String> {
+        find(self.0, kind).ok().flatten().map(text_of)
+    }
+
+    /// The register that an expression puts something into.
+    fn target(&self, name: &str) -> Option<u32> {
+        match name {
+            "meta" => self.number(NFTA_META_DREG),
+            "payload" => self.number(NFTA_PAYLOAD_DREG),
+            "exthdr" => self.number(NFTA_EXTHDR_DREG),
+            "ct" => self.number(NFTA_CT_DREG),
+            "fib" => self.number(NFTA_FIB_DREG),
+            _ => None,
+        }
+    }
+
+    /// The register whose value is looked up in a map.
+    pub fn looked_up(&self, name: &str) -> Option<u32> {
+        if name == "lookup" { self.number(NFTA_LOOKUP_SREG) } else { None }
+    }
+
+    /// The register that an expression which writes reads from.
+    pub fn source(&self, name: &str) -> Option<u32> {
+        match name {
+            "meta" => self.number(NFTA_META_SREG),
+            "ct" => self.number(NFTA_CT_SREG),
+            "payload" => self.number(NFTA_PAYLOAD_SREG),
+            "exthdr" => self.number(NFTA_EXTHDR_SREG),
+            "dynset" => self.number(NFTA_DYNSET_SREG_KEY),
+            _ => None,
+        }
+    }
+}
+
+/// What an expression does. `ip` is the family of the packets that come to it, if that is known; `value` says what a register
+/// holds.
+pub fn of<'n>(
+    name: &'n str,
+    fields: &Fields<'_>,
+    ip: Option<Family>,
+    value: impl Fn(u32, u32) -> Value,
+) -> Expressed<'n> {
+    // What has a place to write to, and none to read from, leaves the packet alone.
+    let loads = |target| fields.source(name).is_none() && fields.number(target).is_some();
+    let constant = || fields.source(name).is_some_and(|register| !value(register, 0).may_be_missing());
+    let does = Expressed::Does;
+    match name {
+        "meta" if !loads(NFTA_META_DREG) => match meta(fields, constant()) {
+            Some(statement) => does(statement),
+            None => Expressed::Decides("meta set"),
+        },
+        "ct" if !loads(NFTA_CT_DREG) => match connection(fields, constant()) {
+            Some(statement) => does(statement),
+            None => Expressed::Decides("ct set"),
+        },
+        "payload" if !loads(NFTA_PAYLOAD_DREG) => does(payload(fields, ip, value)),
+        "exthdr" if !loads(NFTA_EXTHDR_DREG) => match fields.number(NFTA_EXTHDR_OP) {
+            Some(NFT_EXTHDR_OP_TCPOPT) if fields.source(name).is_some() => {
+                does(Statement::Write { field: Field::TcpOption, constant: false })
+            }
+            _ => Expressed::Decides("exthdr set"),
+        },
+        "lookup" => match fields.number(NFTA_LOOKUP_DREG) {
+            None => Expressed::Tests,
+            Some(NFT_REG_VERDICT) => Expressed::Decides("vmap"),
+            Some(to) => Expressed::Loads(to),
+        },
+        "meta" | "payload" | "exthdr" | "ct" | "fib" | "bitwise" | "byteorder" | "hash" | "numgen" | "osf" | "rt"
+        | "socket" | "xfrm" | "tunnel" | "immediate" => {
+            fields.target(name).map_or(Expressed::Unclear, Expressed::Loads)
+        }
+        "cmp" | "range" | "limit" | "quota" | "connlimit" | "match" => Expressed::Tests,
+        "objref" => object(fields),
+        "log" => does(Statement::Log(fields.text(NFTA_LOG_PREFIX).unwrap_or_default())),
+        "last" => does(Statement::Note),
+        "reject" => Expressed::Rejects(match fields.number(NFTA_REJECT_TYPE) {
+            Some(NFT_REJECT_TCP_RST) => Reject::TcpReset,
+            _ => Reject::Icmp,
+        }),
+        "notrack" => does(Statement::NoTrack),
+        "dynset" => {
+            let set = fields.text(NFTA_DYNSET_SET_NAME).unwrap_or_default();
+            does(Statement::Update { set: set_name(&set, fields.number(NFTA_DYNSET_SET_ID)) })
+        }
+        "nat" => match fields.number(NFTA_NAT_TYPE) {
+            Some(NFT_NAT_SNAT) => does(Statement::Translate(Translation::Source)),
+            Some(NFT_NAT_DNAT) => does(Statement::Translate(Translation::Destination)),
+            _ => Expressed::Decides("nat"),
+        },
+        "masq" => does(Statement::Translate(Translation::Masquerade)),
+        "redir" => does(Statement::Translate(Translation::Redirect)),
+        "dup" => does(Statement::Copy),
+        "queue" => does(Statement::Divert(Diversion::Queue)),
+        "synproxy" => does(Statement::Divert(Diversion::Synproxy)),
+        "tproxy" => does(Statement::Divert(Diversion::TransparentProxy)),
+        "flow_offload" => does(Statement::Divert(Diversion::FlowOffload)),
+        "fwd" => does(Statement::Divert(Diversion::Device)),
+        other => Expressed::Decides(other),
+    }
+}
+
+fn meta(fields: &Fields<'_>, constant: bool) -> Option<Statement> {
+    let field = match fields.number(NFTA_META_KEY)? {
+        NFT_META_MARK => Field::Mark,
+        NFT_META_PRIORITY => Field::Priority,
+        NFT_META_NFTRACE => Field::Trace,
+        NFT_META_SECMARK => Field::SecurityMark,
+        key => {
+            fields.source("meta")?;
+            return Some(Statement::Write { field: Field::Other(format!("meta {key} set")), constant: false });
+        }
+    };
+    fields.source("meta").map(|_| Statement::Write { field, constant })
+}
+
+fn connection(fields: &Fields<'_>, constant: bool) -> Option<Statement> {
+    fields.source("ct")?;
+    match fields.number(NFTA_CT_KEY)? {
+        NFT_CT_MARK | NFT_CT_SECMARK | NFT_CT_LABELS | NFT_CT_EVENTMASK => {
+            Some(Statement::Write { field: Field::Connection, constant })
+        }
+        NFT_CT_ZONE => Some(Statement::Track(Tracking::Zone)),
+        _ => None,
+    }
+}
+
+/// A write to the packet: to a field that no test here looks at, if that is certain.
+fn payload(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) -> Value) -> Statement {
+    let field = harmless(fields, ip, value).unwrap_or_else(|| Field::Other("payload set".to_owned()));
+    Statement::Write { field, constant: false }
+}
+
+fn harmless(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) -> Value) -> Option<Field> {
+    let (base, offset) = (fields.number(NFTA_PAYLOAD_BASE)?, fields.number(NFTA_PAYLOAD_OFFSET)?);
+    let (length, register) = (fields.number(NFTA_PAYLOAD_LEN)?, fields.number(NFTA_PAYLOAD_SREG)?);
+    if base != NFT_PAYLOAD_NETWORK_HEADER {
+        return None;
+    }
+    // Which bits of which bytes are written: all, unless they were read there before.
+    let changed = match value(register, length) {
+        Value::Modified(from, changed) if *from == (Value::Header { base, offset, length }) => changed,
+        _ => vec![u8::MAX; length.min(64) as usize],
+    };
+    let bits = |at: u32| changed.get(at.checked_sub(offset)? as usize).copied();
+    let written: Vec<(u32, u8)> = (offset..offset.saturating_add(length))
+        .filter_map(|at| Some((at, bits(at)?)))
+        .filter(|(_, bits)| *bits != 0)
+        .collect();
+    let harmless = |&(at, bits): &(u32, u8)| match (ip, at) {
+        // The traffic class, and how many routers it may pass.
+        (Some(Family::Ip), 1 | 8) => true,
+        // Class and flow label behind the version, and the same.
+        (Some(Family::Ip6), 0) => bits & 0xf0 == 0,
+        (Some(Family::Ip6), 1..=3 | 7) => true,
+        (Some(Family::Ip | Family::Ip6 | Family::Inet) | None, _) => false,
+    };
+    written.iter().all(harmless).then_some(Field::Header)
+}
+
+fn object<'n>(fields: &Fields<'_>) -> Expressed<'n> {
+    match fields.number(NFTA_OBJREF_IMM_TYPE) {
+        Some(NFT_OBJECT_COUNTER) => Expressed::Does(Statement::Counter(None)),
+        Some(NFT_OBJECT_QUOTA | NFT_OBJECT_LIMIT | NFT_OBJECT_CONNLIMIT) => Expressed::Tests,
+        Some(NFT_OBJECT_CT_HELPER | NFT_OBJECT_CT_TIMEOUT | NFT_OBJECT_CT_EXPECT) => {
+            Expressed::Does(Statement::Track(Tracking::Detail))
+        }
+        Some(NFT_OBJECT_SECMARK) => Expressed::Does(Statement::Write { field: Field::SecurityMark, constant: true }),
+        Some(NFT_OBJECT_SYNPROXY) => Expressed::Does(Statement::Divert(Diversion::Synproxy)),
+        _ => Expressed::Decides("an object"),
+    }
+}

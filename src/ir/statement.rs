@@ -1,0 +1,363 @@
+//! What a rule does besides its tests and its verdict, and what that means for the packet.
+//!
+//! The dialects only give names to statements; [`Statement::effect`] and [`Verdict::effect`] alone say what each one does
+//! to a packet's way and to other state. A statement that has no word here is no statement: what is not understood runs
+//! to the end of its rule and becomes [`Verdict::Unknown`].
+//!
+//! The statements of a rule are done, in their order, when all its tests hold, and before its verdict. A reader that finds
+//! one in front of a test makes two rules of it, see [`Effect::is_none`].
+
+use super::Verdict;
+
+/// Something that a rule does to a packet, to its connection or beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Counts packets and bytes. Holds what it had counted, where it was read.
+    Counter(Option<Counted>),
+    /// Writes the packet to a log, with this prefix.
+    Log(String),
+    /// Notes beside the packet that it was met (nft's `last`; iptables' `IDLETIMER`, `LED`, `RATEEST`).
+    Note,
+    /// Writes a field.
+    Write {
+        /// The field.
+        field: Field,
+        /// Whether every packet has the value that is written, and the field. Where it has not, the kernel leaves the rule.
+        constant: bool,
+    },
+    /// Exempts the packet from connection tracking.
+    NoTrack,
+    /// Says how its connection is tracked.
+    Track(Tracking),
+    /// Translates the addresses and ports of its connection.
+    Translate(Translation),
+    /// Adds to a set, or takes from it.
+    Update {
+        /// The set's name.
+        set: String,
+    },
+    /// Sends a copy somewhere (nft's `dup`, iptables' `TEE`).
+    Copy,
+    /// Hands the packet to somebody else.
+    Divert(Diversion),
+}
+
+/// What a counter had counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a statement can write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The packet's mark.
+    Mark,
+    /// Its queueing priority, or class.
+    Priority,
+    /// Whether its way is traced.
+    Trace,
+    /// Its security context.
+    SecurityMark,
+    /// The mark, the label or the security context of its connection.
+    Connection,
+    /// A field of the IP header that no test here looks at: DSCP, ECN, TTL, hop limit, flow label.
+    Header,
+    /// An option of TCP: its maximum segment size, or an option that is taken out.
+    TcpOption,
+    /// Anything else, with its text: an address, a port, the kind of packet.
+    Other(String),
+}
+
+/// How a connection is to be tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    /// By a helper, with an expectation, with timeouts or events of its own.
+    Detail,
+    /// In a zone of its own: its packets may meet another connection, or none.
+    Zone,
+}
+
+/// Which end of a connection is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Translation {
+    /// The source (`snat`).
+    Source,
+    /// The source, to the address of the interface it leaves by (`masquerade`).
+    Masquerade,
+    /// The destination (`dnat`).
+    Destination,
+    /// The destination, to this host (`redirect`).
+    Redirect,
+    /// A whole network, one to one (`NETMAP`).
+    Network,
+}
+
+/// Who gets the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Diversion {
+    /// A program, which may let it go on, changed or not, or drop it.
+    Queue,
+    /// The kernel's proxy for the beginning of connections, which opens another one to this host.
+    Synproxy,
+    /// A socket of this host, whatever address and port it has.
+    TransparentProxy,
+    /// The fast path of routed connections.
+    FlowOffload,
+    /// Another device.
+    Device,
+}
+
+/// How a sender is told that its packet is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// By a TCP reset.
+    TcpReset,
+    /// By an ICMP message.
+    Icmp,
+}
+
+/// Everything that whoever judges packets has to know of a statement or a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// What becomes of the packet.
+    pub way: Way,
+    /// Whether the kernel may leave the rule here, so that what stands behind it is not done.
+    pub may_leave: bool,
+    /// What is not, from here on, as it was.
+    pub changes: Changes,
+}
+
+/// What becomes of a packet at a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It goes on to what stands behind.
+    On,
+    /// It is done with this base chain.
+    Accepted,
+    /// It is gone.
+    Dropped,
+    /// It goes on, and a copy goes past every rule behind this one.
+    Copied,
+    /// It is done with this base chain or gone.
+    Decided,
+    /// It goes on, is done with this base chain, or is gone.
+    Anything,
+}
+
+/// What a statement changes of what later rules look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changes {
+    /// Nothing.
+    Nothing,
+    /// The packet has no connection.
+    Untracked,
+    /// The packet's connection may be another.
+    Connection,
+    /// Where its connection goes to; the port on the wire stays known to connection tracking.
+    Destination,
+    /// Where its connection comes from.
+    Source,
+    /// Anything at all.
+    Everything,
+}
+
+impl Effect {
+    const NONE: Self = Self { way: Way::On, may_leave: false, changes: Changes::Nothing };
+    /// What may do anything.
+    const ANY: Self = Self { way: Way::Anything, may_leave: true, changes: Changes::Everything };
+
+    const fn of(way: Way) -> Self {
+        Self { way, ..Self::NONE }
+    }
+
+    /// Whether no packet fares otherwise for it. Only such a statement may stand in front of a test.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+impl Statement {
+    /// What it does. Sources: the kernel's `net/netfilter/nft_*.c` and `xt_*.c`, each statement's own file.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Counter(_) | Self::Log(_) | Self::Note => Effect::NONE,
+            Self::Write { field, constant } => match field {
+                Field::Mark | Field::Priority | Field::Trace | Field::SecurityMark | Field::Connection => {
+                    Effect { may_leave: !constant, ..Effect::NONE }
+                }
+                // A packet without that header leaves the rule.
+                Field::Header | Field::TcpOption => Effect { may_leave: true, ..Effect::NONE },
+                Field::Other(_) => Effect::ANY,
+            },
+            Self::NoTrack => Effect { changes: Changes::Untracked, ..Effect::NONE },
+            Self::Track(Tracking::Detail) => Effect::NONE,
+            Self::Track(Tracking::Zone) => Effect { changes: Changes::Connection, ..Effect::NONE },
+            Self::Translate(Translation::Source | Translation::Masquerade) => {
+                Effect { way: Way::Accepted, may_leave: false, changes: Changes::Source }
+            }
+            // As addressed, it comes to this host no longer.
+            Self::Translate(Translation::Destination | Translation::Redirect | Translation::Network) => {
+                Effect { way: Way::Decided, may_leave: false, changes: Changes::Destination }
+            }
+            // A full set ends the rule.
+            Self::Update { .. } => Effect { may_leave: true, ..Effect::NONE },
+            // The copy may come back by the loopback interface, if its way leads to this host.
+            Self::Copy => Effect { way: Way::Copied, may_leave: true, changes: Changes::Nothing },
+            Self::Divert(Diversion::FlowOffload) => Effect { may_leave: true, ..Effect::NONE },
+            Self::Divert(Diversion::Queue | Diversion::Synproxy | Diversion::TransparentProxy | Diversion::Device) => {
+                Effect::ANY
+            }
+        }
+    }
+
+    /// Whether nothing that stands behind it in its rule counts: the kernel or its tools take nothing there, or what the
+    /// packet is then is open anyway.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Translate(_) => true,
+            Self::Divert(to) => *to != Diversion::FlowOffload,
+            Self::Counter(_)
+            | Self::Log(_)
+            | Self::Note
+            | Self::Write { .. }
+            | Self::NoTrack
+            | Self::Track(_)
+            | Self::Update { .. }
+            | Self::Copy => false,
+        }
+    }
+
+    /// The set that it fills or empties.
+    #[must_use]
+    pub fn updates(&self) -> Option<&str> {
+        match self {
+            Self::Update { set } => Some(set),
+            Self::Counter(_)
+            | Self::Log(_)
+            | Self::Note
+            | Self::Write { .. }
+            | Self::NoTrack
+            | Self::Track(_)
+            | Self::Translate(_)
+            | Self::Copy
+            | Self::Divert(_) => None,
+        }
+    }
+
+    /// Its name, as nft has it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Counter(_) => "counter",
+            Self::Log(_) => "log",
+            Self::Note => "last",
+            Self::Write { field, .. } => match field {
+                Field::Mark => "meta mark set",
+                Field::Priority => "meta priority set",
+                Field::Trace => "meta nftrace set",
+                Field::SecurityMark => "meta secmark set",
+                Field::Connection => "ct mark set",
+                Field::Header => "ip dscp set",
+                Field::TcpOption => "tcp option set",
+                Field::Other(text) => text,
+            },
+            Self::NoTrack => "notrack",
+            Self::Track(Tracking::Detail) => "ct helper set",
+            Self::Track(Tracking::Zone) => "ct zone set",
+            Self::Translate(Translation::Source) => "snat",
+            Self::Translate(Translation::Masquerade) => "masquerade",
+            Self::Translate(Translation::Destination) => "dnat",
+            Self::Translate(Translation::Redirect) => "redirect",
+            Self::Translate(Translation::Network) => "netmap",
+            Self::Update { .. } => "update",
+            Self::Copy => "dup",
+            Self::Divert(Diversion::Queue) => "queue",
+            Self::Divert(Diversion::Synproxy) => "synproxy",
+            Self::Divert(Diversion::TransparentProxy) => "tproxy",
+            Self::Divert(Diversion::FlowOffload) => "flow add",
+            Self::Divert(Diversion::Device) => "fwd",
+        }
+    }
+}
+
+impl Verdict {
+    /// What it does, apart from where a jump leads.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Accept => Effect::of(Way::Accepted),
+            Self::Drop | Self::Reject(Reject::TcpReset | Reject::Icmp) => Effect::of(Way::Dropped),
+            Self::Return | Self::Jump(_) | Self::Goto(_) => Effect::NONE,
+            Self::Unknown(_) => Effect::ANY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by hand from what the kernel does, and not from the function.
+    #[test]
+    fn each_statement_does_what_the_kernel_does() {
+        use Changes::{Connection, Destination, Everything, Nothing, Source, Untracked};
+        let write = |field, constant| Statement::Write { field, constant };
+        let translate = Statement::Translate;
+        let divert = Statement::Divert;
+        for (statement, way, may_leave, changes) in [
+            (Statement::Counter(None), Way::On, false, Nothing),
+            (Statement::Log("x".into()), Way::On, false, Nothing),
+            (Statement::Note, Way::On, false, Nothing),
+            (write(Field::Mark, true), Way::On, false, Nothing),
+            (write(Field::Mark, false), Way::On, true, Nothing),
+            (write(Field::Priority, false), Way::On, true, Nothing),
+            (write(Field::Trace, true), Way::On, false, Nothing),
+            (write(Field::SecurityMark, true), Way::On, false, Nothing),
+            (write(Field::Connection, true), Way::On, false, Nothing),
+            (write(Field::Connection, false), Way::On, true, Nothing),
+            (write(Field::Header, false), Way::On, true, Nothing),
+            (write(Field::Header, true), Way::On, true, Nothing),
+            (write(Field::TcpOption, true), Way::On, true, Nothing),
+            (write(Field::Other("ip saddr set".into()), true), Way::Anything, true, Everything),
+            (Statement::NoTrack, Way::On, false, Untracked),
+            (Statement::Track(Tracking::Detail), Way::On, false, Nothing),
+            (Statement::Track(Tracking::Zone), Way::On, false, Connection),
+            (translate(Translation::Source), Way::Accepted, false, Source),
+            (translate(Translation::Masquerade), Way::Accepted, false, Source),
+            (translate(Translation::Destination), Way::Decided, false, Destination),
+            (translate(Translation::Redirect), Way::Decided, false, Destination),
+            (translate(Translation::Network), Way::Decided, false, Destination),
+            (Statement::Update { set: "s".into() }, Way::On, true, Nothing),
+            (Statement::Copy, Way::Copied, true, Nothing),
+            (divert(Diversion::FlowOffload), Way::On, true, Nothing),
+            (divert(Diversion::Queue), Way::Anything, true, Everything),
+            (divert(Diversion::Synproxy), Way::Anything, true, Everything),
+            (divert(Diversion::TransparentProxy), Way::Anything, true, Everything),
+            (divert(Diversion::Device), Way::Anything, true, Everything),
+        ] {
+            assert_eq!(statement.effect(), Effect { way, may_leave, changes }, "{statement:?}");
+            let set = matches!(statement, Statement::Update { .. });
+            assert_eq!(statement.updates().is_some(), set, "{statement:?}");
+        }
+        for (verdict, way, changes) in [
+            (Verdict::Accept, Way::Accepted, Nothing),
+            (Verdict::Drop, Way::Dropped, Nothing),
+            (Verdict::Reject(Reject::TcpReset), Way::Dropped, Nothing),
+            (Verdict::Reject(Reject::Icmp), Way::Dropped, Nothing),
+            (Verdict::Return, Way::On, Nothing),
+            (Verdict::Jump("c".into()), Way::On, Nothing),
+            (Verdict::Goto("c".into()), Way::On, Nothing),
+            (Verdict::Unknown("x".into()), Way::Anything, Everything),
+        ] {
+            let Effect { way: found, changes: changed, .. } = verdict.effect();
+            assert_eq!((found, changed), (way, changes), "{verdict:?}");
+        }
+    }
+}
