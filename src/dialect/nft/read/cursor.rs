@@ -16,7 +16,9 @@ const MOST_SUBSTITUTED: usize = 1 << 22;
 pub struct Cursor<'a> {
     lexer: Lexer<'a>,
     peeked: Option<Token<'a>>,
-    variables: HashMap<&'a str, Rc<[Token<'a>]>>,
+    /// The variables of each block that is open, the text itself first. A block sees those around it, and what it defines
+    /// ends with it.
+    variables: Vec<HashMap<&'a str, Rc<[Token<'a>]>>>,
     /// What is left of a variable, and the token that named it.
     pending: Option<(Rc<[Token<'a>]>, usize, Token<'a>)>,
     substituted: usize,
@@ -25,7 +27,7 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// The beginning of a text.
     pub fn new(text: &'a str) -> Self {
-        Self { lexer: Lexer::new(text), peeked: None, variables: HashMap::new(), pending: None, substituted: 0 }
+        Self { lexer: Lexer::new(text), peeked: None, variables: vec![HashMap::new()], pending: None, substituted: 0 }
     }
 
     /// Takes the next token.
@@ -44,13 +46,27 @@ impl<'a> Cursor<'a> {
             }
             let token = self.lexer.next()?;
             let name = if token.kind == Kind::Word { token.text.strip_prefix('$') } else { None };
-            let Some(value) = name.and_then(|name| self.variables.get(name)) else { return Ok(token) };
+            let Some(value) = name.and_then(|name| self.variable(name)).map(Rc::clone) else { return Ok(token) };
             self.substituted += value.len();
             if self.substituted > MOST_SUBSTITUTED {
                 return Err(ReadError::new(token.line, "the variables stand for too much text"));
             }
-            self.pending = Some((Rc::clone(value), 0, token));
+            self.pending = Some((value, 0, token));
         }
+    }
+
+    fn variable(&self, name: &str) -> Option<&Rc<[Token<'a>]>> {
+        self.variables.iter().rev().find_map(|block| block.get(name))
+    }
+
+    /// A block begins: its opening bracket was taken.
+    pub fn enter(&mut self) {
+        self.variables.push(HashMap::new());
+    }
+
+    /// A block ends: its closing bracket was taken.
+    pub fn leave(&mut self) {
+        self.variables.pop();
     }
 
     /// Looks at the next token without taking it.
@@ -147,14 +163,16 @@ impl<'a> Cursor<'a> {
         if let Some(first) = value.first_mut() {
             first.spaced = true;
         }
-        self.variables.insert(name, value.into());
+        if let Some(block) = self.variables.last_mut() {
+            block.insert(name, value.into());
+        }
         Ok(())
     }
 
-    /// `undefine NAME`, whose first word was taken.
+    /// `undefine NAME`, whose first word was taken. One of the same name around the block stays.
     pub fn undefine(&mut self) -> Result<(), ReadError> {
         let (name, _) = self.name("the name of a variable")?;
-        self.variables.remove(name);
+        self.variables.last_mut().and_then(|block| block.remove(name));
         Ok(())
     }
 }

@@ -257,7 +257,10 @@ fn add_to_table<'a>(cursor: &mut Cursor<'a>, table: &mut RawTable<'a>, line: u32
     let next = cursor.peek()?;
     if next.is("{") {
         cursor.next()?;
-        return table.block(cursor, line);
+        cursor.enter();
+        table.block(cursor, line)?;
+        cursor.leave();
+        return Ok(());
     }
     if next.ends_statement() && !next.is("}") {
         return Ok(());

@@ -186,7 +186,10 @@ impl<'a> RawTable<'a> {
             return Ok(());
         }
         let family = self.family;
-        self.find_chain(name).map_or(Ok(()), |chain| chain.block(cursor, family, line))
+        cursor.enter();
+        self.find_chain(name).map_or(Ok(()), |chain| chain.block(cursor, family, line))?;
+        cursor.leave();
+        Ok(())
     }
 
     /// What stands between the brackets of a table; the opening one was taken.
@@ -286,6 +289,10 @@ impl<'a> RawChain<'a> {
                 (Kind::Word, "define" | "redefine") => {
                     cursor.next()?;
                     cursor.define()?;
+                }
+                (Kind::Word, "undefine") => {
+                    cursor.next()?;
+                    cursor.undefine()?;
                 }
                 _ => {
                     let rule = rule(cursor)?;

@@ -5,7 +5,7 @@ use std::fs;
 use super::{all, golden_rulesets, interface, port, read, source};
 use crate::dialect::nft::write;
 use crate::dialect::read::Unknown;
-use crate::ir::{Base, ChainKind, Elements, Family, Hook, Place, Policy, Set, SetKind, Verdict};
+use crate::ir::{Base, ChainKind, Elements, Family, Hook, Match, Place, Policy, Set, SetKind, Verdict};
 
 #[test]
 fn a_file_is_carried_out_from_top_to_bottom() {
@@ -161,6 +161,47 @@ fn sets_in_all_their_spellings() {
         let (_, elements, listed) = set(unknown);
         assert_eq!((elements, listed), (Elements::Unknown, true), "{unknown}");
     }
+}
+
+/// Each line was tried with nft 1.0.6: the port is what it listed. It refuses to define a variable twice in sight of each
+/// other, which says the same as to define it anew.
+#[test]
+fn a_variable_ends_with_its_block() {
+    for (text, ports) in [
+        (
+            "define p = 1\ntable inet t {\nchain a {\nredefine p = 2\ntcp dport $p drop\n}\nchain b { tcp dport $p drop; }\n}\n",
+            [2, 1],
+        ),
+        (
+            "define p = 1\ntable inet t {\nchain a {\nundefine p\ntcp dport $p drop\n}\nchain b { tcp dport $p drop; }\n}\n",
+            [1, 1],
+        ),
+        (
+            "define p = 1\ntable inet t {\nchain a {\nredefine p = 2\nundefine p\ntcp dport $p drop\n}\nchain b { tcp dport $p drop; }\n}\n",
+            [1, 1],
+        ),
+        (
+            "define p = 1\ntable inet t {\nredefine p = 2\nchain a { tcp dport $p drop; }\n}\ntable inet u {\nchain b { tcp dport $p drop; }\n}\n",
+            [2, 1],
+        ),
+        (
+            "define p = 1\ntable inet t {\nchain a { tcp dport $p drop; }\n}\nredefine p = 2\ntable inet u {\nchain b { tcp dport $p drop; }\n}\n",
+            [1, 2],
+        ),
+        (
+            "define q = 1\ndefine p = { $q }\nredefine q = 7\ntable inet t {\nchain a { tcp dport $p drop; }\nchain b { tcp dport $q drop; }\n}\n",
+            [1, 7],
+        ),
+    ] {
+        let read = all(text);
+        let rules = read.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        let found: Vec<Match> = rules.flat_map(|rule| rule.matches.clone()).collect();
+        let expected = ports.map(|number: u16| port(&[&number.to_string()], false));
+        assert_eq!(found, expected, "{text}");
+    }
+    // Out of its block it is no variable.
+    let read = all("table inet t {\nchain a {\ndefine p = 2\n}\nchain b { tcp dport $p drop; }\n}\n");
+    assert!(!read.unknown.is_empty());
 }
 
 #[test]
