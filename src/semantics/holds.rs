@@ -27,8 +27,12 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
         Match::InInterface { names, negated } => {
             (packet.interface.as_ref().is_some_and(|own| names.contains(own)) != *negated).into()
         }
-        Match::Source { addresses, negated } => address(ruleset, table, addresses, *negated, Some(packet.source)),
-        Match::Destination { addresses, negated } => address(ruleset, table, addresses, *negated, packet.destination),
+        Match::Source { addresses, negated } => {
+            address(ruleset, table, addresses, *negated, Some(packet.source), packet)
+        }
+        Match::Destination { addresses, negated } => {
+            address(ruleset, table, addresses, *negated, packet.destination, packet)
+        }
         Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
         Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
         Match::Family(Family::Inet) => Holds::Yes,
@@ -97,7 +101,15 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
     }
 }
 
-fn address(ruleset: &Ruleset, table: &Table, addresses: &Addresses, negated: bool, own: Option<IpAddr>) -> Holds {
+/// Whether an address of a packet is among these; `own` is `None` where it is not known.
+fn address(
+    ruleset: &Ruleset,
+    table: &Table,
+    addresses: &Addresses,
+    negated: bool,
+    own: Option<IpAddr>,
+    packet: &Packet,
+) -> Holds {
     let elements = match addresses {
         Addresses::These(elements) => elements,
         Addresses::Set(name) => match ruleset.set(table, name) {
@@ -105,12 +117,15 @@ fn address(ruleset: &Ruleset, table: &Table, addresses: &Addresses, negated: boo
             None => return Holds::Unknown,
         },
     };
-    match (elements, own) {
-        (Elements::Ipv4(_), Some(own @ IpAddr::V4(_))) | (Elements::Ipv6(_), Some(own @ IpAddr::V6(_))) => {
-            (elements.has(own) != negated).into()
-        }
-        (Elements::Ipv4(_), Some(IpAddr::V6(_))) | (Elements::Ipv6(_), Some(IpAddr::V4(_))) => Holds::No,
-        (Elements::Ports(_) | Elements::Unknown, _) | (_, None) => Holds::Unknown,
+    let other_family = match elements {
+        Elements::Ipv4(_) => packet.source.is_ipv6(),
+        Elements::Ipv6(_) => packet.source.is_ipv4(),
+        Elements::Ports(_) | Elements::Unknown => return Holds::Unknown,
+    };
+    match own {
+        _ if other_family => Holds::No,
+        Some(own) => (elements.has(own) != negated).into(),
+        None => Holds::Unknown,
     }
 }
 

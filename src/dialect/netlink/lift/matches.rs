@@ -111,6 +111,11 @@ impl<'a> Program<'a> {
     /// A field of the IP header, whole or with a mask.
     fn network(&self, offset: u32, length: u32, mask: Option<&[u8]>, test: &Test<'_>) -> Option<Match> {
         let ip = self.ip?;
+        if let (Family::Ip, 9, 1, None, Test::Compare(operator @ (NFT_CMP_EQ | NFT_CMP_NEQ), [number])) =
+            (ip, offset, length, mask, test)
+        {
+            return Some(Match::Protocol { number: *number, negated: *operator == NFT_CMP_NEQ });
+        }
         if let (Family::Ip6, 6, 1, None, Test::Compare(NFT_CMP_NEQ, [TCP])) = (ip, offset, length, mask, test) {
             return Some(Match::NotDirectlyTcp);
         }
@@ -175,6 +180,10 @@ impl<'a> Program<'a> {
             (Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1 }, _) => match (mask, test) {
                 ([mask], Test::Compare(NFT_CMP_EQ, [value])) if self.tcp => {
                     Some(Match::TcpFlags { mask: TcpFlags(*mask), value: TcpFlags(*value) })
+                }
+                // One bit that is not 0 is 1.
+                ([mask], Test::Compare(NFT_CMP_NEQ, [0])) if self.tcp && mask.is_power_of_two() => {
+                    Some(Match::TcpFlags { mask: TcpFlags(*mask), value: TcpFlags(*mask) })
                 }
                 _ => None,
             },

@@ -9,7 +9,7 @@ use super::super::table::Rule;
 use super::Sets;
 use super::matches::{ASKING, FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
-use crate::ir::{self, Addresses, Counted, Elements, Family, Match, Reject, Statement, Verdict};
+use crate::ir::{self, Addresses, Counted, Elements, Family, Field, Match, Reject, Statement, Verdict};
 
 /// What a register holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,6 +268,10 @@ impl<'a> Program<'a> {
                 if let Some(source) = fields.source(name) {
                     // That it may be missing is said by the statement.
                     self.tested(source);
+                }
+                // What is not TCP leaves the rule there (nft_exthdr_tcp_set_eval).
+                if matches!(statement, Statement::Write { field: Field::TcpOption, .. }) && !self.tcp {
+                    self.push(Match::Protocol { number: TCP, negated: false });
                 }
                 self.ended = statement.is_last();
                 self.does(statement);

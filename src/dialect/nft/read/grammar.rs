@@ -392,11 +392,11 @@ fn count(words: &mut Words<'_, '_>) -> bool {
     words.next().is_some_and(is_number)
 }
 
-/// Takes what fills or empties a set, behind its first word, and says the set's name: `@NAME { … }`.
-pub fn set_statement<'a>(words: &mut Words<'_, 'a>) -> Option<&'a str> {
+/// Takes what fills or empties a set, behind its first word, and says the set's name and what is added: `@NAME { … }`.
+pub fn set_statement<'r, 'a>(words: &mut Words<'r, 'a>) -> Option<(&'a str, &'r [Token<'a>])> {
     let mut rest = *words;
     let name = rest.next().filter(|token| token.kind == Kind::Word)?.text.strip_prefix('@')?;
-    rest.block()?;
+    let key = rest.block()?;
     *words = rest;
-    Some(name)
+    Some((name, key))
 }

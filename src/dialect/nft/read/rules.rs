@@ -22,6 +22,21 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether only one family passes this test.
+    fn implies_family(&self) -> bool {
+        let of_family = |one: &Match| {
+            matches!(
+                one,
+                Match::Family(Family::Ip | Family::Ip6)
+                    | Match::Source { .. }
+                    | Match::Destination { .. }
+                    | Match::NotDirectlyTcp
+                    | Match::FirstFragment
+            )
+        };
+        self.alternatives.iter().all(|alternative| alternative.iter().any(of_family))
+    }
+
     /// Whether only TCP passes this test.
     fn implies_tcp(&self) -> bool {
         let tcp = |one: &Match| {
@@ -161,7 +176,11 @@ impl<'a> RuleReader<'_, 'a> {
             "last" => self.last(),
             "notrack" => Some(Statement::NoTrack),
             "add" | "update" | "delete" => {
-                grammar::set_statement(&mut self.words).map(|set| Statement::Update { set: set.to_owned() })
+                let found = grammar::set_statement(&mut self.words);
+                found.map(|(set, key)| {
+                    self.key(key);
+                    Statement::Update { set: set.to_owned() }
+                })
             }
             "dup" if self.copies() => Some(Statement::Copy),
             "flow" if self.offloads() => Some(Statement::Divert(Diversion::FlowOffload)),
@@ -171,6 +190,17 @@ impl<'a> RuleReader<'_, 'a> {
             self.words.at = start;
         }
         found
+    }
+
+    /// What has to be there for a key of a set: nft asks for each header.
+    fn key(&mut self, key: &[Token<'a>]) {
+        let words = Words::new(key);
+        let begins = |at: usize| at == 0 || words.word(at - 1) == ".";
+        let implied: Vec<Match> =
+            (0..key.len()).filter(|&at| begins(at)).flat_map(|at| expressions::implied(&words, at)).collect();
+        if !implied.is_empty() {
+            self.known_test(vec![implied], String::new());
+        }
     }
 
     /// Statements behind which nothing counts: of these all that follows is part.
@@ -270,7 +300,7 @@ impl<'a> RuleReader<'_, 'a> {
     }
 
     /// `[with tcp reset | with icmp … | with icmpv6 … | with icmpx …]`. nft puts the test that the notice makes sense at
-    /// the beginning of the rule, and lists it or not.
+    /// the beginning of the rule, unless another one says it already, and lists it or not.
     fn reject(&mut self, start: usize) {
         self.decide(start, Some(Verdict::Reject(Reject::Icmp)));
         if !self.words.take_word("with") {
@@ -281,6 +311,9 @@ impl<'a> RuleReader<'_, 'a> {
         }
         let test = match (self.words.word(self.words.at), self.table.family) {
             ("tcp", _) if !self.draft.parts.iter().any(Part::implies_tcp) => protocol(TCP, false),
+            ("icmp" | "icmpv6", _) if self.draft.parts.iter().any(Part::implies_family) => {
+                return self.words.skip_to_comment();
+            }
             ("icmp", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip),
             ("icmpv6", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip6),
             _ => return self.words.skip_to_comment(),
@@ -383,6 +416,14 @@ impl<'a> RuleReader<'_, 'a> {
         self.words.at = set_at + 1;
         if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
             return self.unknown_verdict(start);
+        }
+        // nft asks for the header before it writes into it.
+        let implied = match first {
+            "tcp" => vec![protocol(TCP, false)],
+            _ => expressions::implied(&self.words, start),
+        };
+        if !implied.is_empty() {
+            self.known_test(vec![implied], String::new());
         }
         let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
         let constant = !of_packet && is_constant(self.words.since(set_at + 1));

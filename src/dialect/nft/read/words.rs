@@ -14,45 +14,10 @@ pub struct Words<'r, 'a> {
     pub at: usize,
 }
 
-/// Words that begin a statement wherever no value is due.
-const STATEMENTS: [&str; 25] = [
-    "accept",
-    "drop",
-    "continue",
-    "return",
-    "jump",
-    "goto",
-    "reject",
-    "queue",
-    "counter",
-    "log",
-    "comment",
-    "limit",
-    "notrack",
-    "dnat",
-    "snat",
-    "masquerade",
-    "redirect",
-    "tproxy",
-    "synproxy",
-    "dup",
-    "fwd",
-    "xt",
-    "quota",
-    "meter",
-    "flow",
-];
-
 /// Behind these words a value is due, and no statement begins.
 const VALUE_DUE: [&str; 28] = [
     ".", "-", "/", "set", "map", "vmap", "original", "reply", "and", "or", "xor", "not", "eq", "ne", "jhash",
     "symhash", "type", "code", "status", "state", "option", "event", "name", "mod", "offset", "seed", "to", "with",
-];
-
-/// Unknown tests that begin with one of these words are short: a further test behind them is a test of its own.
-const SHORT_TESTS: [&str; 22] = [
-    "meta", "ct", "ip", "ip6", "tcp", "udp", "th", "icmp", "icmpv6", "iif", "iifname", "oif", "oifname", "mark",
-    "pkttype", "skuid", "skgid", "frag", "socket", "limit", "quota", "sctp",
 ];
 
 impl<'r, 'a> Words<'r, 'a> {
@@ -155,58 +120,19 @@ impl<'r, 'a> Words<'r, 'a> {
         self.at += if rest.get(last..).is_some_and(comment) { last } else { rest.len() };
     }
 
-    /// Whether a new statement begins at a place behind `start`.
-    fn begins_statement(&self, start: usize, at: usize) -> bool {
-        let value_due = self.tokens.get(at.wrapping_sub(1)).is_none_or(|before| match before.kind {
-            Kind::Symbol => !before.is("}") && !before.is(")"),
-            Kind::Word => VALUE_DUE.contains(&before.text),
-            Kind::Quoted | Kind::Newline | Kind::Hidden | Kind::End => false,
-        });
-        if value_due {
-            return false;
-        }
-        let (word, next) = (self.word(at), self.word(at + 1));
-        if STATEMENTS.contains(&word) {
-            return true;
-        }
-        let named = !matches!(self.word(at.wrapping_sub(1)), "meta" | "ct");
-        if named && at > start && matches!((word, next), ("mark" | "priority" | "nftrace", "set")) {
-            return true;
-        }
-        if matches!(word, "add" | "update" | "delete") && next.starts_with('@') {
-            return true;
-        }
-        let first = self.word(start);
-        if at < start + 2 || !(SHORT_TESTS.contains(&first) || first.starts_with('@')) {
-            return false;
-        }
-        matches!(
-            (word, next),
-            ("ip", "saddr" | "daddr" | "protocol" | "dscp" | "ttl")
-                | ("ip6", "saddr" | "daddr" | "nexthdr" | "dscp" | "hoplimit")
-                | ("tcp", "dport" | "sport" | "flags" | "option")
-                | ("udp" | "th", "dport" | "sport")
-                | ("icmp" | "icmpv6", "type" | "code")
-                | ("fib", "daddr" | "saddr")
-                | ("meta" | "ct" | "iif" | "iifname" | "oif" | "oifname" | "frag", _)
-        )
-    }
-
-    /// Where the word `set` stands, if the statement that began at `start` is an assignment.
+    /// Where the word `set` stands, if the statement that began at `start` is an assignment: `mark`, `meta mark`, `ct
+    /// original zone`, `tcp option maxseg size` and `@th,16,16` are what can be set, and nothing is longer.
     pub fn assignment(&self, start: usize) -> Option<usize> {
-        // `@th,16,16 set …` is the longest way to name what is set.
-        let end = start + 6;
-        // Only a raw field has numbers in its name.
-        let raw = self.word(start).starts_with('@');
-        let number = |token: &Token<'_>| !raw && token.text.starts_with(|first: char| first.is_ascii_digit());
-        (start + 1..=end)
-            .take_while(|at| {
-                let token = self.tokens.get(*at);
-                token.is_some_and(|token| {
-                    (token.kind == Kind::Word || token.is(",")) && !number(token) && !self.begins_statement(start, *at)
-                })
-            })
-            .find(|at| self.word(*at) == "set")
+        let set_at = (start + 1..=start + 5).find(|at| self.word(*at) == "set")?;
+        let first = self.word(start);
+        let named = match set_at - start {
+            1 => matches!(first, "mark" | "priority" | "nftrace"),
+            2 => !first.starts_with('@'),
+            3 => first == "ct",
+            4 => first == "tcp" && self.word(start + 1) == "option",
+            _ => first.starts_with('@'),
+        };
+        named.then_some(set_at)
     }
 }
 
