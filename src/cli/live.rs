@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::before::{before, cut_peers};
 use super::diff::{Names, describe, json};
 use super::host::{
     SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
@@ -66,6 +67,9 @@ pub fn show(
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
+    if let Some(objection) = before(host, cluster, arguments.node.as_deref(), &links).objection() {
+        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+    }
     let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
@@ -83,6 +87,9 @@ pub fn show(
     }
     for warning in warnings(&site, &links) {
         anstream::eprintln!("warning: {warning}");
+    }
+    if let Some(cut) = cut_peers(host, &site, &links) {
+        anstream::eprintln!("warning: {cut}");
     }
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
