@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use super::before::{Before, before, cut_peers, is_in_force};
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, not_judged,
-    own_links, own_node, sessions,
+    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, node_after,
+    not_judged, own_links, sessions,
 };
 use super::ways::{all_objections, live_claims, warnings};
 use super::{Input, Outcome, boot, live, print};
@@ -19,9 +19,10 @@ use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::Objection;
 use crate::host::links::Link;
 use crate::host::place;
+use crate::host::record::Kept;
 use crate::host::status::Seen;
 use crate::host::store::Lock;
-use crate::host::{Backend, Changed, Prepared};
+use crate::host::{Backend, Changed, HostError, Prepared, record};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
@@ -116,10 +117,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Brings the rules of a cluster file that was read into force, or says why not.
 pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    if refused_for_what_was(arguments, before(host, cluster, arguments.site.node.as_deref(), &links)) {
+    let kept = record::kept(&host.store, record::GOOD);
+    if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
         return Ok(Outcome::No);
     }
-    let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
+    let Some(node) = choose_node(arguments, cluster, &kept, &links)? else { return Ok(Outcome::No) };
     let site = live_site(cluster, node)?;
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
@@ -163,10 +165,10 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 fn choose_node<'a>(
     arguments: &Arguments,
     cluster: &'a Cluster,
-    host: &Host,
+    kept: &Result<Option<Kept>, HostError>,
     links: &[Link],
 ) -> anyhow::Result<Option<Option<&'a Node>>> {
-    match own_node(cluster, host, arguments.site.node.as_deref(), links) {
+    match node_after(cluster, kept, arguments.site.node.as_deref(), links) {
         Ok(node) => Ok(Some(Some(node))),
         Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Some(None)),
         Err(error) => {

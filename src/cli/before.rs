@@ -21,16 +21,17 @@ pub enum Before {
 }
 
 /// Asked before it is known which node this host is: that the last one is not in the file is then no news.
-pub fn before(host: &Host, cluster: &Cluster, asked: Option<&str>, links: &[Link]) -> Before {
-    match record::kept(&host.store, record::GOOD) {
-        Ok(Some(kept)) => of_kept(&kept, cluster, asked, links),
-        Ok(None) => Before::Same,
-        Err(error) => unknown(&error),
-    }
-}
-
-/// The same for what was read already.
-pub fn of_kept(kept: &Kept, cluster: &Cluster, asked: Option<&str>, links: &[Link]) -> Before {
+pub fn before(
+    kept: &Result<Option<Kept>, HostError>,
+    cluster: &Cluster,
+    asked: Option<&str>,
+    links: &[Link],
+) -> Before {
+    let kept = match kept {
+        Ok(Some(kept)) => kept,
+        Ok(None) => return Before::Same,
+        Err(error) => return unknown(error),
+    };
     let node = node_of(cluster, asked, kept.record.node.as_deref(), links).ok();
     match other_cluster(kept, cluster, &site_of(cluster, node).protected()) {
         Ok(other) => other.map_or(Before::Same, Before::Other),

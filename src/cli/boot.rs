@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::apply::{describe, note};
-use super::before::{Before, of_kept};
+use super::before::{Before, before};
 use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
 use super::ways::{vrfs, warnings};
 use super::{Input, Outcome, print};
@@ -128,9 +128,8 @@ fn of_another(
     asked: Option<&str>,
     links: &[Link],
 ) -> Option<String> {
-    let kept = kept.as_ref().ok()?.as_ref()?;
-    match of_kept(kept, cluster, asked, links) {
-        Before::Other(other) => kept.load().cluster.map(|_| other.message()),
+    match before(kept, cluster, asked, links) {
+        Before::Other(other) => kept.as_ref().ok()?.as_ref()?.load().cluster.map(|_| other.message()),
         Before::Same | Before::Unknown(_) => None,
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::before::{before, cut_peers};
 use super::diff::{Names, describe, json};
 use super::host::{
-    SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
+    SiteArguments, StateArguments, exposed, exposed_text, live_site, node_after, not_judged, own_links, sessions,
 };
 use super::ways::{all_objections, warnings};
 use super::{Input, Outcome, print};
@@ -67,10 +67,11 @@ pub fn show(
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    if let Some(objection) = before(host, cluster, arguments.node.as_deref(), &links).objection() {
+    let kept = record::kept(&host.store, record::GOOD);
+    if let Some(objection) = before(&kept, cluster, arguments.node.as_deref(), &links).objection() {
         anstream::eprintln!("warning: apply will refuse: {}", objection.message());
     }
-    let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
+    let node = match node_after(cluster, &kept, arguments.node.as_deref(), &links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
         Err(error) => {
@@ -96,7 +97,7 @@ pub fn show(
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
     let found = difference_on_host(&in_force.ruleset, wanted, site.elsewhere())?;
-    let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
+    let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
