@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "this test needs a part of the lab")]
 mod lab;
 
+#[path = "faults/before.rs"]
+mod before;
 #[path = "faults/beside.rs"]
 mod beside;
 #[path = "faults/hammer.rs"]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::before::{Before, before, cut_peers, is_in_force};
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, not_judged,
-    own_links, own_node, sessions,
+    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, node_after,
+    not_judged, own_links, sessions,
 };
 use super::ways::{all_objections, live_claims, warnings};
 use super::{Input, Outcome, boot, live, print};
@@ -18,9 +19,10 @@ use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::Objection;
 use crate::host::links::Link;
 use crate::host::place;
+use crate::host::record::Kept;
 use crate::host::status::Seen;
 use crate::host::store::Lock;
-use crate::host::{Backend, Changed, Prepared};
+use crate::host::{Backend, Changed, HostError, Prepared, record};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
@@ -51,6 +53,9 @@ pub struct Arguments {
     /// close the ports for everyone.
     #[arg(long)]
     boot: bool,
+    /// Nobody is there to confirm, or to read a warning.
+    #[arg(skip)]
+    unattended: bool,
 }
 
 impl Arguments {
@@ -58,7 +63,7 @@ impl Arguments {
     pub fn plain(input: Input, host: HostArguments) -> Self {
         let site = SiteArguments { node: None, backend: BackendChoice::Auto };
         let (confirm_within, dry_run, allow) = (None, false, Vec::new());
-        Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false }
+        Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false, unattended: true }
     }
 
     pub fn site(&self) -> &SiteArguments {
@@ -85,6 +90,8 @@ enum Allowed {
     OtherInterface,
     /// Peers or a client may be admitted on an interface and not on its VRF.
     VrfInterface,
+    /// The rules in force may be those of another cluster, whose ports are then guarded no more.
+    OtherCluster,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -110,7 +117,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Brings the rules of a cluster file that was read into force, or says why not.
 pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
+    let kept = record::kept(&host.store, record::GOOD);
+    if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+        return Ok(Outcome::No);
+    }
+    let Some(node) = choose_node(arguments, cluster, &kept, &links)? else { return Ok(Outcome::No) };
     let site = live_site(cluster, node)?;
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
@@ -120,6 +131,11 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     }
     let backend = arguments.site.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
+    if let Some(cut) = cut_peers(host, &site, &links)
+        && warned_or_refused(arguments, &cut)
+    {
+        return Ok(Outcome::No);
+    }
     let plan = Plan {
         site: &site,
         prepared: &prepared,
@@ -149,10 +165,10 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 fn choose_node<'a>(
     arguments: &Arguments,
     cluster: &'a Cluster,
-    host: &Host,
+    kept: &Result<Option<Kept>, HostError>,
     links: &[Link],
 ) -> anyhow::Result<Option<Option<&'a Node>>> {
-    match own_node(cluster, host, arguments.site.node.as_deref(), links) {
+    match node_after(cluster, kept, arguments.site.node.as_deref(), links) {
         Ok(node) => Ok(Some(Some(node))),
         Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Some(None)),
         Err(error) => {
@@ -170,6 +186,8 @@ fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
             .filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()))
             .any(|name| name == objection.word())
     };
+    // Who called may take no such argument.
+    let command = if arguments.unattended { "ringfence apply " } else { "" };
     let mut refused = false;
     for objection in objections {
         // Nobody is left to read why nobody could be told.
@@ -179,7 +197,7 @@ fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
             refused = true;
             writeln!(
                 anstream::stderr(),
-                "refused: {}; `--allow {}` does it all the same",
+                "refused: {}; `{command}--allow {}` does it all the same",
                 objection.message(),
                 objection.word()
             )
@@ -189,6 +207,24 @@ fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
         let _ = writeln!(anstream::stderr(), "nothing was changed");
     }
     refused
+}
+
+/// The rules in force are of another cluster; or it is not known of which, which nobody but somebody who is there may decide.
+fn refused_for_what_was(arguments: &Arguments, before: Before) -> bool {
+    match before {
+        Before::Unknown(why) if arguments.unattended && is_in_force() => warned_or_refused(arguments, &why),
+        before => refused(arguments, before.objection().as_slice()),
+    }
+}
+
+/// Says what somebody who is there may decide about; whether that is a refusal.
+fn warned_or_refused(arguments: &Arguments, words: &str) -> bool {
+    // Nobody is left to read why nobody could be told.
+    let _ = match arguments.unattended {
+        true => writeln!(anstream::stderr(), "refused: {words}\nnothing was changed"),
+        false => writeln!(anstream::stderr(), "warning: {words}"),
+    };
+    arguments.unattended
 }
 
 /// Notes what was seen, and says what is not as it should be.
@@ -245,4 +281,18 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     text.push_str(&not_judged(&others));
     text.push_str(&exposed_text(&exposed(&site.protected(), site.node().map(Node::name)).0));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Code;
+
+    #[test]
+    fn what_may_be_allowed_has_a_code() {
+        for allowed in Allowed::value_variants() {
+            let name = allowed.to_possible_value().unwrap().get_name().to_owned();
+            assert!(Code::ALL.iter().any(|code| code.as_str() == name), "`{name}` is no code of a finding");
+        }
+    }
 }

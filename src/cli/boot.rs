@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::apply::{describe, note};
+use super::before::{Before, before};
 use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
 use super::ways::{vrfs, warnings};
 use super::{Input, Outcome, print};
@@ -16,7 +17,8 @@ use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
 use crate::host::links::Link;
-use crate::host::{Backend, Prepared, pending, read, record, reserved};
+use crate::host::record::Kept;
+use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
 
 /// Other runs are waited for: nobody is there to try again.
@@ -49,8 +51,8 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
     }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
-    let (candidates, mut fine) = candidates(input, host);
     let asked = arguments.node.as_deref();
+    let (candidates, mut fine) = candidates(input, host, asked, &links);
     let has_node = |cluster: &Cluster| own_node(cluster, host, asked, &links).is_ok();
     let good_has_node = candidates.iter().any(|(cluster, own)| !own && has_node(cluster));
     for (cluster, own) in &candidates {
@@ -99,11 +101,11 @@ pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
 }
 
 /// What may be used, the best first, and whether that is as it should be.
-fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
+fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
     match input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => match unconfirmed(host, &cluster) {
+        Ok(Some(cluster)) => match unconfirmed(host, &cluster).or_else(|| of_another(&kept, &cluster, asked, links)) {
             Some(why) => loud(&why),
             None => candidates.push((cluster, true)),
         },
@@ -116,6 +118,20 @@ fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
         Err(error) => loud(&format!("what was applied last cannot be read: {error}")),
     }
     (candidates, fine)
+}
+
+/// Why a file gives way to what was applied last, where that can be used: nobody said that the ports of the other cluster are
+/// to be guarded no more.
+fn of_another(
+    kept: &Result<Option<Kept>, HostError>,
+    cluster: &Cluster,
+    asked: Option<&str>,
+    links: &[Link],
+) -> Option<String> {
+    match before(kept, cluster, asked, links) {
+        Before::Other(other) => kept.as_ref().ok()?.as_ref()?.load().cluster.map(|_| other.message()),
+        Before::Same | Before::Unknown(_) => None,
+    }
 }
 
 /// Brings the rules of a cluster into force; says whether they are those of one node.

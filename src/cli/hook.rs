@@ -47,9 +47,10 @@ enum Verb {
 
 /// Show what changes on this host, and bring the rules of the cluster file into force.
 ///
-/// For the post-install script of any package. Exit code 0: the rules are in force, or there is nothing to do here, and it is
-/// said why (no cluster file, a chroot, no right to change the network). 1: they are not, because the file has errors, or the
-/// change is refused or has to wait; what was in force before still is. 2: something is wrong with the machine.
+/// For the post-install script of any package. The first rules on a host are refused while they would block an open session from a
+/// private network into a port that only peers use (cut-peer): nobody is there to confirm them. Exit code 0: the rules are
+/// in force, or there is nothing to do here, and it is said why (no cluster file, a chroot, no right to change the network). 1:
+/// they are not, because the file has errors, or the change is refused or has to wait; what was in force before still is. 2: something is wrong with the machine.
 #[derive(Args)]
 struct PostInstall {
     #[command(flatten)]

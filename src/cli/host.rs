@@ -13,6 +13,7 @@ use crate::host::apply::Host;
 use crate::host::identity::{NotOneNode, node_of, on_this_host};
 use crate::host::links::{Link, links};
 use crate::host::listeners::{Program, listening};
+use crate::host::record::Kept;
 use crate::host::sockets::Session;
 use crate::host::store::Store;
 use crate::host::{Backend, HostError, record};
@@ -109,12 +110,22 @@ pub fn own_node<'a>(
     asked: Option<&str>,
     links: &[Link],
 ) -> Result<&'a Node, NotOneNode> {
-    let kept = record::kept(&host.store, record::GOOD).unwrap_or_else(|error| {
+    node_after(cluster, &record::kept(&host.store, record::GOOD), asked, links)
+}
+
+/// The same where what was applied last was read already: of a large cluster that takes its time.
+pub fn node_after<'a>(
+    cluster: &'a Cluster,
+    kept: &Result<Option<Kept>, HostError>,
+    asked: Option<&str>,
+    links: &[Link],
+) -> Result<&'a Node, NotOneNode> {
+    let kept = kept.as_ref().unwrap_or_else(|error| {
         anstream::eprintln!("warning: what was applied last is not known: {error}");
-        None
+        &None
     });
-    let saved = kept.and_then(|kept| kept.record.node);
-    node_of(cluster, asked, saved.as_deref(), links)
+    let saved = kept.as_ref().and_then(|kept| kept.record.node.as_deref());
+    node_of(cluster, asked, saved, links)
 }
 
 /// The site as this host has it, see [`on_this_host`].

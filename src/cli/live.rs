@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::before::{before, cut_peers};
 use super::diff::{Names, describe, json};
 use super::host::{
-    SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
+    SiteArguments, StateArguments, exposed, exposed_text, live_site, node_after, not_judged, own_links, sessions,
 };
 use super::ways::{all_objections, warnings};
 use super::{Input, Outcome, print};
@@ -66,7 +67,11 @@ pub fn show(
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
+    let kept = record::kept(&host.store, record::GOOD);
+    if let Some(objection) = before(&kept, cluster, arguments.node.as_deref(), &links).objection() {
+        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+    }
+    let node = match node_after(cluster, &kept, arguments.node.as_deref(), &links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
         Err(error) => {
@@ -84,12 +89,15 @@ pub fn show(
     for warning in warnings(&site, &links) {
         anstream::eprintln!("warning: {warning}");
     }
+    if let Some(cut) = cut_peers(host, &site, &links) {
+        anstream::eprintln!("warning: {cut}");
+    }
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
     let found = difference_on_host(&in_force.ruleset, wanted, site.elsewhere())?;
-    let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
+    let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();

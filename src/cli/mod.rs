@@ -4,6 +4,7 @@
 //! what 0, 1 and 3 mean is said by each.
 
 mod apply;
+mod before;
 mod boot;
 mod check;
 mod compile;

@@ -209,6 +209,26 @@ codes! {
     MaxPorts = "max-ports", Note;
     /// A member that is none any more.
     InvalidMember = "invalid-member", Note;
+    /// The SSH session that an apply runs in, or another one, would end.
+    CutSsh = "cut-ssh", Error;
+    /// This host is not one node of the file.
+    NoNode = "no-node", Error;
+    /// Somebody is admitted on an interface that is not there.
+    MissingInterface = "missing-interface", Error;
+    /// The node has an address that this host lacks.
+    ForeignAddress = "foreign-address", Error;
+    /// The node's address is on an interface on which peers are not admitted.
+    OtherInterface = "other-interface", Error;
+    /// Somebody is admitted on an interface, and not on its VRF.
+    VrfInterface = "vrf-interface", Error;
+    /// The file is of another cluster than the rules in force.
+    OtherCluster = "other-cluster", Error;
+    /// The first rules would block a session of what may be a peer.
+    CutPeer = "cut-peer", Error;
+    /// Peers know this host by another address than it takes towards them.
+    OtherSource = "other-source", Warning;
+    /// Packets are taken out of others where no hook sees them.
+    Encapsulation = "encapsulation", Warning;
 }
 
 impl fmt::Display for Code {

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::another::OtherCluster;
 use super::links::Link;
 use super::place::Ssh;
 use super::routing::Routing;
 use super::{HostError, sessions, translation};
 use crate::cluster::{Cluster, Node, Site};
+use crate::diagnostic::Code;
 use crate::net::Interface;
 use crate::verify::Claims;
 
@@ -61,6 +63,8 @@ pub enum Objection {
         /// What to write.
         line: String,
     },
+    /// The file is of another cluster than the rules in force.
+    OtherCluster(OtherCluster),
 }
 
 /// The node that this host is: the one that was asked for, else the one of the last apply, else the one whose address
@@ -178,13 +182,15 @@ impl Objection {
     /// The word by which it is overridden.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::CutSsh(_) | Self::CutSomeSsh(..) => "cut-ssh",
-            Self::MissingInterface(_) => "missing-interface",
-            Self::ForeignAddress(_) => "foreign-address",
-            Self::OtherInterface(..) => "other-interface",
-            Self::VrfInterface { .. } => "vrf-interface",
-        }
+        let code = match self {
+            Self::CutSsh(_) | Self::CutSomeSsh(..) => Code::CutSsh,
+            Self::MissingInterface(_) => Code::MissingInterface,
+            Self::ForeignAddress(_) => Code::ForeignAddress,
+            Self::OtherInterface(..) => Code::OtherInterface,
+            Self::VrfInterface { .. } => Code::VrfInterface,
+            Self::OtherCluster(_) => Code::OtherCluster,
+        };
+        code.as_str()
     }
 
     /// What would happen.
@@ -223,6 +229,7 @@ impl Objection {
                      have at input; write `{line}`"
                 )
             }
+            Self::OtherCluster(other) => other.message(),
         }
     }
 }

@@ -6,9 +6,11 @@
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
-//! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`listeners`],
+//! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
+//!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
 //!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
 
+pub mod another;
 pub mod apply;
 mod error;
 pub mod identity;
@@ -19,6 +21,7 @@ pub mod links;
 pub mod listeners;
 pub mod nft;
 mod nft_file;
+pub mod peers;
 pub mod pending;
 pub mod place;
 mod presence;

@@ -315,6 +315,7 @@ mod tests {
         let record = Record {
             root: "/".into(),
             version: String::new(),
+            cluster: None,
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

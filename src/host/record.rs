@@ -39,6 +39,9 @@ const UNKEPT: &str = "unkept";
 pub struct Record {
     /// The version of this program.
     pub version: String,
+    /// The name of the cluster; `None` where it was written before this was noted.
+    #[serde(default)]
+    pub cluster: Option<String>,
     /// The node that this host is; `None` for rules that fit every node.
     pub node: Option<String>,
     /// How the rules were brought in.

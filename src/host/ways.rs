@@ -11,6 +11,7 @@ use super::identity::Objection;
 use super::links::Link;
 use super::routing::{Routing, sources_towards};
 use crate::cluster::{Node, Site};
+use crate::diagnostic::Code;
 use crate::dialect::netlink::RequestError;
 use crate::net::{Cidr, Interface};
 
@@ -110,8 +111,9 @@ fn in_words(own: &[IpAddr], source: IpAddr, peers: &[IpAddr]) -> Option<String> 
     let known: Vec<String> = own.iter().map(ToString::to_string).collect();
     let all: Vec<String> = own.iter().chain([&source]).map(|address| format!("\"{address}\"")).collect();
     Some(format!(
-        "other-source: connections from here to {first}{more} come from {source}, and the cluster file knows this node as {}: \
+        "{}: connections from here to {first}{more} come from {source}, and the cluster file knows this node as {}: \
          peers block them; write `addresses = [{}]` under its `[[node]]` on every node, or give the route another `src`",
+        Code::OtherSource,
         known.join(", "),
         all.join(", ")
     ))

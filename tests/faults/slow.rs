@@ -4,7 +4,7 @@ use super::machine::{Machine, Ran, eventually};
 use crate::on_a_machine;
 
 /// Each question to the kernel, and each change, takes so much longer.
-const SLOW: [&str; 4] = ["-e", "trace=sendto", "-e", "inject=sendto:delay_exit=700000"];
+const SLOW: [&str; 4] = ["-e", "trace=sendto", "-e", "inject=sendto:delay_exit=500000"];
 const BOTH: [&str; 2] = ["old.toml", "rules.toml"];
 
 /// When the change that waits is taken back, in seconds since the machine started.

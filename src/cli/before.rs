@@ -1,0 +1,79 @@
+//! What speaks against a change for what was on this host before it: rules of another cluster, sessions of peers.
+
+use super::host::site_of;
+use crate::cluster::{Cluster, Site};
+use crate::diagnostic::Code;
+use crate::host::another::{OtherCluster, other_cluster};
+use crate::host::apply::Host;
+use crate::host::identity::{Objection, node_of};
+use crate::host::links::Link;
+use crate::host::record::Kept;
+use crate::host::{Backend, HostError, left_behind, peers, record};
+
+/// Which rules are in force, as far as it matters to a file.
+pub enum Before {
+    /// None, or those of the same cluster.
+    Same,
+    /// Those of another one.
+    Other(OtherCluster),
+    /// What was applied last cannot be read; and why.
+    Unknown(String),
+}
+
+/// Asked before it is known which node this host is: that the last one is not in the file is then no news.
+pub fn before(
+    kept: &Result<Option<Kept>, HostError>,
+    cluster: &Cluster,
+    asked: Option<&str>,
+    links: &[Link],
+) -> Before {
+    let kept = match kept {
+        Ok(Some(kept)) => kept,
+        Ok(None) => return Before::Same,
+        Err(error) => return unknown(error),
+    };
+    let node = node_of(cluster, asked, kept.record.node.as_deref(), links).ok();
+    match other_cluster(kept, cluster, &site_of(cluster, node).protected()) {
+        Ok(other) => other.map_or(Before::Same, Before::Other),
+        Err(error) => unknown(&error),
+    }
+}
+
+fn unknown(error: &HostError) -> Before {
+    Before::Unknown(format!(
+        "{}: of which cluster the rules in force are is not known: {error}; `ringfence apply` by hand replaces them",
+        Code::OtherCluster
+    ))
+}
+
+impl Before {
+    /// What `--allow` is asked for.
+    pub fn objection(self) -> Option<Objection> {
+        match self {
+            Self::Other(other) => Some(Objection::OtherCluster(other)),
+            // Whoever is there reads that the last apply is not known, and decides.
+            Self::Same | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Whether rules of ours are in the kernel. Where that cannot be seen, they are not: then more is refused.
+pub fn is_in_force() -> bool {
+    // Whatever is behind in one way would be left behind by the other; nf_tables is asked first, as that costs least.
+    left_behind(Backend::Iptables) || left_behind(Backend::Nft)
+}
+
+/// Sessions that the first rules on this host would block, in words. What was applied and is only to be brought back is no
+/// news to anybody's session, and neither is a change of rules that are in force, which `diff` shows by its members.
+///
+/// That sockets cannot be read is said in place of them. It counts as if there were such a session: nothing is in force that
+/// would be lost, so leaving the host as it is costs least, and who is there can look by other means.
+pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String> {
+    let found = match peers::cut_peers(site, links) {
+        Ok(found) => peers::message(&found)?,
+        Err(error) => peers::unknown(&error),
+    };
+    let kept = record::kept(&host.store, record::GOOD).ok().flatten();
+    let applied = kept.is_some_and(|kept| kept.record.digest == site.cluster().digest());
+    (!applied && !is_in_force()).then_some(found)
+}
