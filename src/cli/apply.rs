@@ -24,8 +24,8 @@ use crate::host::{Backend, Changed, Prepared};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
-/// Compiles and proves them, changes the kernel in one transaction, reads back what it holds and proves that. Exit code 0:
-/// in force. 1: refused, or taken back; what was in force before still is. 2: something is wrong with the input or the machine.
+/// Compiles and proves them, changes the kernel in one transaction, reads back what it holds and proves that. Where that is not
+/// what was proved, what was in force before is brought back.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -98,12 +98,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     need_root()?;
     let host = arguments.host.host();
     if arguments.boot {
-        return boot::run(&arguments.input, &arguments.site, &host);
+        return boot::run(&arguments.input, &arguments.site, &arguments.host.wait, &host);
     }
     let Some(cluster) = arguments.input.load(|_| Vec::new())? else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
-    let lock = host.store.lock("ringfence apply")?;
+    let lock = arguments.host.wait.lock(&host, "ringfence apply")?;
     bring(arguments, &cluster, &host, lock)
 }
 
@@ -136,9 +136,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     drop(lock);
     print(&describe(&site, backend, &applied))?;
     let outcome = match &applied.pending {
-        Some(_) if applied.time_left.is_none() => Outcome::No,
+        Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
         _ if applied.kept => Outcome::Success,
-        _ => Outcome::BadInput,
+        _ => Outcome::Unusable,
     };
     // The process is about to end.
     std::mem::forget((applied, prepared));

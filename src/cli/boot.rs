@@ -2,14 +2,14 @@
 //!
 //! - Nothing that cannot be read or written makes the rules less strict, or keeps them from coming into force.
 //! - Rules that are in force and proved stay, whatever goes wrong behind them.
-//! - Nobody may be there: whatever is not as it should be is said loudly, and with exit code 1.
+//! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
 use super::apply::{describe, note};
-use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
+use super::host::{SiteArguments, WaitArguments, live_site, own_links, own_node, site_of};
 use super::ways::{vrfs, warnings};
 use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
@@ -29,8 +29,8 @@ fn loud(words: &str) {
     let _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
 }
 
-pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
-    let lock = host.store.lock_waiting("ringfence apply --boot", PATIENCE);
+pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let lock = wait.lock_within(host, "ringfence apply --boot", PATIENCE);
     // The kernel refuses what does not fit to what is there, so two at once do no harm.
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
@@ -45,7 +45,7 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
         && read(backend).is_ok_and(|in_force| !in_force.absent)
     {
         loud("a change is waiting to be confirmed; nothing was changed");
-        return Ok(Outcome::No);
+        return Ok(Outcome::Unconfirmed);
     }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
@@ -63,7 +63,8 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
             loud("falling back to what was applied last");
         }
         match bring(input, arguments, host, cluster, backend, &links, *own) {
-            Ok(proper) => return Ok(if *own && proper && fine { Outcome::Success } else { Outcome::No }),
+            Ok(Outcome::Success) if !*own || !fine => return Ok(Outcome::FellBack),
+            Ok(outcome) => return Ok(outcome),
             Err(error) => loud(&format!("{error:#}")),
         }
         fine = false;
@@ -118,7 +119,7 @@ fn candidates(input: &Input, host: &Host) -> (Vec<(Cluster, bool)>, bool) {
     (candidates, fine)
 }
 
-/// Brings the rules of a cluster into force; says whether they are those of one node.
+/// Brings the rules of a cluster into force.
 fn bring(
     input: &Input,
     arguments: &SiteArguments,
@@ -127,7 +128,7 @@ fn bring(
     backend: Backend,
     links: &[Link],
     keep: bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_deref();
     let nobody = cluster.nodes().is_empty();
     let every_node = nobody
@@ -174,7 +175,11 @@ fn bring(
     }
     // What nobody reads is no reason to change what is in force.
     let _ = print(&describe(&site, backend, &applied));
-    Ok(proper && applied.kept)
+    Ok(match (proper, applied.kept) {
+        (false, _) => Outcome::FellBack,
+        (true, false) => Outcome::Unusable,
+        (true, true) => Outcome::Success,
+    })
 }
 
 /// The last resort.
@@ -199,5 +204,5 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
         "nothing usable was found: {} are closed for everyone but loopback; other ports that the cluster file names are not",
         record::text(&ports)
     ));
-    Ok(Outcome::No)
+    Ok(Outcome::FellBack)
 }

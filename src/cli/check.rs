@@ -10,8 +10,8 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use super::apply::{describe, note};
-use super::hook::{PATIENCE, no_right, say};
-use super::host::{BackendChoice, SiteArguments, live_site, own_links};
+use super::hook::{no_right, say};
+use super::host::{BackendChoice, HostArguments, SiteArguments, live_site, own_links};
 use super::ways::{live_claims, vrfs};
 use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
 use crate::cluster::{Cluster, Node, Site};
@@ -35,7 +35,8 @@ pub fn in_force() -> bool {
     [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| !there.absent))
 }
 
-pub fn run(host: &Host) -> anyhow::Result<Outcome> {
+pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
+    let host = &arguments.host();
     if is_untouched(host) {
         return Ok(Outcome::Success);
     }
@@ -43,7 +44,7 @@ pub fn run(host: &Host) -> anyhow::Result<Outcome> {
         say(&format!("nothing was done: {why}"));
         return Ok(Outcome::Success);
     }
-    let lock = host.store.lock_waiting("ringfence hook check", PATIENCE)?;
+    let lock = arguments.wait.lock(host, "ringfence hook check")?;
     match look(host) {
         Ok(text) => {
             drop(lock);

@@ -53,7 +53,7 @@ pub fn run(
     host: &StateArguments,
     meaning_only: bool,
 ) -> anyhow::Result<Outcome> {
-    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
+    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
     show(&cluster, input.json, arguments, &host.host(), meaning_only)
 }
 
@@ -136,7 +136,7 @@ pub fn show(
     }
     let undecided = found.undecided.is_some() || found.unjudged.is_some();
     Ok(match (undecided, same) {
-        (true, _) => Outcome::BadInput,
+        (true, _) => Outcome::Unusable,
         (false, true) => Outcome::Success,
         (false, false) => Outcome::No,
     })

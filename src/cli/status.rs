@@ -22,7 +22,7 @@ use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
-/// Exit code 0: they are. 1: something else is (drifted), or Erlang listens where no rule guards. 3: nothing of ringfence is. 2: it could not be found out.
+/// That Erlang listens where no rule guards is not as wanted either.
 #[derive(Args)]
 pub struct Arguments {
     /// The cluster file; otherwise the one that was applied last.
@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => match full(arguments, &host, &config, backend)? {
             Some(document) => document,
-            None => return Ok(Outcome::BadInput),
+            None => return Ok(Outcome::Unusable),
         },
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
@@ -117,10 +117,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     Ok(match document.state {
         State::Enforced if !document.exposed.is_empty() => Outcome::No,
-        State::Enforced if !document.erlang_seen => Outcome::BadInput,
+        State::Enforced if !document.erlang_seen => Outcome::Unusable,
         State::Enforced => Outcome::Success,
         State::Drifted => Outcome::No,
-        State::Absent => Outcome::Undecided,
+        State::Absent => Outcome::Absent,
     })
 }
 

@@ -164,7 +164,7 @@ on_a_machine! {
         // starts are left alone.
         let without = ["-e", "trace=socket", "-e", "inject=socket:error=EPROTONOSUPPORT:when=5+"];
         machine.strace(&without, "apply --backend nft old.toml").ended(2).says("no nf_tables").says("--backend iptables");
-        machine.ringfence("status old.toml").ended(3);
+        machine.ringfence("status old.toml").ended(4);
         for (variant, backend) in [("nft", Backend::IptablesNft), ("legacy", Backend::IptablesLegacy)] {
             if !backend.is_here("iptables") {
                 return;
@@ -228,7 +228,7 @@ on_a_machine! {
 
     fn what_would_hurt_is_refused_unless_it_is_asked_for(machine) {
         let refuse = |ran: Ran, words: &str| ran.ended(1).says(words).says("nothing was changed");
-        let absent = || machine.ringfence("status old.toml").ended(3);
+        let absent = || machine.ringfence("status old.toml").ended(4);
         // No node of the file; several.
         machine.write("others.toml", &cluster(&["10.20.0.14"], FEW_PORTS).replace("riak@10.20.0.1\"", "riak@10.20.0.31\""));
         refuse(machine.ringfence("apply others.toml"), "no node of the cluster file has an address of this host");

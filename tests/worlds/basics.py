@@ -145,7 +145,7 @@ def remove(machine):
         raise Failed(f"reserved ports left: {reserved}")
     if sh(f"ls {FOLDER}/root/etc/sysctl.d", check=False)[1].strip().endswith(".conf"):
         raise Failed("60-ringfence.conf is left")
-    machine.run("status a.toml", 3)
+    machine.run("status a.toml", 4)
     machine.expect([(STRANGER, port) for port in SERVICES + (BLOCKED, FREE)], [])
 
 
