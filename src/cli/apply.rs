@@ -16,6 +16,7 @@ use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::Objection;
+use crate::host::judge::Standing;
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::status::Seen;
@@ -89,7 +90,8 @@ enum Allowed {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
-        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false);
+        let allowed = |word: &str| is_allowed(arguments, word);
+        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false, allowed);
     }
     anyhow::ensure!(
         arguments.input.config != Path::new("-"),
@@ -137,7 +139,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     print(&describe(&site, backend, &applied))?;
     let outcome = match &applied.pending {
         Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
-        _ if applied.kept => Outcome::Success,
+        _ if applied.kept => applied.judgement.standing.outcome(),
         _ => Outcome::Unusable,
     };
     // The process is about to end.
@@ -162,18 +164,17 @@ fn choose_node<'a>(
     }
 }
 
+/// Whether `--allow` names it.
+fn is_allowed(arguments: &Arguments, word: &str) -> bool {
+    let names = arguments.allow.iter().filter_map(ValueEnum::to_possible_value);
+    names.into_iter().any(|name| name.get_name() == word)
+}
+
 fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
-    let allowed = |objection: &Objection| {
-        arguments
-            .allow
-            .iter()
-            .filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()))
-            .any(|name| name == objection.word())
-    };
     let mut refused = false;
     for objection in objections {
         // Nobody is left to read why nobody could be told.
-        let _ = if allowed(objection) {
+        let _ = if is_allowed(arguments, objection.word()) {
             writeln!(anstream::stderr(), "warning: {} (allowed)", objection.message())
         } else {
             refused = true;
@@ -193,7 +194,11 @@ fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
 
 /// Notes what was seen, and says what is not as it should be.
 pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
-    let noted = if applied.report.is_proved() { Seen::note(host, site, config, &applied.in_force) } else { Ok(()) };
+    let noted = if applied.judgement.standing == Standing::Enforced {
+        Seen::note(host, site, config, &applied.in_force)
+    } else {
+        Ok(())
+    };
     // Without the note the next look takes longer, and nobody is left to read why nobody could be told.
     let _ = noted;
     for warning in &applied.warnings {
@@ -211,6 +216,14 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
+    match applied.judgement.standing {
+        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
+        Standing::Shadowed => text.push_str("SHADOWED: peers are shut out, or strangers get in, by what is not ours\n"),
+        Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+    }
+    if applied.work.about_ports() {
+        text.push_str("reserved ports were brought up to date\n");
+    }
     match applied.pending.as_ref().map(|_| applied.time_left) {
         Some(Some(time)) => {
             let seconds = time.as_secs_f64().ceil();
@@ -219,7 +232,7 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
         Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
         None => {}
     }
-    text.push_str(&live_claims(&applied.report, site, "what the kernel holds"));
+    text.push_str(&live_claims(&applied.judgement, "what the kernel holds"));
     if applied.ended.count > 0 {
         let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
     }

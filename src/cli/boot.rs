@@ -63,7 +63,8 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
             loud("falling back to what was applied last");
         }
         match bring(input, arguments, host, cluster, backend, &links, *own) {
-            Ok(Outcome::Success) if !*own || !fine => return Ok(Outcome::FellBack),
+            // Whatever else there is to say, what the file says is not in force.
+            Ok(_) if !*own || !fine => return Ok(Outcome::FellBack),
             Ok(outcome) => return Ok(outcome),
             Err(error) => loud(&format!("{error:#}")),
         }
@@ -178,7 +179,7 @@ fn bring(
     Ok(match (proper, applied.kept) {
         (false, _) => Outcome::FellBack,
         (true, false) => Outcome::Unusable,
-        (true, true) => Outcome::Success,
+        (true, true) => applied.judgement.standing.outcome(),
     })
 }
 

@@ -3,8 +3,10 @@
 use clap::Args;
 
 use super::host::{StateArguments, WaitArguments, need_root, own_links};
+use super::ways::live_claims;
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
+use crate::host::judge::Standing;
 use crate::host::{HostError, pending, watchdog};
 
 /// Keep the change that `ringfence apply --confirm-within` made, if it is what is in force.
@@ -43,7 +45,7 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     let lock = arguments.wait.lock(&host, "ringfence confirm")?;
     let confirmed = confirm(&host, &own_links()?, arguments.cut_outgoing);
     drop(lock);
-    let (pending, ended) = match confirmed {
+    let (pending, ended, judgement) = match confirmed {
         Err(error @ HostError::NothingWaits) => {
             let why = pending::taken_back(&host.store).ok().flatten();
             let why = why.map(|note| format!("; the last change was taken back at {}", note.when)).unwrap_or_default();
@@ -54,8 +56,16 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     };
     let who = pending.record.node.as_deref().unwrap_or("every node");
     let cut = if ended.count > 0 { format!("; sessions that were cut: {}", ended.count) } else { String::new() };
-    print(&format!("confirmed for {who}{cut}\n"))?;
-    Ok(Outcome::Success)
+    let mut text = format!("confirmed for {who}{cut}\n");
+    if judgement.standing != Standing::Enforced {
+        text += &format!(
+            "{} all the same\n{}",
+            judgement.standing.words(),
+            live_claims(&judgement, "what the kernel holds")
+        );
+    }
+    print(&text)?;
+    Ok(judgement.standing.outcome())
 }
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {

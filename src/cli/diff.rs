@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         if let Some(output) = &arguments.membership {
             return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
         }
-        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning);
+        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning, |_| false);
     };
     let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, new_path)?) else {
         return Ok(Outcome::Unusable);

@@ -157,7 +157,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Unconfirmed);
     }
     // What would change is worth knowing; what is done does not rest on it.
-    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true) {
+    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true, |_| false) {
         say(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;

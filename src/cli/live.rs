@@ -17,8 +17,10 @@ use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
+use crate::host::judge::own_part;
+use crate::host::plan::{Kind, Work, foreign, plan};
 use crate::host::sessions::{Sessions, affected};
-use crate::host::{Backend, InForce, Prepared, place, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::ir::{Elements, Ruleset, Set};
 use crate::net::{Cidr, Ports};
 
@@ -29,6 +31,9 @@ struct Document {
     absent: bool,
     elements: Vec<Line>,
     meaning: super::diff::Json,
+    /// The kinds of what applying would write; empty where it would write nothing.
+    writes: Vec<Kind>,
+    foreign_rules: Vec<String>,
     reserved_ports_added: String,
     cut: Vec<String>,
     outgoing: Vec<String>,
@@ -52,9 +57,10 @@ pub fn run(
     arguments: &SiteArguments,
     host: &StateArguments,
     meaning_only: bool,
+    allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
-    show(&cluster, input.json, arguments, &host.host(), meaning_only)
+    show(&cluster, input.json, arguments, &host.host(), meaning_only, allowed)
 }
 
 /// The same for a cluster file that was read.
@@ -64,8 +70,10 @@ pub fn show(
     arguments: &SiteArguments,
     host: &Host,
     meaning_only: bool,
+    allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
+    let mut refused = refusal(host);
     let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
@@ -74,12 +82,18 @@ pub fn show(
                 "warning: {}\nwarning: shown are the rules that fit every node",
                 error.message(cluster)
             );
+            refused = refused.or(Some(Outcome::No).filter(|_| !allowed("no-node")));
             None
         }
     };
     let site = live_site(cluster, node)?;
     for objection in all_objections(&site, &links, place::ssh_session())? {
-        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+        if allowed(objection.word()) {
+            anstream::eprintln!("warning: {} (allowed)", objection.message());
+        } else {
+            anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+            refused = refused.or(Some(Outcome::No));
+        }
     }
     for warning in warnings(&site, &links) {
         anstream::eprintln!("warning: {warning}");
@@ -88,16 +102,17 @@ pub fn show(
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
-    let found = difference_on_host(&in_force.ruleset, wanted, site.elsewhere())?;
+    let work = plan(host, &site, &prepared, &in_force)?;
+    // Rules of others in iptables stay where they are.
+    let found = difference_on_host(&own_part(&in_force), wanted, site.elsewhere())?;
+    let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
+    let kinds = work.kinds(!found.is_empty(), &foreign);
     let old = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
     let new = Some(cluster.clone());
     let names = Names { clusters: [&old, &new] };
-    // What cannot be read is not there, as far as anybody knows.
-    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
-    let same = found.is_empty() && !in_force.absent && unreserved.is_empty();
     let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
     if as_json {
         let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
@@ -109,7 +124,9 @@ pub fn show(
             absent: in_force.absent,
             elements: lines,
             meaning: json(&found, &names),
-            reserved_ports_added: record::text(&unreserved),
+            writes: kinds,
+            foreign_rules: foreign,
+            reserved_ports_added: record::text(&work.reserve),
             cut: ends(&sessions.cut),
             outgoing: ends(&sessions.outgoing),
             not_judged: others,
@@ -126,20 +143,54 @@ pub fn show(
             text.push_str(&elements_text(&lines));
         }
         text.push_str(&describe(&found, &names));
-        if !unreserved.is_empty() {
-            let _ = writeln!(text, "reserved ports that are added: {}", record::text(&unreserved));
-        }
+        text.push_str(&writes_text(&work, &kinds, &foreign));
         text.push_str(&sessions_text(&sessions));
         text.push_str(&not_judged(&others));
         text.push_str(&exposed_text(&exposed));
         print(&text)?;
     }
-    let undecided = found.undecided.is_some() || found.unjudged.is_some();
-    Ok(match (undecided, same) {
-        (true, _) => Outcome::Unusable,
-        (false, true) => Outcome::Success,
-        (false, false) => Outcome::No,
+    Ok(match refused {
+        Some(refused) => refused,
+        None if work.is_nothing() => Outcome::Success,
+        None => Outcome::No,
     })
+}
+
+/// Why apply would not even look at the file.
+fn refusal(host: &Host) -> Option<Outcome> {
+    let error = match pending::waiting(&host.store) {
+        Ok(None) => return None,
+        Ok(Some(pending)) if pending.confirmed => return None,
+        Ok(Some(_)) => HostError::Waiting,
+        Err(error) => error,
+    };
+    anstream::eprintln!("warning: apply will refuse: {error}");
+    Some(error.outcome())
+}
+
+/// What is written besides what changes for somebody.
+fn writes_text(work: &Work, kinds: &[Kind], foreign: &[String]) -> String {
+    let mut text = String::new();
+    for kind in kinds {
+        // Writing to a String cannot fail.
+        let _ = match kind {
+            Kind::Meaning => Ok(()),
+            Kind::Behaviour | Kind::OtherBackEnd => writeln!(text, "what changes all the same: {}", kind.words()),
+            Kind::ForeignRules => {
+                foreign.iter().fold(writeln!(text, "{}:", kind.words()), |_, rule| writeln!(text, "  {rule}"))
+            }
+            Kind::ReservedPorts => {
+                let lists = [("that are added", &work.reserve), ("that are given back", &work.release)];
+                let some = lists.into_iter().filter(|(_, ports)| !ports.is_empty());
+                some.for_each(|(verb, ports)| _ = writeln!(text, "reserved ports {verb}: {}", record::text(ports)));
+                if work.file {
+                    text.push_str("the file that reserves ports at the start of the machine is written\n");
+                }
+                Ok(())
+            }
+        };
+    }
+    text
 }
 
 /// The rules as nft writes them, without the members of sets.

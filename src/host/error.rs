@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::iptables;
+use super::judge::Standing;
 use super::reserved::ReservedError;
 use super::store::{LockError, StoreError};
 use crate::cluster::Site;
@@ -101,7 +102,7 @@ pub enum HostError {
     #[error(
         "what is in force is not what waits to be confirmed, so nothing was confirmed: look at `ringfence status`; `ringfence rollback` brings back what was before"
     )]
-    NotInForce,
+    NotInForce(Standing),
     /// Nothing waits.
     #[error("no change is waiting to be confirmed")]
     NothingWaits,
@@ -161,12 +162,12 @@ impl HostError {
         match self {
             // What was compiled or is in force is not what the file says.
             Self::NotProved(_)
-            | Self::NotInForce
             | Self::NotRestored
             | Self::Mismatch(Restored::Failed(_))
             | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
             Self::Lock(LockError::Held { .. }) => Outcome::Held,
             Self::Lost | Self::TooManyClasses(_) => Outcome::Undecided,
+            Self::NotInForce(standing) => standing.outcome(),
             Self::NothingWaits => Outcome::Absent,
             Self::Waiting | Self::TakenBack => Outcome::Unconfirmed,
             Self::Mismatch(Restored::Done) => Outcome::FellBack,

@@ -6,6 +6,8 @@
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
+//! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
+//! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change; [`sessions`], [`sockets`], [`listeners`],
 //!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
 
@@ -13,6 +15,7 @@ pub mod apply;
 mod error;
 pub mod identity;
 pub mod iptables;
+pub mod judge;
 #[cfg(test)]
 mod lab;
 pub mod links;
@@ -21,6 +24,7 @@ pub mod nft;
 mod nft_file;
 pub mod pending;
 pub mod place;
+pub mod plan;
 mod presence;
 pub mod record;
 pub mod reserved;
@@ -37,4 +41,6 @@ pub mod watchdog;
 pub mod ways;
 
 pub use error::{HostError, Restored};
-pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};
+pub use rules::{
+    Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, planned, read,
+};

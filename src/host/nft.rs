@@ -11,6 +11,9 @@ use crate::ir;
 /// The name of our table, which is in the family `inet`.
 pub const TABLE: &str = "ringfence";
 
+/// NFPROTO_INET (linux/netfilter.h).
+const INET: u8 = 1;
+
 /// Others change the rules some times a second at worst; each change of ours takes milliseconds.
 const ATTEMPTS: usize = 50;
 
@@ -102,11 +105,32 @@ impl Live {
         chains
     }
 
+    /// What the tables of others mean that packets for this host meet, as far as it is understood; `wanted` leaves some out.
+    #[must_use]
+    pub fn beside(&self, wanted: impl Fn(&Table) -> bool) -> Vec<ir::Table> {
+        let met = self.kernel.others.iter().filter(|table| wanted(table) && !base_chains(table).is_empty());
+        met.filter_map(|table| {
+            let whole = with_sets(table, self.kernel.generation);
+            let lifted = lift(whole.as_ref().unwrap_or(table)).ok().flatten()?;
+            Some(lifted.table)
+        })
+        .collect()
+    }
+
     /// A rule of others that masquerades outgoing packets: NAT then chooses their source ports itself.
     #[must_use]
     pub fn masquerade(&self) -> Option<String> {
         self.kernel.others.iter().find_map(masquerade)
     }
+}
+
+/// A table of the family `inet` once more with what is in its sets, if nothing has changed since.
+fn with_sets(table: &Table, generation: u32) -> Option<Table> {
+    if table.family != INET {
+        return None;
+    }
+    let kernel = netlink::read(&mut open().ok()?, &table.name, Scope::Own).ok()?;
+    kernel.own.filter(|_| kernel.generation == generation)
 }
 
 /// What the blocking rules of a table have counted.

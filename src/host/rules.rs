@@ -9,9 +9,9 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
-use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
+use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Scope, Table, to_messages, update};
 use crate::dialect::{self};
-use crate::ir::{Family, Ruleset};
+use crate::ir::{self, Family, Ruleset};
 use crate::verify::{Families, Verified, verify};
 
 /// A way into the kernel.
@@ -63,8 +63,10 @@ pub struct InForce {
     pub unknown: Vec<String>,
     /// What it has blocked so far, by comment.
     pub counters: Counters,
-    /// What others have on the way of the same packets. Not judged.
+    /// What others have on the way of the same packets.
     pub others: Vec<BaseChain>,
+    /// The same, as far as it is understood, but for what `ruleset` has of it.
+    pub beside: Vec<ir::Table>,
     /// A rule of others by which replies to this host's own connections may get lost.
     pub masquerade: Option<String>,
     /// The kernel's number of the last change of nf_tables.
@@ -226,6 +228,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let counters = live.counters();
             let masquerade = live.masquerade();
             let others = live.others();
+            let beside = live.beside(|_| true);
             let own = live.kernel.own;
             Ok(InForce {
                 backend,
@@ -234,6 +237,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 unknown: live.unknown,
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
                 others,
+                beside,
                 masquerade,
                 generation: Some(live.kernel.generation),
                 snapshot: Snapshot::Nft(own.map(Box::new)),
@@ -249,6 +253,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
                 others: seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default(),
+                beside: seen.as_ref().map(|seen| seen.beside(|table| !is_judged(table))).unwrap_or_default(),
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
@@ -259,11 +264,22 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
     }
 }
 
-/// Without the tables that iptables has in nf_tables and that were judged.
+/// The tables that iptables has in nf_tables and that are judged by their text.
+const JUDGED: [&str; 4] = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
+
+/// Without these.
 fn foreign(mut chains: Vec<BaseChain>) -> Vec<BaseChain> {
-    let judged = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
-    chains.retain(|chain| !judged.iter().any(|table| chain.name.starts_with(table)));
+    chains.retain(|chain| !JUDGED.iter().any(|table| chain.name.starts_with(table)));
     chains
+}
+
+fn is_judged(table: &Table) -> bool {
+    let family = match table.family {
+        2 => "ip",
+        10 => "ip6",
+        _ => return false,
+    };
+    JUDGED.contains(&format!("{family} {} ", table.name).as_str())
 }
 
 /// Whether there are rules of ours in the other way into the kernel, left by an earlier apply; then both judge.
@@ -324,6 +340,83 @@ pub fn bring(
     };
     let extent = nft::change(Some(table), known, |now| before(Snapshot::Nft(now.table.clone().map(Box::new))))?;
     Ok(extent.into())
+}
+
+/// How much [`bring`] would change. Comments of rules hold line numbers, and what they say is no reason to write anything.
+///
+/// # Errors
+/// Where the tools of iptables are missing, or the table cannot be made out.
+pub fn planned(prepared: &Prepared, in_force: &InForce) -> Result<Changed, HostError> {
+    match (&in_force.snapshot, &prepared.table) {
+        (Snapshot::Nft(None), _) => Ok(Changed::Rules),
+        (Snapshot::Nft(Some(own)), Some(wanted)) => {
+            let extent = |own: &Table, wanted: &Table| -> Result<Extent, HostError> {
+                Ok(update(Some(own), Some(wanted), Extent::Nothing).map_err(RequestError::from)?.0)
+            };
+            match extent(own, wanted)? {
+                Extent::Elements => Ok(extent(&without_comments(own), &without_comments(wanted))?.into()),
+                other => Ok(other.into()),
+            }
+        }
+        (Snapshot::Nft(Some(_)), None) => Ok(nft_file::planned(prepared, in_force)),
+        (Snapshot::Iptables(live), _) => {
+            Ok(changed(&iptables::planned(&iptables::Tools::find()?, live, &prepared.verified)?))
+        }
+    }
+}
+
+fn without_comments(table: &Table) -> Table {
+    let mut plain = table.clone();
+    plain.chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(|rule| rule.userdata.clear());
+    plain
+}
+
+/// Rules of ours in the kernel that none of these has, in words.
+///
+/// # Errors
+/// Where the rules cannot be made out.
+pub fn foreign_rules(known: &[&Prepared], in_force: &InForce) -> Result<Vec<String>, HostError> {
+    match &in_force.snapshot {
+        Snapshot::Nft(None) => Ok(Vec::new()),
+        Snapshot::Nft(Some(own)) => {
+            let tables: Vec<&Table> = known.iter().filter_map(|prepared| prepared.table.as_ref()).collect();
+            if tables.is_empty() {
+                return Ok(Vec::new());
+            }
+            let program = |rule: &Rule| -> Result<Vec<Expression>, HostError> {
+                let program = rule.program().map_err(RequestError::from)?;
+                Ok(program.iter().map(Expression::without_counts).collect())
+            };
+            let mut found = Vec::new();
+            for chain in &own.chains {
+                let mut there = Vec::new();
+                for table in &tables {
+                    let rules = table.chains.iter().filter(|other| other.name == chain.name).flat_map(|own| &own.rules);
+                    for rule in rules {
+                        there.push(program(rule)?);
+                    }
+                }
+                for (at, rule) in chain.rules.iter().enumerate() {
+                    if !there.contains(&program(rule)?) {
+                        found.push(in_words(&in_force.ruleset, &chain.name, at));
+                    }
+                }
+            }
+            Ok(found)
+        }
+        Snapshot::Iptables(live) => {
+            let tools = iptables::Tools::find()?;
+            let known: Vec<&Verified> = known.iter().map(|prepared| &prepared.verified).collect();
+            Ok(iptables::foreign(&tools, live, &known)?)
+        }
+    }
+}
+
+fn in_words(ruleset: &Ruleset, chain: &str, at: usize) -> String {
+    let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    let rule = chains.find(|own| own.name == chain).and_then(|chain| chain.rules.get(at));
+    let text = rule.and_then(|rule| rule.place.as_ref()).map_or("a rule", |place| place.text.as_str());
+    format!("chain {chain}, rule {}: {text}", at + 1)
 }
 
 fn changed(change: &iptables::Change) -> Changed {
