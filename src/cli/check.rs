@@ -115,8 +115,13 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     let prepared = Prepared::new(&site, backend)?;
     // Where there is nothing to bring back, nothing is, and what there is to say is said.
     if !enforced && unreserved.is_empty() && planned(&prepared, &in_force)? == Changed::Nothing {
-        say(judgement.standing.words());
-        return Ok((live_claims(&judgement, "what the kernel holds"), judgement.standing.outcome()));
+        let words = judgement.standing.words();
+        let why = match judgement.shadows.first() {
+            Some(shadow) => shadow.clone(),
+            None => "`ringfence status` says why".to_owned(),
+        };
+        say(&format!("{words}, and there is nothing to bring back: {why}"));
+        return Ok((String::new(), judgement.standing.outcome()));
     }
     if enforced {
         say(&format!("reserved ports were missing: {}", record::text(&unreserved)));

@@ -240,7 +240,7 @@ pub fn not_judged(others: &[String]) -> String {
     if others.is_empty() {
         return String::new();
     }
-    let mut text = "not judged, and may block more:\n".to_owned();
+    let mut text = "not judged; these may block more, and let in what they rewrite:\n".to_owned();
     others.iter().for_each(|other| _ = writeln!(text, "  {other}"));
     text
 }

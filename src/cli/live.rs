@@ -17,7 +17,7 @@ use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
-use crate::host::judge::own_part;
+use crate::host::judge::{Judgement, Standing, judge_on, own_part};
 use crate::host::plan::{Kind, Work, foreign, plan};
 use crate::host::sessions::{Sessions, affected};
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
@@ -27,6 +27,8 @@ use crate::net::{Cidr, Ports};
 #[derive(Serialize)]
 struct Document {
     node: Option<String>,
+    /// What is in force is to the cluster file.
+    state: Standing,
     backend: Backend,
     absent: bool,
     elements: Vec<Line>,
@@ -103,6 +105,10 @@ pub fn show(
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force)?;
+    let judgement = judge_on(host, &site, &in_force, &links)?;
+    for warning in doubts(&judgement) {
+        anstream::eprintln!("warning: {warning}");
+    }
     // Rules of others in iptables stay where they are.
     let found = difference_on_host(&own_part(&in_force), wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
@@ -120,6 +126,7 @@ pub fn show(
         };
         let document = Document {
             node: node.map(|node| node.name().to_owned()),
+            state: judgement.standing,
             backend,
             absent: in_force.absent,
             elements: lines,
@@ -166,6 +173,17 @@ fn refusal(host: &Host) -> Option<Outcome> {
     };
     anstream::eprintln!("warning: apply will refuse: {error}");
     Some(error.outcome())
+}
+
+/// What of others applying does not mend.
+fn doubts(judgement: &Judgement) -> Vec<String> {
+    let words = judgement.standing.words();
+    match judgement.standing {
+        Standing::Shadowed if judgement.shadows.is_empty() => vec![format!("{words}: a rule of somebody else")],
+        Standing::Shadowed => judgement.shadows.iter().map(|shadow| format!("{words}: {shadow}")).collect(),
+        Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
+        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+    }
 }
 
 /// What is written besides what changes for somebody.

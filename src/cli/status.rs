@@ -19,7 +19,7 @@ use crate::host::apply::{Host, STALE};
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::{self, Pending};
 use crate::host::status::Seen;
-use crate::host::{Backend, InForce, Prepared, left_behind, read, record, reserved};
+use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -85,7 +85,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
     let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
     let backend = match arguments.site.backend {
-        BackendChoice::Auto => last.map(|record| record.backend).map_or_else(Backend::of_this_host, Ok)?,
+        BackendChoice::Auto => match last {
+            Some(record) => record.backend,
+            None => where_rules_are()?,
+        },
         chosen => chosen.choose(&host)?,
     };
     let quick = backend == Backend::Nft && !arguments.full;
@@ -122,6 +125,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         standing => standing.outcome(),
     })
+}
+
+/// The way that `apply` would take, unless rules of ours are in the other one only.
+fn where_rules_are() -> Result<Backend, HostError> {
+    let own = Backend::of_this_host()?;
+    let elsewhere = read(own).is_ok_and(|in_force| in_force.absent) && left_behind(own);
+    Ok(if elsewhere { own.other() } else { own })
 }
 
 fn document(
@@ -227,7 +237,7 @@ fn in_words(
         Standing::NotApplied => "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it changes\n".to_owned(),
         Standing::Undecided => claims(),
         Standing::Shadowed => {
-            let shadows = judgement.shadows.iter().map(|shadow| format!("{shadow}\n"));
+            let shadows = judgement.shadows.iter().skip(1).map(|shadow| format!("{shadow}\n"));
             claims() + &shadows.collect::<String>()
         }
         Standing::Drifted => {

@@ -27,7 +27,7 @@ use super::reserved::{self, Setting};
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::{ReadySet, Store};
-use super::{Backend, Changed, HostError, bring, iptables, place, read};
+use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 
@@ -405,9 +405,9 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
     let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
     record::put(&host.store, good)?;
     host.store.remove_folder(CANDIDATE)?;
-    if let Some(other) = other.filter(|other| *other != pending.backend) {
+    if other.is_none_or(|other| other != pending.backend) && left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.
-        let _ = Snapshot::nothing(other).restore();
+        let _ = Snapshot::nothing(pending.backend.other()).restore();
     }
     record::reject(&host.store, &pending.record.digest, false)?;
     let _ = reserve(&host.store, &pending.root, &pending.record.ports());

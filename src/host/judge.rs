@@ -238,7 +238,7 @@ fn shut_out(site: &Site<'_>, beside: &[Table], links: &[Link]) -> Vec<String> {
                 crate::ir::Family::Ip6 => "ip6",
             };
             let name = table.name.escape_debug();
-            found.push(format!("the table {family} {name} of somebody else blocks whom the file admits: {packet}"));
+            found.push(format!("the table {family} {name} blocks whom the file admits: {packet}"));
         }
     }
     found

@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::iptables::is_own_chain;
 use super::{BaseChain, HostError};
 use crate::dialect::netlink::{
     self, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Socket, Table, lift, update,
@@ -115,6 +116,13 @@ impl Live {
             Some(lifted.table)
         })
         .collect()
+    }
+
+    /// Whether tables of iptables have chains of ours.
+    #[must_use]
+    pub fn has_own_chains(&self) -> bool {
+        let mut chains = self.kernel.others.iter().flat_map(|table| &table.chains);
+        chains.any(|chain| is_own_chain(&chain.name))
     }
 
     /// A rule of others that masquerades outgoing packets: NAT then chooses their source ports itself.

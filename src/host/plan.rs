@@ -99,7 +99,8 @@ pub fn plan(host: &Host, site: &Site<'_>, prepared: &Prepared, in_force: &InForc
     let ours = record::reserved(&host.store).unwrap_or_default();
     let target = reserved::union(&reserved::without(&now, &ours), &protected);
     let kept = record::kept(&host.store, GOOD).ok().flatten();
-    let stale = kept.as_ref().is_some_and(|kept| kept.record.backend != prepared.backend);
+    // Where nothing is known of an earlier apply, its rules may be there all the same.
+    let stale = kept.as_ref().is_none_or(|kept| kept.record.backend != prepared.backend);
     // A look from elsewhere is about the files of whoever applied.
     let here = PathBuf::from("/");
     let root = kept.map(|kept| kept.record.root).filter(|_| host.root == here).unwrap_or_else(|| host.root.clone());

@@ -227,8 +227,9 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let live = nft::read(Scope::All)?;
             let counters = live.counters();
             let masquerade = live.masquerade();
-            let others = live.others();
-            let beside = live.beside(|_| true);
+            let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
+            let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
+            let beside = live.beside(|_| true).into_iter().chain(legacy).collect();
             let own = live.kernel.own;
             Ok(InForce {
                 backend,
@@ -248,12 +249,15 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let counters = iptables::counters(&live).iter();
             // Kernels have both ways, and chains of one judge what the other lets pass.
             let seen = nft::read(Scope::All).ok();
+            let legacy = iptables::legacy(&["filter"]);
+            let others = seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default();
+            let beside = seen.as_ref().map(|seen| seen.beside(|table| !is_judged(table))).unwrap_or_default();
             Ok(InForce {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
-                others: seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default(),
-                beside: seen.as_ref().map(|seen| seen.beside(|table| !is_judged(table))).unwrap_or_default(),
+                others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
+                beside: beside.into_iter().chain(legacy).collect(),
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
@@ -282,13 +286,36 @@ fn is_judged(table: &Table) -> bool {
     JUDGED.contains(&format!("{family} {} ", table.name).as_str())
 }
 
+/// The chains of a table of iptables-legacy that packets for this host meet.
+fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
+    let tool = if table.family == Family::Ip6 { "ip6tables-legacy" } else { "iptables-legacy" };
+    let met = table.chains.iter().filter_map(|chain| {
+        let base = chain.base.filter(|base| base.policy == ir::Policy::Drop || !chain.rules.is_empty())?;
+        let hook = match base.hook {
+            ir::Hook::Prerouting => "prerouting",
+            ir::Hook::Input => "input",
+            ir::Hook::Ingress | ir::Hook::Forward | ir::Hook::Output | ir::Hook::Postrouting => return None,
+        };
+        Some(BaseChain {
+            hook,
+            priority: base.priority,
+            name: format!("{tool} {} {}", table.name.escape_debug(), chain.name.escape_debug()),
+            drops: base.policy == ir::Policy::Drop,
+            rules: chain.rules.len(),
+        })
+    });
+    met.collect()
+}
+
 /// Whether there are rules of ours in the other way into the kernel, left by an earlier apply; then both judge.
 #[must_use]
 pub fn left_behind(backend: Backend) -> bool {
     match backend {
         Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
+        // The tools are not asked where nothing can be.
         Backend::Nft => {
-            iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
+            (iptables::legacy_filters() || nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains()))
+                && iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
         }
     }
 }

@@ -15,7 +15,7 @@ use super::apply::Host;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::store::{Place, checksum};
-use super::{HostError, nft, place, record, translation, ways};
+use super::{HostError, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
 use crate::net::{Elsewhere, Interface};
@@ -88,7 +88,8 @@ impl Seen {
         if !asked || !first || seen.program != env!("CARGO_PKG_VERSION") {
             return None;
         }
-        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace {
+        // Of iptables-legacy nobody says that something has changed.
+        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace || iptables::legacy_filters() {
             return None;
         }
         let nft::Glance { generation, handle, counters } = nft::glance().ok()?;

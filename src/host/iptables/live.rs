@@ -12,7 +12,7 @@ use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
 use crate::host::links::lo_is_loopback;
 use crate::host::nft;
-use crate::ir::{Match, Ruleset, Verdict};
+use crate::ir::{self, Match, Ruleset, Verdict};
 use crate::net::Interface;
 
 /// Others change nf_tables some times a second at worst.
@@ -191,8 +191,38 @@ fn read_place(
     Ok(tables)
 }
 
+/// The tables of iptables-legacy with these names that are loaded here, as far as they can be read. Nothing is started where none
+/// is loaded.
+pub fn legacy(names: &[&'static str]) -> Vec<ir::Table> {
+    let mut found = Vec::new();
+    for version in Version::ALL {
+        let all = loaded(version).unwrap_or_default();
+        let there: Vec<&str> = names.iter().copied().filter(|name| all.iter().any(|own| own == name)).collect();
+        let Some(tools) = (!there.is_empty()).then(Tools::find).and_then(Result::ok) else { continue };
+        let texts =
+            there.iter().map(|table| tools.save(Variant::Legacy, version, table)).collect::<Result<String, _>>();
+        let read = texts.ok().and_then(|text| iptables::read(&text, version.family()).ok());
+        // What could not be read may do anything, and certain is certain.
+        found.extend(
+            read.filter(|read| read.ruleset.unread.is_empty()).map(|read| read.ruleset.tables).unwrap_or_default(),
+        );
+    }
+    found
+}
+
+/// Whether iptables-legacy filters in this network namespace: then nobody says when that changes.
+pub fn legacy_filters() -> bool {
+    Version::ALL.into_iter().any(|version| !loaded(version).unwrap_or_default().is_empty())
+}
+
 /// Which of our tables iptables-legacy has here. Its tools would load a table in order to show it.
 fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
+    let names = loaded(version)?;
+    Ok(TABLES.into_iter().filter(|table| names.iter().any(|name| name == table)).collect())
+}
+
+/// The tables of iptables-legacy that are loaded here.
+fn loaded(version: Version) -> Result<Vec<String>, Error> {
     // Not /proc/net, which is the process's and not the thread's.
     let path = match version {
         Version::V4 => "/proc/thread-self/net/ip_tables_names",
@@ -203,7 +233,7 @@ fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Error::Run { tool: path.to_owned(), error }),
     };
-    Ok(TABLES.into_iter().filter(|table| names.lines().any(|name| name == *table)).collect())
+    Ok(names.lines().map(str::to_owned).collect())
 }
 
 /// Adds up the counters of our rules that block.
