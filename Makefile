@@ -18,7 +18,7 @@ demo: setup
 
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
-IN_THE_KERNEL = $(CARGO) test --test live --test faults --test netlink --test host_iptables --test readers \
+IN_THE_KERNEL = $(CARGO) test --test live --test plan --test faults --test netlink --test host_iptables --test readers \
 	--test readers_iptables --test kernel --test lint --test import
 test: setup
 	$(CARGO) fmt --check

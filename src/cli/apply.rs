@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, not_judged,
-    own_links, own_node, sessions,
+    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, nobody,
+    not_judged, own_links, own_node, sessions,
 };
 use super::ways::{all_objections, live_claims, warnings};
 use super::{Input, Outcome, boot, live, print};
@@ -112,7 +112,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Brings the rules of a cluster file that was read into force, or says why not.
 pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let Some(node) = choose_node(arguments, cluster, host, &links)? else { return Ok(Outcome::No) };
+    let node = match choose_node(arguments, cluster, host, &links)? {
+        Ok(node) => node,
+        Err(outcome) => return Ok(outcome),
+    };
     let site = live_site(cluster, node)?;
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
@@ -147,19 +150,19 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     Ok(outcome)
 }
 
-/// The outer `None`: refused, and said so. The inner one: the rules that fit every node.
+/// `None`: the rules that fit every node. An outcome: refused, and said so.
 fn choose_node<'a>(
     arguments: &Arguments,
     cluster: &'a Cluster,
     host: &Host,
     links: &[Link],
-) -> anyhow::Result<Option<Option<&'a Node>>> {
+) -> anyhow::Result<Result<Option<&'a Node>, Outcome>> {
     match own_node(cluster, host, arguments.site.node.as_deref(), links) {
-        Ok(node) => Ok(Some(Some(node))),
-        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Some(None)),
+        Ok(node) => Ok(Ok(Some(node))),
+        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Ok(None)),
         Err(error) => {
             writeln!(anstream::stderr(), "refused: {}\nnothing was changed", error.message(cluster))?;
-            Ok(None)
+            Ok(Err(nobody(&error)))
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, apply, bring_again};
 use crate::host::judge::{Judgement, Standing, judge};
 use crate::host::pending::Pending;
+use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, InForce, Prepared, pending, planned, read, record, reserved};
+use crate::host::{Backend, Changed, InForce, Prepared, pending, read, record, reserved};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {

@@ -17,6 +17,7 @@ use crate::host::sockets::Session;
 use crate::host::store::{Lock, Store};
 use crate::host::{Backend, HostError, record};
 use crate::net::Ports;
+use crate::outcome::Outcome;
 use crate::verify::{Claim, Finding, Report};
 
 /// Of all spans of time on the command line, in seconds.
@@ -143,6 +144,14 @@ pub fn own_node<'a>(
     });
     let saved = kept.and_then(|kept| kept.record.node);
     node_of(cluster, asked, saved.as_deref(), links)
+}
+
+/// How it ends that this host is no node, or several: a name that nobody has is bad input.
+pub fn nobody(error: &NotOneNode) -> Outcome {
+    match error {
+        NotOneNode::Unknown(_) => Outcome::Unusable,
+        NotOneNode::Gone(_) | NotOneNode::None | NotOneNode::Several(_) => Outcome::No,
+    }
 }
 
 /// The site as this host has it, see [`on_this_host`].

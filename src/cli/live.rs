@@ -8,16 +8,17 @@ use serde::Serialize;
 
 use super::diff::{Names, describe, json};
 use super::host::{
-    SiteArguments, StateArguments, exposed, exposed_text, live_site, not_judged, own_links, own_node, sessions,
+    SiteArguments, StateArguments, exposed, exposed_text, live_site, nobody, not_judged, own_links, own_node, sessions,
 };
 use super::ways::{all_objections, warnings};
 use super::{Input, Outcome, print};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
 use crate::host::judge::{Judgement, Standing, judge_on, own_part};
+use crate::host::links::Link;
 use crate::host::plan::{Kind, Work, foreign, plan};
 use crate::host::sessions::{Sessions, affected};
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
@@ -75,31 +76,10 @@ pub fn show(
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let mut refused = refusal(host);
-    let node = match own_node(cluster, host, arguments.node.as_deref(), &links) {
-        Ok(node) => Some(node),
-        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
-        Err(error) => {
-            anstream::eprintln!(
-                "warning: {}\nwarning: shown are the rules that fit every node",
-                error.message(cluster)
-            );
-            refused = refused.or(Some(Outcome::No).filter(|_| !allowed("no-node")));
-            None
-        }
+    let (site, refused) = match for_whom(cluster, arguments, host, &links, allowed)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(outcome),
     };
-    let site = live_site(cluster, node)?;
-    for objection in all_objections(&site, &links, place::ssh_session())? {
-        if allowed(objection.word()) {
-            anstream::eprintln!("warning: {} (allowed)", objection.message());
-        } else {
-            anstream::eprintln!("warning: apply will refuse: {}", objection.message());
-            refused = refused.or(Some(Outcome::No));
-        }
-    }
-    for warning in warnings(&site, &links) {
-        anstream::eprintln!("warning: {warning}");
-    }
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
@@ -125,7 +105,7 @@ pub fn show(
             list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
         };
         let document = Document {
-            node: node.map(|node| node.name().to_owned()),
+            node: site.node().map(|node| node.name().to_owned()),
             state: judgement.standing,
             backend,
             absent: in_force.absent,
@@ -145,7 +125,8 @@ pub fn show(
         if in_force.absent {
             text.push_str("nothing of ringfence is in force on this host\n\n");
         }
-        if !meaning_only {
+        // Other comments alone are not written.
+        if !meaning_only && work.rules != Changed::Nothing {
             text.push_str(&rules_text(&in_force, wanted));
             text.push_str(&elements_text(&lines));
         }
@@ -161,6 +142,43 @@ pub fn show(
         None if work.is_nothing() => Outcome::Success,
         None => Outcome::No,
     })
+}
+
+/// Whose rules they are, and how apply would end that refuses them; or how it ends where that cannot be said.
+fn for_whom<'a>(
+    cluster: &'a Cluster,
+    arguments: &SiteArguments,
+    host: &Host,
+    links: &[Link],
+    allowed: impl Fn(&str) -> bool,
+) -> anyhow::Result<Result<(Site<'a>, Option<Outcome>), Outcome>> {
+    let mut refused = refusal(host);
+    let node = match own_node(cluster, host, arguments.node.as_deref(), links) {
+        Ok(node) => Some(node),
+        Err(error) if arguments.node.is_some() => {
+            anstream::eprintln!("refused: {}", error.message(cluster));
+            return Ok(Err(nobody(&error)));
+        }
+        Err(error) => {
+            let message = error.message(cluster);
+            anstream::eprintln!("warning: {message}\nwarning: shown are the rules that fit every node");
+            refused = refused.or_else(|| Some(nobody(&error)).filter(|_| !allowed("no-node")));
+            None
+        }
+    };
+    let site = live_site(cluster, node)?;
+    for objection in all_objections(&site, links, place::ssh_session())? {
+        if allowed(objection.word()) {
+            anstream::eprintln!("warning: {} (allowed)", objection.message());
+        } else {
+            anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+            refused = refused.or(Some(Outcome::No));
+        }
+    }
+    for warning in warnings(&site, links) {
+        anstream::eprintln!("warning: {warning}");
+    }
+    Ok(Ok((site, refused)))
 }
 
 /// Why apply would not even look at the file.

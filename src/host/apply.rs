@@ -23,7 +23,8 @@ use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
 use super::record::{self, CANDIDATE, GOOD, Record};
-use super::reserved::{self, Setting};
+use super::reserve::reserve;
+use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::{ReadySet, Store};
@@ -446,55 +447,4 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
     super::status::forget(host)?;
     record::forget(&host.store)?;
     Ok(removed)
-}
-
-/// Makes exactly these of our ports reserved ones, and leaves those of others alone. What goes wrong is a warning: rules
-/// without reserved ports are better than none.
-pub fn reserve(store: &Store, root: &Path, wanted: &Ports) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Err(error) = reserve_now(store, wanted) {
-        warnings.push(format!(
-            "the protected ports are not reserved, so replies to this host's own connections may get lost: {error}"
-        ));
-    }
-    let others: Vec<Setting> = if wanted.is_empty() { Vec::new() } else { reserved::other_settings(root) };
-    let ports = with_others(wanted, &others);
-    for setting in &others {
-        let place = format!("{}:{}", setting.path.display(), setting.line);
-        warnings.push(match setting.after_ours {
-            true => {
-                format!("{place} sets the reserved ports, too, and counts at boot: add {} there", record::text(wanted))
-            }
-            false => format!("{place} sets the reserved ports, too; 60-ringfence.conf counts at boot, and has both"),
-        });
-    }
-    if let Err(error) = reserved::write_file(root, &ports) {
-        warnings.push(format!("the reserved ports are not kept for the next start of the machine: {error}"));
-    }
-    warnings
-}
-
-/// What our file is to say: at boot the last file counts, so ours also has what those before it say.
-pub(super) fn for_boot(root: &Path, wanted: &Ports) -> Ports {
-    let others = if wanted.is_empty() { Vec::new() } else { reserved::other_settings(root) };
-    with_others(wanted, &others)
-}
-
-fn with_others(wanted: &Ports, others: &[Setting]) -> Ports {
-    let ports = others.iter().filter_map(|setting| setting.ports.as_ref());
-    ports.fold(wanted.clone(), |all, ports| reserved::union(&all, ports))
-}
-
-fn reserve_now(store: &Store, wanted: &Ports) -> Result<(), HostError> {
-    let in_force = reserved::in_force()?;
-    let ours = record::reserved(store)?;
-    let of_others = reserved::without(&in_force, &ours);
-    let new = reserved::without(wanted, &of_others);
-    // First all that was and will be ours, so that nothing is left behind by a run that is killed.
-    record::set_reserved(store, &reserved::union(&ours, &new))?;
-    let target = reserved::union(&of_others, wanted);
-    if target != in_force {
-        reserved::set(&target)?;
-    }
-    record::set_reserved(store, &new)
 }

@@ -18,13 +18,13 @@ use serde::Serialize;
 use super::apply::Host;
 use super::identity::{Objection, on_this_host};
 use super::iptables::is_own_chain;
-use super::links::Link;
+use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
 use super::rules::InForce;
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
-use crate::cluster::{Node, Site, State};
+use crate::cluster::{Client, Node, Site, State};
 use crate::ir::{Policy, Ruleset, Table, TcpFlags, Verdict};
 use crate::net::Interface;
 use crate::outcome::Outcome;
@@ -149,16 +149,18 @@ fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Stan
         return Ok(Standing::Enforced);
     }
     Ok(match in_force.backend {
-        // All of it is ours, so what is not understood is somebody else's.
-        Backend::Nft if report.is_violated() || !in_force.unknown.is_empty() => Standing::Drifted,
-        Backend::Nft => Standing::Undecided,
+        // All of it is ours: what is not understood is somebody else's, or the host is another than the rules were made for.
+        Backend::Nft => Standing::Drifted,
         Backend::Iptables => {
-            let own = check(&own_part(in_force), site, Families::Both)?;
-            match (own.is_violated(), own.is_proved(), report.is_violated()) {
-                (true, ..) => Standing::Drifted,
-                (false, true, true) => Standing::Shadowed,
-                (false, false, true) => Standing::Drifted,
-                (false, _, false) => Standing::Undecided,
+            let own = own_part(in_force);
+            let judged = check(&own, site, Families::Both)?;
+            // Not our rules are in doubt then, but what the tools show, or what the name of an interface means.
+            let doubtful = !own.unread.is_empty() || !lo_is_loopback();
+            match (judged.is_proved(), report.is_violated()) {
+                (true, true) => Standing::Shadowed,
+                (true, false) => Standing::Undecided,
+                (false, _) if doubtful && !judged.is_violated() => Standing::Undecided,
+                (false, _) => Standing::Drifted,
             }
         }
     })
@@ -252,7 +254,7 @@ fn connections(site: &Site<'_>, links: &[Link]) -> Vec<Vec<Packet>> {
         site.node().map(Node::addresses).unwrap_or_default().iter().map(|(address, _)| *address).collect();
     let others = cluster.nodes().iter().filter(|node| site.node().is_none_or(|own| own.name() != node.name()));
     let peers = others.flat_map(Node::addresses).map(|(address, _)| *address).take(LOOKED_AT);
-    let clients = cluster.clients().iter().flat_map(|client| client.from()).map(|source| source.network.first());
+    let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network.first());
     let open = site.services().iter().filter(|service| service.service.state() == State::Open);
     let ports: BTreeSet<u16> = open.flat_map(|service| service.ports.ranges()).map(|range| range.first()).collect();
     let names: Vec<Interface> = links.iter().filter_map(|link| link.name.parse().ok()).collect();

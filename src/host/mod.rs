@@ -27,6 +27,7 @@ pub mod place;
 pub mod plan;
 mod presence;
 pub mod record;
+mod reserve;
 pub mod reserved;
 pub mod routing;
 mod rules;
@@ -41,6 +42,4 @@ pub mod watchdog;
 pub mod ways;
 
 pub use error::{HostError, Restored};
-pub use rules::{
-    Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, planned, read,
-};
+pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};

@@ -8,12 +8,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::apply::{Host, for_boot};
+use super::apply::Host;
+use super::nft::TABLE;
 use super::record::{self, GOOD};
-use super::rules::{Changed, InForce, Prepared, foreign_rules, left_behind, planned};
-use super::{HostError, reserved};
+use super::reserve::for_boot;
+use super::rules::{Changed, InForce, Prepared, Snapshot, changed, left_behind};
+use super::{HostError, iptables, nft_file, reserved};
 use crate::cluster::Site;
+use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Table, update};
+use crate::dialect::nft;
+use crate::ir::{self, Family, Ruleset};
 use crate::net::Ports;
+use crate::verify::Verified;
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -130,4 +136,90 @@ pub fn foreign(host: &Host, prepared: &Prepared, in_force: &InForce) -> Result<V
     });
     let known: Vec<&Prepared> = last.iter().chain([prepared]).collect();
     foreign_rules(&known, in_force)
+}
+
+/// How much [`super::bring`] would change. Comments of rules hold line numbers, and what they say is no reason to write anything.
+///
+/// # Errors
+/// Where the tools of iptables are missing, or the table cannot be made out.
+pub fn planned(prepared: &Prepared, in_force: &InForce) -> Result<Changed, HostError> {
+    match (in_force.snapshot(), &prepared.table) {
+        (Snapshot::Nft(None), _) => Ok(Changed::Rules),
+        (Snapshot::Nft(Some(own)), Some(wanted)) => {
+            let extent = |own: &Table, wanted: &Table| -> Result<Extent, HostError> {
+                Ok(update(Some(own), Some(wanted), Extent::Nothing).map_err(RequestError::from)?.0)
+            };
+            match extent(own, wanted)? {
+                Extent::Elements => Ok(extent(&without_comments(own), &without_comments(wanted))?.into()),
+                other => Ok(other.into()),
+            }
+        }
+        (Snapshot::Nft(Some(_)), None) => Ok(nft_file::planned(prepared, in_force)),
+        (Snapshot::Iptables(live), _) => {
+            Ok(changed(&iptables::planned(&iptables::Tools::find()?, live, &prepared.verified)?))
+        }
+    }
+}
+
+fn without_comments(table: &Table) -> Table {
+    let mut plain = table.clone();
+    plain.chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(|rule| rule.userdata.clear());
+    plain
+}
+
+/// Rules of ours in the kernel that none of these has, in words.
+///
+/// # Errors
+/// Where the rules cannot be made out.
+fn foreign_rules(known: &[&Prepared], in_force: &InForce) -> Result<Vec<String>, HostError> {
+    match in_force.snapshot() {
+        Snapshot::Nft(None) => Ok(Vec::new()),
+        Snapshot::Nft(Some(own)) => {
+            let tables: Vec<&Table> = known.iter().filter_map(|prepared| prepared.table.as_ref()).collect();
+            if tables.is_empty() {
+                return Ok(Vec::new());
+            }
+            let program = |rule: &Rule| -> Result<Vec<Expression>, HostError> {
+                let program = rule.program().map_err(RequestError::from)?;
+                Ok(program.iter().map(Expression::without_counts).collect())
+            };
+            let mut found = Vec::new();
+            for chain in &own.chains {
+                let mut there = Vec::new();
+                for table in &tables {
+                    let rules = table.chains.iter().filter(|other| other.name == chain.name).flat_map(|own| &own.rules);
+                    for rule in rules {
+                        there.push(program(rule)?);
+                    }
+                }
+                for (at, rule) in chain.rules.iter().enumerate() {
+                    if !there.contains(&program(rule)?) {
+                        found.push(in_words(&in_force.ruleset, &chain.name, at));
+                    }
+                }
+            }
+            Ok(found)
+        }
+        Snapshot::Iptables(live) => {
+            let tools = iptables::Tools::find()?;
+            let known: Vec<&Verified> = known.iter().map(|prepared| &prepared.verified).collect();
+            Ok(iptables::foreign(&tools, live, &known)?)
+        }
+    }
+}
+
+fn in_words(ruleset: &Ruleset, chain: &str, at: usize) -> String {
+    let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    let rule = chains.find(|own| own.name == chain).and_then(|chain| chain.rules.get(at));
+    let text = rule.and_then(|rule| written(chain, rule));
+    format!("chain {chain}, rule {}: {}", at + 1, text.as_deref().unwrap_or("something that is not understood"))
+}
+
+/// A rule in nft's words, where it has some.
+fn written(chain: &str, rule: &ir::Rule) -> Option<String> {
+    let only = ir::Chain::named(chain, vec![rule.clone()]);
+    let table = ir::Table { family: Family::Inet, name: TABLE.to_owned(), sets: Vec::new(), chains: vec![only] };
+    let text = nft::write(&Ruleset { tables: vec![table], ..Ruleset::default() }).ok()?;
+    let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("chain "));
+    lines.nth(1).map(str::to_owned)
 }

@@ -9,7 +9,7 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
-use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Scope, Table, to_messages, update};
+use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{self, Family, Ruleset};
 use crate::verify::{Families, Verified, verify};
@@ -92,7 +92,7 @@ pub struct Prepared {
     pub verified: Verified,
     /// The same as files, by name.
     pub files: Vec<(&'static str, String)>,
-    table: Option<Table>,
+    pub(super) table: Option<Table>,
 }
 
 /// What a change came to.
@@ -369,84 +369,7 @@ pub fn bring(
     Ok(extent.into())
 }
 
-/// How much [`bring`] would change. Comments of rules hold line numbers, and what they say is no reason to write anything.
-///
-/// # Errors
-/// Where the tools of iptables are missing, or the table cannot be made out.
-pub fn planned(prepared: &Prepared, in_force: &InForce) -> Result<Changed, HostError> {
-    match (&in_force.snapshot, &prepared.table) {
-        (Snapshot::Nft(None), _) => Ok(Changed::Rules),
-        (Snapshot::Nft(Some(own)), Some(wanted)) => {
-            let extent = |own: &Table, wanted: &Table| -> Result<Extent, HostError> {
-                Ok(update(Some(own), Some(wanted), Extent::Nothing).map_err(RequestError::from)?.0)
-            };
-            match extent(own, wanted)? {
-                Extent::Elements => Ok(extent(&without_comments(own), &without_comments(wanted))?.into()),
-                other => Ok(other.into()),
-            }
-        }
-        (Snapshot::Nft(Some(_)), None) => Ok(nft_file::planned(prepared, in_force)),
-        (Snapshot::Iptables(live), _) => {
-            Ok(changed(&iptables::planned(&iptables::Tools::find()?, live, &prepared.verified)?))
-        }
-    }
-}
-
-fn without_comments(table: &Table) -> Table {
-    let mut plain = table.clone();
-    plain.chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(|rule| rule.userdata.clear());
-    plain
-}
-
-/// Rules of ours in the kernel that none of these has, in words.
-///
-/// # Errors
-/// Where the rules cannot be made out.
-pub fn foreign_rules(known: &[&Prepared], in_force: &InForce) -> Result<Vec<String>, HostError> {
-    match &in_force.snapshot {
-        Snapshot::Nft(None) => Ok(Vec::new()),
-        Snapshot::Nft(Some(own)) => {
-            let tables: Vec<&Table> = known.iter().filter_map(|prepared| prepared.table.as_ref()).collect();
-            if tables.is_empty() {
-                return Ok(Vec::new());
-            }
-            let program = |rule: &Rule| -> Result<Vec<Expression>, HostError> {
-                let program = rule.program().map_err(RequestError::from)?;
-                Ok(program.iter().map(Expression::without_counts).collect())
-            };
-            let mut found = Vec::new();
-            for chain in &own.chains {
-                let mut there = Vec::new();
-                for table in &tables {
-                    let rules = table.chains.iter().filter(|other| other.name == chain.name).flat_map(|own| &own.rules);
-                    for rule in rules {
-                        there.push(program(rule)?);
-                    }
-                }
-                for (at, rule) in chain.rules.iter().enumerate() {
-                    if !there.contains(&program(rule)?) {
-                        found.push(in_words(&in_force.ruleset, &chain.name, at));
-                    }
-                }
-            }
-            Ok(found)
-        }
-        Snapshot::Iptables(live) => {
-            let tools = iptables::Tools::find()?;
-            let known: Vec<&Verified> = known.iter().map(|prepared| &prepared.verified).collect();
-            Ok(iptables::foreign(&tools, live, &known)?)
-        }
-    }
-}
-
-fn in_words(ruleset: &Ruleset, chain: &str, at: usize) -> String {
-    let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
-    let rule = chains.find(|own| own.name == chain).and_then(|chain| chain.rules.get(at));
-    let text = rule.and_then(|rule| rule.place.as_ref()).map_or("a rule", |place| place.text.as_str());
-    format!("chain {chain}, rule {}: {text}", at + 1)
-}
-
-fn changed(change: &iptables::Change) -> Changed {
+pub(super) fn changed(change: &iptables::Change) -> Changed {
     match (change.is_nothing(), change.rules) {
         (true, _) => Changed::Nothing,
         (false, false) => Changed::Members,

@@ -118,7 +118,8 @@ impl<'a> Transition<'a> {
             for version in Version::ALL {
                 for name in TABLES {
                     let (there, wanted) = (live.table(variant, version, name), target.table(variant, version, name));
-                    let differs = !(there.says_the_same(&wanted, version) && jumps_are_right(&there, &wanted));
+                    let same = there.says_the_same(&wanted, version) && jumps_are_right(&there, &wanted);
+                    let differs = there.hides || !same;
                     steps.push(Step { variant, version, there, wanted, differs });
                 }
             }

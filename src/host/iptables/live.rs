@@ -174,7 +174,7 @@ fn read_place(
     let what = || format!("{version}-{variant}-save");
     let read = iptables::read(&text, version.family());
     let Read { mut ruleset, unknown } = read.map_err(|error| Error::Unreadable { what: what(), error })?;
-    let tables = own_tables(&ruleset);
+    let mut tables = own_tables(&ruleset);
     if variant == Variant::Nft && !ruleset.tables.is_empty() {
         let unread: Vec<String> = match kernel {
             Some(kernel) => {
@@ -183,12 +183,21 @@ fn read_place(
             None => vec![format!("{} could not be held against the kernel", what())],
         };
         ruleset.unread.extend(unread);
+        for table in &ruleset.tables {
+            tables.iter_mut().filter(|own| own.name == table.name).for_each(|own| own.hides = hides(table));
+        }
     }
     count(&ruleset, &text, &mut live.counters);
     live.ruleset.tables.extend(ruleset.tables);
     live.ruleset.unread.extend(ruleset.unread);
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("{}: {}", what(), unknown.text)));
     Ok(tables)
+}
+
+/// Whether a rule of ours has a test that nobody wrote there: then the tool did not show all of it.
+fn hides(table: &ir::Table) -> bool {
+    let own = table.chains.iter().filter(|chain| is_own_chain(&chain.name)).flat_map(|chain| &chain.rules);
+    own.flat_map(|rule| &rule.matches).any(|one| matches!(one, Match::Unknown(_)))
 }
 
 /// The tables of iptables-legacy with these names that are loaded here, as far as they can be read. Nothing is started where none

@@ -42,6 +42,9 @@ pub(super) struct OwnTable {
     pub name: String,
     pub chains: Vec<OwnChain>,
     pub jumps: Vec<Jump>,
+    /// Whether the kernel has more in our chains than the tool that printed them shows.
+    #[serde(skip)]
+    pub hides: bool,
     /// Every other chain, and how many rules it has that are no jumps to us. Only known of the kernel.
     #[serde(skip)]
     pub others: Vec<(String, usize)>,
