@@ -21,6 +21,7 @@ use crate::host::judge::{Judgement, Standing, judge_on, own_part};
 use crate::host::links::Link;
 use crate::host::plan::{Kind, Work, foreign, plan};
 use crate::host::sessions::{Sessions, affected};
+use crate::host::sockets::Session;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::ir::{Elements, Ruleset, Set};
 use crate::net::{Cidr, Ports};
@@ -101,9 +102,6 @@ pub fn show(
     let names = Names { clusters: [&old, &new] };
     let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
     if as_json {
-        let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
-            list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
-        };
         let document = Document {
             node: site.node().map(|node| node.name().to_owned()),
             state: judgement.standing,
@@ -114,8 +112,8 @@ pub fn show(
             writes: kinds,
             foreign_rules: foreign,
             reserved_ports_added: record::text(&work.reserve),
-            cut: ends(&sessions.cut),
-            outgoing: ends(&sessions.outgoing),
+            cut: in_words(&sessions.cut),
+            outgoing: in_words(&sessions.outgoing),
             not_judged: others,
             exposed,
         };
@@ -142,6 +140,10 @@ pub fn show(
         None if work.is_nothing() => Outcome::Success,
         None => Outcome::No,
     })
+}
+
+fn in_words(sessions: &[Session]) -> Vec<String> {
+    sessions.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
 }
 
 /// Whose rules they are, and how apply would end that refuses them; or how it ends where that cannot be said.

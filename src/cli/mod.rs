@@ -253,8 +253,35 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+    use crate::host::judge::Standing;
+
     #[test]
     fn arguments_are_consistent() {
-        super::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_ends_with_its_code_whatever_is_said_around_it() {
+        for (error, code) in [
+            (HostError::NoRight, 2),
+            (HostError::BadSnapshot, 2),
+            (HostError::Lost, 3),
+            (HostError::NothingWaits, 4),
+            (HostError::Waiting, 6),
+            (HostError::TakenBack, 6),
+            (HostError::Mismatch(crate::host::Restored::Done), 7),
+            (HostError::NotInForce(Standing::Absent), 4),
+            (HostError::NotInForce(Standing::Drifted), 1),
+        ] {
+            let words = error.to_string();
+            assert_eq!(outcome_of(&error.into()).code(), code, "{words}");
+        }
+        let around = Err::<(), _>(HostError::Waiting).context("while something was done").unwrap_err();
+        assert_eq!(outcome_of(&around), Outcome::Unconfirmed);
+        assert_eq!(outcome_of(&anyhow::anyhow!("there is no such file")), Outcome::Unusable);
+        assert_eq!(outcome_of(&anyhow::Error::from(TooManyClasses(7))), Outcome::Undecided);
     }
 }

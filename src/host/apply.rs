@@ -103,27 +103,7 @@ pub struct Applied {
 /// are in force and proved, what goes wrong is a warning.
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
-    match settle(host) {
-        // Whatever became of what was written down of it.
-        Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
-        Ok(None) => {}
-        Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
-        // Its rules are gone, or it would have been left alone.
-        Ok(Some(pending)) => {
-            warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
-            let _ = pending::end(&host.store, &pending.id);
-            let _ = host.store.remove_folder(CANDIDATE);
-        }
-        Err(error) if plan.boot => warnings.push(error.to_string()),
-        Err(error) => return Err(error),
-    }
-    if plan.prepared.names_loopback() && !lo_is_loopback() {
-        // Closed but for one interface is better than open.
-        if !plan.boot {
-            return Err(HostError::Loopback);
-        }
-        warnings.push(LO_IS_TAKEN.to_owned());
-    }
+    make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before)?;
     let old = (!before.absent).then_some(&before.ruleset);
@@ -192,6 +172,32 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.push(MOVED.to_owned());
     }
     Ok(Applied { changed, work, in_force, judgement, sessions, ended, pending, time_left, kept, warnings })
+}
+
+/// Deals with a change that waits, and with what else may stand in the way.
+fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Result<(), HostError> {
+    match settle(host) {
+        // Whatever became of what was written down of it.
+        Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
+        Ok(None) => {}
+        Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
+        // Its rules are gone, or it would have been left alone.
+        Ok(Some(pending)) => {
+            warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
+            let _ = pending::end(&host.store, &pending.id);
+            let _ = host.store.remove_folder(CANDIDATE);
+        }
+        Err(error) if plan.boot => warnings.push(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    if plan.prepared.names_loopback() && !lo_is_loopback() {
+        // Closed but for one interface is better than open.
+        if !plan.boot {
+            return Err(HostError::Loopback);
+        }
+        warnings.push(LO_IS_TAKEN.to_owned());
+    }
+    Ok(())
 }
 
 /// The change that waits. One that was confirmed, by somebody who did not come to an end, is brought to its end first.

@@ -275,3 +275,74 @@ fn connections(site: &Site<'_>, links: &[Link]) -> Vec<Vec<Packet>> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::{Cluster, parse};
+    use crate::dialect::nft;
+
+    const CLUSTER: &str = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
+        [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n\
+        [[client]]\nname = \"web\"\nfrom = [\"10.20.1.0/24\"]\nservices = [\"http\"]\n";
+
+    fn cluster(more: &str) -> Cluster {
+        parse("cluster.toml", format!("{CLUSTER}{more}"), Path::new("")).cluster.expect("a cluster file")
+    }
+
+    fn links() -> Vec<Link> {
+        let link = |name: &str, address: &str| Link { name: name.into(), addresses: vec![address.parse().unwrap()] };
+        vec![link("lo", "127.0.0.1"), link("eth0", "192.0.2.1"), link("eth1", "10.9.0.1")]
+    }
+
+    /// Whether these rules of somebody else's input chain, behind a policy, shut somebody out.
+    fn shuts_out(more: &str, policy: &str, rules: &str) -> bool {
+        let text = format!(
+            "table inet other {{\n\tchain in {{\n\t\ttype filter hook input priority 0; policy {policy};\n{rules}\n\t}}\n}}\n"
+        );
+        let tables = nft::read(&text).unwrap().ruleset.tables;
+        let cluster = cluster(more);
+        !shut_out(&Site::of_node(&cluster, &cluster.nodes()[0]), &tables, &links()).is_empty()
+    }
+
+    #[test]
+    fn only_who_is_shut_out_for_certain_is() {
+        let open = "tcp dport { 4369, 6000-6009, 8098, 8099 } accept";
+        for (more, policy, rules, shut) in [
+            ("", "accept", "tcp dport 22 drop", false),
+            ("", "accept", "ip saddr 192.0.2.0/24 drop", false),
+            ("", "drop", open, false),
+            ("", "drop", "tcp dport 22 accept", true),
+            ("", "drop", "tcp dport { 4369, 6000-6009, 8098 } accept", true),
+            ("", "accept", "ip saddr 10.9.0.5 tcp dport 8098 drop", true),
+            ("", "accept", "ip saddr 10.20.1.0 tcp dport 8098 reject", true),
+            // The address need not be on the interface that its packets come in on.
+            ("", "drop", "iifname \"eth1\" tcp dport { 4369, 6000-6009, 8098, 8099 } accept", false),
+            ("[guard]\ninterfaces = [\"eth0\"]\n", "drop", "iifname \"eth1\" accept", true),
+            // What is not understood may let them in.
+            ("", "drop", "meta mark 7 accept", false),
+            ("", "drop", "ip daddr 10.9.0.1 accept", false),
+            ("", "drop", "ip daddr 10.9.0.77 accept", true),
+        ] {
+            assert_eq!(shuts_out(more, policy, rules), shut, "{more}{policy}: {rules}");
+        }
+    }
+
+    #[test]
+    fn each_standing_has_its_code() {
+        let codes = [
+            (Standing::Enforced, 0),
+            (Standing::NotApplied, 6),
+            (Standing::Drifted, 1),
+            (Standing::Shadowed, 1),
+            (Standing::Undecided, 3),
+            (Standing::Absent, 4),
+        ];
+        for (standing, code) in codes {
+            assert_eq!(standing.outcome().code(), code, "{standing:?}");
+            assert_eq!(standing.is_ours(), [0, 3].contains(&code) || standing == Standing::Shadowed, "{standing:?}");
+        }
+    }
+}

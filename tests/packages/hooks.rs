@@ -37,7 +37,7 @@ in_a_root! {
         // The watchdog is this root's own process, which ends with the script.
         root.sh(
             "ringfence apply --confirm-within 60s && nft -s list ruleset >/before && ringfence hook post-install; \
-             [ $? = 1 ] && ringfence hook check && nft -s list ruleset | cmp - /before && ringfence rollback"
+             [ $? = 6 ] && ringfence hook check && nft -s list ruleset | cmp - /before && ringfence rollback"
         )
         .fine()
         .says("a change is waiting to be confirmed")
