@@ -4,7 +4,7 @@
 //! - Our own part is held against the claims of the cluster file. Where that fails, something of ours is missing, or somebody
 //!   changed it: drifted; or it is what was applied last, and the file is another by now: not applied.
 //! - Then come the rules of others. In iptables they may pass ours by, and stand in the same proof. In nf_tables nobody can open what
-//!   we block, but they can shut peers out: [`shut_out`] looks for a peer for whom that is certain.
+//!   we block, but they can shut peers out: `shut_out` looks for a peer for whom that is certain.
 //!
 //! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain. What is not understood of
 //! others makes a proof undecided where they can pass ours by, and is listed as not judged where they cannot.
