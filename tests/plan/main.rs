@@ -165,6 +165,13 @@ fn a_refusal_is_the_same_for_diff_and_apply() {
             .output()
             .unwrap();
         assert_eq!(confirm.status.code(), Some(0), "{confirm:?}");
+        // Its watchdog sees that as long as the folder is there.
+        let watched = || fs::read_to_string("/proc/thread-self/net/unix").unwrap().contains("ringfence-watchdog");
+        let begin = std::time::Instant::now();
+        while watched() {
+            assert!(begin.elapsed().as_secs() < 20, "the watchdog does not end");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
         host.edit(|text| text.replace("10.20.0.11\"", "10.20.0.77\""));
         assert_eq!((host.diff().0, host.apply().0), (1, 1), "no node of the file");
         host.edit(|text| text.replace("\"plan\"", "plan"));
