@@ -14,7 +14,7 @@
 //!  Verified ──▶ host ──▶ dialect::netlink (or the tools of iptables) ──▶ kernel ──▶ read back ──▶ verify
 //! ```
 //!
-//! - [`net`] and [`diagnostic`] know nothing of the rest.
+//! - [`net`], [`diagnostic`] and [`outcome`], what exit codes mean, know nothing of the rest.
 //! - [`cluster`] speaks the cluster's words: node, service, client. Only it makes a [`cluster::Cluster`], and only a valid one.
 //! - [`ir`] speaks netfilter's words: table, chain, hook, set, match, verdict. It never sees a cluster.
 //! - [`compile`] turns the one into the other; it is total and pure.
@@ -27,7 +27,7 @@
 //! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
 //!   takes a change back that nobody confirms, and says what is in force.
 //! - [`import`] reads Riak's own files and outputs, and writes a cluster file; [`lint`] holds this host's Riak against one.
-//! - [`cli`] reads, calls, prints, and chooses the exit code. What `compile` writes was read back and proved first.
+//! - [`cli`] reads, calls, prints, and ends with the code of an [`outcome`]. What `compile` writes was read back and proved first.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.
 
@@ -43,5 +43,6 @@ pub mod import;
 pub mod ir;
 pub mod lint;
 pub mod net;
+pub mod outcome;
 pub mod semantics;
 pub mod verify;

@@ -9,8 +9,10 @@ if command -v systemctl >/dev/null; then
 	[ "$1" != 1 ] || systemctl --quiet enable ringfence.service || :
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload || :
 fi
-if ringfence hook post-install; then
-	[ ! -d /run/systemd/system ] || systemctl start ringfence.service || :
-else
-	echo "ringfence: the package is installed; the rules are as they were" >&2
-fi
+code=0
+ringfence hook post-install || code=$?
+case $code in
+# In force, perhaps beside rules of others that are not understood; or nothing to do.
+0 | 3) [ ! -d /run/systemd/system ] || systemctl start ringfence.service || : ;;
+*) echo "ringfence: the package is installed; what keeps the rules from being as its file says is said above (exit code $code)" >&2 ;;
+esac

@@ -9,14 +9,15 @@ use clap::{Args, ValueEnum};
 
 use super::before::{Before, before, cut_peers, is_in_force};
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, node_after,
-    not_judged, own_links, sessions,
+    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, nobody,
+    node_after, not_judged, own_links, sessions,
 };
 use super::ways::{all_objections, live_claims, warnings};
 use super::{Input, Outcome, boot, live, print};
 use crate::cluster::{Cluster, Node, Site};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::Objection;
+use crate::host::judge::Standing;
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::record::Kept;
@@ -26,8 +27,8 @@ use crate::host::{Backend, Changed, HostError, Prepared, record};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
-/// Compiles and proves them, changes the kernel in one transaction, reads back what it holds and proves that. Exit code 0:
-/// in force. 1: refused, or taken back; what was in force before still is. 2: something is wrong with the input or the machine.
+/// Compiles and proves them, changes the kernel in one transaction, reads back what it holds and proves that. Where that is not
+/// what was proved, what was in force before is brought back.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -96,7 +97,8 @@ enum Allowed {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
-        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false);
+        let allowed = |word: &str| is_allowed(arguments, word);
+        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false, allowed);
     }
     anyhow::ensure!(
         arguments.input.config != Path::new("-"),
@@ -105,12 +107,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     need_root()?;
     let host = arguments.host.host();
     if arguments.boot {
-        return boot::run(&arguments.input, &arguments.site, &host);
+        return boot::run(&arguments.input, &arguments.site, &arguments.host.wait, &host);
     }
     let Some(cluster) = arguments.input.load(|_| Vec::new())? else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
-    let lock = host.store.lock("ringfence apply")?;
+    let lock = arguments.host.wait.lock(&host, "ringfence apply")?;
     bring(arguments, &cluster, &host, lock)
 }
 
@@ -121,7 +123,10 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
         return Ok(Outcome::No);
     }
-    let Some(node) = choose_node(arguments, cluster, &kept, &links)? else { return Ok(Outcome::No) };
+    let node = match choose_node(arguments, cluster, &kept, &links)? {
+        Ok(node) => node,
+        Err(outcome) => return Ok(outcome),
+    };
     let site = live_site(cluster, node)?;
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
@@ -152,46 +157,45 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     drop(lock);
     print(&describe(&site, backend, &applied))?;
     let outcome = match &applied.pending {
-        Some(_) if applied.time_left.is_none() => Outcome::No,
-        _ if applied.kept => Outcome::Success,
-        _ => Outcome::BadInput,
+        Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
+        _ if applied.kept => applied.judgement.standing.outcome(),
+        _ => Outcome::Unusable,
     };
     // The process is about to end.
     std::mem::forget((applied, prepared));
     Ok(outcome)
 }
 
-/// The outer `None`: refused, and said so. The inner one: the rules that fit every node.
+/// `None`: the rules that fit every node. An outcome: refused, and said so.
 fn choose_node<'a>(
     arguments: &Arguments,
     cluster: &'a Cluster,
     kept: &Result<Option<Kept>, HostError>,
     links: &[Link],
-) -> anyhow::Result<Option<Option<&'a Node>>> {
+) -> anyhow::Result<Result<Option<&'a Node>, Outcome>> {
     match node_after(cluster, kept, arguments.site.node.as_deref(), links) {
-        Ok(node) => Ok(Some(Some(node))),
-        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Some(None)),
+        Ok(node) => Ok(Ok(Some(node))),
+        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Ok(None)),
         Err(error) => {
             writeln!(anstream::stderr(), "refused: {}\nnothing was changed", error.message(cluster))?;
-            Ok(None)
+            Ok(Err(nobody(&error)))
         }
     }
 }
 
+/// Whether `--allow` names it.
+fn is_allowed(arguments: &Arguments, word: &str) -> bool {
+    let names = arguments.allow.iter().filter_map(ValueEnum::to_possible_value);
+    names.into_iter().any(|name| name.get_name() == word)
+}
+
 fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
-    let allowed = |objection: &Objection| {
-        arguments
-            .allow
-            .iter()
-            .filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()))
-            .any(|name| name == objection.word())
-    };
     // Who called may take no such argument.
     let command = if arguments.unattended { "ringfence apply " } else { "" };
     let mut refused = false;
     for objection in objections {
         // Nobody is left to read why nobody could be told.
-        let _ = if allowed(objection) {
+        let _ = if is_allowed(arguments, objection.word()) {
             writeln!(anstream::stderr(), "warning: {} (allowed)", objection.message())
         } else {
             refused = true;
@@ -229,7 +233,11 @@ fn warned_or_refused(arguments: &Arguments, words: &str) -> bool {
 
 /// Notes what was seen, and says what is not as it should be.
 pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
-    let noted = if applied.report.is_proved() { Seen::note(host, site, config, &applied.in_force) } else { Ok(()) };
+    let noted = if applied.judgement.standing == Standing::Enforced {
+        Seen::note(host, site, config, &applied.in_force)
+    } else {
+        Ok(())
+    };
     // Without the note the next look takes longer, and nobody is left to read why nobody could be told.
     let _ = noted;
     for warning in &applied.warnings {
@@ -247,6 +255,14 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
+    match applied.judgement.standing {
+        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
+        Standing::Shadowed => text.push_str("SHADOWED: peers are shut out, or strangers get in, by what is not ours\n"),
+        Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+    }
+    if applied.work.about_ports() {
+        text.push_str("reserved ports were brought up to date\n");
+    }
     match applied.pending.as_ref().map(|_| applied.time_left) {
         Some(Some(time)) => {
             let seconds = time.as_secs_f64().ceil();
@@ -255,7 +271,7 @@ pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String 
         Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
         None => {}
     }
-    text.push_str(&live_claims(&applied.report, site, "what the kernel holds"));
+    text.push_str(&live_claims(&applied.judgement, "what the kernel holds"));
     if applied.ended.count > 0 {
         let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
     }

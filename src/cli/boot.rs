@@ -2,7 +2,7 @@
 //!
 //! - Nothing that cannot be read or written makes the rules less strict, or keeps them from coming into force.
 //! - Rules that are in force and proved stay, whatever goes wrong behind them.
-//! - Nobody may be there: whatever is not as it should be is said loudly, and with exit code 1.
+//! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::apply::{describe, note};
 use super::before::{Before, before};
-use super::host::{SiteArguments, live_site, own_links, own_node, site_of};
+use super::host::{SiteArguments, WaitArguments, live_site, own_links, own_node, site_of};
 use super::ways::{vrfs, warnings};
 use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
@@ -31,8 +31,8 @@ fn loud(words: &str) {
     let _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
 }
 
-pub fn run(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
-    let lock = host.store.lock_waiting("ringfence apply --boot", PATIENCE);
+pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let lock = wait.lock_within(host, "ringfence apply --boot", PATIENCE);
     // The kernel refuses what does not fit to what is there, so two at once do no harm.
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
@@ -47,7 +47,7 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
         && read(backend).is_ok_and(|in_force| !in_force.absent)
     {
         loud("a change is waiting to be confirmed; nothing was changed");
-        return Ok(Outcome::No);
+        return Ok(Outcome::Unconfirmed);
     }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
@@ -65,7 +65,9 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
             loud("falling back to what was applied last");
         }
         match bring(input, arguments, host, cluster, backend, &links, *own) {
-            Ok(proper) => return Ok(if *own && proper && fine { Outcome::Success } else { Outcome::No }),
+            // Whatever else there is to say, what the file says is not in force.
+            Ok(_) if !*own || !fine => return Ok(Outcome::FellBack),
+            Ok(outcome) => return Ok(outcome),
             Err(error) => loud(&format!("{error:#}")),
         }
         fine = false;
@@ -134,7 +136,7 @@ fn of_another(
     }
 }
 
-/// Brings the rules of a cluster into force; says whether they are those of one node.
+/// Brings the rules of a cluster into force.
 fn bring(
     input: &Input,
     arguments: &SiteArguments,
@@ -143,7 +145,7 @@ fn bring(
     backend: Backend,
     links: &[Link],
     keep: bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_deref();
     let nobody = cluster.nodes().is_empty();
     let every_node = nobody
@@ -190,7 +192,11 @@ fn bring(
     }
     // What nobody reads is no reason to change what is in force.
     let _ = print(&describe(&site, backend, &applied));
-    Ok(proper && applied.kept)
+    Ok(match (proper, applied.kept) {
+        (false, _) => Outcome::FellBack,
+        (true, false) => Outcome::Unusable,
+        (true, true) => applied.judgement.standing.outcome(),
+    })
 }
 
 /// The last resort.
@@ -215,5 +221,5 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
         "nothing usable was found: {} are closed for everyone but loopback; other ports that the cluster file names are not",
         record::text(&ports)
     ));
-    Ok(Outcome::No)
+    Ok(Outcome::FellBack)
 }

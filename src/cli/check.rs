@@ -10,17 +10,18 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use super::apply::{describe, note};
-use super::hook::{PATIENCE, no_right, say};
-use super::host::{BackendChoice, SiteArguments, live_site, own_links};
-use super::ways::{live_claims, vrfs};
+use super::hook::{no_right, say};
+use super::host::{BackendChoice, HostArguments, SiteArguments, live_site, own_links};
+use super::ways::live_claims;
 use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, Plan, apply, bring_again, is_good};
+use crate::host::apply::{Host, Plan, apply, bring_again};
+use crate::host::judge::{Judgement, Standing, judge};
 use crate::host::pending::Pending;
+use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, InForce, Prepared, pending, read, record, reserved};
-use crate::verify::{Families, Report, check};
+use crate::host::{Backend, Changed, InForce, Prepared, pending, read, record, reserved};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -35,7 +36,8 @@ pub fn in_force() -> bool {
     [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| !there.absent))
 }
 
-pub fn run(host: &Host) -> anyhow::Result<Outcome> {
+pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
+    let host = &arguments.host();
     if is_untouched(host) {
         return Ok(Outcome::Success);
     }
@@ -43,12 +45,12 @@ pub fn run(host: &Host) -> anyhow::Result<Outcome> {
         say(&format!("nothing was done: {why}"));
         return Ok(Outcome::Success);
     }
-    let lock = host.store.lock_waiting("ringfence hook check", PATIENCE)?;
+    let lock = arguments.wait.lock(host, "ringfence hook check")?;
     match look(host) {
-        Ok(text) => {
+        Ok((text, outcome)) => {
             drop(lock);
             print(&text)?;
-            Ok(Outcome::Success)
+            Ok(outcome)
         }
         Err(error) if !in_force() => {
             say(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
@@ -61,8 +63,8 @@ pub fn run(host: &Host) -> anyhow::Result<Outcome> {
     }
 }
 
-/// What there is to say, where nothing more is to be done.
-fn look(host: &Host) -> anyhow::Result<String> {
+/// What there is to say, where nothing more is to be done, and how it ends.
+fn look(host: &Host) -> anyhow::Result<(String, Outcome)> {
     if let Some(pending) = pending::waiting(&host.store)? {
         return look_at_waiting(host, &pending);
     }
@@ -72,24 +74,25 @@ fn look(host: &Host) -> anyhow::Result<String> {
         None if record::is_unkept(&host.store) && !in_force() => {
             anyhow::bail!("somebody took away what the start of the machine brought in")
         }
-        None => Ok(String::new()),
+        None => Ok((String::new(), Outcome::Success)),
     }
 }
 
-fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<String> {
+fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<(String, Outcome)> {
     if !read(pending.backend)?.absent {
         say("a change is waiting to be confirmed; nothing was done");
-        return Ok(String::new());
+        return Ok((String::new(), Outcome::Success));
     }
     let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let kept = kept.context("the change that waits to be confirmed cannot be read")?;
     let cluster = kept.load().cluster.context("the change that waits to be confirmed cannot be used")?;
     let site = live_site(&cluster, node(&kept, &cluster)?)?;
-    let report = bring_again(&Prepared::new(&site, pending.backend)?, &site)?;
+    let links = own_links().unwrap_or_default();
+    let judgement = bring_again(&Prepared::new(&site, pending.backend)?, &site, &links)?;
     say(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
     );
-    Ok(live_claims(&report, &site, "what the kernel holds"))
+    Ok((live_claims(&judgement, "what the kernel holds"), judgement.standing.outcome()))
 }
 
 fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
@@ -97,28 +100,35 @@ fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node
     Ok(Some(cluster.node(name).context("what was applied has not the node it was applied for")?))
 }
 
-fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
+fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
     let site = live_site(&cluster, node(kept, &cluster)?)?;
     let backend = kept.record.backend;
+    let links = own_links().unwrap_or_default();
     let in_force = read(backend)?;
-    let report = check(&in_force.ruleset, &site, Families::Both)?;
-    // No rule mends it, so nothing is brought back for it.
-    for objection in vrfs(&site)? {
-        say(&format!("DRIFTED: {}", objection.message()));
-    }
+    let judgement = judge(&site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
-    let good = is_good(backend, &in_force, &report);
-    if good && unreserved.is_empty() {
-        return Ok(String::new());
+    // Rules that do what the file says stay as they are, whoever wrote them.
+    let enforced = judgement.standing == Standing::Enforced;
+    if enforced && unreserved.is_empty() {
+        return Ok((String::new(), Outcome::Success));
     }
     let prepared = Prepared::new(&site, backend)?;
-    if good {
+    // Where there is nothing to bring back, nothing is, and what there is to say is said.
+    if !enforced && unreserved.is_empty() && planned(&prepared, &in_force)? == Changed::Nothing {
+        let words = judgement.standing.words();
+        let why = match judgement.shadows.first() {
+            Some(shadow) => shadow.clone(),
+            None => "`ringfence status` says why".to_owned(),
+        };
+        say(&format!("{words}, and there is nothing to bring back: {why}"));
+        return Ok((String::new(), judgement.standing.outcome()));
+    }
+    if enforced {
         say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
     } else {
-        say_drift(&in_force, &report, &prepared, &site);
+        say_drift(&in_force, &judgement, &prepared, &site);
     }
-    let links = own_links().unwrap_or_default();
     let plan = Plan {
         site: &site,
         prepared: &prepared,
@@ -131,18 +141,18 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<String> {
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &kept.record.config, &applied);
-    Ok(describe(&site, backend, &applied))
+    Ok((describe(&site, backend, &applied), applied.judgement.standing.outcome()))
 }
 
 /// What was found, for the log.
-fn say_drift(in_force: &InForce, report: &Report, prepared: &Prepared, site: &Site<'_>) {
+fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, site: &Site<'_>) {
     if in_force.absent {
         say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
         return;
     }
-    say("DRIFTED; what was applied last is brought back");
+    say(&format!("{}; what was applied last is brought back", judgement.standing.words()));
     // Nobody is left to read why nobody could be told.
-    let _ = write!(anstream::stderr(), "{}", live_claims(report, site, "what the kernel held"));
+    let _ = write!(anstream::stderr(), "{}", live_claims(judgement, "what the kernel held"));
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
         let names = diff::Names { clusters: [&None, &None] };
         let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));

@@ -18,8 +18,8 @@ const LONGEST_SYSCTL: usize = 3900;
 
 /// Make rulesets from a cluster file.
 ///
-/// Prints an nft file by default. What is written was read back and proved to do what the cluster file says. Exit code 0:
-/// written. 1: it could not be proved, and nothing was written; a mistake in ringfence. 2: something is wrong with the input or with writing.
+/// Prints an nft file by default. What is written was read back and proved to do what the cluster file says;
+/// otherwise nothing is written.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         "several formats need a folder to be written to: add `-o DIR`"
     );
     let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
     if arguments.all {

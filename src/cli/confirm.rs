@@ -1,37 +1,33 @@
 //! `ringfence confirm` and `ringfence rollback`: what becomes of a change that waits.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use super::host::{StateArguments, need_root, own_links};
+use super::host::{StateArguments, WaitArguments, need_root, own_links};
+use super::ways::live_claims;
 use super::{Outcome, print};
 use crate::host::apply::{confirm, rollback};
-use crate::host::store::LockError;
+use crate::host::judge::Standing;
 use crate::host::{HostError, pending, watchdog};
 
-/// Whoever is at work is waited for so long; time is short.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Keep the change that `ringfence apply --confirm-within` made.
-///
-/// Exit code 0: confirmed. 1: nothing is waiting, or what is in force is not what waits. 2: something is wrong with the machine.
+/// Keep the change that `ringfence apply --confirm-within` made, if it is what is in force.
 #[derive(Args)]
 pub struct Confirm {
     #[command(flatten)]
     host: StateArguments,
+    #[command(flatten)]
+    wait: WaitArguments,
     /// Also end the sessions that this host opened to hosts that are no longer admitted.
     #[arg(long)]
     cut_outgoing: bool,
 }
 
-/// Take the change back that waits to be confirmed, now.
-///
-/// Exit code 0: what was in force before is in force again. 1: nothing is waiting. 2: something is wrong with the machine.
+/// Take the change back that waits to be confirmed, now: what was in force before is in force again.
 #[derive(Args)]
 pub struct Rollback {
     #[command(flatten)]
     host: StateArguments,
+    #[command(flatten)]
+    wait: WaitArguments,
 }
 
 /// Wait for the end of the time, and take the change back.
@@ -43,42 +39,45 @@ pub struct Watchdog {
     host: StateArguments,
 }
 
-/// "Too late" is exit code 1, and this is not that.
-fn busy(error: &LockError) -> anyhow::Error {
-    anyhow::Error::msg(error.to_string())
-}
-
 pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     need_root()?;
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence confirm", PATIENCE).map_err(|error| busy(&error))?;
+    let lock = arguments.wait.lock(&host, "ringfence confirm")?;
     let confirmed = confirm(&host, &own_links()?, arguments.cut_outgoing);
     drop(lock);
-    let (pending, ended) = match confirmed {
+    let (pending, ended, judgement) = match confirmed {
         Err(error @ HostError::NothingWaits) => {
             let why = pending::taken_back(&host.store).ok().flatten();
             let why = why.map(|note| format!("; the last change was taken back at {}", note.when)).unwrap_or_default();
             anstream::eprintln!("{error}{why}");
-            return Ok(Outcome::No);
+            return Ok(error.outcome());
         }
         other => other?,
     };
     let who = pending.record.node.as_deref().unwrap_or("every node");
     let cut = if ended.count > 0 { format!("; sessions that were cut: {}", ended.count) } else { String::new() };
-    print(&format!("confirmed for {who}{cut}\n"))?;
-    Ok(Outcome::Success)
+    let mut text = format!("confirmed for {who}{cut}\n");
+    if judgement.standing != Standing::Enforced {
+        text += &format!(
+            "{} all the same\n{}",
+            judgement.standing.words(),
+            live_claims(&judgement, "what the kernel holds")
+        );
+    }
+    print(&text)?;
+    Ok(judgement.standing.outcome())
 }
 
 pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
     need_root()?;
     let host = arguments.host.host();
-    let lock = host.store.lock_waiting("ringfence rollback", PATIENCE).map_err(|error| busy(&error))?;
+    let lock = arguments.wait.lock(&host, "ringfence rollback")?;
     let done = rollback(&host);
     drop(lock);
     match done {
         Err(error @ HostError::NothingWaits) => {
             anstream::eprintln!("{error}");
-            Ok(Outcome::No)
+            Ok(error.outcome())
         }
         done => {
             print(if done? {

@@ -18,7 +18,8 @@ use crate::semantics::Door;
 
 /// Show what applying would change on this host, or what changes from one cluster file or ruleset to another.
 ///
-/// With two files nothing of this host is looked at. Exit code 0: both mean the same. 1: they differ. 2: undecided, or something is wrong with the input.
+/// With two files nothing of this host is looked at. Otherwise it ends as wanted exactly where `ringfence apply` would write
+/// nothing.
 #[derive(Args)]
 pub struct Arguments {
     /// The cluster file to hold this host against; with NEW, the old cluster file (`.toml`) or ruleset.
@@ -57,10 +58,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         if let Some(output) = &arguments.membership {
             return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
         }
-        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning);
+        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning, |_| false);
     };
     let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, new_path)?) else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let found = difference(&old.ruleset, &new.ruleset)?;
     let names = Names { clusters: [&old.cluster, &new.cluster] };
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let undecided = found.undecided.is_some() || found.unjudged.is_some();
     Ok(match (undecided, found.is_empty()) {
-        (true, _) => Outcome::BadInput,
+        (true, _) => Outcome::Undecided,
         (false, true) => Outcome::Success,
         (false, false) => Outcome::No,
     })

@@ -15,8 +15,6 @@ use crate::net::Interface;
 use crate::semantics::{Locality, Packet};
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
-///
-/// Exit code 0: it is delivered. 1: it is blocked. 2: undecided, or something is wrong with the input.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -50,7 +48,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| super::node_findings(cluster, arguments.node.as_deref()))?
     else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let site = super::site(&cluster, arguments.node.as_deref());
     let given = if arguments.ruleset.is_empty() {
@@ -74,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(match fate {
         Fate::Delivered => Outcome::Success,
         Fate::Blocked => Outcome::No,
-        Fate::Undecided => Outcome::BadInput,
+        Fate::Undecided => Outcome::Undecided,
     })
 }
 

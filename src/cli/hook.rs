@@ -8,7 +8,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -20,8 +19,6 @@ use crate::host::apply::Host;
 use crate::host::store::Place;
 use crate::host::{HostError, nft, pending, place};
 
-/// For whoever is at work; a run takes some hundreds of milliseconds.
-pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The settings of the package.
 const SETTINGS: &str = "/etc/default/ringfence";
 /// In the state folder: this program, for the time when the package has none any more.
@@ -48,9 +45,9 @@ enum Verb {
 /// Show what changes on this host, and bring the rules of the cluster file into force.
 ///
 /// For the post-install script of any package. The first rules on a host are refused while they would block an open session from a
-/// private network into a port that only peers use (cut-peer): nobody is there to confirm them. Exit code 0: the rules are
-/// in force, or there is nothing to do here, and it is said why (no cluster file, a chroot, no right to change the network). 1:
-/// they are not, because the file has errors, or the change is refused or has to wait; what was in force before still is. 2: something is wrong with the machine.
+/// private network into a port that only peers use (cut-peer): nobody is there to confirm them. It ends as wanted, too, where
+/// there is nothing to do, and says why: no cluster file, a chroot, no right to change the network. Where the file has errors, or
+/// the change is refused or has to wait, what was in force before still is.
 #[derive(Args)]
 struct PostInstall {
     #[command(flatten)]
@@ -62,9 +59,8 @@ struct PostInstall {
 /// Look whether what was applied last is in force, and bring it back if it is not.
 ///
 /// For the units. While rules are in force the cluster file is not looked at: what nobody applied stays so. Where none are, and
-/// what was applied last cannot be used, what `ringfence apply --boot` would do is done. Exit code 0: it is in force, perhaps
-/// again; or nothing was ever applied, or a change waits to be confirmed. 1: it could not be brought back, but ports may have been
-/// closed. 2: something is wrong with the machine.
+/// what was applied last cannot be used, what `ringfence apply --boot` would do is done. It ends as wanted where what was applied
+/// last is in force, perhaps again, and where nothing was ever applied, or a change waits to be confirmed.
 #[derive(Args)]
 struct Check {
     #[command(flatten)]
@@ -72,8 +68,6 @@ struct Check {
 }
 
 /// Before the package goes: leave the rules in force, or take them away where the settings say `ON_REMOVE=remove`.
-///
-/// Exit code 0: done. 2: something is wrong with the machine.
 #[derive(Args)]
 struct PreRemove {
     #[command(flatten)]
@@ -84,8 +78,6 @@ struct PreRemove {
 }
 
 /// Take the rules, the reserved ports and the state away, as `ringfence remove` does, but not from within a chroot.
-///
-/// Exit code 0: nothing of it is left, or there is nothing to do here. 2: something is wrong with the machine.
 #[derive(Args)]
 struct Purge {
     #[command(flatten)]
@@ -100,7 +92,7 @@ pub fn say(words: &str) {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::PostInstall(arguments) => post_install(arguments),
-        Verb::Check(arguments) => check::run(&arguments.host.host()),
+        Verb::Check(arguments) => check::run(&arguments.host),
         Verb::PreRemove(arguments) => pre_remove(arguments),
         Verb::Purge(arguments) => purge(&arguments.host),
     }
@@ -143,7 +135,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Success);
     }
     let plain = super::apply::Arguments::plain(input.clone(), host.clone());
-    let host = host.host();
+    let (wait, host) = (&host.wait, host.host());
     if let Some(why) = not_this_machine() {
         // What is wrong with the file is worth knowing all the same.
         let _ = input.load(|_| Vec::new());
@@ -151,11 +143,11 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Success);
     }
     // The file is read under the lock: whoever had it may have applied a newer one.
-    let lock = host.store.lock_waiting("ringfence hook post-install", PATIENCE)?;
+    let lock = wait.lock(&host, "ringfence hook post-install")?;
     let Some(cluster) = input.load(|_| Vec::new())? else {
         say(&format!("{} has errors, see above: what was in force before still is", config.display()));
         say("mend it, then run `ringfence apply`");
-        return Ok(Outcome::No);
+        return Ok(Outcome::Unusable);
     };
     // While it waits, that is what `bring` says.
     if matches!(pending::waiting(&host.store), Ok(None))
@@ -163,10 +155,10 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     {
         say(&why);
         say("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
-        return Ok(Outcome::No);
+        return Ok(Outcome::Unconfirmed);
     }
     // What would change is worth knowing; what is done does not rest on it.
-    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true) {
+    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true, |_| false) {
         say(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;
@@ -228,7 +220,7 @@ fn purge(host: &HostArguments) -> anyhow::Result<Outcome> {
         say(&format!("no rule was taken away: {why}"));
         return Ok(Outcome::Success);
     }
-    let outcome = remove::take_away(host, PATIENCE)?;
+    let outcome = remove::take_away(host)?;
     host.host().store.remove(Place::State, LEFT_BEHIND)?;
     Ok(outcome)
 }

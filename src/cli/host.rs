@@ -15,10 +15,16 @@ use crate::host::links::{Link, links};
 use crate::host::listeners::{Program, listening};
 use crate::host::record::Kept;
 use crate::host::sockets::Session;
-use crate::host::store::Store;
+use crate::host::store::{Lock, Store};
 use crate::host::{Backend, HostError, record};
 use crate::net::Ports;
+use crate::outcome::Outcome;
 use crate::verify::{Claim, Finding, Report};
+
+/// Of all spans of time on the command line, in seconds.
+const LONGEST: u64 = 24 * 3600;
+/// For a run that is at work, which takes some hundreds of milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Moves the state folder, for tests and images.
 const STATE_DIR: &str = "RINGFENCE_STATE_DIR";
@@ -40,6 +46,16 @@ pub struct HostArguments {
     /// Write other files (/etc/sysctl.d/60-ringfence.conf) below this folder.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+/// One run at a time changes something on a host.
+#[derive(Clone, Args)]
+pub struct WaitArguments {
+    /// Wait at most so long for another run that is at work; 10 by default, 60 with `apply --boot`.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=LONGEST))]
+    wait: Option<u64>,
 }
 
 /// Which rules, for whom.
@@ -76,6 +92,19 @@ impl HostArguments {
 
     pub fn state(&self) -> &StateArguments {
         &self.state
+    }
+}
+
+impl WaitArguments {
+    /// Takes the lock, to do `what`.
+    pub fn lock(&self, host: &Host, what: &str) -> Result<Lock, HostError> {
+        self.lock_within(host, what, PATIENCE)
+    }
+
+    /// The same for whoever waits longer unless something else is asked for.
+    pub fn lock_within(&self, host: &Host, what: &str, patience: Duration) -> Result<Lock, HostError> {
+        let patience = self.wait.map_or(patience, Duration::from_secs);
+        Ok(host.store.lock_waiting(what, patience)?)
     }
 }
 
@@ -128,6 +157,14 @@ pub fn node_after<'a>(
     node_of(cluster, asked, saved, links)
 }
 
+/// How it ends that this host is no node, or several: a name that nobody has is bad input.
+pub fn nobody(error: &NotOneNode) -> Outcome {
+    match error {
+        NotOneNode::Unknown(_) => Outcome::Unusable,
+        NotOneNode::Gone(_) | NotOneNode::None | NotOneNode::Several(_) => Outcome::No,
+    }
+}
+
 /// The site as this host has it, see [`on_this_host`].
 pub fn live_site<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Result<Site<'a>, HostError> {
     on_this_host(site_of(cluster, node))
@@ -139,7 +176,6 @@ pub fn site_of<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Site<'a> {
 
 /// A span of time as people write it: 90, 90s, 5m, 1h.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    const LONGEST: u64 = 24 * 3600;
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();
     let factor = match unit {
@@ -224,7 +260,7 @@ pub fn not_judged(others: &[String]) -> String {
     if others.is_empty() {
         return String::new();
     }
-    let mut text = "not judged, and may block more:\n".to_owned();
+    let mut text = "not judged; these may block more, and let in what they rewrite:\n".to_owned();
     others.iter().for_each(|other| _ = writeln!(text, "  {other}"));
     text
 }

@@ -26,7 +26,7 @@ use crate::net::parse_address;
 ///
 /// Reads app.config, vm.args, riak.conf and advanced.config, found in the usual places or named, and the output of
 /// `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`, `status` or the JSON of /stats. What is proposed and not known is
-/// marked with CONFIRM. Exit code 0: the result compiles. 2: something is missing or wrong; nothing is written.
+/// marked with CONFIRM. Where something is missing or wrong, nothing is written.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -157,10 +157,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let findings = findings.sorted();
     print_findings(&findings, &sources, arguments.json)?;
     let Some(text) = text.filter(|_| findings.iter().all(|finding| finding.severity() != Severity::Error)) else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     if !compiles(&text, arguments)? {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     }
     match &arguments.output {
         Some(path) => {

@@ -18,7 +18,7 @@ use crate::lint::{Subject, lint};
 /// Hold this host's Riak against the cluster file.
 ///
 /// Looks at Riak's own files, at what listens (root sees which process), and at the members if an output of riak-admin is given.
-/// Exit code 0: nothing was found, but for notes. 1: findings. 2: something could not be read.
+/// Findings differ from what is wanted, notes do not. What could not be read is something wrong with the input.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -42,7 +42,7 @@ Examples:
   riak-admin member-status | ringfence lint --membership -";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(cluster) = arguments.input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
+    let Some(cluster) = arguments.input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
     let mut sources = cluster.sources().clone();
     let mut unreadable = Findings::default();
     let read = arguments.riak.read(&mut sources, &mut unreadable)?;
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print(&clean(&subject, node))?;
     }
     Ok(match (broken, found) {
-        (true, _) => Outcome::BadInput,
+        (true, _) => Outcome::Unusable,
         (false, true) => Outcome::No,
         (false, false) => Outcome::Success,
     })

@@ -9,27 +9,39 @@ use serde::Serialize;
 use super::before::{before, cut_peers};
 use super::diff::{Names, describe, json};
 use super::host::{
-    SiteArguments, StateArguments, exposed, exposed_text, live_site, node_after, not_judged, own_links, sessions,
+    SiteArguments, StateArguments, exposed, exposed_text, live_site, nobody, node_after, not_judged, own_links,
+    sessions,
 };
 use super::ways::{all_objections, warnings};
 use super::{Input, Outcome, print};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::Span;
 use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
+use crate::host::identity::Objection;
+use crate::host::judge::{Judgement, Standing, judge_on, own_part};
+use crate::host::links::Link;
+use crate::host::plan::{Kind, Work, foreign, plan};
+use crate::host::record::Kept;
 use crate::host::sessions::{Sessions, affected};
-use crate::host::{Backend, InForce, Prepared, place, read, record, reserved};
+use crate::host::sockets::Session;
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::ir::{Elements, Ruleset, Set};
 use crate::net::{Cidr, Ports};
 
 #[derive(Serialize)]
 struct Document {
     node: Option<String>,
+    /// What is in force is to the cluster file.
+    state: Standing,
     backend: Backend,
     absent: bool,
     elements: Vec<Line>,
     meaning: super::diff::Json,
+    /// The kinds of what applying would write; empty where it would write nothing.
+    writes: Vec<Kind>,
+    foreign_rules: Vec<String>,
     reserved_ports_added: String,
     cut: Vec<String>,
     outgoing: Vec<String>,
@@ -53,9 +65,10 @@ pub fn run(
     arguments: &SiteArguments,
     host: &StateArguments,
     meaning_only: bool,
+    allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
-    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::BadInput) };
-    show(&cluster, input.json, arguments, &host.host(), meaning_only)
+    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
+    show(&cluster, input.json, arguments, &host.host(), meaning_only, allowed)
 }
 
 /// The same for a cluster file that was read.
@@ -65,61 +78,47 @@ pub fn show(
     arguments: &SiteArguments,
     host: &Host,
     meaning_only: bool,
+    allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
     let kept = record::kept(&host.store, record::GOOD);
-    if let Some(objection) = before(&kept, cluster, arguments.node.as_deref(), &links).objection() {
-        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
-    }
-    let node = match node_after(cluster, &kept, arguments.node.as_deref(), &links) {
-        Ok(node) => Some(node),
-        Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
-        Err(error) => {
-            anstream::eprintln!(
-                "warning: {}\nwarning: shown are the rules that fit every node",
-                error.message(cluster)
-            );
-            None
-        }
+    let (site, refused) = match for_whom(cluster, arguments, host, &kept, &links, allowed)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(outcome),
     };
-    let site = live_site(cluster, node)?;
-    for objection in all_objections(&site, &links, place::ssh_session())? {
-        anstream::eprintln!("warning: apply will refuse: {}", objection.message());
-    }
-    for warning in warnings(&site, &links) {
-        anstream::eprintln!("warning: {warning}");
-    }
-    if let Some(cut) = cut_peers(host, &site, &links) {
-        anstream::eprintln!("warning: {cut}");
-    }
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
-    let found = difference_on_host(&in_force.ruleset, wanted, site.elsewhere())?;
+    let work = plan(host, &site, &prepared, &in_force)?;
+    let judgement = judge_on(host, &site, &in_force, &links)?;
+    for warning in doubts(&judgement) {
+        anstream::eprintln!("warning: {warning}");
+    }
+    // Rules of others in iptables stay where they are.
+    let found = difference_on_host(&own_part(&in_force), wanted, site.elsewhere())?;
+    let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
+    let kinds = work.kinds(!found.is_empty(), &foreign);
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let lines = elements(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let others: Vec<String> = in_force.others.iter().map(ToString::to_string).collect();
     let new = Some(cluster.clone());
     let names = Names { clusters: [&old, &new] };
-    // What cannot be read is not there, as far as anybody knows.
-    let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
-    let same = found.is_empty() && !in_force.absent && unreserved.is_empty();
     let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
     if as_json {
-        let ends = |list: &[crate::host::sockets::Session]| -> Vec<String> {
-            list.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
-        };
         let document = Document {
-            node: node.map(|node| node.name().to_owned()),
+            node: site.node().map(|node| node.name().to_owned()),
+            state: judgement.standing,
             backend,
             absent: in_force.absent,
             elements: lines,
             meaning: json(&found, &names),
-            reserved_ports_added: record::text(&unreserved),
-            cut: ends(&sessions.cut),
-            outgoing: ends(&sessions.outgoing),
+            writes: kinds,
+            foreign_rules: foreign,
+            reserved_ports_added: record::text(&work.reserve),
+            cut: in_words(&sessions.cut),
+            outgoing: in_words(&sessions.outgoing),
             not_judged: others,
             exposed,
         };
@@ -129,25 +128,126 @@ pub fn show(
         if in_force.absent {
             text.push_str("nothing of ringfence is in force on this host\n\n");
         }
-        if !meaning_only {
+        // Other comments alone are not written.
+        if !meaning_only && work.rules != Changed::Nothing {
             text.push_str(&rules_text(&in_force, wanted));
             text.push_str(&elements_text(&lines));
         }
         text.push_str(&describe(&found, &names));
-        if !unreserved.is_empty() {
-            let _ = writeln!(text, "reserved ports that are added: {}", record::text(&unreserved));
-        }
+        text.push_str(&writes_text(&work, &kinds, &foreign));
         text.push_str(&sessions_text(&sessions));
         text.push_str(&not_judged(&others));
         text.push_str(&exposed_text(&exposed));
         print(&text)?;
     }
-    let undecided = found.undecided.is_some() || found.unjudged.is_some();
-    Ok(match (undecided, same) {
-        (true, _) => Outcome::BadInput,
-        (false, true) => Outcome::Success,
-        (false, false) => Outcome::No,
+    Ok(match refused {
+        Some(refused) => refused,
+        None if work.is_nothing() => Outcome::Success,
+        None => Outcome::No,
     })
+}
+
+fn in_words(sessions: &[Session]) -> Vec<String> {
+    sessions.iter().map(|session| format!("{} with {}", session.local, session.remote)).collect()
+}
+
+/// Whose rules they are, and how apply would end that refuses them; or how it ends where that cannot be said.
+fn for_whom<'a>(
+    cluster: &'a Cluster,
+    arguments: &SiteArguments,
+    host: &Host,
+    kept: &Result<Option<Kept>, HostError>,
+    links: &[Link],
+    allowed: impl Fn(&str) -> bool,
+) -> anyhow::Result<Result<(Site<'a>, Option<Outcome>), Outcome>> {
+    let mut refused = refusal(host);
+    // Whether apply will refuse, and says so.
+    let refuses = |objection: &Objection| {
+        let allowed = allowed(objection.word());
+        if allowed {
+            anstream::eprintln!("warning: {} (allowed)", objection.message());
+        } else {
+            anstream::eprintln!("warning: apply will refuse: {}", objection.message());
+        }
+        !allowed
+    };
+    if before(kept, cluster, arguments.node.as_deref(), links).objection().is_some_and(|one| refuses(&one)) {
+        refused = refused.or(Some(Outcome::No));
+    }
+    let node = match node_after(cluster, kept, arguments.node.as_deref(), links) {
+        Ok(node) => Some(node),
+        Err(error) if arguments.node.is_some() => {
+            anstream::eprintln!("refused: {}", error.message(cluster));
+            return Ok(Err(nobody(&error)));
+        }
+        Err(error) => {
+            let message = error.message(cluster);
+            anstream::eprintln!("warning: {message}\nwarning: shown are the rules that fit every node");
+            refused = refused.or_else(|| Some(nobody(&error)).filter(|_| !allowed("no-node")));
+            None
+        }
+    };
+    let site = live_site(cluster, node)?;
+    for objection in &all_objections(&site, links, place::ssh_session())? {
+        if refuses(objection) {
+            refused = refused.or(Some(Outcome::No));
+        }
+    }
+    for warning in warnings(&site, links) {
+        anstream::eprintln!("warning: {warning}");
+    }
+    if let Some(cut) = cut_peers(host, &site, links) {
+        anstream::eprintln!("warning: {cut}");
+    }
+    Ok(Ok((site, refused)))
+}
+
+/// Why apply would not even look at the file.
+fn refusal(host: &Host) -> Option<Outcome> {
+    let error = match pending::waiting(&host.store) {
+        Ok(None) => return None,
+        Ok(Some(pending)) if pending.confirmed => return None,
+        Ok(Some(_)) => HostError::Waiting,
+        Err(error) => error,
+    };
+    anstream::eprintln!("warning: apply will refuse: {error}");
+    Some(error.outcome())
+}
+
+/// What of others applying does not mend.
+fn doubts(judgement: &Judgement) -> Vec<String> {
+    let words = judgement.standing.words();
+    match judgement.standing {
+        Standing::Shadowed if judgement.shadows.is_empty() => vec![format!("{words}: a rule of somebody else")],
+        Standing::Shadowed => judgement.shadows.iter().map(|shadow| format!("{words}: {shadow}")).collect(),
+        Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
+        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+    }
+}
+
+/// What is written besides what changes for somebody.
+fn writes_text(work: &Work, kinds: &[Kind], foreign: &[String]) -> String {
+    let mut text = String::new();
+    for kind in kinds {
+        // Writing to a String cannot fail.
+        let _ = match kind {
+            Kind::Meaning => Ok(()),
+            Kind::Behaviour | Kind::OtherBackEnd => writeln!(text, "what changes all the same: {}", kind.words()),
+            Kind::ForeignRules => {
+                foreign.iter().fold(writeln!(text, "{}:", kind.words()), |_, rule| writeln!(text, "  {rule}"))
+            }
+            Kind::ReservedPorts => {
+                let lists = [("that are added", &work.reserve), ("that are given back", &work.release)];
+                let some = lists.into_iter().filter(|(_, ports)| !ports.is_empty());
+                some.for_each(|(verb, ports)| _ = writeln!(text, "reserved ports {verb}: {}", record::text(ports)));
+                if work.file {
+                    text.push_str("the file that reserves ports at the start of the machine is written\n");
+                }
+                Ok(())
+            }
+        };
+    }
+    text
 }
 
 /// The rules as nft writes them, without the members of sets.

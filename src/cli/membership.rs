@@ -54,7 +54,7 @@ struct StepJson {
 
 pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|cluster| super::node_findings(cluster, node))? else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let (name, text) = read_output(output)?;
     let mut sources = cluster.sources().clone();
@@ -68,17 +68,23 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>)
     let sources = Arc::new(sources);
     let broken = findings.errors() > 0;
     print_findings(&findings.sorted(), &sources, input.json)?;
-    let Some(members) = members.filter(|_| !broken) else { return Ok(Outcome::BadInput) };
+    let Some(members) = members.filter(|_| !broken) else { return Ok(Outcome::Unusable) };
     if let Some(finding) = of_another_cluster(&cluster, &members, file) {
         print_findings(&[finding], &sources, input.json)?;
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     }
     let change = Change::of(&cluster, &members);
     let Some((opened, closed)) = clusters(&cluster, &change, &sources, input.json)? else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let open = step(&cluster, &opened, node, change.movers_in(&sources))?;
     let close = step(&opened, &closed, node, change.movers_out(&cluster))?;
+    let undecided = |step: &Step| step.found.undecided.is_some() || step.found.unjudged.is_some();
+    let outcome = match (undecided(&open) || undecided(&close), change.is_empty()) {
+        (true, _) => Outcome::Undecided,
+        (false, true) => Outcome::Success,
+        (false, false) => Outcome::No,
+    };
     if input.json {
         let step = |step: Step| StepJson {
             meaning: json(&step.found, &Names { clusters: [&step.clusters[0], &step.clusters[1]] }),
@@ -86,15 +92,10 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>)
         };
         let document = Document { open_first: step(open), close_last: step(close) };
         print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
-        return Ok(if change.is_empty() { Outcome::Success } else { Outcome::No });
+        return Ok(outcome);
     }
     print(&words(&change, &open, &close))?;
-    let undecided = |step: &Step| step.found.undecided.is_some() || step.found.unjudged.is_some();
-    Ok(match (undecided(&open) || undecided(&close), change.is_empty()) {
-        (true, _) => Outcome::BadInput,
-        (false, true) => Outcome::Success,
-        (false, false) => Outcome::No,
-    })
+    Ok(outcome)
 }
 
 /// Those that the command line names, as members that have asked to join.

@@ -1,7 +1,7 @@
 //! The command line: read, call, print, exit code. One file for each command.
 //!
-//! Output goes to stdout, everything else to stderr. Exit code 2 is bad input or an unusable machine, in every command;
-//! what 0, 1 and 3 mean is said by each.
+//! Output goes to stdout, everything else to stderr. How a command ends is an [`Outcome`]; [`run`] alone makes an exit code of
+//! it, and of an error.
 
 mod apply;
 mod before;
@@ -33,12 +33,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::host::HostError;
-use crate::host::store::LockError;
+use crate::outcome::{Outcome, TABLE};
+use crate::semantics::TooManyClasses;
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -79,19 +80,6 @@ enum Command {
     Generate(generate::Arguments),
 }
 
-/// How a command ends when nothing went wrong on the way.
-#[derive(Clone, Copy)]
-enum Outcome {
-    /// Exit code 0.
-    Success,
-    /// Exit code 1: violated, differs, blocked.
-    No,
-    /// Exit code 3.
-    Undecided,
-    /// Exit code 2: the findings have been printed.
-    BadInput,
-}
-
 /// The cluster file, and how its findings are shown.
 #[derive(Clone, clap::Args)]
 struct Input {
@@ -106,8 +94,9 @@ struct Input {
 /// Runs the program on the arguments of the process.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = match arguments.command {
+    let matches = command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let ended = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
@@ -125,38 +114,37 @@ pub fn run() -> ExitCode {
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
     };
-    match outcome {
-        Ok(Outcome::Success) => ExitCode::SUCCESS,
-        Ok(Outcome::No) => ExitCode::from(1),
-        Ok(Outcome::BadInput) => ExitCode::from(2),
-        Ok(Outcome::Undecided) => ExitCode::from(3),
-        Err(error) => {
-            // Nobody is left to read why nobody could be told.
-            let _ = writeln!(anstream::stderr(), "error: {error:#}");
-            ExitCode::from(exit_code(&error))
-        }
+    let outcome = ended.unwrap_or_else(|error| {
+        // Nobody is left to read why nobody could be told.
+        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        outcome_of(&error)
+    });
+    ExitCode::from(outcome.code())
+}
+
+/// How a command ends that could not do what was asked, whatever was said around the error. What has no kind of its own is
+/// bad input, or a machine that does not do what it takes.
+fn outcome_of(error: &anyhow::Error) -> Outcome {
+    if let Some(error) = error.downcast_ref::<HostError>() {
+        error.outcome()
+    } else if error.is::<proof::NotProved>() {
+        Outcome::No
+    } else if error.is::<TooManyClasses>() {
+        Outcome::Undecided
+    } else {
+        Outcome::Unusable
     }
 }
 
-/// Refusals are told apart from what is wrong with the input or the machine.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    let refused = error.downcast_ref::<HostError>().is_some_and(|error| {
-        matches!(
-            error,
-            HostError::NotProved(_)
-                | HostError::Mismatch(_)
-                | HostError::TakenBack
-                | HostError::Waiting
-                | HostError::NotInForce
-        )
-    });
-    let held = matches!(error.downcast_ref(), Some(LockError::Held { .. }));
-    if refused || held || error.is::<proof::NotProved>() { 1 } else { 2 }
+/// The command line as data, also for man pages and completions. Every page ends with what the exit codes mean.
+fn command() -> clap::Command {
+    with_table(Arguments::command())
 }
 
-/// The command line as data, for man pages and completions.
-fn command() -> clap::Command {
-    Arguments::command()
+fn with_table(command: clap::Command) -> clap::Command {
+    let after = command.get_after_help().map(ToString::to_string);
+    let text = after.map_or_else(|| TABLE.to_owned(), |after| format!("{after}\n\n{TABLE}"));
+    command.after_help(text).mut_subcommands(with_table)
 }
 
 impl Input {
@@ -266,8 +254,35 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+    use crate::host::judge::Standing;
+
     #[test]
     fn arguments_are_consistent() {
-        super::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_ends_with_its_code_whatever_is_said_around_it() {
+        for (error, code) in [
+            (HostError::NoRight, 2),
+            (HostError::BadSnapshot, 2),
+            (HostError::Lost, 3),
+            (HostError::NothingWaits, 4),
+            (HostError::Waiting, 6),
+            (HostError::TakenBack, 6),
+            (HostError::Mismatch(crate::host::Restored::Done), 7),
+            (HostError::NotInForce(Standing::Absent), 4),
+            (HostError::NotInForce(Standing::Drifted), 1),
+        ] {
+            let words = error.to_string();
+            assert_eq!(outcome_of(&error.into()).code(), code, "{words}");
+        }
+        let around = Err::<(), _>(HostError::Waiting).context("while something was done").unwrap_err();
+        assert_eq!(outcome_of(&around), Outcome::Unconfirmed);
+        assert_eq!(outcome_of(&anyhow::anyhow!("there is no such file")), Outcome::Unusable);
+        assert_eq!(outcome_of(&anyhow::Error::from(TooManyClasses(7))), Outcome::Undecided);
     }
 }

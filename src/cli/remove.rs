@@ -1,7 +1,5 @@
 //! `ringfence remove`: takes away what apply brought.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
@@ -12,8 +10,7 @@ use crate::host::{Backend, nft};
 
 /// Take away the rules, the reserved ports and the state that `ringfence apply` brought, and nothing else.
 ///
-/// The ports are then open as far as nothing else on this host blocks them. Exit code 0: nothing of it is left. 2: something is wrong
-/// with the machine.
+/// The ports are then open as far as nothing else on this host blocks them.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -21,14 +18,14 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    take_away(&arguments.host, Duration::ZERO)
+    take_away(&arguments.host)
 }
 
-/// Waits so long for whoever is at work.
-pub fn take_away(arguments: &HostArguments, patience: Duration) -> anyhow::Result<Outcome> {
+/// The same for hooks.
+pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     need_root()?;
     let host = arguments.host();
-    let lock = host.store.lock_waiting("ringfence remove", patience)?;
+    let lock = arguments.wait.lock(&host, "ringfence remove")?;
     let mut backends = Vec::new();
     if nft::is_here()? {
         backends.push(Backend::Nft);

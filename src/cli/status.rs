@@ -11,18 +11,20 @@ use super::diff::{Names, describe};
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, exposed_text, live_site, own_links, own_node,
 };
-use super::ways::{live_claims, vrfs, warnings, warnings_between};
+use super::ways::{live_claims, warnings, warnings_between};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
+use crate::cluster::{Cluster, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
+use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::{self, Pending};
-use crate::host::status::{Seen, State, judge};
-use crate::host::{Backend, InForce, Prepared, left_behind, read, record, reserved};
+use crate::host::status::Seen;
+use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
-/// Exit code 0: they are. 1: something else is (drifted), or Erlang listens where no rule guards. 3: nothing of ringfence is. 2: it could not be found out.
+/// That Erlang listens where no rule guards is not as wanted either.
 #[derive(Args)]
 pub struct Arguments {
     /// The cluster file; otherwise the one that was applied last.
@@ -42,7 +44,7 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Document {
-    state: State,
+    state: Standing,
     node: Option<String>,
     backend: Backend,
     config: PathBuf,
@@ -83,7 +85,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
     let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
     let backend = match arguments.site.backend {
-        BackendChoice::Auto => last.map(|record| record.backend).map_or_else(Backend::of_this_host, Ok)?,
+        BackendChoice::Auto => match last {
+            Some(record) => record.backend,
+            None => where_rules_are()?,
+        },
         chosen => chosen.choose(&host)?,
     };
     let quick = backend == Backend::Nft && !arguments.full;
@@ -96,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let seen = node.filter(|_| quick).and_then(|node| Seen::still(&host, &config, node));
     let document = match seen {
         Some((seen, counters)) => {
-            let mut document = document(State::Enforced, backend, config, &counters, seen.masquerade);
+            let mut document = document(Standing::Enforced, backend, config, &counters, seen.masquerade);
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
@@ -106,7 +111,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => match full(arguments, &host, &config, backend)? {
             Some(document) => document,
-            None => return Ok(Outcome::BadInput),
+            None => return Ok(Outcome::Unusable),
         },
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
@@ -116,16 +121,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print(&text(&document))?;
     }
     Ok(match document.state {
-        State::Enforced if !document.exposed.is_empty() => Outcome::No,
-        State::Enforced if !document.erlang_seen => Outcome::BadInput,
-        State::Enforced => Outcome::Success,
-        State::Drifted => Outcome::No,
-        State::Absent => Outcome::Undecided,
+        Standing::Enforced if !document.exposed.is_empty() => Outcome::No,
+        Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
+        standing => standing.outcome(),
     })
 }
 
+/// The way that `apply` would take, unless rules of ours are in the other one only.
+fn where_rules_are() -> Result<Backend, HostError> {
+    let own = Backend::of_this_host()?;
+    let elsewhere = read(own).is_ok_and(|in_force| in_force.absent) && left_behind(own);
+    Ok(if elsewhere { own.other() } else { own })
+}
+
 fn document(
-    state: State,
+    state: Standing,
     backend: Backend,
     config: PathBuf,
     counters: &BTreeMap<String, (u64, u64)>,
@@ -146,7 +156,7 @@ fn document(
         drift: String::new(),
         pending_seconds: None,
         taken_back: None,
-        reserved_ports_in_force: state != State::Absent,
+        reserved_ports_in_force: state != Standing::Absent,
         exposed: Vec::new(),
         erlang_seen: true,
         warnings: endangered.into_iter().collect(),
@@ -160,7 +170,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let in_force = read(backend)?;
     if in_force.absent {
         // Whatever the cluster file says.
-        let mut document = document(State::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
+        let mut document =
+            document(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
         document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
         return Ok(Some(document));
     }
@@ -184,11 +195,9 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     }
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
     let site = live_site(&cluster, node.ok())?;
-    let (by_rules, report) = judge(&site, &in_force)?;
-    let unreachable = !vrfs(&site)?.is_empty();
-    // Rules that are right and let nobody in are not what the cluster file wants.
-    let state = if by_rules == State::Enforced && unreachable { State::Drifted } else { by_rules };
-    let mut document = document(state, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
+    let judgement = judge_on(host, &site, &in_force, &links)?;
+    let standing = judgement.standing;
+    let mut document = document(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
@@ -198,41 +207,46 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
             config.display()
         ));
-    } else if by_rules == State::Drifted && good_is_in_force(host, &in_force)? {
-        let words = "what was applied last is in force: the cluster file was changed since, and not applied";
-        document.warnings.push(words.to_owned());
     }
     if left_behind(backend) {
         document.warnings.push(STALE.to_owned());
     }
-    match state {
-        State::Enforced if !own => {}
-        State::Enforced => {
-            // A note that cannot be written only makes the next look slower.
-            let _ = Seen::note(host, &site, config, &in_force);
-        }
-        State::Drifted => {
-            document.drift = live_claims(&report, &site, "what the kernel holds");
-            let prepared = Prepared::new(&site, backend)?;
-            let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
-            let cluster = Some(cluster.clone());
-            document.drift += &describe(&found, &Names { clusters: [&cluster, &cluster] });
-            document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
-        }
-        State::Absent => {}
+    if standing == Standing::Enforced && own {
+        // A note that cannot be written only makes the next look slower.
+        let _ = Seen::note(host, &site, config, &in_force);
     }
-    if state != State::Absent {
-        about_ports(&mut document, &site.protected());
+    document.drift = in_words(&cluster, &site, backend, &in_force, &judgement)?;
+    if !matches!(standing, Standing::Enforced | Standing::NotApplied) {
+        document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
+    about_ports(&mut document, &site.protected());
     Ok(Some(document))
 }
 
-/// Whether the rules are those that were applied last.
-fn good_is_in_force(host: &Host, in_force: &InForce) -> anyhow::Result<bool> {
-    let Some(kept) = record::kept(&host.store, record::GOOD).ok().flatten() else { return Ok(false) };
-    let Some(cluster) = kept.load().cluster else { return Ok(false) };
-    let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
-    Ok(judge(&live_site(&cluster, node)?, in_force)?.0 == State::Enforced)
+/// Why it is not enforced.
+fn in_words(
+    cluster: &Cluster,
+    site: &Site<'_>,
+    backend: Backend,
+    in_force: &InForce,
+    judgement: &Judgement,
+) -> anyhow::Result<String> {
+    let claims = || live_claims(judgement, "what the kernel holds");
+    Ok(match judgement.standing {
+        Standing::Enforced | Standing::Absent => String::new(),
+        Standing::NotApplied => "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it changes\n".to_owned(),
+        Standing::Undecided => claims(),
+        Standing::Shadowed => {
+            let shadows = judgement.shadows.iter().skip(1).map(|shadow| format!("{shadow}\n"));
+            claims() + &shadows.collect::<String>()
+        }
+        Standing::Drifted => {
+            let prepared = Prepared::new(site, backend)?;
+            let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
+            let cluster = Some(cluster.clone());
+            claims() + &describe(&found, &Names { clusters: [&cluster, &cluster] })
+        }
+    })
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {
@@ -283,16 +297,14 @@ fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) 
 
 fn text(document: &Document) -> String {
     let mut text = String::new();
-    let state = match document.state {
-        State::Enforced => "enforced",
-        State::Drifted => "DRIFTED",
-        State::Absent => "ABSENT: nothing of ringfence is in force on this host",
-    };
     let who = document.node.as_deref().unwrap_or("every node");
     // Writing to a String cannot fail.
     let _ = match document.state {
-        State::Absent => writeln!(text, "{state}"),
-        _ => writeln!(text, "{state} for {who} ({}), {}", document.backend.name(), document.config.display()),
+        Standing::Absent => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
+        standing => {
+            let (words, backend) = (standing.words(), document.backend.name());
+            writeln!(text, "{words} for {who} ({backend}), {}", document.config.display())
+        }
     };
     match document.pending_seconds {
         Some(0.0) => text.push_str(
@@ -312,7 +324,7 @@ fn text(document: &Document) -> String {
     for (service, counted) in &document.blocked {
         let _ = writeln!(text, "  blocked: {:>10} packets {:>12} bytes  {service}", counted.packets, counted.bytes);
     }
-    if document.state != State::Absent && document.reserved_ports_in_force {
+    if document.state != Standing::Absent && document.reserved_ports_in_force {
         text.push_str("reserved ports are in force\n");
     }
     document.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));

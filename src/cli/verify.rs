@@ -13,8 +13,7 @@ use crate::verify::{Families, Finding, Report, check};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
 ///
-/// Without `--ruleset`, what `compile` makes is proved, for nft and iptables both. Exit code 0: every claim is proved.
-/// 1: one is violated. 3: one is undecided. 2: something is wrong with the input.
+/// Without `--ruleset`, what `compile` makes is proved, for nft and iptables both.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -45,7 +44,7 @@ struct Json<'a> {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| super::node_findings(cluster, arguments.node.as_deref()))?
     else {
-        return Ok(Outcome::BadInput);
+        return Ok(Outcome::Unusable);
     };
     let site = super::site(&cluster, arguments.node.as_deref());
     if arguments.ruleset.is_empty() {

@@ -9,7 +9,6 @@ use super::hook::{no_right, say};
 use super::host::HostArguments;
 use super::{Outcome, check};
 use crate::host::HostError;
-use crate::host::apply::Host;
 use crate::host::routing::Routing;
 use crate::host::routing::watch::Watch;
 use crate::net::Elsewhere;
@@ -28,7 +27,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let host = arguments.host.host();
     if let Some(why) = no_right() {
         anyhow::bail!("{why}");
     }
@@ -37,7 +35,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     loop {
         let mut watch = Watch::start()?;
         loop {
-            match look(&host, seen.as_ref()) {
+            match look(&arguments.host, seen.as_ref()) {
                 Ok(now) => seen = Some(now),
                 Err(error) => {
                     say(&format!("{error:#}"));
@@ -56,7 +54,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Looks at the rules where the routing is not what it was. What changes meanwhile the rules may know or not, so it counts
 /// only once it was the same before and behind.
-fn look(host: &Host, seen: Option<&Elsewhere>) -> anyhow::Result<Elsewhere> {
+fn look(host: &HostArguments, seen: Option<&Elsewhere>) -> anyhow::Result<Elsewhere> {
     let read = || Ok::<_, HostError>(Routing::read().map_err(HostError::Routing)?.elsewhere());
     let mut now = read()?;
     if seen == Some(&now) {

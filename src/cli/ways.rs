@@ -4,23 +4,14 @@ use super::host::claims;
 use crate::cluster::Site;
 use crate::host::HostError;
 use crate::host::identity::{Objection, objections};
+use crate::host::judge::Judgement;
+pub use crate::host::judge::vrfs;
 use crate::host::links::Link;
 use crate::host::place::Ssh;
-use crate::host::routing::Routing;
 use crate::host::tunnels::{Tunnel, tunnels};
-use crate::host::ways::{admitted, ends, other_sources, unlisted_vrfs};
-use crate::verify::Report;
+use crate::host::ways::{ends, other_sources};
 
 use std::net::IpAddr;
-
-/// Interfaces of the site that are part of a VRF on which nobody is admitted.
-pub fn vrfs(site: &Site<'_>) -> Result<Vec<Objection>, HostError> {
-    let lists = admitted(site);
-    if lists.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(unlisted_vrfs(&lists, &Routing::read().map_err(HostError::Routing)?))
-}
 
 /// Everything that speaks against the rules of a site on this host.
 pub fn all_objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Result<Vec<Objection>, HostError> {
@@ -47,11 +38,7 @@ pub fn warnings_between(own: &[IpAddr], peers: &[IpAddr], links: &[Link]) -> Vec
     all
 }
 
-/// What is claimed of what the kernel has: rules alone do not let anybody in on an interface that is part of a VRF.
-pub fn live_claims(report: &Report, site: &Site<'_>, what: &str) -> String {
-    let doubt = match vrfs(site) {
-        Ok(found) => found.first().map(Objection::message),
-        Err(error) => Some(error.to_string()),
-    };
-    claims(report, what, doubt.as_deref())
+/// What is claimed of what the kernel has: rules alone do not let anybody in whom something else shuts out.
+pub fn live_claims(judgement: &Judgement, what: &str) -> String {
+    claims(&judgement.report, what, judgement.shadows.first().map(String::as_str))
 }

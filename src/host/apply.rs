@@ -18,21 +18,26 @@ use std::time::Duration;
 
 use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
+use super::judge::{Judgement, judge};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
+use super::plan::Work;
 use super::record::{self, CANDIDATE, GOOD, Record};
-use super::reserved::{self, Setting};
+use super::reserve::reserve;
+use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::store::{ReadySet, Store};
 use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
-use crate::verify::{Families, Report, check};
 
 /// Both ways into the kernel have rules of ours.
 pub const STALE: &str =
     "rules of an earlier apply are in force in the other back end, too, and block whom they do not know";
+
+/// Somebody else was at work in between.
+const MOVED: &str = "what was in force changed while this ran, so that something else was written than `ringfence diff` would have shown";
 
 /// Where things are on this host.
 #[derive(Clone, Debug)]
@@ -71,10 +76,12 @@ pub struct Plan<'a> {
 pub struct Applied {
     /// How much changed.
     pub changed: Changed,
+    /// What there was to write.
+    pub work: Work,
     /// What is in force now.
     pub in_force: InForce,
-    /// The claims on what is in force.
-    pub report: Report,
+    /// What is in force is to the file.
+    pub judgement: Judgement,
     /// The sessions that the change concerns.
     pub sessions: Sessions,
     /// Those that were ended.
@@ -96,30 +103,9 @@ pub struct Applied {
 /// are in force and proved, what goes wrong is a warning.
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
-    let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
-    let stale = other.filter(|other| *other != plan.prepared.backend && left_behind(plan.prepared.backend));
-    match settle(host) {
-        // Whatever became of what was written down of it.
-        Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
-        Ok(None) => {}
-        Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
-        // Its rules are gone, or it would have been left alone.
-        Ok(Some(pending)) => {
-            warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
-            let _ = pending::end(&host.store, &pending.id);
-            let _ = host.store.remove_folder(CANDIDATE);
-        }
-        Err(error) if plan.boot => warnings.push(error.to_string()),
-        Err(error) => return Err(error),
-    }
-    if plan.prepared.names_loopback() && !lo_is_loopback() {
-        // Closed but for one interface is better than open.
-        if !plan.boot {
-            return Err(HostError::Loopback);
-        }
-        warnings.push(LO_IS_TAKEN.to_owned());
-    }
+    make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
+    let work = super::plan::plan(host, plan.site, plan.prepared, &before)?;
     let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
         warnings.push(format!("open sessions could not be looked at: {error}"));
@@ -141,7 +127,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         let _ = reserve(&host.store, &host.root, &ports_before);
         error.before_change()
     })?;
-    let (changed, in_force, report) = match change(host, plan, &before, pending.is_some()) {
+    let (changed, in_force, judgement) = match change(host, plan, &before, work.rules, pending.is_some()) {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
@@ -160,7 +146,10 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let pending = pending.map(|pending| wait_from_now(host, plan, pending, &mut warnings)).transpose()?;
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
-        if let Some(error) = stale.and_then(|other| Snapshot::nothing(other).restore().err()) {
+        let other = plan.prepared.backend.other();
+        if let Some(error) =
+            Some(other).filter(|_| work.stale).and_then(|other| Snapshot::nothing(other).restore().err())
+        {
             warnings.push(format!("{STALE}: {error}"));
         }
         warnings.extend(reserve(&host.store, &host.root, &protected));
@@ -179,7 +168,36 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     warnings.sort();
     warnings.dedup();
     let time_left = pending.as_ref().and_then(Pending::time_left);
-    Ok(Applied { changed, in_force, report, sessions, ended, pending, time_left, kept, warnings })
+    if changed != work.rules {
+        warnings.push(MOVED.to_owned());
+    }
+    Ok(Applied { changed, work, in_force, judgement, sessions, ended, pending, time_left, kept, warnings })
+}
+
+/// Deals with a change that waits, and with what else may stand in the way.
+fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Result<(), HostError> {
+    match settle(host) {
+        // Whatever became of what was written down of it.
+        Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
+        Ok(None) => {}
+        Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
+        // Its rules are gone, or it would have been left alone.
+        Ok(Some(pending)) => {
+            warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
+            let _ = pending::end(&host.store, &pending.id);
+            let _ = host.store.remove_folder(CANDIDATE);
+        }
+        Err(error) if plan.boot => warnings.push(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    if plan.prepared.names_loopback() && !lo_is_loopback() {
+        // Closed but for one interface is better than open.
+        if !plan.boot {
+            return Err(HostError::Loopback);
+        }
+        warnings.push(LO_IS_TAKEN.to_owned());
+    }
+    Ok(())
 }
 
 /// The change that waits. One that was confirmed, by somebody who did not come to an end, is brought to its end first.
@@ -282,26 +300,32 @@ fn wait_from_now(
 }
 
 /// Steps 3 to 5.
-fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<(Changed, InForce, Report), HostError> {
+fn change(
+    host: &Host,
+    plan: &Plan<'_>,
+    known: &InForce,
+    planned: Changed,
+    waits: bool,
+) -> Result<(Changed, InForce, Judgement), HostError> {
     let mut before: Option<Snapshot> = None;
-    let brought = bring(plan.prepared, known, |snapshot| {
-        if waits {
-            pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
-        }
-        before = Some(snapshot);
-        Ok(())
-    });
+    // Whoever changes it right now is seen by the look behind.
+    let brought = if planned == Changed::Nothing {
+        before = Some(known.snapshot().clone());
+        Ok(Changed::Nothing)
+    } else {
+        bring_noting(host, plan, known, waits, &mut before)
+    };
     let changed = match brought {
         // Reading will tell.
         Err(HostError::Lost) => Changed::Rules,
         other => other?,
     };
     let judged = read(plan.prepared.backend).and_then(|now| {
-        let report = check(&now.ruleset, plan.site, Families::Both)?;
-        Ok((now, report))
+        let judgement = judge(plan.site, &now, plan.links)?;
+        Ok((now, judgement))
     });
     match judged {
-        Ok((now, report)) if is_good(plan.prepared.backend, &now, &report) => Ok((changed, now, report)),
+        Ok((now, judgement)) if judgement.may_stay(plan.prepared.backend) => Ok((changed, now, judgement)),
         Ok(_) | Err(_) => {
             let restored = before.ok_or(HostError::BadSnapshot).and_then(|before| before.restore());
             Err(HostError::Mismatch(match restored {
@@ -312,25 +336,32 @@ fn change(host: &Host, plan: &Plan<'_>, known: &InForce, waits: bool) -> Result<
     }
 }
 
+/// The change itself; what was there in the moment before is noted.
+fn bring_noting(
+    host: &Host,
+    plan: &Plan<'_>,
+    known: &InForce,
+    waits: bool,
+    before: &mut Option<Snapshot>,
+) -> Result<Changed, HostError> {
+    bring(plan.prepared, known, |snapshot| {
+        if waits {
+            pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
+        }
+        *before = Some(snapshot);
+        Ok(())
+    })
+}
+
 /// Brings rules back that somebody took away, and nothing else: what waits waits on. The caller holds the lock.
 ///
 /// # Errors
 /// Where the kernel refuses, or holds something else then.
-pub fn bring_again(prepared: &Prepared, site: &Site<'_>) -> Result<Report, HostError> {
+pub fn bring_again(prepared: &Prepared, site: &Site<'_>, links: &[Link]) -> Result<Judgement, HostError> {
     bring(prepared, &read(prepared.backend)?, |_| Ok(()))?;
     let now = read(prepared.backend)?;
-    let report = check(&now.ruleset, site, Families::Both)?;
-    if is_good(prepared.backend, &now, &report) { Ok(report) } else { Err(HostError::NotRestored) }
-}
-
-/// In our own table everything must be proved. Among the rules of iptables stand those of others, which may not be
-/// understood; what is violated is violated all the same.
-#[must_use]
-pub fn is_good(backend: Backend, now: &InForce, report: &Report) -> bool {
-    match backend {
-        Backend::Nft => report.is_proved() && now.unknown.is_empty(),
-        Backend::Iptables => !report.is_violated() && !now.absent,
-    }
+    let judgement = judge(site, &now, links)?;
+    if judgement.may_stay(prepared.backend) { Ok(judgement) } else { Err(HostError::NotRestored) }
 }
 
 /// Ends the sessions into protected ports, which the rules have ended already, and those that this host opened, if that
@@ -347,7 +378,7 @@ fn end_sessions(sessions: &Sessions, outgoing: bool) -> Ended {
 ///
 /// # Errors
 /// Where nothing waits, something else is in force, or it cannot be written down.
-pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pending, Ended), HostError> {
+pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pending, Ended, Judgement), HostError> {
     let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
     let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
@@ -358,9 +389,9 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
     let site = on_this_host(site)?;
     let now = read(pending.backend)?;
-    let report = check(&now.ruleset, &site, Families::Both)?;
-    if now.absent || !is_good(pending.backend, &now, &report) {
-        return Err(HostError::NotInForce);
+    let judgement = judge(&site, &now, links)?;
+    if !judgement.may_stay(pending.backend) {
+        return Err(HostError::NotInForce(judgement.standing));
     }
     // All that needs room on the disk comes first. Then one write decides; whoever comes next brings to its end what is
     // left to do.
@@ -374,7 +405,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
         let open = super::sockets::table(super::sockets::Which::Connected).unwrap_or_default();
         all.extend(open.into_iter().filter(|one| pending.outgoing.contains(&(one.local, one.remote))));
     }
-    Ok((pending, sessions::end(&all)))
+    Ok((pending, sessions::end(&all), judgement))
 }
 
 /// What follows from a confirmation.
@@ -382,9 +413,9 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
     let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
     record::put(&host.store, good)?;
     host.store.remove_folder(CANDIDATE)?;
-    if let Some(other) = other.filter(|other| *other != pending.backend) {
+    if other.is_none_or(|other| other != pending.backend) && left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.
-        let _ = Snapshot::nothing(other).restore();
+        let _ = Snapshot::nothing(pending.backend.other()).restore();
     }
     record::reject(&host.store, &pending.record.digest, false)?;
     let _ = reserve(&host.store, &pending.root, &pending.record.ports());
@@ -423,48 +454,4 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
     super::status::forget(host)?;
     record::forget(&host.store)?;
     Ok(removed)
-}
-
-/// Makes exactly these of our ports reserved ones, and leaves those of others alone. What goes wrong is a warning: rules
-/// without reserved ports are better than none.
-pub fn reserve(store: &Store, root: &Path, wanted: &Ports) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Err(error) = reserve_now(store, wanted) {
-        warnings.push(format!(
-            "the protected ports are not reserved, so replies to this host's own connections may get lost: {error}"
-        ));
-    }
-    // At boot the last file counts, so ours also has what those before it say.
-    let others: Vec<Setting> = if wanted.is_empty() { Vec::new() } else { reserved::other_settings(root) };
-    let ports = others
-        .iter()
-        .filter_map(|setting| setting.ports.as_ref())
-        .fold(wanted.clone(), |all, ports| if wanted.is_empty() { all } else { reserved::union(&all, ports) });
-    for setting in &others {
-        let place = format!("{}:{}", setting.path.display(), setting.line);
-        warnings.push(match setting.after_ours {
-            true => {
-                format!("{place} sets the reserved ports, too, and counts at boot: add {} there", record::text(wanted))
-            }
-            false => format!("{place} sets the reserved ports, too; 60-ringfence.conf counts at boot, and has both"),
-        });
-    }
-    if let Err(error) = reserved::write_file(root, &ports) {
-        warnings.push(format!("the reserved ports are not kept for the next start of the machine: {error}"));
-    }
-    warnings
-}
-
-fn reserve_now(store: &Store, wanted: &Ports) -> Result<(), HostError> {
-    let in_force = reserved::in_force()?;
-    let ours = record::reserved(store)?;
-    let of_others = reserved::without(&in_force, &ours);
-    let new = reserved::without(wanted, &of_others);
-    // First all that was and will be ours, so that nothing is left behind by a run that is killed.
-    record::set_reserved(store, &reserved::union(&ours, &new))?;
-    let target = reserved::union(&of_others, wanted);
-    if target != in_force {
-        reserved::set(&target)?;
-    }
-    record::set_reserved(store, &new)
 }

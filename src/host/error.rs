@@ -3,10 +3,12 @@
 use thiserror::Error;
 
 use super::iptables;
+use super::judge::Standing;
 use super::reserved::ReservedError;
 use super::store::{LockError, StoreError};
 use crate::cluster::Site;
 use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
+use crate::outcome::Outcome;
 use crate::semantics::TooManyClasses;
 use crate::verify::{NotVerified, Report};
 
@@ -100,7 +102,7 @@ pub enum HostError {
     #[error(
         "what is in force is not what waits to be confirmed, so nothing was confirmed: look at `ringfence status`; `ringfence rollback` brings back what was before"
     )]
-    NotInForce,
+    NotInForce(Standing),
     /// Nothing waits.
     #[error("no change is waiting to be confirmed")]
     NothingWaits,
@@ -154,6 +156,43 @@ impl From<CommitError> for HostError {
 }
 
 impl HostError {
+    /// How a command ends that fails with it.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            // What was compiled or is in force is not what the file says.
+            Self::NotProved(_)
+            | Self::NotRestored
+            | Self::Mismatch(Restored::Failed(_))
+            | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
+            Self::Lock(LockError::Held { .. }) => Outcome::Held,
+            Self::Lost | Self::TooManyClasses(_) => Outcome::Undecided,
+            Self::NotInForce(standing) => standing.outcome(),
+            Self::NothingWaits => Outcome::Absent,
+            Self::Waiting | Self::TakenBack => Outcome::Unconfirmed,
+            Self::Mismatch(Restored::Done) => Outcome::FellBack,
+            Self::NoNfTables
+            | Self::NoRight
+            | Self::NotLoaded(_)
+            | Self::Netlink(_)
+            | Self::Commit(_)
+            | Self::Iptables(_)
+            | Self::Store(_)
+            | Self::NotWritten(_)
+            | Self::Loopback
+            | Self::Lock(LockError::Store(_))
+            | Self::Reserved(_)
+            | Self::Place { .. }
+            | Self::NotWritable(_)
+            | Self::Routing(_)
+            | Self::Reject
+            | Self::Internal(_)
+            | Self::NoWatchdog
+            | Self::Warning(_)
+            | Self::BadSnapshot => Outcome::Unusable,
+        }
+    }
+
     /// What is to be written down before a change was not, so that there was none.
     pub(super) fn before_change(self) -> Self {
         match self {

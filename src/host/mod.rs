@@ -6,6 +6,8 @@
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
+//! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
+//! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
 //!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
 //!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
@@ -15,6 +17,7 @@ pub mod apply;
 mod error;
 pub mod identity;
 pub mod iptables;
+pub mod judge;
 #[cfg(test)]
 mod lab;
 pub mod links;
@@ -24,8 +27,10 @@ mod nft_file;
 pub mod peers;
 pub mod pending;
 pub mod place;
+pub mod plan;
 mod presence;
 pub mod record;
+mod reserve;
 pub mod reserved;
 pub mod routing;
 mod rules;

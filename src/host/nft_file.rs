@@ -21,7 +21,7 @@ made in that moment is not seen";
 /// # Errors
 /// Where nothing was changed; or [`HostError::Lost`], where reading again will tell.
 pub fn bring(prepared: &Prepared, now: &InForce) -> Result<Changed, HostError> {
-    if !now.absent && now.unknown.is_empty() && is_same(&now.ruleset, prepared.verified.ruleset()) {
+    if planned(prepared, now) == Changed::Nothing {
         return Ok(Changed::Nothing);
     }
     let text = prepared.files.iter().find(|(name, _)| *name == "ringfence.nft").map(|(_, text)| text);
@@ -33,6 +33,12 @@ pub fn bring(prepared: &Prepared, now: &InForce) -> Result<Changed, HostError> {
     }
 }
 
+/// How much that would change.
+pub fn planned(prepared: &Prepared, now: &InForce) -> Changed {
+    let same = !now.absent && now.unknown.is_empty() && is_same(&now.ruleset, prepared.verified.ruleset());
+    if same { Changed::Nothing } else { Changed::Rules }
+}
+
 /// Whether two rulesets are written in the same way, but for what is only for readers.
 fn is_same(one: &Ruleset, other: &Ruleset) -> bool {
     let text = |ruleset: &Ruleset| {
@@ -42,6 +48,8 @@ fn is_same(one: &Ruleset, other: &Ruleset) -> bool {
             table.sets.iter_mut().for_each(|set| set.origins.clear());
             table.chains.sort_by(|a, b| a.name.cmp(&b.name));
             table.chains.iter_mut().for_each(|chain| chain.remarks.clear());
+            let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
+            rules.for_each(|rule| rule.comment = None);
         }
         nft::write(&plain).ok()
     };

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::presence::present;
 use super::record::{self, Record};
 use super::store::{Place, Store, checksum};
-use super::{Backend, HostError, Snapshot, apply, place, watchdog};
+use super::{Backend, HostError, Snapshot, place, reserve, watchdog};
 
 const PENDING: &str = "pending";
 const BEFORE: &str = "before";
@@ -291,7 +291,7 @@ pub fn take_back(
     let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &note);
     restored?;
     // Ports that stay reserved do no harm.
-    let _ = apply::reserve(store, &pending.root, &record::ports(&pending.ports_before));
+    let _ = reserve::reserve(store, &pending.root, &record::ports(&pending.ports_before));
     let _ = store.remove_folder(record::CANDIDATE);
     // In force again is what counts.
     let _ = end(store, &pending.id);

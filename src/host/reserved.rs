@@ -250,6 +250,17 @@ pub fn write_file(root: &Path, ports: &Ports) -> Result<(), ReservedError> {
     Ok(folder.replace(FILE, text.as_bytes(), FILE_MODE)?)
 }
 
+/// Whether [`write_file`] would have nothing to do, or could not do it.
+#[must_use]
+pub fn is_written(root: &Path, ports: &Ports) -> bool {
+    let wanted = if ports.is_empty() { None } else { sysctl::write(ports).ok() };
+    match Folder::open(&root.join(FOLDER)).map(|folder| folder.map(|folder| folder.read(FILE))) {
+        Ok(None) => wanted.is_none(),
+        Ok(Some(Ok(there))) => there.as_deref() == wanted.as_deref().map(str::as_bytes),
+        Ok(Some(Err(_))) | Err(_) => true,
+    }
+}
+
 /// Removes our file, where it is there.
 ///
 /// # Errors

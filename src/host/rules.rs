@@ -11,7 +11,7 @@ use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
 use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
-use crate::ir::{Family, Ruleset};
+use crate::ir::{self, Family, Ruleset};
 use crate::verify::{Families, Verified, verify};
 
 /// A way into the kernel.
@@ -63,8 +63,10 @@ pub struct InForce {
     pub unknown: Vec<String>,
     /// What it has blocked so far, by comment.
     pub counters: Counters,
-    /// What others have on the way of the same packets. Not judged.
+    /// What others have on the way of the same packets.
     pub others: Vec<BaseChain>,
+    /// The same, as far as it is understood, but for what `ruleset` has of it.
+    pub beside: Vec<ir::Table>,
     /// A rule of others by which replies to this host's own connections may get lost.
     pub masquerade: Option<String>,
     /// The kernel's number of the last change of nf_tables.
@@ -90,7 +92,7 @@ pub struct Prepared {
     pub verified: Verified,
     /// The same as files, by name.
     pub files: Vec<(&'static str, String)>,
-    table: Option<Table>,
+    pub(super) table: Option<Table>,
 }
 
 /// What a change came to.
@@ -225,7 +227,9 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let live = nft::read(Scope::All)?;
             let counters = live.counters();
             let masquerade = live.masquerade();
-            let others = live.others();
+            let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
+            let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
+            let beside = live.beside(|_| true).into_iter().chain(legacy).collect();
             let own = live.kernel.own;
             Ok(InForce {
                 backend,
@@ -234,6 +238,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 unknown: live.unknown,
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
                 others,
+                beside,
                 masquerade,
                 generation: Some(live.kernel.generation),
                 snapshot: Snapshot::Nft(own.map(Box::new)),
@@ -244,11 +249,15 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let counters = iptables::counters(&live).iter();
             // Kernels have both ways, and chains of one judge what the other lets pass.
             let seen = nft::read(Scope::All).ok();
+            let legacy = iptables::legacy(&["filter"]);
+            let others = seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default();
+            let beside = seen.as_ref().map(|seen| seen.beside(|table| !is_judged(table))).unwrap_or_default();
             Ok(InForce {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
-                others: seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default(),
+                others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
+                beside: beside.into_iter().chain(legacy).collect(),
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
@@ -259,11 +268,43 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
     }
 }
 
-/// Without the tables that iptables has in nf_tables and that were judged.
+/// The tables that iptables has in nf_tables and that are judged by their text.
+const JUDGED: [&str; 4] = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
+
+/// Without these.
 fn foreign(mut chains: Vec<BaseChain>) -> Vec<BaseChain> {
-    let judged = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
-    chains.retain(|chain| !judged.iter().any(|table| chain.name.starts_with(table)));
+    chains.retain(|chain| !JUDGED.iter().any(|table| chain.name.starts_with(table)));
     chains
+}
+
+fn is_judged(table: &Table) -> bool {
+    let family = match table.family {
+        2 => "ip",
+        10 => "ip6",
+        _ => return false,
+    };
+    JUDGED.contains(&format!("{family} {} ", table.name).as_str())
+}
+
+/// The chains of a table of iptables-legacy that packets for this host meet.
+fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
+    let tool = if table.family == Family::Ip6 { "ip6tables-legacy" } else { "iptables-legacy" };
+    let met = table.chains.iter().filter_map(|chain| {
+        let base = chain.base.filter(|base| base.policy == ir::Policy::Drop || !chain.rules.is_empty())?;
+        let hook = match base.hook {
+            ir::Hook::Prerouting => "prerouting",
+            ir::Hook::Input => "input",
+            ir::Hook::Ingress | ir::Hook::Forward | ir::Hook::Output | ir::Hook::Postrouting => return None,
+        };
+        Some(BaseChain {
+            hook,
+            priority: base.priority,
+            name: format!("{tool} {} {}", table.name.escape_debug(), chain.name.escape_debug()),
+            drops: base.policy == ir::Policy::Drop,
+            rules: chain.rules.len(),
+        })
+    });
+    met.collect()
 }
 
 /// Whether there are rules of ours in the other way into the kernel, left by an earlier apply; then both judge.
@@ -271,8 +312,10 @@ fn foreign(mut chains: Vec<BaseChain>) -> Vec<BaseChain> {
 pub fn left_behind(backend: Backend) -> bool {
     match backend {
         Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
+        // The tools are not asked where nothing can be.
         Backend::Nft => {
-            iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
+            (iptables::legacy_filters() || nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains()))
+                && iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
         }
     }
 }
@@ -326,7 +369,7 @@ pub fn bring(
     Ok(extent.into())
 }
 
-fn changed(change: &iptables::Change) -> Changed {
+pub(super) fn changed(change: &iptables::Change) -> Changed {
     match (change.is_nothing(), change.rules) {
         (true, _) => Changed::Nothing,
         (false, false) => Changed::Members,

@@ -15,25 +15,12 @@ use super::apply::Host;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::store::{Place, checksum};
-use super::{HostError, nft, place, record, translation, ways};
+use super::{HostError, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
 use crate::net::{Elsewhere, Interface};
-use crate::verify::{Families, Report, check};
 
 const SEEN: &str = "seen";
-
-/// In short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// All claims are proved on what is in force.
-    Enforced,
-    /// There are rules of ours, but they are not what the cluster file wants.
-    Drifted,
-    /// There are none.
-    Absent,
-}
 
 /// What a complete look found, and how to tell that it still holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +88,8 @@ impl Seen {
         if !asked || !first || seen.program != env!("CARGO_PKG_VERSION") {
             return None;
         }
-        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace {
+        // Of iptables-legacy nobody says that something has changed.
+        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace || iptables::legacy_filters() {
             return None;
         }
         let nft::Glance { generation, handle, counters } = nft::glance().ok()?;
@@ -157,18 +145,4 @@ fn inputs(cluster: &Cluster, config: &Path) -> Vec<(PathBuf, String)> {
 
 fn digest_of(path: &Path) -> Option<String> {
     fs::read(path).ok().map(|bytes| checksum(&bytes))
-}
-
-/// Judges what is in force.
-///
-/// # Errors
-/// Where it tells more packets apart than can be gone through.
-pub fn judge(site: &Site<'_>, in_force: &InForce) -> Result<(State, Report), HostError> {
-    let report = check(&in_force.ruleset, site, Families::Both)?;
-    let state = match (in_force.absent, report.is_proved()) {
-        (true, _) => State::Absent,
-        (false, true) => State::Enforced,
-        (false, false) => State::Drifted,
-    };
-    Ok((state, report))
 }

@@ -87,7 +87,7 @@ on_a_machine! {
         let hammer = Hammer::start(&machine.lab);
         hammer.some_rounds();
         run(&["nft", "flush", "ruleset"], "");
-        machine.ringfence("status").ended(3).says("ABSENT");
+        machine.ringfence("status").ended(4).says("ABSENT");
         hammer.some_rounds();
         machine.ringfence("apply old.toml").ended(0).says("rules changed");
         machine.ringfence("status").ended(0);
@@ -157,6 +157,21 @@ on_a_machine! {
         run(&["nft", "list", "table", "inet", "foreign"], "");
     }
 
+    fn a_change_of_our_table_before_the_transaction_is_written_over_and_said(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        let commit = commit_of(machine, "apply members.toml");
+        machine.ringfence("apply old.toml").ended(0);
+        let inject = format!("inject=sendto:delay_enter=1500000:when={commit}");
+        let mut held = machine.start_strace(&["-e", "trace=sendto", "-e", &inject], "apply members.toml");
+        eventually("the apply is before its transaction", || sends(machine) >= commit);
+        run(&["nft", "insert", "rule", "inet", "ringfence", "input", "accept"], "");
+        assert!(held.try_wait().unwrap().is_none(), "the other came too late");
+        let ran = Ran::from(held.wait_with_output().unwrap()).ended(0);
+        ran.says("rules changed").says("what was in force changed while this ran");
+        assert!(machine.proves("members.toml"));
+        machine.guards();
+    }
+
     fn a_change_of_our_table_right_behind_ours_is_taken_back_and_said(machine) {
         machine.ringfence("apply old.toml").ended(0);
         let commit = commit_of(machine, "apply members.toml");
@@ -170,7 +185,7 @@ on_a_machine! {
             run(&["nft", "add", "element", "inet", "ringfence", "peers4", "{ 203.0.113.9 }"], "");
             assert!(held.try_wait().unwrap().is_none(), "the other came too late");
             let ran = Ran::from(held.wait_with_output().unwrap());
-            ran.ended(1).says("not what was brought in").says("brought back");
+            ran.ended(7).says("not what was brought in").says("brought back");
             assert!(machine.proves("old.toml"), "{}", machine.table());
             assert!(!machine.waits());
             machine.guards();

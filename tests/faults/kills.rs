@@ -105,7 +105,7 @@ fn waiting_at_every_step(machine: &Machine, from: &str, to: &str) {
             done += usize::from(machine.in_force(&[from, to]) == to);
             machine.guards();
             if machine.waits() {
-                machine.ringfence(&format!("apply {to}")).ended(1).says("waiting");
+                machine.ringfence(&format!("apply {to}")).ended(6).says("waiting");
                 machine.ringfence("rollback").ended(0);
             }
         }

@@ -64,7 +64,7 @@ on_a_machine! {
         let ran = with_scripts(machine, &old, "apply --backend iptables old.toml").ended(2);
         ran.says("iptables is too old: it is iptables v1.6.1, and 1.8 is the oldest");
         assert_eq!(reserved(), ports);
-        machine.ringfence("status --backend iptables old.toml").ended(3);
+        machine.ringfence("status --backend iptables old.toml").ended(4);
         // With a time to confirm nothing is left waiting.
         with_scripts(machine, &old, "apply --backend iptables --confirm-within 60s old.toml").ended(2).says("too old");
         assert!(!machine.waits());
@@ -76,7 +76,7 @@ on_a_machine! {
         let legacy = [("iptables-restore", script), ("ip6tables-restore", script)];
         let ran = with_scripts(machine, &legacy, "apply --backend iptables old.toml").ended(2);
         ran.says("this kernel has no table `raw` for iptables-legacy: its module is iptable_raw");
-        machine.ringfence("status --backend iptables old.toml").ended(3);
+        machine.ringfence("status --backend iptables old.toml").ended(4);
     }
 
     fn a_device_with_the_name_of_loopback_is_no_loopback(machine) {

@@ -157,7 +157,8 @@ impl Machine {
     pub fn proves(&self, file: &str) -> bool {
         let quick = self.ringfence(&format!("status {file}"));
         let full = self.ringfence(&format!("status --full {file}"));
-        assert!(matches!(full.code, Some(0 | 1)), "{full:#?}");
+        // What is in force is another file's where it was applied last, and drifted where somebody changed it.
+        assert!(matches!(full.code, Some(0 | 1 | 6)), "{full:#?}");
         assert_eq!(quick.code, full.code, "{quick:#?}\n{full:#?}");
         full.code == Some(0)
     }

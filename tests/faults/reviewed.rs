@@ -41,7 +41,7 @@ on_a_machine! {
         machine.ringfence("apply old.toml").ended(0);
         machine.ringfence("apply --confirm-within 3s rules.toml").ended(0);
         fs::remove_dir_all(machine.path("state/run")).unwrap();
-        machine.ringfence("apply rules.toml").ended(1).says("waiting");
+        machine.ringfence("apply rules.toml").ended(6).says("waiting");
         nobody_watches(machine);
         assert_eq!(machine.in_force(&BOTH), "old.toml");
         machine.ringfence("apply rules.toml").ended(0);
@@ -52,7 +52,7 @@ on_a_machine! {
         machine.ringfence("apply old.toml").ended(0);
         machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
         run(&["nft", "flush", "ruleset"], "");
-        machine.ringfence("confirm").ended(1).says("not what waits");
+        machine.ringfence("confirm").ended(4).says("not what waits");
         machine.ringfence("rollback").ended(0);
         assert_eq!(machine.in_force(&BOTH), "old.toml");
     }
@@ -64,7 +64,7 @@ on_a_machine! {
             machine.ringfence("rollback").ended(0);
         }
         for file in ["rules.toml", "members.toml"] {
-            machine.ringfence(&format!("apply --boot {file}")).ended(1).says("not confirmed");
+            machine.ringfence(&format!("apply --boot {file}")).ended(7).says("not confirmed");
             assert!(machine.proves("old.toml"), "{file}");
         }
         // Whoever applies it says that it is good.
@@ -81,7 +81,7 @@ on_a_machine! {
         run(&["pkill", "-KILL", "-f", &machine.path("state").display().to_string()], "");
         fs::remove_dir_all(machine.path("state/run")).unwrap();
         run(&["nft", "flush", "ruleset"], "");
-        machine.ringfence("apply --boot broken.toml").ended(1).says("8098-8099");
+        machine.ringfence("apply --boot broken.toml").ended(7).says("8098-8099");
         let rules = run(&["nft", "list", "table", "inet", "ringfence"], "");
         assert!(rules.contains("8098") && !rules.contains("22,") && !rules.contains("dport 22"), "{rules}");
     }

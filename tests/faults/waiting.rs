@@ -80,8 +80,8 @@ on_a_machine! {
             machine.until_nothing_waits();
             assert_eq!(machine.in_force(&["old.toml", to]), "old.toml");
             machine.ringfence("status").ended(0).says("taken back at");
-            machine.ringfence("confirm").ended(1).says("no change is waiting").says("was taken back at");
-            machine.ringfence("rollback").ended(1).says("no change is waiting");
+            machine.ringfence("confirm").ended(4).says("no change is waiting").says("was taken back at");
+            machine.ringfence("rollback").ended(4).says("no change is waiting");
             eventually("the watchdog ends", || watchdogs(machine).is_empty());
             machine.ringfence("apply old.toml").ended(0).says("nothing had to be changed");
         }
@@ -92,7 +92,7 @@ on_a_machine! {
         machine.ringfence("apply --confirm-within 2s rules.toml").ended(0);
         machine.ringfence("status").ended(0).says("NOT CONFIRMED");
         machine.ringfence("confirm").ended(0).says("confirmed for riak@10.20.0.1");
-        machine.ringfence("confirm").ended(1).says("no change is waiting");
+        machine.ringfence("confirm").ended(4).says("no change is waiting");
         // The watchdog ends when it sees that; nothing comes after it.
         eventually("the watchdog ends", || watchdogs(machine).is_empty());
         assert_eq!(machine.in_force(&BOTH), "rules.toml");
@@ -112,7 +112,7 @@ on_a_machine! {
         machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
         machine.ringfence("rollback").ended(0).says("taken back");
         assert_eq!(lines(), before);
-        machine.ringfence("rollback").ended(1);
+        machine.ringfence("rollback").ended(4);
         eventually("the watchdog ends", || watchdogs(machine).is_empty());
     }
 
@@ -128,7 +128,7 @@ on_a_machine! {
                 machine.ringfence("rollback").ended(0);
             }
             machine.until_nothing_waits();
-            machine.ringfence("status old.toml").ended(3).says("ABSENT");
+            machine.ringfence("status old.toml").ended(4).says("ABSENT");
             attempt(&["nft", "list", "table", "inet", "ringfence"], "").unwrap_err();
             assert_eq!(reserved(), "");
             assert!(!machine.path("root/etc/sysctl.d/60-ringfence.conf").exists());
@@ -140,10 +140,10 @@ on_a_machine! {
         machine.ringfence("apply --confirm-within 60s members.toml").ended(0);
         let before = machine.table();
         for other in ["apply rules.toml", "apply members.toml", "apply --confirm-within 60s rules.toml"] {
-            machine.ringfence(other).ended(1).says("waiting to be confirmed").says("nothing was changed");
+            machine.ringfence(other).ended(6).says("waiting to be confirmed").says("nothing was changed");
             assert_eq!(machine.table(), before);
         }
-        machine.ringfence("apply --dry-run rules.toml").ended(1);
+        machine.ringfence("apply --dry-run rules.toml").ended(6).says("waiting");
         machine.ringfence("confirm").ended(0);
         assert!(machine.proves("members.toml"));
         machine.ringfence("apply rules.toml").ended(0);
@@ -199,12 +199,21 @@ on_a_machine! {
         );
         eventually("the first one is at work", || machine.strace_log().matches("sendto(").count() >= 4);
         for other in ["apply rules.toml", "apply --confirm-within 1s rules.toml", "remove"] {
-            machine.ringfence(other).ended(1).says("ringfence apply");
+            machine.ringfence(&format!("{other} --wait 0")).ended(5).says("ringfence apply").says("process");
         }
         assert!(held.try_wait().unwrap().is_none(), "the first one was done too early");
         Ran::from(held.wait_with_output().unwrap()).ended(0);
         assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "members.toml");
         machine.ringfence("apply rules.toml").ended(0);
+        // Without a word whoever comes second waits.
+        let mut held = machine.start_strace(
+            &["-e", "trace=sendto", "-e", "inject=sendto:delay_enter=2000000:when=4"],
+            "apply members.toml",
+        );
+        eventually("the first one is at work", || machine.strace_log().matches("sendto(").count() >= 4);
+        machine.ringfence("apply old.toml").ended(0);
+        assert!(held.try_wait().unwrap().is_some(), "it came first");
+        assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "old.toml");
     }
 
     fn a_change_whose_watchdog_was_killed_is_said_and_can_be_taken_back(machine) {
@@ -215,7 +224,7 @@ on_a_machine! {
             let status = machine.ringfence("status").ended(0);
             status.out.contains("whose time is up")
         });
-        machine.ringfence("apply members.toml").ended(1).says("waiting");
+        machine.ringfence("apply members.toml").ended(6).says("waiting");
         machine.ringfence("rollback").ended(0);
         assert_eq!(machine.in_force(&BOTH), "old.toml");
     }

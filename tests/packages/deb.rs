@@ -15,7 +15,7 @@ in_a_root! {
         assert_eq!(said.lines().filter(|line| line.starts_with("ringfence: ")).count(), 2, "{said}");
         assert!(said.contains("ringfence import -o /etc/ringfence/cluster.toml"), "{said}");
         assert_eq!(root.table(), "");
-        root.sh("ringfence status").ended(3);
+        root.sh("ringfence status").ended(4);
         root.sh("stat -c '%a %U' /etc/ringfence; ls -A /etc/ringfence").fine().says("750 root\n");
         assert_eq!(root.sh("ls -A /etc/ringfence").said, "");
         root.sh("readlink /etc/systemd/system/multi-user.target.wants/ringfence.service").fine();
@@ -56,7 +56,7 @@ in_a_root! {
             .says("cluster.toml:4")
             .says("cluster.toml:8")
             .says("what was in force before still is")
-            .says("the package is installed; the rules are as they were");
+            .says("the package is installed; what keeps the rules from being");
         root.sh("dpkg -s ringfence").fine().says("Status: install ok installed").says("Version: 0.2.0");
         assert_eq!(root.table(), before);
         root.stood(hammer);

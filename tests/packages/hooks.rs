@@ -37,7 +37,7 @@ in_a_root! {
         // The watchdog is this root's own process, which ends with the script.
         root.sh(
             "ringfence apply --confirm-within 60s && nft -s list ruleset >/before && ringfence hook post-install; \
-             [ $? = 1 ] && ringfence hook check && nft -s list ruleset | cmp - /before && ringfence rollback"
+             [ $? = 6 ] && ringfence hook check && nft -s list ruleset | cmp - /before && ringfence rollback"
         )
         .fine()
         .says("a change is waiting to be confirmed")
@@ -102,11 +102,11 @@ in_a_root! {
         let before = root.table();
         let rejected = root.read("/var/lib/ringfence/rejected");
         for _ in 0..2 {
-            root.sh("ringfence hook post-install").ended(1).says("applied once and not confirmed");
+            root.sh("ringfence hook post-install").ended(6).says("applied once and not confirmed");
             assert_eq!((root.table(), root.read("/var/lib/ringfence/rejected")), (before.clone(), rejected.clone()));
         }
         root.write("/var/lib/ringfence/rejected", "damaged");
-        root.sh("ringfence hook post-install").ended(1).says("is not known");
+        root.sh("ringfence hook post-install").ended(6).says("is not known");
         assert_eq!(root.table(), before);
         root.write("/var/lib/ringfence/rejected", &rejected);
         // What is in force is no news, and so is that there is no file.
@@ -140,11 +140,11 @@ in_a_root! {
     fn a_flush_is_answered_where_nothing_that_was_applied_can_be_used(root) {
         root.install();
         root.write(CONFIG, "[cluster");
-        root.sh("ringfence apply --boot").ended(1).says("closed for everyone but loopback");
+        root.sh("ringfence apply --boot").ended(7).says("closed for everyone but loopback");
         let closed = root.table();
         assert_eq!(root.sh("ringfence hook check").fine().said, "");
         run(&["nft", "flush", "ruleset"], "");
-        root.sh("ringfence hook check").ended(1).says("DRIFTED").says("closed for everyone but loopback");
+        root.sh("ringfence hook check").ended(7).says("DRIFTED").says("closed for everyone but loopback");
         assert_eq!(root.table(), closed);
         root.sh("ringfence remove && ringfence hook check").fine();
         assert_eq!(root.table(), "");
@@ -164,7 +164,7 @@ in_a_root! {
         root.install();
         let before = root.table();
         root.write(CONFIG, &larger().replace("riak@10.20.0.1\"", "riak@10.20.0.77\""));
-        root.sh("ringfence apply --boot").ended(1).says("this host is no node of the cluster file");
+        root.sh("ringfence apply --boot").ended(7).says("this host is no node of the cluster file");
         assert_eq!(root.table(), before);
     }
 }

@@ -40,7 +40,7 @@ in_a_root! {
         root.sh(AGAIN).fine().says("both mean the same").says("nothing had to be changed");
         assert_eq!((root.table(), handle()), (before.clone(), first));
         root.write(CONFIG, "[cluster");
-        root.sh(AGAIN).fine().says("cluster.toml:1").says("the package is installed; the rules are as they were");
+        root.sh(AGAIN).fine().says("cluster.toml:1").says("the package is installed; what keeps the rules from being");
         root.write(CONFIG, &small());
         root.sh("rpm -e ringfence").fine().says("the rules stay in force").says("/var/lib/ringfence/purge hook purge");
         assert_eq!(root.table(), before);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::sets::{SetChanges, exchange, filled, free_mark, marked};
-use super::snapshot::{OwnTable, Snapshot, TABLES, is_builtin, sets_of};
+use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_builtin, sets_of};
 use super::{Change, Error, Live, Tools, Variant, Version, needs, read};
 use crate::verify::Verified;
 
@@ -24,6 +24,45 @@ pub fn apply(tools: &Tools, live: &Live, verified: &Verified) -> Result<Change, 
         needs::check(tools, &target)?;
     }
     bring(tools, live.snapshot(), &target)
+}
+
+/// What [`apply`] would do.
+///
+/// # Errors
+/// If the ruleset is none for iptables.
+pub fn planned(tools: &Tools, live: &Snapshot, verified: &Verified) -> Result<Change, Error> {
+    let target = Snapshot::of_verified(verified, |version| tools.wanted(version))?;
+    let transition = Transition::new(tools, live, &target);
+    let mut change = transition.change();
+    if !transition.is_nothing() && !change.rules {
+        let mark = free_mark(live, &target).ok_or(Error::Leftovers)?;
+        change.rules = exchange(live, &transition.sets, mark).is_none();
+    }
+    Ok(change)
+}
+
+/// Rules in our chains that none of these rulesets has, and jumps to them that are not where they are to be, in words.
+///
+/// # Errors
+/// If a ruleset is none for iptables.
+pub fn foreign(tools: &Tools, live: &Snapshot, known: &[&Verified]) -> Result<Vec<String>, Error> {
+    let targets: Vec<Snapshot> = known
+        .iter()
+        .map(|verified| Snapshot::of_verified(verified, |version| tools.wanted(version)))
+        .collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    for Place { variant, version, tables } in &live.places {
+        for table in tables {
+            let wanted: Vec<OwnTable> =
+                targets.iter().map(|target| target.table(*variant, *version, &table.name)).collect();
+            let place = format!("{version}-{variant}, table {}", table.name);
+            found.extend(table.beyond(&wanted, *version).into_iter().map(|rule| format!("{place}: {rule}")));
+        }
+    }
+    if let Some(target) = targets.last() {
+        found.extend(Transition::new(tools, live, target).change().moved);
+    }
+    Ok(found)
 }
 
 /// Brings back what of ours was there at the time of a snapshot, and nothing else of ours.
@@ -79,7 +118,8 @@ impl<'a> Transition<'a> {
             for version in Version::ALL {
                 for name in TABLES {
                     let (there, wanted) = (live.table(variant, version, name), target.table(variant, version, name));
-                    let differs = !(there.says_the_same(&wanted, version) && jumps_are_right(&there, &wanted));
+                    let same = there.says_the_same(&wanted, version) && jumps_are_right(&there, &wanted);
+                    let differs = there.hides || !same;
                     steps.push(Step { variant, version, there, wanted, differs });
                 }
             }
@@ -92,13 +132,18 @@ impl<'a> Transition<'a> {
         self.sets.is_nothing() && !self.steps.iter().any(|step| step.differs)
     }
 
-    fn run(&self) -> Result<Change, Error> {
-        let mut change = Change {
+    /// What it comes to, before anything is done.
+    fn change(&self) -> Change {
+        Change {
             rules: self.steps.iter().any(|step| step.differs),
             sets: self.sets.names(),
             moved: self.steps.iter().filter_map(moved).collect(),
             leftovers: Vec::new(),
-        };
+        }
+    }
+
+    fn run(&self) -> Result<Change, Error> {
+        let mut change = self.change();
         if self.is_nothing() {
             return Ok(change);
         }

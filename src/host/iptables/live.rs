@@ -12,7 +12,7 @@ use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
 use crate::host::links::lo_is_loopback;
 use crate::host::nft;
-use crate::ir::{Counted, Match, Ruleset, Verdict};
+use crate::ir::{self, Counted, Match, Ruleset, Verdict};
 use crate::net::Interface;
 
 /// Others change nf_tables some times a second at worst.
@@ -174,7 +174,7 @@ fn read_place(
     let what = || format!("{version}-{variant}-save");
     let read = iptables::read(&text, version.family());
     let Read { mut ruleset, unknown } = read.map_err(|error| Error::Unreadable { what: what(), error })?;
-    let tables = own_tables(&ruleset);
+    let mut tables = own_tables(&ruleset);
     if variant == Variant::Nft && !ruleset.tables.is_empty() {
         let unread: Vec<String> = match kernel {
             Some(kernel) => {
@@ -183,6 +183,9 @@ fn read_place(
             None => vec![format!("{} could not be held against the kernel", what())],
         };
         ruleset.unread.extend(unread);
+        for table in &ruleset.tables {
+            tables.iter_mut().filter(|own| own.name == table.name).for_each(|own| own.hides = hides(table));
+        }
     }
     count(&ruleset, &mut live.counters);
     live.ruleset.tables.extend(ruleset.tables);
@@ -191,8 +194,44 @@ fn read_place(
     Ok(tables)
 }
 
+/// Whether a rule of ours has a test that nobody wrote there: then the tool did not show all of it.
+fn hides(table: &ir::Table) -> bool {
+    let own = table.chains.iter().filter(|chain| is_own_chain(&chain.name)).flat_map(|chain| &chain.rules);
+    own.flat_map(|rule| &rule.matches).any(|one| matches!(one, Match::Unknown(_)))
+}
+
+/// The tables of iptables-legacy with these names that are loaded here, as far as they can be read. Nothing is started where none
+/// is loaded.
+pub fn legacy(names: &[&'static str]) -> Vec<ir::Table> {
+    let mut found = Vec::new();
+    for version in Version::ALL {
+        let all = loaded(version).unwrap_or_default();
+        let there: Vec<&str> = names.iter().copied().filter(|name| all.iter().any(|own| own == name)).collect();
+        let Some(tools) = (!there.is_empty()).then(Tools::find).and_then(Result::ok) else { continue };
+        let texts =
+            there.iter().map(|table| tools.save(Variant::Legacy, version, table)).collect::<Result<String, _>>();
+        let read = texts.ok().and_then(|text| iptables::read(&text, version.family()).ok());
+        // What could not be read may do anything, and certain is certain.
+        found.extend(
+            read.filter(|read| read.ruleset.unread.is_empty()).map(|read| read.ruleset.tables).unwrap_or_default(),
+        );
+    }
+    found
+}
+
+/// Whether iptables-legacy filters in this network namespace: then nobody says when that changes.
+pub fn legacy_filters() -> bool {
+    Version::ALL.into_iter().any(|version| !loaded(version).unwrap_or_default().is_empty())
+}
+
 /// Which of our tables iptables-legacy has here. Its tools would load a table in order to show it.
 fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
+    let names = loaded(version)?;
+    Ok(TABLES.into_iter().filter(|table| names.iter().any(|name| name == table)).collect())
+}
+
+/// The tables of iptables-legacy that are loaded here.
+fn loaded(version: Version) -> Result<Vec<String>, Error> {
     // Not /proc/net, which is the process's and not the thread's.
     let path = match version {
         Version::V4 => "/proc/thread-self/net/ip_tables_names",
@@ -203,7 +242,7 @@ fn legacy_tables(version: Version) -> Result<Vec<&'static str>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Error::Run { tool: path.to_owned(), error }),
     };
-    Ok(TABLES.into_iter().filter(|table| names.lines().any(|name| name == *table)).collect())
+    Ok(names.lines().map(str::to_owned).collect())
 }
 
 /// Adds up the counters of our rules that block.

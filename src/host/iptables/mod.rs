@@ -43,9 +43,10 @@ use std::{fmt, io};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use change::{apply, remove, restore};
-pub use live::{Counter, Live, counters, read};
+pub use change::{apply, foreign, planned, remove, restore};
+pub use live::{Counter, Live, counters, legacy, legacy_filters, read};
 pub use snapshot::Snapshot;
+pub(in crate::host) use snapshot::is_own_chain;
 pub use tools::Tools;
 pub(in crate::host) use tools::{has_nft, nft};
 

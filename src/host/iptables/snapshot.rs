@@ -42,6 +42,9 @@ pub(super) struct OwnTable {
     pub name: String,
     pub chains: Vec<OwnChain>,
     pub jumps: Vec<Jump>,
+    /// Whether the kernel has more in our chains than the tool that printed them shows.
+    #[serde(skip)]
+    pub hides: bool,
     /// Every other chain, and how many rules it has that are no jumps to us. Only known of the kernel.
     #[serde(skip)]
     pub others: Vec<(String, usize)>,
@@ -78,7 +81,7 @@ pub(super) struct OwnSet {
 }
 
 /// Whether a chain with this name is ours.
-pub(super) fn is_own_chain(name: &str) -> bool {
+pub(in crate::host) fn is_own_chain(name: &str) -> bool {
     ours::is_chain(name)
 }
 
@@ -232,10 +235,35 @@ impl OwnTable {
         self.chains.is_empty() && self.jumps.is_empty()
     }
 
-    /// Whether our chains say the same, however it is spelled.
+    /// Rules in our chains that none of these has, as they are written.
+    pub fn beyond(&self, known: &[Self], version: Version) -> Vec<&str> {
+        let known: Vec<(&str, Rule)> =
+            known.iter().flat_map(|table| table.one_by_one(version)).filter_map(|(_, own)| own).collect();
+        let foreign = self.one_by_one(version).into_iter();
+        let foreign = foreign.filter(|(_, own)| own.as_ref().is_none_or(|own| !known.contains(own)));
+        foreign.map(|(text, _)| text).collect()
+    }
+
+    /// Whether our chains say the same, however it is spelled and whatever comments they have.
     pub fn says_the_same(&self, other: &Self, version: Version) -> bool {
         self.chains == other.chains
             || matches!((self.meaning(version), other.meaning(version)), (Some(a), Some(b)) if a == b)
+    }
+
+    /// Each of our rules: as it is written, and its chain with what it means, if that can be made out.
+    fn one_by_one(&self, version: Version) -> Vec<(&str, Option<(&str, Rule)>)> {
+        let meant = self.meaning(version).unwrap_or_default();
+        let mut all = Vec::new();
+        for chain in &self.chains {
+            let own = meant.iter().find(|own| own.name == chain.name);
+            // Where one line became several rules, none of them is known to be its own.
+            let own = own.filter(|own| own.rules.len() == chain.rules.len());
+            for (at, text) in chain.rules.iter().enumerate() {
+                let rule = own.and_then(|own| own.rules.get(at)).cloned();
+                all.push((text.as_str(), rule.map(|rule| (chain.name.as_str(), rule))));
+            }
+        }
+        all
     }
 
     /// Our chains as iptables understands them; `None` if they hang on somebody else's.
@@ -246,7 +274,10 @@ impl OwnTable {
         let read = iptables::read(&text, version.family()).ok()?;
         let mut chains: Vec<Chain> = read.ruleset.tables.into_iter().flat_map(|table| table.chains).collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));
-        chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(|rule| rule.place = None);
+        for rule in chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            rule.place = None;
+            rule.comment = None;
+        }
         Some(chains)
     }
 }

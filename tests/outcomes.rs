@@ -1,0 +1,145 @@
+//! Exit codes mean the same wherever they are named: in README, in every page, in the units and in the scripts of packages.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ringfence::outcome::{Outcome, TABLE};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// What a command of a unit can end with, and with which of these the unit is as it should be; the rest is a failure that
+/// somebody is to see.
+fn of_unit(command: &str) -> (Vec<Outcome>, Vec<Outcome>) {
+    use Outcome::{Absent, FellBack, Held, No, Success, Unconfirmed, Undecided, Unusable};
+    match command {
+        // It goes on without the lock, and brings something into force whatever happens.
+        "apply --boot" => (vec![Success, No, Unusable, Undecided, Unconfirmed, FellBack], vec![Success, Undecided]),
+        "apply" => (vec![Success, No, Unusable, Undecided, Held, Unconfirmed, FellBack], vec![Success]),
+        // While a change waits nothing is to be done, which is as wanted; it takes no answer from `confirm`.
+        "hook check" => {
+            (vec![Success, No, Unusable, Undecided, Held, Unconfirmed, FellBack], vec![Success, Undecided, Held])
+        }
+        // It ends only where it cannot go on, and is started again.
+        "watch" => (vec![Unusable], vec![]),
+        other => panic!("a unit runs `ringfence {other}`: which codes does that end with? {Absent:?} is none of them"),
+    }
+}
+
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim).collect()
+}
+
+#[test]
+fn every_unit_takes_for_success_what_is_one() {
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(root().join("packaging/systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let unit = fs::read_to_string(&path).unwrap();
+        for key in ["ExecStartPost", "ExecStopPost", "ExecReload"] {
+            for line in values(&unit, key) {
+                let (prefix, command) = line.split_once("/usr/bin/ringfence ").unwrap();
+                of_unit(command);
+                // systemd judges these without SuccessExitStatus=: `-` takes every code for success.
+                assert!(command != "hook check" || prefix.starts_with('-'), "{name}: {line}");
+            }
+        }
+        let Some(command) =
+            values(&unit, "ExecStart").first().map(|line| line.strip_prefix("/usr/bin/ringfence ").unwrap())
+        else {
+            assert!(!unit.contains("SuccessExitStatus"), "{name}");
+            continue;
+        };
+        let (can, fine) = of_unit(command);
+        let written: BTreeSet<u8> = values(&unit, "SuccessExitStatus")
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .map(|code| code.parse().unwrap())
+            .collect();
+        // systemd takes 0 for success in any case.
+        let meant: BTreeSet<u8> = fine.iter().map(|outcome| outcome.code()).filter(|code| *code != 0).collect();
+        assert!(fine.iter().all(|outcome| can.contains(outcome)), "{name}: a code that never comes");
+        assert_eq!(written, meant, "{name}, `{command}`");
+        seen.insert(name);
+    }
+    let all = ["ringfence-drift.service", "ringfence-watch.service", "ringfence.service"];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);
+}
+
+/// A package starts its unit where the rules are in force, and where the unit takes that for success.
+#[test]
+fn the_scripts_of_packages_start_the_unit_for_the_same_codes() {
+    let (_, fine) = of_unit("apply --boot");
+    let codes = fine.iter().map(|outcome| outcome.code().to_string()).collect::<Vec<_>>().join(" | ");
+    for script in ["packaging/debian/postinst", "packaging/rpm/post.sh"] {
+        assert!(read(script).lines().any(|line| line.trim().starts_with(&format!("{codes})"))), "{script}: {codes}");
+    }
+    let hook = read("packaging/hooks/post-install.sh");
+    let named: Vec<u8> =
+        hook.lines().filter_map(|line| line.strip_prefix("#   ")?.split_once("  ")?.0.parse().ok()).collect();
+    let can: Vec<u8> = of_unit("apply").0.iter().map(|outcome| outcome.code()).collect();
+    assert_eq!(named, can, "what the hook for other packages says");
+}
+
+#[test]
+fn readme_has_the_table() {
+    assert!(read("README.md").contains(&format!("```\n{TABLE}\n```\n")), "README.md, Exit codes:\n{TABLE}");
+}
+
+fn ringfence(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringfence")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+fn commands_of(help: &str) -> Vec<String> {
+    let commands = help.split("Commands:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names.filter(|name| !["", "help"].contains(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_page_ends_with_the_table() {
+    let mut all = Vec::new();
+    let (_, help) = ringfence(&["--help"]);
+    for name in commands_of(&help) {
+        let (_, own) = ringfence(&[&name, "--help"]);
+        all.extend(commands_of(&own).into_iter().map(|verb| vec![name.clone(), verb]));
+        all.push(vec![name]);
+    }
+    assert!(all.len() > 15, "{all:?}");
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(ringfence(&["generate", folder.path().to_str().unwrap()]).0, Some(0));
+    for words in all {
+        let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let (code, help) = ringfence(&arguments);
+        assert_eq!(code, Some(0));
+        assert!(help.ends_with(&format!("{TABLE}\n")), "{arguments:?}:\n{help}");
+        assert!(!help.contains("Exit code "), "{arguments:?}: codes are said in one place");
+        let page = fs::read_to_string(folder.path().join(format!("ringfence-{}.1", words.join("-")))).unwrap();
+        // Without what roff(7) wants written otherwise.
+        for line in TABLE.lines() {
+            let first = line.trim().split(['`', '\'', '-']).next().unwrap();
+            assert!(page.contains(first), "{words:?}: {line}\n{page}");
+        }
+    }
+}
+
+/// Wrong words on the command line are bad input.
+#[test]
+fn what_clap_refuses_is_bad_input() {
+    for arguments in [&["apply", "--wait", "soon"][..], &["verfy"], &["explain"], &["apply", "--wait", "86401"]] {
+        assert_eq!(ringfence(arguments).0, Some(i32::from(Outcome::Unusable.code())), "{arguments:?}");
+    }
+    assert!(Path::new(env!("CARGO_BIN_EXE_ringfence")).exists());
+}

@@ -1,0 +1,181 @@
+//! What `diff` says is what `apply` does: foreign edits of the kernel's state and of the cluster file, each followed by a diff, an
+//! apply and another diff, in a network namespace of its own, for both ways into the kernel.
+//!
+//! - a diff of exit code 0 is followed by an apply that writes nothing, and no other is;
+//! - what an apply wrote had been named, by its kind;
+//! - the diff behind an apply is always 0.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[path = "../lab/netns.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod netns;
+
+mod edits;
+mod host;
+
+use std::fs;
+use std::process::Command;
+
+use edits::{Edit, OF_IPTABLES, OF_NFT, OF_PORTS, OF_THE_FILE, iptables, nft};
+use host::{CLUSTER, Host, LINKS, has_iptables};
+use netns::{attempt, isolated, run};
+
+fn on_a_host(name: &'static str, backend: &'static str, own: &'static [Edit]) {
+    isolated(name, move || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(LINKS);
+        if backend == "iptables" && !has_iptables() {
+            return;
+        }
+        let host = Host::new(backend);
+        let edits: Vec<Edit> = OF_THE_FILE.into_iter().chain(OF_PORTS).collect();
+        host.rounds(&edits);
+        host.write(CLUSTER);
+        let _ = host.apply();
+        host.rounds_of(own);
+    });
+}
+
+#[test]
+fn what_diff_says_is_what_apply_does_with_nft() {
+    on_a_host("what_diff_says_is_what_apply_does_with_nft", "nft", &OF_NFT);
+}
+
+#[test]
+fn what_diff_says_is_what_apply_does_with_iptables() {
+    on_a_host("what_diff_says_is_what_apply_does_with_iptables", "iptables", &OF_IPTABLES);
+}
+
+/// Everybody who looks gives one answer: after each step the state, with its code, and what the timer and an apply make of it.
+fn standings(name: &'static str, backend: &'static str) {
+    type Step = (&'static str, fn(&Host), (i32, &'static str), i32, i32);
+    const NOTHING: fn(&Host) = |_| {};
+    let nft_steps: Vec<Step> = vec![
+        ("enforced", NOTHING, (0, "enforced"), 0, 0),
+        ("another file", |host| (OF_THE_FILE[4].make)(host), (6, "not-applied"), 0, 0),
+        ("a stranger", |_| nft("add element inet ringfence peers4 { 192.0.2.1 }"), (1, "drifted"), 0, 0),
+        ("something unknown", |_| nft("insert rule inet ringfence admit meta mark 7 return"), (1, "drifted"), 0, 0),
+        ("gone", |_| nft("delete table inet ringfence"), (4, "absent"), 0, 0),
+        (
+            "another firewall that drops",
+            |_| {
+                nft(
+                    "table inet other { chain in { type filter hook input priority 0; policy drop; tcp dport 22 accept; }; }",
+                )
+            },
+            (1, "shadowed"),
+            1,
+            1,
+        ),
+        ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
+        (
+            "one that drops only where nobody is admitted",
+            |_| {
+                nft(
+                    "table inet other { chain in { type filter hook input priority 0; tcp dport 25 drop; meta mark 7 drop; }; }",
+                )
+            },
+            (0, "enforced"),
+            0,
+            0,
+        ),
+        ("iptables-legacy", |_| _ = attempt(&["iptables-legacy", "-P", "INPUT", "DROP"], ""), (1, "shadowed"), 1, 1),
+        ("not any more", |_| _ = attempt(&["iptables-legacy", "-P", "INPUT", "ACCEPT"], ""), (0, "enforced"), 0, 0),
+    ];
+    let iptables_steps: Vec<Step> = vec![
+        ("enforced", NOTHING, (0, "enforced"), 0, 0),
+        ("another file", |host| (OF_THE_FILE[4].make)(host), (6, "not-applied"), 0, 0),
+        ("no jump", |_| iptables("-t raw -D PREROUTING -j RINGFENCE"), (1, "drifted"), 0, 0),
+        ("one passes by", |_| iptables("-t mangle -I INPUT -s 192.0.2.1 -j ACCEPT"), (1, "shadowed"), 0, 0),
+        ("a queue", |_| iptables("-t mangle -A INPUT -j NFQUEUE --queue-num 3"), (3, "undecided"), 3, 3),
+        ("not any more", |_| iptables("-t mangle -D INPUT -j NFQUEUE --queue-num 3"), (0, "enforced"), 0, 0),
+        ("peers shut out", |_| iptables("-t mangle -A INPUT -s 10.20.0.12 -j DROP"), (1, "shadowed"), 1, 1),
+        ("a policy", |_| iptables("-P INPUT DROP"), (1, "shadowed"), 1, 1),
+    ];
+    isolated(name, move || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(LINKS);
+        let steps = if backend == "nft" { nft_steps } else { iptables_steps };
+        if backend == "iptables" && !has_iptables() {
+            return;
+        }
+        let host = Host::new(backend);
+        assert_eq!(host.state_word(), (4, "absent".to_owned()));
+        assert_eq!(host.apply().0, 0);
+        for (step, make, (code, word), checked, applied) in steps {
+            if step == "iptables-legacy" && !has_iptables() {
+                return;
+            }
+            make(&host);
+            assert_eq!(host.state_word(), (code, word.to_owned()), "{step}");
+            assert_eq!(host.check(), checked, "{step}: hook check");
+            assert_eq!(host.apply().0, applied, "{step}: apply");
+            assert_eq!(host.state_word().0, applied, "{step}: status behind it");
+        }
+    });
+}
+
+#[test]
+fn everybody_gives_the_same_answer_with_nft() {
+    standings("everybody_gives_the_same_answer_with_nft", "nft");
+}
+
+#[test]
+fn everybody_gives_the_same_answer_with_iptables() {
+    standings("everybody_gives_the_same_answer_with_iptables", "iptables");
+}
+
+/// Rules of ours in iptables of which nothing is remembered are seen, and go with the next apply in the other way.
+#[test]
+fn rules_of_a_forgotten_apply_are_seen_and_go() {
+    isolated("rules_of_a_forgotten_apply_are_seen_and_go", || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(LINKS);
+        if !has_iptables() {
+            return;
+        }
+        let host = Host::new("iptables");
+        assert_eq!(host.apply().0, 0);
+        fs::remove_dir_all(host.path("state")).unwrap();
+        let host = Host { backend: "auto", ..host };
+        assert_eq!(host.state_word().0, 0, "the rules are there, and do what the file says");
+        let host = Host { backend: "nft", ..host };
+        let (code, kinds, said) = host.diff();
+        assert_eq!((code, kinds.contains(&"other-back-end".to_owned())), (1, true), "{said}");
+        assert_eq!(host.apply().0, 0);
+        assert!(!run(&["iptables-save"], "").contains("RINGFENCE"));
+        assert_eq!(host.diff().0, 0);
+    });
+}
+
+/// While a change waits, diff refuses what apply refuses, and ends as it does.
+#[test]
+fn a_refusal_is_the_same_for_diff_and_apply() {
+    isolated("a_refusal_is_the_same_for_diff_and_apply", || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(LINKS);
+        let host = Host::new("nft");
+        let root = host.path("root").display().to_string();
+        assert_eq!(host.ringfence("apply", &["--root", &root, "--confirm-within", "60s"]).0, 0);
+        assert_eq!((host.diff().0, host.apply().0), (6, 6));
+        let confirm = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .args(["confirm", "--state-dir"])
+            .arg(host.path("state"))
+            .output()
+            .unwrap();
+        assert_eq!(confirm.status.code(), Some(0), "{confirm:?}");
+        // Its watchdog sees that as long as the folder is there.
+        let watched = || fs::read_to_string("/proc/thread-self/net/unix").unwrap().contains("ringfence-watchdog");
+        let begin = std::time::Instant::now();
+        while watched() {
+            assert!(begin.elapsed().as_secs() < 20, "the watchdog does not end");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        host.edit(|text| text.replace("10.20.0.11\"", "10.20.0.77\""));
+        assert_eq!((host.diff().0, host.apply().0), (1, 1), "no node of the file");
+        host.edit(|text| text.replace("\"plan\"", "plan"));
+        assert_eq!(host.apply().0, 2, "no cluster file");
+        assert_eq!(host.ringfence("diff", &["--json"]).0, 2);
+    });
+}
