@@ -24,6 +24,7 @@
 //!   uses it, on what was compiled and on what somebody else wrote alike.
 //! - [`verify`] holds a ruleset against claims that come from the cluster, and never sees the compiler; [`diff`] tells what
 //!   changes from one ruleset to another; [`explain`] shows one packet's way.
+//! - [`prove`] is the one way from a site to rules that may be used: what it hands out was compiled, written, read back and proved.
 //! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
 //!   takes a change back that nobody confirms, and says what is in force.
 //! - [`import`] reads Riak's own files and outputs, and writes a cluster file; [`lint`] holds this host's Riak against one.
@@ -44,5 +45,6 @@ pub mod ir;
 pub mod lint;
 pub mod net;
 pub mod outcome;
+pub mod prove;
 pub mod semantics;
 pub mod verify;

@@ -6,12 +6,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::files::write_files;
-use super::proof::Texts;
+use super::proof::explained;
 use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node, OnBlock, Site};
-use crate::compile::{self, SetsMode};
+use crate::compile::SetsMode;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
+use crate::prove::{self, Emitted, Text};
 
 /// procps 4.0.2 cuts a value at about 4 KB, and says nothing.
 const LONGEST_SYSCTL: usize = 3900;
@@ -156,7 +157,7 @@ fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: 
         Some(node) => Site::of_node(cluster, node),
         None => Site::of_every_node(cluster),
     };
-    let texts = proven_texts(arguments, &site)?;
+    let texts = proven(arguments, &site)?;
     match &arguments.output {
         None => {
             for &format in &arguments.format {
@@ -175,40 +176,57 @@ fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: 
     }
 }
 
-/// The texts that were asked for, and those that their proof needs.
-fn proven_texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<Texts> {
+/// What was asked for, proved.
+#[derive(Default)]
+struct Made {
+    nft: Option<Emitted>,
+    iptables: Option<Emitted>,
+    ipset: Option<String>,
+}
+
+/// The rules that were asked for, and those that their proof needs.
+fn proven(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<Made> {
     let sets = match arguments.sets {
         Sets::Auto => SetsMode::Auto,
         Sets::Always => SetsMode::Always,
         Sets::Never => SetsMode::Never,
     };
     let wants = |any: &[Format]| arguments.format.iter().any(|format| any.contains(format));
-    let mut texts = Texts::default();
+    let explained = |error| explained(error, site);
+    let mut made = Made::default();
     if wants(&[Format::Nft, Format::Json]) {
-        texts.make_nft(site)?;
+        made.nft = Some(prove::nft(site).map_err(explained)?);
     }
     if wants(&[Format::Iptables, Format::Ip6tables]) {
-        texts.make_iptables(site, sets)?;
+        made.iptables = Some(prove::iptables(site, sets).map_err(explained)?);
     } else if wants(&[Format::Ipset]) {
-        texts.make_ipset(site, sets)?;
+        made.ipset = Some(prove::ipsets(site, sets).map_err(explained)?);
     }
-    texts.prove(site)?;
-    Ok(texts)
+    Ok(made)
 }
 
-fn text(format: Format, site: &Site<'_>, texts: &Texts) -> anyhow::Result<String> {
-    let made = |text: &Option<String>| text.clone().context("this format was not made");
+fn text(format: Format, site: &Site<'_>, made: &Made) -> anyhow::Result<String> {
+    const NOT_MADE: &str = "this format was not made";
+    let of = |emitted: &Option<Emitted>, text| {
+        emitted.as_ref().and_then(|emitted| emitted.text(text)).map(str::to_owned).context(NOT_MADE)
+    };
     Ok(match format {
-        Format::Nft => made(&texts.nft)?,
-        Format::Iptables => made(&texts.iptables)?,
-        Format::Ip6tables => made(&texts.ip6tables)?,
-        Format::Ipset => made(&texts.ipset)?,
+        Format::Nft => of(&made.nft, Text::Nft)?,
+        Format::Iptables => of(&made.iptables, Text::Iptables)?,
+        Format::Ip6tables => of(&made.iptables, Text::Ip6tables)?,
+        Format::Ipset => match &made.ipset {
+            Some(text) => text.clone(),
+            None => of(&made.iptables, Text::Ipset)?,
+        },
         Format::Sysctl => {
             let text = dialect::sysctl::write(&site.protected())?;
             let whole = dialect::sysctl::read(&text).as_ref() == Some(&site.protected());
             anyhow::ensure!(whole, "the sysctl does not reserve the ports that it should; nothing was written");
             text
         }
-        Format::Json => dialect::json::write(&compile::nft(site))?,
+        Format::Json => {
+            let emitted = made.nft.as_ref().context(NOT_MADE)?;
+            emitted.json(site).map_err(|error| explained(error, site))?
+        }
     })
 }

@@ -8,12 +8,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::host::{SiteArguments, StateArguments};
-use super::proof::{Texts, source_line};
-use super::rulesets::{Dialect, detect, read_text, read_texts};
+use super::proof::{explained, source_line};
+use super::rulesets::{detect, read_text, read_texts};
 use super::{DEFAULT_CONFIG, Input, Outcome, live, membership, print};
 use crate::cluster::{Cluster, Site};
 use crate::diff::{Change, Difference, difference};
 use crate::ir::{Elements, Ruleset};
+use crate::prove;
 use crate::semantics::Door;
 
 /// Show what applying would change on this host, or what changes from one cluster file or ruleset to another.
@@ -101,12 +102,9 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
 
 /// The rules of a site, proved, and as they are read back.
 pub fn compiled(site: &Site<'_>) -> anyhow::Result<(String, Ruleset)> {
-    let mut texts = Texts::default();
-    texts.make_nft(site)?;
-    texts.prove(site)?;
-    let text = texts.nft.unwrap_or_default();
-    let ruleset = read_texts(&[("the compiled ruleset", Dialect::Nft, &text)])?.ruleset;
-    Ok((text, ruleset))
+    let emitted = prove::nft(site).map_err(|error| explained(error, site))?;
+    let text = emitted.text(prove::Text::Nft).unwrap_or_default().to_owned();
+    Ok((text, emitted.verified().ruleset().clone()))
 }
 
 fn text_difference((from, to): (&Path, &Path), old: &str, new: &str) -> String {

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::proof::{Texts, source_line};
-use super::rulesets::{Dialect, read_files, read_texts};
+use super::proof::{explained, source_line};
+use super::rulesets::{Given, read_files};
 use super::{Input, Outcome, print};
 use crate::cluster::Cluster;
 use crate::explain::{Fate, explain};
 use crate::ir::{ConnectionStates, TcpFlags};
 use crate::net::Interface;
+use crate::prove;
 use crate::semantics::{Locality, Packet};
+use crate::verify::Families;
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
 #[derive(Args)]
@@ -52,9 +54,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let site = super::site(&cluster, arguments.node.as_deref());
     let given = if arguments.ruleset.is_empty() {
-        let mut texts = Texts::default();
-        texts.make_nft(&site)?;
-        read_texts(&[("the compiled ruleset", Dialect::Nft, texts.nft.as_deref().unwrap_or_default())])?
+        let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
+        let ruleset = emitted.verified().ruleset().clone();
+        Given { ruleset, families: Families::Both, unknown: Vec::new() }
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };

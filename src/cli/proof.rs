@@ -1,16 +1,15 @@
-//! Texts and their proof: what was written is read back, and the claims are proved on what was read.
+//! What came of a proof, in words.
 
 use std::fmt::Write as _;
 
 use thiserror::Error;
 
-use super::rulesets::{Dialect, Given, read_texts};
+use super::rulesets::Given;
 use crate::cluster::{Cluster, Site};
-use crate::compile::{self, SetsMode};
-use crate::dialect;
 use crate::ir::{Family, Policy, Ruleset, Table};
+use crate::prove::NotEmitted;
 use crate::semantics::Rules;
-use crate::verify::{Claim, Claims, Families, Finding, NotVerified, Report, Witness, verify};
+use crate::verify::{Claim, Claims, Families, Finding, Report, Witness};
 
 /// What was compiled does not do what the cluster file says.
 #[derive(Debug, Error)]
@@ -20,66 +19,14 @@ use crate::verify::{Claim, Claims, Families, Finding, NotVerified, Report, Witne
 )]
 pub struct NotProved(String);
 
-/// The rulesets of a site as texts, as far as they were asked for.
-#[derive(Default)]
-pub struct Texts {
-    pub nft: Option<String>,
-    pub iptables: Option<String>,
-    pub ip6tables: Option<String>,
-    pub ipset: Option<String>,
-}
-
-impl Texts {
-    /// The nft ruleset.
-    pub fn make_nft(&mut self, site: &Site<'_>) -> anyhow::Result<()> {
-        self.nft = Some(dialect::nft::write(&compile::nft(site))?);
-        Ok(())
-    }
-
-    /// The rulesets for iptables, of which the ipsets are always a part.
-    pub fn make_iptables(&mut self, site: &Site<'_>, sets: SetsMode) -> anyhow::Result<()> {
-        let ruleset = compile::iptables(site, sets);
-        self.iptables = Some(dialect::iptables::write(&ruleset, Family::Ip)?);
-        self.ip6tables = Some(dialect::iptables::write(&ruleset, Family::Ip6)?);
-        self.ipset = Some(dialect::ipset::write(&ruleset)?);
-        Ok(())
-    }
-
-    /// The ipsets alone, proved with the rules that use them wherever iptables can have these.
-    pub fn make_ipset(&mut self, site: &Site<'_>, sets: SetsMode) -> anyhow::Result<()> {
-        if site.cluster().guard().reject_span().is_none() {
-            return self.make_iptables(site, sets);
+/// The error with everything that was found, for whoever has to look into it.
+pub fn explained(error: NotEmitted, site: &Site<'_>) -> anyhow::Error {
+    match error {
+        NotEmitted::NotProved { report, ruleset } => {
+            let given = Given { ruleset: *ruleset, families: Families::Both, unknown: Vec::new() };
+            NotProved(describe(&report, site, &given)).into()
         }
-        self.ipset = Some(dialect::ipset::write(&compile::iptables(site, sets))?);
-        Ok(())
-    }
-
-    /// Reads the texts back and proves every claim on them. What is wrong then is a mistake of this program.
-    pub fn prove(&self, site: &Site<'_>) -> anyhow::Result<()> {
-        let nft = self.nft.as_deref().map(|text| ("the nft ruleset", Dialect::Nft, text));
-        let iptables = [
-            self.iptables.as_deref().map(|text| ("the iptables ruleset", Dialect::Iptables, text)),
-            self.ip6tables.as_deref().map(|text| ("the ip6tables ruleset", Dialect::Ip6tables, text)),
-        ];
-        let sets = self.ipset.as_deref().map(|text| ("the ipsets", Dialect::Ipset, text));
-        let mut groups: Vec<Vec<_>> = nft.into_iter().map(|text| vec![text]).collect();
-        let rules: Vec<_> = iptables.into_iter().flatten().collect();
-        if !rules.is_empty() {
-            groups.push(rules.into_iter().chain(sets).collect());
-        }
-        for texts in groups {
-            let mut given = read_texts(&texts)?;
-            let ruleset = std::mem::take(&mut given.ruleset);
-            match verify(ruleset, site, given.families) {
-                Ok(_) => {}
-                Err(NotVerified::TooManyClasses(error)) => return Err(error.into()),
-                Err(NotVerified::Claims(report)) => {
-                    given = read_texts(&texts)?;
-                    return Err(NotProved(describe(&report, site, &given)).into());
-                }
-            }
-        }
-        Ok(())
+        NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooManyClasses(_) => error.into(),
     }
 }
 

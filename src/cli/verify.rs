@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::proof::{Texts, describe};
+use super::proof::{describe, explained};
 use super::rulesets::{Given, read_files};
 use super::{Input, Outcome, print};
 use crate::compile::SetsMode;
+use crate::prove;
 use crate::verify::{Families, Finding, Report, check};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
@@ -47,17 +48,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Unusable);
     };
     let site = super::site(&cluster, arguments.node.as_deref());
-    if arguments.ruleset.is_empty() {
-        let mut texts = Texts::default();
-        texts.make_nft(&site)?;
-        if cluster.guard().reject_span().is_none() {
-            texts.make_iptables(&site, SetsMode::Auto)?;
-        }
-        texts.prove(&site)?;
+    if arguments.ruleset.is_empty() && cluster.guard().reject_span().is_none() {
+        prove::iptables(&site, SetsMode::Auto).map_err(|error| explained(error, &site))?;
     }
     let given = if arguments.ruleset.is_empty() {
-        let ruleset = crate::compile::nft(&site);
-        Given { ruleset, families: Families::Both, unknown: Vec::new() }
+        let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
+        Given { ruleset: emitted.compiled().clone(), families: Families::Both, unknown: Vec::new() }
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };

@@ -6,11 +6,11 @@ use super::iptables;
 use super::judge::Standing;
 use super::reserved::ReservedError;
 use super::store::{LockError, StoreError};
-use crate::cluster::Site;
 use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
 use crate::outcome::Outcome;
+use crate::prove::NotEmitted;
 use crate::semantics::TooManyClasses;
-use crate::verify::{NotVerified, Report};
+use crate::verify::Report;
 
 /// What goes by the name of the loopback interface.
 pub(super) const LO_IS_TAKEN: &str = "`lo` is not the name of the loopback interface on this host, and these rules leave alone \
@@ -204,11 +204,14 @@ impl HostError {
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         Self::Internal(error.to_string())
     }
+}
 
-    pub(super) fn not_proved(error: NotVerified, _site: &Site<'_>) -> Self {
+impl From<NotEmitted> for HostError {
+    fn from(error: NotEmitted) -> Self {
         match error {
-            NotVerified::Claims(report) => Self::NotProved(report),
-            NotVerified::TooManyClasses(error) => Self::TooManyClasses(error),
+            NotEmitted::NotProved { report, .. } => Self::NotProved(report),
+            NotEmitted::TooManyClasses(error) => Self::TooManyClasses(error),
+            NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) => Self::internal(error),
         }
     }
 }

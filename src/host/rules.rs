@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::nft::TABLE;
 use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
-use crate::compile::{self, SetsMode};
+use crate::compile::SetsMode;
 use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{self, Family, Ruleset};
-use crate::verify::{Families, Verified, verify};
+use crate::prove::{self, Text};
+use crate::verify::Verified;
 
 /// A way into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,32 +163,19 @@ impl Prepared {
     }
 
     fn nft(site: &Site<'_>) -> Result<Self, HostError> {
-        let text = dialect::nft::write(&compile::nft(site)).map_err(HostError::internal)?;
-        let read = dialect::nft::read(&text).map_err(HostError::internal)?;
-        let verified =
-            verify(read.ruleset, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
-        let table = lowered(verified.ruleset())?;
-        let files = vec![("ringfence.nft", text)];
-        Ok(Self { backend: Backend::Nft, verified, files, table })
+        let emitted = prove::nft(site)?;
+        let table = lowered(emitted.verified().ruleset())?;
+        let (verified, texts) = emitted.into_parts();
+        Ok(Self { backend: Backend::Nft, verified, files: files(texts), table })
     }
 
     fn iptables(site: &Site<'_>) -> Result<Self, HostError> {
         if site.cluster().guard().reject_span().is_some() {
             return Err(HostError::Reject);
         }
-        let compiled = compile::iptables(site, SetsMode::Auto);
-        let v4 = dialect::iptables::write(&compiled, Family::Ip).map_err(HostError::internal)?;
-        let v6 = dialect::iptables::write(&compiled, Family::Ip6).map_err(HostError::internal)?;
-        let sets = dialect::ipset::write(&compiled).map_err(HostError::internal)?;
-        let mut read = dialect::iptables::read(&v4, Family::Ip).map_err(HostError::internal)?.ruleset;
-        let six = dialect::iptables::read(&v6, Family::Ip6).map_err(HostError::internal)?.ruleset;
-        read.tables.extend(six.tables);
-        read.sets = dialect::ipset::read(&sets).map_err(HostError::internal)?.0;
-        // What was read back is proved; what goes to the tools is what it was written from.
-        verify(read, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
-        let verified = verify(compiled, site, Families::Both).map_err(|error| HostError::not_proved(error, site))?;
-        let files = vec![("ringfence.iptables", v4), ("ringfence.ip6tables", v6), ("ringfence.ipset", sets)];
-        Ok(Self { backend: Backend::Iptables, verified, files, table: None })
+        // What goes to the tools is what it was written from.
+        let (verified, texts) = prove::iptables(site, SetsMode::Auto)?.of_both(site)?;
+        Ok(Self { backend: Backend::Iptables, verified, files: files(texts), table: None })
     }
 
     /// Whether the loopback interface goes by its name, and not by its number.
@@ -201,6 +189,10 @@ impl Prepared {
     pub fn weakness(&self) -> Option<&'static str> {
         (self.backend == Backend::Nft && self.table.is_none()).then_some(nft_file::WEAKNESS)
     }
+}
+
+fn files(texts: Vec<(Text, String)>) -> Vec<(&'static str, String)> {
+    texts.into_iter().map(|(text, content)| (text.file_name(), content)).collect()
 }
 
 /// Our table as the kernel is to have it.

@@ -1,0 +1,163 @@
+//! The one way from a site to rules that may be used: compiled, written down, read back, and every claim proved on what was
+//! read. What `compile` prints, `diff` compares and `apply` brings in is an [`Emitted`], and only [`nft`] and [`iptables`] make
+//! one.
+
+use thiserror::Error;
+
+use crate::cluster::Site;
+use crate::compile::{self, SetsMode};
+use crate::dialect::{self, ReadError};
+use crate::ir::{Family, Ruleset};
+use crate::semantics::TooManyClasses;
+use crate::verify::{Families, NotVerified, Report, Verified, verify};
+
+/// Proven rules and their texts.
+#[derive(Clone, Debug)]
+pub struct Emitted {
+    compiled: Ruleset,
+    verified: Verified,
+    texts: Vec<(Text, String)>,
+}
+
+/// A text of a ruleset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// For `nft -f`.
+    Nft,
+    /// For `iptables-restore`.
+    Iptables,
+    /// For `ip6tables-restore`.
+    Ip6tables,
+    /// For `ipset restore`.
+    Ipset,
+}
+
+impl Text {
+    /// The name of its file.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Nft => "ringfence.nft",
+            Self::Iptables => "ringfence.iptables",
+            Self::Ip6tables => "ringfence.ip6tables",
+            Self::Ipset => "ringfence.ipset",
+        }
+    }
+}
+
+/// Why there are no rules. Each of these is a mistake of this program, but for rules that a dialect cannot express.
+#[derive(Debug, Error)]
+pub enum NotEmitted {
+    /// The dialect cannot say it.
+    #[error("{0}")]
+    Unwritable(String),
+    /// What was written is no ruleset.
+    #[error("what was written cannot be read back: {0}")]
+    Unreadable(#[from] ReadError),
+    /// What was read back does not do what the cluster file says.
+    #[error("what was compiled does not do what the cluster file says")]
+    NotProved {
+        /// What came of the claims.
+        report: Box<Report>,
+        /// What was read back.
+        ruleset: Box<Ruleset>,
+    },
+    /// There are more kinds of packets than can be gone through.
+    #[error(transparent)]
+    TooManyClasses(#[from] TooManyClasses),
+}
+
+impl Emitted {
+    /// The rules as they were read back, on which everything was proved.
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The rules that the texts were written from.
+    #[must_use]
+    pub fn compiled(&self) -> &Ruleset {
+        &self.compiled
+    }
+
+    /// A text; `None` if these rules have none of the kind.
+    #[must_use]
+    pub fn text(&self, wanted: Text) -> Option<&str> {
+        self.texts.iter().find(|(own, _)| *own == wanted).map(|(_, text)| text.as_str())
+    }
+
+    /// The rules as JSON, which is written from what was compiled: so all claims are proved on that, too.
+    ///
+    /// # Errors
+    /// Where a claim is not proved.
+    pub fn json(&self, site: &Site<'_>) -> Result<String, NotEmitted> {
+        let verified = proved(self.compiled.clone(), site)?;
+        dialect::json::write(verified.ruleset()).map_err(|error| NotEmitted::Unwritable(error.to_string()))
+    }
+
+    /// The proof, and the texts.
+    #[must_use]
+    pub fn into_parts(self) -> (Verified, Vec<(Text, String)>) {
+        (self.verified, self.texts)
+    }
+
+    /// The proof and the rules for what brings them in: proved on what was read back and on what it was written from.
+    ///
+    /// # Errors
+    /// Where a claim is not proved.
+    pub fn of_both(self, site: &Site<'_>) -> Result<(Verified, Vec<(Text, String)>), NotEmitted> {
+        Ok((proved(self.compiled, site)?, self.texts))
+    }
+}
+
+/// The rules of a site for nft.
+///
+/// # Errors
+/// Where they cannot be written or not be proved.
+pub fn nft(site: &Site<'_>) -> Result<Emitted, NotEmitted> {
+    let compiled = compile::nft(site);
+    let text = dialect::nft::write(&compiled).map_err(|error| NotEmitted::Unwritable(error.to_string()))?;
+    let verified = proved(dialect::nft::read(&text)?.ruleset, site)?;
+    Ok(Emitted { compiled, verified, texts: vec![(Text::Nft, text)] })
+}
+
+/// The rules of a site for iptables and ipset.
+///
+/// # Errors
+/// Where they cannot be written (a notice to the sender) or not be proved.
+pub fn iptables(site: &Site<'_>, sets: SetsMode) -> Result<Emitted, NotEmitted> {
+    let compiled = compile::iptables(site, sets);
+    let unwritable = |error: dialect::iptables::WriteError| NotEmitted::Unwritable(error.to_string());
+    let v4 = dialect::iptables::write(&compiled, Family::Ip).map_err(unwritable)?;
+    let v6 = dialect::iptables::write(&compiled, Family::Ip6).map_err(unwritable)?;
+    let ipset = ipset(&compiled)?;
+    let mut read = dialect::iptables::read(&v4, Family::Ip)?.ruleset;
+    read.tables.extend(dialect::iptables::read(&v6, Family::Ip6)?.ruleset.tables);
+    read.sets = dialect::ipset::read(&ipset)?.0;
+    let verified = proved(read, site)?;
+    let texts = vec![(Text::Iptables, v4), (Text::Ip6tables, v6), (Text::Ipset, ipset)];
+    Ok(Emitted { compiled, verified, texts })
+}
+
+/// The ipsets alone: proved with the rules that use them, wherever iptables can have these.
+///
+/// # Errors
+/// As [`iptables`].
+pub fn ipsets(site: &Site<'_>, sets: SetsMode) -> Result<String, NotEmitted> {
+    if site.cluster().guard().reject_span().is_none() {
+        return Ok(iptables(site, sets)?.text(Text::Ipset).unwrap_or_default().to_owned());
+    }
+    ipset(&compile::iptables(site, sets))
+}
+
+fn ipset(compiled: &Ruleset) -> Result<String, NotEmitted> {
+    dialect::ipset::write(compiled).map_err(|error| NotEmitted::Unwritable(error.to_string()))
+}
+
+fn proved(ruleset: Ruleset, site: &Site<'_>) -> Result<Verified, NotEmitted> {
+    let again = ruleset.clone();
+    verify(ruleset, site, Families::Both).map_err(|error| match error {
+        NotVerified::Claims(report) => NotEmitted::NotProved { report, ruleset: Box::new(again) },
+        NotVerified::TooManyClasses(error) => NotEmitted::TooManyClasses(error),
+    })
+}
