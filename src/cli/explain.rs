@@ -14,7 +14,6 @@ use crate::ir::{ConnectionStates, TcpFlags};
 use crate::net::Interface;
 use crate::prove;
 use crate::semantics::{Locality, Packet};
-use crate::verify::Families;
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
 #[derive(Args)]
@@ -56,7 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let given = if arguments.ruleset.is_empty() {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
         let ruleset = emitted.verified().ruleset().clone();
-        Given { ruleset, families: Families::Both, unknown: Vec::new() }
+        Given::made(ruleset)
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };

@@ -23,7 +23,7 @@ pub struct NotProved(String);
 pub fn explained(error: NotEmitted, site: &Site<'_>) -> anyhow::Error {
     match error {
         NotEmitted::NotProved { report, ruleset } => {
-            let given = Given { ruleset: *ruleset, families: Families::Both, unknown: Vec::new() };
+            let given = Given::made(*ruleset);
             NotProved(describe(&report, site, &given)).into()
         }
         NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooManyClasses(_) => error.into(),
@@ -50,6 +50,9 @@ pub fn describe(report: &Report, site: &Site<'_>, given: &Given) -> String {
     }
     if given.ruleset.tables.iter().any(|table| table.family != Family::Inet && is_iptables(table)) {
         text.push_str("The files for iptables are judged as loaded with --noflush, one after the other.\n");
+    }
+    if !given.writers.is_empty() {
+        let _ = writeln!(text, "What the kernel holds is taken from {}.", given.writers.join(" and "));
     }
     match given.families {
         Families::Both => {}

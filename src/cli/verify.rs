@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let given = if arguments.ruleset.is_empty() {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
-        Given { ruleset: emitted.compiled().clone(), families: Families::Both, unknown: Vec::new() }
+        Given::made(emitted.compiled().clone())
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };
