@@ -62,8 +62,9 @@ fn additions_of_others_are_seen_given_back_and_undone() {
             let (theirs, changed) = (live().own.unwrap(), list());
             assert_ne!(clean, changed, "{text}");
             let lifted = lift(&theirs).unwrap().unwrap();
-            let plain = ["udp dport", "reject", "late", "dormant", "map inet"].iter().any(|word| text.contains(word))
-                || theirs.has_more();
+            let plain =
+                ["udp dport", "reject", "late", "dormant", "map inet", "vmap {"].iter().any(|word| text.contains(word))
+                    || theirs.has_more();
             let mut rules = lifted.table.chains.iter().flat_map(|chain| &chain.rules);
             let named = rules.any(|rule| rule.unwritable().is_some());
             let seen = !lifted.unknown.is_empty() || named || plain || text.contains("jump {");
@@ -88,7 +89,7 @@ fn additions_of_others_are_seen_given_back_and_undone() {
 fn what_is_not_understood_leaves_both_possible() {
     netns::isolated("foreign::what_is_not_understood_leaves_both_possible", || {
         let verdicts = [
-            "tcp dport vmap { 80 : drop }",
+            "tcp dport vmap { 80-81 : drop }",
             "ip saddr . tcp dport vmap { 10.0.0.1 . 80 : drop }",
             "quota over 1 mbytes drop",
             "@th,8000,8 1 drop",

@@ -478,7 +478,9 @@ fn bytecode_says_what_the_text_says_and_packets_fare_so() {
 }
 
 /// What a rule may be made of, in any order.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 42] = [
+    "ct state vmap { established : accept, invalid : drop }",
+    "ip saddr vmap { 10.20.0.12 : jump other, 203.0.113.9 : continue }",
     "tcp dport vmap { 22 : drop, 8098 : accept }",
     "ip6 saddr fd20::/64",
     "ip6 dscp set cs1",

@@ -68,12 +68,12 @@ numbers!(u16:
     NFTA_SET_ELEM_LIST_TABLE = 1, NFTA_SET_ELEM_LIST_SET = 2, NFTA_SET_ELEM_LIST_ELEMENTS = 3,
     NFTA_SET_ELEM_LIST_SET_ID = 4,
 );
-numbers!(u16: NFTA_SET_ELEM_KEY = 1, NFTA_SET_ELEM_FLAGS = 3, NFTA_SET_ELEM_USERDATA = 6, NFTA_SET_ELEM_PAD = 8);
+numbers!(u16: NFTA_SET_ELEM_KEY = 1, NFTA_SET_ELEM_DATA = 2, NFTA_SET_ELEM_FLAGS = 3, NFTA_SET_ELEM_USERDATA = 6, NFTA_SET_ELEM_PAD = 8);
 numbers!(u32: NFT_SET_ELEM_INTERVAL_END = 1);
 numbers!(u16: NFTA_DATA_VALUE = 1, NFTA_DATA_VERDICT = 2, NFTA_VERDICT_CODE = 1, NFTA_VERDICT_CHAIN = 2);
 numbers!(u32: NFT_TABLE_F_DORMANT = 1, NFT_TABLE_F_OWNER = 2, NFT_TABLE_F_PERSIST = 4);
 numbers!(u32:
-    NFT_SET_ANONYMOUS = 1, NFT_SET_CONSTANT = 2, NFT_SET_INTERVAL = 4,
+    NFT_SET_ANONYMOUS = 1, NFT_SET_CONSTANT = 2, NFT_SET_INTERVAL = 4, NFT_SET_MAP = 8,
 );
 /// `nft`'s numbers for types of keys (nftables, include/datatype.h); the kernel only hands them back.
 pub mod key_type {
@@ -134,7 +134,7 @@ numbers!(u32: NFT_REJECT_TCP_RST = 1);
 numbers!(u32: NFT_REG_VERDICT = 0, NFT_REG_1 = 1);
 
 // Verdicts, which are negative or NF_DROP and NF_ACCEPT.
-numbers!(i32: NF_DROP = 0, NF_ACCEPT = 1, NFT_JUMP = -3, NFT_GOTO = -4, NFT_RETURN = -5);
+numbers!(i32: NF_DROP = 0, NF_ACCEPT = 1, NFT_CONTINUE = -1, NFT_JUMP = -3, NFT_GOTO = -4, NFT_RETURN = -5);
 
 // Userdata: what `nft` keeps beside an object (libnftnl, udata.h). A byte of type, a byte of length, the value.
 numbers!(u8: NFTNL_UDATA_RULE_COMMENT = 0);

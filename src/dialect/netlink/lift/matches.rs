@@ -57,10 +57,18 @@ impl<'a> Program<'a> {
                 Match::DestinationPort { ports, negated: false } => Some(Match::OriginalPort(ports)),
                 _ => None,
             },
+            // Equal to a single state.
+            Value::ConnectionState => match test {
+                Test::Compare(NFT_CMP_EQ, data) => {
+                    let state = u8::try_from(native(data)?).ok()?;
+                    let known = ir::ConnectionStates::ALL.iter().find(|(own, _)| own.0 == state);
+                    known.map(|(states, _)| Match::ConnectionState { states: *states, negated: false })
+                }
+                _ => None,
+            },
             Value::Masked(value, mask) => self.masked(value, mask, test),
             Value::Header { .. }
             | Value::FragmentOffset
-            | Value::ConnectionState
             | Value::Connection(_)
             | Value::Constant
             | Value::Loaded(_)

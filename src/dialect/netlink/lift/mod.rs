@@ -56,8 +56,9 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
     let mut sets = Sets::new();
     let filled = filled(table)?;
     for set in &table.sets {
-        let values = if filled.contains(&set.name) { Values::Unknown } else { set.values()? };
-        if matches!(values, Values::Unknown) {
+        let values = if filled.contains(&set.name) { Values::Filled } else { set.values()? };
+        let known = !filled.contains(&set.name) && set.verdicts()?.is_some();
+        if matches!(values, Values::Unknown | Values::Filled) && !known {
             unknown.push(format!("set {} of table {}", set.name, table.name));
         }
         if sets.insert(set.name.as_str(), (set, values)).is_some() {

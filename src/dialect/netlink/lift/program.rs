@@ -9,6 +9,7 @@ use super::super::table::Rule;
 use super::Sets;
 use super::matches::{ASKING, FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
+use super::values::{Decided, Values};
 use crate::ir::{self, Addresses, Counted, Elements, Family, Field, Match, Reject, Statement, Verdict};
 
 /// What a register holds.
@@ -83,12 +84,23 @@ pub struct Program<'a> {
     done: Vec<(usize, Statement)>,
     /// Whether a statement was met behind which nothing counts.
     ended: bool,
+    /// What a map decides, each by one more test.
+    decisions: Option<Vec<(Match, Option<Verdict>)>>,
 }
 
 impl<'a> Program<'a> {
     pub fn new(family: Family, sets: &'a Sets<'a>) -> Self {
         let ip = Some(family).filter(|family| *family != Family::Inet);
-        Self { sets, registers: Vec::new(), ip, tcp: false, rule: ir::Rule::default(), done: Vec::new(), ended: false }
+        Self {
+            sets,
+            registers: Vec::new(),
+            ip,
+            tcp: false,
+            rule: ir::Rule::default(),
+            done: Vec::new(),
+            ended: false,
+            decisions: None,
+        }
     }
 
     /// The rules that the program stands for: several where a statement that means something to packets stands in front of
@@ -139,7 +151,15 @@ impl<'a> Program<'a> {
             rules.push(ir::Rule { matches, statements: vec![statement], verdict: None, ..self.rule.clone() });
         }
         let statements = done.into_iter().map(|(_, statement)| statement).collect();
-        rules.push(ir::Rule { matches: tests, statements, ..self.rule.clone() });
+        let whole = ir::Rule { matches: tests, statements, ..self.rule.clone() };
+        match self.decisions.take() {
+            None => rules.push(whole),
+            Some(decisions) => rules.extend(decisions.into_iter().map(|(test, verdict)| {
+                let mut rule = ir::Rule { verdict, ..whole.clone() };
+                rule.matches.push(test);
+                rule
+            })),
+        }
         rules.iter_mut().for_each(|rule| self.elide(rule));
         rules
     }
@@ -263,6 +283,9 @@ impl<'a> Program<'a> {
         {
             return;
         }
+        if name == "lookup" && self.decide_by_map(&fields).is_some() {
+            return;
+        }
         match statements::of(name, &fields, self.ip, |register, length| self.value(register, length)) {
             Expressed::Does(statement) => {
                 if let Some(source) = fields.source(name) {
@@ -290,6 +313,32 @@ impl<'a> Program<'a> {
             }
             Expressed::Decides(text) => self.rule.verdict = Some(Verdict::Unknown(text.to_owned())),
         }
+    }
+
+    /// What a map of verdicts says of each of its keys; `None` where that is not all known. Whoever has none of them leaves the
+    /// rule.
+    fn decide_by_map(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let (register, name) = fields.verdict_map()?;
+        let (set, values) = self.sets.get(name.as_str())?;
+        if matches!(values, Values::Filled) {
+            return None;
+        }
+        let value = self.value(register, set.key_length);
+        let verdicts = set.verdicts().ok()??;
+        let one = |(key, (code, chain)): &Decided<'_>| {
+            let test = self.known(&value, &Test::Compare(NFT_CMP_EQ, key))?;
+            let verdict = match verdict(*code, chain.as_deref()) {
+                Verdict::Unknown(_) if *code == NFT_CONTINUE => None,
+                Verdict::Unknown(_) => return None,
+                known => Some(known),
+            };
+            Some((test, verdict))
+        };
+        let decisions = verdicts.iter().map(one).collect::<Option<Vec<_>>>()?;
+        self.tested(register);
+        self.decisions = Some(decisions);
+        self.ended = true;
+        Some(())
     }
 
     /// Some bits of a register are kept, the others set to anything; `None` where that is not what the expression does.

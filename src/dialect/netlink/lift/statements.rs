@@ -60,6 +60,14 @@ impl Fields<'_> {
         }
     }
 
+    /// A map that decides, and the register whose value is looked up in it.
+    pub fn verdict_map(&self) -> Option<(u32, String)> {
+        let decides = self.number(NFTA_LOOKUP_DREG) == Some(NFT_REG_VERDICT);
+        let plain = self.number(NFTA_LOOKUP_FLAGS).unwrap_or(0) == 0;
+        let name = self.text(NFTA_LOOKUP_SET).filter(|_| decides && plain)?;
+        Some((self.number(NFTA_LOOKUP_SREG)?, set_name(&name, self.number(NFTA_LOOKUP_SET_ID))))
+    }
+
     /// The register whose value is looked up in a map.
     pub fn looked_up(&self, name: &str) -> Option<u32> {
         if name == "lookup" { self.number(NFTA_LOOKUP_SREG) } else { None }

@@ -272,7 +272,7 @@ fn what_only_resembles_a_test_is_unknown() {
         vec![meta(NFT_META_IIFNAME), equal(b"eth")],
         vec![meta(NFT_META_IIF), equal(&2_u32.to_ne_bytes())],
         vec![meta(NFT_META_NFPROTO), compare(NFT_CMP_NEQ, &[2])],
-        vec![ConnectionState { register: 1 }, equal(&2_u32.to_ne_bytes())],
+        vec![ConnectionState { register: 1 }, equal(&6_u32.to_ne_bytes())],
         vec![DestinationType { of_interface: false, register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
         // Sets that are not there, and maps.
         guarded(&ip(), &[network(12, 4), lookup("nowhere", false)]),

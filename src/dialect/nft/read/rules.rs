@@ -135,6 +135,10 @@ impl<'a> RuleReader<'_, 'a> {
         if let Some(decided_at) = self.decided_at {
             // nft takes nothing behind a verdict, and hides nothing there.
             if token.kind != Kind::Hidden {
+                // Behind a map it does, and whoever is not in the map has left the rule.
+                if matches!(self.draft.outcome, Outcome::Map(_)) {
+                    self.header(decided_at);
+                }
                 self.unknown_verdict(decided_at);
             }
             return;
@@ -320,9 +324,11 @@ impl<'a> RuleReader<'_, 'a> {
         };
         self.words.skip_to_comment();
         let text = self.words.text_since(start);
-        self.draft.parts.insert(0, Part { alternatives: vec![vec![test]], text });
-        // It stands in front of them all.
-        self.draft.statements.iter_mut().for_each(|(behind, _)| *behind += 1);
+        // A listing does not say whether it stood in front of a statement or behind, so the statement is done in any case.
+        let mut done = self.draft.statements.iter().filter(|(_, one)| !one.effect().is_none());
+        let at = done.next_back().map_or(0, |(behind, _)| *behind);
+        self.draft.parts.insert(at, Part { alternatives: vec![vec![test]], text });
+        self.draft.statements.iter_mut().filter(|(behind, _)| *behind > at).for_each(|(behind, _)| *behind += 1);
     }
 
     /// `[packets N bytes N]` or `name NAME`.
@@ -418,16 +424,21 @@ impl<'a> RuleReader<'_, 'a> {
             return self.unknown_verdict(start);
         }
         // nft asks for the header before it writes into it.
-        let implied = match first {
+        self.header(start);
+        let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
+        let constant = !of_packet && is_constant(self.words.since(set_at + 1));
+        self.does(Statement::Write { field: what, constant });
+    }
+
+    /// Tests that nft puts in front of what begins at `start`: that its header is there.
+    fn header(&mut self, start: usize) {
+        let implied = match self.words.word(start) {
             "tcp" => vec![protocol(TCP, false)],
             _ => expressions::implied(&self.words, start),
         };
         if !implied.is_empty() {
             self.known_test(vec![implied], String::new());
         }
-        let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
-        let constant = !of_packet && is_constant(self.words.since(set_at + 1));
-        self.does(Statement::Write { field: what, constant });
     }
 
     /// `ct helper set "ftp-standard"`, `ct original zone set 1`.
