@@ -6,37 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
+use super::door::{Door, TRACKING, turn};
 use super::holds::{Holds, Tracked, holds};
-use super::packet::{Packet, Shape};
-use super::rewrite::reached;
+use super::packet::Packet;
+use super::touched::{Touched, misses_replies};
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset,
-    Statement, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
+    TcpFlags, Verdict,
 };
-
-/// Where a packet is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Door {
-    /// At prerouting before destination NAT, which works at priority -100, and behind the place where connection tracking
-    /// puts fragments together, -400: the port is as on the wire, and no fragment can bring it later.
-    BeforeTranslation,
-    /// At prerouting and before it, all of it. After destination NAT the port may be another; packets that some rule may translate are
-    /// undecided here.
-    Prerouting,
-    /// At input: the port is as the socket sees it.
-    Input,
-}
-
-/// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
-const DESTINATION_NAT: i32 = -100;
-/// The priority of source NAT (NF_IP_PRI_NAT_SRC).
-const SOURCE_NAT: i32 = 100;
-/// The priority at which IPv4 and IPv6 are put together where connection tracking or NAT are loaded
-/// (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
-const DEFRAGMENTATION: i32 = -400;
-/// The priority of connection tracking (NF_IP_PRI_CONNTRACK): before it, no packet has a connection.
-const TRACKING: i32 = -200;
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,52 +47,6 @@ struct Ends {
     returned: bool,
 }
 
-/// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Touched {
-    /// A copy went past the rules behind.
-    copied: bool,
-    /// It has no connection.
-    untracked: bool,
-    /// Where connection tracking has not seen it, it counts as new.
-    unseen: bool,
-    /// Its connection may be another.
-    reconnected: bool,
-    /// Whether tracking was kept from it, or not, is not certain.
-    wavers: bool,
-    /// It is not what it was: what later rules find in it is not known.
-    changed: bool,
-}
-
-impl Touched {
-    fn by(&mut self, effect: Effect) {
-        self.copied |= effect.way == Way::Copied;
-        match effect.changes {
-            Changes::Nothing => {}
-            Changes::Untracked => self.untracked = true,
-            Changes::Unseen => self.unseen = true,
-            Changes::Connection => self.reconnected = true,
-            Changes::Destination | Changes::Source | Changes::Everything => self.changed = true,
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self {
-            copied: self.copied || other.copied,
-            untracked: self.untracked || other.untracked,
-            unseen: self.unseen || other.unseen,
-            reconnected: self.reconnected || other.reconnected,
-            wavers: self.wavers || other.wavers,
-            changed: self.changed || other.changed,
-        }
-    }
-
-    /// Whether its connection may be in another state than it would be.
-    fn is_astray(self) -> bool {
-        self.untracked || self.reconnected
-    }
-}
-
 impl Ends {
     fn or(self, other: Self) -> Self {
         Self {
@@ -125,55 +57,10 @@ impl Ends {
     }
 }
 
-impl Door {
-    /// Whether a packet can come here at all: only what is for this host comes to input, and there IPv4 has been put
-    /// together from its fragments.
-    #[must_use]
-    pub fn sees(self, packet: &Packet) -> bool {
-        match self {
-            Self::BeforeTranslation | Self::Prerouting => true,
-            Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
-        }
-    }
-
-    /// Whether a chain comes before this door, so that what it does to a packet counts, but not what it decides.
-    fn follows(self, base: &Base) -> bool {
-        let earlier = matches!(base.hook, Hook::Ingress | Hook::Prerouting);
-        match self {
-            Self::BeforeTranslation => {
-                earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
-            }
-            Self::Prerouting => false,
-            Self::Input => earlier,
-        }
-    }
-
-    fn has(self, base: &Base) -> bool {
-        match self {
-            Self::BeforeTranslation => {
-                let between = DEFRAGMENTATION < base.priority && base.priority < DESTINATION_NAT;
-                base.hook == Hook::Prerouting && between && base.kind != ChainKind::Nat
-            }
-            Self::Prerouting => matches!(base.hook, Hook::Ingress | Hook::Prerouting),
-            Self::Input => base.hook == Hook::Input,
-        }
-    }
-}
-
 type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
 
 /// A base chain, with the position of its table.
 type Entry<'a> = (usize, &'a Table, &'a Chain, Base);
-
-/// When a chain has its turn. Those for NAT have it where the kernel translates, whatever their own priority, which only
-/// counts among them (net/netfilter/nf_nat_core.c, nf_nat_register_fn; seen on Linux 6.18).
-fn turn(base: &Base) -> i32 {
-    match (base.kind, base.hook) {
-        (ChainKind::Nat, Hook::Prerouting | Hook::Output) => DESTINATION_NAT,
-        (ChainKind::Nat, Hook::Ingress | Hook::Input | Hook::Forward | Hook::Postrouting) => SOURCE_NAT,
-        (ChainKind::Filter | ChainKind::Route, _) => base.priority,
-    }
-}
 
 /// Whether an honest peer sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,7 +203,7 @@ impl<'a> Rules<'a> {
         for group in self.turns() {
             let chains = || group.iter().filter(|(_, table, _, base)| door.follows(base) && sees(table, packet));
             let passes;
-            (touched, passes) = self.touched_by(chains(), packet, touched);
+            (touched, passes) = self.touched_by(&chains(), packet, touched);
             if !passes {
                 break;
             }
@@ -335,7 +222,7 @@ impl<'a> Rules<'a> {
     /// What chains that have one turn may do to a packet, whichever of them is first, and whether it may pass them.
     fn touched_by<'s>(
         &self,
-        chains: impl Iterator<Item = &'s Entry<'a>> + Clone,
+        chains: &(impl Iterator<Item = &'s Entry<'a>> + Clone),
         packet: &Packet,
         mut touched: Touched,
     ) -> (Touched, bool)
@@ -417,7 +304,7 @@ impl<'a> Rules<'a> {
         for group in self.turns() {
             let chains = || group.iter().filter(|(_, table, _, base)| door.has(base) && sees(table, packet));
             if self.touches && chains().nth(1).is_some() {
-                touched = self.touched_by(chains(), packet, touched).0;
+                touched = self.touched_by(&chains(), packet, touched).0;
             }
             for &(position, table, chain, base) in chains() {
                 if touched.changed {
@@ -440,16 +327,6 @@ impl<'a> Rules<'a> {
         outcome.may_pass |= touched.copied;
         outcome
     }
-}
-
-/// Whether what this host answers may go past connection tracking, or belong to another connection for it.
-fn misses_replies(table: &Table) -> bool {
-    let astray = |one: &Statement| match one.effect().changes {
-        Changes::Untracked | Changes::Connection => true,
-        Changes::Nothing | Changes::Unseen | Changes::Destination | Changes::Source | Changes::Everything => false,
-    };
-    let before_tracking = |base: &Base| base.hook == Hook::Output && base.priority <= TRACKING;
-    reached(table, before_tracking).into_iter().any(|rule| rule.statements.iter().any(astray))
 }
 
 /// Whether a table's chains meet packets of this family.

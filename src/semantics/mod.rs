@@ -16,15 +16,18 @@
 //! [`Door::BeforeTranslation`].
 
 mod destinations;
+mod door;
 mod evaluate;
 mod holds;
 mod merge;
 mod packet;
 mod rewrite;
 mod space;
+mod touched;
 
 pub use destinations::told_apart;
-pub use evaluate::{Door, Outcome, Plausible, Rules, Step};
+pub use door::Door;
+pub use evaluate::{Outcome, Plausible, Rules, Step};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
 pub use rewrite::rewriting;
