@@ -382,3 +382,191 @@ fn comments_of_people_are_no_doubt() {
         chain i { type filter hook input priority 0; policy drop; # closed\n iif \"lo\" accept\n} }";
     assert!(matches!(of_nft(text, Claim::Isolation), Finding::Proved), "{:?}", of_nft(text, Claim::Isolation));
 }
+
+/// Peers and the client come in as the file says, everybody else is kept out: at input, behind `first`; with `others` beside
+/// it. Without doubts it proves both.
+fn guarded(first: &str, others: &str) -> String {
+    format!(
+        "table inet fw {{\n{others}\nchain in {{ type filter hook input priority 0; policy accept;\n{first}\n{GUARD}\n}}\n}}"
+    )
+}
+
+/// Rules that let in whom the file of this test lets in.
+const GUARD: &str = "iif \"lo\" accept
+    ip saddr { 10.20.0.11, 10.20.0.12 } tcp dport { 4369, 6000-6009, 8098, 8099 } accept
+    ip saddr 10.20.1.0/24 tcp dport 8098 accept
+    tcp dport { 4369, 6000-6009, 8087, 8098, 8099 } drop
+    frag frag-off 0 drop";
+
+/// The same before translation, where strangers are kept out if `test` holds, and a translation that they meet else.
+fn translating(before: &str, priority: i32, test: &str, others: &str) -> String {
+    let guard =
+        GUARD.replace("tcp dport { 4369, 6000-6009, 8087", &format!("{test} tcp dport {{ 4369, 6000-6009, 8087"));
+    let others = format!(
+        "chain pre {{ type filter hook prerouting priority {priority}; policy accept;
+            iif \"lo\" accept
+            ip saddr {{ 10.20.0.11, 10.20.0.12 }} tcp dport {{ 4369, 6000-6009, 8098, 8099 }} accept
+            ip saddr 10.20.1.0/24 tcp dport 8098 accept
+            {before}
+            {guard}
+        }}
+        chain nat {{ type nat hook prerouting priority -100; policy accept; ip saddr 10.9.0.2 tcp dport 8087 redirect to :9999; }}
+        {others}"
+    );
+    guarded("", &others)
+}
+
+/// Each of these let a real stranger in.
+#[test]
+fn the_state_of_a_packet_before_tracking_may_be_another() {
+    let never = "ct state invalid,untracked";
+    let isolation = |text: String| of_nft(&text, Claim::Isolation);
+    assert_eq!(isolation(guarded("", "")), Finding::Proved);
+    assert_eq!(isolation(translating("", -300, "", "")), Finding::Proved);
+    assert_eq!(isolation(translating("", -300, never, "")), Finding::Proved);
+    // Connection tracking has the same priority.
+    assert!(matches!(isolation(translating("", -200, never, "")), Finding::Undecided(_)));
+    assert_eq!(isolation(translating("", -201, never, "")), Finding::Proved);
+    // What is met a second time meets another packet.
+    let zone = "chain z { ct state new,established accept; ct zone set 5; }";
+    assert_eq!(isolation(translating("jump z", -300, "", zone)), Finding::Proved);
+    assert!(matches!(isolation(translating("jump z\njump z", -300, "", zone)), Finding::Undecided(_)));
+    // Of two chains with one priority either may be first.
+    let other = |priority: i32, rule: &str| {
+        format!("chain o {{ type filter hook prerouting priority {priority}; policy accept; {rule} }}")
+    };
+    assert_eq!(isolation(translating("", -300, never, &other(-299, "ct zone set 5;"))), Finding::Proved);
+    assert!(matches!(isolation(translating("", -300, never, &other(-300, "ct zone set 5;"))), Finding::Undecided(_)));
+    let copies = |priority: i32| {
+        format!(
+            "chain o {{ type filter hook input priority {priority}; policy accept; tcp dport 8087 dup to 10.20.0.11; }}"
+        )
+    };
+    assert_eq!(isolation(guarded("", &copies(1))), Finding::Proved);
+    assert!(matches!(isolation(guarded("", &copies(0))), Finding::Undecided(_)));
+}
+
+/// A template of iptables' counts as new before connection tracking.
+#[test]
+fn a_template_has_a_state() {
+    let with = |template: &str| {
+        let peers = |chain: &str| {
+            format!(
+                "-A {chain} -i lo -j ACCEPT\n-A {chain} -s 10.20.0.11 -p tcp -m multiport --dports 4369,6000:6009,8098,8099 -j ACCEPT\n\
+                 -A {chain} -s 10.20.0.12 -p tcp -m multiport --dports 4369,6000:6009,8098,8099 -j ACCEPT\n\
+                 -A {chain} -s 10.20.1.0/24 -p tcp --dport 8098 -j ACCEPT\n"
+            )
+        };
+        let guard = "-p tcp -m multiport --dports 4369,6000:6009,8087,8098,8099";
+        format!(
+            "*raw\n{}{template}-A PREROUTING {guard} -m conntrack --ctstate INVALID,UNTRACKED -j DROP\nCOMMIT\n\
+             *nat\n-A PREROUTING -s 10.9.0.2 -p tcp --dport 8087 -j REDIRECT --to-ports 9999\nCOMMIT\n\
+             *filter\n{}-A INPUT {guard} -j DROP\nCOMMIT\n",
+            peers("PREROUTING"),
+            peers("INPUT")
+        )
+    };
+    assert_eq!(of_iptables(&with(""), Claim::Isolation), Finding::Proved);
+    assert_eq!(of_iptables(&with("-A PREROUTING -j MARK --set-mark 1\n"), Claim::Isolation), Finding::Proved);
+    for template in ["--ctevents new", "--helper ftp", "--timeout t"] {
+        let text = with(&format!("-A PREROUTING -j CT {template}\n"));
+        assert!(matches!(of_iptables(&text, Claim::Isolation), Finding::Undecided(_)), "{template}");
+    }
+    // The flags of TCP are not as they were.
+    let text = with("-A PREROUTING -p tcp -j ECN --ecn-tcp-remove\n");
+    assert!(matches!(of_iptables(&text, Claim::Isolation), Finding::Unjudged(_)));
+}
+
+/// Where the answers are not tracked, the rest of a peer's handshake is invalid, and so it is where its beginning is not.
+#[test]
+fn who_is_half_tracked_may_be_cut_off() {
+    let output = |rule: &str, priority: i32| {
+        format!("chain o {{ type filter hook output priority {priority}; policy accept; {rule} }}")
+    };
+    let input = |rule: &str| format!("chain o {{ type filter hook prerouting priority -300; policy accept; {rule} }}");
+    let reachability = |others: &str| of_nft(&guarded("ct state invalid drop", others), Claim::Reachability);
+    for harmless in [
+        String::new(),
+        output("tcp sport 8099 counter;", -300),
+        output("udp sport 53 notrack;", -300),
+        output("tcp sport 8099 notrack;", -100),
+        input("udp dport 53 notrack;"),
+        input("tcp dport 80 notrack;"),
+        input("tcp dport 8099 notrack;"),
+        input("notrack;") + &output("notrack;", -300).replace("chain o", "chain p"),
+    ] {
+        assert_eq!(reachability(&harmless), Finding::Proved, "{harmless}");
+    }
+    for doubtful in [
+        output("tcp sport 8099 notrack;", -300),
+        output("tcp sport 8099 ct zone set 5;", -300),
+        input("tcp dport 8099 tcp flags & (syn | ack) == syn notrack;"),
+        input("tcp dport 8099 limit rate 5/second notrack;"),
+        input("tcp dport 8099 ip ttl 64 accept; tcp dport 8099 notrack;"),
+    ] {
+        assert!(matches!(reachability(&doubtful), Finding::Undecided(_)), "{doubtful}");
+    }
+}
+
+/// Chains for NAT have their turn where the kernel translates: 100 at input, whatever their own priority.
+#[test]
+fn chains_for_nat_come_when_the_kernel_translates() {
+    let with = |nat: i32, filter: i32| {
+        let nat = format!(
+            "chain n {{ type nat hook input priority {nat}; policy accept; ip saddr 10.20.0.11 tcp dport 8099 snat ip to 192.0.2.1; }}"
+        );
+        guarded("", &nat).replace("hook input priority 0", &format!("hook input priority {filter}"))
+    };
+    for (nat, filter, proved) in
+        [(100, 0, true), (-10, 0, true), (200, 99, true), (100, 150, false), (200, 150, false), (200, 100, false)]
+    {
+        let found = of_nft(&with(nat, filter), Claim::Reachability);
+        assert_eq!(found == Finding::Proved, proved, "{nat} {filter}: {found:?}");
+    }
+}
+
+/// What the link layer says at a device is not yet what the bridge or the device on it says.
+#[test]
+fn the_kind_of_packet_changes_behind_the_device() {
+    let with = |hook: &str| {
+        let chain = format!("chain o {{ type filter hook {hook}; policy accept; meta pkttype other drop; }}");
+        of_nft(&guarded("", &chain), Claim::Reachability)
+    };
+    assert_eq!(with("prerouting priority -300"), Finding::Proved);
+    assert!(matches!(with("ingress device \"eth0\" priority -300"), Finding::Undecided(_)));
+}
+
+/// nft takes variables in every block, and those of an object's are its table's.
+#[test]
+fn variables_come_out_of_the_blocks_of_objects() {
+    let with = |object: &str| {
+        let first = "ip saddr $p tcp dport 8099 accept";
+        format!("define p = 10.20.0.11\n{}", guarded(first, object))
+    };
+    assert_eq!(of_nft(&with("counter x { packets 0 bytes 0 }"), Claim::Isolation), Finding::Proved);
+    assert_eq!(of_nft(&with("map m { type inet_service : verdict; }"), Claim::Isolation), Finding::Proved);
+    let all = "redefine p = 0.0.0.0/0";
+    for object in [
+        format!("counter x {{ {all}\n }}"),
+        format!("quota x {{ 5 mbytes\n {all}\n }}"),
+        format!("map m {{ type inet_service : verdict; {all}\n }}"),
+        format!("flowtable f {{ hook ingress priority 0; devices = {{ lo }}; {all}\n }}"),
+    ] {
+        assert!(matches!(of_nft(&with(&object), Claim::Isolation), Finding::Violated(_)), "{object}");
+    }
+    // Those of a chain stay its own.
+    assert_eq!(of_nft(&with(&format!("chain y {{ {all}\n }}")), Claim::Isolation), Finding::Proved);
+    for object in ["map m { type inet_service : verdict; include \"x\"\n }", "counter x { include \"x\"\n }"] {
+        assert!(nft::read(&with(object)).is_err(), "{object}");
+    }
+}
+
+/// A table that sleeps keeps nobody out, whatever flag stands below.
+#[test]
+fn one_flag_takes_no_other_back() {
+    let with = |flags: &str| of_nft(&guarded("", flags), Claim::Isolation);
+    assert_eq!(with("flags owner;"), Finding::Proved);
+    for flags in ["flags dormant;", "flags dormant\nflags owner", "flags owner\nflags dormant"] {
+        assert!(matches!(with(flags), Finding::Violated(_)), "{flags}");
+    }
+}

@@ -155,6 +155,8 @@ pub enum Changes {
     Nothing,
     /// The packet has no connection.
     Untracked,
+    /// Where it has no connection yet, the packet counts as one that begins one.
+    Unseen,
     /// The packet's connection may be another.
     Connection,
     /// Where its connection goes to; the port on the wire stays known to connection tracking.
@@ -196,7 +198,8 @@ impl Statement {
                 Field::Other(_) => Effect::ANY,
             },
             Self::NoTrack => Effect { changes: Changes::Untracked, ..Effect::NONE },
-            Self::Track(Tracking::Detail) => Effect::NONE,
+            // Before connection tracking it hangs a template on the packet, whose state is "new" (xt_CT.c).
+            Self::Track(Tracking::Detail) => Effect { changes: Changes::Unseen, ..Effect::NONE },
             Self::Track(Tracking::Zone) => Effect { changes: Changes::Connection, ..Effect::NONE },
             Self::Translate(Translation::Source | Translation::Masquerade) => {
                 Effect { way: Way::Accepted, may_leave: false, changes: Changes::Source }
@@ -307,7 +310,7 @@ mod tests {
     /// Written by hand from what the kernel does, and not from the function.
     #[test]
     fn each_statement_does_what_the_kernel_does() {
-        use Changes::{Connection, Destination, Everything, Nothing, Source, Untracked};
+        use Changes::{Connection, Destination, Everything, Nothing, Source, Unseen, Untracked};
         let write = |field, constant| Statement::Write { field, constant };
         let translate = Statement::Translate;
         let divert = Statement::Divert;
@@ -327,7 +330,7 @@ mod tests {
             (write(Field::TcpOption, true), Way::On, true, Nothing),
             (write(Field::Other("ip saddr set".into()), true), Way::Anything, true, Everything),
             (Statement::NoTrack, Way::On, false, Untracked),
-            (Statement::Track(Tracking::Detail), Way::On, false, Nothing),
+            (Statement::Track(Tracking::Detail), Way::On, false, Unseen),
             (Statement::Track(Tracking::Zone), Way::On, false, Connection),
             (translate(Translation::Source), Way::Accepted, false, Source),
             (translate(Translation::Masquerade), Way::Accepted, false, Source),

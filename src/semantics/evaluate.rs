@@ -6,34 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
-use super::holds::{Holds, holds};
-use super::packet::{Packet, Shape};
+use super::door::{Door, TRACKING, turn};
+use super::holds::{Holds, Tracked, holds};
+use super::packet::Packet;
+use super::touched::{Touched, misses_replies};
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, ConnectionStates, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
     TcpFlags, Verdict,
 };
-
-/// Where a packet is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Door {
-    /// At prerouting before destination NAT, which works at priority -100, and behind the place where connection tracking
-    /// puts fragments together, -400: the port is as on the wire, and no fragment can bring it later.
-    BeforeTranslation,
-    /// At prerouting and before it, all of it. After destination NAT the port may be another; packets that some rule may translate are
-    /// undecided here.
-    Prerouting,
-    /// At input: the port is as the socket sees it.
-    Input,
-}
-
-/// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
-const DESTINATION_NAT: i32 = -100;
-/// The priority at which IPv4 and IPv6 are put together where connection tracking or NAT are loaded
-/// (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
-const DEFRAGMENTATION: i32 = -400;
-/// The priority of connection tracking (NF_IP_PRI_CONNTRACK): before it, no packet has a connection.
-const TRACKING: i32 = -200;
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,31 +47,6 @@ struct Ends {
     returned: bool,
 }
 
-/// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Touched {
-    /// A copy went past the rules behind.
-    copied: bool,
-    /// It has no connection.
-    untracked: bool,
-    /// Its connection may be another.
-    reconnected: bool,
-    /// It is not what it was: what later rules find in it is not known.
-    changed: bool,
-}
-
-impl Touched {
-    fn by(&mut self, effect: Effect) {
-        self.copied |= effect.way == Way::Copied;
-        match effect.changes {
-            Changes::Nothing => {}
-            Changes::Untracked => self.untracked = true,
-            Changes::Connection => self.reconnected = true,
-            Changes::Destination | Changes::Source | Changes::Everything => self.changed = true,
-        }
-    }
-}
-
 impl Ends {
     fn or(self, other: Self) -> Self {
         Self {
@@ -101,58 +57,41 @@ impl Ends {
     }
 }
 
-impl Door {
-    /// Whether a packet can come here at all: only what is for this host comes to input, and there IPv4 has been put
-    /// together from its fragments.
-    #[must_use]
-    pub fn sees(self, packet: &Packet) -> bool {
-        match self {
-            Self::BeforeTranslation | Self::Prerouting => true,
-            Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
-        }
-    }
-
-    /// Whether a chain comes before this door, so that what it does to a packet counts, but not what it decides.
-    fn follows(self, base: &Base) -> bool {
-        let earlier = matches!(base.hook, Hook::Ingress | Hook::Prerouting);
-        match self {
-            Self::BeforeTranslation => {
-                earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
-            }
-            Self::Prerouting => false,
-            Self::Input => earlier,
-        }
-    }
-
-    fn has(self, base: &Base) -> bool {
-        match self {
-            Self::BeforeTranslation => {
-                let between = DEFRAGMENTATION < base.priority && base.priority < DESTINATION_NAT;
-                base.hook == Hook::Prerouting && between && base.kind != ChainKind::Nat
-            }
-            Self::Prerouting => matches!(base.hook, Hook::Ingress | Hook::Prerouting),
-            Self::Input => base.hook == Hook::Input,
-        }
-    }
-}
-
 type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
+
+/// A base chain, with the position of its table.
+type Entry<'a> = (usize, &'a Table, &'a Chain, Base);
+
+/// Whether an honest peer sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plausible {
+    /// It does.
+    Yes,
+    /// Where rules lead connection tracking astray, it may be seen so.
+    Perhaps,
+    /// It does not.
+    No,
+}
 
 /// A ruleset, ready to be asked.
 pub struct Rules<'a> {
     ruleset: &'a Ruleset,
     /// The chains of each table by name.
     names: Vec<Names<'a>>,
-    /// Base chains by priority, each with the position of its table.
-    bases: Vec<(usize, &'a Table, &'a Chain, Base)>,
+    /// Base chains in the order of their turns; who is first of those with one turn is not known.
+    bases: Vec<Entry<'a>>,
     /// Sets that rules fill or empty: what is in them is not what is in them now. By the position of the table, or of none.
     filled: HashSet<(Option<usize>, &'a str), FxBuildHasher>,
     /// Whether a rule does more to a packet than to decide on it, so that chains before a door have to be gone through.
     touches: bool,
+    /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
+    leads_astray: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
     translates: bool,
     /// Whether a rule asks for the state of the connection.
     tracks: bool,
+    /// Whether connection tracking may not see what this host answers, or take it for another connection's.
+    misses_replies: bool,
 }
 
 /// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
@@ -164,8 +103,11 @@ struct Run<'r, 'a, 'p> {
     position: usize,
     table: &'a Table,
     packet: &'p Packet,
-    /// Before connection tracking.
-    early: bool,
+    /// Before the packet was given to the bridge, or to the device on this one, that it is for.
+    at_device: bool,
+    tracked: Tracked,
+    /// Whether the packet may not have come this far in its chain.
+    unsure: bool,
     touched: Touched,
     known: Known<'a>,
     steps: Option<Vec<Step<'a>>>,
@@ -182,15 +124,17 @@ impl<'a> Rules<'a> {
             .enumerate()
             .flat_map(|(at, table)| table.chains.iter().filter_map(move |chain| Some((at, table, chain, chain.base?))))
             .collect();
-        bases.sort_by_key(|(.., base)| (base.hook, base.priority));
+        bases.sort_by_key(|(.., base)| (base.hook, turn(base), base.priority));
         let mut rules = Self {
             ruleset,
             names: ruleset.tables.iter().map(by_name).collect(),
             bases,
             filled: HashSet::default(),
             touches: false,
+            leads_astray: false,
             translates: !ruleset.unread.is_empty(),
             tracks: false,
+            misses_replies: ruleset.tables.iter().any(misses_replies),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
             table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| rules.look_at(position, table, rule));
@@ -208,6 +152,7 @@ impl<'a> Rules<'a> {
                 self.filled.insert((own.then_some(position), set));
             }
             self.touches |= effect.way == Way::Copied || effect.changes != Changes::Nothing;
+            self.leads_astray |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
         self.tracks |= rule.matches.iter().any(|one| matches!(one, Match::ConnectionState { .. }));
@@ -223,14 +168,27 @@ impl<'a> Rules<'a> {
     /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks
     /// connections may well drop others, and nobody is cut off by it.
     #[must_use]
-    pub fn is_plausible(&self, packet: &Packet) -> bool {
+    pub fn is_plausible(&self, packet: &Packet) -> Plausible {
         // Whatever else an opening segment carries, ECN for example.
         const FIN_SYN_RST_ACK: u8 = 0x17;
         let opens = packet.flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0;
-        !self.tracks
+        let usual = !self.tracks
             || packet.state == ConnectionStates::ESTABLISHED
             || (packet.state == ConnectionStates::NEW && opens)
-            || (packet.state == ConnectionStates::UNTRACKED && self.touched_before(Door::Input, packet).untracked)
+            || (packet.state == ConnectionStates::UNTRACKED && self.touched_before(Door::Input, packet).untracked);
+        if usual {
+            return Plausible::Yes;
+        }
+        if !self.leads_astray {
+            return Plausible::No;
+        }
+        // What of a connection was not tracked, its beginning or the answers, is missed by what was (seen on Linux 6.18:
+        // the third segment of the handshake is invalid).
+        let opening = Packet { flags: TcpFlags::SYN, state: ConnectionStates::NEW, ..packet.clone() };
+        let touched = [packet, &opening].map(|one| self.touched_before(Door::Input, one));
+        let never_tracked = touched.iter().all(|one| one.untracked && !one.wavers && !one.reconnected);
+        let astray = self.misses_replies || touched.iter().any(|one| one.is_astray());
+        if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
     }
 
     /// What chains before a door may have done to a packet.
@@ -242,20 +200,49 @@ impl<'a> Rules<'a> {
         // As it was on the wire.
         let as_sent = packet.original_port.map(|port| Packet { port, original_port: None, ..packet.clone() });
         let packet = as_sent.as_ref().unwrap_or(packet);
-        for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.follows(base)) {
-            if !sees(table, packet) {
-                continue;
-            }
-            let ends;
-            (touched, ends, _) = self.run(position, table, packet, &base, touched, None).enter(chain);
-            let passes = ends.accepted || (ends.returned && base.policy == Policy::Accept);
-            if !passes && base.kind != ChainKind::Nat {
+        for group in self.turns() {
+            let chains = || group.iter().filter(|(_, table, _, base)| door.follows(base) && sees(table, packet));
+            let passes;
+            (touched, passes) = self.touched_by(&chains(), packet, touched);
+            if !passes {
                 break;
             }
         }
         // What arrives at the door is taken as it is there.
         touched.changed = false;
         touched
+    }
+
+    /// The base chains, those with one turn together.
+    fn turns(&self) -> impl Iterator<Item = &[Entry<'a>]> {
+        let turn_of = |base: &Base| (base.hook, turn(base));
+        self.bases.chunk_by(move |(.., one), (.., other)| turn_of(one) == turn_of(other))
+    }
+
+    /// What chains that have one turn may do to a packet, whichever of them is first, and whether it may pass them.
+    fn touched_by<'s>(
+        &self,
+        chains: &(impl Iterator<Item = &'s Entry<'a>> + Clone),
+        packet: &Packet,
+        mut touched: Touched,
+    ) -> (Touched, bool)
+    where
+        'a: 's,
+    {
+        let alone = chains.clone().nth(1).is_none();
+        loop {
+            let (before, mut passes) = (touched, true);
+            for &(position, table, chain, base) in chains.clone() {
+                let (after, ends, _) = self.run(position, table, packet, &base, before, None).enter(chain);
+                touched = touched.or(after);
+                passes &=
+                    ends.accepted || (ends.returned && base.policy == Policy::Accept) || base.kind == ChainKind::Nat;
+            }
+            // It only grows.
+            if alone || touched == before {
+                return (touched, passes);
+            }
+        }
     }
 
     fn run<'r, 'p>(
@@ -267,8 +254,25 @@ impl<'a> Rules<'a> {
         touched: Touched,
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
-        let early = base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= TRACKING);
-        Run { rules: self, position, table, packet, early, touched, known: Known::default(), steps }
+        let tracked = match (base.hook, base.priority) {
+            (Hook::Ingress, _) | (Hook::Prerouting, ..TRACKING) => Tracked::NotYet,
+            // Either may be first.
+            (Hook::Prerouting, TRACKING) => Tracked::Perhaps,
+            _ => Tracked::Yes,
+        };
+        let at_device = base.hook == Hook::Ingress;
+        Run {
+            rules: self,
+            position,
+            table,
+            packet,
+            at_device,
+            tracked,
+            unsure: false,
+            touched,
+            known: Known::default(),
+            steps,
+        }
     }
 
     /// Whether rules change what is in a set.
@@ -297,22 +301,25 @@ impl<'a> Rules<'a> {
     fn judge(&self, door: Door, packet: &Packet, steps: &mut Option<Vec<Step<'a>>>) -> Outcome {
         let mut outcome = Outcome { may_pass: true, may_block: false };
         let mut touched = self.touched_before(door, packet);
-        for &(position, table, chain, base) in self.bases.iter().filter(|(.., base)| door.has(base)) {
-            if !sees(table, packet) {
-                continue;
+        for group in self.turns() {
+            let chains = || group.iter().filter(|(_, table, _, base)| door.has(base) && sees(table, packet));
+            if self.touches && chains().nth(1).is_some() {
+                touched = self.touched_by(&chains(), packet, touched).0;
             }
-            if touched.changed {
-                // These rules meet another packet.
-                outcome.may_block = true;
-                continue;
+            for &(position, table, chain, base) in chains() {
+                if touched.changed {
+                    // These rules meet another packet.
+                    outcome.may_block = true;
+                    continue;
+                }
+                let ends;
+                (touched, ends, *steps) = self.run(position, table, packet, &base, touched, steps.take()).enter(chain);
+                outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
+                // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely
+                // on it would be a mistake.
+                let skipped = base.kind == ChainKind::Nat;
+                outcome.may_pass &= skipped || ends.accepted || (ends.returned && base.policy == Policy::Accept);
             }
-            let ends;
-            (touched, ends, *steps) = self.run(position, table, packet, &base, touched, steps.take()).enter(chain);
-            outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
-            // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it
-            // would be a mistake.
-            let skipped = base.kind == ChainKind::Nat;
-            outcome.may_pass &= skipped || ends.accepted || (ends.returned && base.policy == Policy::Accept);
             if !outcome.may_pass {
                 break;
             }
@@ -351,7 +358,11 @@ impl<'a> Run<'_, 'a, '_> {
                 continue;
             }
             self.note(chain, Some(rule), applies == Holds::Yes);
+            let before = self.touched;
             let (ends, goes_on) = self.act(rule);
+            let astray = self.touched.is_astray() && !before.is_astray();
+            self.touched.wavers |= astray && (self.unsure || applies == Holds::Unknown);
+            self.unsure |= applies == Holds::Unknown && (ends.accepted || ends.returned);
             possible = possible.or(ends);
             if applies == Holds::Yes && !goes_on {
                 return possible;
@@ -366,7 +377,9 @@ impl<'a> Run<'_, 'a, '_> {
         let mut next_rule = false;
         for statement in rule.effective() {
             let effect = statement.effect();
+            let before = self.touched;
             let (ends, goes_on) = self.meet(effect);
+            self.touched.wavers |= next_rule && self.touched.is_astray() && !before.is_astray();
             possible = possible.or(ends);
             next_rule |= effect.may_leave;
             if !goes_on {
@@ -410,12 +423,16 @@ impl<'a> Run<'_, 'a, '_> {
         if let Some(ends) = self.known.get(name) {
             return *ends;
         }
+        let before = self.touched;
         let ends = match self.rules.names.get(self.position).and_then(|names| names.get(name)) {
             Some(chain) => self.chain(chain),
             // Readers refuse this; were it to happen, nothing would be certain.
             None => Ends { accepted: true, dropped: true, returned: true },
         };
-        self.known.insert(name, ends);
+        // Who comes here again after the packet was touched within finds another one.
+        if self.touched == before {
+            self.known.insert(name, ends);
+        }
         ends
     }
 
@@ -434,7 +451,11 @@ impl<'a> Run<'_, 'a, '_> {
     /// Whether a test holds, after all that was done to the packet before.
     fn holds(&self, one: &Match) -> Holds {
         let by_connection = matches!(one, Match::ConnectionState { .. });
-        if self.touched.changed || (by_connection && self.touched.reconnected) {
+        if self.at_device && matches!(one, Match::PacketType { .. }) {
+            return Holds::Unknown;
+        }
+        let Touched { changed, reconnected, unseen, .. } = self.touched;
+        if changed || (by_connection && (reconnected || (unseen && self.tracked != Tracked::Yes))) {
             return Holds::Unknown;
         }
         let set = match one {
@@ -447,7 +468,7 @@ impl<'a> Run<'_, 'a, '_> {
         if set.is_some_and(|name| self.rules.fills(self.position, self.table, name)) {
             return Holds::Unknown;
         }
-        holds(self.rules.ruleset, self.table, one, self.packet, self.early)
+        holds(self.rules.ruleset, self.table, one, self.packet, self.tracked)
     }
 
     fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {

@@ -14,14 +14,22 @@ pub(super) enum Holds {
     Unknown,
 }
 
+/// Whether connection tracking has seen a packet where it is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracked {
+    NotYet,
+    Perhaps,
+    Yes,
+}
+
 impl From<bool> for Holds {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
     }
 }
 
-/// Whether a test holds for a packet; `early` says that connection tracking has not seen it yet.
-pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, early: bool) -> Holds {
+/// Whether a test holds for a packet.
+pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, tracked: Tracked) -> Holds {
     let shape = packet.shape;
     match one {
         Match::InInterface { names, negated } => {
@@ -40,13 +48,14 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
             (shape.shows_protocol() && (packet.protocol == *number) != *negated).into()
         }
         // What has not been tracked yet is invalid to nft, or untracked.
-        Match::ConnectionState { states, negated } if early => {
+        Match::ConnectionState { states, negated } if tracked == Tracked::NotYet => {
             match (states.has(ConnectionStates::INVALID), states.has(ConnectionStates::UNTRACKED)) {
                 (true, true) => (!*negated).into(),
                 (false, false) => (*negated).into(),
                 _ => Holds::Unknown,
             }
         }
+        Match::ConnectionState { .. } if tracked == Tracked::Perhaps => Holds::Unknown,
         Match::ConnectionState { states, negated } => (states.has(packet.state) != *negated).into(),
         // nft looks for ports and flags in further fragments as well, and finds data there (seen on Linux 6.18).
         Match::DestinationPort { .. } | Match::TcpFlags { .. }

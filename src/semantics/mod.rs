@@ -11,20 +11,23 @@
 //! what may pass, "gets in" on what may be blocked.
 //!
 //! Accept ends a base chain only, and drop is final, so a packet passes a hook if and only if every base chain there
-//! lets it pass. For that, the order of the chains is of no matter, and chains of equal priority, whose order the kernel
-//! does not define, need no further thought. Destination NAT stands between the chains of prerouting; see
+//! lets it pass. For that, the order of the chains is of no matter, as long as none of them does more than to decide; of
+//! chains of equal priority, whose order the kernel does not define, each is taken to be behind all others. Destination NAT stands between the chains of prerouting; see
 //! [`Door::BeforeTranslation`].
 
 mod destinations;
+mod door;
 mod evaluate;
 mod holds;
 mod merge;
 mod packet;
 mod rewrite;
 mod space;
+mod touched;
 
 pub use destinations::told_apart;
-pub use evaluate::{Door, Outcome, Rules, Step};
+pub use door::Door;
+pub use evaluate::{Outcome, Plausible, Rules, Step};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
 pub use rewrite::rewriting;

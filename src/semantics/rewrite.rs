@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ir::statement::Changes;
-use crate::ir::{Family, Field, Hook, Match, Rule, Ruleset, Statement, Table, Verdict};
+use crate::ir::{Base, Family, Field, Hook, Match, Rule, Ruleset, Statement, Table, Verdict};
 use crate::net::Interface;
 
 use super::packet::TCP;
@@ -15,7 +15,8 @@ use super::packet::TCP;
 /// A rule that packets from outside may meet, and of which it is not known that it leaves them as they are.
 #[must_use]
 pub fn rewriting(ruleset: &Ruleset) -> Option<String> {
-    ruleset.tables.iter().find_map(|table| reached(table).into_iter().find_map(rewrites))
+    let from_outside = |base: &Base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input);
+    ruleset.tables.iter().find_map(|table| reached(table, from_outside).into_iter().find_map(rewrites))
 }
 
 fn rewrites(rule: &Rule) -> Option<String> {
@@ -29,12 +30,11 @@ fn rewrites(rule: &Rule) -> Option<String> {
     Some(rule.place.as_ref().map_or_else(|| text.to_owned(), |place| format!("line {}: {}", place.line, place.text)))
 }
 
-/// The rules that packets of TCP from outside may meet.
-fn reached(table: &Table) -> Vec<&Rule> {
+/// The rules that packets of TCP from outside, or the answers to them, may meet from these base chains on.
+pub(super) fn reached(table: &Table, from: impl Fn(&Base) -> bool) -> Vec<&Rule> {
     let names: HashMap<&str, &[Rule]> =
         table.chains.iter().map(|chain| (chain.name.as_str(), chain.rules.as_slice())).collect();
-    let from_outside = |hook| matches!(hook, Hook::Ingress | Hook::Prerouting | Hook::Input);
-    let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(|base| from_outside(base.hook)));
+    let bases = table.chains.iter().filter(|chain| chain.base.as_ref().is_some_and(&from));
     let mut waiting: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
     let mut found: HashSet<&str> = HashSet::new();
     let mut rules = Vec::new();

@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::cluster::Site;
 use crate::ir::{Policy, Ruleset, Verdict, ours};
 use crate::semantics::{
-    Door, Locality, Outcome, Packet, Rules, Shape, Space, TooManyClasses, merged, rewriting, told_apart,
+    Door, Locality, Outcome, Packet, Plausible, Rules, Shape, Space, TooManyClasses, merged, rewriting, told_apart,
 };
 
 /// A claim about a ruleset.
@@ -248,14 +248,22 @@ impl Judge<'_> {
     fn packet(&self, packet: &Packet, report: &mut Report) {
         for door in [Door::BeforeTranslation, Door::Input] {
             let Some((claim, wanted)) = self.claims.wants(door, packet) else { continue };
-            if claim == Claim::Reachability && !self.all.is_plausible(packet) {
+            let plausible = match claim {
+                Claim::Reachability => self.all.is_plausible(packet),
+                Claim::Isolation | Claim::NonInterference | Claim::OwnReplies => Plausible::Yes,
+            };
+            if plausible == Plausible::No {
                 continue;
             }
             let mut note = |door, packet: &Packet, outcome: Outcome| {
                 let Outcome { may_pass, may_block } = outcome;
                 let (wrong, right) = if wanted { (may_block, may_pass) } else { (may_pass, may_block) };
                 if wrong {
-                    report.note(claim, !right, || Witness { packet: packet.clone(), door, wanted });
+                    report.note(claim, !right && plausible == Plausible::Yes, || Witness {
+                        packet: packet.clone(),
+                        door,
+                        wanted,
+                    });
                 }
             };
             let late = if door == Door::Input { Door::Input } else { Door::Prerouting };

@@ -176,7 +176,14 @@ fn rows() -> Vec<Row> {
         ),
         with(
             "ct helper h { type \"ftp\" protocol tcp; l3proto ip; }",
-            row(INPUT4, &["ct helper set \"h\" drop"], &[("raw", "-j CT --helper ftp")], vec![], drop(), Blocked),
+            row(
+                INPUT4,
+                &["ct helper set \"h\" drop"],
+                &[("raw", "-j CT --helper ftp")],
+                vec![Statement::Track(Tracking::Detail)],
+                drop(),
+                Blocked,
+            ),
         ),
         row(
             NAT_IN,

@@ -19,7 +19,9 @@ fn statement(name: &str) -> Option<Statement> {
         "CONNMARK" | "CONNSECMARK" => write(Field::Connection),
         "SECMARK" => write(Field::SecurityMark),
         "TRACE" => write(Field::Trace),
-        "CHECKSUM" | "DSCP" | "ECN" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        // It takes flags of TCP away.
+        "ECN" => of_packet(Field::Other("ECN".to_owned())),
         "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
         "NOTRACK" => Statement::NoTrack,
         "TEE" => Statement::Copy,

@@ -138,6 +138,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Carries out what nft takes in every block, and what reaches beyond this one: a variable that is defined here is one of
+    /// the block around it. The word was taken; `false` if it is nothing of that kind.
+    pub fn variable_command(&mut self, word: &Token<'a>) -> Result<bool, ReadError> {
+        if word.kind != Kind::Word {
+            return Ok(false);
+        }
+        match word.text {
+            "define" | "redefine" => self.define()?,
+            "undefine" => self.undefine()?,
+            "include" => return Err(ReadError::new(word.line, "a file that is included here is not read")),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Passes over a block whose opening bracket was taken.
     pub fn skip_block(&mut self, line: u32) -> Result<(), ReadError> {
         let mut depth = 1_usize;
@@ -147,7 +162,8 @@ impl<'a> Cursor<'a> {
                 Kind::End => return Err(unclosed(line)),
                 Kind::Symbol if token.is("{") => depth += 1,
                 Kind::Symbol if token.is("}") => depth -= 1,
-                Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Newline | Kind::Hidden => {}
+                Kind::Word => _ = self.variable_command(&token)?,
+                Kind::Quoted | Kind::Symbol | Kind::Newline | Kind::Hidden => {}
             }
         }
         Ok(())

@@ -6,10 +6,13 @@
 use super::rules::{Draft, Outcome, Part};
 use super::selectors::Alternatives;
 use crate::dialect::read::Unknown;
-use crate::ir::{Addresses, Elements, Family, Match, Place, Rule, Verdict};
+use crate::ir::{Addresses, Elements, Family, Match, Place, Rule, Statement, Verdict};
 
 /// A rule becomes at most so many by its tests.
 const MOST_COMBINATIONS: usize = 64;
+
+/// So many statements of a rule may stand in front of tests. Each becomes a rule with all the tests before it.
+const MOST_EARLY: usize = 64;
 
 /// Rules that stand for a longer one repeat only so much of its text.
 const LONGEST_REPEATED_TEXT: usize = 400;
@@ -25,6 +28,11 @@ impl Default for Budget {
 
 /// Adds the rules that a draft stands for.
 pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut Vec<Rule>, unknown: &mut Vec<Unknown>) {
+    if draft.early().nth(MOST_EARLY).is_some() {
+        draft.parts.clear();
+        draft.statements.clear();
+        draft.outcome = Outcome::One(Some(Verdict::Unknown(place.text.clone())));
+    }
     for early in draft.split() {
         expand(early, place.clone(), budget, rules, unknown);
     }
@@ -67,6 +75,12 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
 }
 
 impl Draft {
+    /// The statements that stand in front of a test and mean something to packets.
+    fn early(&self) -> impl Iterator<Item = &Statement> {
+        let early = |(behind, one): &&(usize, Statement)| *behind < self.parts.len() && !one.effect().is_none();
+        self.statements.iter().filter(early).map(|(_, one)| one)
+    }
+
     /// Takes out the statements that stand in front of a test and mean something to packets, each as a rule of its own with
     /// the tests in front of it.
     fn split(&mut self) -> Vec<Self> {

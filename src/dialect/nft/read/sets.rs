@@ -214,7 +214,9 @@ impl<'a> RawMap<'a> {
                     fickle = true;
                 }
                 (Kind::Word, _) => {
-                    cursor.statement()?;
+                    if !cursor.variable_command(&token)? {
+                        cursor.statement()?;
+                    }
                 }
                 _ => return Err(ReadError::new(token.line, format!("{} does not belong in a map", token.described()))),
             }

@@ -204,7 +204,8 @@ impl<'a> RawTable<'a> {
                 (Kind::Word, "set") => self.add_set(cursor)?,
                 (Kind::Word, "map") => self.add_map(cursor)?,
                 (Kind::Word, "flags") => {
-                    self.dormant = cursor.statement()?.iter().any(|flag| flag.is_word("dormant"));
+                    // One flag on a line of its own takes nothing from those of another.
+                    self.dormant |= cursor.statement()?.iter().any(|flag| flag.is_word("dormant"));
                 }
                 (Kind::Word, "comment") => {
                     cursor.statement()?;

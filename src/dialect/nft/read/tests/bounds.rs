@@ -109,3 +109,17 @@ fn a_hundred_thousand_elements() {
         println!("{what}: {} bytes, median {:?}", text.len(), times[7]);
     }
 }
+
+/// Each of so many statements would be a rule with all the tests before it.
+#[test]
+fn many_statements_in_front_of_tests_are_not_told_apart() {
+    for (times, rules) in [(8, 9), (100_000, 1)] {
+        let rule = "notrack meta mark 1 ".repeat(times);
+        let text = format!("table inet t {{ chain c {{ {rule} accept; }} }}");
+        let read = read(&text).unwrap().ruleset;
+        let found = &read.tables[0].chains[0].rules;
+        assert_eq!(found.len(), rules);
+        let unknown = matches!(found[found.len() - 1].verdict, Some(crate::ir::Verdict::Unknown(_)));
+        assert_eq!(unknown, rules == 1);
+    }
+}

@@ -1,0 +1,73 @@
+//! Where on its way a packet is judged, and when the chains on that way have their turn.
+
+use super::packet::{Packet, Shape};
+use crate::ir::{Base, ChainKind, Hook};
+
+/// Where a packet is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Door {
+    /// At prerouting before destination NAT, which works at priority -100, and behind the place where connection tracking
+    /// puts fragments together, -400: the port is as on the wire, and no fragment can bring it later.
+    BeforeTranslation,
+    /// At prerouting and before it, all of it. After destination NAT the port may be another; packets that some rule may translate are
+    /// undecided here.
+    Prerouting,
+    /// At input: the port is as the socket sees it.
+    Input,
+}
+
+/// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
+const DESTINATION_NAT: i32 = -100;
+/// The priority of source NAT (NF_IP_PRI_NAT_SRC).
+const SOURCE_NAT: i32 = 100;
+/// The priority at which IPv4 and IPv6 are put together where connection tracking or NAT are loaded
+/// (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
+const DEFRAGMENTATION: i32 = -400;
+/// The priority of connection tracking (NF_IP_PRI_CONNTRACK): before it, no packet has a connection.
+pub(super) const TRACKING: i32 = -200;
+
+impl Door {
+    /// Whether a packet can come here at all: only what is for this host comes to input, and there IPv4 has been put
+    /// together from its fragments.
+    #[must_use]
+    pub fn sees(self, packet: &Packet) -> bool {
+        match self {
+            Self::BeforeTranslation | Self::Prerouting => true,
+            Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
+        }
+    }
+
+    /// Whether a chain comes before this door, so that what it does to a packet counts, but not what it decides.
+    pub(super) fn follows(self, base: &Base) -> bool {
+        let earlier = matches!(base.hook, Hook::Ingress | Hook::Prerouting);
+        match self {
+            Self::BeforeTranslation => {
+                earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
+            }
+            Self::Prerouting => false,
+            Self::Input => earlier,
+        }
+    }
+
+    /// Whether a chain is part of it.
+    pub(super) fn has(self, base: &Base) -> bool {
+        match self {
+            Self::BeforeTranslation => {
+                let between = DEFRAGMENTATION < base.priority && base.priority < DESTINATION_NAT;
+                base.hook == Hook::Prerouting && between && base.kind != ChainKind::Nat
+            }
+            Self::Prerouting => matches!(base.hook, Hook::Ingress | Hook::Prerouting),
+            Self::Input => base.hook == Hook::Input,
+        }
+    }
+}
+
+/// When a chain has its turn. Those for NAT have it where the kernel translates, whatever their own priority, which only
+/// counts among them (net/netfilter/nf_nat_core.c, nf_nat_register_fn; seen on Linux 6.18).
+pub(super) fn turn(base: &Base) -> i32 {
+    match (base.kind, base.hook) {
+        (ChainKind::Nat, Hook::Prerouting | Hook::Output) => DESTINATION_NAT,
+        (ChainKind::Nat, Hook::Ingress | Hook::Input | Hook::Forward | Hook::Postrouting) => SOURCE_NAT,
+        (ChainKind::Filter | ChainKind::Route, _) => base.priority,
+    }
+}

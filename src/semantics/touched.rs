@@ -1,0 +1,66 @@
+//! What becomes of a packet on its way besides a decision: whether it is copied, tracked, another one.
+//!
+//! INVARIANT (doubt): it only grows, so that what is left out of account is never more than what was done.
+
+use super::door::TRACKING;
+use super::rewrite::reached;
+use crate::ir::statement::{Changes, Effect, Way};
+use crate::ir::{Base, Hook, Statement, Table};
+
+/// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    /// A copy went past the rules behind.
+    pub(super) copied: bool,
+    /// It has no connection.
+    pub(super) untracked: bool,
+    /// Where connection tracking has not seen it, it counts as new.
+    pub(super) unseen: bool,
+    /// Its connection may be another.
+    pub(super) reconnected: bool,
+    /// Whether tracking was kept from it, or not, is not certain.
+    pub(super) wavers: bool,
+    /// It is not what it was: what later rules find in it is not known.
+    pub(super) changed: bool,
+}
+
+impl Touched {
+    /// Takes up what a statement or a verdict does.
+    pub(super) fn by(&mut self, effect: Effect) {
+        self.copied |= effect.way == Way::Copied;
+        match effect.changes {
+            Changes::Nothing => {}
+            Changes::Untracked => self.untracked = true,
+            Changes::Unseen => self.unseen = true,
+            Changes::Connection => self.reconnected = true,
+            Changes::Destination | Changes::Source | Changes::Everything => self.changed = true,
+        }
+    }
+
+    /// Either of the two.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            copied: self.copied || other.copied,
+            untracked: self.untracked || other.untracked,
+            unseen: self.unseen || other.unseen,
+            reconnected: self.reconnected || other.reconnected,
+            wavers: self.wavers || other.wavers,
+            changed: self.changed || other.changed,
+        }
+    }
+
+    /// Whether its connection may be in another state than it would be.
+    pub(super) fn is_astray(self) -> bool {
+        self.untracked || self.reconnected
+    }
+}
+
+/// Whether what this host answers may go past connection tracking, or belong to another connection for it.
+pub(super) fn misses_replies(table: &Table) -> bool {
+    let astray = |one: &Statement| match one.effect().changes {
+        Changes::Untracked | Changes::Connection => true,
+        Changes::Nothing | Changes::Unseen | Changes::Destination | Changes::Source | Changes::Everything => false,
+    };
+    let before_tracking = |base: &Base| base.hook == Hook::Output && base.priority <= TRACKING;
+    reached(table, before_tracking).into_iter().any(|rule| rule.statements.iter().any(astray))
+}
