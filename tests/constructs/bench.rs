@@ -64,9 +64,7 @@ pub const IPSETS: &str = "create peers4 hash:ip family inet\nadd peers4 10.20.0.
     create nets4 hash:net family inet\nadd nets4 10.20.0.0/24\nadd nets4 10.20.0.128/25 nomatch\n\
     create nets6 hash:net family inet6\nadd nets6 fd20::/64\n\
     create ports bitmap:port range 1-65535\nadd ports 8098\n\
-    create pairs hash:ip,port family inet\nadd pairs 10.20.0.12,tcp:8098\n\
-    create marks hash:ip,mark family inet\ncreate macs hash:mac\ncreate lists list:set\nadd lists peers4\n\
-    create ways hash:net,iface family inet\nadd ways 10.20.0.0/24,eth1\n";
+    create pairs hash:ip,port family inet\nadd pairs 10.20.0.12,tcp:8098\ncreate lists list:set\nadd lists peers4\n";
 
 pub struct Bench {
     pub lab: Lab,
@@ -84,8 +82,8 @@ impl Bench {
         let lab = Lab::new();
         let listeners = [HOST4, HOST6].map(|host| TcpListener::bind((host, 8098)).unwrap());
         listeners.iter().for_each(|listener| listener.set_nonblocking(true).unwrap());
-        if attempt(&["ipset", "restore"], IPSETS).is_err() {
-            eprintln!("not possible here: the sets of ipset");
+        if let Err(error) = attempt(&["ipset", "restore"], IPSETS) {
+            eprintln!("not possible here: the sets of ipset: {error}");
         }
         Bench { lab, tracked, spot: None, listeners, serial: 0, written: 0, loaded: None }
     }

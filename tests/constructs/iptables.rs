@@ -49,8 +49,7 @@ impl Job for Iptables {
     }
 
     fn tracked(&self) -> bool {
-        const TRACKING: [&str; 8] =
-            ["conntrack", "state", "conn", "helper", "socket", "cluster", "TRACK", "ctstate"];
+        const TRACKING: [&str; 8] = ["conntrack", "state", "conn", "helper", "socket", "cluster", "TRACK", "ctstate"];
         TRACKING.iter().any(|word| self.rule.contains(word))
     }
 
@@ -59,7 +58,9 @@ impl Job for Iptables {
         let verdict = self.verdict.to_uppercase();
         let policy = if self.verdict == "accept" { "DROP" } else { "ACCEPT" };
         let Iptables { rule, .. } = self;
-        format!("*{table}\n:{chain} {policy} [0:0]\n-A {chain} -i fence -j ACCEPT\n-A {chain} {rule} -j {verdict}\nCOMMIT\n")
+        format!(
+            "*{table}\n:{chain} {policy} [0:0]\n-A {chain} -i fence -j ACCEPT\n-A {chain} {rule} -j {verdict}\nCOMMIT\n"
+        )
     }
 
     fn run(&self, bench: &mut Bench) -> Result<(Vec<Form>, Vec<Seen>), String> {
@@ -72,21 +73,42 @@ impl Job for Iptables {
             attempt(&[&self.tool("-restore")], &text)?;
             let save = attempt(&[&self.tool("-save"), "-t", table], "")?;
             let listed = attempt(&[&self.tool(""), "-t", table, "-S"], "")?;
-            forms.push(("text", self.read(&text)));
-            forms.push(("save", self.read(&save)));
-            forms.push(("list", self.read(&listed)));
+            let form = |name, ruleset, printed| Form { name, ruleset, printed };
+            forms.push(form("text", self.read(&text), None));
+            forms.push(form("save", self.read(&save), Some(save)));
+            forms.push(form("list", self.read(&listed), Some(restorable(table, &listed))));
             if self.variant == "nft" {
                 let family = if self.ipv4 { "ip" } else { "ip6" };
-                forms.push(("bytecode", super::nft::bytecode(family, table)));
+                forms.push(form("bytecode", super::nft::bytecode(family, table), None));
                 let listing = attempt(&["nft", "list", "table", family, table], "")?;
-                let listing = nft::read(&listing).map(|read| read.ruleset).map_err(|error| error.to_string());
-                forms.push(("listing by nft", listing));
+                let read = nft::read(&listing).map(|read| read.ruleset).map_err(|error| error.to_string());
+                forms.push(form("listing by nft", read, Some(listing)));
             }
             Ok(())
         });
         attempt(&[&self.tool("-restore")], &format!("*{table}\n:{chain} ACCEPT [0:0]\nCOMMIT\n"))?;
         Ok((forms, result?))
     }
+
+    fn run_printed(&self, bench: &mut Bench, form: &str, printed: &str) -> Result<Vec<Seen>, String> {
+        let (table, chain) = self.table();
+        let result = bench.try_rules(&[self.ipv4], |_| {
+            if form != "listing by nft" {
+                return attempt(&[&self.tool("-restore")], printed).map(|_| ());
+            }
+            let family = if self.ipv4 { "ip" } else { "ip6" };
+            attempt(&["nft", "-f", "-"], &format!("delete table {family} {table}\n{printed}")).map(|_| ())
+        });
+        attempt(&[&self.tool("-restore")], &format!("*{table}\n:{chain} ACCEPT [0:0]\nCOMMIT\n"))?;
+        result
+    }
+}
+
+/// What `iptables -S` lists, as a table that can be loaded.
+fn restorable(table: &str, listed: &str) -> String {
+    let policy = |line: &str| line.strip_prefix("-P ").map(|rest| format!(":{rest} [0:0]"));
+    let lines: Vec<String> = listed.lines().map(|line| policy(line).unwrap_or_else(|| line.to_owned())).collect();
+    format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"))
 }
 
 /// Every rule for every family that has it, in several chains, and behind another one.

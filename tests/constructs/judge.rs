@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 
 use ringfence::ir::Ruleset;
-use ringfence::semantics::{Outcome, Rules, merged, rewriting};
+use ringfence::semantics::{Outcome, Rules, Shape, merged, rewriting};
 
 use super::bench::{Seen, Spot};
 
-/// A ruleset in one form: what was read of it, or why it was not.
-pub type Form = (&'static str, Result<Ruleset, String>);
+/// A ruleset in one form.
+pub struct Form {
+    pub name: &'static str,
+    /// What was read of it, or why it was not.
+    pub ruleset: Result<Ruleset, String>,
+    /// What a tool printed, fit to be loaded.
+    pub printed: Option<String>,
+}
 
 /// What came of one form.
 #[derive(Clone, Copy, Default)]
@@ -30,6 +36,8 @@ pub struct Tally {
     pub passed: usize,
     pub forms: BTreeMap<&'static str, Count>,
     pub false_answers: Vec<String>,
+    /// Rules of which a tool prints another one than there is: what was printed and loaded does what was computed.
+    pub misprinted: BTreeMap<String, String>,
     /// What the machine does not take, and why.
     pub not_possible: BTreeMap<String, String>,
     /// Rules that were tried with packets.
@@ -38,7 +46,7 @@ pub struct Tally {
     pub unreadable: BTreeMap<String, String>,
 }
 
-/// Where a packet's fate is no possible one.
+/// A packet of which a form says for certain what does not become of it.
 pub struct Lie {
     pub form: &'static str,
     pub text: String,
@@ -58,6 +66,7 @@ impl Tally {
             own.uncertain += count.uncertain;
         }
         self.false_answers.extend(other.false_answers);
+        self.misprinted.extend(other.misprinted);
         self.not_possible.extend(other.not_possible);
         self.unreadable.extend(other.unreadable);
         for (rule, decided) in other.rules {
@@ -73,7 +82,7 @@ impl Tally {
         self.passed += seen.iter().filter(|one| one.passed).count();
         let mut lies = Vec::new();
         let mut all_decided = true;
-        for (form, ruleset) in forms {
+        for Form { name: form, ruleset, .. } in forms {
             let count = self.forms.entry(form).or_default();
             let ruleset = match ruleset {
                 Ok(ruleset) => ruleset,
@@ -87,7 +96,8 @@ impl Tally {
             for one in seen {
                 let outcomes = outcomes(ruleset, spot, one);
                 let certain = outcomes.iter().all(|outcome| outcome.may_pass != outcome.may_block);
-                decided &= certain;
+                // What a further fragment looks like hangs on its data.
+                decided &= certain || one.packet.shape == Shape::LaterMisread;
                 count.certain += usize::from(certain);
                 count.uncertain += usize::from(!certain);
                 let right = |outcome: &Outcome| if one.passed { outcome.may_pass } else { outcome.may_block };
@@ -107,10 +117,13 @@ impl Tally {
 
     pub fn print(&self, what: &str) {
         for (rule, why) in &self.not_possible {
-            eprintln!("not possible here: {rule}: {why}");
+            eprintln!("not possible here: {}: {why}", one_line(rule));
         }
         for (rule, why) in &self.unreadable {
             eprintln!("not read: {rule}: {why}");
+        }
+        for (rule, printed) in &self.misprinted {
+            eprintln!("printed as another rule: {rule}\n  {}", printed.trim().replace('\n', "\n  "));
         }
         if std::env::var_os("RINGFENCE_CONSTRUCTS_OPEN").is_some() {
             self.rules.iter().filter(|(_, decided)| !**decided).for_each(|(rule, _)| eprintln!("open: {rule}"));
@@ -118,12 +131,13 @@ impl Tally {
         let decided = self.rules.values().filter(|decided| **decided).count();
         eprintln!(
             "{what}: {} rules in {} loads, {decided} of them decided in every form; {} packets, {} of them delivered; {} not \
-             possible here; {} false answers",
+             possible here; {} printed as another rule; {} false answers",
             self.rules.len(),
             self.loads,
             self.packets,
             self.passed,
             self.not_possible.len(),
+            self.misprinted.len(),
             self.false_answers.len()
         );
         for (form, count) in &self.forms {
@@ -133,6 +147,10 @@ impl Tally {
             );
         }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn fate(one: &Seen) -> &'static str {

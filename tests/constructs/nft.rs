@@ -6,9 +6,13 @@ use ringfence::ir::Ruleset;
 
 use super::Job;
 use super::bench::{Bench, Seen, Spot};
+use super::generate::Random;
 use super::judge::Form;
 use super::lab::netns::attempt;
 use super::nft_rules::ROWS;
+
+/// How many chains of several rules are tried.
+const CHAINS: usize = 600;
 
 struct Nft {
     rule: String,
@@ -19,11 +23,11 @@ struct Nft {
     verdict: &'static str,
 }
 
-/// A verdict stands for `V`, or behind the rule.
+/// A verdict stands for `V`, or behind the rule where it has none of its own.
 fn with(rule: &str, verdict: &str) -> String {
-    let words: Vec<&str> = rule.split(' ').map(|word| if word == "V" { verdict } else { word }).collect();
-    let text = words.join(" ");
-    if rule.split(' ').any(|word| word == "V") || rule.contains("to_other") { text } else { format!("{text} {verdict}") }
+    const DECIDING: [&str; 5] = ["\n", "to_other", "reject", "return", "queue"];
+    let text = rule.replace(" V ", &format!(" {verdict} ")).replace(" V,", &format!(" {verdict},"));
+    if text != rule || DECIDING.iter().any(|word| rule.contains(word)) { text } else { format!("{text} {verdict}") }
 }
 
 impl Job for Nft {
@@ -43,8 +47,7 @@ impl Job for Nft {
         let (hook, priority) = self.spot.hook();
         let Nft { rule, table, family, verdict, .. } = self;
         let policy = if *verdict == "accept" { "drop" } else { "accept" };
-        let table = with(table, verdict);
-        let table = if self.table.contains(" V") || self.table.is_empty() { table } else { self.table.to_owned() };
+        let table = table.replace(" V\n", &format!(" {verdict}\n"));
         format!(
             "table {family} t {{\n{table}\n\tchain c {{\n\t\ttype filter hook {hook} priority {priority}; policy {policy};\n\
              \t\tiifname \"fence\" accept\n\t\t{}\n\t}}\n}}\n",
@@ -54,27 +57,40 @@ impl Job for Nft {
 
     fn run(&self, bench: &mut Bench) -> Result<(Vec<Form>, Vec<Seen>), String> {
         let text = self.text();
-        let families: &[bool] = match self.family {
-            "ip" => &[true],
-            "ip6" => &[false],
-            _ => &[true, false],
-        };
         let mut forms: Vec<Form> = Vec::new();
-        let seen = bench.try_rules(families, |bench| {
-            let old = bench.loaded.take().map(|family| format!("delete table {family} t\n")).unwrap_or_default();
-            if let Err(error) = attempt(&["nft", "-f", "-"], &format!("{old}{text}")) {
-                bench.loaded = (!old.is_empty()).then(|| old.split(' ').nth(2).unwrap_or_default().to_owned());
-                return Err(error);
-            }
-            bench.loaded = Some(self.family.to_owned());
+        let seen = bench.try_rules(self.families(), |bench| {
+            self.load(bench, &text)?;
             // Before any packet: what rules count and fill is to be what was loaded.
             let listing = attempt(&["nft", "list", "table", self.family, "t"], "")?;
-            forms.push(("text", nft::read(&text).map(|read| read.ruleset).map_err(|error| error.to_string())));
-            forms.push(("listing", nft::read(&listing).map(|read| read.ruleset).map_err(|error| error.to_string())));
-            forms.push(("bytecode", bytecode(self.family, "t")));
+            let read = |text: &str| nft::read(text).map(|read| read.ruleset).map_err(|error| error.to_string());
+            forms.push(Form { name: "text", ruleset: read(&text), printed: None });
+            forms.push(Form { name: "bytecode", ruleset: bytecode(self.family, "t"), printed: None });
+            forms.push(Form { name: "listing", ruleset: read(&listing), printed: Some(listing) });
             Ok(())
         })?;
         Ok((forms, seen))
+    }
+
+    fn run_printed(&self, bench: &mut Bench, _form: &str, printed: &str) -> Result<Vec<Seen>, String> {
+        bench.try_rules(self.families(), |bench| self.load(bench, printed))
+    }
+}
+
+impl Nft {
+    fn families(&self) -> &'static [bool] {
+        match self.family {
+            "ip" => &[true],
+            "ip6" => &[false],
+            _ => &[true, false],
+        }
+    }
+
+    fn load(&self, bench: &mut Bench, text: &str) -> Result<(), String> {
+        let old = bench.loaded.clone();
+        let away = old.map(|family| format!("delete table {family} t\n")).unwrap_or_default();
+        attempt(&["nft", "-f", "-"], &format!("{away}{text}"))?;
+        bench.loaded = Some(self.family.to_owned());
+        Ok(())
     }
 }
 
@@ -97,7 +113,8 @@ pub fn bytecode(family: &str, name: &str) -> Result<Ruleset, String> {
 pub fn jobs() -> Vec<Box<dyn Job>> {
     let rows: Vec<(&'static str, &'static str)> =
         ROWS.iter().flat_map(|(table, rules)| rules.iter().map(|rule| (*table, *rule))).collect();
-    let plain: Vec<&str> = rows.iter().filter(|(table, rule)| table.is_empty() && !rule.contains(" V")).map(|(_, rule)| *rule).collect();
+    let plain: Vec<&str> =
+        rows.iter().filter(|(table, rule)| table.is_empty() && !rule.contains(" V")).map(|(_, rule)| *rule).collect();
     let mut jobs: Vec<Box<dyn Job>> = Vec::new();
     let mut push = |rule: &str, table, family, spot, verdict| {
         jobs.push(Box::new(Nft { rule: rule.to_owned(), table, family, spot, verdict }));
@@ -121,6 +138,20 @@ pub fn jobs() -> Vec<Box<dyn Job>> {
         if !rule.contains("vmap") {
             push(&format!("{other} {rule}"), table, "inet", Spot::Input, ends[number % 2]);
         }
+    }
+    // Several rules in one chain, each with a verdict of its own.
+    let mut random = Random::new(7);
+    for number in 0..CHAINS {
+        let rule = |random: &mut Random| {
+            let (rule, other) = (*random.pick(&plain), *random.pick(&plain));
+            let rule = if random.chance(30) { format!("tcp dport 8098 {rule}") } else { rule.to_owned() };
+            let rule = if random.chance(20) { format!("{other} {rule}") } else { rule };
+            let verdict = *random.pick(&["accept", "drop", "accept", "drop", "counter"]);
+            with(&rule, verdict)
+        };
+        let rules: Vec<String> = (0..3).map(|_| rule(&mut random)).collect();
+        let spot = if random.chance(70) { Spot::Input } else { Spot::Prerouting };
+        push(&rules.join("\n\t\t"), "", "inet", spot, ends[number % 2]);
     }
     jobs
 }

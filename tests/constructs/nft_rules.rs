@@ -20,7 +20,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
          \tset ports { type inet_service; elements = { 8098, 22 }; }\n\
          \tset ranges { type inet_service; flags interval; elements = { 4000-5000, 8000-8098 }; }\n\
          \tset protocols { type inet_proto; elements = { tcp, icmp }; }\n\
-         \tset devices { type ifname; elements = { \"eth1\", \"eth2\" }; }\n\
+         \tset ifaces { type ifname; elements = { \"eth1\", \"eth2\" }; }\n\
          \tset marks { type mark; elements = { 0x1, 0x2 }; }\n\
          \tset states { type ct_state; elements = { new, invalid }; }\n\
          \tset empty { type ipv4_addr; }\n\
@@ -485,13 +485,14 @@ const CONNECTION: &[&str] = &[
     "ct original ip daddr 198.18.0.1",
     "ct original ip6 saddr fd20::12",
     "ct reply ip6 daddr fd20::12",
-    "ct original proto-dst 8098",
-    "ct original proto-dst != 8098",
-    "ct original proto-dst { 22, 8098 }",
-    "ct original proto-src 1-65535",
-    "ct reply proto-src 8098",
-    "ct reply proto-dst 8098",
     "meta l4proto tcp ct original proto-dst 8098",
+    "meta l4proto tcp ct original proto-dst != 8098",
+    "meta l4proto tcp ct original proto-dst { 22, 8098 }",
+    "meta l4proto tcp ct original proto-src 1-65535",
+    "meta l4proto tcp ct reply proto-src 8098",
+    "meta l4proto tcp ct reply proto-dst 8098",
+    "ct original proto-dst 8098",
+    "ct protocol tcp ct original proto-dst 8098",
     "ct status dnat ct original proto-dst 8098",
     "ct original bytes > 0",
     "ct reply packets 0",
@@ -979,8 +980,8 @@ const SETS: &[&str] = &[
     "meta l4proto @protocols",
     "meta l4proto != @protocols",
     "ip protocol @protocols",
-    "iifname @devices",
-    "iifname != @devices",
+    "iifname @ifaces",
+    "iifname != @ifaces",
     "meta mark @marks",
     "ct state @states",
     "ip saddr @empty",

@@ -260,9 +260,7 @@ impl Battery {
                 "atomic fragment" => (fragment(TCP, 0, false, &bytes), Shape::Whole),
                 "first fragment" => (fragment(TCP, 0, true, &bytes[..24]), shape),
                 "short first fragment" => (fragment(TCP, 0, true, &bytes[..8]), shape),
-                "first fragment that announces TCP" => {
-                    (fragment(DESTINATION, 0, true, &options6(TCP, 8, &[])), shape)
-                }
+                "first fragment that announces TCP" => (fragment(DESTINATION, 0, true, &options6(TCP, 8, &[])), shape),
                 "first fragment that hides TCP" => {
                     (fragment(DESTINATION, 0, true, &options6(DESTINATION, 8, &[])), shape)
                 }
@@ -287,7 +285,12 @@ fn in_two(battery: &mut Battery) {
         ipv4(from, to, TCP, &V4 { id: segment.from.port(), offset, more, ..V4::default() }, bytes)
     };
     let packets = vec![piece(0, true, &bytes[..24]), piece(24, false, &bytes[24..])];
-    battery.add("peer SYN in two pieces", packets, model(from.into(), to.into(), TCP, &bytes, Shape::Whole), Shape::Whole);
+    battery.add(
+        "peer SYN in two pieces",
+        packets,
+        model(from.into(), to.into(), TCP, &bytes, Shape::Whole),
+        Shape::Whole,
+    );
 }
 
 /// The packets of a family; `at_input` says that what is in pieces has been put together.
