@@ -53,6 +53,11 @@ impl Job for Iptables {
         TRACKING.iter().any(|word| self.rule.contains(word))
     }
 
+    fn strict(&self) -> bool {
+        // `hotdrop` of ip6_packet_match and of many a match module, which iptables-nft has, too.
+        true
+    }
+
     fn text(&self) -> String {
         let (table, chain) = self.table();
         let verdict = self.verdict.to_uppercase();

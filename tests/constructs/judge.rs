@@ -27,6 +27,8 @@ pub struct Count {
     /// Packets with a certain verdict.
     certain: usize,
     uncertain: usize,
+    /// First fragments that were to pass, and that the kernel dropped because they have no whole transport header.
+    lost: usize,
 }
 
 #[derive(Default)]
@@ -64,6 +66,7 @@ impl Tally {
             own.refused += count.refused;
             own.certain += count.certain;
             own.uncertain += count.uncertain;
+            own.lost += count.lost;
         }
         self.false_answers.extend(other.false_answers);
         self.misprinted.extend(other.misprinted);
@@ -75,8 +78,10 @@ impl Tally {
         }
     }
 
-    /// Counts what was found of one load, and says what is false in it.
-    pub fn judge(&mut self, rule: &str, spot: Spot, forms: &[Form], seen: &[Seen]) -> Vec<Lie> {
+    /// Counts what was found of one load, and says what is false in it. `strict` is for rules in whose presence the kernel
+    /// drops first fragments without a whole transport header, whether they match or not: no sender has to make any, and
+    /// what every claim wants blocked is blocked.
+    pub fn judge(&mut self, rule: &str, spot: Spot, strict: bool, forms: &[Form], seen: &[Seen]) -> Vec<Lie> {
         self.loads += 1;
         self.packets += seen.len();
         self.passed += seen.iter().filter(|one| one.passed).count();
@@ -101,7 +106,12 @@ impl Tally {
                 count.certain += usize::from(certain);
                 count.uncertain += usize::from(!certain);
                 let right = |outcome: &Outcome| if one.passed { outcome.may_pass } else { outcome.may_block };
-                if !outcomes.iter().all(right) {
+                let wrong = !outcomes.iter().all(right);
+                if wrong && strict && !one.passed && is_headless(one.packet.shape) {
+                    count.lost += 1;
+                    continue;
+                }
+                if wrong {
                     let text = format!("{}: {}\n  seen: {}, computed: {outcomes:?}", one.name, one.packet, fate(one));
                     lies.push(Lie { form, text });
                 }
@@ -141,11 +151,20 @@ impl Tally {
             self.false_answers.len()
         );
         for (form, count) in &self.forms {
-            let Count { decided, open, refused, certain, uncertain } = count;
+            let Count { decided, open, refused, certain, uncertain, lost } = count;
             eprintln!(
-                "  {form}: {decided} loads decided, {open} open, {refused} not read; {certain} packets certain, {uncertain} not"
+                "  {form}: {decided} loads decided, {open} open, {refused} not read; {certain} packets certain, {uncertain} not, \
+                 {lost} short first fragments dropped beyond that"
             );
         }
+    }
+}
+
+/// Whether it is a first fragment that ends before its transport header does.
+fn is_headless(shape: Shape) -> bool {
+    match shape {
+        Shape::FirstShort | Shape::FirstAnnounced | Shape::FirstHidden => true,
+        Shape::Whole | Shape::Extended | Shape::First | Shape::Later | Shape::LaterMisread => false,
     }
 }
 

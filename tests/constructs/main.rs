@@ -38,6 +38,8 @@ pub trait Job: Send + Sync {
     fn spot(&self) -> Spot;
     /// Whether connection tracking is on.
     fn tracked(&self) -> bool;
+    /// Whether the kernel drops first fragments without a whole transport header where such a rule stands.
+    fn strict(&self) -> bool;
     /// The whole text.
     fn text(&self) -> String;
     /// Loads the rule, reads it back in every form, and sends packets meanwhile.
@@ -56,14 +58,14 @@ fn one(job: &dyn Job, bench: &mut Bench, tally: &mut Tally) {
             return;
         }
     };
-    let lies = tally.judge(job.name(), job.spot(), &forms, &seen);
+    let lies = tally.judge(job.name(), job.spot(), job.strict(), &forms, &seen);
     if lies.is_empty() {
         return;
     }
     // What does not show again was no fault of the rules.
     let mut again = Tally::default();
     let Ok((forms, seen)) = job.run(bench) else { return };
-    let still = again.judge(job.name(), job.spot(), &forms, &seen);
+    let still = again.judge(job.name(), job.spot(), job.strict(), &forms, &seen);
     let mut still: Vec<_> = still.into_iter().filter(|lie| lies.iter().any(|other| other.form == lie.form)).collect();
     if still.is_empty() {
         return eprintln!("once, and not again: {}: {}", job.name(), lies[0].text);
@@ -75,7 +77,7 @@ fn one(job: &dyn Job, bench: &mut Bench, tally: &mut Tally) {
         };
         let Ok(seen) = job.run_printed(bench, form.name, &printed) else { continue };
         let name = form.name;
-        if Tally::default().judge(job.name(), job.spot(), &[form], &seen).is_empty() {
+        if Tally::default().judge(job.name(), job.spot(), job.strict(), &[form], &seen).is_empty() {
             tally.misprinted.insert(format!("{name}: {}", job.name()), printed);
             still.retain(|lie| lie.form != name);
         }

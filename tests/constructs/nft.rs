@@ -43,6 +43,11 @@ impl Job for Nft {
         self.rule.contains("ct ") || self.table.contains("ct ")
     }
 
+    fn strict(&self) -> bool {
+        // Connections can only be counted where there is one (nft_connlimit_do_eval).
+        self.rule.contains("ct count")
+    }
+
     fn text(&self) -> String {
         let (hook, priority) = self.spot.hook();
         let Nft { rule, table, family, verdict, .. } = self;
