@@ -4,10 +4,11 @@
 # make fuzz    half a minute of random input for everything that reads a text
 # make packages  the .deb and the .rpm, in target/packages
 # make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
+# make constructs  every construct of nft and iptables against real packets; root; five minutes
 # make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny matrix static packages packages-for-tests
+.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests
 
 setup:
 	@sh packaging/setup.sh
@@ -44,6 +45,10 @@ bench: setup
 # Makes roots of Debian in target/worlds (4 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:
 	@tests/worlds/matrix.sh
+
+# Three times after another: each of them waits for the kernel most of the time, on several hosts at once.
+constructs: setup
+	$(CARGO) test --test constructs -- --ignored --nocapture --test-threads=1
 
 # A static glibc serves: names are never looked up. With --target, what runs while building is not linked in this way.
 TARGET = target

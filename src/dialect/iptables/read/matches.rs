@@ -2,10 +2,13 @@
 
 use super::rule::{Draft, Module, Opt};
 use super::values;
-use crate::ir::{Addresses, Match, PacketTypes, PortMatch, TcpFlags};
+use crate::ir::{Addresses, Match, PacketTypes, PortBlock, PortMatch, TcpFlags};
 use crate::net::{PortRange, Ports};
 
 const TCP: u8 = 6;
+
+/// Any port, of a packet that shows one: what is true of every port is not true of a fragment without ports.
+const ANY_PORT: Match = Match::PortBlock(PortBlock { first: 0, bits: 0 });
 
 /// A match module that is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +132,14 @@ impl Reader<'_, '_, '_> {
         if kind == Kind::AddressType && self.options().any(|option| self.name(option) == "--limit-iface-in") {
             return tests.matches.push(self.address_of_interface().unwrap_or_else(|| self.unknown(self.options())));
         }
-        // iptables refuses a module that says nothing, except those of a transport.
-        if self.options().next().is_none() && kind != Kind::Transport {
-            return tests.matches.push(self.unknown([]));
+        if self.options().next().is_none() {
+            // iptables refuses a module that says nothing, except those of a transport, which want to see its header.
+            let nothing = if kind == Kind::Transport { ANY_PORT } else { self.unknown([]) };
+            return tests.matches.push(nothing);
+        }
+        // iptables-nft compares both ports at once with them: it is enough that one differs. iptables-legacy wants both.
+        if kind == Kind::Transport && self.is_unequal("sport") && self.is_unequal("dport") {
+            return tests.matches.push(self.unknown(self.options()));
         }
         for option in self.options() {
             if kind == Kind::Comment && option.known && !option.negated {
@@ -182,6 +190,15 @@ impl Reader<'_, '_, '_> {
         let kind = if self.name(one) == "--limit-iface-in" { other } else { one };
         let local = self.name(kind) == "--dst-type" && self.value(kind, 0).eq_ignore_ascii_case("LOCAL");
         (plain && local).then_some(Match::DestinationOfInterface)
+    }
+
+    /// Whether `! --sport` or `! --dport` is there.
+    fn is_unequal(&self, port: &str) -> bool {
+        let long = if port == "sport" { "--source-port" } else { "--destination-port" };
+        self.options().any(|option| {
+            let name = self.name(option);
+            option.negated && (name.strip_prefix("--") == Some(port) || name == long)
+        })
     }
 
     fn name(&self, option: &Opt) -> &str {
@@ -286,7 +303,7 @@ fn ports(list: &str, negated: bool) -> Option<Test> {
     let negated = negated != zero;
     match (ports.is_empty(), negated) {
         (false, _) => Some(Test::Is(Match::DestinationPort { ports: PortMatch::Ports(ports), negated })),
-        (true, true) => Some(Test::Always),
+        (true, true) => Some(Test::Is(ANY_PORT)),
         (true, false) => None,
     }
 }

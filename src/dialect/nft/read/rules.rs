@@ -110,6 +110,7 @@ pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
         reader.statement(token);
     }
     reader.judge_inequalities();
+    reader.judge_families();
     if has_hole(tokens) {
         reader.unknown_test("a test that nft did not print".to_owned(), Vec::new());
     }
@@ -270,6 +271,18 @@ impl<'a> RuleReader<'_, 'a> {
             }
             for part in self.draft.parts.iter_mut().filter(|part| unequal(part)) {
                 part.alternatives = vec![vec![Match::Unknown(part.text.clone())]];
+            }
+        }
+    }
+
+    /// nft takes no test of a header that no packet of the table has, but lists one: `-m ecn` of ip6tables as `ip ecn`.
+    fn judge_families(&mut self) {
+        let RawFamily::Known(own @ (Family::Ip | Family::Ip6)) = self.table.family else { return };
+        let foreign =
+            |one: &&mut Match| matches!(one, Match::Family(other @ (Family::Ip | Family::Ip6)) if *other != own);
+        for part in &mut self.draft.parts {
+            for one in part.alternatives.iter_mut().flatten().filter(foreign) {
+                *one = Match::Unknown(part.text.clone());
             }
         }
     }

@@ -5,7 +5,7 @@ mod bounds;
 use std::fmt::Write;
 
 use super::*;
-use crate::ir::{Addresses, ChainKind, ConnectionStates, Hook, Match, PortMatch, TcpFlags, Verdict};
+use crate::ir::{Addresses, ChainKind, ConnectionStates, Hook, Match, PortBlock, PortMatch, TcpFlags, Verdict};
 
 /// A rule in one line, tersely; chains of the table: `INPUT` and `U`.
 fn rules(family: Family, line: &str) -> (Vec<String>, Vec<String>) {
@@ -62,6 +62,7 @@ fn terse_match(one: &Match) -> String {
             format!("{}dport:{}", not(negated), ports.to_string().replace(' ', ""))
         }
         Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) } => format!("flags:{mask:x}/{value:x}"),
+        Match::PortBlock(PortBlock { first: 0, bits: 0 }) => "any-port".to_owned(),
         Match::DestinationLocal => "local".to_owned(),
         Match::DestinationOfInterface => "own".to_owned(),
         Match::PacketType { types, negated } => format!("{}type:{}", not(negated), types.0),
@@ -166,12 +167,20 @@ fn modules() {
             ("-p tcp --dport 1024:", &["dport:1024-65535"]),
             ("-p tcp --dport :1023", &["!dport:1024-65535"]),
             ("-p tcp ! --dport 0:1023", &["dport:1024-65535"]),
-            ("-p tcp --dport 0:65535", &["proto:6"]),
+            ("-p tcp --dport 0:65535", &["proto:6 any-port"]),
+            ("-p tcp -m multiport --dports 0:65535", &["proto:6 any-port"]),
+            ("-p tcp ! --sport 53 ! --dport 22", &["proto:6 ?[! --sport 53 ! --dport 22]"]),
+            (
+                "-p tcp -m tcp ! --source-port 1 --syn ! --dport 2",
+                &["proto:6 ?[-m tcp ! --source-port 1 --syn ! --dport 2]"],
+            ),
+            ("-p tcp ! --sport 53 --dport 22", &["?[! --sport 53] dport:22"]),
             ("-p tcp --dport 0", &["!dport:1-65535"]),
             ("-p tcp ! --dport :", &["proto:6 ?[! --dport :]"]),
             ("-p tcp --dport ssh", &["proto:6 ?[--dport ssh]"]),
             ("-p tcp --dport 9:3", &["proto:6 ?[--dport 9:3]"]),
-            ("-p tcp -m tcp", &["proto:6"]),
+            ("-p tcp -m tcp", &["proto:6 any-port"]),
+            ("-p udp -m udp", &["proto:17 any-port"]),
             ("-p tcp -m tcp --sport 5 --dport 6", &["?[-m tcp --sport 5] dport:6"]),
             ("-p udp -m udp --dport 53", &["proto:17 ?[-m udp --dport 53]"]),
             ("-p udp --dport 53 -j ACCEPT", &["proto:17 ?[--dport 53] => Accept"]),

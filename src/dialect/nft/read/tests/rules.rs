@@ -438,3 +438,16 @@ fn verdict_maps() {
         assert_eq!(rules, [(implied, Some(Verdict::Unknown(rule.into())))]);
     }
 }
+
+/// nft loads no such thing, and lists one where an extension of ip6tables has a name of IPv4.
+#[test]
+fn a_header_of_another_family_is_no_test_that_never_holds() {
+    let drop = || Some(Verdict::Drop);
+    for (family, rule) in [("ip6", "ip ecn not-ect drop"), ("ip", "ip6 dscp cs0 drop")] {
+        let (rules, _) = rules_of(family, rule);
+        let known = |one: &Match| !matches!(one, Match::Unknown(_));
+        assert!(!rules[0].0.iter().any(known), "{rules:?}");
+        assert_eq!(rules[0].1, drop(), "{rule}");
+    }
+    assert_eq!(rules_of("inet", "ip ecn not-ect drop").0, [(vec![V4, unknown("ip ecn not-ect")], drop())]);
+}
