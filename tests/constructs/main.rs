@@ -12,7 +12,6 @@
 
 mod bench;
 #[path = "../generate/mod.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
 mod generate;
 mod iptables;
 mod iptables_rules;
