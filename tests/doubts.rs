@@ -570,3 +570,29 @@ fn one_flag_takes_no_other_back() {
         assert!(matches!(with(flags), Finding::Violated(_)), "{flags}");
     }
 }
+
+/// nft lists `ip6 nexthdr tcp tcp dport 22` of a table of IPv6 alone as `tcp dport 22`: a stranger may come behind extension
+/// headers.
+#[test]
+fn a_listing_of_ipv6_may_have_lost_the_next_header() {
+    let with = |test: &str| {
+        format!(
+            "table ip t {{ chain i {{ type filter hook input priority 0; policy drop; iif \"lo\" accept; }}; }}
+            table ip6 t {{
+                chain i {{
+                    type filter hook input priority 0; policy accept;
+                    iif \"lo\" accept
+                    frag frag-off 0 drop
+                    {test} {{ 4369, 6000-6009, 8087, 8098, 8099 }} drop
+                }}
+            }}"
+        )
+    };
+    for (test, proved) in [("meta l4proto tcp tcp dport", true), ("tcp dport", false)] {
+        let found = of_nft(&with(test), Claim::Isolation);
+        assert_eq!(found == Finding::Proved, proved, "{test}: {found:?}");
+        assert!(!matches!(found, Finding::Violated(_)), "{test}: {found:?}");
+    }
+    let inet = with("tcp dport").replace("table ip6 t", "table inet u");
+    assert_eq!(of_nft(&inet, Claim::Isolation), Finding::Proved);
+}

@@ -88,6 +88,7 @@ enum MatchView<'a> {
     PortBlock { first: u16, last: u16 },
     FlagBit { flag: Vec<&'static str>, set: bool },
     NotDirectlyTcp,
+    PerhapsDirectlyTcp,
     TcpFlags { mask: Vec<&'static str>, value: Vec<&'static str> },
     DestinationTranslated,
     OriginalPort { ports: PortsView<'a> },
@@ -225,6 +226,7 @@ fn one_match(one: &Match) -> MatchView<'_> {
         Match::PortBlock(block) => MatchView::PortBlock { first: block.first, last: block.last() },
         Match::FlagBit { flag, set } => MatchView::FlagBit { flag: flag.names().collect(), set: *set },
         Match::NotDirectlyTcp => MatchView::NotDirectlyTcp,
+        Match::PerhapsDirectlyTcp => MatchView::PerhapsDirectlyTcp,
         Match::TcpFlags { mask, value } => {
             MatchView::TcpFlags { mask: mask.names().collect(), value: value.names().collect() }
         }

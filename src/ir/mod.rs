@@ -304,6 +304,9 @@ pub enum Match {
     },
     /// The IPv6 header is followed by an extension header, or by a transport other than TCP.
     NotDirectlyTcp,
+    /// Holds for every packet, but perhaps not for what [`Match::NotDirectlyTcp`] holds for: what was read may have lost a
+    /// test of the IPv6 header's next header.
+    PerhapsDirectlyTcp,
     /// The first fragment of a fragmented IPv6 packet.
     FirstFragment,
     /// At most so many packets a minute, after a burst.

@@ -104,6 +104,10 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
         }
         Match::PacketType { .. } => Holds::Unknown,
         Match::NotDirectlyTcp => (packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole)).into(),
+        Match::PerhapsDirectlyTcp if packet.source.is_ipv6() && !(packet.protocol == TCP && shape == Shape::Whole) => {
+            Holds::Unknown
+        }
+        Match::PerhapsDirectlyTcp => Holds::Yes,
         Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
         // Some packets are within the limit and some are not.
         Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,

@@ -118,6 +118,7 @@ impl Space {
                 | Match::DestinationOfInterface
                 | Match::PacketType { .. }
                 | Match::NotDirectlyTcp
+                | Match::PerhapsDirectlyTcp
                 | Match::FirstFragment
                 | Match::Limit { .. }
                 | Match::Unknown(_) => {}

@@ -148,6 +148,7 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
         },
         Match::OriginalPort(PortMatch::Set(_)) => return Err(WriteError::Inexpressible("ports in a set")),
         Match::DestinationLocal => " -m addrtype --dst-type LOCAL".into(),
+        Match::PerhapsDirectlyTcp => return Err(WriteError::Inexpressible("a test that was perhaps lost")),
         Match::PacketType { .. } => return Err(WriteError::Inexpressible("the type of a packet")),
         Match::DestinationOfInterface => " -m addrtype --dst-type LOCAL --limit-iface-in".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),

@@ -257,6 +257,7 @@ impl Lowering<'_> {
             }
             Match::DestinationLocal => self.destination_type(false),
             Match::DestinationOfInterface => self.destination_type(true),
+            Match::PerhapsDirectlyTcp => return Err(NotWritable("a test that was perhaps lost".into())),
             Match::PacketType { .. } => return Err(NotWritable("a match on the type of a packet".into())),
             Match::NotDirectlyTcp => {
                 self.family(Family::Ip6);

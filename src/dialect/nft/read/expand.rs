@@ -202,6 +202,7 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::OriginalPort(_)
             | Match::DestinationLocal
             | Match::DestinationOfInterface
+            | Match::PerhapsDirectlyTcp
             | Match::PacketType { .. }
             | Match::Limit { .. }
             | Match::Unknown(_) => {}

@@ -12,6 +12,14 @@ use super::tables::{RawFamily, RawTable};
 use super::words::Words;
 use crate::ir::{Counted, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict};
 
+/// Whether only TCP passes a test.
+fn is_tcp(one: &Match) -> bool {
+    matches!(
+        one,
+        Match::Protocol { number: TCP, negated: false } | Match::DestinationPort { .. } | Match::TcpFlags { .. }
+    )
+}
+
 /// One test of a rule, perhaps with alternatives.
 #[derive(Clone)]
 pub struct Part {
@@ -39,15 +47,7 @@ impl Part {
 
     /// Whether only TCP passes this test.
     fn implies_tcp(&self) -> bool {
-        let tcp = |one: &Match| {
-            matches!(
-                one,
-                Match::Protocol { number: TCP, negated: false }
-                    | Match::DestinationPort { .. }
-                    | Match::TcpFlags { .. }
-            )
-        };
-        self.alternatives.iter().all(|alternative| alternative.iter().any(tcp))
+        self.alternatives.iter().all(|alternative| alternative.iter().any(is_tcp))
     }
 }
 
@@ -110,6 +110,7 @@ pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
         reader.statement(token);
     }
     reader.judge_inequalities();
+    reader.doubt_next_header();
     reader.judge_families();
     if has_hole(tokens) {
         reader.unknown_test("a test that nft did not print".to_owned(), Vec::new());
@@ -259,6 +260,22 @@ impl<'a> RuleReader<'_, 'a> {
             self.words.take_word("ago");
         }
         Some(Statement::Note)
+    }
+
+    /// In a table of IPv6 alone nft (0.9.8 to 1.1.7) lists `ip6 nexthdr tcp tcp dport 22` as `tcp dport 22`, which says more: TCP
+    /// behind extension headers is TCP, too. Who wrote `meta l4proto` wrote it.
+    fn doubt_next_header(&mut self) {
+        let said = |part: &Part| part.text.starts_with("meta l4proto") || part.text.starts_with("l4proto");
+        if self.table.family != RawFamily::Known(Family::Ip6) || self.draft.parts.iter().any(said) {
+            return;
+        }
+        let by_map = match &self.draft.outcome {
+            Outcome::Map(verdicts) => verdicts.iter().flat_map(|(alternatives, _)| alternatives).flatten().any(is_tcp),
+            Outcome::One(_) => false,
+        };
+        if by_map || self.draft.parts.iter().any(Part::implies_tcp) {
+            self.known_test(vec![vec![Match::PerhapsDirectlyTcp]], String::new());
+        }
     }
 
     /// nft up to 1.0.6 joins neighbouring `!=` tests of a header into one comparison, so that "and" becomes "or", and lists

@@ -65,6 +65,7 @@ fn terse_match(one: &Match) -> String {
         Match::PortBlock(PortBlock { first: 0, bits: 0 }) => "any-port".to_owned(),
         Match::DestinationLocal => "local".to_owned(),
         Match::DestinationOfInterface => "own".to_owned(),
+        Match::PerhapsDirectlyTcp => "perhaps".to_owned(),
         Match::PacketType { types, negated } => format!("{}type:{}", not(negated), types.0),
         Match::DestinationTranslated => "translated".to_owned(),
         Match::OriginalPort(_) => "original".to_owned(),
