@@ -20,7 +20,7 @@ use crate::dialect::nft;
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
 use crate::host::identity::Objection;
-use crate::host::judge::{Judgement, Standing, judge_on, own_part};
+use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::links::Link;
 use crate::host::plan::{Kind, Work, foreign, plan};
 use crate::host::record::Kept;
@@ -29,6 +29,7 @@ use crate::host::sockets::Session;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::ir::{Elements, Ruleset, Set};
 use crate::net::{Cidr, Ports};
+use crate::verify::own_part;
 
 #[derive(Serialize)]
 struct Document {
@@ -96,7 +97,7 @@ pub fn show(
         anstream::eprintln!("warning: {warning}");
     }
     // Rules of others in iptables stay where they are.
-    let found = difference_on_host(&own_part(&in_force), wanted, site.elsewhere())?;
+    let found = difference_on_host(&own_part(&in_force.ruleset), wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
     let kinds = work.kinds(!found.is_empty(), &foreign);
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);

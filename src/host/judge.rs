@@ -9,7 +9,6 @@
 //! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain. What is not understood of
 //! others makes a proof undecided where they can pass ours by, and is listed as not judged where they cannot.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -17,7 +16,6 @@ use serde::Serialize;
 
 use super::apply::Host;
 use super::identity::{Objection, on_this_host};
-use super::iptables::is_own_chain;
 use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
@@ -25,11 +23,11 @@ use super::rules::InForce;
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::{Client, Node, Site, State};
-use crate::ir::{Policy, Ruleset, Table, TcpFlags, Verdict};
+use crate::ir::{Ruleset, Table, TcpFlags};
 use crate::net::Interface;
 use crate::outcome::Outcome;
 use crate::semantics::{Door, Packet, Rules};
-use crate::verify::{Claims, Families, Report, check};
+use crate::verify::{Claims, Families, Report, check, own_part};
 
 /// So many peers, and so many clients' networks, are looked at.
 const LOOKED_AT: usize = 64;
@@ -152,7 +150,7 @@ fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Stan
         // All of it is ours: what is not understood is somebody else's, or the host is another than the rules were made for.
         Backend::Nft => Standing::Drifted,
         Backend::Iptables => {
-            let own = own_part(in_force);
+            let own = own_part(&in_force.ruleset);
             let judged = check(&own, site, Families::Both)?;
             // Not our rules are in doubt then, but what the tools show, or what the name of an interface means.
             let doubtful = !own.unread.is_empty() || !lo_is_loopback();
@@ -164,24 +162,6 @@ fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Stan
             }
         }
     })
-}
-
-/// Our chains, the jumps to them, and nothing of anybody else's.
-#[must_use]
-pub fn own_part(in_force: &InForce) -> Cow<'_, Ruleset> {
-    if in_force.backend == Backend::Nft {
-        return Cow::Borrowed(&in_force.ruleset);
-    }
-    let mut own = in_force.ruleset.clone();
-    for chain in own.tables.iter_mut().flat_map(|table| &mut table.chains).filter(|chain| !is_own_chain(&chain.name)) {
-        if let Some(base) = &mut chain.base {
-            base.policy = Policy::Accept;
-        }
-        let leads_to_us =
-            |verdict: &Verdict| matches!(verdict, Verdict::Jump(name) | Verdict::Goto(name) if is_own_chain(name));
-        chain.rules.retain(|rule| rule.verdict.as_ref().is_some_and(leads_to_us));
-    }
-    Cow::Owned(own)
 }
 
 /// Interfaces on which somebody is admitted, and that are part of a VRF on which nobody is.

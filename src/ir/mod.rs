@@ -13,16 +13,18 @@
 //! INVARIANT (text): every string here is fit to be written into every dialect as it is: names are made of letters,
 //! digits and `_-`, comments hold no quotes, backslashes or control characters.
 
+mod bits;
 mod elements;
+mod matches;
 pub mod ours;
 pub mod statement;
 
 use serde::Serialize;
 
+pub use bits::{ConnectionStates, PacketTypes, TcpFlags};
 pub use elements::Elements;
+pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use statement::{Counted, Diversion, Field, Reject, Statement, Tracking, Translation};
-
-use crate::net::{Cidr, Interface, Ports};
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";
@@ -220,189 +222,6 @@ pub struct Place {
     pub text: String,
 }
 
-/// One test of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Match {
-    /// The interface that the packet came in on is one of these (or none of these).
-    InInterface {
-        /// The interfaces.
-        names: Vec<Interface>,
-        /// Turns the test round.
-        negated: bool,
-    },
-    /// The source address.
-    Source {
-        /// The addresses.
-        addresses: Addresses,
-        /// Turns the test round, within the family of the addresses.
-        negated: bool,
-    },
-    /// The destination address.
-    Destination {
-        /// The addresses.
-        addresses: Addresses,
-        /// Turns the test round, within the family of the addresses.
-        negated: bool,
-    },
-    /// The packet is IPv4, or is IPv6.
-    Family(Family),
-    /// The transport protocol behind all extension headers has this number (or has not). 6 is TCP, 17 UDP (IANA).
-    Protocol {
-        /// The number.
-        number: u8,
-        /// Turns the test round.
-        negated: bool,
-    },
-    /// The state of the connection as connection tracking sees it.
-    ConnectionState {
-        /// It is one of these.
-        states: ConnectionStates,
-        /// Turns the test round.
-        negated: bool,
-    },
-    /// The TCP destination port.
-    DestinationPort {
-        /// The ports.
-        ports: PortMatch,
-        /// Turns the test round, within TCP.
-        negated: bool,
-    },
-    /// The destination port of TCP, or what stands in its place in another transport header, is in this block. Says no
-    /// more than a port match does, but at a fraction of its cost.
-    PortBlock(PortBlock),
-    /// This one TCP flag is set, or is not; in another transport header, what stands in its place. Says less than
-    /// [`Match::TcpFlags`], at a fraction of its cost.
-    FlagBit {
-        /// The flag, a single one.
-        flag: TcpFlags,
-        /// Whether it is set.
-        set: bool,
-    },
-    /// Of the TCP flags in `mask` exactly those in `value` are set.
-    TcpFlags {
-        /// The flags that are looked at.
-        mask: TcpFlags,
-        /// Those of them that have to be set.
-        value: TcpFlags,
-    },
-    /// The destination of the packet's connection was translated (DNAT, REDIRECT), and the packet goes the way that the
-    /// connection was asked for.
-    DestinationTranslated,
-    /// The TCP destination port that the packet's connection began with, before any translation. Every packet that has a
-    /// connection has one.
-    OriginalPort(PortMatch),
-    /// The destination is an address of this host by the routing table `local`.
-    DestinationLocal,
-    /// The destination is an address of the interface that the packet came in on, be it in the table of a VRF.
-    DestinationOfInterface,
-    /// To whom the link layer sent the packet.
-    PacketType {
-        /// It is one of these.
-        types: PacketTypes,
-        /// Turns the test round.
-        negated: bool,
-    },
-    /// The IPv6 header is followed by an extension header, or by a transport other than TCP.
-    NotDirectlyTcp,
-    /// Holds for every packet, but perhaps not for what [`Match::NotDirectlyTcp`] holds for: what was read may have lost a
-    /// test of the IPv6 header's next header.
-    PerhapsDirectlyTcp,
-    /// The first fragment of a fragmented IPv6 packet.
-    FirstFragment,
-    /// At most so many packets a minute, after a burst.
-    Limit {
-        /// Packets a minute.
-        per_minute: u32,
-        /// Packets.
-        burst: u32,
-    },
-    /// Something that no dialect here knows, with its text.
-    Unknown(String),
-}
-
-/// Addresses to compare with, all of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Addresses {
-    /// Those of a set with this name.
-    Set(String),
-    /// These.
-    These(Elements),
-}
-
-impl Addresses {
-    /// The addresses of one network.
-    #[must_use]
-    pub fn network(network: Cidr) -> Self {
-        Self::These(Elements::of_networks(&[network]))
-    }
-}
-
-/// Ports to compare with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortMatch {
-    /// Those of a set with this name.
-    Set(String),
-    /// These.
-    Ports(Ports),
-}
-
-/// The ports that have their highest bits in common with `first`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PortBlock {
-    /// The lowest port.
-    pub first: u16,
-    /// How many of the highest bits, 0 to 16.
-    pub bits: u8,
-}
-
-impl PortBlock {
-    /// The smallest block that has both ports.
-    #[must_use]
-    pub fn around(a: u16, b: u16) -> Self {
-        let bits = (a ^ b).leading_zeros() as u8;
-        Self { first: a & Self::mask_of(bits), bits }
-    }
-
-    /// The bits that all its ports have in common, as a mask.
-    #[must_use]
-    pub fn mask(self) -> u16 {
-        Self::mask_of(self.bits)
-    }
-
-    /// The highest port.
-    #[must_use]
-    pub fn last(self) -> u16 {
-        self.first | !self.mask()
-    }
-
-    fn mask_of(bits: u8) -> u16 {
-        u16::MAX.checked_shl(16_u32.saturating_sub(bits.into())).unwrap_or(0)
-    }
-}
-
-/// Bits of the TCP header's flags (RFC 9293, 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpFlags(pub u8);
-
-impl TcpFlags {
-    /// Synchronise: asks for a connection.
-    pub const SYN: Self = Self(0x02);
-    /// Acknowledge.
-    pub const ACK: Self = Self(0x10);
-
-    /// Both.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The names of the flags that are set, from the lowest bit.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
-        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
-    }
-}
-
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -420,74 +239,6 @@ pub enum Verdict {
     Goto(String),
     /// Something that no dialect here knows, with its text: it may pass, be gone, or go on to the next rule.
     Unknown(String),
-}
-
-/// To whom the link layer sends packets: a bit for each PACKET_… (linux/if_packet.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PacketTypes(pub u8);
-
-impl PacketTypes {
-    /// To this host. TCP takes no other (tcp_v4_rcv, tcp_v6_rcv).
-    pub const HOST: Self = Self(1);
-    /// Every type, with the name that nft and iptables both have for it; iptables knows the first three.
-    pub const ALL: [(Self, &'static str); 4] =
-        [(Self::HOST, "unicast"), (Self(2), "broadcast"), (Self(4), "multicast"), (Self(8), "other")];
-
-    /// The types of both.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether one of the types is among these.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The type of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        let name = if name == "host" { "unicast" } else { name };
-        Self::ALL.iter().find(|(_, own)| *own == name).map(|(own, _)| *own)
-    }
-}
-
-/// States of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionStates(pub u8);
-
-impl ConnectionStates {
-    /// Belongs to no connection.
-    pub const INVALID: Self = Self(1);
-    /// Part of a connection that has seen packets both ways.
-    pub const ESTABLISHED: Self = Self(2);
-    /// Begins a connection that another one announced.
-    pub const RELATED: Self = Self(4);
-    /// Begins a connection.
-    pub const NEW: Self = Self(8);
-    /// Exempt from tracking.
-    pub const UNTRACKED: Self = Self(64);
-    /// Every single state, with the name that nft and iptables both have for it, in lower case.
-    pub const ALL: [(Self, &'static str); 5] = [
-        (Self::INVALID, "invalid"),
-        (Self::ESTABLISHED, "established"),
-        (Self::RELATED, "related"),
-        (Self::NEW, "new"),
-        (Self::UNTRACKED, "untracked"),
-    ];
-
-    /// The states of both.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether one of the states is among these.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 /// A named set of addresses or ports.

@@ -224,34 +224,15 @@ impl Statement {
     #[must_use]
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Translate(_) => true,
             Self::Divert(to) => *to != Diversion::FlowOffload,
-            Self::Counter(_)
-            | Self::Log(_)
-            | Self::Note
-            | Self::Write { .. }
-            | Self::NoTrack
-            | Self::Track(_)
-            | Self::Update { .. }
-            | Self::Copy => false,
+            other => matches!(other, Self::Translate(_)),
         }
     }
 
     /// The set that it fills or empties.
     #[must_use]
     pub fn updates(&self) -> Option<&str> {
-        match self {
-            Self::Update { set } => Some(set),
-            Self::Counter(_)
-            | Self::Log(_)
-            | Self::Note
-            | Self::Write { .. }
-            | Self::NoTrack
-            | Self::Track(_)
-            | Self::Translate(_)
-            | Self::Copy
-            | Self::Divert(_) => None,
-        }
+        if let Self::Update { set } = self { Some(set) } else { None }
     }
 
     /// Its name, as nft has it.

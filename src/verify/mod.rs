@@ -207,7 +207,8 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
 
 /// The part of a ruleset that is ours: somebody else's rules may block what they like, and that is no interference of
 /// ours.
-fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
+#[must_use]
+pub fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
     if ruleset.tables.iter().all(|table| table.name == ours::TABLE) {
         return Cow::Borrowed(ruleset);
     }
