@@ -8,7 +8,7 @@ use crate::cluster::Site;
 use crate::compile::{self, SetsMode};
 use crate::dialect::{self, ReadError};
 use crate::ir::{Family, Ruleset};
-use crate::semantics::TooManyClasses;
+use crate::semantics::TooLarge;
 use crate::verify::{Families, NotVerified, Report, Verified, verify};
 
 /// Proven rules and their texts.
@@ -64,7 +64,7 @@ pub enum NotEmitted {
     },
     /// There are more kinds of packets than can be gone through.
     #[error(transparent)]
-    TooManyClasses(#[from] TooManyClasses),
+    TooLarge(#[from] TooLarge),
 }
 
 impl Emitted {
@@ -158,6 +158,6 @@ fn proved(ruleset: Ruleset, site: &Site<'_>) -> Result<Verified, NotEmitted> {
     let again = ruleset.clone();
     verify(ruleset, site, Families::Both).map_err(|error| match error {
         NotVerified::Claims(report) => NotEmitted::NotProved { report, ruleset: Box::new(again) },
-        NotVerified::TooManyClasses(error) => NotEmitted::TooManyClasses(error),
+        NotVerified::TooLarge(error) => NotEmitted::TooLarge(error),
     })
 }

@@ -39,7 +39,7 @@ use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::host::HostError;
 use crate::outcome::{Outcome, TABLE};
-use crate::semantics::TooManyClasses;
+use crate::semantics::TooLarge;
 
 /// Where the cluster file is unless the command line says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -129,7 +129,7 @@ fn outcome_of(error: &anyhow::Error) -> Outcome {
         error.outcome()
     } else if error.is::<proof::NotProved>() {
         Outcome::No
-    } else if error.is::<TooManyClasses>() {
+    } else if error.is::<TooLarge>() {
         Outcome::Undecided
     } else {
         Outcome::Unusable
@@ -283,6 +283,6 @@ mod tests {
         let around = Err::<(), _>(HostError::Waiting).context("while something was done").unwrap_err();
         assert_eq!(outcome_of(&around), Outcome::Unconfirmed);
         assert_eq!(outcome_of(&anyhow::anyhow!("there is no such file")), Outcome::Unusable);
-        assert_eq!(outcome_of(&anyhow::Error::from(TooManyClasses(7))), Outcome::Undecided);
+        assert_eq!(outcome_of(&anyhow::Error::from(TooLarge)), Outcome::Undecided);
     }
 }

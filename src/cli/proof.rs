@@ -26,7 +26,7 @@ pub fn explained(error: NotEmitted, site: &Site<'_>) -> anyhow::Error {
             let given = Given::made(*ruleset);
             NotProved(describe(&report, site, &given)).into()
         }
-        NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooManyClasses(_) => error.into(),
+        NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooLarge(_) => error.into(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::store::{LockError, StoreError};
 use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
 use crate::outcome::Outcome;
 use crate::prove::NotEmitted;
-use crate::semantics::TooManyClasses;
+use crate::semantics::TooLarge;
 use crate::verify::Report;
 
 /// What goes by the name of the loopback interface.
@@ -81,7 +81,7 @@ pub enum HostError {
     NotProved(Box<Report>),
     /// Too many kinds of packets.
     #[error(transparent)]
-    TooManyClasses(#[from] TooManyClasses),
+    TooLarge(#[from] TooLarge),
     /// The kernel holds something else than was to be brought back.
     #[error("the kernel holds something else than was to be brought back")]
     NotRestored,
@@ -166,7 +166,7 @@ impl HostError {
             | Self::Mismatch(Restored::Failed(_))
             | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
             Self::Lock(LockError::Held { .. }) => Outcome::Held,
-            Self::Lost | Self::TooManyClasses(_) => Outcome::Undecided,
+            Self::Lost | Self::TooLarge(_) => Outcome::Undecided,
             Self::NotInForce(standing) => standing.outcome(),
             Self::NothingWaits => Outcome::Absent,
             Self::Waiting | Self::TakenBack => Outcome::Unconfirmed,
@@ -210,7 +210,7 @@ impl From<NotEmitted> for HostError {
     fn from(error: NotEmitted) -> Self {
         match error {
             NotEmitted::NotProved { report, .. } => Self::NotProved(report),
-            NotEmitted::TooManyClasses(error) => Self::TooManyClasses(error),
+            NotEmitted::TooLarge(error) => Self::TooLarge(error),
             NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) => Self::internal(error),
         }
     }

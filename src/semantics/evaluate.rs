@@ -12,8 +12,7 @@ use super::packet::Packet;
 use super::touched::{Touched, misses_replies};
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table,
-    TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
 };
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
@@ -57,41 +56,30 @@ impl Ends {
     }
 }
 
-type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
+pub(super) type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
 
 /// A base chain, with the position of its table.
-type Entry<'a> = (usize, &'a Table, &'a Chain, Base);
-
-/// Whether an honest peer sends a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plausible {
-    /// It does.
-    Yes,
-    /// Where rules lead connection tracking astray, it may be seen so.
-    Perhaps,
-    /// It does not.
-    No,
-}
+pub(super) type Entry<'a> = (usize, &'a Table, &'a Chain, Base);
 
 /// A ruleset, ready to be asked.
 pub struct Rules<'a> {
-    ruleset: &'a Ruleset,
+    pub(super) ruleset: &'a Ruleset,
     /// The chains of each table by name.
-    names: Vec<Names<'a>>,
+    pub(super) names: Vec<Names<'a>>,
     /// Base chains in the order of their turns; who is first of those with one turn is not known.
-    bases: Vec<Entry<'a>>,
+    pub(super) bases: Vec<Entry<'a>>,
     /// Sets that rules fill or empty: what is in them is not what is in them now. By the position of the table, or of none.
     filled: HashSet<(Option<usize>, &'a str), FxBuildHasher>,
     /// Whether a rule does more to a packet than to decide on it, so that chains before a door have to be gone through.
-    touches: bool,
+    pub(super) touches: bool,
     /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
-    leads_astray: bool,
+    pub(super) leads_astray: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
     translates: bool,
     /// Whether a rule asks for the state of the connection.
-    tracks: bool,
+    pub(super) tracks: bool,
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
-    misses_replies: bool,
+    pub(super) misses_replies: bool,
 }
 
 /// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
@@ -165,34 +153,8 @@ impl<'a> Rules<'a> {
         !self.translates
     }
 
-    /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks
-    /// connections may well drop others, and nobody is cut off by it.
-    #[must_use]
-    pub fn is_plausible(&self, packet: &Packet) -> Plausible {
-        // Whatever else an opening segment carries, ECN for example.
-        const FIN_SYN_RST_ACK: u8 = 0x17;
-        let opens = packet.flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0;
-        let usual = !self.tracks
-            || packet.state == ConnectionStates::ESTABLISHED
-            || (packet.state == ConnectionStates::NEW && opens)
-            || (packet.state == ConnectionStates::UNTRACKED && self.touched_before(Door::Input, packet).untracked);
-        if usual {
-            return Plausible::Yes;
-        }
-        if !self.leads_astray {
-            return Plausible::No;
-        }
-        // What of a connection was not tracked, its beginning or the answers, is missed by what was (seen on Linux 6.18:
-        // the third segment of the handshake is invalid).
-        let opening = Packet { flags: TcpFlags::SYN, state: ConnectionStates::NEW, ..packet.clone() };
-        let touched = [packet, &opening].map(|one| self.touched_before(Door::Input, one));
-        let never_tracked = touched.iter().all(|one| one.untracked && !one.wavers && !one.reconnected);
-        let astray = self.misses_replies || touched.iter().any(|one| one.is_astray());
-        if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
-    }
-
     /// What chains before a door may have done to a packet.
-    fn touched_before(&self, door: Door, packet: &Packet) -> Touched {
+    pub(super) fn touched_before(&self, door: Door, packet: &Packet) -> Touched {
         let mut touched = Touched::default();
         if !self.touches {
             return touched;
@@ -214,7 +176,7 @@ impl<'a> Rules<'a> {
     }
 
     /// The base chains, those with one turn together.
-    fn turns(&self) -> impl Iterator<Item = &[Entry<'a>]> {
+    pub(super) fn turns(&self) -> impl Iterator<Item = &[Entry<'a>]> {
         let turn_of = |base: &Base| (base.hook, turn(base));
         self.bases.chunk_by(move |(.., one), (.., other)| turn_of(one) == turn_of(other))
     }
@@ -254,13 +216,7 @@ impl<'a> Rules<'a> {
         touched: Touched,
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
-        let tracked = match (base.hook, base.priority) {
-            (Hook::Ingress, _) | (Hook::Prerouting, ..TRACKING) => Tracked::NotYet,
-            // Either may be first.
-            (Hook::Prerouting, TRACKING) => Tracked::Perhaps,
-            _ => Tracked::Yes,
-        };
-        let at_device = base.hook == Hook::Ingress;
+        let (tracked, at_device) = seen_at(base);
         Run {
             rules: self,
             position,
@@ -282,6 +238,34 @@ impl<'a> Rules<'a> {
         }
         let own = table.sets.iter().any(|set| set.name == name);
         self.filled.contains(&(own.then_some(position), name))
+    }
+
+    /// Whether nothing certain can be said of a test, whatever packet it is made on: because of where it stands, because of
+    /// what was done to the packet before, or because rules fill the set that it asks.
+    pub(super) fn is_unseen(
+        &self,
+        one: &Match,
+        position: usize,
+        table: &Table,
+        (at_device, tracked): (bool, Tracked),
+        touched: Touched,
+    ) -> bool {
+        if at_device && matches!(one, Match::PacketType { .. }) {
+            return true;
+        }
+        let by_connection = matches!(one, Match::ConnectionState { .. });
+        let Touched { changed, reconnected, unseen, .. } = touched;
+        if changed || (by_connection && (reconnected || (unseen && tracked != Tracked::Yes))) {
+            return true;
+        }
+        let set = match one {
+            Match::Source { addresses: Addresses::Set(name), .. }
+            | Match::Destination { addresses: Addresses::Set(name), .. }
+            | Match::DestinationPort { ports: PortMatch::Set(name), .. }
+            | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
+            _ => None,
+        };
+        set.is_some_and(|name| self.fills(position, table, name))
     }
 
     /// What may become of a packet at a door.
@@ -327,6 +311,18 @@ impl<'a> Rules<'a> {
         outcome.may_pass |= touched.copied;
         outcome
     }
+}
+
+/// Whether connection tracking has seen the packets of a chain, and whether the chain comes before a packet was given to the
+/// bridge, or to the device on this one, that it is for.
+pub(super) fn seen_at(base: &Base) -> (Tracked, bool) {
+    let tracked = match (base.hook, base.priority) {
+        (Hook::Ingress, _) | (Hook::Prerouting, ..TRACKING) => Tracked::NotYet,
+        // Either may be first.
+        (Hook::Prerouting, TRACKING) => Tracked::Perhaps,
+        _ => Tracked::Yes,
+    };
+    (tracked, base.hook == Hook::Ingress)
 }
 
 /// Whether a table's chains meet packets of this family.
@@ -450,22 +446,8 @@ impl<'a> Run<'_, 'a, '_> {
 
     /// Whether a test holds, after all that was done to the packet before.
     fn holds(&self, one: &Match) -> Holds {
-        let by_connection = matches!(one, Match::ConnectionState { .. });
-        if self.at_device && matches!(one, Match::PacketType { .. }) {
-            return Holds::Unknown;
-        }
-        let Touched { changed, reconnected, unseen, .. } = self.touched;
-        if changed || (by_connection && (reconnected || (unseen && self.tracked != Tracked::Yes))) {
-            return Holds::Unknown;
-        }
-        let set = match one {
-            Match::Source { addresses: Addresses::Set(name), .. }
-            | Match::Destination { addresses: Addresses::Set(name), .. }
-            | Match::DestinationPort { ports: PortMatch::Set(name), .. }
-            | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
-            _ => None,
-        };
-        if set.is_some_and(|name| self.rules.fills(self.position, self.table, name)) {
+        let unseen = self.rules.is_unseen(one, self.position, self.table, (self.at_device, self.tracked), self.touched);
+        if unseen {
             return Holds::Unknown;
         }
         holds(self.rules.ruleset, self.table, one, self.packet, self.tracked)

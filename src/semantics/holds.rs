@@ -15,7 +15,7 @@ pub(super) enum Holds {
 }
 
 /// Whether connection tracking has seen a packet where it is tested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Tracked {
     NotYet,
     Perhaps,

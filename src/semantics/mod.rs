@@ -15,20 +15,30 @@
 //! chains of equal priority, whose order the kernel does not define, each is taken to be behind all others. Destination NAT stands between the chains of prerouting; see
 //! [`Door::BeforeTranslation`].
 
-mod destinations;
+mod classes;
+mod diagram;
 mod door;
 mod evaluate;
+mod field;
+mod flow;
 mod holds;
+mod matching;
 mod merge;
 mod packet;
+mod plausible;
+mod reach;
 mod rewrite;
 mod space;
 mod touched;
 
-pub use destinations::told_apart;
+pub use classes::Classes;
+pub use diagram::{Assignment, Bounded, Diagrams, Limits, Set, TooLarge};
 pub use door::Door;
-pub use evaluate::{Outcome, Plausible, Rules, Step};
+pub use evaluate::{Outcome, Rules, Step};
+pub use field::Field;
+pub use flow::{Fates, Flow};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
+pub use plausible::Plausible;
 pub use rewrite::rewriting;
-pub use space::{Classes, Question, Space, TooManyClasses, Value};
+pub use space::{Question, Space};

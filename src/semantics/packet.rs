@@ -68,6 +68,9 @@ pub enum Locality {
 }
 
 impl Locality {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Vrf, Self::Elsewhere, Self::Foreign];
+
     /// Whether packets for it are for this host.
     #[must_use]
     pub fn is_local(self) -> bool {

@@ -8,7 +8,7 @@ use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{Base, Hook, Statement, Table};
 
 /// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Touched {
     /// A copy went past the rules behind.
     pub(super) copied: bool,
@@ -25,6 +25,10 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    /// Whatever rules can do.
+    pub(super) const ANYTHING: Self =
+        Self { copied: true, untracked: true, unseen: true, reconnected: true, wavers: true, changed: true };
+
     /// Takes up what a statement or a verdict does.
     pub(super) fn by(&mut self, effect: Effect) {
         self.copied |= effect.way == Way::Copied;

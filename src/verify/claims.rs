@@ -6,14 +6,14 @@ use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
 use crate::net::{Cidr, Elsewhere, Interface, Networks, PortRange, Ports};
-use crate::semantics::{Door, Packet, Question, Shape, TCP};
+use crate::semantics::{Bounded, Door, Field, Locality, Packet, Question, Set, Shape, Space, TCP, TooLarge};
 
 /// The claims about a site.
 pub struct Claims<'a> {
     protected: Ports,
     admitted: Vec<Admitted<'a>>,
     untrusted: Networks,
-    untrusted_list: Vec<Cidr>,
+    untrusted_families: Vec<Elements>,
     elsewhere: Elsewhere,
     translates: bool,
     addresses: Vec<IpAddr>,
@@ -28,7 +28,8 @@ pub struct Admitted<'a> {
     /// The interfaces; `None` for any.
     pub interfaces: Option<Vec<Interface>>,
     sources: Networks,
-    list: Vec<Cidr>,
+    /// The same, for each family that has some.
+    families: Vec<Elements>,
 }
 
 impl<'a> Claims<'a> {
@@ -55,7 +56,7 @@ impl<'a> Claims<'a> {
             protected: site.protected(),
             admitted,
             untrusted: untrusted_list.iter().copied().collect(),
-            untrusted_list,
+            untrusted_families: families(&untrusted_list),
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
             addresses,
@@ -77,10 +78,8 @@ impl<'a> Claims<'a> {
         // Port 0, of which nothing is claimed, must not speak for others.
         question.ports.push(PortRange::new(1, u16::MAX).into_iter().collect());
         question.interfaces.push(Interface::loopback());
-        for list in self.admitted.iter().map(|admitted| &admitted.list).chain([&self.untrusted_list]) {
-            let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = list.iter().partition(|network| network.is_ipv4());
-            question.sources.extend([Elements::of_networks(&v4), Elements::of_networks(&v6)]);
-        }
+        let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted_families);
+        question.sources.extend(lists.cloned());
         question
     }
 
@@ -123,8 +122,10 @@ impl<'a> Claims<'a> {
         self.protected.has(port)
     }
 
-    /// Whether a packet is wanted to pass a door, and by which claim; `None` where nothing is claimed.
-    pub(super) fn wants(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
+    /// Whether a packet is wanted to pass a door, and by which claim; `None` where nothing is claimed. This is the
+    /// specification of [`Self::wanted`].
+    #[must_use]
+    pub fn wants(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
         let loopback = packet.interface.as_ref().is_some_and(|own| *own == Interface::loopback());
         if !door.sees(packet) {
             return None;
@@ -181,8 +182,150 @@ impl<'a> Claims<'a> {
     }
 }
 
+/// Shapes whose flags are there.
+fn shows_flags(shape: Shape) -> bool {
+    matches!(shape, Shape::Whole | Shape::Extended | Shape::First)
+}
+
+fn is_opening(flags: TcpFlags) -> bool {
+    flags.0 & TcpFlags::SYN.with(TcpFlags::ACK).0 == TcpFlags::SYN.0
+}
+
+/// Which of the two ports of a translated connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// That of the socket.
+    Own,
+    /// That on the wire.
+    Original,
+}
+
+/// [`Claims::wants`] for sets of packets.
+impl Claims<'_> {
+    /// What is wanted of packets at a door: by which claim, whether they are to pass, and which these are. The sets are
+    /// disjoint; of all others nothing is claimed.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn wanted(&self, space: &mut Space<'_>, door: Door) -> Bounded<Vec<(Claim, bool, Set)>> {
+        let seen = space.seen_at(door)?;
+        let loopback = space.interface(|own| own.is_some_and(|own| *own == Interface::loopback()))?;
+        let local = space.sets.intersection(seen, loopback)?;
+        let rest = space.sets.difference(seen, loopback)?;
+        let plain = space.is(Field::Original, 0)?;
+        let mut all = vec![(Claim::NonInterference, true, local)];
+        if door == Door::Input {
+            let translated = space.sets.difference(rest, plain)?;
+            all.extend(self.wanted_of_translated(space, translated)?);
+        }
+        let rest = space.sets.intersection(rest, plain)?;
+        let tcp = space.protocol(TCP)?;
+        let announced = space.shape(|shape| shape == Shape::FirstAnnounced)?;
+        let announced = space.sets.intersection(announced, tcp)?;
+        let hidden = space.shape(|shape| shape == Shape::FirstHidden)?;
+        let hidden = space.sets.union(announced, hidden)?;
+        if door != Door::Input {
+            // Dropped at prerouting, so that it never comes to input.
+            all.push((Claim::Isolation, false, space.sets.intersection(rest, hidden)?));
+        }
+        // Further fragments and port 0: see `wants`.
+        let misread = space.shape(|shape| shape == Shape::LaterMisread)?;
+        let numbered = space.port(&[(1, u16::MAX)])?.ok_or(TooLarge)?;
+        let zero = space.sets.complement(numbered)?;
+        let nothing = space.sets.union(misread, zero)?;
+        let nothing = space.sets.intersection(tcp, nothing)?;
+        let nothing = space.sets.union(nothing, hidden)?;
+        let rest = space.sets.difference(rest, nothing)?;
+        let flags_visible = space.shape(shows_flags)?;
+        let new = space.flags(is_opening)?;
+        let new = space.sets.intersection(flags_visible, new)?;
+        let protected = self.protected_ports(space, Which::Own)?;
+        let judged = match door {
+            Door::Input => space.shape(|shape| shows_flags(shape) || shape == Shape::FirstShort)?,
+            Door::BeforeTranslation | Door::Prerouting => {
+                let here = space.locality(Locality::is_local)?;
+                space.sets.intersection(new, here)?
+            }
+        };
+        let judged = space.sets.each([rest, tcp, judged, protected])?;
+        let admitted = self.admitted_packets(space, Which::Own)?;
+        all.push((Claim::Reachability, true, space.sets.intersection(judged, admitted)?));
+        all.push((Claim::Isolation, false, space.sets.difference(judged, admitted)?));
+        let rest = space.sets.difference(rest, judged)?;
+        let visible = space.sets.intersection(tcp, flags_visible)?;
+        let replies = space.sets.difference(visible, new)?;
+        all.push((Claim::OwnReplies, true, space.sets.intersection(rest, replies)?));
+        all.push((Claim::NonInterference, true, space.sets.difference(rest, replies)?));
+        Ok(all)
+    }
+
+    /// Both ports are asked for: the one on the wire, and the one that the socket has.
+    fn wanted_of_translated(&self, space: &mut Space<'_>, set: Set) -> Bounded<Vec<(Claim, bool, Set)>> {
+        let (mut refused, mut judged) = (Set::EMPTY, Set::EMPTY);
+        for which in [Which::Own, Which::Original] {
+            let (protected, admitted) = (self.protected_ports(space, which)?, self.admitted_packets(space, which)?);
+            let strange = space.sets.difference(protected, admitted)?;
+            refused = space.sets.union(refused, strange)?;
+            judged = space.sets.union(judged, protected)?;
+        }
+        let good = space.sets.difference(judged, refused)?;
+        Ok(vec![
+            (Claim::Isolation, false, space.sets.intersection(set, refused)?),
+            (Claim::Reachability, true, space.sets.intersection(set, good)?),
+            (Claim::NonInterference, true, space.sets.difference(set, judged)?),
+        ])
+    }
+
+    fn protected_ports(&self, space: &mut Space<'_>, which: Which) -> Bounded<Set> {
+        ports(space, &self.protected, which)
+    }
+
+    /// Packets that the file admits, by one of the two ports.
+    fn admitted_packets(&self, space: &mut Space<'_>, which: Which) -> Bounded<Set> {
+        let mut all = Set::EMPTY;
+        for admitted in &self.admitted {
+            let on = match &admitted.interfaces {
+                None => Set::ALL,
+                Some(names) => space.interface(|own| own.is_some_and(|own| names.contains(own)))?,
+            };
+            let (ports, sources) = (ports(space, &admitted.ports, which)?, from(space, &admitted.families)?);
+            let own = space.sets.each([on, ports, sources])?;
+            all = space.sets.union(all, own)?;
+        }
+        let untrusted = from(space, &self.untrusted_families)?;
+        space.sets.difference(all, untrusted)
+    }
+}
+
+/// Packets to ports.
+fn ports(space: &mut Space<'_>, ports: &Ports, which: Which) -> Bounded<Set> {
+    let list: Vec<(u16, u16)> = ports.ranges().iter().map(|range| (range.first(), range.last())).collect();
+    let found = match which {
+        Which::Own => space.port(&list)?,
+        Which::Original => space.original_port(&list)?,
+    };
+    // The question has cut the space by each of them.
+    found.ok_or(TooLarge)
+}
+
+/// Packets from lists of addresses.
+fn from(space: &mut Space<'_>, lists: &[Elements]) -> Bounded<Set> {
+    let mut all = Set::EMPTY;
+    for list in lists {
+        let own = space.source(list)?.ok_or(TooLarge)?;
+        all = space.sets.union(all, own)?;
+    }
+    Ok(all)
+}
+
+/// A list for each family that has some.
+fn families(networks: &[Cidr]) -> Vec<Elements> {
+    let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
+    [v4, v6].iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect()
+}
+
 impl<'a> Admitted<'a> {
     fn new(who: &'a str, ports: Ports, interfaces: Option<Vec<Interface>>, list: Vec<Cidr>) -> Self {
-        Self { who, ports, interfaces, sources: list.iter().copied().collect(), list }
+        Self { who, ports, interfaces, sources: list.iter().copied().collect(), families: families(&list) }
     }
 }

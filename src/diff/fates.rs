@@ -1,0 +1,137 @@
+//! Which packets fare otherwise.
+
+use super::Difference;
+use super::changes::changes;
+use crate::semantics::{Bounded, Door, Fates, Flow, Locality, Rules, Set, Shape, Space, TCP};
+
+const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
+
+/// Both rulesets at one door.
+struct Pair {
+    door: Door,
+    old: Fates,
+    new: Fates,
+}
+
+/// New connections that get through both doors for certain, and those that do not for certain.
+struct Delivered {
+    yes: Set,
+    no: Set,
+}
+
+/// What changes for packets that come in.
+pub(super) fn difference(space: &mut Space<'_>, old: &Rules<'_>, new: &Rules<'_>) -> Bounded<Difference> {
+    let (mut old, mut new) = (Flow::new(old), Flow::new(new));
+    let mut pairs = Vec::new();
+    for door in DOORS {
+        pairs.push(Pair { door, old: old.fates(space, door)?, new: new.fates(space, door)? });
+    }
+    let before =
+        delivered(space, pairs.iter().filter(|pair| pair.door != Door::BeforeTranslation).map(|pair| pair.old))?;
+    let after =
+        delivered(space, pairs.iter().filter(|pair| pair.door != Door::BeforeTranslation).map(|pair| pair.new))?;
+    let openings = openings(space)?;
+    let mut difference = Difference::default();
+    let gains = space.sets.each([openings, before.no, after.yes])?;
+    let losses = space.sets.each([openings, before.yes, after.no])?;
+    difference.changes = changes(space, gains, losses)?;
+    let known = [space.sets.union(before.yes, before.no)?, space.sets.union(after.yes, after.no)?];
+    let known = space.sets.each(known)?;
+    let unknown = space.sets.difference(openings, known)?;
+    difference.undecided = space.witness(unknown)?.map(|packet| (packet, Door::Input));
+    others(space, &pairs, (&before, &after), &mut difference)?;
+    let unwieldy = old.unwieldy().first().or(new.unwieldy().first()).map(|chain| {
+        format!("the {} rules of chain {} tell too many kinds of packets apart", chain.rules.len(), chain.name)
+    });
+    if difference.undecided.is_some() {
+        difference.unjudged = unwieldy;
+    }
+    Ok(difference)
+}
+
+/// New connections to this host.
+fn openings(space: &mut Space<'_>) -> Bounded<Set> {
+    let as_opening = space.to_opening(Set::ALL)?;
+    space.sets.intersection(as_opening, space.possible())
+}
+
+fn delivered(space: &mut Space<'_>, doors: impl Iterator<Item = Fates>) -> Bounded<Delivered> {
+    let (mut may_pass, mut may_block) = (Set::ALL, Set::EMPTY);
+    for fates in doors {
+        may_pass = space.sets.intersection(may_pass, fates.may_pass)?;
+        may_block = space.sets.union(may_block, fates.may_block)?;
+    }
+    Ok(Delivered { yes: space.sets.difference(may_pass, may_block)?, no: space.sets.complement(may_pass)? })
+}
+
+/// Packets other than new connections. Segments of the same source, port and interface as a change may follow it.
+fn others(
+    space: &mut Space<'_>,
+    pairs: &[Pair],
+    (before, after): (&Delivered, &Delivered),
+    difference: &mut Difference,
+) -> Bounded<()> {
+    let followed = [followed(space, after.yes, before.yes)?, followed(space, after.no, before.no)?];
+    let (mut unknown, mut changed) = (Set::EMPTY, Set::EMPTY);
+    let mut by_door = Vec::new();
+    for Pair { door, old, new } in pairs {
+        let seen = seen(space, *door)?;
+        let uncertain = [
+            space.sets.intersection(old.may_pass, old.may_block)?,
+            space.sets.intersection(new.may_pass, new.may_block)?,
+        ];
+        let uncertain = space.sets.any(uncertain)?;
+        let passes_otherwise = either(space, old.may_pass, new.may_pass)?;
+        let blocked_otherwise = either(space, old.may_block, new.may_block)?;
+        let otherwise = space.sets.union(passes_otherwise, blocked_otherwise)?;
+        // What becomes of these hangs on their data, in both rulesets.
+        let misread = space.shape(|shape| shape == Shape::LaterMisread)?;
+        let doubted = space.sets.difference(uncertain, misread)?;
+        // Whether a test for local addresses sees those of a VRF depends on the kernel, for both rulesets alike.
+        let by_kernel = space.locality(|own| matches!(own, Locality::Vrf | Locality::Elsewhere))?;
+        let by_kernel = space.sets.difference(by_kernel, otherwise)?;
+        let doubted = space.sets.difference(doubted, by_kernel)?;
+        let doubted = space.sets.intersection(doubted, seen)?;
+        let certain = space.sets.difference(seen, uncertain)?;
+        let certain = space.sets.intersection(certain, otherwise)?;
+        let (passing, blocked) =
+            (space.sets.intersection(certain, new.may_pass)?, space.sets.difference(certain, new.may_pass)?);
+        let [follows, precedes] = followed;
+        let (passing, blocked) = (space.sets.difference(passing, follows)?, space.sets.difference(blocked, precedes)?);
+        let other = space.sets.union(passing, blocked)?;
+        unknown = space.sets.union(unknown, doubted)?;
+        changed = space.sets.union(changed, other)?;
+        by_door.push((*door, doubted, other, passing));
+    }
+    if difference.undecided.is_none()
+        && let Some(packet) = space.witness(unknown)?
+    {
+        let door = by_door.iter().find(|(_, doubted, ..)| space.has(*doubted, &packet)).map(|(door, ..)| *door);
+        difference.undecided = door.map(|door| (packet, door));
+    }
+    if let Some(packet) = space.witness(changed)? {
+        let door = by_door.iter().find(|(_, _, other, _)| space.has(*other, &packet));
+        difference.other = door.map(|(door, _, _, passing)| (packet.clone(), *door, space.has(*passing, &packet)));
+    }
+    Ok(())
+}
+
+/// Packets of TCP to this host whose connection begins in `now` and did not begin in `then`.
+fn followed(space: &mut Space<'_>, now: Set, then: Set) -> Bounded<Set> {
+    let changed = space.sets.difference(now, then)?;
+    let opening = space.if_opened(changed)?;
+    let (tcp, here) = (space.protocol(TCP)?, space.locality(Locality::is_local)?);
+    space.sets.each([opening, tcp, here])
+}
+
+/// The packets that can come to a door.
+fn seen(space: &mut Space<'_>, door: Door) -> Bounded<Set> {
+    let door = space.seen_at(door)?;
+    space.sets.intersection(door, space.possible())
+}
+
+/// The packets of one and not of the other.
+fn either(space: &mut Space<'_>, a: Set, b: Set) -> Bounded<Set> {
+    let (one, other) = (space.sets.difference(a, b)?, space.sets.difference(b, a)?);
+    space.sets.union(one, other)
+}

@@ -1,0 +1,228 @@
+//! The values of a field, cut into classes that no list in question can tell apart.
+//!
+//! The number of classes depends on how many *different* lists there are, not on their length: 100,000 peers are one class.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
+use super::diagram::{Bounded, TooLarge};
+
+/// So many lists may hold at one value, and so many numbers of lists name the classes of a field.
+const DEEPEST: usize = 4_096;
+const LONGEST_NAMES: usize = 20_000_000;
+
+/// A list of ranges, both ends included, ascending and disjoint.
+pub type List<'a, T> = Cow<'a, [(T, T)]>;
+
+/// The classes of a field whose values are numbers.
+#[derive(Clone, Debug)]
+pub struct Classes<'a, T: Clone> {
+    /// The lowest value of each class.
+    representatives: Vec<T>,
+    /// Every range of values and its class, ascending, without gaps.
+    ranges: Vec<(T, T, u32)>,
+    /// For each list its classes, as ascending ranges of their numbers.
+    labels: HashMap<List<'a, T>, Vec<(u32, u32)>, FxBuildHasher>,
+}
+
+/// A number that a field can hold.
+pub trait Value: Copy + Ord + std::hash::Hash {
+    /// The lowest.
+    const LOWEST: Self;
+    /// The highest.
+    const HIGHEST: Self;
+    /// The one above.
+    fn above(self) -> Option<Self>;
+    /// The one below.
+    fn below(self) -> Option<Self>;
+}
+
+macro_rules! value {
+    ($($number:ty),+) => {
+        $(impl Value for $number {
+            const LOWEST: Self = Self::MIN;
+            const HIGHEST: Self = Self::MAX;
+            fn above(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn below(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        })+
+    };
+}
+
+value!(u16, u32, u128);
+
+impl<'a, T: Value> Classes<'a, T> {
+    /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
+    ///
+    /// # Errors
+    /// Where more lists overlap than can be told apart.
+    pub(super) fn new(lists: impl IntoIterator<Item = List<'a, T>>) -> Bounded<Self> {
+        // What a ruleset holds and what is asked about it are often the same; one list then speaks for both.
+        let mut numbers: HashMap<List<'a, T>, u32, FxBuildHasher> = HashMap::default();
+        for list in lists {
+            let number = numbers.len() as u32;
+            numbers.entry(list).or_insert(number);
+        }
+        // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
+        let mut cuts: Vec<(T, u32)> = Vec::with_capacity(numbers.keys().map(|list| list.len() * 2).sum());
+        for (list, &number) in &numbers {
+            for &(first, last) in list.iter() {
+                cuts.push((first, number));
+                cuts.extend(last.above().map(|behind| (behind, number)));
+            }
+        }
+        cuts.sort();
+        let mut classes = Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default() };
+        let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); numbers.len()];
+        let mut known: HashMap<Vec<u32>, u32, FxBuildHasher> = HashMap::default();
+        // The numbers of the lists that hold at `start`.
+        let mut holding: Vec<u32> = Vec::new();
+        let mut start = T::LOWEST;
+        let mut names = 0;
+        let mut cuts = cuts.into_iter().peekable();
+        loop {
+            while let Some((_, number)) = cuts.next_if(|&(at, _)| at == start) {
+                // Two ranges that touch end and begin here: the second cut takes the first one back.
+                match holding.binary_search(&number) {
+                    Ok(at) => _ = holding.remove(at),
+                    Err(at) => holding.insert(at, number),
+                }
+            }
+            if holding.len() > DEEPEST || names > LONGEST_NAMES {
+                return Err(TooLarge);
+            }
+            let class = known.get(holding.as_slice()).copied().unwrap_or_else(|| {
+                names += holding.len();
+                let class = classes.representatives.len() as u32;
+                classes.representatives.push(start);
+                for number in &holding {
+                    if let Some(ranges) = labels.get_mut(*number as usize) {
+                        add(ranges, class);
+                    }
+                }
+                known.insert(holding.clone(), class);
+                class
+            });
+            let behind = cuts.peek().map(|&(at, _)| at);
+            classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
+            match behind {
+                Some(at) => start = at,
+                None => break,
+            }
+        }
+        let with_labels = |(list, number): (List<'a, T>, u32)| {
+            (list, labels.get_mut(number as usize).map(std::mem::take).unwrap_or_default())
+        };
+        classes.labels = numbers.into_iter().map(with_labels).collect();
+        Ok(classes)
+    }
+
+    fn push(&mut self, first: T, last: T, class: u32) {
+        match self.ranges.last_mut() {
+            Some(previous) if previous.2 == class => previous.1 = last,
+            _ => self.ranges.push((first, last, class)),
+        }
+    }
+
+    /// How many classes.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.representatives.len() as u32
+    }
+
+    /// The lowest value of a class.
+    #[must_use]
+    pub fn representative(&self, class: u32) -> Option<T> {
+        self.representatives.get(class as usize).copied()
+    }
+
+    /// The class of a value.
+    #[must_use]
+    pub fn class(&self, value: T) -> u32 {
+        let at = self.ranges.partition_point(|&(first, ..)| first <= value);
+        at.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(0, |&(_, _, class)| class)
+    }
+
+    /// The values of classes, given as ascending ranges of their numbers: ascending ranges that do not touch.
+    #[must_use]
+    pub fn values(&self, labels: &[(u32, u32)]) -> Vec<(T, T)> {
+        let wanted = |class: u32| {
+            let at = labels.partition_point(|(_, last)| *last < class);
+            labels.get(at).is_some_and(|(first, _)| *first <= class)
+        };
+        let mut joined: Vec<(T, T)> = Vec::new();
+        for &(first, last, _) in self.ranges.iter().filter(|(.., class)| wanted(*class)) {
+            match joined.last_mut() {
+                Some(previous) if previous.1.above() == Some(first) => previous.1 = last,
+                _ => joined.push((first, last)),
+            }
+        }
+        joined
+    }
+
+    /// All values, as ranges with their class, ascending and without gaps.
+    #[must_use]
+    pub fn ranges(&self) -> &[(T, T, u32)] {
+        &self.ranges
+    }
+
+    /// The classes of a list, as ascending ranges of their numbers; `None` if it is not one of those that cut the values.
+    #[must_use]
+    pub fn labels(&self, list: &[(T, T)]) -> Option<&[(u32, u32)]> {
+        self.labels.get(list).map(Vec::as_slice)
+    }
+}
+
+/// Takes a number that is higher than all so far.
+fn add(ranges: &mut Vec<(u32, u32)>, class: u32) {
+    match ranges.last_mut() {
+        Some(previous) if previous.1 + 1 == class => previous.1 = class,
+        _ => ranges.push((class, class)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_in_the_same_lists_are_one_class() {
+        type List = [(u16, u16)];
+        let a: &List = &[(10, 19), (30, 39), (40, 49)];
+        let b: &List = &[(0, 9), (35, 65535)];
+        let classes = Classes::new([a, b, a].map(Cow::Borrowed)).unwrap();
+        for at in 0..=65535u16 {
+            for other in [0, 9, 10, 19, 20, 29, 30, 34, 35, 49, 50, 65535] {
+                let same = |list: &List| {
+                    let has = |at: u16| list.iter().any(|r| (r.0..=r.1).contains(&at));
+                    has(at) == has(other)
+                };
+                assert_eq!(classes.class(at) == classes.class(other), same(a) && same(b), "{at} {other}");
+            }
+            for list in [a, b] {
+                let labels = classes.labels(list).unwrap();
+                let has = labels.iter().any(|range| (range.0..=range.1).contains(&classes.class(at)));
+                assert_eq!(has, list.iter().any(|range| (range.0..=range.1).contains(&at)), "{at}");
+            }
+        }
+        assert_eq!(classes.count(), 4);
+        assert_eq!(classes.ranges().first().map(|r| r.0), Some(0));
+        assert_eq!(classes.ranges().last().map(|r| r.1), Some(65535));
+        assert_eq!(classes.labels(&[(1, 2)]), None);
+    }
+
+    #[test]
+    fn everything_and_nothing() {
+        let all: &[(u128, u128)] = &[(0, u128::MAX)];
+        let none: &[(u128, u128)] = &[];
+        let classes = Classes::new([all, none].map(Cow::Borrowed)).unwrap();
+        assert_eq!(classes.ranges(), [(0, u128::MAX, 0)]);
+        assert_eq!((classes.labels(all), classes.labels(none)), (Some(&[(0, 0)][..]), Some(&[][..])));
+        assert_eq!(Classes::<u32>::new([]).unwrap().ranges(), [(0, u32::MAX, 0)]);
+    }
+}

@@ -1,0 +1,543 @@
+//! Sets of points as decision diagrams over fields.
+//!
+//! A point has one label, a number, in each of a few fields. A [`Set`] of points is a node that looks at one field: runs of
+//! neighbouring labels, each with the set of what the fields behind may be. Fields come in one order on every way, a field
+//! that makes no difference has no node, and equal nodes are one node. So equal sets are equal numbers, and an operation is
+//! done once for each pair of nodes, not once for each point.
+//!
+//! Source of the idea: decision diagrams with many-valued variables (Srinivasan, Kam, Malik, Brayton, 1990); over the fields
+//! of packets: firewall decision diagrams (Gouda, Liu, 2004) and "A Decision Diagram for Network Verification" (NSDI 2025).
+//!
+//! INVARIANT (canonical): the runs of a node cover all labels of its field in ascending order; neighbours lead to different
+//! sets; there are at least two; each leads to a node of a later field.
+//! INVARIANT (bounded): whatever would take more steps or memory than allowed ends with [`TooLarge`] and never with a set.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
+use thiserror::Error;
+
+/// A set of points. Its number means something to the [`Diagrams`] that it comes from, and to no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Set(u32);
+
+/// More steps or more memory than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the rules tell too many kinds of packets apart")]
+pub struct TooLarge;
+
+/// What an operation may come to.
+pub type Bounded<T> = Result<T, TooLarge>;
+
+/// The labels up to and with `last`, behind those of the run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Run {
+    last: u32,
+    to: Set,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Node {
+    field: u8,
+    runs: Rc<[Run]>,
+}
+
+/// The runs of a node, or the one run of a set that says nothing of a field.
+enum Runs {
+    One([Run; 1]),
+    Several(Rc<[Run]>),
+}
+
+impl std::ops::Deref for Runs {
+    type Target = [Run];
+
+    fn deref(&self) -> &[Run] {
+        match self {
+            Self::One(run) => run,
+            Self::Several(runs) => runs,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// How much may be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Runs that are looked at, over all operations.
+    pub steps: u64,
+    /// Runs that are kept, 8 bytes each.
+    pub runs: usize,
+}
+
+/// How many sets there were.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    nodes: usize,
+    runs: usize,
+}
+
+/// What a field becomes.
+#[derive(Clone, Copy, Debug)]
+pub enum Assignment<'a> {
+    /// One label.
+    Constant(u32),
+    /// Any label from the first to the second.
+    Range(u32, u32),
+    /// For each label another.
+    Map(&'a [u32]),
+}
+
+/// All sets over one list of fields.
+#[derive(Debug)]
+pub struct Diagrams {
+    /// How many labels each field has.
+    sizes: Vec<u32>,
+    nodes: IndexSet<Node, FxBuildHasher>,
+    known: HashMap<(Operation, Set, Set), Set, FxBuildHasher>,
+    limits: Limits,
+    steps: u64,
+    runs: usize,
+}
+
+/// Behind all fields.
+const END: u8 = u8::MAX;
+/// So many results are remembered before they are forgotten.
+const MOST_KNOWN: usize = 4_000_000;
+
+impl Set {
+    /// No point.
+    pub const EMPTY: Self = Self(0);
+    /// Every point.
+    pub const ALL: Self = Self(1);
+
+    /// Whether no point is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::EMPTY
+    }
+}
+
+impl Diagrams {
+    /// No sets yet but the empty one and all, over fields with so many labels each, at most 255 fields.
+    #[must_use]
+    pub fn new(sizes: Vec<u32>, limits: Limits) -> Self {
+        let mut nodes: IndexSet<Node, FxBuildHasher> = IndexSet::default();
+        // The two ends, which look at no field.
+        nodes.insert(Node { field: END, runs: Rc::from([]) });
+        nodes.insert(Node { field: END, runs: Rc::from([Run { last: 0, to: Set::EMPTY }]) });
+        Self { sizes, nodes, known: HashMap::default(), limits, steps: 0, runs: 0 }
+    }
+
+    /// How many labels a field has.
+    #[must_use]
+    pub fn size(&self, field: u8) -> u32 {
+        self.sizes.get(usize::from(field)).copied().unwrap_or(1)
+    }
+
+    /// How many steps were taken so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How much may be done from now on, in all.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The limits as they stand.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Where it stands, to come back to by [`Self::forget`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { nodes: self.nodes.len(), runs: self.runs }
+    }
+
+    /// Forgets all sets made since, so that they are made anew when they are needed. Whoever still holds one holds nothing.
+    pub fn forget(&mut self, mark: &Mark) {
+        self.nodes.truncate(mark.nodes);
+        self.runs = mark.runs;
+        self.known.clear();
+    }
+
+    fn field(&self, set: Set) -> u8 {
+        self.nodes.get_index(set.0 as usize).map_or(END, |node| node.field)
+    }
+
+    /// The runs of a set by a field that is not behind the set's own.
+    fn runs(&self, set: Set, field: u8) -> Runs {
+        match self.nodes.get_index(set.0 as usize) {
+            Some(node) if node.field == field => Runs::Several(Rc::clone(&node.runs)),
+            _ => Runs::One([Run { last: self.size(field).saturating_sub(1), to: set }]),
+        }
+    }
+
+    /// Takes the next run; one that leads where the one before leads is the same run.
+    fn push(runs: &mut Vec<Run>, last: u32, to: Set) {
+        match runs.last_mut() {
+            Some(before) if before.to == to => before.last = last,
+            _ => runs.push(Run { last, to }),
+        }
+    }
+
+    fn node(&mut self, field: u8, runs: Vec<Run>) -> Bounded<Set> {
+        match runs.as_slice() {
+            [] => return Ok(Set::EMPTY),
+            [only] => return Ok(only.to),
+            _ => {}
+        }
+        let length = runs.len();
+        let (index, new) = self.nodes.insert_full(Node { field, runs: Rc::from(runs) });
+        if new {
+            self.runs += length;
+        }
+        if self.runs > self.limits.runs {
+            return Err(TooLarge);
+        }
+        u32::try_from(index).map(Set).map_err(|_| TooLarge)
+    }
+
+    fn spend(&mut self, steps: usize) -> Bounded<()> {
+        self.steps = self.steps.saturating_add(steps as u64);
+        if self.steps > self.limits.steps { Err(TooLarge) } else { Ok(()) }
+    }
+
+    /// The points whose label in a field is in one of these ranges, which are ascending and disjoint.
+    ///
+    /// # Errors
+    /// As all operations, where a limit is met.
+    pub fn among(&mut self, field: u8, ranges: &[(u32, u32)]) -> Bounded<Set> {
+        let highest = self.size(field).saturating_sub(1);
+        let mut runs = Vec::with_capacity(ranges.len() * 2 + 1);
+        let mut next = 0;
+        for &(first, last) in ranges.iter().filter(|(first, _)| *first <= highest) {
+            if first > next {
+                Self::push(&mut runs, first - 1, Set::EMPTY);
+            }
+            let last = last.min(highest);
+            Self::push(&mut runs, last, Set::ALL);
+            next = last.saturating_add(1);
+        }
+        if next <= highest {
+            Self::push(&mut runs, highest, Set::EMPTY);
+        }
+        self.spend(runs.len())?;
+        self.node(field, runs)
+    }
+
+    /// The points of either.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn union(&mut self, a: Set, b: Set) -> Bounded<Set> {
+        self.apply(Operation::Union, a, b)
+    }
+
+    /// The points of both.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn intersection(&mut self, a: Set, b: Set) -> Bounded<Set> {
+        self.apply(Operation::Intersection, a, b)
+    }
+
+    /// The points of `a` that `b` has not.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn difference(&mut self, a: Set, b: Set) -> Bounded<Set> {
+        self.apply(Operation::Difference, a, b)
+    }
+
+    /// The points that a set has not.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn complement(&mut self, a: Set) -> Bounded<Set> {
+        self.apply(Operation::Difference, Set::ALL, a)
+    }
+
+    /// The points of any.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn any(&mut self, sets: impl IntoIterator<Item = Set>) -> Bounded<Set> {
+        sets.into_iter().try_fold(Set::EMPTY, |all, one| self.union(all, one))
+    }
+
+    /// The points of all.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn each(&mut self, sets: impl IntoIterator<Item = Set>) -> Bounded<Set> {
+        sets.into_iter().try_fold(Set::ALL, |all, one| self.intersection(all, one))
+    }
+
+    fn apply(&mut self, operation: Operation, a: Set, b: Set) -> Bounded<Set> {
+        let (mut a, mut b) = (a, b);
+        match operation {
+            Operation::Union => match (a, b) {
+                (Set::EMPTY, other) | (other, Set::EMPTY) => return Ok(other),
+                (Set::ALL, _) | (_, Set::ALL) => return Ok(Set::ALL),
+                _ if a == b => return Ok(a),
+                _ => {}
+            },
+            Operation::Intersection => match (a, b) {
+                (Set::EMPTY, _) | (_, Set::EMPTY) => return Ok(Set::EMPTY),
+                (Set::ALL, other) | (other, Set::ALL) => return Ok(other),
+                _ if a == b => return Ok(a),
+                _ => {}
+            },
+            Operation::Difference => match (a, b) {
+                (Set::EMPTY, _) | (_, Set::ALL) => return Ok(Set::EMPTY),
+                (_, Set::EMPTY) => return Ok(a),
+                _ if a == b => return Ok(Set::EMPTY),
+                _ => {}
+            },
+        }
+        if operation != Operation::Difference && b < a {
+            (a, b) = (b, a);
+        }
+        if let Some(found) = self.known.get(&(operation, a, b)) {
+            return Ok(*found);
+        }
+        let field = self.field(a).min(self.field(b));
+        let (one, other) = (self.runs(a, field), self.runs(b, field));
+        self.spend(one.len() + other.len())?;
+        let mut runs = Vec::with_capacity(one.len().max(other.len()));
+        let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
+        while let (Some(&&x), Some(&&y)) = (left.peek(), right.peek()) {
+            let last = x.last.min(y.last);
+            let to = self.apply(operation, x.to, y.to)?;
+            Self::push(&mut runs, last, to);
+            left.next_if(|run| run.last == last);
+            right.next_if(|run| run.last == last);
+        }
+        let found = self.node(field, runs)?;
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert((operation, a, b), found);
+        Ok(found)
+    }
+
+    /// What is left of a set when a field is done with it: `change` makes of the runs of that field's node what is to stand
+    /// there. A set without such a node has one run of all labels.
+    fn at_field(
+        &mut self,
+        set: Set,
+        field: u8,
+        change: &mut impl FnMut(&mut Self, &[Run]) -> Bounded<Set>,
+        done: &mut HashMap<Set, Set, FxBuildHasher>,
+    ) -> Bounded<Set> {
+        if let Some(found) = done.get(&set) {
+            return Ok(*found);
+        }
+        let own = self.field(set);
+        let runs = self.runs(set, own.min(field));
+        self.spend(runs.len())?;
+        let found = if own >= field {
+            change(self, &runs)?
+        } else {
+            let mut changed = Vec::with_capacity(runs.len());
+            for run in runs.iter() {
+                let to = self.at_field(run.to, field, change, done)?;
+                Self::push(&mut changed, run.last, to);
+            }
+            self.node(own, changed)?
+        };
+        done.insert(set, found);
+        Ok(found)
+    }
+
+    /// The points that may come into `set` when a field is assigned.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn preimage(&mut self, set: Set, field: u8, assignment: Assignment<'_>) -> Bounded<Set> {
+        let size = self.size(field);
+        let mut change = |sets: &mut Self, runs: &[Run]| match assignment {
+            Assignment::Constant(label) => Ok(led_to(runs, label)),
+            Assignment::Range(first, last) => sets.any(within(runs, first, last)),
+            Assignment::Map(map) => {
+                let mut moved = Vec::new();
+                for (label, &to) in (0..size).zip(map) {
+                    Self::push(&mut moved, label, led_to(runs, to));
+                }
+                sets.node(field, moved)
+            }
+        };
+        self.at_field(set, field, &mut change, &mut HashMap::default())
+    }
+
+    /// The points that those of `set` may become when a field is assigned.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn image(&mut self, set: Set, field: u8, assignment: Assignment<'_>) -> Bounded<Set> {
+        let size = self.size(field);
+        let mut change = |sets: &mut Self, runs: &[Run]| match assignment {
+            Assignment::Constant(label) => sets.image_in_range(field, runs, (label, label)),
+            Assignment::Range(first, last) => sets.image_in_range(field, runs, (first, last)),
+            Assignment::Map(map) => {
+                let mut all = Set::EMPTY;
+                for (label, &to) in (0..size).zip(map) {
+                    let at = sets.among(field, &[(to, to)])?;
+                    let there = sets.intersection(at, led_to(runs, label))?;
+                    all = sets.union(all, there)?;
+                }
+                Ok(all)
+            }
+        };
+        self.at_field(set, field, &mut change, &mut HashMap::default())
+    }
+
+    fn image_in_range(&mut self, field: u8, runs: &[Run], range: (u32, u32)) -> Bounded<Set> {
+        let anywhere = self.any(runs.iter().map(|run| run.to))?;
+        let there = self.among(field, &[range])?;
+        self.intersection(there, anywhere)
+    }
+
+    /// The points that have one in `set` with some label in a field.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn without(&mut self, set: Set, field: u8) -> Bounded<Set> {
+        self.preimage(set, field, Assignment::Range(0, u32::MAX))
+    }
+
+    /// What `set` says of a field, said of the next one instead, `by` labels higher; no point below that is in it. The set says nothing of the next
+    /// one.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn moved_to_next(&mut self, set: Set, field: u8, by: u32) -> Bounded<Set> {
+        let next = field.saturating_add(1);
+        let highest = self.size(next).saturating_sub(1);
+        let mut change = |sets: &mut Self, runs: &[Run]| {
+            let mut moved = Vec::with_capacity(runs.len() + 1);
+            if by > 0 {
+                Self::push(&mut moved, by - 1, Set::EMPTY);
+            }
+            for run in runs {
+                Self::push(&mut moved, run.last.saturating_add(by).min(highest), run.to);
+            }
+            sets.node(next, moved)
+        };
+        self.at_field(set, field, &mut change, &mut HashMap::default())
+    }
+
+    /// The labels that points of a set have in a field, as ascending ranges that do not touch.
+    #[must_use]
+    pub fn labels(&self, set: Set, field: u8) -> Vec<(u32, u32)> {
+        let mut ranges = Vec::new();
+        let mut seen = std::collections::HashSet::<Set, FxBuildHasher>::default();
+        let mut waiting = vec![set];
+        while let Some(set) = waiting.pop() {
+            let own = self.field(set);
+            if set.is_empty() || !seen.insert(set) {
+                continue;
+            }
+            if own > field {
+                return vec![(0, self.size(field).saturating_sub(1))];
+            }
+            let mut first = 0;
+            for run in self.runs(set, own).iter() {
+                if own < field {
+                    waiting.push(run.to);
+                } else if !run.to.is_empty() {
+                    ranges.push((first, run.last));
+                }
+                first = run.last.saturating_add(1);
+            }
+        }
+        ranges.sort_unstable();
+        let mut joined: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in ranges {
+            match joined.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                _ => joined.push((first, last)),
+            }
+        }
+        joined
+    }
+
+    /// Whether a point, given as its labels in the order of the fields, is in a set.
+    #[must_use]
+    pub fn has(&self, set: Set, point: &[u32]) -> bool {
+        let mut at = set;
+        while at > Set::ALL {
+            let Some(node) = self.nodes.get_index(at.0 as usize) else { return false };
+            let label = point.get(usize::from(node.field)).copied().unwrap_or_default();
+            at = led_to(&node.runs, label);
+        }
+        at == Set::ALL
+    }
+
+    /// Shows a set as products: for each field a range of labels. They are disjoint, and there may be very many.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn products(&mut self, set: Set, visit: &mut impl FnMut(&[(u32, u32)])) -> Bounded<()> {
+        let mut ranges: Vec<(u32, u32)> = self.sizes.iter().map(|size| (0, size.saturating_sub(1))).collect();
+        self.products_below(set, &mut ranges, visit)
+    }
+
+    fn products_below(
+        &mut self,
+        set: Set,
+        ranges: &mut Vec<(u32, u32)>,
+        visit: &mut impl FnMut(&[(u32, u32)]),
+    ) -> Bounded<()> {
+        let field = self.field(set);
+        if field == END {
+            if set == Set::ALL {
+                visit(ranges);
+            }
+            return Ok(());
+        }
+        let runs = self.runs(set, field);
+        self.spend(runs.len())?;
+        let mut first = 0;
+        for run in runs.iter().copied() {
+            if let Some(range) = ranges.get_mut(usize::from(field)) {
+                *range = (first, run.last);
+            }
+            self.products_below(run.to, ranges, visit)?;
+            first = run.last.saturating_add(1);
+        }
+        if let Some(range) = ranges.get_mut(usize::from(field)) {
+            *range = (0, self.sizes.get(usize::from(field)).map_or(0, |size| size.saturating_sub(1)));
+        }
+        Ok(())
+    }
+}
+
+fn led_to(runs: &[Run], label: u32) -> Set {
+    let at = runs.partition_point(|run| run.last < label);
+    runs.get(at).map_or(Set::EMPTY, |run| run.to)
+}
+
+/// Where labels of a range lead.
+fn within(runs: &[Run], first: u32, last: u32) -> impl Iterator<Item = Set> {
+    let from = runs.partition_point(|run| run.last < first);
+    let rest = runs.get(from..).unwrap_or_default();
+    // A run reaches into the range if the one before it ends in front of the range's end.
+    let to = rest.partition_point(|run| run.last < last);
+    rest.iter().take(to.saturating_add(1)).map(|run| run.to)
+}
+
+#[cfg(test)]
+mod tests;

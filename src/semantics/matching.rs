@@ -1,0 +1,211 @@
+//! For which packets the tests of a rule hold: [`holds`](super::holds) for sets of packets.
+
+use super::diagram::{Bounded, Set};
+use super::holds::Tracked;
+use super::packet::{Locality, Shape, TCP};
+use super::space::{Space, pairs};
+use crate::ir::{Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortMatch, Ruleset, Table};
+
+/// Packets for which a test may hold, and those for which it holds for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fit {
+    pub(super) may: Set,
+    pub(super) must: Set,
+}
+
+impl Fit {
+    pub(super) const ALWAYS: Self = Self { may: Set::ALL, must: Set::ALL };
+    pub(super) const UNKNOWN: Self = Self { may: Set::ALL, must: Set::EMPTY };
+
+    fn exactly(set: Set) -> Self {
+        Self { may: set, must: set }
+    }
+
+    fn when(holds: bool) -> Self {
+        Self::exactly(if holds { Set::ALL } else { Set::EMPTY })
+    }
+
+    pub(super) fn and(self, space: &mut Space<'_>, other: Self) -> Bounded<Self> {
+        let may = space.sets.intersection(self.may, other.may)?;
+        let exact = self.may == self.must && other.may == other.must;
+        let must = if exact { may } else { space.sets.intersection(self.must, other.must)? };
+        Ok(Self { may, must })
+    }
+
+    /// Certain for `known`, unknown for `doubted`, and in no other case.
+    fn split(space: &mut Space<'_>, known: Set, doubted: Set) -> Bounded<Self> {
+        Ok(Self { may: space.sets.union(known, doubted)?, must: space.sets.difference(known, doubted)? })
+    }
+}
+
+/// For which packets a test holds.
+pub(super) fn fit(
+    space: &mut Space<'_>,
+    ruleset: &Ruleset,
+    table: &Table,
+    one: &Match,
+    tracked: Tracked,
+) -> Bounded<Fit> {
+    match one {
+        Match::InInterface { names, negated } => {
+            let on = |own: Option<&crate::net::Interface>| own.is_some_and(|own| names.contains(own)) != *negated;
+            space.interface(on).map(Fit::exactly)
+        }
+        Match::Source { addresses, negated } => {
+            let Some(list) = listed(ruleset, table, addresses) else { return Ok(Fit::UNKNOWN) };
+            let Some(from) = space.source(list)? else { return Ok(Fit::UNKNOWN) };
+            if !*negated {
+                return Ok(Fit::exactly(from));
+            }
+            let family = space.family(matches!(list, Elements::Ipv4(_)))?;
+            space.sets.difference(family, from).map(Fit::exactly)
+        }
+        Match::Destination { addresses, negated } => destination(space, listed(ruleset, table, addresses), *negated),
+        Match::Family(Family::Inet) => Ok(Fit::ALWAYS),
+        Match::Family(family) => space.family(*family == Family::Ip).map(Fit::exactly),
+        Match::Protocol { number, negated } => {
+            let (shown, own) = (space.shape(Shape::shows_protocol)?, space.protocol(*number)?);
+            let found = if *negated { space.sets.difference(shown, own) } else { space.sets.intersection(shown, own) };
+            found.map(Fit::exactly)
+        }
+        Match::ConnectionState { states, negated } => connection_state(space, *states, *negated, tracked),
+        Match::DestinationPort { ports, negated } => {
+            let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_ports)?);
+            let seen = space.sets.intersection(tcp, shown)?;
+            let known = match ports_of(ruleset, table, ports).map(|list| space.port(&list)).transpose()?.flatten() {
+                None => None,
+                Some(among) if *negated => Some(space.sets.difference(seen, among)?),
+                Some(among) => Some(space.sets.intersection(seen, among)?),
+            };
+            let misread = misread_tcp(space)?;
+            let Some(known) = known else {
+                let may = space.sets.union(seen, misread)?;
+                return Ok(Fit { may, must: Set::EMPTY });
+            };
+            Fit::split(space, known, misread)
+        }
+        Match::PortBlock(block) => {
+            let shown = space.shape(Shape::shows_ports)?;
+            let aligned = block.first & block.mask() == block.first;
+            let list = [(block.first, block.last())];
+            let ports = if aligned { space.port(&list)? } else { Some(Set::EMPTY) };
+            let Some(ports) = ports else { return Ok(Fit::UNKNOWN) };
+            let (known, misread) = (space.sets.intersection(shown, ports)?, space.shape(is_misread)?);
+            Fit::split(space, known, misread)
+        }
+        Match::FlagBit { flag, set } => {
+            let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_flags)?);
+            let flags = space.flags(|own| (own.0 & flag.0 != 0) == *set)?;
+            let known = space.sets.each([tcp, shown, flags])?;
+            let (others, misread) = (space.sets.complement(tcp)?, space.shape(is_misread)?);
+            let doubted = space.sets.union(others, misread)?;
+            Fit::split(space, known, doubted)
+        }
+        Match::TcpFlags { mask, value } => {
+            let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_flags)?);
+            let flags = space.flags(|own| own.0 & mask.0 == value.0)?;
+            let known = space.sets.each([tcp, shown, flags])?;
+            let misread = misread_tcp(space)?;
+            Fit::split(space, known, misread)
+        }
+        // What is not tracked has no connection.
+        Match::DestinationTranslated => {
+            let plain = space.is(super::field::Field::Original, 0)?;
+            space.sets.complement(plain).map(Fit::exactly)
+        }
+        Match::OriginalPort(ports) => {
+            let plain = space.is(super::field::Field::Original, 0)?;
+            let Some(list) = ports_of(ruleset, table, ports) else { return Ok(Fit::UNKNOWN) };
+            let Some(known) = space.original_port(&list)? else { return Ok(Fit::UNKNOWN) };
+            Fit::split(space, known, plain)
+        }
+        Match::DestinationLocal => {
+            let known = space.locality(|own| own == Locality::Local)?;
+            let doubted = space.locality(|own| matches!(own, Locality::Vrf | Locality::Elsewhere))?;
+            Fit::split(space, known, doubted)
+        }
+        Match::DestinationOfInterface => {
+            let known = space.locality(|own| own == Locality::Vrf)?;
+            let doubted = space.locality(|own| matches!(own, Locality::Local | Locality::Elsewhere))?;
+            Fit::split(space, known, doubted)
+        }
+        Match::PacketType { types, negated } => {
+            let (tcp, here) = (space.protocol(TCP)?, space.locality(Locality::is_local)?);
+            let known = space.sets.intersection(tcp, here)?;
+            let holds = types.has(PacketTypes::HOST) != *negated;
+            let others = space.sets.complement(known)?;
+            Fit::split(space, if holds { known } else { Set::EMPTY }, others)
+        }
+        Match::NotDirectlyTcp => not_directly_tcp(space).map(Fit::exactly),
+        Match::PerhapsDirectlyTcp => {
+            let doubted = not_directly_tcp(space)?;
+            Fit::split(space, Set::ALL, doubted)
+        }
+        Match::FirstFragment => {
+            let (v6, first) = (space.family(false)?, space.shape(Shape::is_first_fragment)?);
+            space.sets.intersection(v6, first).map(Fit::exactly)
+        }
+        // Some packets are within the limit and some are not.
+        Match::Limit { .. } | Match::Unknown(_) => Ok(Fit::UNKNOWN),
+    }
+}
+
+fn destination(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
+    let Some(list) = list else { return Ok(Fit::UNKNOWN) };
+    let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
+    let family = space.family(matches!(list, Elements::Ipv4(_)))?;
+    let unknown = space.is(super::field::Field::Destination, 0)?;
+    let doubted = space.sets.intersection(family, unknown)?;
+    let known = if negated { space.sets.difference(family, to)? } else { to };
+    Fit::split(space, known, doubted)
+}
+
+fn connection_state(space: &mut Space<'_>, states: ConnectionStates, negated: bool, tracked: Tracked) -> Bounded<Fit> {
+    match tracked {
+        // What has not been tracked yet is invalid to nft, or untracked.
+        Tracked::NotYet => {
+            let both = (states.has(ConnectionStates::INVALID), states.has(ConnectionStates::UNTRACKED));
+            Ok(match both {
+                (true, true) => Fit::when(!negated),
+                (false, false) => Fit::when(negated),
+                (true, false) | (false, true) => Fit::UNKNOWN,
+            })
+        }
+        Tracked::Perhaps => Ok(Fit::UNKNOWN),
+        Tracked::Yes => space.states(|own| states.has(own) != negated).map(Fit::exactly),
+    }
+}
+
+fn is_misread(shape: Shape) -> bool {
+    shape == Shape::LaterMisread
+}
+
+fn misread_tcp(space: &mut Space<'_>) -> Bounded<Set> {
+    let (tcp, misread) = (space.protocol(TCP)?, space.shape(is_misread)?);
+    space.sets.intersection(tcp, misread)
+}
+
+fn not_directly_tcp(space: &mut Space<'_>) -> Bounded<Set> {
+    let (tcp, whole) = (space.protocol(TCP)?, space.shape(|shape| shape == Shape::Whole)?);
+    let (v6, directly) = (space.family(false)?, space.sets.intersection(tcp, whole)?);
+    space.sets.difference(v6, directly)
+}
+
+/// Addresses, unless it is not known which.
+fn listed<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &'r Addresses) -> Option<&'r Elements> {
+    let list = match addresses {
+        Addresses::These(list) => list,
+        Addresses::Set(name) => &ruleset.set(table, name)?.elements,
+    };
+    matches!(list, Elements::Ipv4(_) | Elements::Ipv6(_)).then_some(list)
+}
+
+fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> Option<Vec<(u16, u16)>> {
+    match ports {
+        PortMatch::Ports(list) => Some(pairs(list.ranges()).into_owned()),
+        PortMatch::Set(name) => match &ruleset.set(table, name)?.elements {
+            Elements::Ports(list) => Some(pairs(list).into_owned()),
+            Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown => None,
+        },
+    }
+}

@@ -1,0 +1,100 @@
+//! Which packets an honest peer sends.
+//!
+//! It opens a connection, or is part of one. A firewall that tracks connections may well drop others, and nobody is cut off by
+//! it.
+
+use super::diagram::{Bounded, Set};
+use super::door::Door;
+use super::evaluate::Rules;
+use super::flow::Flow;
+use super::packet::Packet;
+use super::space::Space;
+use super::touched::Touched;
+use crate::ir::{ConnectionStates, TcpFlags};
+
+/// Whether an honest peer sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plausible {
+    /// It does.
+    Yes,
+    /// Where rules lead connection tracking astray, it may be seen so.
+    Perhaps,
+    /// It does not.
+    No,
+}
+
+/// Whether flags open a connection, whatever else the segment carries, ECN for example.
+fn opens(flags: TcpFlags) -> bool {
+    const FIN_SYN_RST_ACK: u8 = 0x17;
+    flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0
+}
+
+/// Whether nothing of a packet's connection is tracked, for certain.
+fn never_tracked(touched: Touched) -> bool {
+    touched.untracked && !touched.wavers && !touched.reconnected
+}
+
+impl Rules<'_> {
+    /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks
+    /// connections may well drop others, and nobody is cut off by it.
+    #[must_use]
+    pub fn is_plausible(&self, packet: &Packet) -> Plausible {
+        let usual = !self.tracks
+            || packet.state == ConnectionStates::ESTABLISHED
+            || (packet.state == ConnectionStates::NEW && opens(packet.flags))
+            || (packet.state == ConnectionStates::UNTRACKED && self.touched_before(Door::Input, packet).untracked);
+        if usual {
+            return Plausible::Yes;
+        }
+        if !self.leads_astray {
+            return Plausible::No;
+        }
+        // What of a connection was not tracked, its beginning or the answers, is missed by what was (seen on Linux 6.18:
+        // the third segment of the handshake is invalid).
+        let opening = Packet { flags: TcpFlags::SYN, state: ConnectionStates::NEW, ..packet.clone() };
+        let touched = [packet, &opening].map(|one| self.touched_before(Door::Input, one));
+        let never_tracked = touched.iter().all(|one| never_tracked(*one));
+        let astray = self.misses_replies || touched.iter().any(|one| one.is_astray());
+        if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
+    }
+}
+
+impl Flow<'_, '_> {
+    /// The packets that an honest peer sends, and those that may be seen so where rules lead connection tracking astray.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn plausible(&mut self, space: &mut Space<'_>) -> Bounded<(Set, Set)> {
+        let rules = self.rules();
+        if !rules.tracks {
+            return Ok((Set::ALL, Set::EMPTY));
+        }
+        let touched = self.touched_before(space, Door::Input)?;
+        let established = space.states(|own| own == ConnectionStates::ESTABLISHED)?;
+        let (new, opening) = (space.states(|own| own == ConnectionStates::NEW)?, space.flags(opens)?);
+        let new = space.sets.intersection(new, opening)?;
+        let untracked = space.states(|own| own == ConnectionStates::UNTRACKED)?;
+        let exempt = space.sets.any(sets_of(&touched, |one| one.untracked))?;
+        let untracked = space.sets.intersection(untracked, exempt)?;
+        let usual = space.sets.any([established, new, untracked])?;
+        if !rules.leads_astray {
+            return Ok((usual, Set::EMPTY));
+        }
+        let astray = if rules.misses_replies {
+            Set::ALL
+        } else {
+            let own = space.sets.any(sets_of(&touched, Touched::is_astray))?;
+            let first = space.as_opening(own)?;
+            space.sets.union(own, first)?
+        };
+        let never = space.sets.any(sets_of(&touched, never_tracked))?;
+        let first = space.as_opening(never)?;
+        let never = space.sets.intersection(never, first)?;
+        let unusual = space.sets.difference(astray, usual)?;
+        Ok((usual, space.sets.difference(unusual, never)?))
+    }
+}
+
+fn sets_of(parts: &[(Touched, Set)], fits: impl Fn(Touched) -> bool) -> Vec<Set> {
+    parts.iter().filter(|(touched, _)| fits(*touched)).map(|(_, set)| *set).collect()
+}

@@ -1,0 +1,38 @@
+//! The rules that packets from outside can meet at all.
+//!
+//! No claim is about what this host sends or routes, so the rules of those hooks tell no packets apart.
+
+use std::collections::{HashMap, HashSet};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::ir::{Chain, Hook, Rule, Ruleset, Table, Verdict};
+
+/// Every rule that can be met on the way in.
+pub fn met(ruleset: &Ruleset) -> Vec<(&Table, &Rule)> {
+    let rules =
+        |table| chains_met(table).into_iter().flat_map(move |chain| chain.rules.iter().map(move |rule| (table, rule)));
+    ruleset.tables.iter().flat_map(rules).collect()
+}
+
+fn chains_met(table: &Table) -> Vec<&Chain> {
+    let names: HashMap<&str, &Chain, FxBuildHasher> =
+        table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
+    let inward = |chain: &&Chain| {
+        chain.base.is_some_and(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
+    };
+    let mut found: Vec<&Chain> = table.chains.iter().filter(inward).collect();
+    let mut seen: HashSet<&str, FxBuildHasher> = found.iter().map(|chain| chain.name.as_str()).collect();
+    let mut next = 0;
+    while let Some(chain) = found.get(next).copied() {
+        next += 1;
+        for rule in &chain.rules {
+            if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict
+                && seen.insert(name)
+            {
+                found.extend(names.get(name.as_str()));
+            }
+        }
+    }
+    found
+}

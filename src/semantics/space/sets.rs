@@ -1,0 +1,239 @@
+//! Sets of packets by the values of their fields.
+
+use super::super::classes::Classes;
+use super::super::diagram::{Assignment, Bounded, Set};
+use super::super::door::Door;
+use super::super::field::Field;
+use super::super::packet::{Locality, Shape, TCP};
+use super::{Space, single};
+use crate::ir::{ConnectionStates, Elements, TcpFlags};
+use crate::net::Interface;
+
+impl Space<'_> {
+    /// The packets with one label in a field.
+    ///
+    /// # Errors
+    /// As all of these, where a limit is met.
+    pub fn is(&mut self, field: Field, label: u32) -> Bounded<Set> {
+        self.sets.among(field.number(), &[(label, label)])
+    }
+
+    /// The packets whose value in a field is one of these.
+    fn picked<T>(
+        &mut self,
+        field: Field,
+        values: impl IntoIterator<Item = T>,
+        fits: impl Fn(T) -> bool,
+    ) -> Bounded<Set> {
+        let labels = values.into_iter().enumerate().filter_map(|(label, value)| fits(value).then(|| single(label)));
+        let labels: Vec<(u32, u32)> = labels.collect();
+        self.sets.among(field.number(), &labels)
+    }
+
+    /// The packets of a family.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn family(&mut self, ipv4: bool) -> Bounded<Set> {
+        self.is(Field::Family, u32::from(!ipv4))
+    }
+
+    /// The packets of some shapes.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn shape(&mut self, fits: impl Fn(Shape) -> bool) -> Bounded<Set> {
+        self.picked(Field::Shape, Shape::ALL, fits)
+    }
+
+    /// The packets whose destination is such to this host.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn locality(&mut self, fits: impl Fn(Locality) -> bool) -> Bounded<Set> {
+        self.picked(Field::Locality, Locality::ALL, fits)
+    }
+
+    /// The packets of a transport protocol.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn protocol(&mut self, number: u8) -> Bounded<Set> {
+        let protocols = self.protocols.clone();
+        self.picked(Field::Protocol, protocols, |own| own == number)
+    }
+
+    /// The packets that came in on such interfaces; `None` is one that nothing names.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn interface(&mut self, fits: impl Fn(Option<&Interface>) -> bool) -> Bounded<Set> {
+        let labels = self.interfaces.iter().enumerate().filter(|(_, own)| fits(own.as_ref()));
+        let labels: Vec<(u32, u32)> = labels.map(|(label, _)| single(label)).collect();
+        self.sets.among(Field::Interface.number(), &labels)
+    }
+
+    /// The packets with such flags.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn flags(&mut self, fits: impl Fn(TcpFlags) -> bool) -> Bounded<Set> {
+        let flags = self.flags.clone();
+        self.picked(Field::Flags, flags, fits)
+    }
+
+    /// The packets of connections in such states.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn states(&mut self, fits: impl Fn(ConnectionStates) -> bool) -> Bounded<Set> {
+        let states = self.states.clone();
+        self.picked(Field::State, states, fits)
+    }
+
+    /// The packets from addresses of a list; `None` if it is not one that the space was cut by.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn source(&mut self, list: &Elements) -> Bounded<Option<Set>> {
+        let labels = addresses(list, &self.v4, &self.v6, 0);
+        self.listed(Field::Source, list, labels)
+    }
+
+    /// The packets to addresses of a list, where the destination is known; `None` if it is not one that the space was cut by.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn destination(&mut self, list: &Elements) -> Bounded<Option<Set>> {
+        let labels = self.destinations.as_ref().and_then(|(v4, v6)| addresses(list, v4, v6, 1));
+        self.listed(Field::Destination, list, labels)
+    }
+
+    fn listed(&mut self, field: Field, list: &Elements, labels: Option<Vec<(u32, u32)>>) -> Bounded<Option<Set>> {
+        let Some(labels) = labels else { return Ok(None) };
+        let family = self.family(matches!(list, Elements::Ipv4(_)))?;
+        let among = self.sets.among(field.number(), &labels)?;
+        self.sets.intersection(family, among).map(Some)
+    }
+
+    /// The packets to ports of a list; `None` if it is not one that the space was cut by.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn port(&mut self, list: &[(u16, u16)]) -> Bounded<Option<Set>> {
+        let Some(labels) = self.ports.labels(list) else { return Ok(None) };
+        self.sets.among(Field::Port.number(), labels).map(Some)
+    }
+
+    /// The packets of connections that were asked for at ports of a list and translated; `None` as above.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn original_port(&mut self, list: &[(u16, u16)]) -> Bounded<Option<Set>> {
+        let Some(labels) = self.ports.labels(list) else { return Ok(None) };
+        let above: Vec<(u32, u32)> = labels.iter().map(|&(first, last)| (first + 1, last + 1)).collect();
+        self.sets.among(Field::Original.number(), &above).map(Some)
+    }
+
+    /// The packets that would be in `set` if a field had another label.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn if_it_were(&mut self, set: Set, field: Field, label: u32) -> Bounded<Set> {
+        self.sets.preimage(set, field.number(), Assignment::Constant(label))
+    }
+
+    /// The packets that would be in `set` if they had another shape.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn as_shape(&mut self, set: Set, shape: Shape) -> Bounded<Set> {
+        let label = Shape::ALL.iter().position(|own| *own == shape).unwrap_or_default();
+        self.if_it_were(set, Field::Shape, label as u32)
+    }
+
+    /// The packets that can come to a door, see [`Door::sees`].
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn seen_at(&mut self, door: Door) -> Bounded<Set> {
+        match door {
+            Door::BeforeTranslation | Door::Prerouting => Ok(Set::ALL),
+            Door::Input => {
+                let (here, v6) = (self.locality(Locality::is_local)?, self.family(false)?);
+                let whole = self.shape(|shape| shape == Shape::Whole)?;
+                let whole = self.sets.union(v6, whole)?;
+                self.sets.intersection(here, whole)
+            }
+        }
+    }
+
+    /// The labels of a whole segment with SYN alone that asks for a new connection with this host, by field.
+    fn opening(&self) -> [(Field, u32); 7] {
+        let number = |found: Option<usize>| found.unwrap_or_default() as u32;
+        [
+            (Field::Shape, number(Shape::ALL.iter().position(|own| *own == Shape::Whole))),
+            (Field::Protocol, number(self.protocols.iter().position(|own| *own == TCP))),
+            (Field::Flags, self.flags_label(TcpFlags::SYN)),
+            (Field::State, self.state_label(ConnectionStates::NEW)),
+            (Field::Locality, number(Locality::ALL.iter().position(|own| *own == Locality::Local))),
+            (Field::Destination, 0),
+            (Field::Original, 0),
+        ]
+    }
+
+    /// Those of `set` that ask for a new connection with this host.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn to_opening(&mut self, set: Set) -> Bounded<Set> {
+        self.opening().into_iter().try_fold(set, |set, (field, label)| {
+            let is = self.is(field, label)?;
+            self.sets.intersection(set, is)
+        })
+    }
+
+    /// The packets for which a new connection of the same source, port and interface would be in `set`.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn if_opened(&mut self, set: Set) -> Bounded<Set> {
+        self.opening().into_iter().try_fold(set, |set, (field, label)| self.if_it_were(set, field, label))
+    }
+
+    /// The packets whose connection begins with one of `set`: the same with SYN alone, and new.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn as_opening(&mut self, set: Set) -> Bounded<Set> {
+        let flags = self.flags_label(TcpFlags::SYN);
+        let state = self.state_label(ConnectionStates::NEW);
+        let set = self.if_it_were(set, Field::Flags, flags)?;
+        self.if_it_were(set, Field::State, state)
+    }
+
+    /// The packets that would be in `set` as they were on the wire, with the port that a translation has changed since.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn as_sent(&mut self, set: Set) -> Bounded<Set> {
+        let plain = self.is(Field::Original, 0)?;
+        let untouched = self.sets.intersection(plain, set)?;
+        if self.sets.size(Field::Original.number()) == 1 {
+            return Ok(untouched);
+        }
+        let on_the_wire = self.if_it_were(set, Field::Original, 0)?;
+        let translated = self.sets.moved_to_next(on_the_wire, Field::Port.number(), 1)?;
+        self.sets.union(untouched, translated)
+    }
+}
+
+/// The labels of a list of addresses, where those of IPv4 begin at `first` and those of IPv6 behind them.
+fn addresses(list: &Elements, v4: &Classes<'_, u32>, v6: &Classes<'_, u128>, first: u32) -> Option<Vec<(u32, u32)>> {
+    let above = |labels: &[(u32, u32)], by: u32| labels.iter().map(|&(first, last)| (first + by, last + by)).collect();
+    match list {
+        Elements::Ipv4(list) => v4.labels(list).map(|labels| above(labels, first)),
+        Elements::Ipv6(list) => v6.labels(list).map(|labels| above(labels, first + v4.count())),
+        Elements::Ports(_) | Elements::Unknown => None,
+    }
+}
