@@ -1,5 +1,6 @@
 //! Sets of new connections as few products: sources, ports, interfaces.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -22,7 +23,37 @@ struct Product {
 /// Whether something is gained, and on which interfaces.
 type Kind = (bool, Vec<u32>);
 /// For one class of sources: the classes of ports that change in each way.
-type Profile = BTreeMap<Kind, Vec<Range>>;
+type Profile = BTreeMap<Kind, Labels>;
+
+/// Ascending ranges of labels, which are ordered as the labels one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Labels(Vec<Range>);
+
+impl Labels {
+    /// Takes a range that is behind all others.
+    fn push(&mut self, range: Range) {
+        match self.0.last_mut() {
+            Some(before) if before.1.saturating_add(1) == range.0 => before.1 = range.1,
+            _ => self.0.push(range),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().flat_map(|&(first, last)| first..=last)
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.each().cmp(other.each())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// What changes where these connections are gained and those lost. Classes of sources that change alike are told as one.
 pub(super) fn changes(space: &mut Space<'_>, gains: Set, losses: Set) -> Bounded<Vec<Change>> {
@@ -53,7 +84,7 @@ pub(super) fn changes(space: &mut Space<'_>, gains: Set, losses: Set) -> Bounded
     for ((_, profile), labels) in alike {
         let sources = space.source_ranges(&labels);
         for ((gains, interfaces), ports) in profile {
-            all.extend(change(space, &sources, gains, &interfaces, &ports));
+            all.extend(change(space, &sources, gains, &interfaces, &ports.0));
         }
     }
     Ok(all)
@@ -83,11 +114,7 @@ fn profile(products: &[Product]) -> Profile {
             if on.is_empty() {
                 continue;
             }
-            let ranges: &mut Vec<Range> = profile.entry((gains, on)).or_default();
-            match ranges.last_mut() {
-                Some(before) if before.1.saturating_add(1) == ports.0 => before.1 = ports.1,
-                _ => ranges.push(ports),
-            }
+            profile.entry((gains, on)).or_default().push(ports);
         }
     }
     profile

@@ -172,8 +172,8 @@ pub fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
     if ruleset.tables.iter().all(|table| table.name == ours::TABLE) {
         return Cow::Borrowed(ruleset);
     }
-    let mut own = ruleset.clone();
-    own.tables.retain(ours::has_part);
+    let tables = ruleset.tables.iter().filter(|table| ours::has_part(table)).cloned().collect();
+    let mut own = Ruleset { sets: ruleset.sets.clone(), unread: ruleset.unread.clone(), tables, header: Vec::new() };
     for chain in own.tables.iter_mut().filter(|table| table.name != ours::TABLE).flat_map(|table| &mut table.chains) {
         if let Some(base) = &mut chain.base {
             base.policy = Policy::Accept;
