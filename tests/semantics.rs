@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod generate;
+mod spaces;
 
 use std::collections::BTreeMap;
 
@@ -20,13 +21,14 @@ use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
 use ringfence::diff::difference;
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, PacketTypes, Policy, PortBlock,
-    PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
+    Ruleset, Statement, Table, TcpFlags, Verdict,
 };
-use ringfence::net::{Cidr, PortRange, Ports};
+use ringfence::net::PortRange;
 use ringfence::semantics::{
     Door, Field as SetField, Flow, Locality, Outcome, Packet, Plausible, Question, Rules, Shape, Space, TCP, merged,
 };
+use spaces::{enriched, every_packet};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
 
@@ -105,24 +107,6 @@ fn what_is_joined_means_the_same() {
     assert!(joined > 100, "only {joined} rules were joined");
 }
 
-/// One packet of every kind that a space tells apart.
-fn every_packet(space: &mut Space) -> Vec<Packet> {
-    let mut points = Vec::new();
-    let possible = space.possible();
-    let mut unfold = |ranges: &[(u32, u32)]| {
-        let mut product = vec![Vec::new()];
-        for &(first, last) in ranges {
-            let longer = |point: &Vec<u32>| -> Vec<Vec<u32>> {
-                (first..=last).map(|label| point.iter().copied().chain([label]).collect()).collect()
-            };
-            product = product.iter().flat_map(longer).collect();
-        }
-        points.extend(product);
-    };
-    space.sets.products(possible, &mut unfold).unwrap();
-    points.iter().map(|point| space.packet(&point.as_slice().try_into().unwrap()).unwrap()).collect()
-}
-
 /// Every point of a space is a packet, and speaks for itself; every packet has one.
 #[test]
 fn a_space_has_every_packet_once() {
@@ -147,52 +131,6 @@ fn a_space_has_every_packet_once() {
             assert!(space.has(space.possible(), &packet), "seed {seed}: {packet}");
             let representative = space.representative(&packet).unwrap();
             assert!(visited.contains(&representative), "seed {seed}: {representative}");
-        }
-    }
-}
-
-/// What the generator leaves out because not every kernel takes it: every other kind of test, family, hook and chain.
-fn enriched(random: &mut Random, ruleset: &mut Ruleset) {
-    let states = |random: &mut Random| ConnectionStates(random.below(32) as u8);
-    for table in &mut ruleset.tables {
-        if random.chance(25) {
-            table.family = *random.pick(&[Family::Ip, Family::Ip6]);
-        }
-        let sets: Vec<String> = table.sets.iter().map(|set| set.name.clone()).collect();
-        for chain in &mut table.chains {
-            if let Some(base) = &mut chain.base {
-                if random.chance(10) {
-                    (base.hook, base.kind) = (Hook::Ingress, ChainKind::Filter);
-                } else if random.chance(10) && base.hook == Hook::Prerouting {
-                    base.kind = ChainKind::Nat;
-                } else if random.chance(20) {
-                    base.priority = *random.pick(&[-400, -300, -200, -150, -100, 0]);
-                }
-            }
-            for rule in &mut chain.rules {
-                if !random.chance(40) {
-                    continue;
-                }
-                let negated = random.chance(30);
-                let low = random.below(60_000) as u16;
-                let ports: Ports = PortRange::new(low, low + 5_000).into_iter().collect();
-                let host = std::net::IpAddr::V4((0x0a14_0000 + random.below(6) as u32).into());
-                let set = random.pick(&sets).clone();
-                rule.matches.push(match random.below(13) {
-                    0 | 1 => Match::ConnectionState { states: states(random), negated },
-                    2 => Match::FlagBit { flag: TcpFlags(1 << random.below(8)), set: negated },
-                    3 => Match::DestinationTranslated,
-                    4 => Match::OriginalPort(PortMatch::Ports(ports)),
-                    5 => Match::OriginalPort(PortMatch::Set("ports".into())),
-                    6 => Match::DestinationOfInterface,
-                    7 => Match::PacketType { types: PacketTypes(1 << random.below(4)), negated },
-                    8 => Match::PerhapsDirectlyTcp,
-                    9 => Match::Destination { addresses: Addresses::network(Cidr::host(host)), negated },
-                    10 => Match::Destination { addresses: Addresses::Set(set), negated },
-                    11 => Match::Source { addresses: Addresses::Set("nowhere".into()), negated },
-                    _ => Match::PortBlock(PortBlock { first: low, bits: random.below(17) as u8 }),
-                });
-            }
         }
     }
 }
@@ -443,11 +381,17 @@ fn sets_of_packets_say_the_same() {
     for seed in 0..60 {
         let ruleset = world.scope.ruleset(&mut Random::new(seed));
         let rules = Rules::new(&ruleset);
+        let question = Question::default();
+        let mut space = Space::new(&[&ruleset], &question).unwrap();
+        let mut flow = Flow::new(&rules);
         for (door, passing) in DOORS.into_iter().zip(world.doors(&ruleset)) {
+            let fates = flow.fates(&mut space, door).unwrap();
             for (packet, point) in &packets {
                 let expected = passing.eval_in(point);
                 let outcome = Outcome { may_pass: expected, may_block: !expected };
                 assert_eq!(rules.evaluate(door, packet), outcome, "seed {seed}: {packet} at {door:?} in {ruleset:?}");
+                assert_eq!(space.has(fates.may_pass, packet), expected, "seed {seed}: {packet} at {door:?}");
+                assert_eq!(space.has(fates.may_block, packet), !expected, "seed {seed}: {packet} at {door:?}");
             }
             mixed += usize::from(!passing.is_true() && !passing.is_false());
         }

@@ -1,0 +1,244 @@
+//! What is said of a whole ruleset, against what is said of each of its packets one by one.
+//!
+//! The specification is the plain one: every packet that rules or claims can tell apart, at both doors, wanted by
+//! [`Claims::wants`], judged by [`Rules::evaluate`]. The proofs go another way, by sets of packets.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+mod generate;
+mod spaces;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use generate::{Random, Scope};
+use ringfence::cluster::{self, Cluster, Site};
+use ringfence::compile::{self, SetsMode};
+use ringfence::ir::{Match, Ruleset, Verdict, ours};
+use ringfence::net::Elsewhere;
+use ringfence::semantics::{Door, Locality, Outcome, Packet, Plausible, Rules, Shape, Space, merged, rewriting};
+use ringfence::verify::{Claim, Claims, Families, Finding, check, own_part};
+use spaces::{enriched, every_packet, how_many};
+
+/// More packets than a test looks at one by one.
+const MOST: u64 = 150_000;
+
+/// Small clusters, each with something of its own: interfaces, clients, both families, untrusted networks, closed services.
+const CLUSTERS: [&str; 3] = ["interfaces", "clients", "ipv6"];
+
+fn cluster(name: &str) -> Cluster {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proofs").join(name).with_extension("toml");
+    let loaded = cluster::load(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    loaded.cluster.unwrap_or_else(|| panic!("{}: not a cluster", fs::read_to_string(&path).unwrap()))
+}
+
+/// What came of a claim, for a packet after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Proved,
+    Undecided,
+    Violated,
+}
+
+struct Specification<'a> {
+    claims: Claims<'a>,
+    all: Rules<'a>,
+    own: Rules<'a>,
+    input_decides: bool,
+}
+
+impl Specification<'_> {
+    fn packet(&self, packet: &Packet, found: &mut BTreeMap<Claim, Found>) {
+        for door in [Door::BeforeTranslation, Door::Input] {
+            let Some((claim, wanted)) = self.claims.wants(door, packet) else { continue };
+            let plausible = if claim == Claim::Reachability { self.all.is_plausible(packet) } else { Plausible::Yes };
+            if plausible == Plausible::No {
+                continue;
+            }
+            let late = if door == Door::Input { Door::Input } else { Door::Prerouting };
+            for outcome in self.outcomes(claim, door, late, packet) {
+                let (wrong, right) =
+                    if wanted { (outcome.may_block, outcome.may_pass) } else { (outcome.may_pass, outcome.may_block) };
+                if !wrong {
+                    continue;
+                }
+                let now = if !right && plausible == Plausible::Yes { Found::Violated } else { Found::Undecided };
+                let before = found.entry(claim).or_insert(Found::Proved);
+                if now == Found::Violated || *before == Found::Proved {
+                    *before = now;
+                }
+            }
+        }
+    }
+
+    fn outcomes(&self, claim: Claim, door: Door, late: Door, packet: &Packet) -> Vec<Outcome> {
+        match claim {
+            Claim::Isolation => vec![self.blocking(door, packet)],
+            Claim::Reachability => {
+                let family = |address: &&std::net::IpAddr| address.is_ipv4() == packet.source.is_ipv4();
+                let to = self.claims.addresses().iter().filter(family);
+                let mut packets: Vec<Packet> =
+                    to.map(|to| Packet { destination: Some(*to), ..packet.clone() }).collect();
+                if packets.is_empty() || !matches!(packet.locality, Locality::Local | Locality::Vrf) {
+                    packets = vec![packet.clone()];
+                }
+                packets.iter().map(|packet| self.all.evaluate(late, packet)).collect()
+            }
+            Claim::NonInterference | Claim::OwnReplies => vec![self.own.evaluate(late, packet)],
+        }
+    }
+
+    fn blocking(&self, door: Door, packet: &Packet) -> Outcome {
+        let outcome = self.all.evaluate(door, packet);
+        if door != Door::BeforeTranslation || !outcome.may_pass || !self.input_decides {
+            return outcome;
+        }
+        let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
+        let later = self.all.evaluate(Door::Input, &Packet { shape, ..packet.clone() });
+        Outcome { may_pass: later.may_pass, may_block: outcome.may_block || later.may_block }
+    }
+}
+
+/// Compares the report with what each packet says; false where there are too many packets.
+fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap<(Claim, u8), usize>) -> bool {
+    let ruleset = merged(ruleset);
+    let claims = Claims::of(site);
+    let question = claims.question();
+    let mut space = Space::new(&[&ruleset], &question).unwrap();
+    if how_many(&mut space) > MOST {
+        return false;
+    }
+    wanted_of_each_packet(name, &claims, &mut space);
+    let ours = own_part(&ruleset);
+    let all = Rules::new(&ruleset);
+    let input_decides = !ruleset.tables.iter().any(ours::has_part) && all.keeps_destinations() && !claims.translates();
+    let specification = Specification { claims, input_decides, own: Rules::new(&ours), all };
+    let mut expected: BTreeMap<Claim, Found> = BTreeMap::new();
+    for packet in every_packet(&mut space) {
+        specification.packet(&packet, &mut expected);
+    }
+    let report = check(&ruleset, site, Families::Both).unwrap();
+    let rewrites = rewriting(&ruleset).is_some();
+    for (claim, finding) in report.findings() {
+        let wanted = expected.get(claim).copied().unwrap_or(Found::Proved);
+        let found = match finding {
+            Finding::Proved => Found::Proved,
+            Finding::Undecided(_) => Found::Undecided,
+            Finding::Violated(_) => Found::Violated,
+            Finding::Unjudged(_) => {
+                assert!(rewrites && wanted != Found::Violated, "{name}: {claim:?} is not judged");
+                continue;
+            }
+        };
+        assert_eq!(found, wanted, "{name}: {claim:?}: {finding:?} in {ruleset:#?}");
+        // What is shown shows it.
+        if let Finding::Violated(witness) | Finding::Undecided(witness) = finding {
+            let packet = Packet { destination: witness.packet.destination, ..witness.packet.clone() };
+            let undirected = Packet {
+                destination: packet.destination.filter(|_| !matches!(packet.locality, Locality::Local | Locality::Vrf)),
+                ..packet.clone()
+            };
+            let mut alone = BTreeMap::new();
+            specification.packet(&undirected, &mut alone);
+            assert_eq!(alone.get(claim), Some(&found), "{name}: {claim:?}: {packet}");
+        }
+        *counts.entry((*claim, found as u8)).or_default() += 1;
+    }
+    true
+}
+
+/// The sets of what is wanted say of every packet what the claims say of it.
+fn wanted_of_each_packet(name: &str, claims: &Claims<'_>, space: &mut Space<'_>) {
+    for door in [Door::BeforeTranslation, Door::Prerouting, Door::Input] {
+        let wanted = claims.wanted(space, door).unwrap();
+        let all = every_packet(space);
+        for packet in all.iter().step_by(1 + all.len() / 20_000) {
+            let point = space.point(packet);
+            let found: Vec<(Claim, bool)> = wanted
+                .iter()
+                .filter(|(.., set)| space.sets.has(*set, &point))
+                .map(|(claim, wanted, _)| (*claim, *wanted))
+                .collect();
+            let expected: Vec<(Claim, bool)> = claims.wants(door, packet).into_iter().collect();
+            assert_eq!(found, expected, "{name}: {packet} at {door:?}");
+        }
+    }
+}
+
+fn elsewhere() -> Elsewhere {
+    let destination = |name: &str, network: &str| (name.parse().ok(), network.parse().unwrap());
+    Elsewhere::new([destination("", "10.20.7.0/24"), destination("eth1", "10.20.0.11")])
+}
+
+/// A few rules of strangers around a guard, in which something may be missing or be another thing.
+fn disturbed(random: &mut Random, scope: &Scope, guard: &Ruleset) -> Ruleset {
+    let mut ruleset = guard.clone();
+    for _ in 0..random.below(4) {
+        let table = random.below(ruleset.tables.len());
+        let table = &mut ruleset.tables[table];
+        let chain = random.below(table.chains.len());
+        let rules = &mut table.chains[chain].rules;
+        if rules.is_empty() {
+            continue;
+        }
+        let at = random.below(rules.len());
+        match random.below(5) {
+            0 => _ = rules.remove(at),
+            1 => _ = rules[at].matches.pop(),
+            2 => rules[at].matches.push(Match::Unknown("meta mark 1".into())),
+            3 => rules[at].verdict = Some(Verdict::Accept),
+            _ => rules[at].verdict = Some(Verdict::Drop),
+        }
+    }
+    if random.chance(60) {
+        let mut other = scope.ruleset(random);
+        enriched(random, &mut other);
+        // Few rules: each packet is looked at.
+        for chain in other.tables.iter_mut().flat_map(|table| &mut table.chains) {
+            chain.rules.truncate(2);
+        }
+        ruleset.tables.extend(other.tables.into_iter().take(1));
+    }
+    ruleset
+}
+
+#[test]
+fn reports_are_what_each_packet_says() {
+    let mut counts = BTreeMap::new();
+    let (mut judged, mut skipped) = (0, 0);
+    for (number, name) in CLUSTERS.iter().enumerate() {
+        let cluster = cluster(name);
+        for seed in 0..90 {
+            let mut random = Random::new(50_000 + 1_000 * number as u64 + seed);
+            let scope = Scope { statements: seed % 2 == 0, unknowns: seed % 5 == 0, ..Scope::wide() };
+            let mut site = Site::of_every_node(&cluster);
+            if seed % 6 == 0 {
+                site = site.answering_for(elsewhere());
+            }
+            let site = site.translating(seed % 4 == 0);
+            let guard = match seed % 3 {
+                0 => Ruleset::default(),
+                1 => compile::nft(&site),
+                _ => compile::iptables(&site, SetsMode::Never),
+            };
+            let ruleset = if guard.tables.is_empty() {
+                let mut alone = scope.ruleset(&mut random);
+                enriched(&mut random, &mut alone);
+                alone
+            } else {
+                disturbed(&mut random, &scope, &guard)
+            };
+            let name = format!("{name}, seed {seed}");
+            if compare(&name, &ruleset, &site, &mut counts) { judged += 1 } else { skipped += 1 }
+        }
+    }
+    let kinds = |claim, found: Found| counts.get(&(claim, found as u8)).copied().unwrap_or(0);
+    for claim in Claim::ALL {
+        for found in [Found::Proved, Found::Violated] {
+            assert!(kinds(claim, found) > 5, "{claim:?} is {found:?} {} times: {counts:?}", kinds(claim, found));
+        }
+    }
+    assert!(kinds(Claim::Isolation, Found::Undecided) > 5 && kinds(Claim::Reachability, Found::Undecided) > 5);
+    assert!(judged > 100, "{judged} rulesets were judged, {skipped} left out: {counts:?}");
+}
