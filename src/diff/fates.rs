@@ -40,11 +40,8 @@ pub(super) fn difference(space: &mut Space<'_>, old: &Rules<'_>, new: &Rules<'_>
     let unknown = space.sets.difference(openings, known)?;
     difference.undecided = space.witness(unknown)?.map(|packet| (packet, Door::Input));
     others(space, &pairs, (&before, &after), &mut difference)?;
-    let unwieldy = old.unwieldy().first().or(new.unwieldy().first()).map(|chain| {
-        format!("the {} rules of chain {} tell too many kinds of packets apart", chain.rules.len(), chain.name)
-    });
     if difference.undecided.is_some() {
-        difference.unjudged = unwieldy;
+        difference.unjudged = old.unwieldy(space).or_else(|| new.unwieldy(space));
     }
     Ok(difference)
 }

@@ -110,7 +110,7 @@ pub struct Diagrams {
 /// Behind all fields.
 const END: u8 = u8::MAX;
 /// So many results are remembered before they are forgotten.
-const MOST_KNOWN: usize = 4_000_000;
+const MOST_KNOWN: usize = 2_000_000;
 
 impl Set {
     /// No point.

@@ -111,10 +111,14 @@ impl<'r, 'a> Flow<'r, 'a> {
         self.rules
     }
 
-    /// The chains that were too large to be summed up, so that whatever meets them may pass and may be blocked.
+    /// What was too large to be judged, so that whatever meets it may pass and may be blocked.
     #[must_use]
-    pub fn unwieldy(&self) -> &[&'a Chain] {
-        &self.unwieldy
+    pub fn unwieldy(&self, space: &Space<'_>) -> Option<String> {
+        let lists = || space.uncut().map(|name| format!("the rules' {name} overlap in too many ways"));
+        let chain = |chain: &&Chain| {
+            format!("the {} rules of chain {} tell too many kinds of packets apart", chain.rules.len(), chain.name)
+        };
+        self.unwieldy.first().map(chain).or_else(lists)
     }
 
     /// What may become of packets at a door.

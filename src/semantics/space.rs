@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 mod packets;
 mod sets;
 
-use super::classes::{Classes, List};
-use super::diagram::{Bounded, Diagrams, Limits, Set};
+use super::classes::{Classes, List, Value};
+use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
 use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
 use super::reach::met;
@@ -20,7 +20,7 @@ use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Ruleset
 use crate::net::{Cidr, Elsewhere, Interface, PortRange};
 
 /// What one question may cost: some seconds, and some 300 MB. Source: `benches/ways.rs`.
-const LIMITS: Limits = Limits { steps: 400_000_000, runs: 12_000_000 };
+const LIMITS: Limits = Limits { steps: 400_000_000, runs: 10_000_000 };
 
 /// What, besides the rules, tells packets apart: whatever a question about them mentions.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub struct Space<'a> {
     states: Vec<ConnectionStates>,
     /// The classes of destinations, where any are told apart.
     destinations: Option<(Classes<'a, u32>, Classes<'a, u128>)>,
+    /// What no rule's list cuts, because they overlap in too many ways: tests of these lists are unknown.
+    uncut: Option<&'static str>,
     /// All sets over these labels.
     pub sets: Diagrams,
     possible: Set,
@@ -72,6 +74,8 @@ struct Cuts<'a> {
     flags: Vec<(TcpFlags, TcpFlags)>,
     stateful: bool,
     translates: bool,
+    /// How many of the lists, in their order above, are the question's own, which come first.
+    asked: [usize; 5],
 }
 
 impl<'a> Cuts<'a> {
@@ -85,16 +89,18 @@ impl<'a> Cuts<'a> {
         };
         question.sources.iter().for_each(|list| cuts.list(list));
         question.ports.iter().for_each(|list| cuts.ports.push(pairs(list)));
-        for ruleset in rulesets {
-            for (table, rule) in met(ruleset) {
-                rule.matches.iter().for_each(|one| cuts.test(one, |name| Some(&ruleset.set(table, name)?.elements)));
-            }
-        }
         for entry in question.elsewhere.entries() {
             cuts.interfaces.extend(entry.interface.clone());
             let (v4, v6) = by_family(&entry.networks);
             cuts.to_v4.extend(v4.map(Cow::Owned));
             cuts.to_v6.extend(v6.map(Cow::Owned));
+        }
+        cuts.asked =
+            [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
+        for ruleset in rulesets {
+            for (table, rule) in met(ruleset) {
+                rule.matches.iter().for_each(|one| cuts.test(one, |name| Some(&ruleset.set(table, name)?.elements)));
+            }
         }
         cuts
     }
@@ -164,9 +170,15 @@ impl<'a> Space<'a> {
     /// Where more lists overlap than can be told apart.
     pub fn new(rulesets: &[&'a Ruleset], question: &'a Question) -> Bounded<Self> {
         let cuts = Cuts::of(rulesets, question);
-        let (v4, v6, ports) = (Classes::new(cuts.v4)?, Classes::new(cuts.v6)?, Classes::new(cuts.ports)?);
+        let mut uncut = None;
+        let [asked_v4, asked_v6, asked_ports, asked_to_v4, asked_to_v6] = cuts.asked;
+        let v4 = classes(cuts.v4, asked_v4, "lists of IPv4 sources", &mut uncut)?;
+        let v6 = classes(cuts.v6, asked_v6, "lists of IPv6 sources", &mut uncut)?;
+        let ports = classes(cuts.ports, asked_ports, "lists of ports", &mut uncut)?;
         let told_apart = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
-        let destinations = if told_apart { Some((Classes::new(cuts.to_v4)?, Classes::new(cuts.to_v6)?)) } else { None };
+        let to_v4 = classes(cuts.to_v4, asked_to_v4, "lists of IPv4 destinations", &mut uncut)?;
+        let to_v6 = classes(cuts.to_v6, asked_to_v6, "lists of IPv6 destinations", &mut uncut)?;
+        let destinations = told_apart.then_some((to_v4, to_v6));
         // A protocol that nobody mentions stands for all such.
         let mut protocols = cuts.protocols;
         let other_protocol = (0..=u8::MAX).rev().find(|number| !protocols.contains(number));
@@ -203,11 +215,18 @@ impl<'a> Space<'a> {
             flag_tests: cuts.flags,
             states: states.iter().map(|(state, _)| *state).collect(),
             destinations,
+            uncut,
             sets: Diagrams::new(sizes, LIMITS),
             possible: Set::EMPTY,
         };
         space.possible = space.packets(&question.elsewhere)?;
         Ok(space)
+    }
+
+    /// Lists of rules that overlap in too many ways to be told apart: their tests are unknown.
+    #[must_use]
+    pub fn uncut(&self) -> Option<&'static str> {
+        self.uncut
     }
 
     /// The points that are packets.
@@ -264,8 +283,10 @@ impl<'a> Space<'a> {
                 }
                 let (v4, v6) = by_family(&entry.networks);
                 let list = if ipv4 { v4.map(Elements::Ipv4) } else { v6.map(Elements::Ipv6) };
-                let list = list.as_ref().map_or(Ok(None), |list| self.destination(list))?;
-                answered = self.sets.union(answered, list.unwrap_or(Set::EMPTY))?;
+                let Some(list) = list else { continue };
+                // The question has cut the space by each of them.
+                let own = self.destination(&list)?.ok_or(TooLarge)?;
+                answered = self.sets.union(answered, own)?;
             }
             let answered = self.sets.intersection(answered, known)?;
             let others = self.sets.difference(known, answered)?;
@@ -277,6 +298,21 @@ impl<'a> Space<'a> {
         }
         Ok(all)
     }
+}
+
+/// The classes of some lists; where they overlap in too many ways, those of the first alone, which are asked about.
+fn classes<'a, T: Value>(
+    mut lists: Vec<List<'a, T>>,
+    asked: usize,
+    name: &'static str,
+    uncut: &mut Option<&'static str>,
+) -> Bounded<Classes<'a, T>> {
+    if let Ok(classes) = Classes::new(lists.iter().cloned()) {
+        return Ok(classes);
+    }
+    *uncut = Some(name);
+    lists.truncate(asked);
+    Classes::new(lists)
 }
 
 /// The same as pairs of numbers.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Claim, Claims, Families, Finding, Report, Witness};
-use crate::ir::{Chain, Ruleset, ours};
+use crate::ir::{Ruleset, ours};
 use crate::semantics::{Bounded, Door, Fates, Field, Flow, Locality, Packet, Rules, Set, Shape, Space};
 
 /// Packets for which a claim does not hold, or may not.
@@ -149,17 +149,14 @@ impl Judge<'_, '_, '_> {
                 shown(space, scope, &cases, |case| case.doubted)?,
             ) {
                 (Some(witness), _) => Finding::Violated(witness),
-                (None, Some(witness)) => self.unwieldy().map_or(Finding::Undecided(witness), Finding::Unjudged),
+                (None, Some(witness)) => {
+                    let unwieldy = self.all.unwieldy(space).or_else(|| self.own.unwieldy(space));
+                    unwieldy.map_or(Finding::Undecided(witness), Finding::Unjudged)
+                },
                 (None, None) => Finding::Proved,
             };
         }
         Ok(Report { findings })
-    }
-
-    /// What was too large to be judged.
-    fn unwieldy(&self) -> Option<String> {
-        let chain: &Chain = self.all.unwieldy().first().or(self.own.unwieldy().first())?;
-        Some(format!("the {} rules of chain {} tell too many kinds of packets apart", chain.rules.len(), chain.name))
     }
 }
 
