@@ -54,6 +54,8 @@ pub struct Space<'a> {
     states: Vec<ConnectionStates>,
     /// The classes of destinations, where any are told apart.
     destinations: Option<(Classes<'a, u32>, Classes<'a, u128>)>,
+    /// The classes of sources that the question names, as ascending ranges of labels.
+    named: Vec<(u32, u32)>,
     /// What no rule's list cuts, because they overlap in too many ways: tests of these lists are unknown.
     uncut: Option<&'static str>,
     /// All sets over these labels.
@@ -216,11 +218,22 @@ impl<'a> Space<'a> {
             states: states.iter().map(|(state, _)| *state).collect(),
             destinations,
             uncut,
+            named: Vec::new(),
             sets: Diagrams::new(sizes, LIMITS),
             possible: Set::EMPTY,
         };
         space.possible = space.packets(&question.elsewhere)?;
+        space.named = space.named(question);
         Ok(space)
+    }
+
+    fn named(&self, question: &Question) -> Vec<(u32, u32)> {
+        let mut all: Vec<(u32, u32)> = Vec::new();
+        for list in &question.sources {
+            all.extend(sets::addresses(list, &self.v4, &self.v6, 0).unwrap_or_default());
+        }
+        all.sort_unstable();
+        all
     }
 
     /// Lists of rules that overlap in too many ways to be told apart: their tests are unknown.

@@ -14,6 +14,8 @@ pub struct Claims<'a> {
     admitted: Vec<Admitted<'a>>,
     untrusted: Networks,
     untrusted_families: Vec<Elements>,
+    /// Of these nothing is claimed; a stranger in them shows more than one from anywhere.
+    private: Vec<Elements>,
     elsewhere: Elsewhere,
     translates: bool,
     addresses: Vec<IpAddr>,
@@ -57,6 +59,7 @@ impl<'a> Claims<'a> {
             admitted,
             untrusted: untrusted_list.iter().copied().collect(),
             untrusted_families: families(&untrusted_list),
+            private: families(&cluster.private().iter().map(|source| source.network).collect::<Vec<Cidr>>()),
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
             addresses,
@@ -79,7 +82,7 @@ impl<'a> Claims<'a> {
         question.ports.push(PortRange::new(1, u16::MAX).into_iter().collect());
         question.interfaces.push(Interface::loopback());
         let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted_families);
-        question.sources.extend(lists.cloned());
+        question.sources.extend(lists.chain(&self.private).cloned());
         question
     }
 

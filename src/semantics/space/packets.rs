@@ -97,7 +97,9 @@ impl Space<'_> {
         let mut left = self.sets.intersection(set, self.possible)?;
         let mut point = [0; Field::ALL.len()];
         for field in READABLE {
-            let Some(&(label, _)) = self.sets.labels(left, field.number()).first() else { return Ok(None) };
+            let labels = self.sets.labels(left, field.number());
+            let named = if field == Field::Source { self.named_in(&labels) } else { None };
+            let Some(label) = named.or(labels.first().map(|(first, _)| *first)) else { return Ok(None) };
             if let Some(own) = point.get_mut(usize::from(field.number())) {
                 *own = label;
             }
@@ -105,6 +107,18 @@ impl Space<'_> {
             left = self.sets.intersection(left, chosen)?;
         }
         Ok(self.packet(&point))
+    }
+
+    /// The lowest of these labels of sources that the question names.
+    fn named_in(&self, labels: &[(u32, u32)]) -> Option<u32> {
+        let common = |(first, last): &(u32, u32)| {
+            let of = |own: &(u32, u32)| {
+                let (from, to) = (own.0.max(*first), own.1.min(*last));
+                (from <= to).then_some(from)
+            };
+            self.named.iter().find_map(of)
+        };
+        labels.iter().find_map(common)
     }
 
     /// The packet that speaks for all with these labels: the lowest value of each class.
