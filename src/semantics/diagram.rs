@@ -104,6 +104,8 @@ pub struct Diagrams {
     known: HashMap<(Operation, Set, Set), Set, FxBuildHasher>,
     limits: Limits,
     steps: u64,
+    /// How many steps there may be for now.
+    allowed: u64,
     runs: usize,
 }
 
@@ -133,7 +135,7 @@ impl Diagrams {
         // The two ends, which look at no field.
         nodes.insert(Node { field: END, runs: Rc::from([]) });
         nodes.insert(Node { field: END, runs: Rc::from([Run { last: 0, to: Set::EMPTY }]) });
-        Self { sizes, nodes, known: HashMap::default(), limits, steps: 0, runs: 0 }
+        Self { sizes, nodes, known: HashMap::default(), limits, steps: 0, allowed: limits.steps, runs: 0 }
     }
 
     /// How many labels a field has.
@@ -148,15 +150,16 @@ impl Diagrams {
         self.steps
     }
 
-    /// How much may be done from now on, in all.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+    /// From here on at most so many steps more, and never more than in all. Gives what was allowed before, for
+    /// [`Self::allow_again`].
+    pub fn allow(&mut self, more: u64) -> u64 {
+        let allowed = self.steps.saturating_add(more).min(self.limits.steps);
+        std::mem::replace(&mut self.allowed, allowed)
     }
 
-    /// The limits as they stand.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.limits
+    /// What was allowed before, not counting what was done since there were so many steps.
+    pub fn allow_again(&mut self, before: u64, since: u64) {
+        self.allowed = before.saturating_add(self.steps.saturating_sub(since)).min(self.limits.steps);
     }
 
     /// Where it stands, to come back to by [`Self::forget`].
@@ -211,7 +214,7 @@ impl Diagrams {
 
     fn spend(&mut self, steps: usize) -> Bounded<()> {
         self.steps = self.steps.saturating_add(steps as u64);
-        if self.steps > self.limits.steps { Err(TooLarge) } else { Ok(()) }
+        if self.steps > self.allowed { Err(TooLarge) } else { Ok(()) }
     }
 
     /// The points whose label in a field is in one of these ranges, which are ascending and disjoint.

@@ -29,6 +29,7 @@ mod plausible;
 mod reach;
 mod rewrite;
 mod space;
+mod stretch;
 mod touched;
 
 pub use classes::Classes;

@@ -65,7 +65,7 @@ impl Flow<'_, '_> {
     /// # Errors
     /// Where a limit is met.
     pub fn plausible(&mut self, space: &mut Space<'_>) -> Bounded<(Set, Set)> {
-        let rules = self.rules();
+        let rules = self.rules;
         if !rules.tracks {
             return Ok((Set::ALL, Set::EMPTY));
         }

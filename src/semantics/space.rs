@@ -16,7 +16,7 @@ use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
 use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
 use super::reach::met;
-use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Ruleset, TcpFlags};
+use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Ruleset, TcpFlags, ours};
 use crate::net::{Cidr, Elsewhere, Interface, PortRange};
 
 /// What one question may cost: some seconds, and some 300 MB. Source: `benches/ways.rs`.
@@ -76,8 +76,8 @@ struct Cuts<'a> {
     flags: Vec<(TcpFlags, TcpFlags)>,
     stateful: bool,
     translates: bool,
-    /// How many of the lists, in their order above, are the question's own, which come first.
-    asked: [usize; 5],
+    /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
+    first: [usize; 5],
 }
 
 impl<'a> Cuts<'a> {
@@ -97,11 +97,16 @@ impl<'a> Cuts<'a> {
             cuts.to_v4.extend(v4.map(Cow::Owned));
             cuts.to_v6.extend(v6.map(Cow::Owned));
         }
-        cuts.asked =
-            [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
-        for ruleset in rulesets {
-            for (table, rule) in met(ruleset) {
-                rule.matches.iter().for_each(|one| cuts.test(one, |name| Some(&ruleset.set(table, name)?.elements)));
+        // Where not all lists can be told apart, our own rules still are.
+        for ours in [true, false] {
+            for ruleset in rulesets {
+                for (table, rule) in met(ruleset).into_iter().filter(|(table, _)| ours::has_part(table) == ours) {
+                    let set = |name: &str| Some(&ruleset.set(table, name)?.elements);
+                    rule.matches.iter().for_each(|one| cuts.test(one, set));
+                }
+            }
+            if ours {
+                cuts.first = [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
             }
         }
         cuts
@@ -173,13 +178,13 @@ impl<'a> Space<'a> {
     pub fn new(rulesets: &[&'a Ruleset], question: &'a Question) -> Bounded<Self> {
         let cuts = Cuts::of(rulesets, question);
         let mut uncut = None;
-        let [asked_v4, asked_v6, asked_ports, asked_to_v4, asked_to_v6] = cuts.asked;
-        let v4 = classes(cuts.v4, asked_v4, "lists of IPv4 sources", &mut uncut)?;
-        let v6 = classes(cuts.v6, asked_v6, "lists of IPv6 sources", &mut uncut)?;
-        let ports = classes(cuts.ports, asked_ports, "lists of ports", &mut uncut)?;
+        let [first_v4, first_v6, first_ports, first_to_v4, first_to_v6] = cuts.first;
+        let v4 = classes(cuts.v4, first_v4, "lists of IPv4 sources", &mut uncut)?;
+        let v6 = classes(cuts.v6, first_v6, "lists of IPv6 sources", &mut uncut)?;
+        let ports = classes(cuts.ports, first_ports, "lists of ports", &mut uncut)?;
         let told_apart = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
-        let to_v4 = classes(cuts.to_v4, asked_to_v4, "lists of IPv4 destinations", &mut uncut)?;
-        let to_v6 = classes(cuts.to_v6, asked_to_v6, "lists of IPv6 destinations", &mut uncut)?;
+        let to_v4 = classes(cuts.to_v4, first_to_v4, "lists of IPv4 destinations", &mut uncut)?;
+        let to_v6 = classes(cuts.to_v6, first_to_v6, "lists of IPv6 destinations", &mut uncut)?;
         let destinations = told_apart.then_some((to_v4, to_v6));
         // A protocol that nobody mentions stands for all such.
         let mut protocols = cuts.protocols;
@@ -313,10 +318,10 @@ impl<'a> Space<'a> {
     }
 }
 
-/// The classes of some lists; where they overlap in too many ways, those of the first alone, which are asked about.
+/// The classes of some lists; where they overlap in too many ways, those of the first alone.
 fn classes<'a, T: Value>(
     mut lists: Vec<List<'a, T>>,
-    asked: usize,
+    first: usize,
     name: &'static str,
     uncut: &mut Option<&'static str>,
 ) -> Bounded<Classes<'a, T>> {
@@ -324,7 +329,7 @@ fn classes<'a, T: Value>(
         return Ok(classes);
     }
     *uncut = Some(name);
-    lists.truncate(asked);
+    lists.truncate(first);
     Classes::new(lists)
 }
 

@@ -152,7 +152,7 @@ impl Judge<'_, '_, '_> {
                 (None, Some(witness)) => {
                     let unwieldy = self.all.unwieldy(space).or_else(|| self.own.unwieldy(space));
                     unwieldy.map_or(Finding::Undecided(witness), Finding::Unjudged)
-                },
+                }
                 (None, None) => Finding::Proved,
             };
         }

@@ -229,7 +229,12 @@ impl Space<'_> {
 }
 
 /// The labels of a list of addresses, where those of IPv4 begin at `first` and those of IPv6 behind them.
-pub(super) fn addresses(list: &Elements, v4: &Classes<'_, u32>, v6: &Classes<'_, u128>, first: u32) -> Option<Vec<(u32, u32)>> {
+pub(super) fn addresses(
+    list: &Elements,
+    v4: &Classes<'_, u32>,
+    v6: &Classes<'_, u128>,
+    first: u32,
+) -> Option<Vec<(u32, u32)>> {
     let above = |labels: &[(u32, u32)], by: u32| labels.iter().map(|&(first, last)| (first + by, last + by)).collect();
     match list {
         Elements::Ipv4(list) => v4.labels(list).map(|labels| above(labels, first)),
