@@ -13,12 +13,12 @@ use super::input::{DEFAULT_CONFIG, Input};
 use super::output::{log, print, say};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, Plan, apply, bring_again};
-use crate::host::judge::{Judgement, Standing, judge};
+use crate::host::apply::{Host, Plan, STALE, apply, bring_again};
+use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, InForce, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, Names, claims_text};
 
@@ -105,7 +105,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     let backend = kept.record.backend;
     let links = own_links().unwrap_or_default();
     let in_force = read(backend)?;
-    let judgement = judge(&site, &in_force, &links)?;
+    let judgement = judge_on(host, &site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     // Rules that do what the file says stay as they are, whoever wrote them.
     let enforced = judgement.standing == Standing::Enforced;
@@ -114,7 +114,8 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     }
     let prepared = Prepared::new(&site, backend)?;
     // Where there is nothing to bring back, nothing is, and what there is to say is said.
-    if !enforced && unreserved.is_empty() && planned(&prepared, &in_force)? == Changed::Nothing {
+    let nothing = || Ok::<_, HostError>(!judgement.left_behind && planned(&prepared, &in_force)? == Changed::Nothing);
+    if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
         let why = match judgement.shadows.first() {
             Some(shadow) => shadow.clone(),
@@ -150,6 +151,9 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
         return;
     }
     log(&format!("{}; what was applied last is brought back", judgement.standing.words()));
+    if judgement.left_behind {
+        say(STALE);
+    }
     say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
         say(Changes::of(&found, Names { clusters: [None, None] }).text().trim_end());

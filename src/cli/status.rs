@@ -139,7 +139,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             config.display()
         ));
     }
-    if left_behind(backend) {
+    if judgement.left_behind {
         document.warnings.push(STALE.to_owned());
     }
     if standing == Standing::Enforced && own {
@@ -163,7 +163,8 @@ fn drift(
     judgement: &Judgement,
 ) -> anyhow::Result<Drift> {
     let mut drift = Drift::of(judgement);
-    if judgement.standing == Standing::Drifted {
+    // Where the rules are proved, others of ours are all there is.
+    if judgement.standing == Standing::Drifted && !judgement.report.is_proved() {
         let prepared = Prepared::new(site, backend)?;
         let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
         drift.changes = Some(Changes::of(&found, Names { clusters: [Some(cluster), Some(cluster)] }));
