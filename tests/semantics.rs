@@ -11,6 +11,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "semantics/effects.rs"]
+mod effects;
 mod generate;
 #[path = "semantics/own.rs"]
 mod own;
