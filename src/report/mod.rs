@@ -49,3 +49,43 @@ pub use way::Way;
 pub fn json<T: Serialize>(fact: &T) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(fact)? + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::judge::Standing;
+    use crate::host::{Backend, Counters};
+
+    /// Whoever reads JSON finds text where text always was, whatever it is made of.
+    #[test]
+    fn what_is_made_of_several_facts_is_text_in_json() {
+        let witness = |packet: &str| Witness { packet: packet.to_owned(), behind: None };
+        let claimed = |because| Claimed { claim: "isolation", result: Finding::Undecided, because, assumption: None };
+        let claims = [
+            claimed(Some(Because::Witness(witness("a packet")))),
+            claimed(Some(Because::Part("a part".to_owned()))),
+            claimed(None),
+        ];
+        let found: Vec<String> = claims.iter().map(|one| serde_json::to_string(one).unwrap()).collect();
+        let start = "{\"claim\":\"isolation\",\"result\":\"undecided\"";
+        assert_eq!(
+            found,
+            [
+                format!("{start},\"witness\":\"a packet\"}}"),
+                format!("{start},\"witness\":\"a part\"}}"),
+                format!("{start}}}")
+            ]
+        );
+        let other = Other { packet: "a packet".to_owned(), door: "input", passes: true };
+        assert_eq!(serde_json::to_string(&other).unwrap(), "\"a packet\"");
+        let config = "/etc/ringfence/cluster.toml".into();
+        let mut status = Status::new(Standing::Enforced, Backend::Nft, config, &Counters::new(), None);
+        assert!(!json(&status).unwrap().contains("drift"));
+        status.drift.claims = claims.to_vec();
+        status.drift.shadows = vec!["a shadow".to_owned()];
+        let document: serde_json::Value = serde_json::from_str(&json(&status).unwrap()).unwrap();
+        let drift = document.get("drift").and_then(serde_json::Value::as_str).unwrap();
+        assert!(drift.contains("UNDECIDED: a packet\n") && drift.ends_with("a shadow\n"), "{drift}");
+        assert!(status.text().contains(drift));
+    }
+}

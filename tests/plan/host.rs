@@ -75,12 +75,13 @@ impl Host {
 
     /// The rules that fit every node, without this program.
     pub fn load_by_hand(&self, backend: &str) {
-        let tools: &[&[&str]] = match backend {
-            "nft" => &[&["nft", "-f", "-"]],
-            _ => &[&["iptables-restore", "--noflush"], &["ip6tables-restore", "--noflush"]],
+        let tools: &[(&str, &[&str])] = match backend {
+            "nft" => &[("nft", &["nft", "-f", "-"])],
+            _ => {
+                &[("iptables", &["iptables-restore", "--noflush"]), ("ip6tables", &["ip6tables-restore", "--noflush"])]
+            }
         };
-        for tool in tools {
-            let format = tool[0].trim_end_matches("-restore");
+        for (format, tool) in tools {
             let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
                 .args(["compile", "--sets", "never", "--format", format])
                 .arg(self.path("cluster.toml"))

@@ -152,6 +152,7 @@ fn rules_of_a_forgotten_apply_are_seen_and_go() {
 /// drift, and whoever mends it takes them away.
 #[test]
 fn rules_of_ours_in_both_ways_are_drift() {
+    type Mend = (&'static str, fn(&Host) -> i32);
     isolated("rules_of_ours_in_both_ways_are_drift", || {
         let _namespace = netns::Namespace::unshare();
         netns::ip(LINKS);
@@ -161,7 +162,7 @@ fn rules_of_ours_in_both_ways_are_drift() {
         for (backend, other) in [("nft", "iptables"), ("iptables", "nft")] {
             let host = Host::new(backend);
             assert_eq!(host.apply().0, 0);
-            let mend: [(&str, fn(&Host) -> i32); 3] = [
+            let mend: [Mend; 3] = [
                 ("hook check", Host::check),
                 ("apply", |host| host.apply().0),
                 ("confirm", |host| {

@@ -77,7 +77,7 @@ fn shared(scope: &Scope, random: &mut Random, own: &[Chain], jumps: &[Match], ot
     let rules = |random: &mut Random, most: usize, lets_by: bool| -> Vec<Rule> {
         let count = random.below(most + 1);
         let one = |random: &mut Random| {
-            let mut rule = scope.rule(random, &sets, &[foreign.name.clone()]);
+            let mut rule = scope.rule(random, &sets, std::slice::from_ref(&foreign.name));
             if !lets_by && rule.verdict.is_some() {
                 rule.verdict = Some(Verdict::Drop);
             }
@@ -125,7 +125,7 @@ fn our_chains_mean_what_they_mean_alone_whatever_stands_beside_them() {
         };
         let admit = format!("{}-ADMIT", ours::CHAIN);
         let first = Chain::named(&admit, (0..4).map(|_| rule(&mut random, &[])).collect());
-        let main = Chain::named(ours::CHAIN, (0..5).map(|_| rule(&mut random, &[admit.clone()])).collect());
+        let main = Chain::named(ours::CHAIN, (0..5).map(|_| rule(&mut random, std::slice::from_ref(&admit))).collect());
         let jumps = if random.chance(50) { rule(&mut random, &[]).matches } else { Vec::new() };
         let own = [first, main];
         let mut with = |others| shared(&scope, &mut random, &own, &jumps, others);
