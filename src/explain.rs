@@ -1,8 +1,6 @@
-//! One packet's way through the rules, in words.
+//! One packet's way through the rules.
 
-use std::fmt::Write as _;
-
-use crate::ir::{Policy, Ruleset, Verdict};
+use crate::ir::Ruleset;
 use crate::semantics::{Door, Outcome, Packet, Rules, Step, rewriting};
 
 /// What becomes of a packet.
@@ -17,71 +15,52 @@ pub enum Fate {
 }
 
 /// A packet's way, and what becomes of it.
+pub struct Explained<'a> {
+    /// In the end.
+    pub fate: Fate,
+    /// Door by door, as far as it comes.
+    pub passages: Vec<Passage<'a>>,
+    /// Whether it is for another host, so that what is behind is not judged.
+    pub is_routed: bool,
+    /// A part of the ruleset that keeps it from being certain.
+    pub uncertain: Option<String>,
+}
+
+/// What a packet meets at a door.
+pub struct Passage<'a> {
+    /// Where.
+    pub door: Door,
+    /// The rules that apply, or may.
+    pub steps: Vec<Step<'a>>,
+    /// What becomes of it there.
+    pub outcome: Outcome,
+}
+
+/// A packet's way, and what becomes of it.
 #[must_use]
-pub fn explain(ruleset: &Ruleset, packet: &Packet) -> (Fate, String) {
+pub fn explain<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Explained<'a> {
     let rules = Rules::new(ruleset);
-    let uncertain = ruleset.unread.first().cloned().or_else(|| rewriting(ruleset));
-    let mut text = format!("{packet}\n");
-    let mut fate = Fate::Delivered;
-    for (door, name) in [(Door::Prerouting, "prerouting"), (Door::Input, "input")] {
+    let mut explained = Explained { fate: Fate::Delivered, passages: Vec::new(), is_routed: false, uncertain: None };
+    for door in [Door::Prerouting, Door::Input] {
         if !door.sees(packet) {
-            text.push_str("not for this host: routed on, if at all; the chains for that are not judged\n");
-            return (Fate::Undecided, text);
+            return Explained { fate: Fate::Undecided, is_routed: true, ..explained };
         }
         let (outcome, steps) = rules.trace(door, packet);
-        let _ = writeln!(text, "at {name}:");
-        if steps.is_empty() {
-            text.push_str("  no chain\n");
-        }
-        for step in &steps {
-            step_line(step, &mut text);
-        }
+        explained.passages.push(Passage { door, steps, outcome });
         match outcome {
-            Outcome { may_pass: true, may_block: false } => text.push_str("  passes\n"),
+            Outcome { may_pass: true, may_block: false } => {}
             Outcome { may_pass: false, .. } => {
-                text.push_str("  blocked\n");
-                return (if fate == Fate::Undecided { fate } else { Fate::Blocked }, text);
+                if explained.fate == Fate::Delivered {
+                    explained.fate = Fate::Blocked;
+                }
+                return explained;
             }
-            Outcome { .. } => {
-                text.push_str("  passes or is blocked: that hangs on what is not understood\n");
-                fate = Fate::Undecided;
-            }
+            Outcome { .. } => explained.fate = Fate::Undecided,
         }
     }
-    if let Some(part) = uncertain {
-        let _ = writeln!(text, "undecided, because of: {part}");
-        fate = Fate::Undecided;
+    explained.uncertain = ruleset.unread.first().cloned().or_else(|| rewriting(ruleset));
+    if explained.uncertain.is_some() {
+        explained.fate = Fate::Undecided;
     }
-    (fate, text)
-}
-
-fn step_line(step: &Step<'_>, text: &mut String) {
-    let Some(rule) = step.rule else {
-        if let Some(base) = step.chain.base {
-            let policy = if base.policy == Policy::Drop { "drop" } else { "accept" };
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {} {}: end of the chain, policy {policy}", step.table.name, step.chain.name);
-        }
-        return;
-    };
-    let place = rule.place.as_ref();
-    let shown = match place {
-        Some(place) => format!("line {}: {}", place.line, place.text),
-        None => rule.comment.clone().unwrap_or_else(|| verdict_text(rule.verdict.as_ref())),
-    };
-    let doubt = if step.certain { "" } else { " (perhaps)" };
-    let _ = writeln!(text, "  {} {}{doubt}: {shown}", step.table.name, step.chain.name);
-}
-
-fn verdict_text(verdict: Option<&Verdict>) -> String {
-    match verdict {
-        None => "no verdict".into(),
-        Some(Verdict::Accept) => "accept".into(),
-        Some(Verdict::Drop) => "drop".into(),
-        Some(Verdict::Reject(_)) => "reject".into(),
-        Some(Verdict::Return) => "return".into(),
-        Some(Verdict::Jump(chain)) => format!("jump {chain}"),
-        Some(Verdict::Goto(chain)) => format!("goto {chain}"),
-        Some(Verdict::Unknown(text)) => text.clone(),
-    }
+    explained
 }

@@ -28,6 +28,7 @@
 //! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
 //!   takes a change back that nobody confirms, and says what is in force.
 //! - [`import`] reads Riak's own files and outputs, and writes a cluster file; [`lint`] holds this host's Riak against one.
+//! - [`report`] is what was found as data: verdicts, witnesses, changes, objections. Text and JSON are renderings of it.
 //! - [`cli`] reads, calls, prints, and ends with the code of an [`outcome`]. What `compile` writes was read back and proved first.
 //!
 //! A lower room never imports a higher one; `tests/rooms.rs` keeps it so.
@@ -46,5 +47,6 @@ pub mod lint;
 pub mod net;
 pub mod outcome;
 pub mod prove;
+pub mod report;
 pub mod semantics;
 pub mod verify;

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of one rank do not know each other either, and what proves never sees what compiles.
-const RANKS: [&[&str]; 8] = [
+const RANKS: [&[&str]; 9] = [
     &["net", "diagnostic", "outcome"],
     &["ir", "cluster"],
     &["compile", "dialect", "semantics", "import"],
@@ -14,6 +15,7 @@ const RANKS: [&[&str]; 8] = [
     &["prove"],
     &["host"],
     &["lint"],
+    &["report"],
     &["cli"],
 ];
 
@@ -62,6 +64,46 @@ fn a_lower_room_never_imports_a_higher_one() {
     }
     assert!(seen > 20, "only {seen} imports were seen; is this test still reading them?");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The commands are one room, in which a circle would not be seen above. What a file takes from beside it stands behind `super::`.
+#[test]
+fn the_command_line_has_no_circle_and_no_data_of_its_own() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut all = Vec::new();
+    files(&folder, &mut all);
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let known: BTreeSet<String> = all.iter().map(|path| name(path)).filter(|name| name != "mod").collect();
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in &all {
+        let text = fs::read_to_string(path).unwrap();
+        let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        assert!(!code.contains("derive(Serialize"), "{}: what is printed belongs into src/report", path.display());
+        if name(path) == "mod" {
+            continue;
+        }
+        let own = uses.entry(name(path)).or_default();
+        for behind in code.split("super::").skip(1) {
+            let several = behind.strip_prefix('{').map(|list| list.split_once('}').unwrap().0);
+            for word in several.unwrap_or(behind).split(if several.is_some() { ',' } else { '\0' }) {
+                let word: String = word.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                assert!(
+                    known.contains(&word),
+                    "{} takes `{word}` from mod.rs, which takes all of them",
+                    path.display()
+                );
+                own.insert(word);
+            }
+        }
+    }
+    let count: usize = uses.values().map(BTreeSet::len).sum();
+    assert!(count > 40, "only {count} uses were seen; is this test still reading them?");
+    // Whatever uses only what is gone goes, until nothing is left, or a circle.
+    while !uses.is_empty() {
+        let left: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.retain(|_, of| of.iter().any(|one| left.contains(one)));
+        assert!(uses.len() < left.len(), "a circle among these: {left:?}");
+    }
 }
 
 /// Every attack of docs/guard.md names a test that is there.

@@ -6,13 +6,18 @@
 //! - An oracle that knows no packets: it carries sets of packets, as binary decision diagrams, through the chains. On a
 //!   small world of packets both ways are compared at every point.
 //! - A difference is empty if and only if no packet tells the two rulesets apart.
+//! - Our own part of a ruleset means what our rules mean alone: see `own`.
 //! - Where something is unknown, the outcome has room for whatever it may turn out to be.
 //!
 //! All rulesets are random and the same in every run; see `generate`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "semantics/effects.rs"]
+mod effects;
 mod generate;
+#[path = "semantics/own.rs"]
+mod own;
 mod spaces;
 
 use std::collections::BTreeMap;

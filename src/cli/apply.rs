@@ -1,7 +1,5 @@
 //! `ringfence apply`: brings the rules into force.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,21 +7,23 @@ use clap::{Args, ValueEnum};
 
 use super::before::{Before, before, cut_peers, is_in_force};
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, duration, exposed, exposed_text, live_site, need_root, nobody,
-    node_after, not_judged, own_links, sessions,
+    BackendChoice, HostArguments, SiteArguments, applied_text, duration, live_site, need_root, nobody, node_after,
+    note, own_links,
 };
-use super::ways::{all_objections, live_claims, warnings};
-use super::{Input, Outcome, boot, live, print};
-use crate::cluster::{Cluster, Node, Site};
-use crate::host::apply::{Applied, Host, Plan, apply};
-use crate::host::identity::Objection;
-use crate::host::judge::Standing;
+use super::input::Input;
+use super::output::{print, say};
+use super::ways::{all_objections, warnings};
+use super::{boot, live};
+use crate::cluster::{Cluster, Node};
+use crate::host::apply::{Host, Plan, apply};
+use crate::host::identity;
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::record::Kept;
-use crate::host::status::Seen;
 use crate::host::store::Lock;
-use crate::host::{Backend, Changed, HostError, Prepared, record};
+use crate::host::{HostError, Prepared, record};
+use crate::outcome::Outcome;
+use crate::report::Objection;
 
 /// Bring the rules of a cluster file into force on this host.
 ///
@@ -132,7 +132,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         return Ok(Outcome::No);
     }
     for warning in warnings(&site, &links) {
-        let _ = writeln!(anstream::stderr(), "warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
     let backend = arguments.site.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
@@ -155,7 +155,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
-    print(&describe(&site, backend, &applied))?;
+    print(&applied_text(&site, backend, &applied))?;
     let outcome = match &applied.pending {
         Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
         _ if applied.kept => applied.judgement.standing.outcome(),
@@ -177,7 +177,7 @@ fn choose_node<'a>(
         Ok(node) => Ok(Ok(Some(node))),
         Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Ok(None)),
         Err(error) => {
-            writeln!(anstream::stderr(), "refused: {}\nnothing was changed", error.message(cluster))?;
+            say(&format!("refused: {}\nnothing was changed", error.message(cluster)));
             Ok(Err(nobody(&error)))
         }
     }
@@ -189,26 +189,17 @@ fn is_allowed(arguments: &Arguments, word: &str) -> bool {
     names.into_iter().any(|name| name.get_name() == word)
 }
 
-fn refused(arguments: &Arguments, objections: &[Objection]) -> bool {
+fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
     // Who called may take no such argument.
     let command = if arguments.unattended { "ringfence apply " } else { "" };
+    let objections = objections.iter().map(|one| Objection::of(one, |word| is_allowed(arguments, word)));
     let mut refused = false;
     for objection in objections {
-        // Nobody is left to read why nobody could be told.
-        let _ = if is_allowed(arguments, objection.word()) {
-            writeln!(anstream::stderr(), "warning: {} (allowed)", objection.message())
-        } else {
-            refused = true;
-            writeln!(
-                anstream::stderr(),
-                "refused: {}; `{command}--allow {}` does it all the same",
-                objection.message(),
-                objection.word()
-            )
-        };
+        say(&objection.refusal(command));
+        refused |= !objection.allowed;
     }
     if refused {
-        let _ = writeln!(anstream::stderr(), "nothing was changed");
+        say("nothing was changed");
     }
     refused
 }
@@ -223,80 +214,11 @@ fn refused_for_what_was(arguments: &Arguments, before: Before) -> bool {
 
 /// Says what somebody who is there may decide about; whether that is a refusal.
 fn warned_or_refused(arguments: &Arguments, words: &str) -> bool {
-    // Nobody is left to read why nobody could be told.
-    let _ = match arguments.unattended {
-        true => writeln!(anstream::stderr(), "refused: {words}\nnothing was changed"),
-        false => writeln!(anstream::stderr(), "warning: {words}"),
-    };
+    say(&match arguments.unattended {
+        true => format!("refused: {words}\nnothing was changed"),
+        false => format!("warning: {words}"),
+    });
     arguments.unattended
-}
-
-/// Notes what was seen, and says what is not as it should be.
-pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
-    let noted = if applied.judgement.standing == Standing::Enforced {
-        Seen::note(host, site, config, &applied.in_force)
-    } else {
-        Ok(())
-    };
-    // Without the note the next look takes longer, and nobody is left to read why nobody could be told.
-    let _ = noted;
-    for warning in &applied.warnings {
-        let _ = writeln!(anstream::stderr(), "warning: {warning}");
-    }
-}
-
-pub fn describe(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
-    let mut text = String::new();
-    let who = site.node().map_or("every node", Node::name);
-    let what = match applied.changed {
-        Changed::Nothing => "nothing had to be changed",
-        Changed::Members => "members changed; no rule and no counter was touched",
-        Changed::Rules => "rules changed",
-    };
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "in force for {who} ({}): {what}", backend.name());
-    match applied.judgement.standing {
-        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
-        Standing::Shadowed => text.push_str("SHADOWED: peers are shut out, or strangers get in, by what is not ours\n"),
-        Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
-    }
-    if applied.work.about_ports() {
-        text.push_str("reserved ports were brought up to date\n");
-    }
-    match applied.pending.as_ref().map(|_| applied.time_left) {
-        Some(Some(time)) => {
-            let seconds = time.as_secs_f64().ceil();
-            let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
-        }
-        Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
-        None => {}
-    }
-    text.push_str(&live_claims(&applied.judgement, "what the kernel holds"));
-    if applied.ended.count > 0 {
-        let _ = writeln!(text, "sessions that were cut: {}", applied.ended.count);
-    }
-    if let Some(why) = &applied.ended.failed {
-        let _ = writeln!(text, "some sessions could not be cut, but get nothing through: {why}");
-    }
-    let left = applied.sessions.outgoing.len();
-    let cut = applied.sessions.cut.len();
-    if applied.pending.is_some() && cut > 0 {
-        let _ = writeln!(text, "open sessions that are blocked now, and are reset once you confirm: {cut}");
-    }
-    let later = applied.pending.as_ref().is_some_and(|pending| pending.cut_outgoing);
-    if left > 0 && applied.ended.count < cut + left {
-        let how = match applied.pending {
-            Some(_) if later => "they are ended once you confirm",
-            Some(_) => "`ringfence confirm --cut-outgoing` ends them",
-            None => "--cut-outgoing with the change ends them, `ss -K dst ADDRESS` does afterwards",
-        };
-        let _ = writeln!(text, "this host opened sessions to hosts that are no longer admitted; {how}:");
-        text.push_str(&sessions(&applied.sessions.outgoing));
-    }
-    let others: Vec<String> = applied.in_force.others.iter().map(ToString::to_string).collect();
-    text.push_str(&not_judged(&others));
-    text.push_str(&exposed_text(&exposed(&site.protected(), site.node().map(Node::name)).0));
-    text
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@
 //! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
-use std::io::Write as _;
 use std::time::Duration;
 
-use super::apply::{describe, note};
 use super::before::{Before, before};
-use super::host::{SiteArguments, WaitArguments, live_site, own_links, own_node, site_of};
+use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
+use super::input::Input;
+use super::output::{print, say};
 use super::ways::{vrfs, warnings};
-use super::{Input, Outcome, print};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
@@ -20,6 +19,7 @@ use crate::host::links::Link;
 use crate::host::record::Kept;
 use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
+use crate::outcome::Outcome;
 
 /// Other runs are waited for: nobody is there to try again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,8 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SSH: u16 = 22;
 
 fn loud(words: &str) {
-    // Nobody is left to read why nobody could be told.
-    let _ = writeln!(anstream::stderr(), "ATTENTION: {words}");
+    say(&format!("ATTENTION: {words}"));
 }
 
 pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host: &Host) -> anyhow::Result<Outcome> {
@@ -191,7 +190,7 @@ fn bring(
         loud(&format!("if another firewall takes these rules away, nothing brings them back: {error}"));
     }
     // What nobody reads is no reason to change what is in force.
-    let _ = print(&describe(&site, backend, &applied));
+    let _ = print(&applied_text(&site, backend, &applied));
     Ok(match (proper, applied.kept) {
         (false, _) => Outcome::FellBack,
         (true, false) => Outcome::Unusable,

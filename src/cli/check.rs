@@ -5,23 +5,22 @@
 //! - Where none are and some should be, somebody took them away. Then something comes back in any case: what waits to be
 //!   confirmed, else what was applied last, else what the start of the machine would bring in, which may be closed ports.
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 
-use super::apply::{describe, note};
-use super::hook::{no_right, say};
-use super::host::{BackendChoice, HostArguments, SiteArguments, live_site, own_links};
-use super::ways::live_claims;
-use super::{DEFAULT_CONFIG, Input, Outcome, boot, diff, print};
+use super::boot;
+use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links};
+use super::input::{DEFAULT_CONFIG, Input};
+use super::output::{log, print, say};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, Plan, apply, bring_again};
-use crate::host::judge::{Judgement, Standing, judge};
+use crate::host::apply::{Host, Plan, STALE, apply, bring_again};
+use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, InForce, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
+use crate::outcome::Outcome;
+use crate::report::{Changes, Claimed, Names, claims_text};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -42,7 +41,7 @@ pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Success);
     }
     if let Some(why) = no_right() {
-        say(&format!("nothing was done: {why}"));
+        log(&format!("nothing was done: {why}"));
         return Ok(Outcome::Success);
     }
     let lock = arguments.wait.lock(host, "ringfence hook check")?;
@@ -53,7 +52,7 @@ pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
             Ok(outcome)
         }
         Err(error) if !in_force() => {
-            say(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
+            log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
             let config = kept.map_or_else(|| DEFAULT_CONFIG.into(), |kept| kept.record.config);
             let site = SiteArguments { node: None, backend: BackendChoice::Auto };
@@ -80,7 +79,7 @@ fn look(host: &Host) -> anyhow::Result<(String, Outcome)> {
 
 fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<(String, Outcome)> {
     if !read(pending.backend)?.absent {
-        say("a change is waiting to be confirmed; nothing was done");
+        log("a change is waiting to be confirmed; nothing was done");
         return Ok((String::new(), Outcome::Success));
     }
     let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
@@ -89,10 +88,10 @@ fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<(String, Ou
     let site = live_site(&cluster, node(&kept, &cluster)?)?;
     let links = own_links().unwrap_or_default();
     let judgement = bring_again(&Prepared::new(&site, pending.backend)?, &site, &links)?;
-    say(
+    log(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
     );
-    Ok((live_claims(&judgement, "what the kernel holds"), judgement.standing.outcome()))
+    Ok((claims_text(&Claimed::on_host(&judgement), "what the kernel holds"), judgement.standing.outcome()))
 }
 
 fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
@@ -106,7 +105,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     let backend = kept.record.backend;
     let links = own_links().unwrap_or_default();
     let in_force = read(backend)?;
-    let judgement = judge(&site, &in_force, &links)?;
+    let judgement = judge_on(host, &site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     // Rules that do what the file says stay as they are, whoever wrote them.
     let enforced = judgement.standing == Standing::Enforced;
@@ -115,17 +114,18 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     }
     let prepared = Prepared::new(&site, backend)?;
     // Where there is nothing to bring back, nothing is, and what there is to say is said.
-    if !enforced && unreserved.is_empty() && planned(&prepared, &in_force)? == Changed::Nothing {
+    let nothing = || Ok::<_, HostError>(!judgement.left_behind && planned(&prepared, &in_force)? == Changed::Nothing);
+    if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
         let why = match judgement.shadows.first() {
             Some(shadow) => shadow.clone(),
             None => "`ringfence status` says why".to_owned(),
         };
-        say(&format!("{words}, and there is nothing to bring back: {why}"));
+        log(&format!("{words}, and there is nothing to bring back: {why}"));
         return Ok((String::new(), judgement.standing.outcome()));
     }
     if enforced {
-        say(&format!("reserved ports were missing: {}", record::text(&unreserved)));
+        log(&format!("reserved ports were missing: {}", record::text(&unreserved)));
     } else {
         say_drift(&in_force, &judgement, &prepared, &site);
     }
@@ -141,20 +141,21 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &kept.record.config, &applied);
-    Ok((describe(&site, backend, &applied), applied.judgement.standing.outcome()))
+    Ok((applied_text(&site, backend, &applied), applied.judgement.standing.outcome()))
 }
 
 /// What was found, for the log.
 fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, site: &Site<'_>) {
     if in_force.absent {
-        say("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
+        log("DRIFTED: nothing of ringfence was in force; what was applied last is brought back");
         return;
     }
-    say(&format!("{}; what was applied last is brought back", judgement.standing.words()));
-    // Nobody is left to read why nobody could be told.
-    let _ = write!(anstream::stderr(), "{}", live_claims(judgement, "what the kernel held"));
+    log(&format!("{}; what was applied last is brought back", judgement.standing.words()));
+    if judgement.left_behind {
+        say(STALE);
+    }
+    say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
-        let names = diff::Names { clusters: [&None, &None] };
-        let _ = write!(anstream::stderr(), "{}", diff::describe(&found, &names));
+        say(Changes::of(&found, Names { clusters: [None, None] }).text().trim_end());
     }
 }

@@ -6,12 +6,14 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::files::write_files;
+use super::input::{Input, node_findings};
+use super::output::print;
 use super::proof::explained;
-use super::{Input, Outcome, print};
 use crate::cluster::{Cluster, Node, OnBlock, Site};
 use crate::compile::SetsMode;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
+use crate::outcome::Outcome;
 use crate::prove::{self, Emitted, Text};
 
 /// procps 4.0.2 cuts a value at about 4 KB, and says nothing.
@@ -117,7 +119,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// What is wrong with this cluster for these arguments.
 fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
-    let mut findings = super::node_findings(cluster, arguments.node.as_deref());
+    let mut findings = node_findings(cluster, arguments.node.as_deref());
     if let (Some(span), true) = (cluster.guard().reject_span(), arguments.format.iter().any(|f| f.is_iptables())) {
         debug_assert_eq!(cluster.guard().on_block(), OnBlock::Reject);
         let message = "iptables cannot reject in the tables raw and mangle";

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::host::{StateArguments, WaitArguments, need_root, own_links};
-use super::ways::live_claims;
-use super::{Outcome, print};
+use super::output::{print, say};
 use crate::host::apply::{confirm, rollback};
-use crate::host::judge::Standing;
 use crate::host::{HostError, pending, watchdog};
+use crate::outcome::Outcome;
+use crate::report::Confirmed;
 
 /// Keep the change that `ringfence apply --confirm-within` made, if it is what is in force.
 #[derive(Args)]
@@ -49,22 +49,12 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
         Err(error @ HostError::NothingWaits) => {
             let why = pending::taken_back(&host.store).ok().flatten();
             let why = why.map(|note| format!("; the last change was taken back at {}", note.when)).unwrap_or_default();
-            anstream::eprintln!("{error}{why}");
+            say(&format!("{error}{why}"));
             return Ok(error.outcome());
         }
         other => other?,
     };
-    let who = pending.record.node.as_deref().unwrap_or("every node");
-    let cut = if ended.count > 0 { format!("; sessions that were cut: {}", ended.count) } else { String::new() };
-    let mut text = format!("confirmed for {who}{cut}\n");
-    if judgement.standing != Standing::Enforced {
-        text += &format!(
-            "{} all the same\n{}",
-            judgement.standing.words(),
-            live_claims(&judgement, "what the kernel holds")
-        );
-    }
-    print(&text)?;
+    print(&Confirmed::of(pending.record.node, ended.count, &judgement).text())?;
     Ok(judgement.standing.outcome())
 }
 
@@ -76,7 +66,7 @@ pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
     drop(lock);
     match done {
         Err(error @ HostError::NothingWaits) => {
-            anstream::eprintln!("{error}");
+            say(&error.to_string());
             Ok(error.outcome())
         }
         done => {

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::proof::{explained, source_line};
+use super::input::{Input, node_findings, site};
+use super::output::{print, warn_unknown};
+use super::proof::compiled;
 use super::rulesets::{Given, read_files};
-use super::{Input, Outcome, print};
 use crate::cluster::Cluster;
 use crate::explain::{Fate, explain};
 use crate::ir::{ConnectionStates, TcpFlags};
 use crate::net::Interface;
-use crate::prove;
+use crate::outcome::Outcome;
+use crate::report::{Way, source_line};
 use crate::semantics::{Locality, Packet};
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
@@ -47,34 +49,34 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(cluster) = arguments.input.load(|cluster| super::node_findings(cluster, arguments.node.as_deref()))?
-    else {
+    let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
         return Ok(Outcome::Unusable);
     };
-    let site = super::site(&cluster, arguments.node.as_deref());
+    let site = site(&cluster, arguments.node.as_deref());
     let given = if arguments.ruleset.is_empty() {
-        let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
-        let ruleset = emitted.verified().ruleset().clone();
-        Given::made(ruleset)
+        Given::made(compiled(&site)?.1)
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };
-    super::warn_unknown(&given.unknown);
+    warn_unknown(&given.unknown);
     let packet = packet(arguments, &cluster)?;
-    let (fate, mut text) = explain(&given.ruleset, &packet);
-    let source = source_line(&cluster, arguments.from);
-    let untrusted = cluster.untrusted().iter().find(|source| source.network.has(arguments.from));
-    text.push_str(&match (untrusted, source) {
-        (Some(source), _) => format!("source: untrusted, {}\n", cluster.place(source.span)),
-        (None, Some(line)) => format!("source: {line}\n"),
-        (None, None) => "source: neither a node nor a client of the cluster file\n".to_owned(),
-    });
-    print(&text)?;
-    Ok(match fate {
+    let explained = explain(&given.ruleset, &packet);
+    print(&Way::of(&packet, &explained, source(&cluster, arguments.from)).text())?;
+    Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
         Fate::Blocked => Outcome::No,
         Fate::Undecided => Outcome::Undecided,
     })
+}
+
+/// Who of the cluster file an address is.
+fn source(cluster: &Cluster, address: IpAddr) -> String {
+    let untrusted = cluster.untrusted().iter().find(|source| source.network.has(address));
+    match (untrusted, source_line(cluster, address)) {
+        (Some(source), _) => format!("untrusted, {}", cluster.place(source.span)),
+        (None, Some(line)) => line,
+        (None, None) => "neither a node nor a client of the cluster file".to_owned(),
+    }
 }
 
 fn packet(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Packet> {

@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::files::write_files;
-use super::{Outcome, command};
+use crate::outcome::Outcome;
 
 /// Write man pages and shell completions into a folder.
 #[derive(Args)]
@@ -24,13 +24,14 @@ fn add_pages(name: &str, above: &clap::Command, pages: &mut Vec<(String, clap::C
     }
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+/// Of the command line as data.
+pub fn run(arguments: &Arguments, command: &clap::Command) -> anyhow::Result<Outcome> {
     let mut files = Vec::new();
     // Building gives each subcommand its full name, `ringfence-compile`.
-    let command = || command().disable_help_subcommand(true);
-    let mut whole = command();
+    let command = command.clone().disable_help_subcommand(true);
+    let mut whole = command.clone();
     whole.build();
-    let mut pages = vec![("ringfence".to_owned(), command())];
+    let mut pages = vec![("ringfence".to_owned(), command.clone())];
     add_pages("ringfence", &whole, &mut pages);
     for (name, page) in pages {
         let mut text = Vec::new();
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for (shell, name) in [(Shell::Bash, "ringfence.bash"), (Shell::Zsh, "_ringfence"), (Shell::Fish, "ringfence.fish")]
     {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut command(), "ringfence", &mut text);
+        clap_complete::generate(shell, &mut command.clone(), "ringfence", &mut text);
         files.push((name.to_owned(), String::from_utf8(text)?));
     }
     let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();

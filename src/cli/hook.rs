@@ -6,18 +6,21 @@
 //!   without the right), nothing is done, and that is no failure.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::apply::bring;
-use super::host::HostArguments;
-use super::{Input, Outcome, boot, check, live, remove};
+use super::apply::{self, bring};
+use super::host::{HostArguments, no_right};
+use super::input::Input;
+use super::output::{log, print};
+use super::{boot, check, live, remove};
+use crate::cluster::Cluster;
 use crate::host::apply::Host;
 use crate::host::store::Place;
-use crate::host::{HostError, nft, pending, place};
+use crate::host::{pending, place};
+use crate::outcome::Outcome;
 
 /// The settings of the package.
 const SETTINGS: &str = "/etc/default/ringfence";
@@ -84,11 +87,6 @@ struct Purge {
     host: HostArguments,
 }
 
-/// Nobody is left to read why nobody could be told.
-pub fn say(words: &str) {
-    let _ = writeln!(anstream::stderr(), "ringfence: {words}");
-}
-
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::PostInstall(arguments) => post_install(arguments),
@@ -107,15 +105,6 @@ fn not_this_machine() -> Option<String> {
     }
 }
 
-/// Why the network of this process cannot be changed.
-pub fn no_right() -> Option<String> {
-    let words = "this process may not change the network (CAP_NET_ADMIN), as in many containers";
-    let refused = !nix::unistd::geteuid().is_root()
-        || place::may_change_network() == Some(false)
-        || matches!(nft::is_here(), Err(HostError::NoRight));
-    refused.then(|| words.to_owned())
-}
-
 fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     let PostInstall { input, host } = arguments;
     let config = &input.config;
@@ -123,52 +112,61 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         let file = config.display();
         if check::in_force() {
-            say(&format!("there is no {file}; what was applied last stays in force"));
+            log(&format!("there is no {file}; what was applied last stays in force"));
             return Ok(Outcome::Success);
         }
-        say(&format!(
+        log(&format!(
             "there is no {file}, so no port is guarded: `ringfence import -o {file}` makes one from Riak's files"
         ));
-        say(
+        log(
             "then `ringfence diff` shows what would change, and `ringfence apply --confirm-within 60s` brings it into force",
         );
         return Ok(Outcome::Success);
     }
-    let plain = super::apply::Arguments::plain(input.clone(), host.clone());
+    let plain = apply::Arguments::plain(input.clone(), host.clone());
     let (wait, host) = (&host.wait, host.host());
     if let Some(why) = not_this_machine() {
         // What is wrong with the file is worth knowing all the same.
         let _ = input.load(|_| Vec::new());
-        say(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
+        log(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
         return Ok(Outcome::Success);
     }
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
     let Some(cluster) = input.load(|_| Vec::new())? else {
-        say(&format!("{} has errors, see above: what was in force before still is", config.display()));
-        say("mend it, then run `ringfence apply`");
+        log(&format!("{} has errors, see above: what was in force before still is", config.display()));
+        log("mend it, then run `ringfence apply`");
         return Ok(Outcome::Unusable);
     };
     // While it waits, that is what `bring` says.
     if matches!(pending::waiting(&host.store), Ok(None))
         && let Some(why) = boot::unconfirmed(&host, &cluster)
     {
-        say(&why);
-        say("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
+        log(&why);
+        log("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
         return Ok(Outcome::Unconfirmed);
     }
     // What would change is worth knowing; what is done does not rest on it.
-    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true, |_| false) {
-        say(&format!("what would change cannot be shown: {error:#}"));
+    if let Err(error) = show(&plain, &cluster, &host) {
+        log(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;
     if matches!(outcome, Outcome::No) {
-        say("the next start of the machine may use this file all the same: mend it, or move it away");
+        log("the next start of the machine may use this file all the same: mend it, or move it away");
     }
     if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {
-        say("there is no systemd here: have `ringfence apply --boot` run at the start of the machine");
+        log("there is no systemd here: have `ringfence apply --boot` run at the start of the machine");
     }
     Ok(outcome)
+}
+
+/// Shows what would change. What speaks against it is said once, by whoever refuses it.
+fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
+    let asking = live::Asking { allowed: &|_| false, say: &|_| {} };
+    match live::ahead(cluster, plain.site(), host, &asking)? {
+        Ok(ahead) => print(&ahead.planned.text(true)),
+        Err(_) => Ok(()),
+    }
 }
 
 fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
@@ -180,14 +178,14 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
     let mut failed = None;
     match setting(&text) {
         Some("remove") => {
-            say(&format!("the rules go, as {} says", arguments.settings.display()));
+            log(&format!("the rules go, as {} says", arguments.settings.display()));
             match purge(&arguments.host) {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => failed = Some(error),
             }
         }
         None | Some("keep") => {}
-        Some(other) => say(&format!(
+        Some(other) => log(&format!(
             "{}: `ON_REMOVE={}` is neither `keep` nor `remove`",
             arguments.settings.display(),
             other.escape_debug()
@@ -195,10 +193,10 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
     }
     let place = leave_program_behind(&host).context("cannot keep the program for the time when the rules are to go")?;
     match &failed {
-        None => say("the rules stay in force until the package is purged or the machine starts again;"),
-        Some(_) => say("not all could be taken away;"),
+        None => log("the rules stay in force until the package is purged or the machine starts again;"),
+        Some(_) => log("not all could be taken away;"),
     }
-    say(&format!("to take them away: {} hook purge", place.display()));
+    log(&format!("to take them away: {} hook purge", place.display()));
     failed.map_or(Ok(Outcome::Success), Err)
 }
 
@@ -217,7 +215,7 @@ fn leave_program_behind(host: &Host) -> anyhow::Result<PathBuf> {
 
 fn purge(host: &HostArguments) -> anyhow::Result<Outcome> {
     if let Some(why) = not_this_machine() {
-        say(&format!("no rule was taken away: {why}"));
+        log(&format!("no rule was taken away: {why}"));
         return Ok(Outcome::Success);
     }
     let outcome = remove::take_away(host)?;

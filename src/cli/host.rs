@@ -1,25 +1,26 @@
 //! What all commands share that work on this host.
 
 use std::env;
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use super::output::say;
 use crate::cluster::{Cluster, Node, Site};
-use crate::host::apply::Host;
+use crate::host::apply::{Applied, Host};
 use crate::host::identity::{NotOneNode, node_of, on_this_host};
+use crate::host::judge::Standing;
 use crate::host::links::{Link, links};
 use crate::host::listeners::{Program, listening};
 use crate::host::record::Kept;
-use crate::host::sockets::Session;
+use crate::host::status::Seen;
 use crate::host::store::{Lock, Store};
-use crate::host::{Backend, HostError, record};
+use crate::host::{Backend, HostError, nft, place, record};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::verify::{Claim, Finding, Report};
+use crate::report;
 
 /// Of all spans of time on the command line, in seconds.
 const LONGEST: u64 = 24 * 3600;
@@ -127,6 +128,15 @@ pub fn need_root() -> Result<(), HostError> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(HostError::NoRight) }
 }
 
+/// Why the network of this process cannot be changed.
+pub fn no_right() -> Option<String> {
+    let words = "this process may not change the network (CAP_NET_ADMIN), as in many containers";
+    let refused = !nix::unistd::geteuid().is_root()
+        || place::may_change_network() == Some(false)
+        || matches!(nft::is_here(), Err(HostError::NoRight));
+    refused.then(|| words.to_owned())
+}
+
 /// This host's interfaces.
 pub fn own_links() -> anyhow::Result<Vec<Link>> {
     links().context("cannot read this host's interfaces")
@@ -150,7 +160,7 @@ pub fn node_after<'a>(
     links: &[Link],
 ) -> Result<&'a Node, NotOneNode> {
     let kept = kept.as_ref().unwrap_or_else(|error| {
-        anstream::eprintln!("warning: what was applied last is not known: {error}");
+        say(&format!("warning: what was applied last is not known: {error}"));
         &None
     });
     let saved = kept.as_ref().and_then(|kept| kept.record.node.as_deref());
@@ -191,42 +201,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Claims in one line if all are proved, else each. Something beside the rules may keep peers out.
-pub fn claims(report: &Report, what: &str, unreachable: Option<&str>) -> String {
-    let names: Vec<&str> = Claim::ALL.iter().map(|claim| claim.name()).collect();
-    if report.is_proved() && unreachable.is_none() {
-        return format!("proved on {what}: {}\n", names.join(", "));
-    }
-    let mut text = String::new();
-    for (claim, finding) in report.findings() {
-        // Writing to a String cannot fail.
-        if let (Claim::Reachability, Finding::Proved, Some(why)) = (claim, finding, unreachable) {
-            let _ = writeln!(text, "{:16} VIOLATED: {why}", claim.name());
-            continue;
-        }
-        let _ = match finding {
-            Finding::Proved => writeln!(text, "{:16} proved on {what}", claim.name()),
-            Finding::Violated(witness) => writeln!(text, "{:16} VIOLATED: {}", claim.name(), witness.packet),
-            Finding::Undecided(witness) => writeln!(text, "{:16} UNDECIDED: {}", claim.name(), witness.packet),
-            Finding::Unjudged(part) => writeln!(text, "{:16} UNDECIDED, because of: {part}", claim.name()),
-        };
-    }
-    text
-}
-
-/// Some sessions, by their ends.
-pub fn sessions(sessions: &[Session]) -> String {
-    const SHOWN: usize = 20;
-    let mut text = String::new();
-    for session in sessions.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {} with {}", session.local, session.remote);
-    }
-    if let Some(more) = sessions.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  ... and {more} more");
-    }
-    text
-}
-
 /// Where the node's Erlang VM listens that no rule guards, in words; and why that is not known, if it is not.
 pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<String>) {
     let seen = match listening() {
@@ -247,44 +221,29 @@ pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<St
     (found.collect(), hidden)
 }
 
-pub fn exposed_text(exposed: &[String]) -> String {
-    let mut text = String::new();
-    for one in exposed {
-        let _ = writeln!(text, "EXPOSED: {one}, which no rule guards; `ringfence lint` says what to do");
+/// Notes what was seen, and says what is not as it should be.
+pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
+    let noted = if applied.judgement.standing == Standing::Enforced {
+        Seen::note(host, site, config, &applied.in_force)
+    } else {
+        Ok(())
+    };
+    // Without the note the next look takes longer.
+    let _ = noted;
+    for warning in &applied.warnings {
+        say(&format!("warning: {warning}"));
     }
-    text
 }
 
-/// What of others is on the way, and is not judged.
-pub fn not_judged(others: &[String]) -> String {
-    if others.is_empty() {
-        return String::new();
-    }
-    let mut text = "not judged; these may block more, and let in what they rewrite:\n".to_owned();
-    others.iter().for_each(|other| _ = writeln!(text, "  {other}"));
-    text
+/// What was done, in words.
+pub fn applied_text(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
+    let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
+    report::Applied::of(site, backend, applied, exposed).text()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::parse;
-    use crate::host::Prepared;
-    use crate::verify::{Families, check};
-
-    #[test]
-    fn rules_alone_let_nobody_in() {
-        let text = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
-                    [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
-        let cluster = parse("cluster.toml", text.to_owned(), std::path::Path::new("")).cluster.unwrap();
-        let site = Site::of_every_node(&cluster);
-        let prepared = Prepared::new(&site, Backend::Nft).unwrap();
-        let report = check(prepared.verified.ruleset(), &site, Families::Both).unwrap();
-        assert!(claims(&report, "it", None).starts_with("proved on it: isolation, reachability"));
-        let doubted = claims(&report, "it", Some("of a VRF"));
-        assert_eq!(doubted.lines().filter(|line| line.ends_with("proved on it")).count(), 3, "{doubted}");
-        assert!(doubted.contains("reachability     VIOLATED: of a VRF\n"), "{doubted}");
-    }
 
     #[test]
     fn spans_of_time() {

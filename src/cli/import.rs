@@ -12,7 +12,8 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::files::{FILE_MODE, FOLDER_MODE};
-use super::{DEFAULT_CONFIG, Outcome, print, print_findings};
+use super::input::DEFAULT_CONFIG;
+use super::output::{print, print_findings, say};
 use crate::cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
 use crate::host::links::networks;
@@ -21,6 +22,7 @@ use crate::import::files;
 use crate::import::membership::{self, Membership};
 use crate::import::settings::{self, Settings};
 use crate::net::parse_address;
+use crate::outcome::Outcome;
 
 /// Write a cluster file from Riak's own files and outputs.
 ///
@@ -166,7 +168,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(path) => {
             write_new(path, &text)?;
             let path = path.display();
-            anstream::eprintln!("wrote {path}: read it, then `ringfence diff {path}` and `ringfence apply {path}`");
+            say(&format!("wrote {path}: read it, then `ringfence diff {path}` and `ringfence apply {path}`"));
         }
         None => print(&text)?,
     }

@@ -6,14 +6,17 @@ use clap::Args;
 
 use super::host::{StateArguments, own_links, own_node, site_of};
 use super::import::{Read, RiakArguments};
+use super::input::Input;
+use super::output::{print, print_findings, say};
 use super::ways::{vrfs, warnings};
-use super::{Input, Outcome, print, print_findings};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, Span, render_json, render_text};
 use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
+use crate::outcome::Outcome;
+use crate::report::Clean;
 
 /// Hold this host's Riak against the cluster file.
 ///
@@ -73,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // What was only half read is not clean either.
     let found = findings.iter().chain(&unreadable).any(|finding| finding.severity() != Severity::Note);
     if !found && !broken && !arguments.input.json {
-        print(&clean(&subject, node))?;
+        print(&clean(&subject, node).text())?;
     }
     Ok(match (broken, found) {
         (true, _) => Outcome::Unusable,
@@ -87,7 +90,7 @@ fn about_ways(site: &Site<'_>) -> anyhow::Result<()> {
     let objections = vrfs(site)?;
     let words = objections.iter().map(|one| format!("apply will refuse: {}", one.message()));
     for warning in words.chain(warnings(site, &own_links()?)) {
-        anstream::eprintln!("warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
     Ok(())
 }
@@ -99,7 +102,7 @@ fn own<'a>(arguments: &Arguments, cluster: &'a Cluster) -> anyhow::Result<Option
         Ok(node) => Ok(Some(node)),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
         Err(error) => {
-            anstream::eprintln!("warning: {}", error.message(cluster));
+            say(&format!("warning: {}", error.message(cluster)));
             Ok(None)
         }
     }
@@ -169,22 +172,13 @@ fn text(findings: &[Diagnostic], sources: &Sources, json: bool) -> String {
     text
 }
 
-fn clean(subject: &Subject<'_>, node: Option<&Node>) -> String {
-    let who = node.map_or("every node", Node::name);
-    let files = subject.settings.map_or(0, |settings| settings.files.len());
-    let sockets = match subject.listening {
-        Some(listening) => format!("{} listening sockets", listening.len()),
-        None => "no sockets".to_owned(),
-    };
-    let members = subject
-        .members
-        .map_or("no output of riak-admin".to_owned(), |members| format!("{} members", members.today.len()));
-    let runs = match subject.listening {
-        Some(listening) if !runs(listening, node.map(Node::name)) => "; its Erlang does not run here",
-        Some(_) | None => "",
-    };
-    format!(
-        "nothing found for {who}: looked at {files} files of Riak, {sockets}, {members}{runs}\n\
-         whether the rules are in force: `ringfence status`\n"
-    )
+fn clean(subject: &Subject<'_>, node: Option<&Node>) -> Clean {
+    let name = node.map(Node::name);
+    Clean {
+        node: name.map(str::to_owned),
+        files: subject.settings.map_or(0, |settings| settings.files.len()),
+        sockets: subject.listening.map(<[Listening]>::len),
+        members: subject.members.map(|members| members.today.len()),
+        runs: subject.listening.is_none_or(|listening| runs(listening, name)),
+    }
 }

@@ -8,52 +8,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::diff::{Json, Names, compiled, describe, json};
 use super::import::read_output;
-use super::{Input, Outcome, print, print_findings};
+use super::input::{Input, node_findings, site};
+use super::output::{print, print_findings};
+use super::proof::compiled;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Severity, SourceFile, Sources, Span};
-use crate::diff::{Difference, difference};
+use crate::diff::difference;
 use crate::import::membership::{self, Member, Membership, State};
-
-/// One of the two steps.
-struct Step {
-    nodes: Vec<Mover>,
-    found: Difference,
-    clusters: [Option<Cluster>; 2],
-}
-
-#[derive(Serialize)]
-struct Document {
-    open_first: StepJson,
-    close_last: StepJson,
-}
-
-/// Who comes or goes.
-#[derive(Serialize)]
-struct Mover {
-    name: String,
-    /// Where it is named.
-    place: String,
-    why: &'static str,
-}
-
-impl std::fmt::Display for Mover {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {})", self.name, self.place, self.why)
-    }
-}
-
-#[derive(Serialize)]
-struct StepJson {
-    nodes: Vec<Mover>,
-    meaning: Json,
-}
+use crate::outcome::Outcome;
+use crate::report::{Changes, MembershipOrder, Mover, Names, Stage, Step, json};
 
 pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>) -> anyhow::Result<Outcome> {
-    let Some(cluster) = input.load(|cluster| super::node_findings(cluster, node))? else {
+    let Some(cluster) = input.load(|cluster| node_findings(cluster, node))? else {
         return Ok(Outcome::Unusable);
     };
     let (name, text) = read_output(output)?;
@@ -77,25 +44,18 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>)
     let Some((opened, closed)) = clusters(&cluster, &change, &sources, input.json)? else {
         return Ok(Outcome::Unusable);
     };
-    let open = step(&cluster, &opened, node, change.movers_in(&sources))?;
-    let close = step(&opened, &closed, node, change.movers_out(&cluster))?;
-    let undecided = |step: &Step| step.found.undecided.is_some() || step.found.unjudged.is_some();
-    let outcome = match (undecided(&open) || undecided(&close), change.is_empty()) {
+    let order = MembershipOrder {
+        open_first: step(&cluster, &opened, node, change.movers_in(&sources))?,
+        close_last: step(&opened, &closed, node, change.movers_out(&cluster))?,
+        planned: change.planned,
+    };
+    print(&if input.json { json(&order)? } else { order.text() })?;
+    let undecided = [&order.open_first, &order.close_last].iter().any(|step| step.meaning.undecided.is_some());
+    Ok(match (undecided, order.is_empty()) {
         (true, _) => Outcome::Undecided,
         (false, true) => Outcome::Success,
         (false, false) => Outcome::No,
-    };
-    if input.json {
-        let step = |step: Step| StepJson {
-            meaning: json(&step.found, &Names { clusters: [&step.clusters[0], &step.clusters[1]] }),
-            nodes: step.nodes,
-        };
-        let document = Document { open_first: step(open), close_last: step(close) };
-        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
-        return Ok(outcome);
-    }
-    print(&words(&change, &open, &close))?;
-    Ok(outcome)
+    })
 }
 
 /// Those that the command line names, as members that have asked to join.
@@ -164,32 +124,28 @@ impl<'a> Change<'a> {
         Self { going, absent, coming, planned: members.planned.is_some() }
     }
 
-    fn is_empty(&self) -> bool {
-        self.coming.is_empty() && self.going.is_empty() && self.absent.is_empty()
-    }
-
-    /// Members that are not in the cluster file, and so are blocked wherever it is in force.
-    fn is_cut_off(&self) -> bool {
-        self.coming.iter().any(|member| member.state != State::Joining)
-    }
-
     fn movers_in(&self, sources: &Sources) -> Vec<Mover> {
         let place = |span: Span| match sources.get(span.file) {
             Some(file) => format!("{}:{}", file.base_name(), file.line(span.start)),
             None => String::new(),
         };
         let mover = |member: &&Member| {
-            let why =
-                if member.state == State::Joining { "joining" } else { "a member already, and blocked until then" };
-            Mover { name: member.name.clone(), place: place(member.span), why }
+            let (stage, why) = match member.state {
+                State::Joining => (Stage::Joining, "joining"),
+                State::Valid | State::Leaving | State::Exiting | State::Down | State::Invalid | State::Unstated => {
+                    (Stage::CutOff, "a member already, and blocked until then")
+                }
+            };
+            Mover { name: member.name.clone(), place: place(member.span), why, stage }
         };
         self.coming.iter().map(mover).collect()
     }
 
     fn movers_out(&self, cluster: &Cluster) -> Vec<Mover> {
         let mover = |node: &Node| {
-            let why = self.going.get(node.name()).or_else(|| self.absent.get(node.name()))?;
-            Some(Mover { name: node.name().to_owned(), place: cluster.place(node.span()), why })
+            let leaving = self.going.get(node.name()).map(|why| (Stage::Leaving, *why));
+            let (stage, why) = leaving.or_else(|| Some((Stage::Absent, *self.absent.get(node.name())?)))?;
+            Some(Mover { name: node.name().to_owned(), place: cluster.place(node.span()), why, stage })
         };
         cluster.nodes().iter().filter_map(mover).collect()
     }
@@ -215,53 +171,8 @@ fn clusters(
 
 fn step(old: &Cluster, new: &Cluster, node: Option<&str>, nodes: Vec<Mover>) -> anyhow::Result<Step> {
     // A node that goes has no rules of its own any more; those that fit every node are shown then.
-    let site = |cluster| super::site(cluster, node);
-    let (_, old_rules) = compiled(&site(old))?;
-    let (_, new_rules) = compiled(&site(new))?;
+    let (_, old_rules) = compiled(&site(old, node))?;
+    let (_, new_rules) = compiled(&site(new, node))?;
     let found = difference(&old_rules, &new_rules)?;
-    Ok(Step { nodes, found, clusters: [Some(old.clone()), Some(new.clone())] })
-}
-
-fn words(change: &Change<'_>, open: &Step, close: &Step) -> String {
-    if change.is_empty() {
-        return "the cluster file has exactly these members: nothing is to be done\n".to_owned();
-    }
-    let meaning = |step: &Step| describe(&step.found, &Names { clusters: [&step.clusters[0], &step.clusters[1]] });
-    let mut steps = Vec::new();
-    let list = |sign: char, nodes: &mut dyn Iterator<Item = &Mover>| {
-        nodes.fold(String::new(), |text, node| text + &format!("  {sign} {node}\n"))
-    };
-    if !change.coming.is_empty() {
-        let nodes = list('+', &mut open.nodes.iter());
-        let meaning = meaning(open);
-        steps.push(format!("on every node, old and new: add to the cluster file and apply\n{nodes}\n{meaning}"));
-    }
-    let joins = change.coming.iter().any(|member| member.state == State::Joining);
-    match (joins, change.planned && !change.going.is_empty()) {
-        (true, _) if change.planned => steps.push("`riak-admin cluster commit`\n".to_owned()),
-        (true, _) => steps.push("let them join: `riak-admin cluster join`, `plan`, `commit`\n".to_owned()),
-        (false, true) => steps.push("`riak-admin cluster commit`\n".to_owned()),
-        (false, false) => {}
-    }
-    let leave = |mover: &&Mover| change.going.contains_key(mover.name.as_str());
-    if !change.going.is_empty() {
-        let nodes = list('-', &mut close.nodes.iter().filter(leave));
-        steps.push(format!("wait until `riak-admin member-status` shows these no more\n{nodes}"));
-    }
-    if !close.nodes.is_empty() {
-        let mut step =
-            "on every node that stays: take out of the cluster file what is no member any more, and apply\n".to_owned();
-        let absent = list('-', &mut close.nodes.iter().filter(|mover| !leave(mover)));
-        if !absent.is_empty() {
-            step += &format!("no members now (leave them in if they are about to join):\n{absent}");
-        }
-        steps.push(format!("{step}\n{}", meaning(close)));
-    }
-    let numbered = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
-    let attention = if change.is_cut_off() {
-        "ATTENTION: members that are not in the cluster file are blocked wherever it is in force\n\n"
-    } else {
-        ""
-    };
-    attention.to_owned() + &numbered.collect::<Vec<_>>().join("\n")
+    Ok(Step { nodes, meaning: Changes::of(&found, Names { clusters: [Some(old), Some(new)] }) })
 }

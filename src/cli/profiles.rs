@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::{Outcome, print};
+use super::output::print;
 use crate::cluster::{Profile, State, embedded_profiles};
+use crate::outcome::Outcome;
 
 /// List the embedded profiles and their services.
 ///

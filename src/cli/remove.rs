@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
-use super::{Outcome, print};
+use super::output::print;
 use crate::host::apply::remove;
 use crate::host::iptables::{self, Tools};
 use crate::host::{Backend, nft};
+use crate::outcome::Outcome;
 
 /// Take away the rules, the reserved ports and the state that `ringfence apply` brought, and nothing else.
 ///

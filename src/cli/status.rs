@@ -1,18 +1,13 @@
 //! `ringfence status`: whether the rules are in force.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Serialize;
 
-use super::diff::{Names, describe};
-use super::host::{
-    BackendChoice, SiteArguments, StateArguments, exposed, exposed_text, live_site, own_links, own_node,
-};
-use super::ways::{live_claims, warnings, warnings_between};
-use super::{DEFAULT_CONFIG, Input, Outcome, print};
+use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
+use super::input::{DEFAULT_CONFIG, Input};
+use super::output::{print, say};
+use super::ways::{warnings, warnings_between};
 use crate::cluster::{Cluster, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
@@ -21,6 +16,8 @@ use crate::host::pending::{self, Pending};
 use crate::host::status::Seen;
 use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
+use crate::outcome::Outcome;
+use crate::report::{Changes, Drift, Names, Status, json};
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
@@ -40,38 +37,6 @@ pub struct Arguments {
     site: SiteArguments,
     #[command(flatten)]
     host: StateArguments,
-}
-
-#[derive(Serialize)]
-struct Document {
-    state: Standing,
-    node: Option<String>,
-    backend: Backend,
-    config: PathBuf,
-    /// Packets and bytes that were blocked, by service.
-    blocked: BTreeMap<String, Counted>,
-    /// What differs, in words.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    drift: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pending_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    taken_back: Option<String>,
-    reserved_ports_in_force: bool,
-    /// What the node's Erlang VM has open beyond the ports that are guarded.
-    exposed: Vec<String>,
-    /// Whether that could be found out.
-    erlang_seen: bool,
-    warnings: Vec<String>,
-    not_judged: Vec<String>,
-    /// Whether this rests on an earlier complete look since which nothing changed.
-    unchanged_since: bool,
-}
-
-#[derive(Serialize)]
-struct Counted {
-    packets: u64,
-    bytes: u64,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -101,7 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let seen = node.filter(|_| quick).and_then(|node| Seen::still(&host, &config, node));
     let document = match seen {
         Some((seen, counters)) => {
-            let mut document = document(Standing::Enforced, backend, config, &counters, seen.masquerade);
+            let mut document = Status::new(Standing::Enforced, backend, config, &counters, seen.masquerade);
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
@@ -115,11 +80,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         },
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
-    if arguments.json {
-        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
-    } else {
-        print(&text(&document))?;
-    }
+    print(&if arguments.json { json(&document)? } else { document.text() })?;
     Ok(match document.state {
         Standing::Enforced if !document.exposed.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
@@ -134,44 +95,13 @@ fn where_rules_are() -> Result<Backend, HostError> {
     Ok(if elsewhere { own.other() } else { own })
 }
 
-fn document(
-    state: Standing,
-    backend: Backend,
-    config: PathBuf,
-    counters: &BTreeMap<String, (u64, u64)>,
-    masquerade: Option<String>,
-) -> Document {
-    let blocked = counters.iter().filter_map(|(comment, &(packets, bytes))| {
-        Some((comment.strip_prefix("isolation: ")?.to_owned(), Counted { packets, bytes }))
-    });
-    let endangered = masquerade.map(|rule| {
-        format!("{rule} masquerades: NAT may choose a protected port as a source, and replies to it are lost")
-    });
-    Document {
-        state,
-        node: None,
-        backend,
-        config,
-        blocked: blocked.collect(),
-        drift: String::new(),
-        pending_seconds: None,
-        taken_back: None,
-        reserved_ports_in_force: state != Standing::Absent,
-        exposed: Vec::new(),
-        erlang_seen: true,
-        warnings: endangered.into_iter().collect(),
-        not_judged: Vec::new(),
-        unchanged_since: false,
-    }
-}
-
-fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Document>> {
+fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
     if in_force.absent {
         // Whatever the cluster file says.
         let mut document =
-            document(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
+            Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
         document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
         return Ok(Some(document));
     }
@@ -180,7 +110,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         // What was applied last tells at least whether somebody else changed the rules.
         unusable => {
             if let Err(error) = &unusable {
-                anstream::eprintln!("error: {error:#}");
+                say(&format!("error: {error:#}"));
             }
             match record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster) {
                 Some(cluster) => (cluster, false),
@@ -197,7 +127,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let site = live_site(&cluster, node.ok())?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let standing = judgement.standing;
-    let mut document = document(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
+    let mut document =
+        Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
@@ -208,14 +139,14 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             config.display()
         ));
     }
-    if left_behind(backend) {
+    if judgement.left_behind {
         document.warnings.push(STALE.to_owned());
     }
     if standing == Standing::Enforced && own {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force);
     }
-    document.drift = in_words(&cluster, &site, backend, &in_force, &judgement)?;
+    document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
     if !matches!(standing, Standing::Enforced | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
@@ -224,32 +155,24 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
 }
 
 /// Why it is not enforced.
-fn in_words(
+fn drift(
     cluster: &Cluster,
     site: &Site<'_>,
     backend: Backend,
     in_force: &InForce,
     judgement: &Judgement,
-) -> anyhow::Result<String> {
-    let claims = || live_claims(judgement, "what the kernel holds");
-    Ok(match judgement.standing {
-        Standing::Enforced | Standing::Absent => String::new(),
-        Standing::NotApplied => "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it changes\n".to_owned(),
-        Standing::Undecided => claims(),
-        Standing::Shadowed => {
-            let shadows = judgement.shadows.iter().skip(1).map(|shadow| format!("{shadow}\n"));
-            claims() + &shadows.collect::<String>()
-        }
-        Standing::Drifted => {
-            let prepared = Prepared::new(site, backend)?;
-            let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
-            let cluster = Some(cluster.clone());
-            claims() + &describe(&found, &Names { clusters: [&cluster, &cluster] })
-        }
-    })
+) -> anyhow::Result<Drift> {
+    let mut drift = Drift::of(judgement);
+    // Where the rules are proved, others of ours are all there is.
+    if judgement.standing == Standing::Drifted && !judgement.report.is_proved() {
+        let prepared = Prepared::new(site, backend)?;
+        let found = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere())?;
+        drift.changes = Some(Changes::of(&found, Names { clusters: [Some(cluster), Some(cluster)] }));
+    }
+    Ok(drift)
 }
 
-fn about_ports(document: &mut Document, protected: &Ports) {
+fn about_ports(document: &mut Status, protected: &Ports) {
     let (exposed, unknown) = exposed(protected, document.node.as_deref());
     document.exposed = exposed;
     document.erlang_seen = unknown.is_none();
@@ -270,7 +193,7 @@ fn about_ports(document: &mut Document, protected: &Ports) {
     }
 }
 
-fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) -> Document {
+fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) -> Status {
     document.warnings.extend(unreadable);
     match pending::waiting(&host.store) {
         Ok(waiting) => {
@@ -293,41 +216,4 @@ fn about_state(mut document: Document, host: &Host, unreadable: Option<String>) 
         });
     }
     document
-}
-
-fn text(document: &Document) -> String {
-    let mut text = String::new();
-    let who = document.node.as_deref().unwrap_or("every node");
-    // Writing to a String cannot fail.
-    let _ = match document.state {
-        Standing::Absent => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
-        standing => {
-            let (words, backend) = (standing.words(), document.backend.name());
-            writeln!(text, "{words} for {who} ({backend}), {}", document.config.display())
-        }
-    };
-    match document.pending_seconds {
-        Some(0.0) => text.push_str(
-            "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
-        ),
-        Some(seconds) => {
-            let seconds = seconds.ceil();
-            let _ = writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
-        }
-        None => {}
-    }
-    text.push_str(&exposed_text(&document.exposed));
-    text.push_str(&document.drift);
-    if let Some(note) = &document.taken_back {
-        let _ = writeln!(text, "{note}");
-    }
-    for (service, counted) in &document.blocked {
-        let _ = writeln!(text, "  blocked: {:>10} packets {:>12} bytes  {service}", counted.packets, counted.bytes);
-    }
-    if document.state != Standing::Absent && document.reserved_ports_in_force {
-        text.push_str("reserved ports are in force\n");
-    }
-    document.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
-    text.push_str(&super::host::not_judged(&document.not_judged));
-    text
 }

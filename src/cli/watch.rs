@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::hook::{no_right, say};
-use super::host::HostArguments;
-use super::{Outcome, check};
+use super::check;
+use super::host::{HostArguments, no_right};
+use super::output::log;
 use crate::host::HostError;
 use crate::host::routing::Routing;
 use crate::host::routing::watch::Watch;
 use crate::net::Elsewhere;
+use crate::outcome::Outcome;
 
 /// So long after something went wrong it is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             match look(&arguments.host, seen.as_ref()) {
                 Ok(now) => seen = Some(now),
                 Err(error) => {
-                    say(&format!("{error:#}"));
+                    log(&format!("{error:#}"));
                     seen = None;
                     thread::sleep(AGAIN);
                     continue;

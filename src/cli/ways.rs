@@ -1,10 +1,8 @@
 //! What this host's ways to its peers make of the rules, in words.
 
-use super::host::claims;
 use crate::cluster::Site;
 use crate::host::HostError;
 use crate::host::identity::{Objection, objections};
-use crate::host::judge::Judgement;
 pub use crate::host::judge::vrfs;
 use crate::host::links::Link;
 use crate::host::place::Ssh;
@@ -36,9 +34,4 @@ pub fn warnings_between(own: &[IpAddr], peers: &[IpAddr], links: &[Link]) -> Vec
         Err(error) => all.push(format!("whether packets are taken out of UDP ports (FOU, GUE) is not known: {error}")),
     }
     all
-}
-
-/// What is claimed of what the kernel has: rules alone do not let anybody in whom something else shuts out.
-pub fn live_claims(judgement: &Judgement, what: &str) -> String {
-    claims(&judgement.report, what, judgement.shadows.first().map(String::as_str))
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Standing, judge};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
@@ -127,7 +127,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         let _ = reserve(&host.store, &host.root, &ports_before);
         error.before_change()
     })?;
-    let (changed, in_force, judgement) = match change(host, plan, &before, work.rules, pending.is_some()) {
+    let (changed, in_force, mut judgement) = match change(host, plan, &before, work.rules, pending.is_some()) {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
@@ -151,6 +151,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
             Some(other).filter(|_| work.stale).and_then(|other| Snapshot::nothing(other).restore().err())
         {
             warnings.push(format!("{STALE}: {error}"));
+            (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
         }
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
@@ -410,10 +411,9 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
 
 /// What follows from a confirmation.
 fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<(), HostError> {
-    let other = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.backend);
     record::put(&host.store, good)?;
     host.store.remove_folder(CANDIDATE)?;
-    if other.is_none_or(|other| other != pending.backend) && left_behind(pending.backend) {
+    if left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.
         let _ = Snapshot::nothing(pending.backend.other()).restore();
     }

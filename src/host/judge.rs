@@ -19,7 +19,7 @@ use super::identity::{Objection, on_this_host};
 use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
-use super::rules::InForce;
+use super::rules::{InForce, left_behind};
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::{Client, Node, Site, State};
@@ -40,7 +40,7 @@ pub enum Standing {
     Enforced,
     /// It is what was applied last, and the file is another since.
     NotApplied,
-    /// Our rules are not what the file says.
+    /// Our rules are not what the file says, or others of ours judge besides.
     Drifted,
     /// Our rules are, and somebody else's pass them by, or shut out whom they admit.
     Shadowed,
@@ -59,6 +59,9 @@ pub struct Judgement {
     pub report: Report,
     /// What shuts peers out beside our rules, in words.
     pub shadows: Vec<String>,
+    /// Whether rules of ours are in the other way into the kernel, too, and judge whomever they know. Not looked for by
+    /// [`judge`].
+    pub left_behind: bool,
 }
 
 impl Judgement {
@@ -124,10 +127,11 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
         Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
     };
     let standing = if shadows.is_empty() { by_rules } else { Standing::Shadowed };
-    Ok(Judgement { standing, report, shadows })
+    Ok(Judgement { standing, report, shadows, left_behind: false })
 }
 
-/// The same, and whether rules that are not what the file says are at least those that were applied last.
+/// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
+/// rules of ours judge besides, which is no better than a change of these: they block whom they do not know.
 ///
 /// # Errors
 /// As [`judge`].
@@ -135,6 +139,11 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
     let mut judgement = judge(site, in_force, links)?;
     if judgement.standing == Standing::Drifted && is_last(host, site, in_force, links) {
         judgement.standing = Standing::NotApplied;
+    }
+    judgement.left_behind = left_behind(in_force.backend);
+    // While a change waits, those of the way before it are there on purpose.
+    if judgement.left_behind && judgement.standing.is_ours() && !matches!(pending::waiting(&host.store), Ok(Some(_))) {
+        judgement.standing = Standing::Drifted;
     }
     Ok(judgement)
 }

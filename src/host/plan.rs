@@ -105,8 +105,6 @@ pub fn plan(host: &Host, site: &Site<'_>, prepared: &Prepared, in_force: &InForc
     let ours = record::reserved(&host.store).unwrap_or_default();
     let target = reserved::union(&reserved::without(&now, &ours), &protected);
     let kept = record::kept(&host.store, GOOD).ok().flatten();
-    // Where nothing is known of an earlier apply, its rules may be there all the same.
-    let stale = kept.as_ref().is_none_or(|kept| kept.record.backend != prepared.backend);
     // A look from elsewhere is about the files of whoever applied.
     let here = PathBuf::from("/");
     let root = kept.map(|kept| kept.record.root).filter(|_| host.root == here).unwrap_or_else(|| host.root.clone());
@@ -115,7 +113,8 @@ pub fn plan(host: &Host, site: &Site<'_>, prepared: &Prepared, in_force: &InForc
         reserve: reserved::without(&target, &now),
         release: reserved::without(&now, &target),
         file: !reserved::is_written(&root, &for_boot(&root, &protected)),
-        stale: stale && left_behind(prepared.backend),
+        // Whatever is remembered of an earlier apply: somebody may have loaded them by hand.
+        stale: left_behind(prepared.backend),
     })
 }
 

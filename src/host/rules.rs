@@ -97,7 +97,8 @@ pub struct Prepared {
 }
 
 /// What a change came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Changed {
     /// All was there already.
     Nothing,

@@ -50,6 +50,17 @@ fn is_untouched(machine: &Machine) {
     assert!(!machine.path("state/good").exists() && !machine.path("root/etc/sysctl.d/60-ringfence.conf").exists());
 }
 
+/// The objections of a look ahead as data: their codes, and whether apply goes on all the same.
+fn objections(ran: &Ran) -> Vec<(String, bool)> {
+    let found: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let each = found["objections"].as_array().unwrap().iter();
+    each.map(|one| {
+        assert!(!one["message"].as_str().unwrap().is_empty());
+        (one["code"].as_str().unwrap().to_owned(), one["allowed"].as_bool().unwrap())
+    })
+    .collect()
+}
+
 fn another(name: &str, nodes: &str, more: &str) -> String {
     format!(
         "[cluster]\nname = \"{name}\"\nprofile = \"riak\"\nnodes = [{nodes}]\n[networks]\nprivate = [\"10.20.0.0/16\"]\n{more}\n"
@@ -78,10 +89,13 @@ on_a_machine! {
             let ran = hook(machine, "old.toml");
             let service = if port == EPMD { "epmd" } else { "handoff" };
             let ran = ran.ended(1).says("refused: cut-peer: ").says(&format!("from {end} to {to} ({service})"));
-            let _ = ran.says("add the node to the cluster file").says("`ringfence apply`").says("nothing was changed");
+            let ran = ran.says("add the node to the cluster file").says("`ringfence apply`").says("nothing was changed");
+            assert_eq!(ran.err.matches("cut-peer: ").count(), 1, "{ran:#?}");
             is_untouched(machine);
             echo(&mut open, b"still here");
-            machine.ringfence("diff old.toml").ended(1).says("cut-peer: ");
+            let ran = machine.ringfence("diff --json old.toml").ended(1).says("cut-peer: ");
+            // Whoever is there may go on all the same.
+            assert_eq!(objections(&ran), [("cut-peer".to_owned(), true)], "{ran:#?}");
         }
         // The family of the socket is IPv4 here.
         let (from, to) = (SocketAddr::from(([10, 20, 0, 98], 31000)), SocketAddr::from(([10, 20, 0, 1], 6000)));
@@ -214,8 +228,11 @@ on_a_machine! {
             for diff in [format!("diff {file}"), format!("diff --node {node} {file}"), format!("apply --dry-run {file}")] {
                 machine.ringfence(&diff).says(&format!("warning: apply will refuse: {words}"));
             }
+            let ran = machine.ringfence(&format!("diff --json --node {node} {file}"));
+            assert!(objections(&ran).contains(&("other-cluster".to_owned(), false)), "{ran:#?}");
             let ran = hook(machine, file);
-            ran.ended(1).says("refused: other-cluster: ").says(words).says("`ringfence apply --allow other-cluster` does it");
+            let ran = ran.ended(1).says("refused: other-cluster: ").says(words).says("`ringfence apply --allow other-cluster` does it");
+            assert_eq!(ran.err.matches("other-cluster: ").count(), 1, "an objection is said once: {ran:#?}");
             assert_eq!(machine.table(), before);
         }
         assert!(machine.proves("old.toml"));

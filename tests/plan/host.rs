@@ -47,17 +47,48 @@ impl Host {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// What `hook check` ends with, as the timer runs it.
-    pub fn check(&self) -> i32 {
+    /// What a command without a cluster file ends with.
+    fn code_of(&self, command: &[&str]) -> i32 {
+        assert_away_from_home();
         let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .args(["hook", "check", "--state-dir"])
+            .args(command)
+            .arg("--state-dir")
             .arg(self.path("state"))
-            .arg("--root")
-            .arg(self.path("root"))
             .env("XTABLES_LOCKFILE", "/proc/self/ns/net")
             .output()
             .unwrap();
         output.status.code().unwrap()
+    }
+
+    /// What `hook check` ends with, as the timer runs it.
+    pub fn check(&self) -> i32 {
+        self.code_of(&["hook", "check", "--root", self.path("root").to_str().unwrap()])
+    }
+
+    pub fn confirm(&self) -> i32 {
+        self.code_of(&["confirm"])
+    }
+
+    pub fn remove(&self) {
+        assert_eq!(self.code_of(&["remove", "--root", self.path("root").to_str().unwrap()]), 0);
+    }
+
+    /// The rules that fit every node, without this program.
+    pub fn load_by_hand(&self, backend: &str) {
+        let tools: &[(&str, &[&str])] = match backend {
+            "nft" => &[("nft", &["nft", "-f", "-"])],
+            _ => {
+                &[("iptables", &["iptables-restore", "--noflush"]), ("ip6tables", &["ip6tables-restore", "--noflush"])]
+            }
+        };
+        for (format, tool) in tools {
+            let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+                .args(["compile", "--sets", "never", "--format", format])
+                .arg(self.path("cluster.toml"))
+                .output()
+                .unwrap();
+            run(tool, &String::from_utf8(output.stdout).unwrap());
+        }
     }
 
     pub fn state_word(&self) -> (i32, String) {

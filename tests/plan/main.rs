@@ -15,7 +15,6 @@ mod edits;
 mod host;
 
 use std::fs;
-use std::process::Command;
 
 use edits::{Edit, OF_IPTABLES, OF_NFT, OF_PORTS, OF_THE_FILE, iptables, nft};
 use host::{CLUSTER, Host, LINKS, has_iptables};
@@ -149,6 +148,45 @@ fn rules_of_a_forgotten_apply_are_seen_and_go() {
     });
 }
 
+/// Rules of ours that somebody loaded in the other way, whatever is remembered of an apply, block whom they do not know: that is
+/// drift, and whoever mends it takes them away.
+#[test]
+fn rules_of_ours_in_both_ways_are_drift() {
+    type Mend = (&'static str, fn(&Host) -> i32);
+    isolated("rules_of_ours_in_both_ways_are_drift", || {
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(LINKS);
+        if !has_iptables() {
+            return;
+        }
+        for (backend, other) in [("nft", "iptables"), ("iptables", "nft")] {
+            let host = Host::new(backend);
+            assert_eq!(host.apply().0, 0);
+            let mend: [Mend; 3] = [
+                ("hook check", Host::check),
+                ("apply", |host| host.apply().0),
+                ("confirm", |host| {
+                    let root = host.path("root").display().to_string();
+                    let (code, out, err) = host.ringfence("apply", &["--root", &root, "--confirm-within", "60s"]);
+                    assert_eq!(code, 0, "{out}{err}");
+                    assert_eq!(host.state_word(), (0, "enforced".to_owned()), "while it waits both are meant");
+                    host.confirm()
+                }),
+            ];
+            for (name, mend) in mend {
+                host.load_by_hand(other);
+                assert_eq!(host.state_word(), (1, "drifted".to_owned()), "{backend}, before {name}");
+                let (code, kinds, said) = host.diff();
+                assert_eq!((code, kinds), (1, vec!["other-back-end".to_owned()]), "{backend}: {said}");
+                assert_eq!(mend(&host), 0, "{backend}: {name}");
+                assert_eq!(host.state_word(), (0, "enforced".to_owned()), "{backend}, behind {name}");
+                assert_eq!(host.diff().0, 0, "{backend}, behind {name}");
+            }
+            host.remove();
+        }
+    });
+}
+
 /// While a change waits, diff refuses what apply refuses, and ends as it does.
 #[test]
 fn a_refusal_is_the_same_for_diff_and_apply() {
@@ -159,12 +197,7 @@ fn a_refusal_is_the_same_for_diff_and_apply() {
         let root = host.path("root").display().to_string();
         assert_eq!(host.ringfence("apply", &["--root", &root, "--confirm-within", "60s"]).0, 0);
         assert_eq!((host.diff().0, host.apply().0), (6, 6));
-        let confirm = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .args(["confirm", "--state-dir"])
-            .arg(host.path("state"))
-            .output()
-            .unwrap();
-        assert_eq!(confirm.status.code(), Some(0), "{confirm:?}");
+        assert_eq!(host.confirm(), 0);
         // Its watchdog sees that as long as the folder is there.
         let watched = || fs::read_to_string("/proc/thread-self/net/unix").unwrap().contains("ringfence-watchdog");
         let begin = std::time::Instant::now();

@@ -1,0 +1,72 @@
+//! The cluster file that a command is about, and the node.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::output::print_findings;
+use crate::cluster::{self, Cluster, Node, Site, closest};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+
+/// Where the cluster file is unless the command line says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
+
+/// The cluster file, and how its findings are shown.
+#[derive(Clone, clap::Args)]
+pub struct Input {
+    /// The cluster file; `-` reads standard input.
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Print findings as JSON, one a line, on standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Input {
+    /// Reads the cluster, prints every finding, and returns it only if none of them is an error.
+    pub fn load(&self, further: impl FnOnce(&Cluster) -> Vec<Diagnostic>) -> anyhow::Result<Option<Cluster>> {
+        let loaded = cluster::load(&self.config).map_err(|error| self.unreadable(&error))?;
+        let mut findings = loaded.findings;
+        findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
+        print_findings(&findings, &loaded.sources, self.json)?;
+        let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
+        Ok(loaded.cluster.filter(|_| !errors))
+    }
+
+    fn unreadable(&self, error: &io::Error) -> anyhow::Error {
+        let path = self.config.display();
+        match error.kind() {
+            io::ErrorKind::NotFound if self.config == Path::new(DEFAULT_CONFIG) => anyhow::anyhow!(
+                "there is no cluster file {path}: `ringfence import` makes one from what Riak knows; or name another one as argument (`-` reads standard input)"
+            ),
+            io::ErrorKind::NotFound => anyhow::anyhow!("there is no cluster file {path}"),
+            io::ErrorKind::IsADirectory => anyhow::anyhow!("{path} is a folder; name the cluster file in it"),
+            io::ErrorKind::InvalidData => anyhow::anyhow!("{path} is no text (UTF-8), so it is no cluster file"),
+            _ => anyhow::anyhow!("cannot read the cluster file {path}: {error}"),
+        }
+    }
+}
+
+/// What `--node` asks for.
+pub fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
+    match node.and_then(|name| cluster.node(name)) {
+        Some(node) => Site::of_node(cluster, node),
+        None => Site::of_every_node(cluster),
+    }
+}
+
+/// What is wrong with `--node`.
+pub fn node_findings(cluster: &Cluster, node: Option<&str>) -> Vec<Diagnostic> {
+    const NAMED: usize = 10;
+    let Some(name) = node.filter(|name| cluster.node(name).is_none()) else { return Vec::new() };
+    let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
+    let more = match cluster.nodes().len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let help = match closest(name, cluster.nodes().iter().map(Node::name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the nodes are {}{more}", names.join(", ")),
+    };
+    let message = format!("the cluster has no node `{}`", name.escape_debug());
+    vec![Diagnostic::placeless(Code::UnknownNode, message).help(help)]
+}

@@ -1,0 +1,75 @@
+//! What commands print: results to stdout, everything else to stderr.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+
+use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
+
+/// So many findings are rendered; nobody reads more, and a hundred thousand of them take half a minute.
+const MOST_SHOWN: usize = 1000;
+
+/// Prints findings, and how many there are.
+pub fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool) -> anyhow::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    let shown = if as_json { findings.len() } else { MOST_SHOWN };
+    for finding in findings.iter().take(shown) {
+        if as_json {
+            writeln!(stderr, "{}", render_json(finding, sources))?;
+        } else {
+            writeln!(stderr, "{}\n", render_text(finding, sources, true))?;
+        }
+    }
+    if let Some(more) = findings.len().checked_sub(shown).filter(|more| *more > 0) {
+        writeln!(stderr, "... and {more} more; `--json` prints them all\n")?;
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let syntax = findings.iter().any(|finding| finding.code == Code::Syntax);
+    match (as_json, errors, warnings) {
+        (true, ..) | (false, 0, 0) => {}
+        (false, 0, _) => writeln!(stderr, "{}", plural(warnings, "warning"))?,
+        (false, ..) if syntax => {
+            writeln!(stderr, "{}; nothing else was checked, nothing was written", plural(errors, "error"))?;
+        }
+        (false, _, 0) => writeln!(stderr, "{}; nothing was written", plural(errors, "error"))?,
+        (false, ..) => {
+            let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
+            writeln!(stderr, "{errors} and {warnings}; nothing was written")?;
+        }
+    }
+    Ok(())
+}
+
+/// Says what of a ruleset was not understood.
+pub fn warn_unknown(unknown: &[String]) {
+    const SHOWN: usize = 20;
+    let mut stderr = anstream::stderr().lock();
+    for text in unknown.iter().take(SHOWN) {
+        // Nobody is left to read why nobody could be told.
+        let _ = writeln!(stderr, "warning: not understood, so taken for anything it might do: {text}");
+    }
+    if let Some(more) = unknown.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(stderr, "warning: ... and {more} more");
+    }
+}
+
+/// Prints to stdout. A reader that has had enough is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}
+
+/// Says something to whoever reads stderr. Nobody is left to read why nobody could be told.
+pub fn say(words: &str) {
+    let _ = writeln!(anstream::stderr(), "{words}");
+}
+
+/// Says something as a line of a log, where several programs write.
+pub fn log(words: &str) {
+    say(&format!("ringfence: {words}"));
+}

@@ -1,0 +1,176 @@
+//! What an apply did to a host, and what became of it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::claims::{Claimed, claims_text};
+use super::host::{exposed_text, not_judged_text, sessions_of, sessions_text};
+use crate::cluster::{Node, Site};
+use crate::host::judge::{Judgement, Standing};
+use crate::host::{Backend, Changed, apply};
+
+/// On whose word it stands what is in force.
+const KERNEL: &str = "what the kernel holds";
+
+/// What an apply did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Applied {
+    /// The node that this host is; where there is none, the rules fit every node.
+    pub node: Option<String>,
+    /// The way into the kernel.
+    pub backend: Backend,
+    /// How much changed.
+    pub changed: Changed,
+    /// What is in force now is to the cluster file.
+    pub state: Standing,
+    /// Whether reserved ports were brought up to date.
+    pub reserved_ports: bool,
+    /// Whether it waits to be confirmed.
+    pub waits: Option<Waits>,
+    /// The claims, on what the kernel holds.
+    pub claims: Vec<Claimed>,
+    /// How many sessions were ended.
+    pub ended: usize,
+    /// Why some were not.
+    pub not_ended: Option<String>,
+    /// How many sessions into protected ports are blocked now.
+    pub blocked: usize,
+    /// Sessions that this host opened to hosts no longer admitted.
+    pub outgoing: Vec<String>,
+    /// What of others is on the way, and is not judged.
+    pub not_judged: Vec<String>,
+    /// Where the node's Erlang VM listens and no rule guards.
+    pub exposed: Vec<String>,
+}
+
+/// A change waits to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Waits {
+    /// For so long; `None` where the time was up when the change was done.
+    pub seconds: Option<f64>,
+    /// Whether sessions that this host opened are ended, too, once it is confirmed.
+    pub cut_outgoing: bool,
+}
+
+/// What became of a change that was confirmed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Confirmed {
+    /// The node that this host is; where there is none, the rules fit every node.
+    pub node: Option<String>,
+    /// How many sessions were ended.
+    pub ended: usize,
+    /// What is in force is to what was confirmed.
+    pub state: Standing,
+    /// The claims, on what the kernel holds.
+    pub claims: Vec<Claimed>,
+}
+
+impl Applied {
+    /// What was done for a site, and where its Erlang is exposed all the same.
+    #[must_use]
+    pub fn of(site: &Site<'_>, backend: Backend, applied: &apply::Applied, exposed: Vec<String>) -> Self {
+        Self {
+            node: site.node().map(|node| Node::name(node).to_owned()),
+            backend,
+            changed: applied.changed,
+            state: applied.judgement.standing,
+            reserved_ports: applied.work.about_ports(),
+            waits: applied.pending.as_ref().map(|pending| Waits {
+                seconds: applied.time_left.map(|time| time.as_secs_f64()),
+                cut_outgoing: pending.cut_outgoing,
+            }),
+            claims: Claimed::on_host(&applied.judgement),
+            ended: applied.ended.count,
+            not_ended: applied.ended.failed.clone(),
+            blocked: applied.sessions.cut.len(),
+            outgoing: sessions_of(&applied.sessions.outgoing),
+            not_judged: applied.in_force.others.iter().map(ToString::to_string).collect(),
+            exposed,
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let who = self.node.as_deref().unwrap_or("every node");
+        let what = match self.changed {
+            Changed::Nothing => "nothing had to be changed",
+            Changed::Members => "members changed; no rule and no counter was touched",
+            Changed::Rules => "rules changed",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "in force for {who} ({}): {what}", self.backend.name());
+        match self.state {
+            Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
+            Standing::Shadowed => {
+                text.push_str("SHADOWED: peers are shut out, or strangers get in, by what is not ours\n");
+            }
+            Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+        }
+        if self.reserved_ports {
+            text.push_str("reserved ports were brought up to date\n");
+        }
+        match self.waits.map(|waits| waits.seconds) {
+            Some(Some(seconds)) => {
+                let seconds = seconds.ceil();
+                let _ =
+                    writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+            }
+            Some(None) => text.push_str("NOT CONFIRMED, and the time is up: the change is being taken back\n"),
+            None => {}
+        }
+        text.push_str(&claims_text(&self.claims, KERNEL));
+        text.push_str(&self.sessions());
+        text.push_str(&not_judged_text(&self.not_judged));
+        text.push_str(&exposed_text(&self.exposed));
+        text
+    }
+
+    fn sessions(&self) -> String {
+        let mut text = String::new();
+        if self.ended > 0 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "sessions that were cut: {}", self.ended);
+        }
+        if let Some(why) = &self.not_ended {
+            let _ = writeln!(text, "some sessions could not be cut, but get nothing through: {why}");
+        }
+        if self.waits.is_some() && self.blocked > 0 {
+            let cut = self.blocked;
+            let _ = writeln!(text, "open sessions that are blocked now, and are reset once you confirm: {cut}");
+        }
+        let left = self.outgoing.len();
+        if left > 0 && self.ended < self.blocked + left {
+            let how = match self.waits {
+                Some(Waits { cut_outgoing: true, .. }) => "they are ended once you confirm",
+                Some(_) => "`ringfence confirm --cut-outgoing` ends them",
+                None => "--cut-outgoing with the change ends them, `ss -K dst ADDRESS` does afterwards",
+            };
+            let _ = writeln!(text, "this host opened sessions to hosts that are no longer admitted; {how}:");
+            text.push_str(&sessions_text(&self.outgoing));
+        }
+        text
+    }
+}
+
+impl Confirmed {
+    /// What was confirmed for a node, with so many sessions ended.
+    #[must_use]
+    pub fn of(node: Option<String>, ended: usize, judgement: &Judgement) -> Self {
+        Self { node, ended, state: judgement.standing, claims: Claimed::on_host(judgement) }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let who = self.node.as_deref().unwrap_or("every node");
+        let cut = if self.ended > 0 { format!("; sessions that were cut: {}", self.ended) } else { String::new() };
+        let mut text = format!("confirmed for {who}{cut}\n");
+        if self.state != Standing::Enforced {
+            text += &format!("{} all the same\n{}", self.state.words(), claims_text(&self.claims, KERNEL));
+        }
+        text
+    }
+}

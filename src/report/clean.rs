@@ -1,0 +1,34 @@
+//! That nothing was found.
+
+use serde::Serialize;
+
+/// What was looked at where a look at this host's Riak found nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Clean {
+    /// The node that this host is; where there is none, the rules that fit every node were looked at.
+    pub node: Option<String>,
+    /// Files of Riak.
+    pub files: usize,
+    /// Sockets that listen, if these were looked at.
+    pub sockets: Option<usize>,
+    /// Members, if an output of riak-admin was given.
+    pub members: Option<usize>,
+    /// Whether the node's Erlang runs here, as far as anybody looked.
+    pub runs: bool,
+}
+
+impl Clean {
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let who = self.node.as_deref().unwrap_or("every node");
+        let files = self.files;
+        let sockets = self.sockets.map_or("no sockets".to_owned(), |count| format!("{count} listening sockets"));
+        let members = self.members.map_or("no output of riak-admin".to_owned(), |count| format!("{count} members"));
+        let runs = if self.runs { "" } else { "; its Erlang does not run here" };
+        format!(
+            "nothing found for {who}: looked at {files} files of Riak, {sockets}, {members}{runs}\n\
+             whether the rules are in force: `ringfence status`\n"
+        )
+    }
+}

@@ -1,0 +1,199 @@
+//! What changes for somebody.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::origin::source_line;
+use crate::cluster::{Cluster, Site};
+use crate::diff::{self, Difference};
+use crate::ir::Elements;
+use crate::net::Interface;
+use crate::semantics::Door;
+
+/// What changes from one ruleset to another, by meaning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Whether both mean the same.
+    pub same: bool,
+    /// New connections that get through now, or do no longer.
+    pub changes: Vec<Change>,
+    /// A packet of another kind whose fate changes, and that no change above explains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<Other>,
+    /// A packet for which it cannot be said; where there is none, the part of the rules because of which it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
+    /// A part of the rules that is not judged, and that may make a difference.
+    #[serde(skip)]
+    pub unjudged: Option<String>,
+}
+
+/// Some sources gain or lose some ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `gains` or `loses`.
+    pub change: &'static str,
+    /// Where from: networks, or ranges that are none.
+    pub sources: Vec<String>,
+    /// To which ports.
+    pub ports: Vec<String>,
+    /// On which interfaces, of those that a rule names; empty for all there are.
+    pub interfaces: Vec<String>,
+    /// Whether also on interfaces that no rule names.
+    pub other_interfaces: bool,
+    /// A packet whose fate changes.
+    pub witness: String,
+    /// Who of the cluster file is behind it, and the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The ports by the names of the services that have them.
+    #[serde(skip)]
+    pub services: String,
+}
+
+/// A packet of another kind whose fate changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Other {
+    /// The packet, in words.
+    pub packet: String,
+    /// Where it is judged.
+    #[serde(skip)]
+    pub door: &'static str,
+    /// Whether it passes now.
+    #[serde(skip)]
+    pub passes: bool,
+}
+
+/// What the cluster files call things: the old one and the new one.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// Where there is one.
+    pub clusters: [Option<&'a Cluster>; 2],
+}
+
+impl Names<'_> {
+    /// The ports by the names of the services that have them, as far as these cover them.
+    fn ports(&self, change: &diff::Change) -> String {
+        for cluster in self.clusters.iter().flatten() {
+            let site = Site::of_every_node(cluster);
+            let guarded = site.services().iter().filter(|service| service.service.is_guarded());
+            let inside: Vec<_> =
+                guarded.filter(|service| service.ports.each().all(|port| change.ports.has(port))).collect();
+            let count: u32 = inside.iter().map(|service| service.ports.count()).sum();
+            if count == change.ports.count() && count > 0 {
+                return inside.iter().map(|service| service.service.name()).collect::<Vec<_>>().join(", ");
+            }
+        }
+        if change.ports.count() == u32::from(u16::MAX) {
+            "every port".to_owned()
+        } else {
+            format!("port {}", change.ports)
+        }
+    }
+
+    /// Which line of a cluster file is behind the change.
+    fn cause(&self, change: &diff::Change) -> Option<String> {
+        let [old, new] = self.clusters;
+        let side = if change.gains { new } else { old };
+        side.and_then(|cluster| source_line(cluster, change.witness.source))
+    }
+}
+
+impl Changes {
+    /// What was found, in the words of these cluster files.
+    #[must_use]
+    pub fn of(found: &Difference, names: Names<'_>) -> Self {
+        let change = |change: &diff::Change| Change {
+            change: if change.gains { "gains" } else { "loses" },
+            sources: change.sources.iter().map(|&(first, last)| range(first, last)).collect(),
+            ports: change.ports.ranges().iter().map(ToString::to_string).collect(),
+            interfaces: change.interfaces.iter().map(Interface::to_string).collect(),
+            other_interfaces: change.elsewhere,
+            witness: change.witness.to_string(),
+            cause: names.cause(change),
+            services: names.ports(change),
+        };
+        Self {
+            same: found.is_empty(),
+            changes: found.changes.iter().map(change).collect(),
+            other: found.other.as_ref().map(|(packet, door, passes)| Other {
+                packet: packet.to_string(),
+                door: if *door == Door::Input { "input" } else { "prerouting" },
+                passes: *passes,
+            }),
+            undecided: found
+                .undecided
+                .as_ref()
+                .map(|(packet, _)| packet.to_string())
+                .or_else(|| found.unjudged.clone()),
+            unjudged: found.unjudged.clone(),
+        }
+    }
+
+    /// Who gains and who loses what, each with an example.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for change in &self.changes {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{} {} {}{}", change.sources(), change.change, change.services, change.on());
+            let _ = match &change.cause {
+                Some(cause) => writeln!(text, " ({cause})"),
+                None => writeln!(text),
+            };
+            let _ = writeln!(text, "  for example: {}", change.witness);
+        }
+        if let Some(Other { packet, door, passes }) = &self.other {
+            let fate = if *passes { "passes now" } else { "is blocked now" };
+            let _ = writeln!(text, "another kind of packet {fate} at {door}: {packet}");
+        }
+        if let Some(part) = &self.unjudged {
+            let _ = writeln!(text, "undecided, because of: {part}");
+            return text;
+        }
+        match (&self.undecided, self.changes.is_empty() && self.other.is_none()) {
+            (Some(packet), _) => {
+                let _ = writeln!(text, "undecided, for example for: {packet}");
+            }
+            (None, true) => text.push_str("both mean the same\n"),
+            (None, false) if self.other.is_none() => text.push_str("nothing else changes\n"),
+            (None, false) => {}
+        }
+        text
+    }
+}
+
+impl Change {
+    fn sources(&self) -> String {
+        const NAMED: usize = 6;
+        let shown: Vec<&str> = self.sources.iter().take(NAMED).map(String::as_str).collect();
+        let more = match self.sources.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}", shown.join(", "))
+    }
+
+    fn on(&self) -> String {
+        match (self.interfaces.is_empty(), self.other_interfaces) {
+            (true, _) => String::new(),
+            (false, false) => format!(" on {}", self.interfaces.join(", ")),
+            (false, true) => format!(" on {} and others", self.interfaces.join(", ")),
+        }
+    }
+}
+
+fn range(first: IpAddr, last: IpAddr) -> String {
+    let networks = match (first, last) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => Elements::ipv4(vec![(a.to_bits(), b.to_bits())]).networks(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => Elements::ipv6(vec![(a.to_bits(), b.to_bits())]).networks(),
+        _ => Vec::new(),
+    };
+    match networks.as_slice() {
+        [one] => one.to_string(),
+        _ => format!("{first}-{last}"),
+    }
+}

@@ -1,0 +1,91 @@
+//! What was found, as data: every verdict, witness, change, objection and refusal is a fact here before anybody reads it. Text
+//! and JSON are renderings of it.
+//!
+//! - A fact is a plain struct with the words of whoever reads it. Its fields are those of the JSON, in their order; what only
+//!   texts say is left out there.
+//! - What comes of a proof is a [`Proof`] or, for what the kernel holds, a list of [`Claimed`]; what changes for somebody
+//!   [`Changes`]; what an apply would do a [`Planned`], and what it did an [`Applied`]; [`Confirmed`], [`Status`],
+//!   [`MembershipOrder`], [`Way`] and [`Clean`] are what the commands of the like names have to say.
+//! - Findings about an input are data already, and [`crate::diagnostic`] renders them. A refusal is an [`Objection`], and what went
+//!   wrong is an error with a kind, which speaks for itself.
+//!
+//! INVARIANT (rendered): what makes a text or JSON takes a fact and nothing else. It asks neither rules nor cluster file nor
+//! machine, so that two renderings cannot tell two stories.
+
+mod applied;
+mod claims;
+mod clean;
+mod difference;
+mod host;
+mod members;
+mod membership;
+mod objection;
+mod origin;
+mod planned;
+mod rules;
+mod status;
+mod way;
+
+use serde::Serialize;
+
+pub use applied::{Applied, Confirmed, Waits};
+pub use claims::{Because, Behind, Claimed, Finding, Proof, Ruled, Witness, claims_text};
+pub use clean::Clean;
+pub use difference::{Change, Changes, Names, Other};
+pub use host::{sessions_of, sessions_text};
+pub use members::{Member, members_text};
+pub use membership::{MembershipOrder, Mover, Stage, Step};
+pub use objection::Objection;
+pub use origin::source_line;
+pub use planned::Planned;
+pub use rules::{rules_difference, texts_difference};
+pub use status::{Blocked, Drift, Status};
+pub use way::Way;
+
+/// A fact as JSON, for a program.
+///
+/// # Errors
+/// Where it holds what JSON cannot say, as no fact here does.
+pub fn json<T: Serialize>(fact: &T) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(fact)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::judge::Standing;
+    use crate::host::{Backend, Counters};
+
+    /// Whoever reads JSON finds text where text always was, whatever it is made of.
+    #[test]
+    fn what_is_made_of_several_facts_is_text_in_json() {
+        let witness = |packet: &str| Witness { packet: packet.to_owned(), behind: None };
+        let claimed = |because| Claimed { claim: "isolation", result: Finding::Undecided, because, assumption: None };
+        let claims = [
+            claimed(Some(Because::Witness(witness("a packet")))),
+            claimed(Some(Because::Part("a part".to_owned()))),
+            claimed(None),
+        ];
+        let found: Vec<String> = claims.iter().map(|one| serde_json::to_string(one).unwrap()).collect();
+        let start = "{\"claim\":\"isolation\",\"result\":\"undecided\"";
+        assert_eq!(
+            found,
+            [
+                format!("{start},\"witness\":\"a packet\"}}"),
+                format!("{start},\"witness\":\"a part\"}}"),
+                format!("{start}}}")
+            ]
+        );
+        let other = Other { packet: "a packet".to_owned(), door: "input", passes: true };
+        assert_eq!(serde_json::to_string(&other).unwrap(), "\"a packet\"");
+        let config = "/etc/ringfence/cluster.toml".into();
+        let mut status = Status::new(Standing::Enforced, Backend::Nft, config, &Counters::new(), None);
+        assert!(!json(&status).unwrap().contains("drift"));
+        status.drift.claims = claims.to_vec();
+        status.drift.shadows = vec!["a shadow".to_owned()];
+        let document: serde_json::Value = serde_json::from_str(&json(&status).unwrap()).unwrap();
+        let drift = document.get("drift").and_then(serde_json::Value::as_str).unwrap();
+        assert!(drift.contains("UNDECIDED: a packet\n") && drift.ends_with("a shadow\n"), "{drift}");
+        assert!(status.text().contains(drift));
+    }
+}

@@ -1,0 +1,118 @@
+//! What applying would do to a host.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::difference::Changes;
+use super::host::{exposed_text, not_judged_text, sessions_text};
+use super::members::{Member, members_text};
+use super::objection::Objection;
+use crate::host::Backend;
+use crate::host::judge::Standing;
+use crate::host::plan::Kind;
+
+/// What applying a cluster file would do to this host.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// The node that this host is; where there is none, the rules fit every node.
+    pub node: Option<String>,
+    /// What is in force is to the cluster file.
+    pub state: Standing,
+    /// The way into the kernel.
+    pub backend: Backend,
+    /// Whether nothing of ringfence is in force.
+    pub absent: bool,
+    /// Members of sets that come and go.
+    #[serde(rename = "elements")]
+    pub members: Vec<Member>,
+    /// What changes for somebody.
+    pub meaning: Changes,
+    /// The kinds of what applying would write; empty where it would write nothing.
+    pub writes: Vec<Kind>,
+    /// Rules of somebody else among ours, which go.
+    pub foreign_rules: Vec<String>,
+    /// Ports that are to be reserved.
+    pub reserved_ports_added: String,
+    /// Open sessions into protected ports that would be cut.
+    pub cut: Vec<String>,
+    /// Sessions that this host opened to hosts no longer admitted, which go on.
+    pub outgoing: Vec<String>,
+    /// What of others is on the way, and is not judged.
+    pub not_judged: Vec<String>,
+    /// Where the node's Erlang VM listens and no rule guards.
+    pub exposed: Vec<String>,
+    /// What speaks against it.
+    pub objections: Vec<Objection>,
+    /// Reserved ports that are given back.
+    pub reserved_ports_released: String,
+    /// Whether the file is written that reserves ports at the start of the machine.
+    pub reserved_ports_file: bool,
+    /// Whether rules or members of sets are written: other comments alone are not.
+    #[serde(skip)]
+    pub writes_rules: bool,
+    /// How the texts of the rules differ, without the members of sets.
+    #[serde(skip)]
+    pub rules: String,
+}
+
+impl Planned {
+    /// All of it, or the meaning only and not the texts.
+    #[must_use]
+    pub fn text(&self, meaning_only: bool) -> String {
+        let mut text = String::new();
+        if self.absent {
+            text.push_str("nothing of ringfence is in force on this host\n\n");
+        }
+        if !meaning_only && self.writes_rules {
+            text.push_str(&self.rules);
+            text.push_str(&members_text(&self.members));
+        }
+        text.push_str(&self.meaning.text());
+        text.push_str(&self.writes_text());
+        if !self.cut.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "open sessions into protected ports that are cut: {}", self.cut.len());
+            text.push_str(&sessions_text(&self.cut));
+        }
+        if !self.outgoing.is_empty() {
+            let count = self.outgoing.len();
+            let _ = writeln!(text, "sessions that this host opened to hosts no longer admitted, which go on: {count}");
+            text.push_str(&sessions_text(&self.outgoing));
+        }
+        text.push_str(&not_judged_text(&self.not_judged));
+        text.push_str(&exposed_text(&self.exposed));
+        text
+    }
+
+    /// What is written besides what changes for somebody.
+    fn writes_text(&self) -> String {
+        let mut text = String::new();
+        for kind in &self.writes {
+            // Writing to a String cannot fail.
+            match kind {
+                Kind::Meaning => {}
+                Kind::Behaviour | Kind::OtherBackEnd => {
+                    let _ = writeln!(text, "what changes all the same: {}", kind.words());
+                }
+                Kind::ForeignRules => {
+                    let _ = writeln!(text, "{}:", kind.words());
+                    self.foreign_rules.iter().for_each(|rule| _ = writeln!(text, "  {rule}"));
+                }
+                Kind::ReservedPorts => {
+                    let lists = [
+                        ("that are added", &self.reserved_ports_added),
+                        ("that are given back", &self.reserved_ports_released),
+                    ];
+                    for (verb, ports) in lists.into_iter().filter(|(_, ports)| !ports.is_empty()) {
+                        let _ = writeln!(text, "reserved ports {verb}: {ports}");
+                    }
+                    if self.reserved_ports_file {
+                        text.push_str("the file that reserves ports at the start of the machine is written\n");
+                    }
+                }
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether the rules are in force.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::claims::{Claimed, claims_text};
+use super::difference::Changes;
+use super::host::{exposed_text, not_judged_text};
+use crate::host::judge::{Judgement, Standing};
+use crate::host::{Backend, Counters};
+
+/// What there is to say of what is in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// What is in force is to the cluster file.
+    pub state: Standing,
+    /// The node that this host is; where there is none, the rules fit every node.
+    pub node: Option<String>,
+    /// The way into the kernel.
+    pub backend: Backend,
+    /// The cluster file.
+    pub config: PathBuf,
+    /// Packets and bytes that were blocked, by service.
+    pub blocked: BTreeMap<String, Blocked>,
+    /// What differs, in words.
+    #[serde(skip_serializing_if = "Drift::is_empty")]
+    pub drift: Drift,
+    /// A change waits to be confirmed, for so long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_seconds: Option<f64>,
+    /// That the last change was taken back, when and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
+    /// Whether all protected ports are reserved.
+    pub reserved_ports_in_force: bool,
+    /// What the node's Erlang VM has open beyond the ports that are guarded.
+    pub exposed: Vec<String>,
+    /// Whether that could be found out.
+    pub erlang_seen: bool,
+    /// What makes the rules worth less than they say.
+    pub warnings: Vec<String>,
+    /// What of others is on the way, and is not judged.
+    pub not_judged: Vec<String>,
+    /// Whether this rests on an earlier complete look since which nothing changed.
+    pub unchanged_since: bool,
+}
+
+/// What a service has blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Blocked {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Why the rules are not enforced. In JSON it is text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Drift {
+    /// What was applied last is in force, and the file is another since.
+    pub not_applied: bool,
+    /// The claims, on what the kernel holds.
+    pub claims: Vec<Claimed>,
+    /// What shuts peers out beside our rules, but for the first, which stands with the claims.
+    pub shadows: Vec<String>,
+    /// What the kernel's rules change from those that are wanted.
+    pub changes: Option<Changes>,
+}
+
+impl Status {
+    /// So much is known of what is in force without looking further: what was counted, and a rule that masquerades.
+    #[must_use]
+    pub fn new(
+        state: Standing,
+        backend: Backend,
+        config: PathBuf,
+        counters: &Counters,
+        masquerade: Option<String>,
+    ) -> Self {
+        let blocked = counters.iter().filter_map(|(comment, &(packets, bytes))| {
+            Some((comment.strip_prefix("isolation: ")?.to_owned(), Blocked { packets, bytes }))
+        });
+        let endangered = masquerade.map(|rule| {
+            format!("{rule} masquerades: NAT may choose a protected port as a source, and replies to it are lost")
+        });
+        Self {
+            state,
+            node: None,
+            backend,
+            config,
+            blocked: blocked.collect(),
+            drift: Drift::default(),
+            pending_seconds: None,
+            taken_back: None,
+            reserved_ports_in_force: state != Standing::Absent,
+            exposed: Vec::new(),
+            erlang_seen: true,
+            warnings: endangered.into_iter().collect(),
+            not_judged: Vec::new(),
+            unchanged_since: false,
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let who = self.node.as_deref().unwrap_or("every node");
+        // Writing to a String cannot fail.
+        let _ = match self.state {
+            Standing::Absent => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
+            state => {
+                let (words, backend) = (state.words(), self.backend.name());
+                writeln!(text, "{words} for {who} ({backend}), {}", self.config.display())
+            }
+        };
+        match self.pending_seconds {
+            Some(0.0) => text.push_str(
+                "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
+            ),
+            Some(seconds) => {
+                let seconds = seconds.ceil();
+                let _ =
+                    writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+            }
+            None => {}
+        }
+        text.push_str(&exposed_text(&self.exposed));
+        text.push_str(&self.drift.text());
+        if let Some(note) = &self.taken_back {
+            let _ = writeln!(text, "{note}");
+        }
+        for (service, Blocked { packets, bytes }) in &self.blocked {
+            let _ = writeln!(text, "  blocked: {packets:>10} packets {bytes:>12} bytes  {service}");
+        }
+        if self.state != Standing::Absent && self.reserved_ports_in_force {
+            text.push_str("reserved ports are in force\n");
+        }
+        self.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
+        text.push_str(&not_judged_text(&self.not_judged));
+        text
+    }
+}
+
+impl Drift {
+    /// Why it is not enforced, as it was judged.
+    #[must_use]
+    pub fn of(judgement: &Judgement) -> Self {
+        let claims = || Claimed::on_host(judgement);
+        match judgement.standing {
+            Standing::Enforced | Standing::Absent => Self::default(),
+            Standing::NotApplied => Self { not_applied: true, ..Self::default() },
+            Standing::Undecided | Standing::Drifted => Self { claims: claims(), ..Self::default() },
+            Standing::Shadowed => {
+                let shadows = judgement.shadows.iter().skip(1).cloned().collect();
+                Self { claims: claims(), shadows, ..Self::default() }
+            }
+        }
+    }
+
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if self.not_applied {
+            text.push_str(
+                "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it \
+                 changes\n",
+            );
+        }
+        if !self.claims.is_empty() {
+            text.push_str(&claims_text(&self.claims, "what the kernel holds"));
+        }
+        self.shadows.iter().for_each(|shadow| _ = writeln!(text, "{shadow}"));
+        text.push_str(&self.changes.as_ref().map(Changes::text).unwrap_or_default());
+        text
+    }
+}
+
+impl From<Drift> for String {
+    fn from(drift: Drift) -> Self {
+        drift.text()
+    }
+}

@@ -1,0 +1,146 @@
+//! One packet's way through the rules.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::explain::{Explained, Fate, Passage};
+use crate::ir::{Policy, Verdict};
+use crate::semantics::{Door, Outcome, Packet, Step};
+
+/// A packet's way, and what becomes of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Way {
+    /// The packet, in words.
+    pub packet: String,
+    /// In the end: `delivered`, `blocked` or `undecided`.
+    pub fate: &'static str,
+    /// Door by door, as far as it comes.
+    pub doors: Vec<AtDoor>,
+    /// Whether it is for another host, so that what is behind is not judged.
+    pub routed: bool,
+    /// A part of the ruleset that keeps it from being certain.
+    pub because: Option<String>,
+    /// Who of the cluster file its source is, with the line.
+    pub source: String,
+}
+
+/// What a packet meets at a door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AtDoor {
+    /// `prerouting` or `input`.
+    pub door: &'static str,
+    /// The rules that apply, or may, and the ends of chains.
+    pub steps: Vec<Met>,
+    /// Whether it may pass.
+    pub may_pass: bool,
+    /// Whether it may be blocked.
+    pub may_block: bool,
+}
+
+/// A rule that applies, or may; or the end of a base chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Met {
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// Whether it applies for certain.
+    pub certain: bool,
+    /// What it says; for the end of a chain, its policy.
+    pub text: String,
+}
+
+impl Way {
+    /// What was found of a packet whose source is this one.
+    #[must_use]
+    pub fn of(packet: &Packet, explained: &Explained<'_>, source: String) -> Self {
+        Self {
+            packet: packet.to_string(),
+            fate: match explained.fate {
+                Fate::Delivered => "delivered",
+                Fate::Blocked => "blocked",
+                Fate::Undecided => "undecided",
+            },
+            doors: explained.passages.iter().map(AtDoor::of).collect(),
+            routed: explained.is_routed,
+            because: explained.uncertain.clone(),
+            source,
+        }
+    }
+
+    /// Step by step.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n", self.packet);
+        for AtDoor { door, steps, may_pass, may_block } in &self.doors {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "at {door}:");
+            if steps.is_empty() {
+                text.push_str("  no chain\n");
+            }
+            for Met { table, chain, certain, text: said } in steps {
+                let doubt = if *certain { "" } else { " (perhaps)" };
+                let _ = writeln!(text, "  {table} {chain}{doubt}: {said}");
+            }
+            text.push_str(match (may_pass, may_block) {
+                (true, false) => "  passes\n",
+                (false, _) => "  blocked\n",
+                (true, true) => "  passes or is blocked: that hangs on what is not understood\n",
+            });
+        }
+        if self.routed {
+            text.push_str("not for this host: routed on, if at all; the chains for that are not judged\n");
+        }
+        if let Some(part) = &self.because {
+            let _ = writeln!(text, "undecided, because of: {part}");
+        }
+        let _ = writeln!(text, "source: {}", self.source);
+        text
+    }
+}
+
+impl AtDoor {
+    fn of(passage: &Passage<'_>) -> Self {
+        let Outcome { may_pass, may_block } = passage.outcome;
+        Self {
+            door: match passage.door {
+                Door::BeforeTranslation | Door::Prerouting => "prerouting",
+                Door::Input => "input",
+            },
+            steps: passage.steps.iter().filter_map(Met::of).collect(),
+            may_pass,
+            may_block,
+        }
+    }
+}
+
+impl Met {
+    fn of(step: &Step<'_>) -> Option<Self> {
+        let said = |certain, text| {
+            Some(Self { table: step.table.name.clone(), chain: step.chain.name.clone(), certain, text })
+        };
+        let Some(rule) = step.rule else {
+            let policy = if step.chain.base?.policy == Policy::Drop { "drop" } else { "accept" };
+            return said(true, format!("end of the chain, policy {policy}"));
+        };
+        let text = match &rule.place {
+            Some(place) => format!("line {}: {}", place.line, place.text),
+            None => rule.comment.clone().unwrap_or_else(|| verdict_text(rule.verdict.as_ref())),
+        };
+        said(step.certain, text)
+    }
+}
+
+fn verdict_text(verdict: Option<&Verdict>) -> String {
+    match verdict {
+        None => "no verdict".into(),
+        Some(Verdict::Accept) => "accept".into(),
+        Some(Verdict::Drop) => "drop".into(),
+        Some(Verdict::Reject(_)) => "reject".into(),
+        Some(Verdict::Return) => "return".into(),
+        Some(Verdict::Jump(chain)) => format!("jump {chain}"),
+        Some(Verdict::Goto(chain)) => format!("goto {chain}"),
+        Some(Verdict::Unknown(text)) => text.clone(),
+    }
+}
