@@ -24,12 +24,12 @@ use std::collections::BTreeMap;
 
 use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
-use ringfence::diff::difference;
+use ringfence::diff::{Change, difference};
 use ringfence::ir::{
     Addresses, Base, Chain, ChainKind, ConnectionStates, Elements, Family, Hook, Match, Policy, PortMatch, Rule,
     Ruleset, Statement, Table, TcpFlags, Verdict,
 };
-use ringfence::net::PortRange;
+use ringfence::net::{Interface, PortRange};
 use ringfence::semantics::{
     Door, Field as SetField, Flow, Locality, Outcome, Packet, Plausible, Question, Rules, Shape, Space, TCP, merged,
 };
@@ -427,6 +427,55 @@ fn differ(world: &World, old: &Ruleset, new: &Ruleset) -> Option<String> {
     })
 }
 
+/// Whether a change is about a packet, where rules name these interfaces.
+fn is_about(change: &Change, packet: &Packet, named: &[Option<Interface>]) -> bool {
+    let from = change.sources.iter().any(|(first, last)| (*first..=*last).contains(&packet.source));
+    let on = match &packet.interface {
+        own if !named.contains(own) => change.elsewhere,
+        None => change.elsewhere,
+        Some(own) => change.interfaces.contains(own) || change.interfaces.is_empty(),
+    };
+    from && on && change.ports.has(packet.port)
+}
+
+/// A difference tells of each new connection whose fate changes, once, and of no other.
+#[test]
+fn a_difference_tells_exactly_what_changes() {
+    let scope = Scope::small();
+    let mut told = 0;
+    for seed in 0..150 {
+        let mut random = Random::new(9000 + seed);
+        let old = scope.ruleset(&mut random);
+        let new = scope.mutated(&mut random, &old);
+        let found = difference(&old, &new).unwrap();
+        let question = Question::default();
+        let named = Space::new(&[&old, &new], &question).unwrap().interfaces().to_vec();
+        let (before, after) = (Rules::new(&old), Rules::new(&new));
+        let delivered = |rules: &Rules, packet: &Packet| {
+            [Door::Prerouting, Door::Input].iter().all(|door| rules.evaluate(*door, packet).may_pass)
+        };
+        for packet in scope.every_packet() {
+            if packet.flags != TcpFlags::SYN || packet.locality != Locality::Local || packet.port == 0 {
+                continue;
+            }
+            let expected = match (delivered(&before, &packet), delivered(&after, &packet)) {
+                (false, true) => vec![true],
+                (true, false) => vec![false],
+                (false, false) | (true, true) => Vec::new(),
+            };
+            let about = found.changes.iter().filter(|change| is_about(change, &packet, &named));
+            let gains: Vec<bool> = about.map(|change| change.gains).collect();
+            assert_eq!(gains, expected, "seed {seed}: {packet}: {found:?}");
+            told += gains.len();
+        }
+        for change in found.changes.iter().chain(found.others.iter().map(|other| &other.change)) {
+            let other = !found.changes.contains(change);
+            assert!(is_about(change, &change.witness, &named) || other, "seed {seed}: {change:?}");
+        }
+    }
+    assert!(told > 15_000, "{told} connections change");
+}
+
 #[test]
 fn a_difference_is_empty_if_and_only_if_no_packet_tells_the_rulesets_apart() {
     let world = World::new();
@@ -466,7 +515,9 @@ fn what_prerouting_drops_late_is_a_difference() {
     let dropping = Rule { matches, verdict: Some(Verdict::Drop), ..Rule::default() };
     let found = difference(&ruleset(Vec::new()), &ruleset(vec![dropping])).unwrap();
     assert_eq!(found.changes, []);
-    assert!(matches!(found.other, Some((_, Door::Prerouting, false))), "{found:?}");
+    let told: Vec<(Door, bool)> = found.others.iter().map(|other| (other.door, other.change.gains)).collect();
+    // IPv4 and IPv6.
+    assert_eq!(told, [(Door::Prerouting, false); 2], "{found:?}");
 }
 
 /// A rule of the ruleset by table, chain and number, and what of it is unknown: the number of a match, or the verdict.

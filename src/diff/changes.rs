@@ -1,17 +1,15 @@
-//! Sets of new connections as few products: sources, ports, interfaces.
+//! Sets of packets as few products: sources, ports, interfaces.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::Change;
-use crate::ir::TcpFlags;
 use crate::net::{Interface, PortRange, Ports};
 use crate::semantics::{Bounded, Field, Packet, Set, Space};
 
 type Range = (u32, u32);
 
-/// Connections of some sources to some ports on some interfaces, as ranges of labels.
+/// Packets of some sources to some ports on some interfaces, as ranges of labels.
 #[derive(Clone, Copy)]
 struct Product {
     sources: Range,
@@ -55,7 +53,8 @@ impl PartialOrd for Labels {
     }
 }
 
-/// What changes where these connections are gained and those lost. Classes of sources that change alike are told as one.
+/// What changes where these packets are gained and those lost, by source, port and interface. Classes of sources that change
+/// alike are told as one.
 pub(super) fn changes(space: &mut Space<'_>, gains: Set, losses: Set) -> Bounded<Vec<Change>> {
     let mut products = Vec::new();
     for (set, gains) in [(gains, true), (losses, false)] {
@@ -76,27 +75,30 @@ pub(super) fn changes(space: &mut Space<'_>, gains: Set, losses: Set) -> Bounded
         })?;
     }
     let mut alike: BTreeMap<(bool, Profile), Vec<Range>> = BTreeMap::new();
-    for (sources, profile) in by_sources(&products) {
+    for (sources, profile) in by_sources(space, &products) {
         let ipv6 = space.is_ipv6(sources.0);
         alike.entry((ipv6, profile)).or_default().push(sources);
     }
     let mut all = Vec::new();
     for ((_, profile), labels) in alike {
-        let sources = space.source_ranges(&labels);
-        for ((gains, interfaces), ports) in profile {
-            all.extend(change(space, &sources, gains, &interfaces, &ports.0));
+        for ((gained, interfaces), ports) in profile {
+            let set = if gained { gains } else { losses };
+            all.extend(change(space, set, gained, (&labels, &interfaces, &ports.0))?);
         }
     }
     Ok(all)
 }
 
 /// The sources cut at the ends of all products, each piece with what changes for it.
-fn by_sources(products: &[Product]) -> Vec<(Range, Profile)> {
+fn by_sources(space: &Space<'_>, products: &[Product]) -> Vec<(Range, Profile)> {
     let mut pieces: Vec<(Range, Profile)> = Vec::new();
     for (sources, active) in swept(products, |product| product.sources) {
         let profile = profile(&active);
+        let one_family = |before: &Range| space.is_ipv6(before.1) == space.is_ipv6(sources.0);
         match pieces.last_mut() {
-            Some((before, own)) if before.1.saturating_add(1) == sources.0 && *own == profile => before.1 = sources.1,
+            Some((before, own)) if before.1.saturating_add(1) == sources.0 && *own == profile && one_family(before) => {
+                before.1 = sources.1;
+            }
             _ => pieces.push((sources, profile)),
         }
     }
@@ -143,31 +145,39 @@ fn swept(products: &[Product], range: impl Fn(&Product) -> Range) -> Vec<(Range,
     pieces
 }
 
+/// The packets of a set with these labels of sources, interfaces and ports.
 fn change(
-    space: &Space<'_>,
-    sources: &[(IpAddr, IpAddr)],
+    space: &mut Space<'_>,
+    set: Set,
     gains: bool,
-    interfaces: &[u32],
-    port_classes: &[Range],
-) -> Option<Change> {
-    let (source, _) = *sources.first()?;
-    let ranges = space.port_ranges(port_classes).into_iter();
+    (sources, interfaces, ports): (&[Range], &[u32], &[Range]),
+) -> Bounded<Option<Change>> {
+    let on: Vec<Range> = interfaces.iter().map(|label| (*label, *label)).collect();
+    let mut concerned = set;
+    for (field, labels) in [(Field::Source, sources), (Field::Interface, &on), (Field::Port, ports)] {
+        let among = space.sets.among(field.number(), labels)?;
+        concerned = space.sets.intersection(concerned, among)?;
+    }
+    let Some(witness) = space.witness(concerned)? else { return Ok(None) };
+    let ranges = space.port_ranges(ports).into_iter();
     let ports: Ports = ranges.filter_map(|(first, last)| PortRange::new(first.max(1), last)).collect();
-    let port = ports.ranges().first().map_or(0, |range| range.first());
+    // Port 0 is none: it comes as part of a range, or on its own in other protocols.
+    let witness = match ports.ranges().first() {
+        Some(range) if witness.port == 0 => Packet { port: range.first(), ..witness },
+        _ => witness,
+    };
     let names: Vec<Option<Interface>> =
         interfaces.iter().filter_map(|label| space.interfaces().get(*label as usize).cloned()).collect();
-    let interface = names.first().cloned().flatten();
-    let witness = Packet { port, interface, flags: TcpFlags::SYN, ..Packet::plain(source) };
     // Loopback is hardly ever judged, so that a change on all others is a change on all.
     let judged = |interface: &&Option<Interface>| interface.as_ref() != Some(&Interface::loopback());
     let everywhere = names.iter().filter(judged).count() == space.interfaces().iter().filter(judged).count();
     let named = if everywhere { Vec::new() } else { names.iter().flatten().cloned().collect() };
-    Some(Change {
-        sources: sources.to_vec(),
+    Ok(Some(Change {
+        sources: space.source_ranges(sources),
         gains,
         ports,
         interfaces: named,
         elsewhere: everywhere || names.contains(&None),
         witness,
-    })
+    }))
 }

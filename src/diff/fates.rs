@@ -1,7 +1,7 @@
 //! Which packets fare otherwise.
 
-use super::Difference;
 use super::changes::changes;
+use super::{Difference, Other};
 use crate::semantics::{Bounded, Door, Fates, Flow, Locality, Rules, Set, Shape, Space, TCP};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
@@ -69,7 +69,7 @@ fn others(
     difference: &mut Difference,
 ) -> Bounded<()> {
     let followed = [followed(space, after.yes, before.yes)?, followed(space, after.no, before.no)?];
-    let (mut unknown, mut changed) = (Set::EMPTY, Set::EMPTY);
+    let (mut unknown, mut told_passing, mut told_blocked) = (Set::EMPTY, Set::EMPTY, Set::EMPTY);
     let mut by_door = Vec::new();
     for Pair { door, old, new } in pairs {
         let seen = seen(space, *door)?;
@@ -95,20 +95,21 @@ fn others(
             (space.sets.intersection(certain, new.may_pass)?, space.sets.difference(certain, new.may_pass)?);
         let [follows, precedes] = followed;
         let (passing, blocked) = (space.sets.difference(passing, follows)?, space.sets.difference(blocked, precedes)?);
-        let other = space.sets.union(passing, blocked)?;
+        // What is part of two doors is told of the first.
+        let passing = space.sets.difference(passing, told_passing)?;
+        let blocked = space.sets.difference(blocked, told_blocked)?;
+        told_passing = space.sets.union(told_passing, passing)?;
+        told_blocked = space.sets.union(told_blocked, blocked)?;
+        let of_door = changes(space, passing, blocked)?.into_iter().map(|change| Other { door: *door, change });
+        difference.others.extend(of_door);
         unknown = space.sets.union(unknown, doubted)?;
-        changed = space.sets.union(changed, other)?;
-        by_door.push((*door, doubted, other, passing));
+        by_door.push((*door, doubted));
     }
     if difference.undecided.is_none()
         && let Some(packet) = space.witness(unknown)?
     {
-        let door = by_door.iter().find(|(_, doubted, ..)| space.has(*doubted, &packet)).map(|(door, ..)| *door);
+        let door = by_door.iter().find(|(_, doubted)| space.has(*doubted, &packet)).map(|(door, _)| *door);
         difference.undecided = door.map(|door| (packet, door));
-    }
-    if let Some(packet) = space.witness(changed)? {
-        let door = by_door.iter().find(|(_, _, other, _)| space.has(*other, &packet));
-        difference.other = door.map(|(door, _, _, passing)| (packet.clone(), *door, space.has(*passing, &packet)));
     }
     Ok(())
 }

@@ -17,12 +17,22 @@ use crate::semantics::{Door, Packet, Question, Rules, Space, TooLarge, merged, r
 pub struct Difference {
     /// New connections that get through now, or do no longer.
     pub changes: Vec<Change>,
-    /// A packet of another kind whose fate changes, and whether it passes now, where no change above explains it.
-    pub other: Option<(Packet, Door, bool)>,
+    /// Packets of other kinds whose fate changes, where no change above explains it.
+    pub others: Vec<Other>,
     /// A packet for which something unknown stands in the way of saying.
     pub undecided: Option<(Packet, Door)>,
     /// A part of the rulesets that is not judged, and that may make a difference.
     pub unjudged: Option<String>,
+}
+
+/// Packets that are no new connections, and that get through a door now, or do no longer. They may be some of those
+/// between these sources and ports, by their flags, state, fragment or protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// Where they are judged.
+    pub door: Door,
+    /// Which packets; of some only those like the witness.
+    pub change: Change,
 }
 
 /// Some sources gain or lose some ports.
@@ -46,7 +56,7 @@ impl Difference {
     /// Whether the rulesets mean the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.other.is_none() && self.undecided.is_none() && self.unjudged.is_none()
+        self.changes.is_empty() && self.others.is_empty() && self.undecided.is_none() && self.unjudged.is_none()
     }
 }
 

@@ -19,9 +19,9 @@ pub struct Changes {
     pub same: bool,
     /// New connections that get through now, or do no longer.
     pub changes: Vec<Change>,
-    /// A packet of another kind whose fate changes, and that no change above explains.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other: Option<Other>,
+    /// Packets of other kinds whose fate changes, and that no change above explains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Other>,
     /// A packet for which it cannot be said; where there is none, the part of the rules because of which it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
@@ -53,18 +53,14 @@ pub struct Change {
     pub services: String,
 }
 
-/// A packet of another kind whose fate changes.
+/// Packets of other kinds whose fate changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
 pub struct Other {
-    /// The packet, in words.
-    pub packet: String,
-    /// Where it is judged.
-    #[serde(skip)]
-    pub door: &'static str,
-    /// Whether it passes now.
-    #[serde(skip)]
-    pub passes: bool,
+    /// Where they are judged: `prerouting` or `input`.
+    pub at: &'static str,
+    /// Which packets; of some only those like the witness.
+    #[serde(flatten)]
+    pub change: Change,
 }
 
 /// What the cluster files call things: the old one and the new one.
@@ -119,11 +115,14 @@ impl Changes {
         Self {
             same: found.is_empty(),
             changes: found.changes.iter().map(change).collect(),
-            other: found.other.as_ref().map(|(packet, door, passes)| Other {
-                packet: packet.to_string(),
-                door: if *door == Door::Input { "input" } else { "prerouting" },
-                passes: *passes,
-            }),
+            others: found
+                .others
+                .iter()
+                .map(|other| Other {
+                    at: if other.door == Door::Input { "input" } else { "prerouting" },
+                    change: change(&other.change),
+                })
+                .collect(),
             undecided: found
                 .undecided
                 .as_ref()
@@ -146,20 +145,22 @@ impl Changes {
             };
             let _ = writeln!(text, "  for example: {}", change.witness);
         }
-        if let Some(Other { packet, door, passes }) = &self.other {
-            let fate = if *passes { "passes now" } else { "is blocked now" };
-            let _ = writeln!(text, "another kind of packet {fate} at {door}: {packet}");
+        for Other { at, change } in &self.others {
+            let fate = if change.change == "gains" { "pass now" } else { "are blocked now" };
+            let (sources, on) = (change.sources(), change.on());
+            let _ = writeln!(text, "other packets from {sources} to {}{on} {fate} at {at}", change.services);
+            let _ = writeln!(text, "  for example: {}", change.witness);
         }
         if let Some(part) = &self.unjudged {
             let _ = writeln!(text, "undecided, because of: {part}");
             return text;
         }
-        match (&self.undecided, self.changes.is_empty() && self.other.is_none()) {
+        match (&self.undecided, self.changes.is_empty() && self.others.is_empty()) {
             (Some(packet), _) => {
                 let _ = writeln!(text, "undecided, for example for: {packet}");
             }
             (None, true) => text.push_str("both mean the same\n"),
-            (None, false) if self.other.is_none() => text.push_str("nothing else changes\n"),
+            (None, false) if self.others.is_empty() => text.push_str("nothing else changes\n"),
             (None, false) => {}
         }
         text

@@ -76,8 +76,6 @@ mod tests {
                 format!("{start}}}")
             ]
         );
-        let other = Other { packet: "a packet".to_owned(), door: "input", passes: true };
-        assert_eq!(serde_json::to_string(&other).unwrap(), "\"a packet\"");
         let config = "/etc/ringfence/cluster.toml".into();
         let mut status = Status::new(Standing::Enforced, Backend::Nft, config, &Counters::new(), None);
         assert!(!json(&status).unwrap().contains("drift"));

@@ -7,7 +7,7 @@ use super::diagram::{Bounded, Set};
 use super::door::Door;
 use super::evaluate::Rules;
 use super::flow::Flow;
-use super::packet::Packet;
+use super::packet::{Packet, TCP};
 use super::space::Space;
 use super::touched::Touched;
 use crate::ir::{ConnectionStates, TcpFlags};
@@ -72,7 +72,8 @@ impl Flow<'_, '_> {
         let touched = self.touched_before(space, Door::Input)?;
         let established = space.states(|own| own == ConnectionStates::ESTABLISHED)?;
         let (new, opening) = (space.states(|own| own == ConnectionStates::NEW)?, space.flags(opens)?);
-        let new = space.sets.intersection(new, opening)?;
+        let tcp = space.protocol(TCP)?;
+        let new = space.sets.each([new, opening, tcp])?;
         let untracked = space.states(|own| own == ConnectionStates::UNTRACKED)?;
         let exempt = space.sets.any(sets_of(&touched, |one| one.untracked))?;
         let untracked = space.sets.intersection(untracked, exempt)?;

@@ -348,11 +348,13 @@ fn by_family(networks: &[Cidr]) -> (Ranges<u32>, Ranges<u128>) {
     (v4, v6)
 }
 
-/// One value of the flags for each combination of tests that hold.
+/// One value of the flags for each combination of tests that hold: SYN alone, where it is one of these, else the lowest.
 fn flag_classes(tests: &[(TcpFlags, TcpFlags)]) -> Vec<TcpFlags> {
     let mut seen = BTreeSet::new();
     let holds = |flags: u8| tests.iter().map(|(mask, value)| flags & mask.0 == value.0).collect::<Vec<bool>>();
-    (0..=u8::MAX).filter(|&flags| seen.insert(holds(flags))).map(TcpFlags).collect()
+    let lowest = (0..=u8::MAX).filter(|&flags| seen.insert(holds(flags))).map(TcpFlags);
+    let syn = TcpFlags::SYN;
+    lowest.map(|own| if flags_alike(tests, own.0, syn.0) { syn } else { own }).collect()
 }
 
 /// Whether every test says the same of both.
