@@ -3,7 +3,13 @@
 //! The specification is the plain one: every packet that rules or claims can tell apart, at both doors, wanted by
 //! [`Claims::wants`], judged by [`Rules::evaluate`]. The proofs go another way, by sets of packets.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 mod generate;
 mod spaces;

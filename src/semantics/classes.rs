@@ -9,9 +9,9 @@ use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, TooLarge};
 
-/// So many lists may hold at one value, and so many numbers of lists name the classes of a field.
+/// So many lists may hold at one value, and so many numbers of lists, 8 bytes each, name the classes of a field.
 const DEEPEST: usize = 4_096;
-const LONGEST_NAMES: usize = 20_000_000;
+const LONGEST_NAMES: usize = 10_000_000;
 
 /// A list of ranges, both ends included, ascending and disjoint.
 pub type List<'a, T> = Cow<'a, [(T, T)]>;
@@ -79,35 +79,38 @@ impl<'a, T: Value> Classes<'a, T> {
         cuts.sort();
         let mut classes = Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default() };
         let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); numbers.len()];
-        let mut known: HashMap<Vec<u32>, u32, FxBuildHasher> = HashMap::default();
-        // The numbers of the lists that hold at `start`.
-        let mut holding: Vec<u32> = Vec::new();
+        let mut holdings = Holdings::new();
+        let mut holding = Holdings::NONE;
+        let mut class_of: Vec<Option<u32>> = Vec::new();
         let mut start = T::LOWEST;
-        let mut names = 0;
         let mut cuts = cuts.into_iter().peekable();
         loop {
             while let Some((_, number)) = cuts.next_if(|&(at, _)| at == start) {
                 // Two ranges that touch end and begin here: the second cut takes the first one back.
-                match holding.binary_search(&number) {
-                    Ok(at) => _ = holding.remove(at),
-                    Err(at) => holding.insert(at, number),
+                holding = holdings.toggled(holding, number);
+                if holdings.length > LONGEST_NAMES {
+                    return Err(TooLarge);
                 }
             }
-            if holding.len() > DEEPEST || names > LONGEST_NAMES {
+            class_of.resize(holdings.lists.len(), None);
+            let lists = holdings.of(holding);
+            let known = class_of.get(holding as usize).copied().flatten();
+            if lists.len() > DEEPEST {
                 return Err(TooLarge);
             }
-            let class = known.get(holding.as_slice()).copied().unwrap_or_else(|| {
-                names += holding.len();
+            let class = known.unwrap_or_else(|| {
                 let class = classes.representatives.len() as u32;
                 classes.representatives.push(start);
-                for number in &holding {
+                for number in lists {
                     if let Some(ranges) = labels.get_mut(*number as usize) {
                         add(ranges, class);
                     }
                 }
-                known.insert(holding.clone(), class);
                 class
             });
+            if let Some(own) = class_of.get_mut(holding as usize) {
+                *own = Some(class);
+            }
             let behind = cuts.peek().map(|&(at, _)| at);
             classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
             match behind {
@@ -175,6 +178,52 @@ impl<'a, T: Value> Classes<'a, T> {
     #[must_use]
     pub fn labels(&self, list: &[(T, T)]) -> Option<&[(u32, u32)]> {
         self.labels.get(list).map(Vec::as_slice)
+    }
+}
+
+/// Which lists hold at a value, each combination once. Most cuts lead from one combination to another over and over again.
+struct Holdings {
+    /// For each combination the numbers of the lists, ascending.
+    lists: Vec<Vec<u32>>,
+    numbers: HashMap<Vec<u32>, u32, FxBuildHasher>,
+    /// Where a list that begins or ends leads from a combination.
+    ways: HashMap<(u32, u32), u32, FxBuildHasher>,
+    /// How many numbers there are in all combinations.
+    length: usize,
+}
+
+impl Holdings {
+    /// No list.
+    const NONE: u32 = 0;
+
+    fn new() -> Self {
+        let numbers = [(Vec::new(), Self::NONE)].into_iter().collect();
+        Self { lists: vec![Vec::new()], numbers, ways: HashMap::default(), length: 0 }
+    }
+
+    fn of(&self, holding: u32) -> &[u32] {
+        self.lists.get(holding as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The combination with a list more, or less if it has it.
+    fn toggled(&mut self, holding: u32, number: u32) -> u32 {
+        if let Some(known) = self.ways.get(&(holding, number)) {
+            return *known;
+        }
+        let mut lists = self.of(holding).to_vec();
+        match lists.binary_search(&number) {
+            Ok(at) => _ = lists.remove(at),
+            Err(at) => lists.insert(at, number),
+        }
+        let next = self.numbers.get(&lists).copied().unwrap_or_else(|| {
+            let next = self.lists.len() as u32;
+            self.length += lists.len();
+            self.numbers.insert(lists.clone(), next);
+            self.lists.push(lists);
+            next
+        });
+        self.ways.insert((holding, number), next);
+        next
     }
 }
 

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
-use crate::net::{Cidr, Elsewhere, Interface, Networks, PortRange, Ports};
+use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports};
 use crate::semantics::{Bounded, Door, Field, Locality, Packet, Question, Set, Shape, Space, TCP, TooLarge};
 
 /// The claims about a site.
 pub struct Claims<'a> {
     protected: Ports,
     admitted: Vec<Admitted<'a>>,
-    untrusted: Networks,
-    untrusted_families: Vec<Elements>,
+    untrusted: Vec<Elements>,
     /// Of these nothing is claimed; a stranger in them shows more than one from anywhere.
     private: Vec<Elements>,
     elsewhere: Elsewhere,
@@ -29,8 +28,7 @@ pub struct Admitted<'a> {
     pub ports: Ports,
     /// The interfaces; `None` for any.
     pub interfaces: Option<Vec<Interface>>,
-    sources: Networks,
-    /// The same, for each family that has some.
+    /// The sources, for each family that has some.
     families: Vec<Elements>,
 }
 
@@ -40,16 +38,16 @@ impl<'a> Claims<'a> {
     pub fn of(site: &Site<'a>) -> Self {
         let cluster = site.cluster();
         let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
+        let nodes: Vec<Cidr> = nodes.collect();
         let peer_ports = site.services().iter().filter(|s| s.service.state() == State::Open && s.service.peers());
         let ports = peer_ports.flat_map(|service| service.ports.ranges().iter().copied()).collect();
-        let mut admitted =
-            vec![Admitted::new("peers", ports, site.interfaces().map(<[Interface]>::to_vec), nodes.collect())];
+        let mut admitted = vec![Admitted::new("peers", ports, site.interfaces().map(<[Interface]>::to_vec), &nodes)];
         for client in cluster.clients() {
             let used = site.services().iter().filter(|service| client.services().contains(&service.id));
             let open = used.filter(|service| service.service.state() == State::Open);
             let ports = open.flat_map(|service| service.ports.ranges().iter().copied()).collect();
-            let list = client.from().iter().map(|source| source.network).collect();
-            admitted.push(Admitted::new(client.name(), ports, site.client_interfaces(client), list));
+            let list: Vec<Cidr> = client.from().iter().map(|source| source.network).collect();
+            admitted.push(Admitted::new(client.name(), ports, site.client_interfaces(client), &list));
         }
         let here: Vec<&Node> = site.node().map_or_else(|| cluster.nodes().iter().collect(), |node| vec![node]);
         let addresses = here.iter().flat_map(|node| node.addresses()).map(|&(address, _)| address).collect();
@@ -57,8 +55,7 @@ impl<'a> Claims<'a> {
         Self {
             protected: site.protected(),
             admitted,
-            untrusted: untrusted_list.iter().copied().collect(),
-            untrusted_families: families(&untrusted_list),
+            untrusted: families(&untrusted_list),
             private: families(&cluster.private().iter().map(|source| source.network).collect::<Vec<Cidr>>()),
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
@@ -81,7 +78,7 @@ impl<'a> Claims<'a> {
         // Port 0, of which nothing is claimed, must not speak for others.
         question.ports.push(PortRange::new(1, u16::MAX).into_iter().collect());
         question.interfaces.push(Interface::loopback());
-        let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted_families);
+        let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted);
         question.sources.extend(lists.chain(&self.private).cloned());
         question
     }
@@ -89,22 +86,24 @@ impl<'a> Claims<'a> {
     /// Who of the file admits this source to this port on this interface; nobody if it is untrusted.
     #[must_use]
     pub fn admitting(&self, source: IpAddr, port: u16, interface: Option<&Interface>) -> Option<&Admitted<'a>> {
-        let host = Cidr::host(source);
-        if self.untrusted.covers(host) {
+        if self.distrusts(source) {
             return None;
         }
         self.admitted.iter().find(|admitted| {
             let on = admitted.interfaces.as_ref().is_none_or(|names| interface.is_some_and(|own| names.contains(own)));
-            on && admitted.ports.has(port) && admitted.sources.covers(host)
+            on && admitted.ports.has(port) && admitted.has(source)
         })
     }
 
     /// Whether the file admits this source to this port on any interface at all.
     #[must_use]
     pub fn admits_somewhere(&self, source: IpAddr, port: u16) -> bool {
-        let host = Cidr::host(source);
-        let admits = |admitted: &Admitted<'a>| admitted.ports.has(port) && admitted.sources.covers(host);
-        !self.untrusted.covers(host) && self.admitted.iter().any(admits)
+        let admits = |admitted: &Admitted<'a>| admitted.ports.has(port) && admitted.has(source);
+        !self.distrusts(source) && self.admitted.iter().any(admits)
+    }
+
+    fn distrusts(&self, source: IpAddr) -> bool {
+        self.untrusted.iter().any(|list| list.has(source))
     }
 
     /// The addresses that the file has for this host; those of every node where it is not said which one that is.
@@ -295,7 +294,7 @@ impl Claims<'_> {
             let own = space.sets.each([on, ports, sources])?;
             all = space.sets.union(all, own)?;
         }
-        let untrusted = from(space, &self.untrusted_families)?;
+        let untrusted = from(space, &self.untrusted)?;
         space.sets.difference(all, untrusted)
     }
 }
@@ -328,7 +327,11 @@ fn families(networks: &[Cidr]) -> Vec<Elements> {
 }
 
 impl<'a> Admitted<'a> {
-    fn new(who: &'a str, ports: Ports, interfaces: Option<Vec<Interface>>, list: Vec<Cidr>) -> Self {
-        Self { who, ports, interfaces, sources: list.iter().copied().collect(), families: families(&list) }
+    fn has(&self, source: IpAddr) -> bool {
+        self.families.iter().any(|list| list.has(source))
+    }
+
+    fn new(who: &'a str, ports: Ports, interfaces: Option<Vec<Interface>>, list: &[Cidr]) -> Self {
+        Self { who, ports, interfaces, families: families(list) }
     }
 }

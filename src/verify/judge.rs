@@ -63,13 +63,13 @@ impl Judge<'_, '_, '_> {
                 Claim::Isolation => {
                     let fates = self.blocking(space, door)?;
                     let case = Case { claim, door, wanted, to: None, violated: set, doubted: Set::EMPTY };
-                    self.note(space, case, (fates.may_pass, fates.may_block))?;
+                    self.note(space, &case, (fates.may_pass, fates.may_block))?;
                 }
                 Claim::Reachability => self.reaching(space, late, set)?,
                 Claim::NonInterference | Claim::OwnReplies => {
                     let fates = self.own.fates(space, late)?;
                     let case = Case { claim, door: late, wanted, to: None, violated: set, doubted: Set::EMPTY };
-                    self.note(space, case, (fates.may_block, fates.may_pass))?;
+                    self.note(space, &case, (fates.may_block, fates.may_pass))?;
                 }
             }
         }
@@ -107,19 +107,19 @@ impl Judge<'_, '_, '_> {
                 violated: space.sets.intersection(certain, concerned)?,
                 doubted: space.sets.intersection(uncertain, concerned)?,
             };
-            self.note(space, case, (may_block, may_pass))?;
+            self.note(space, &case, (may_block, may_pass))?;
         }
         Ok(())
     }
 
     /// Notes the packets of a case that fare wrongly: for certain, or perhaps.
-    fn note(&mut self, space: &mut Space<'_>, case: Case, (wrong, right): (Set, Set)) -> Bounded<()> {
+    fn note(&mut self, space: &mut Space<'_>, case: &Case, (wrong, right): (Set, Set)) -> Bounded<()> {
         let violated = space.sets.difference(wrong, right)?;
         let violated = space.sets.intersection(case.violated, violated)?;
         let all = space.sets.union(case.violated, case.doubted)?;
         let wrong = space.sets.intersection(all, wrong)?;
         let doubted = space.sets.difference(wrong, violated)?;
-        self.cases.push(Case { violated, doubted, ..case });
+        self.cases.push(Case { violated, doubted, ..*case });
         Ok(())
     }
 
