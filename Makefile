@@ -38,6 +38,7 @@ test: setup
 bench: setup
 	$(CARGO) bench --bench compile
 	$(CARGO) bench --bench proof
+	$(CARGO) bench --bench rulesets
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink

@@ -20,7 +20,7 @@
 //! - [`compile`] turns the one into the other; it is total and pure.
 //! - [`dialect`] writes the IR down and reads it back. Same input, same bytes: no time stamps, no machine names. What a
 //!   reader does not know stays in the IR as unknown: never an error, never a guess.
-//! - [`semantics`] says what the IR means: which packets get through. It is one function, and everything that judges rules
+//! - [`semantics`] says what the IR means: which packets get through, for one packet and for all. Everything that judges rules
 //!   uses it, on what was compiled and on what somebody else wrote alike.
 //! - [`verify`] holds a ruleset against claims that come from the cluster, and never sees the compiler; [`diff`] tells what
 //!   changes from one ruleset to another; [`explain`] shows one packet's way.

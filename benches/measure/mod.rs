@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code, reason = "the memory of a child that has ended is known to wait4 alone")]
 
+#[allow(dead_code, reason = "not every bench has rulesets of others")]
+pub mod rulesets;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::mem;

@@ -2,18 +2,20 @@
 //!
 //! - [`Packet`] is one packet as a rule can see it.
 //! - [`Rules::evaluate`] is the specification: an obvious first-match loop over the rules, for one packet.
-//! - [`Space`] is all packets, cut into classes that no rule in question can tell apart. Every test of a rule looks at one
-//!   field of the packet, so a field's values fall into a few classes, and one packet of each combination of classes
-//!   speaks for all of them. What holds for the representatives, holds for every packet: the proofs are exact, and they
-//!   rest on `evaluate` alone.
+//! - [`Space`] is all packets, cut into classes that no rule in question can tell apart: a packet is one label in each
+//!   [`Field`], and a set of packets is a decision diagram over them ([`Diagrams`]).
+//! - [`Flow`] says for all packets at once what `evaluate` says for each: chain by chain, what rules do with sets of packets.
+//!   Proofs and differences are statements about such sets, and so exact. That the two agree is shown by random rulesets with
+//!   everything that a rule can have (`tests/semantics.rs`, `tests/proofs.rs`), and by an oracle of binary decision diagrams.
 //!
 //! Something unknown has both possibilities: a packet then may pass and may be blocked. "Cannot get in" is proved on
-//! what may pass, "gets in" on what may be blocked.
+//! what may pass, "gets in" on what may be blocked. What is too large to be worked out is unknown in the same way, so that
+//! one chain of somebody else's leaves the rest decided.
 //!
 //! Accept ends a base chain only, and drop is final, so a packet passes a hook if and only if every base chain there
 //! lets it pass. For that, the order of the chains is of no matter, as long as none of them does more than to decide; of
-//! chains of equal priority, whose order the kernel does not define, each is taken to be behind all others. Destination NAT stands between the chains of prerouting; see
-//! [`Door::BeforeTranslation`].
+//! chains of equal priority, whose order the kernel does not define, each is taken to be behind all others. Destination NAT
+//! stands between the chains of prerouting; see [`Door::BeforeTranslation`].
 
 mod classes;
 mod diagram;
