@@ -63,7 +63,8 @@ fn kube_proxy_leaves_the_guard_proved() {
 
 #[test]
 fn what_is_made_to_be_hard_has_an_answer() {
-    assert_decided("interleaved ranges", &read(&rulesets::interleaved(1_000)));
+    assert_decided("interleaved ranges", &read(&rulesets::interleaved(3_000)));
+    assert_decided("sources and ports in turn", &read(&rulesets::in_turn(5_000)));
     assert_decided("every port", &read(&rulesets::every_port()));
     assert_decided("15 deep with fan-out", &read(&rulesets::deep(6)));
     assert_decided("5,000 chains", &read(&rulesets::many_chains(5_000)));

@@ -6,13 +6,11 @@ use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
-use crate::ir::{Chain, Hook, Rule, Ruleset, Table, Verdict};
+use crate::ir::{Chain, Hook, Rule, Table, Verdict};
 
-/// Every rule that can be met on the way in.
-pub fn met(ruleset: &Ruleset) -> Vec<(&Table, &Rule)> {
-    let rules =
-        |table| chains_met(table).into_iter().flat_map(move |chain| chain.rules.iter().map(move |rule| (table, rule)));
-    ruleset.tables.iter().flat_map(rules).collect()
+/// Every rule of a table that can be met on the way in.
+pub fn met(table: &Table) -> Vec<&Rule> {
+    chains_met(table).into_iter().flat_map(|chain| &chain.rules).collect()
 }
 
 fn chains_met(table: &Table) -> Vec<&Chain> {

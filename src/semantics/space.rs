@@ -100,9 +100,9 @@ impl<'a> Cuts<'a> {
         // Where not all lists can be told apart, our own rules still are.
         for ours in [true, false] {
             for ruleset in rulesets {
-                for (table, rule) in met(ruleset).into_iter().filter(|(table, _)| ours::has_part(table) == ours) {
+                for table in ruleset.tables.iter().filter(|table| ours::has_part(table) == ours) {
                     let set = |name: &str| Some(&ruleset.set(table, name)?.elements);
-                    rule.matches.iter().for_each(|one| cuts.test(one, set));
+                    met(table).into_iter().flat_map(|rule| &rule.matches).for_each(|one| cuts.test(one, set));
                 }
             }
             if ours {

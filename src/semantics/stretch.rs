@@ -305,6 +305,10 @@ fn joined(space: &mut Space<'_>, before: Sums, behind: &Sums) -> Bounded<Sums> {
             let held = space.sets.intersection(set, first.stopped)?;
             add(space, &mut sum.after, then, held)?;
             let Some((_, second)) = behind.iter().find(|(own, _)| *own == then) else {
+                // Nobody comes on in a state that the rules behind were not asked about; were it so, nothing would be certain.
+                for own in [&mut sum.accepted, &mut sum.dropped, &mut sum.returned] {
+                    *own = space.sets.union(*own, on)?;
+                }
                 add(space, &mut sum.after, then, on)?;
                 continue;
             };
