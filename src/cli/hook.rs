@@ -157,8 +157,9 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         say("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
         return Ok(Outcome::Unconfirmed);
     }
+    let plain = plain.where_routes_are_no_news(&cluster, &host);
     // What would change is worth knowing; what is done does not rest on it.
-    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true, |_| false) {
+    if let Err(error) = live::show(&cluster, false, plain.site(), &host, true, |word| plain.allows(word)) {
         say(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;

@@ -194,7 +194,7 @@ fn for_whom<'a>(
             refused = refused.or(Some(Outcome::No));
         }
     }
-    for warning in warnings(&site, links) {
+    for warning in warnings() {
         anstream::eprintln!("warning: {warning}");
     }
     if let Some(cut) = cut_peers(host, &site, links) {

@@ -11,13 +11,17 @@ use super::diff::{Names, describe};
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, exposed_text, live_site, own_links, own_node,
 };
-use super::ways::{live_claims, warnings, warnings_between};
+use super::ways::{live_claims, sources, unknown_sources, warnings};
 use super::{DEFAULT_CONFIG, Input, Outcome, print};
 use crate::cluster::{Cluster, Site};
+use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
+use crate::host::identity::Objection;
 use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
+use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
@@ -62,6 +66,8 @@ struct Document {
     exposed: Vec<String>,
     /// Whether that could be found out.
     erlang_seen: bool,
+    /// What `apply` would refuse now.
+    objections: Vec<String>,
     warnings: Vec<String>,
     not_judged: Vec<String>,
     /// Whether this rests on an earlier complete look since which nothing changed.
@@ -105,7 +111,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
-            document.warnings.extend(warnings_between(&seen.own, &seen.peers, &own_links()?));
+            about_ways(&mut document, Ok(seen.ends), &own_links()?);
             about_ports(&mut document, &record::ports(&seen.ports));
             document
         }
@@ -121,7 +127,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         print(&text(&document))?;
     }
     Ok(match document.state {
-        Standing::Enforced if !document.exposed.is_empty() => Outcome::No,
+        Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         standing => standing.outcome(),
     })
@@ -159,6 +165,7 @@ fn document(
         reserved_ports_in_force: state != Standing::Absent,
         exposed: Vec::new(),
         erlang_seen: true,
+        objections: Vec::new(),
         warnings: endangered.into_iter().collect(),
         not_judged: Vec::new(),
         unchanged_since: false,
@@ -201,7 +208,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
-    document.warnings.extend(warnings(&site, &links));
+    about_ways(&mut document, Ends::of(&site), &links);
     if !own {
         document.warnings.push(format!(
             "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
@@ -247,6 +254,15 @@ fn in_words(
             claims() + &describe(&found, &Names { clusters: [&cluster, &cluster] })
         }
     })
+}
+
+/// What makes what is in force worth less than it says.
+fn about_ways(document: &mut Document, ends: Result<Ends, RequestError>, links: &[Link]) {
+    match ends.and_then(|ends| sources(&ends, links)) {
+        Ok(found) => document.objections = found.iter().map(Objection::message).collect(),
+        Err(error) => document.warnings.push(unknown_sources(&error)),
+    }
+    document.warnings.extend(warnings());
 }
 
 fn about_ports(document: &mut Document, protected: &Ports) {
@@ -317,6 +333,7 @@ fn text(document: &Document) -> String {
         None => {}
     }
     text.push_str(&exposed_text(&document.exposed));
+    document.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
     text.push_str(&document.drift);
     if let Some(note) = &document.taken_back {
         let _ = writeln!(text, "{note}");

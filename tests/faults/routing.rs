@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::machine::{Machine, STAYS, STRANGER, eventually};
+use super::before::hook;
+use super::machine::{Machine, STAYS, STRANGER, WAY, eventually};
 use crate::lab::netns::{ip, run};
 use crate::lab::rules::{FREE, GUARDED};
 use crate::lab::server::Server;
@@ -104,16 +105,36 @@ on_a_machine! {
     }
 
     fn another_address_towards_peers_is_said(machine) {
-        let words = "other-source: connections from here to 10.20.0.12 and others come from 198.18.0.1";
-        machine.ringfence("diff old.toml").ended(1).says(words);
-        machine.ringfence("apply old.toml").ended(0).says(words).says("addresses = [\"10.20.0.1\", \"198.18.0.1\"]");
-        // Whether the complete look is taken again or not.
-        machine.ringfence("status --full old.toml").ended(0).says(words);
-        machine.ringfence("status old.toml").ended(0).says(words);
-        ip("route add 10.20.0.0/24 via 198.18.0.254 dev eth1 onlink src 10.20.0.1\n");
-        for command in ["status --full old.toml", "status old.toml", "diff old.toml", "apply old.toml"] {
-            let ran = machine.ringfence(command).ended(0);
+        let words = "connections from here to 10.20.0.12 and others come from 198.18.0.1";
+        let line = "`addresses = [\"10.20.0.1\", \"198.18.0.1\"]`";
+        let silent = |command: &str, code: i32| {
+            let ran = machine.ringfence(command).ended(code);
             assert!(!ran.out.contains("other-source") && !ran.err.contains("other-source"), "{ran:#?}");
+        };
+        ip("route delete 10.0.0.0/8\n");
+        machine.ringfence("lint old.toml --from /dev/null").says("error[other-source]").says(words).says(line);
+        machine.ringfence("diff old.toml").ended(1).says("apply will refuse: other-source").says(words).says(line);
+        machine.ringfence("apply old.toml").ended(1).says("refused: other-source").says(words).says(line);
+        machine.ringfence("status old.toml").ended(4);
+        machine.ringfence("apply old.toml --allow other-source").ended(0).says(words);
+        // Nothing would be written, and apply would refuse it all the same.
+        machine.ringfence("diff old.toml").ended(1).says(words);
+        // Whether the complete look is taken again or not.
+        for status in ["status --full old.toml", "status old.toml"] {
+            machine.ringfence(status).ended(1).says("enforced for").says(words).says(line);
+        }
+        // Neither what keeps the rules in force nor the start of the machine objects.
+        silent("hook check", 0);
+        silent("apply --boot old.toml", 0);
+        // Whoever applied the file knows it; another file is another question.
+        hook(machine, "old.toml").ended(0).says(words).says("(allowed)");
+        hook(machine, "members.toml").ended(1).says("refused: other-source");
+        // Where there is no way yet nobody knows from where.
+        ip("route delete default\n");
+        silent("status --full old.toml", 0);
+        ip(WAY);
+        for command in ["status --full old.toml", "status old.toml", "diff old.toml", "apply old.toml"] {
+            silent(command, 0);
         }
     }
 
