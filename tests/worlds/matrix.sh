@@ -22,6 +22,7 @@ if [ -n "${missing:-}" ]; then
   apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace >/dev/null
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
+if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
 for world in "${only[@]}"; do
   if [ "$world" != host ]; then "$lab/root.sh" "$world" "$ROOTS/$world"; fi
 done

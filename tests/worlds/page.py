@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """page.py merge RESULTS OUT DAY COMMIT: takes what one world has written into that world's results.
 page.py page FOLDER MODE WORLD…: docs/worlds.md of all results; exit code 1 if anything failed or was not tried.
+page.py take PAGE FOLDER: results that a page shows and the folder lacks, so that a run of some rows in a fresh tree keeps the
+others, with the days and commits that the page has for their world.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -40,6 +43,8 @@ def cell_text(row, version):
     """One cell of the door table."""
     if row is None:
         return "NOT TRIED"
+    if "shown" in row:
+        return row["shown"][str(version)]
     if "cells" not in row:
         return "–" if row["result"] == "not possible here" else "FAILED"
     cell = row["cells"][str(version)]
@@ -74,6 +79,60 @@ def doors(results, worlds, names):
     table(["address", "translation", "family", "back end"] + worlds, rows)
 
 
+def cells_of(line):
+    """The cells of a line of a table."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def result_of(text):
+    for begin, result in (("ok", "ok"), ("–", "not possible here"), ("**BAD**", "BAD"), ("BAD", "BAD"), ("FAILED", "FAILED")):
+        if text.startswith(begin):
+            return result
+    return "ok"
+
+
+def shown_on(path):
+    """What a page shows: for each world its lines, as `merge` has them."""
+    worlds, lines, places = [], {}, {text: name for name, text in PLACES.items()}
+    with open(path) as file:
+        tables = [cells_of(line) for line in file if line.startswith("| ")]
+    failed = dict(re.findall(r"^- (\w+, `[^`]+`): \w+: (.*)$", open(path).read(), re.M))
+    head = []
+    for cells in tables:
+        if cells[0] in ("world", "address", "row"):
+            head = cells
+        elif head[0] == "world" and "kernel" in head:
+            world, tried = cells[0], cells[-1].split(", ")
+            worlds.append(world)
+            lines[world] = {}
+            if tried != ["NOT TRIED"]:
+                lines[world]["versions"] = {"row": "versions", "result": "ok", **dict(zip(head[1:-1], cells[1:-1])), "tried": tried}
+        elif head[0] == "address":
+            place, translation, family, backend = cells[:4]
+            name = f"door/{backend}/{places[place]}/{translation}"
+            for world, text in zip(worlds, cells[4:]):
+                line = lines[world].setdefault(name, {"row": name, "result": "ok", "figures": "", "shown": {}})
+                line["shown"].update({version: text for version in {"IPv4": "4", "IPv6": "6"}.get(family, "46")})
+                if result_of(text) != "ok":
+                    line["result"] = result_of(text)
+        elif head[0] == "row":
+            for world, text in zip(worlds, cells[1:]):
+                figures = failed.get(f"{world}, `{cells[0]}`", text.partition(": ")[2])
+                lines[world][cells[0]] = {"row": cells[0], "result": result_of(text), "figures": figures, "text": text}
+    return lines
+
+
+def take(path, folder):
+    for world, lines in shown_on(path).items():
+        results = f"{folder}/{world}.jsonl"
+        there = {line["row"] for line in lines_of(results)}
+        tried = lines.get("versions", {}).get("tried", [])
+        with open(results, "a") as file:
+            for name, line in lines.items():
+                if name not in there and "NOT TRIED" not in (line.get("text"), *line.get("shown", {}).values()):
+                    file.write(json.dumps({**line, "tried": tried}) + "\n")
+
+
 def planned(mode):
     rows = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rows.py")
     return subprocess.run([sys.executable, "-B", rows, "list", mode], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
@@ -92,7 +151,7 @@ def page(folder, mode, worlds):
     for world in worlds:
         versions = results[world].get("versions", {})
         lines = results[world].values()
-        tried = sorted({f"{line['day']} ({line['commit']})" for line in lines})
+        tried = sorted({tried for line in lines for tried in line.get("tried") or [f"{line['day']} ({line['commit']})"]})
         rows.append([world] + [versions.get(key, "?") for key in keys] + [", ".join(tried) or "NOT TRIED"])
     table(["world", *keys, "tried on (at)"], rows)
     counts, bad = [], []
@@ -132,5 +191,7 @@ def page(folder, mode, worlds):
 
 if sys.argv[1] == "merge":
     merge(*sys.argv[2:6])
+elif sys.argv[1] == "take":
+    take(*sys.argv[2:4])
 else:
     sys.exit(page(sys.argv[2], sys.argv[3], sys.argv[4:]))
