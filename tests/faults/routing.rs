@@ -70,6 +70,25 @@ fn no_foreign_address_leads_in(machine: &Machine, backend: &str) {
     machine.ringfence("status old.toml").ended(1);
 }
 
+fn a_watch_guards_what_comes(machine: &Machine, backend: &str) {
+    let _server = publish();
+    machine.ringfence(&format!("apply --backend {backend} old.toml")).ended(0);
+    let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch").spawn().expect("the watch runs");
+    let is_enforced = || machine.ringfence("status old.toml").code == Some(0);
+    ip("route add local 198.18.79.0/24 dev lo table 77\n");
+    assert!(!is_enforced(), "nobody calls it so before");
+    eventually("the address is guarded", is_enforced);
+    ip("route del local 198.18.79.0/24 dev lo table 77\n");
+    assert!(!is_enforced(), "what is no more is not to be named");
+    eventually("the address is forgotten", is_enforced);
+    // Routes of others are none of its business, and neither is what a stop leaves behind.
+    ip("route add 192.0.2.0/24 dev eth1\n");
+    watch.kill().expect("it is running");
+    watch.wait().expect("it ends");
+    machine.ringfence("status old.toml").ended(0);
+    machine.guards();
+}
+
 on_a_machine! {
     fn no_foreign_address_leads_in_by_nft(machine) {
         no_foreign_address_leads_in(machine, "nft");
@@ -87,21 +106,12 @@ on_a_machine! {
         every_address_is_guarded(machine, "iptables");
     }
 
-    fn a_watch_guards_what_comes(machine) {
-        let _server = publish();
-        machine.ringfence("apply old.toml").ended(0);
-        let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch").spawn().expect("the watch runs");
-        let told = |network: &str| machine.table().contains(network);
-        ip("route add local 198.18.79.0/24 dev lo table 77\n");
-        eventually("the address is named", || told("198.18.79.0/24"));
-        ip("route del local 198.18.79.0/24 dev lo table 77\n");
-        eventually("the address is forgotten", || !told("198.18.79.0/24"));
-        // Routes of others are none of its business, and neither is what a stop leaves behind.
-        ip("route add 192.0.2.0/24 dev eth1\n");
-        watch.kill().expect("it is running");
-        watch.wait().expect("it ends");
-        machine.ringfence("status old.toml").ended(0);
-        machine.guards();
+    fn a_watch_guards_what_comes_by_nft(machine) {
+        a_watch_guards_what_comes(machine, "nft");
+    }
+
+    fn a_watch_guards_what_comes_by_iptables(machine) {
+        a_watch_guards_what_comes(machine, "iptables");
     }
 
     fn another_address_towards_peers_is_said(machine) {

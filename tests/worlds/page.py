@@ -66,7 +66,7 @@ def doors(results, worlds, names):
     print("## Doors\n")
     print("A stranger's real connection to port 8098 of an address that is this host's by the named table, with and without a")
     print("translation to an unprotected port: `in` or `out`; then what `apply` said of isolation, and `status`. For an address")
-    print("that came after `apply`: at once, two seconds later, and after another `apply`. **BAD**: a stranger is in while the")
+    print("that came after `apply`: at once, once `ringfence watch` has seen it, and after another `apply`. **BAD**: a stranger is in while the")
     print("program claims isolation, or a peer is out while it claims reachability. –: not possible in that world.\n")
     keys = sorted({tuple(name.split("/")[1:]) for name in names if name.startswith("door/")},
                   key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
