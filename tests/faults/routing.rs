@@ -1,6 +1,7 @@
 //! Addresses that are this host's by another routing table, and ports that are published on them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
 
 use super::before::hook;
 use super::machine::{Machine, STAYS, STRANGER, WAY, eventually};
@@ -73,7 +74,8 @@ fn no_foreign_address_leads_in(machine: &Machine, backend: &str) {
 fn a_watch_guards_what_comes(machine: &Machine, backend: &str) {
     let _server = publish();
     machine.ringfence(&format!("apply --backend {backend} old.toml")).ended(0);
-    let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch").spawn().expect("the watch runs");
+    let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch");
+    let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the watch runs");
     let is_enforced = || machine.ringfence("status old.toml").code == Some(0);
     ip("route add local 198.18.79.0/24 dev lo table 77\n");
     assert!(!is_enforced(), "nobody calls it so before");
