@@ -102,10 +102,11 @@ def shown_on(path):
         if cells[0] in ("world", "address", "row"):
             head = cells
         elif head[0] == "world" and "kernel" in head:
-            world, tried = cells[0], cells[-1].split(", ")
+            world = cells[0]
             worlds.append(world)
             lines[world] = {}
-            if tried != ["NOT TRIED"]:
+            if cells[-1] != "NOT TRIED":
+                tried = {day: kinds.split(", ") for day, kinds in re.findall(r"(\S+ \([^)]*\)): ([^;]*)", cells[-1])}
                 lines[world]["versions"] = {"row": "versions", "result": "ok", **dict(zip(head[1:-1], cells[1:-1])), "tried": tried}
         elif head[0] == "address":
             place, translation, family, backend = cells[:4]
@@ -126,11 +127,21 @@ def take(path, folder):
     for world, lines in shown_on(path).items():
         results = f"{folder}/{world}.jsonl"
         there = {line["row"] for line in lines_of(results)}
-        tried = lines.get("versions", {}).get("tried", [])
+        tried = lines.get("versions", {}).get("tried", {})
         with open(results, "a") as file:
             for name, line in lines.items():
                 if name not in there and "NOT TRIED" not in (line.get("text"), *line.get("shown", {}).values()):
-                    file.write(json.dumps({**line, "tried": tried}) + "\n")
+                    days = [day for day, kinds in tried.items() if name == "versions" or name.split("/")[0] in kinds]
+                    file.write(json.dumps({**line, "tried": days}) + "\n")
+
+
+def tried_on(lines):
+    """Which kinds of rows were tried on which day at which commit: `day (commit): kinds; …`."""
+    kinds = {}
+    for line in lines:
+        for tried in line.get("tried") or [f"{line['day']} ({line['commit']})"]:
+            kinds.setdefault(tried, set()).add(line["row"].split("/")[0])
+    return "; ".join(f"{tried}: {', '.join(sorted(rows - {'versions'}))}" for tried, rows in sorted(kinds.items()) if rows != {"versions"})
 
 
 def planned(mode):
@@ -151,8 +162,7 @@ def page(folder, mode, worlds):
     for world in worlds:
         versions = results[world].get("versions", {})
         lines = results[world].values()
-        tried = sorted({tried for line in lines for tried in line.get("tried") or [f"{line['day']} ({line['commit']})"]})
-        rows.append([world] + [versions.get(key, "?") for key in keys] + [", ".join(tried) or "NOT TRIED"])
+        rows.append([world] + [versions.get(key, "?") for key in keys] + [tried_on(lines) or "NOT TRIED"])
     table(["world", *keys, "tried on (at)"], rows)
     counts, bad = [], []
     for world in worlds:
