@@ -4,6 +4,7 @@
 #   WORLDS=DIR     where the roots are kept, 1 GB each
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
+#   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form
 #   JOBS=N         so many worlds at a time, otherwise two, or one where the machine has other work
 set -eu
 HERE=$(cd "$(dirname "$0")/../.." && pwd)

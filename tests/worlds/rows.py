@@ -43,7 +43,7 @@ def planned(mode):
                 rows.append((f"door/{backend}/{place}/{translation}", LIMIT, ("door", backend, place, translation)))
     for backend in BACKENDS:
         rows.append((f"guard-interface-in-vrf/{backend}", LIMIT, ("interface", backend)))
-    number = 40 if mode == "full" else 6
+    number = int(os.environ.get("KILLS") or (40 if mode == "full" else 6))
     for backend in BACKENDS if mode == "full" else ("nft",):
         rows.append((f"kills/{backend}", 100 + 20 * number, ("kills", backend, number)))
     if mode == "full":
