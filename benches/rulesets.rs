@@ -7,7 +7,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a bench may stop"
+    dead_code,
+    reason = "a bench may stop, and takes its part of what benches share"
 )]
 
 mod measure;

@@ -140,7 +140,7 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
 /// Two codes whose input is too long for a file, shown below, and one that takes a running node (tests/lint.rs).
 const SHOWN_ELSEWHERE: [Code; 4] = [Code::TooManySources, Code::LongPortList, Code::OutsideRange, Code::OtherErlang];
 
-/// What concerns a live host and no file: tests/faults shows what is refused, `host::ways` and `host::tunnels` the rest.
+/// What concerns a live host and no file: tests/faults shows what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
 const ON_A_HOST: [Code; 10] = [
     Code::CutSsh,
     Code::NoNode,

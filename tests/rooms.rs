@@ -1,6 +1,6 @@
-//! The rooms of the house, lowest first: a lower room never imports a higher one.
+//! The rooms of the house, lowest first: a lower room never imports a higher one. And pages that say where things are.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -121,4 +121,35 @@ fn the_attacks_of_the_guard_name_their_tests() {
         found += 1;
     }
     assert!(found > 35, "{found} tests");
+}
+
+/// A newcomer reads what a suite needs in tests/README.md, and `make test` runs it accordingly.
+#[test]
+fn the_page_of_the_tests_has_every_suite_under_what_it_needs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = fs::read_to_string(root.join("Makefile")).unwrap().replace("\\\n", " ");
+    let named = |begin: &str| -> BTreeSet<String> {
+        let lines = makefile.lines().map(str::trim).filter(|line| line.starts_with(begin));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        words.windows(2).filter(|two| two[0] == "--test").map(|two| two[1].to_owned()).collect()
+    };
+    let page = fs::read_to_string(root.join("tests/README.md")).unwrap();
+    let under = |heading: &str| -> BTreeSet<String> {
+        let part = page.split("\n## ").find(|part| part.starts_with(heading)).unwrap();
+        let first = part.lines().filter(|line| line.starts_with("| ")).map(|line| line.split('|').nth(1).unwrap());
+        let names = first.flat_map(|cell| cell.split(',')).map(str::trim);
+        names.filter(|name| *name != "suite" && !name.starts_with('`')).map(str::to_owned).collect()
+    };
+    let kernel = named("IN_THE_KERNEL");
+    assert_eq!(under("Kernel"), kernel);
+    assert_eq!(under("Text"), named("ON_TEXT"));
+    let there = fs::read_dir(root.join("tests")).unwrap().map(|entry| entry.unwrap().path());
+    let suites = there.filter(|path| path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists());
+    let mut suites: BTreeSet<String> =
+        suites.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    // It is no part of `make test`.
+    assert!(suites.remove("constructs"));
+    let machine = BTreeSet::from(["packages".to_owned()]);
+    assert_eq!(under("Machine"), machine);
+    assert_eq!([under("Text"), kernel, machine].into_iter().flatten().collect::<BTreeSet<_>>(), suites);
 }

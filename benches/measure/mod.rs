@@ -70,6 +70,9 @@ pub fn run(command: &mut Command, output: &Path) -> Result<Cost, String> {
         return Err(io::Error::last_os_error().to_string());
     }
     // Exit code 1 is an answer: differs, blocked.
+    if status == 3 << 8 {
+        return Err("undecided".to_owned());
+    }
     if status != 0 && status != 1 << 8 {
         return Err(format!("it ended with wait status {status:#x}"));
     }

@@ -70,6 +70,21 @@ impl Arguments {
     pub fn site(&self) -> &SiteArguments {
         &self.site
     }
+
+    /// What was applied once in spite of a route is not refused for that route later on.
+    pub fn where_routes_are_no_news(mut self, cluster: &Cluster, host: &Host) -> Self {
+        let kept = record::kept(&host.store, record::GOOD).ok().flatten();
+        if kept.is_some_and(|kept| kept.record.digest == cluster.digest()) {
+            self.allow.push(Allowed::OtherSource);
+        }
+        self
+    }
+
+    /// Whether `--allow` names it.
+    pub fn allows(&self, word: &str) -> bool {
+        let names = self.allow.iter().filter_map(ValueEnum::to_possible_value);
+        names.into_iter().any(|name| name.get_name() == word)
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -93,11 +108,13 @@ enum Allowed {
     VrfInterface,
     /// The rules in force may be those of another cluster, whose ports are then guarded no more.
     OtherCluster,
+    /// Peers may not know this host by the address that it takes towards them.
+    OtherSource,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
-        let allowed = |word: &str| is_allowed(arguments, word);
+        let allowed = |word: &str| arguments.allows(word);
         return live::run(&arguments.input, &arguments.site, arguments.host.state(), false, allowed);
     }
     anyhow::ensure!(
@@ -131,7 +148,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
     }
-    for warning in warnings(&site, &links) {
+    for warning in warnings() {
         say(&format!("warning: {warning}"));
     }
     let backend = arguments.site.backend.choose(host)?;
@@ -183,16 +200,10 @@ fn choose_node<'a>(
     }
 }
 
-/// Whether `--allow` names it.
-fn is_allowed(arguments: &Arguments, word: &str) -> bool {
-    let names = arguments.allow.iter().filter_map(ValueEnum::to_possible_value);
-    names.into_iter().any(|name| name.get_name() == word)
-}
-
 fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
     // Who called may take no such argument.
     let command = if arguments.unattended { "ringfence apply " } else { "" };
-    let objections = objections.iter().map(|one| Objection::of(one, |word| is_allowed(arguments, word)));
+    let objections = objections.iter().map(|one| Objection::of(one, |word| arguments.allows(word)));
     let mut refused = false;
     for objection in objections {
         say(&objection.refusal(command));

@@ -169,7 +169,7 @@ fn bring(
     for objection in objections(&site, links, None).iter().chain(&of_vrfs) {
         loud(&objection.message());
     }
-    for warning in warnings(&site, links) {
+    for warning in warnings() {
         loud(&warning);
     }
     let prepared = Prepared::new(&site, backend)?;

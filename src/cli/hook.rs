@@ -146,6 +146,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         log("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
         return Ok(Outcome::Unconfirmed);
     }
+    let plain = plain.where_routes_are_no_news(&cluster, &host);
     // What would change is worth knowing; what is done does not rest on it.
     if let Err(error) = show(&plain, &cluster, &host) {
         log(&format!("what would change cannot be shown: {error:#}"));

@@ -8,8 +8,8 @@ use super::host::{StateArguments, own_links, own_node, site_of};
 use super::import::{Read, RiakArguments};
 use super::input::Input;
 use super::output::{print, print_findings, say};
-use super::ways::{vrfs, warnings};
-use crate::cluster::{Cluster, Node, Site};
+use super::ways;
+use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, Span, render_json, render_text};
 use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
@@ -55,9 +55,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
     let reserved = reserved::in_force()?;
     let site = site_of(&cluster, node);
-    if !arguments.no_sockets {
-        about_ways(&site)?;
-    }
     let subject = Subject {
         site: &site,
         settings,
@@ -67,6 +64,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         reserved: &reserved,
     };
     let mut findings = Findings::default();
+    if !arguments.no_sockets {
+        ways::findings(&site, &own_links()?, &mut findings)?;
+    }
     lint(&subject, &mut findings);
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
@@ -83,16 +83,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         (false, true) => Outcome::No,
         (false, false) => Outcome::Success,
     })
-}
-
-/// What this host's ways to its peers make of the rules.
-fn about_ways(site: &Site<'_>) -> anyhow::Result<()> {
-    let objections = vrfs(site)?;
-    let words = objections.iter().map(|one| format!("apply will refuse: {}", one.message()));
-    for warning in words.chain(warnings(site, &own_links()?)) {
-        say(&format!("warning: {warning}"));
-    }
-    Ok(())
 }
 
 /// The rules that fit every node are looked at where this host is none.

@@ -7,12 +7,16 @@ use clap::Args;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
 use super::input::{DEFAULT_CONFIG, Input};
 use super::output::{print, say};
-use super::ways::{warnings, warnings_between};
+use super::ways::{sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
+use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
+use crate::host::identity::Objection;
 use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
+use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
@@ -70,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
-            document.warnings.extend(warnings_between(&seen.own, &seen.peers, &own_links()?));
+            about_ways(&mut document, Ok(seen.ends), &own_links()?);
             about_ports(&mut document, &record::ports(&seen.ports));
             document
         }
@@ -82,7 +86,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
     print(&if arguments.json { json(&document)? } else { document.text() })?;
     Ok(match document.state {
-        Standing::Enforced if !document.exposed.is_empty() => Outcome::No,
+        Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         standing => standing.outcome(),
     })
@@ -132,7 +136,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
-    document.warnings.extend(warnings(&site, &links));
+    about_ways(&mut document, Ends::of(&site), &links);
     if !own {
         document.warnings.push(format!(
             "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
@@ -170,6 +174,15 @@ fn drift(
         drift.changes = Some(Changes::of(&found, Names { clusters: [Some(cluster), Some(cluster)] }));
     }
     Ok(drift)
+}
+
+/// What makes what is in force worth less than it says.
+fn about_ways(document: &mut Status, ends: Result<Ends, RequestError>, links: &[Link]) {
+    match ends.and_then(|ends| sources(&ends, links)) {
+        Ok(found) => document.objections = found.iter().map(Objection::message).collect(),
+        Err(error) => document.warnings.push(unknown_sources(&error)),
+    }
+    document.warnings.extend(warnings());
 }
 
 fn about_ports(document: &mut Status, protected: &Ports) {

@@ -1,37 +1,69 @@
 //! What this host's ways to its peers make of the rules, in words.
 
 use crate::cluster::Site;
+use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::dialect::netlink::RequestError;
 use crate::host::HostError;
 use crate::host::identity::{Objection, objections};
 pub use crate::host::judge::vrfs;
 use crate::host::links::Link;
 use crate::host::place::Ssh;
-use crate::host::tunnels::{Tunnel, tunnels};
-use crate::host::ways::{ends, other_sources};
-
-use std::net::IpAddr;
+use crate::host::sources::Ends;
+use crate::host::tunnels::tunnels;
 
 /// Everything that speaks against the rules of a site on this host.
 pub fn all_objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Result<Vec<Objection>, HostError> {
     let mut all = objections(site, links, ssh);
     all.extend(vrfs(site)?);
+    match Ends::of(site).and_then(|ends| sources(&ends, links)) {
+        Ok(found) => all.extend(found),
+        Err(error) => anstream::eprintln!("warning: {}", unknown_sources(&error)),
+    }
     Ok(all)
 }
 
-/// What makes rules worth less than they say, and is no reason to leave them out.
-pub fn warnings(site: &Site<'_>, links: &[Link]) -> Vec<String> {
-    let (own, peers) = ends(site);
-    warnings_between(&own, &peers, links)
+/// Addresses by which a node's peers do not know this host.
+pub fn sources(ends: &Ends, links: &[Link]) -> Result<Vec<Objection>, RequestError> {
+    Ok(ends.other_sources(links)?.into_iter().map(Objection::OtherSource).collect())
 }
 
-/// The same for a node's addresses and its peers.
-pub fn warnings_between(own: &[IpAddr], peers: &[IpAddr], links: &[Link]) -> Vec<String> {
-    let mut all = other_sources(own, peers, links).unwrap_or_else(|error| {
-        vec![format!("from which address this host speaks to its peers is not known: {error}")]
-    });
+/// Where that is not known.
+pub fn unknown_sources(error: &RequestError) -> String {
+    format!("from which address this host speaks to its peers is not known: {error}")
+}
+
+/// What makes rules worth less than they say, and is no reason to leave them out.
+pub fn warnings() -> Vec<String> {
     match tunnels() {
-        Ok(found) => all.extend(found.into_iter().map(Tunnel::message)),
-        Err(error) => all.push(format!("whether packets are taken out of UDP ports (FOU, GUE) is not known: {error}")),
+        Ok(found) => found.into_iter().map(|one| format!("{}: {}", Code::Encapsulation, one.message())).collect(),
+        Err(error) => vec![unknown_tunnels(&error)],
     }
-    all
+}
+
+fn unknown_tunnels(error: &RequestError) -> String {
+    format!("whether packets are taken out of UDP ports (FOU, GUE) is not known: {error}")
+}
+
+/// The same of a host that is only looked at. What the kernel does not tell is a warning.
+pub fn findings(site: &Site<'_>, links: &[Link], findings: &mut Findings) -> Result<(), HostError> {
+    let mut objections = vrfs(site)?;
+    match Ends::of(site).and_then(|ends| sources(&ends, links)) {
+        Ok(found) => objections.extend(found),
+        Err(error) => anstream::eprintln!("warning: {}", unknown_sources(&error)),
+    }
+    for objection in &objections {
+        findings.push(match objection {
+            Objection::OtherSource(other) => {
+                Diagnostic::placeless(objection.code(), other.message()).help(other.help())
+            }
+            other => Diagnostic::placeless(other.code(), other.message()).help("`ringfence apply` refuses it"),
+        });
+    }
+    match tunnels() {
+        Ok(found) => {
+            found.iter().for_each(|one| findings.push(Diagnostic::placeless(Code::Encapsulation, one.message())));
+        }
+        Err(error) => anstream::eprintln!("warning: {}", unknown_tunnels(&error)),
+    }
+    Ok(())
 }

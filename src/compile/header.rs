@@ -164,9 +164,10 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
 }
 
 /// What every promise about a ruleset rests on.
-const ASSUMPTIONS: [&str; 15] = [
+const ASSUMPTIONS: [&str; 16] = [
     "These rules block; whatever else filters on this host may block more. They rest on this:",
-    "- loopback is never judged: every process of this host can reach every port;",
+    "- loopback is never judged: every process of this host can reach every port. It is known by its name, so no other",
+    "  interface may be called lo;",
     "- a source address is not an identity: who can forge one on the wire is taken for its owner;",
     "- only TCP is judged; other protocols, XDP, tc and BPF programs, other network namespaces, proxies and",
     "  transparent listeners on this host, and ports published under other numbers are not covered;",

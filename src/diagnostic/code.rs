@@ -226,7 +226,7 @@ codes! {
     /// The first rules would block a session of what may be a peer.
     CutPeer = "cut-peer", Error;
     /// Peers know this host by another address than it takes towards them.
-    OtherSource = "other-source", Warning;
+    OtherSource = "other-source", Error;
     /// Packets are taken out of others where no hook sees them.
     Encapsulation = "encapsulation", Warning;
 }

@@ -6,6 +6,7 @@ use super::another::OtherCluster;
 use super::links::Link;
 use super::place::Ssh;
 use super::routing::Routing;
+use super::sources::OtherSource;
 use super::{HostError, sessions, translation};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::Code;
@@ -65,6 +66,8 @@ pub enum Objection {
     },
     /// The file is of another cluster than the rules in force.
     OtherCluster(OtherCluster),
+    /// Peers do not know this host by the address that it takes towards them.
+    OtherSource(OtherSource),
 }
 
 /// The node that this host is: the one that was asked for, else the one of the last apply, else the one whose address
@@ -182,15 +185,21 @@ impl Objection {
     /// The word by which it is overridden.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        let code = match self {
+        self.code().as_str()
+    }
+
+    /// What kind of finding it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
             Self::CutSsh(_) | Self::CutSomeSsh(..) => Code::CutSsh,
             Self::MissingInterface(_) => Code::MissingInterface,
             Self::ForeignAddress(_) => Code::ForeignAddress,
             Self::OtherInterface(..) => Code::OtherInterface,
             Self::VrfInterface { .. } => Code::VrfInterface,
             Self::OtherCluster(_) => Code::OtherCluster,
-        };
-        code.as_str()
+            Self::OtherSource(_) => Code::OtherSource,
+        }
     }
 
     /// What would happen.
@@ -230,6 +239,7 @@ impl Objection {
                 )
             }
             Self::OtherCluster(other) => other.message(),
+            Self::OtherSource(other) => format!("{}: {}; {}", Code::OtherSource, other.message(), other.help()),
         }
     }
 }

@@ -36,6 +36,7 @@ pub mod routing;
 mod rules;
 pub mod sessions;
 pub mod sockets;
+pub mod sources;
 pub mod status;
 pub mod store;
 pub mod time;

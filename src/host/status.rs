@@ -6,7 +6,6 @@
 //! what is there.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::Host;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
+use super::sources::Ends;
 use super::store::{Place, checksum};
 use super::{HostError, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
@@ -45,10 +45,8 @@ pub struct Seen {
     beside: String,
     /// The interfaces on which somebody is admitted, by name.
     admitted: Vec<Vec<String>>,
-    /// The node's addresses.
-    pub own: Vec<IpAddr>,
     /// The peers that are looked up.
-    pub peers: Vec<IpAddr>,
+    pub ends: Ends,
 }
 
 impl Seen {
@@ -58,7 +56,6 @@ impl Seen {
     /// Where the machine does not say what it is, or the note cannot be written.
     pub fn note(host: &Host, site: &Site<'_>, config: &Path, in_force: &InForce) -> Result<(), HostError> {
         let Some((generation, handle)) = in_force.version() else { return Ok(()) };
-        let (own, peers) = ways::ends(site);
         let names = |list: Vec<Interface>| list.iter().map(|name| name.as_str().to_owned()).collect();
         let seen = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,8 +70,7 @@ impl Seen {
             masquerade: in_force.masquerade.clone(),
             beside: beside(site.elsewhere())?,
             admitted: ways::admitted(site).into_iter().map(|(_, list)| names(list)).collect(),
-            own,
-            peers,
+            ends: Ends::of(site).map_err(HostError::Routing)?,
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -106,6 +102,9 @@ impl Seen {
             if !ways::unlisted_vrfs(&[(String::new(), list)], &routing).is_empty() {
                 return None;
             }
+        }
+        if !seen.ends.are_current().ok()? {
+            return None;
         }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
         same.then(|| {

@@ -6,7 +6,6 @@
 
 use nix::errno::Errno;
 
-use crate::diagnostic::Code;
 use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer, attributes};
 
 /// linux/genetlink.h and linux/fou.h.
@@ -40,9 +39,8 @@ impl Tunnel {
     pub fn message(self) -> String {
         let kind = if self.gue { "GUE" } else { "FOU" };
         format!(
-            "{}: this host takes packets out of UDP port {} ({kind}, `ip fou show`): TCP inside passes no netfilter \
+            "this host takes packets out of UDP port {} ({kind}, `ip fou show`): TCP inside passes no netfilter \
              hook, so no rule guards it; let no stranger send to that port",
-            Code::Encapsulation,
             self.port
         )
     }

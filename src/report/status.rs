@@ -40,6 +40,8 @@ pub struct Status {
     pub exposed: Vec<String>,
     /// Whether that could be found out.
     pub erlang_seen: bool,
+    /// What `apply` would refuse now, in words.
+    pub objections: Vec<String>,
     /// What makes the rules worth less than they say.
     pub warnings: Vec<String>,
     /// What of others is on the way, and is not judged.
@@ -99,6 +101,7 @@ impl Status {
             reserved_ports_in_force: state != Standing::Absent,
             exposed: Vec::new(),
             erlang_seen: true,
+            objections: Vec::new(),
             warnings: endangered.into_iter().collect(),
             not_judged: Vec::new(),
             unchanged_since: false,
@@ -130,6 +133,7 @@ impl Status {
             None => {}
         }
         text.push_str(&exposed_text(&self.exposed));
+        self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
         text.push_str(&self.drift.text());
         if let Some(note) = &self.taken_back {
             let _ = writeln!(text, "{note}");

@@ -16,7 +16,7 @@ const EPMD: u16 = 4369;
 const CLIENT: &str = "[[client]]\nname = \"web\"\nfrom = [\"10.20.1.0/24\"]\nservices = [\"http\"]\n";
 
 /// What a package calls.
-fn hook(machine: &Machine, file: &str) -> Ran {
+pub fn hook(machine: &Machine, file: &str) -> Ran {
     hook_under(machine, &[], file)
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::machine::{Machine, PROGRAM, Ran, STAYS, STRANGER, cluster, eventually};
+use super::machine::{Machine, PROGRAM, Ran, STAYS, STRANGER, WAY, cluster, eventually};
 use crate::lab::backend::Backend;
 use crate::lab::netns::{Namespace, attempt, ip, not_possible, run};
 use crate::lab::rules::GUARDED;
@@ -160,7 +160,7 @@ on_a_machine! {
              neigh replace 198.18.0.254 lladdr {gateway} dev eth1 nud permanent\n\
              neigh replace fe80::fe lladdr {gateway} dev eth1 nud permanent\n\
              route replace default via 198.18.0.254 dev eth1 onlink\n\
-             route replace ::/0 via fe80::fe dev eth1\n"
+             route replace ::/0 via fe80::fe dev eth1\n{WAY}"
         ));
         // Both ends notice a little later that the cable is in again.
         eventually("the cable carries", || machine.answers(STAYS, GUARDED) && machine.answers_six("fd20::13"));

@@ -20,6 +20,8 @@ pub const STAYS: [u8; 4] = [10, 20, 0, 12];
 /// In `old.toml` only, and in the others only.
 pub const LEAVES: [u8; 4] = [10, 20, 0, 14];
 pub const COMES: [u8; 4] = [10, 20, 0, 15];
+/// To the peers, from the address that they know.
+pub const WAY: &str = "route replace 10.0.0.0/8 via 198.18.0.254 dev eth1 onlink src 10.20.0.1\n";
 pub const STRANGER: [u8; 4] = [203, 0, 113, 9];
 
 pub struct Machine {
@@ -80,7 +82,7 @@ pub const MORE_PORTS: &str = "[services.distribution]\nports = \"6000-6019\"";
 impl Machine {
     pub fn new() -> Machine {
         let lab = Lab::new();
-        ip("addr add 10.20.0.1/32 dev eth1\n");
+        ip(&format!("addr add 10.20.0.1/32 dev eth1\n{WAY}"));
         let server = Server::start(GUARDED);
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("root")).expect("the root");

@@ -1,8 +1,10 @@
 //! Addresses that are this host's by another routing table, and ports that are published on them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
 
-use super::machine::{Machine, STAYS, STRANGER, eventually};
+use super::before::hook;
+use super::machine::{Machine, STAYS, STRANGER, WAY, eventually};
 use crate::lab::netns::{ip, run};
 use crate::lab::rules::{FREE, GUARDED};
 use crate::lab::server::Server;
@@ -69,6 +71,26 @@ fn no_foreign_address_leads_in(machine: &Machine, backend: &str) {
     machine.ringfence("status old.toml").ended(1);
 }
 
+fn a_watch_guards_what_comes(machine: &Machine, backend: &str) {
+    let _server = publish();
+    machine.ringfence(&format!("apply --backend {backend} old.toml")).ended(0);
+    let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch");
+    let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the watch runs");
+    let is_enforced = || machine.ringfence("status old.toml").code == Some(0);
+    ip("route add local 198.18.79.0/24 dev lo table 77\n");
+    assert!(!is_enforced(), "nobody calls it so before");
+    eventually("the address is guarded", is_enforced);
+    ip("route del local 198.18.79.0/24 dev lo table 77\n");
+    assert!(!is_enforced(), "what is no more is not to be named");
+    eventually("the address is forgotten", is_enforced);
+    // Routes of others are none of its business, and neither is what a stop leaves behind.
+    ip("route add 192.0.2.0/24 dev eth1\n");
+    watch.kill().expect("it is running");
+    watch.wait().expect("it ends");
+    machine.ringfence("status old.toml").ended(0);
+    machine.guards();
+}
+
 on_a_machine! {
     fn no_foreign_address_leads_in_by_nft(machine) {
         no_foreign_address_leads_in(machine, "nft");
@@ -86,34 +108,45 @@ on_a_machine! {
         every_address_is_guarded(machine, "iptables");
     }
 
-    fn a_watch_guards_what_comes(machine) {
-        let _server = publish();
-        machine.ringfence("apply old.toml").ended(0);
-        let mut watch = machine.command(env!("CARGO_BIN_EXE_ringfence"), &[], "watch").spawn().expect("the watch runs");
-        let told = |network: &str| machine.table().contains(network);
-        ip("route add local 198.18.79.0/24 dev lo table 77\n");
-        eventually("the address is named", || told("198.18.79.0/24"));
-        ip("route del local 198.18.79.0/24 dev lo table 77\n");
-        eventually("the address is forgotten", || !told("198.18.79.0/24"));
-        // Routes of others are none of its business, and neither is what a stop leaves behind.
-        ip("route add 192.0.2.0/24 dev eth1\n");
-        watch.kill().expect("it is running");
-        watch.wait().expect("it ends");
-        machine.ringfence("status old.toml").ended(0);
-        machine.guards();
+    fn a_watch_guards_what_comes_by_nft(machine) {
+        a_watch_guards_what_comes(machine, "nft");
+    }
+
+    fn a_watch_guards_what_comes_by_iptables(machine) {
+        a_watch_guards_what_comes(machine, "iptables");
     }
 
     fn another_address_towards_peers_is_said(machine) {
-        let words = "other-source: connections from here to 10.20.0.12 and others come from 198.18.0.1";
-        machine.ringfence("diff old.toml").ended(1).says(words);
-        machine.ringfence("apply old.toml").ended(0).says(words).says("addresses = [\"10.20.0.1\", \"198.18.0.1\"]");
-        // Whether the complete look is taken again or not.
-        machine.ringfence("status --full old.toml").ended(0).says(words);
-        machine.ringfence("status old.toml").ended(0).says(words);
-        ip("route add 10.20.0.0/24 via 198.18.0.254 dev eth1 onlink src 10.20.0.1\n");
-        for command in ["status --full old.toml", "status old.toml", "diff old.toml", "apply old.toml"] {
-            let ran = machine.ringfence(command).ended(0);
+        let words = "connections from here to 10.20.0.12 and others come from 198.18.0.1";
+        let line = "`addresses = [\"10.20.0.1\", \"198.18.0.1\"]`";
+        let silent = |command: &str, code: i32| {
+            let ran = machine.ringfence(command).ended(code);
             assert!(!ran.out.contains("other-source") && !ran.err.contains("other-source"), "{ran:#?}");
+        };
+        ip("route delete 10.0.0.0/8\n");
+        machine.ringfence("lint old.toml --from /dev/null").says("error[other-source]").says(words).says(line);
+        machine.ringfence("diff old.toml").ended(1).says("apply will refuse: other-source").says(words).says(line);
+        machine.ringfence("apply old.toml").ended(1).says("refused: other-source").says(words).says(line);
+        machine.ringfence("status old.toml").ended(4);
+        machine.ringfence("apply old.toml --allow other-source").ended(0).says(words);
+        // Nothing would be written, and apply would refuse it all the same.
+        machine.ringfence("diff old.toml").ended(1).says(words);
+        // Whether the complete look is taken again or not.
+        for status in ["status --full old.toml", "status old.toml"] {
+            machine.ringfence(status).ended(1).says("enforced for").says(words).says(line);
+        }
+        // Neither what keeps the rules in force nor the start of the machine objects.
+        silent("hook check", 0);
+        silent("apply --boot old.toml", 0);
+        // Whoever applied the file knows it; another file is another question.
+        hook(machine, "old.toml").ended(0).says(words).says("(allowed)");
+        hook(machine, "members.toml").ended(1).says("refused: other-source");
+        // Where there is no way yet nobody knows from where.
+        ip("route delete default\n");
+        silent("status --full old.toml", 0);
+        ip(WAY);
+        for command in ["status --full old.toml", "status old.toml", "diff old.toml", "apply old.toml"] {
+            silent(command, 0);
         }
     }
 

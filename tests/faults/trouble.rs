@@ -7,7 +7,7 @@ use std::process::Stdio;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::machine::{FEW_PORTS, Machine, PROGRAM, Ran, cluster};
+use super::machine::{FEW_PORTS, Machine, PROGRAM, Ran, WAY, cluster};
 use crate::lab::backend::Backend;
 use crate::lab::netns::{attempt_anywhere, ip, not_possible, run};
 use crate::on_a_machine;
@@ -239,6 +239,7 @@ on_a_machine! {
         machine.ringfence("apply --allow no-node others.toml").ended(0).says("every node");
         machine.ringfence("remove").ended(0);
         ip("addr add 10.20.0.14/32 dev eth1\n");
+        ip(&WAY.replace("10.20.0.1\n", "10.20.0.14\n"));
         refuse(machine.ringfence("apply old.toml"), "several nodes have an address of this host");
         absent();
         machine.ringfence("apply --node riak@10.20.0.14 old.toml").ended(0);
@@ -247,6 +248,7 @@ on_a_machine! {
         refuse(machine.ringfence("apply members.toml"), "this host was the node `riak@10.20.0.14`");
         assert!(machine.proves("old.toml"));
         ip("addr del 10.20.0.14/32 dev eth1\n");
+        ip(WAY);
         refuse(machine.ringfence("apply old.toml"), "which it does not have");
         machine.ringfence("apply --allow foreign-address old.toml").ended(0);
         machine.ringfence("remove").ended(0);

@@ -89,7 +89,8 @@ pub fn larger() -> String {
 impl Root {
     pub fn new() -> Root {
         let lab = Lab::new();
-        ip("addr add 10.20.0.1/32 dev eth1\n");
+        // To the peers from the address that they know.
+        ip("addr add 10.20.0.1/32 dev eth1\nroute add 10.20.0.0/24 via 198.18.0.254 dev eth1 onlink src 10.20.0.1\n");
         let server = Server::start(GUARDED);
         // An overlay cannot lie upon another one, which /tmp may be.
         let place = project().join("target/chroot");

@@ -4,9 +4,13 @@ Each cell is real connections beside what apply and status say. Bad is a strange
 called proved, or a peer who does not while reachability is.
 """
 
+import os
 import time
 
-from lab import PEER, STRANGER, NotPossible, Machine, sh, text_of
+from lab import PEER, STRANGER, Failed, Machine, text_of
+
+# So long `ringfence watch` may take: it waits until routes are quiet, and an emulated machine needs seconds for the change.
+SOON = 20 * float(os.environ.get("PATIENCE") or 1)
 
 PLACES = ("main", "vrf", "table", "anyip", "later")
 TRANSLATIONS = ("none", "dnat", "redirect")
@@ -65,6 +69,18 @@ def look(machine, place, claims, before=None):
     return cells
 
 
+def until_enforced(machine):
+    """What status says once the watch has seen to it that what came later is guarded, too."""
+    start = time.monotonic()
+    while True:
+        code, said = machine.run("status a.toml")
+        if code == 0:
+            return code, said
+        if time.monotonic() - start > SOON:
+            raise Failed(f"the watch has not brought it about in {SOON} s: {said.strip()}")
+        time.sleep(0.5)
+
+
 def door(program, backend, place, translation):
     """The two cells of this door."""
     with Machine(program, backend, vrf=place == "vrf") as machine:
@@ -90,8 +106,7 @@ def door(program, backend, place, translation):
             cell.update(apply=code, status=status_code, isolation="isolation" in applied,
                         enforced="isolation" in now, before=before[version]["stranger"], said=text_of(said)[:600], status_said=text_of(status_said)[:600])
         if place == "later":
-            time.sleep(2)
-            late_code, late_said = machine.run("status a.toml")
+            late_code, late_said = until_enforced(machine)
             for version, cell in look(machine, place, claims_of(late_said, late_code), before).items():
                 cells[version].update(watch=watch, later_stranger=cell["stranger"], later_peer=cell["peer"],
                                       later_status=late_code)
@@ -110,7 +125,7 @@ def summary(cell):
     if cell["before"] == "out":
         text += " (without the guard nobody gets in either)"
     if "later_stranger" in cell:
-        text += (f"; 2 s later: stranger {cell['later_stranger']}, peer {cell['later_peer']}, status {cell['later_status']}"
+        text += (f"; then: stranger {cell['later_stranger']}, peer {cell['later_peer']}, status {cell['later_status']}"
                  + ("" if cell["watch"] else ", no watch"))
     if "again" in cell:
         text += f"; applied again ({cell['again']}): stranger {cell['again_stranger']}"

@@ -3,6 +3,8 @@
 #   MATRIX=short   a quarter of an hour instead of an hour
 #   WORLDS=DIR     where the roots are kept, 1 GB each
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
+#   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
+#   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form
 #   JOBS=N         so many worlds at a time, otherwise two, or one where the machine has other work
 set -eu
 HERE=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,6 +23,7 @@ if [ -n "${missing:-}" ]; then
   apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace >/dev/null
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
+if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
 for world in "${only[@]}"; do
   if [ "$world" != host ]; then "$lab/root.sh" "$world" "$ROOTS/$world"; fi
 done

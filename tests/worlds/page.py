@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """page.py merge RESULTS OUT DAY COMMIT: takes what one world has written into that world's results.
 page.py page FOLDER MODE WORLD…: docs/worlds.md of all results; exit code 1 if anything failed or was not tried.
+page.py take PAGE FOLDER: results that a page shows and the folder lacks, so that a run of some rows in a fresh tree keeps the
+others, with the days and commits that the page has for their world.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -40,6 +43,8 @@ def cell_text(row, version):
     """One cell of the door table."""
     if row is None:
         return "NOT TRIED"
+    if "shown" in row:
+        return row["shown"][str(version)]
     if "cells" not in row:
         return "–" if row["result"] == "not possible here" else "FAILED"
     cell = row["cells"][str(version)]
@@ -61,7 +66,7 @@ def doors(results, worlds, names):
     print("## Doors\n")
     print("A stranger's real connection to port 8098 of an address that is this host's by the named table, with and without a")
     print("translation to an unprotected port: `in` or `out`; then what `apply` said of isolation, and `status`. For an address")
-    print("that came after `apply`: at once, two seconds later, and after another `apply`. **BAD**: a stranger is in while the")
+    print("that came after `apply`: at once, once `ringfence watch` has seen it, and after another `apply`. **BAD**: a stranger is in while the")
     print("program claims isolation, or a peer is out while it claims reachability. –: not possible in that world.\n")
     keys = sorted({tuple(name.split("/")[1:]) for name in names if name.startswith("door/")},
                   key=lambda key: (ORDER.index(key[1]), key[2], key[0]))
@@ -72,6 +77,71 @@ def doors(results, worlds, names):
         families = [("both", both[0])] if both[0] == both[1] else [("IPv4", both[0]), ("IPv6", both[1])]
         rows += [[PLACES[place], translation, family, backend, *cells] for family, cells in families]
     table(["address", "translation", "family", "back end"] + worlds, rows)
+
+
+def cells_of(line):
+    """The cells of a line of a table."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def result_of(text):
+    for begin, result in (("ok", "ok"), ("–", "not possible here"), ("**BAD**", "BAD"), ("BAD", "BAD"), ("FAILED", "FAILED")):
+        if text.startswith(begin):
+            return result
+    return "ok"
+
+
+def shown_on(path):
+    """What a page shows: for each world its lines, as `merge` has them."""
+    worlds, lines, places = [], {}, {text: name for name, text in PLACES.items()}
+    with open(path) as file:
+        tables = [cells_of(line) for line in file if line.startswith("| ")]
+    failed = dict(re.findall(r"^- (\w+, `[^`]+`): \w+: (.*)$", open(path).read(), re.M))
+    head = []
+    for cells in tables:
+        if cells[0] in ("world", "address", "row"):
+            head = cells
+        elif head[0] == "world" and "kernel" in head:
+            world = cells[0]
+            worlds.append(world)
+            lines[world] = {}
+            if cells[-1] != "NOT TRIED":
+                tried = {day: kinds.split(", ") for day, kinds in re.findall(r"(\S+ \([^)]*\)): ([^;]*)", cells[-1])}
+                lines[world]["versions"] = {"row": "versions", "result": "ok", **dict(zip(head[1:-1], cells[1:-1])), "tried": tried}
+        elif head[0] == "address":
+            place, translation, family, backend = cells[:4]
+            name = f"door/{backend}/{places[place]}/{translation}"
+            for world, text in zip(worlds, cells[4:]):
+                line = lines[world].setdefault(name, {"row": name, "result": "ok", "figures": "", "shown": {}})
+                line["shown"].update({version: text for version in {"IPv4": "4", "IPv6": "6"}.get(family, "46")})
+                if result_of(text) != "ok":
+                    line["result"] = result_of(text)
+        elif head[0] == "row":
+            for world, text in zip(worlds, cells[1:]):
+                figures = failed.get(f"{world}, `{cells[0]}`", text.partition(": ")[2])
+                lines[world][cells[0]] = {"row": cells[0], "result": result_of(text), "figures": figures, "text": text}
+    return lines
+
+
+def take(path, folder):
+    for world, lines in shown_on(path).items():
+        results = f"{folder}/{world}.jsonl"
+        there = {line["row"] for line in lines_of(results)}
+        tried = lines.get("versions", {}).get("tried", {})
+        with open(results, "a") as file:
+            for name, line in lines.items():
+                if name not in there and "NOT TRIED" not in (line.get("text"), *line.get("shown", {}).values()):
+                    days = [day for day, kinds in tried.items() if name == "versions" or name.split("/")[0] in kinds]
+                    file.write(json.dumps({**line, "tried": days}) + "\n")
+
+
+def tried_on(lines):
+    """Which kinds of rows were tried on which day at which commit: `day (commit): kinds; …`."""
+    kinds = {}
+    for line in lines:
+        for tried in line.get("tried") or [f"{line['day']} ({line['commit']})"]:
+            kinds.setdefault(tried, set()).add(line["row"].split("/")[0])
+    return "; ".join(f"{tried}: {', '.join(sorted(rows - {'versions'}))}" for tried, rows in sorted(kinds.items()) if rows != {"versions"})
 
 
 def planned(mode):
@@ -92,8 +162,7 @@ def page(folder, mode, worlds):
     for world in worlds:
         versions = results[world].get("versions", {})
         lines = results[world].values()
-        tried = sorted({f"{line['day']} ({line['commit']})" for line in lines})
-        rows.append([world] + [versions.get(key, "?") for key in keys] + [", ".join(tried) or "NOT TRIED"])
+        rows.append([world] + [versions.get(key, "?") for key in keys] + [tried_on(lines) or "NOT TRIED"])
     table(["world", *keys, "tried on (at)"], rows)
     counts, bad = [], []
     for world in worlds:
@@ -132,5 +201,7 @@ def page(folder, mode, worlds):
 
 if sys.argv[1] == "merge":
     merge(*sys.argv[2:6])
+elif sys.argv[1] == "take":
+    take(*sys.argv[2:4])
 else:
     sys.exit(page(sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -48,6 +48,7 @@ I
 cat >"$tree/vm-init" <<'I'
 #!/bin/sh
 mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp; mkdir -p /run/lock /dev/pts /dev/shm
+ln -s /proc/self/fd /dev/fd; ln -s fd/0 /dev/stdin; ln -s fd/1 /dev/stdout; ln -s fd/2 /dev/stderr # as every init does; nft 0.9.8 needs it
 mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 . /vm-mount
 if [ ! -f /run/job/before ]; then exec /vm-job; fi

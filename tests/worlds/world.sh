@@ -6,9 +6,9 @@ built=$HERE/target/worlds-build
 out=$RESULTS/$name
 rm -rf "$out"
 mkdir -p "$out"
-rows() { echo "ROWS='${ROWS:-}' PYTHONDONTWRITEBYTECODE=1 python3 $HERE/tests/worlds/rows.py $1 $MODE $2 $built"; }
+rows() { echo "ROWS='${ROWS:-}' PATIENCE='${PATIENCE:-}' KILLS='${KILLS:-}' PYTHONDONTWRITEBYTECODE=1 python3 $HERE/tests/worlds/rows.py $1 $MODE $2 $built"; }
 # A machine that takes longer has its rows cut off, which are then not tried.
-export VM_T=${VM_T:-3300} VM_M=${VM_M:-1500}
+export VM_T=${VM_T:-$((3300 * ${PATIENCE:-1}))} VM_M=${VM_M:-1500}
 if [ "$name" = host ]; then
   # Namespaces of its own, and a /tmp and names of namespaces that nobody else sees. Modules are the machine's.
   mkdir -p /run/netns

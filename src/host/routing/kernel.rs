@@ -14,6 +14,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_VRF_TABLE: u16 = 1;
+const FRA_DST: u16 = 1;
 const FRA_IIFNAME: u16 = 3;
 const FRA_TABLE: u16 = 15;
 const FRA_L3MDEV: u16 = 19;
@@ -22,6 +23,8 @@ const RTA_DST: u16 = 1;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
 const RTN_LOCAL: u8 = 2;
+/// Where its type is in a route.
+const ROUTE_TYPE: usize = 7;
 /// The bytes of `struct ifinfomsg`, and of `struct fib_rule_hdr` and `struct rtmsg`.
 const LINK_HEADER: usize = 16;
 const ROUTE_HEADER: usize = 12;
@@ -62,6 +65,15 @@ pub struct LocalRoute {
     pub destination: Cidr,
 }
 
+/// The destinations of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The prefix.
+    pub destination: Cidr,
+    /// Whether it is a single address of this host.
+    pub is_own: bool,
+}
+
 /// The interfaces.
 pub fn links(socket: &mut Socket) -> Result<Vec<RoutedLink>, RequestError> {
     let mut header = [0; LINK_HEADER];
@@ -78,6 +90,37 @@ pub fn rules(socket: &mut Socket) -> Result<Vec<RoutingRule>, RequestError> {
 /// cost nothing.
 pub fn local_routes(socket: &mut Socket) -> Result<Vec<LocalRoute>, RequestError> {
     both_families(socket, libc::RTM_GETROUTE, RTN_LOCAL, local_route)
+}
+
+/// The destinations of the routes of both families, of every table.
+pub fn route_destinations(socket: &mut Socket) -> Result<Vec<Destination>, RequestError> {
+    both_families(socket, libc::RTM_GETROUTE, 0, |message| {
+        let Some(destination) = destination(message, libc::RTM_NEWROUTE, RTA_DST)? else { return Ok(None) };
+        let is_own = destination.is_host() && message.payload.get(ROUTE_TYPE) == Some(&RTN_LOCAL);
+        Ok(Some(Destination { destination, is_own }))
+    })
+}
+
+/// The destinations that rules name.
+pub fn rule_destinations(socket: &mut Socket) -> Result<Vec<Cidr>, RequestError> {
+    both_families(socket, libc::RTM_GETRULE, 0, |message| destination(message, libc::RTM_NEWRULE, FRA_DST))
+}
+
+/// The headers of routes and of rules begin alike.
+fn destination(message: &Message<'_>, kind: u16, attribute: u16) -> Result<Option<Cidr>, Malformed> {
+    if message.kind != kind {
+        return Ok(None);
+    }
+    let [family, bits, ..]: [u8; ROUTE_HEADER] = *message.payload.first_chunk().ok_or(Malformed)?;
+    let ipv4 = i32::from(family) == libc::AF_INET;
+    let mut first = if ipv4 { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    for found in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
+        match found? {
+            (own, value) if own == attribute => first = address(value)?,
+            _ => {}
+        }
+    }
+    Cidr::containing(first, bits).ok_or(Malformed).map(Some)
 }
 
 fn both_families<T>(
@@ -206,8 +249,7 @@ fn local_route(message: &Message<'_>) -> Result<Option<LocalRoute>, Malformed> {
 /// Whether a change of a route may be one of what is local by another table than `local`.
 pub fn may_be_elsewhere(message: &Message<'_>) -> bool {
     const TABLE_LOCAL: u32 = 255;
-    const TYPE: usize = 7;
-    if message.payload.get(TYPE).is_some_and(|kind| *kind != RTN_LOCAL) {
+    if message.payload.get(ROUTE_TYPE).is_some_and(|kind| *kind != RTN_LOCAL) {
         return false;
     }
     let table = attributes(message.payload.get(ROUTE_HEADER..).unwrap_or_default())

@@ -14,7 +14,7 @@ pub use kernel::{LocalRoute, RoutedLink, RoutingRule};
 use std::net::IpAddr;
 
 use crate::dialect::netlink::RequestError;
-use crate::net::{Elsewhere, Interface};
+use crate::net::{Cidr, Elsewhere, Interface};
 
 /// The table that netfilter asks (RT_TABLE_LOCAL, linux/rtnetlink.h).
 const LOCAL: u32 = 255;
@@ -95,6 +95,38 @@ fn named(name: &str) -> Option<Interface> {
 pub fn sources_towards(destinations: &[IpAddr]) -> Result<Vec<Option<IpAddr>>, RequestError> {
     let mut socket = kernel::open()?;
     destinations.iter().map(|destination| kernel::source_towards(&mut socket, *destination)).collect()
+}
+
+/// Every prefix by which destinations of this host's own packets are told apart, sorted, wider ones before those that they hold.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn destinations() -> Result<Vec<Cidr>, RequestError> {
+    /// RFC 6724, section 2.1, and what Linux adds (net/ipv6/addrlabel.c); labels of the host's own (`ip addrlabel`) are not known.
+    const LABELS: [(u128, u8); 8] = [
+        (0, 96),
+        (0xffff_0000_0000, 96),
+        (0x2002 << 112, 16),
+        (0x2001 << 112, 32),
+        (0xfc << 120, 7),
+        (0xfec0 << 112, 10),
+        (0x3ffe << 112, 16),
+        (0x2001_0010 << 96, 28),
+    ];
+    let mut socket = kernel::open()?;
+    let mut found = kernel::rule_destinations(&mut socket)?;
+    for route in kernel::route_destinations(&mut socket)? {
+        found.push(route.destination);
+        if route.is_own && !route.destination.is_ipv4() {
+            let around = (0..128).filter_map(|bits| Cidr::containing(route.destination.first(), bits));
+            found.extend(around);
+        }
+    }
+    let labels = LABELS.iter().filter_map(|&(first, bits)| Cidr::containing(IpAddr::V6(first.into()), bits));
+    found.extend(labels);
+    found.sort_unstable_by_key(|prefix| (prefix.first(), prefix.prefix_length()));
+    found.dedup();
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,0 +1,287 @@
+//! The address that this host takes towards a peer: the peer admits the addresses of the cluster file, and no other.
+//!
+//! The kernel is asked for a way to each of a few peers. Of many it is asked for one way a route: peers that no prefix tells apart are
+//! reached alike.
+//!
+//! INVARIANT (told apart): prefixes are those of every route and of every rule that names destinations, and for IPv6, where the nearest
+//! of several addresses is taken (RFC 6724), also those of the host's own addresses and of the labels. Of a route with several next
+//! hops, which spread peers by a number, one is looked up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::links::Link;
+use super::routing::{destinations, sources_towards};
+use super::store::checksum;
+use crate::cluster::{Node, Site};
+use crate::dialect::netlink::RequestError;
+use crate::net::Cidr;
+
+/// As long as there are no more peers, each is looked up by itself, and routes are not asked for.
+const EACH: usize = 64;
+
+/// Who is to be looked up for a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ends {
+    /// The node's own addresses.
+    own: Vec<IpAddr>,
+    /// The peers that are looked up.
+    peers: Vec<IpAddr>,
+    /// By which routes they were chosen, in short; nothing where all are looked up.
+    routes: Option<String>,
+}
+
+/// An address that this host takes towards peers, and that they do not know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherSource {
+    /// The address.
+    pub source: IpAddr,
+    /// A peer towards whom it is taken.
+    pub towards: IpAddr,
+    /// Whether there are more of them.
+    pub and_others: bool,
+    /// The addresses that the cluster file knows this node by.
+    pub known: Vec<IpAddr>,
+}
+
+impl Ends {
+    /// Those of a site. Nobody where it is no node's.
+    ///
+    /// # Errors
+    /// Where there are many peers, and the kernel does not tell its routes.
+    pub fn of(site: &Site<'_>) -> Result<Self, RequestError> {
+        let addresses = |node: &Node| node.addresses().iter().map(|(address, _)| *address).collect::<Vec<_>>();
+        let Some(node) = site.node() else { return Ok(Self::default()) };
+        let own = addresses(node);
+        // Peers of a family that the node has no address of cannot know it by one.
+        let known = |peer: &IpAddr| own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
+        let others = site.cluster().nodes().iter().filter(|other| other.name() != node.name());
+        let peers: BTreeSet<IpAddr> = others.flat_map(addresses).filter(known).collect();
+        if peers.len() <= EACH {
+            return Ok(Self { own, peers: peers.into_iter().collect(), routes: None });
+        }
+        let routes = destinations()?;
+        Ok(Self { own, peers: one_of_each(peers, &routes), routes: Some(in_short(&routes)) })
+    }
+
+    /// Whether the routes are still those by which the peers were chosen.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn are_current(&self) -> Result<bool, RequestError> {
+        match &self.routes {
+            None => Ok(true),
+            Some(routes) => Ok(*routes == in_short(&destinations()?)),
+        }
+    }
+
+    /// What this host calls itself towards peers that know it by other addresses. Nothing where there is no way to a peer yet, or
+    /// where this host has none of the node's addresses: then it is another host, or none yet.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn other_sources(&self, links: &[Link]) -> Result<Vec<OtherSource>, RequestError> {
+        let here = |ipv4: bool| {
+            let has = |address: &&IpAddr| links.iter().any(|link| link.addresses.contains(address));
+            self.own.iter().filter(has).any(|address| address.is_ipv4() == ipv4)
+        };
+        let (v4, v6) = (here(true), here(false));
+        let here = self.peers.iter().copied().filter(|peer| if peer.is_ipv4() { v4 } else { v6 });
+        let peers: Vec<IpAddr> = here.collect();
+        let mut found: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+        for (peer, source) in peers.iter().zip(sources_towards(&peers)?) {
+            // A peer's address that is this host's, too, is reached from itself.
+            if let Some(source) = source.filter(|source| source != peer && !self.own.contains(source)) {
+                found.entry(source).or_default().push(*peer);
+            }
+        }
+        // Whoever stands for a route stands for more, as far as anybody knows.
+        let several = self.routes.is_some();
+        let objection = |(source, peers): (IpAddr, Vec<IpAddr>)| {
+            let towards = *peers.first()?;
+            let and_others = several || peers.len() > 1;
+            Some(OtherSource { source, towards, and_others, known: self.own.clone() })
+        };
+        Ok(found.into_iter().filter_map(objection).collect())
+    }
+}
+
+impl OtherSource {
+    /// What happens.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let more = if self.and_others { " and others" } else { "" };
+        let known: Vec<String> = self.known.iter().map(ToString::to_string).collect();
+        format!(
+            "connections from here to {}{more} come from {}, and the cluster file knows this node as {}: peers block them",
+            self.towards,
+            self.source,
+            known.join(", ")
+        )
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let all: Vec<String> =
+            self.known.iter().chain([&self.source]).map(|address| format!("\"{address}\"")).collect();
+        format!(
+            "write `addresses = [{}]` under its `[[node]]` on every node, or give the route another `src`",
+            all.join(", ")
+        )
+    }
+}
+
+fn in_short(routes: &[Cidr]) -> String {
+    checksum(format!("{routes:?}").as_bytes())
+}
+
+/// Of peers that are in the same prefixes the first. Prefixes come sorted, wider ones before those that they hold.
+fn one_of_each(peers: BTreeSet<IpAddr>, prefixes: &[Cidr]) -> Vec<IpAddr> {
+    // Those that the last address was in, the narrowest last.
+    let mut open: Vec<Cidr> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut chosen = Vec::new();
+    let mut prefixes = prefixes.iter().copied().peekable();
+    for peer in peers {
+        while let Some(next) = prefixes.next_if(|prefix| prefix.first() <= peer) {
+            open.truncate(open.iter().take_while(|prefix| prefix.contains(next)).count());
+            open.push(next);
+        }
+        open.truncate(open.iter().take_while(|prefix| prefix.has(peer)).count());
+        if seen.insert((peer.is_ipv4(), open.last().copied())) {
+            chosen.push(peer);
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::cluster::{Cluster, parse};
+    use crate::host::lab::{in_new_network, run};
+    use crate::host::links::links;
+
+    fn cluster(more: &[IpAddr]) -> Cluster {
+        let mut text = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\"".to_owned();
+        more.iter().for_each(|address| _ = write!(text, ", \"riak@{address}\""));
+        text += "]\n[networks]\nprivate = [\"10.0.0.0/8\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+        parse("cluster.toml", text, Path::new("")).cluster.expect("a cluster file that can be used")
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn look(cluster: &Cluster) -> Vec<OtherSource> {
+        let site = Site::of_node(cluster, &cluster.nodes()[0]);
+        Ends::of(&site).unwrap().other_sources(&links().unwrap()).unwrap()
+    }
+
+    fn cable() {
+        run("ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "far"]);
+        run("ip", &["address", "add", "10.9.0.1/24", "dev", "eth1"]);
+        run("ip", &["address", "add", "172.16.0.1/24", "dev", "eth1"]);
+        run("ip", &["link", "set", "eth1", "up"]);
+    }
+
+    #[test]
+    fn a_peer_that_is_reached_from_an_unknown_address() {
+        let found = in_new_network(|| {
+            cable();
+            let cluster = cluster(&["10.9.0.5", "10.8.0.5", "10.7.0.5"].map(address));
+            let look = || look(&cluster);
+            assert_eq!(look(), [], "there is no route to two peers, and the third is reached from the node's address");
+            run("ip", &["route", "add", "10.8.0.0/24", "via", "172.16.0.2"]);
+            let wrong = look();
+            run("ip", &["route", "replace", "10.8.0.0/24", "via", "172.16.0.2", "src", "10.9.0.1"]);
+            assert_eq!(look(), [], "the route says which address");
+            run("ip", &["route", "replace", "10.8.0.0/24", "via", "172.16.0.2"]);
+            run("ip", &["address", "delete", "10.9.0.1/24", "dev", "eth1"]);
+            assert_eq!(look(), [], "the node is not this host");
+            wrong
+        });
+        let Some(found) = found else { return };
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert!(one.message().contains("to 10.8.0.5 come from 172.16.0.1"), "{one:?}");
+        assert!(one.help().contains("`addresses = [\"10.9.0.1\", \"172.16.0.1\"]`"), "{one:?}");
+    }
+
+    #[test]
+    fn of_many_peers_the_one_with_a_route_of_its_own_is_found() {
+        let found = in_new_network(|| {
+            cable();
+            run("ip", &["route", "add", "default", "via", "172.16.0.2", "src", "10.9.0.1"]);
+            // Each in a network of its own.
+            let peers: Vec<IpAddr> =
+                (0..20_000_u32).map(|number| (0x0a10_0000 + (number << 6)).into()).map(v4).collect();
+            let cluster = cluster(&peers);
+            let site = Site::of_node(&cluster, &cluster.nodes()[0]);
+            let ends = Ends::of(&site).unwrap();
+            assert!(ends.peers.len() < 10, "{} look-ups", ends.peers.len());
+            assert_eq!(look(&cluster), []);
+            let peer = peers[12_345].to_string();
+            run("ip", &["route", "add", &peer, "via", "172.16.0.2"]);
+            let by_route = look(&cluster);
+            assert!(!ends.are_current().unwrap() && Ends::of(&site).unwrap().are_current().unwrap());
+            run("ip", &["route", "del", &peer]);
+            assert!(ends.are_current().unwrap());
+            // By a rule for it, and another table.
+            run("ip", &["route", "add", "default", "via", "172.16.0.2", "table", "7"]);
+            run("ip", &["rule", "add", "to", &peer, "lookup", "7"]);
+            let by_rule = look(&cluster);
+            for found in [by_route, by_rule] {
+                let [one] = &found[..] else { panic!("{found:?}") };
+                assert_eq!((one.towards, one.source), (peers[12_345], address("172.16.0.1")));
+            }
+        });
+        if found.is_none() {
+            eprintln!("not possible here: a network namespace");
+        }
+    }
+
+    fn v4(address: std::net::Ipv4Addr) -> IpAddr {
+        address.into()
+    }
+
+    #[test]
+    fn the_nearest_of_several_addresses_of_ipv6_is_told_apart() {
+        let found = in_new_network(|| {
+            cable();
+            for own in ["fd09::1/64", "fd08::1/64"] {
+                run("ip", &["address", "add", own, "dev", "eth1", "nodad"]);
+            }
+            run("ip", &["route", "add", "::/0", "via", "fe80::1", "dev", "eth1"]);
+            let mut prefixes = destinations().unwrap();
+            let peers: BTreeSet<IpAddr> = ["fd09:0:0:1::5", "fd08:0:0:1::5", "2001:db8::5"].map(address).into();
+            let chosen = one_of_each(peers.clone(), &prefixes);
+            let sources = sources_towards(&chosen).unwrap();
+            assert_eq!(chosen.len(), 3, "{chosen:?} {sources:?}");
+            assert_ne!(sources[1], sources[2], "the kernel takes the nearest");
+            // Routes alone do not tell.
+            prefixes.retain(|prefix| prefix.prefix_length() == 0);
+            assert_eq!(one_of_each(peers, &prefixes).len(), 1);
+        });
+        if found.is_none() {
+            eprintln!("not possible here: a network namespace");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_peers_and_as_many_routes_take_no_time() {
+        let peers: BTreeSet<IpAddr> = (0..100_000_u32).map(|number| v4((0x0a00_0000 + (number << 7)).into())).collect();
+        let prefixes: Vec<Cidr> = peers.iter().filter_map(|peer| Cidr::containing(*peer, 26)).collect();
+        let start = Instant::now();
+        assert_eq!(one_of_each(peers.clone(), &prefixes).len(), 100_000);
+        assert_eq!(one_of_each(peers.clone(), &prefixes[..10]).len(), 11);
+        assert_eq!(one_of_each(peers, &[]).len(), 1);
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    }
+}
