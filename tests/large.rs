@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
+#[allow(dead_code, reason = "benches have more")]
 #[path = "../benches/measure/rulesets.rs"]
 mod rulesets;
 

@@ -1,7 +1,5 @@
 //! Rulesets of others, as texts: ordinary ones of every size, and ones that are made to be hard.
 
-#![allow(dead_code, reason = "each user takes its own part of it")]
-
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
