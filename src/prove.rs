@@ -155,9 +155,8 @@ fn ipset(compiled: &Ruleset) -> Result<String, NotEmitted> {
 }
 
 fn proved(ruleset: Ruleset, site: &Site<'_>) -> Result<Verified, NotEmitted> {
-    let again = ruleset.clone();
     verify(ruleset, site, Families::Both).map_err(|error| match error {
-        NotVerified::Claims(report) => NotEmitted::NotProved { report, ruleset: Box::new(again) },
+        NotVerified::Claims { report, ruleset } => NotEmitted::NotProved { report, ruleset },
         NotVerified::TooLarge(error) => NotEmitted::TooLarge(error),
     })
 }

@@ -133,7 +133,12 @@ impl Report {
 pub enum NotVerified {
     /// A claim is violated or undecided.
     #[error("a claim is not proved")]
-    Claims(Box<Report>),
+    Claims {
+        /// What came of the claims.
+        report: Box<Report>,
+        /// The ruleset.
+        ruleset: Box<Ruleset>,
+    },
     /// The rules are too large to be judged.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -145,7 +150,10 @@ pub enum NotVerified {
 /// Where a claim is not proved.
 pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<Verified, NotVerified> {
     let report = check(&ruleset, site, families)?;
-    if report.is_proved() { Ok(Verified(ruleset)) } else { Err(NotVerified::Claims(Box::new(report))) }
+    if report.is_proved() {
+        return Ok(Verified(ruleset));
+    }
+    Err(NotVerified::Claims { report: Box::new(report), ruleset: Box::new(ruleset) })
 }
 
 /// Judges every claim about a site on a ruleset.
