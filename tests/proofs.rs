@@ -18,14 +18,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use generate::{Random, Scope};
+use generate::{Points, Random, Scope};
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::compile::{self, SetsMode};
-use ringfence::ir::{Match, Ruleset, Verdict, ours};
+use ringfence::dialect::iptables;
+use ringfence::ir::{Family, Match, Ruleset, Verdict, ours};
 use ringfence::net::Elsewhere;
 use ringfence::semantics::{Door, Locality, Outcome, Packet, Plausible, Rules, Shape, Space, merged, rewriting};
 use ringfence::verify::{Claim, Claims, Families, Finding, check, own_part};
-use spaces::{enriched, every_packet, how_many};
+use spaces::{enriched, every_packet, how_many, unusual};
 
 /// More packets than a test looks at one by one.
 const MOST: u64 = 150_000;
@@ -123,6 +124,17 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
     let mut expected: BTreeMap<Claim, Found> = BTreeMap::new();
     for packet in every_packet(&mut space) {
         specification.packet(&packet, &mut expected);
+    }
+    // A space with too few classes would not show it by its own packets.
+    let points = Points::of(&ruleset);
+    let scope = Scope::wide();
+    let mut random = Random::new(points.v4.len() as u64 + 77);
+    for _ in 0..4_000 {
+        let packet = scope.packet(&mut random, &points);
+        let packet = unusual(&mut random, &space, packet);
+        if space.has(space.possible(), &packet) {
+            specification.packet(&packet, &mut expected);
+        }
     }
     let report = check(&ruleset, site, Families::Both).unwrap();
     let rewrites = rewriting(&ruleset).is_some();
@@ -247,4 +259,34 @@ fn reports_are_what_each_packet_says() {
     }
     assert!(kinds(Claim::Isolation, Found::Undecided) > 5 && kinds(Claim::Reachability, Found::Undecided) > 5);
     assert!(judged > 100, "{judged} rulesets were judged, {skipped} left out: {counts:?}");
+}
+
+/// Rules of iptables that an honest peer is kept out by, though by their look it is let in.
+fn violates_reachability(input: &str) {
+    let text = format!(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n\
+        -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n{input}COMMIT\n"
+    );
+    let ruleset = iptables::read(&text, Family::Ip).unwrap().ruleset;
+    let cluster = cluster("interfaces");
+    let report = check(&ruleset, &Site::of_every_node(&cluster), Families::Ipv4).unwrap();
+    let (_, finding) = report.findings().iter().find(|(claim, _)| *claim == Claim::Reachability).unwrap();
+    assert!(matches!(finding, Finding::Violated(_)), "{finding:?}");
+}
+
+/// States are asked for by a rule alone that no packet from outside meets. Established packets are there for all that.
+#[test]
+fn established_packets_are_judged_wherever_states_are_asked_for() {
+    violates_reachability(
+        "-A INPUT -p tcp -m tcp --tcp-flags ACK ACK -j DROP\n-A INPUT -p tcp -s 10.20.0.0/16 -j ACCEPT\n",
+    );
+}
+
+/// A SYN may carry further flags, by ECN or where it has data. It must not hide behind FIN and SYN, which no honest peer sends together.
+#[test]
+fn every_way_to_open_a_connection_is_judged() {
+    violates_reachability(
+        "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n\
+        -A INPUT -p tcp -m tcp --tcp-flags FIN,PSH NONE -s 10.20.0.0/16 -j ACCEPT\n",
+    );
 }

@@ -9,8 +9,9 @@ use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, TooLarge};
 
-/// So many lists may hold at one value, and so many numbers of lists, 8 bytes each, name the classes of a field.
-const DEEPEST: usize = 4_096;
+/// So many lists may hold at one value, where nothing else is asked for.
+pub(super) const DEEPEST: usize = 4_096;
+/// So many numbers of lists, 8 bytes each, may name the classes of a field.
 const LONGEST_NAMES: usize = 10_000_000;
 
 /// A list of ranges, both ends included, ascending and disjoint.
@@ -60,8 +61,8 @@ impl<'a, T: Value> Classes<'a, T> {
     /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
     ///
     /// # Errors
-    /// Where more lists overlap than can be told apart.
-    pub(super) fn new(lists: impl IntoIterator<Item = List<'a, T>>) -> Bounded<Self> {
+    /// Where more lists overlap than `deepest`, or than can be told apart.
+    pub(super) fn new(lists: impl IntoIterator<Item = List<'a, T>>, deepest: usize) -> Bounded<Self> {
         // What a ruleset holds and what is asked about it are often the same; one list then speaks for both.
         let mut numbers: HashMap<List<'a, T>, u32, FxBuildHasher> = HashMap::default();
         for list in lists {
@@ -95,7 +96,7 @@ impl<'a, T: Value> Classes<'a, T> {
             class_of.resize(holdings.lists.len(), None);
             let lists = holdings.of(holding);
             let known = class_of.get(holding as usize).copied().flatten();
-            if lists.len() > DEEPEST {
+            if lists.len() > deepest {
                 return Err(TooLarge);
             }
             let class = known.unwrap_or_else(|| {
@@ -244,7 +245,7 @@ mod tests {
         type List = [(u16, u16)];
         let a: &List = &[(10, 19), (30, 39), (40, 49)];
         let b: &List = &[(0, 9), (35, 65535)];
-        let classes = Classes::new([a, b, a].map(Cow::Borrowed)).unwrap();
+        let classes = Classes::new([a, b, a].map(Cow::Borrowed), DEEPEST).unwrap();
         for at in 0..=65535u16 {
             for other in [0, 9, 10, 19, 20, 29, 30, 34, 35, 49, 50, 65535] {
                 let same = |list: &List| {
@@ -269,9 +270,9 @@ mod tests {
     fn everything_and_nothing() {
         let all: &[(u128, u128)] = &[(0, u128::MAX)];
         let none: &[(u128, u128)] = &[];
-        let classes = Classes::new([all, none].map(Cow::Borrowed)).unwrap();
+        let classes = Classes::new([all, none].map(Cow::Borrowed), DEEPEST).unwrap();
         assert_eq!(classes.ranges(), [(0, u128::MAX, 0)]);
         assert_eq!((classes.labels(all), classes.labels(none)), (Some(&[(0, 0)][..]), Some(&[][..])));
-        assert_eq!(Classes::<u32>::new([]).unwrap().ranges(), [(0, u32::MAX, 0)]);
+        assert_eq!(Classes::<u32>::new([], DEEPEST).unwrap().ranges(), [(0, u32::MAX, 0)]);
     }
 }

@@ -144,6 +144,12 @@ impl Diagrams {
         self.sizes.get(usize::from(field)).copied().unwrap_or(1)
     }
 
+    /// How much may be done.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How many steps were taken so far.
     #[must_use]
     pub fn steps(&self) -> u64 {

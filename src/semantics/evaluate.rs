@@ -121,7 +121,7 @@ impl<'a> Rules<'a> {
             touches: false,
             leads_astray: false,
             translates: !ruleset.unread.is_empty(),
-            tracks: false,
+            tracks: asks_for_states(ruleset),
             misses_replies: ruleset.tables.iter().any(misses_replies),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
@@ -143,7 +143,6 @@ impl<'a> Rules<'a> {
             self.leads_astray |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
-        self.tracks |= rule.matches.iter().any(|one| matches!(one, Match::ConnectionState { .. }));
     }
 
     /// Whether no rule can change where a packet goes to: then the port at input is the port on the wire, and what input
@@ -311,6 +310,12 @@ impl<'a> Rules<'a> {
         outcome.may_pass |= touched.copied;
         outcome
     }
+}
+
+/// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
+pub(super) fn asks_for_states(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::ConnectionState { .. })))
 }
 
 /// Whether connection tracking has seen the packets of a chain, and whether the chain comes before a packet was given to the

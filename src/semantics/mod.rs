@@ -42,6 +42,6 @@ pub use field::Field;
 pub use flow::{Fates, Flow};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
-pub use plausible::Plausible;
+pub use plausible::{OPENING, Plausible};
 pub use rewrite::rewriting;
 pub use space::{Question, Space};

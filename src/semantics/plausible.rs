@@ -23,10 +23,12 @@ pub enum Plausible {
     No,
 }
 
-/// Whether flags open a connection, whatever else the segment carries, ECN for example.
+/// The test of flags that open a connection, whatever else the segment carries, ECN for example: of FIN, SYN, RST and ACK, SYN
+/// alone. Who asks for honest packets has to tell these apart.
+pub const OPENING: (TcpFlags, TcpFlags) = (TcpFlags(0x17), TcpFlags::SYN);
+
 fn opens(flags: TcpFlags) -> bool {
-    const FIN_SYN_RST_ACK: u8 = 0x17;
-    flags.0 & FIN_SYN_RST_ACK == TcpFlags::SYN.0
+    flags.0 & OPENING.0.0 == OPENING.1.0
 }
 
 /// Whether nothing of a packet's connection is tracked, for certain.
@@ -75,7 +77,9 @@ impl Flow<'_, '_> {
         let tcp = space.protocol(TCP)?;
         let new = space.sets.each([new, opening, tcp])?;
         let untracked = space.states(|own| own == ConnectionStates::UNTRACKED)?;
-        let exempt = space.sets.any(sets_of(&touched, |one| one.untracked))?;
+        // What met something too large is only perhaps kept from tracking.
+        let unwieldy = self.unwieldy(space).is_some();
+        let exempt = space.sets.any(sets_of(&touched, |one| one.untracked && !(unwieldy && one.wavers)))?;
         let untracked = space.sets.intersection(untracked, exempt)?;
         let usual = space.sets.any([established, new, untracked])?;
         if !rules.leads_astray {

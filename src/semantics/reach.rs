@@ -20,17 +20,23 @@ fn chains_met(table: &Table) -> Vec<&Chain> {
         chain.base.is_some_and(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
     };
     let mut found: Vec<&Chain> = table.chains.iter().filter(inward).collect();
-    let mut seen: HashSet<&str, FxBuildHasher> = found.iter().map(|chain| chain.name.as_str()).collect();
+    // By their place, not their name: of chains of one name a jump goes to the last.
+    let mut seen: HashSet<usize, FxBuildHasher> = found.iter().map(|chain| place(chain)).collect();
     let mut next = 0;
     while let Some(chain) = found.get(next).copied() {
         next += 1;
         for rule in &chain.rules {
             if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict
-                && seen.insert(name)
+                && let Some(target) = names.get(name.as_str())
+                && seen.insert(place(target))
             {
-                found.extend(names.get(name.as_str()));
+                found.push(target);
             }
         }
     }
     found
+}
+
+fn place(chain: &Chain) -> usize {
+    std::ptr::from_ref(chain) as usize
 }

@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 mod packets;
 mod sets;
 
-use super::classes::{Classes, List, Value};
+use super::classes::{Classes, DEEPEST, List, Value};
 use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
+use super::evaluate::asks_for_states;
 use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
 use super::reach::met;
@@ -97,6 +98,8 @@ impl<'a> Cuts<'a> {
             cuts.to_v4.extend(v4.map(Cow::Owned));
             cuts.to_v6.extend(v6.map(Cow::Owned));
         }
+        // Whether an honest peer sends a packet is asked by its state, wherever in the ruleset states are asked for.
+        cuts.stateful = rulesets.iter().any(|ruleset| asks_for_states(ruleset));
         // Where not all lists can be told apart, our own rules still are.
         for ours in [true, false] {
             for ruleset in rulesets {
@@ -144,7 +147,6 @@ impl<'a> Cuts<'a> {
             Match::DestinationPort { ports: PortMatch::Ports(list), .. } => self.ports.push(pairs(list.ranges())),
             Match::PortBlock(block) => self.ports.push(Cow::Owned(vec![(block.first, block.last())])),
             Match::Protocol { number, .. } => _ = self.protocols.insert(*number),
-            Match::ConnectionState { .. } => self.stateful = true,
             Match::TcpFlags { mask, value } => self.flags.push((*mask, *value)),
             Match::FlagBit { flag, .. } => self.flags.push((*flag, *flag)),
             Match::DestinationTranslated => self.translates = true,
@@ -161,6 +163,7 @@ impl<'a> Cuts<'a> {
             | Match::DestinationLocal
             | Match::DestinationOfInterface
             | Match::PacketType { .. }
+            | Match::ConnectionState { .. }
             | Match::NotDirectlyTcp
             | Match::PerhapsDirectlyTcp
             | Match::FirstFragment
@@ -176,15 +179,23 @@ impl<'a> Space<'a> {
     /// # Errors
     /// Where more lists overlap than can be told apart.
     pub fn new(rulesets: &[&'a Ruleset], question: &'a Question) -> Bounded<Self> {
+        Self::limited(rulesets, question, LIMITS, DEEPEST)
+    }
+
+    /// The same, where less may be done, and where so many of the rules' lists may overlap.
+    ///
+    /// # Errors
+    /// Where a limit is met that leaves nothing to say.
+    pub fn limited(rulesets: &[&'a Ruleset], question: &'a Question, limits: Limits, deepest: usize) -> Bounded<Self> {
         let cuts = Cuts::of(rulesets, question);
         let mut uncut = None;
         let [first_v4, first_v6, first_ports, first_to_v4, first_to_v6] = cuts.first;
-        let v4 = classes(cuts.v4, first_v4, "lists of IPv4 sources", &mut uncut)?;
-        let v6 = classes(cuts.v6, first_v6, "lists of IPv6 sources", &mut uncut)?;
-        let ports = classes(cuts.ports, first_ports, "lists of ports", &mut uncut)?;
+        let v4 = classes(cuts.v4, (first_v4, deepest), "lists of IPv4 sources", &mut uncut)?;
+        let v6 = classes(cuts.v6, (first_v6, deepest), "lists of IPv6 sources", &mut uncut)?;
+        let ports = classes(cuts.ports, (first_ports, deepest), "lists of ports", &mut uncut)?;
         let told_apart = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
-        let to_v4 = classes(cuts.to_v4, first_to_v4, "lists of IPv4 destinations", &mut uncut)?;
-        let to_v6 = classes(cuts.to_v6, first_to_v6, "lists of IPv6 destinations", &mut uncut)?;
+        let to_v4 = classes(cuts.to_v4, (first_to_v4, deepest), "lists of IPv4 destinations", &mut uncut)?;
+        let to_v6 = classes(cuts.to_v6, (first_to_v6, deepest), "lists of IPv6 destinations", &mut uncut)?;
         let destinations = told_apart.then_some((to_v4, to_v6));
         // A protocol that nobody mentions stands for all such.
         let mut protocols = cuts.protocols;
@@ -224,7 +235,7 @@ impl<'a> Space<'a> {
             destinations,
             uncut,
             named: Vec::new(),
-            sets: Diagrams::new(sizes, LIMITS),
+            sets: Diagrams::new(sizes, limits),
             possible: Set::EMPTY,
         };
         space.possible = space.packets(&question.elsewhere)?;
@@ -321,16 +332,17 @@ impl<'a> Space<'a> {
 /// The classes of some lists; where they overlap in too many ways, those of the first alone.
 fn classes<'a, T: Value>(
     mut lists: Vec<List<'a, T>>,
-    first: usize,
+    (first, deepest): (usize, usize),
     name: &'static str,
     uncut: &mut Option<&'static str>,
 ) -> Bounded<Classes<'a, T>> {
-    if let Ok(classes) = Classes::new(lists.iter().cloned()) {
+    if let Ok(classes) = Classes::new(lists.iter().cloned(), deepest) {
         return Ok(classes);
     }
     *uncut = Some(name);
     lists.truncate(first);
-    Classes::new(lists)
+    // The question's own and ours have to be told apart in any case.
+    Classes::new(lists, DEEPEST)
 }
 
 /// The same as pairs of numbers.

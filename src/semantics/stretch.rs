@@ -18,8 +18,8 @@ use super::touched::Touched;
 use crate::ir::statement::{Effect, Way};
 use crate::ir::{Chain, Match, Rule, Verdict};
 
-/// So many steps a chain may take, without those that it jumps to: an eighth of all.
-const MOST_STEPS: u64 = 50_000_000;
+/// A chain may take such a part of all steps, without those that it jumps to.
+const SHARE: u64 = 8;
 
 /// What packets that come to a rule have in common besides their fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -105,7 +105,8 @@ impl<'a> Flow<'_, 'a> {
             return Ok(Rc::clone(known));
         }
         // No chain may use up what the others need, and what it jumps to is not its own.
-        let (limit, steps) = (space.sets.allow(MOST_STEPS), space.sets.steps());
+        let most = space.sets.limits().steps / SHARE;
+        let (limit, steps) = (space.sets.allow(most), space.sets.steps());
         let (mark, known) = (space.sets.mark(), self.chains.len());
         let summed = self.rules_of(space, chain, way, state);
         space.sets.allow_again(limit, steps);

@@ -6,7 +6,7 @@ use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
 use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports};
-use crate::semantics::{Bounded, Door, Field, Locality, Packet, Question, Set, Shape, Space, TCP, TooLarge};
+use crate::semantics::{Bounded, Door, Field, Locality, OPENING, Packet, Question, Set, Shape, Space, TCP, TooLarge};
 
 /// The claims about a site.
 pub struct Claims<'a> {
@@ -69,7 +69,7 @@ impl<'a> Claims<'a> {
         let mut question = Question {
             ports: self.admitted.iter().map(|admitted| admitted.ports.ranges().to_vec()).collect(),
             interfaces: self.admitted.iter().flat_map(|admitted| admitted.interfaces.clone()).flatten().collect(),
-            flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN)],
+            flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN), OPENING],
             sources: Vec::new(),
             elsewhere: self.elsewhere.clone(),
             translates: self.translates,

@@ -6,7 +6,7 @@ use ringfence::ir::{
     Addresses, ChainKind, ConnectionStates, Family, Hook, Match, PacketTypes, PortBlock, PortMatch, Ruleset, TcpFlags,
 };
 use ringfence::net::{Cidr, PortRange, Ports};
-use ringfence::semantics::{Packet, Space};
+use ringfence::semantics::{Field, Locality, Packet, Space, TCP};
 
 use crate::generate::Random;
 
@@ -83,4 +83,22 @@ pub fn enriched(random: &mut Random, ruleset: &mut Ruleset) {
             }
         }
     }
+}
+
+/// A packet with what the generator's packets do not have.
+pub fn unusual(random: &mut Random, space: &Space, mut packet: Packet) -> Packet {
+    packet.state = random.pick(&ConnectionStates::ALL).0;
+    packet.locality = *random.pick(&Locality::ALL);
+    if matches!(packet.locality, Locality::Elsewhere | Locality::Foreign) || random.chance(20) {
+        let host = std::net::IpAddr::V4((0x0a14_0000 + random.below(8) as u32).into());
+        packet.destination = (packet.source.is_ipv4() && random.chance(70)).then_some(host);
+    }
+    if random.chance(25) && packet.protocol == TCP {
+        packet.original_port = Some(random.bits() as u16);
+    }
+    // Only where ports on the wire are told apart there is a field for them.
+    if space.sets.size(Field::Original.number()) == 1 {
+        packet.original_port = None;
+    }
+    packet
 }
