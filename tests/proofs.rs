@@ -290,3 +290,24 @@ fn every_way_to_open_a_connection_is_judged() {
         -A INPUT -p tcp -m tcp --tcp-flags FIN,PSH NONE -s 10.20.0.0/16 -j ACCEPT\n",
     );
 }
+
+/// Whom a file admits comes to the addresses in it, by the table `local` and by that of a VRF alike: a rule about other
+/// destinations cuts nobody off, one about these lets everybody in.
+#[test]
+fn peers_come_to_the_addresses_of_the_file() {
+    let cluster = cluster("ipv6");
+    let rules = |v4: &str| {
+        format!(
+            "table inet filter {{ chain input {{ type filter hook input priority 0; policy drop;\n\
+             ip daddr {v4} accept\nip6 daddr 2001:db8:20::11 accept\niifname \"lo\" accept\n}} }}"
+        )
+    };
+    let reachability = |v4: &str| {
+        let ruleset = ringfence::dialect::nft::read(&rules(v4)).unwrap().ruleset;
+        let report = check(&ruleset, &Site::of_every_node(&cluster), Families::Both).unwrap();
+        report.findings().iter().find(|(claim, _)| *claim == Claim::Reachability).unwrap().1.clone()
+    };
+    assert_eq!(reachability("10.20.0.11"), Finding::Proved);
+    let Finding::Violated(witness) = reachability("10.20.0.12") else { panic!("peers come to another address") };
+    assert_eq!(witness.packet.destination, Some("10.20.0.11".parse().unwrap()));
+}
