@@ -78,7 +78,7 @@ packages-for-tests:
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-FUZZ_TARGETS = nft_read iptables_read ipset_read cluster_parse netlink_table \
+FUZZ_TARGETS = nft_read sets iptables_read ipset_read cluster_parse netlink_table \
 	erlang_parse riak_conf_parse vm_args_parse membership_parse
 FUZZ_SECONDS = 30
 fuzz:
