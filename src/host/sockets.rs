@@ -335,7 +335,12 @@ mod tests {
             cut("[::1]:0", "::1".parse().unwrap(), libc::AF_INET6);
             // A listener for both families: an IPv4 peer shows as a mapped address in the table.
             cut("[::]:0", "127.0.0.1".parse().unwrap(), libc::AF_INET6);
-            assert_eq!(table(Which::All).unwrap(), []);
+            // A program that another test starts just now holds a copy of the listener for a moment.
+            let begin = Instant::now();
+            while !table(Which::All).unwrap().is_empty() {
+                assert!(begin.elapsed() < Duration::from_secs(5));
+                thread::sleep(Duration::from_millis(5));
+            }
         });
     }
 
