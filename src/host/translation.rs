@@ -40,6 +40,7 @@ pub fn in_legacy() -> Result<bool, HostError> {
             Ok(names) if names.lines().any(|name| name == "nat") => return Ok(true),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(HostError::NoRight),
             Err(error) => return Err(HostError::Place { what: "the tables of iptables-legacy", error }),
         }
     }

@@ -152,7 +152,9 @@ on_a_machine! {
         fs::create_dir(machine.path("state")).unwrap();
         chown(machine.path("state"), Some(65534), Some(65534)).unwrap();
         fs::set_permissions(machine.path("state"), Permissions::from_mode(0o750)).unwrap();
-        for command in ["apply rules.toml", "apply --confirm-within 5s rules.toml", "status old.toml", "remove"] {
+        for command in
+            ["apply rules.toml", "apply --confirm-within 5s rules.toml", "status old.toml", "diff rules.toml", "remove"]
+        {
             nobody(command).ended(2).says("run it as root");
             assert_eq!(machine.table(), before, "{command}");
         }
