@@ -148,6 +148,35 @@ pub enum Way {
     Anything,
 }
 
+impl Way {
+    /// Whether a base chain may be done with the packet.
+    #[must_use]
+    pub fn may_accept(self) -> bool {
+        match self {
+            Self::Accepted | Self::Decided | Self::Anything => true,
+            Self::On | Self::Dropped | Self::Copied => false,
+        }
+    }
+
+    /// Whether the packet may be gone.
+    #[must_use]
+    pub fn may_drop(self) -> bool {
+        match self {
+            Self::Dropped | Self::Decided | Self::Anything => true,
+            Self::On | Self::Accepted | Self::Copied => false,
+        }
+    }
+
+    /// Whether it may go on to what stands behind.
+    #[must_use]
+    pub fn may_go_on(self) -> bool {
+        match self {
+            Self::On | Self::Copied | Self::Anything => true,
+            Self::Accepted | Self::Dropped | Self::Decided => false,
+        }
+    }
+}
+
 /// What a statement changes of what later rules look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Changes {

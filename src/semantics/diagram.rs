@@ -12,12 +12,17 @@
 //! sets; there are at least two; each leads to a node of a later field.
 //! INVARIANT (bounded): whatever would take more steps or memory than allowed ends with [`TooLarge`] and never with a set.
 
+mod assignment;
+mod points;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 use thiserror::Error;
+
+pub use assignment::Assignment;
 
 /// A set of points. Its number means something to the [`Diagrams`] that it comes from, and to no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,17 +87,6 @@ pub struct Limits {
 pub struct Mark {
     nodes: usize,
     runs: usize,
-}
-
-/// What a field becomes.
-#[derive(Clone, Copy, Debug)]
-pub enum Assignment<'a> {
-    /// One label.
-    Constant(u32),
-    /// Any label from the first to the second.
-    Range(u32, u32),
-    /// For each label another.
-    Map(&'a [u32]),
 }
 
 /// All sets over one list of fields.
@@ -341,211 +335,11 @@ impl Diagrams {
         self.known.insert((operation, a, b), found);
         Ok(found)
     }
-
-    /// What is left of a set when a field is done with it: `change` makes of the runs of that field's node what is to stand
-    /// there. A set without such a node has one run of all labels.
-    fn at_field(
-        &mut self,
-        set: Set,
-        field: u8,
-        change: &mut impl FnMut(&mut Self, &[Run]) -> Bounded<Set>,
-        done: &mut HashMap<Set, Set, FxBuildHasher>,
-    ) -> Bounded<Set> {
-        if let Some(found) = done.get(&set) {
-            return Ok(*found);
-        }
-        let own = self.field(set);
-        let runs = self.runs(set, own.min(field));
-        self.spend(runs.len())?;
-        let found = if own >= field {
-            change(self, &runs)?
-        } else {
-            let mut changed = Vec::with_capacity(runs.len());
-            for run in runs.iter() {
-                let to = self.at_field(run.to, field, change, done)?;
-                Self::push(&mut changed, run.last, to);
-            }
-            self.node(own, changed)?
-        };
-        done.insert(set, found);
-        Ok(found)
-    }
-
-    /// The points that may come into `set` when a field is assigned.
-    ///
-    /// # Errors
-    /// Where a limit is met.
-    pub fn preimage(&mut self, set: Set, field: u8, assignment: Assignment<'_>) -> Bounded<Set> {
-        let size = self.size(field);
-        let mut change = |sets: &mut Self, runs: &[Run]| match assignment {
-            Assignment::Constant(label) => Ok(led_to(runs, label)),
-            Assignment::Range(first, last) => sets.any(within(runs, first, last)),
-            Assignment::Map(map) => {
-                let mut moved = Vec::new();
-                for (label, &to) in (0..size).zip(map) {
-                    Self::push(&mut moved, label, led_to(runs, to));
-                }
-                sets.node(field, moved)
-            }
-        };
-        self.at_field(set, field, &mut change, &mut HashMap::default())
-    }
-
-    /// The points that those of `set` may become when a field is assigned.
-    ///
-    /// # Errors
-    /// Where a limit is met.
-    pub fn image(&mut self, set: Set, field: u8, assignment: Assignment<'_>) -> Bounded<Set> {
-        let size = self.size(field);
-        let mut change = |sets: &mut Self, runs: &[Run]| match assignment {
-            Assignment::Constant(label) => sets.image_in_range(field, runs, (label, label)),
-            Assignment::Range(first, last) => sets.image_in_range(field, runs, (first, last)),
-            Assignment::Map(map) => {
-                let mut all = Set::EMPTY;
-                for (label, &to) in (0..size).zip(map) {
-                    let at = sets.among(field, &[(to, to)])?;
-                    let there = sets.intersection(at, led_to(runs, label))?;
-                    all = sets.union(all, there)?;
-                }
-                Ok(all)
-            }
-        };
-        self.at_field(set, field, &mut change, &mut HashMap::default())
-    }
-
-    fn image_in_range(&mut self, field: u8, runs: &[Run], range: (u32, u32)) -> Bounded<Set> {
-        let anywhere = self.any(runs.iter().map(|run| run.to))?;
-        let there = self.among(field, &[range])?;
-        self.intersection(there, anywhere)
-    }
-
-    /// The points that have one in `set` with some label in a field.
-    ///
-    /// # Errors
-    /// Where a limit is met.
-    pub fn without(&mut self, set: Set, field: u8) -> Bounded<Set> {
-        self.preimage(set, field, Assignment::Range(0, u32::MAX))
-    }
-
-    /// What `set` says of a field, said of the next one instead, `by` labels higher; no point below that is in it. The set says nothing of the next
-    /// one.
-    ///
-    /// # Errors
-    /// Where a limit is met.
-    pub fn moved_to_next(&mut self, set: Set, field: u8, by: u32) -> Bounded<Set> {
-        let next = field.saturating_add(1);
-        let highest = self.size(next).saturating_sub(1);
-        let mut change = |sets: &mut Self, runs: &[Run]| {
-            let mut moved = Vec::with_capacity(runs.len() + 1);
-            if by > 0 {
-                Self::push(&mut moved, by - 1, Set::EMPTY);
-            }
-            for run in runs {
-                Self::push(&mut moved, run.last.saturating_add(by).min(highest), run.to);
-            }
-            sets.node(next, moved)
-        };
-        self.at_field(set, field, &mut change, &mut HashMap::default())
-    }
-
-    /// The labels that points of a set have in a field, as ascending ranges that do not touch.
-    #[must_use]
-    pub fn labels(&self, set: Set, field: u8) -> Vec<(u32, u32)> {
-        let mut ranges = Vec::new();
-        let mut seen = std::collections::HashSet::<Set, FxBuildHasher>::default();
-        let mut waiting = vec![set];
-        while let Some(set) = waiting.pop() {
-            let own = self.field(set);
-            if set.is_empty() || !seen.insert(set) {
-                continue;
-            }
-            if own > field {
-                return vec![(0, self.size(field).saturating_sub(1))];
-            }
-            let mut first = 0;
-            for run in self.runs(set, own).iter() {
-                if own < field {
-                    waiting.push(run.to);
-                } else if !run.to.is_empty() {
-                    ranges.push((first, run.last));
-                }
-                first = run.last.saturating_add(1);
-            }
-        }
-        ranges.sort_unstable();
-        let mut joined: Vec<(u32, u32)> = Vec::new();
-        for (first, last) in ranges {
-            match joined.last_mut() {
-                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-                _ => joined.push((first, last)),
-            }
-        }
-        joined
-    }
-
-    /// Whether a point, given as its labels in the order of the fields, is in a set.
-    #[must_use]
-    pub fn has(&self, set: Set, point: &[u32]) -> bool {
-        let mut at = set;
-        while at > Set::ALL {
-            let Some(node) = self.nodes.get_index(at.0 as usize) else { return false };
-            let label = point.get(usize::from(node.field)).copied().unwrap_or_default();
-            at = led_to(&node.runs, label);
-        }
-        at == Set::ALL
-    }
-
-    /// Shows a set as products: for each field a range of labels. They are disjoint, and there may be very many.
-    ///
-    /// # Errors
-    /// Where a limit is met.
-    pub fn products(&mut self, set: Set, visit: &mut impl FnMut(&[(u32, u32)])) -> Bounded<()> {
-        let mut ranges: Vec<(u32, u32)> = self.sizes.iter().map(|size| (0, size.saturating_sub(1))).collect();
-        self.products_below(set, &mut ranges, visit)
-    }
-
-    fn products_below(
-        &mut self,
-        set: Set,
-        ranges: &mut Vec<(u32, u32)>,
-        visit: &mut impl FnMut(&[(u32, u32)]),
-    ) -> Bounded<()> {
-        let field = self.field(set);
-        if field == END {
-            if set == Set::ALL {
-                visit(ranges);
-            }
-            return Ok(());
-        }
-        let runs = self.runs(set, field);
-        self.spend(runs.len())?;
-        let mut first = 0;
-        for run in runs.iter().copied() {
-            if let Some(range) = ranges.get_mut(usize::from(field)) {
-                *range = (first, run.last);
-            }
-            self.products_below(run.to, ranges, visit)?;
-            first = run.last.saturating_add(1);
-        }
-        if let Some(range) = ranges.get_mut(usize::from(field)) {
-            *range = (0, self.sizes.get(usize::from(field)).map_or(0, |size| size.saturating_sub(1)));
-        }
-        Ok(())
-    }
 }
 
 fn led_to(runs: &[Run], label: u32) -> Set {
     let at = runs.partition_point(|run| run.last < label);
     runs.get(at).map_or(Set::EMPTY, |run| run.to)
-}
-
-/// Where labels of a range lead.
-fn within(runs: &[Run], first: u32, last: u32) -> impl Iterator<Item = Set> {
-    let from = runs.partition_point(|run| run.last < first);
-    let rest = runs.get(from..).unwrap_or_default();
-    // A run reaches into the range if the one before it ends in front of the range's end.
-    let to = rest.partition_point(|run| run.last < last);
-    rest.iter().take(to.saturating_add(1)).map(|run| run.to)
 }
 
 #[cfg(test)]

@@ -410,14 +410,8 @@ impl<'a> Run<'_, 'a, '_> {
             // What was known of chains was known of another packet.
             self.known.clear();
         }
-        let ends = |accepted, dropped| Ends { accepted, dropped, returned: false };
-        match effect.way {
-            Way::On | Way::Copied => (Ends::default(), true),
-            Way::Accepted => (ends(true, false), false),
-            Way::Dropped => (ends(false, true), false),
-            Way::Decided => (ends(true, true), false),
-            Way::Anything => (ends(true, true), true),
-        }
+        let ends = Ends { accepted: effect.way.may_accept(), dropped: effect.way.may_drop(), returned: false };
+        (ends, effect.way.may_go_on())
     }
 
     fn target(&mut self, name: &'a str) -> Ends {

@@ -1,10 +1,12 @@
 //! For which packets the tests of a rule hold: [`holds`](super::holds) for sets of packets.
 
 use super::diagram::{Bounded, Set};
+use super::field::Field;
 use super::holds::Tracked;
 use super::packet::{Locality, Shape, TCP};
 use super::space::{Space, pairs};
 use crate::ir::{Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortMatch, Ruleset, Table};
+use crate::net::Interface;
 
 /// Packets for which a test may hold, and those for which it holds for certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +50,7 @@ pub(super) fn fit(
 ) -> Bounded<Fit> {
     match one {
         Match::InInterface { names, negated } => {
-            let on = |own: Option<&crate::net::Interface>| own.is_some_and(|own| names.contains(own)) != *negated;
+            let on = |own: Option<&Interface>| own.is_some_and(|own| names.contains(own)) != *negated;
             space.interface(on).map(Fit::exactly)
         }
         Match::Source { addresses, negated } => {
@@ -110,11 +112,11 @@ pub(super) fn fit(
         }
         // What is not tracked has no connection.
         Match::DestinationTranslated => {
-            let plain = space.is(super::field::Field::Original, 0)?;
+            let plain = space.is(Field::Original, 0)?;
             space.sets.complement(plain).map(Fit::exactly)
         }
         Match::OriginalPort(ports) => {
-            let plain = space.is(super::field::Field::Original, 0)?;
+            let plain = space.is(Field::Original, 0)?;
             let Some(list) = ports_of(ruleset, table, ports) else { return Ok(Fit::UNKNOWN) };
             let Some(known) = space.original_port(&list)? else { return Ok(Fit::UNKNOWN) };
             Fit::split(space, known, plain)
@@ -154,7 +156,7 @@ fn destination(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) ->
     let Some(list) = list else { return Ok(Fit::UNKNOWN) };
     let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
     let family = space.family(matches!(list, Elements::Ipv4(_)))?;
-    let unknown = space.is(super::field::Field::Destination, 0)?;
+    let unknown = space.is(Field::Destination, 0)?;
     let doubted = space.sets.intersection(family, unknown)?;
     let known = if negated { space.sets.difference(family, to)? } else { to };
     Fit::split(space, known, doubted)

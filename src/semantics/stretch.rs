@@ -15,7 +15,7 @@ use super::holds::Tracked;
 use super::matching::{Fit, fit};
 use super::space::Space;
 use super::touched::Touched;
-use crate::ir::statement::{Effect, Way};
+use crate::ir::statement::Effect;
 use crate::ir::{Chain, Match, Rule, Verdict};
 
 /// A chain may take such a part of all steps, without those that it jumps to.
@@ -75,6 +75,16 @@ impl Stretch {
 
     fn anything(state: State) -> Self {
         Self { accepted: Set::ALL, dropped: Set::ALL, returned: Set::ALL, ..Self::nothing(state) }
+    }
+
+    /// Takes up how packets may end that meet a statement or a verdict.
+    fn meet(&mut self, effect: Effect) {
+        if effect.way.may_accept() {
+            self.accepted = Set::ALL;
+        }
+        if effect.way.may_drop() {
+            self.dropped = Set::ALL;
+        }
     }
 }
 
@@ -206,30 +216,14 @@ impl<'a> Flow<'_, 'a> {
         let mut touched = state.touched;
         let mut all = Stretch::nothing(state);
         let mut next_rule = false;
-        let meets = |all: &mut Stretch, touched: &mut Touched, effect: Effect| {
-            touched.by(effect);
-            let (accepted, dropped, goes_on) = match effect.way {
-                Way::On | Way::Copied => (false, false, true),
-                Way::Accepted => (true, false, false),
-                Way::Dropped => (false, true, false),
-                Way::Decided => (true, true, false),
-                Way::Anything => (true, true, true),
-            };
-            if accepted {
-                all.accepted = Set::ALL;
-            }
-            if dropped {
-                all.dropped = Set::ALL;
-            }
-            goes_on
-        };
         for statement in rule.effective() {
             let effect = statement.effect();
             let before = touched;
-            let goes_on = meets(&mut all, &mut touched, effect);
+            touched.by(effect);
+            all.meet(effect);
             touched.wavers |= next_rule && touched.is_astray() && !before.is_astray();
             next_rule |= effect.may_leave;
-            if !goes_on {
+            if !effect.way.may_go_on() {
                 all.stopped = if next_rule { Set::EMPTY } else { Set::ALL };
                 all.after = vec![(State { touched, ..state }, Set::ALL)];
                 return Ok(all);
@@ -255,7 +249,10 @@ impl<'a> Flow<'_, 'a> {
                 }
             }
             Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
-                if meets(&mut all, &mut touched, verdict.effect()) { Set::EMPTY } else { Set::ALL }
+                let effect = verdict.effect();
+                touched.by(effect);
+                all.meet(effect);
+                if effect.way.may_go_on() { Set::EMPTY } else { Set::ALL }
             }
         };
         if !matches!(rule.verdict, Some(Verdict::Jump(_) | Verdict::Goto(_))) {
