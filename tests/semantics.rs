@@ -36,6 +36,16 @@ use ringfence::semantics::{
 use spaces::{enriched, every_packet, unusual};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
+const EVERY_DOOR: [Door; 8] = [
+    Door::BeforeTranslation,
+    Door::Prerouting,
+    Door::Input,
+    Door::Wire,
+    Door::Translated,
+    Door::AnswersLeave,
+    Door::RequestsLeave,
+    Door::AnswersArrive,
+];
 
 fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
     DOORS.map(|door| rules.evaluate(door, packet))
@@ -45,7 +55,8 @@ fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
 fn a_representative_speaks_for_its_class() {
     for seed in 0..1000 {
         let mut random = Random::new(seed);
-        let scope = Scope { unknowns: seed % 4 == 0, statements: seed % 2 == 1, ..Scope::wide() };
+        let scope =
+            Scope { unknowns: seed % 4 == 0, statements: seed % 2 == 1, foreign: seed % 8 > 4, ..Scope::wide() };
         let ruleset = scope.ruleset(&mut random);
         let question = Question::default();
         let space = Space::new(&[&ruleset], &question).unwrap();
@@ -145,21 +156,23 @@ fn sets_of_packets_fare_as_each_of_their_packets() {
     let (mut passing, mut mixed, mut doubted, mut implausible) = (0, 0, 0, 0);
     for seed in 0..1200 {
         let mut random = Random::new(30_000 + seed);
-        let scope = Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, ..Scope::wide() };
+        let scope =
+            Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, foreign: seed % 5 > 2, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
-        let question = Question { translates: seed % 5 == 0, flags: vec![OPENING], ..Question::default() };
+        let question =
+            Question { translates: seed % 5 == 0, flags: vec![OPENING], leaving: true, ..Question::default() };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
-        let rules = Rules::new(&ruleset);
+        let rules = if seed % 2 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };
         let mut flow = Flow::new(&rules);
-        let fates: Vec<_> = DOORS.iter().map(|door| flow.fates(&mut space, *door).unwrap()).collect();
+        let fates: Vec<_> = EVERY_DOOR.iter().map(|door| flow.fates(&mut space, *door).unwrap()).collect();
         let (usual, perhaps) = flow.plausible(&mut space).unwrap();
         assert_eq!(flow.unwieldy(&space), None);
         let points = Points::of(&ruleset);
         for _ in 0..120 {
             let packet = scope.packet(&mut random, &points);
             let packet = if random.chance(70) { unusual(&mut random, &space, packet) } else { packet };
-            for (door, fates) in DOORS.into_iter().zip(&fates) {
+            for (door, fates) in EVERY_DOOR.into_iter().zip(&fates) {
                 let outcome = rules.evaluate(door, &packet);
                 let found = Outcome {
                     may_pass: space.has(fates.may_pass, &packet),
@@ -192,7 +205,8 @@ fn what_is_too_large_leaves_room_for_each_packet() {
     let (mut unwieldy, mut refused, mut wider, mut exact) = (0, 0, 0, 0);
     for seed in 0..1200 {
         let mut random = Random::new(60_000 + seed);
-        let scope = Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, ..Scope::wide() };
+        let scope =
+            Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, foreign: seed % 5 > 2, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
         let question = Question { translates: seed % 5 == 0, flags: vec![OPENING], ..Question::default() };

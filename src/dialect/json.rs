@@ -4,8 +4,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Error;
 
 use crate::ir::{
-    Addresses, Chain, ConnectionStates, Elements, Match, PacketTypes, PortMatch, Reject, Rule, Ruleset, SCHEMA, Set,
-    SetKind, Statement, Table, Verdict,
+    Addresses, Chain, ConnectionStates, Elements, End, Foreign, Marked, Match, PacketTypes, PortMatch, Reject, Rule,
+    Ruleset, SCHEMA, Set, SetKind, Side, Statement, Table, Verdict,
 };
 
 /// The ruleset as one JSON document.
@@ -97,6 +97,14 @@ enum MatchView<'a> {
     PacketType { types: Vec<&'static str>, negated: bool },
     FirstFragment,
     Limit { per_minute: u32, burst: u32 },
+    InterfaceName { side: &'static str, names: Vec<String>, negated: bool },
+    SourcePort { ports: PortsView<'a>, negated: bool },
+    Mark { of: &'static str, mask: u32, value: u32, negated: bool },
+    Translated { end: &'static str, negated: bool },
+    Direction { reply: bool },
+    ExtensionHeader(&'a str),
+    DestinationType { types: Vec<&'static str>, negated: bool },
+    WayBack { same_interface: bool, missing: bool },
     Unknown(&'a str),
 }
 
@@ -240,7 +248,46 @@ fn one_match(one: &Match) -> MatchView<'_> {
         },
         Match::FirstFragment => MatchView::FirstFragment,
         Match::Limit { per_minute, burst } => MatchView::Limit { per_minute: *per_minute, burst: *burst },
+        Match::Foreign(one) => foreign(one),
         Match::Unknown(text) => MatchView::Unknown(text),
+    }
+}
+
+fn foreign(one: &Foreign) -> MatchView<'_> {
+    match one {
+        Foreign::Device { side, names, negated } => MatchView::InterfaceName {
+            side: match side {
+                Side::In => "in",
+                Side::Out => "out",
+            },
+            names: names.iter().map(ToString::to_string).collect(),
+            negated: *negated,
+        },
+        Foreign::SourcePort { ports: list, negated } => MatchView::SourcePort { ports: ports(list), negated: *negated },
+        Foreign::Mark { of, mask, value, negated } => MatchView::Mark {
+            of: match of {
+                Marked::Packet => "packet",
+                Marked::Connection => "connection",
+            },
+            mask: *mask,
+            value: *value,
+            negated: *negated,
+        },
+        Foreign::Translated { end, negated } => MatchView::Translated {
+            end: match end {
+                End::Source => "source",
+                End::Destination => "destination",
+            },
+            negated: *negated,
+        },
+        Foreign::Direction { reply } => MatchView::Direction { reply: *reply },
+        Foreign::ExtensionHeader(text) => MatchView::ExtensionHeader(text),
+        Foreign::DestinationType { types, negated } => {
+            MatchView::DestinationType { types: types.names().collect(), negated: *negated }
+        }
+        Foreign::WayBack { same_interface, missing } => {
+            MatchView::WayBack { same_interface: *same_interface, missing: *missing }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a rule asks of a packet.
 
-use super::{ConnectionStates, Elements, Family, PacketTypes, TcpFlags};
+use super::{ConnectionStates, Elements, Family, Foreign, PacketTypes, TcpFlags};
 use crate::net::{Cidr, Interface, Ports};
 
 /// One test of a rule.
@@ -99,6 +99,8 @@ pub enum Match {
         /// Packets.
         burst: u32,
     },
+    /// A test that only rules of others make.
+    Foreign(Foreign),
     /// Something that no dialect here knows, with its text.
     Unknown(String),
 }

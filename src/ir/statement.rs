@@ -7,6 +7,8 @@
 //! The statements of a rule are done, in their order, when all its tests hold, and before its verdict. A reader that finds
 //! one in front of a test makes two rules of it, see [`Effect::is_none`].
 
+use std::net::IpAddr;
+
 use super::Verdict;
 
 /// Something that a rule does to a packet, to its connection or beside it.
@@ -30,7 +32,7 @@ pub enum Statement {
     /// Says how its connection is tracked.
     Track(Tracking),
     /// Translates the addresses and ports of its connection.
-    Translate(Translation),
+    Translate(Translation, Destined),
     /// Adds to a set, or takes from it.
     Update {
         /// The set's name.
@@ -94,6 +96,20 @@ pub enum Translation {
     Redirect,
     /// A whole network, one to one (`NETMAP`).
     Network,
+}
+
+/// Where a translation leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destined {
+    /// To one of these addresses and ports, both ends included; `None` leaves what is there. Of a range the kernel chooses any.
+    To {
+        /// Addresses of one family. To be redirected is to be sent to this host, whose address is not said.
+        addresses: Option<(IpAddr, IpAddr)>,
+        /// Ports.
+        ports: Option<(u16, u16)>,
+    },
+    /// It is not known where.
+    Unknown,
 }
 
 /// Who gets the packet.
@@ -182,6 +198,8 @@ impl Way {
 pub enum Changes {
     /// Nothing.
     Nothing,
+    /// The packet's mark.
+    Mark,
     /// The packet has no connection.
     Untracked,
     /// Where it has no connection yet, the packet counts as one that begins one.
@@ -219,7 +237,8 @@ impl Statement {
         match self {
             Self::Counter(_) | Self::Log(_) | Self::Note => Effect::NONE,
             Self::Write { field, constant } => match field {
-                Field::Mark | Field::Priority | Field::Trace | Field::SecurityMark | Field::Connection => {
+                Field::Mark => Effect { may_leave: !constant, changes: Changes::Mark, ..Effect::NONE },
+                Field::Priority | Field::Trace | Field::SecurityMark | Field::Connection => {
                     Effect { may_leave: !constant, ..Effect::NONE }
                 }
                 // A packet without that header leaves the rule.
@@ -230,11 +249,11 @@ impl Statement {
             // Before connection tracking it hangs a template on the packet, whose state is "new" (xt_CT.c).
             Self::Track(Tracking::Detail) => Effect { changes: Changes::Unseen, ..Effect::NONE },
             Self::Track(Tracking::Zone) => Effect { changes: Changes::Connection, ..Effect::NONE },
-            Self::Translate(Translation::Source | Translation::Masquerade) => {
+            Self::Translate(Translation::Source | Translation::Masquerade, _) => {
                 Effect { way: Way::Accepted, may_leave: false, changes: Changes::Source }
             }
             // As addressed, it comes to this host no longer.
-            Self::Translate(Translation::Destination | Translation::Redirect | Translation::Network) => {
+            Self::Translate(Translation::Destination | Translation::Redirect | Translation::Network, _) => {
                 Effect { way: Way::Decided, may_leave: false, changes: Changes::Destination }
             }
             // A full set ends the rule.
@@ -254,7 +273,7 @@ impl Statement {
     pub fn is_last(&self) -> bool {
         match self {
             Self::Divert(to) => *to != Diversion::FlowOffload,
-            other => matches!(other, Self::Translate(_)),
+            other => matches!(other, Self::Translate(..)),
         }
     }
 
@@ -284,11 +303,11 @@ impl Statement {
             Self::NoTrack => "notrack",
             Self::Track(Tracking::Detail) => "ct helper set",
             Self::Track(Tracking::Zone) => "ct zone set",
-            Self::Translate(Translation::Source) => "snat",
-            Self::Translate(Translation::Masquerade) => "masquerade",
-            Self::Translate(Translation::Destination) => "dnat",
-            Self::Translate(Translation::Redirect) => "redirect",
-            Self::Translate(Translation::Network) => "netmap",
+            Self::Translate(Translation::Source, _) => "snat",
+            Self::Translate(Translation::Masquerade, _) => "masquerade",
+            Self::Translate(Translation::Destination, _) => "dnat",
+            Self::Translate(Translation::Redirect, _) => "redirect",
+            Self::Translate(Translation::Network, _) => "netmap",
             Self::Update { .. } => "update",
             Self::Copy => "dup",
             Self::Divert(Diversion::Queue) => "queue",

@@ -9,14 +9,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interface(String);
 
-/// The kernel's IFNAMSIZ without the end mark (linux/if.h).
-const LONGEST: usize = 15;
-
 /// Why a text is no interface name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParseInterfaceError {
     /// Empty or longer than the kernel takes.
-    #[error("an interface name has 1 to {LONGEST} characters")]
+    #[error("an interface name has 1 to {} characters", Interface::LONGEST)]
     Length,
     /// A character outside `[A-Za-z0-9._-]`.
     #[error("`{0}` is not allowed; use letters, digits, `.`, `_` and `-`")]
@@ -27,6 +24,9 @@ pub enum ParseInterfaceError {
 }
 
 impl Interface {
+    /// The kernel's IFNAMSIZ without the end mark (linux/if.h).
+    pub const LONGEST: usize = 15;
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -44,7 +44,7 @@ impl FromStr for Interface {
     type Err = ParseInterfaceError;
 
     fn from_str(text: &str) -> Result<Self, ParseInterfaceError> {
-        if text.is_empty() || text.len() > LONGEST {
+        if text.is_empty() || text.len() > Self::LONGEST {
             return Err(ParseInterfaceError::Length);
         }
         // `+` and `*` at the end are wildcards to iptables and nft, `:` an alias, `@` how `ip` prints a link.

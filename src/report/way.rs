@@ -105,8 +105,10 @@ impl AtDoor {
         let Outcome { may_pass, may_block } = passage.outcome;
         Self {
             door: match passage.door {
-                Door::BeforeTranslation | Door::Prerouting => "prerouting",
+                Door::BeforeTranslation | Door::Prerouting | Door::Wire | Door::Translated => "prerouting",
                 Door::Input => "input",
+                Door::AnswersLeave | Door::RequestsLeave => "output",
+                Door::AnswersArrive => "answers",
             },
             steps: passage.steps.iter().filter_map(Met::of).collect(),
             may_pass,

@@ -1,6 +1,7 @@
 //! Where on its way a packet is judged, and when the chains on that way have their turn.
 
 use super::packet::{Packet, Shape};
+use super::view::View;
 use crate::ir::{Base, ChainKind, Hook};
 
 /// Where a packet is judged.
@@ -14,6 +15,16 @@ pub enum Door {
     Prerouting,
     /// At input: the port is as the socket sees it.
     Input,
+    /// At prerouting and before it, as far as that comes before destination NAT: as on the wire.
+    Wire,
+    /// At prerouting behind destination NAT.
+    Translated,
+    /// Where this host's answers leave: at output and postrouting.
+    AnswersLeave,
+    /// Where this host's own requests leave.
+    RequestsLeave,
+    /// Where the answers to them arrive: before, at and behind prerouting, and at input.
+    AnswersArrive,
 }
 
 /// The priority of destination NAT (NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
@@ -32,8 +43,10 @@ impl Door {
     #[must_use]
     pub fn sees(self, packet: &Packet) -> bool {
         match self {
-            Self::BeforeTranslation | Self::Prerouting => true,
-            Self::Input => packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole),
+            Self::BeforeTranslation | Self::Prerouting | Self::Wire | Self::AnswersLeave | Self::RequestsLeave => true,
+            Self::Input | Self::Translated | Self::AnswersArrive => {
+                packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole)
+            }
         }
     }
 
@@ -44,7 +57,8 @@ impl Door {
             Self::BeforeTranslation => {
                 earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
             }
-            Self::Prerouting => false,
+            Self::Translated => earlier && is_before_translation(base),
+            Self::Prerouting | Self::Wire | Self::AnswersLeave | Self::RequestsLeave | Self::AnswersArrive => false,
             Self::Input => earlier,
         }
     }
@@ -58,8 +72,35 @@ impl Door {
             }
             Self::Prerouting => matches!(base.hook, Hook::Ingress | Hook::Prerouting),
             Self::Input => base.hook == Hook::Input,
+            Self::Wire => matches!(base.hook, Hook::Ingress | Hook::Prerouting) && is_before_translation(base),
+            Self::Translated => {
+                base.hook == Hook::Prerouting && base.kind != ChainKind::Nat && !is_before_translation(base)
+            }
+            // Chains for NAT see only the first packet of a connection, see [`super::journey`].
+            Self::AnswersLeave | Self::RequestsLeave => {
+                matches!(base.hook, Hook::Output | Hook::Postrouting) && base.kind != ChainKind::Nat
+            }
+            Self::AnswersArrive => {
+                let inward = matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input);
+                inward && base.kind != ChainKind::Nat
+            }
         }
     }
+
+    /// Which packets of a connection are judged here.
+    #[must_use]
+    pub fn view(self) -> View {
+        match self {
+            Self::BeforeTranslation | Self::Prerouting | Self::Input | Self::Wire | Self::Translated => View::Asked,
+            Self::AnswersLeave => View::Answering,
+            Self::RequestsLeave => View::Asking,
+            Self::AnswersArrive => View::Answered,
+        }
+    }
+}
+
+fn is_before_translation(base: &Base) -> bool {
+    base.hook == Hook::Ingress || (base.kind != ChainKind::Nat && base.priority < DESTINATION_NAT)
 }
 
 /// When a chain has its turn. Those for NAT have it where the kernel translates, whatever their own priority, which only

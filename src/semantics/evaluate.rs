@@ -7,12 +7,15 @@ use std::collections::{HashMap, HashSet};
 use rustc_hash::FxBuildHasher;
 
 use super::door::{Door, TRACKING, turn};
-use super::holds::{Holds, Tracked, holds};
+use super::foreign::Trust;
+use super::holds::{At, Holds, Tracked, holds};
 use super::packet::Packet;
 use super::touched::{Touched, misses_replies};
+use super::view::View;
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
-    Addresses, Base, Chain, ChainKind, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+    Addresses, Base, Chain, ChainKind, Family, Field, Foreign, Hook, Marked, Match, Policy, PortMatch, Rule, Ruleset,
+    Statement, Table, Verdict,
 };
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
@@ -78,6 +81,12 @@ pub struct Rules<'a> {
     translates: bool,
     /// Whether a rule asks for the state of the connection.
     pub(super) tracks: bool,
+    /// Whether a rule may write a connection's mark.
+    marks_connections: bool,
+    /// Whether a rule asks for a mark.
+    asks_for_marks: bool,
+    /// How far the sender of packets is trusted.
+    pub(super) trust: Trust,
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
     pub(super) misses_replies: bool,
 }
@@ -93,7 +102,7 @@ struct Run<'r, 'a, 'p> {
     packet: &'p Packet,
     /// Before the packet was given to the bridge, or to the device on this one, that it is for.
     at_device: bool,
-    tracked: Tracked,
+    at: At,
     /// Whether the packet may not have come this far in its chain.
     unsure: bool,
     touched: Touched,
@@ -122,6 +131,9 @@ impl<'a> Rules<'a> {
             leads_astray: false,
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
+            marks_connections: false,
+            asks_for_marks: asks_for_marks(ruleset),
+            trust: Trust::Nobody,
             misses_replies: ruleset.tables.iter().any(misses_replies),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
@@ -130,8 +142,18 @@ impl<'a> Rules<'a> {
         rules
     }
 
+    /// The same for packets of those whom a cluster file names, see [`Trust`].
+    #[must_use]
+    pub fn of_honest(ruleset: &'a Ruleset) -> Self {
+        Self { trust: Trust::Honest, ..Self::new(ruleset) }
+    }
+
     /// What has to be known of all rules before one of them is met.
     fn look_at(&mut self, position: usize, table: &'a Table, rule: &'a Rule) {
+        let marks =
+            |one: &Statement| matches!(one, Statement::Write { field: Field::Connection | Field::Other(_), .. });
+        self.marks_connections |=
+            rule.statements.iter().any(marks) || matches!(rule.verdict, Some(Verdict::Unknown(_)));
         let statements = rule.effective().map(|one| (one.updates(), one.effect()));
         let verdict = rule.verdict.iter().map(|verdict| (None, verdict.effect()));
         for (set, effect) in statements.chain(verdict) {
@@ -139,7 +161,13 @@ impl<'a> Rules<'a> {
                 let own = table.sets.iter().any(|other| other.name == set);
                 self.filled.insert((own.then_some(position), set));
             }
-            self.touches |= effect.way == Way::Copied || effect.changes != Changes::Nothing;
+            self.touches |= effect.way == Way::Copied
+                || match effect.changes {
+                    Changes::Nothing => false,
+                    // Who asks for none does not see it.
+                    Changes::Mark => self.asks_for_marks,
+                    _ => true,
+                };
             self.leads_astray |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
@@ -164,7 +192,7 @@ impl<'a> Rules<'a> {
         for group in self.turns() {
             let chains = || group.iter().filter(|(_, table, _, base)| door.follows(base) && sees(table, packet));
             let passes;
-            (touched, passes) = self.touched_by(&chains(), packet, touched);
+            (touched, passes) = self.touched_by(&chains(), (packet, door.view()), touched);
             if !passes {
                 break;
             }
@@ -184,7 +212,7 @@ impl<'a> Rules<'a> {
     fn touched_by<'s>(
         &self,
         chains: &(impl Iterator<Item = &'s Entry<'a>> + Clone),
-        packet: &Packet,
+        (packet, view): (&Packet, View),
         mut touched: Touched,
     ) -> (Touched, bool)
     where
@@ -194,7 +222,7 @@ impl<'a> Rules<'a> {
         loop {
             let (before, mut passes) = (touched, true);
             for &(position, table, chain, base) in chains.clone() {
-                let (after, ends, _) = self.run(position, table, packet, &base, before, None).enter(chain);
+                let (after, ends, _) = self.run(position, table, packet, (&base, view), before, None).enter(chain);
                 touched = touched.or(after);
                 passes &=
                     ends.accepted || (ends.returned && base.policy == Policy::Accept) || base.kind == ChainKind::Nat;
@@ -211,23 +239,31 @@ impl<'a> Rules<'a> {
         position: usize,
         table: &'a Table,
         packet: &'p Packet,
-        base: &Base,
+        (base, view): (&Base, View),
         touched: Touched,
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
         let (tracked, at_device) = seen_at(base);
+        let at = At { tracked, view, trust: self.trust };
         Run {
             rules: self,
             position,
             table,
             packet,
             at_device,
-            tracked,
+            at,
             unsure: false,
             touched,
             known: Known::default(),
             steps,
         }
+    }
+
+    /// Takes up what a statement or a verdict does to a packet.
+    pub(super) fn touch(&self, touched: &mut Touched, effect: Effect) {
+        touched.by(effect);
+        // Who asks for none does not see it.
+        touched.marked &= self.asks_for_marks;
     }
 
     /// Whether rules change what is in a set.
@@ -246,7 +282,7 @@ impl<'a> Rules<'a> {
         one: &Match,
         position: usize,
         table: &Table,
-        (at_device, tracked): (bool, Tracked),
+        (at_device, at): (bool, At),
         touched: Touched,
     ) -> bool {
         if at_device && matches!(one, Match::PacketType { .. }) {
@@ -254,10 +290,19 @@ impl<'a> Rules<'a> {
         }
         let by_connection = matches!(one, Match::ConnectionState { .. });
         let Touched { changed, reconnected, unseen, .. } = touched;
-        if changed || (by_connection && (reconnected || (unseen && tracked != Tracked::Yes))) {
+        if changed || (by_connection && (reconnected || (unseen && at.tracked != Tracked::Yes))) {
+            return true;
+        }
+        let marked = match one {
+            Match::Foreign(Foreign::Mark { of: Marked::Packet, .. }) => touched.marked,
+            Match::Foreign(Foreign::Mark { of: Marked::Connection, .. }) => self.marks_connections,
+            _ => false,
+        };
+        if marked {
             return true;
         }
         let set = match one {
+            Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. }) => Some(name),
             Match::Source { addresses: Addresses::Set(name), .. }
             | Match::Destination { addresses: Addresses::Set(name), .. }
             | Match::DestinationPort { ports: PortMatch::Set(name), .. }
@@ -287,7 +332,7 @@ impl<'a> Rules<'a> {
         for group in self.turns() {
             let chains = || group.iter().filter(|(_, table, _, base)| door.has(base) && sees(table, packet));
             if self.touches && chains().nth(1).is_some() {
-                touched = self.touched_by(&chains(), packet, touched).0;
+                touched = self.touched_by(&chains(), (packet, door.view()), touched).0;
             }
             for &(position, table, chain, base) in chains() {
                 if touched.changed {
@@ -296,7 +341,8 @@ impl<'a> Rules<'a> {
                     continue;
                 }
                 let ends;
-                (touched, ends, *steps) = self.run(position, table, packet, &base, touched, steps.take()).enter(chain);
+                (touched, ends, *steps) =
+                    self.run(position, table, packet, (&base, door.view()), touched, steps.take()).enter(chain);
                 outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
                 // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely
                 // on it would be a mistake.
@@ -315,16 +361,25 @@ impl<'a> Rules<'a> {
 /// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
 pub(super) fn asks_for_states(ruleset: &Ruleset) -> bool {
     let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::ConnectionState { .. })))
+    let by_state = |one: &Match| {
+        let of_others = |one: &Foreign| matches!(one, Foreign::Direction { .. } | Foreign::Translated { .. });
+        matches!(one, Match::ConnectionState { .. }) || matches!(one, Match::Foreign(one) if of_others(one))
+    };
+    rules.any(|rule| rule.matches.iter().any(by_state))
+}
+
+fn asks_for_marks(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::Foreign(Foreign::Mark { .. }))))
 }
 
 /// Whether connection tracking has seen the packets of a chain, and whether the chain comes before a packet was given to the
 /// bridge, or to the device on this one, that it is for.
 pub(super) fn seen_at(base: &Base) -> (Tracked, bool) {
     let tracked = match (base.hook, base.priority) {
-        (Hook::Ingress, _) | (Hook::Prerouting, ..TRACKING) => Tracked::NotYet,
+        (Hook::Ingress, _) | (Hook::Prerouting | Hook::Output, ..TRACKING) => Tracked::NotYet,
         // Either may be first.
-        (Hook::Prerouting, TRACKING) => Tracked::Perhaps,
+        (Hook::Prerouting | Hook::Output, TRACKING) => Tracked::Perhaps,
         _ => Tracked::Yes,
     };
     (tracked, base.hook == Hook::Ingress)
@@ -405,7 +460,7 @@ impl<'a> Run<'_, 'a, '_> {
     /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn.
     fn meet(&mut self, effect: Effect) -> (Ends, bool) {
         let before = self.touched;
-        self.touched.by(effect);
+        self.rules.touch(&mut self.touched, effect);
         if self.touched != before {
             // What was known of chains was known of another packet.
             self.known.clear();
@@ -445,11 +500,11 @@ impl<'a> Run<'_, 'a, '_> {
 
     /// Whether a test holds, after all that was done to the packet before.
     fn holds(&self, one: &Match) -> Holds {
-        let unseen = self.rules.is_unseen(one, self.position, self.table, (self.at_device, self.tracked), self.touched);
+        let unseen = self.rules.is_unseen(one, self.position, self.table, (self.at_device, self.at), self.touched);
         if unseen {
             return Holds::Unknown;
         }
-        holds(self.rules.ruleset, self.table, one, self.packet, self.tracked)
+        holds(self.rules.ruleset, self.table, one, self.packet, self.at)
     }
 
     fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {

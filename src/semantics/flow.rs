@@ -13,9 +13,11 @@ use rustc_hash::FxBuildHasher;
 use super::diagram::{Bounded, Set};
 use super::door::Door;
 use super::evaluate::{Entry, Rules, seen_at};
+use super::holds::At;
 use super::space::Space;
 use super::stretch::{Entrance, Parts, State, Stretch, add};
 use super::touched::Touched;
+use super::view::View;
 use crate::ir::{Chain, ChainKind, Family, Policy};
 
 /// What may become of packets at a door. Every packet is in at least one of the two.
@@ -68,10 +70,10 @@ impl<'r, 'a> Flow<'r, 'a> {
                 let concerned = space.sets.intersection(here, seen)?;
                 let (mut own, others) = divided(space, parts, concerned)?;
                 if rules.touches && chains.len() > 1 {
-                    own = self.touched_by(space, &chains, own)?.0;
+                    own = self.touched_by(space, &chains, door.view(), own)?.0;
                 }
                 for entry in chains {
-                    own = self.pass(space, entry, own, &mut passing, &mut may_block)?;
+                    own = self.pass(space, (entry, door.view()), own, &mut passing, &mut may_block)?;
                 }
                 parts = others;
                 for (touched, set) in own {
@@ -88,7 +90,7 @@ impl<'r, 'a> Flow<'r, 'a> {
     fn pass(
         &mut self,
         space: &mut Space<'_>,
-        entry: &Entry<'a>,
+        (entry, view): (&Entry<'a>, View),
         parts: Parts<Touched>,
         passing: &mut Set,
         may_block: &mut Set,
@@ -101,7 +103,7 @@ impl<'r, 'a> Flow<'r, 'a> {
                 add(space, &mut after, touched, set)?;
                 continue;
             }
-            let (ends, passes) = self.base(space, entry, touched)?;
+            let (ends, passes) = self.base(space, entry, view, touched)?;
             let blocked = if entry.3.policy == Policy::Drop { ends.returned } else { Set::EMPTY };
             let blocked = space.sets.union(ends.dropped, blocked)?;
             let blocked = space.sets.intersection(blocked, set)?;
@@ -117,10 +119,17 @@ impl<'r, 'a> Flow<'r, 'a> {
     }
 
     /// How a base chain ends, and which packets may pass it.
-    fn base(&mut self, space: &mut Space<'_>, entry: &Entry<'a>, touched: Touched) -> Bounded<(Rc<Stretch>, Set)> {
+    fn base(
+        &mut self,
+        space: &mut Space<'_>,
+        entry: &Entry<'a>,
+        view: View,
+        touched: Touched,
+    ) -> Bounded<(Rc<Stretch>, Set)> {
         let &(position, _, chain, base) = entry;
         let (tracked, at_device) = seen_at(&base);
-        let way = Entrance { position, at_device, tracked };
+        let at = At { tracked, view, trust: self.rules.trust };
+        let way = Entrance { position, at_device, at };
         let ends = self.chain(space, chain, way, State::of(touched))?;
         // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it would
         // be a mistake.
@@ -149,7 +158,7 @@ impl<'r, 'a> Flow<'r, 'a> {
             for (seen, chains) in views(space, &chosen)? {
                 let concerned = space.sets.intersection(here, seen)?;
                 let (own, others) = divided(space, parts, concerned)?;
-                let (own, passes) = self.touched_by(space, &chains, own)?;
+                let (own, passes) = self.touched_by(space, &chains, door.view(), own)?;
                 let gone = space.sets.difference(concerned, passes)?;
                 passing = space.sets.difference(passing, gone)?;
                 parts = others;
@@ -173,6 +182,7 @@ impl<'r, 'a> Flow<'r, 'a> {
         &mut self,
         space: &mut Space<'_>,
         chains: &[&Entry<'a>],
+        view: View,
         parts: Parts<Touched>,
     ) -> Bounded<(Parts<Touched>, Set)> {
         let (mut done, mut passing) = (Vec::new(), Set::EMPTY);
@@ -181,7 +191,7 @@ impl<'r, 'a> Flow<'r, 'a> {
             let mut together = vec![(before, set)];
             let mut passes = set;
             for entry in chains {
-                let (ends, through) = self.base(space, entry, before)?;
+                let (ends, through) = self.base(space, entry, view, before)?;
                 passes = space.sets.intersection(passes, through)?;
                 let mut next = Vec::new();
                 for (touched, set) in together {

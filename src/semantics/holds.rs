@@ -2,8 +2,13 @@
 
 use std::net::IpAddr;
 
+use super::foreign::{self, Trust, client_port};
+use super::matching::ports_of;
 use super::packet::{Locality, Packet, Shape, TCP};
-use crate::ir::{Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortMatch, Ruleset, Table};
+use super::view::View;
+use crate::ir::{
+    Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortBlock, PortMatch, Ruleset, Table,
+};
 use crate::net::PortRange;
 
 /// Whether a test holds.
@@ -22,6 +27,14 @@ pub(super) enum Tracked {
     Yes,
 }
 
+/// Where a test is made, and on what kind of packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct At {
+    pub(super) tracked: Tracked,
+    pub(super) view: View,
+    pub(super) trust: Trust,
+}
+
 impl From<bool> for Holds {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
@@ -29,17 +42,22 @@ impl From<bool> for Holds {
 }
 
 /// Whether a test holds for a packet.
-pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, tracked: Tracked) -> Holds {
+pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, at: At) -> Holds {
+    let At { tracked, view, trust } = at;
     let shape = packet.shape;
     match one {
+        // It has none, and an empty name.
+        Match::InInterface { negated, .. } if view.leaves() => (*negated).into(),
         Match::InInterface { names, negated } => {
             (packet.interface.as_ref().is_some_and(|own| names.contains(own)) != *negated).into()
         }
         Match::Source { addresses, negated } => {
-            address(ruleset, table, addresses, *negated, Some(packet.source), packet)
+            let own = if view.leaves() { packet.destination } else { Some(packet.source) };
+            address(ruleset, table, addresses, *negated, own, packet)
         }
         Match::Destination { addresses, negated } => {
-            address(ruleset, table, addresses, *negated, packet.destination, packet)
+            let own = if view.leaves() { Some(packet.source) } else { packet.destination };
+            address(ruleset, table, addresses, *negated, own, packet)
         }
         Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
         Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
@@ -68,9 +86,21 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
             if packet.protocol != TCP || !shape.shows_ports() {
                 return Holds::No;
             }
-            match port(ruleset, table, ports, packet.port) {
+            let found = if view.to_service() {
+                port(ruleset, table, ports, packet.port)
+            } else {
+                ports_of(ruleset, table, ports).map_or(Holds::Unknown, |list| client_port(&list, trust))
+            };
+            match found {
                 Holds::Unknown => Holds::Unknown,
                 found => ((found == Holds::Yes) != *negated).into(),
+            }
+        }
+        Match::PortBlock(block) if !view.to_service() => {
+            if shape.shows_ports() {
+                client_block(*block, trust)
+            } else {
+                Holds::No
             }
         }
         Match::PortBlock(block) => (shape.shows_ports() && packet.port & block.mask() == block.first).into(),
@@ -81,11 +111,17 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }
         // What is not tracked has no connection.
+        Match::DestinationTranslated if !view.to_service() => Holds::No,
+        Match::DestinationTranslated if view.leaves() => Holds::Unknown,
+        Match::OriginalPort(_) if view != View::Asked => Holds::Unknown,
         Match::DestinationTranslated => packet.original_port.is_some().into(),
         Match::OriginalPort(ports) => match packet.original_port {
             Some(original) => port(ruleset, table, ports, original),
             None => Holds::Unknown,
         },
+        // It goes to another host.
+        Match::DestinationLocal if view.leaves() => Holds::No,
+        Match::DestinationOfInterface | Match::PacketType { .. } if view.leaves() => Holds::Unknown,
         Match::DestinationLocal => match packet.locality {
             Locality::Local => Holds::Yes,
             // From Linux 6.12 on the table of the VRF is asked by nft, and by iptables never (seen on 5.10 to 7.2).
@@ -111,7 +147,16 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
         Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
         // Some packets are within the limit and some are not.
         Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,
+        Match::Foreign(one) => foreign::holds(ruleset, table, one, packet, at),
     }
+}
+
+/// Whether the port that somebody asks from is in a block.
+pub(super) fn client_block(block: PortBlock, trust: Trust) -> Holds {
+    if block.first & block.mask() != block.first {
+        return Holds::No;
+    }
+    client_port(&[(block.first, block.last())], trust)
 }
 
 /// Whether an address of a packet is among these; `own` is `None` where it is not known.
@@ -142,7 +187,7 @@ fn address(
     }
 }
 
-fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16) -> Holds {
+pub(super) fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16) -> Holds {
     let has = |ranges: &[PortRange]| ranges.iter().any(|range| (range.first()..=range.last()).contains(&own)).into();
     match ports {
         PortMatch::Ports(ports) => has(ports.ranges()),

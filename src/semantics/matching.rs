@@ -2,9 +2,11 @@
 
 use super::diagram::{Bounded, Set};
 use super::field::Field;
-use super::holds::Tracked;
+use super::foreign::{self, client_port};
+use super::holds::{At, Holds, Tracked, client_block};
 use super::packet::{Locality, Shape, TCP};
 use super::space::{Space, pairs};
+use super::view::View;
 use crate::ir::{Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortMatch, Ruleset, Table};
 use crate::net::Interface;
 
@@ -19,7 +21,15 @@ impl Fit {
     pub(super) const ALWAYS: Self = Self { may: Set::ALL, must: Set::ALL };
     pub(super) const UNKNOWN: Self = Self { may: Set::ALL, must: Set::EMPTY };
 
-    fn exactly(set: Set) -> Self {
+    pub(super) fn of(holds: Holds) -> Self {
+        match holds {
+            Holds::Yes => Self::ALWAYS,
+            Holds::No => Self::when(false),
+            Holds::Unknown => Self::UNKNOWN,
+        }
+    }
+
+    pub(super) fn exactly(set: Set) -> Self {
         Self { may: set, must: set }
     }
 
@@ -35,34 +45,29 @@ impl Fit {
     }
 
     /// Certain for `known`, unknown for `doubted`, and in no other case.
-    fn split(space: &mut Space<'_>, known: Set, doubted: Set) -> Bounded<Self> {
+    pub(super) fn split(space: &mut Space<'_>, known: Set, doubted: Set) -> Bounded<Self> {
         Ok(Self { may: space.sets.union(known, doubted)?, must: space.sets.difference(known, doubted)? })
     }
 }
 
 /// For which packets a test holds.
-pub(super) fn fit(
-    space: &mut Space<'_>,
-    ruleset: &Ruleset,
-    table: &Table,
-    one: &Match,
-    tracked: Tracked,
-) -> Bounded<Fit> {
+pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: &Match, at: At) -> Bounded<Fit> {
+    let At { tracked, view, trust } = at;
     match one {
+        // It has none, and an empty name.
+        Match::InInterface { negated, .. } if view.leaves() => Ok(Fit::when(*negated)),
         Match::InInterface { names, negated } => {
             let on = |own: Option<&Interface>| own.is_some_and(|own| names.contains(own)) != *negated;
             space.interface(on).map(Fit::exactly)
         }
         Match::Source { addresses, negated } => {
-            let Some(list) = listed(ruleset, table, addresses) else { return Ok(Fit::UNKNOWN) };
-            let Some(from) = space.source(list)? else { return Ok(Fit::UNKNOWN) };
-            if !*negated {
-                return Ok(Fit::exactly(from));
-            }
-            let family = space.family(matches!(list, Elements::Ipv4(_)))?;
-            space.sets.difference(family, from).map(Fit::exactly)
+            let list = listed(ruleset, table, addresses);
+            if view.leaves() { here(space, list, *negated) } else { other_host(space, list, *negated) }
         }
-        Match::Destination { addresses, negated } => destination(space, listed(ruleset, table, addresses), *negated),
+        Match::Destination { addresses, negated } => {
+            let list = listed(ruleset, table, addresses);
+            if view.leaves() { other_host(space, list, *negated) } else { here(space, list, *negated) }
+        }
         Match::Family(Family::Inet) => Ok(Fit::ALWAYS),
         Match::Family(family) => space.family(*family == Family::Ip).map(Fit::exactly),
         Match::Protocol { number, negated } => {
@@ -74,7 +79,13 @@ pub(super) fn fit(
         Match::DestinationPort { ports, negated } => {
             let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_ports)?);
             let seen = space.sets.intersection(tcp, shown)?;
-            let known = match ports_of(ruleset, table, ports).map(|list| space.port(&list)).transpose()?.flatten() {
+            let list = ports_of(ruleset, table, ports);
+            let among = if view.to_service() {
+                list.map(|list| space.port(&list)).transpose()?.flatten()
+            } else {
+                always_or_never(list.map_or(Holds::Unknown, |list| client_port(&list, trust)))
+            };
+            let known = match among {
                 None => None,
                 Some(among) if *negated => Some(space.sets.difference(seen, among)?),
                 Some(among) => Some(space.sets.intersection(seen, among)?),
@@ -90,9 +101,18 @@ pub(super) fn fit(
             let shown = space.shape(Shape::shows_ports)?;
             let aligned = block.first & block.mask() == block.first;
             let list = [(block.first, block.last())];
-            let ports = if aligned { space.port(&list)? } else { Some(Set::EMPTY) };
-            let Some(ports) = ports else { return Ok(Fit::UNKNOWN) };
-            let (known, misread) = (space.sets.intersection(shown, ports)?, space.shape(is_misread)?);
+            let ports = if !view.to_service() {
+                always_or_never(client_block(*block, trust))
+            } else if aligned {
+                space.port(&list)?
+            } else {
+                Some(Set::EMPTY)
+            };
+            let misread = space.shape(is_misread)?;
+            let Some(ports) = ports else {
+                return Ok(Fit { may: space.sets.union(shown, misread)?, must: Set::EMPTY });
+            };
+            let known = space.sets.intersection(shown, ports)?;
             Fit::split(space, known, misread)
         }
         Match::FlagBit { flag, set } => {
@@ -111,6 +131,9 @@ pub(super) fn fit(
             Fit::split(space, known, misread)
         }
         // What is not tracked has no connection.
+        Match::DestinationTranslated if !view.to_service() => Ok(Fit::when(false)),
+        Match::DestinationTranslated if view.leaves() => Ok(Fit::UNKNOWN),
+        Match::OriginalPort(_) if view != View::Asked => Ok(Fit::UNKNOWN),
         Match::DestinationTranslated => {
             let plain = space.is(Field::Original, 0)?;
             space.sets.complement(plain).map(Fit::exactly)
@@ -121,6 +144,9 @@ pub(super) fn fit(
             let Some(known) = space.original_port(&list)? else { return Ok(Fit::UNKNOWN) };
             Fit::split(space, known, plain)
         }
+        // It goes to another host.
+        Match::DestinationLocal if view.leaves() => Ok(Fit::when(false)),
+        Match::DestinationOfInterface | Match::PacketType { .. } if view.leaves() => Ok(Fit::UNKNOWN),
         Match::DestinationLocal => {
             let known = space.locality(|own| own == Locality::Local)?;
             let doubted = space.locality(|own| matches!(own, Locality::Vrf | Locality::Elsewhere))?;
@@ -149,10 +175,32 @@ pub(super) fn fit(
         }
         // Some packets are within the limit and some are not.
         Match::Limit { .. } | Match::Unknown(_) => Ok(Fit::UNKNOWN),
+        Match::Foreign(one) => foreign::fit(space, ruleset, table, one, at),
     }
 }
 
-fn destination(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
+/// A test that does not depend on the packet, as a set; `None` where it is not known.
+fn always_or_never(holds: Holds) -> Option<Set> {
+    match holds {
+        Holds::Yes => Some(Set::ALL),
+        Holds::No => Some(Set::EMPTY),
+        Holds::Unknown => None,
+    }
+}
+
+/// Whether the other host's address is among these.
+fn other_host(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
+    let Some(list) = list else { return Ok(Fit::UNKNOWN) };
+    let Some(from) = space.source(list)? else { return Ok(Fit::UNKNOWN) };
+    if !negated {
+        return Ok(Fit::exactly(from));
+    }
+    let family = space.family(matches!(list, Elements::Ipv4(_)))?;
+    space.sets.difference(family, from).map(Fit::exactly)
+}
+
+/// Whether the address on this host's side is among these.
+fn here(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
     let Some(list) = list else { return Ok(Fit::UNKNOWN) };
     let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
     let family = space.family(matches!(list, Elements::Ipv4(_)))?;
@@ -182,7 +230,7 @@ fn is_misread(shape: Shape) -> bool {
     shape == Shape::LaterMisread
 }
 
-fn misread_tcp(space: &mut Space<'_>) -> Bounded<Set> {
+pub(super) fn misread_tcp(space: &mut Space<'_>) -> Bounded<Set> {
     let (tcp, misread) = (space.protocol(TCP)?, space.shape(is_misread)?);
     space.sets.intersection(tcp, misread)
 }
@@ -202,7 +250,7 @@ fn listed<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &'r Addresses) 
     matches!(list, Elements::Ipv4(_) | Elements::Ipv6(_)).then_some(list)
 }
 
-fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> Option<Vec<(u16, u16)>> {
+pub(super) fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> Option<Vec<(u16, u16)>> {
     match ports {
         PortMatch::Ports(list) => Some(pairs(list.ranges()).into_owned()),
         PortMatch::Set(name) => match &ruleset.set(table, name)?.elements {

@@ -77,9 +77,9 @@ impl Flow<'_, '_> {
         let tcp = space.protocol(TCP)?;
         let new = space.sets.each([new, opening, tcp])?;
         let untracked = space.states(|own| own == ConnectionStates::UNTRACKED)?;
-        // What met something too large is only perhaps kept from tracking.
+        // Where something is too large, packets are only perhaps kept from tracking: they may have been dropped before.
         let unwieldy = self.unwieldy(space).is_some();
-        let exempt = space.sets.any(sets_of(&touched, |one| one.untracked && !(unwieldy && one.wavers)))?;
+        let exempt = space.sets.any(sets_of(&touched, |one| one.untracked && !unwieldy))?;
         let untracked = space.sets.intersection(untracked, exempt)?;
         let usual = space.sets.any([established, new, untracked])?;
         if !rules.leads_astray {
@@ -92,7 +92,7 @@ impl Flow<'_, '_> {
             let first = space.as_opening(own)?;
             space.sets.union(own, first)?
         };
-        let never = space.sets.any(sets_of(&touched, never_tracked))?;
+        let never = space.sets.any(sets_of(&touched, |one| never_tracked(one) && !unwieldy))?;
         let first = space.as_opening(never)?;
         let never = space.sets.intersection(never, first)?;
         let unusual = space.sets.difference(astray, usual)?;

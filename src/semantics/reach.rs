@@ -1,6 +1,6 @@
 //! The rules that packets from outside can meet at all.
 //!
-//! No claim is about what this host sends or routes, so the rules of those hooks tell no packets apart.
+//! Claims are about what comes in; rules that only what this host sends or routes meets tell no packets apart then.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,16 +10,19 @@ use crate::ir::{Chain, Hook, Rule, Table, Verdict};
 
 /// Every rule of a table that can be met on the way in.
 pub fn met(table: &Table) -> Vec<&Rule> {
-    chains_met(table).into_iter().flat_map(|chain| &chain.rules).collect()
+    chains_met(table, |hook| matches!(hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
 }
 
-fn chains_met(table: &Table) -> Vec<&Chain> {
+/// Every rule of a table that what this host sends can meet.
+pub fn met_leaving(table: &Table) -> Vec<&Rule> {
+    chains_met(table, |hook| matches!(hook, Hook::Output | Hook::Postrouting))
+}
+
+fn chains_met(table: &Table, at: impl Fn(Hook) -> bool) -> Vec<&Rule> {
     let names: HashMap<&str, &Chain, FxBuildHasher> =
         table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
-    let inward = |chain: &&Chain| {
-        chain.base.is_some_and(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
-    };
-    let mut found: Vec<&Chain> = table.chains.iter().filter(inward).collect();
+    let mut found: Vec<&Chain> =
+        table.chains.iter().filter(|chain| chain.base.is_some_and(|base| at(base.hook))).collect();
     // By their place, not their name: of chains of one name a jump goes to the last.
     let mut seen: HashSet<usize, FxBuildHasher> = found.iter().map(|chain| place(chain)).collect();
     let mut next = 0;
@@ -34,7 +37,7 @@ fn chains_met(table: &Table) -> Vec<&Chain> {
             }
         }
     }
-    found
+    found.into_iter().flat_map(|chain| &chain.rules).collect()
 }
 
 fn place(chain: &Chain) -> usize {

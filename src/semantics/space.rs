@@ -16,8 +16,10 @@ use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
 use super::evaluate::asks_for_states;
 use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
-use super::reach::met;
-use crate::ir::{Addresses, ConnectionStates, Elements, Match, PortMatch, Ruleset, TcpFlags, ours};
+use super::reach::{met, met_leaving};
+use crate::ir::{
+    Addresses, ConnectionStates, DeviceName, Elements, Foreign, Match, PortMatch, Ruleset, TcpFlags, ours,
+};
 use crate::net::{Cidr, Elsewhere, Interface, PortRange};
 
 /// What one question may cost: some seconds, and some 300 MB. Source: `benches/ways.rs`.
@@ -38,6 +40,8 @@ pub struct Question {
     pub elsewhere: Elsewhere,
     /// Whether connections may have been translated.
     pub translates: bool,
+    /// Whether it is asked what this host sends, too.
+    pub leaving: bool,
 }
 
 /// The classes of each field, and the sets that were made of them.
@@ -46,6 +50,8 @@ pub struct Space<'a> {
     v6: Classes<'a, u128>,
     ports: Classes<'a, u16>,
     interfaces: Vec<Option<Interface>>,
+    /// What names of interfaces begin with, and which of the interfaces stands for those that nothing names.
+    beginnings: Vec<(String, Interface)>,
     protocols: Vec<u8>,
     /// The one that stands for all that no rule names.
     other_protocol: Option<u8>,
@@ -73,6 +79,8 @@ struct Cuts<'a> {
     to_v4: Vec<List<'a, u32>>,
     to_v6: Vec<List<'a, u128>>,
     interfaces: BTreeSet<Interface>,
+    /// What names of interfaces begin with.
+    beginnings: BTreeSet<&'a str>,
     protocols: BTreeSet<u8>,
     flags: Vec<(TcpFlags, TcpFlags)>,
     stateful: bool,
@@ -106,6 +114,10 @@ impl<'a> Cuts<'a> {
                 for table in ruleset.tables.iter().filter(|table| ours::has_part(table) == ours) {
                     let set = |name: &str| Some(&ruleset.set(table, name)?.elements);
                     met(table).into_iter().flat_map(|rule| &rule.matches).for_each(|one| cuts.test(one, set));
+                    if question.leaving {
+                        let left = met_leaving(table).into_iter().flat_map(|rule| &rule.matches);
+                        left.for_each(|one| cuts.leaving(one, set));
+                    }
                 }
             }
             if ours {
@@ -130,6 +142,52 @@ impl<'a> Cuts<'a> {
             Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
             Elements::Ports(_) | Elements::Unknown => {}
         }
+    }
+
+    fn devices(&mut self, names: &'a [DeviceName]) {
+        for name in names {
+            match name {
+                DeviceName::Is(own) => _ = self.interfaces.insert(own.clone()),
+                // It begins every name, or is a whole one.
+                DeviceName::Begins(text) if text.is_empty() => {}
+                DeviceName::Begins(text) if text.len() >= Interface::LONGEST => {
+                    self.interfaces.extend(text.parse().ok())
+                }
+                DeviceName::Begins(text) => _ = self.beginnings.insert(text),
+            }
+        }
+    }
+
+    /// A test of a rule that what leaves meets: there, the other host is the destination.
+    fn leaving(&mut self, one: &'a Match, set: impl Fn(&str) -> Option<&'a Elements>) {
+        match one {
+            Match::Source { addresses, .. } => match addresses {
+                Addresses::These(list) => self.destinations(list),
+                Addresses::Set(name) => set(name).into_iter().for_each(|list| self.destinations(list)),
+            },
+            Match::Destination { addresses, .. } => match addresses {
+                Addresses::These(list) => self.list(list),
+                Addresses::Set(name) => set(name).into_iter().for_each(|list| self.list(list)),
+            },
+            other => self.test(other, set),
+        }
+    }
+
+    /// For each beginning of names an interface that nothing names: it fits what every other such one fits.
+    fn beginning_so(&self) -> Vec<(String, Interface)> {
+        let mut all: Vec<(String, Interface)> = Vec::new();
+        for beginning in &self.beginnings {
+            let longer = |name: &str| {
+                self.beginnings.iter().any(|other| other.len() > beginning.len() && name.starts_with(*other))
+            };
+            let last = || ('0'..='9').chain('a'..='z').chain('A'..='Z');
+            let names = last().map(|last| format!("{beginning}{last}"));
+            let names = names.chain(last().map(|last| format!("{beginning}0{last}")));
+            let mut free = names.filter(|name| !longer(name)).filter_map(|name| name.parse::<Interface>().ok());
+            let chosen = free.find(|name| !self.interfaces.contains(name));
+            all.extend(chosen.map(|name| ((*beginning).to_owned(), name)));
+        }
+        all
     }
 
     fn test(&mut self, one: &'a Match, set: impl Fn(&str) -> Option<&'a Elements>) {
@@ -158,8 +216,23 @@ impl<'a> Cuts<'a> {
                 self.translates = true;
                 self.ports.push(pairs(list.ranges()));
             }
+            Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),
+            Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
+                self.ports.push(pairs(list.ranges()))
+            }
+            Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. }) => {
+                set(name).into_iter().for_each(|list| self.list(list));
+            }
             // These cut no field further than it is.
-            Match::Family(_)
+            Match::Foreign(
+                Foreign::Mark { .. }
+                | Foreign::Translated { .. }
+                | Foreign::Direction { .. }
+                | Foreign::ExtensionHeader(_)
+                | Foreign::DestinationType { .. }
+                | Foreign::WayBack { .. },
+            )
+            | Match::Family(_)
             | Match::DestinationLocal
             | Match::DestinationOfInterface
             | Match::PacketType { .. }
@@ -188,20 +261,23 @@ impl<'a> Space<'a> {
     /// Where a limit is met that leaves nothing to say.
     pub fn limited(rulesets: &[&'a Ruleset], question: &'a Question, limits: Limits, deepest: usize) -> Bounded<Self> {
         let cuts = Cuts::of(rulesets, question);
+        let beginnings = cuts.beginning_so();
+        let mut names = cuts.interfaces.clone();
+        names.extend(beginnings.iter().map(|(_, name)| name.clone()));
         let mut uncut = None;
         let [first_v4, first_v6, first_ports, first_to_v4, first_to_v6] = cuts.first;
         let v4 = classes(cuts.v4, (first_v4, deepest), "lists of IPv4 sources", &mut uncut)?;
         let v6 = classes(cuts.v6, (first_v6, deepest), "lists of IPv6 sources", &mut uncut)?;
         let ports = classes(cuts.ports, (first_ports, deepest), "lists of ports", &mut uncut)?;
-        let told_apart = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
+        let addressed = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
         let to_v4 = classes(cuts.to_v4, (first_to_v4, deepest), "lists of IPv4 destinations", &mut uncut)?;
         let to_v6 = classes(cuts.to_v6, (first_to_v6, deepest), "lists of IPv6 destinations", &mut uncut)?;
-        let destinations = told_apart.then_some((to_v4, to_v6));
+        let destinations = addressed.then_some((to_v4, to_v6));
         // A protocol that nobody mentions stands for all such.
         let mut protocols = cuts.protocols;
         let other_protocol = (0..=u8::MAX).rev().find(|number| !protocols.contains(number));
         protocols.extend(other_protocol);
-        let interfaces: Vec<Option<Interface>> = cuts.interfaces.into_iter().map(Some).chain([None]).collect();
+        let interfaces: Vec<Option<Interface>> = names.into_iter().map(Some).chain([None]).collect();
         let states = if cuts.stateful {
             ConnectionStates::ALL.as_slice()
         } else {
@@ -227,6 +303,7 @@ impl<'a> Space<'a> {
             v6,
             ports,
             interfaces,
+            beginnings,
             protocols: protocols.into_iter().collect(),
             other_protocol,
             flags,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::diagram::{Bounded, Set, TooLarge};
 use super::flow::Flow;
-use super::holds::Tracked;
+use super::holds::At;
 use super::matching::{Fit, fit};
 use super::space::Space;
 use super::touched::Touched;
@@ -34,7 +34,7 @@ pub(super) struct State {
 pub(super) struct Entrance {
     pub(super) position: usize,
     pub(super) at_device: bool,
-    pub(super) tracked: Tracked,
+    pub(super) at: At,
 }
 
 /// Packets by the state that they are in: disjoint, and together all.
@@ -219,7 +219,7 @@ impl<'a> Flow<'_, 'a> {
         for statement in rule.effective() {
             let effect = statement.effect();
             let before = touched;
-            touched.by(effect);
+            self.rules.touch(&mut touched, effect);
             all.meet(effect);
             touched.wavers |= next_rule && touched.is_astray() && !before.is_astray();
             next_rule |= effect.may_leave;
@@ -250,7 +250,7 @@ impl<'a> Flow<'_, 'a> {
             }
             Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
                 let effect = verdict.effect();
-                touched.by(effect);
+                self.rules.touch(&mut touched, effect);
                 all.meet(effect);
                 if effect.way.may_go_on() { Set::EMPTY } else { Set::ALL }
             }
@@ -286,10 +286,10 @@ impl<'a> Flow<'_, 'a> {
     /// For which packets a test holds, after all that was done to them before.
     fn fit(&self, space: &mut Space<'_>, one: &Match, way: Entrance, touched: Touched) -> Bounded<Fit> {
         let Some(table) = self.rules.ruleset.tables.get(way.position) else { return Ok(Fit::UNKNOWN) };
-        if self.rules.is_unseen(one, way.position, table, (way.at_device, way.tracked), touched) {
+        if self.rules.is_unseen(one, way.position, table, (way.at_device, way.at), touched) {
             return Ok(Fit::UNKNOWN);
         }
-        fit(space, self.rules.ruleset, table, one, way.tracked)
+        fit(space, self.rules.ruleset, table, one, way.at)
     }
 }
 

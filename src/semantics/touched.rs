@@ -12,6 +12,8 @@ use crate::ir::{Base, Hook, Statement, Table};
 pub(super) struct Touched {
     /// A copy went past the rules behind.
     pub(super) copied: bool,
+    /// It may have another mark than it came with.
+    pub(super) marked: bool,
     /// It has no connection.
     pub(super) untracked: bool,
     /// Where connection tracking has not seen it, it counts as new.
@@ -26,18 +28,27 @@ pub(super) struct Touched {
 
 impl Touched {
     /// Whatever rules can do.
-    pub(super) const ANYTHING: Self =
-        Self { copied: true, untracked: true, unseen: true, reconnected: true, wavers: true, changed: true };
+    pub(super) const ANYTHING: Self = Self {
+        copied: true,
+        marked: true,
+        untracked: true,
+        unseen: true,
+        reconnected: true,
+        wavers: true,
+        changed: true,
+    };
 
     /// Takes up what a statement or a verdict does.
     pub(super) fn by(&mut self, effect: Effect) {
         self.copied |= effect.way == Way::Copied;
         match effect.changes {
             Changes::Nothing => {}
+            Changes::Mark => self.marked = true,
             Changes::Untracked => self.untracked = true,
             Changes::Unseen => self.unseen = true,
             Changes::Connection => self.reconnected = true,
-            Changes::Destination | Changes::Source | Changes::Everything => self.changed = true,
+            Changes::Destination | Changes::Source => self.changed = true,
+            Changes::Everything => (self.changed, self.marked) = (true, true),
         }
     }
 
@@ -45,6 +56,7 @@ impl Touched {
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             copied: self.copied || other.copied,
+            marked: self.marked || other.marked,
             untracked: self.untracked || other.untracked,
             unseen: self.unseen || other.unseen,
             reconnected: self.reconnected || other.reconnected,
@@ -63,7 +75,12 @@ impl Touched {
 pub(super) fn misses_replies(table: &Table) -> bool {
     let astray = |one: &Statement| match one.effect().changes {
         Changes::Untracked | Changes::Connection => true,
-        Changes::Nothing | Changes::Unseen | Changes::Destination | Changes::Source | Changes::Everything => false,
+        Changes::Nothing
+        | Changes::Mark
+        | Changes::Unseen
+        | Changes::Destination
+        | Changes::Source
+        | Changes::Everything => false,
     };
     let before_tracking = |base: &Base| base.hook == Hook::Output && base.priority <= TRACKING;
     reached(table, before_tracking).into_iter().any(|rule| rule.statements.iter().any(astray))

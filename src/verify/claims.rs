@@ -73,6 +73,7 @@ impl<'a> Claims<'a> {
             sources: Vec::new(),
             elsewhere: self.elsewhere.clone(),
             translates: self.translates,
+            leaving: false,
         };
         question.ports.push(self.protected.ranges().to_vec());
         // Port 0, of which nothing is claimed, must not speak for others.
@@ -169,8 +170,10 @@ impl<'a> Claims<'a> {
         let port_visible = flags_visible || packet.shape == Shape::FirstShort;
         let new = flags_visible && packet.flags.0 & syn_ack.0 == TcpFlags::SYN.0;
         let judged = match door {
+            // Nothing is claimed there.
+            Door::Translated | Door::AnswersLeave | Door::RequestsLeave | Door::AnswersArrive => return None,
             Door::Input => tcp && port_visible && self.protects(packet.port),
-            Door::BeforeTranslation | Door::Prerouting => {
+            Door::BeforeTranslation | Door::Prerouting | Door::Wire => {
                 tcp && new && packet.locality.is_local() && self.protects(packet.port)
             }
         };
@@ -244,7 +247,9 @@ impl Claims<'_> {
         let protected = self.protected_ports(space, Which::Own)?;
         let judged = match door {
             Door::Input => space.shape(|shape| shows_flags(shape) || shape == Shape::FirstShort)?,
-            Door::BeforeTranslation | Door::Prerouting => {
+            // Nothing is claimed there.
+            Door::Translated | Door::AnswersLeave | Door::RequestsLeave | Door::AnswersArrive => return Ok(Vec::new()),
+            Door::BeforeTranslation | Door::Prerouting | Door::Wire => {
                 let here = space.locality(Locality::is_local)?;
                 space.sets.intersection(new, here)?
             }

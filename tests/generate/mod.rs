@@ -9,8 +9,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Diversion, Elements, Family, Field, Hook, Match, Policy, PortBlock, PortMatch,
-    Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
+    AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
+    Foreign, Hook, Marked, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement, Table,
+    TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
@@ -80,6 +81,8 @@ pub struct Scope {
     pub unknowns: bool,
     /// Whether rules do more than to decide and to count.
     pub statements: bool,
+    /// Whether rules ask what only rules of others ask.
+    pub foreign: bool,
     /// Everything that comes in here is accepted by every base chain.
     pub exempt: Option<Interface>,
 }
@@ -105,6 +108,7 @@ impl Scope {
             destinations: Vec::new(),
             unknowns: false,
             statements: false,
+            foreign: false,
             exempt: None,
         }
     }
@@ -127,14 +131,18 @@ impl Scope {
 
     /// A random ruleset for nft.
     pub fn ruleset(&self, random: &mut Random) -> Ruleset {
-        const BASES: [(Hook, i32, &str); 6] = [
+        const BASES: [(Hook, i32, &str); 8] = [
             (Hook::Prerouting, -300, "raw"),
             (Hook::Prerouting, -150, "early"),
             (Hook::Prerouting, -100, "translation"),
             (Hook::Prerouting, 0, "late"),
             (Hook::Input, -10, "input-early"),
             (Hook::Input, 0, "input"),
+            (Hook::Output, 0, "output"),
+            (Hook::Postrouting, 50, "leaving"),
         ];
+        // What leaves is of matter to those alone who ask for it.
+        let bases = if self.foreign { 8 } else { 6 };
         let tables = 1 + usize::from(random.chance(40));
         let table = |number: usize, random: &mut Random| {
             let sets = self.sets(random);
@@ -147,8 +155,8 @@ impl Scope {
                 chains.push(Chain::named(&name, rules));
                 names.push(name);
             }
-            let sure = random.below(BASES.len());
-            for (at, (hook, priority, name)) in BASES.into_iter().enumerate() {
+            let sure = random.below(6);
+            for (at, (hook, priority, name)) in BASES.into_iter().take(bases).enumerate() {
                 if at != sure && !random.chance(25) {
                     continue;
                 }
@@ -301,6 +309,10 @@ impl Scope {
         let mut packet = Packet::plain(source);
         packet.locality = if random.chance(85) { Locality::Local } else { Locality::Foreign };
         packet.interface = Some(random.pick(&self.interfaces).clone()).filter(|_| random.chance(85));
+        if self.foreign && random.chance(30) {
+            let others = ["eth7", "eth10", "ens3", "br-1", "lowpan0"];
+            packet.interface = Some(interface(others[random.below(others.len())]));
+        }
         packet.protocol = if random.chance(75) { TCP } else { *random.pick(&[17, 17, 132, 200]) };
         let any = random.within((self.ports.0.into(), self.ports.1.into())) as u16;
         packet.port = if points.ports.is_empty() || random.chance(20) { any } else { *random.pick(&points.ports) };
@@ -357,8 +369,8 @@ fn statement(random: &mut Random, sets: &[Set]) -> Statement {
         6 | 7 => Statement::NoTrack,
         8 => Statement::Track(Tracking::Zone),
         9 => Statement::Track(Tracking::Detail),
-        10 => Statement::Translate(Translation::Source),
-        11 => Statement::Translate(Translation::Destination),
+        10 => Statement::Translate(Translation::Source, Destined::Unknown),
+        11 => Statement::Translate(Translation::Destination, Destined::Unknown),
         12 | 13 if !sets.is_empty() => Statement::Update { set: random.pick(sets).name.clone() },
         14 => Statement::Divert(Diversion::Queue),
         15 => Statement::Divert(Diversion::FlowOffload),
@@ -376,6 +388,9 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn test(&mut self, random: &mut Random) -> Option<Match> {
         let negated = random.chance(25);
+        if self.scope.foreign && random.chance(35) {
+            return self.foreign(random, negated).map(Match::Foreign);
+        }
         match random.below(if self.scope.unknowns { 14 } else { 12 }) {
             0 => {
                 let mut names: Vec<Interface> =
@@ -436,6 +451,41 @@ impl Draft<'_> {
             13 => Some(Match::Limit { per_minute: 10, burst: 5 }),
             _ => None,
         }
+    }
+
+    fn foreign(&mut self, random: &mut Random, negated: bool) -> Option<Foreign> {
+        let side = if random.chance(60) { Side::In } else { Side::Out };
+        Some(match random.below(9) {
+            0 | 1 => {
+                let begins = ["eth", "eth1", "wg", "br-", "lo", "e"];
+                let begins = begins[random.below(begins.len())];
+                let names = vec![
+                    DeviceName::Begins(begins.to_owned()),
+                    DeviceName::Is(random.pick(&self.scope.interfaces).clone()),
+                ];
+                Foreign::Device { side, names: names.into_iter().take(1 + random.below(2)).collect(), negated }
+            }
+            2 | 3 if self.takes_tcp() => {
+                let ports = match random.below(3) {
+                    0 => PortMatch::Ports([PortRange::new(1024, u16::MAX)].into_iter().flatten().collect()),
+                    1 => PortMatch::Set("ports".into()),
+                    _ => PortMatch::Ports(self.scope.port_list(random, 2)),
+                };
+                Foreign::SourcePort { ports, negated }
+            }
+            4 => {
+                let of = if random.chance(70) { Marked::Packet } else { Marked::Connection };
+                Foreign::Mark { of, mask: u32::MAX, value: random.below(2) as u32, negated }
+            }
+            5 => {
+                let end = if random.chance(80) { End::Destination } else { End::Source };
+                Foreign::Translated { end, negated }
+            }
+            6 => Foreign::Direction { reply: negated },
+            7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
+            8 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
+            _ => Foreign::ExtensionHeader("rt type 0".into()),
+        })
     }
 
     fn takes_tcp(&mut self) -> bool {

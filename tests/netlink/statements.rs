@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 
 use ringfence::dialect::netlink::{Protocol, Scope, Socket, lift, read};
 use ringfence::dialect::{iptables, nft};
-use ringfence::ir::{Diversion, Family, Field, Reject, Rule, Ruleset, Statement, Tracking, Translation, Verdict};
+use ringfence::ir::{
+    Destined, Diversion, Family, Field, Reject, Rule, Ruleset, Statement, Tracking, Translation, Verdict,
+};
 use ringfence::semantics::{Door, Outcome, Packet, Rules};
 
 use super::lab::{HOST4, Lab, netns};
@@ -189,7 +191,7 @@ fn rows() -> Vec<Row> {
             NAT_IN,
             &["snat to 198.18.9.9", "snat ip to 198.18.9.9 fully-random"],
             &[("nat", "-j SNAT --to-source 198.18.9.9")],
-            vec![Statement::Translate(Translation::Source)],
+            vec![Statement::Translate(Translation::Source, Destined::Unknown)],
             None,
             Passes,
         ),
@@ -197,7 +199,7 @@ fn rows() -> Vec<Row> {
             NAT_OUT,
             &["masquerade", "masquerade random,persistent", "masquerade to :1024-2048"],
             &[("nat", "-j MASQUERADE")],
-            vec![Statement::Translate(Translation::Masquerade)],
+            vec![Statement::Translate(Translation::Masquerade, Destined::Unknown)],
             None,
             Elsewhere,
         ),
@@ -205,7 +207,7 @@ fn rows() -> Vec<Row> {
             NAT,
             &["dnat to 198.18.0.1:9999", "dnat ip to 198.18.0.1:9999 random"],
             &[("nat", "-j DNAT --to-destination 198.18.0.1:9999")],
-            vec![Statement::Translate(Translation::Destination)],
+            vec![Statement::Translate(Translation::Destination, Destined::Unknown)],
             None,
             Open,
         ),
@@ -213,7 +215,7 @@ fn rows() -> Vec<Row> {
             NAT,
             &["redirect to :9999", "redirect"],
             &[("nat", "-j REDIRECT --to-ports 9999")],
-            vec![Statement::Translate(Translation::Redirect)],
+            vec![Statement::Translate(Translation::Redirect, Destined::Unknown)],
             None,
             Open,
         ),
@@ -221,7 +223,7 @@ fn rows() -> Vec<Row> {
             NAT,
             &[],
             &[("nat", "-j NETMAP --to 198.18.0.0/24")],
-            vec![Statement::Translate(Translation::Network)],
+            vec![Statement::Translate(Translation::Network, Destined::Unknown)],
             None,
             Open,
         ),
@@ -317,11 +319,11 @@ fn kind(one: &Statement) -> usize {
         Statement::NoTrack => 11,
         Statement::Track(Tracking::Detail) => 12,
         Statement::Track(Tracking::Zone) => 13,
-        Statement::Translate(Translation::Source) => 14,
-        Statement::Translate(Translation::Masquerade) => 15,
-        Statement::Translate(Translation::Destination) => 16,
-        Statement::Translate(Translation::Redirect) => 17,
-        Statement::Translate(Translation::Network) => 18,
+        Statement::Translate(Translation::Source, _) => 14,
+        Statement::Translate(Translation::Masquerade, _) => 15,
+        Statement::Translate(Translation::Destination, _) => 16,
+        Statement::Translate(Translation::Redirect, _) => 17,
+        Statement::Translate(Translation::Network, _) => 18,
         Statement::Update { .. } => 19,
         Statement::Copy => 20,
         Statement::Divert(Diversion::Queue) => 21,

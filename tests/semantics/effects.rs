@@ -4,8 +4,8 @@
 //! a way that tests behind it can see leaves all of these in doubt.
 
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Diversion, Elements, Family, Field, Hook, Match, Policy,
-    Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Diversion, Elements, Family, Field, Hook, Match,
+    Policy, Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::semantics::{Door, Packet, Plausible, Rules};
 
@@ -125,7 +125,7 @@ fn verdict_fates(verdict: &Verdict) -> String {
 #[test]
 fn what_a_statement_does_is_seen_behind_it() {
     let write = |field, constant| Statement::Write { field, constant };
-    let translate = Statement::Translate;
+    let translate = |kind| Statement::Translate(kind, Destined::Unknown);
     let divert = Statement::Divert;
     // In front of: a verdict, a rule, a chain (everything, new, untracked, its family, a set), a test before there is a connection;
     // and whether an honest peer's packet is new, or untracked.

@@ -3,8 +3,8 @@
 #![allow(dead_code)]
 
 use ringfence::ir::{
-    Addresses, ChainKind, ConnectionStates, Family, Field as Written, Hook, Match, PacketTypes, PortBlock, PortMatch,
-    Ruleset, Statement, TcpFlags, Translation,
+    Addresses, ChainKind, ConnectionStates, Destined, Family, Field as Written, Hook, Match, PacketTypes, PortBlock,
+    PortMatch, Ruleset, Statement, TcpFlags, Translation,
 };
 use ringfence::net::{Cidr, PortRange, Ports};
 use ringfence::semantics::{Field, Locality, Packet, Space, TCP};
@@ -62,7 +62,7 @@ pub fn enriched(random: &mut Random, ruleset: &mut Ruleset) {
                 // A statement that may leave the rule, and one behind it that ends it.
                 if random.chance(4) {
                     rule.statements.push(Statement::Write { field: Written::Header, constant: true });
-                    rule.statements.push(Statement::Translate(Translation::Destination));
+                    rule.statements.push(Statement::Translate(Translation::Destination, Destined::Unknown));
                 }
                 if !random.chance(40) {
                     continue;

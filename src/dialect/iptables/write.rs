@@ -152,6 +152,7 @@ fn match_text(one: &Match) -> Result<String, WriteError> {
         Match::PacketType { .. } => return Err(WriteError::Inexpressible("the type of a packet")),
         Match::DestinationOfInterface => " -m addrtype --dst-type LOCAL --limit-iface-in".into(),
         Match::FirstFragment => " -m frag --fragfirst".into(),
+        Match::Foreign(_) => return Err(WriteError::Inexpressible("a test of somebody else's rule")),
         Match::Unknown(_) => return Err(WriteError::Inexpressible("what was read and not understood")),
         Match::Limit { per_minute, burst } => format!(" -m limit --limit {per_minute}/minute --limit-burst {burst}"),
     })

@@ -274,6 +274,7 @@ impl Lowering<'_> {
             Match::Limit { per_minute, burst } => {
                 self.program.push(Expression::Limit { rate: u64::from(*per_minute), unit: 60, burst: *burst });
             }
+            Match::Foreign(_) => return Err(NotWritable("a test of somebody else's rule".into())),
             Match::Unknown(text) => return Err(NotWritable(text.clone())),
         }
         Ok(())

@@ -206,6 +206,7 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
         }
         Match::FirstFragment => "frag frag-off 0".into(),
         Match::Limit { per_minute, burst } => format!("limit rate {per_minute}/minute burst {burst} packets"),
+        Match::Foreign(_) => return Err(unknown("a test of somebody else's rule")),
         Match::Unknown(text) => return Err(unknown(text)),
     })
 }

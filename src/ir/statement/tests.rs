@@ -39,11 +39,11 @@ kinds! { Statement, kind, KINDS:
     Statement::NoTrack => "notrack",
     Statement::Track(Tracking::Detail) => "helper",
     Statement::Track(Tracking::Zone) => "zone",
-    Statement::Translate(Translation::Source) => "snat",
-    Statement::Translate(Translation::Masquerade) => "masquerade",
-    Statement::Translate(Translation::Destination) => "dnat",
-    Statement::Translate(Translation::Redirect) => "redirect",
-    Statement::Translate(Translation::Network) => "netmap",
+    Statement::Translate(Translation::Source, _) => "snat",
+    Statement::Translate(Translation::Masquerade, _) => "masquerade",
+    Statement::Translate(Translation::Destination, _) => "dnat",
+    Statement::Translate(Translation::Redirect, _) => "redirect",
+    Statement::Translate(Translation::Network, _) => "netmap",
     Statement::Update { .. } => "update",
     Statement::Copy => "dup",
     Statement::Divert(Diversion::Queue) => "queue",
@@ -67,17 +67,17 @@ kinds! { Verdict, verdict_kind, VERDICTS:
 /// Every statement: what it does by hand, whether the kernel may leave the rule there, what it changes, and whether what
 /// stands behind it counts.
 fn statements() -> Vec<(Statement, Way, bool, Changes, bool)> {
-    use Changes::{Connection, Destination, Everything, Nothing, Source, Unseen, Untracked};
+    use Changes::{Connection, Destination, Everything, Mark, Nothing, Source, Unseen, Untracked};
     let write = |field, constant| Statement::Write { field, constant };
     let other = || Field::Other("ip saddr set".into());
-    let translate = Statement::Translate;
+    let translate = |kind| Statement::Translate(kind, Destined::Unknown);
     let divert = Statement::Divert;
     vec![
         (Statement::Counter(None), Way::On, false, Nothing, false),
         (Statement::Log("x".into()), Way::On, false, Nothing, false),
         (Statement::Note, Way::On, false, Nothing, false),
-        (write(Field::Mark, true), Way::On, false, Nothing, false),
-        (write(Field::Mark, false), Way::On, true, Nothing, false),
+        (write(Field::Mark, true), Way::On, false, Mark, false),
+        (write(Field::Mark, false), Way::On, true, Mark, false),
         (write(Field::Priority, true), Way::On, false, Nothing, false),
         (write(Field::Priority, false), Way::On, true, Nothing, false),
         (write(Field::Trace, true), Way::On, false, Nothing, false),

@@ -49,7 +49,9 @@ impl Space<'_> {
         Field::ALL.map(|field| match field {
             Field::Family => u32::from(packet.source.is_ipv6()),
             Field::Interface => {
-                let named = self.interfaces.iter().position(|own| own.is_some() && *own == packet.interface);
+                let place = |name: &Interface| self.interfaces.iter().position(|own| own.as_ref() == Some(name));
+                let named =
+                    packet.interface.as_ref().and_then(|own| place(own).or_else(|| place(self.standing_for(own)?)));
                 at(named.or(self.interfaces.len().checked_sub(1)))
             }
             Field::Shape => at(Shape::ALL.iter().position(|own| *own == packet.shape)),
@@ -157,6 +159,13 @@ impl Space<'_> {
             state: self.states.get(at(Field::State) as usize).copied()?,
             shape: Shape::ALL.get(at(Field::Shape) as usize).copied()?,
         })
+    }
+
+    /// The interface that stands for one that nothing names, by what its name begins with.
+    fn standing_for(&self, interface: &Interface) -> Option<&Interface> {
+        let fitting =
+            self.beginnings.iter().filter(|(beginning, _)| interface.as_str().starts_with(beginning.as_str()));
+        fitting.max_by_key(|(beginning, _)| beginning.len()).map(|(_, name)| name)
     }
 
     /// The interfaces that a rule names, and `None` for all others.

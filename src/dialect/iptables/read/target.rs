@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
-use crate::ir::{Diversion, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
+use crate::ir::{Destined, Diversion, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
 /// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows.
 fn statement(name: &str) -> Option<Statement> {
@@ -25,11 +25,11 @@ fn statement(name: &str) -> Option<Statement> {
         "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
         "NOTRACK" => Statement::NoTrack,
         "TEE" => Statement::Copy,
-        "DNAT" => Statement::Translate(Translation::Destination),
-        "REDIRECT" => Statement::Translate(Translation::Redirect),
-        "NETMAP" => Statement::Translate(Translation::Network),
-        "SNAT" => Statement::Translate(Translation::Source),
-        "MASQUERADE" => Statement::Translate(Translation::Masquerade),
+        "DNAT" => Statement::Translate(Translation::Destination, Destined::Unknown),
+        "REDIRECT" => Statement::Translate(Translation::Redirect, Destined::Unknown),
+        "NETMAP" => Statement::Translate(Translation::Network, Destined::Unknown),
+        "SNAT" => Statement::Translate(Translation::Source, Destined::Unknown),
+        "MASQUERADE" => Statement::Translate(Translation::Masquerade, Destined::Unknown),
         "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
         "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
         "SYNPROXY" => Statement::Divert(Diversion::Synproxy),

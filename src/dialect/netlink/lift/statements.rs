@@ -7,7 +7,7 @@ use super::super::attributes::{find, text_of, u32_of};
 use super::super::constants::*;
 use super::super::table::set_name;
 use super::program::Value;
-use crate::ir::{Diversion, Family, Field, Reject, Statement, Tracking, Translation};
+use crate::ir::{Destined, Diversion, Family, Field, Reject, Statement, Tracking, Translation};
 
 /// What an expression without a form of its own does.
 pub enum Expressed<'a> {
@@ -137,12 +137,12 @@ pub fn of<'n>(
             does(Statement::Update { set: set_name(&set, fields.number(NFTA_DYNSET_SET_ID)) })
         }
         "nat" => match fields.number(NFTA_NAT_TYPE) {
-            Some(NFT_NAT_SNAT) => does(Statement::Translate(Translation::Source)),
-            Some(NFT_NAT_DNAT) => does(Statement::Translate(Translation::Destination)),
+            Some(NFT_NAT_SNAT) => does(Statement::Translate(Translation::Source, Destined::Unknown)),
+            Some(NFT_NAT_DNAT) => does(Statement::Translate(Translation::Destination, Destined::Unknown)),
             _ => Expressed::Decides("nat"),
         },
-        "masq" => does(Statement::Translate(Translation::Masquerade)),
-        "redir" => does(Statement::Translate(Translation::Redirect)),
+        "masq" => does(Statement::Translate(Translation::Masquerade, Destined::Unknown)),
+        "redir" => does(Statement::Translate(Translation::Redirect, Destined::Unknown)),
         "dup" => does(Statement::Copy),
         "queue" => does(Statement::Divert(Diversion::Queue)),
         "synproxy" => does(Statement::Divert(Diversion::Synproxy)),

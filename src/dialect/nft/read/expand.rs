@@ -204,6 +204,7 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::DestinationOfInterface
             | Match::PerhapsDirectlyTcp
             | Match::PacketType { .. }
+            | Match::Foreign(_)
             | Match::Limit { .. }
             | Match::Unknown(_) => {}
         }

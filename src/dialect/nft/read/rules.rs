@@ -10,7 +10,9 @@ use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::Words;
-use crate::ir::{Counted, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict};
+use crate::ir::{
+    Counted, Destined, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict,
+};
 
 /// Whether only TCP passes a test.
 fn is_tcp(one: &Match) -> bool {
@@ -212,10 +214,10 @@ impl<'a> RuleReader<'_, 'a> {
     /// Statements behind which nothing counts: of these all that follows is part.
     fn last_statement(&mut self, name: &str) -> Option<Statement> {
         let statement = match name {
-            "snat" => Statement::Translate(Translation::Source),
-            "masquerade" => Statement::Translate(Translation::Masquerade),
-            "dnat" => Statement::Translate(Translation::Destination),
-            "redirect" => Statement::Translate(Translation::Redirect),
+            "snat" => Statement::Translate(Translation::Source, Destined::Unknown),
+            "masquerade" => Statement::Translate(Translation::Masquerade, Destined::Unknown),
+            "dnat" => Statement::Translate(Translation::Destination, Destined::Unknown),
+            "redirect" => Statement::Translate(Translation::Redirect, Destined::Unknown),
             "queue" => Statement::Divert(Diversion::Queue),
             "synproxy" => Statement::Divert(Diversion::Synproxy),
             "tproxy" => Statement::Divert(Diversion::TransparentProxy),

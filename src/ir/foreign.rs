@@ -1,0 +1,179 @@
+//! What only rules of others ask of a packet: the guard makes none of these tests, and no dialect writes them.
+//!
+//! Readers use them where they say exactly what the rule asks. What they do not say exactly stays [`Match::Unknown`].
+//!
+//! [`Match::Unknown`]: super::Match::Unknown
+
+use std::fmt;
+
+use super::PortMatch;
+use crate::net::Interface;
+
+/// A test of somebody else's rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// The name of the interface that the packet came in on, or leaves by, fits one of these patterns (or none of them).
+    /// Where a packet has no such interface, at input one to leave by, its name is empty.
+    Device {
+        /// Which of the two.
+        side: Side,
+        /// The patterns.
+        names: Vec<DeviceName>,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The TCP source port.
+    SourcePort {
+        /// The ports.
+        ports: PortMatch,
+        /// Turns the test round, within TCP.
+        negated: bool,
+    },
+    /// The bits in `mask` of a mark are those of `value`.
+    Mark {
+        /// Whose mark.
+        of: Marked,
+        /// The bits that are looked at.
+        mask: u32,
+        /// What they have to be.
+        value: u32,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The destination, or the source, of the packet's connection was translated, whichever way the packet goes
+    /// (`ct status dnat`).
+    Translated {
+        /// Which end.
+        end: End,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// Whether the packet goes the way of the connection's first packet, or the other one.
+    Direction {
+        /// The other one.
+        reply: bool,
+    },
+    /// Something about an IPv6 extension header other than a fragment header, with its text. Holds for no packet without one.
+    ExtensionHeader(String),
+    /// What kind of address the destination is, by the kernel's routing tables.
+    DestinationType {
+        /// It is one of these.
+        types: AddressTypes,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// Whether there is a way back to the packet's source: by the interface that it came in on, or by any.
+    WayBack {
+        /// By that interface only.
+        same_interface: bool,
+        /// The test holds where there is none.
+        missing: bool,
+    },
+}
+
+/// The interface that a packet came in on, or the one that it leaves by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It came in on.
+    In,
+    /// It leaves by.
+    Out,
+}
+
+/// A pattern of names of interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeviceName {
+    /// This one.
+    Is(Interface),
+    /// All that begin so: `docker*` of nft, `docker+` of iptables. The empty text begins every name.
+    Begins(String),
+}
+
+impl DeviceName {
+    /// Whether a name fits.
+    #[must_use]
+    pub fn fits(&self, name: &str) -> bool {
+        match self {
+            Self::Is(own) => own.as_str() == name,
+            Self::Begins(text) => name.starts_with(text),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(own) => write!(f, "{own}"),
+            Self::Begins(text) => write!(f, "{text}*"),
+        }
+    }
+}
+
+/// What carries a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// The packet.
+    Packet,
+    /// Its connection.
+    Connection,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where it comes from.
+    Source,
+    /// Where it goes to.
+    Destination,
+}
+
+/// Kinds of addresses (RTN_… of linux/rtnetlink.h), a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressTypes(pub u8);
+
+impl AddressTypes {
+    /// Reached by a route.
+    pub const UNICAST: Self = Self(1);
+    /// Of this host.
+    pub const LOCAL: Self = Self(2);
+    /// Of everybody in a network.
+    pub const BROADCAST: Self = Self(4);
+    /// Of some hosts, and of this one.
+    pub const ANYCAST: Self = Self(8);
+    /// Of a group.
+    pub const MULTICAST: Self = Self(16);
+    /// Refused by a route of that kind, or no route at all.
+    pub const OTHER: Self = Self(32);
+
+    /// Both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among them.
+    #[must_use]
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = ["unicast", "local", "broadcast", "anycast", "multicast", "other"];
+        all.into_iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
+    }
+
+    /// The kind that nft and iptables call so.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "unicast" => Self::UNICAST,
+            "local" => Self::LOCAL,
+            "broadcast" => Self::BROADCAST,
+            "anycast" => Self::ANYCAST,
+            "multicast" => Self::MULTICAST,
+            "unspec" | "blackhole" | "unreachable" | "prohibit" | "throw" => Self::OTHER,
+            _ => return None,
+        })
+    }
+}

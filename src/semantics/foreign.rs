@@ -1,0 +1,228 @@
+//! Whether a test of somebody else's rule holds: for one packet, and for sets of packets.
+//!
+//! INVARIANT (trust): what a stranger chooses, or what the rules do not say, is unknown. Of whom a cluster file admits more is
+//! taken for granted, where a question says so ([`Trust::Honest`]): its programs ask from ports of
+//! [`CLIENT_PORTS`], its packets come without a mark, and by the interface that the way back to it leads out of.
+
+use super::diagram::{Bounded, Set};
+use super::field::Field;
+use super::holds::{At, Holds, port};
+use super::matching::{Fit, misread_tcp, ports_of};
+use super::packet::{Locality, Packet, Shape, TCP};
+use super::space::Space;
+use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, PortMatch, Ruleset, Table};
+use crate::net::Interface;
+
+/// The ports that programs ask from: those below are for services that root starts (RFC 6335, 6), and Linux takes them for
+/// nothing else of itself (`net.ipv4.ip_local_port_range`, 32768 to 60999 by default).
+pub const CLIENT_PORTS: (u16, u16) = (1024, u16::MAX);
+
+/// How far the sender of a packet is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// It may send what it likes.
+    #[default]
+    Nobody,
+    /// It is one of those whom a cluster file names, and does as programs do.
+    Honest,
+}
+
+/// Whether some ports are those that programs ask from.
+pub(super) fn client_port(ranges: &[(u16, u16)], trust: Trust) -> Holds {
+    let (first, last) = match trust {
+        Trust::Honest => CLIENT_PORTS,
+        Trust::Nobody => (0, u16::MAX),
+    };
+    if ranges.iter().all(|(own_first, own_last)| *own_last < first || *own_first > last) {
+        return Holds::No;
+    }
+    let mut next = Some(first);
+    for &(own_first, own_last) in ranges {
+        if let Some(at) = next.filter(|at| (own_first..=own_last).contains(at)) {
+            next = if own_last >= last { None } else { at.max(own_last).checked_add(1) };
+        }
+    }
+    if next.is_none() { Holds::Yes } else { Holds::Unknown }
+}
+
+fn turned(holds: Holds, negated: bool) -> Holds {
+    match (holds, negated) {
+        (Holds::Unknown, _) => Holds::Unknown,
+        (Holds::Yes, false) | (Holds::No, true) => Holds::Yes,
+        (Holds::Yes, true) | (Holds::No, false) => Holds::No,
+    }
+}
+
+/// What of such a test does not depend on the packet's fields; `None` where it does.
+fn fixed(one: &Foreign, at: At) -> Option<Holds> {
+    Some(match one {
+        Foreign::Device { side, names, negated } => {
+            if *side == at.view.side() {
+                return None;
+            }
+            // It has no such interface, and an empty name.
+            turned(names.iter().any(|name| name.fits("")).into(), *negated)
+        }
+        Foreign::Mark { value, negated, .. } => match at.trust {
+            Trust::Nobody => Holds::Unknown,
+            // Whoever writes one is asked for elsewhere.
+            Trust::Honest => turned((*value == 0).into(), *negated),
+        },
+        Foreign::Direction { reply } => match (at.trust, at.view.to_service()) {
+            (Trust::Nobody, _) => return None,
+            (Trust::Honest, original) => (original != *reply).into(),
+        },
+        Foreign::WayBack { missing, .. } => match (at.trust, at.view.leaves()) {
+            (Trust::Honest, false) => (!*missing).into(),
+            (Trust::Nobody, _) | (Trust::Honest, true) => Holds::Unknown,
+        },
+        Foreign::DestinationType { types, negated } if at.view.leaves() => {
+            if types.has(AddressTypes::UNICAST) || !types.has(AddressTypes::OTHER) {
+                turned(types.has(AddressTypes::UNICAST).into(), *negated)
+            } else {
+                Holds::Unknown
+            }
+        }
+        Foreign::SourcePort { .. }
+        | Foreign::Translated { .. }
+        | Foreign::ExtensionHeader(_)
+        | Foreign::DestinationType { .. } => return None,
+    })
+}
+
+/// Whether such a test holds for a packet.
+pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Foreign, packet: &Packet, at: At) -> Holds {
+    if let Some(found) = fixed(one, at) {
+        return found;
+    }
+    match one {
+        Foreign::Device { names, negated, .. } => (on(names, packet.interface.as_ref()) != *negated).into(),
+        Foreign::SourcePort { .. } if packet.shape == Shape::LaterMisread && packet.protocol == TCP => Holds::Unknown,
+        Foreign::SourcePort { .. } if packet.protocol != TCP || !packet.shape.shows_ports() => Holds::No,
+        Foreign::SourcePort { ports, negated } => {
+            let found = if at.view.to_service() {
+                ports_of(ruleset, table, ports).map_or(Holds::Unknown, |list| client_port(&list, at.trust))
+            } else {
+                port(ruleset, table, ports, packet.port)
+            };
+            turned(found, *negated)
+        }
+        // Which way it goes is seen by its state alone: what begins a connection goes the first packet's way.
+        Foreign::Direction { reply } if packet.state == ConnectionStates::NEW => (!*reply).into(),
+        Foreign::Translated { end, negated } => translated(*end, *negated, packet, at),
+        Foreign::ExtensionHeader(_) if packet.source.is_ipv4() || packet.shape == Shape::Whole => Holds::No,
+        Foreign::DestinationType { types, negated } => match packet.locality {
+            Locality::Local => turned(types.has(AddressTypes::LOCAL).into(), *negated),
+            Locality::Foreign if *types == AddressTypes::LOCAL => turned(Holds::No, *negated),
+            Locality::Foreign | Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
+        },
+        Foreign::ExtensionHeader(_) | Foreign::Direction { .. } | Foreign::Mark { .. } | Foreign::WayBack { .. } => {
+            Holds::Unknown
+        }
+    }
+}
+
+/// What has no connection leaves the rule in nft, and fails the test in iptables, which turns that round.
+fn without_connection(state: ConnectionStates) -> bool {
+    state == ConnectionStates::UNTRACKED || state == ConnectionStates::INVALID
+}
+
+/// Whether nothing can have translated where a packet in that state goes to, but what shows in it. An answer to this host may
+/// belong to a connection that was translated as it left.
+fn shows_translation(state: ConnectionStates, at: At) -> bool {
+    let asked = at.view.to_service() && !at.view.leaves();
+    without_connection(state) || (asked && (state == ConnectionStates::NEW || at.trust == Trust::Honest))
+}
+
+fn translated(end: End, negated: bool, packet: &Packet, at: At) -> Holds {
+    match end {
+        _ if negated && without_connection(packet.state) => Holds::Unknown,
+        End::Destination if packet.original_port.is_some() => (!negated).into(),
+        End::Destination if shows_translation(packet.state, at) => negated.into(),
+        End::Destination | End::Source => Holds::Unknown,
+    }
+}
+
+fn on(names: &[DeviceName], interface: Option<&Interface>) -> bool {
+    // One that no rule names begins with nothing that a rule names, either.
+    names.iter().any(|name| interface.map_or(name.fits(""), |own| name.fits(own.as_str())))
+}
+
+/// For which packets such a test holds.
+pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: &Foreign, at: At) -> Bounded<Fit> {
+    if let Some(found) = fixed(one, at) {
+        return Ok(Fit::of(found));
+    }
+    match one {
+        Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
+        Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
+        Foreign::Direction { reply } => {
+            let new = space.states(|own| own == ConnectionStates::NEW)?;
+            let others = space.sets.complement(new)?;
+            Fit::split(space, if *reply { Set::EMPTY } else { new }, others)
+        }
+        Foreign::Translated { end, negated } => is_translated(space, *end, *negated, at),
+        Foreign::ExtensionHeader(_) => {
+            let (v6, whole) = (space.family(false)?, space.shape(|own| own == Shape::Whole)?);
+            let may = space.sets.difference(v6, whole)?;
+            Ok(Fit { may, must: Set::EMPTY })
+        }
+        Foreign::DestinationType { types, negated } => {
+            let certain = |own: Locality| match own {
+                Locality::Local => Some(types.has(AddressTypes::LOCAL) != *negated),
+                Locality::Foreign if *types == AddressTypes::LOCAL => Some(*negated),
+                Locality::Foreign | Locality::Vrf | Locality::Elsewhere => None,
+            };
+            let known = space.locality(|own| certain(own) == Some(true))?;
+            let doubted = space.locality(|own| certain(own).is_none())?;
+            Fit::split(space, known, doubted)
+        }
+        Foreign::Mark { .. } | Foreign::WayBack { .. } => Ok(Fit::UNKNOWN),
+    }
+}
+
+fn source_port(
+    space: &mut Space<'_>,
+    ruleset: &Ruleset,
+    table: &Table,
+    (ports, negated): (&PortMatch, bool),
+    at: At,
+) -> Bounded<Fit> {
+    let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_ports)?);
+    let seen = space.sets.intersection(tcp, shown)?;
+    let misread = misread_tcp(space)?;
+    let list = ports_of(ruleset, table, ports);
+    let known = if at.view.to_service() {
+        match turned(list.map_or(Holds::Unknown, |list| client_port(&list, at.trust)), negated) {
+            Holds::Yes => Some(seen),
+            Holds::No => Some(Set::EMPTY),
+            Holds::Unknown => None,
+        }
+    } else {
+        match list.map(|list| space.port(&list)).transpose()?.flatten() {
+            None => None,
+            Some(among) if negated => Some(space.sets.difference(seen, among)?),
+            Some(among) => Some(space.sets.intersection(seen, among)?),
+        }
+    };
+    match known {
+        Some(known) => Fit::split(space, known, misread),
+        None => Ok(Fit { may: space.sets.union(seen, misread)?, must: Set::EMPTY }),
+    }
+}
+
+fn is_translated(space: &mut Space<'_>, end: End, negated: bool, at: At) -> Bounded<Fit> {
+    if end == End::Source {
+        return Ok(Fit::UNKNOWN);
+    }
+    let plain = space.is(Field::Original, 0)?;
+    let yes = space.sets.complement(plain)?;
+    let no = space.states(|own| shows_translation(own, at))?;
+    let no = space.sets.intersection(no, plain)?;
+    let known = if negated { no } else { yes };
+    let certain = space.sets.union(yes, no)?;
+    let unshown = space.sets.complement(certain)?;
+    let without = if negated { space.states(without_connection)? } else { Set::EMPTY };
+    let doubted = space.sets.union(unshown, without)?;
+    Fit::split(space, known, doubted)
+}
