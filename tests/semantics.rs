@@ -31,7 +31,8 @@ use ringfence::ir::{
 };
 use ringfence::net::{Interface, PortRange};
 use ringfence::semantics::{
-    Door, Flow, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Shape, Space, TCP, merged,
+    Arrival, Door, Flow, Home, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Shape, Space,
+    TCP, merged,
 };
 use spaces::{enriched, every_packet, unusual};
 
@@ -196,6 +197,56 @@ fn sets_of_packets_fare_as_each_of_their_packets() {
     }
     let all = [passing, mixed, doubted, implausible];
     assert!(all.iter().all(|count| *count > 3_000), "{all:?}");
+}
+
+#[test]
+fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
+    let mut counts = [[0; 3]; 2];
+    for seed in 0..900 {
+        let mut random = Random::new(90_000 + seed);
+        let scope = Scope { unknowns: seed % 5 == 0, statements: seed % 4 == 0, foreign: true, ..Scope::wide() };
+        let mut ruleset = scope.ruleset(&mut random);
+        enriched(&mut random, &mut ruleset);
+        let question = Question {
+            translates: seed % 2 == 0,
+            flags: vec![OPENING],
+            leaving: true,
+            ports: vec![PortRange::new(8080, 8099).into_iter().collect()],
+            ..Question::default()
+        };
+        let mut space = Space::new(&[&ruleset], &question).unwrap();
+        let rules = if seed % 3 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };
+        let mut flow = Flow::new(&rules);
+        let to: Option<std::net::IpAddr> = random.chance(50).then(|| "10.20.0.1".parse().unwrap());
+        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        let arrival = if random.chance(50) {
+            Arrival::SamePort
+        } else {
+            Arrival::Any([PortRange::new(8080, 8099)].into_iter().flatten().collect())
+        };
+        let asked = flow.asked(&mut space, to, &home, &arrival).unwrap();
+        let asking = flow.asking(&mut space, to).unwrap();
+        assert_eq!(flow.unwieldy(&space), None);
+        let points = Points::of(&ruleset);
+        for _ in 0..100 {
+            let packet = scope.packet(&mut random, &points);
+            let packet = if random.chance(60) { unusual(&mut random, &space, packet) } else { packet };
+            let packet = Packet { original_port: None, destination: to, protocol: TCP, ..packet };
+            if to.is_some() && packet.source.is_ipv6() {
+                continue;
+            }
+            let expected = [rules.asked(&packet, &home, &arrival), rules.asking(&packet)];
+            for ((fates, outcome), counts) in [asked, asking].into_iter().zip(expected).zip(&mut counts) {
+                let found = Outcome {
+                    may_pass: space.has(fates.may_pass, &packet),
+                    may_block: space.has(fates.may_block, &packet),
+                };
+                assert_eq!(found, outcome, "seed {seed}: {packet} {home:?} {arrival:?} in {ruleset:#?}");
+                counts[usize::from(outcome.may_pass) + usize::from(outcome.may_block && outcome.may_pass)] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().flatten().all(|count| *count > 2_000), "{counts:?}");
 }
 
 /// With next to nothing allowed, chains and lists are too large all the time. Sets may then say more of a packet than its

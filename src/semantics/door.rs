@@ -57,7 +57,7 @@ impl Door {
             Self::BeforeTranslation => {
                 earlier && !self.has(base) && (base.hook == Hook::Ingress || base.priority < DESTINATION_NAT)
             }
-            Self::Translated => earlier && is_before_translation(base),
+            Self::Translated => earlier && (base.kind == ChainKind::Nat || is_before_translation(base)),
             Self::Prerouting | Self::Wire | Self::AnswersLeave | Self::RequestsLeave | Self::AnswersArrive => false,
             Self::Input => earlier,
         }

@@ -10,6 +10,7 @@ use super::door::{Door, TRACKING, turn};
 use super::foreign::Trust;
 use super::holds::{At, Holds, Tracked, holds};
 use super::packet::Packet;
+use super::stretch::Entrance;
 use super::touched::{Touched, misses_replies};
 use super::view::View;
 use crate::ir::statement::{Changes, Effect, Way};
@@ -312,6 +313,14 @@ impl<'a> Rules<'a> {
         set.is_some_and(|name| self.fills(position, table, name))
     }
 
+    /// Whether a test holds, after all that was done to the packet before.
+    pub(super) fn holds(&self, one: &Match, table: &Table, way: Entrance, touched: Touched, packet: &Packet) -> Holds {
+        if self.is_unseen(one, way.position, table, (way.at_device, way.at), touched) {
+            return Holds::Unknown;
+        }
+        holds(self.ruleset, table, one, packet, way.at)
+    }
+
     /// What may become of a packet at a door.
     #[must_use]
     pub fn evaluate(&self, door: Door, packet: &Packet) -> Outcome {
@@ -500,11 +509,8 @@ impl<'a> Run<'_, 'a, '_> {
 
     /// Whether a test holds, after all that was done to the packet before.
     fn holds(&self, one: &Match) -> Holds {
-        let unseen = self.rules.is_unseen(one, self.position, self.table, (self.at_device, self.at), self.touched);
-        if unseen {
-            return Holds::Unknown;
-        }
-        holds(self.rules.ruleset, self.table, one, self.packet, self.at)
+        let way = Entrance { position: self.position, at_device: self.at_device, at: self.at };
+        self.rules.holds(one, self.table, way, self.touched, self.packet)
     }
 
     fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 mod packets;
 mod sets;
@@ -18,7 +19,8 @@ use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
 use super::reach::{met, met_leaving};
 use crate::ir::{
-    Addresses, ConnectionStates, DeviceName, Elements, Foreign, Match, PortMatch, Ruleset, TcpFlags, ours,
+    Addresses, ConnectionStates, Destined, DeviceName, Elements, Foreign, Match, PortMatch, Rule, Ruleset, Statement,
+    TcpFlags, ours,
 };
 use crate::net::{Cidr, Elsewhere, Interface, PortRange};
 
@@ -115,6 +117,7 @@ impl<'a> Cuts<'a> {
                     let set = |name: &str| Some(&ruleset.set(table, name)?.elements);
                     met(table).into_iter().flat_map(|rule| &rule.matches).for_each(|one| cuts.test(one, set));
                     if question.leaving {
+                        table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| cuts.led(rule));
                         let left = met_leaving(table).into_iter().flat_map(|rule| &rule.matches);
                         left.for_each(|one| cuts.leaving(one, set));
                     }
@@ -141,6 +144,25 @@ impl<'a> Cuts<'a> {
             Elements::Ipv4(list) => self.to_v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
             Elements::Ports(_) | Elements::Unknown => {}
+        }
+    }
+
+    /// Where a rule leads packets to.
+    fn led(&mut self, rule: &Rule) {
+        for statement in &rule.statements {
+            let Statement::Translate(_, Destined::To { addresses, ports }) = statement else { continue };
+            match addresses {
+                Some((IpAddr::V4(first), IpAddr::V4(last))) => {
+                    self.to_v4.push(Cow::Owned(vec![(first.to_bits(), last.to_bits())]));
+                }
+                Some((IpAddr::V6(first), IpAddr::V6(last))) => {
+                    self.to_v6.push(Cow::Owned(vec![(first.to_bits(), last.to_bits())]));
+                }
+                _ => {}
+            }
+            if let Some(ports) = ports {
+                self.ports.push(Cow::Owned(vec![*ports]));
+            }
         }
     }
 

@@ -271,7 +271,7 @@ impl<'a> Flow<'_, 'a> {
     }
 
     /// For which packets a rule applies.
-    fn fits(&self, space: &mut Space<'_>, rule: &Rule, way: Entrance, touched: Touched) -> Bounded<Fit> {
+    pub(super) fn fits(&self, space: &mut Space<'_>, rule: &Rule, way: Entrance, touched: Touched) -> Bounded<Fit> {
         let mut all = Fit::ALWAYS;
         for one in &rule.matches {
             let own = self.fit(space, one, way, touched)?;

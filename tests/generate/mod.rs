@@ -131,7 +131,7 @@ impl Scope {
 
     /// A random ruleset for nft.
     pub fn ruleset(&self, random: &mut Random) -> Ruleset {
-        const BASES: [(Hook, i32, &str); 8] = [
+        const BASES: [(Hook, i32, &str); 9] = [
             (Hook::Prerouting, -300, "raw"),
             (Hook::Prerouting, -150, "early"),
             (Hook::Prerouting, -100, "translation"),
@@ -140,9 +140,10 @@ impl Scope {
             (Hook::Input, 0, "input"),
             (Hook::Output, 0, "output"),
             (Hook::Postrouting, 50, "leaving"),
+            (Hook::Output, -100, "output-translation"),
         ];
         // What leaves is of matter to those alone who ask for it.
-        let bases = if self.foreign { 8 } else { 6 };
+        let bases = if self.foreign { 9 } else { 6 };
         let tables = 1 + usize::from(random.chance(40));
         let table = |number: usize, random: &mut Random| {
             let sets = self.sets(random);
@@ -161,7 +162,9 @@ impl Scope {
                     continue;
                 }
                 let policy = if random.chance(30) { Policy::Drop } else { Policy::Accept };
-                let base = Base { kind: ChainKind::Filter, hook, priority, policy, shared: false };
+                let translates = self.foreign && priority == -100 && random.chance(70);
+                let kind = if translates { ChainKind::Nat } else { ChainKind::Filter };
+                let base = Base { kind, hook, priority, policy, shared: false };
                 let exempt = self.exempt.clone().map(|name| Rule {
                     matches: vec![Match::InInterface { names: vec![name], negated: false }],
                     verdict: Some(Verdict::Accept),
@@ -263,6 +266,10 @@ impl Scope {
         let mut statements: Vec<Statement> = counts.then_some(Statement::Counter(None)).into_iter().collect();
         if self.statements && random.chance(15) {
             statements.push(statement(random, sets));
+        }
+        if self.foreign && random.chance(12) {
+            let kind = if random.chance(50) { Translation::Redirect } else { Translation::Destination };
+            statements.push(Statement::Translate(kind, destined(random, kind)));
         }
         Rule { matches, statements, verdict, ..Rule::default() }
     }
@@ -376,6 +383,24 @@ fn statement(random: &mut Random, sets: &[Set]) -> Statement {
         15 => Statement::Divert(Diversion::FlowOffload),
         _ => Statement::Copy,
     }
+}
+
+/// Somewhere to lead packets to.
+fn destined(random: &mut Random, kind: Translation) -> Destined {
+    if random.chance(15) {
+        return Destined::Unknown;
+    }
+    let single = |address: &str| address.parse::<IpAddr>().map(|own| (own, own)).ok();
+    let addresses = match random.below(4) {
+        _ if kind == Translation::Redirect => None,
+        0 => single("10.20.0.1"),
+        1 => single("172.17.0.2"),
+        2 => single("127.0.0.1"),
+        _ => None,
+    };
+    let port = 8080 + random.below(32) as u16;
+    let ports = random.chance(75).then(|| (port, port + u16::from(random.chance(15))));
+    Destined::To { addresses, ports }
 }
 
 struct Draft<'a> {

@@ -76,12 +76,27 @@ impl Space<'_> {
     }
 
     /// The label of flags.
-    pub(super) fn flags_label(&self, flags: TcpFlags) -> u32 {
+    pub(in super::super) fn flags_label(&self, flags: TcpFlags) -> u32 {
         self.flags.iter().position(|own| flags_alike(&self.flag_tests, own.0, flags.0)).unwrap_or_default() as u32
     }
 
+    /// The label of a transport protocol.
+    pub(in super::super) fn protocol_label(&self, number: u8) -> u32 {
+        self.protocols.iter().position(|own| *own == number).unwrap_or_default() as u32
+    }
+
+    /// The label of a port.
+    pub(in super::super) fn port_label(&self, port: u16) -> u32 {
+        self.ports.class(port)
+    }
+
+    /// The label of an address of this host; of one that is not known, where none are told apart.
+    pub(in super::super) fn destination_of(&self, address: Option<IpAddr>) -> u32 {
+        self.destination_label(address).unwrap_or(0)
+    }
+
     /// The label of a state; of any, where none are told apart.
-    pub(super) fn state_label(&self, state: ConnectionStates) -> u32 {
+    pub(in super::super) fn state_label(&self, state: ConnectionStates) -> u32 {
         self.states.iter().position(|own| *own == state).unwrap_or_default() as u32
     }
 

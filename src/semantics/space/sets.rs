@@ -214,6 +214,25 @@ impl Space<'_> {
         self.if_it_were(set, Field::State, state)
     }
 
+    /// The packets on the wire that would be in `set` with their port as the one that they had before a translation.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub(in super::super) fn from_wire(&mut self, set: Set) -> Bounded<Set> {
+        let originals = self.sets.size(Field::Original.number());
+        if originals == 1 {
+            return Ok(set);
+        }
+        let mut all = Set::EMPTY;
+        for class in 0..self.ports.count() {
+            let from = self.is(Field::Port, class)?;
+            let translated = self.if_it_were(set, Field::Original, class + 1)?;
+            let own = self.sets.intersection(from, translated)?;
+            all = self.sets.union(all, own)?;
+        }
+        Ok(all)
+    }
+
     /// The packets that would be in `set` as they were on the wire, with the port that a translation has changed since.
     ///
     /// # Errors

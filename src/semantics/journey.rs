@@ -1,0 +1,458 @@
+//! The whole way of a connection between somebody and this host: there and back, with destination NAT in between.
+//!
+//! - **asked**: the packet comes in ([`Door::Wire`]), may be led elsewhere by NAT, goes on ([`Door::Translated`]), comes to input if
+//!   it is for this host, and what this host answers leaves ([`Door::AnswersLeave`]).
+//! - **asking**: this host's packet leaves ([`Door::RequestsLeave`]), NAT may lead it elsewhere, and the answer arrives
+//!   ([`Door::AnswersArrive`]).
+//!
+//! Masquerading and source NAT change what others see, and are taken back before any rule here meets the answer: they decide
+//! nothing. An answer leaves by the interface that the question came in on, and carries SYN and ACK, or ACK.
+//!
+//! [`Rules::asked`] and [`Rules::asking`] are the specification for one packet, [`Flow::asked`] and [`Flow::asking`] say the same
+//! for sets.
+
+use std::net::IpAddr;
+
+use super::diagram::{Bounded, Set, TooLarge};
+use super::door::Door;
+use super::evaluate::{Outcome, Rules};
+use super::field::Field;
+use super::flow::{Fates, Flow};
+use super::packet::{Locality, Packet, Shape, TCP};
+use super::space::Space;
+use super::translation::{Led, Translated};
+use crate::ir::{ConnectionStates, Destined, Hook, TcpFlags, Translation};
+use crate::net::Ports;
+
+/// What is known of this host's addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether these are all. What is led to another address is not for this host then.
+    pub complete: bool,
+}
+
+/// To which ports packets have to come at input to count as arrived.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// To the one that they were sent to.
+    SamePort,
+    /// To any of these, and by whatever port.
+    Any(Ports),
+}
+
+/// Whether a translated packet is for this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Here {
+    Yes,
+    No,
+    Perhaps,
+}
+
+/// What answers carry.
+const ANSWERS: [TcpFlags; 2] = [TcpFlags(0x12), TcpFlags(0x10)];
+
+impl Home {
+    fn has(&self, kind: Translation, address: Option<(IpAddr, IpAddr)>) -> Here {
+        let Some((first, last)) = address else {
+            // A redirected packet comes to this host; one whose port alone is changed goes where it went.
+            return if kind == Translation::Redirect { Here::Yes } else { Here::Perhaps };
+        };
+        let among = |own: &IpAddr| own.is_ipv4() == first.is_ipv4() && (first..=last).contains(own);
+        if first.is_loopback() || last.is_loopback() {
+            // Where the kernel lets that in from outside (route_localnet), it is this host's.
+            return Here::Perhaps;
+        }
+        match (self.addresses.iter().any(among), first == last) {
+            (true, true) => Here::Yes,
+            (false, _) if self.complete => Here::No,
+            (true, false) | (false, _) => Here::Perhaps,
+        }
+    }
+}
+
+/// How a translated packet arrives.
+struct Changed {
+    here: Here,
+    address: Option<IpAddr>,
+    ports: Option<(u16, u16)>,
+}
+
+impl Changed {
+    /// `None` where nobody knows.
+    fn of(led: Led<'_>, home: &Home) -> Option<Self> {
+        match led {
+            Led::Anywhere | Led::To(_, Destined::Unknown) => None,
+            Led::To(kind, Destined::To { addresses, ports }) => {
+                let one = addresses.filter(|(first, last)| first == last).map(|(first, _)| first);
+                Some(Self { here: home.has(kind, *addresses), address: one, ports: *ports })
+            }
+        }
+    }
+}
+
+fn both(one: Outcome, other: Outcome) -> Outcome {
+    Outcome { may_pass: one.may_pass && other.may_pass, may_block: one.may_block || other.may_block }
+}
+
+fn either(one: Outcome, other: Outcome) -> Outcome {
+    Outcome { may_pass: one.may_pass || other.may_pass, may_block: one.may_block || other.may_block }
+}
+
+const NEVER: Outcome = Outcome { may_pass: false, may_block: false };
+const FAILS: Outcome = Outcome { may_pass: false, may_block: true };
+const PERHAPS: Outcome = Outcome { may_pass: true, may_block: true };
+
+/// The packet that begins the connection of another.
+fn beginning(packet: &Packet) -> Packet {
+    Packet {
+        protocol: TCP,
+        flags: TcpFlags::SYN,
+        state: ConnectionStates::NEW,
+        shape: Shape::Whole,
+        original_port: None,
+        ..packet.clone()
+    }
+}
+
+/// The specification.
+impl Rules<'_> {
+    /// Whether a packet of a connection that somebody opened comes to a program of this host, and the answers leave.
+    #[must_use]
+    pub fn asked(&self, packet: &Packet, home: &Home, arrival: &Arrival) -> Outcome {
+        let wire = self.evaluate(Door::Wire, packet);
+        let first = beginning(packet);
+        let touched = self.touched_before(Door::Translated, &first);
+        let led = self.translations(Hook::Prerouting, &first, touched);
+        let mut behind = NEVER;
+        if led.dropped {
+            behind = either(behind, FAILS);
+        }
+        if led.staying {
+            behind = either(behind, self.arrives(packet, packet.port, arrival));
+        }
+        for Translated { led, .. } in led.translated {
+            behind = either(behind, self.led(packet, led, home, arrival));
+        }
+        both(wire, behind)
+    }
+
+    fn led(&self, packet: &Packet, led: Led<'_>, home: &Home, arrival: &Arrival) -> Outcome {
+        let Some(changed) = Changed::of(led, home) else { return PERHAPS };
+        if self.touches && packet.locality != Locality::Local {
+            // What was done to it before was done to a packet for somebody else.
+            return if changed.here == Here::No { FAILS } else { PERHAPS };
+        }
+        let arrived = |port: u16| {
+            let packet = Packet {
+                port,
+                original_port: Some(packet.port),
+                // Where chains before NAT do more than to decide, they met another destination.
+                destination: changed.address.filter(|_| !self.touches),
+                locality: Locality::Local,
+                ..packet.clone()
+            };
+            self.arrives(&packet, port, arrival)
+        };
+        let outcome = match changed.ports {
+            None => arrived(packet.port),
+            Some((first, last)) if first == last => arrived(first),
+            // Any of them.
+            Some(_) => PERHAPS,
+        };
+        match changed.here {
+            Here::Yes => outcome,
+            Here::No => FAILS,
+            Here::Perhaps => either(outcome, FAILS),
+        }
+    }
+
+    /// Behind NAT.
+    fn arrives(&self, packet: &Packet, port: u16, arrival: &Arrival) -> Outcome {
+        let counts = match arrival {
+            Arrival::SamePort => packet.original_port.is_none_or(|original| original == port),
+            Arrival::Any(ports) => ports.has(port),
+        };
+        if !counts || !packet.locality.is_local() || packet.protocol != TCP {
+            return FAILS;
+        }
+        let late = self.evaluate(Door::Translated, packet);
+        let input = self.evaluate(Door::Input, packet);
+        both(both(late, input), self.answered(Door::AnswersLeave, packet))
+    }
+
+    /// Whether the answers to a packet pass a door. Where rules keep packets from tracking, these have any state.
+    fn answered(&self, door: Door, packet: &Packet) -> Outcome {
+        let states = answer_states(self.leads_astray || self.misses_replies);
+        let mut answers = Outcome { may_pass: true, may_block: false };
+        for flags in ANSWERS {
+            let of = |state: ConnectionStates| {
+                let answer = Packet { flags, state, shape: Shape::Whole, protocol: TCP, ..packet.clone() };
+                self.evaluate(door, &answer)
+            };
+            answers = both(answers, states.iter().map(|state| of(*state)).fold(NEVER, either));
+        }
+        answers
+    }
+
+    /// Whether a packet of a connection that this host opens to another leaves, and the answers arrive.
+    #[must_use]
+    pub fn asking(&self, packet: &Packet) -> Outcome {
+        let leaves = self.evaluate(Door::RequestsLeave, packet);
+        let first = beginning(packet);
+        let touched = self.touched_before(Door::RequestsLeave, &first);
+        let led = self.translations(Hook::Output, &first, touched);
+        let mut behind = NEVER;
+        if led.staying {
+            behind = either(behind, self.answered(Door::AnswersArrive, packet));
+        }
+        if led.dropped {
+            behind = either(behind, FAILS);
+        }
+        for Translated { led, .. } in led.translated {
+            let known = !matches!(led, Led::Anywhere | Led::To(_, Destined::Unknown));
+            behind = either(behind, if known { FAILS } else { PERHAPS });
+        }
+        both(leaves, behind)
+    }
+}
+
+/// In which states answers may be.
+fn answer_states(astray: bool) -> &'static [ConnectionStates] {
+    const ESTABLISHED: [ConnectionStates; 1] = [ConnectionStates::ESTABLISHED];
+    const ASTRAY: [ConnectionStates; 3] =
+        [ConnectionStates::ESTABLISHED, ConnectionStates::UNTRACKED, ConnectionStates::INVALID];
+    if astray { &ASTRAY } else { &ESTABLISHED }
+}
+
+/// The same for sets of packets: those that may arrive with answers, and those that may not.
+impl Flow<'_, '_> {
+    /// [`Rules::asked`] for all packets to one address of this host, or to one of which it is not known which it is.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn asked(
+        &mut self,
+        space: &mut Space<'_>,
+        to: Option<IpAddr>,
+        home: &Home,
+        arrival: &Arrival,
+    ) -> Bounded<Fates> {
+        let label = space.destination_of(to);
+        let wire = self.fates(space, Door::Wire)?;
+        let wire = with_destination(space, wire, label)?;
+        let arrived = self.arrived(space)?;
+        let first = begun(space, label)?;
+        let before = self.touched_before(space, Door::Translated)?;
+        let led = self.translations(space, Hook::Prerouting, first, &before)?;
+        let counting = self.counting(space, arrival)?;
+        let stays = judged(space, arrived, counting)?;
+        let stays = with_destination(space, stays, label)?;
+        let staying = unbegun(space, led.staying, label)?;
+        let dropped = unbegun(space, led.dropped, label)?;
+        let mut may_pass = space.sets.intersection(staying, stays.may_pass)?;
+        let blocked = space.sets.intersection(staying, stays.may_block)?;
+        let mut may_block = space.sets.union(dropped, blocked)?;
+        for Translated { led, packets, .. } in &led.translated {
+            let packets = unbegun(space, *packets, label)?;
+            let behind = self.led_to(space, *led, (arrived, arrival), home)?;
+            let passing = space.sets.intersection(packets, behind.may_pass)?;
+            let blocked = space.sets.intersection(packets, behind.may_block)?;
+            may_pass = space.sets.union(may_pass, passing)?;
+            may_block = space.sets.union(may_block, blocked)?;
+        }
+        Ok(Fates {
+            may_pass: space.sets.intersection(may_pass, wire.may_pass)?,
+            may_block: space.sets.union(may_block, wire.may_block)?,
+        })
+    }
+
+    /// What becomes of packets behind NAT, as they are there.
+    fn arrived(&mut self, space: &mut Space<'_>) -> Bounded<Fates> {
+        let (late, input) = (self.fates(space, Door::Translated)?, self.fates(space, Door::Input)?);
+        let answers = self.answers(space, Door::AnswersLeave)?;
+        let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
+        let arriving = space.sets.intersection(here, tcp)?;
+        let may_pass = space.sets.each([late.may_pass, input.may_pass, answers.may_pass, arriving])?;
+        let elsewhere = space.sets.complement(arriving)?;
+        let may_block = space.sets.any([late.may_block, input.may_block, answers.may_block, elsewhere])?;
+        Ok(Fates { may_pass, may_block })
+    }
+
+    /// What becomes of the answers to packets.
+    fn answers(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
+        let fates = self.fates(space, door)?;
+        let states = answer_states(self.rules.leads_astray || self.rules.misses_replies);
+        let mut all = Fates { may_pass: Set::ALL, may_block: Set::EMPTY };
+        let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
+        let tcp = space.protocol_label(TCP);
+        for flags in ANSWERS {
+            let (mut may_pass, mut may_block) = (Set::EMPTY, Set::EMPTY);
+            for state in states {
+                let fields = [
+                    (Field::Flags, space.flags_label(flags)),
+                    (Field::State, space.state_label(*state)),
+                    (Field::Shape, whole),
+                    (Field::Protocol, tcp),
+                ];
+                for (all, set) in [(&mut may_pass, fates.may_pass), (&mut may_block, fates.may_block)] {
+                    let own =
+                        fields.iter().try_fold(set, |set, (field, label)| space.if_it_were(set, *field, *label))?;
+                    *all = space.sets.union(*all, own)?;
+                }
+            }
+            all.may_pass = space.sets.intersection(all.may_pass, may_pass)?;
+            all.may_block = space.sets.union(all.may_block, may_block)?;
+        }
+        Ok(all)
+    }
+
+    /// The packets at input that count, where nothing was translated, or the port stands for the one on the wire.
+    fn counting(&self, space: &mut Space<'_>, arrival: &Arrival) -> Bounded<Set> {
+        match arrival {
+            Arrival::SamePort => Ok(Set::ALL),
+            Arrival::Any(ports) => {
+                let list: Vec<(u16, u16)> = ports.ranges().iter().map(|range| (range.first(), range.last())).collect();
+                // The question has to name them.
+                space.port(&list)?.ok_or(TooLarge)
+            }
+        }
+    }
+
+    /// What becomes of packets that are led somewhere, as they are on the wire.
+    fn led_to(
+        &mut self,
+        space: &mut Space<'_>,
+        led: Led<'_>,
+        (arrived, arrival): (Fates, &Arrival),
+        home: &Home,
+    ) -> Bounded<Fates> {
+        let all = Fates { may_pass: Set::ALL, may_block: Set::ALL };
+        let Some(changed) = Changed::of(led, home) else { return Ok(all) };
+        let ports = match changed.ports {
+            Some((first, last)) if first != last => {
+                let may_pass = if changed.here == Here::No { Set::EMPTY } else { Set::ALL };
+                return Ok(Fates { may_pass, may_block: Set::ALL });
+            }
+            Some((port, _)) => Some(port),
+            None => None,
+        };
+        if changed.here == Here::No {
+            return Ok(Fates { may_pass: Set::EMPTY, may_block: Set::ALL });
+        }
+        let counting = match (arrival, ports) {
+            (Arrival::SamePort, _) => Set::ALL,
+            (Arrival::Any(_), _) => self.counting(space, arrival)?,
+        };
+        let there = judged(space, arrived, counting)?;
+        let local = Locality::ALL.iter().position(|own| *own == Locality::Local).unwrap_or_default() as u32;
+        let destination = space.destination_of(changed.address.filter(|_| !self.rules.touches));
+        let mut found = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
+        for (own, set) in [(&mut found.may_pass, there.may_pass), (&mut found.may_block, there.may_block)] {
+            let set = space.if_it_were(set, Field::Locality, local)?;
+            let set = space.if_it_were(set, Field::Destination, destination)?;
+            let set = match ports {
+                Some(port) => {
+                    let label = space.port_label(port);
+                    space.if_it_were(set, Field::Port, label)?
+                }
+                None => set,
+            };
+            *own = space.from_wire(set)?;
+        }
+        if let (Arrival::SamePort, Some(port)) = (arrival, ports) {
+            // Led to another port, it is another program's.
+            let same = space.port(&[(port, port)])?.unwrap_or(Set::EMPTY);
+            let other = space.sets.complement(same)?;
+            found.may_pass = space.sets.intersection(found.may_pass, same)?;
+            found.may_block = space.sets.union(found.may_block, other)?;
+        }
+        if changed.here == Here::Perhaps {
+            found.may_block = Set::ALL;
+        }
+        if self.rules.touches {
+            let local = space.locality(|own| own == Locality::Local)?;
+            let others = space.sets.complement(local)?;
+            found.may_pass = space.sets.union(found.may_pass, others)?;
+            found.may_block = space.sets.union(found.may_block, others)?;
+        }
+        Ok(found)
+    }
+
+    /// [`Rules::asking`] for all packets.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn asking(&mut self, space: &mut Space<'_>, from: Option<IpAddr>) -> Bounded<Fates> {
+        let label = space.destination_of(from);
+        let leaves = self.fates(space, Door::RequestsLeave)?;
+        let answers = self.answers(space, Door::AnswersArrive)?;
+        let first = begun(space, label)?;
+        let before = self.touched_before(space, Door::RequestsLeave)?;
+        let led = self.translations(space, Hook::Output, first, &before)?;
+        let leaves = with_destination(space, leaves, label)?;
+        let answers = with_destination(space, answers, label)?;
+        let staying = unbegun(space, led.staying, label)?;
+        let mut may_pass = space.sets.intersection(staying, answers.may_pass)?;
+        let blocked = space.sets.intersection(staying, answers.may_block)?;
+        let dropped = unbegun(space, led.dropped, label)?;
+        let mut may_block = space.sets.union(dropped, blocked)?;
+        for Translated { led, packets, .. } in &led.translated {
+            let packets = unbegun(space, *packets, label)?;
+            if matches!(led, Led::Anywhere | Led::To(_, Destined::Unknown)) {
+                may_pass = space.sets.union(may_pass, packets)?;
+            }
+            may_block = space.sets.union(may_block, packets)?;
+        }
+        Ok(Fates {
+            may_pass: space.sets.intersection(may_pass, leaves.may_pass)?,
+            may_block: space.sets.union(may_block, leaves.may_block)?,
+        })
+    }
+}
+
+/// What becomes of packets of which only some count.
+fn judged(space: &mut Space<'_>, fates: Fates, counting: Set) -> Bounded<Fates> {
+    let others = space.sets.complement(counting)?;
+    Ok(Fates {
+        may_pass: space.sets.intersection(fates.may_pass, counting)?,
+        may_block: space.sets.union(fates.may_block, others)?,
+    })
+}
+
+/// What becomes of packets if they are to one address.
+fn with_destination(space: &mut Space<'_>, fates: Fates, label: u32) -> Bounded<Fates> {
+    Ok(Fates {
+        may_pass: space.if_it_were(fates.may_pass, Field::Destination, label)?,
+        may_block: space.if_it_were(fates.may_block, Field::Destination, label)?,
+    })
+}
+
+/// The labels of a packet that begins a connection, but for its locality.
+fn beginning_labels(space: &Space<'_>, destination: u32) -> [(Field, u32); 6] {
+    let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
+    [
+        (Field::Shape, whole),
+        (Field::Protocol, space.protocol_label(TCP)),
+        (Field::Flags, space.flags_label(TcpFlags::SYN)),
+        (Field::State, space.state_label(ConnectionStates::NEW)),
+        (Field::Destination, destination),
+        (Field::Original, 0),
+    ]
+}
+
+/// All packets that begin a connection to one address.
+fn begun(space: &mut Space<'_>, destination: u32) -> Bounded<Set> {
+    beginning_labels(space, destination).into_iter().try_fold(Set::ALL, |set, (field, label)| {
+        let is = space.is(field, label)?;
+        space.sets.intersection(set, is)
+    })
+}
+
+/// All packets whose connection begins with one of these.
+fn unbegun(space: &mut Space<'_>, set: Set, destination: u32) -> Bounded<Set> {
+    beginning_labels(space, destination)
+        .into_iter()
+        .try_fold(set, |set, (field, label)| space.if_it_were(set, field, label))
+}
