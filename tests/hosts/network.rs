@@ -1,0 +1,168 @@
+//! A host's network, from what `ip` printed on it: its interfaces by their names, each one end of a cable whose other end
+//! is in one far namespace, where everybody else lives.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::case::{Case, Direction};
+use super::lab::netns::{Namespace, ip, sysctl};
+use super::lab::{quiet, quiet_interface};
+
+/// An interface of the host.
+#[derive(Debug, Default)]
+struct Device {
+    /// With the length of its network.
+    addresses: Vec<(IpAddr, u8)>,
+}
+
+/// What the text of a `routes` file says.
+#[derive(Debug, Default)]
+struct Said {
+    devices: BTreeMap<String, Device>,
+    /// What the kernel does not make of the addresses.
+    routes: Vec<String>,
+    /// `ip rule`, without those that are always there.
+    rules: Vec<String>,
+}
+
+impl Said {
+    fn read(text: &str) -> Said {
+        let mut said = Said::default();
+        let mut device = None;
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if line.starts_with(' ') {
+                if let ["inet" | "inet6", address, ..] = words[..]
+                    && words.windows(2).any(|two| two == ["scope", "global"])
+                {
+                    let (address, length) = address.split_once('/').expect("an address with a length");
+                    let address = (address.parse().expect("an address"), length.parse().expect("a length"));
+                    let name: &String = device.as_ref().expect("an interface before its addresses");
+                    said.devices.get_mut(name).expect("an interface").addresses.push(address);
+                }
+            } else if line.contains(": <") {
+                let name = words[1].trim_end_matches(':').split('@').next().unwrap_or_default().to_owned();
+                said.devices.insert(name.clone(), Device::default());
+                device = Some(name);
+            } else if let Some((priority, rule)) = line.split_once(":\t") {
+                if !["0", "32766", "32767"].contains(&priority) {
+                    said.rules.push(format!("{rule} priority {priority}"));
+                }
+            } else if !line.contains("proto kernel")
+                && !["local", "broadcast", "multicast", "anycast"].contains(&words[0])
+                && !line.starts_with("fe80::")
+            {
+                said.routes.push(line.to_owned());
+            }
+        }
+        said.devices.remove("lo");
+        said
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        self.routes.iter().filter_map(|route| {
+            let words: Vec<&str> = route.split_whitespace().collect();
+            let behind = |what: &str| words.windows(2).find(|two| two[0] == what).map(|two| two[1]);
+            Some((behind("via")?.parse().ok()?, behind("dev")?))
+        })
+    }
+}
+
+/// A host and the world around it. The thread that made it is in the host's namespace.
+pub struct Network {
+    pub far: Namespace,
+    /// For each interface the mark that sends a packet of the far side down its cable.
+    marks: BTreeMap<String, u32>,
+}
+
+impl Network {
+    pub fn new(case: &Case) -> Network {
+        let said = Said::read(case.routes());
+        let far = Namespace::unshare();
+        ip("link set lo up\n");
+        quiet();
+        let _host = Namespace::unshare();
+        ip("link set lo up\n");
+        quiet();
+        // A host that forwards has more to decide.
+        sysctl("net.ipv4.ip_forward", "1");
+        let (mut here, mut there) = (String::new(), String::new());
+        let mut marks = BTreeMap::new();
+        for (number, (name, device)) in said.devices.iter().enumerate() {
+            ip(&format!("link add {name} type veth peer name far{number} netns {}\n", far.path()));
+            quiet_interface(name);
+            far.enter(|| quiet_interface(&format!("far{number}")));
+            let mark = 100 + number as u32;
+            for (address, length) in &device.addresses {
+                here += &format!("addr add {address}/{length} dev {name} {}\n", nodad(*address));
+                there += &format!("route add {address} dev far{number}\n");
+            }
+            here += &format!("link set {name} up\n");
+            for all in ["0.0.0.0/0", "::/0"] {
+                there += &format!("rule add from {all} fwmark {mark} lookup {mark}\n");
+                there += &format!("route add {all} dev far{number} table {mark}\n");
+            }
+            marks.insert(name.clone(), mark);
+        }
+        for rule in &said.rules {
+            here += &format!("rule add {rule}\n");
+        }
+        for route in &said.routes {
+            here += &format!("route add {route}\n");
+        }
+        let ups: String = (0..said.devices.len()).map(|number| format!("link set far{number} up\n")).collect();
+        far.enter(|| {
+            ip(&ups);
+            ip(&there);
+        });
+        let network = Network { far, marks };
+        network.populate(case, &said);
+        ip(&here);
+        network
+    }
+
+    /// Gives the far side every address that somebody uses. Those of IPv4 belong to all of it: whoever comes in by an unusual
+    /// cable gets the answer by the usual one. A neighbour of IPv6 answers on its own cable alone.
+    fn populate(&self, case: &Case, said: &Said) {
+        let peers = case.lines.iter().map(|line| (line.peer, line.interface.as_str()));
+        let mut script = String::new();
+        for (address, interface) in peers.chain(said.gateways()) {
+            let mark = self.mark(interface);
+            script += &match address {
+                IpAddr::V4(_) => format!("addr replace {address}/32 dev lo\n"),
+                IpAddr::V6(_) => format!("addr replace {address}/128 dev far{} nodad\n", mark - 100),
+            };
+        }
+        self.far.enter(|| ip(&script));
+    }
+
+    /// What marks a packet for the cable of an interface.
+    pub fn mark(&self, interface: &str) -> u32 {
+        *self.marks.get(interface).unwrap_or_else(|| panic!("`routes` has no interface {interface}"))
+    }
+
+    /// The verdicts name the interface by which the host sends; it has to be the one that it would take.
+    pub fn check_ways(&self, case: &Case) -> Result<(), String> {
+        for line in case.lines.iter().filter(|line| line.direction == Direction::Asking) {
+            let way = super::lab::netns::attempt(&["ip", "-o", "route", "get", &line.peer.to_string()], "")?;
+            if !way.contains(&format!(" dev {} ", line.interface)) {
+                return Err(format!("packets:{}: the way out is {way}", line.number));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nodad(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "" } else { "nodad" }
+}
+
+/// What a packet that comes in by an interface is sent to: the host's address there, or, where an interface has none of the
+/// family, its first one elsewhere.
+pub fn address_of(case: &Case, interface: &str, like: IpAddr) -> IpAddr {
+    let said = Said::read(case.routes());
+    let devices = said.devices.get(interface).into_iter().chain(said.devices.values());
+    let mut addresses = devices.flat_map(|device| &device.addresses).map(|(address, _)| *address);
+    let found = addresses.find(|address| address.is_ipv4() == like.is_ipv4());
+    found.unwrap_or_else(|| panic!("{} has no address to talk with {like}", case.name))
+}
