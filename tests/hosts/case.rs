@@ -72,6 +72,13 @@ impl Line {
         })
     }
 
+    /// One that no file has.
+    pub fn asked(peer: IpAddr, interface: &str, port: u16) -> Line {
+        let text = format!("asked {peer} {interface} {port}");
+        let (direction, interface) = (Direction::Asked, interface.to_owned());
+        Line { number: 0, text, direction, peer, interface, port, local: None, verdict: Verdict::Blocked }
+    }
+
     /// The port of the program that is to be reached.
     pub fn program(&self) -> u16 {
         self.local.unwrap_or(self.port)

@@ -34,7 +34,7 @@ pub fn judged(case: &Case, ruleset: &Ruleset, line: &Line) -> Option<Outcome> {
         Direction::Asked => {
             let rules = Rules::new(ruleset);
             let wire = Packet {
-                destination: Some(address_of(case, &line.interface, line.peer)),
+                destination: address_of(case, &line.interface, line.peer),
                 interface: line.interface.parse().ok(),
                 port: line.port,
                 flags: TcpFlags::SYN,

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::case::{Case, Direction};
-use super::lab::netns::{Namespace, ip, sysctl};
-use super::lab::{quiet, quiet_interface};
+use super::kernel::{OTHERS, parsed};
+use super::lab::netns::{Namespace, ip, run, sysctl};
+use super::lab::{PATIENCE, quiet, quiet_interface};
 
 /// An interface of the host.
 #[derive(Debug, Default)]
@@ -89,7 +91,8 @@ impl Network {
         let (mut here, mut there) = (String::new(), String::new());
         let mut marks = BTreeMap::new();
         for (number, (name, device)) in said.devices.iter().enumerate() {
-            ip(&format!("link add {name} type veth peer name far{number} netns {}\n", far.path()));
+            let mac = format!("02:00:00:00:{number:02x}:01");
+            ip(&format!("link add {name} address {mac} type veth peer name far{number} netns {}\n", far.path()));
             quiet_interface(name);
             far.enter(|| quiet_interface(&format!("far{number}")));
             let mark = 100 + number as u32;
@@ -97,7 +100,6 @@ impl Network {
                 here += &format!("addr add {address}/{length} dev {name} {}\n", nodad(*address));
                 there += &format!("route add {address} dev far{number}\n");
             }
-            here += &format!("link set {name} up\n");
             for all in ["0.0.0.0/0", "::/0"] {
                 there += &format!("rule add from {all} fwmark {mark} lookup {mark}\n");
                 there += &format!("route add {all} dev far{number} table {mark}\n");
@@ -110,14 +112,31 @@ impl Network {
         for route in &said.routes {
             here += &format!("route add {route}\n");
         }
-        let ups: String = (0..said.devices.len()).map(|number| format!("link set far{number} up\n")).collect();
+        // Nobody waits for a neighbour: what does is a queue that is soon full.
+        for (number, name) in said.devices.keys().enumerate() {
+            for like in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+                if let Some(address) = address_of(case, name, like) {
+                    let mac = format!("02:00:00:00:{number:02x}:01");
+                    there += &format!("neigh replace {address} lladdr {mac} dev far{number} nud permanent\n");
+                }
+            }
+        }
+        let ups = |name: &dyn Fn(usize, &str) -> String| {
+            let devices = said.devices.keys().enumerate();
+            devices.map(|(number, device)| format!("link set {} up\n", name(number, device))).collect::<String>()
+        };
+        ip(&ups(&|_, device| device.to_owned()));
         far.enter(|| {
-            ip(&ups);
+            ip(&ups(&|number, _| format!("far{number}")));
             ip(&there);
         });
         let network = Network { far, marks };
         network.populate(case, &said);
         ip(&here);
+        let own = said.devices.values().flat_map(|device| &device.addresses).map(|(address, _)| *address);
+        wait_for(said.devices.len(), own);
+        let others = case.lines.iter().map(|line| line.peer).chain(OTHERS.map(parsed));
+        network.far.enter(|| wait_for(said.devices.len(), others));
         network
     }
 
@@ -125,6 +144,9 @@ impl Network {
     /// cable gets the answer by the usual one. A neighbour of IPv6 answers on its own cable alone.
     fn populate(&self, case: &Case, said: &Said) {
         let peers = case.lines.iter().map(|line| (line.peer, line.interface.as_str()));
+        // Those of IPv6 on the first interface that has any.
+        let first = self.interfaces().find(|interface| has_ipv6(case, interface)).expect("an interface with IPv6");
+        let peers = peers.chain(OTHERS.map(|address| (parsed(address), first)));
         let mut script = String::new();
         for (address, interface) in peers.chain(said.gateways()) {
             let mark = self.mark(interface);
@@ -134,6 +156,10 @@ impl Network {
             };
         }
         self.far.enter(|| ip(&script));
+    }
+
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.marks.keys().map(String::as_str)
     }
 
     /// What marks a packet for the cable of an interface.
@@ -157,12 +183,35 @@ fn nodad(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "" } else { "nodad" }
 }
 
+/// A cable carries nothing before the kernel has noticed that both of its ends are up, and an address of IPv6 is nobody's
+/// before it has a route; both happen when the kernel has time.
+fn wait_for(carriers: usize, addresses: impl Iterator<Item = IpAddr>) {
+    let start = Instant::now();
+    let until = |done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(start.elapsed() < PATIENCE, "cables or addresses that never come up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(&|| run(&["ip", "-o", "link", "show"], "").matches(" state UP ").count() >= carriers);
+    let wanted: Vec<String> = addresses.filter(IpAddr::is_ipv6).map(|address| format!("local {address} ")).collect();
+    until(&|| {
+        let routes = run(&["ip", "-6", "route", "show", "table", "local"], "");
+        wanted.iter().all(|address| routes.contains(address))
+    });
+}
+
 /// What a packet that comes in by an interface is sent to: the host's address there, or, where an interface has none of the
 /// family, its first one elsewhere.
-pub fn address_of(case: &Case, interface: &str, like: IpAddr) -> IpAddr {
+pub fn address_of(case: &Case, interface: &str, like: IpAddr) -> Option<IpAddr> {
     let said = Said::read(case.routes());
     let devices = said.devices.get(interface).into_iter().chain(said.devices.values());
     let mut addresses = devices.flat_map(|device| &device.addresses).map(|(address, _)| *address);
-    let found = addresses.find(|address| address.is_ipv4() == like.is_ipv4());
-    found.unwrap_or_else(|| panic!("{} has no address to talk with {like}", case.name))
+    addresses.find(|address| address.is_ipv4() == like.is_ipv4())
+}
+
+/// Whether an interface has an address of IPv6.
+pub fn has_ipv6(case: &Case, interface: &str) -> bool {
+    let said = Said::read(case.routes());
+    said.devices.get(interface).is_some_and(|device| device.addresses.iter().any(|(address, _)| address.is_ipv6()))
 }
