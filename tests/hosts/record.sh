@@ -2,12 +2,13 @@
 # record.sh ROOTS [HOST…]: dumps of the rules that real programs make, each into a folder of its own beside this file.
 # Needs root. ROOTS/SUITE are Debian roots that are changed by it, with the programs installed in them (see `packages`), as
 # tests/worlds/root.sh makes them. Each host is set up in a chroot, in network, mount and process namespaces that nothing
-# outlives. No test runs it: the dumps are kept, and `packets`, the verdicts, is never touched.
+# outlives. iptables-persistent and ufw exclude each other: the host of the one takes another root, or another time. No test
+# runs it: the dumps are kept, and `packets`, the verdicts, is never touched.
 # shellcheck disable=SC2016 # dollars for other programs, and for inner shells
 set -eu
 
 packages="nftables iptables ipset iproute2 ufw firewalld iptables-persistent fail2ban shorewall shorewall6 ferm docker.io netavark
- libvirt-daemon libvirt-daemon-driver-network libvirt-clients dnsmasq-base arno-iptables-firewall firehol"
+ foomuuri libvirt-daemon libvirt-daemon-driver-network libvirt-clients dnsmasq-base"
 
 hosts="
 bookworm-ufw bullseye-ufw trixie-ufw bookworm-ufw-limit bookworm-ufw-docker
@@ -352,6 +353,7 @@ set_up() {
         sed -i "s/^FirewallBackend=.*/FirewallBackend=$back/" /etc/firewalld/firewalld.conf
         rm -rf /etc/firewalld/zones/* /etc/firewalld/ipsets/* /etc/firewalld/policies/*
         firewall-offline-cmd --set-default-zone=public || true
+        firewall-offline-cmd --set-log-denied=off || true
         firewall-offline-cmd --zone=public --remove-service-from-zone=dhcpv6-client || true
         firewall-offline-cmd --zone=public --add-interface=eth0 || true
         firewall-offline-cmd --new-ipset=riak --type=hash:ip
