@@ -17,6 +17,8 @@ mod kernel;
 mod lab;
 #[path = "hosts/network.rs"]
 mod network;
+#[path = "hosts/sweep.rs"]
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,7 +28,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use case::{Case, Direction, Line, Verdict};
 use kernel::Fate;
 use lab::netns::{isolated, not_possible};
-use ringfence::semantics::Outcome;
+use ringfence::ir::Ruleset;
+use ringfence::semantics::{Outcome, Rules};
+use sweep::{Tried, swept};
 
 /// Hosts at once: most of the time each waits for what never comes.
 const WORKERS: usize = 6;
@@ -131,15 +135,15 @@ fn without_rules_every_line_reaches() {
             let fates = kernel::fates(case, false).unwrap_or_else(|error| panic!("{error}"));
             let lines = case.lines.iter().zip(fates).filter(|(_, fate)| fate.verdict != Verdict::Reaches);
             let lines = lines.map(|(line, fate)| format!("{}: `{}`: {}", case.name, line.text, fate.said));
-            let swept = kernel::swept(case, false).unwrap_or_else(|error| panic!("{error}"));
-            let lost = swept.iter().filter(|(_, port)| port.is_none());
-            lines.chain(lost.map(|(line, _)| format!("{}: `{}` is lost", case.name, line.text))).collect()
+            let swept = swept(case, false).unwrap_or_else(|error| panic!("{error}"));
+            let lost = swept.tried.iter().filter(|one| one.port.is_none());
+            lines.chain(lost.map(|one| format!("{}: `{}` is lost", case.name, one.line.text))).collect()
         });
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
 }
 
-/// Our judgement against the kernel where no verdict was written: everybody to everything.
+/// Our judgement against the kernel where no verdict was written, of the rules as files and as bytecode.
 #[test]
 fn our_judgement_never_contradicts_the_kernel() {
     isolated("our_judgement_never_contradicts_the_kernel", || {
@@ -149,22 +153,33 @@ fn our_judgement_never_contradicts_the_kernel() {
             if case.origin("kernel").is_some() {
                 return Vec::new();
             }
-            let ruleset = judged::read(case);
-            let swept = kernel::swept(case, true).unwrap_or_else(|error| panic!("{error}"));
-            tried.fetch_add(swept.len(), Ordering::Relaxed);
-            let against = |(mut line, port): (Line, Option<u16>)| {
-                line.local = port.filter(|port| *port != line.port);
-                let judged = judged::judged(case, &ruleset, &line)?;
-                decided.fetch_add(usize::from(judged.may_pass != judged.may_block), Ordering::Relaxed);
-                contradiction(case, &line, judged, port.is_some())
-            };
-            swept.into_iter().filter_map(against).collect()
+            let swept = swept(case, true).unwrap_or_else(|error| panic!("{error}"));
+            let text = judged::read(case);
+            let mut wrong = against(case, "text", &text, &swept.tried, &decided);
+            if let Some(bytecode) = &swept.bytecode {
+                wrong.extend(against(case, "bytecode", bytecode, &swept.tried, &AtomicUsize::new(0)));
+            }
+            tried.fetch_add(swept.tried.len(), Ordering::Relaxed);
+            wrong
         });
         let (tried, decided) = (tried.into_inner(), decided.into_inner());
         assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
         // Otherwise it contradicts nobody because it says nothing.
-        assert!(tried > 20_000 && decided * 100 > tried * 60, "{decided} of {tried}");
+        assert!(tried > 100_000 && decided * 100 > tried * 60, "{decided} of {tried}");
     });
+}
+
+fn against(case: &Case, form: &str, ruleset: &Ruleset, tried: &[Tried], decided: &AtomicUsize) -> Vec<String> {
+    let rules = Rules::new(ruleset);
+    let mut wrong = Vec::new();
+    for Tried { line, segment, port } in tried {
+        let line = Line { local: port.filter(|port| *port != line.port), ..line.clone() };
+        let Some(judged) = judged::judged(case, &rules, &line, *segment) else { continue };
+        decided.fetch_add(usize::from(judged.may_pass != judged.may_block), Ordering::Relaxed);
+        let against = contradiction(case, &line, judged, port.is_some());
+        wrong.extend(against.map(|text| format!("{text} ({form}, {segment:?})")));
+    }
+    wrong
 }
 
 fn contradiction(case: &Case, line: &Line, judged: Outcome, delivered: bool) -> Option<String> {
@@ -187,13 +202,14 @@ fn one(case: &Case) -> Vec<String> {
         Err(error) => return vec![format!("{}: {error}", case.name)],
     };
     let ruleset = judged::read(case);
+    let rules = Rules::new(&ruleset);
     let mut wrong = Vec::new();
     for (line, fate) in case.lines.iter().zip(&fates) {
         let Fate { verdict, delivered, said } = fate;
         if *verdict != line.verdict {
             wrong.push(format!("{}/packets:{}: `{}`: {verdict}: {said}", case.name, line.number, line.text));
         }
-        let judged = judged::judged(case, &ruleset, line);
+        let judged = judged::judged(case, &rules, line, judged::OPENING);
         wrong.extend(judged.and_then(|judged| contradiction(case, line, judged, *delivered)));
     }
     wrong

@@ -1,7 +1,7 @@
 //! What we ourselves make of a host's files and lines.
 
 use ringfence::dialect::{self, Read};
-use ringfence::ir::{Family, Ruleset, TcpFlags};
+use ringfence::ir::{ConnectionStates, Family, Ruleset, TcpFlags};
 use ringfence::semantics::{Door, Outcome, Packet, Rules};
 
 use super::case::{Case, Direction, Line};
@@ -26,18 +26,28 @@ pub fn read(case: &Case) -> Ruleset {
     whole
 }
 
-/// Our judgement of a line: whether its first segment comes by all rules at the host's input. Of the way out and of answers
-/// nothing is judged here, so that of what this host asks nothing is said.
-pub fn judged(case: &Case, ruleset: &Ruleset, line: &Line) -> Option<Outcome> {
+/// A segment of TCP that belongs to no connection, and what connection tracking takes it for.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    pub flags: u8,
+    pub state: ConnectionStates,
+}
+
+/// What begins a connection.
+pub const OPENING: Segment = Segment { flags: TcpFlags::SYN.0, state: ConnectionStates::NEW };
+
+/// Our judgement of a line: whether a segment comes by all rules at the host's input, its first one for what the line says. Of
+/// the way out and of answers nothing is judged here, so that of what this host asks nothing is said.
+pub fn judged(case: &Case, rules: &Rules, line: &Line, segment: Segment) -> Option<Outcome> {
     match line.direction {
         Direction::Asking => None,
         Direction::Asked => {
-            let rules = Rules::new(ruleset);
             let wire = Packet {
                 destination: address_of(case, &line.interface, line.peer),
                 interface: line.interface.parse().ok(),
                 port: line.port,
-                flags: TcpFlags::SYN,
+                flags: TcpFlags(segment.flags),
+                state: segment.state,
                 ..Packet::plain(line.peer)
             };
             let socket = match line.local {
@@ -52,4 +62,33 @@ pub fn judged(case: &Case, ruleset: &Ruleset, line: &Line) -> Option<Outcome> {
             })
         }
     }
+}
+
+/// The rules of this thread's namespace as the kernel holds them, without what this test has added. `None` where netlink does
+/// not tell of all of them.
+#[cfg(feature = "kernel")]
+pub fn bytecode(case: &Case) -> Option<Ruleset> {
+    use ringfence::dialect::netlink::{Protocol, Scope, Socket, lift, read};
+
+    if case.origin("iptables") == Some("legacy") {
+        return None;
+    }
+    let mut socket = Socket::open(Protocol::Netfilter).expect("a netlink socket");
+    let others = read(&mut socket, "observer", Scope::All).expect("the tables").others;
+    let mut whole = Ruleset::default();
+    for table in others {
+        // Sets are read for a table of this family that is asked for by its name.
+        let with_sets = read(&mut socket, &table.name, Scope::Own).expect("a table").own;
+        let table = with_sets.filter(|own| own.family == table.family).unwrap_or(table);
+        if let Some(lifted) = lift(&table).expect("a table that can be read") {
+            whole.tables.push(lifted.table);
+            whole.unread.extend(lifted.unread);
+        }
+    }
+    Some(whole)
+}
+
+#[cfg(not(feature = "kernel"))]
+pub fn bytecode(_: &Case) -> Option<Ruleset> {
+    None
 }

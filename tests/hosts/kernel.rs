@@ -1,6 +1,6 @@
 //! What the kernel does with the lines of a host: its rules in a namespace, and real connections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,34 +16,12 @@ use super::case::{Case, Direction, Line, Verdict};
 use super::lab::netns::{attempt, run};
 use super::lab::probe::{OBSERVER, observed};
 use super::lab::server::Server;
-use super::network::{Network, address_of, has_ipv6};
+use super::network::{Network, address_of};
 
 /// How long a connection is waited for that is to be blocked. Without a rule against it, it takes less than a millisecond.
 const BLOCKED: Duration = Duration::from_millis(600);
 /// The same for one that is to work: only a test that fails waits for it.
 const REACHES: Duration = Duration::from_secs(5);
-
-/// Who asks and for what when everybody is tried, beside those of the lines: neighbours of what rules name.
-pub const OTHERS: [&str; 14] = [
-    "10.20.0.10",
-    "10.20.0.12",
-    "10.20.0.13",
-    "10.20.0.14",
-    "10.20.0.49",
-    "10.20.0.50",
-    "10.20.0.66",
-    "10.99.0.1",
-    "192.0.2.7",
-    "198.51.100.50",
-    "203.0.113.9",
-    "203.0.113.77",
-    "2001:db8:1::99",
-    "fd20::12",
-];
-const OTHER_PORTS: [u16; 16] =
-    [1, 22, 80, 4368, 4369, 5999, 6000, 6009, 6010, 8080, 8087, 8097, 8098, 8099, 8100, 18098];
-/// The first port from which they ask; each of them has its own.
-const FIRST_PORT: u16 = 20000;
 
 /// What became of a line.
 pub struct Fate {
@@ -90,67 +68,8 @@ pub fn fates(case: &Case, with_rules: bool) -> Result<Vec<Fate>, String> {
     Ok(attempts.into_iter().map(fate).collect())
 }
 
-/// Tries what no line says: everybody's first segment, by every interface, to every port of the host's lines. Returns what was
-/// tried and the port that it had at the host's input, if it came there.
-pub fn swept(case: &Case, with_rules: bool) -> Result<Vec<(Line, Option<u16>)>, String> {
-    let network = Network::new(case);
-    if with_rules {
-        load(case)?;
-    }
-    run(&["nft", "-f", "-"], OBSERVER);
-    let tried = combinations(case, &network);
-    network.far.enter(|| {
-        for (line, from) in tried.iter().zip(FIRST_PORT..) {
-            let to = to(case, line);
-            let fd =
-                far_socket(SocketAddr::new(line.peer, from), network.mark(&line.interface), SockFlag::SOCK_NONBLOCK);
-            let started = connect(fd.as_raw_fd(), &SockaddrStorage::from(to));
-            assert!(
-                matches!(started, Err(Errno::EINPROGRESS | Errno::ECONNREFUSED)),
-                "connecting to {to}: {started:?}"
-            );
-        }
-    });
-    let seen = settled();
-    Ok(tried.into_iter().zip((FIRST_PORT..).map(|from| seen.get(&from).copied())).collect())
-}
-
-/// What came to the host's input, once nothing comes any more: the port that it had there, by the port that it came from.
-fn settled() -> BTreeMap<u16, u16> {
-    let mut before = 0;
-    loop {
-        std::thread::sleep(BLOCKED / 2);
-        let seen = observed();
-        if seen.len() == before {
-            let input = seen.into_iter().filter(|(set, ..)| set.starts_with("input"));
-            return input.map(|(_, from, port)| (from.port(), port)).collect();
-        }
-        before = seen.len();
-    }
-}
-
-fn combinations(case: &Case, network: &Network) -> Vec<Line> {
-    let peers: BTreeSet<IpAddr> = case.lines.iter().map(|line| line.peer).chain(OTHERS.map(parsed)).collect();
-    let own = case.lines.iter().flat_map(|line| [line.port, line.program()]);
-    let ports: BTreeSet<u16> = own.chain(OTHER_PORTS).collect();
-    let mut lines = Vec::new();
-    for interface in network.interfaces() {
-        // A neighbour of IPv6 answers for its own cable alone.
-        for peer in peers.iter().filter(|peer| peer.is_ipv4() || has_ipv6(case, interface)) {
-            for port in &ports {
-                lines.push(Line::asked(*peer, interface, *port));
-            }
-        }
-    }
-    lines
-}
-
-pub fn parsed(address: &str) -> IpAddr {
-    address.parse().expect("an address")
-}
-
 /// What a line's packet from outside is sent to.
-fn to(case: &Case, line: &Line) -> SocketAddr {
+pub fn to(case: &Case, line: &Line) -> SocketAddr {
     let address = address_of(case, &line.interface, line.peer).expect("an address of the family");
     SocketAddr::new(address, line.port)
 }
@@ -165,7 +84,7 @@ fn of_peer(at: SocketAddr) -> Vec<u8> {
     format!("peer {at}\n").into_bytes()
 }
 
-fn load(case: &Case) -> Result<(), String> {
+pub fn load(case: &Case) -> Result<(), String> {
     // What the host's own tools were; `iptables` is whichever the machine prefers.
     let variant = case.origin("iptables").unwrap_or("nft");
     for (file, text) in case.rulesets() {
@@ -209,8 +128,8 @@ fn attempted(case: &Case, network: &Network, line: &Line) -> Attempt {
 /// A whole conversation: the handshake, the first words of the other program, and what it repeats.
 fn ask(from: Option<(IpAddr, u32)>, to: SocketAddr, expected: &[u8], patience: Duration) -> Attempt {
     let fd = match from {
-        Some((address, mark)) => far_socket(SocketAddr::new(address, 0), mark, SockFlag::empty()),
-        None => tcp_socket(to.ip(), SockFlag::empty()),
+        Some((address, mark)) => far_socket(address, mark),
+        None => tcp_socket(to.ip()),
     };
     let timeout = TimeVal::milliseconds(patience.as_millis() as i64);
     setsockopt(&fd, sockopt::SendTimeout, &timeout).expect("a timeout");
@@ -223,16 +142,16 @@ fn ask(from: Option<(IpAddr, u32)>, to: SocketAddr, expected: &[u8], patience: D
     Attempt { from: own, result }
 }
 
-fn tcp_socket(like: IpAddr, flags: SockFlag) -> OwnedFd {
+fn tcp_socket(like: IpAddr) -> OwnedFd {
     let family = if like.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    socket(family, SockType::Stream, flags, None).expect("a socket")
+    socket(family, SockType::Stream, SockFlag::empty(), None).expect("a socket")
 }
 
 /// A socket of somebody on the far side, which sends down one cable.
-fn far_socket(from: SocketAddr, mark: u32, flags: SockFlag) -> OwnedFd {
-    let fd = tcp_socket(from.ip(), flags);
+fn far_socket(from: IpAddr, mark: u32) -> OwnedFd {
+    let fd = tcp_socket(from);
     setsockopt(&fd, sockopt::Mark, &mark).expect("a mark");
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(from)).expect("an address of the far side");
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0))).expect("an address of the far side");
     fd
 }
 

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Direction};
-use super::kernel::{OTHERS, parsed};
 use super::lab::netns::{Namespace, ip, run, sysctl};
-use super::lab::{PATIENCE, quiet, quiet_interface};
+use super::lab::wire::{Mac, Wire};
+use super::lab::{PATIENCE, mac_text, quiet, quiet_interface};
 
 /// An interface of the host.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Network {
         let (mut here, mut there) = (String::new(), String::new());
         let mut marks = BTreeMap::new();
         for (number, (name, device)) in said.devices.iter().enumerate() {
-            let mac = format!("02:00:00:00:{number:02x}:01");
+            let mac = mac_text(mac_of(number));
             ip(&format!("link add {name} address {mac} type veth peer name far{number} netns {}\n", far.path()));
             quiet_interface(name);
             far.enter(|| quiet_interface(&format!("far{number}")));
@@ -116,7 +116,7 @@ impl Network {
         for (number, name) in said.devices.keys().enumerate() {
             for like in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
                 if let Some(address) = address_of(case, name, like) {
-                    let mac = format!("02:00:00:00:{number:02x}:01");
+                    let mac = mac_text(mac_of(number));
                     there += &format!("neigh replace {address} lladdr {mac} dev far{number} nud permanent\n");
                 }
             }
@@ -135,7 +135,7 @@ impl Network {
         ip(&here);
         let own = said.devices.values().flat_map(|device| &device.addresses).map(|(address, _)| *address);
         wait_for(said.devices.len(), own);
-        let others = case.lines.iter().map(|line| line.peer).chain(OTHERS.map(parsed));
+        let others = case.lines.iter().map(|line| line.peer);
         network.far.enter(|| wait_for(said.devices.len(), others));
         network
     }
@@ -144,9 +144,6 @@ impl Network {
     /// cable gets the answer by the usual one. A neighbour of IPv6 answers on its own cable alone.
     fn populate(&self, case: &Case, said: &Said) {
         let peers = case.lines.iter().map(|line| (line.peer, line.interface.as_str()));
-        // Those of IPv6 on the first interface that has any.
-        let first = self.interfaces().find(|interface| has_ipv6(case, interface)).expect("an interface with IPv6");
-        let peers = peers.chain(OTHERS.map(|address| (parsed(address), first)));
         let mut script = String::new();
         for (address, interface) in peers.chain(said.gateways()) {
             let mark = self.mark(interface);
@@ -158,8 +155,11 @@ impl Network {
         self.far.enter(|| ip(&script));
     }
 
-    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
-        self.marks.keys().map(String::as_str)
+    /// Every interface, with a raw socket at the far end of its cable.
+    pub fn wires(&self) -> Vec<(&str, Wire)> {
+        let here = [2, 0, 0, 0, 0xff, 2];
+        let open = |(number, name)| (name, Wire::open(&format!("far{number}"), mac_of(number), here));
+        self.far.enter(|| self.marks.keys().map(String::as_str).enumerate().map(open).collect())
     }
 
     /// What marks a packet for the cable of an interface.
@@ -177,6 +177,11 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// The address of an interface of the host.
+fn mac_of(number: usize) -> Mac {
+    [2, 0, 0, 0, number as u8, 1]
 }
 
 fn nodad(address: IpAddr) -> &'static str {
