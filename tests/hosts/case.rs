@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::network::Said;
+
 /// Who opens the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -90,7 +92,7 @@ pub struct Case {
     pub name: String,
     pub lines: Vec<Line>,
     origin: String,
-    routes: String,
+    said: Said,
     /// Name and text, in the order in which they are to be loaded: rules name sets.
     rulesets: Vec<(&'static str, String)>,
 }
@@ -110,8 +112,8 @@ impl Case {
         }
         let files = ["ipset", "iptables", "ip6tables", "nft"];
         let rulesets = files.into_iter().filter_map(|file| Some((file, optional(file)?))).collect();
-        let (origin, routes) = (text("origin"), text("routes"));
-        Case { name, lines, origin, routes, rulesets }
+        let (origin, said) = (text("origin"), Said::read(&text("routes")));
+        Case { name, lines, origin, said, rulesets }
     }
 
     pub fn rulesets(&self) -> &[(&'static str, String)] {
@@ -119,8 +121,8 @@ impl Case {
     }
 
     /// What the host's own `ip rule`, `ip route` and `ip addr` printed.
-    pub fn routes(&self) -> &str {
-        &self.routes
+    pub fn said(&self) -> &Said {
+        &self.said
     }
 
     /// A line `KEY: VALUE` of `origin`.

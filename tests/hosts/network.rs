@@ -12,14 +12,14 @@ use super::lab::{PATIENCE, mac_text, quiet, quiet_interface};
 
 /// An interface of the host.
 #[derive(Debug, Default)]
-struct Device {
+pub struct Device {
     /// With the length of its network.
     addresses: Vec<(IpAddr, u8)>,
 }
 
 /// What the text of a `routes` file says.
 #[derive(Debug, Default)]
-struct Said {
+pub struct Said {
     devices: BTreeMap<String, Device>,
     /// What the kernel does not make of the addresses.
     routes: Vec<String>,
@@ -28,7 +28,7 @@ struct Said {
 }
 
 impl Said {
-    fn read(text: &str) -> Said {
+    pub fn read(text: &str) -> Said {
         let mut said = Said::default();
         let mut device = None;
         for line in text.lines().filter(|line| !line.is_empty()) {
@@ -79,7 +79,7 @@ pub struct Network {
 
 impl Network {
     pub fn new(case: &Case) -> Network {
-        let said = Said::read(case.routes());
+        let said = case.said();
         let far = Namespace::unshare();
         ip("link set lo up\n");
         quiet();
@@ -131,7 +131,7 @@ impl Network {
             ip(&there);
         });
         let network = Network { far, marks };
-        network.populate(case, &said);
+        network.populate(case, said);
         ip(&here);
         let own = said.devices.values().flat_map(|device| &device.addresses).map(|(address, _)| *address);
         wait_for(said.devices.len(), own);
@@ -209,7 +209,7 @@ fn wait_for(carriers: usize, addresses: impl Iterator<Item = IpAddr>) {
 /// What a packet that comes in by an interface is sent to: the host's address there, or, where an interface has none of the
 /// family, its first one elsewhere.
 pub fn address_of(case: &Case, interface: &str, like: IpAddr) -> Option<IpAddr> {
-    let said = Said::read(case.routes());
+    let said = case.said();
     let devices = said.devices.get(interface).into_iter().chain(said.devices.values());
     let mut addresses = devices.flat_map(|device| &device.addresses).map(|(address, _)| *address);
     addresses.find(|address| address.is_ipv4() == like.is_ipv4())
@@ -217,6 +217,6 @@ pub fn address_of(case: &Case, interface: &str, like: IpAddr) -> Option<IpAddr> 
 
 /// Whether an interface has an address of IPv6.
 pub fn has_ipv6(case: &Case, interface: &str) -> bool {
-    let said = Said::read(case.routes());
+    let said = case.said();
     said.devices.get(interface).is_some_and(|device| device.addresses.iter().any(|(address, _)| address.is_ipv6()))
 }

@@ -606,9 +606,11 @@ inside() {
     for t in iptables ip6tables; do grep -lE '^-A|^:[A-Z]+ DROP' /tmp/out/$t >/dev/null 2>&1 || rm -f /tmp/out/$t; done
     find /tmp/out -empty -delete
     package=${program%%-*}
-    case $package in script|netfilter) package=iptables;; docker) package=docker.io;; libvirt) package=libvirt-daemon;; esac
+    also=
+    case $program in ufw-docker) also=" and docker.io $(dpkg-query -W -f '${Version}' docker.io)";; esac
+    case $package in script) package=iptables;; netfilter) package=iptables-persistent;; docker) package=docker.io;; libvirt) package=libvirt-daemon;; esac
     {
-        echo "program: $package $(dpkg-query -W -f '${Version}' "$package"), with nft $(dpkg-query -W -f '${Version}' nftables) and iptables $(dpkg-query -W -f '${Version}' iptables)"
+        echo "program: $package $(dpkg-query -W -f '${Version}' "$package")$also, with nft $(dpkg-query -W -f '${Version}' nftables) and iptables $(dpkg-query -W -f '${Version}' iptables)"
         echo "system: Debian $(cat /etc/debian_version) ($suite), Linux $(uname -r | sed 's/-.*//')"
         echo "date: $(date +%F)"
         echo "set up by: record.sh, \`$program\`, in a chroot with veth interfaces"
