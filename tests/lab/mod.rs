@@ -224,7 +224,7 @@ pub fn mac_text(mac: Mac) -> String {
 
 /// Takes every opinion of the system about packets out of the way, so that only rules decide. The values of a new
 /// namespace are copies of the machine's, hence all of them are set.
-fn quiet() {
+pub fn quiet() {
     for which in ["all", "default", "lo"] {
         quiet_interface(which);
     }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-const OBSERVER: &str = "
+pub const OBSERVER: &str = "
 table inet observer {
   set input4 { type ipv4_addr . inet_service . inet_service; size 65535; flags dynamic; }
   set input6 { type ipv6_addr . inet_service . inet_service; size 65535; flags dynamic; }
@@ -172,7 +172,7 @@ fn words(answers: &[Seen], to: SocketAddr) -> Vec<u8> {
 }
 
 /// All that the observer wrote down: the set's name, the source, the destination port.
-fn observed() -> Vec<(String, SocketAddr, u16)> {
+pub fn observed() -> Vec<(String, SocketAddr, u16)> {
     let text = run(&["nft", "-j", "list", "table", "inet", "observer"], "");
     let json: Value = serde_json::from_str(&text).expect("nft writes JSON");
     let mut seen = Vec::new();

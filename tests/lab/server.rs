@@ -7,7 +7,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -25,17 +25,21 @@ pub struct Server {
 impl Server {
     /// Listens on `port`, on every address of both families.
     pub fn start(port: u16) -> Server {
-        Server::run(TcpListener::bind(("::", port)).expect("listening"))
+        Server::saying(("::", port), BANNER)
     }
 
-    fn run(listener: TcpListener) -> Server {
+    /// The same at one address, with other first words, where it matters which of several has answered.
+    pub fn saying(at: impl ToSocketAddrs, words: &[u8]) -> Server {
+        let listener = TcpListener::bind(at).expect("listening");
+        let words: Arc<[u8]> = words.into();
         let sessions = Arc::new(Mutex::new(Vec::new()));
         let (door, open) = (listener.try_clone().expect("a second handle"), Arc::clone(&sessions));
         let thread = std::thread::spawn(move || {
             // Ends with the error that shutting a listening socket down leaves behind.
             for stream in door.incoming().map_while(Result::ok) {
                 open.lock().expect("the list").push(stream.try_clone().expect("a second handle"));
-                std::thread::spawn(move || converse(stream));
+                let words = Arc::clone(&words);
+                std::thread::spawn(move || converse(stream, &words));
             }
         });
         Server { listener, sessions, thread: Some(thread) }
@@ -56,9 +60,9 @@ impl Drop for Server {
 }
 
 /// Errors end the conversation: the other side may be cut off at any time, that is what the tests do.
-fn converse(mut stream: TcpStream) {
+fn converse(mut stream: TcpStream, words: &[u8]) {
     let mut buffer = [0; 4096];
-    if stream.write_all(BANNER).is_ok() {
+    if stream.write_all(words).is_ok() {
         while let Ok(length @ 1..) = stream.read(&mut buffer) {
             if stream.write_all(&buffer[..length]).is_err() {
                 return;
