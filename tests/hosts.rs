@@ -19,6 +19,8 @@ mod lab;
 mod network;
 #[path = "hosts/sweep.rs"]
 mod sweep;
+#[path = "hosts/ways.rs"]
+mod ways;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -141,6 +143,26 @@ fn without_rules_every_line_reaches() {
         });
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
+}
+
+/// Our judgement of whole ways, with translation and answers, against every verdict.
+#[test]
+fn whole_ways_are_judged_as_the_kernel_has_them() {
+    let (mut wrong, mut undecided, mut all) = (Vec::new(), Vec::new(), 0);
+    for case in cases() {
+        let outcomes = ways::judged(&case, &judged::read(&case));
+        for (line, outcome) in case.lines.iter().zip(outcomes) {
+            all += 1;
+            let text = format!("{}: `{}`", case.name, line.text);
+            if ways::contradicts(line, outcome) {
+                wrong.push(text);
+            } else if outcome.may_pass && outcome.may_block {
+                undecided.push(text);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {all} lines:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{} of {all} lines are undecided:\n{}", undecided.len(), undecided.join("\n"));
 }
 
 /// Our judgement against the kernel where no verdict was written, of the rules as files and as bytecode.

@@ -9,9 +9,11 @@ mod elsewhere;
 mod interface;
 mod networks;
 mod ports;
+mod surroundings;
 
 pub use address::{AddressClass, Cidr, ParseAddressError, parse_address};
 pub use elsewhere::{Elsewhere, Entry as ElsewhereEntry};
 pub use interface::{Interface, ParseInterfaceError};
 pub use networks::Networks;
 pub use ports::{ParsePortError, PortRange, Ports};
+pub use surroundings::Surroundings;

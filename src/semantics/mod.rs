@@ -45,7 +45,7 @@ pub use evaluate::{Outcome, Rules, Step};
 pub use field::Field;
 pub use flow::{Fates, Flow};
 pub use foreign::{CLIENT_PORTS, Trust};
-pub use journey::{Arrival, Home};
+pub use journey::{Arrival, Home, Leg};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
 pub use plausible::{OPENING, Plausible};

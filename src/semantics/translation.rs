@@ -39,6 +39,8 @@ pub enum Led<'a> {
 pub struct Translated<'a, P> {
     /// The table.
     pub table: &'a Table,
+    /// The chain.
+    pub chain: &'a Chain,
     /// The rule.
     pub rule: &'a Rule,
     /// Where they are led.
@@ -167,21 +169,21 @@ impl<'a> Walk<'_, 'a, '_> {
             let (act, leaves, anything) = act(rule);
             let mut goes_on = leaves || anything || applies == Holds::Unknown;
             if anything {
-                self.lead(rule, Led::Anywhere);
+                self.lead(chain, rule, Led::Anywhere);
                 (ends.accepted, ends.dropped) = (true, true);
             }
             match act {
-                Act::Led(led) => self.lead(rule, led),
+                Act::Led(led) => self.lead(chain, rule, led),
                 Act::Verdict(None) => goes_on = true,
                 Act::Verdict(Some(Verdict::Accept)) => ends.accepted = true,
                 Act::Verdict(Some(Verdict::Drop | Verdict::Reject(_))) => ends.dropped = true,
                 Act::Verdict(Some(Verdict::Return)) => ends.returned = true,
                 Act::Verdict(Some(Verdict::Unknown(_))) => {
-                    self.lead(rule, Led::Anywhere);
+                    self.lead(chain, rule, Led::Anywhere);
                     (ends.accepted, ends.dropped, goes_on) = (true, true, true);
                 }
                 Act::Verdict(Some(verdict @ (Verdict::Jump(name) | Verdict::Goto(name)))) => {
-                    let below = self.target(rule, name, depth);
+                    let below = self.target((chain, rule), name, depth);
                     ends.accepted |= below.accepted;
                     ends.dropped |= below.dropped;
                     if matches!(verdict, Verdict::Goto(_)) {
@@ -198,18 +200,18 @@ impl<'a> Walk<'_, 'a, '_> {
         Ends { returned: true, ..ends }
     }
 
-    fn target(&mut self, rule: &'a Rule, name: &str, depth: usize) -> Ends<bool> {
+    fn target(&mut self, (from, rule): (&'a Chain, &'a Rule), name: &str, depth: usize) -> Ends<bool> {
         match self.rules.names.get(self.way.position).and_then(|names| names.get(name)) {
             Some(chain) if depth < DEEPEST => self.chain(chain, depth + 1),
             Some(_) | None => {
-                self.lead(rule, Led::Anywhere);
+                self.lead(from, rule, Led::Anywhere);
                 Ends { accepted: true, dropped: true, returned: true }
             }
         }
     }
 
-    fn lead(&mut self, rule: &'a Rule, led: Led<'a>) {
-        self.found.push(Translated { table: self.table, rule, led, packets: true });
+    fn lead(&mut self, chain: &'a Chain, rule: &'a Rule, led: Led<'a>) {
+        self.found.push(Translated { table: self.table, chain, rule, led, packets: true });
     }
 
     fn applies(&self, rule: &Rule) -> Holds {
@@ -319,11 +321,11 @@ impl<'a> Flow<'_, 'a> {
             let (act, leaves, anything) = act(rule);
             let mut stopped = if leaves || anything { Set::EMPTY } else { fits.must };
             if anything {
-                walks.lead(rule, Led::Anywhere, hit);
+                walks.lead((chain, rule), Led::Anywhere, hit);
                 ends.either(space, hit)?;
             }
             match act {
-                Act::Led(led) => walks.lead(rule, led, hit),
+                Act::Led(led) => walks.lead((chain, rule), led, hit),
                 Act::Verdict(None) => stopped = Set::EMPTY,
                 Act::Verdict(Some(Verdict::Accept)) => ends.accepted = space.sets.union(ends.accepted, hit)?,
                 Act::Verdict(Some(Verdict::Drop | Verdict::Reject(_))) => {
@@ -331,12 +333,12 @@ impl<'a> Flow<'_, 'a> {
                 }
                 Act::Verdict(Some(Verdict::Return)) => ends.returned = space.sets.union(ends.returned, hit)?,
                 Act::Verdict(Some(Verdict::Unknown(_))) => {
-                    walks.lead(rule, Led::Anywhere, hit);
+                    walks.lead((chain, rule), Led::Anywhere, hit);
                     ends.either(space, hit)?;
                     stopped = Set::EMPTY;
                 }
                 Act::Verdict(Some(verdict @ (Verdict::Jump(name) | Verdict::Goto(name)))) => {
-                    let below = self.below(space, walks, (rule, name), hit, depth)?;
+                    let below = self.below(space, walks, (chain, rule, name), hit, depth)?;
                     ends.accepted = space.sets.union(ends.accepted, below.accepted)?;
                     ends.dropped = space.sets.union(ends.dropped, below.dropped)?;
                     if matches!(verdict, Verdict::Goto(_)) {
@@ -357,14 +359,14 @@ impl<'a> Flow<'_, 'a> {
         &mut self,
         space: &mut Space<'_>,
         walks: &mut Walks<'a>,
-        (rule, name): (&'a Rule, &str),
+        (from, rule, name): (&'a Chain, &'a Rule, &str),
         hit: Set,
         depth: usize,
     ) -> Bounded<Ends<Set>> {
         match self.rules.names.get(walks.way.position).and_then(|names| names.get(name)) {
             Some(chain) if depth < DEEPEST => self.walk(space, walks, chain, hit, depth + 1),
             Some(_) | None => {
-                walks.lead(rule, Led::Anywhere, hit);
+                walks.lead((from, rule), Led::Anywhere, hit);
                 Ok(Ends { accepted: hit, dropped: hit, returned: hit })
             }
         }
@@ -372,8 +374,8 @@ impl<'a> Flow<'_, 'a> {
 }
 
 impl<'a> Walks<'a> {
-    fn lead(&mut self, rule: &'a Rule, led: Led<'a>, packets: Set) {
-        self.found.push(Translated { table: self.table, rule, led, packets });
+    fn lead(&mut self, (chain, rule): (&'a Chain, &'a Rule), led: Led<'a>, packets: Set) {
+        self.found.push(Translated { table: self.table, chain, rule, led, packets });
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Claims<'a> {
     elsewhere: Elsewhere,
     translates: bool,
     addresses: Vec<IpAddr>,
+    /// The same as lists; nothing where it is not said which node this host is.
+    own: Vec<Elements>,
 }
 
 /// Some sources and the ports that they are admitted to.
@@ -50,7 +52,8 @@ impl<'a> Claims<'a> {
             admitted.push(Admitted::new(client.name(), ports, site.client_interfaces(client), &list));
         }
         let here: Vec<&Node> = site.node().map_or_else(|| cluster.nodes().iter().collect(), |node| vec![node]);
-        let addresses = here.iter().flat_map(|node| node.addresses()).map(|&(address, _)| address).collect();
+        let addresses: Vec<IpAddr> =
+            here.iter().flat_map(|node| node.addresses()).map(|&(address, _)| address).collect();
         let untrusted_list: Vec<Cidr> = cluster.untrusted().iter().map(|source| source.network).collect();
         Self {
             protected: site.protected(),
@@ -59,6 +62,11 @@ impl<'a> Claims<'a> {
             private: families(&cluster.private().iter().map(|source| source.network).collect::<Vec<Cidr>>()),
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
+            own: if site.node().is_some() {
+                families(&addresses.iter().copied().map(Cidr::host).collect::<Vec<Cidr>>())
+            } else {
+                Vec::new()
+            },
             addresses,
         }
     }
@@ -80,7 +88,7 @@ impl<'a> Claims<'a> {
         question.ports.push(PortRange::new(1, u16::MAX).into_iter().collect());
         question.interfaces.push(Interface::loopback());
         let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted);
-        question.sources.extend(lists.chain(&self.private).cloned());
+        question.sources.extend(lists.chain(&self.private).chain(&self.own).cloned());
         question
     }
 
@@ -105,6 +113,12 @@ impl<'a> Claims<'a> {
 
     fn distrusts(&self, source: IpAddr) -> bool {
         self.untrusted.iter().any(|list| list.has(source))
+    }
+
+    /// Everybody whom the file admits somewhere.
+    #[must_use]
+    pub fn admitted(&self) -> &[Admitted<'a>] {
+        &self.admitted
     }
 
     /// The addresses that the file has for this host; those of every node where it is not said which one that is.
@@ -283,6 +297,28 @@ impl Claims<'_> {
         ])
     }
 
+    /// Packets from sources that the file distrusts.
+    pub(super) fn untrusted(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        from(space, &self.untrusted)
+    }
+
+    /// Packets from the sources of somebody who is admitted, on the interfaces on which it is.
+    pub(super) fn sources(&self, space: &mut Space<'_>, admitted: &Admitted<'_>) -> Bounded<Set> {
+        let on = match &admitted.interfaces {
+            None => Set::ALL,
+            Some(names) => space.interface(|own| own.is_some_and(|own| names.contains(own)))?,
+        };
+        let sources = from(space, &admitted.families)?;
+        let untrusted = from(space, &self.untrusted)?;
+        let own = space.sets.intersection(on, sources)?;
+        space.sets.difference(own, untrusted)
+    }
+
+    /// Packets whose other end has an address that the file has for this host.
+    pub(super) fn own_addresses(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        from(space, &self.own)
+    }
+
     fn protected_ports(&self, space: &mut Space<'_>, which: Which) -> Bounded<Set> {
         ports(space, &self.protected, which)
     }
@@ -332,6 +368,11 @@ fn families(networks: &[Cidr]) -> Vec<Elements> {
 }
 
 impl<'a> Admitted<'a> {
+    /// Its sources, a list for each family that has some.
+    pub(super) fn families(&self) -> &[Elements] {
+        &self.families
+    }
+
     fn has(&self, source: IpAddr) -> bool {
         self.families.iter().any(|list| list.has(source))
     }

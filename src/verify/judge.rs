@@ -180,3 +180,9 @@ fn shown(space: &mut Space<'_>, scope: Set, cases: &[&Case], of: impl Fn(&Case) 
         wanted: case.wanted,
     }))
 }
+
+/// The packet of a set that reads best, to an address of this host; `None` for an empty set.
+pub(super) fn shown_packet(space: &mut Space<'_>, set: Set, to: Option<IpAddr>) -> Bounded<Option<Packet>> {
+    let packet = space.witness(set)?;
+    Ok(packet.map(|packet| Packet { destination: to.or(packet.destination), ..packet }))
+}

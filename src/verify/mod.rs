@@ -15,8 +15,10 @@
 
 mod claims;
 mod judge;
+mod whole;
 
 pub use claims::{Admitted, Claims};
+pub use whole::{Answer, By, Direction, Reached, Shown, Stage, Who, whole};
 
 use std::borrow::Cow;
 

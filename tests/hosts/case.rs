@@ -93,6 +93,8 @@ pub struct Case {
     pub lines: Vec<Line>,
     origin: String,
     said: Said,
+    /// The same as it stands there.
+    pub routes: String,
     /// Name and text, in the order in which they are to be loaded: rules name sets.
     rulesets: Vec<(&'static str, String)>,
 }
@@ -112,8 +114,8 @@ impl Case {
         }
         let files = ["ipset", "iptables", "ip6tables", "nft"];
         let rulesets = files.into_iter().filter_map(|file| Some((file, optional(file)?))).collect();
-        let (origin, said) = (text("origin"), Said::read(&text("routes")));
-        Case { name, lines, origin, said, rulesets }
+        let (origin, routes) = (text("origin"), text("routes"));
+        Case { name, lines, origin, said: Said::read(&routes), routes, rulesets }
     }
 
     pub fn rulesets(&self) -> &[(&'static str, String)] {
