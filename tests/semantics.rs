@@ -207,15 +207,29 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         let scope = Scope { unknowns: seed % 5 == 0, statements: seed % 4 == 0, foreign: true, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
+        let route = |to: &str, by: &str| (to.parse().unwrap(), by.parse().unwrap());
+        let mut surroundings = ringfence::net::Surroundings {
+            addresses: vec!["10.20.0.1".parse().unwrap()],
+            routes: vec![
+                route("10.20.0.0/25", "eth1"),
+                route("10.20.0.32/28", "eth2"),
+                route("2001:db8:20::/123", "wg0"),
+            ],
+            ..Default::default()
+        };
+        if seed % 4 == 0 {
+            surroundings.routes.clear();
+        }
         let question = Question {
             translates: seed % 2 == 0,
             flags: vec![OPENING],
             leaving: true,
             ports: vec![PortRange::new(8080, 8099).into_iter().collect()],
+            surroundings: surroundings.clone(),
             ..Question::default()
         };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
-        let rules = if seed % 3 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };
+        let rules = if seed % 3 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) }.beside(&surroundings);
         let mut flow = Flow::new(&rules);
         let to: Option<std::net::IpAddr> = random.chance(50).then(|| "10.20.0.1".parse().unwrap());
         let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };

@@ -1,8 +1,12 @@
 //! Where a host stands in its networks: its addresses, and by which interface others are reached.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Cidr, Interface};
+
+/// A host with more is a router.
+const MOST_ROUTES: usize = 2_000;
 
 /// What is known of a host besides its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,20 +21,89 @@ pub struct Surroundings {
     pub by_policy: bool,
 }
 
+/// The way to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// By this interface.
+    By(&'a Interface),
+    /// There is none.
+    Nowhere,
+    /// It is not known which.
+    Unknown,
+}
+
+/// Addresses from the first to the last, all reached alike.
+pub type Region<'a> = (IpAddr, IpAddr, Way<'a>);
+
 impl Surroundings {
+    /// Whether the destination alone says which way is taken, by as many routes as can be looked through.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.by_policy && (1..=MOST_ROUTES).contains(&self.routes.len())
+    }
+
+    /// The way to an address.
+    #[must_use]
+    pub fn way_to(&self, address: IpAddr) -> Way<'_> {
+        if !self.is_known() || address.is_loopback() || self.addresses.contains(&address) {
+            return Way::Unknown;
+        }
+        self.chosen(self.routes.iter().filter(|(route, _)| route.has(address)))
+    }
+
+    fn chosen<'a>(&self, routes: impl Iterator<Item = &'a (Cidr, Interface)> + Clone) -> Way<'a> {
+        let Some(longest) = routes.clone().map(|(route, _)| route.prefix_length()).max() else { return Way::Nowhere };
+        let mut best = routes.filter(|(route, _)| route.prefix_length() == longest).map(|(_, interface)| interface);
+        match best.next() {
+            // Which of two with different metrics is taken is not looked at.
+            Some(first) if best.all(|other| other == first) => Way::By(first),
+            Some(_) | None => Way::Unknown,
+        }
+    }
+
     /// The interface by which all of a network is reached; `None` where that is not known, or not one.
     #[must_use]
     pub fn towards(&self, network: Cidr) -> Option<&Interface> {
-        if self.by_policy {
+        if !self.is_known() {
             return None;
         }
-        let around = self.routes.iter().filter(|(route, _)| route.contains(network));
-        let longest = around.clone().map(|(route, _)| route.prefix_length()).max()?;
-        let mut chosen = around.filter(|(route, _)| route.prefix_length() == longest).map(|(_, interface)| interface);
-        let first = chosen.next()?;
-        let within = self.routes.iter().filter(|(route, _)| network.contains(*route) && *route != network);
-        let same = chosen.chain(within.map(|(_, interface)| interface)).all(|other| other == first);
-        same.then_some(first)
+        let Way::By(first) = self.chosen(self.routes.iter().filter(|(route, _)| route.contains(network))) else {
+            return None;
+        };
+        let mut within = self.routes.iter().filter(|(route, _)| network.contains(*route) && *route != network);
+        within.all(|(_, other)| other == first).then_some(first)
+    }
+
+    /// All addresses of a family by the way to them, in their order.
+    #[must_use]
+    pub fn regions(&self, ipv4: bool) -> Vec<Region<'_>> {
+        let own = self.addresses.iter().map(|address| Cidr::host(*address));
+        let routes = self.routes.iter().map(|(route, _)| *route).chain(own).filter(|route| route.is_ipv4() == ipv4);
+        let mut starts: BTreeSet<IpAddr> = routes.clone().map(Cidr::first).collect();
+        starts.extend(routes.filter_map(|route| above(route.last())));
+        let (lowest, highest): (IpAddr, IpAddr) = if ipv4 {
+            (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into())
+        } else {
+            (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::from_bits(u128::MAX).into())
+        };
+        starts.insert(lowest);
+        let starts: Vec<IpAddr> = starts.into_iter().collect();
+        let ends = starts.iter().skip(1).filter_map(|start| below(*start)).chain([highest]);
+        starts.iter().zip(ends).map(|(&first, last)| (first, last, self.way_to(first))).collect()
+    }
+}
+
+fn above(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(own) => own.to_bits().checked_add(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
+        IpAddr::V6(own) => own.to_bits().checked_add(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
+    }
+}
+
+fn below(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(own) => own.to_bits().checked_sub(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
+        IpAddr::V6(own) => own.to_bits().checked_sub(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
     }
 }
 
@@ -60,6 +133,20 @@ mod tests {
         ] {
             assert_eq!(own.towards(network.parse().unwrap()).map(Interface::as_str), by, "{network}");
         }
+        for (address, way) in [("10.7.9.9", "eth2"), ("11.0.0.0", "eth0"), ("10.255.255.255", "eth1"), ("::1", "")] {
+            let found = own.way_to(address.parse().unwrap());
+            let by = if let Way::By(interface) = found { interface.as_str() } else { "" };
+            assert_eq!(by, way, "{address}");
+        }
+        let regions = own.regions(true);
+        assert_eq!(
+            regions.iter().map(|(first, ..)| first.to_string()).collect::<Vec<_>>().join(" "),
+            "0.0.0.0 10.0.0.0 10.7.0.0 10.8.0.0 10.20.0.0 10.20.1.0 11.0.0.0"
+        );
+        for (first, last, way) in regions {
+            assert_eq!((own.way_to(first), own.way_to(last)), (way, way), "{first}");
+        }
+        assert_eq!(own.regions(false).len(), 1);
         own.by_policy = true;
         assert_eq!(own.towards("10.20.0.12/32".parse().unwrap()), None);
     }

@@ -18,6 +18,7 @@ use crate::ir::{
     Addresses, Base, Chain, ChainKind, Family, Field, Foreign, Hook, Marked, Match, Policy, PortMatch, Rule, Ruleset,
     Statement, Table, Verdict,
 };
+use crate::net::Surroundings;
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +89,8 @@ pub struct Rules<'a> {
     asks_for_marks: bool,
     /// How far the sender of packets is trusted.
     pub(super) trust: Trust,
+    /// What is known of the host's routes.
+    pub(super) surroundings: Option<&'a Surroundings>,
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
     pub(super) misses_replies: bool,
 }
@@ -135,6 +138,7 @@ impl<'a> Rules<'a> {
             marks_connections: false,
             asks_for_marks: asks_for_marks(ruleset),
             trust: Trust::Nobody,
+            surroundings: None,
             misses_replies: ruleset.tables.iter().any(misses_replies),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
@@ -147,6 +151,12 @@ impl<'a> Rules<'a> {
     #[must_use]
     pub fn of_honest(ruleset: &'a Ruleset) -> Self {
         Self { trust: Trust::Honest, ..Self::new(ruleset) }
+    }
+
+    /// The same on a host with these routes, which say which way back a packet has.
+    #[must_use]
+    pub fn beside(self, surroundings: &'a Surroundings) -> Self {
+        Self { surroundings: surroundings.is_known().then_some(surroundings), ..self }
     }
 
     /// What has to be known of all rules before one of them is met.
@@ -245,7 +255,7 @@ impl<'a> Rules<'a> {
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
         let (tracked, at_device) = seen_at(base);
-        let at = At { tracked, view, trust: self.trust };
+        let at = At { tracked, view, trust: self.trust, routed: self.surroundings.is_some() };
         Run {
             rules: self,
             position,
@@ -318,7 +328,7 @@ impl<'a> Rules<'a> {
         if self.is_unseen(one, way.position, table, (way.at_device, way.at), touched) {
             return Holds::Unknown;
         }
-        holds(self.ruleset, table, one, packet, way.at)
+        holds(self.ruleset, table, one, (packet, self.surroundings), way.at)
     }
 
     /// What may become of a packet at a door.

@@ -4,14 +4,14 @@
 //! taken for granted, where a question says so ([`Trust::Honest`]): its programs ask from ports of
 //! [`CLIENT_PORTS`], its packets come without a mark, and by the interface that the way back to it leads out of.
 
-use super::diagram::{Bounded, Set};
+use super::diagram::{Bounded, Set, TooLarge};
 use super::field::Field;
 use super::holds::{At, Holds, port};
 use super::matching::{Fit, misread_tcp, ports_of};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
 use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, PortMatch, Ruleset, Table};
-use crate::net::Interface;
+use crate::net::{Interface, Surroundings, Way};
 
 /// The ports that programs ask from: those below are for services that root starts (RFC 6335, 6), and Linux takes them for
 /// nothing else of itself (`net.ipv4.ip_local_port_range`, 32768 to 60999 by default).
@@ -72,6 +72,7 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             (Trust::Nobody, _) => return None,
             (Trust::Honest, original) => (original != *reply).into(),
         },
+        Foreign::WayBack { .. } if at.routed && !at.view.leaves() => return None,
         Foreign::WayBack { missing, .. } => match (at.trust, at.view.leaves()) {
             (Trust::Honest, false) => (!*missing).into(),
             (Trust::Nobody, _) | (Trust::Honest, true) => Holds::Unknown,
@@ -91,7 +92,13 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
 }
 
 /// Whether such a test holds for a packet.
-pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Foreign, packet: &Packet, at: At) -> Holds {
+pub(super) fn holds(
+    ruleset: &Ruleset,
+    table: &Table,
+    one: &Foreign,
+    (packet, surroundings): (&Packet, Option<&Surroundings>),
+    at: At,
+) -> Holds {
     if let Some(found) = fixed(one, at) {
         return found;
     }
@@ -116,9 +123,11 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Foreign, packet: &Pa
             Locality::Foreign if *types == AddressTypes::LOCAL => turned(Holds::No, *negated),
             Locality::Foreign | Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
         },
-        Foreign::ExtensionHeader(_) | Foreign::Direction { .. } | Foreign::Mark { .. } | Foreign::WayBack { .. } => {
-            Holds::Unknown
+        Foreign::WayBack { same_interface, missing } => {
+            let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
+            turned(way_back(way, *same_interface, packet.interface.as_ref()), *missing)
         }
+        Foreign::ExtensionHeader(_) | Foreign::Direction { .. } | Foreign::Mark { .. } => Holds::Unknown,
     }
 }
 
@@ -177,7 +186,31 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let doubted = space.locality(|own| certain(own).is_none())?;
             Fit::split(space, known, doubted)
         }
-        Foreign::Mark { .. } | Foreign::WayBack { .. } => Ok(Fit::UNKNOWN),
+        Foreign::WayBack { same_interface, missing } => {
+            let (mut known, mut doubted) = (Set::EMPTY, Set::EMPTY);
+            for (way, list) in space.ways_back() {
+                let from = space.source(&list)?.ok_or(TooLarge)?;
+                let is = |found: Holds, own: Option<&Interface>| {
+                    turned(way_back(way.way(), *same_interface, own), *missing) == found
+                };
+                let yes = space.interface(|own| is(Holds::Yes, own))?;
+                let unknown = space.interface(|own| is(Holds::Unknown, own))?;
+                let (yes, unknown) = (space.sets.intersection(from, yes)?, space.sets.intersection(from, unknown)?);
+                known = space.sets.union(known, yes)?;
+                doubted = space.sets.union(doubted, unknown)?;
+            }
+            Fit::split(space, known, doubted)
+        }
+        Foreign::Mark { .. } => Ok(Fit::UNKNOWN),
+    }
+}
+
+/// Whether there is a way back.
+fn way_back(way: Way<'_>, same_interface: bool, interface: Option<&Interface>) -> Holds {
+    match way {
+        Way::By(by) => (!same_interface || interface == Some(by)).into(),
+        Way::Nowhere => Holds::No,
+        Way::Unknown => Holds::Unknown,
     }
 }
 

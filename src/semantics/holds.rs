@@ -9,7 +9,7 @@ use super::view::View;
 use crate::ir::{
     Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortBlock, PortMatch, Ruleset, Table,
 };
-use crate::net::PortRange;
+use crate::net::{PortRange, Surroundings};
 
 /// Whether a test holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(super) struct At {
     pub(super) tracked: Tracked,
     pub(super) view: View,
     pub(super) trust: Trust,
+    /// Whether the host's routes are known.
+    pub(super) routed: bool,
 }
 
 impl From<bool> for Holds {
@@ -42,8 +44,14 @@ impl From<bool> for Holds {
 }
 
 /// Whether a test holds for a packet.
-pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Packet, at: At) -> Holds {
-    let At { tracked, view, trust } = at;
+pub(super) fn holds(
+    ruleset: &Ruleset,
+    table: &Table,
+    one: &Match,
+    (packet, surroundings): (&Packet, Option<&Surroundings>),
+    at: At,
+) -> Holds {
+    let At { tracked, view, trust, .. } = at;
     let shape = packet.shape;
     match one {
         // It has none, and an empty name.
@@ -147,7 +155,7 @@ pub(super) fn holds(ruleset: &Ruleset, table: &Table, one: &Match, packet: &Pack
         Match::FirstFragment => (packet.source.is_ipv6() && shape.is_first_fragment()).into(),
         // Some packets are within the limit and some are not.
         Match::Limit { .. } | Match::Unknown(_) => Holds::Unknown,
-        Match::Foreign(one) => foreign::holds(ruleset, table, one, packet, at),
+        Match::Foreign(one) => foreign::holds(ruleset, table, one, (packet, surroundings), at),
     }
 }
 

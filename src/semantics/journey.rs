@@ -359,7 +359,7 @@ impl Flow<'_, '_> {
                 }
                 None => set,
             };
-            *own = space.from_wire(set)?;
+            *own = space.sent_from(set)?;
         }
         if let (Arrival::SamePort, Some(port)) = (arrival, ports) {
             // Led to another port, it is another program's.

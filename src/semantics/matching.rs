@@ -52,7 +52,7 @@ impl Fit {
 
 /// For which packets a test holds.
 pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: &Match, at: At) -> Bounded<Fit> {
-    let At { tracked, view, trust } = at;
+    let At { tracked, view, trust, .. } = at;
     match one {
         // It has none, and an empty name.
         Match::InInterface { negated, .. } if view.leaves() => Ok(Fit::when(*negated)),

@@ -22,7 +22,9 @@ use crate::ir::{
     Addresses, ConnectionStates, Destined, DeviceName, Elements, Foreign, Match, PortMatch, Rule, Ruleset, Statement,
     TcpFlags, ours,
 };
-use crate::net::{Cidr, Elsewhere, Interface, PortRange};
+use crate::net::{Cidr, Elsewhere, Interface, PortRange, Surroundings, Way};
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 /// What one question may cost: some seconds, and some 300 MB. Source: `benches/ways.rs`.
 const LIMITS: Limits = Limits { steps: 400_000_000, runs: 10_000_000 };
@@ -44,6 +46,8 @@ pub struct Question {
     pub translates: bool,
     /// Whether it is asked what this host sends, too.
     pub leaving: bool,
+    /// What is known of the host's routes.
+    pub surroundings: Surroundings,
 }
 
 /// The classes of each field, and the sets that were made of them.
@@ -67,6 +71,8 @@ pub struct Space<'a> {
     named: Vec<(u32, u32)>,
     /// What no rule's list cuts, because they overlap in too many ways: tests of these lists are unknown.
     uncut: Option<&'static str>,
+    /// Sources by the way back to them, where routes are known.
+    ways: Vec<(Owed, Elements)>,
     /// All sets over these labels.
     pub sets: Diagrams,
     possible: Set,
@@ -92,7 +98,7 @@ struct Cuts<'a> {
 }
 
 impl<'a> Cuts<'a> {
-    fn of(rulesets: &[&'a Ruleset], question: &'a Question) -> Self {
+    fn of(rulesets: &[&'a Ruleset], question: &'a Question, ways: &[(Owed, Elements)]) -> Self {
         let mut cuts = Self {
             interfaces: question.interfaces.iter().cloned().collect(),
             protocols: BTreeSet::from([TCP]),
@@ -101,6 +107,7 @@ impl<'a> Cuts<'a> {
             ..Self::default()
         };
         question.sources.iter().for_each(|list| cuts.list(list));
+        cuts.ways(ways);
         question.ports.iter().for_each(|list| cuts.ports.push(pairs(list)));
         for entry in question.elsewhere.entries() {
             cuts.interfaces.extend(entry.interface.clone());
@@ -162,6 +169,20 @@ impl<'a> Cuts<'a> {
             }
             if let Some(ports) = ports {
                 self.ports.push(Cow::Owned(vec![*ports]));
+            }
+        }
+    }
+
+    /// The ways back, which only tests of them tell apart.
+    fn ways(&mut self, ways: &[(Owed, Elements)]) {
+        for (owed, list) in ways {
+            if let Owed::By(interface) = owed {
+                self.interfaces.insert(interface.clone());
+            }
+            match list {
+                Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
+                Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
+                Elements::Ports(_) | Elements::Unknown => {}
             }
         }
     }
@@ -282,7 +303,8 @@ impl<'a> Space<'a> {
     /// # Errors
     /// Where a limit is met that leaves nothing to say.
     pub fn limited(rulesets: &[&'a Ruleset], question: &'a Question, limits: Limits, deepest: usize) -> Bounded<Self> {
-        let cuts = Cuts::of(rulesets, question);
+        let ways = ways(&question.surroundings);
+        let cuts = Cuts::of(rulesets, question, &ways);
         let beginnings = cuts.beginning_so();
         let mut names = cuts.interfaces.clone();
         names.extend(beginnings.iter().map(|(_, name)| name.clone()));
@@ -334,6 +356,7 @@ impl<'a> Space<'a> {
             destinations,
             uncut,
             named: Vec::new(),
+            ways,
             sets: Diagrams::new(sizes, limits),
             possible: Set::EMPTY,
         };
@@ -349,6 +372,11 @@ impl<'a> Space<'a> {
         }
         all.sort_unstable();
         all
+    }
+
+    /// Sources by the way back to them; none where no routes are known.
+    pub(super) fn ways_back(&self) -> Vec<(Owed, Elements)> {
+        self.ways.clone()
     }
 
     /// Lists of rules that overlap in too many ways to be told apart: their tests are unknown.
@@ -426,6 +454,47 @@ impl<'a> Space<'a> {
         }
         Ok(all)
     }
+}
+
+/// [`Way`], kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owed {
+    By(Interface),
+    Nowhere,
+    Unknown,
+}
+
+impl Owed {
+    pub(super) fn way(&self) -> Way<'_> {
+        match self {
+            Self::By(interface) => Way::By(interface),
+            Self::Nowhere => Way::Nowhere,
+            Self::Unknown => Way::Unknown,
+        }
+    }
+}
+
+/// All sources by the way back to them.
+fn ways(surroundings: &Surroundings) -> Vec<(Owed, Elements)> {
+    if !surroundings.is_known() {
+        return Vec::new();
+    }
+    let mut v4: IndexMap<Owed, Vec<(u32, u32)>, FxBuildHasher> = IndexMap::default();
+    let mut v6: IndexMap<Owed, Vec<(u128, u128)>, FxBuildHasher> = IndexMap::default();
+    for (first, last, way) in [true, false].into_iter().flat_map(|ipv4| surroundings.regions(ipv4)) {
+        let owed = match way {
+            Way::By(interface) => Owed::By(interface.clone()),
+            Way::Nowhere => Owed::Nowhere,
+            Way::Unknown => Owed::Unknown,
+        };
+        match (first, last) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => v4.entry(owed).or_default().push((a.to_bits(), b.to_bits())),
+            (IpAddr::V6(a), IpAddr::V6(b)) => v6.entry(owed).or_default().push((a.to_bits(), b.to_bits())),
+            _ => {}
+        }
+    }
+    let v4 = v4.into_iter().map(|(owed, list)| (owed, Elements::ipv4(list)));
+    v4.chain(v6.into_iter().map(|(owed, list)| (owed, Elements::ipv6(list)))).collect()
 }
 
 /// The classes of some lists; where they overlap in too many ways, those of the first alone.

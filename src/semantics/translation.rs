@@ -109,8 +109,9 @@ fn groups<'r, 'a>(rules: &'r Rules<'a>, hook: Hook) -> impl Iterator<Item = Vec<
 
 /// From where a chain for NAT is entered: connection tracking has seen the packet.
 fn entrance(rules: &Rules<'_>, position: usize, hook: Hook) -> Entrance {
+    let routed = rules.surroundings.is_some();
     let view = if hook == Hook::Output { View::Asking } else { View::Asked };
-    Entrance { position, at_device: false, at: At { tracked: Tracked::Yes, view, trust: rules.trust } }
+    Entrance { position, at_device: false, at: At { tracked: Tracked::Yes, view, trust: rules.trust, routed } }
 }
 
 /// The specification.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Claim;
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Elements, TcpFlags};
-use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports};
+use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports, Surroundings};
 use crate::semantics::{Bounded, Door, Field, Locality, OPENING, Packet, Question, Set, Shape, Space, TCP, TooLarge};
 
 /// The claims about a site.
@@ -82,6 +82,7 @@ impl<'a> Claims<'a> {
             elsewhere: self.elsewhere.clone(),
             translates: self.translates,
             leaving: false,
+            surroundings: Surroundings::default(),
         };
         question.ports.push(self.protected.ranges().to_vec());
         // Port 0, of which nothing is claimed, must not speak for others.

@@ -147,7 +147,8 @@ pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) ->
     let ruleset = merged(ruleset);
     let question = question(&claims, site, surroundings);
     let mut space = Space::new(&[&ruleset], &question)?;
-    let (honest_rules, stranger_rules) = (Rules::of_honest(&ruleset), Rules::new(&ruleset));
+    let (honest_rules, stranger_rules) =
+        (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
     let home = Home {
         addresses: if surroundings.addresses.is_empty() {
             claims.addresses().to_vec()
@@ -192,6 +193,7 @@ fn is_open(service: &SiteService<'_>, admitted: &Admitted<'_>) -> bool {
 fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -> Question {
     let mut question = claims.question();
     question.leaving = true;
+    question.surroundings = surroundings.clone();
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     question.ports.extend(site.services().iter().map(|service| asked_of_peers(site, service).ranges().to_vec()));
     for admitted in claims.admitted() {
@@ -218,7 +220,7 @@ fn peers_of<'a>(site: &Site<'a>) -> Vec<&'a Node> {
 /// The sources of somebody who is admitted, by the interface that they come in on, where that is known.
 fn by_interface(admitted: &Admitted<'_>, surroundings: &Surroundings) -> Vec<(Option<Interface>, Elements)> {
     let mut groups: Vec<(Option<Interface>, Vec<Cidr>)> = Vec::new();
-    let routed = !surroundings.routes.is_empty() && !surroundings.by_policy;
+    let routed = surroundings.is_known();
     for list in admitted.families() {
         if !routed {
             groups.push((None, list.networks()));

@@ -368,7 +368,7 @@ set_up() {
             firewall-offline-cmd --set-log-denied=all
             firewall-offline-cmd --zone=public --add-masquerade
             firewall-offline-cmd --zone=public --add-forward-port=port=18098:proto=tcp:toport=8098 ;; esac
-        firewalld --nofork --nopid --log-file=/dev/null &
+        firewalld --nofork --nopid --log-file=/tmp/firewalld.log &
         until_true firewall-cmd --state ;;
     fail2ban-*)
         rm -f /run/fail2ban/* /var/lib/fail2ban/*; mkdir -p /run/fail2ban; : >/var/log/auth.log

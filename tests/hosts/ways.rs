@@ -15,17 +15,18 @@ const SEGMENTS: [(TcpFlags, ConnectionStates); 2] =
 /// Each line's outcome.
 pub fn judged(case: &Case, ruleset: &Ruleset) -> Vec<Outcome> {
     let surroundings = iproute::read(&case.routes);
-    let home = Home { addresses: surroundings.addresses, complete: surroundings.complete };
+    let home = Home { addresses: surroundings.addresses.clone(), complete: surroundings.complete };
     let ruleset = merged(ruleset);
     let port = |port: u16| PortRange::single(port).into_iter().collect::<Vec<_>>();
     let question = Question {
         flags: vec![OPENING],
         leaving: true,
         ports: case.lines.iter().flat_map(|line| [port(line.port), port(line.program())]).collect(),
+        surroundings: surroundings.clone(),
         ..Question::default()
     };
     let mut space = Space::new(&[&ruleset], &question).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let rules = Rules::of_honest(&ruleset);
+    let rules = Rules::of_honest(&ruleset).beside(&surroundings);
     let mut flow = Flow::new(&rules);
     let mut all = Vec::new();
     for line in &case.lines {

@@ -218,7 +218,7 @@ impl Space<'_> {
     ///
     /// # Errors
     /// Where a limit is met.
-    pub(in super::super) fn from_wire(&mut self, set: Set) -> Bounded<Set> {
+    pub(in super::super) fn sent_from(&mut self, set: Set) -> Bounded<Set> {
         let originals = self.sets.size(Field::Original.number());
         if originals == 1 {
             return Ok(set);
