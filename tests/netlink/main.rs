@@ -5,6 +5,7 @@
 mod foreign;
 #[path = "../generate/mod.rs"]
 mod generate;
+mod hosts;
 #[path = "../lab/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;

@@ -93,7 +93,7 @@ fn rows() -> Vec<Row> {
                 "meta mark set meta mark and 0xff or 0x1 drop",
             ],
             &[("mangle", "-j MARK --set-xmark 0x1/0xffffffff"), ("mangle", "-j HMARK --hmark-tuple src --hmark-mod 3")],
-            vec![],
+            write(Field::Mark, true),
             drop(),
             Blocked,
         ),
@@ -352,6 +352,8 @@ fn done<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> (Vec<Statement>, Optio
         Statement::Write { field: Field::Other(_), .. } => {
             Statement::Write { field: Field::Other(String::new()), constant: true }
         }
+        // Where to is compared elsewhere.
+        Statement::Translate(kind, _) => Statement::Translate(*kind, Destined::Unknown),
         other => other.clone(),
     };
     let does = rules.iter().flat_map(|rule| rule.effective()).map(plain).collect();

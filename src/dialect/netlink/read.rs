@@ -18,7 +18,7 @@ pub struct Kernel {
     pub generation: u32,
     /// The table that was asked for, whole.
     pub own: Option<Table>,
-    /// All others, without their sets.
+    /// All others, without their sets unless these were asked for.
     pub others: Vec<Table>,
 }
 
@@ -29,6 +29,8 @@ pub enum Scope {
     Own,
     /// All of them, but for what is in their sets.
     All,
+    /// All of them, with what is in the sets of those that packets for this host meet (`ip`, `ip6` and `inet`).
+    Whole,
     /// The chains and rules of all of them, and not even what is in one's own sets.
     Rules,
 }
@@ -87,7 +89,9 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     let mut tables = Tables::default();
     dump(socket, &mut tables, NFT_MSG_GETTABLE, NFPROTO_UNSPEC, |_| {})?;
     let exists = tables.so_far().iter().any(|table| table.is(name));
-    if exists {
+    if scope == Scope::Whole {
+        dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_UNSPEC, |_| {})?;
+    } else if exists {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_INET, |writer| writer.text(NFTA_SET_TABLE, name))?;
     }
     match scope {
@@ -96,22 +100,35 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
             dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
         }
         Scope::Own => {}
-        Scope::All | Scope::Rules => {
+        Scope::All | Scope::Whole | Scope::Rules => {
             dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
             dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {})?;
         }
     }
-    let own = tables.so_far().iter().find(|table| table.is(name));
-    let own = own.filter(|_| scope != Scope::Rules);
-    let sets: Vec<String> = own.iter().flat_map(|table| &table.sets).map(|set| set.name.clone()).collect();
-    for set in sets {
-        dump(socket, &mut tables, NFT_MSG_GETSETELEM, NFPROTO_INET, |writer| {
-            writer.text(NFTA_SET_ELEM_LIST_TABLE, name);
+    for (family, table, set) in filled_in(&tables, name, scope) {
+        dump(socket, &mut tables, NFT_MSG_GETSETELEM, family, |writer| {
+            writer.text(NFTA_SET_ELEM_LIST_TABLE, &table);
             writer.text(NFTA_SET_ELEM_LIST_SET, &set);
         })?;
     }
-    let (mut own, others): (Vec<Table>, Vec<Table>) = tables.finish().into_iter().partition(|table| table.is(name));
+    // Nobody compares the tables of others, so the names of their anonymous sets may stay.
+    let tables = tables.finish_naming(|table| table.is(name));
+    let (mut own, others): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| table.is(name));
     Ok(Kernel { generation, own: own.pop(), others })
+}
+
+/// The sets whose elements are wanted: family, table and name.
+fn filled_in(tables: &Tables, name: &str, scope: Scope) -> Vec<(u8, String, String)> {
+    let wanted = |table: &&Table| match scope {
+        Scope::Rules => false,
+        Scope::Own | Scope::All => table.is(name),
+        Scope::Whole => [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6].contains(&table.family),
+    };
+    let of = |table: &Table| {
+        let sets = table.sets.iter().map(|set| (table.family, table.name.clone(), set.name.clone()));
+        sets.collect::<Vec<_>>()
+    };
+    tables.so_far().iter().filter(wanted).flat_map(of).collect()
 }
 
 fn dump(

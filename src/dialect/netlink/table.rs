@@ -143,13 +143,21 @@ pub fn set_name(name: &str, id: Option<u32>) -> String {
 #[derive(Debug, Default)]
 pub struct Tables {
     tables: Vec<Table>,
+    /// Where the last chain and the last set were found: what belongs together comes together.
+    recent: (usize, usize),
 }
 
 impl Tables {
     /// The table, once all is there.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Table> {
-        self.tables.iter_mut().for_each(Table::name_anonymous);
+    pub fn finish(self) -> Vec<Table> {
+        self.finish_naming(|_| true)
+    }
+
+    /// The same; only in some tables are anonymous sets called after the order of their use.
+    #[must_use]
+    pub fn finish_naming(mut self, wanted: impl Fn(&Table) -> bool) -> Vec<Table> {
+        self.tables.iter_mut().filter(|table| wanted(table)).for_each(Table::name_anonymous);
         self.tables
     }
 
@@ -178,9 +186,9 @@ impl Tables {
                 self.tables.push(Table { family: *family, name, flags, userdata, handle, uses, ..Table::default() });
             }
             (NFT_MSG_NEWSET, Some(table)) => table.sets.push(Set::read(body)?),
-            (NFT_MSG_NEWSETELEM, Some(table)) => table.take_elements(body)?,
+            (NFT_MSG_NEWSETELEM, Some(table)) => table.take_elements(body, &mut self.recent.1)?,
             (NFT_MSG_NEWCHAIN, Some(table)) => table.chains.push(Chain::read(body)?),
-            (NFT_MSG_NEWRULE, Some(table)) => table.take_rule(body)?,
+            (NFT_MSG_NEWRULE, Some(table)) => table.take_rule(body, &mut self.recent.0)?,
             _ => {}
         }
         Ok(())
@@ -233,19 +241,19 @@ impl Table {
         self.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)))
     }
 
-    fn take_elements(&mut self, body: &[u8]) -> Result<(), Malformed> {
+    fn take_elements(&mut self, body: &[u8], recent: &mut usize) -> Result<(), Malformed> {
         let id = find(body, NFTA_SET_ELEM_LIST_SET_ID)?.map(u32_of).transpose()?;
         let name = set_name(&text_of(find(body, NFTA_SET_ELEM_LIST_SET)?.ok_or(Malformed)?), id);
         let list = find(body, NFTA_SET_ELEM_LIST_ELEMENTS)?.unwrap_or_default();
-        let set = self.sets.iter_mut().find(|set| set.name == name).ok_or(Malformed)?;
+        let set = found(&mut self.sets, recent, |set| set.name == name).ok_or(Malformed)?;
         set.elements.extend_from_slice(list);
         set.elements.resize(set.elements.len().next_multiple_of(4), 0);
         Ok(())
     }
 
-    fn take_rule(&mut self, body: &[u8]) -> Result<(), Malformed> {
+    fn take_rule(&mut self, body: &[u8], recent: &mut usize) -> Result<(), Malformed> {
         let chain = text_of(find(body, NFTA_RULE_CHAIN)?.ok_or(Malformed)?);
-        let chain = self.chains.iter_mut().find(|own| own.name == chain).ok_or(Malformed)?;
+        let chain = found(&mut self.chains, recent, |own| own.name == chain).ok_or(Malformed)?;
         chain.rules.push(Rule {
             handle: find(body, NFTA_RULE_HANDLE)?.map(u64_of).transpose()?.unwrap_or(0),
             expressions: find(body, NFTA_RULE_EXPRESSIONS)?.unwrap_or_default().to_vec(),
@@ -290,6 +298,14 @@ impl Table {
             }
         }
     }
+}
+
+/// The first that is wanted, looked for where the last one was found, first.
+fn found<'l, T>(list: &'l mut [T], recent: &mut usize, wanted: impl Fn(&T) -> bool) -> Option<&'l mut T> {
+    if !list.get(*recent).is_some_and(&wanted) {
+        *recent = list.iter().position(wanted)?;
+    }
+    list.get_mut(*recent)
 }
 
 /// A rule's expressions with other names for sets; `rename` gives the new name, and the number of a set that is still to

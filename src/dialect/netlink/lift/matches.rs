@@ -1,11 +1,11 @@
 //! One test of a value → a match of the IR; `None` where it is none.
 
 use super::super::constants::*;
-use super::Set;
+use super::finish::Alternatives;
 use super::program::{Program, Test, Value};
-use super::values::{Key as _, Values, interface};
-use crate::ir::{self, Addresses, Elements, Family, Match, PacketTypes, PortBlock, PortMatch, TcpFlags};
-use crate::net::{Interface, PortRange};
+use super::values::{Key as _, Values};
+use super::{Set, ports};
+use crate::ir::{self, AddressTypes, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
 
 /// TCP's protocol number (IANA).
 pub const TCP: u8 = 6;
@@ -13,8 +13,8 @@ pub const TCP: u8 = 6;
 pub const RTN_LOCAL: u32 = 2;
 /// The status of a connection whose destination was translated (IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h).
 pub const IPS_DST_NAT: u32 = 1 << 5;
-/// Half of a test that the IR has one word for.
-pub const ASKING: &str = "ct direction original";
+/// The same for the source (IPS_SRC_NAT).
+const IPS_SRC_NAT: u32 = 1 << 4;
 /// The index of the loopback interface in every namespace.
 pub const LOOPBACK: u32 = 1;
 /// An IPv6 fragment header, and the bits of its second and third byte that hold the offset (RFC 8200, 4.5).
@@ -29,6 +29,51 @@ fn flag_bit(mask: &[u8], data: &[u8]) -> Option<Match> {
 }
 
 impl<'a> Program<'a> {
+    /// The same as [`Self::known`], also where only alternatives can say it, or where there is more to it than can be said.
+    pub(super) fn alternatives(&self, value: &Value, test: &Test<'_>) -> Option<Alternatives> {
+        if let Some(one) = self.known(value, test) {
+            return Some(vec![vec![one]]);
+        }
+        match (value, test) {
+            (
+                Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },
+                Test::Range(false, from, to),
+            ) if !self.tcp => ports::blocks(u16::read(from)?, u16::read(to)?),
+            // The protocol right behind the IPv6 header. Where it is a transport protocol, that is the packet's; but the
+            // packet may have the same one behind other headers, which the IR cannot say.
+            (
+                Value::Header { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 1 },
+                Test::Compare(NFT_CMP_EQ, [number]),
+            ) if self.ip == Some(Family::Ip6) && !is_extension_header(*number) => {
+                let protocol = Match::Protocol { number: *number, negated: false };
+                Some(vec![vec![protocol, Match::Unknown(format!("{value} {test}"))]])
+            }
+            _ => None,
+        }
+    }
+
+    /// A single test that a value lies in one of these ranges, for values of which there may be many.
+    pub(super) fn listed(&self, value: &Value, ranges: &[(&[u8], &[u8])]) -> Option<Match> {
+        match value {
+            Value::Header { base: NFT_PAYLOAD_NETWORK_HEADER, offset, length } => {
+                let addresses = Addresses::These(match (self.ip?, length) {
+                    (Family::Ip, 4) => Elements::ipv4(all_of(ranges)?),
+                    (Family::Ip6, 16) => Elements::ipv6(all_of(ranges)?),
+                    _ => return None,
+                });
+                self.address(*offset, addresses, false)
+            }
+            Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 } if self.tcp => {
+                Some(ports::destination(&all_of(ranges)?, false))
+            }
+            Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 } if self.tcp => {
+                Some(ports::source(&all_of(ranges)?, false))
+            }
+            Value::Meta(key @ (NFT_META_IIFNAME | NFT_META_OIFNAME)) => self.names(*key, ranges),
+            _ => None,
+        }
+    }
+
     /// What a test means, after what the rule has made sure of so far.
     pub(super) fn known(&self, value: &Value, test: &Test<'_>) -> Option<Match> {
         match value {
@@ -43,14 +88,30 @@ impl<'a> Program<'a> {
                 }
                 _ => None,
             },
-            Value::DestinationType { of_interface } => match test {
-                Test::Compare(NFT_CMP_EQ, data) if native(data)? == RTN_LOCAL => {
-                    Some(if *of_interface { Match::DestinationOfInterface } else { Match::DestinationLocal })
+            Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 } if self.tcp => {
+                let (ranges, negated) = ports::compared(test)?;
+                Some(ports::source(&ranges, negated))
+            }
+            Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1 } if self.tcp => match test {
+                Test::Compare(NFT_CMP_EQ, [value]) => {
+                    Some(Match::TcpFlags { mask: TcpFlags(u8::MAX), value: TcpFlags(*value) })
                 }
                 _ => None,
             },
+            Value::DestinationType { of_interface } => destination_type(*of_interface, test),
             Value::Connection(NFT_CT_DIRECTION) => match test {
-                Test::Compare(NFT_CMP_EQ, [0]) => Some(Match::Unknown(ASKING.to_owned())),
+                Test::Compare(operator, [way @ (0 | 1)]) => {
+                    let reply = (*way == 1) != unequal(*operator)?;
+                    Some(Match::Foreign(Foreign::Direction { reply }))
+                }
+                _ => None,
+            },
+            Value::Connection(NFT_CT_MARK) => self.mark(ir::Marked::Connection, u32::MAX, test),
+            Value::WayBack { same_interface } => way_back(*same_interface, test),
+            Value::HeaderPresent(header @ (0 | 43 | 60 | 135)) => match test {
+                Test::Compare(NFT_CMP_EQ, [1]) | Test::Compare(NFT_CMP_NEQ, [0]) => {
+                    Some(Match::Foreign(Foreign::ExtensionHeader(format!("exthdr {header} exists"))))
+                }
                 _ => None,
             },
             Value::Connection(NFT_CT_PROTO_DST) => match self.port(test)? {
@@ -70,49 +131,12 @@ impl<'a> Program<'a> {
             Value::Header { .. }
             | Value::FragmentOffset
             | Value::Connection(_)
-            | Value::Constant
+            | Value::Constant(_)
+            | Value::HeaderPresent(_)
             | Value::Loaded(_)
+            | Value::Mapped { .. }
             | Value::Modified(..)
             | Value::Unknown(_) => None,
-        }
-    }
-
-    fn meta(&self, key: u32, test: &Test<'_>) -> Option<Match> {
-        let equal = |operator: u32| match operator {
-            NFT_CMP_EQ => Some(false),
-            NFT_CMP_NEQ => Some(true),
-            _ => None,
-        };
-        match (key, test) {
-            (NFT_META_IIF, Test::Compare(operator, data)) => {
-                let negated = equal(*operator)?;
-                (native(data)? == LOOPBACK).then(|| Match::InInterface { names: vec![Interface::loopback()], negated })
-            }
-            (NFT_META_IIFNAME, Test::Compare(operator, data)) => {
-                let negated = equal(*operator)?;
-                // Shorter than a name is long means every name that begins so.
-                let name = Some(*data).filter(|data| data.len() == 16).and_then(interface)?;
-                Some(Match::InInterface { names: vec![name], negated })
-            }
-            (NFT_META_IIFNAME, Test::Lookup(negated, set)) => match self.set(set)? {
-                (set, Values::Interfaces(names)) if set.is_anonymous() => {
-                    Some(Match::InInterface { names: names.clone(), negated: *negated })
-                }
-                _ => None,
-            },
-            (NFT_META_NFPROTO, Test::Compare(NFT_CMP_EQ, [family])) => match *family {
-                NFPROTO_IPV4 => Some(Match::Family(Family::Ip)),
-                NFPROTO_IPV6 => Some(Match::Family(Family::Ip6)),
-                _ => None,
-            },
-            (NFT_META_PKTTYPE, Test::Compare(operator, [number])) if *number < 4 => {
-                let types = PacketTypes(1_u8.checked_shl((*number).into())?);
-                Some(Match::PacketType { types, negated: equal(*operator)? })
-            }
-            (NFT_META_L4PROTO, Test::Compare(operator, [number])) => {
-                Some(Match::Protocol { number: *number, negated: equal(*operator)? })
-            }
-            _ => None,
         }
     }
 
@@ -127,7 +151,7 @@ impl<'a> Program<'a> {
         if let (Family::Ip6, 6, 1, None, Test::Compare(NFT_CMP_NEQ, [TCP])) = (ip, offset, length, mask, test) {
             return Some(Match::NotDirectlyTcp);
         }
-        let (source, destination, whole) = if ip == Family::Ip { (12, 16, 4) } else { (8, 24, 16) };
+        let whole = if ip == Family::Ip { 4 } else { 16 };
         let (addresses, negated) = match test {
             Test::Lookup(negated, name) if length == whole && mask.is_none() => {
                 let (set, values) = self.set(name)?;
@@ -152,35 +176,32 @@ impl<'a> Program<'a> {
             Test::Range(negated, from, to) if mask.is_none() && length == whole => (range_of(ip, from, to)?, *negated),
             _ => return None,
         };
-        match offset {
-            own if own == source => Some(Match::Source { addresses, negated }),
-            own if own == destination => Some(Match::Destination { addresses, negated }),
+        self.address(offset, addresses, negated)
+    }
+
+    /// The source or the destination, by where it stands in the header.
+    fn address(&self, offset: u32, addresses: Addresses, negated: bool) -> Option<Match> {
+        match (self.ip?, offset) {
+            (Family::Ip, 12) | (Family::Ip6, 8) => Some(Match::Source { addresses, negated }),
+            (Family::Ip, 16) | (Family::Ip6, 24) => Some(Match::Destination { addresses, negated }),
             _ => None,
         }
     }
 
     fn port(&self, test: &Test<'_>) -> Option<Match> {
-        let one = |data: &[u8]| u16::read(data).filter(|port| *port > 0);
-        let ports = |from, to| Some(PortMatch::Ports([PortRange::new(from, to)?].into_iter().collect()));
-        let (ports, negated) = match test {
-            Test::Compare(NFT_CMP_EQ, data) => (ports(one(data)?, one(data)?)?, false),
-            Test::Compare(NFT_CMP_NEQ, data) => (ports(one(data)?, one(data)?)?, true),
-            Test::Range(negated, from, to) => (ports(one(from)?, one(to)?)?, *negated),
-            Test::Lookup(negated, name) => {
-                let (set, values) = self.set(name)?;
-                let ports = match (values, set.is_anonymous()) {
-                    (Values::Ports(_) | Values::Unknown, false) => PortMatch::Set(set.name.clone()),
-                    (Values::Ports(_), true) => match values.clone().into_elements() {
-                        Elements::Ports(list) => PortMatch::Ports(list.into_iter().collect()),
-                        _ => return None,
-                    },
-                    _ => return None,
-                };
-                (ports, *negated)
-            }
-            Test::Compare(..) => return None,
+        let Test::Lookup(negated, name) = test else {
+            let (ranges, negated) = ports::compared(test)?;
+            return Some(ports::destination(&ranges, negated));
         };
-        Some(Match::DestinationPort { ports, negated })
+        let (set, values) = self.set(name)?;
+        match (values, set.is_anonymous()) {
+            (Values::Ports(_) | Values::Unknown, false) if set.key_length == 2 => {
+                let ports = PortMatch::Set(set.name.clone());
+                Some(Match::DestinationPort { ports, negated: *negated })
+            }
+            (Values::Ports(list), true) => Some(ports::destination(list, *negated)),
+            _ => None,
+        }
     }
 
     fn masked(&self, value: &Value, mask: &[u8], test: &Test<'_>) -> Option<Match> {
@@ -210,10 +231,23 @@ impl<'a> Program<'a> {
                 let known = mask == FRAGMENT_OFFSET && self.ip == Some(Family::Ip6);
                 known.then_some(Match::FirstFragment)
             }
-            (Value::Connection(NFT_CT_STATUS), Test::Compare(NFT_CMP_NEQ, data)) => {
-                let translated = native(mask)? == IPS_DST_NAT && data.iter().all(|byte| *byte == 0);
-                translated.then_some(Match::DestinationTranslated)
+            (Value::Connection(NFT_CT_STATUS), Test::Compare(operator, data)) => {
+                let (mask, data) = (native(mask)?, native(data)?);
+                let end = match mask {
+                    IPS_DST_NAT => End::Destination,
+                    IPS_SRC_NAT => End::Source,
+                    _ => return None,
+                };
+                // A single bit is 0, or is itself.
+                let negated = match (data, unequal(*operator)?) {
+                    (0, unequal) => !unequal,
+                    (bit, unequal) if bit == mask => unequal,
+                    _ => return None,
+                };
+                Some(Match::Foreign(Foreign::Translated { end, negated }))
             }
+            (Value::Meta(NFT_META_MARK), _) => self.mark(ir::Marked::Packet, native(mask)?, test),
+            (Value::Connection(NFT_CT_MARK), _) => self.mark(ir::Marked::Connection, native(mask)?, test),
             (Value::ConnectionState, Test::Compare(operator, data)) => {
                 // `state & wanted != 0`: it is one of those.
                 let none = data.iter().all(|byte| *byte == 0);
@@ -229,13 +263,67 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn set(&self, name: &str) -> Option<&(&'a Set, Values)> {
+    pub(super) fn set(&self, name: &str) -> Option<&(&'a Set, Values)> {
         self.sets.get(name)
     }
 }
 
-fn native(data: &[u8]) -> Option<u32> {
+/// A number in the host's byte order.
+pub(super) fn native(data: &[u8]) -> Option<u32> {
     data.try_into().ok().map(u32::from_ne_bytes)
+}
+
+/// Whether a comparison asks for another value; `None` where it asks for less or more.
+pub(super) fn unequal(operator: u32) -> Option<bool> {
+    match operator {
+        NFT_CMP_EQ => Some(false),
+        NFT_CMP_NEQ => Some(true),
+        _ => None,
+    }
+}
+
+/// Hop-by-hop options, routing, fragment, authentication, nothing, destination options (IANA): no transport.
+fn is_extension_header(number: u8) -> bool {
+    matches!(number, 0 | 43 | 44 | 51 | 59 | 60)
+}
+
+fn all_of<T: super::values::Key>(ranges: &[(&[u8], &[u8])]) -> Option<Vec<(T, T)>> {
+    let one = |(from, to): &(&[u8], &[u8])| Some((T::read(from)?, T::read(to)?));
+    ranges.iter().map(one).map(|one| one.filter(|(from, to)| from <= to)).collect()
+}
+
+/// Kinds of addresses (RTN_…) are numbers, in the host's byte order.
+fn destination_type(of_interface: bool, test: &Test<'_>) -> Option<Match> {
+    let Test::Compare(operator, data) = test else { return None };
+    let (number, negated) = (native(data)?, unequal(*operator)?);
+    match (number, of_interface, negated) {
+        (RTN_LOCAL, true, false) => return Some(Match::DestinationOfInterface),
+        (RTN_LOCAL, false, false) => return Some(Match::DestinationLocal),
+        (_, true, _) => return None,
+        _ => {}
+    }
+    let types = match number {
+        1 => AddressTypes::UNICAST,
+        RTN_LOCAL => AddressTypes::LOCAL,
+        3 => AddressTypes::BROADCAST,
+        4 => AddressTypes::ANYCAST,
+        5 => AddressTypes::MULTICAST,
+        _ => return None,
+    };
+    Some(Match::Foreign(Foreign::DestinationType { types, negated }))
+}
+
+/// The number of the interface that the way leads by is 0 where there is none; asked whether there is one, the answer is one
+/// byte.
+fn way_back(same_interface: bool, test: &Test<'_>) -> Option<Match> {
+    let Test::Compare(operator, data) = test else { return None };
+    let negated = unequal(*operator)?;
+    let missing = match data {
+        [1] => negated,
+        zeros if !zeros.is_empty() && zeros.iter().all(|byte| *byte == 0) => !negated,
+        _ => return None,
+    };
+    Some(Match::Foreign(Foreign::WayBack { same_interface, missing }))
 }
 
 /// `value & mask == data` over the two ports.

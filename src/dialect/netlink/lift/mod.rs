@@ -6,12 +6,20 @@
 //! INVARIANT (no less): what is lifted never means less than what the kernel does. Every expression that may end a rule
 //! early is a test here, known or unknown; nothing that stands behind a decision is taken for a condition of it.
 
+mod compat;
+mod entries;
+mod finish;
+mod join;
+mod lookups;
 mod matches;
+mod meta;
+mod ports;
 mod program;
 mod show;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -57,7 +65,7 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
     let filled = filled(table)?;
     for set in &table.sets {
         let values = if filled.contains(&set.name) { Values::Filled } else { set.values()? };
-        let known = !filled.contains(&set.name) && set.verdicts()?.is_some();
+        let known = !filled.contains(&set.name) && set.entries()?.is_some();
         if matches!(values, Values::Unknown | Values::Filled) && !known {
             unknown.push(format!("set {} of table {}", set.name, table.name));
         }
@@ -65,9 +73,10 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
             return Err(Malformed);
         }
     }
-    let mut chains: Vec<ir::Chain> = Vec::new();
+    let mut chains: Vec<ir::Chain> = Vec::with_capacity(table.chains.len());
+    let mut names: HashSet<&str> = HashSet::with_capacity(table.chains.len());
     for chain in &table.chains {
-        if chains.iter().any(|other| other.name == chain.name) {
+        if !names.insert(&chain.name) {
             return Err(Malformed);
         }
         let mut lifted = ir::Chain::named(&chain.name, rules(table, chain, family, &sets, &mut unknown)?);
@@ -113,8 +122,9 @@ fn rules(
     unknown: &mut Vec<String>,
 ) -> Result<Vec<ir::Rule>, Malformed> {
     let mut rules = Vec::with_capacity(chain.rules.len());
+    let strict = family == Family::Inet && table.name == ir::ours::TABLE;
     for rule in &chain.rules {
-        for lifted in Program::new(family, sets).lift(rule, &rule.program()?) {
+        for lifted in Program::new(family, sets).strictly(strict).lift(rule, &rule.program()?) {
             let tests = lifted.matches.iter().filter_map(|one| match one {
                 Match::Unknown(text) => Some(text),
                 _ => None,
@@ -135,7 +145,9 @@ fn rules(
 /// The sets that a rule may fill or empty: what is in them is not what is in them now, whatever their flags say.
 fn filled(table: &Table) -> Result<HashSet<String>, Malformed> {
     let mut filled = HashSet::new();
-    for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+    const NAME: &[u8] = b"dynset\0";
+    let says_so = |rule: &&super::table::Rule| rule.expressions.windows(NAME.len()).any(|window| window == NAME);
+    for rule in table.chains.iter().flat_map(|chain| &chain.rules).filter(says_so) {
         for expression in rule.program()? {
             let Expression::Other { name, data } = expression else { continue };
             if name == "dynset" {

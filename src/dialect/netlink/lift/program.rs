@@ -6,11 +6,12 @@
 use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::table::Rule;
-use super::Sets;
-use super::matches::{ASKING, FRAGMENT, TCP};
+use super::finish::{Alternatives, Decided};
+use super::lookups::Part;
+use super::matches::{FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
-use super::values::{Decided, Values};
-use crate::ir::{self, Addresses, Counted, Elements, Family, Field, Match, Reject, Statement, Verdict};
+use super::{Sets, compat};
+use crate::ir::{self, Counted, Family, Field, Foreign, Match, Reject, Statement, Verdict};
 
 /// What a register holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +28,22 @@ pub enum Value {
     },
     ConnectionState,
     Connection(u32),
+    /// Whether there is a way back to the source (1 or the number of an interface), or none (0).
+    WayBack {
+        same_interface: bool,
+    },
     Masked(Box<Value>, Vec<u8>),
     /// Something that an expression of this name loaded.
     Loaded(String),
-    /// Known to every rule: a number that the rule itself brings.
-    Constant,
+    /// What a map says of these.
+    Mapped {
+        key: Vec<Part>,
+        set: String,
+    },
+    /// Whether there is an IPv6 extension header of this number.
+    HeaderPresent(u8),
+    /// Known to every rule: bytes that the rule itself brings.
+    Constant(Vec<u8>),
     /// Another value, of whose bits these may have been changed.
     Modified(Box<Value>, Vec<u8>),
     Unknown(String),
@@ -41,13 +53,49 @@ impl Value {
     /// Whether there are packets that have no such thing, and leave the rule where it is loaded.
     pub(super) fn may_be_missing(&self) -> bool {
         match self {
-            Self::Meta(NFT_META_IIF | NFT_META_IIFNAME | NFT_META_NFPROTO | NFT_META_MARK | NFT_META_PRIORITY) => false,
+            Self::Meta(
+                NFT_META_IIF | NFT_META_IIFNAME | NFT_META_NFPROTO | NFT_META_MARK | NFT_META_PRIORITY
+                | NFT_META_PROTOCOL,
+            ) => false,
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
             Self::Masked(value, _) | Self::Modified(value, _) => value.may_be_missing(),
             // Without a connection there is none of these.
-            Self::Connection(_) | Self::Loaded(_) => true,
+            Self::Connection(_)
+            | Self::Loaded(_)
+            | Self::Mapped { .. }
+            | Self::WayBack { .. }
+            | Self::HeaderPresent(_) => true,
             // Loading the unknown counts as a test of its own.
-            Self::DestinationType { .. } | Self::ConnectionState | Self::Constant | Self::Unknown(_) => false,
+            Self::DestinationType { .. } | Self::ConnectionState | Self::Constant(_) | Self::Unknown(_) => false,
+        }
+    }
+
+    /// Whether it may be compared in another length than it is loaded in.
+    fn is_number(&self) -> bool {
+        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_))
+    }
+
+    /// How many bytes of its register count; `None` where that is for its load to say.
+    pub(super) fn width(&self) -> Option<u32> {
+        match self {
+            Self::Meta(NFT_META_L4PROTO | NFT_META_NFPROTO | NFT_META_PKTTYPE) | Self::Connection(NFT_CT_DIRECTION) => {
+                Some(1)
+            }
+            Self::Meta(NFT_META_PROTOCOL) => Some(2),
+            Self::Meta(_)
+            | Self::Header { .. }
+            | Self::FragmentOffset
+            | Self::DestinationType { .. }
+            | Self::ConnectionState
+            | Self::Connection(_)
+            | Self::WayBack { .. }
+            | Self::HeaderPresent(_)
+            | Self::Masked(..)
+            | Self::Loaded(_)
+            | Self::Mapped { .. }
+            | Self::Constant(_)
+            | Self::Modified(..)
+            | Self::Unknown(_) => None,
         }
     }
 }
@@ -64,10 +112,10 @@ pub enum Test<'a> {
 const LONGEST_VALUE: u32 = 16;
 
 /// Bytes that hold a value.
-struct Register {
-    first: u32,
-    length: u32,
-    value: Value,
+pub(super) struct Register {
+    pub first: u32,
+    pub length: u32,
+    pub value: Value,
     /// Whether a known test has followed.
     tested: bool,
 }
@@ -75,17 +123,20 @@ struct Register {
 /// A rule that is followed.
 pub struct Program<'a> {
     pub(super) sets: &'a Sets<'a>,
-    registers: Vec<Register>,
+    /// Whether this is the guard's own table, which calls the loopback interface by its number alone.
+    pub(super) strict: bool,
+    pub(super) registers: Vec<Register>,
     /// What the tests so far say about every packet that passes them.
     pub(super) ip: Option<Family>,
     pub(super) tcp: bool,
-    rule: ir::Rule,
+    pub(super) rule: ir::Rule,
+    pub(super) tests: Vec<Alternatives>,
     /// The statements, each behind so many of the tests.
-    done: Vec<(usize, Statement)>,
+    pub(super) done: Vec<(usize, Statement)>,
     /// Whether a statement was met behind which nothing counts.
-    ended: bool,
-    /// What a map decides, each by one more test.
-    decisions: Option<Vec<(Match, Option<Verdict>)>>,
+    pub(super) ended: bool,
+    /// What a map decides, each by more tests.
+    pub(super) decisions: Option<Vec<Decided>>,
 }
 
 impl<'a> Program<'a> {
@@ -93,14 +144,21 @@ impl<'a> Program<'a> {
         let ip = Some(family).filter(|family| *family != Family::Inet);
         Self {
             sets,
+            strict: false,
             registers: Vec::new(),
             ip,
             tcp: false,
             rule: ir::Rule::default(),
+            tests: Vec::new(),
             done: Vec::new(),
             ended: false,
             decisions: None,
         }
+    }
+
+    /// The same for the guard's own table.
+    pub fn strictly(self, strict: bool) -> Self {
+        Self { strict, ..self }
     }
 
     /// The rules that the program stands for: several where a statement that means something to packets stands in front of
@@ -110,11 +168,11 @@ impl<'a> Program<'a> {
         while let [one, behind @ ..] = rest {
             // Two comparisons of one value that mean one test of a range.
             let pair = match behind {
-                [next, behind @ ..] => self.bounds(one, next).map(|test| (test, behind)),
+                [next, behind @ ..] => self.bounds(one, next).map(|tests| (tests, behind)),
                 [] => None,
             };
-            if let Some((one, behind)) = pair {
-                self.push(one);
+            if let Some((tests, behind)) = pair {
+                self.push_any(tests);
                 rest = behind;
                 continue;
             }
@@ -126,88 +184,45 @@ impl<'a> Program<'a> {
             }
         }
         self.forget(0, u32::MAX);
-        self.rule.comment = rule.comment().map(|text| fit(&text));
+        if let Some(text) = rule.comment() {
+            self.rule.comment = Some(fit(&text));
+        }
         self.split()
     }
 
-    /// See [`crate::ir::statement`].
-    fn split(mut self) -> Vec<ir::Rule> {
-        let mut rules = Vec::new();
-        let mut tests = std::mem::take(&mut self.rule.matches);
-        let mut done = std::mem::take(&mut self.done);
-        let mut at = 0;
-        while let Some((behind, statement)) = done.get(at) {
-            let (behind, effect) = (*behind, statement.effect());
-            if behind >= tests.len() || effect.is_none() {
-                at += 1;
-                continue;
-            }
-            let (_, statement) = done.remove(at);
-            if effect.may_leave {
-                tests.insert(behind, Match::Unknown(statement.name().to_owned()));
-                done.iter_mut().filter(|(other, _)| *other > behind).for_each(|(other, _)| *other += 1);
-            }
-            let matches = tests.get(..behind).unwrap_or_default().to_vec();
-            rules.push(ir::Rule { matches, statements: vec![statement], verdict: None, ..self.rule.clone() });
-        }
-        let statements = done.into_iter().map(|(_, statement)| statement).collect();
-        let whole = ir::Rule { matches: tests, statements, ..self.rule.clone() };
-        match self.decisions.take() {
-            None => rules.push(whole),
-            Some(decisions) => rules.extend(decisions.into_iter().map(|(test, verdict)| {
-                let mut rule = ir::Rule { verdict, ..whole.clone() };
-                rule.matches.push(test);
-                rule
-            })),
-        }
-        rules.iter_mut().for_each(|rule| self.elide(rule));
-        rules
-    }
-
-    /// Leaves out tests that others imply, as every text does.
-    fn elide(&self, rule: &mut ir::Rule) {
-        let of_family = |one: &Match| match one {
-            Match::Source { addresses, .. } | Match::Destination { addresses, .. } => {
-                let elements = match addresses {
-                    Addresses::These(elements) => elements.clone(),
-                    Addresses::Set(name) => {
-                        self.sets.get(name.as_str()).map_or(Elements::Unknown, |set| set.1.family())
-                    }
-                };
-                match elements {
-                    Elements::Ipv4(_) => Some(Family::Ip),
-                    Elements::Ipv6(_) => Some(Family::Ip6),
-                    Elements::Ports(_) | Elements::Unknown => None,
-                }
-            }
-            Match::NotDirectlyTcp | Match::FirstFragment => Some(Family::Ip6),
-            _ => None,
-        };
-        let families: Vec<Family> = rule.matches.iter().filter_map(of_family).collect();
-        let implies_tcp = |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::TcpFlags { .. });
-        let tcp = rule.matches.iter().any(implies_tcp);
-        rule.matches.retain(|one| match one {
-            Match::Protocol { number: TCP, negated: false } => !tcp,
-            Match::Family(family) => !families.contains(family),
-            _ => true,
-        });
-    }
-
-    fn push(&mut self, one: Match) {
+    pub(super) fn push(&mut self, one: Match) {
         // The kernel has to be told what a test on a header rests on; here the test implies it.
-        match &one {
+        self.learn(&one);
+        self.tests.push(vec![vec![one]]);
+    }
+
+    /// What a test that holds says of a packet.
+    pub(super) fn learn(&mut self, one: &Match) {
+        match one {
             Match::Protocol { number: TCP, negated: false } => self.tcp = true,
             Match::Family(family) => self.ip = Some(*family),
             _ => {}
         }
-        self.rule.matches.push(one);
+    }
+
+    /// A test that holds where one of the alternatives does.
+    pub(super) fn push_any(&mut self, tests: Alternatives) {
+        match tests.as_slice() {
+            [all] => {
+                for one in all.clone() {
+                    self.push(one);
+                }
+            }
+            _ => self.tests.push(tests),
+        }
     }
 
     fn step(&mut self, one: &Expression) {
         match one {
             Expression::Meta { key, register } => {
                 let length = match *key {
-                    NFT_META_IIF | NFT_META_NFPROTO | NFT_META_L4PROTO => 4,
+                    NFT_META_IIF | NFT_META_OIF | NFT_META_NFPROTO | NFT_META_L4PROTO | NFT_META_MARK
+                    | NFT_META_PROTOCOL | NFT_META_PKTTYPE => 4,
                     // Names, and others of at most their length.
                     _ => 16,
                 };
@@ -221,7 +236,11 @@ impl<'a> Program<'a> {
             }
             Expression::ExtensionHeader { header, offset, length, register } => {
                 let text = format!("exthdr {header} {offset} {length}");
-                self.unknown(text.clone());
+                match *header {
+                    // Hop-by-hop options, routing, destination options, mobility (IANA).
+                    0 | 43 | 60 | 135 => self.push(Match::Foreign(Foreign::ExtensionHeader(text.clone()))),
+                    _ => self.unknown(text.clone()),
+                }
                 self.load(*register, *length, Value::Unknown(text));
             }
             Expression::DestinationType { of_interface, register } => {
@@ -250,11 +269,17 @@ impl<'a> Program<'a> {
                 self.test(*register, from.len() as u32, &Test::Range(*negated, from, to));
             }
             Expression::Lookup { register, set, negated } => {
-                let length = self.sets.get(set.as_str()).map_or(0, |(set, _)| set.key_length);
-                self.test(*register, length, &Test::Lookup(*negated, set));
+                self.look_up(*register, set, *negated);
             }
             Expression::Limit { rate, unit, burst } => {
-                let per_minute = u32::try_from(*rate).ok().filter(|_| *unit == 60);
+                let per_minute = match *unit {
+                    1 => rate.checked_mul(60),
+                    60 => Some(*rate),
+                    // Hours, days and weeks, where nothing is left over.
+                    3600 | 86_400 | 604_800 => Some(rate / (unit / 60)).filter(|count| count * (unit / 60) == *rate),
+                    _ => None,
+                };
+                let per_minute = per_minute.and_then(|count| u32::try_from(count).ok());
                 match per_minute {
                     Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
                     None => self.unknown(format!("limit {rate} each {unit} s")),
@@ -273,17 +298,19 @@ impl<'a> Program<'a> {
     /// What is not known may test, may change registers, may change the packet, and may decide.
     fn other(&mut self, name: &str, data: &[u8]) {
         let fields = Fields(data);
-        if name == "immediate"
-            && let Some(register) = fields.number(NFTA_IMMEDIATE_DREG)
-        {
-            return self.load(register, fields.length(NFTA_IMMEDIATE_DATA), Value::Constant);
-        }
-        if name == "bitwise"
-            && let Some(()) = self.modify(&fields)
-        {
-            return;
-        }
-        if name == "lookup" && self.decide_by_map(&fields).is_some() {
+        let understood = match name {
+            "immediate" => self.immediate(&fields),
+            "bitwise" => self.modify(&fields),
+            "lookup" => self.decide_by_map(&fields).or_else(|| self.load_from_map(&fields)),
+            "fib" => self.way_back(&fields),
+            "ct" => self.connection_mark(&fields),
+            "exthdr" => self.header_is_there(&fields),
+            "nat" | "redir" | "masq" => self.translate(name, &fields),
+            "match" => compat::test(self, &fields),
+            "target" => compat::target(self, &fields),
+            _ => None,
+        };
+        if understood.is_some() {
             return;
         }
         match statements::of(name, &fields, self.ip, |register, length| self.value(register, length)) {
@@ -297,6 +324,9 @@ impl<'a> Program<'a> {
                     self.push(Match::Protocol { number: TCP, negated: false });
                 }
                 self.ended = statement.is_last();
+                if self.ended {
+                    self.doubt_loads();
+                }
                 self.does(statement);
             }
             Expressed::Rejects(how) => self.rule.verdict = Some(Verdict::Reject(how)),
@@ -315,29 +345,38 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// What a map of verdicts says of each of its keys; `None` where that is not all known. Whoever has none of them leaves the
-    /// rule.
-    fn decide_by_map(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let (register, name) = fields.verdict_map()?;
-        let (set, values) = self.sets.get(name.as_str())?;
-        if matches!(values, Values::Filled) {
+    fn immediate(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let register = fields.number(NFTA_IMMEDIATE_DREG)?;
+        let value = fields.value(NFTA_IMMEDIATE_DATA).unwrap_or_default().to_vec();
+        self.load(register, value.len() as u32, Value::Constant(value));
+        Some(())
+    }
+
+    /// Whether there is a way back to the source, be it asked by the interface's number.
+    fn way_back(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let flags = fields.number(NFTA_FIB_FLAGS)?;
+        let plain = flags & !(NFTA_FIB_F_MARK | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT) == NFTA_FIB_F_SADDR;
+        if !plain || fields.number(NFTA_FIB_RESULT)? != NFT_FIB_RESULT_OIF {
             return None;
         }
-        let value = self.value(register, set.key_length);
-        let verdicts = set.verdicts().ok()??;
-        let one = |(key, (code, chain)): &Decided<'_>| {
-            let test = self.known(&value, &Test::Compare(NFT_CMP_EQ, key))?;
-            let verdict = match verdict(*code, chain.as_deref()) {
-                Verdict::Unknown(_) if *code == NFT_CONTINUE => None,
-                Verdict::Unknown(_) => return None,
-                known => Some(known),
-            };
-            Some((test, verdict))
-        };
-        let decisions = verdicts.iter().map(one).collect::<Option<Vec<_>>>()?;
-        self.tested(register);
-        self.decisions = Some(decisions);
-        self.ended = true;
+        let same_interface = flags & NFTA_FIB_F_IIF != 0;
+        self.load(fields.number(NFTA_FIB_DREG)?, 4, Value::WayBack { same_interface });
+        Some(())
+    }
+
+    fn connection_mark(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let mark = fields.number(NFTA_CT_KEY)? == NFT_CT_MARK && !fields.has(NFTA_CT_DIRECTION);
+        let register = fields.number(NFTA_CT_DREG).filter(|_| mark)?;
+        self.load(register, 4, Value::Connection(NFT_CT_MARK));
+        Some(())
+    }
+
+    /// Whether an IPv6 packet has an extension header: 1 or 0, in one byte.
+    fn header_is_there(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let ipv6 = fields.number(NFTA_EXTHDR_OP).unwrap_or(NFT_EXTHDR_OP_IPV6) == NFT_EXTHDR_OP_IPV6;
+        let present = fields.number(NFTA_EXTHDR_FLAGS)? == NFT_EXTHDR_F_PRESENT;
+        let header = fields.byte(NFTA_EXTHDR_TYPE).filter(|_| ipv6 && present)?;
+        self.load(fields.number(NFTA_EXTHDR_DREG)?, 4, Value::HeaderPresent(header));
         Some(())
     }
 
@@ -357,25 +396,26 @@ impl<'a> Program<'a> {
         Some(())
     }
 
-    fn does(&mut self, statement: Statement) {
-        self.done.push((self.rule.matches.len(), statement));
+    pub(super) fn does(&mut self, statement: Statement) {
+        self.done.push((self.tests.len(), statement));
     }
 
     /// Whether the test before asked for packets that go the way that their connection was asked for; takes it back, because
     /// the IR has one word for that and for a translated destination.
     fn is_asking(&mut self) -> bool {
-        let found = self.rule.matches.last() == Some(&Match::Unknown(ASKING.to_owned()));
+        let asking = Match::Foreign(Foreign::Direction { reply: false });
+        let found = self.tests.last().is_some_and(|last| *last == [[asking]]);
         if found {
-            self.rule.matches.pop();
+            self.tests.pop();
         }
         found
     }
 
-    fn unknown(&mut self, text: String) {
-        self.rule.matches.push(Match::Unknown(text));
+    pub(super) fn unknown(&mut self, text: String) {
+        self.push(Match::Unknown(text));
     }
 
-    fn load(&mut self, register: u32, length: u32, value: Value) {
+    pub(super) fn load(&mut self, register: u32, length: u32, value: Value) {
         let first = first_byte(register);
         self.forget(first, length);
         self.registers.push(Register { first, length, value, tested: false });
@@ -393,25 +433,37 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// Whoever lacks what a register holds has left the rule before what comes now.
+    pub(super) fn doubt_loads(&mut self) {
+        let mut texts = Vec::new();
+        for own in self.registers.iter_mut().filter(|own| !own.tested && own.value.may_be_missing()) {
+            own.tested = true;
+            texts.push(format!("{} is there", own.value));
+        }
+        texts.into_iter().for_each(|text| self.unknown(text));
+    }
+
     /// A test that implies what the register holds.
-    fn tested(&mut self, register: u32) {
-        let first = first_byte(register);
+    pub(super) fn tested(&mut self, register: u32) {
+        self.tested_at(first_byte(register));
+    }
+
+    pub(super) fn tested_at(&mut self, first: u32) {
         self.registers.iter_mut().filter(|own| own.first == first).for_each(|own| own.tested = true);
     }
 
-    fn value(&self, register: u32, length: u32) -> Value {
+    pub(super) fn value(&self, register: u32, length: u32) -> Value {
         let first = first_byte(register);
         // What is no header comes with a length of its own, which its tests check: a number of one byte is loaded into
         // four, and compared as one.
-        let fits = |own: &&Register| {
-            own.first == first && (own.length == length || length == 0 || matches!(own.value, Value::Meta(_)))
-        };
+        let fits =
+            |own: &&Register| own.first == first && (own.length == length || length == 0 || own.value.is_number());
         let held = self.registers.iter().find(fits);
         held.map_or_else(|| Value::Unknown(format!("register {register}")), |own| own.value.clone())
     }
 
     /// A range of ports or addresses that is tested with its two ends, one after the other.
-    fn bounds(&mut self, one: &Expression, next: &Expression) -> Option<Match> {
+    fn bounds(&mut self, one: &Expression, next: &Expression) -> Option<Alternatives> {
         let (
             Expression::Compare { register, operator: NFT_CMP_GTE, data: from },
             Expression::Compare { register: second, operator: NFT_CMP_LTE, data: to },
@@ -423,33 +475,44 @@ impl<'a> Program<'a> {
             return None;
         }
         let value = self.value(*register, from.len() as u32);
-        let known = self.known(&value, &Test::Range(false, from, to))?;
+        let known = self.alternatives(&value, &Test::Range(false, from, to))?;
         self.tested(*register);
         Some(known)
     }
 
     fn test(&mut self, register: u32, length: u32, test: &Test<'_>) {
         let value = self.value(register, length);
-        match self.known(&value, test) {
-            Some(Match::DestinationTranslated) if !self.is_asking() => {
-                self.tested(register);
-                self.unknown(format!("{value} {test}"));
-            }
-            Some(one) => {
-                self.tested(register);
-                self.push(one);
-            }
-            None => {
-                // Whoever lacks it leaves the rule, too; one doubt is enough.
-                self.tested(register);
-                self.unknown(format!("{value} {test}"));
-            }
+        let found = self.alternatives(&value, test);
+        // Whoever lacks the value leaves the rule, too; one doubt is enough.
+        self.tested(register);
+        match found {
+            Some(found) if found == [[TRANSLATED]] && self.is_asking() => self.push(Match::DestinationTranslated),
+            Some(found) => self.push_any(found),
+            None => self.unknown(format!("{value} {test}")),
+        }
+    }
+
+    /// `value in set`.
+    fn look_up(&mut self, register: u32, set: &str, negated: bool) {
+        let length = self.sets.get(set).map_or(0, |(set, _)| set.key_length);
+        let test = Test::Lookup(negated, set);
+        let value = self.value(register, length);
+        let known = self.known(&value, &test).map(|one| vec![vec![one]]);
+        let fields = self.parts(register, length);
+        let found = known.or_else(|| self.in_set(fields.as_deref()?, set, negated));
+        self.tested_all(register, length);
+        match found {
+            Some(found) => self.push_any(found),
+            None => self.unknown(format!("{value} {test}")),
         }
     }
 }
 
+/// The destination of the packet's connection was translated.
+const TRANSLATED: Match = Match::Foreign(Foreign::Translated { end: ir::End::Destination, negated: false });
+
 /// A text of the kernel's as the IR allows it: see its INVARIANT (text).
-fn fit(text: &str) -> String {
+pub(super) fn fit(text: &str) -> String {
     let printable = |c: char| if c.is_control() || "\"\\".contains(c) { '?' } else { c };
     let mut fit: String = text.chars().map(printable).collect();
     while fit.len() > ir::LONGEST_COMMENT {
@@ -459,7 +522,7 @@ fn fit(text: &str) -> String {
 }
 
 /// Registers 1 to 4 have 16 bytes, those from 8 on are the same in pieces of 4 (linux/netfilter/nf_tables.h).
-fn first_byte(register: u32) -> u32 {
+pub(super) fn first_byte(register: u32) -> u32 {
     match register {
         1..=4 => (register - 1) * 16,
         // Far more than there are, and no number that is too large.
@@ -468,7 +531,7 @@ fn first_byte(register: u32) -> u32 {
     }
 }
 
-fn verdict(code: i32, chain: Option<&str>) -> Verdict {
+pub(super) fn verdict(code: i32, chain: Option<&str>) -> Verdict {
     match (code, chain) {
         (NF_ACCEPT, _) => Verdict::Accept,
         (NF_DROP, _) => Verdict::Drop,

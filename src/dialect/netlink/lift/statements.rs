@@ -7,7 +7,7 @@ use super::super::attributes::{find, text_of, u32_of};
 use super::super::constants::*;
 use super::super::table::set_name;
 use super::program::Value;
-use crate::ir::{Destined, Diversion, Family, Field, Reject, Statement, Tracking, Translation};
+use crate::ir::{Diversion, Family, Field, Reject, Statement, Tracking};
 
 /// What an expression without a form of its own does.
 pub enum Expressed<'a> {
@@ -39,12 +39,22 @@ impl Fields<'_> {
         find(find(self.0, kind).ok().flatten()?, NFTA_DATA_VALUE).ok().flatten()
     }
 
-    /// How long they are.
-    pub fn length(&self, kind: u16) -> u32 {
-        self.value(kind).map_or(0, |value| value.len() as u32)
+    /// A number of one byte.
+    pub fn byte(&self, kind: u16) -> Option<u8> {
+        find(self.0, kind).ok().flatten().and_then(|value| value.first().copied())
     }
 
-    fn text(&self, kind: u16) -> Option<String> {
+    /// Bytes as they stand there.
+    pub fn bytes(&self, kind: u16) -> Option<&[u8]> {
+        find(self.0, kind).ok().flatten()
+    }
+
+    /// Whether there is such an attribute.
+    pub fn has(&self, kind: u16) -> bool {
+        !matches!(find(self.0, kind), Ok(None))
+    }
+
+    pub fn text(&self, kind: u16) -> Option<String> {
         find(self.0, kind).ok().flatten().map(text_of)
     }
 
@@ -56,6 +66,7 @@ impl Fields<'_> {
             "exthdr" => self.number(NFTA_EXTHDR_DREG),
             "ct" => self.number(NFTA_CT_DREG),
             "fib" => self.number(NFTA_FIB_DREG),
+            "byteorder" => self.number(NFTA_BYTEORDER_DREG),
             _ => None,
         }
     }
@@ -66,6 +77,13 @@ impl Fields<'_> {
         let plain = self.number(NFTA_LOOKUP_FLAGS).unwrap_or(0) == 0;
         let name = self.text(NFTA_LOOKUP_SET).filter(|_| decides && plain)?;
         Some((self.number(NFTA_LOOKUP_SREG)?, set_name(&name, self.number(NFTA_LOOKUP_SET_ID))))
+    }
+
+    /// A map that says what another register then holds: the register that is looked up, that one, and the map.
+    pub fn value_map(&self) -> Option<(u32, u32, String)> {
+        let to = self.number(NFTA_LOOKUP_DREG).filter(|to| *to != NFT_REG_VERDICT)?;
+        let name = self.text(NFTA_LOOKUP_SET).filter(|_| self.number(NFTA_LOOKUP_FLAGS).unwrap_or(0) == 0)?;
+        Some((self.number(NFTA_LOOKUP_SREG)?, to, set_name(&name, self.number(NFTA_LOOKUP_SET_ID))))
     }
 
     /// The register whose value is looked up in a map.
@@ -136,13 +154,8 @@ pub fn of<'n>(
             let set = fields.text(NFTA_DYNSET_SET_NAME).unwrap_or_default();
             does(Statement::Update { set: set_name(&set, fields.number(NFTA_DYNSET_SET_ID)) })
         }
-        "nat" => match fields.number(NFTA_NAT_TYPE) {
-            Some(NFT_NAT_SNAT) => does(Statement::Translate(Translation::Source, Destined::Unknown)),
-            Some(NFT_NAT_DNAT) => does(Statement::Translate(Translation::Destination, Destined::Unknown)),
-            _ => Expressed::Decides("nat"),
-        },
-        "masq" => does(Statement::Translate(Translation::Masquerade, Destined::Unknown)),
-        "redir" => does(Statement::Translate(Translation::Redirect, Destined::Unknown)),
+        // Those that are known are understood before.
+        "nat" => Expressed::Decides("nat"),
         "dup" => does(Statement::Copy),
         "queue" => does(Statement::Divert(Diversion::Queue)),
         "synproxy" => does(Statement::Divert(Diversion::Synproxy)),

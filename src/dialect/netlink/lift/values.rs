@@ -45,9 +45,6 @@ keys!(u16, u32, u128);
 /// What an element of a verdict map says: the kernel's number, and the chain to go to.
 pub type Decision = (i32, Option<String>);
 
-/// An element of a verdict map: its key, and what it says.
-pub type Decided<'a> = (&'a [u8], Decision);
-
 /// An element: its key, and whether it ends a range.
 pub type Element<'a> = (&'a [u8], bool);
 
@@ -94,44 +91,6 @@ impl Set {
             }
         }
         Ok(self.flags & !FLAGS == 0)
-    }
-
-    /// What a map of single keys says of each; `None` where it is none, or where there is more to it: ranges, everything
-    /// else, elements that come and go.
-    ///
-    /// # Errors
-    /// Where attributes are cut short.
-    pub(super) fn verdicts(&self) -> Result<Option<Vec<Decided<'_>>>, Malformed> {
-        const MORE: [u16; 4] = [NFTA_SET_TIMEOUT, NFTA_SET_OBJ_TYPE, NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS];
-        const FLAGS: u32 = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_MAP;
-        if self.flags & NFT_SET_MAP == 0 || self.flags & !FLAGS != 0 {
-            return Ok(None);
-        }
-        for attribute in attributes(&self.attributes) {
-            if MORE.contains(&attribute?.0) {
-                return Ok(None);
-            }
-        }
-        let mut verdicts = Vec::new();
-        for element in attributes(&self.elements) {
-            let (mut key, mut decision) = (None, None);
-            for attribute in attributes(element?.1) {
-                match attribute? {
-                    (NFTA_SET_ELEM_KEY, value) => key = find(value, NFTA_DATA_VALUE)?,
-                    (NFTA_SET_ELEM_DATA, value) => {
-                        let Some(verdict) = find(value, NFTA_DATA_VERDICT)? else { return Ok(None) };
-                        let code = u32_of(find(verdict, NFTA_VERDICT_CODE)?.ok_or(Malformed)?)?.cast_signed();
-                        decision = Some((code, find(verdict, NFTA_VERDICT_CHAIN)?.map(text_of)));
-                    }
-                    (NFTA_SET_ELEM_FLAGS, value) if u32_of(value)? == 0 => {}
-                    (NFTA_SET_ELEM_USERDATA | NFTA_SET_ELEM_PAD, _) => {}
-                    _ => return Ok(None),
-                }
-            }
-            let Some(found) = key.zip(decision) else { return Ok(None) };
-            verdicts.push(found);
-        }
-        Ok(Some(verdicts))
     }
 
     pub(super) fn values(&self) -> Result<Values, Malformed> {

@@ -1,0 +1,78 @@
+//! Extensions of iptables inside nf_tables: what iptables-nft loads where nft has no word of its own
+//! (linux/netfilter/nf_tables_compat.h). A name, a revision, and a C structure in this machine's layout.
+//!
+//! INVARIANT (layout): a structure is looked into only where its revision is known and all of it is there.
+
+mod matches;
+mod targets;
+
+use super::super::constants::*;
+use super::program::{Program, fit};
+use super::statements::Fields;
+
+/// The bytes of a structure. Numbers are in this machine's byte order, unless said otherwise; what lies behind the end is
+/// `None`.
+#[derive(Clone, Copy)]
+struct Info<'a>(&'a [u8]);
+
+impl<'a> Info<'a> {
+    fn bytes(self, at: usize, length: usize) -> Option<&'a [u8]> {
+        self.0.get(at..at.checked_add(length)?)
+    }
+
+    fn array<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+        self.bytes(at, N)?.try_into().ok()
+    }
+
+    fn u8(self, at: usize) -> Option<u8> {
+        self.0.get(at).copied()
+    }
+
+    fn u16(self, at: usize) -> Option<u16> {
+        self.array(at).map(u16::from_ne_bytes)
+    }
+
+    fn u32(self, at: usize) -> Option<u32> {
+        self.array(at).map(u32::from_ne_bytes)
+    }
+
+    /// In network order.
+    fn port(self, at: usize) -> Option<u16> {
+        self.array(at).map(u16::from_be_bytes)
+    }
+
+    /// A text that ends with a zero, or fills its place.
+    fn text(self, at: usize, length: usize) -> Option<String> {
+        self.bytes(at, length).map(super::super::attributes::text_of)
+    }
+}
+
+/// A match: its tests; always something.
+pub(super) fn test(program: &mut Program<'_>, fields: &Fields<'_>) -> Option<()> {
+    let name = fields.text(NFTA_MATCH_NAME)?;
+    let (revision, info) = (fields.number(NFTA_MATCH_REV)?, Info(fields.bytes(NFTA_MATCH_INFO)?));
+    if name == "comment" {
+        program.rule.comment = info.text(0, info.0.len()).map(|text| fit(&text));
+        return Some(());
+    }
+    match matches::of(program, &name, revision, info) {
+        Some(tests) => tests.into_iter().for_each(|tests| program.push_any(tests)),
+        None => program.unknown(format!("-m {name}")),
+    }
+    Some(())
+}
+
+/// A target: what it does; always something.
+pub(super) fn target(program: &mut Program<'_>, fields: &Fields<'_>) -> Option<()> {
+    let name = fields.text(NFTA_TARGET_NAME)?;
+    let (revision, info) = (fields.number(NFTA_TARGET_REV)?, Info(fields.bytes(NFTA_TARGET_INFO)?));
+    program.doubt_loads();
+    match targets::of(&name, revision, info, program.ip) {
+        targets::Does::Statements(statements) => {
+            program.ended = statements.iter().any(crate::ir::Statement::is_last);
+            statements.into_iter().for_each(|statement| program.does(statement));
+        }
+        targets::Does::Decides(verdict) => program.rule.verdict = Some(verdict),
+    }
+    Some(())
+}

@@ -1,0 +1,150 @@
+//! Targets of iptables → what they do (linux/netfilter/xt_NAME.h, linux/netfilter/nf_nat.h).
+
+use std::net::IpAddr;
+
+use super::super::super::constants::*;
+use super::Info;
+use crate::ir::{Destined, Diversion, Family, Field, Reject, Statement, Tracking, Translation, Verdict};
+
+/// What a target does.
+pub enum Does {
+    Statements(Vec<Statement>),
+    Decides(Verdict),
+}
+
+/// What a target of a name does.
+pub fn of(name: &str, revision: u32, info: Info<'_>, family: Option<Family>) -> Does {
+    let statement = match name {
+        "REJECT" => return Does::Decides(Verdict::Reject(reject(info, family))),
+        "SET" => return Does::Statements(sets(revision, info)),
+        "CT" => track(info),
+        "CONNMARK" => connection_mark(info),
+        "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
+        "DNAT" => Some(Statement::Translate(Translation::Destination, destined(name, revision, info, family))),
+        "REDIRECT" => Some(Statement::Translate(Translation::Redirect, destined(name, revision, info, family))),
+        "SNAT" => Some(Statement::Translate(Translation::Source, destined(name, revision, info, family))),
+        "MASQUERADE" => Some(Statement::Translate(Translation::Masquerade, destined(name, revision, info, family))),
+        other => named(other),
+    };
+    match statement {
+        Some(statement) => Does::Statements(vec![statement]),
+        None => Does::Decides(Verdict::Unknown(format!("-j {name}"))),
+    }
+}
+
+/// Those whose name says enough.
+fn named(name: &str) -> Option<Statement> {
+    let write = |field| Statement::Write { field, constant: true };
+    let of_packet = |field| Statement::Write { field, constant: false };
+    Some(match name {
+        "AUDIT" => Statement::Log(String::new()),
+        "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
+        "CLASSIFY" => write(Field::Priority),
+        "HMARK" | "MARK" => write(Field::Mark),
+        "CONNSECMARK" => write(Field::Connection),
+        "SECMARK" => write(Field::SecurityMark),
+        "TRACE" => write(Field::Trace),
+        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        // It takes flags of TCP away.
+        "ECN" => of_packet(Field::Other("ECN".to_owned())),
+        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
+        "NOTRACK" => Statement::NoTrack,
+        "TEE" => Statement::Copy,
+        "NETMAP" => Statement::Translate(Translation::Network, Destined::Unknown),
+        "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
+        "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
+        "SYNPROXY" => Statement::Divert(Diversion::Synproxy),
+        _ => return None,
+    })
+}
+
+/// struct ipt_reject_info and ip6t_reject_info: a number.
+fn reject(info: Info<'_>, family: Option<Family>) -> Reject {
+    let reset = if family == Some(Family::Ip6) { 6 } else { 7 };
+    if info.u32(0) == Some(reset) { Reject::TcpReset } else { Reject::Icmp }
+}
+
+/// The level, flags and 30 bytes of text; NFLOG has 64 of them behind lengths and groups.
+fn prefix(name: &str, info: Info<'_>) -> String {
+    let text = match name {
+        "LOG" => info.text(2, 30),
+        "NFLOG" => info.text(12, 64),
+        _ => None,
+    };
+    super::fit(&text.unwrap_or_default())
+}
+
+/// struct xt_ct_target_info: not to be tracked, or in a zone (whose number may be the mark, or of one direction), or with a
+/// helper and the like.
+fn track(info: Info<'_>) -> Option<Statement> {
+    let (flags, zone) = (info.u16(0)?, info.u16(2)?);
+    Some(match (flags & 1, flags & 28, zone) {
+        (1, ..) => Statement::NoTrack,
+        (_, 0, 0) => Statement::Track(Tracking::Detail),
+        _ => Statement::Track(Tracking::Zone),
+    })
+}
+
+/// struct xt_connmark_tginfo1 and 2: three numbers, and whether the connection's mark is set, saved from the packet's, or given
+/// to the packet.
+fn connection_mark(info: Info<'_>) -> Option<Statement> {
+    let field = match info.u8(12)? {
+        0 | 1 => Field::Connection,
+        2 => Field::Mark,
+        _ => return None,
+    };
+    Some(Statement::Write { field, constant: true })
+}
+
+/// struct xt_set_info_target_v1 to v3: sets to add to, to take from, and (v3) to look into, each by its number.
+fn sets(revision: u32, info: Info<'_>) -> Vec<Statement> {
+    const NONE: u16 = u16::MAX;
+    if revision == 0 {
+        return vec![Statement::Update { set: "ipset".to_owned() }];
+    }
+    let places: &[usize] = if revision >= 3 { &[0, 4, 8] } else { &[0, 4] };
+    let numbers = places.iter().filter_map(|at| info.u16(*at)).filter(|number| *number != NONE);
+    numbers.map(|number| Statement::Update { set: format!("ipset-{number}") }).collect()
+}
+
+/// Where a translation leads to: struct nf_nat_ipv4_multi_range_compat in the oldest form for IPv4, nf_nat_range and
+/// nf_nat_range2 in all others.
+fn destined(name: &str, revision: u32, info: Info<'_>, family: Option<Family>) -> Destined {
+    let old = match (name, family, revision) {
+        (_, Some(Family::Ip), 0) => Some(true),
+        (_, Some(Family::Ip6), 0) | ("SNAT" | "DNAT", Some(Family::Ip | Family::Ip6), 1) => Some(false),
+        ("DNAT", Some(Family::Ip | Family::Ip6), 2) => Some(false),
+        _ => None,
+    };
+    let found = match old {
+        Some(true) => one_range(info),
+        Some(false) => address_range(info, family == Some(Family::Ip6)),
+        None => None,
+    };
+    found.unwrap_or(Destined::Unknown)
+}
+
+fn of_flags(flags: u32, addresses: (IpAddr, IpAddr), ports: (u16, u16)) -> Option<Destined> {
+    let addresses = Some(addresses).filter(|_| flags & NF_NAT_RANGE_MAP_IPS != 0);
+    let ports = Some(ports).filter(|_| flags & NF_NAT_RANGE_PROTO_SPECIFIED != 0);
+    let fine = addresses.is_none_or(|(first, last)| first <= last)
+        && ports.is_none_or(|(first, last)| first <= last)
+        && flags & NF_NAT_RANGE_NETMAP == 0;
+    fine.then_some(Destined::To { addresses, ports })
+}
+
+/// How many ranges (always one), flags, lowest and highest address, lowest and highest port.
+fn one_range(info: Info<'_>) -> Option<Destined> {
+    let addresses = (IpAddr::from(info.array::<4>(8)?), IpAddr::from(info.array::<4>(12)?));
+    let ports = (info.port(16)?, info.port(18)?);
+    (info.u32(0)? == 1).then_some(())?;
+    of_flags(info.u32(4)?, addresses, ports)
+}
+
+/// Flags, lowest and highest address of 16 bytes each, lowest and highest port.
+fn address_range(info: Info<'_>, ipv6: bool) -> Option<Destined> {
+    let address = |at: usize| -> Option<IpAddr> {
+        if ipv6 { info.array::<16>(at).map(IpAddr::from) } else { info.array::<4>(at).map(IpAddr::from) }
+    };
+    of_flags(info.u32(0)?, (address(4)?, address(20)?), (info.port(36)?, info.port(38)?))
+}
