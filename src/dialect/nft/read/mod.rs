@@ -16,8 +16,11 @@ mod expressions;
 mod file;
 mod flags;
 mod grammar;
+mod joined;
 mod lexer;
+mod marks;
 mod names;
+mod nat;
 mod rules;
 mod selectors;
 mod sets;
@@ -48,11 +51,11 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
             RawFamily::Known(family) => {
                 ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
             }
-            RawFamily::Other(_) => {
-                if table.chains.iter().flatten().any(|chain| chain.hooked.is_some()) {
-                    ruleset.unread.push(format!("table {} {}", table.family.name(), table.name));
+            RawFamily::Other(family) => {
+                if family != "arp" && may_stop_packets(&table) {
+                    ruleset.unread.push(format!("table {family} {}", table.name));
+                    list_foreign(&table, &mut unknown);
                 }
-                list_foreign(&table, &mut unknown);
             }
         }
     }
@@ -92,6 +95,29 @@ fn forgive_missing_chains(ruleset: &mut Ruleset, unknown: &mut Vec<Unknown>) {
     }
 }
 
+/// Whether a table of a family that the IR has no word for can drop or change packets. Whatever its rules ask, those that
+/// accept, count and go to other chains do neither. (Tables of `arp` see no packet of IP at all.)
+fn may_stop_packets(table: &RawTable<'_>) -> bool {
+    let harmless = |verdict: &Option<Verdict>| match verdict {
+        None | Some(Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_)) => true,
+        Some(Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_)) => false,
+    };
+    let passes = |rule: &tables::RawRule<'_>| {
+        let draft = rules::read(table, &rule.tokens);
+        let does = draft.statements.iter().any(|(_, statement)| !statement.effect().is_none());
+        !does
+            && match &draft.outcome {
+                rules::Outcome::One(verdict) => harmless(verdict),
+                rules::Outcome::Map(entries) => {
+                    entries.iter().all(|entry| entry.statement.is_none() && harmless(&entry.verdict))
+                }
+            }
+    };
+    let hooked = table.chains.iter().flatten().any(|chain| chain.hooked.is_some());
+    let mut chains = table.chains.iter().flatten();
+    hooked && !table.dormant && !chains.all(|chain| chain.policy == Policy::Accept && chain.rules.iter().all(passes))
+}
+
 /// A table of a family that the IR has no word for can still drop packets.
 fn list_foreign(table: &RawTable<'_>, unknown: &mut Vec<Unknown>) {
     let name = format!("table {} {}", table.family.name(), table.name);
@@ -125,6 +151,7 @@ fn understood(
     let mut sets = Vec::with_capacity(table.sets.len());
     for set in table.sets.into_iter().flatten() {
         let interfaces = set.key() == Some(values::Key::Interface) && set.values().is_some();
+        let interfaces = interfaces || set.tokens().is_some();
         let (name, line) = (set.name, set.line);
         let set = set.into_set();
         if set.elements == crate::ir::Elements::Unknown && !interfaces {
