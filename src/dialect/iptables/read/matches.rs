@@ -323,6 +323,11 @@ impl Reader<'_, '_, '_> {
             }
             (Kind::AddressType, "--dst-type") => {
                 let types = values::address_types(self.value(option, 0))?;
+                // ip6tables looks at what kind of address it is in itself, and wants all that a list has (xt_addrtype.c).
+                let plain = types == AddressTypes::LOCAL || types == AddressTypes::MULTICAST;
+                if self.draft.family == Family::Ip6 && !plain {
+                    return None;
+                }
                 let local = types == AddressTypes::LOCAL && !negated;
                 let other = Match::Foreign(Foreign::DestinationType { types, negated });
                 Some(Test::Is(if local { Match::DestinationLocal } else { other }))

@@ -8,7 +8,7 @@ use super::names;
 use super::rules::{Entry, RuleReader};
 use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
 use super::sets;
-use super::tables::RawFamily;
+use super::tables::{RawFamily, RawTable};
 use super::words::{Words, elements};
 use crate::ir::{Family, Foreign, Marked, Match, PacketTypes, PortBlock, TcpFlags, Verdict, ours};
 
@@ -99,7 +99,7 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         return Some(());
     }
     reader.words.at = start;
-    if let Some(one) = marks::special(&mut reader.words) {
+    if let Some(one) = marks::special(&mut reader.words).filter(|one| !misprinted(reader.table, one)) {
         let family = Match::Family(Family::Ip6);
         let of_header = matches!(&one, Match::Foreign(Foreign::ExtensionHeader(_)));
         let test = if of_header { vec![family, one] } else { vec![one] };
@@ -144,6 +144,11 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     let alternatives = selector.compare(reader.table, &right, negated, &text)?;
     reader.known_test(alternatives, text);
     Some(())
+}
+
+/// Whether nft prints this for something else: `--ctstate NEW,DNAT` in a table of iptables as `ct status dnat`.
+fn misprinted(table: &RawTable<'_>, one: &Match) -> bool {
+    table.may_be_of_iptables() && matches!(one, Match::Foreign(Foreign::Translated { .. }))
 }
 
 /// `mark & MASK == VALUE`, or `mark | MASK == VALUE`, which no mark meets whose value lacks a bit that is set.
@@ -423,7 +428,9 @@ pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
     if let Some(selector) = Selector::take(&mut again) {
         return selector.implied();
     }
-    header(words.word(start))
+    // An option is missing in UDP, too.
+    let missing = words.word(start + 1) == "option" && words.word(start + 3) == "missing";
+    if missing { Vec::new() } else { header(words.word(start)) }
 }
 
 /// What has to hold where a field of a header is looked at.

@@ -37,7 +37,9 @@ use file::File;
 use tables::{RawBase, RawChain, RawFamily, RawTable};
 
 use crate::dialect::read::{DEEPEST_OF_NFT, Read, ReadError, Unknown, check_jumps};
-use crate::ir::{Base, Chain, Family, Hook, Match, Place, Policy, Rule, Ruleset, Table, Verdict};
+use crate::ir::{
+    Addresses, Base, Chain, Family, Foreign, Hook, Match, Place, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+};
 use crate::net::Interface;
 
 /// Reads a ruleset.
@@ -148,18 +150,31 @@ fn understood(
         }
         add_chain(&chain, rules, table.dormant, &mut chains);
     }
+    let used = used_sets(&chains);
     let mut sets = Vec::with_capacity(table.sets.len());
     for set in table.sets.into_iter().flatten() {
-        let interfaces = set.key() == Some(values::Key::Interface) && set.values().is_some();
-        let interfaces = interfaces || set.tokens().is_some();
         let (name, line) = (set.name, set.line);
         let set = set.into_set();
-        if set.elements == crate::ir::Elements::Unknown && !interfaces {
+        // A rule that looks something else up in it says so itself.
+        if set.elements == crate::ir::Elements::Unknown && used.contains(name) {
             unknown.push(Unknown { line, text: format!("set {name}") });
         }
         sets.push(set);
     }
     Table { family, name: table.name.to_owned(), sets, chains }
+}
+
+/// The sets that rules look something up in by their names.
+fn used_sets(chains: &[Chain]) -> HashSet<String> {
+    let matches = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
+    let name = |one: &Match| match one {
+        Match::Source { addresses: Addresses::Set(name), .. }
+        | Match::Destination { addresses: Addresses::Set(name), .. }
+        | Match::DestinationPort { ports: PortMatch::Set(name), .. }
+        | Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. }) => Some(name.clone()),
+        _ => None,
+    };
+    matches.filter_map(name).collect()
 }
 
 fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut Vec<Chain>) {

@@ -6,7 +6,7 @@
 use super::lexer::Token;
 use super::marks;
 use super::names;
-use super::tables::RawTable;
+use super::tables::{RawFamily, RawTable};
 use super::values::{Key, Values, complement, disjoint, port_match};
 use super::words::{Words, elements};
 use crate::ir::{
@@ -223,6 +223,11 @@ impl Selector {
             Self::DestinationType => {
                 let types = right.names()?.into_iter().map(address_type).collect::<Option<Vec<_>>>()?;
                 let types = types.into_iter().reduce(AddressTypes::with)?;
+                // `--dst-type UNICAST` of ip6tables has addresses of this host, and nft prints it like this.
+                let of_iptables = table.may_be_of_iptables() && table.family == RawFamily::Known(Family::Ip6);
+                if of_iptables && types != AddressTypes::LOCAL && types != AddressTypes::MULTICAST {
+                    return None;
+                }
                 let local = types == AddressTypes::LOCAL && !negated;
                 let other = Match::Foreign(Foreign::DestinationType { types, negated });
                 Some(vec![vec![if local { Match::DestinationLocal } else { other }]])

@@ -133,6 +133,12 @@ impl<'a> RawTable<'a> {
         }
     }
 
+    /// Whether iptables-nft may have made it, whose rules nft prints in words of its own, and not always exactly.
+    pub fn may_be_of_iptables(&self) -> bool {
+        matches!(self.family, RawFamily::Known(Family::Ip | Family::Ip6))
+            && matches!(self.name, "raw" | "mangle" | "nat" | "filter" | "security")
+    }
+
     /// The same elements, unless too many have been read already.
     pub fn look_up<'t>(&self, tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
         self.left.set(self.left.get().checked_sub(tokens.len())?);

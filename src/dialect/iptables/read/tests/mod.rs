@@ -314,6 +314,10 @@ fn modules() {
             ("-m frag ! --fragid 3:7 --fragfirst", &["?[-m frag ! --fragid 3:7] first-fragment"]),
             ("-m frag --fragmore", &["?[-m frag --fragmore]"]),
             ("-m frag --fragid 0:4294967295", &["?[-m frag --fragid 0:4294967295]"]),
+            ("-m addrtype ! --dst-type LOCAL", &["!to:local"]),
+            ("-m addrtype --dst-type MULTICAST", &["to:multicast"]),
+            // An address of this host is one of these, too.
+            ("-m addrtype --dst-type UNICAST", &["?[-m addrtype --dst-type UNICAST]"]),
             ("-m rt --rt-type 0 -j DROP", &["header:[-m rt --rt-type 0] => Drop"]),
             ("-m rt ! --rt-type 0 --rt-segsleft 1", &["header:[-m rt ! --rt-type 0 --rt-segsleft 1]"]),
             ("-m rt", &["header:[-m rt]"]),

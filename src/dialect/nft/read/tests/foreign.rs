@@ -326,3 +326,22 @@ fn meters_fill_sets() {
         assert_eq!(one.verdict, Some(Verdict::Drop), "{rule}");
     }
 }
+
+/// What nft prints of rules of iptables says less than they do.
+#[test]
+fn tables_of_iptables_are_read_with_care() {
+    let read = |table: &str, rule: &str| {
+        all(&format!("table {table} {{\nchain c {{\n{rule}\n}}\n}}\n")).ruleset.tables[0].chains[0].rules[0]
+            .matches
+            .clone()
+    };
+    assert_eq!(read("ip filter", "ct status dnat"), [unknown("ct status dnat")]);
+    assert_eq!(read("ip own", "ct status dnat"), [translated(End::Destination, false)]);
+    assert_eq!(read("ip6 filter", "fib daddr type unicast"), [unknown("fib daddr type unicast")]);
+    assert_eq!(read("ip6 filter", "fib daddr type local"), [Match::DestinationLocal]);
+    assert_eq!(read("ip filter", "fib daddr type unicast"), [to_type(AddressTypes::UNICAST, false)]);
+    // Of what has no options every option is missing.
+    assert_eq!(read("inet t", "tcp option maxseg missing"), [unknown("tcp option maxseg missing")]);
+    let exists = [protocol(6, false), unknown("tcp option maxseg exists")];
+    assert_eq!(read("inet t", "tcp option maxseg exists"), exists);
+}
