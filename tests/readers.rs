@@ -12,8 +12,9 @@ use std::process::Command;
 
 use ringfence::cluster::{self, Site};
 use ringfence::compile;
-use ringfence::dialect::nft;
-use ringfence::ir::{Match, Rule, Ruleset, Verdict};
+use ringfence::dialect::{iptables, nft};
+use ringfence::ir::statement::Way;
+use ringfence::ir::{Destined, Family, Match, Rule, Ruleset, Statement, Verdict};
 
 fn golden_cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -105,4 +106,61 @@ fn what_was_written_is_read_as_what_was_compiled() {
         let read = nft::read(&fs::read_to_string(case.join("out/ringfence.nft")).unwrap()).unwrap();
         assert_eq!(bare(read.ruleset), compiled, "{}", case.display());
     }
+}
+
+/// How far rules are understood, in the words of the page.
+fn understood(rules: &[Rule]) -> &'static str {
+    let open = |one: &Statement| match one {
+        Statement::Translate(_, to) => *to == Destined::Unknown,
+        other => other.effect().way == Way::Anything,
+    };
+    let unknown = |one: &Match| matches!(one, Match::Unknown(_));
+    let lost = |rule: &Rule| {
+        matches!(rule.verdict, Some(Verdict::Unknown(_)))
+            || rule.statements.iter().any(open)
+            || (rule.matches.iter().any(unknown) && rule.matches.iter().all(unknown))
+    };
+    if rules.iter().any(lost) {
+        "unknown"
+    } else if rules.iter().flat_map(|rule| &rule.matches).any(unknown) {
+        "bounded"
+    } else {
+        "exact"
+    }
+}
+
+fn rules_of(read: Result<ringfence::dialect::Read, ringfence::dialect::ReadError>, example: &str) -> Vec<Rule> {
+    let read = read.unwrap_or_else(|error| panic!("{example}: {error}"));
+    let chains = read.ruleset.tables.into_iter().flat_map(|table| table.chains);
+    chains.flat_map(|chain| chain.rules).collect()
+}
+
+/// `docs/constructs.md` says of each example how far it is understood.
+#[test]
+fn the_page_of_constructs_is_true() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/constructs.md")).unwrap();
+    let (mut section, mut seen) = ("", 0);
+    for line in page.lines() {
+        section = line.strip_prefix("## ").unwrap_or(section);
+        let Some((example, claim)) = line.strip_prefix("| `").and_then(|row| row.split_once("` | ")) else { continue };
+        let (example, claim) = (example.replace("\\|", "|"), claim.trim_end_matches(" |"));
+        let rules = match section {
+            "nft" => {
+                let text = format!(
+                    "table inet t {{\nset four {{ type ipv4_addr; elements = {{ 10.0.0.1 }} }}\nset seen {{ type ipv4_addr; flags \
+                     dynamic }}\nchain c {{\n{example}\n}}\n}}\n"
+                );
+                rules_of(nft::read(&text), &example)
+            }
+            "iptables" | "ip6tables" => {
+                let family = if section == "iptables" { Family::Ip } else { Family::Ip6 };
+                rules_of(iptables::read(&format!("*nat\n-A PREROUTING {example}\nCOMMIT\n"), family), &example)
+            }
+            other => panic!("{other}: {line}"),
+        };
+        assert!(!rules.is_empty(), "{example}");
+        assert_eq!(understood(&rules), claim, "{example}: {rules:?}");
+        seen += 1;
+    }
+    assert!(seen > 150, "{seen} examples");
 }

@@ -320,7 +320,7 @@ fn content(rest: &str, number: u32) -> Content<'_> {
 
 fn content_of<'a>(kind: &'a str, options: &'a str, number: u32) -> Content<'a> {
     let networks = match kind {
-        "hash:ip" | "iphash" => Some(false),
+        "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Some(false),
         "hash:net" | "nethash" => Some(true),
         _ => None,
     };
@@ -334,7 +334,7 @@ fn content_of<'a>(kind: &'a str, options: &'a str, number: u32) -> Content<'a> {
                 Some("inet" | "ipv4" | "-4") => {}
                 _ => unknown = unknown.or(Some("family")),
             },
-            "hashsize" | "maxelem" | "bucketsize" | "initval" => drop(options.next()),
+            "hashsize" | "maxelem" | "bucketsize" | "initval" | "range" => drop(options.next()),
             "counters" | "comment" | "skbinfo" | "-exist" | "--exist" | "-!" => {}
             // Among others: timeout, forceadd, netmask, bitmask.
             other => unknown = unknown.or(Some(other)),

@@ -40,6 +40,10 @@ fn elements() {
     assert_eq!(one("hash:ip family inet6 hashsize 64\nadd a fd00::9/128\n"), "a ip fd00::9");
     let counted = "hash:ip counters comment\nadd a 10.0.0.1 packets 0 bytes 0 comment \"nomatch timeout \\ z\"\n";
     assert_eq!(one(counted), "a ip 10.0.0.1");
+    assert_eq!(
+        one("bitmap:ip range 10.0.0.0-10.0.0.255\nadd a 10.0.0.7\nadd a 10.0.0.1-10.0.0.2\n"),
+        "a ip 10.0.0.1 10.0.0.2 10.0.0.7"
+    );
     assert_eq!(one("hash:ip hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1234\r\n  # a\n"), "a ip ");
 }
 
@@ -48,6 +52,11 @@ fn what_is_not_known_is_listed() {
     for (create, listed) in [
         ("hash:ip,port family inet\nadd a 10.0.0.1,tcp:80\n", "1 a hash:ip,port"),
         ("bitmap:port range 0-100\n", "1 a bitmap:port"),
+        ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd a 10.0.1.0\n", "1 a netmask"),
+        ("bitmap:ip,mac range 10.0.0.0/16\n", "1 a bitmap:ip,mac"),
+        ("hash:mac\nadd a 02:00:00:00:00:01\n", "1 a hash:mac"),
+        ("hash:net,iface\nadd a 10.0.0.0/8,eth0\n", "1 a hash:net,iface"),
+        ("hash:net,port\nadd a 10.0.0.0/8,udp:53\n", "1 a hash:net,port"),
         ("list:set size 8\nadd a b\n", "1 a list:set"),
         ("hash:net family inet timeout 5\nadd a 10.0.0.0/8 timeout 4\n", "1 a timeout"),
         ("hash:ip forceadd\n", "1 a forceadd"),

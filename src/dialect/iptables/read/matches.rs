@@ -2,7 +2,9 @@
 
 use super::rule::{Draft, Module, Opt};
 use super::values;
-use crate::ir::{Addresses, Match, PacketTypes, PortBlock, PortMatch, TcpFlags};
+use crate::ir::{
+    AddressTypes, Addresses, End, Family, Foreign, Marked, Match, PacketTypes, PortBlock, PortMatch, TcpFlags,
+};
 use crate::net::{PortRange, Ports};
 
 const TCP: u8 = 6;
@@ -26,6 +28,12 @@ pub(super) enum Kind {
     PacketType,
     /// `iprange`.
     Range,
+    /// `mark` and `connmark`.
+    Mark,
+    /// `rpfilter`.
+    WayBack,
+    /// `rt`, `hbh` and `dst`: a header that is not there fails them, negated or not.
+    ExtensionHeader,
 }
 
 impl Kind {
@@ -41,6 +49,9 @@ impl Kind {
             "comment" => Self::Comment,
             "pkttype" => Self::PacketType,
             "iprange" => Self::Range,
+            "mark" | "connmark" => Self::Mark,
+            "rpfilter" => Self::WayBack,
+            "rt" | "hbh" | "dst" => Self::ExtensionHeader,
             _ => return None,
         })
     }
@@ -63,6 +74,11 @@ pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
         "--comment" => (Kind::Comment, 1),
         "--pkt-type" => (Kind::PacketType, 1),
         "--src-range" | "--dst-range" => (Kind::Range, 1),
+        "--mark" => (Kind::Mark, 1),
+        "--loose" | "--validmark" | "--accept-local" | "--invert" => (Kind::WayBack, 0),
+        "--rt-type" | "--rt-segsleft" | "--rt-len" | "--rt-0-addrs" | "--hbh-len" | "--hbh-opts" | "--dst-len"
+        | "--dst-opts" => (Kind::ExtensionHeader, 1),
+        "--rt-0-res" | "--rt-0-not-strict" => (Kind::ExtensionHeader, 0),
         _ => return None,
     })
 }
@@ -88,6 +104,8 @@ pub(super) fn text_values(option: &str) -> usize {
 pub(super) struct Tests {
     pub matches: Vec<Match>,
     pub comments: Vec<String>,
+    /// One of these holds as a whole, beside the others; none where nothing is asked of that kind.
+    pub either: Vec<Vec<Match>>,
 }
 
 /// The tests of all modules, in their order.
@@ -123,6 +141,9 @@ impl Reader<'_, '_, '_> {
         let Some(kind) = self.module.kind.filter(|_| !spoilt) else {
             return tests.matches.push(self.unknown(self.options()));
         };
+        if let Some(test) = self.whole(kind) {
+            return tests.matches.push(test.unwrap_or_else(|| self.unknown(self.options())));
+        }
         if kind == Kind::Limit {
             return tests.matches.push(self.limit().unwrap_or_else(|| self.unknown(self.options())));
         }
@@ -146,6 +167,13 @@ impl Reader<'_, '_, '_> {
                 tests.comments.push(values::text(self.value(option, 0)));
                 continue;
             }
+            if tests.either.is_empty()
+                && option.known
+                && let Some(either) = self.either(kind, option)
+            {
+                tests.either = either;
+                continue;
+            }
             match self.test(kind, option).filter(|_| option.known) {
                 Some(Test::Always) => {}
                 Some(Test::Is(found)) => tests.matches.push(found),
@@ -154,9 +182,56 @@ impl Reader<'_, '_, '_> {
         }
     }
 
+    /// The test of a module whose options are one; `Some(None)` if they are not understood.
+    fn whole(&self, kind: Kind) -> Option<Option<Match>> {
+        let known = self.options().all(|option| option.known && !option.negated);
+        match kind {
+            Kind::WayBack => {
+                let has = |name: &str| self.options().any(|option| self.name(option) == name);
+                let test = Foreign::WayBack { same_interface: !has("--loose"), missing: has("--invert") };
+                Some(known.then_some(Match::Foreign(test)))
+            }
+            Kind::ExtensionHeader => {
+                let text = match self.unknown(self.options()) {
+                    Match::Unknown(text) => text,
+                    _ => return Some(None),
+                };
+                let known = self.options().all(|option| option.known) && self.draft.family == Family::Ip6;
+                Some(known.then_some(Match::Foreign(Foreign::ExtensionHeader(text))))
+            }
+            _ => None,
+        }
+    }
+
+    /// What an option says that only several rules can say: a state or a translation, or that one of several flags is
+    /// another.
+    fn either(&self, kind: Kind, option: &Opt) -> Option<Vec<Vec<Match>>> {
+        match (kind, self.name(option)) {
+            (Kind::State, "--ctstate") if !option.negated => {
+                let list = self.value(option, 0);
+                let rest: Vec<&str> = list.split(',').filter(|one| !one.eq_ignore_ascii_case("DNAT")).collect();
+                if rest.is_empty() || rest.len() == list.split(',').count() {
+                    return None;
+                }
+                let states = values::states(&rest.join(","))?;
+                let state = |negated| Match::ConnectionState { states, negated };
+                let translated = Foreign::Translated { end: End::Destination, negated: false };
+                Some(vec![vec![state(false)], vec![state(true), Match::Foreign(translated)]])
+            }
+            (Kind::Transport, "--tcp-flags" | "--syn") if option.negated && self.is_tcp(kind) => {
+                let (mask, value) = match self.name(option) {
+                    "--syn" => (TcpFlags(0x17), TcpFlags::SYN),
+                    _ => (values::flags(self.value(option, 0))?, values::flags(self.value(option, 1))?),
+                };
+                (value.0 & !mask.0 == 0 && mask.0 != 0).then(|| other_flags(mask, value))
+            }
+            _ => None,
+        }
+    }
+
     fn is_about_translation(&self, option: &Opt) -> bool {
         match self.name(option) {
-            "--ctstate" => self.value(option, 0).eq_ignore_ascii_case("DNAT"),
+            "--ctstate" => self.value(option, 0).eq_ignore_ascii_case("DNAT") && self.options().count() == 2,
             name => name == "--ctorigdstport",
         }
     }
@@ -231,6 +306,14 @@ impl Reader<'_, '_, '_> {
                 Kind::Transport | Kind::Multiport,
                 "--dport" | "--destination-port" | "--dports" | "--destination-ports",
             ) => ports(self.value(option, 0), negated),
+            (Kind::Transport | Kind::Multiport, "--sport" | "--source-port" | "--sports" | "--source-ports") => {
+                match ports(self.value(option, 0), negated)? {
+                    Test::Is(Match::DestinationPort { ports, negated }) => {
+                        Some(Test::Is(Match::Foreign(Foreign::SourcePort { ports, negated })))
+                    }
+                    any => Some(any),
+                }
+            }
             (Kind::Transport, "--syn") if !negated => {
                 Some(Test::Is(Match::TcpFlags { mask: TcpFlags(0x17), value: TcpFlags::SYN }))
             }
@@ -238,13 +321,45 @@ impl Reader<'_, '_, '_> {
                 let (mask, value) = (values::flags(self.value(option, 0))?, values::flags(self.value(option, 1))?);
                 Some(Test::Is(Match::TcpFlags { mask, value }))
             }
-            (Kind::AddressType, "--dst-type") if !negated && self.value(option, 0).eq_ignore_ascii_case("LOCAL") => {
-                Some(Test::Is(Match::DestinationLocal))
+            (Kind::AddressType, "--dst-type") => {
+                let types = values::address_types(self.value(option, 0))?;
+                // ip6tables looks at what kind of address it is in itself, and wants all that a list has (xt_addrtype.c).
+                let plain = types == AddressTypes::LOCAL || types == AddressTypes::MULTICAST;
+                if self.draft.family == Family::Ip6 && !plain {
+                    return None;
+                }
+                let local = types == AddressTypes::LOCAL && !negated;
+                let other = Match::Foreign(Foreign::DestinationType { types, negated });
+                Some(Test::Is(if local { Match::DestinationLocal } else { other }))
+            }
+            (Kind::Mark, "--mark") => {
+                let named = self.draft.words.get(self.module.words.clone()).and_then(|words| words.last());
+                let of = match named.map(|word| word.text.as_ref()) {
+                    Some("mark") => Marked::Packet,
+                    Some("connmark") => Marked::Connection,
+                    _ => return None,
+                };
+                let (value, mask) = values::mark(self.value(option, 0))?;
+                // What is not looked at is never set.
+                let met = value & !mask == 0;
+                met.then_some(Test::Is(Match::Foreign(Foreign::Mark { of, mask, value, negated })))
             }
             (Kind::Fragment, "--fragfirst") if !negated => Some(Test::Is(Match::FirstFragment)),
             // Every number there is.
             (Kind::Fragment, "--fragid") if !negated && self.value(option, 0) == "0:4294967295" => {
                 self.options().any(|other| self.name(other) == "--fragfirst").then_some(Test::Always)
+            }
+            (Kind::State, "--ctdir") => {
+                let reply = match self.value(option, 0).to_ascii_uppercase().as_str() {
+                    "ORIGINAL" => negated,
+                    "REPLY" => !negated,
+                    _ => return None,
+                };
+                Some(Test::Is(Match::Foreign(Foreign::Direction { reply })))
+            }
+            (Kind::State, "--ctstate") if end_of(self.value(option, 0)).is_some() => {
+                let end = end_of(self.value(option, 0))?;
+                Some(Test::Is(Match::Foreign(Foreign::Translated { end, negated })))
             }
             (Kind::State, "--ctstate" | "--state") => {
                 let states = values::states(self.value(option, 0))?;
@@ -287,6 +402,26 @@ impl Reader<'_, '_, '_> {
         let burst = find("--limit-burst").map_or(Some(5), |option| values::number(self.value(option, 0)))?;
         Some(Match::Limit { per_minute, burst })
     }
+}
+
+/// The end of a connection that a state of conntrack's is about.
+fn end_of(state: &str) -> Option<End> {
+    match state.to_ascii_uppercase().as_str() {
+        "SNAT" => Some(End::Source),
+        "DNAT" => Some(End::Destination),
+        _ => None,
+    }
+}
+
+/// The first flag of the mask is another; or the second is, and the first is not; and so on.
+fn other_flags(mask: TcpFlags, value: TcpFlags) -> Vec<Vec<Match>> {
+    let mut seen = 0;
+    let bits = (0..8).map(|bit| 1_u8 << bit).filter(|bit| mask.0 & bit != 0);
+    let one = |bit: u8| {
+        seen |= bit;
+        vec![Match::TcpFlags { mask: TcpFlags(seen), value: TcpFlags((value.0 ^ bit) & seen) }]
+    };
+    bits.map(one).collect()
 }
 
 enum Test {

@@ -10,7 +10,7 @@ use super::matches::{self, Kind};
 use super::target::{Target, is_decision, is_disguised_target, is_for_target};
 use super::values;
 use super::words::{Word, written};
-use crate::ir::{Addresses, Family, Match, Rule};
+use crate::ir::{self, Addresses, DeviceName, Family, Foreign, Match, Rule};
 
 /// What the words of rules say.
 #[derive(Debug, Default)]
@@ -65,6 +65,7 @@ pub(super) struct Draft<'w, 'a> {
     /// Number, and whether it is negated.
     pub protocol: Option<(u8, bool)>,
     input: Option<Match>,
+    output: Option<Match>,
     sources: Side,
     destinations: Side,
     /// Which of `-s -d -i -o -p -f` were there, a bit for each: none may come twice.
@@ -88,6 +89,7 @@ pub(super) fn read(
         options: Vec::new(),
         protocol: None,
         input: None,
+        output: None,
         sources: Side::default(),
         destinations: Side::default(),
         seen: 0,
@@ -132,11 +134,8 @@ impl Draft<'_, '_> {
             "-d" | "--destination" | "--dst" => self.address(b'd', start, at, negated)?,
             "-i" | "--in-interface" => self.interface(start, at, negated)?,
             "-p" | "--protocol" | "--proto" => self.protocol(start, at, negated)?,
-            "-o" | "--out-interface" => {
-                let any = self.value(at + 1, "-o")? == "+" && !negated;
-                self.plain(b'o', start..at + 2, any)?
-            }
-            "-f" | "--fragment" => self.plain(b'f', start..at + 1, false)?,
+            "-o" | "--out-interface" => self.out_interface(start, at, negated)?,
+            "-f" | "--fragment" => self.plain(b'f', start..at + 1)?,
             _ if negated && matches!(name.as_ref(), "-m" | "--match" | "-j" | "--jump" | "-g" | "--goto" | "-c") => {
                 return Err(format!("`{name}` cannot be negated"));
             }
@@ -171,14 +170,12 @@ impl Draft<'_, '_> {
         Ok(())
     }
 
-    /// A test that the IR has no word for; `always` if it holds for every packet.
-    fn plain(&mut self, letter: u8, words: Range<usize>, always: bool) -> Result<usize, String> {
+    /// A test that the IR has no word for.
+    fn plain(&mut self, letter: u8, words: Range<usize>) -> Result<usize, String> {
         self.once(letter)?;
         let end = words.end;
-        if !always {
-            let text = self.written(words);
-            self.unknown.push(Match::Unknown(text));
-        }
+        let text = self.written(words);
+        self.unknown.push(Match::Unknown(text));
         Ok(end)
     }
 
@@ -221,8 +218,21 @@ impl Draft<'_, '_> {
         self.once(b'i')?;
         let name = self.value(at + 1, "-i")?;
         if name != "+" || negated {
-            self.input = Some(match values::interface(name) {
-                Some(name) => Match::InInterface { names: vec![name], negated },
+            self.input = Some(match values::device(name) {
+                Some(DeviceName::Is(name)) => Match::InInterface { names: vec![name], negated },
+                Some(name) => Match::Foreign(Foreign::Device { side: ir::Side::In, names: vec![name], negated }),
+                None => Match::Unknown(self.written(start..at + 2)),
+            });
+        }
+        Ok(at + 2)
+    }
+
+    fn out_interface(&mut self, start: usize, at: usize, negated: bool) -> Result<usize, String> {
+        self.once(b'o')?;
+        let name = self.value(at + 1, "-o")?;
+        if name != "+" || negated {
+            self.output = Some(match values::device(name) {
+                Some(name) => Match::Foreign(Foreign::Device { side: ir::Side::Out, names: vec![name], negated }),
                 None => Match::Unknown(self.written(start..at + 2)),
             });
         }
@@ -307,8 +317,15 @@ impl Draft<'_, '_> {
         self.judge(&mut rule, reading, is_chain);
         let mut tests = matches::tests(&self);
         rule.comment = values::joined(tests.comments);
-        let tcp = |one: &Match| matches!(one, Match::DestinationPort { .. } | Match::TcpFlags { .. });
-        let implied = self.protocol == Some((6, false)) && tests.matches.iter().any(tcp);
+        let tcp = |one: &Match| {
+            matches!(
+                one,
+                Match::DestinationPort { .. } | Match::TcpFlags { .. } | Match::Foreign(Foreign::SourcePort { .. })
+            )
+        };
+        let implied = self.protocol == Some((6, false))
+            && (tests.matches.iter().any(tcp)
+                || (!tests.either.is_empty() && tests.either.iter().all(|one| one.iter().any(tcp))));
         let protocol = self.protocol.filter(|_| !implied).map(|(number, negated)| Match::Protocol { number, negated });
         // iptables looks at addresses, interfaces and the protocol first, wherever they stand. Sets of sources join
         // them, as the writer has it, unless a test stands before them that remembers what it saw.
@@ -319,18 +336,23 @@ impl Draft<'_, '_> {
         let several = !self.sources.more.is_empty() || !self.destinations.more.is_empty();
         let addresses =
             if several { [None, None] } else { [self.sources.first.take(), self.destinations.first.take()] };
-        let count = 3 + sets.len() + self.unknown.len() + tests.matches.len();
+        let count = 4 + sets.len() + self.unknown.len() + tests.matches.len();
         let mut matches = Vec::with_capacity(count - addresses.iter().filter(|one| one.is_none()).count());
         matches.extend(self.input);
+        matches.extend(self.output);
         let front = matches.len();
         matches.extend(addresses.into_iter().flatten());
         matches.extend(sets.into_iter().chain(protocol).chain(self.unknown).chain(tests.matches));
+        // What of a rule for another protocol is not understood does not matter to TCP.
+        let of_tcp = self.protocol.is_none_or(|(number, negated)| (number == 6) != negated);
         let not_known = |one: &Match| match one {
-            Match::Unknown(text) => Some(text.clone()),
+            Match::Unknown(text) if of_tcp => Some(text.clone()),
             _ => None,
         };
         reading.unknown.extend(matches.iter().filter_map(not_known));
-        if !several {
+        let either = if tests.either.is_empty() { vec![Vec::new()] } else { tests.either };
+        if !several && let [] = either.as_slice().get(1..).unwrap_or_default() {
+            matches.extend(either.into_iter().flatten());
             return reading.rules.push(Rule { matches, ..rule });
         }
         // One of the two may be no list and not understood.
@@ -339,8 +361,10 @@ impl Draft<'_, '_> {
         let (before, behind) = matches.split_at(front);
         for source in self.sources.each() {
             for destination in self.destinations.each() {
-                let matches = before.iter().chain(source).chain(destination).chain(behind).cloned().collect();
-                reading.rules.push(Rule { matches, ..rule.clone() });
+                for one in &either {
+                    let matches = before.iter().chain(source).chain(destination).chain(behind).chain(one).cloned();
+                    reading.rules.push(Rule { matches: matches.collect(), ..rule.clone() });
+                }
             }
         }
     }

@@ -1,11 +1,12 @@
 //! The target of a rule: its name and options → verdict or log.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
-use crate::ir::{Destined, Diversion, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
+use crate::ir::{Destined, Diversion, Family, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
 /// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows.
 fn statement(name: &str) -> Option<Statement> {
@@ -118,8 +119,55 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
                 |name: &String| matches!(name.as_str(), "--helper" | "--timeout" | "--ctevents" | "--expevents");
             names.iter().all(known).then(|| vec![Statement::Track(Tracking::Detail)])
         }
+        "DNAT" | "SNAT" | "REDIRECT" | "MASQUERADE" | "NETMAP" => {
+            let kind = match statement(name) {
+                Some(Statement::Translate(kind, _)) => kind,
+                _ => return None,
+            };
+            Some(vec![Statement::Translate(kind, destined(kind, options))])
+        }
         "SET" => Some(options.iter().filter_map(|words| changed_set(words)).collect()),
         name => statement(name).map(|one| vec![one]),
+    }
+}
+
+/// Where a translation leads to: anywhere, if it is said in a way that is not known.
+fn destined(kind: Translation, options: &[&[Word<'_>]]) -> Destined {
+    let mut found = None;
+    for option in options {
+        let name = option.first().map_or("", |word| word.text.as_ref());
+        match (name, *option) {
+            ("--random" | "--random-fully" | "--persistent", [_]) => {}
+            ("--to-destination" | "--to-source" | "--to-ports" | "--to-port" | "--to", [_, value])
+                if found.is_none() =>
+            {
+                found = Some(values_of(kind, name, &value.text));
+            }
+            _ => return Destined::Unknown,
+        }
+    }
+    match (kind, found) {
+        (_, Some(Some((addresses, ports)))) => Destined::To { addresses, ports },
+        (Translation::Redirect | Translation::Masquerade, None) => Destined::To { addresses: None, ports: None },
+        (_, Some(None) | None) => Destined::Unknown,
+    }
+}
+
+/// Addresses and ports, each from the first to the last.
+type Ends = (Option<(IpAddr, IpAddr)>, Option<(u16, u16)>);
+
+fn values_of(kind: Translation, name: &str, text: &str) -> Option<Ends> {
+    match (kind, name) {
+        (Translation::Destination, "--to-destination") | (Translation::Source, "--to-source") => values::target(text),
+        (Translation::Redirect | Translation::Masquerade, "--to-ports" | "--to-port") => {
+            Some((None, Some(values::port_span(text)?)))
+        }
+        (Translation::Network, "--to") => {
+            let family = if text.contains(':') { Family::Ip6 } else { Family::Ip };
+            let network = values::network(text, family)?;
+            Some((Some((network.first(), network.last())), None))
+        }
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::ir::{ConnectionStates, Elements, Family, TcpFlags};
+use crate::ir::{AddressTypes, ConnectionStates, DeviceName, Elements, Family, TcpFlags};
 use crate::net::{Cidr, Interface, PortRange, Ports};
 
 /// `FIRST-LAST`, or one address.
@@ -67,6 +67,66 @@ pub(super) fn number(text: &str) -> Option<u32> {
 /// An interface that means itself: no wildcard.
 pub(super) fn interface(name: &str) -> Option<Interface> {
     if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }
+}
+
+/// The names of interfaces that a test means: `+` at the end stands for whatever follows.
+pub(super) fn device(name: &str) -> Option<DeviceName> {
+    let Some(begin) = name.strip_suffix('+') else { return interface(name).map(DeviceName::Is) };
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (begin.len() < Interface::LONGEST && begin.chars().all(fit)).then(|| DeviceName::Begins(begin.to_owned()))
+}
+
+/// A mark, or a value and the bits that are looked at: decimal, or hexadecimal.
+pub(super) fn mark(text: &str) -> Option<(u32, u32)> {
+    let bits = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => number(text),
+    };
+    match text.split_once('/') {
+        None => Some((bits(text)?, u32::MAX)),
+        Some((value, mask)) => Some((bits(value)?, bits(mask)?)),
+    }
+}
+
+/// Names of kinds of addresses.
+pub(super) fn address_types(list: &str) -> Option<AddressTypes> {
+    list.split(',').map(AddressTypes::named).try_fold(AddressTypes::default(), |all, one| Some(all.with(one?)))
+}
+
+/// An address, a range of them, and ports behind a colon: `10.0.0.1-10.0.0.5:80-90`, `[fd00::1]:80`. What stands behind a
+/// slash says only which port becomes which.
+pub(super) fn target(text: &str) -> Option<(Option<(IpAddr, IpAddr)>, Option<(u16, u16)>)> {
+    if let Some((inside, behind)) = text.strip_prefix('[').and_then(|text| text.rsplit_once(']')) {
+        let inside = inside.replace(['[', ']'], "");
+        let ports = match behind.strip_prefix(':') {
+            Some(ports) => Some(port_span(ports)?),
+            None if behind.is_empty() => None,
+            None => return None,
+        };
+        return Some((Some(address_span(&inside)?), ports));
+    }
+    if let Some(addresses) = address_span(text) {
+        return Some((Some(addresses), None));
+    }
+    let (addresses, ports) = text.split_once(':')?;
+    let addresses = if addresses.is_empty() { None } else { Some(address_span(addresses)?) };
+    Some((addresses, Some(port_span(ports)?)))
+}
+
+fn address_span(text: &str) -> Option<(IpAddr, IpAddr)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
+    (first.is_ipv4() == last.is_ipv4() && first <= last).then_some((first, last))
+}
+
+/// `80`, `80-90`, `80-90/80`.
+pub(super) fn port_span(text: &str) -> Option<(u16, u16)> {
+    let text = text.split_once('/').map_or(text, |(ports, _)| ports);
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| number(text).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some((first, last))
 }
 
 /// The number of a protocol; 0 for all. The names are those of iptables itself, and of /etc/protocols that are the same

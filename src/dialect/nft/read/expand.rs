@@ -3,13 +3,16 @@
 //! Alternatives and maps become several rules, one after the other. No packet meets more than one of them, so it does
 //! not matter that a jump comes back.
 
-use super::rules::{Draft, Outcome, Part};
-use super::selectors::Alternatives;
+use super::rules::{Draft, Entry, Outcome, Part};
+use super::selectors::{Alternatives, TCP};
 use crate::dialect::read::Unknown;
-use crate::ir::{Addresses, Elements, Family, Match, Place, Rule, Statement, Verdict};
+use crate::ir::{Addresses, Elements, Family, Foreign, Match, Place, Rule, Statement, Verdict};
 
 /// A rule becomes at most so many by its tests.
 const MOST_COMBINATIONS: usize = 64;
+
+/// Beside a test that looks into a set, the others may have so many.
+const MOST_MORE: usize = 4;
 
 /// So many statements of a rule may stand in front of tests. Each becomes a rule with all the tests before it.
 const MOST_EARLY: usize = 64;
@@ -40,25 +43,26 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
     list_unknown(&draft, place.line, unknown);
     let Draft { parts, statements, outcome, comment } = draft;
     let verdicts = match outcome {
-        Outcome::One(verdict) => vec![(vec![Vec::new()], verdict)],
-        Outcome::Map(verdicts) => verdicts,
+        Outcome::One(verdict) => vec![Entry { alternatives: vec![Vec::new()], statement: None, verdict }],
+        Outcome::Map(entries) => entries,
     };
     let mut combinations: Vec<Vec<Match>> = vec![Vec::new()];
     for part in parts {
         combinations = product(combinations, &part.alternatives);
     }
-    let count = combinations.len() * verdicts.iter().map(|(alternatives, _)| alternatives.len()).sum::<usize>();
+    let count = combinations.len() * verdicts.iter().map(|entry| entry.alternatives.len()).sum::<usize>();
     let place = if count > 1 { Place { text: shortened(place.text), ..place } } else { place };
     let statements = statements.into_iter().map(|(_, statement)| statement).collect();
     let whole = Rule { matches: Vec::new(), statements, verdict: None, comment, place: Some(place) };
     let begin = rules.len();
     let mut impossible = None;
     for combination in combinations {
-        for (alternatives, verdict) in &verdicts {
-            for alternative in alternatives {
+        for entry in &verdicts {
+            for alternative in &entry.alternatives {
                 let mut matches = combination.clone();
                 matches.extend(alternative.iter().cloned());
-                let rule = Rule { matches, verdict: verdict.clone(), ..whole.clone() };
+                let mut rule = Rule { matches, verdict: entry.verdict.clone(), ..whole.clone() };
+                rule.statements.extend(entry.statement.clone());
                 if count > 1 && contradicts_itself(&rule.matches) {
                     impossible.get_or_insert(rule);
                 } else {
@@ -113,7 +117,9 @@ impl Draft {
 /// Keeps the number of rules within bounds, at the price of knowing less.
 fn bound(draft: &mut Draft, place: &Place, budget: &mut Budget) {
     let tests = draft.parts.iter().fold(1_usize, |count, part| count.saturating_mul(part.alternatives.len()));
-    if tests > MOST_COMBINATIONS || tests > budget.0 {
+    // One test may look into a large set; several of them would multiply.
+    let most = draft.parts.iter().map(|part| part.alternatives.len()).max().unwrap_or(1);
+    if tests > most.saturating_mul(MOST_MORE).max(MOST_COMBINATIONS) || tests > budget.0 {
         for part in draft.parts.iter_mut().filter(|part| part.alternatives.len() > 1) {
             let text = std::mem::take(&mut part.text);
             *part = Part { alternatives: vec![vec![Match::Unknown(text)]], text: String::new() };
@@ -122,7 +128,7 @@ fn bound(draft: &mut Draft, place: &Place, budget: &mut Budget) {
     let tests: usize = draft.parts.iter().map(|part| part.alternatives.len()).product();
     let verdicts = match &draft.outcome {
         Outcome::One(_) => 1,
-        Outcome::Map(verdicts) => verdicts.iter().map(|(alternatives, _)| alternatives.len()).sum(),
+        Outcome::Map(entries) => entries.iter().map(|entry| entry.alternatives.len()).sum(),
     };
     let count = tests.saturating_mul(verdicts);
     if count > budget.0 {
@@ -133,6 +139,10 @@ fn bound(draft: &mut Draft, place: &Place, budget: &mut Budget) {
 }
 
 fn list_unknown(draft: &Draft, line: u32, unknown: &mut Vec<Unknown>) {
+    // What of a rule for another protocol is not understood does not matter to TCP.
+    if draft.parts.iter().any(|part| part.alternatives.iter().all(|one| is_not_tcp(one))) {
+        return;
+    }
     let mut list = |text: &str| unknown.push(Unknown { line, text: text.to_owned() });
     for part in &draft.parts {
         if let Some(text) = unknown_in(&part.alternatives) {
@@ -142,16 +152,21 @@ fn list_unknown(draft: &Draft, line: u32, unknown: &mut Vec<Unknown>) {
     match &draft.outcome {
         Outcome::One(Some(Verdict::Unknown(text))) => list(text),
         Outcome::One(_) => {}
-        Outcome::Map(verdicts) => {
-            if let Some(text) = verdicts.iter().find_map(|(alternatives, _)| unknown_in(alternatives)) {
+        Outcome::Map(entries) => {
+            if let Some(text) = entries.iter().find_map(|entry| unknown_in(&entry.alternatives)) {
                 list(text);
             }
         }
     }
 }
 
+/// Whether no packet of TCP passes these.
+fn is_not_tcp(matches: &[Match]) -> bool {
+    matches.iter().any(|one| matches!(one, Match::Protocol { number, negated } if (*number == TCP) == *negated))
+}
+
 fn unknown_in(alternatives: &Alternatives) -> Option<&str> {
-    alternatives.iter().flatten().find_map(|one| match one {
+    alternatives.iter().filter(|one| !is_not_tcp(one)).flatten().find_map(|one| match one {
         Match::Unknown(text) => Some(text.as_str()),
         _ => None,
     })
@@ -183,7 +198,9 @@ fn contradicts_itself(matches: &[Match]) -> bool {
         match one {
             Match::Protocol { number, negated: false } => is.push(*number),
             Match::Protocol { number, negated: true } => is_not.push(*number),
-            Match::DestinationPort { .. } | Match::TcpFlags { .. } => is.push(6),
+            Match::DestinationPort { .. } | Match::TcpFlags { .. } | Match::Foreign(Foreign::SourcePort { .. }) => {
+                is.push(TCP);
+            }
             Match::Family(family) => families.push(*family),
             Match::Source { addresses: Addresses::These(elements), .. }
             | Match::Destination { addresses: Addresses::These(elements), .. } => match elements {

@@ -1,19 +1,22 @@
 //! Tests and verdict maps.
 
 use super::flags::flags;
+use super::joined::Key;
 use super::lexer::{Kind, Token};
+use super::marks;
 use super::names;
-use super::rules::RuleReader;
+use super::rules::{Entry, RuleReader};
 use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
-use super::tables::RawFamily;
+use super::sets;
+use super::tables::{RawFamily, RawTable};
 use super::words::{Words, elements};
-use crate::ir::{Family, Match, PacketTypes, PortBlock, TcpFlags, Verdict, ours};
+use crate::ir::{Family, Foreign, Marked, Match, PacketTypes, PortBlock, TcpFlags, Verdict, ours};
 
 /// What nft takes for granted where a limit says nothing of a burst.
 const DEFAULT_BURST: u32 = 5;
 
-/// A named map is read again in every rule that looks something up in it; so many tokens are taken at most.
-const LONGEST_NAMED_MAP: usize = 8192;
+/// A set of several things at once makes at most so many alternatives.
+const MOST_ELEMENTS: usize = 1 << 15;
 
 /// How a value is compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,10 +99,27 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
         return Some(());
     }
     reader.words.at = start;
+    if let Some(one) = marks::special(&mut reader.words).filter(|one| !misprinted(reader.table, one)) {
+        let family = Match::Family(Family::Ip6);
+        let of_header = matches!(&one, Match::Foreign(Foreign::ExtensionHeader(_)));
+        let test = if of_header { vec![family, one] } else { vec![one] };
+        reader.known_test(vec![test], reader.words.text_since(start));
+        return Some(());
+    }
+    reader.words.at = start;
+    if let Some(key) = Key::take_joined(&mut reader.words) {
+        return joined(reader, key, start);
+    }
+    reader.words.at = start;
     let selector = Selector::take(&mut reader.words)?;
     if reader.words.take_word("vmap") {
-        verdict_map(reader, selector, start);
+        verdict_map(reader, &Key::of(selector), start);
         return Some(());
+    }
+    if let Selector::Mark(of) = selector
+        && let Some((mask, set)) = marks::masked(&mut reader.words)
+    {
+        return masked_mark(reader, of, (mask, set), start);
     }
     if let Selector::TcpPort | Selector::Port(_) = selector
         && reader.words.take("&")
@@ -124,6 +144,57 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     let alternatives = selector.compare(reader.table, &right, negated, &text)?;
     reader.known_test(alternatives, text);
     Some(())
+}
+
+/// Whether nft prints this for something else: `--ctstate NEW,DNAT` in a table of iptables as `ct status dnat`.
+fn misprinted(table: &RawTable<'_>, one: &Match) -> bool {
+    table.may_be_of_iptables() && matches!(one, Match::Foreign(Foreign::Translated { .. }))
+}
+
+/// `mark & MASK == VALUE`, or `mark | MASK == VALUE`, which no mark meets whose value lacks a bit that is set.
+fn masked_mark(reader: &mut RuleReader<'_, '_>, of: Marked, (mask, set): (u32, u32), start: usize) -> Option<()> {
+    let operator = operator(&mut reader.words);
+    let right = right(&mut reader.words)?;
+    let negated = match operator {
+        Operator::Equal | Operator::Implicit => false,
+        Operator::NotEqual => true,
+        Operator::None | Operator::Below | Operator::AtMost | Operator::Above | Operator::AtLeast => return None,
+    };
+    if set != 0 || !reader.words.value_ends() {
+        return None;
+    }
+    let alternatives = marks::alternatives(of, mask, &right, negated)?;
+    reader.known_test(alternatives, reader.words.text_since(start));
+    Some(())
+}
+
+/// A test of several things at once: one alternative for each element. That none of them fits the IR cannot say.
+fn joined(reader: &mut RuleReader<'_, '_>, key: Key<'_>, start: usize) -> Option<()> {
+    if reader.words.take_word("vmap") {
+        verdict_map(reader, &key, start);
+        return Some(());
+    }
+    let operator = operator(&mut reader.words);
+    let right = right(&mut reader.words).filter(|_| reader.words.value_ends())?;
+    if !matches!(operator, Operator::Implicit | Operator::Equal) || key.is_opaque() {
+        return None;
+    }
+    let table = reader.table;
+    let text = reader.words.text_since(start);
+    let elements = match &right {
+        Right::One(_) => return None,
+        Right::Set(values) => values.clone(),
+        Right::Named(name) => elements(table.look_up(table.find_set(name)?.tokens()?)?),
+        Right::List(_) | Right::Ports(..) => return None,
+    };
+    let mut alternatives = Vec::new();
+    for element in elements {
+        alternatives.extend(key.alternatives(table, element, &text)?);
+        if alternatives.len() > MOST_ELEMENTS {
+            return None;
+        }
+    }
+    (!alternatives.is_empty()).then(|| reader.known_test(alternatives, text))
 }
 
 fn port_protocol(selector: Selector) -> Option<u8> {
@@ -232,7 +303,7 @@ fn right<'r, 'a>(words: &mut Words<'r, 'a>) -> Option<Right<'r, 'a>> {
 
 /// What the operator does to the values; `None` where it makes no sense or has another sense.
 fn comparison<'r, 'a>(selector: Selector, operator: Operator, right: Right<'r, 'a>) -> Option<(Right<'r, 'a>, bool)> {
-    let ports = matches!(selector, Selector::TcpPort | Selector::Port(_));
+    let ports = matches!(selector, Selector::TcpPort | Selector::Port(_) | Selector::SourcePort(_));
     let limit = || match &right {
         Right::One([port]) if ports => names::port(port.text),
         _ => None,
@@ -261,39 +332,33 @@ fn comparison<'r, 'a>(selector: Selector, operator: Operator, right: Right<'r, '
 }
 
 /// `vmap { KEY : VERDICT, … }` or `vmap @NAME`: one rule for each element.
-fn verdict_map(reader: &mut RuleReader<'_, '_>, selector: Selector, start: usize) {
+fn verdict_map(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) {
     let table = reader.table;
-    let name =
-        reader.words.peek().filter(|token| token.kind == Kind::Word).and_then(|token| token.text.strip_prefix('@'));
-    let tokens = match name {
-        Some(name) => {
-            reader.words.at += 1;
-            table
-                .maps
-                .get(name)
-                .and_then(|map| map.tokens.as_deref())
-                .filter(|tokens| tokens.len() <= LONGEST_NAMED_MAP)
-        }
-        None => reader.words.block(),
-    };
+    let tokens = map_tokens(reader);
+    let text = reader.words.text_since(start);
     let verdicts = tokens.filter(|_| reader.words.value_ends()).and_then(|tokens| {
         let mut others = None;
         let mut verdicts = Vec::new();
         for element in elements(tokens) {
-            let (key, verdict) = key_and_verdict(element)?;
-            if matches!(key, [one] if one.is_word("*")) {
+            let (own, verdict) = key_and_verdict(element)?;
+            if matches!(own, [one] if one.is_word("*")) {
                 others = Some(verdict);
                 continue;
             }
-            verdicts.push((selector.compare(table, &Right::One(key), false, "")?, verdict));
+            let alternatives = key.alternatives(table, own, &text)?;
+            verdicts.push(Entry { alternatives, statement: None, verdict });
         }
-        verdicts.extend(others.map(|verdict| (vec![remaining(selector, &verdicts)], verdict)));
+        verdicts.extend(others.map(|verdict| Entry {
+            alternatives: vec![remaining(key, &verdicts)],
+            statement: None,
+            verdict,
+        }));
         Some(verdicts)
     });
     match verdicts {
-        Some(verdicts) if selector != Selector::NextHeader => reader.decide_by_map(start, verdicts),
+        Some(verdicts) if !key.has_next_header() => reader.decide_by_map(start, verdicts),
         _ => {
-            if let [first, ..] = selector.implied().as_slice() {
+            if let [first, ..] = key.implied().as_slice() {
                 reader.known_test(vec![vec![first.clone()]], String::new());
             }
             reader.unknown_verdict(start);
@@ -301,22 +366,42 @@ fn verdict_map(reader: &mut RuleReader<'_, '_>, selector: Selector, start: usize
     }
 }
 
+/// The elements of the map that comes next.
+pub fn map_tokens<'r, 'a>(reader: &mut RuleReader<'r, 'a>) -> Option<&'r [Token<'a>]> {
+    let table = reader.table;
+    let name =
+        reader.words.peek().filter(|token| token.kind == Kind::Word).and_then(|token| token.text.strip_prefix('@'));
+    match name {
+        Some(name) => {
+            reader.words.at += 1;
+            table.maps.get(name).and_then(|map| map.tokens.as_deref()).and_then(|tokens| table.look_up(tokens))
+        }
+        None => reader.words.block(),
+    }
+}
+
 /// What holds for a packet that no element before applies to, if it comes this far.
-fn remaining(selector: Selector, before: &[(Alternatives, Option<Verdict>)]) -> Vec<Match> {
+fn remaining(key: &Key<'_>, before: &[Entry]) -> Vec<Match> {
     let ends = |verdict: &Option<Verdict>| match verdict {
         Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
         Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
     };
-    let mut matches = selector.implied();
-    if !before.iter().all(|(_, verdict)| ends(verdict)) {
+    let mut matches = key.implied();
+    if !before.iter().all(|entry| ends(&entry.verdict)) {
         matches.push(Match::Unknown("nothing else in the map".to_owned()));
     }
     matches
 }
 
-fn key_and_verdict<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], Option<Verdict>)> {
+/// The key of an element, without what is said of it, and its value behind the colon.
+pub fn key_and_value<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], &'r [Token<'a>])> {
     let colon = element.iter().position(|token| token.is(":"))?;
     let (key, rest) = element.split_at_checked(colon)?;
+    Some((sets::without_options(key)?, rest))
+}
+
+fn key_and_verdict<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], Option<Verdict>)> {
+    let (key, rest) = key_and_value(element)?;
     let verdict = match rest {
         [_, word] => match word.text {
             "accept" => Some(Verdict::Accept),
@@ -336,10 +421,21 @@ fn key_and_verdict<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>],
 pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
     let mut again = *words;
     again.at = start;
+    if let Some(key) = Key::take_joined(&mut again) {
+        return key.implied();
+    }
+    again.at = start;
     if let Some(selector) = Selector::take(&mut again) {
         return selector.implied();
     }
-    match words.word(start) {
+    // An option is missing in UDP, too.
+    let missing = words.word(start + 1) == "option" && words.word(start + 3) == "missing";
+    if missing { Vec::new() } else { header(words.word(start)) }
+}
+
+/// What has to hold where a field of a header is looked at.
+pub fn header(name: &str) -> Vec<Match> {
+    match name {
         "ip" => vec![Match::Family(Family::Ip)],
         "ip6" => vec![Match::Family(Family::Ip6)],
         "tcp" => vec![protocol(TCP, false)],
@@ -347,6 +443,13 @@ pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
         "icmp" => vec![protocol(1, false)],
         "icmpv6" => vec![protocol(58, false)],
         "sctp" => vec![protocol(132, false)],
+        "udplite" => vec![protocol(136, false)],
+        "dccp" => vec![protocol(33, false)],
+        "igmp" => vec![protocol(2, false)],
+        "esp" => vec![protocol(50, false)],
+        "ah" => vec![protocol(51, false)],
+        "comp" => vec![protocol(108, false)],
+        "gre" => vec![protocol(47, false)],
         _ => Vec::new(),
     }
 }

@@ -41,6 +41,7 @@ const SELECTORS: &[(&str, &[&str])] = &[
             "day",
             "hour",
             "secpath",
+            "ipsec",
             "ibrname",
             "obrname",
         ],
@@ -99,10 +100,38 @@ const SELECTORS: &[(&str, &[&str])] = &[
     ("socket", &["transparent", "mark", "wildcard"]),
     ("osf", &["name", "version"]),
     ("igmp", &["type", "mrt", "checksum", "group"]),
+    ("rt", &["classid", "nexthop", "mtu", "ipsec"]),
+    ("gre", &["flags", "version", "protocol"]),
+    ("exthdr", &["hbh", "rt", "dst", "mh", "srh", "frag"]),
 ];
 
+/// The fields of the extension headers of IPv6 but the fragment header.
+const OF_EXTENSIONS: &[(&str, &[&str])] = &[
+    ("hbh", &["nexthdr", "hdrlength"]),
+    ("rt", &["nexthdr", "hdrlength", "type", "seg-left"]),
+    ("dst", &["nexthdr", "hdrlength"]),
+    ("mh", &["nexthdr", "hdrlength", "type", "reserved", "checksum"]),
+    ("srh", &["last-entry", "flags", "tag", "seg-left"]),
+];
+
+/// Takes a whole test of an extension header.
+pub fn extension_header(words: &mut Words<'_, '_>) -> bool {
+    let mut rest = *words;
+    let (first, second) = (rest.word(rest.at), rest.word(rest.at + 1));
+    if !OF_EXTENSIONS.iter().any(|(own, keys)| *own == first && keys.contains(&second)) {
+        return false;
+    }
+    rest.at += 2;
+    take_any(&mut rest, &COMPARISONS);
+    let known = value(&mut rest, &[]) && rest.value_ends();
+    if known {
+        *words = rest;
+    }
+    known
+}
+
 /// What can be compared and has one word.
-const SINGLE: [&str; 18] = [
+const SINGLE: [&str; 21] = [
     "mark",
     "iif",
     "iifname",
@@ -121,6 +150,9 @@ const SINGLE: [&str; 18] = [
     "nfproto",
     "rtclassid",
     "day",
+    "hour",
+    "time",
+    "ipsec",
 ];
 
 /// The selectors of one direction of a connection, behind `ct original` and `ct reply`.
@@ -170,10 +202,13 @@ const NO_VALUES: [&str; 22] = [
 /// Takes a test whose grammar is known, and nothing else; `false` and nothing taken if it is not.
 pub fn test(words: &mut Words<'_, '_>) -> bool {
     let mut rest = *words;
-    let known = limit(&mut rest) || quota(&mut rest) || count(&mut rest) || comparison(&mut rest);
-    if known && rest.value_ends() {
-        *words = rest;
-        return true;
+    let first = rest.at;
+    for known in [limit, quota, count, tcp_option, computed, fingerprint, match_of_iptables, comparison] {
+        rest.at = first;
+        if known(&mut rest) && rest.value_ends() {
+            *words = rest;
+            return true;
+        }
     }
     false
 }
@@ -204,7 +239,8 @@ fn comparison(words: &mut Words<'_, '_>) -> bool {
     value(words, named)
 }
 
-fn selector(words: &mut Words<'_, '_>) -> bool {
+/// Takes what is compared, if it is known here what that can be.
+pub fn selector(words: &mut Words<'_, '_>) -> bool {
     let first = words.word(words.at);
     if raw_payload(words) {
         return true;
@@ -383,6 +419,83 @@ fn amount(words: &mut Words<'_, '_>) -> bool {
     words.next().is_some_and(is_number) && take_any(words, &["bytes", "kbytes", "mbytes", "gbytes"])
 }
 
+/// `tcp option NAME [FIELD] [OPERATOR] VALUE`; `exists` and `missing` are values, too.
+fn tcp_option(words: &mut Words<'_, '_>) -> bool {
+    const NAMES: [&str; 13] = [
+        "eol",
+        "nop",
+        "maxseg",
+        "window",
+        "sack-perm",
+        "sack-permitted",
+        "sack",
+        "sack0",
+        "sack1",
+        "sack2",
+        "sack3",
+        "timestamp",
+        "mptcp",
+    ];
+    const FIELDS: [&str; 8] = ["kind", "length", "size", "count", "left", "right", "tsval", "tsecr"];
+    if !words.take_all(&["tcp", "option"]) || !take_any(words, &NAMES) {
+        return false;
+    }
+    if take_any(words, &["exists", "missing"]) {
+        return true;
+    }
+    if !take_any(words, &FIELDS) {
+        return false;
+    }
+    take_any(words, &COMPARISONS);
+    value(words, &[])
+}
+
+/// `numgen random mod N [offset N]`, `jhash FIELD mod N [seed N] [offset N]`, `symhash mod N [offset N]`, compared.
+fn computed(words: &mut Words<'_, '_>) -> bool {
+    let begins = match words.next().map_or("", |token| token.text) {
+        "numgen" => take_any(words, &["random", "inc"]),
+        "symhash" => true,
+        "jhash" => selector(words) && in_chain(words),
+        _ => false,
+    };
+    if !begins || !words.take_word("mod") || !words.next().is_some_and(is_number) {
+        return false;
+    }
+    while take_any(words, &["seed", "offset"]) {
+        if !words.next().is_some_and(is_number) {
+            return false;
+        }
+    }
+    take_any(words, &COMPARISONS);
+    value(words, &[])
+}
+
+/// More selectors behind the first one.
+fn in_chain(words: &mut Words<'_, '_>) -> bool {
+    while words.take_word(".") {
+        if !selector(words) {
+            return false;
+        }
+    }
+    true
+}
+
+/// `osf [ttl loose | ttl skip] name VALUE`, `socket cgroupv2 level N VALUE`.
+fn fingerprint(words: &mut Words<'_, '_>) -> bool {
+    let known = if words.take_word("osf") {
+        (!words.take_word("ttl") || take_any(words, &["loose", "skip"])) && take_any(words, &["name", "version"])
+    } else {
+        words.take_all(&["socket", "cgroupv2", "level"]) && words.next().is_some_and(is_number)
+    };
+    take_any(words, &COMPARISONS);
+    known && value(words, &[])
+}
+
+/// `xt match NAME`: all that nft says of a match that it cannot print.
+fn match_of_iptables(words: &mut Words<'_, '_>) -> bool {
+    words.take_all(&["xt", "match"]) && words.next().is_some_and(|token| token.name().is_some())
+}
+
 /// `ct count [over] N`.
 fn count(words: &mut Words<'_, '_>) -> bool {
     if !words.take_all(&["ct", "count"]) {
@@ -390,6 +503,18 @@ fn count(words: &mut Words<'_, '_>) -> bool {
     }
     words.take_word("over");
     words.next().is_some_and(is_number)
+}
+
+/// Takes a set that a rule brings with it, behind its first word: `NAME [size N] { … }`.
+pub fn meter<'r, 'a>(words: &mut Words<'r, 'a>) -> Option<(&'a str, &'r [Token<'a>])> {
+    let mut rest = *words;
+    let name = rest.next()?.name()?;
+    if rest.take_word("size") {
+        rest.next().filter(|size| is_number(size))?;
+    }
+    let key = rest.block()?;
+    *words = rest;
+    Some((name, key))
 }
 
 /// Takes what fills or empties a set, behind its first word, and says the set's name and what is added: `@NAME { … }`.

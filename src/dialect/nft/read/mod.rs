@@ -16,8 +16,11 @@ mod expressions;
 mod file;
 mod flags;
 mod grammar;
+mod joined;
 mod lexer;
+mod marks;
 mod names;
+mod nat;
 mod rules;
 mod selectors;
 mod sets;
@@ -34,7 +37,9 @@ use file::File;
 use tables::{RawBase, RawChain, RawFamily, RawTable};
 
 use crate::dialect::read::{DEEPEST_OF_NFT, Read, ReadError, Unknown, check_jumps};
-use crate::ir::{Base, Chain, Family, Hook, Match, Place, Policy, Rule, Ruleset, Table, Verdict};
+use crate::ir::{
+    Addresses, Base, Chain, Family, Foreign, Hook, Match, Place, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+};
 use crate::net::Interface;
 
 /// Reads a ruleset.
@@ -48,11 +53,11 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
             RawFamily::Known(family) => {
                 ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
             }
-            RawFamily::Other(_) => {
-                if table.chains.iter().flatten().any(|chain| chain.hooked.is_some()) {
-                    ruleset.unread.push(format!("table {} {}", table.family.name(), table.name));
+            RawFamily::Other(family) => {
+                if family != "arp" && may_stop_packets(&table) {
+                    ruleset.unread.push(format!("table {family} {}", table.name));
+                    list_foreign(&table, &mut unknown);
                 }
-                list_foreign(&table, &mut unknown);
             }
         }
     }
@@ -92,6 +97,29 @@ fn forgive_missing_chains(ruleset: &mut Ruleset, unknown: &mut Vec<Unknown>) {
     }
 }
 
+/// Whether a table of a family that the IR has no word for can drop or change packets. Whatever its rules ask, those that
+/// accept, count and go to other chains do neither. (Tables of `arp` see no packet of IP at all.)
+fn may_stop_packets(table: &RawTable<'_>) -> bool {
+    let harmless = |verdict: &Option<Verdict>| match verdict {
+        None | Some(Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_)) => true,
+        Some(Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_)) => false,
+    };
+    let passes = |rule: &tables::RawRule<'_>| {
+        let draft = rules::read(table, &rule.tokens);
+        let does = draft.statements.iter().any(|(_, statement)| !statement.effect().is_none());
+        !does
+            && match &draft.outcome {
+                rules::Outcome::One(verdict) => harmless(verdict),
+                rules::Outcome::Map(entries) => {
+                    entries.iter().all(|entry| entry.statement.is_none() && harmless(&entry.verdict))
+                }
+            }
+    };
+    let hooked = table.chains.iter().flatten().any(|chain| chain.hooked.is_some());
+    let mut chains = table.chains.iter().flatten();
+    hooked && !table.dormant && !chains.all(|chain| chain.policy == Policy::Accept && chain.rules.iter().all(passes))
+}
+
 /// A table of a family that the IR has no word for can still drop packets.
 fn list_foreign(table: &RawTable<'_>, unknown: &mut Vec<Unknown>) {
     let name = format!("table {} {}", table.family.name(), table.name);
@@ -122,17 +150,31 @@ fn understood(
         }
         add_chain(&chain, rules, table.dormant, &mut chains);
     }
+    let used = used_sets(&chains);
     let mut sets = Vec::with_capacity(table.sets.len());
     for set in table.sets.into_iter().flatten() {
-        let interfaces = set.key() == Some(values::Key::Interface) && set.values().is_some();
         let (name, line) = (set.name, set.line);
         let set = set.into_set();
-        if set.elements == crate::ir::Elements::Unknown && !interfaces {
+        // A rule that looks something else up in it says so itself.
+        if set.elements == crate::ir::Elements::Unknown && used.contains(name) {
             unknown.push(Unknown { line, text: format!("set {name}") });
         }
         sets.push(set);
     }
     Table { family, name: table.name.to_owned(), sets, chains }
+}
+
+/// The sets that rules look something up in by their names.
+fn used_sets(chains: &[Chain]) -> HashSet<String> {
+    let matches = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
+    let name = |one: &Match| match one {
+        Match::Source { addresses: Addresses::Set(name), .. }
+        | Match::Destination { addresses: Addresses::Set(name), .. }
+        | Match::DestinationPort { ports: PortMatch::Set(name), .. }
+        | Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. }) => Some(name.clone()),
+        _ => None,
+    };
+    matches.filter_map(name).collect()
 }
 
 fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut Vec<Chain>) {

@@ -34,7 +34,7 @@ pub fn protocol(text: &str) -> Option<u8> {
 }
 
 /// Services (IANA, service names and port numbers). A name that is not here is not guessed.
-const SERVICES: [(&str, u16); 40] = [
+const SERVICES: [(&str, u16); 56] = [
     ("ftp-data", 20),
     ("ftp", 21),
     ("ssh", 22),
@@ -75,6 +75,22 @@ const SERVICES: [(&str, u16); 40] = [
     ("postgresql", 5432),
     ("amqps", 5671),
     ("amqp", 5672),
+    ("whois", 43),
+    ("gopher", 70),
+    ("snpp", 444),
+    ("isakmp", 500),
+    ("dhcpv6-client", 546),
+    ("dhcpv6-server", 547),
+    ("rtsp", 554),
+    ("ipp", 631),
+    ("socks", 1080),
+    ("radius", 1812),
+    ("nfs", 2049),
+    ("svn", 3690),
+    ("sip", 5060),
+    ("sip-tls", 5061),
+    ("mdns", 5353),
+    ("git", 9418),
 ];
 
 /// A port by its number or the name of its service.

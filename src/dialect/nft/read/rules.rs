@@ -6,19 +6,23 @@
 use super::expressions;
 use super::grammar;
 use super::lexer::{Kind, Token};
+use super::nat;
 use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::Words;
 use crate::ir::{
-    Counted, Destined, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict,
+    Counted, Destined, Diversion, Family, Field, Foreign, Match, Reject, Statement, Tracking, Translation, Verdict,
 };
 
 /// Whether only TCP passes a test.
 fn is_tcp(one: &Match) -> bool {
     matches!(
         one,
-        Match::Protocol { number: TCP, negated: false } | Match::DestinationPort { .. } | Match::TcpFlags { .. }
+        Match::Protocol { number: TCP, negated: false }
+            | Match::DestinationPort { .. }
+            | Match::TcpFlags { .. }
+            | Match::Foreign(Foreign::SourcePort { .. })
     )
 }
 
@@ -33,7 +37,7 @@ pub struct Part {
 
 impl Part {
     /// Whether only one family passes this test.
-    fn implies_family(&self) -> bool {
+    pub fn implies_family(&self) -> bool {
         let of_family = |one: &Match| {
             matches!(
                 one,
@@ -76,7 +80,17 @@ pub enum Outcome {
     /// Nothing, or the same for every packet that gets here.
     One(Option<Verdict>),
     /// What a map says.
-    Map(Vec<(Alternatives, Option<Verdict>)>),
+    Map(Vec<Entry>),
+}
+
+/// An element of a map.
+pub struct Entry {
+    /// When it is found.
+    pub alternatives: Alternatives,
+    /// What is done then.
+    pub statement: Option<Statement>,
+    /// What is decided then.
+    pub verdict: Option<Verdict>,
 }
 
 /// A rule that was understood as far as it goes.
@@ -161,6 +175,8 @@ impl<'a> RuleReader<'_, 'a> {
                 None => self.unknown_verdict(start),
             },
             "reject" => self.reject(start),
+            "snat" | "dnat" | "masquerade" | "redirect" if nat::translates(self, start) => {}
+            "xt" if self.words.take_word("target") => self.unknown_verdict(start),
             "limit" => self.limit(start),
             "quota" => self.test(start),
             _ => match self.named(token.text) {
@@ -185,6 +201,13 @@ impl<'a> RuleReader<'_, 'a> {
             "notrack" => Some(Statement::NoTrack),
             "add" | "update" | "delete" => {
                 let found = grammar::set_statement(&mut self.words);
+                found.map(|(set, key)| {
+                    self.key(key);
+                    Statement::Update { set: set.to_owned() }
+                })
+            }
+            "meter" => {
+                let found = grammar::meter(&mut self.words);
                 found.map(|(set, key)| {
                     self.key(key);
                     Statement::Update { set: set.to_owned() }
@@ -272,7 +295,7 @@ impl<'a> RuleReader<'_, 'a> {
             return;
         }
         let by_map = match &self.draft.outcome {
-            Outcome::Map(verdicts) => verdicts.iter().flat_map(|(alternatives, _)| alternatives).flatten().any(is_tcp),
+            Outcome::Map(entries) => entries.iter().flat_map(|entry| &entry.alternatives).flatten().any(is_tcp),
             Outcome::One(_) => false,
         };
         if by_map || self.draft.parts.iter().any(Part::implies_tcp) {
@@ -319,9 +342,15 @@ impl<'a> RuleReader<'_, 'a> {
     }
 
     /// Sets the verdict to what a map says; the statement began at `start`.
-    pub fn decide_by_map(&mut self, start: usize, verdicts: Vec<(Alternatives, Option<Verdict>)>) {
+    pub fn decide_by_map(&mut self, start: usize, entries: Vec<Entry>) {
         self.decided_at = Some(start);
-        self.draft.outcome = Outcome::Map(verdicts);
+        self.draft.outcome = Outcome::Map(entries);
+    }
+
+    /// Ends the rule with a statement that began at `start`, and behind which nothing counts.
+    pub fn end_with(&mut self, start: usize, statement: Statement) {
+        self.does(statement);
+        self.decided_at = Some(start);
     }
 
     /// Adds a test.
@@ -415,7 +444,8 @@ impl<'a> RuleReader<'_, 'a> {
     }
 
     fn test(&mut self, start: usize) {
-        if let Some(set_at) = self.words.assignment(start) {
+        // `xt match set` names a match.
+        if let Some(set_at) = self.words.assignment(start).filter(|_| self.words.word(start) != "xt") {
             return self.assignment(start, set_at);
         }
         self.words.at = start;

@@ -4,11 +4,14 @@
 //! "TCP or UDP" has two. A rule with alternatives becomes as many rules, one after the other.
 
 use super::lexer::Token;
+use super::marks;
 use super::names;
-use super::tables::RawTable;
+use super::tables::{RawFamily, RawTable};
 use super::values::{Key, Values, complement, disjoint, port_match};
-use super::words::Words;
-use crate::ir::{Addresses, ConnectionStates, Family, Match, PortBlock, PortMatch};
+use super::words::{Words, elements};
+use crate::ir::{
+    AddressTypes, Addresses, ConnectionStates, DeviceName, Family, Foreign, Marked, Match, PortBlock, PortMatch, Side,
+};
 use crate::net::Interface;
 
 /// Lists of matches of which at most one holds as a whole.
@@ -34,11 +37,19 @@ pub enum Selector {
     TcpPort,
     /// `th dport`, or the destination port of this protocol.
     Port(Option<u8>),
-    /// `iif`, which goes by number, or `iifname`.
+    /// The source port of this protocol, or of any.
+    SourcePort(Option<u8>),
+    /// `iif` and `oif`, which go by number, or `iifname` and `oifname`.
     Interface {
+        /// Which of the two.
+        side: Side,
         /// Whether it goes by number.
         by_index: bool,
     },
+    /// `meta mark`, `ct mark`.
+    Mark(Marked),
+    /// `ct direction`.
+    Direction,
     /// `meta l4proto`.
     Protocol,
     /// `ip protocol`.
@@ -75,7 +86,7 @@ pub enum Right<'r, 'a> {
 }
 
 impl<'r, 'a> Right<'r, 'a> {
-    fn values(&self) -> Option<&[&'r [Token<'a>]]> {
+    pub fn values(&self) -> Option<&[&'r [Token<'a>]]> {
         match self {
             Self::One(value) => Some(std::slice::from_ref(value)),
             Self::Set(values) => Some(values),
@@ -84,7 +95,7 @@ impl<'r, 'a> Right<'r, 'a> {
     }
 
     /// The values, where each is one word.
-    fn names(&self) -> Option<Vec<&'a str>> {
+    pub fn names(&self) -> Option<Vec<&'a str>> {
         let name = |value: &&[Token<'a>]| match value {
             [one] => one.name(),
             _ => None,
@@ -96,7 +107,9 @@ impl<'r, 'a> Right<'r, 'a> {
 impl Selector {
     /// Takes what a test begins with.
     pub fn take(words: &mut Words<'_, '_>) -> Option<Self> {
-        let table: [(&[&str], Self); 27] = [
+        let (by_index, by_name) =
+            (|side| Self::Interface { side, by_index: true }, |side| Self::Interface { side, by_index: false });
+        let table: &[(&[&str], Self)] = &[
             (&["ip", "saddr"], Self::Source(Family::Ip)),
             (&["ip", "daddr"], Self::Destination(Family::Ip)),
             (&["ip6", "saddr"], Self::Source(Family::Ip6)),
@@ -108,10 +121,24 @@ impl Selector {
             (&["udplite", "dport"], Self::Port(Some(136))),
             (&["th", "dport"], Self::Port(None)),
             (&["@th", ",", "16", ",", "16"], Self::Port(None)),
-            (&["iif"], Self::Interface { by_index: true }),
-            (&["meta", "iif"], Self::Interface { by_index: true }),
-            (&["iifname"], Self::Interface { by_index: false }),
-            (&["meta", "iifname"], Self::Interface { by_index: false }),
+            (&["tcp", "sport"], Self::SourcePort(Some(TCP))),
+            (&["udp", "sport"], Self::SourcePort(Some(17))),
+            (&["dccp", "sport"], Self::SourcePort(Some(33))),
+            (&["sctp", "sport"], Self::SourcePort(Some(132))),
+            (&["udplite", "sport"], Self::SourcePort(Some(136))),
+            (&["th", "sport"], Self::SourcePort(None)),
+            (&["iif"], by_index(Side::In)),
+            (&["meta", "iif"], by_index(Side::In)),
+            (&["iifname"], by_name(Side::In)),
+            (&["meta", "iifname"], by_name(Side::In)),
+            (&["oif"], by_index(Side::Out)),
+            (&["meta", "oif"], by_index(Side::Out)),
+            (&["oifname"], by_name(Side::Out)),
+            (&["meta", "oifname"], by_name(Side::Out)),
+            (&["mark"], Self::Mark(Marked::Packet)),
+            (&["meta", "mark"], Self::Mark(Marked::Packet)),
+            (&["ct", "mark"], Self::Mark(Marked::Connection)),
+            (&["ct", "direction"], Self::Direction),
             (&["meta", "l4proto"], Self::Protocol),
             (&["l4proto"], Self::Protocol),
             (&["ip", "protocol"], Self::IpProtocol),
@@ -125,7 +152,7 @@ impl Selector {
             (&["fib", "daddr", ".", "iif", "type"], Self::DestinationTypeOfInterface),
             (&["frag", "frag-off"], Self::FragmentOffset),
         ];
-        table.into_iter().find(|(texts, _)| words.take_all(texts)).map(|(_, selector)| selector)
+        table.iter().find(|(texts, _)| words.take_all(texts)).map(|(_, selector)| *selector)
     }
 
     /// What has to hold for the comparison to succeed at all, whatever the value.
@@ -133,12 +160,14 @@ impl Selector {
         match self {
             Self::Source(family) | Self::Destination(family) => vec![Match::Family(family)],
             Self::TcpPort => vec![protocol(TCP, false)],
-            Self::Port(Some(number)) => vec![protocol(number, false)],
+            Self::Port(Some(number)) | Self::SourcePort(Some(number)) => vec![protocol(number, false)],
             Self::IpProtocol => vec![Match::Family(Family::Ip)],
             Self::NextHeader | Self::FragmentOffset => vec![Match::Family(Family::Ip6)],
             // Any transport that has ports; without its header the rule does not apply.
-            Self::Port(None) => vec![Match::PortBlock(PortBlock { first: 0, bits: 0 })],
+            Self::Port(None) | Self::SourcePort(None) => vec![ANY_PORT],
             Self::Interface { .. }
+            | Self::Mark(_)
+            | Self::Direction
             | Self::Protocol
             | Self::NetfilterFamily
             | Self::EtherType
@@ -156,6 +185,14 @@ impl Selector {
         negated: bool,
         text: &str,
     ) -> Option<Alternatives> {
+        if let Right::Named(name) = right
+            && !self.looks_up_sets()
+        {
+            let tokens = table.find_set(name)?.tokens()?;
+            let values = elements(tokens);
+            let few = !values.is_empty() && values.len() <= MOST_NAMED;
+            return if few { self.compare(table, &Right::Set(values), negated, text) } else { None };
+        }
         match self {
             Self::Source(family) => {
                 let address = |addresses| Match::Source { addresses, negated };
@@ -167,7 +204,15 @@ impl Selector {
             }
             Self::TcpPort => tcp_port(table, right, negated),
             Self::Port(number) => port_blocks(table, number, right, negated),
-            Self::Interface { by_index } => interfaces(table, by_index, right, negated),
+            Self::SourcePort(number) => source_port(table, number, right, negated, text),
+            Self::Interface { side, by_index } => interfaces(table, (side, by_index), right, negated),
+            Self::Mark(of) => marks::alternatives(of, u32::MAX, right, negated),
+            Self::Direction => match right.names()?.as_slice() {
+                // What has no connection leaves the rule either way.
+                ["original" | "0"] => Some(vec![vec![Match::Foreign(Foreign::Direction { reply: negated })]]),
+                ["reply" | "1"] => Some(vec![vec![Match::Foreign(Foreign::Direction { reply: !negated })]]),
+                _ => None,
+            },
             Self::Protocol => protocols(right, negated, &[]),
             Self::IpProtocol => protocols(right, negated, &[Match::Family(Family::Ip)]),
             Self::NextHeader => next_header(right, negated, text),
@@ -175,10 +220,18 @@ impl Selector {
             Self::EtherType if negated => None,
             Self::EtherType => families(right, false, [("ip", 0x0800), ("ip6", 0x86dd)]),
             Self::State => states(right, negated),
-            Self::DestinationType => match right.names()?.as_slice() {
-                ["local" | "2"] if !negated => Some(vec![vec![Match::DestinationLocal]]),
-                _ => None,
-            },
+            Self::DestinationType => {
+                let types = right.names()?.into_iter().map(address_type).collect::<Option<Vec<_>>>()?;
+                let types = types.into_iter().reduce(AddressTypes::with)?;
+                // `--dst-type UNICAST` of ip6tables has addresses of this host, and nft prints it like this.
+                let of_iptables = table.may_be_of_iptables() && table.family == RawFamily::Known(Family::Ip6);
+                if of_iptables && types != AddressTypes::LOCAL && types != AddressTypes::MULTICAST {
+                    return None;
+                }
+                let local = types == AddressTypes::LOCAL && !negated;
+                let other = Match::Foreign(Foreign::DestinationType { types, negated });
+                Some(vec![vec![if local { Match::DestinationLocal } else { other }]])
+            }
             Self::DestinationTypeOfInterface => match right.names()?.as_slice() {
                 ["local" | "2"] if !negated => Some(vec![vec![Match::DestinationOfInterface]]),
                 _ => None,
@@ -189,6 +242,45 @@ impl Selector {
             },
         }
     }
+}
+
+impl Selector {
+    /// Whether a set is looked up as it is; of others the elements are compared one by one.
+    fn looks_up_sets(self) -> bool {
+        match self {
+            Self::Source(_)
+            | Self::Destination(_)
+            | Self::TcpPort
+            | Self::Port(_)
+            | Self::SourcePort(_)
+            | Self::Interface { .. } => true,
+            Self::Mark(_)
+            | Self::Direction
+            | Self::Protocol
+            | Self::IpProtocol
+            | Self::NextHeader
+            | Self::NetfilterFamily
+            | Self::EtherType
+            | Self::State
+            | Self::DestinationType
+            | Self::DestinationTypeOfInterface
+            | Self::FragmentOffset => false,
+        }
+    }
+}
+
+/// Any port, of a packet that shows one.
+const ANY_PORT: Match = Match::PortBlock(PortBlock { first: 0, bits: 0 });
+
+/// A kind of address by its name or its number (RTN_… of linux/rtnetlink.h).
+fn address_type(text: &str) -> Option<AddressTypes> {
+    let numbered =
+        ["unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit"];
+    let name = match names::number(text) {
+        Some(number) => numbered.get(usize::try_from(number).ok()?)?,
+        None => text,
+    };
+    AddressTypes::named(name).filter(|_| name.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
 /// A test on the protocol.
@@ -290,7 +382,39 @@ pub fn masked_block(mask: u32, value: u32) -> Option<PortBlock> {
     (block.mask() == mask && first & !mask == 0).then_some(block)
 }
 
-fn interfaces(table: &RawTable<'_>, by_index: bool, right: &Right<'_, '_>, negated: bool) -> Option<Alternatives> {
+/// A source port is one of TCP; of another protocol it is not known.
+fn source_port(
+    table: &RawTable<'_>,
+    number: Option<u8>,
+    right: &Right<'_, '_>,
+    negated: bool,
+    text: &str,
+) -> Option<Alternatives> {
+    let unknown = || Match::Unknown(text.to_owned());
+    if let Some(number) = number.filter(|number| *number != TCP) {
+        return Some(vec![vec![protocol(number, false), unknown()]]);
+    }
+    let turned = |all: Alternatives| -> Option<Alternatives> {
+        let one = |one| match one {
+            Match::DestinationPort { ports, negated } => Some(Match::Foreign(Foreign::SourcePort { ports, negated })),
+            _ => None,
+        };
+        all.into_iter().map(|list| list.into_iter().map(one).collect()).collect()
+    };
+    let mut of_tcp = turned(tcp_port(table, right, negated)?)?;
+    if number.is_none() {
+        of_tcp.iter_mut().for_each(|list| list.insert(0, protocol(TCP, false)));
+        of_tcp.push(vec![protocol(TCP, true), ANY_PORT, unknown()]);
+    }
+    Some(of_tcp)
+}
+
+fn interfaces(
+    table: &RawTable<'_>,
+    (side, by_index): (Side, bool),
+    right: &Right<'_, '_>,
+    negated: bool,
+) -> Option<Alternatives> {
     let texts = match right {
         Right::Named(name) => match table.find_set(name)?.values().filter(|values| values.len() <= MOST_NAMED)? {
             Values::Interfaces(names) => names.clone(),
@@ -298,17 +422,37 @@ fn interfaces(table: &RawTable<'_>, by_index: bool, right: &Right<'_, '_>, negat
         },
         Right::One(_) | Right::Set(_) | Right::List(_) | Right::Ports(..) => right.names()?,
     };
-    let name = |text: &&str| match *text {
-        "lo" => Some(Interface::loopback()),
-        // Loopback has this number in every namespace.
-        "1" if by_index => Some(Interface::loopback()),
-        number if by_index && names::number(number).is_some() => None,
-        text => text.parse().ok(),
-    };
-    let mut names: Vec<Interface> = texts.iter().map(name).collect::<Option<_>>()?;
+    let mut names: Vec<DeviceName> = texts.iter().map(|text| device(text, by_index)).collect::<Option<_>>()?;
     names.sort();
     names.dedup();
-    Some(vec![vec![Match::InInterface { names, negated }]])
+    let whole = |name: &DeviceName| match name {
+        DeviceName::Is(name) => Some(name.clone()),
+        DeviceName::Begins(_) => None,
+    };
+    let exact: Option<Vec<Interface>> = names.iter().map(whole).collect();
+    Some(vec![vec![match exact {
+        Some(names) if side == Side::In => Match::InInterface { names, negated },
+        _ => Match::Foreign(Foreign::Device { side, names, negated }),
+    }]])
+}
+
+/// An interface, or all that begin so. A star behind a backslash is one of the name.
+fn device(text: &str, by_index: bool) -> Option<DeviceName> {
+    match text {
+        "lo" => return Some(DeviceName::Is(Interface::loopback())),
+        // Loopback has this number in every namespace.
+        "1" if by_index => return Some(DeviceName::Is(Interface::loopback())),
+        number if by_index && names::number(number).is_some() => return None,
+        _ => {}
+    }
+    match text.strip_suffix('*').filter(|_| !by_index) {
+        Some(begin) => {
+            let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let known = !begin.is_empty() && begin.len() <= Interface::LONGEST && begin.chars().all(fit);
+            known.then(|| DeviceName::Begins(begin.to_owned()))
+        }
+        None => text.parse().ok().map(DeviceName::Is),
+    }
 }
 
 fn protocols(right: &Right<'_, '_>, negated: bool, first: &[Match]) -> Option<Alternatives> {

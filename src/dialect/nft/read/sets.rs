@@ -15,6 +15,8 @@ pub struct RawSet<'a> {
     pub line: u32,
     /// What was read of it; `None` for a foreign type.
     values: Option<Values<'a>>,
+    /// The elements of a foreign type, with commas between them.
+    tokens: Vec<Token<'a>>,
     /// Whether there may be more or less in it: elements that come and go, or that were not understood.
     fickle: bool,
     interval: bool,
@@ -29,15 +31,38 @@ pub struct RawMap<'a> {
     pub tokens: Option<Vec<Token<'a>>>,
 }
 
+/// What can be said of an element, behind it.
+const OPTIONS: [&str; 8] = ["comment", "counter", "timeout", "expires", "limit", "quota", "last", "ct"];
+
+/// An element without what is said of it; `None` where that takes it back, or makes it depend on something.
+pub fn without_options<'r, 'a>(element: &'r [Token<'a>]) -> Option<&'r [Token<'a>]> {
+    let end = element.iter().position(|token| token.kind == Kind::Word && OPTIONS.contains(&token.text));
+    let (own, options) = element.split_at_checked(end.unwrap_or(element.len()))?;
+    let harmless = |token: &Token<'_>| {
+        let number = token.kind == Kind::Word && token.text.bytes().all(|byte| byte.is_ascii_digit());
+        token.kind == Kind::Quoted
+            || number
+            || ["comment", "counter", "packets", "bytes", "last", "used", "never"]
+                .iter()
+                .any(|word| token.is_word(word))
+    };
+    options.iter().all(harmless).then_some(own)
+}
+
 impl<'a> RawSet<'a> {
     /// A set of which nothing is known but its name.
     pub fn new(name: &'a str, line: u32) -> Self {
-        Self { name, line, values: None, fickle: false, interval: false, merged: false, size: None }
+        Self { name, line, values: None, tokens: Vec::new(), fickle: false, interval: false, merged: false, size: None }
     }
 
     /// What is in it, if that is known.
     pub fn values(&self) -> Option<&Values<'a>> {
         self.values.as_ref().filter(|_| !self.fickle)
+    }
+
+    /// Its elements with commas between them, where it is of a type that has no values here, and they are known.
+    pub fn tokens(&self) -> Option<&[Token<'a>]> {
+        (self.values.is_none() && !self.fickle).then_some(self.tokens.as_slice())
     }
 
     /// What it is looked up by, if that is known.
@@ -95,7 +120,7 @@ impl<'a> RawSet<'a> {
     fn declare(&mut self, key: Option<Key>) {
         // A set that is declared again keeps what it has.
         if self.key() != key {
-            self.fickle |= self.values.is_some();
+            self.fickle |= self.values.is_some() || !self.tokens.is_empty();
             self.values = key.map(Values::none);
         }
     }
@@ -122,7 +147,34 @@ impl<'a> RawSet<'a> {
         Ok(())
     }
 
+    /// An element of a foreign type: everything up to the comma, without what is said of it.
+    fn foreign_element(&mut self, cursor: &mut Cursor<'a>, first: Token<'a>, line: u32) -> Result<(), ReadError> {
+        let mut tokens = vec![first];
+        loop {
+            let next = cursor.peek()?;
+            match next.kind {
+                Kind::End => return Err(unclosed(line)),
+                Kind::Symbol if next.is(",") || next.is("}") => break,
+                Kind::Word if OPTIONS.contains(&next.text) => {
+                    self.fickle |= !Self::options(cursor, line)?;
+                    break;
+                }
+                Kind::Newline | Kind::Hidden => {}
+                Kind::Word | Kind::Quoted | Kind::Symbol => tokens.push(next),
+            }
+            cursor.next()?;
+        }
+        if !self.tokens.is_empty() {
+            self.tokens.push(Token { kind: Kind::Symbol, text: ",", spaced: false, ..first });
+        }
+        self.tokens.append(&mut tokens);
+        Ok(())
+    }
+
     fn element(&mut self, cursor: &mut Cursor<'a>, token: Token<'a>, line: u32) -> Result<(), ReadError> {
+        if self.values.is_none() {
+            return self.foreign_element(cursor, token, line);
+        }
         let next = cursor.peek()?;
         let alone = next.is(",") || next.is("}") || next.kind == Kind::Newline;
         let names = matches!(self.values, Some(Values::Interfaces(_)));
@@ -168,6 +220,7 @@ impl<'a> RawSet<'a> {
 
     /// Empties it.
     pub fn flush(&mut self) {
+        self.tokens.clear();
         if let Some(values) = &mut self.values {
             *values = Values::none(values.key());
         }

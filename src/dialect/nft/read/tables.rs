@@ -1,5 +1,6 @@
 //! Tables, chains and rules as they stand in the text, before anything in a rule is understood.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 use super::cursor::{Cursor, unclosed};
@@ -84,6 +85,9 @@ pub struct RawChain<'a> {
     pub rules: VecDeque<RawRule<'a>>,
 }
 
+/// A named set or map is read again in every rule that looks something up in it; of one table so many tokens are, in all.
+const MOST_LOOKED_UP: usize = 1 << 21;
+
 /// A table in the text. What was deleted leaves a gap.
 #[derive(Debug)]
 pub struct RawTable<'a> {
@@ -107,6 +111,8 @@ pub struct RawTable<'a> {
     pub chain_index: HashMap<&'a str, usize>,
     /// What stands in it and was not understood.
     pub unknown: Vec<Unknown>,
+    /// How many tokens of named sets and maps may still be read for rules.
+    left: Cell<usize>,
 }
 
 impl<'a> RawTable<'a> {
@@ -123,7 +129,20 @@ impl<'a> RawTable<'a> {
             chains: Vec::new(),
             chain_index: HashMap::new(),
             unknown: Vec::new(),
+            left: Cell::new(MOST_LOOKED_UP),
         }
+    }
+
+    /// Whether iptables-nft may have made it, whose rules nft prints in words of its own, and not always exactly.
+    pub fn may_be_of_iptables(&self) -> bool {
+        matches!(self.family, RawFamily::Known(Family::Ip | Family::Ip6))
+            && matches!(self.name, "raw" | "mangle" | "nat" | "filter" | "security")
+    }
+
+    /// The same elements, unless too many have been read already.
+    pub fn look_up<'t>(&self, tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
+        self.left.set(self.left.get().checked_sub(tokens.len())?);
+        Some(tokens)
     }
 
     /// The set of a name, if it is there.

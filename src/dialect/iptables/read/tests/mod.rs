@@ -5,7 +5,10 @@ mod bounds;
 use std::fmt::Write;
 
 use super::*;
-use crate::ir::{Addresses, ChainKind, ConnectionStates, Hook, Match, PortBlock, PortMatch, TcpFlags, Verdict};
+use crate::ir::{
+    Addresses, ChainKind, ConnectionStates, Destined, Foreign, Hook, Marked, Match, PortBlock, PortMatch, Side,
+    TcpFlags, Translation, Verdict,
+};
 
 /// A rule in one line, tersely; chains of the table: `INPUT` and `U`.
 fn rules(family: Family, line: &str) -> (Vec<String>, Vec<String>) {
@@ -71,17 +74,46 @@ fn terse_match(one: &Match) -> String {
         Match::OriginalPort(_) => "original".to_owned(),
         Match::FirstFragment => "first-fragment".to_owned(),
         Match::Limit { per_minute, burst } => format!("limit:{per_minute}/{burst}"),
+        Match::Foreign(one) => terse_foreign(one),
         Match::Unknown(text) => format!("?[{text}]"),
         other => panic!("no reader of iptables makes {other:?}"),
     }
 }
 
-/// What is written → the rules. Everything in `?[…]` or behind `=> ?` must be listed as unknown, and nothing else.
+fn terse_foreign(one: &Foreign) -> String {
+    let not = |negated: &bool| if *negated { "!" } else { "" };
+    match one {
+        Foreign::Device { side, names, negated } => {
+            let side = if *side == Side::In { "in" } else { "out" };
+            format!("{}{side}:{}", not(negated), names[0])
+        }
+        Foreign::SourcePort { ports: PortMatch::Ports(ports), negated } => {
+            format!("{}sport:{}", not(negated), ports.to_string().replace(' ', ""))
+        }
+        Foreign::SourcePort { .. } => panic!("no reader of iptables makes a set of source ports"),
+        Foreign::Mark { of, mask, value, negated } => {
+            let of = if *of == Marked::Packet { "mark" } else { "connmark" };
+            format!("{}{of}:{value:x}/{mask:x}", not(negated))
+        }
+        Foreign::Translated { end, negated } => format!("{}translated:{end:?}", not(negated)),
+        Foreign::Direction { reply } => format!("reply:{reply}"),
+        Foreign::ExtensionHeader(text) => format!("header:[{text}]"),
+        Foreign::DestinationType { types, negated } => {
+            format!("{}to:{}", not(negated), types.names().collect::<Vec<_>>().join(","))
+        }
+        Foreign::WayBack { same_interface, missing } => format!("back:{same_interface}:{}", !missing),
+    }
+}
+
+/// What is written → the rules. Everything in `?[…]` or behind `=> ?` must be listed as unknown, and nothing else;
+/// but not that of rules for other protocols.
 fn check(family: Family, forms: &[(&str, &[&str])]) {
     for (line, expected) in forms {
         let (found, unknown) = rules(family, line);
         assert_eq!(&found, expected, "{line}");
         let in_rule = found[0].matches("?[").count() + found[0].matches("=> ?").count();
+        let others = ["proto:17", "!proto:6", "proto:1 ", "proto:58"].iter().any(|other| found[0].contains(other));
+        let in_rule = if others { 0 } else { in_rule };
         assert_eq!(unknown.len(), in_rule, "{line}: {unknown:?}");
         assert!(unknown.iter().all(|text| found[0].contains(text.as_str())), "{line}: {unknown:?}");
     }
@@ -111,9 +143,12 @@ fn addresses_interfaces_protocols() {
             ("-s fd00::1", &["?[-s fd00::1]"]),
             ("! -i lo", &["!if:lo"]),
             ("-s 1.1.1.1 -i eth0.100", &["if:eth0.100 src:1.1.1.1"]),
-            ("-i eth+ -o br0", &["?[-i eth+] ?[-o br0]"]),
+            ("-i eth+ -o br0", &["in:eth* out:br0"]),
+            ("! -i docker+ ! -o veth+", &["!in:docker* !out:veth*"]),
+            ("-i eth:1 -o a/b", &["?[-i eth:1] ?[-o a/b]"]),
+            ("! -o +", &["!out:*"]),
             ("-i + -o +", &[""]),
-            ("! -i +", &["?[! -i +]"]),
+            ("! -i +", &["!in:*"]),
             ("-p tcp", &["proto:6"]),
             ("-p 6", &["proto:6"]),
             ("-p UDP", &["proto:17"]),
@@ -157,7 +192,10 @@ fn modules() {
             ("-p tcp -m multiport ! --dports 1,2:4", &["!dport:1-4"]),
             ("-p tcp -m multiport --dport 5", &["dport:5"]),
             ("-p tcp -m multiport --dports 0:5,80:81", &["!dport:6-79,82-65535"]),
-            ("-p tcp -m multiport --sports 5", &["proto:6 ?[-m multiport --sports 5]"]),
+            ("-p tcp -m multiport --sports 5,7:9", &["sport:5,7-9"]),
+            ("-p tcp -m multiport ! --sports 5", &["!sport:5"]),
+            ("-p tcp -m tcp --sport 1024:65535 --dport 22", &["sport:1024-65535 dport:22"]),
+            ("-p tcp --sport 0:65535", &["proto:6 any-port"]),
             ("-p tcp -m multiport --ports 5", &["proto:6 ?[-m multiport --ports 5]"]),
             ("-p udp -m multiport --dports 5", &["proto:17 ?[-m multiport --dports 5]"]),
             ("! -p tcp -m multiport --dports 5", &["!proto:6 ?[-m multiport --dports 5]"]),
@@ -175,32 +213,49 @@ fn modules() {
                 "-p tcp -m tcp ! --source-port 1 --syn ! --dport 2",
                 &["proto:6 ?[-m tcp ! --source-port 1 --syn ! --dport 2]"],
             ),
-            ("-p tcp ! --sport 53 --dport 22", &["?[! --sport 53] dport:22"]),
+            ("-p tcp ! --sport 53 --dport 22", &["!sport:53 dport:22"]),
             ("-p tcp --dport 0", &["!dport:1-65535"]),
             ("-p tcp ! --dport :", &["proto:6 ?[! --dport :]"]),
             ("-p tcp --dport ssh", &["proto:6 ?[--dport ssh]"]),
             ("-p tcp --dport 9:3", &["proto:6 ?[--dport 9:3]"]),
             ("-p tcp -m tcp", &["proto:6 any-port"]),
             ("-p udp -m udp", &["proto:17 any-port"]),
-            ("-p tcp -m tcp --sport 5 --dport 6", &["?[-m tcp --sport 5] dport:6"]),
+            ("-p tcp -m tcp --sport 5 --dport 6", &["sport:5 dport:6"]),
             ("-p udp -m udp --dport 53", &["proto:17 ?[-m udp --dport 53]"]),
             ("-p udp --dport 53 -j ACCEPT", &["proto:17 ?[--dport 53] => Accept"]),
             ("-p tcp --syn", &["flags:17/2"]),
-            ("-p tcp ! --syn", &["proto:6 ?[! --syn]"]),
+            (
+                "-p tcp ! --syn -j DROP",
+                &["flags:1/1 => Drop", "flags:3/0 => Drop", "flags:7/6 => Drop", "flags:17/12 => Drop"],
+            ),
             ("-p tcp -m tcp --tcp-flags SYN,ACK SYN", &["flags:12/2"]),
             ("-p tcp --tcp-flags ALL NONE", &["flags:3f/0"]),
-            ("-p tcp -m tcp ! --tcp-flags ALL NONE", &["proto:6 ?[-m tcp ! --tcp-flags ALL NONE]"]),
+            ("-p tcp -m tcp ! --tcp-flags SYN,ACK SYN", &["flags:2/0", "flags:12/12"]),
+            ("-p tcp -m tcp ! --tcp-flags SYN ACK", &["proto:6 ?[-m tcp ! --tcp-flags SYN ACK]"]),
             ("-m addrtype --dst-type LOCAL", &["local"]),
-            ("-m addrtype ! --dst-type LOCAL", &["?[-m addrtype ! --dst-type LOCAL]"]),
+            ("-m addrtype ! --dst-type LOCAL", &["!to:local"]),
+            ("-m addrtype --dst-type BROADCAST", &["to:broadcast"]),
+            ("-m addrtype --dst-type LOCAL,BROADCAST", &["to:local,broadcast"]),
+            ("-m addrtype --dst-type XRESOLVE", &["?[-m addrtype --dst-type XRESOLVE]"]),
             ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["?[-m addrtype --src-type LOCAL] local"]),
             ("-m addrtype --dst-type LOCAL --limit-iface-in", &["own"]),
             ("-m addrtype --limit-iface-in --dst-type local", &["own"]),
             ("-p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL", &["proto:6 translated"]),
             ("-m conntrack --ctdir ORIGINAL --ctstate DNAT", &["translated"]),
             ("-m conntrack --ctorigdstport 6000:6009", &["original"]),
-            ("-m conntrack --ctdir ORIGINAL", &["?[-m conntrack --ctdir ORIGINAL]"]),
-            ("-m conntrack --ctstate DNAT", &["?[-m conntrack --ctstate DNAT]"]),
+            ("-m conntrack --ctdir ORIGINAL", &["reply:false"]),
+            ("-m conntrack ! --ctdir ORIGINAL", &["reply:true"]),
+            ("-m conntrack --ctdir REPLY", &["reply:true"]),
             ("-m conntrack --ctstate DNAT --ctdir REPLY", &["?[-m conntrack --ctstate DNAT --ctdir REPLY]"]),
+            ("-m conntrack --ctstate DNAT", &["translated:Destination"]),
+            ("-m conntrack ! --ctstate SNAT", &["!translated:Source"]),
+            (
+                "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
+                &["ct:established,related => Accept", "!ct:established,related translated:Destination => Accept"],
+            ),
+            ("-m conntrack ! --ctstate NEW,DNAT", &["?[-m conntrack ! --ctstate NEW,DNAT]"]),
+            ("-m conntrack --ctstate NEW,SNAT", &["?[-m conntrack --ctstate NEW,SNAT]"]),
+            ("-m conntrack --ctstatus ASSURED", &["?[-m conntrack --ctstatus ASSURED]"]),
             ("-m conntrack ! --ctorigdstport 5", &["?[-m conntrack ! --ctorigdstport 5]"]),
             ("-m addrtype --dst-type LOCAL -m addrtype --dst-type LOCAL --limit-iface-in", &["local own"]),
             (
@@ -212,7 +267,6 @@ fn modules() {
                 &["?[-m addrtype --dst-type LOCAL --src-type LOCAL --limit-iface-in]"],
             ),
             ("-m addrtype --dst-type LOCAL --limit-iface-out", &["?[-m addrtype --dst-type LOCAL --limit-iface-out]"]),
-            ("-m addrtype --dst-type LOCAL,BROADCAST", &["?[-m addrtype --dst-type LOCAL,BROADCAST]"]),
             ("-m limit --limit 10/min", &["limit:10/5"]),
             ("-m limit --limit 10/minute --limit-burst 7", &["limit:10/7"]),
             ("-m limit --limit 5/sec", &["limit:300/5"]),
@@ -221,8 +275,7 @@ fn modules() {
             ("-m conntrack --ctstate NEW,ESTABLISHED", &["ct:established,new"]),
             ("-m conntrack ! --ctstate INVALID,UNTRACKED", &["!ct:invalid,untracked"]),
             ("-m state --state RELATED", &["ct:related"]),
-            ("-m conntrack --ctstate DNAT", &["?[-m conntrack --ctstate DNAT]"]),
-            ("-m conntrack --ctstate NEW --ctdir ORIGINAL", &["ct:new ?[-m conntrack --ctdir ORIGINAL]"]),
+            ("-m conntrack --ctstate NEW --ctdir ORIGINAL", &["ct:new reply:false"]),
             ("-m set --match-set peers4 src", &["src:@peers4"]),
             ("-m set ! --match-set peers.4 dst", &["!dst:@peers_x2e4"]),
             ("-m set --match-set s src,dst", &["?[-m set --match-set s src,dst]"]),
@@ -233,12 +286,20 @@ fn modules() {
             ("-m comment --comment a -m comment --comment b -m comment --comment \"\"", &["#\"a; b\""]),
             ("-m comment --comment \"it\\'s \\\"a\\\" \\\\b\"", &["#\"it?s ?a? ?b\""]),
             ("-m comment --comment \"-j DROP\"", &["#\"-j DROP\""]),
-            ("-m mark --mark 0x1 -j DROP", &["?[-m mark --mark 0x1] => Drop"]),
-            ("-m mark ! --mark 0x1 -m rpfilter --invert", &["?[-m mark ! --mark 0x1] ?[-m rpfilter --invert]"]),
+            ("-m mark --mark 0x1 -j DROP", &["mark:1/ffffffff => Drop"]),
+            ("-m mark --mark 0x2000/0x2000", &["mark:2000/2000"]),
+            ("-m mark --mark 3/1", &["?[-m mark --mark 3/1]"]),
+            ("-m connmark ! --mark 7/0xff", &["!connmark:7/ff"]),
+            ("-m mark --mark 010", &["?[-m mark --mark 010]"]),
+            ("-m rpfilter", &["back:true:true"]),
+            ("-m rpfilter --loose --validmark --invert", &["back:false:false"]),
+            ("-m rpfilter ! --loose", &["?[-m rpfilter ! --loose]"]),
+            ("-m mark ! --mark 0x1 -m rpfilter --invert", &["!mark:1/ffffffff back:true:false"]),
             ("-m u32 --u32 \"0x6&0xff=0x1\"", &["?[-m u32 --u32 \"0x6&0xff=0x1\"]"]),
             ("-m string --string \"-j\" --algo bm -j DROP", &["?[-m string --string \"-j\" --algo bm] => Drop"]),
             ("-m string --string -j --algo bm -j DROP", &["?[-m string --string -j --algo bm] => Drop"]),
-            ("-m mark -m tcp -p tcp --mark 1 --dport 5", &["?[-m mark] ?[-m tcp --mark 1] dport:5"]),
+            ("-m mark -m tcp -p tcp --mark 1 --dport 5", &["mark:1/ffffffff dport:5"]),
+            ("-m rt --rt-type 0", &["?[-m rt --rt-type 0]"]),
             ("--frobnicate yes -j DROP", &["?[--frobnicate yes] => Drop"]),
             ("yes -j DROP", &["?[yes] => Drop"]),
             ("-p tcp --dport", &["proto:6 ?[--dport]"]),
@@ -253,6 +314,19 @@ fn modules() {
             ("-m frag ! --fragid 3:7 --fragfirst", &["?[-m frag ! --fragid 3:7] first-fragment"]),
             ("-m frag --fragmore", &["?[-m frag --fragmore]"]),
             ("-m frag --fragid 0:4294967295", &["?[-m frag --fragid 0:4294967295]"]),
+            ("-m addrtype ! --dst-type LOCAL", &["!to:local"]),
+            ("-m addrtype --dst-type MULTICAST", &["to:multicast"]),
+            // An address of this host is one of these, too.
+            ("-m addrtype --dst-type UNICAST", &["?[-m addrtype --dst-type UNICAST]"]),
+            ("-m rt --rt-type 0 -j DROP", &["header:[-m rt --rt-type 0] => Drop"]),
+            ("-m rt ! --rt-type 0 --rt-segsleft 1", &["header:[-m rt ! --rt-type 0 --rt-segsleft 1]"]),
+            ("-m rt", &["header:[-m rt]"]),
+            ("-m hbh --hbh-len 4", &["header:[-m hbh --hbh-len 4]"]),
+            ("-m hl --hl-eq 255", &["?[-m hl --hl-eq 255]"]),
+            (
+                "-p ipv6-icmp -m icmp6 --icmpv6-type 128 -j ACCEPT",
+                &["proto:58 ?[-m icmp6 --icmpv6-type 128] => Accept"],
+            ),
         ],
     );
 }
@@ -414,4 +488,61 @@ fn sets_that_rules_change_are_not_known() {
     let found: Vec<String> = read.ruleset.tables[0].chains[0].rules.iter().map(terse).collect();
     assert_eq!(found, ["src:@a => Drop", "src:@b => Drop", "proto:17 update=@a"]);
     assert_eq!(read.unknown, [], "that is not the reader's to say");
+}
+
+/// Where a rule of the table `nat` sends packets to.
+fn sent(family: Family, target: &str) -> (Translation, Destined) {
+    let text = format!("*nat\n-A PREROUTING -j {target}\nCOMMIT\n");
+    let read = read(&text, family).unwrap_or_else(|error| panic!("{target}: {error}"));
+    let chain = read.ruleset.tables[0].chains.last().unwrap();
+    let found = chain.rules[0].statements.iter().find_map(|one| match one {
+        Statement::Translate(kind, to) => Some((*kind, to.clone())),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("{target}"))
+}
+
+#[test]
+fn where_translations_lead_to() {
+    let to = |first: &str, last: &str, ports| Destined::To {
+        addresses: Some((first.parse().unwrap(), last.parse().unwrap())),
+        ports,
+    };
+    let ports = |ports| Destined::To { addresses: None, ports };
+    use Translation::{Destination, Masquerade, Network, Redirect, Source};
+    for (target, kind, expected) in [
+        ("DNAT --to-destination 10.0.0.1", Destination, to("10.0.0.1", "10.0.0.1", None)),
+        ("DNAT --to-destination 10.0.0.1:80", Destination, to("10.0.0.1", "10.0.0.1", Some((80, 80)))),
+        (
+            "DNAT --to-destination 10.0.0.1-10.0.0.9:80-90 --random",
+            Destination,
+            to("10.0.0.1", "10.0.0.9", Some((80, 90))),
+        ),
+        ("DNAT --to-destination :8098", Destination, ports(Some((8098, 8098)))),
+        (
+            "DNAT --to-destination 10.0.0.1:80-90/80 --persistent",
+            Destination,
+            to("10.0.0.1", "10.0.0.1", Some((80, 90))),
+        ),
+        ("DNAT --to-destination 10.0.0.1 --to-destination 10.0.0.2", Destination, Destined::Unknown),
+        ("DNAT --to-destination db.example.com", Destination, Destined::Unknown),
+        ("DNAT --to-destination 10.0.0.9-10.0.0.1", Destination, Destined::Unknown),
+        ("DNAT --to-destination 10.0.0.1 --frobnicate", Destination, Destined::Unknown),
+        ("REDIRECT", Redirect, ports(None)),
+        ("REDIRECT --to-ports 8098", Redirect, ports(Some((8098, 8098)))),
+        ("REDIRECT --to-ports 8000-8100 --random", Redirect, ports(Some((8000, 8100)))),
+        ("REDIRECT --to-ports http", Redirect, Destined::Unknown),
+        ("NETMAP --to 10.1.0.0/24", Network, to("10.1.0.0", "10.1.0.255", None)),
+        ("SNAT --to-source 10.0.0.1", Source, to("10.0.0.1", "10.0.0.1", None)),
+        ("MASQUERADE --random-fully", Masquerade, ports(None)),
+    ] {
+        assert_eq!(sent(Family::Ip, target), (kind, expected), "{target}");
+    }
+    for (target, expected) in [
+        ("DNAT --to-destination fd00::1", to("fd00::1", "fd00::1", None)),
+        ("DNAT --to-destination [fd00::1]:80", to("fd00::1", "fd00::1", Some((80, 80)))),
+        ("DNAT --to-destination [fd00::1-fd00::5]:80-81", to("fd00::1", "fd00::5", Some((80, 81)))),
+    ] {
+        assert_eq!(sent(Family::Ip6, target), (Destination, expected), "{target}");
+    }
 }

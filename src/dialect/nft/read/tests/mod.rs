@@ -2,6 +2,7 @@
 
 mod bounds;
 mod files;
+mod foreign;
 mod hidden;
 mod rules;
 

@@ -1,0 +1,251 @@
+//! What a file for nft includes.
+//!
+//! A line that is an `include` and nothing else stands for the lines of the files that it names, as nft itself takes it:
+//! variables and blocks go on across them. A name counts from the folder of the file that it stands in.
+//!
+//! INVARIANT (folder): nothing is read outside of the folder of the file that was asked for, not by links either. Such a
+//! line stays as it is, and whoever reads the text says that what it names was not read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files that include files that include files: nft gives up here (`MAX_INCLUDE_DEPTH`).
+const DEEPEST: usize = 16;
+
+/// So many files make a ruleset, and so many bytes.
+const MOST_FILES: usize = 1000;
+const MOST_BYTES: usize = 1 << 28;
+
+/// Lines of one file.
+pub struct Part {
+    /// The file.
+    pub name: String,
+    /// The first of the lines, from 1.
+    pub first: u32,
+    /// The lines.
+    pub text: String,
+}
+
+/// The parts that a text consists of, in their order.
+pub fn parts(path: &Path, text: String) -> Vec<Part> {
+    let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let root = folder.and_then(|folder| folder.canonicalize().ok());
+    let mut reader = Reader { root, parts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
+    reader.file(path, &text, 0);
+    if let [one] = reader.parts.as_mut_slice() {
+        // Nothing is included.
+        one.text = text;
+    }
+    reader.parts
+}
+
+struct Reader {
+    /// Where files may be read; nowhere, for what does not come from a file.
+    root: Option<PathBuf>,
+    parts: Vec<Part>,
+    files: usize,
+    bytes: usize,
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path, text: &str, depth: usize) {
+        let name = path.display().to_string();
+        let mut own = Part { name: name.clone(), first: 1, text: String::new() };
+        let mut number = 0_u32;
+        for line in text.lines() {
+            number = number.saturating_add(1);
+            let found = included(line).and_then(|pattern| self.find(path, pattern, depth));
+            let Some(files) = found else {
+                own.text.push_str(line);
+                own.text.push('\n');
+                continue;
+            };
+            let next = Part { name: name.clone(), first: number.saturating_add(1), text: String::new() };
+            self.parts.push(std::mem::replace(&mut own, next));
+            for (path, text) in files {
+                self.file(&path, &text, depth + 1);
+            }
+        }
+        self.parts.push(own);
+    }
+
+    /// The files that a pattern names, with their texts; `None` if one of them must not or cannot be read.
+    fn find(&mut self, from: &Path, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String)>> {
+        let root = self.root.clone()?;
+        if depth >= DEEPEST {
+            return None;
+        }
+        let whole = from.parent()?.join(pattern);
+        let name = whole.file_name()?.to_str()?;
+        let folder = whole.parent()?;
+        let within = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&root));
+        let paths = match is_pattern(name) {
+            false => vec![whole.clone()],
+            // No such folder holds no such file.
+            true if !folder.exists() && inside(&root, folder) => Vec::new(),
+            true if within(folder) => matching(folder, name)?,
+            true => return None,
+        };
+        if is_pattern(folder.to_str()?) || !paths.iter().all(|path| within(path)) {
+            return None;
+        }
+        self.files = self.files.checked_sub(paths.len())?;
+        let mut files = Vec::new();
+        for path in paths {
+            let text = fs::read_to_string(&path).ok()?;
+            self.bytes = self.bytes.checked_sub(text.len())?;
+            files.push((path, text));
+        }
+        Some(files)
+    }
+}
+
+/// Whether a folder that is not there would be within another one, by its name.
+fn inside(root: &Path, folder: &Path) -> bool {
+    let up = folder.components().any(|part| part == std::path::Component::ParentDir);
+    let there = folder.ancestors().find(|path| path.exists()).and_then(|path| path.canonicalize().ok());
+    !up && there.is_some_and(|path| path.starts_with(root))
+}
+
+/// What a line includes, if it does nothing else.
+fn included(line: &str) -> Option<&str> {
+    let rest = line.trim().strip_prefix("include")?;
+    let (name, behind) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
+    let behind = behind.trim_start().trim_start_matches(';').trim_start();
+    (rest.starts_with([' ', '\t', '"']) && (behind.is_empty() || behind.starts_with('#'))).then_some(name)
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// The files of a folder whose names fit, sorted; hidden ones do not. `None` for a pattern that is not known here.
+fn matching(folder: &Path, pattern: &str) -> Option<Vec<PathBuf>> {
+    if pattern.contains(['[', '\\']) {
+        return None;
+    }
+    let entries = fs::read_dir(folder).ok()?.collect::<Result<Vec<_>, _>>().ok()?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let name = entry.file_name();
+        let fits = name.to_str().is_some_and(|name| !name.starts_with('.') && fits(name, pattern));
+        if fits && entry.path().is_file() {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Some(paths)
+}
+
+/// Whether a name fits a pattern of `*` and `?`.
+fn fits(name: &str, pattern: &str) -> bool {
+    let (name, pattern): (Vec<char>, Vec<char>) = (name.chars().collect(), pattern.chars().collect());
+    // How far the pattern can have been used up when so much of the name has been.
+    let mut reached = vec![false; pattern.len() + 1];
+    let close = |reached: &mut Vec<bool>| {
+        for (at, sign) in pattern.iter().enumerate() {
+            let here = *sign == '*' && reached.get(at) == Some(&true);
+            if let Some(next) = reached.get_mut(at + 1).filter(|_| here) {
+                *next = true;
+            }
+        }
+    };
+    if let Some(first) = reached.first_mut() {
+        *first = true;
+    }
+    close(&mut reached);
+    for letter in name {
+        let mut next = vec![false; pattern.len() + 1];
+        for (at, sign) in pattern.iter().enumerate().filter(|(at, _)| reached.get(*at) == Some(&true)) {
+            let to = match sign {
+                '*' => at,
+                '?' => at + 1,
+                own if *own == letter => at + 1,
+                _ => continue,
+            };
+            if let Some(place) = next.get_mut(to) {
+                *place = true;
+            }
+        }
+        close(&mut next);
+        reached = next;
+    }
+    reached.last() == Some(&true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (name, pattern, expected) in [
+            ("a.nft", "*.nft", true),
+            ("a.nft", "a.nft", true),
+            ("a.nft", "?.n*t", true),
+            (".nft", "*", true),
+            ("a.nf", "*.nft", false),
+            ("ab.nft", "?.nft", false),
+            ("a", "", false),
+        ] {
+            assert_eq!(fits(name, pattern), expected, "{name} {pattern}");
+        }
+    }
+
+    #[test]
+    fn lines_that_include() {
+        assert_eq!(included("include \"a.nft\""), Some("a.nft"));
+        assert_eq!(included("\tinclude \"/etc/b/*.nft\" ; # all"), Some("/etc/b/*.nft"));
+        for line in ["# include \"a\"", "included \"a\"", "include a", "include \"a\" table x", "x include \"a\""] {
+            assert_eq!(included(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_the_folder_is_read() {
+        let folder = std::env::temp_dir().join(format!("ringfence-include-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("etc/rules.d")).unwrap();
+        fs::write(folder.join("secret.nft"), "secret\n").unwrap();
+        fs::write(folder.join("etc/rules.d/b.nft"), "b\ninclude \"../defs.nft\"").unwrap();
+        fs::write(folder.join("etc/rules.d/a.nft"), "a\n").unwrap();
+        fs::write(folder.join("etc/rules.d/.hidden.nft"), "hidden\n").unwrap();
+        fs::write(folder.join("etc/defs.nft"), "d1\nd2\n").unwrap();
+        fs::write(folder.join("etc/loop.nft"), "include \"loop.nft\"\n").unwrap();
+        std::os::unix::fs::symlink(folder.join("secret.nft"), folder.join("etc/link.nft")).unwrap();
+        let main = folder.join("etc/main.nft");
+        let absolute = format!("include \"{}/*.nft\"", folder.join("etc/rules.d").display());
+        let read = |text: &str| -> Vec<(String, u32, String)> {
+            let name = |part: &Part| part.name.strip_prefix(folder.to_str().unwrap()).unwrap_or("?").to_owned();
+            let parts = parts(&main, text.to_owned());
+            parts
+                .into_iter()
+                .map(|part| (name(&part), part.first, part.text))
+                .filter(|part| !part.2.is_empty())
+                .collect()
+        };
+        let part = |name: &str, first, text: &str| (format!("/etc/{name}"), first, text.to_owned());
+        for text in ["one\ninclude \"rules.d/*.nft\"\ntwo\n", &format!("one\n{absolute}\ntwo\n")] {
+            assert_eq!(
+                read(text),
+                [
+                    part("main.nft", 1, "one\n"),
+                    part("rules.d/a.nft", 1, "a\n"),
+                    part("rules.d/b.nft", 1, "b\n"),
+                    part("rules.d/../defs.nft", 1, "d1\nd2\n"),
+                    part("main.nft", 3, "two\n"),
+                ]
+            );
+        }
+        for refused in ["../secret.nft", "link.nft", "/etc/hostname", "missing.nft", "../*.nft", "*/a.nft", "[ab].nft"]
+        {
+            let text = format!("include \"{refused}\"\n");
+            assert_eq!(read(&text), [part("main.nft", 1, &text)], "{refused}");
+        }
+        assert_eq!(read("include \"none.d/*.nft\"\nx\n"), [part("main.nft", 2, "x\n")]);
+        assert!(read("include \"loop.nft\"\n").iter().any(|part| part.2.contains("include")));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
