@@ -250,7 +250,7 @@ impl<'a> Cuts<'a> {
             Match::Protocol { number, .. } => _ = self.protocols.insert(*number),
             Match::TcpFlags { mask, value } => self.flags.push((*mask, *value)),
             Match::FlagBit { flag, .. } => self.flags.push((*flag, *flag)),
-            Match::DestinationTranslated => self.translates = true,
+            Match::DestinationTranslated | Match::Foreign(Foreign::Translated { .. }) => self.translates = true,
             Match::OriginalPort(PortMatch::Set(name)) => {
                 self.translates = true;
                 set(name).into_iter().for_each(|list| self.list(list));
@@ -269,7 +269,6 @@ impl<'a> Cuts<'a> {
             // These cut no field further than it is.
             Match::Foreign(
                 Foreign::Mark { .. }
-                | Foreign::Translated { .. }
                 | Foreign::Direction { .. }
                 | Foreign::ExtensionHeader(_)
                 | Foreign::DestinationType { .. }
