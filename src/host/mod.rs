@@ -44,6 +44,7 @@ pub mod translation;
 pub mod tunnels;
 pub mod watchdog;
 pub mod ways;
+pub mod whole;
 
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};

@@ -381,7 +381,9 @@ impl<'a> Rules<'a> {
 pub(super) fn asks_for_states(ruleset: &Ruleset) -> bool {
     let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let by_state = |one: &Match| {
-        let of_others = |one: &Foreign| matches!(one, Foreign::Direction { .. } | Foreign::Translated { .. });
+        let of_others = |one: &Foreign| {
+            matches!(one, Foreign::Direction { .. } | Foreign::Translated { .. } | Foreign::Mark { .. })
+        };
         matches!(one, Match::ConnectionState { .. }) || matches!(one, Match::Foreign(one) if of_others(one))
     };
     rules.any(|rule| rule.matches.iter().any(by_state))

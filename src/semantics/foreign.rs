@@ -10,7 +10,7 @@ use super::holds::{At, Holds, port};
 use super::matching::{Fit, misread_tcp, ports_of};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
-use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, PortMatch, Ruleset, Table};
+use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, Marked, PortMatch, Ruleset, Table};
 use crate::net::{Interface, Surroundings, Way};
 
 /// The ports that programs ask from: those below are for services that root starts (RFC 6335, 6), and Linux takes them for
@@ -63,15 +63,13 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             // It has no such interface, and an empty name.
             turned(names.iter().any(|name| name.fits("")).into(), *negated)
         }
+        Foreign::Mark { of: Marked::Connection, .. } if at.trust == Trust::Honest => return None,
         Foreign::Mark { value, negated, .. } => match at.trust {
             Trust::Nobody => Holds::Unknown,
             // Whoever writes one is asked for elsewhere.
             Trust::Honest => turned((*value == 0).into(), *negated),
         },
-        Foreign::Direction { reply } => match (at.trust, at.view.to_service()) {
-            (Trust::Nobody, _) => return None,
-            (Trust::Honest, original) => (original != *reply).into(),
-        },
+        Foreign::Direction { .. } => return None,
         Foreign::WayBack { .. } if at.routed && !at.view.leaves() => return None,
         Foreign::WayBack { missing, .. } => match (at.trust, at.view.leaves()) {
             (Trust::Honest, false) => (!*missing).into(),
@@ -114,8 +112,7 @@ pub(super) fn holds(
             };
             turned(found, *negated)
         }
-        // Which way it goes is seen by its state alone: what begins a connection goes the first packet's way.
-        Foreign::Direction { reply } if packet.state == ConnectionStates::NEW => (!*reply).into(),
+        Foreign::Direction { .. } | Foreign::Mark { .. } => of_connection(one, packet.state, at),
         Foreign::Translated { end, negated } => translated(*end, *negated, packet, at),
         Foreign::ExtensionHeader(_) if packet.source.is_ipv4() || packet.shape == Shape::Whole => Holds::No,
         Foreign::DestinationType { types, negated } => match packet.locality {
@@ -127,7 +124,20 @@ pub(super) fn holds(
             let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
             turned(way_back(way, *same_interface, packet.interface.as_ref()), *missing)
         }
-        Foreign::ExtensionHeader(_) | Foreign::Direction { .. } | Foreign::Mark { .. } => Holds::Unknown,
+        Foreign::ExtensionHeader(_) => Holds::Unknown,
+    }
+}
+
+/// A test of the connection of a packet in a state.
+fn of_connection(one: &Foreign, state: ConnectionStates, at: At) -> Holds {
+    match one {
+        _ if without_connection(state) => Holds::Unknown,
+        // Which way it goes is seen by its state alone: what begins a connection goes the first packet's way.
+        Foreign::Direction { reply } if state == ConnectionStates::NEW && at.view.to_service() => (!*reply).into(),
+        Foreign::Direction { reply } if at.trust == Trust::Honest => (at.view.to_service() != *reply).into(),
+        // Whoever writes one is asked for elsewhere.
+        Foreign::Mark { value, negated, .. } if at.trust == Trust::Honest => turned((*value == 0).into(), *negated),
+        _ => Holds::Unknown,
     }
 }
 
@@ -165,10 +175,10 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
     match one {
         Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
         Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
-        Foreign::Direction { reply } => {
-            let new = space.states(|own| own == ConnectionStates::NEW)?;
-            let others = space.sets.complement(new)?;
-            Fit::split(space, if *reply { Set::EMPTY } else { new }, others)
+        Foreign::Direction { .. } | Foreign::Mark { .. } => {
+            let known = space.states(|own| of_connection(one, own, at) == Holds::Yes)?;
+            let doubted = space.states(|own| of_connection(one, own, at) == Holds::Unknown)?;
+            Fit::split(space, known, doubted)
         }
         Foreign::Translated { end, negated } => is_translated(space, *end, *negated, at),
         Foreign::ExtensionHeader(_) => {
@@ -201,7 +211,6 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             }
             Fit::split(space, known, doubted)
         }
-        Foreign::Mark { .. } => Ok(Fit::UNKNOWN),
     }
 }
 

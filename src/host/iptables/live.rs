@@ -17,6 +17,8 @@ use crate::net::Interface;
 
 /// Others change nf_tables some times a second at worst.
 const ATTEMPTS: usize = 5;
+/// The tables that iptables has.
+const EVERY_TABLE: [&str; 5] = ["raw", "mangle", "nat", "filter", "security"];
 
 /// What is in the kernel.
 #[derive(Clone, Debug)]
@@ -217,6 +219,66 @@ pub fn legacy(names: &[&'static str]) -> Vec<ir::Table> {
         );
     }
     found
+}
+
+/// All tables of iptables-legacy that are loaded here.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    /// The tables.
+    pub tables: Vec<ir::Table>,
+    /// The sets that their rules may ask.
+    pub sets: Vec<ir::Set>,
+    /// What could not be read, and may do anything.
+    pub unread: Vec<String>,
+    /// What is not understood.
+    pub unknown: Vec<String>,
+    /// Whose word is taken for it.
+    pub writers: Vec<String>,
+}
+
+/// Reads all tables of iptables-legacy that are loaded here, and the sets of ipset where there are any. Nothing is started where
+/// none is loaded.
+pub fn every_legacy() -> Legacy {
+    let mut all = Legacy::default();
+    for version in Version::ALL {
+        let names = match loaded(version) {
+            Ok(names) if names.is_empty() => continue,
+            Ok(names) => names,
+            Err(error) => {
+                all.unread.push(error.to_string());
+                continue;
+            }
+        };
+        let Ok(tools) = Tools::find() else {
+            all.unread.push(format!("{version}-legacy has tables here, and its tools are missing"));
+            continue;
+        };
+        let what = format!("{version}-legacy-save");
+        for name in EVERY_TABLE.iter().filter(|name| names.iter().any(|own| own == *name)) {
+            let read = tools.save(Variant::Legacy, version, name).map_err(|error| error.to_string());
+            let read = read.and_then(|text| iptables::read(&text, version.family()).map_err(|error| error.message));
+            match read {
+                Ok(Read { ruleset, unknown }) => {
+                    all.tables.extend(ruleset.tables);
+                    all.unread.extend(ruleset.unread);
+                    all.unknown.extend(unknown.into_iter().map(|unknown| format!("{what}: {}", unknown.text)));
+                }
+                Err(error) => all.unread.push(format!("{what} of {name}: {error}")),
+            }
+        }
+        all.writers.push(what);
+    }
+    let rules = all.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
+    let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
+    if !named.is_empty() {
+        let saved = Tools::find().and_then(|tools| read_sets(&tools, &named)).ok();
+        if let Some((sets, unknown)) = saved.and_then(|text| ipset::read(&text).ok()) {
+            all.sets = sets;
+            all.unknown.extend(unknown.into_iter().map(|unknown| format!("ipset: {}", unknown.text)));
+        }
+    }
+    all
 }
 
 /// Whether iptables-legacy filters in this network namespace: then nobody says when that changes.

@@ -22,7 +22,13 @@ const FIB_RULE_INVERT: u32 = 2;
 const RTA_DST: u16 = 1;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
+const RTA_OIF: u16 = 4;
+const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
+/// RT_TABLE_MAIN.
+const MAIN: u32 = 254;
+/// Where its table is in a route, if that is a small number.
+const ROUTE_TABLE: usize = 4;
 /// Where its type is in a route.
 const ROUTE_TYPE: usize = 7;
 /// The bytes of `struct ifinfomsg`, and of `struct fib_rule_hdr` and `struct rtmsg`.
@@ -98,6 +104,35 @@ pub fn route_destinations(socket: &mut Socket) -> Result<Vec<Destination>, Reque
         let Some(destination) = destination(message, libc::RTM_NEWROUTE, RTA_DST)? else { return Ok(None) };
         let is_own = destination.is_host() && message.payload.get(ROUTE_TYPE) == Some(&RTN_LOCAL);
         Ok(Some(Destination { destination, is_own }))
+    })
+}
+
+/// A route of the table `main` that leads to others: by which interface, where that is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MainRoute {
+    /// The destinations.
+    pub destination: Cidr,
+    /// The number of the interface.
+    pub by: Option<u32>,
+}
+
+/// The routes of the table `main` that lead to others, of both families.
+pub fn main_routes(socket: &mut Socket) -> Result<Vec<MainRoute>, RequestError> {
+    both_families(socket, libc::RTM_GETROUTE, 0, |message| {
+        let Some(destination) = destination(message, libc::RTM_NEWROUTE, RTA_DST)? else { return Ok(None) };
+        if message.payload.get(ROUTE_TYPE) != Some(&RTN_UNICAST) {
+            return Ok(None);
+        }
+        let mut table = message.payload.get(ROUTE_TABLE).map_or(0, |own| u32::from(*own));
+        let mut by = None;
+        for found in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
+            match found? {
+                (RTA_OIF, value) => by = Some(number(value)?),
+                (RTA_TABLE, value) => table = number(value)?,
+                _ => {}
+            }
+        }
+        Ok((table == MAIN).then_some(MainRoute { destination, by }))
     })
 }
 

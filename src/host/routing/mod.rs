@@ -18,6 +18,8 @@ use crate::net::{Cidr, Elsewhere, Interface};
 
 /// The table that netfilter asks (RT_TABLE_LOCAL, linux/rtnetlink.h).
 const LOCAL: u32 = 255;
+/// The tables that every host asks: `default`, `main` and `local`.
+const USUAL: [u32; 3] = [253, 254, LOCAL];
 
 /// Interfaces, rules and local routes of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +97,30 @@ fn named(name: &str) -> Option<Interface> {
 pub fn sources_towards(destinations: &[IpAddr]) -> Result<Vec<Option<IpAddr>>, RequestError> {
     let mut socket = kernel::open()?;
     destinations.iter().map(|destination| kernel::source_towards(&mut socket, *destination)).collect()
+}
+
+/// The routes of the table `main`, each with the number of its interface, and whether something else than the destination decides
+/// on them: rules, other tables, several next hops.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn main_routes() -> Result<(Vec<(Cidr, Interface)>, bool), RequestError> {
+    let mut socket = kernel::open()?;
+    let (routes, rules, links) =
+        (kernel::main_routes(&mut socket)?, kernel::rules(&mut socket)?, kernel::links(&mut socket)?);
+    let usual = |rule: &RoutingRule| rule.from.is_none() && rule.table.is_some_and(|table| USUAL.contains(&table));
+    let spoken = kernel::rule_destinations(&mut socket)?.iter().any(|network| network.prefix_length() > 0);
+    let mut by_policy = spoken || !rules.iter().all(usual);
+    let mut found = Vec::with_capacity(routes.len());
+    for route in routes {
+        let link = links.iter().find(|link| Some(link.index) == route.by);
+        match link.and_then(|link| named(&link.name)) {
+            Some(interface) => found.push((route.destination, interface)),
+            // To loopback, by several next hops, or by a name that no rule can have.
+            None => by_policy |= link.is_none_or(|link| link.name != "lo"),
+        }
+    }
+    Ok((found, by_policy))
 }
 
 /// Every prefix by which destinations of this host's own packets are told apart, sorted, wider ones before those that they hold.
