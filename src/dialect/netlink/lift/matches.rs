@@ -39,6 +39,26 @@ impl<'a> Program<'a> {
                 Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },
                 Test::Range(false, from, to),
             ) if !self.tcp => ports::blocks(u16::read(from)?, u16::read(to)?),
+            // None of these flags as they are told: the first that differs is one of them.
+            (Value::Masked(of, mask), Test::Compare(NFT_CMP_NEQ, [value])) if self.tcp && is_flags(of) => {
+                match mask.as_slice() {
+                    [mask] if value & !mask == 0 => Some(other_flags(*mask, *value)),
+                    _ => None,
+                }
+            }
+            // Both ports at once.
+            (
+                Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 4 },
+                Test::Compare(NFT_CMP_EQ, data),
+            ) => {
+                let (from, to) = data.split_at_checked(2)?;
+                let (from, to) = (u16::read(from)?, u16::read(to)?);
+                let of_tcp = || vec![ports::source(&[(from, from)], false), ports::destination(&[(to, to)], false)];
+                let other = || {
+                    vec![Match::PortBlock(PortBlock { first: to, bits: 16 }), Match::Unknown(format!("{value} {test}"))]
+                };
+                Some(vec![if self.tcp { of_tcp() } else { other() }])
+            }
             // The protocol right behind the IPv6 header. Where it is a transport protocol, that is the packet's; but the
             // packet may have the same one behind other headers, which the IR cannot say.
             (
@@ -280,6 +300,23 @@ pub(super) fn unequal(operator: u32) -> Option<bool> {
         NFT_CMP_NEQ => Some(true),
         _ => None,
     }
+}
+
+/// The byte with the TCP flags.
+fn is_flags(value: &Value) -> bool {
+    *value == Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1 }
+}
+
+/// Of the flags in `mask` not exactly those in `value` are set; no two of the alternatives hold at once.
+pub(super) fn other_flags(mask: u8, value: u8) -> Alternatives {
+    let mut same = 0_u8;
+    let mut all = Alternatives::new();
+    for bit in (0..8).map(|bit| 1_u8 << bit).filter(|bit| mask & bit != 0) {
+        let value = (value & same) | (!value & bit);
+        all.push(vec![Match::TcpFlags { mask: TcpFlags(same | bit), value: TcpFlags(value) }]);
+        same |= bit;
+    }
+    all
 }
 
 /// Hop-by-hop options, routing, fragment, authentication, nothing, destination options (IANA): no transport.

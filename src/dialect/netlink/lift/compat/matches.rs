@@ -1,6 +1,7 @@
 //! Matches of iptables → tests (linux/netfilter/xt_NAME.h, linux/netfilter_ipv4, linux/netfilter_ipv6).
 
 use super::super::finish::Alternatives;
+use super::super::matches::other_flags;
 use super::super::ports;
 use super::super::program::Program;
 use super::Info;
@@ -65,7 +66,7 @@ fn bit(flags: u8, bit: u8) -> bool {
 fn tcp(info: Info<'_>) -> Option<Vec<Alternatives>> {
     let (sources, destinations) = ((info.u16(0)?, info.u16(2)?), (info.u16(4)?, info.u16(6)?));
     let (option, mask, value, turned) = (info.u8(8)?, info.u8(9)?, info.u8(10)?, info.u8(11)?);
-    let mut tests = Vec::new();
+    let (mut tests, mut flags) = (Vec::new(), None);
     if sources != EVERY || bit(turned, 0) {
         tests.push(ports::source(&[range(sources)?], bit(turned, 0)));
     }
@@ -75,15 +76,16 @@ fn tcp(info: Info<'_>) -> Option<Vec<Alternatives>> {
     match (mask, value, bit(turned, 2)) {
         (0, 0, false) => {}
         (_, _, false) => tests.push(Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) }),
+        (1.., _, true) if value & !mask == 0 => flags = Some(other_flags(mask, value)),
         (_, _, true) => tests.push(Match::Unknown("-m tcp ! --tcp-flags".to_owned())),
     }
     if option != 0 || bit(turned, 3) {
         tests.push(Match::Unknown("-m tcp --tcp-option".to_owned()));
     }
-    if tests.is_empty() {
+    if tests.is_empty() && flags.is_none() {
         tests.push(ANY_PORT);
     }
-    Some(tests.into_iter().map(|one| vec![vec![one]]).collect())
+    Some(tests.into_iter().map(|one| vec![vec![one]]).chain(flags).collect())
 }
 
 /// Its header is looked for.

@@ -5,6 +5,8 @@
 
 mod matches;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use super::super::constants::*;
 use super::program::{Program, fit};
