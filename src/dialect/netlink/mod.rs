@@ -25,6 +25,7 @@ mod expression;
 mod extension;
 mod lift;
 mod lower;
+mod names;
 mod options;
 mod read;
 mod socket;
@@ -37,8 +38,9 @@ pub use attributes::{Malformed, Message, Writer, attributes, find, messages, tex
 pub use batch::{CommitError, Missing};
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
-pub use lift::{Lifted, lift, unread};
+pub use lift::{Lifted, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
+pub use names::Names;
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};

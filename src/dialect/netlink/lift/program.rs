@@ -5,6 +5,7 @@
 
 use super::super::constants::*;
 use super::super::expression::Expression;
+use super::super::names::Names;
 use super::super::table::Rule;
 use super::finish::{Alternatives, Decided};
 use super::lookups::Part;
@@ -123,6 +124,8 @@ pub(super) struct Register {
 /// A rule that is followed.
 pub struct Program<'a> {
     pub(super) sets: &'a Sets<'a>,
+    /// Names for numbers.
+    pub(super) names: Option<&'a Names>,
     /// Whether this is the guard's own table, which calls the loopback interface by its number alone.
     pub(super) strict: bool,
     pub(super) registers: Vec<Register>,
@@ -144,6 +147,7 @@ impl<'a> Program<'a> {
         let ip = Some(family).filter(|family| *family != Family::Inet);
         Self {
             sets,
+            names: None,
             strict: false,
             registers: Vec::new(),
             ip,
@@ -154,6 +158,11 @@ impl<'a> Program<'a> {
             ended: false,
             decisions: None,
         }
+    }
+
+    /// The same with names for numbers.
+    pub fn named(self, names: &'a Names) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// The same for the guard's own table.

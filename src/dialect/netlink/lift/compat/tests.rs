@@ -187,6 +187,31 @@ fn flags_that_differ() {
     }
 }
 
+/// firewalld asks so.
+#[test]
+fn states_and_translations_are_alternatives() {
+    let translated = |negated| Match::Foreign(Foreign::Translated { end: ir::End::Destination, negated });
+    let state = |negated| Match::ConnectionState { states: ConnectionStates::ESTABLISHED, negated };
+    assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x82)), [[state(false)], [translated(false)]]);
+    assert_eq!(tests("conntrack", 3, &conntrack(1, 1, 0x82)), [[state(true), translated(true)]]);
+    assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x1000)), [[Match::Unknown("-m conntrack".to_owned())]]);
+}
+
+/// An address of this host is `UNICAST` to IPv6 (seen on Linux 6.18).
+#[test]
+fn kinds_of_addresses_are_other_kinds_to_ipv6() {
+    let sets = super::super::Sets::new();
+    let lifted = |family, kinds: u16| {
+        let program = [expression("match", "addrtype", 1, &new().short(0).short(kinds).long(0).0)];
+        Program::new(family, &sets).lift(&Rule::default(), &program).remove(0).matches
+    };
+    let unicast = Foreign::DestinationType { types: ir::AddressTypes::UNICAST, negated: false };
+    assert_eq!(lifted(Family::Ip, 2), [Match::Foreign(unicast)]);
+    assert_eq!(lifted(Family::Ip6, 2), [Match::Unknown("-m addrtype".to_owned())]);
+    assert_eq!(lifted(Family::Ip6, 6), [Match::Unknown("-m addrtype".to_owned())]);
+    assert_eq!(lifted(Family::Ip6, 4), [Match::DestinationLocal]);
+}
+
 #[test]
 fn a_comment_is_no_test() {
     let rule = lifted(expression("match", "comment", 0, b"peers\0\0\0")).remove(0);
