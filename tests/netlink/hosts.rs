@@ -112,7 +112,8 @@ fn live(sets: Vec<Set>) -> (Ruleset, Vec<String>) {
 }
 
 fn contradict(one: Outcome, other: Outcome) -> bool {
-    !(one.may_pass && other.may_pass) && !(one.may_block && other.may_block)
+    let agree = (one.may_pass && other.may_pass) || (one.may_block && other.may_block);
+    !agree
 }
 
 fn is_certain(one: Outcome) -> bool {

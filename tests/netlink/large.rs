@@ -1,11 +1,17 @@
 //! A large host: everything that a packet meets is read, sets included, in one go.
 
+#[allow(dead_code, reason = "benches have more")]
+#[path = "../../benches/measure/rulesets.rs"]
+mod rulesets;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Instant;
 
+use ringfence::dialect::iptables;
 use ringfence::dialect::netlink::{Protocol, Scope, Socket, lift, read};
-use ringfence::ir::{Elements, Ruleset};
+use ringfence::ir::{Elements, Family, Ruleset, Table};
 
 use super::lab::netns;
 
@@ -63,5 +69,30 @@ fn a_large_host_is_read_whole() {
         assert!(matches!(&blocked.elements, Elements::Ipv4(list) if list.len() == 50_000));
         // The pairs become a rule for each port.
         assert_eq!(table.chains[0].rules.len(), 5_000 + 1 + 8);
+    });
+}
+
+/// So many chains that each is asked for its rules.
+#[test]
+fn chains_by_the_thousand_are_read_whole() {
+    netns::isolated("large::chains_by_the_thousand_are_read_whole", || {
+        let _namespace = netns::Namespace::unshare();
+        let text = rulesets::kube_proxy(1000);
+        netns::run(&["iptables-nft-restore"], &text);
+        let begin = Instant::now();
+        netns::run(&["iptables-nft-save"], "");
+        let listed = begin.elapsed();
+        let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+        let begin = Instant::now();
+        let kernel = read(&mut socket, "ringfence", Scope::Whole).unwrap();
+        let lifted = lift(&kernel.others[0]).unwrap().unwrap().table;
+        println!("iptables-nft-save {listed:?}, read and lift {:?}", begin.elapsed());
+        let text = iptables::read(&text, Family::Ip).unwrap().ruleset;
+        let count = |table: &Table| -> BTreeMap<String, usize> {
+            let full = table.chains.iter().filter(|chain| !chain.rules.is_empty());
+            full.map(|chain| (chain.name.clone(), chain.rules.len())).collect()
+        };
+        assert!(lifted.chains.len() > 2000, "{}", lifted.chains.len());
+        assert_eq!(count(&lifted), count(text.tables.iter().find(|table| table.name == "nat").unwrap()));
     });
 }

@@ -2,10 +2,11 @@
 
 use super::super::constants::*;
 use super::finish::Alternatives;
-use super::program::{Program, Test, Value};
+use super::program::Program;
+use super::value::{Test, Value};
 use super::values::{Key as _, Values};
-use super::{Set, ports};
-use crate::ir::{self, AddressTypes, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
+use super::{Set, ports, routes};
+use crate::ir::{self, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
 
 /// TCP's protocol number (IANA).
 pub const TCP: u8 = 6;
@@ -118,7 +119,7 @@ impl<'a> Program<'a> {
                 }
                 _ => None,
             },
-            Value::DestinationType { of_interface } => destination_type(*of_interface, test),
+            Value::DestinationType { of_interface } => routes::destination_type(*of_interface, test),
             Value::Connection(NFT_CT_DIRECTION) => match test {
                 Test::Compare(operator, [way @ (0 | 1)]) => {
                     let reply = (*way == 1) != unequal(*operator)?;
@@ -127,7 +128,7 @@ impl<'a> Program<'a> {
                 _ => None,
             },
             Value::Connection(NFT_CT_MARK) => self.mark(ir::Marked::Connection, u32::MAX, test),
-            Value::WayBack { same_interface } => way_back(*same_interface, test),
+            Value::WayBack { same_interface } => routes::way_back(*same_interface, test),
             Value::HeaderPresent(header @ (0 | 43 | 60 | 135)) => match test {
                 Test::Compare(NFT_CMP_EQ, [1]) | Test::Compare(NFT_CMP_NEQ, [0]) => {
                     Some(Match::Foreign(Foreign::ExtensionHeader(format!("exthdr {header} exists"))))
@@ -327,40 +328,6 @@ fn is_extension_header(number: u8) -> bool {
 fn all_of<T: super::values::Key>(ranges: &[(&[u8], &[u8])]) -> Option<Vec<(T, T)>> {
     let one = |(from, to): &(&[u8], &[u8])| Some((T::read(from)?, T::read(to)?));
     ranges.iter().map(one).map(|one| one.filter(|(from, to)| from <= to)).collect()
-}
-
-/// Kinds of addresses (RTN_…) are numbers, in the host's byte order.
-fn destination_type(of_interface: bool, test: &Test<'_>) -> Option<Match> {
-    let Test::Compare(operator, data) = test else { return None };
-    let (number, negated) = (native(data)?, unequal(*operator)?);
-    match (number, of_interface, negated) {
-        (RTN_LOCAL, true, false) => return Some(Match::DestinationOfInterface),
-        (RTN_LOCAL, false, false) => return Some(Match::DestinationLocal),
-        (_, true, _) => return None,
-        _ => {}
-    }
-    let types = match number {
-        1 => AddressTypes::UNICAST,
-        RTN_LOCAL => AddressTypes::LOCAL,
-        3 => AddressTypes::BROADCAST,
-        4 => AddressTypes::ANYCAST,
-        5 => AddressTypes::MULTICAST,
-        _ => return None,
-    };
-    Some(Match::Foreign(Foreign::DestinationType { types, negated }))
-}
-
-/// The number of the interface that the way leads by is 0 where there is none; asked whether there is one, the answer is one
-/// byte.
-fn way_back(same_interface: bool, test: &Test<'_>) -> Option<Match> {
-    let Test::Compare(operator, data) = test else { return None };
-    let negated = unequal(*operator)?;
-    let missing = match data {
-        [1] => negated,
-        zeros if !zeros.is_empty() && zeros.iter().all(|byte| *byte == 0) => !negated,
-        _ => return None,
-    };
-    Some(Match::Foreign(Foreign::WayBack { same_interface, missing }))
 }
 
 /// `value & mask == data` over the two ports.

@@ -3,7 +3,8 @@
 use super::super::attributes::text_of;
 use super::super::constants::*;
 use super::matches::{LOOPBACK, native, unequal};
-use super::program::{Program, Test};
+use super::program::Program;
+use super::value::Test;
 use super::values::Values;
 use crate::ir::{DeviceName, Family, Foreign, Marked, Match, PacketTypes, Side};
 use crate::net::Interface;

@@ -6,20 +6,25 @@
 //! INVARIANT (no less): what is lifted never means less than what the kernel does. Every expression that may end a rule
 //! early is a test here, known or unknown; nothing that stands behind a decision is taken for a condition of it.
 
+#[cfg(test)]
+mod any_bytes;
 mod compat;
 mod entries;
 mod finish;
 mod join;
+mod loads;
 mod lookups;
 mod matches;
 mod meta;
 mod ports;
 mod program;
+mod routes;
 mod show;
 mod statements;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod value;
 mod values;
 
 use std::collections::{HashMap, HashSet};
