@@ -117,5 +117,5 @@ fn nothing_breaks_whatever_the_bytes() {
         let table = Table { family, name: "t".into(), sets, chains, ..Table::default() };
         lifted += usize::from(lift(&table).is_ok());
     }
-    assert!(lifted > 5_000, "only {lifted} tables were well-formed");
+    assert!(lifted > 3_000, "only {lifted} tables were well-formed");
 }
