@@ -173,20 +173,10 @@ impl<'a> Program<'a> {
             Expression::Lookup { register, set, negated } => {
                 self.look_up(*register, set, *negated);
             }
-            Expression::Limit { rate, unit, burst } => {
-                let per_minute = match *unit {
-                    1 => rate.checked_mul(60),
-                    60 => Some(*rate),
-                    // Hours, days and weeks, where nothing is left over.
-                    3600 | 86_400 | 604_800 => Some(rate / (unit / 60)).filter(|count| count * (unit / 60) == *rate),
-                    _ => None,
-                };
-                let per_minute = per_minute.and_then(|count| u32::try_from(count).ok());
-                match per_minute {
-                    Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
-                    None => self.unknown(format!("limit {rate} each {unit} s")),
-                }
-            }
+            Expression::Limit { rate, unit, burst } => match per_minute(*rate, *unit) {
+                Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
+                None => self.unknown(format!("limit {rate} each {unit} s")),
+            },
             Expression::Counter { packets, bytes } => {
                 self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
             }
@@ -370,6 +360,18 @@ pub(super) fn fit(text: &str) -> String {
         fit.pop();
     }
     fit
+}
+
+/// Packets a minute, where nothing is left over.
+fn per_minute(rate: u64, unit: u64) -> Option<u32> {
+    let count = match unit {
+        1 => rate.checked_mul(60)?,
+        60 => rate,
+        // Hours, days and weeks.
+        3600 | 86_400 | 604_800 => Some(rate / (unit / 60)).filter(|count| count * (unit / 60) == rate)?,
+        _ => return None,
+    };
+    u32::try_from(count).ok()
 }
 
 /// Registers 1 to 4 have 16 bytes, those from 8 on are the same in pieces of 4 (linux/netfilter/nf_tables.h).
