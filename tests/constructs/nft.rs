@@ -107,7 +107,7 @@ pub fn bytecode(family: &str, name: &str) -> Result<Ruleset, String> {
         _ => 1,
     };
     let mut socket = Socket::open(Protocol::Netfilter).map_err(|error| error.to_string())?;
-    let kernel = read(&mut socket, name, Scope::All).map_err(|error| error.to_string())?;
+    let kernel = read(&mut socket, name, Scope::Whole).map_err(|error| error.to_string())?;
     let mut tables = kernel.own.into_iter().chain(kernel.others);
     let table = tables.find(|table| table.name == name && table.family == number).ok_or("no such table")?;
     let lifted = lift(&table).map_err(|error| error.to_string())?.ok_or("no such family")?;

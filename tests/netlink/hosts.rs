@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ringfence::dialect::netlink::{Kernel, Protocol, Scope, Socket, lift, read, unread};
+use ringfence::dialect::netlink::{Kernel, Names, Protocol, Scope, Socket, lift_named, read, unread};
 use ringfence::dialect::{ipset, iptables, nft};
-use ringfence::ir::{Family, Ruleset};
+use ringfence::ir::{Family, Ruleset, Set};
 use ringfence::net::Interface;
 use ringfence::semantics::{Door, Outcome, Rules};
 
@@ -95,13 +95,14 @@ fn load(host: &Path) -> Option<Ruleset> {
 }
 
 /// What the kernel holds, and what of it is not understood.
-fn live() -> (Ruleset, Vec<String>) {
+fn live(sets: Vec<Set>) -> (Ruleset, Vec<String>) {
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
     let Kernel { own, others, .. } = read(&mut socket, "ringfence", Scope::Whole).unwrap();
-    let (mut ruleset, mut unknown) = (Ruleset::default(), Vec::new());
+    let names = Names::read(&mut socket, own.iter().chain(&others)).unwrap();
+    let (mut ruleset, mut unknown) = (Ruleset { sets, ..Ruleset::default() }, Vec::new());
     for table in own.iter().chain(&others) {
         ruleset.unread.extend(unread(table));
-        if let Some(lifted) = lift(table).unwrap() {
+        if let Some(lifted) = lift_named(table, &names).unwrap() {
             ruleset.tables.push(lifted.table);
             ruleset.unread.extend(lifted.unread);
             unknown.extend(lifted.unknown);
@@ -111,7 +112,8 @@ fn live() -> (Ruleset, Vec<String>) {
 }
 
 fn contradict(one: Outcome, other: Outcome) -> bool {
-    !(one.may_pass && other.may_pass) && !(one.may_block && other.may_block)
+    let agree = (one.may_pass && other.may_pass) || (one.may_block && other.may_block);
+    !agree
 }
 
 fn is_certain(one: Outcome) -> bool {
@@ -161,7 +163,7 @@ fn real_hosts_mean_the_same_in_text_and_in_the_kernel() {
         for host in hosts() {
             let _namespace = netns::Namespace::unshare();
             let Some(text) = load(&host) else { continue };
-            let (bytes, unknown) = live();
+            let (bytes, unknown) = live(text.sets.clone());
             let certain = compare(&host, &text, &bytes);
             let name = host.file_name().unwrap().to_string_lossy().into_owned();
             println!("{name}: certain by text {}, by bytecode {}", certain.0, certain.1);

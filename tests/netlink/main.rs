@@ -9,6 +9,7 @@ mod hosts;
 #[path = "../lab/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;
+mod large;
 mod race;
 mod random;
 mod refused;

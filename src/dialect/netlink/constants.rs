@@ -25,6 +25,11 @@ numbers!(u16:
 numbers!(u8: NFPROTO_UNSPEC = 0, NFPROTO_INET = 1, NFPROTO_IPV4 = 2);
 numbers!(u8: NFPROTO_NETDEV = 5, NFPROTO_BRIDGE = 7, NFPROTO_IPV6 = 10);
 
+// Sets of ipset (linux/netfilter/ipset/ip_set.h).
+numbers!(u16: NFNL_SUBSYS_IPSET = 6, IPSET_CMD_GET_BYINDEX = 15, NLA_F_NET_BYTEORDER = 0x4000);
+numbers!(u16: IPSET_ATTR_PROTOCOL = 1, IPSET_ATTR_SETNAME = 2, IPSET_ATTR_INDEX = 11);
+numbers!(u8: IPSET_PROTOCOL = 7);
+
 // Attributes of objects.
 numbers!(u16: NFTA_LIST_ELEM = 1);
 numbers!(u16: NFTA_GEN_ID = 1);

@@ -8,7 +8,8 @@
 //!
 //! - [`Table`] is a table as the kernel tells it, whole and with whatever nobody here understands, so that it can be given
 //!   back as it was.
-//! - [`lift`] says what it means; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
+//! - [`lift`] says what it means, be it a table of others with its sets ([`Scope::Whole`]) or what iptables has brought there,
+//!   with [`Names`] for what the kernel knows by number; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
 //!   libnftnl writes, and what is read is read here.
 //! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
 //!   changed anything in between.
@@ -25,6 +26,7 @@ mod expression;
 mod extension;
 mod lift;
 mod lower;
+mod names;
 mod options;
 mod read;
 mod socket;
@@ -37,8 +39,9 @@ pub use attributes::{Malformed, Message, Writer, attributes, find, messages, tex
 pub use batch::{CommitError, Missing};
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
-pub use lift::{Lifted, lift, unread};
+pub use lift::{Lifted, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
+pub use names::Names;
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};

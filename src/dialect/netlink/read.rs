@@ -91,6 +91,8 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     let exists = tables.so_far().iter().any(|table| table.is(name));
     if scope == Scope::Whole {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_UNSPEC, |_| {})?;
+        // What is not there is unknown to whoever looks for it.
+        tables.keep_sets(|table, set| table.is(name) || (can_be_asked_for(&table.name) && can_be_asked_for(&set.name)));
     } else if exists {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_INET, |writer| writer.text(NFTA_SET_TABLE, name))?;
     }
@@ -102,7 +104,7 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
         Scope::Own => {}
         Scope::All | Scope::Whole | Scope::Rules => {
             dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
-            dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {})?;
+            rules(socket, &mut tables)?;
         }
     }
     for (family, table, set) in filled_in(&tables, name, scope) {
@@ -115,6 +117,37 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     let tables = tables.finish_naming(|table| table.is(name));
     let (mut own, others): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| table.is(name));
     Ok(Kernel { generation, own: own.pop(), others })
+}
+
+/// Whether a name is as the kernel has it, and not made to be shown, see [`super::text_of`].
+fn can_be_asked_for(name: &str) -> bool {
+    !name.contains('\\')
+}
+
+/// From so many chains on each is asked for its rules: the kernel begins each datagram of a dump by counting all rules anew
+/// that came before (nf_tables_dump_rules), which takes most of the time where there are tens of thousands.
+const MANY_CHAINS: usize = 2000;
+
+/// The rules of all chains.
+fn rules(socket: &mut Socket, tables: &mut Tables) -> Result<(), RequestError> {
+    let of = |table: &Table| {
+        let chains = table.chains.iter().map(|chain| (table.family, table.name.clone(), chain.name.clone()));
+        chains.collect::<Vec<_>>()
+    };
+    let count: usize = tables.so_far().iter().map(|table| table.chains.len()).sum();
+    let named =
+        |table: &Table| can_be_asked_for(&table.name) && table.chains.iter().all(|chain| can_be_asked_for(&chain.name));
+    if count < MANY_CHAINS || !tables.so_far().iter().all(named) {
+        return dump(socket, tables, NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {});
+    }
+    let chains: Vec<(u8, String, String)> = tables.so_far().iter().flat_map(of).collect();
+    for (family, table, chain) in chains {
+        dump(socket, tables, NFT_MSG_GETRULE, family, |writer| {
+            writer.text(NFTA_RULE_TABLE, &table);
+            writer.text(NFTA_RULE_CHAIN, &chain);
+        })?;
+    }
+    Ok(())
 }
 
 /// The sets whose elements are wanted: family, table and name.

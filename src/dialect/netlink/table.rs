@@ -194,6 +194,14 @@ impl Tables {
         Ok(())
     }
 
+    /// Leaves out sets.
+    pub fn keep_sets(&mut self, wanted: impl Fn(&Table, &Set) -> bool) {
+        for table in &mut self.tables {
+            let sets = std::mem::take(&mut table.sets);
+            table.sets = sets.into_iter().filter(|set| wanted(table, set)).collect();
+        }
+    }
+
     /// The tables.
     #[must_use]
     pub fn so_far(&self) -> &[Table] {
@@ -300,11 +308,12 @@ impl Table {
     }
 }
 
-/// The first that is wanted, looked for where the last one was found, first.
+/// One that is wanted, looked for from where the last one was found: the kernel tells of them in one order.
 fn found<'l, T>(list: &'l mut [T], recent: &mut usize, wanted: impl Fn(&T) -> bool) -> Option<&'l mut T> {
-    if !list.get(*recent).is_some_and(&wanted) {
-        *recent = list.iter().position(wanted)?;
-    }
+    let start = (*recent).min(list.len());
+    let (before, behind) = list.split_at_checked(start)?;
+    let later = behind.iter().position(&wanted).map(|at| at + start);
+    *recent = later.or_else(|| before.iter().position(&wanted))?;
     list.get_mut(*recent)
 }
 

@@ -142,7 +142,9 @@ fn only_note_lists(list: &[u8]) -> Result<bool, Malformed> {
     Ok(true)
 }
 
-fn with_keys(raw: Vec<Raw<'_>>) -> Option<Vec<Entry<'_>>> {
+fn with_keys(mut raw: Vec<Raw<'_>>) -> Option<Vec<Entry<'_>>> {
+    // The kernel tells those of a hash in no order.
+    raw.sort_by_key(|one| (one.key, one.key_end));
     if !raw.iter().all(|one| one.flags == 0) {
         return None;
     }

@@ -63,13 +63,10 @@ impl Program<'_> {
     /// Leaves out tests that others imply, as every text does.
     fn elide(&self, rule: &mut ir::Rule) {
         let of_family = |one: &Match| match one {
-            Match::Source { addresses, .. } | Match::Destination { addresses, .. } => {
-                let elements = match addresses {
-                    Addresses::These(elements) => family_of(elements),
-                    Addresses::Set(name) => self.sets.get(name.as_str()).and_then(|set| family_of(&set.1.family())),
-                };
-                elements
-            }
+            Match::Source { addresses, .. } | Match::Destination { addresses, .. } => match addresses {
+                Addresses::These(elements) => family_of(elements),
+                Addresses::Set(name) => self.sets.get(name.as_str()).and_then(|set| family_of(&set.1.family())),
+            },
             Match::NotDirectlyTcp | Match::FirstFragment => Some(Family::Ip6),
             _ => None,
         };

@@ -11,8 +11,9 @@ use super::super::constants::*;
 use super::entries::{Entry, Says};
 use super::finish::{Alternatives, Decided};
 use super::join::joined;
-use super::program::{Program, Test, Value, first_byte, verdict};
+use super::program::{Program, first_byte, verdict};
 use super::statements::Fields;
+use super::value::{Test, Value};
 use super::values::Values;
 use crate::ir::{Match, PortBlock, Verdict};
 

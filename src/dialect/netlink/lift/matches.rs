@@ -2,10 +2,11 @@
 
 use super::super::constants::*;
 use super::finish::Alternatives;
-use super::program::{Program, Test, Value};
+use super::program::Program;
+use super::value::{Test, Value};
 use super::values::{Key as _, Values};
-use super::{Set, ports};
-use crate::ir::{self, AddressTypes, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
+use super::{Set, ports, routes};
+use crate::ir::{self, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
 
 /// TCP's protocol number (IANA).
 pub const TCP: u8 = 6;
@@ -39,6 +40,26 @@ impl<'a> Program<'a> {
                 Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },
                 Test::Range(false, from, to),
             ) if !self.tcp => ports::blocks(u16::read(from)?, u16::read(to)?),
+            // None of these flags as they are told: the first that differs is one of them.
+            (Value::Masked(of, mask), Test::Compare(NFT_CMP_NEQ, [value])) if self.tcp && is_flags(of) => {
+                match mask.as_slice() {
+                    [mask] if value & !mask == 0 => Some(other_flags(*mask, *value)),
+                    _ => None,
+                }
+            }
+            // Both ports at once.
+            (
+                Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 4 },
+                Test::Compare(NFT_CMP_EQ, data),
+            ) => {
+                let (from, to) = data.split_at_checked(2)?;
+                let (from, to) = (u16::read(from)?, u16::read(to)?);
+                let of_tcp = || vec![ports::source(&[(from, from)], false), ports::destination(&[(to, to)], false)];
+                let other = || {
+                    vec![Match::PortBlock(PortBlock { first: to, bits: 16 }), Match::Unknown(format!("{value} {test}"))]
+                };
+                Some(vec![if self.tcp { of_tcp() } else { other() }])
+            }
             // The protocol right behind the IPv6 header. Where it is a transport protocol, that is the packet's; but the
             // packet may have the same one behind other headers, which the IR cannot say.
             (
@@ -98,7 +119,7 @@ impl<'a> Program<'a> {
                 }
                 _ => None,
             },
-            Value::DestinationType { of_interface } => destination_type(*of_interface, test),
+            Value::DestinationType { of_interface } => routes::destination_type(*of_interface, test),
             Value::Connection(NFT_CT_DIRECTION) => match test {
                 Test::Compare(operator, [way @ (0 | 1)]) => {
                     let reply = (*way == 1) != unequal(*operator)?;
@@ -107,7 +128,7 @@ impl<'a> Program<'a> {
                 _ => None,
             },
             Value::Connection(NFT_CT_MARK) => self.mark(ir::Marked::Connection, u32::MAX, test),
-            Value::WayBack { same_interface } => way_back(*same_interface, test),
+            Value::WayBack { same_interface } => routes::way_back(*same_interface, test),
             Value::HeaderPresent(header @ (0 | 43 | 60 | 135)) => match test {
                 Test::Compare(NFT_CMP_EQ, [1]) | Test::Compare(NFT_CMP_NEQ, [0]) => {
                     Some(Match::Foreign(Foreign::ExtensionHeader(format!("exthdr {header} exists"))))
@@ -282,6 +303,23 @@ pub(super) fn unequal(operator: u32) -> Option<bool> {
     }
 }
 
+/// The byte with the TCP flags.
+fn is_flags(value: &Value) -> bool {
+    *value == Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1 }
+}
+
+/// Of the flags in `mask` not exactly those in `value` are set; no two of the alternatives hold at once.
+pub(super) fn other_flags(mask: u8, value: u8) -> Alternatives {
+    let mut same = 0_u8;
+    let mut all = Alternatives::new();
+    for bit in (0..8).map(|bit| 1_u8 << bit).filter(|bit| mask & bit != 0) {
+        let value = (value & same) | (!value & bit);
+        all.push(vec![Match::TcpFlags { mask: TcpFlags(same | bit), value: TcpFlags(value) }]);
+        same |= bit;
+    }
+    all
+}
+
 /// Hop-by-hop options, routing, fragment, authentication, nothing, destination options (IANA): no transport.
 fn is_extension_header(number: u8) -> bool {
     matches!(number, 0 | 43 | 44 | 51 | 59 | 60)
@@ -290,40 +328,6 @@ fn is_extension_header(number: u8) -> bool {
 fn all_of<T: super::values::Key>(ranges: &[(&[u8], &[u8])]) -> Option<Vec<(T, T)>> {
     let one = |(from, to): &(&[u8], &[u8])| Some((T::read(from)?, T::read(to)?));
     ranges.iter().map(one).map(|one| one.filter(|(from, to)| from <= to)).collect()
-}
-
-/// Kinds of addresses (RTN_…) are numbers, in the host's byte order.
-fn destination_type(of_interface: bool, test: &Test<'_>) -> Option<Match> {
-    let Test::Compare(operator, data) = test else { return None };
-    let (number, negated) = (native(data)?, unequal(*operator)?);
-    match (number, of_interface, negated) {
-        (RTN_LOCAL, true, false) => return Some(Match::DestinationOfInterface),
-        (RTN_LOCAL, false, false) => return Some(Match::DestinationLocal),
-        (_, true, _) => return None,
-        _ => {}
-    }
-    let types = match number {
-        1 => AddressTypes::UNICAST,
-        RTN_LOCAL => AddressTypes::LOCAL,
-        3 => AddressTypes::BROADCAST,
-        4 => AddressTypes::ANYCAST,
-        5 => AddressTypes::MULTICAST,
-        _ => return None,
-    };
-    Some(Match::Foreign(Foreign::DestinationType { types, negated }))
-}
-
-/// The number of the interface that the way leads by is 0 where there is none; asked whether there is one, the answer is one
-/// byte.
-fn way_back(same_interface: bool, test: &Test<'_>) -> Option<Match> {
-    let Test::Compare(operator, data) = test else { return None };
-    let negated = unequal(*operator)?;
-    let missing = match data {
-        [1] => negated,
-        zeros if !zeros.is_empty() && zeros.iter().all(|byte| *byte == 0) => !negated,
-        _ => return None,
-    };
-    Some(Match::Foreign(Foreign::WayBack { same_interface, missing }))
 }
 
 /// `value & mask == data` over the two ports.

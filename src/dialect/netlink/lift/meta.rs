@@ -3,7 +3,8 @@
 use super::super::attributes::text_of;
 use super::super::constants::*;
 use super::matches::{LOOPBACK, native, unequal};
-use super::program::{Program, Test};
+use super::program::Program;
+use super::value::Test;
 use super::values::Values;
 use crate::ir::{DeviceName, Family, Foreign, Marked, Match, PacketTypes, Side};
 use crate::net::Interface;
@@ -16,8 +17,11 @@ impl Program<'_> {
         match (key, test) {
             (NFT_META_IIF | NFT_META_OIF, Test::Compare(operator, data)) => {
                 let negated = unequal(*operator)?;
-                let names = vec![DeviceName::Is(Interface::loopback())];
-                (native(data)? == LOOPBACK).then(|| device(side_of(key), names, negated))
+                let name = match native(data)? {
+                    LOOPBACK => Interface::loopback(),
+                    number => self.names.filter(|_| !self.strict)?.devices.get(&number)?.clone(),
+                };
+                Some(device(side_of(key), vec![DeviceName::Is(name)], negated))
             }
             (NFT_META_IIFNAME | NFT_META_OIFNAME, Test::Compare(operator, data)) => {
                 let negated = unequal(*operator)?;

@@ -6,20 +6,25 @@
 //! INVARIANT (no less): what is lifted never means less than what the kernel does. Every expression that may end a rule
 //! early is a test here, known or unknown; nothing that stands behind a decision is taken for a condition of it.
 
+#[cfg(test)]
+mod any_bytes;
 mod compat;
 mod entries;
 mod finish;
 mod join;
+mod loads;
 mod lookups;
 mod matches;
 mod meta;
 mod ports;
 mod program;
+mod routes;
 mod show;
 mod statements;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod value;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +32,7 @@ use std::collections::{HashMap, HashSet};
 use super::attributes::{Malformed, find, text_of, u32_of};
 use super::constants::*;
 use super::expression::Expression;
+use super::names::Names;
 use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
 use crate::ir::{self, Family, Match, Verdict};
@@ -54,6 +60,14 @@ pub struct Lifted {
 /// # Errors
 /// Where attributes are cut short, two sets or chains have one name, or chains jump in a circle.
 pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
+    lift_named(table, &Names::default())
+}
+
+/// The same, with names for the numbers of interfaces and of ipset's sets.
+///
+/// # Errors
+/// As [`lift`].
+pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malformed> {
     let family = match table.family {
         NFPROTO_INET => Family::Inet,
         NFPROTO_IPV4 => Family::Ip,
@@ -74,12 +88,12 @@ pub fn lift(table: &Table) -> Result<Option<Lifted>, Malformed> {
         }
     }
     let mut chains: Vec<ir::Chain> = Vec::with_capacity(table.chains.len());
-    let mut names: HashSet<&str> = HashSet::with_capacity(table.chains.len());
+    let mut seen: HashSet<&str> = HashSet::with_capacity(table.chains.len());
     for chain in &table.chains {
-        if !names.insert(&chain.name) {
+        if !seen.insert(&chain.name) {
             return Err(Malformed);
         }
-        let mut lifted = ir::Chain::named(&chain.name, rules(table, chain, family, &sets, &mut unknown)?);
+        let mut lifted = ir::Chain::named(&chain.name, rules((table, chain), family, (&sets, names), &mut unknown)?);
         let dormant = table.flags & NFT_TABLE_F_DORMANT != 0;
         if let Some(own) = chain.base.as_ref().filter(|_| !dormant) {
             match base(own) {
@@ -115,16 +129,15 @@ pub fn unread(table: &Table) -> Option<String> {
 }
 
 fn rules(
-    table: &Table,
-    chain: &Chain,
+    (table, chain): (&Table, &Chain),
     family: Family,
-    sets: &Sets<'_>,
+    (sets, names): (&Sets<'_>, &Names),
     unknown: &mut Vec<String>,
 ) -> Result<Vec<ir::Rule>, Malformed> {
     let mut rules = Vec::with_capacity(chain.rules.len());
     let strict = family == Family::Inet && table.name == ir::ours::TABLE;
     for rule in &chain.rules {
-        for lifted in Program::new(family, sets).strictly(strict).lift(rule, &rule.program()?) {
+        for lifted in Program::new(family, sets).named(names).strictly(strict).lift(rule, &rule.program()?) {
             let tests = lifted.matches.iter().filter_map(|one| match one {
                 Match::Unknown(text) => Some(text),
                 _ => None,

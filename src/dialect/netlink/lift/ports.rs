@@ -4,7 +4,7 @@
 
 use super::super::constants::*;
 use super::finish::Alternatives;
-use super::program::Test;
+use super::value::Test;
 use super::values::Key as _;
 use crate::ir::{Foreign, Match, PortBlock, PortMatch};
 use crate::net::{PortRange, Ports};

@@ -5,124 +5,20 @@
 
 use super::super::constants::*;
 use super::super::expression::Expression;
+use super::super::names::Names;
 use super::super::table::Rule;
 use super::finish::{Alternatives, Decided};
-use super::lookups::Part;
 use super::matches::{FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
+use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
 use crate::ir::{self, Counted, Family, Field, Foreign, Match, Reject, Statement, Verdict};
-
-/// What a register holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Meta(u32),
-    Header {
-        base: u32,
-        offset: u32,
-        length: u32,
-    },
-    FragmentOffset,
-    DestinationType {
-        of_interface: bool,
-    },
-    ConnectionState,
-    Connection(u32),
-    /// Whether there is a way back to the source (1 or the number of an interface), or none (0).
-    WayBack {
-        same_interface: bool,
-    },
-    Masked(Box<Value>, Vec<u8>),
-    /// Something that an expression of this name loaded.
-    Loaded(String),
-    /// What a map says of these.
-    Mapped {
-        key: Vec<Part>,
-        set: String,
-    },
-    /// Whether there is an IPv6 extension header of this number.
-    HeaderPresent(u8),
-    /// Known to every rule: bytes that the rule itself brings.
-    Constant(Vec<u8>),
-    /// Another value, of whose bits these may have been changed.
-    Modified(Box<Value>, Vec<u8>),
-    Unknown(String),
-}
-
-impl Value {
-    /// Whether there are packets that have no such thing, and leave the rule where it is loaded.
-    pub(super) fn may_be_missing(&self) -> bool {
-        match self {
-            Self::Meta(
-                NFT_META_IIF | NFT_META_IIFNAME | NFT_META_NFPROTO | NFT_META_MARK | NFT_META_PRIORITY
-                | NFT_META_PROTOCOL,
-            ) => false,
-            Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
-            Self::Masked(value, _) | Self::Modified(value, _) => value.may_be_missing(),
-            // Without a connection there is none of these.
-            Self::Connection(_)
-            | Self::Loaded(_)
-            | Self::Mapped { .. }
-            | Self::WayBack { .. }
-            | Self::HeaderPresent(_) => true,
-            // Loading the unknown counts as a test of its own.
-            Self::DestinationType { .. } | Self::ConnectionState | Self::Constant(_) | Self::Unknown(_) => false,
-        }
-    }
-
-    /// Whether it may be compared in another length than it is loaded in.
-    fn is_number(&self) -> bool {
-        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_))
-    }
-
-    /// How many bytes of its register count; `None` where that is for its load to say.
-    pub(super) fn width(&self) -> Option<u32> {
-        match self {
-            Self::Meta(NFT_META_L4PROTO | NFT_META_NFPROTO | NFT_META_PKTTYPE) | Self::Connection(NFT_CT_DIRECTION) => {
-                Some(1)
-            }
-            Self::Meta(NFT_META_PROTOCOL) => Some(2),
-            Self::Meta(_)
-            | Self::Header { .. }
-            | Self::FragmentOffset
-            | Self::DestinationType { .. }
-            | Self::ConnectionState
-            | Self::Connection(_)
-            | Self::WayBack { .. }
-            | Self::HeaderPresent(_)
-            | Self::Masked(..)
-            | Self::Loaded(_)
-            | Self::Mapped { .. }
-            | Self::Constant(_)
-            | Self::Modified(..)
-            | Self::Unknown(_) => None,
-        }
-    }
-}
-
-/// A test of a value.
-#[derive(Clone, Debug)]
-pub enum Test<'a> {
-    Compare(u32, &'a [u8]),
-    Range(bool, &'a [u8], &'a [u8]),
-    Lookup(bool, &'a str),
-}
-
-/// No value is longer; what stands behind a shorter one is taken for gone.
-const LONGEST_VALUE: u32 = 16;
-
-/// Bytes that hold a value.
-pub(super) struct Register {
-    pub first: u32,
-    pub length: u32,
-    pub value: Value,
-    /// Whether a known test has followed.
-    tested: bool,
-}
 
 /// A rule that is followed.
 pub struct Program<'a> {
     pub(super) sets: &'a Sets<'a>,
+    /// Names for numbers.
+    pub(super) names: Option<&'a Names>,
     /// Whether this is the guard's own table, which calls the loopback interface by its number alone.
     pub(super) strict: bool,
     pub(super) registers: Vec<Register>,
@@ -144,6 +40,7 @@ impl<'a> Program<'a> {
         let ip = Some(family).filter(|family| *family != Family::Inet);
         Self {
             sets,
+            names: None,
             strict: false,
             registers: Vec::new(),
             ip,
@@ -154,6 +51,11 @@ impl<'a> Program<'a> {
             ended: false,
             decisions: None,
         }
+    }
+
+    /// The same with names for numbers.
+    pub fn named(self, names: &'a Names) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// The same for the guard's own table.
@@ -271,20 +173,10 @@ impl<'a> Program<'a> {
             Expression::Lookup { register, set, negated } => {
                 self.look_up(*register, set, *negated);
             }
-            Expression::Limit { rate, unit, burst } => {
-                let per_minute = match *unit {
-                    1 => rate.checked_mul(60),
-                    60 => Some(*rate),
-                    // Hours, days and weeks, where nothing is left over.
-                    3600 | 86_400 | 604_800 => Some(rate / (unit / 60)).filter(|count| count * (unit / 60) == *rate),
-                    _ => None,
-                };
-                let per_minute = per_minute.and_then(|count| u32::try_from(count).ok());
-                match per_minute {
-                    Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
-                    None => self.unknown(format!("limit {rate} each {unit} s")),
-                }
-            }
+            Expression::Limit { rate, unit, burst } => match per_minute(*rate, *unit) {
+                Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
+                None => self.unknown(format!("limit {rate} each {unit} s")),
+            },
             Expression::Counter { packets, bytes } => {
                 self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
             }
@@ -343,57 +235,6 @@ impl<'a> Program<'a> {
             }
             Expressed::Decides(text) => self.rule.verdict = Some(Verdict::Unknown(text.to_owned())),
         }
-    }
-
-    fn immediate(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let register = fields.number(NFTA_IMMEDIATE_DREG)?;
-        let value = fields.value(NFTA_IMMEDIATE_DATA).unwrap_or_default().to_vec();
-        self.load(register, value.len() as u32, Value::Constant(value));
-        Some(())
-    }
-
-    /// Whether there is a way back to the source, be it asked by the interface's number.
-    fn way_back(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let flags = fields.number(NFTA_FIB_FLAGS)?;
-        let plain = flags & !(NFTA_FIB_F_MARK | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT) == NFTA_FIB_F_SADDR;
-        if !plain || fields.number(NFTA_FIB_RESULT)? != NFT_FIB_RESULT_OIF {
-            return None;
-        }
-        let same_interface = flags & NFTA_FIB_F_IIF != 0;
-        self.load(fields.number(NFTA_FIB_DREG)?, 4, Value::WayBack { same_interface });
-        Some(())
-    }
-
-    fn connection_mark(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let mark = fields.number(NFTA_CT_KEY)? == NFT_CT_MARK && !fields.has(NFTA_CT_DIRECTION);
-        let register = fields.number(NFTA_CT_DREG).filter(|_| mark)?;
-        self.load(register, 4, Value::Connection(NFT_CT_MARK));
-        Some(())
-    }
-
-    /// Whether an IPv6 packet has an extension header: 1 or 0, in one byte.
-    fn header_is_there(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let ipv6 = fields.number(NFTA_EXTHDR_OP).unwrap_or(NFT_EXTHDR_OP_IPV6) == NFT_EXTHDR_OP_IPV6;
-        let present = fields.number(NFTA_EXTHDR_FLAGS)? == NFT_EXTHDR_F_PRESENT;
-        let header = fields.byte(NFTA_EXTHDR_TYPE).filter(|_| ipv6 && present)?;
-        self.load(fields.number(NFTA_EXTHDR_DREG)?, 4, Value::HeaderPresent(header));
-        Some(())
-    }
-
-    /// Some bits of a register are kept, the others set to anything; `None` where that is not what the expression does.
-    fn modify(&mut self, fields: &Fields<'_>) -> Option<()> {
-        let (from, to) = (fields.number(NFTA_BITWISE_SREG)?, fields.number(NFTA_BITWISE_DREG)?);
-        let length = fields.number(NFTA_BITWISE_LEN)?;
-        let value = self.value(from, length);
-        let changed = match (fields.value(NFTA_BITWISE_MASK), fields.value(NFTA_BITWISE_XOR)) {
-            (Some(mask), Some(xor)) if fields.number(NFTA_BITWISE_OP).unwrap_or(0) == 0 => {
-                mask.iter().zip(xor).map(|(mask, xor)| !mask | xor).collect()
-            }
-            _ => vec![u8::MAX; length.min(64) as usize],
-        };
-        self.tested(from);
-        self.load(to, length, Value::Modified(Box::new(value), changed));
-        Some(())
     }
 
     pub(super) fn does(&mut self, statement: Statement) {
@@ -519,6 +360,18 @@ pub(super) fn fit(text: &str) -> String {
         fit.pop();
     }
     fit
+}
+
+/// Packets a minute, where nothing is left over.
+fn per_minute(rate: u64, unit: u64) -> Option<u32> {
+    let count = match unit {
+        1 => rate.checked_mul(60)?,
+        60 => rate,
+        // Hours, days and weeks.
+        3600 | 86_400 | 604_800 => Some(rate / (unit / 60)).filter(|count| count * (unit / 60) == rate)?,
+        _ => return None,
+    };
+    u32::try_from(count).ok()
 }
 
 /// Registers 1 to 4 have 16 bytes, those from 8 on are the same in pieces of 4 (linux/netfilter/nf_tables.h).

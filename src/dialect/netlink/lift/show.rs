@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::super::constants::*;
-use super::program::{Test, Value};
+use super::value::{Test, Value};
 
 struct Bytes<'a>(&'a [u8]);
 

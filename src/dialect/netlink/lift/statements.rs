@@ -6,7 +6,7 @@
 use super::super::attributes::{find, text_of, u32_of};
 use super::super::constants::*;
 use super::super::table::set_name;
-use super::program::Value;
+use super::value::Value;
 use crate::ir::{Diversion, Family, Field, Reject, Statement, Tracking};
 
 /// What an expression without a form of its own does.

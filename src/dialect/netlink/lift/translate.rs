@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::super::constants::*;
 use super::lookups::Part;
-use super::program::{Program, Value, first_byte};
+use super::program::{Program, first_byte};
 use super::statements::Fields;
+use super::value::Value;
 use crate::ir::{Destined, Statement, Translation};
 
 /// What a register of a translation holds.
@@ -97,7 +98,7 @@ impl Program<'_> {
 
     fn tested_map(&mut self, register: u32) {
         let first = first_byte(register);
-        let around = |own: &&super::program::Register| own.first <= first && first - own.first < own.length;
+        let around = |own: &&super::value::Register| own.first <= first && first - own.first < own.length;
         let at = self.registers.iter().find(around).map(|own| own.first);
         if let Some(at) = at {
             self.tested_at(at);

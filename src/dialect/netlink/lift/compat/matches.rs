@@ -1,6 +1,7 @@
 //! Matches of iptables → tests (linux/netfilter/xt_NAME.h, linux/netfilter_ipv4, linux/netfilter_ipv6).
 
 use super::super::finish::Alternatives;
+use super::super::matches::other_flags;
 use super::super::ports;
 use super::super::program::Program;
 use super::Info;
@@ -20,14 +21,13 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> O
         ("tcp", 0) if program.tcp => tcp(info),
         ("udp" | "udplite", 0) => udp(info),
         ("multiport", 1) if program.tcp => multiport(info).map(one),
-        ("addrtype", 0) => address_type(info.u16(0)?, (info.u16(2)?, info.u32(8)? != 0), 0).map(one),
+        ("addrtype", 0) => address_type(program.ip?, info.u16(0)?, (info.u16(2)?, info.u32(8)? != 0), 0).map(one),
         ("addrtype", 1) => {
             let flags = info.u32(4)?;
-            address_type(info.u16(0)?, (info.u16(2)?, flags & 2 != 0), flags).map(one)
+            address_type(program.ip?, info.u16(0)?, (info.u16(2)?, flags & 2 != 0), flags).map(one)
         }
-        ("conntrack", 1..=3) => {
-            connection(revision, info).map(|all| all.into_iter().map(|one| vec![vec![one]]).collect())
-        }
+        ("conntrack", 1..=3) => connection(revision, info),
+        ("set", 1..=4) => set(program, revision, info).map(one),
         ("state", 0) => {
             let states = states(info.u32(0)?, 0x40)?;
             Some(one(Match::ConnectionState { states, negated: false }))
@@ -65,7 +65,7 @@ fn bit(flags: u8, bit: u8) -> bool {
 fn tcp(info: Info<'_>) -> Option<Vec<Alternatives>> {
     let (sources, destinations) = ((info.u16(0)?, info.u16(2)?), (info.u16(4)?, info.u16(6)?));
     let (option, mask, value, turned) = (info.u8(8)?, info.u8(9)?, info.u8(10)?, info.u8(11)?);
-    let mut tests = Vec::new();
+    let (mut tests, mut flags) = (Vec::new(), None);
     if sources != EVERY || bit(turned, 0) {
         tests.push(ports::source(&[range(sources)?], bit(turned, 0)));
     }
@@ -75,15 +75,16 @@ fn tcp(info: Info<'_>) -> Option<Vec<Alternatives>> {
     match (mask, value, bit(turned, 2)) {
         (0, 0, false) => {}
         (_, _, false) => tests.push(Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) }),
+        (1.., _, true) if value & !mask == 0 => flags = Some(other_flags(mask, value)),
         (_, _, true) => tests.push(Match::Unknown("-m tcp ! --tcp-flags".to_owned())),
     }
     if option != 0 || bit(turned, 3) {
         tests.push(Match::Unknown("-m tcp --tcp-option".to_owned()));
     }
-    if tests.is_empty() {
+    if tests.is_empty() && flags.is_none() {
         tests.push(ANY_PORT);
     }
-    Some(tests.into_iter().map(|one| vec![vec![one]]).collect())
+    Some(tests.into_iter().map(|one| vec![vec![one]]).chain(flags).collect())
 }
 
 /// Its header is looked for.
@@ -131,7 +132,7 @@ fn multiport(info: Info<'_>) -> Option<Match> {
 }
 
 /// struct xt_addrtype_info(_v1): kinds of addresses, a bit each. Of `flags` 4 and 8 are what the interface has to say.
-fn address_type(source: u16, (destination, turned): (u16, bool), flags: u32) -> Option<Match> {
+fn address_type(family: Family, source: u16, (destination, turned): (u16, bool), flags: u32) -> Option<Match> {
     const KINDS: [(u16, AddressTypes); 5] = [
         (1 << 1, AddressTypes::UNICAST),
         (1 << 2, AddressTypes::LOCAL),
@@ -146,7 +147,9 @@ fn address_type(source: u16, (destination, turned): (u16, bool), flags: u32) -> 
     match (destination, turned, flags & 12) {
         (LOCAL, false, 4) => return Some(Match::DestinationOfInterface),
         (LOCAL, false, 0) => return Some(Match::DestinationLocal),
-        (_, _, 0) => {}
+        (LOCAL, true, 0) => {}
+        // To IPv6 some kinds are classes of addresses, and all that are asked for have to fit (xt_addrtype.c, match_type6).
+        (_, _, 0) if family == Family::Ip => {}
         _ => return None,
     }
     let known = KINDS.iter().fold(0, |all, (bit, _)| all | bit);
@@ -167,35 +170,24 @@ fn states(bits: u32, untracked: u32) -> Option<ConnectionStates> {
 
 /// struct xt_conntrack_mtinfo1 to 3: eight addresses and masks, when it runs out, the protocol, four ports, what is looked at,
 /// what is turned round, states, status, and in the last one where ranges of ports end.
-fn connection(revision: u32, info: Info<'_>) -> Option<Vec<Match>> {
+fn connection(revision: u32, info: Info<'_>) -> Option<Vec<Alternatives>> {
     const STATE: u16 = 1;
     const DIRECTION: u16 = 1 << 12;
     const ORIGINAL_PORT: u16 = 1 << 9;
     const ALIAS: u16 = 1 << 13;
-    const SNAT: u32 = 0x40;
-    const DNAT: u32 = 0x80;
     let (asked, turned) = (info.u16(146)? & !ALIAS, info.u16(148)?);
     let bits = if revision == 1 { u32::from(info.u8(150)?) } else { u32::from(info.u16(150)?) };
     // The rest of the structure has to be there, too.
     info.bytes(0, if revision == 3 { 162 } else { 152 })?;
-    let unknown = || Match::Unknown("-m conntrack".to_owned());
-    let state = || -> Match {
-        let negated = turned & STATE != 0;
-        match bits {
-            DNAT if revision > 1 => Match::Foreign(Foreign::Translated { end: End::Destination, negated }),
-            SNAT if revision > 1 => Match::Foreign(Foreign::Translated { end: End::Source, negated }),
-            _ => {
-                let untracked = if revision == 1 { 0 } else { 0x100 };
-                states(bits, untracked).map_or_else(unknown, |states| Match::ConnectionState { states, negated })
-            }
-        }
-    };
+    let one = |found: Match| vec![vec![found]];
+    let unknown = || one(Match::Unknown("-m conntrack".to_owned()));
+    let state = || connection_states(revision, bits, turned & STATE != 0).unwrap_or_else(unknown);
     let reply = turned & DIRECTION != 0;
     Some(match asked {
         STATE => vec![state()],
-        DIRECTION => vec![Match::Foreign(Foreign::Direction { reply })],
+        DIRECTION => vec![one(Match::Foreign(Foreign::Direction { reply }))],
         _ if asked == STATE | DIRECTION && bits == DNAT && turned & (STATE | DIRECTION) == 0 && revision > 1 => {
-            vec![Match::DestinationTranslated]
+            vec![one(Match::DestinationTranslated)]
         }
         // Without a connection nothing behind the state is looked at.
         _ if asked & STATE != 0 => vec![state(), unknown()],
@@ -203,10 +195,56 @@ fn connection(revision: u32, info: Info<'_>) -> Option<Vec<Match>> {
             let (first, last) =
                 if revision == 3 { (info.u16(140)?, info.u16(156)?) } else { (info.port(140)?, info.port(140)?) };
             let ports = [PortRange::new(first, last)?].into_iter().collect();
-            vec![Match::OriginalPort(PortMatch::Ports(ports))]
+            vec![one(Match::OriginalPort(PortMatch::Ports(ports)))]
         }
         _ => vec![unknown()],
     })
+}
+
+/// Not states, but asked for with them: the source, or the destination, of the connection was translated.
+const SNAT: u32 = 0x40;
+const DNAT: u32 = 0x80;
+
+/// Any of these states, or one of the two translations; `None` where some are not known.
+fn connection_states(revision: u32, bits: u32, negated: bool) -> Option<Alternatives> {
+    if revision == 1 {
+        let states = states(bits, 0)?;
+        return Some(vec![vec![Match::ConnectionState { states, negated }]]);
+    }
+    let mut tests = Vec::new();
+    let plain = bits & !(SNAT | DNAT);
+    if plain != 0 {
+        tests.push(Match::ConnectionState { states: states(plain, 0x100)?, negated });
+    }
+    for (bit, end) in [(SNAT, End::Source), (DNAT, End::Destination)] {
+        if bits & bit != 0 {
+            tests.push(Match::Foreign(Foreign::Translated { end, negated }));
+        }
+    }
+    if tests.is_empty() {
+        return None;
+    }
+    // Turned round, none of them may hold.
+    Some(if negated { vec![tests] } else { tests.into_iter().map(|one| vec![one]).collect() })
+}
+
+/// struct xt_set_info_match_v1, v3 and v4: the set's number, how many of its fields, which of them are of the source and whether
+/// it is turned round; newer ones, what counters have to be.
+fn set(program: &Program<'_>, revision: u32, info: Info<'_>) -> Option<Match> {
+    let (number, fields, flags) = (info.u16(0)?, info.u8(2)?, info.u8(3)?);
+    let plain = match revision {
+        1 | 2 => true,
+        // A number of eight bytes stands elsewhere on smaller machines.
+        3 if cfg!(target_pointer_width = "64") => info.u8(8)? == 0 && info.u8(24)? == 0 && info.u32(40)? == 0,
+        4 => info.u8(16)? == 0 && info.u8(32)? == 0 && info.u32(40)? == 0,
+        _ => false,
+    };
+    if !plain || fields != 1 || flags & !3 != 0 {
+        return None;
+    }
+    let addresses = Addresses::Set(program.names?.sets.get(&number)?.clone());
+    let negated = bit(flags, 0);
+    Some(if bit(flags, 1) { Match::Source { addresses, negated } } else { Match::Destination { addresses, negated } })
 }
 
 /// struct xt_mark_mtinfo1, and the same of a connection.

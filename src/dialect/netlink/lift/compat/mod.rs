@@ -5,6 +5,8 @@
 
 mod matches;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use super::super::constants::*;
 use super::program::{Program, fit};
@@ -67,7 +69,7 @@ pub(super) fn target(program: &mut Program<'_>, fields: &Fields<'_>) -> Option<(
     let name = fields.text(NFTA_TARGET_NAME)?;
     let (revision, info) = (fields.number(NFTA_TARGET_REV)?, Info(fields.bytes(NFTA_TARGET_INFO)?));
     program.doubt_loads();
-    match targets::of(&name, revision, info, program.ip) {
+    match targets::of(program, &name, revision, info) {
         targets::Does::Statements(statements) => {
             program.ended = statements.iter().any(crate::ir::Statement::is_last);
             statements.into_iter().for_each(|statement| program.does(statement));

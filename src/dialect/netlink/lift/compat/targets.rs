@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::super::constants::*;
+use super::super::program::Program;
 use super::Info;
 use crate::ir::{Destined, Diversion, Family, Field, Reject, Statement, Tracking, Translation, Verdict};
 
@@ -13,10 +14,11 @@ pub enum Does {
 }
 
 /// What a target of a name does.
-pub fn of(name: &str, revision: u32, info: Info<'_>, family: Option<Family>) -> Does {
+pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> Does {
+    let family = program.ip;
     let statement = match name {
         "REJECT" => return Does::Decides(Verdict::Reject(reject(info, family))),
-        "SET" => return Does::Statements(sets(revision, info)),
+        "SET" => return Does::Statements(sets(program, revision, info)),
         "CT" => track(info),
         "CONNMARK" => connection_mark(info),
         "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
@@ -97,14 +99,18 @@ fn connection_mark(info: Info<'_>) -> Option<Statement> {
 }
 
 /// struct xt_set_info_target_v1 to v3: sets to add to, to take from, and (v3) to look into, each by its number.
-fn sets(revision: u32, info: Info<'_>) -> Vec<Statement> {
+fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> {
     const NONE: u16 = u16::MAX;
     if revision == 0 {
         return vec![Statement::Update { set: "ipset".to_owned() }];
     }
     let places: &[usize] = if revision >= 3 { &[0, 4, 8] } else { &[0, 4] };
     let numbers = places.iter().filter_map(|at| info.u16(*at)).filter(|number| *number != NONE);
-    numbers.map(|number| Statement::Update { set: format!("ipset-{number}") }).collect()
+    let name = |number: u16| {
+        let known = program.names.and_then(|names| names.sets.get(&number)).cloned();
+        known.unwrap_or_else(|| format!("ipset-{number}"))
+    };
+    numbers.map(|number| Statement::Update { set: name(number) }).collect()
 }
 
 /// Where a translation leads to: struct nf_nat_ipv4_multi_range_compat in the oldest form for IPv4, nf_nat_range and
