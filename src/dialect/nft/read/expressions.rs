@@ -437,7 +437,7 @@ pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
 pub fn header(name: &str) -> Vec<Match> {
     match name {
         "ip" => vec![Match::Family(Family::Ip)],
-        "ip6" => vec![Match::Family(Family::Ip6)],
+        "ip6" | "frag" => vec![Match::Family(Family::Ip6)],
         "tcp" => vec![protocol(TCP, false)],
         "udp" => vec![protocol(17, false)],
         "icmp" => vec![protocol(1, false)],
