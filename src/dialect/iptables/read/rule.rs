@@ -351,7 +351,7 @@ impl Draft<'_, '_> {
         };
         reading.unknown.extend(matches.iter().filter_map(not_known));
         let either = if tests.either.is_empty() { vec![Vec::new()] } else { tests.either };
-        if !several && let [] = either.as_slice().get(1..).unwrap_or_default() {
+        if !several && either.len() == 1 {
             matches.extend(either.into_iter().flatten());
             return reading.rules.push(Rule { matches, ..rule });
         }

@@ -108,7 +108,7 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     }
     reader.words.at = start;
     if let Some(key) = Key::take_joined(&mut reader.words) {
-        return joined(reader, key, start);
+        return joined(reader, &key, start);
     }
     reader.words.at = start;
     let selector = Selector::take(&mut reader.words)?;
@@ -169,9 +169,9 @@ fn masked_mark(reader: &mut RuleReader<'_, '_>, of: Marked, (mask, set): (u32, u
 }
 
 /// A test of several things at once: one alternative for each element. That none of them fits the IR cannot say.
-fn joined(reader: &mut RuleReader<'_, '_>, key: Key<'_>, start: usize) -> Option<()> {
+fn joined(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) -> Option<()> {
     if reader.words.take_word("vmap") {
-        verdict_map(reader, &key, start);
+        verdict_map(reader, key, start);
         return Some(());
     }
     let operator = operator(&mut reader.words);
