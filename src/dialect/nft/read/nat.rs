@@ -4,11 +4,12 @@
 
 use std::net::IpAddr;
 
-use super::expressions::{key_and_value, map_tokens};
+use super::draft::{Entry, Part};
 use super::joined::Key;
 use super::lexer::{Kind, Token};
+use super::maps::{key_and_value, map_tokens};
 use super::names;
-use super::rules::{Entry, Part, RuleReader};
+use super::rules::RuleReader;
 use super::tables::RawFamily;
 use super::words::{Words, elements};
 use crate::ir::{Destined, Family, Match, Statement, Translation};
