@@ -57,6 +57,14 @@ fn packet_type(words: &mut Words<'_, '_>) -> Option<Match> {
 
 /// Reads the test or the verdict map that comes next; `None` if it is not understood.
 pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
+    // Of a key that the IR has no words for, any element may be found.
+    if let Some(key) = Key::take(&mut reader.words).filter(Key::is_opaque)
+        && reader.words.take_word("vmap")
+    {
+        verdict_map(reader, &key, start);
+        return Some(());
+    }
+    reader.words.at = start;
     if reader.words.take_all(&["tcp", "flags"]) {
         let alternatives = flags(&mut reader.words).filter(|_| reader.words.value_ends())?;
         reader.known_test(alternatives, reader.words.text_since(start));
@@ -175,6 +183,8 @@ fn joined(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) -> Optio
         verdict_map(reader, key, start);
         return Some(());
     }
+    // Each alternative may have the text of the key; the set may be long.
+    let key_text = reader.words.text_since(start);
     let operator = operator(&mut reader.words);
     let right = right(&mut reader.words).filter(|_| reader.words.value_ends())?;
     if !matches!(operator, Operator::Implicit | Operator::Equal) || key.is_opaque() {
@@ -190,7 +200,7 @@ fn joined(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) -> Optio
     };
     let mut alternatives = Vec::new();
     for element in elements {
-        alternatives.extend(key.alternatives(table, element, &text)?);
+        alternatives.extend(key.alternatives(table, element, &key_text)?);
         if alternatives.len() > MOST_ELEMENTS {
             return None;
         }

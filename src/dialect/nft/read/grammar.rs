@@ -278,8 +278,17 @@ fn tcp_option(words: &mut Words<'_, '_>) -> bool {
     value(words, &[])
 }
 
-/// `numgen random mod N [offset N]`, `jhash FIELD mod N [seed N] [offset N]`, `symhash mod N [offset N]`, compared.
+/// A number that is made of chance, or of the packet, compared with something.
 fn computed(words: &mut Words<'_, '_>) -> bool {
+    if !number(words) {
+        return false;
+    }
+    take_any(words, &COMPARISONS);
+    value(words, &[])
+}
+
+/// `numgen random mod N [offset N]`, `jhash FIELD mod N [seed N] [offset N]`, `symhash mod N [offset N]`.
+pub fn number(words: &mut Words<'_, '_>) -> bool {
     let begins = match words.next().map_or("", |token| token.text) {
         "numgen" => take_any(words, &["random", "inc"]),
         "symhash" => true,
@@ -294,8 +303,7 @@ fn computed(words: &mut Words<'_, '_>) -> bool {
             return false;
         }
     }
-    take_any(words, &COMPARISONS);
-    value(words, &[])
+    true
 }
 
 /// More selectors behind the first one.

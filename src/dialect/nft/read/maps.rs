@@ -11,8 +11,9 @@ use crate::ir::{Match, Verdict};
 /// `vmap { KEY : VERDICT, … }` or `vmap @NAME`: one rule for each element.
 pub fn verdict_map(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) {
     let table = reader.table;
-    let tokens = map_tokens(reader);
+    // Each element may have the text of the key; the map may be long.
     let text = reader.words.text_since(start);
+    let tokens = map_tokens(reader);
     let verdicts = tokens.filter(|_| reader.words.value_ends()).and_then(|tokens| {
         let mut others = None;
         let mut verdicts = Vec::new();

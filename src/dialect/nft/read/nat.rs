@@ -93,9 +93,9 @@ fn by_map(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Fami
     if !reader.words.take_word("map") {
         return None;
     }
+    let text = reader.words.text_since(start);
     let tokens = map_tokens(reader)?;
     flags(&mut reader.words)?;
-    let text = reader.words.text_since(start);
     let (mut entries, mut family) = (Vec::new(), named);
     for element in elements(tokens) {
         let (own, value) = key_and_value(element)?;
