@@ -366,4 +366,27 @@ mod tests {
             assert_eq!(tables(&listing(other)), (names, 2), "{other}");
         }
     }
+
+    /// What a file includes is read where it stands, and keeps its own lines.
+    #[test]
+    fn a_file_that_includes_others() {
+        let folder = std::env::temp_dir().join(format!("ringfence-rulesets-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("d")).unwrap();
+        let main = "include \"defs.nft\"\ntable ip t {\nchain c {\ninclude \"d/*.nft\"\nip saddr $peer accept\n}\n}\n\
+                    include \"../outside.nft\"\n";
+        fs::write(folder.join("main.nft"), main).unwrap();
+        fs::write(folder.join("defs.nft"), "\ndefine peer = 10.20.0.12\n").unwrap();
+        fs::write(folder.join("d/a.nft"), "# one\nip saddr 10.0.0.1 drop").unwrap();
+        let given = read_files([folder.join("main.nft").as_path()]).unwrap();
+        let rules = &given.ruleset.tables[0].chains[0].rules;
+        let places: Vec<_> = rules.iter().filter_map(|rule| rule.place.as_ref()).collect();
+        let [first, second] = places.as_slice() else { panic!("{places:?}") };
+        assert_eq!((first.line, second.line), (2, 5));
+        assert!(first.text.ends_with("d/a.nft: ip saddr 10.0.0.1 drop"), "{}", first.text);
+        assert!(second.text.ends_with("main.nft: ip saddr $peer accept"), "{}", second.text);
+        assert_eq!(given.ruleset.unread, ["include \"../outside.nft\""]);
+        assert!(given.unknown[0].ends_with("main.nft:8: include \"../outside.nft\""), "{:?}", given.unknown);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

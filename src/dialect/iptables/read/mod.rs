@@ -13,6 +13,7 @@
 //! INVARIANT (bounded): the work is linear in the text; insertions and deletions in the midst have a budget.
 
 mod matches;
+mod modules;
 mod rule;
 mod tables;
 mod target;

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::matches::{self, Kind};
+use super::matches;
+use super::modules::{self, Kind};
 use super::target::{Target, is_decision, is_disguised_target, is_for_target};
 use super::values;
 use super::words::{Word, written};
@@ -263,7 +264,7 @@ impl Draft<'_, '_> {
     }
 
     fn module_option(&mut self, name: &str, start: usize, at: usize, negated: bool) -> usize {
-        if let Some((kind, arity)) = matches::option(name)
+        if let Some((kind, arity)) = modules::option(name)
             && let Some(module) = self.module_of(kind, name)
         {
             let end = at + 1 + arity;
@@ -271,7 +272,7 @@ impl Draft<'_, '_> {
             self.options.push(Opt { module, known, negated, words: start..end.min(self.words.len()) });
             return end;
         }
-        let mut end = at + 1 + matches::text_values(name);
+        let mut end = at + 1 + modules::text_values(name);
         while self.words.get(end).is_some_and(|word| !word.opens_option()) {
             end += 1;
         }
@@ -351,7 +352,7 @@ impl Draft<'_, '_> {
         };
         reading.unknown.extend(matches.iter().filter_map(not_known));
         let either = if tests.either.is_empty() { vec![Vec::new()] } else { tests.either };
-        if !several && let [] = either.as_slice().get(1..).unwrap_or_default() {
+        if !several && either.len() == 1 {
             matches.extend(either.into_iter().flatten());
             return reading.rules.push(Rule { matches, ..rule });
         }

@@ -1,6 +1,5 @@
 //! The target of a rule: its name and options → verdict or log.
 
-use std::net::IpAddr;
 use std::ops::Range;
 
 use super::rule::{Draft, Reading};
@@ -153,10 +152,7 @@ fn destined(kind: Translation, options: &[&[Word<'_>]]) -> Destined {
     }
 }
 
-/// Addresses and ports, each from the first to the last.
-type Ends = (Option<(IpAddr, IpAddr)>, Option<(u16, u16)>);
-
-fn values_of(kind: Translation, name: &str, text: &str) -> Option<Ends> {
+fn values_of(kind: Translation, name: &str, text: &str) -> Option<values::Ends> {
     match (kind, name) {
         (Translation::Destination, "--to-destination") | (Translation::Source, "--to-source") => values::target(text),
         (Translation::Redirect | Translation::Masquerade, "--to-ports" | "--to-port") => {

@@ -94,9 +94,12 @@ pub(super) fn address_types(list: &str) -> Option<AddressTypes> {
     list.split(',').map(AddressTypes::named).try_fold(AddressTypes::default(), |all, one| Some(all.with(one?)))
 }
 
+/// Addresses and ports, each from the first to the last; `None` for those that stay as they are.
+pub(super) type Ends = (Option<(IpAddr, IpAddr)>, Option<(u16, u16)>);
+
 /// An address, a range of them, and ports behind a colon: `10.0.0.1-10.0.0.5:80-90`, `[fd00::1]:80`. What stands behind a
 /// slash says only which port becomes which.
-pub(super) fn target(text: &str) -> Option<(Option<(IpAddr, IpAddr)>, Option<(u16, u16)>)> {
+pub(super) fn target(text: &str) -> Option<Ends> {
     if let Some((inside, behind)) = text.strip_prefix('[').and_then(|text| text.rsplit_once(']')) {
         let inside = inside.replace(['[', ']'], "");
         let ports = match behind.strip_prefix(':') {

@@ -3,7 +3,7 @@
 //! Alternatives and maps become several rules, one after the other. No packet meets more than one of them, so it does
 //! not matter that a jump comes back.
 
-use super::rules::{Draft, Entry, Outcome, Part};
+use super::draft::{Draft, Entry, Outcome, Part};
 use super::selectors::{Alternatives, TCP};
 use crate::dialect::read::Unknown;
 use crate::ir::{Addresses, Elements, Family, Foreign, Match, Place, Rule, Statement, Verdict};

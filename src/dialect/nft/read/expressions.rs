@@ -3,14 +3,15 @@
 use super::flags::flags;
 use super::joined::Key;
 use super::lexer::{Kind, Token};
+use super::maps::verdict_map;
 use super::marks;
 use super::names;
-use super::rules::{Entry, RuleReader};
-use super::selectors::{Alternatives, Right, Selector, TCP, masked_block, protocol, with_protocol};
-use super::sets;
+use super::ports::{masked_block, with_protocol};
+use super::rules::RuleReader;
+use super::selectors::{Alternatives, Right, Selector, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::{Words, elements};
-use crate::ir::{Family, Foreign, Marked, Match, PacketTypes, PortBlock, TcpFlags, Verdict, ours};
+use crate::ir::{Family, Foreign, Marked, Match, PacketTypes, PortBlock, TcpFlags, ours};
 
 /// What nft takes for granted where a limit says nothing of a burst.
 const DEFAULT_BURST: u32 = 5;
@@ -56,6 +57,14 @@ fn packet_type(words: &mut Words<'_, '_>) -> Option<Match> {
 
 /// Reads the test or the verdict map that comes next; `None` if it is not understood.
 pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
+    // Of a key that the IR has no words for, any element may be found.
+    if let Some(key) = Key::take(&mut reader.words).filter(Key::is_opaque)
+        && reader.words.take_word("vmap")
+    {
+        verdict_map(reader, &key, start);
+        return Some(());
+    }
+    reader.words.at = start;
     if reader.words.take_all(&["tcp", "flags"]) {
         let alternatives = flags(&mut reader.words).filter(|_| reader.words.value_ends())?;
         reader.known_test(alternatives, reader.words.text_since(start));
@@ -108,7 +117,7 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     }
     reader.words.at = start;
     if let Some(key) = Key::take_joined(&mut reader.words) {
-        return joined(reader, key, start);
+        return joined(reader, &key, start);
     }
     reader.words.at = start;
     let selector = Selector::take(&mut reader.words)?;
@@ -169,11 +178,13 @@ fn masked_mark(reader: &mut RuleReader<'_, '_>, of: Marked, (mask, set): (u32, u
 }
 
 /// A test of several things at once: one alternative for each element. That none of them fits the IR cannot say.
-fn joined(reader: &mut RuleReader<'_, '_>, key: Key<'_>, start: usize) -> Option<()> {
+fn joined(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) -> Option<()> {
     if reader.words.take_word("vmap") {
-        verdict_map(reader, &key, start);
+        verdict_map(reader, key, start);
         return Some(());
     }
+    // Each alternative may have the text of the key; the set may be long.
+    let key_text = reader.words.text_since(start);
     let operator = operator(&mut reader.words);
     let right = right(&mut reader.words).filter(|_| reader.words.value_ends())?;
     if !matches!(operator, Operator::Implicit | Operator::Equal) || key.is_opaque() {
@@ -189,7 +200,7 @@ fn joined(reader: &mut RuleReader<'_, '_>, key: Key<'_>, start: usize) -> Option
     };
     let mut alternatives = Vec::new();
     for element in elements {
-        alternatives.extend(key.alternatives(table, element, &text)?);
+        alternatives.extend(key.alternatives(table, element, &key_text)?);
         if alternatives.len() > MOST_ELEMENTS {
             return None;
         }
@@ -331,92 +342,6 @@ fn comparison<'r, 'a>(selector: Selector, operator: Operator, right: Right<'r, '
     }
 }
 
-/// `vmap { KEY : VERDICT, … }` or `vmap @NAME`: one rule for each element.
-fn verdict_map(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) {
-    let table = reader.table;
-    let tokens = map_tokens(reader);
-    let text = reader.words.text_since(start);
-    let verdicts = tokens.filter(|_| reader.words.value_ends()).and_then(|tokens| {
-        let mut others = None;
-        let mut verdicts = Vec::new();
-        for element in elements(tokens) {
-            let (own, verdict) = key_and_verdict(element)?;
-            if matches!(own, [one] if one.is_word("*")) {
-                others = Some(verdict);
-                continue;
-            }
-            let alternatives = key.alternatives(table, own, &text)?;
-            verdicts.push(Entry { alternatives, statement: None, verdict });
-        }
-        verdicts.extend(others.map(|verdict| Entry {
-            alternatives: vec![remaining(key, &verdicts)],
-            statement: None,
-            verdict,
-        }));
-        Some(verdicts)
-    });
-    match verdicts {
-        Some(verdicts) if !key.has_next_header() => reader.decide_by_map(start, verdicts),
-        _ => {
-            if let [first, ..] = key.implied().as_slice() {
-                reader.known_test(vec![vec![first.clone()]], String::new());
-            }
-            reader.unknown_verdict(start);
-        }
-    }
-}
-
-/// The elements of the map that comes next.
-pub fn map_tokens<'r, 'a>(reader: &mut RuleReader<'r, 'a>) -> Option<&'r [Token<'a>]> {
-    let table = reader.table;
-    let name =
-        reader.words.peek().filter(|token| token.kind == Kind::Word).and_then(|token| token.text.strip_prefix('@'));
-    match name {
-        Some(name) => {
-            reader.words.at += 1;
-            table.maps.get(name).and_then(|map| map.tokens.as_deref()).and_then(|tokens| table.look_up(tokens))
-        }
-        None => reader.words.block(),
-    }
-}
-
-/// What holds for a packet that no element before applies to, if it comes this far.
-fn remaining(key: &Key<'_>, before: &[Entry]) -> Vec<Match> {
-    let ends = |verdict: &Option<Verdict>| match verdict {
-        Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
-        Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
-    };
-    let mut matches = key.implied();
-    if !before.iter().all(|entry| ends(&entry.verdict)) {
-        matches.push(Match::Unknown("nothing else in the map".to_owned()));
-    }
-    matches
-}
-
-/// The key of an element, without what is said of it, and its value behind the colon.
-pub fn key_and_value<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], &'r [Token<'a>])> {
-    let colon = element.iter().position(|token| token.is(":"))?;
-    let (key, rest) = element.split_at_checked(colon)?;
-    Some((sets::without_options(key)?, rest))
-}
-
-fn key_and_verdict<'r, 'a>(element: &'r [Token<'a>]) -> Option<(&'r [Token<'a>], Option<Verdict>)> {
-    let (key, rest) = key_and_value(element)?;
-    let verdict = match rest {
-        [_, word] => match word.text {
-            "accept" => Some(Verdict::Accept),
-            "drop" => Some(Verdict::Drop),
-            "return" => Some(Verdict::Return),
-            "continue" => None,
-            _ => return None,
-        },
-        [_, word, chain] if word.is_word("jump") => Some(Verdict::Jump(chain.name()?.to_owned())),
-        [_, word, chain] if word.is_word("goto") => Some(Verdict::Goto(chain.name()?.to_owned())),
-        _ => return None,
-    };
-    Some((key, verdict))
-}
-
 /// What has to hold for a test that begins at `start` and is not understood.
 pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
     let mut again = *words;
@@ -437,7 +362,7 @@ pub fn implied(words: &Words<'_, '_>, start: usize) -> Vec<Match> {
 pub fn header(name: &str) -> Vec<Match> {
     match name {
         "ip" => vec![Match::Family(Family::Ip)],
-        "ip6" => vec![Match::Family(Family::Ip6)],
+        "ip6" | "frag" => vec![Match::Family(Family::Ip6)],
         "tcp" => vec![protocol(TCP, false)],
         "udp" => vec![protocol(17, false)],
         "icmp" => vec![protocol(1, false)],

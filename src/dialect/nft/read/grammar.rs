@@ -4,115 +4,9 @@
 //! behind it may be taken for the rule's; otherwise everything up to the end of the rule is unknown, verdict included. A
 //! word too much or too little would make a rule that nobody wrote.
 
+use super::fields::{NO_VALUES, OF_DIRECTION, OF_EXTENSIONS, SELECTORS, SINGLE};
 use super::lexer::{Kind, Token};
 use super::words::Words;
-
-/// What can be compared, by its words.
-const SELECTORS: &[(&str, &[&str])] = &[
-    (
-        "meta",
-        &[
-            "mark",
-            "priority",
-            "skuid",
-            "skgid",
-            "pkttype",
-            "cpu",
-            "cgroup",
-            "rtclassid",
-            "length",
-            "protocol",
-            "nfproto",
-            "l4proto",
-            "iif",
-            "iifname",
-            "iiftype",
-            "iifgroup",
-            "oif",
-            "oifname",
-            "oiftype",
-            "oifgroup",
-            "iifkind",
-            "oifkind",
-            "sdif",
-            "sdifname",
-            "random",
-            "time",
-            "day",
-            "hour",
-            "secpath",
-            "ipsec",
-            "ibrname",
-            "obrname",
-        ],
-    ),
-    (
-        "ct",
-        &[
-            "state",
-            "direction",
-            "status",
-            "mark",
-            "expiration",
-            "helper",
-            "label",
-            "l3proto",
-            "protocol",
-            "bytes",
-            "packets",
-            "avgpkt",
-            "zone",
-            "id",
-        ],
-    ),
-    (
-        "ip",
-        &[
-            "saddr",
-            "daddr",
-            "protocol",
-            "ttl",
-            "id",
-            "length",
-            "dscp",
-            "ecn",
-            "version",
-            "hdrlength",
-            "frag-off",
-            "checksum",
-        ],
-    ),
-    ("ip6", &["saddr", "daddr", "nexthdr", "hoplimit", "flowlabel", "length", "dscp", "ecn", "version"]),
-    ("tcp", &["sport", "dport", "sequence", "ackseq", "doff", "reserved", "window", "checksum", "urgptr", "flags"]),
-    ("udp", &["sport", "dport", "length", "checksum"]),
-    ("udplite", &["sport", "dport", "checksum"]),
-    ("sctp", &["sport", "dport", "vtag", "checksum"]),
-    ("dccp", &["sport", "dport", "type"]),
-    ("th", &["sport", "dport"]),
-    ("icmp", &["type", "code", "id", "sequence", "mtu", "gateway", "checksum"]),
-    ("icmpv6", &["type", "code", "id", "sequence", "mtu", "max-delay", "checksum"]),
-    ("ether", &["saddr", "daddr", "type"]),
-    ("vlan", &["id", "type", "cfi", "pcp", "dei"]),
-    ("frag", &["nexthdr", "frag-off", "more-fragments", "id", "reserved", "reserved2"]),
-    ("ah", &["nexthdr", "hdrlength", "reserved", "spi", "sequence"]),
-    ("esp", &["spi", "sequence"]),
-    ("comp", &["nexthdr", "flags", "cpi"]),
-    ("socket", &["transparent", "mark", "wildcard"]),
-    ("osf", &["name", "version"]),
-    ("igmp", &["type", "mrt", "checksum", "group"]),
-    ("rt", &["classid", "nexthop", "mtu", "ipsec"]),
-    ("gre", &["flags", "version", "protocol"]),
-    ("exthdr", &["hbh", "rt", "dst", "mh", "srh", "frag"]),
-];
-
-/// The fields of the extension headers of IPv6 but the fragment header.
-const OF_EXTENSIONS: &[(&str, &[&str])] = &[
-    ("hbh", &["nexthdr", "hdrlength"]),
-    ("rt", &["nexthdr", "hdrlength", "type", "seg-left"]),
-    ("dst", &["nexthdr", "hdrlength"]),
-    ("mh", &["nexthdr", "hdrlength", "type", "reserved", "checksum"]),
-    ("srh", &["last-entry", "flags", "tag", "seg-left"]),
-];
 
 /// Takes a whole test of an extension header.
 pub fn extension_header(words: &mut Words<'_, '_>) -> bool {
@@ -130,74 +24,8 @@ pub fn extension_header(words: &mut Words<'_, '_>) -> bool {
     known
 }
 
-/// What can be compared and has one word.
-const SINGLE: [&str; 21] = [
-    "mark",
-    "iif",
-    "iifname",
-    "iiftype",
-    "iifgroup",
-    "oif",
-    "oifname",
-    "oiftype",
-    "oifgroup",
-    "skuid",
-    "skgid",
-    "cpu",
-    "cgroup",
-    "pkttype",
-    "l4proto",
-    "nfproto",
-    "rtclassid",
-    "day",
-    "hour",
-    "time",
-    "ipsec",
-];
-
-/// The selectors of one direction of a connection, behind `ct original` and `ct reply`.
-const OF_DIRECTION: [&[&str]; 11] = [
-    &["ip", "saddr"],
-    &["ip", "daddr"],
-    &["ip6", "saddr"],
-    &["ip6", "daddr"],
-    &["saddr"],
-    &["daddr"],
-    &["proto-src"],
-    &["proto-dst"],
-    &["bytes"],
-    &["packets"],
-    &["zone"],
-];
-
 const COMPARISONS: [&str; 14] = ["==", "!=", "<", "<=", ">", ">=", "!", "eq", "ne", "lt", "le", "gt", "ge", "~"];
 const BIT_OPERATIONS: [&str; 8] = ["&", "|", "^", "<<", ">>", "and", "or", "xor"];
-
-/// Words that are no value wherever one is due, because they begin a statement.
-const NO_VALUES: [&str; 22] = [
-    "accept",
-    "drop",
-    "continue",
-    "return",
-    "jump",
-    "goto",
-    "queue",
-    "counter",
-    "log",
-    "comment",
-    "limit",
-    "notrack",
-    "dnat",
-    "snat",
-    "masquerade",
-    "redirect",
-    "tproxy",
-    "dup",
-    "fwd",
-    "xt",
-    "set",
-    "vmap",
-];
 
 /// Takes a test whose grammar is known, and nothing else; `false` and nothing taken if it is not.
 pub fn test(words: &mut Words<'_, '_>) -> bool {
@@ -450,8 +278,17 @@ fn tcp_option(words: &mut Words<'_, '_>) -> bool {
     value(words, &[])
 }
 
-/// `numgen random mod N [offset N]`, `jhash FIELD mod N [seed N] [offset N]`, `symhash mod N [offset N]`, compared.
+/// A number that is made of chance, or of the packet, compared with something.
 fn computed(words: &mut Words<'_, '_>) -> bool {
+    if !number(words) {
+        return false;
+    }
+    take_any(words, &COMPARISONS);
+    value(words, &[])
+}
+
+/// `numgen random mod N [offset N]`, `jhash FIELD mod N [seed N] [offset N]`, `symhash mod N [offset N]`.
+pub fn number(words: &mut Words<'_, '_>) -> bool {
     let begins = match words.next().map_or("", |token| token.text) {
         "numgen" => take_any(words, &["random", "inc"]),
         "symhash" => true,
@@ -466,8 +303,7 @@ fn computed(words: &mut Words<'_, '_>) -> bool {
             return false;
         }
     }
-    take_any(words, &COMPARISONS);
-    value(words, &[])
+    true
 }
 
 /// More selectors behind the first one.

@@ -39,7 +39,11 @@ impl<'a> Key<'a> {
                 Some(selector) => Part::Known(selector),
                 None => {
                     words.at = start;
-                    grammar::selector(words).then_some(Part::Opaque(first))?
+                    let known = grammar::selector(words) || {
+                        words.at = start;
+                        grammar::number(words)
+                    };
+                    known.then_some(Part::Opaque(first))?
                 }
             });
             if !words.take_word(".") {

@@ -11,16 +11,21 @@
 //!   and `/` in them.
 
 mod cursor;
+mod devices;
+mod draft;
 mod expand;
 mod expressions;
+mod fields;
 mod file;
 mod flags;
 mod grammar;
 mod joined;
 mod lexer;
+mod maps;
 mod marks;
 mod names;
 mod nat;
+mod ports;
 mod rules;
 mod selectors;
 mod sets;
@@ -109,8 +114,8 @@ fn may_stop_packets(table: &RawTable<'_>) -> bool {
         let does = draft.statements.iter().any(|(_, statement)| !statement.effect().is_none());
         !does
             && match &draft.outcome {
-                rules::Outcome::One(verdict) => harmless(verdict),
-                rules::Outcome::Map(entries) => {
+                draft::Outcome::One(verdict) => harmless(verdict),
+                draft::Outcome::Map(entries) => {
                     entries.iter().all(|entry| entry.statement.is_none() && harmless(&entry.verdict))
                 }
             }

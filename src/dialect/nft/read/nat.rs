@@ -4,11 +4,12 @@
 
 use std::net::IpAddr;
 
-use super::expressions::{key_and_value, map_tokens};
+use super::draft::{Entry, Part};
 use super::joined::Key;
 use super::lexer::{Kind, Token};
+use super::maps::{key_and_value, map_tokens};
 use super::names;
-use super::rules::{Entry, Part, RuleReader};
+use super::rules::RuleReader;
 use super::tables::RawFamily;
 use super::words::{Words, elements};
 use crate::ir::{Destined, Family, Match, Statement, Translation};
@@ -92,9 +93,9 @@ fn by_map(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Fami
     if !reader.words.take_word("map") {
         return None;
     }
+    let text = reader.words.text_since(start);
     let tokens = map_tokens(reader)?;
     flags(&mut reader.words)?;
-    let text = reader.words.text_since(start);
     let (mut entries, mut family) = (Vec::new(), named);
     for element in elements(tokens) {
         let (own, value) = key_and_value(element)?;

@@ -3,25 +3,21 @@
 //! A comparison becomes alternatives: lists of matches of which at most one list holds, as whole. Most have one list;
 //! "TCP or UDP" has two. A rule with alternatives becomes as many rules, one after the other.
 
+use super::devices::interfaces;
 use super::lexer::Token;
 use super::marks;
 use super::names;
+use super::ports::{port_blocks, source_port, tcp_port};
 use super::tables::{RawFamily, RawTable};
-use super::values::{Key, Values, complement, disjoint, port_match};
+use super::values::{Key, Values};
 use super::words::{Words, elements};
-use crate::ir::{
-    AddressTypes, Addresses, ConnectionStates, DeviceName, Family, Foreign, Marked, Match, PortBlock, PortMatch, Side,
-};
-use crate::net::Interface;
+use crate::ir::{AddressTypes, Addresses, ConnectionStates, Family, Foreign, Marked, Match, PortBlock, Side};
 
 /// Lists of matches of which at most one holds as a whole.
 pub type Alternatives = Vec<Vec<Match>>;
 
-/// More alternatives than these are no help to anybody who reads the rules.
-const MOST_BLOCKS: usize = 32;
-
 /// Nor are more elements of a named set in the place of its name.
-const MOST_NAMED: usize = 256;
+pub const MOST_NAMED: usize = 256;
 
 /// The number of TCP (IANA).
 pub const TCP: u8 = 6;
@@ -270,7 +266,7 @@ impl Selector {
 }
 
 /// Any port, of a packet that shows one.
-const ANY_PORT: Match = Match::PortBlock(PortBlock { first: 0, bits: 0 });
+pub const ANY_PORT: Match = Match::PortBlock(PortBlock { first: 0, bits: 0 });
 
 /// A kind of address by its name or its number (RTN_… of linux/rtnetlink.h).
 fn address_type(text: &str) -> Option<AddressTypes> {
@@ -305,7 +301,8 @@ fn addresses(table: &RawTable<'_>, family: Family, right: &Right<'_, '_>) -> Opt
     Some((Addresses::These(values(key, right)?.into_merged_elements()), true))
 }
 
-fn values<'a>(key: Key, right: &Right<'_, 'a>) -> Option<Values<'a>> {
+/// Values of one kind; `None` if one of them is none.
+pub fn values<'a>(key: Key, right: &Right<'_, 'a>) -> Option<Values<'a>> {
     let mut values = Values::none(key);
     for value in right.values()? {
         match value {
@@ -315,144 +312,6 @@ fn values<'a>(key: Key, right: &Right<'_, 'a>) -> Option<Values<'a>> {
         }
     }
     Some(values)
-}
-
-fn port_ranges(table: &RawTable<'_>, right: &Right<'_, '_>) -> Option<Vec<(u16, u16)>> {
-    let found = match right {
-        Right::Ports(first, last) => return Some(vec![(*first, *last)]),
-        Right::Named(name) => table.find_set(name)?.values().filter(|values| values.len() <= MOST_NAMED)?.clone(),
-        Right::One(_) | Right::Set(_) | Right::List(_) => values(Key::Port, right)?,
-    };
-    match found {
-        Values::Ports(ranges) => Some(ranges),
-        Values::Ipv4(_) | Values::Ipv6(_) | Values::Interfaces(_) => None,
-    }
-}
-
-fn tcp_port(table: &RawTable<'_>, right: &Right<'_, '_>, negated: bool) -> Option<Alternatives> {
-    let (ports, negated) = match right {
-        Right::Named(name) => {
-            table.find_set(name).filter(|set| set.key().is_none_or(|key| key == Key::Port))?;
-            (PortMatch::Set((*name).to_owned()), negated)
-        }
-        Right::One(_) | Right::Set(_) | Right::List(_) | Right::Ports(..) => {
-            port_match(port_ranges(table, right)?, negated)
-        }
-    };
-    Some(vec![vec![Match::DestinationPort { ports, negated }]])
-}
-
-/// Every transport protocol that has ports has them where TCP has them.
-fn port_blocks(table: &RawTable<'_>, number: Option<u8>, right: &Right<'_, '_>, negated: bool) -> Option<Alternatives> {
-    let mut ranges = disjoint(port_ranges(table, right)?);
-    if negated {
-        ranges = complement(&ranges);
-    }
-    let mut alternatives = Vec::new();
-    for (first, last) in ranges {
-        let mut from = Some(first);
-        while let Some(first) = from {
-            let block = largest_block(first, last);
-            alternatives.push(with_protocol(number, block));
-            if alternatives.len() > MOST_BLOCKS {
-                return None;
-            }
-            from = block.last().checked_add(1).filter(|next| *next <= last);
-        }
-    }
-    (!alternatives.is_empty()).then_some(alternatives)
-}
-
-/// A block, of this protocol only.
-pub fn with_protocol(number: Option<u8>, block: PortBlock) -> Vec<Match> {
-    number.map(|number| protocol(number, false)).into_iter().chain([Match::PortBlock(block)]).collect()
-}
-
-fn largest_block(first: u16, last: u16) -> PortBlock {
-    let blocks = (0..=16).map(|bits| PortBlock { first, bits });
-    let fitting = blocks.filter(|block| block.first & !block.mask() == 0 && block.last() <= last);
-    fitting.min_by_key(|block| block.bits).unwrap_or(PortBlock { first, bits: 16 })
-}
-
-/// The block of a masked comparison, if it is one.
-pub fn masked_block(mask: u32, value: u32) -> Option<PortBlock> {
-    let (mask, first) = (u16::try_from(mask).ok()?, u16::try_from(value).ok()?);
-    let bits = u8::try_from(mask.leading_ones()).ok()?;
-    let block = PortBlock { first, bits };
-    (block.mask() == mask && first & !mask == 0).then_some(block)
-}
-
-/// A source port is one of TCP; of another protocol it is not known.
-fn source_port(
-    table: &RawTable<'_>,
-    number: Option<u8>,
-    right: &Right<'_, '_>,
-    negated: bool,
-    text: &str,
-) -> Option<Alternatives> {
-    let unknown = || Match::Unknown(text.to_owned());
-    if let Some(number) = number.filter(|number| *number != TCP) {
-        return Some(vec![vec![protocol(number, false), unknown()]]);
-    }
-    let turned = |all: Alternatives| -> Option<Alternatives> {
-        let one = |one| match one {
-            Match::DestinationPort { ports, negated } => Some(Match::Foreign(Foreign::SourcePort { ports, negated })),
-            _ => None,
-        };
-        all.into_iter().map(|list| list.into_iter().map(one).collect()).collect()
-    };
-    let mut of_tcp = turned(tcp_port(table, right, negated)?)?;
-    if number.is_none() {
-        of_tcp.iter_mut().for_each(|list| list.insert(0, protocol(TCP, false)));
-        of_tcp.push(vec![protocol(TCP, true), ANY_PORT, unknown()]);
-    }
-    Some(of_tcp)
-}
-
-fn interfaces(
-    table: &RawTable<'_>,
-    (side, by_index): (Side, bool),
-    right: &Right<'_, '_>,
-    negated: bool,
-) -> Option<Alternatives> {
-    let texts = match right {
-        Right::Named(name) => match table.find_set(name)?.values().filter(|values| values.len() <= MOST_NAMED)? {
-            Values::Interfaces(names) => names.clone(),
-            Values::Ipv4(_) | Values::Ipv6(_) | Values::Ports(_) => return None,
-        },
-        Right::One(_) | Right::Set(_) | Right::List(_) | Right::Ports(..) => right.names()?,
-    };
-    let mut names: Vec<DeviceName> = texts.iter().map(|text| device(text, by_index)).collect::<Option<_>>()?;
-    names.sort();
-    names.dedup();
-    let whole = |name: &DeviceName| match name {
-        DeviceName::Is(name) => Some(name.clone()),
-        DeviceName::Begins(_) => None,
-    };
-    let exact: Option<Vec<Interface>> = names.iter().map(whole).collect();
-    Some(vec![vec![match exact {
-        Some(names) if side == Side::In => Match::InInterface { names, negated },
-        _ => Match::Foreign(Foreign::Device { side, names, negated }),
-    }]])
-}
-
-/// An interface, or all that begin so. A star behind a backslash is one of the name.
-fn device(text: &str, by_index: bool) -> Option<DeviceName> {
-    match text {
-        "lo" => return Some(DeviceName::Is(Interface::loopback())),
-        // Loopback has this number in every namespace.
-        "1" if by_index => return Some(DeviceName::Is(Interface::loopback())),
-        number if by_index && names::number(number).is_some() => return None,
-        _ => {}
-    }
-    match text.strip_suffix('*').filter(|_| !by_index) {
-        Some(begin) => {
-            let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            let known = !begin.is_empty() && begin.len() <= Interface::LONGEST && begin.chars().all(fit);
-            known.then(|| DeviceName::Begins(begin.to_owned()))
-        }
-        None => text.parse().ok().map(DeviceName::Is),
-    }
 }
 
 fn protocols(right: &Right<'_, '_>, negated: bool, first: &[Match]) -> Option<Alternatives> {

@@ -181,6 +181,26 @@ fn several_things_at_once() {
     assert_eq!(forms(rule), [[protocol(58, false), V6, unknown(rule)]]);
 }
 
+/// Any element of a map may be found whose key is not known, and none as well.
+#[test]
+fn maps_whose_keys_the_rules_do_not_say() {
+    let rule = "numgen random mod 2 vmap { 0 : goto other, 1 : drop }";
+    let maybe = || vec![unknown("numgen random mod 2 vmap")];
+    let goto = Verdict::Goto("other".into());
+    let (rules, listed) = rules_of("inet", rule);
+    assert_eq!(rules, [(maybe(), Some(goto)), (maybe(), Some(Verdict::Drop))]);
+    assert_eq!(listed, ["numgen random mod 2 vmap"]);
+    let of_tcp = |verdict| (vec![protocol(6, false), unknown("tcp flags vmap")], Some(verdict));
+    let (rules, _) = rules_of("inet", "tcp flags vmap { syn : accept, ack : drop }");
+    assert_eq!(rules, [of_tcp(Verdict::Accept), of_tcp(Verdict::Drop)]);
+    // By chance, or who knows how: but to one of these two.
+    let sent = sent("dnat ip to numgen random mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 . 80 }");
+    let address = |text: &str| Some((text.parse().unwrap(), text.parse().unwrap()));
+    let chance = || vec![V4, unknown("dnat ip to numgen random mod 2 map")];
+    let to = |text: &str, ports| (chance(), Translation::Destination, Destined::To { addresses: address(text), ports });
+    assert_eq!(sent, [to("10.0.0.1", None), to("10.0.0.2", Some((80, 80)))]);
+}
+
 /// The rules of the chain `c`.
 fn chain_of(table: &str) -> Vec<Rule> {
     let read = all(table);
