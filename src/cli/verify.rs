@@ -4,15 +4,22 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::host::{live_site, nobody, own_links};
 use super::input::{Input, node_findings, site};
+use super::output::say;
 use super::output::{print, warn_unknown};
 use super::proof::explained;
-use super::rulesets::{Given, read_files};
+use super::rulesets::{Given, read_files, read_text};
+use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
+use crate::dialect::iproute;
+use crate::host::identity;
+use crate::host::whole::{Everything, surroundings};
+use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::report::{Proof, json};
-use crate::verify::check;
+use crate::report::{Proof, Whole, json};
+use crate::verify::{Answer, Families, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
 ///
@@ -25,14 +32,25 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
     /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// All rules that this host has now, for the whole way there and back: who reaches whom, and which rule of whose is in the
+    /// way. Needs root.
+    #[arg(long)]
+    live: bool,
+    /// The same of the rulesets given, which have to be all of their host's: with what `ip rule`, `ip route show table all` and `ip
+    /// addr` print there, of both families, one after the other.
+    #[arg(long, value_name = "FILE", requires = "ruleset")]
+    routes: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
         return Ok(Outcome::Unusable);
     };
+    if arguments.live {
+        return live(arguments, &cluster);
+    }
     let site = site(&cluster, arguments.node.as_deref());
     if arguments.ruleset.is_empty() && cluster.guard().reject_span().is_none() {
         prove::iptables(&site, SetsMode::Auto).map_err(|error| explained(error, &site))?;
@@ -44,6 +62,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };
     warn_unknown(&given.unknown);
+    if let Some(routes) = &arguments.routes {
+        return answered(arguments, &given, &site, &iproute::read(&read_text(routes)?));
+    }
     let report = check(&given.ruleset, &site, given.families)?;
     let proof = Proof::of(&report, &site, &given.ruleset, given.families, &given.writers);
     print(&if arguments.input.json { json(&proof)? } else { proof.text() })?;
@@ -51,5 +72,45 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         (true, _) => Outcome::Success,
         (false, true) => Outcome::No,
         (false, false) => Outcome::Undecided,
+    })
+}
+
+/// All rules of this host, as they are now.
+fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
+    let links = own_links()?;
+    let node = match identity::node_of(cluster, arguments.node.as_deref(), None, &links) {
+        Ok(node) => node,
+        Err(error) => {
+            say(&format!("error: {}", error.message(cluster)));
+            return Ok(nobody(&error));
+        }
+    };
+    let site = live_site(cluster, Some(node))?;
+    let everything = Everything::read()?;
+    let given = Given {
+        ruleset: everything.ruleset,
+        families: Families::Both,
+        unknown: everything.unknown,
+        writers: everything.writers,
+    };
+    warn_unknown(&given.unknown);
+    answered(arguments, &given, &site, &surroundings(&links)?)
+}
+
+fn answered(
+    arguments: &Arguments,
+    given: &Given,
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Outcome> {
+    let answers = whole(&given.ruleset, site, surroundings)?;
+    let found = Whole::of(&answers);
+    print(&if arguments.input.json { json(&found)? } else { found.text() })?;
+    Ok(if found.is_good() {
+        Outcome::Success
+    } else if answers.iter().any(Answer::is_bad) {
+        Outcome::No
+    } else {
+        Outcome::Undecided
     })
 }

@@ -10,7 +10,7 @@ use super::iptables;
 use super::links::{Link, lo_is_loopback};
 use super::nft;
 use super::routing;
-use crate::dialect::netlink::{self, RequestError, Scope, lift};
+use crate::dialect::netlink::{self, Names, RequestError, Scope, lift_named};
 use crate::ir::Ruleset;
 use crate::net::Surroundings;
 
@@ -33,7 +33,11 @@ impl Everything {
     pub fn read() -> Result<Self, HostError> {
         let mut all = Self::default();
         match nft::open() {
-            Ok(mut socket) => all.tables(netlink::read(&mut socket, nft::TABLE, Scope::Whole)?)?,
+            Ok(mut socket) => {
+                let kernel = netlink::read(&mut socket, nft::TABLE, Scope::Whole)?;
+                let names = Names::read(&mut socket, kernel.own.iter().chain(&kernel.others))?;
+                all.tables(&kernel, &names)?;
+            }
             // A kernel without nf_tables has none of its rules.
             Err(HostError::NoNfTables) => {}
             Err(other) => return Err(other),
@@ -50,9 +54,9 @@ impl Everything {
         Ok(all)
     }
 
-    fn tables(&mut self, kernel: netlink::Kernel) -> Result<(), HostError> {
+    fn tables(&mut self, kernel: &netlink::Kernel, names: &Names) -> Result<(), HostError> {
         for table in kernel.own.iter().chain(&kernel.others) {
-            match lift(table).map_err(RequestError::from)? {
+            match lift_named(table, names).map_err(RequestError::from)? {
                 Some(lifted) => {
                     self.ruleset.tables.push(lifted.table);
                     self.ruleset.unread.extend(lifted.unread);

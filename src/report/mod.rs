@@ -21,10 +21,12 @@ mod members;
 mod membership;
 mod objection;
 mod origin;
+mod owner;
 mod planned;
 mod rules;
 mod status;
 mod way;
+mod whole;
 
 use serde::Serialize;
 
@@ -41,6 +43,7 @@ pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, Status};
 pub use way::Way;
+pub use whole::{Answered, Whole};
 
 /// A fact as JSON, for a program.
 ///

@@ -77,6 +77,8 @@ pub struct Rules<'a> {
     filled: HashSet<(Option<usize>, &'a str), FxBuildHasher>,
     /// Whether a rule does more to a packet than to decide on it, so that chains before a door have to be gone through.
     pub(super) touches: bool,
+    /// The same but for translation, which is looked at by itself.
+    pub(super) alters: bool,
     /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
     pub(super) leads_astray: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
@@ -132,6 +134,7 @@ impl<'a> Rules<'a> {
             bases,
             filled: HashSet::default(),
             touches: false,
+            alters: !ruleset.unread.is_empty(),
             leads_astray: false,
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
@@ -176,6 +179,12 @@ impl<'a> Rules<'a> {
                 || match effect.changes {
                     Changes::Nothing => false,
                     // Who asks for none does not see it.
+                    Changes::Mark => self.asks_for_marks,
+                    _ => true,
+                };
+            self.alters |= effect.way == Way::Copied
+                || match effect.changes {
+                    Changes::Nothing | Changes::Destination | Changes::Source => false,
                     Changes::Mark => self.asks_for_marks,
                     _ => true,
                 };

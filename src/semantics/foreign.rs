@@ -13,9 +13,9 @@ use super::space::Space;
 use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, Marked, PortMatch, Ruleset, Table};
 use crate::net::{Interface, Surroundings, Way};
 
-/// The ports that programs ask from: those below are for services that root starts (RFC 6335, 6), and Linux takes them for
-/// nothing else of itself (`net.ipv4.ip_local_port_range`, 32768 to 60999 by default).
-pub const CLIENT_PORTS: (u16, u16) = (1024, u16::MAX);
+/// The ports that programs ask from, where nobody has set `net.ipv4.ip_local_port_range` to something else (Linux,
+/// Documentation/networking/ip-sysctl.rst).
+pub const CLIENT_PORTS: (u16, u16) = (32_768, 60_999);
 
 /// How far the sender of a packet is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

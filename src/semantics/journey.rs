@@ -140,7 +140,18 @@ impl Rules<'_> {
 
     fn led(&self, packet: &Packet, led: Led<'_>, home: &Home, arrival: &Arrival) -> Outcome {
         let Some(changed) = Changed::of(led, home) else { return PERHAPS };
-        if self.touches && packet.locality != Locality::Local {
+        let counts = |port: u16| match arrival {
+            Arrival::SamePort => port == packet.port,
+            Arrival::Any(ports) => ports.has(port),
+        };
+        let single = match changed.ports {
+            None => Some(packet.port),
+            Some((first, last)) => (first == last).then_some(first),
+        };
+        if single.is_some_and(|port| !counts(port)) {
+            return FAILS;
+        }
+        if self.alters && packet.locality != Locality::Local {
             // What was done to it before was done to a packet for somebody else.
             return if changed.here == Here::No { FAILS } else { PERHAPS };
         }
@@ -149,7 +160,7 @@ impl Rules<'_> {
                 port,
                 original_port: Some(packet.port),
                 // Where chains before NAT do more than to decide, they met another destination.
-                destination: changed.address.filter(|_| !self.touches),
+                destination: changed.address.filter(|_| !self.alters),
                 locality: Locality::Local,
                 ..packet.clone()
             };
@@ -347,7 +358,7 @@ impl Flow<'_, '_> {
         };
         let there = judged(space, arrived, counting)?;
         let local = Locality::ALL.iter().position(|own| *own == Locality::Local).unwrap_or_default() as u32;
-        let destination = space.destination_of(changed.address.filter(|_| !self.rules.touches));
+        let destination = space.destination_of(changed.address.filter(|_| !self.rules.alters));
         let mut found = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
         for (own, set) in [(&mut found.may_pass, there.may_pass), (&mut found.may_block, there.may_block)] {
             let set = space.if_it_were(set, Field::Locality, local)?;
@@ -371,9 +382,17 @@ impl Flow<'_, '_> {
         if changed.here == Here::Perhaps {
             found.may_block = Set::ALL;
         }
-        if self.rules.touches {
+        if self.rules.alters {
             let local = space.locality(|own| own == Locality::Local)?;
             let others = space.sets.complement(local)?;
+            let counts = match (arrival, ports) {
+                (Arrival::Any(list), Some(port)) if list.has(port) => Set::ALL,
+                (Arrival::Any(_), Some(_)) => Set::EMPTY,
+                (Arrival::Any(_), None) => self.counting(space, arrival)?,
+                (Arrival::SamePort, Some(port)) => space.port(&[(port, port)])?.unwrap_or(Set::ALL),
+                (Arrival::SamePort, None) => Set::ALL,
+            };
+            let others = space.sets.intersection(others, counts)?;
             found.may_pass = space.sets.union(found.may_pass, others)?;
             found.may_block = space.sets.union(found.may_block, others)?;
         }

@@ -7,6 +7,9 @@
 //! - those whom the file names behave as programs do (see [`Trust`](crate::semantics::Trust));
 //! - a peer comes in on the interface that the way back to it leads out of, where the routes are known; otherwise on any.
 //!
+//! - nobody else is part of a connection: what has begun before these rules, and what a helper of connection tracking expects
+//!   ("related"), goes on by them, and is not asked about here.
+//!
 //! INVARIANT (doubt): what is not understood widens what may be; "reaches" and "kept out" are only said of what is certain.
 
 use std::net::IpAddr;
@@ -14,11 +17,11 @@ use std::net::IpAddr;
 use super::claims::{Admitted, Claims};
 use super::judge::shown_packet;
 use crate::cluster::{Node, Site, SiteService, State};
-use crate::ir::{ConnectionStates, Elements, Rule, Ruleset, Table};
+use crate::ir::{ConnectionStates, Elements, Rule, Ruleset, Table, TcpFlags};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{
     Arrival, Bounded, Door, Fates, Field, Flow, Home, Leg, Locality, OPENING, Packet, Question, Rules, Set, Shape,
-    Space, TCP, TooLarge, merged, rewriting,
+    Space, Step, TCP, TooLarge, merged, rewriting,
 };
 
 /// Who is asked about.
@@ -281,6 +284,11 @@ impl Asker<'_, '_, '_> {
         let packets = self.packets_of(space, admitted, &service.ports)?;
         let here = space.locality(|own| own == Locality::Local)?;
         let packets = space.sets.intersection(packets, here)?;
+        // What a host sends to itself does not come in.
+        let own = self.claims.own_addresses(space)?;
+        let packets = space.sets.difference(packets, own)?;
+        let honest = honest_segments(space)?;
+        let packets = space.sets.intersection(packets, honest)?;
         let (usual, perhaps) = self.honest.plausible(space)?;
         let mut found = Reached::Yes;
         for to in self.destinations(space) {
@@ -322,14 +330,14 @@ impl Asker<'_, '_, '_> {
         let certain = space.sets.intersection(blocked, usual)?;
         let certain = space.sets.difference(certain, fates.may_pass)?;
         if let Some(packet) = shown_packet(space, certain, to)? {
-            return Ok(Reached::Blocked(self.shown(packet, direction, true)));
+            return Ok(Reached::Blocked(self.shown(packet, direction, (true, true))));
         }
         let plausible = space.sets.union(usual, perhaps)?;
         let doubted = space.sets.intersection(blocked, plausible)?;
         if let Some(packet) = shown_packet(space, doubted, to)? {
             return Ok(match self.honest.unwieldy(space) {
                 Some(part) => Reached::Unjudged(part),
-                None => Reached::Undecided(self.shown(packet, direction, true)),
+                None => Reached::Undecided(self.shown(packet, direction, (true, false))),
             });
         }
         Ok(self.unjudged.clone().map_or(Reached::Yes, Reached::Unjudged))
@@ -348,23 +356,23 @@ impl Asker<'_, '_, '_> {
         let strangers = space.sets.intersection(outside, segments)?;
         let strangers = space.sets.difference(strangers, admitted)?;
         let arrival = Arrival::Any(service.ports.clone());
-        let (usual, _) = self.honest.plausible(space)?;
-        let new = space.states(|own| own == ConnectionStates::NEW)?;
         let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
-        let opening = space.sets.intersection(new, opening)?;
+        let begins = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+        let strangers = space.sets.each([strangers, opening, begins])?;
+        let (usual, _) = self.honest.plausible(space)?;
         let mut found = Reached::No;
         for to in self.all_destinations(space) {
             let fates = self.strangers.asked(space, to, &self.home, &arrival)?;
             let concerned = self.concerned(space, strangers, to)?;
             let passing = space.sets.intersection(concerned, fates.may_pass)?;
-            let begins = space.sets.each([passing, opening, usual])?;
-            let certain = space.sets.difference(begins, fates.may_block)?;
+            let certain = space.sets.intersection(passing, usual)?;
+            let certain = space.sets.difference(certain, fates.may_block)?;
             let next = if let Some(packet) = shown_packet(space, certain, to)? {
-                Reached::Wrongly(self.shown(packet, Direction::In, false))
+                Reached::Wrongly(self.shown(packet, Direction::In, (false, true)))
             } else if let Some(packet) = shown_packet(space, passing, to)? {
                 match self.strangers.unwieldy(space) {
                     Some(part) => Reached::Unjudged(part),
-                    None => Reached::Undecided(self.shown(packet, Direction::In, false)),
+                    None => Reached::Undecided(self.shown(packet, Direction::In, (false, false))),
                 }
             } else {
                 self.unjudged.clone().map_or(Reached::No, Reached::Unjudged)
@@ -393,11 +401,7 @@ impl Asker<'_, '_, '_> {
         let here = space.locality(|own| own == Locality::Local)?;
         let packets = space.sets.intersection(packets, here)?;
         let packets = if peers.is_empty() { packets } else { space.sets.difference(packets, others)? };
-        let established = space.states(|own| own == ConnectionStates::ESTABLISHED)?;
-        let (new, opening) =
-            (space.states(|own| own == ConnectionStates::NEW)?, space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?);
-        let new = space.sets.intersection(new, opening)?;
-        let usual = space.sets.union(established, new)?;
+        let usual = honest_segments(space)?;
         let mut found = Reached::Yes;
         for from in self.destinations(space) {
             let fates = self.honest.asking(space, from)?;
@@ -410,15 +414,26 @@ impl Asker<'_, '_, '_> {
         Ok(answer)
     }
 
-    fn shown(&self, packet: Packet, direction: Direction, wanted: bool) -> Shown {
+    fn shown(&self, packet: Packet, direction: Direction, (wanted, certain): (bool, bool)) -> Shown {
         let rules = if wanted { self.honest_rules } else { self.stranger_rules };
         let legs = match direction {
             Direction::In => rules.legs_asked(&packet, &self.home),
             Direction::Out => rules.legs_asking(&packet),
         };
-        let by = if wanted { blocking(&legs) } else { admitting(&legs) };
+        let by = if certain { if wanted { blocking(&legs) } else { admitting(&legs) } } else { doubted(&legs) };
         Shown { packet, by }
     }
+}
+
+/// What programs send: what opens a connection, where it is new, and what goes on with one.
+fn honest_segments(space: &mut Space<'_>) -> Bounded<Set> {
+    /// ACK alone, with PSH, and with FIN.
+    const GOING_ON: [TcpFlags; 3] = [TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11)];
+    let new = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+    let others = space.states(|own| own != ConnectionStates::NEW)?;
+    let (opening, going_on) = (space.segments(&[TcpFlags::SYN])?, space.segments(&GOING_ON)?);
+    let (opening, going_on) = (space.sets.intersection(opening, new)?, space.sets.intersection(going_on, others)?);
+    space.sets.union(opening, going_on)
 }
 
 /// The packets to some ports.
@@ -458,15 +473,28 @@ fn admitting(legs: &[Leg<'_>]) -> Option<By> {
     by(translated.or_else(|| legs.iter().find(|leg| leg.door == Some(Door::Input)))?)
 }
 
+/// What keeps a packet's way from being decided: the first rule that applies or not on a leg that is open.
+fn doubted(legs: &[Leg<'_>]) -> Option<By> {
+    let open = legs.iter().filter(|leg| leg.outcome.may_pass && leg.outcome.may_block);
+    let found = open.clone().find_map(|leg| {
+        let unsure = leg.steps.iter().find(|step| !step.certain && step.rule.is_some());
+        unsure.map(|step| told(leg, step))
+    });
+    found.or_else(|| by(open.clone().next().or_else(|| legs.iter().find(|leg| leg.door.is_none()))?))
+}
+
 fn by(leg: &Leg<'_>) -> Option<By> {
-    let step = leg.steps.last()?;
+    Some(told(leg, leg.steps.last()?))
+}
+
+fn told(leg: &Leg<'_>, step: &Step<'_>) -> By {
     let stage = match leg.door {
         None => Stage::Translation,
         Some(Door::AnswersLeave | Door::RequestsLeave) => Stage::Out,
         Some(_) => Stage::In,
     };
     let rule = step.rule.map(|rule| (rule.place.as_ref().map(|place| place.line), text_of(rule)));
-    Some(By { stage, table: name_of(step.table), chain: step.chain.name.clone(), rule })
+    By { stage, table: name_of(step.table), chain: step.chain.name.clone(), rule }
 }
 
 fn text_of(rule: &Rule) -> String {

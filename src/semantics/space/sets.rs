@@ -82,6 +82,20 @@ impl Space<'_> {
         self.picked(Field::Flags, flags, fits)
     }
 
+    /// The packets with such flags that rules do not tell from these.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn segments(&mut self, flags: &[TcpFlags]) -> Bounded<Set> {
+        let labels: Vec<(u32, u32)> = flags.iter().map(|own| self.flags_label(*own)).map(|own| (own, own)).collect();
+        let mut all = Set::EMPTY;
+        for (label, _) in labels {
+            let own = self.is(Field::Flags, label)?;
+            all = self.sets.union(all, own)?;
+        }
+        Ok(all)
+    }
+
     /// The packets of connections in such states.
     ///
     /// # Errors

@@ -1,0 +1,161 @@
+//! What the rules of a whole host mean for a cluster.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::owner::owner;
+use crate::verify::{Answer, By, Direction, Reached, Shown, Stage, Who};
+
+/// The answers to every question about a site.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Whole {
+    /// Each of them.
+    pub answers: Vec<Answered>,
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    /// `peers`, a client's name, or `others`.
+    pub who: String,
+    /// Whether this host is asked (`in`), or asks (`out`).
+    pub direction: &'static str,
+    /// The service's name.
+    pub service: String,
+    /// Its ports.
+    pub ports: Vec<String>,
+    /// `reaches`, `blocked` or `undecided`.
+    pub result: &'static str,
+    /// Whether it is as the cluster file wants it.
+    pub good: bool,
+    /// The packet that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<String>,
+    /// What decides, or keeps it from being decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+impl Answered {
+    /// An answer in words.
+    #[must_use]
+    pub fn of(answer: &Answer) -> Self {
+        let (result, shown) = match &answer.reached {
+            Reached::Yes => ("reaches", None),
+            Reached::No => ("blocked", None),
+            Reached::Wrongly(shown) => ("reaches", Some(shown)),
+            Reached::Blocked(shown) => ("blocked", Some(shown)),
+            Reached::Undecided(shown) => ("undecided", Some(shown)),
+            Reached::Unjudged(_) => ("undecided", None),
+        };
+        let part = if let Reached::Unjudged(part) = &answer.reached { Some(part.clone()) } else { None };
+        Self {
+            who: match &answer.who {
+                Who::Peers => "peers".to_owned(),
+                Who::Client(name) => name.clone(),
+                Who::Others => "others".to_owned(),
+            },
+            direction: match answer.direction {
+                Direction::In => "in",
+                Direction::Out => "out",
+            },
+            service: answer.service.clone(),
+            ports: answer.ports.ranges().iter().map(ToString::to_string).collect(),
+            result,
+            good: answer.is_good(),
+            packet: shown.map(|shown| packet(shown, answer.direction)),
+            because: part.or_else(|| shown.map(because)),
+        }
+    }
+
+    fn question(&self) -> String {
+        let ports = self.ports.join(",");
+        let service = &self.service;
+        match (self.who.as_str(), self.direction) {
+            ("others", _) => format!("nobody else reaches {service} ({ports})"),
+            (_, "out") => format!("this host reaches its peers' {service} ({ports})"),
+            ("peers", _) => format!("peers reach {service} ({ports})"),
+            (client, _) => format!("client {client} reaches {service} ({ports})"),
+        }
+    }
+}
+
+/// The packet, told from whoever opens the connection.
+fn packet(shown: &Shown, direction: Direction) -> String {
+    let packet = &shown.packet;
+    match direction {
+        Direction::In => packet.to_string(),
+        Direction::Out => {
+            let by = packet.interface.as_ref().map_or_else(String::new, |name| format!(", out on {name}"));
+            format!("tcp from this host to {} port {}{by}", packet.source, packet.port)
+        }
+    }
+}
+
+fn because(shown: &Shown) -> String {
+    match &shown.by {
+        Some(by) => said(by),
+        None => "no rule stands in the way".to_owned(),
+    }
+}
+
+fn said(by: &By) -> String {
+    let stage = match by.stage {
+        Stage::In => "",
+        Stage::Translation => "led elsewhere by ",
+        Stage::Out => "on the way out: ",
+    };
+    let owner = owner(&by.table, &by.chain).map_or_else(String::new, |owner| format!(", made by {owner}"));
+    let place = format!("chain {} of table {}{owner}", by.chain, by.table);
+    match &by.rule {
+        Some((Some(line), text)) => format!("{stage}line {line} in {place}: {text}"),
+        Some((None, text)) if !text.is_empty() => format!("{stage}a rule in {place}: {text}"),
+        Some((None, _)) => format!("{stage}a rule in {place}"),
+        None => format!("{stage}the policy of {place}"),
+    }
+}
+
+impl Whole {
+    /// The answers in words.
+    #[must_use]
+    pub fn of(answers: &[Answer]) -> Self {
+        Self { answers: answers.iter().map(Answered::of).collect() }
+    }
+
+    /// Whether everything is as the cluster file wants it.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.answers.iter().all(|answer| answer.good)
+    }
+
+    /// Line by line; what is not as it should be with the packet and the rule.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::from("on the whole host, with all its rules:\n");
+        for answer in &self.answers {
+            let word = match (answer.good, answer.result) {
+                (true, _) => "yes",
+                (false, "undecided") => "UNDECIDED",
+                (false, _) => "NO",
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {word:9} {}", answer.question());
+            for (name, value) in [("packet", &answer.packet), ("because", &answer.because)] {
+                if let Some(value) = value {
+                    let _ = writeln!(text, "            {name}: {value}");
+                }
+            }
+        }
+        text.push_str(TAKEN_FOR_GRANTED);
+        text
+    }
+}
+
+/// What the answers rest on besides the rules.
+const TAKEN_FOR_GRANTED: &str = "\
+taken for granted: whom the file names asks from ports 32768 to 60999, without marks, by the interface that the way back to it
+leads out of; nobody else is part of a connection that had begun before. What stands beside netfilter (XDP, tc, other
+namespaces) is not in rules.
+";
