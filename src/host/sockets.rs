@@ -17,8 +17,9 @@ const SOCK_DESTROY: u16 = 21;
 const IDENTITY: usize = 48;
 /// What comes before it in `struct inet_diag_msg`: family, state, timer, retransmissions.
 const BEFORE: usize = 4;
-/// Where `idiag_inode` is: behind timer, queues and user.
-const INODE: usize = BEFORE + IDENTITY + 16;
+/// Where `idiag_uid` and `idiag_inode` are: behind timer and queues.
+const USER: usize = BEFORE + IDENTITY + 12;
+const INODE: usize = USER + 4;
 /// `idiag_timer` of what is kept of a closed connection (net/ipv4/inet_diag.c, inet_twsk_diag_fill): no socket any more.
 const TIMER_TIME_WAIT: u8 = 3;
 /// How often to read a table that changes meanwhile.
@@ -72,6 +73,8 @@ pub struct Session {
     pub state: State,
     /// The number under which /proc/PID/fd shows it (proc_pid_fd(5)); 0 where no process has it.
     pub inode: u32,
+    /// Whose it is.
+    pub user: u32,
     /// The socket's own family, which for a mapped address is not that of the address.
     family: u8,
     /// As the kernel gave it and wants it back.
@@ -203,6 +206,7 @@ fn session(message: &Message<'_>) -> Result<Option<Session>, Malformed> {
     }
     let [family, state, timer, _] = *message.payload.first_chunk::<BEFORE>().ok_or(Malformed)?;
     let identity: [u8; IDENTITY] = *message.payload.get(BEFORE..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+    let user = message.payload.get(USER..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
     let inode = message.payload.get(INODE..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
     let Some(state) = State::ALL.into_iter().find(|known| known.number() == state) else { return Ok(None) };
     if timer == TIMER_TIME_WAIT {
@@ -217,6 +221,7 @@ fn session(message: &Message<'_>) -> Result<Option<Session>, Malformed> {
         remote: end(remote, [remote_high, remote_low]),
         state,
         inode: u32::from_ne_bytes(*inode),
+        user: u32::from_ne_bytes(*user),
         family,
         identity,
     }))
