@@ -29,6 +29,7 @@ pub mod peers;
 pub mod pending;
 pub mod place;
 pub mod plan;
+mod port_filter;
 mod presence;
 pub mod record;
 mod reserve;

@@ -129,3 +129,56 @@ fn call(command: i32, words: &mut [u32; WORDS]) -> Result<i32, Errno> {
     *words = aligned.0;
     Errno::result(answer).map(|number| number as i32)
 }
+
+/// Programs of two instructions, for tests: they let everything be as it is.
+#[cfg(test)]
+pub mod lab {
+    use super::*;
+
+    const BPF_PROG_LOAD: i32 = 5;
+    const BPF_LINK_CREATE: i32 = 28;
+
+    /// A kind of program, where it may be attached, and what it answers. See linux/bpf.h.
+    #[derive(Clone, Copy)]
+    pub struct Kind {
+        program: u32,
+        place: u32,
+        answer: u64,
+    }
+
+    /// At an interface, before everything.
+    pub const XDP: Kind = Kind { program: 6, place: 37, answer: 2 };
+    /// At an interface, before netfilter.
+    pub const TCX_INGRESS: Kind = Kind { program: 3, place: BPF_TCX_INGRESS, answer: 0 };
+    /// At an interface, behind netfilter.
+    pub const TCX_EGRESS: Kind = Kind { program: 3, place: BPF_TCX_EGRESS, answer: 0 };
+    /// At the search for a socket.
+    pub const SK_LOOKUP: Kind = Kind { program: 30, place: BPF_SK_LOOKUP, answer: 1 };
+    /// At a hook of netfilter.
+    pub const NETFILTER: Kind = Kind { program: 32, place: 45, answer: 1 };
+
+    fn made(command: i32, with: &[u32]) -> Result<OwnedFd, Errno> {
+        let mut words = [0; WORDS];
+        fill(&mut words, with);
+        // SAFETY: the kernel made this descriptor just now, for nobody else.
+        call(command, &mut words).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Attaches one to a target (descriptor or number of an interface), with what its kind wants besides; it stays until the
+    /// answer is dropped.
+    pub fn attach(kind: Kind, target: u32, besides: &[u32]) -> Result<OwnedFd, Errno> {
+        // r0 = answer; exit
+        let instructions: [u64; 2] = [0xb7 | kind.answer << 32, 0x95];
+        let license = *b"GPL\0";
+        let pointer = |place: usize| [place as u32, (place as u64 >> 32) as u32];
+        let [low, high] = pointer(instructions.as_ptr() as usize);
+        let [license_low, license_high] = pointer(license.as_ptr() as usize);
+        let mut load = [0; 18];
+        load[..6].copy_from_slice(&[kind.program, 2, low, high, license_low, license_high]);
+        load[17] = if kind.program == 3 { 0 } else { kind.place };
+        let program = made(BPF_PROG_LOAD, &load)?;
+        let mut link = vec![program.as_raw_fd() as u32, target, kind.place, 0];
+        link.extend_from_slice(besides);
+        made(BPF_LINK_CREATE, &link)
+    }
+}

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::devices::Device;
-use super::{Fact, Found, Way, or_not_looked};
+use super::{Fact, Found, Way, bpf_reason, or_not_looked};
 use crate::dialect::netlink::bpf::{Point, programs_at};
 use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer, attributes, text_of};
 
@@ -34,11 +34,7 @@ pub fn look(devices: &[Device], facts: &mut Vec<Fact>) {
         let mut kinds = Kinds::new();
         let _ = or_not_looked(filters(devices, way, &mut kinds), "filters of tc", REQUEST, facts);
         if let Err(errno) = programs(devices, way, &mut kinds) {
-            let fact = Fact::not_looked(TCX, errno.desc(), QUERY);
-            // Once for both ways.
-            if !facts.contains(&fact) {
-                facts.push(fact);
-            }
+            facts.push(Fact::not_looked(TCX, bpf_reason(errno), QUERY));
         }
         facts.extend(grouped(way, kinds));
     }

@@ -13,7 +13,7 @@ use std::os::fd::AsFd as _;
 use nix::errno::Errno;
 use nix::libc;
 
-use super::{Fact, Family, Found, or_not_looked};
+use super::{Fact, Family, Found, bpf_reason, or_not_looked};
 use crate::dialect::netlink::bpf::{NetfilterLink, Point, netfilter_links, programs_at};
 use crate::dialect::netlink::{
     Malformed, Message, Protocol, RequestError, Socket, Writer, attributes, find, text_of, u32_of,
@@ -106,7 +106,7 @@ pub fn look(facts: &mut Vec<Fact>) {
         Err(errno) => {
             facts.push(Fact::not_looked(
                 "BPF programs that choose sockets (sk_lookup)",
-                errno.desc(),
+                bpf_reason(errno),
                 "BPF_PROG_QUERY",
             ));
         }
@@ -127,7 +127,7 @@ fn without_list(facts: &mut Vec<Fact>) {
         }
         Err(errno) => {
             let what = "BPF programs at netfilter's hooks";
-            facts.push(Fact::not_looked(what, errno.desc(), "BPF_LINK_GET_NEXT_ID"));
+            facts.push(Fact::not_looked(what, bpf_reason(errno), "BPF_LINK_GET_NEXT_ID"));
         }
     }
     let tainted = fs::read_to_string(TAINTED).ok().and_then(|text| text.trim().parse::<u64>().ok());
@@ -270,7 +270,7 @@ fn ipvs(facts: &mut Vec<Fact>) {
         }
         // The module is not loaded.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => facts.push(Fact::not_looked("services of IPVS", error, IPVS)),
+        Err(error) => facts.push(Fact::not_looked("services of IPVS", error.to_string(), IPVS)),
     }
 }
 

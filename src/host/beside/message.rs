@@ -77,7 +77,7 @@ impl Fact {
                  there is a stranger's unless it is listed",
                 leads(interfaces)
             ),
-            Found::NotLooked { what, why } => format!("{what} could not be looked for: {why}"),
+            Found::NotLooked { what, why } => format!("{} could not be looked for: {why}", what.join(", ")),
         }
     }
 }

@@ -19,6 +19,8 @@ mod tests;
 
 use std::net::SocketAddr;
 
+use nix::errno::Errno;
+
 use crate::dialect::netlink::RequestError;
 use crate::net::Ports;
 
@@ -123,8 +125,8 @@ pub enum Found {
     },
     /// Something could not be looked for.
     NotLooked {
-        /// For what.
-        what: &'static str,
+        /// For what; several things may have one reason.
+        what: Vec<&'static str>,
         /// Why not.
         why: String,
     },
@@ -144,8 +146,8 @@ impl Fact {
         Self { found, read_from }
     }
 
-    fn not_looked(what: &'static str, why: impl ToString, read_from: &'static str) -> Self {
-        Self::new(Found::NotLooked { what, why: why.to_string() }, read_from)
+    fn not_looked(what: &'static str, why: impl Into<String>, read_from: &'static str) -> Self {
+        Self::new(Found::NotLooked { what: vec![what], why: why.into() }, read_from)
     }
 }
 
@@ -158,7 +160,37 @@ pub fn look(protected: &Ports, links: &[Link]) -> Vec<Fact> {
     hooks::look(&mut facts);
     proxies::look(protected, links, &mut facts);
     facts.sort();
-    facts
+    one_for_each_reason(facts)
+}
+
+/// A container may lack the right to look for several things; that is one line.
+fn one_for_each_reason(facts: Vec<Fact>) -> Vec<Fact> {
+    let mut all: Vec<Fact> = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let Found::NotLooked { what, why } = &fact.found else {
+            all.push(fact);
+            continue;
+        };
+        let same = all.iter_mut().find_map(|other| match &mut other.found {
+            Found::NotLooked { what, why: reason } if reason == why => Some(what),
+            _ => None,
+        });
+        match same {
+            Some(known) => known.extend(what.iter().filter(|one| !known.contains(one)).copied().collect::<Vec<_>>()),
+            None => all.push(fact),
+        }
+    }
+    all
+}
+
+/// Why bpf(2) said no.
+fn bpf_reason(errno: Errno) -> String {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            "the kernel tells it to root of the machine only (CAP_NET_ADMIN and CAP_SYS_ADMIN)".to_owned()
+        }
+        other => other.desc().to_lowercase(),
+    }
 }
 
 /// Hands over what a request gave, or notes that it gave nothing.
@@ -171,7 +203,7 @@ fn or_not_looked<T>(
     match answer {
         Ok(value) => Some(value),
         Err(error) => {
-            facts.push(Fact::not_looked(what, error, read_from));
+            facts.push(Fact::not_looked(what, error.to_string(), read_from));
             None
         }
     }

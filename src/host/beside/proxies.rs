@@ -14,7 +14,7 @@ use super::processes::{Holder, holders};
 use super::{Fact, Found, or_not_looked};
 use crate::dialect::netlink::RequestError;
 use crate::host::links::Link;
-use crate::host::sockets::{Session, State, Which, table};
+use crate::host::sockets::{Session, State, Which, connected_to, table};
 use crate::net::Ports;
 
 const REQUEST: &str = "SOCK_DIAG_BY_FAMILY";
@@ -64,11 +64,10 @@ fn sockets(protected: &Ports, links: &[Link]) -> Result<Sockets, RequestError> {
     // The users of the node's own programs.
     let users: BTreeSet<u32> =
         found.guarded.iter().filter(|one| one.local.port() != EPMD).map(|one| one.user).collect();
-    found.inside = table(Which::Connected)?;
+    found.inside = connected_to(protected)?;
     found.inside.retain(|one| {
         let to = one.remote;
         one.state == State::Established
-            && protected.has(to.port())
             && (to.ip().is_loopback() || own.contains(&to.ip()))
             // Every VM is registered with the port mapper.
             && !(to.port() == EPMD && users.contains(&one.user))
