@@ -231,7 +231,8 @@ fn local_proxies() {
 /// A program of this name that has a socket of this test as its standard input.
 fn called(name: &str, folder: &Path, socket: OwnedFd) -> Running {
     let program = folder.join(name);
-    fs::copy("/bin/sleep", &program).unwrap();
+    // A copy could still be open for writing in a process that another test starts just now.
+    std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
     let mut running = Running(Command::new(program).arg("60").stdin(socket).spawn().unwrap());
     let comm = format!("/proc/{}/comm", running.0.id());
     while fs::read_to_string(&comm).unwrap().trim_end() != name {
