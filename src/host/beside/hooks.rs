@@ -75,7 +75,7 @@ const KNOWN_MODULES: [&str; 17] = [
 ];
 
 /// The same where they are no modules, and of those that have too many names.
-const KNOWN_FUNCTIONS: [&str; 17] = [
+const KNOWN_FUNCTIONS: [&str; 18] = [
     "nf_",
     "nft_",
     "ipv4_conntrack_",
@@ -93,6 +93,7 @@ const KNOWN_FUNCTIONS: [&str; 17] = [
     "ip_vs_",
     "selinux_",
     "apparmor_",
+    "smack_",
 ];
 
 pub fn look(facts: &mut Vec<Fact>) {
@@ -207,7 +208,29 @@ fn hooks() -> Result<Option<Vec<Found>>, RequestError> {
             }
         }
     }
-    Ok(Some(found))
+    Ok(Some(one_for_each_function(found)))
+}
+
+/// A function is at several hooks of both families, and that is one line.
+pub(super) fn one_for_each_function(found: Vec<Found>) -> Vec<Found> {
+    let mut all: Vec<Found> = Vec::new();
+    for one in found {
+        let Found::HookFunction { function, module, places } = &one else {
+            all.push(one);
+            continue;
+        };
+        let same = all.iter_mut().find_map(|other| match other {
+            Found::HookFunction { function: known, module: of, places } if known == function && of == module => {
+                Some(places)
+            }
+            _ => None,
+        });
+        match same {
+            Some(known) => known.extend(places),
+            None => all.push(one),
+        }
+    }
+    all
 }
 
 /// From 5.14 on. Asking an older one would have it look for a module each time.
@@ -231,7 +254,7 @@ pub(super) fn hook_of(message: &Message<'_>, family: Family, hook: &'static str)
         Some(TYPE_NFTABLES | TYPE_FLOWTABLE) => None,
         Some(TYPE_BPF) => Some(Found::HookProgram { family, hook, priority, here: true }),
         _ if is_known(&function, module.as_deref()) => None,
-        _ => Some(Found::HookFunction { family, hook, function, module }),
+        _ => Some(Found::HookFunction { function, module, places: vec![(hook, family)] }),
     })
 }
 

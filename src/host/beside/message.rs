@@ -62,11 +62,16 @@ impl Fact {
                 family_name(*family),
                 if *here { "" } else { ", here or in another network namespace" }
             ),
-            Found::HookFunction { family, hook, function, module } => format!(
-                "{function}{} stands at netfilter's hook {hook} for {}, beside all tables; what it does to packets is not known \
-                 here (`nft list hooks`)",
+            Found::HookFunction { function, module, places } => format!(
+                "{function}{} stands at netfilter's hooks {}, beside all tables; what it does to packets is not known here \
+                 (`nft list hooks`)",
                 module.as_ref().map(|module| format!(" (kernel module {module})")).unwrap_or_default(),
-                family_name(*family)
+                names(
+                    &places
+                        .iter()
+                        .map(|(hook, family)| format!("{hook} for {}", family_name(*family)))
+                        .collect::<Vec<_>>()
+                )
             ),
             Found::Proxy { program, pid, listens, to } => format!(
                 "{program} (process {pid}) listens on {listens} and is connected to {to} from inside: whoever reaches it may be \

@@ -98,14 +98,12 @@ pub enum Found {
     },
     /// A function at a hook that belongs to none of the tables that are read, and to nothing that is known to be harmless.
     HookFunction {
-        /// Of which packets.
-        family: Family,
-        /// The hook.
-        hook: &'static str,
         /// The function.
         function: String,
         /// The kernel module, where it is one.
         module: Option<String>,
+        /// The hooks, and of which packets.
+        places: Vec<(&'static str, Family)>,
     },
     /// A program that others reach, and that is connected to a protected port from inside.
     Proxy {

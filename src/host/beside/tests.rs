@@ -350,12 +350,22 @@ fn hooks_as_the_kernel_lists_them() {
     assert_eq!(hook("bpf_prog_1", None, Some(2)), Some(program));
     let foreign = |function: &str, module: Option<&str>| {
         let module = module.map(str::to_owned);
-        Some(Found::HookFunction { family: Family::Ipv4, hook: "input", function: function.to_owned(), module })
+        Some(Found::HookFunction { function: function.to_owned(), module, places: vec![("input", Family::Ipv4)] })
     };
     assert_eq!(hook("ipvlan_nf_input", Some("ipvlan"), None), foreign("ipvlan_nf_input", Some("ipvlan")));
     // Whose module is known is known by that, and by no name.
     assert_eq!(hook("nf_steal", Some("mine"), None), foreign("nf_steal", Some("mine")));
     assert_eq!(hook("ila_nf_input", None, None), foreign("ila_nf_input", None));
+    let at = |hook, family| Found::HookFunction {
+        function: "steal".to_owned(),
+        module: Some("mine".to_owned()),
+        places: vec![(hook, family)],
+    };
+    let all = hooks::one_for_each_function(vec![at("input", Family::Ipv4), at("input", Family::Ipv6)]);
+    let messages: Vec<String> = all.into_iter().map(|found| Fact::new(found, "x").message()).collect();
+    assert_eq!(messages.len(), 1);
+    let expected = "steal (kernel module mine) stands at netfilter's hooks input for IPv4, input for IPv6, beside";
+    assert!(messages.concat().starts_with(expected), "{messages:?}");
     assert!(hooks::has_list("6.1.0-50-amd64") && hooks::has_list("5.14.0") && !hooks::has_list("5.10.0-32-amd64"));
 }
 
