@@ -148,7 +148,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(Outcome::No);
     }
-    for warning in warnings() {
+    for warning in warnings(&site.protected(), &links) {
         say(&format!("warning: {warning}"));
     }
     let backend = arguments.site.backend.choose(host)?;

@@ -169,7 +169,7 @@ fn bring(
     for objection in objections(&site, links, None).iter().chain(&of_vrfs) {
         loud(&objection.message());
     }
-    for warning in warnings() {
+    for warning in warnings(&site.protected(), links) {
         loud(&warning);
     }
     let prepared = Prepared::new(&site, backend)?;

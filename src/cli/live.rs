@@ -153,7 +153,7 @@ fn for_whom<'a>(
         tell(&objection.ahead());
         objections.push(objection);
     }
-    for warning in warnings() {
+    for warning in warnings(&site.protected(), links) {
         tell(&format!("warning: {warning}"));
     }
     if let Some(cut) = cut_peers(host, &site, links) {

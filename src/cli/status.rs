@@ -74,8 +74,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             document.node = seen.node;
             document.not_judged = seen.others;
             document.unchanged_since = true;
-            about_ways(&mut document, Ok(seen.ends), &own_links()?);
-            about_ports(&mut document, &record::ports(&seen.ports));
+            let protected = record::ports(&seen.ports);
+            about_ways(&mut document, Ok(seen.ends), &protected, &own_links()?);
+            about_ports(&mut document, &protected);
             document
         }
         None => match full(arguments, &host, &config, backend)? {
@@ -136,7 +137,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.node = site.node().map(|node| node.name().to_owned());
     document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
     document.warnings.extend(nobody);
-    about_ways(&mut document, Ends::of(&site), &links);
+    about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     if !own {
         document.warnings.push(format!(
             "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
@@ -177,12 +178,12 @@ fn drift(
 }
 
 /// What makes what is in force worth less than it says.
-fn about_ways(document: &mut Status, ends: Result<Ends, RequestError>, links: &[Link]) {
+fn about_ways(document: &mut Status, ends: Result<Ends, RequestError>, protected: &Ports, links: &[Link]) {
     match ends.and_then(|ends| sources(&ends, links)) {
         Ok(found) => document.objections = found.iter().map(Objection::message).collect(),
         Err(error) => document.warnings.push(unknown_sources(&error)),
     }
-    document.warnings.extend(warnings());
+    document.warnings.extend(warnings(protected, links));
 }
 
 fn about_ports(document: &mut Status, protected: &Ports) {

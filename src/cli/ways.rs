@@ -3,13 +3,14 @@
 use crate::cluster::Site;
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::dialect::netlink::RequestError;
-use crate::host::HostError;
 use crate::host::identity::{Objection, objections};
 pub use crate::host::judge::vrfs;
 use crate::host::links::Link;
 use crate::host::place::Ssh;
 use crate::host::sources::Ends;
 use crate::host::tunnels::tunnels;
+use crate::host::{HostError, beside};
+use crate::net::Ports;
 
 /// Everything that speaks against the rules of a site on this host.
 pub fn all_objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Result<Vec<Objection>, HostError> {
@@ -33,11 +34,14 @@ pub fn unknown_sources(error: &RequestError) -> String {
 }
 
 /// What makes rules worth less than they say, and is no reason to leave them out.
-pub fn warnings() -> Vec<String> {
-    match tunnels() {
+pub fn warnings(protected: &Ports, links: &[Link]) -> Vec<String> {
+    let mut all = match tunnels() {
         Ok(found) => found.into_iter().map(|one| format!("{}: {}", Code::Encapsulation, one.message())).collect(),
         Err(error) => vec![unknown_tunnels(&error)],
-    }
+    };
+    let beside = beside::look(protected, links);
+    all.extend(beside.iter().map(|fact| format!("{}: {}", fact.code(), fact.message())));
+    all
 }
 
 fn unknown_tunnels(error: &RequestError) -> String {
@@ -64,6 +68,9 @@ pub fn findings(site: &Site<'_>, links: &[Link], findings: &mut Findings) -> Res
             found.iter().for_each(|one| findings.push(Diagnostic::placeless(Code::Encapsulation, one.message())));
         }
         Err(error) => anstream::eprintln!("warning: {}", unknown_tunnels(&error)),
+    }
+    for fact in beside::look(&site.protected(), links) {
+        findings.push(Diagnostic::placeless(fact.code(), fact.message()));
     }
     Ok(())
 }

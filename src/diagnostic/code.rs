@@ -229,6 +229,16 @@ codes! {
     OtherSource = "other-source", Error;
     /// Packets are taken out of others where no hook sees them.
     Encapsulation = "encapsulation", Warning;
+    /// A part of the kernel that may change, drop or take packets where no rule is asked.
+    BesideRules = "beside-rules", Warning;
+    /// A program that others reach is connected to a protected port from inside.
+    LocalProxy = "local-proxy", Warning;
+    /// Addresses of 127.0.0.0/8 are taken from outside.
+    RouteLocalnet = "route-localnet", Note;
+    /// Interfaces that lead to other network namespaces.
+    OtherNamespace = "other-namespace", Note;
+    /// Something that passes by the rules could not be looked for.
+    NotLooked = "not-looked", Note;
 }
 
 impl fmt::Display for Code {

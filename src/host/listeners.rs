@@ -138,7 +138,8 @@ fn owners(proc: &Path) -> Vec<Owner> {
         .collect()
 }
 
-fn inodes(folder: &Path) -> Option<Vec<u32>> {
+/// The sockets among a process's descriptors, by number; `None` where they may not be looked at.
+pub(super) fn inodes(folder: &Path) -> Option<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).ok()? {
         match fs::read_link(entry.ok()?.path()) {

@@ -10,10 +10,11 @@
 //! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
 //!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
-//!   [`links`], [`reserved`] and [`place`] are what else there is to know about it.
+//!   [`links`], [`reserved`], [`place`] and [`mod@beside`] are what else there is to know about it.
 
 pub mod another;
 pub mod apply;
+pub mod beside;
 mod error;
 pub mod identity;
 pub mod iptables;
@@ -28,6 +29,7 @@ pub mod peers;
 pub mod pending;
 pub mod place;
 pub mod plan;
+mod port_filter;
 mod presence;
 pub mod record;
 mod reserve;

@@ -8,17 +8,21 @@ use nix::errno::Errno;
 use nix::libc;
 use thiserror::Error;
 
+use super::port_filter::to_ports;
 use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer};
+use crate::net::Ports;
 
-/// linux/sock_diag.h.
+/// linux/inet_diag.h and linux/sock_diag.h.
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 /// The bytes of `struct inet_diag_sockid` (linux/inet_diag.h): ports, addresses, interface, cookie.
 const IDENTITY: usize = 48;
 /// What comes before it in `struct inet_diag_msg`: family, state, timer, retransmissions.
 const BEFORE: usize = 4;
-/// Where `idiag_inode` is: behind timer, queues and user.
-const INODE: usize = BEFORE + IDENTITY + 16;
+/// Where `idiag_uid` and `idiag_inode` are: behind timer and queues.
+const USER: usize = BEFORE + IDENTITY + 12;
+const INODE: usize = USER + 4;
 /// `idiag_timer` of what is kept of a closed connection (net/ipv4/inet_diag.c, inet_twsk_diag_fill): no socket any more.
 const TIMER_TIME_WAIT: u8 = 3;
 /// How often to read a table that changes meanwhile.
@@ -72,6 +76,8 @@ pub struct Session {
     pub state: State,
     /// The number under which /proc/PID/fd shows it (proc_pid_fd(5)); 0 where no process has it.
     pub inode: u32,
+    /// Whose it is.
+    pub user: u32,
     /// The socket's own family, which for a mapped address is not that of the address.
     family: u8,
     /// As the kernel gave it and wants it back.
@@ -143,21 +149,33 @@ impl Which {
 /// # Errors
 /// Where the kernel does not tell; [`RequestError::Interrupted`] where the table would not hold still.
 pub fn table(which: Which) -> Result<Vec<Session>, RequestError> {
+    filtered(which, &[])
+}
+
+/// Those that are connected to one of these ports.
+///
+/// # Errors
+/// As [`table`].
+pub fn connected_to(ports: &Ports) -> Result<Vec<Session>, RequestError> {
+    filtered(Which::Connected, &to_ports(ports))
+}
+
+fn filtered(which: Which, filter: &[u8]) -> Result<Vec<Session>, RequestError> {
     let mut socket = Socket::open(Protocol::SockDiag)?;
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        found.append(&mut of_family(&mut socket, family as u8, which)?);
+        found.append(&mut of_family(&mut socket, family as u8, which, filter)?);
     }
     Ok(found)
 }
 
-fn of_family(socket: &mut Socket, family: u8, which: Which) -> Result<Vec<Session>, RequestError> {
+fn of_family(socket: &mut Socket, family: u8, which: Which, filter: &[u8]) -> Result<Vec<Session>, RequestError> {
     let mut attempts = ATTEMPTS;
     loop {
         let mut found = Vec::new();
         let request = |sequence| {
             let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-            request(SOCK_DIAG_BY_FAMILY, flags, sequence, family, which.mask(), &[0; IDENTITY])
+            request(SOCK_DIAG_BY_FAMILY, flags, sequence, (family, which.mask()), &[0; IDENTITY], filter)
         };
         let answer = socket.dump(request, |message| {
             found.extend(session(&message)?);
@@ -184,13 +202,23 @@ fn explained(error: RequestError) -> RequestError {
 }
 
 /// `struct inet_diag_req_v2` behind a header.
-fn request(kind: u16, flags: u16, sequence: u32, family: u8, states: u32, identity: &[u8; IDENTITY]) -> Vec<u8> {
+fn request(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    (family, states): (u8, u32),
+    identity: &[u8; IDENTITY],
+    filter: &[u8],
+) -> Vec<u8> {
     let mut writer = Writer::with_capacity(128);
     writer.message(kind, flags, sequence, |writer| {
         // No extensions are asked for; the last byte is unused.
         writer.raw(&[family, libc::IPPROTO_TCP as u8, 0, 0]);
         writer.raw(&states.to_ne_bytes());
         writer.raw(identity);
+        if !filter.is_empty() {
+            writer.attribute(INET_DIAG_REQ_BYTECODE, filter);
+        }
     });
     writer.bytes().to_vec()
 }
@@ -203,6 +231,7 @@ fn session(message: &Message<'_>) -> Result<Option<Session>, Malformed> {
     }
     let [family, state, timer, _] = *message.payload.first_chunk::<BEFORE>().ok_or(Malformed)?;
     let identity: [u8; IDENTITY] = *message.payload.get(BEFORE..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+    let user = message.payload.get(USER..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
     let inode = message.payload.get(INODE..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
     let Some(state) = State::ALL.into_iter().find(|known| known.number() == state) else { return Ok(None) };
     if timer == TIMER_TIME_WAIT {
@@ -217,6 +246,7 @@ fn session(message: &Message<'_>) -> Result<Option<Session>, Malformed> {
         remote: end(remote, [remote_high, remote_low]),
         state,
         inode: u32::from_ne_bytes(*inode),
+        user: u32::from_ne_bytes(*user),
         family,
         identity,
     }))
@@ -239,7 +269,7 @@ fn address(family: u8, bytes: &[u8; 16]) -> IpAddr {
 pub fn destroy(session: &Session) -> Result<(), DestroyError> {
     let mut socket = Socket::open(Protocol::SockDiag).map_err(RequestError::from)?;
     let Session { family, identity, .. } = session;
-    let request = |sequence, flags| request(SOCK_DESTROY, flags, sequence, *family, u32::MAX, identity);
+    let request = |sequence, flags| request(SOCK_DESTROY, flags, sequence, (*family, u32::MAX), identity, &[]);
     match socket.ask(request, |_| Ok(())) {
         Ok(()) => Ok(()),
         Err(RequestError::Refused(refusal)) => match refusal.errno {
@@ -261,6 +291,7 @@ mod tests {
 
     use super::*;
     use crate::host::lab::in_new_network;
+    use crate::net::PortRange;
 
     fn message(payload: &[u8]) -> Message<'_> {
         Message { kind: SOCK_DIAG_BY_FAMILY, flags: 0, sequence: 1, payload, whole: payload }
@@ -341,6 +372,22 @@ mod tests {
                 assert!(begin.elapsed() < Duration::from_secs(5));
                 thread::sleep(Duration::from_millis(5));
             }
+        });
+    }
+
+    #[test]
+    fn the_kernel_picks_by_the_port_of_the_other_end() {
+        in_new_network(|| {
+            let listeners = ["127.0.0.1:8098", "[::1]:6005", "127.0.0.1:6010"].map(|at| TcpListener::bind(at).unwrap());
+            let ends = listeners.each_ref().map(|one| one.local_addr().unwrap());
+            let _held = listeners
+                .each_ref()
+                .map(|one| (TcpStream::connect(one.local_addr().unwrap()).unwrap(), one.accept().unwrap()));
+            let ranges = [PortRange::new(6000, 6009), PortRange::single(8087), PortRange::single(8098)];
+            let found = connected_to(&ranges.into_iter().flatten().collect()).unwrap();
+            let mut to: Vec<SocketAddr> = found.iter().map(|one| one.remote).collect();
+            to.sort_unstable();
+            assert_eq!(to, [ends[0], ends[1]]);
         });
     }
 

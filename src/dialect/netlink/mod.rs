@@ -14,12 +14,13 @@
 //! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
 //!   changed anything in between.
 //!
-//! The only unsafe code of the program is here: calls of libnftnl, and one socket option.
+//! The only unsafe code of the program is here: calls of libnftnl, one socket option, and bpf(2).
 
 #![allow(clippy::wildcard_imports, reason = "the kernel's numbers go by the kernel's names")]
 
 mod attributes;
 mod batch;
+pub mod bpf;
 mod constants;
 mod elements;
 mod expression;
