@@ -200,6 +200,12 @@ impl<'a> Rules<'a> {
         !self.translates
     }
 
+    /// Whether no rule keeps packets from connection tracking, or takes them to another connection.
+    #[must_use]
+    pub fn keeps_track(&self) -> bool {
+        !(self.leads_astray || self.misses_replies)
+    }
+
     /// What chains before a door may have done to a packet.
     pub(super) fn touched_before(&self, door: Door, packet: &Packet) -> Touched {
         let mut touched = Touched::default();

@@ -401,12 +401,16 @@ impl Asker<'_, '_, '_> {
         let here = space.locality(|own| own == Locality::Local)?;
         let packets = space.sets.intersection(packets, here)?;
         let packets = if peers.is_empty() { packets } else { space.sets.difference(packets, others)? };
-        let usual = honest_segments(space)?;
+        let honest = honest_segments(space)?;
+        let states = space.states(|own| own == ConnectionStates::NEW || own == ConnectionStates::ESTABLISHED)?;
+        let usual = space.sets.intersection(honest, states)?;
+        // Where rules keep packets from tracking, they may be in other states.
+        let perhaps = if self.honest_rules.keeps_track() { Set::EMPTY } else { honest };
         let mut found = Reached::Yes;
         for from in self.destinations(space) {
             let fates = self.honest.asking(space, from)?;
             let concerned = self.concerned(space, packets, from)?;
-            let next = self.wanted(space, concerned, (usual, Set::EMPTY), fates, from, Direction::Out)?;
+            let next = self.wanted(space, concerned, (usual, perhaps), fates, from, Direction::Out)?;
             found = worse(found, next);
         }
         let mut answer = answer(Who::Peers, Direction::Out, service, found);
