@@ -141,7 +141,12 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
 const SHOWN_ELSEWHERE: [Code; 4] = [Code::TooManySources, Code::LongPortList, Code::OutsideRange, Code::OtherErlang];
 
 /// What concerns a live host and no file: tests/faults shows what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
-const ON_A_HOST: [Code; 10] = [
+const ON_A_HOST: [Code; 15] = [
+    Code::BesideRules,
+    Code::LocalProxy,
+    Code::RouteLocalnet,
+    Code::OtherNamespace,
+    Code::NotLooked,
     Code::CutSsh,
     Code::NoNode,
     Code::MissingInterface,

@@ -17,8 +17,9 @@ use super::holds::At;
 use super::space::Space;
 use super::stretch::{Entrance, Parts, State, Stretch, add};
 use super::touched::Touched;
+use super::translation::Translations;
 use super::view::View;
-use crate::ir::{Chain, ChainKind, Family, Policy};
+use crate::ir::{Chain, ChainKind, Family, Hook, Policy};
 
 /// What may become of packets at a door. Every packet is in at least one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +37,23 @@ pub struct Flow<'r, 'a> {
     pub(super) chains: IndexMap<(usize, Entrance, State), Rc<Stretch>, FxBuildHasher>,
     /// Chains that are too large to be summed up.
     pub(super) unwieldy: Vec<&'a Chain>,
+    /// What was found at doors that were asked for already.
+    fates: IndexMap<Door, Fates, FxBuildHasher>,
+    /// Where packets that begin connections to an address with this label are led at a hook.
+    pub(super) led: IndexMap<(Hook, u32), Rc<Translations<'a, Set>>, FxBuildHasher>,
 }
 
 impl<'r, 'a> Flow<'r, 'a> {
     /// Prepares rules. `space` has to be cut by them.
     #[must_use]
     pub fn new(rules: &'r Rules<'a>) -> Self {
-        Self { rules, chains: IndexMap::default(), unwieldy: Vec::new() }
+        Self {
+            rules,
+            chains: IndexMap::default(),
+            unwieldy: Vec::new(),
+            fates: IndexMap::default(),
+            led: IndexMap::default(),
+        }
     }
 
     /// What was too large to be judged, so that whatever meets it may pass and may be blocked.
@@ -55,11 +66,20 @@ impl<'r, 'a> Flow<'r, 'a> {
         self.unwieldy.first().map(chain).or_else(lists)
     }
 
-    /// What may become of packets at a door.
+    /// What may become of packets at a door. Every question of one `Flow` has to be about the same space.
     ///
     /// # Errors
     /// Where a limit is met.
     pub fn fates(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
+        if let Some(known) = self.fates.get(&door) {
+            return Ok(*known);
+        }
+        let found = self.fates_at(space, door)?;
+        self.fates.insert(door, found);
+        Ok(found)
+    }
+
+    fn fates_at(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let rules = self.rules;
         let (mut passing, mut may_block) = (Set::ALL, Set::EMPTY);
         let mut parts = self.touched_before(space, door)?;

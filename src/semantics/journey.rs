@@ -12,6 +12,7 @@
 //! for sets.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::diagram::{Bounded, Set, TooLarge};
 use super::door::Door;
@@ -20,7 +21,7 @@ use super::field::Field;
 use super::flow::{Fates, Flow};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
-use super::translation::{Led, Translated};
+use super::translation::{Led, Translated, Translations};
 use crate::ir::{ConnectionStates, Destined, Hook, TcpFlags, Translation};
 use crate::net::Ports;
 
@@ -238,7 +239,7 @@ fn answer_states(astray: bool) -> &'static [ConnectionStates] {
 }
 
 /// The same for sets of packets: those that may arrive with answers, and those that may not.
-impl Flow<'_, '_> {
+impl<'a> Flow<'_, 'a> {
     /// [`Rules::asked`] for all packets to one address of this host, or to one of which it is not known which it is.
     ///
     /// # Errors
@@ -254,9 +255,7 @@ impl Flow<'_, '_> {
         let wire = self.fates(space, Door::Wire)?;
         let wire = with_destination(space, wire, label)?;
         let arrived = self.arrived(space)?;
-        let first = begun(space, label)?;
-        let before = self.touched_before(space, Door::Translated)?;
-        let led = self.translations(space, Hook::Prerouting, first, &before)?;
+        let led = self.led(space, Hook::Prerouting, label)?;
         let counting = self.counting(space, arrival)?;
         let stays = judged(space, arrived, counting)?;
         let stays = with_destination(space, stays, label)?;
@@ -277,6 +276,19 @@ impl Flow<'_, '_> {
             may_pass: space.sets.intersection(may_pass, wire.may_pass)?,
             may_block: space.sets.union(may_block, wire.may_block)?,
         })
+    }
+
+    /// Where packets that begin connections are led.
+    fn led(&mut self, space: &mut Space<'_>, hook: Hook, label: u32) -> Bounded<Rc<Translations<'a, Set>>> {
+        if let Some(known) = self.led.get(&(hook, label)) {
+            return Ok(Rc::clone(known));
+        }
+        let first = begun(space, label)?;
+        let door = if hook == Hook::Output { Door::RequestsLeave } else { Door::Translated };
+        let before = self.touched_before(space, door)?;
+        let found = Rc::new(self.translations(space, hook, first, &before)?);
+        self.led.insert((hook, label), Rc::clone(&found));
+        Ok(found)
     }
 
     /// What becomes of packets behind NAT, as they are there.
@@ -407,9 +419,7 @@ impl Flow<'_, '_> {
         let label = space.destination_of(from);
         let leaves = self.fates(space, Door::RequestsLeave)?;
         let answers = self.answers(space, Door::AnswersArrive)?;
-        let first = begun(space, label)?;
-        let before = self.touched_before(space, Door::RequestsLeave)?;
-        let led = self.translations(space, Hook::Output, first, &before)?;
+        let led = self.led(space, Hook::Output, label)?;
         let leaves = with_destination(space, leaves, label)?;
         let answers = with_destination(space, answers, label)?;
         let staying = unbegun(space, led.staying, label)?;
