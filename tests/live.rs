@@ -24,7 +24,7 @@ fn is_of_a_user_namespace(line: &str) -> bool {
 fn shell(folder: &Path, line: &str) -> String {
     let program = env!("CARGO_BIN_EXE_ringfence");
     let mut words = line.strip_prefix("# ").expect("a command line").to_owned();
-    for command in ["apply", "diff", "verify"] {
+    for command in ["apply", "diff", "verify", "explain"] {
         // What is in /etc on a real host.
         words = words.replacen(&format!("ringfence {command}"), &format!("ringfence {command} cluster.toml"), 1);
     }
@@ -32,7 +32,7 @@ fn shell(folder: &Path, line: &str) -> String {
         let (script, file) = script.rsplit_once(' ').unwrap();
         words = format!("sed -i '{script}' {file}");
     }
-    let state = if line.contains("verify") { "" } else { "--state-dir state" };
+    let state = if line.contains("verify") || line.contains("explain") { "" } else { "--state-dir state" };
     let script = format!("ringfence() {{ {program} \"$@\" {state} ${{root:-}}; }}\n{words}");
     let root = if line.contains("apply") || line.contains("remove") { "--root root" } else { "" };
     let output = Command::new("sh")

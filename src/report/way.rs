@@ -11,6 +11,8 @@ use crate::semantics::{Door, Outcome, Packet, Step};
 /// A packet's way, and what becomes of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Way {
+    /// Whether its port is one that is guarded.
+    pub guarded: bool,
     /// The packet, in words.
     pub packet: String,
     /// In the end: `delivered`, `blocked` or `undecided`.
@@ -54,8 +56,9 @@ pub struct Met {
 impl Way {
     /// What was found of a packet whose source is this one.
     #[must_use]
-    pub fn of(packet: &Packet, explained: &Explained<'_>, source: String) -> Self {
+    pub fn of(packet: &Packet, explained: &Explained<'_>, source: String, guarded: bool) -> Self {
         Self {
+            guarded,
             packet: packet.to_string(),
             fate: match explained.fate {
                 Fate::Delivered => "delivered",
@@ -69,10 +72,26 @@ impl Way {
         }
     }
 
+    /// What becomes of it, and why, in a line.
+    fn in_short(&self) -> String {
+        let why = match self.fate {
+            "delivered" => Some("no rule stands in the way".to_owned()),
+            "blocked" => self.doors.last().and_then(|door| door.steps.last()).map(Met::in_short),
+            _ => self.because.as_ref().map(|part| format!("because of {part}")).or_else(|| {
+                if self.routed {
+                    return Some("it is for another host".to_owned());
+                }
+                self.doors.iter().flat_map(|door| &door.steps).find(|met| !met.certain).map(Met::in_short)
+            }),
+        };
+        why.map_or_else(|| self.fate.to_owned(), |why| format!("{}: {why}", self.fate))
+    }
+
     /// Step by step.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n", self.packet);
+        let guarded = if self.guarded { "" } else { "; the port is none that is guarded" };
+        let mut text = format!("{}{guarded}\n{}\n", self.in_short(), self.packet);
         for AtDoor { door, steps, may_pass, may_block } in &self.doors {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "at {door}:");
@@ -118,6 +137,10 @@ impl AtDoor {
 }
 
 impl Met {
+    fn in_short(&self) -> String {
+        format!("{}, in chain {} of table {}", self.text, self.chain, self.table)
+    }
+
     fn of(step: &Step<'_>) -> Option<Self> {
         let said = |certain, text| {
             Some(Self { table: step.table.name.clone(), chain: step.chain.name.clone(), certain, text })
