@@ -261,6 +261,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     for (_, files, read) in all {
         given.ruleset.sets.extend(read.ruleset.sets);
         given.ruleset.unread.extend(read.ruleset.unread);
+        given.ruleset.neighbours.extend(read.ruleset.neighbours);
         given.ruleset.tables.extend(read.ruleset.tables.into_iter().map(|table| files.placed(table)));
         for unknown in read.unknown {
             let (name, line) = files.place(unknown.line);

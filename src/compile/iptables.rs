@@ -60,7 +60,7 @@ pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
     let tables = families.flat_map(|family| tables(site, &admissions, family, use_sets)).collect();
     let all = admissions.untrusted.into_iter().chain(admissions.grants.into_iter().flat_map(|grant| grant.sources));
     let sets = if use_sets { all.collect() } else { Vec::new() };
-    Ruleset { header: header::lines(site), sets, tables, unread: Vec::new() }
+    Ruleset { header: header::lines(site), sets, tables, ..Ruleset::default() }
 }
 
 /// A name that ipset takes, and that no other set of the ruleset has. One that is too long keeps its end, which tells

@@ -48,6 +48,7 @@ impl Everything {
         all.ruleset.unread.extend(found.unread);
         all.unknown.extend(found.unknown);
         all.writers.extend(found.writers);
+        all.ruleset.neighbours.extend(iptables::legacy_of_arp());
         if !lo_is_loopback() {
             all.ruleset.unread.push("lo is not the name of the loopback interface here".to_owned());
         }
@@ -62,7 +63,10 @@ impl Everything {
                     self.ruleset.unread.extend(lifted.unread);
                     self.unknown.extend(lifted.unknown);
                 }
-                None => self.ruleset.unread.extend(netlink::unread(table)),
+                None => {
+                    self.ruleset.unread.extend(netlink::unread(table));
+                    self.ruleset.neighbours.extend(netlink::about_neighbours(table));
+                }
             }
         }
         Ok(())
@@ -75,8 +79,13 @@ impl Everything {
 /// Where the kernel does not tell.
 pub fn surroundings(links: &[Link]) -> Result<Surroundings, HostError> {
     let (routes, by_policy) = routing::main_routes().map_err(HostError::Routing)?;
-    let mut addresses: Vec<_> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let locals = routing::local_networks().map_err(HostError::Routing)?;
+    let (hosts, networks): (Vec<_>, Vec<_>) = locals.into_iter().partition(|local| local.is_host());
+    let of_links = links.iter().flat_map(|link| link.addresses.iter().copied());
+    let mut addresses: Vec<_> = of_links.chain(hosts.iter().map(|local| local.first())).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    Ok(Surroundings { addresses, complete: true, routes, by_policy })
+    // Where a whole network is local, any address of it is this host's.
+    let complete = networks.iter().all(|network| network.first().is_loopback());
+    Ok(Surroundings { addresses, complete, routes, by_policy })
 }

@@ -48,6 +48,8 @@ pub struct Ruleset {
     /// Parts of the text that stand for anything at all: files that it includes, chains of families that see packets
     /// before these do. Nothing is certain of a ruleset that has some.
     pub unread: Vec<String>,
+    /// Parts that no packet of IP meets, but that may keep this host and its neighbours from finding each other (ARP).
+    pub neighbours: Vec<String>,
 }
 
 /// A table of one address family.

@@ -66,7 +66,7 @@ impl Answered {
             result,
             good: answer.is_good(),
             packet: shown.map(|shown| packet(shown, answer.direction)),
-            because: part.or_else(|| shown.map(because)),
+            because: part.or_else(|| shown.map(|shown| because(shown, result))),
         }
     }
 
@@ -94,9 +94,10 @@ fn packet(shown: &Shown, direction: Direction) -> String {
     }
 }
 
-fn because(shown: &Shown) -> String {
+fn because(shown: &Shown, result: &str) -> String {
     match &shown.by {
         Some(by) => said(by),
+        None if result == "undecided" => "in fragments, or with extension headers, it may get by".to_owned(),
         None => "no rule stands in the way".to_owned(),
     }
 }
@@ -156,6 +157,6 @@ impl Whole {
 /// What the answers rest on besides the rules.
 const TAKEN_FOR_GRANTED: &str = "\
 taken for granted: whom the file names asks from ports 32768 to 60999, without marks, by the interface that the way back to it
-leads out of; nobody else is part of a connection that had begun before. What stands beside netfilter (XDP, tc, other
-namespaces) is not in rules.
+leads out of, and finds its neighbours where ICMPv6 passes at all; nobody else is part of a connection that had begun before.
+What stands beside netfilter (XDP, tc, other namespaces) is not in rules.
 ";

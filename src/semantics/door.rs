@@ -33,7 +33,7 @@ const DESTINATION_NAT: i32 = -100;
 const SOURCE_NAT: i32 = 100;
 /// The priority at which IPv4 and IPv6 are put together where connection tracking or NAT are loaded
 /// (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
-const DEFRAGMENTATION: i32 = -400;
+pub(super) const DEFRAGMENTATION: i32 = -400;
 /// The priority of connection tracking (NF_IP_PRI_CONNTRACK): before it, no packet has a connection.
 pub(super) const TRACKING: i32 = -200;
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
-use super::door::{Door, TRACKING, turn};
+use super::door::{DEFRAGMENTATION, Door, TRACKING, turn};
 use super::foreign::Trust;
 use super::holds::{At, Holds, Tracked, holds};
 use super::packet::Packet;
@@ -85,6 +85,8 @@ pub struct Rules<'a> {
     translates: bool,
     /// Whether a rule asks for the state of the connection.
     pub(super) tracks: bool,
+    /// For IPv4 and IPv6, whether a rule has connection tracking loaded, which puts fragments together first.
+    pub(super) defragments: [bool; 2],
     /// Whether a rule may write a connection's mark.
     marks_connections: bool,
     /// Whether a rule asks for a mark.
@@ -138,6 +140,7 @@ impl<'a> Rules<'a> {
             leads_astray: false,
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
+            defragments: [true, false].map(|ipv4| ruleset.tables.iter().any(|table| asks_connections(table, ipv4))),
             marks_connections: false,
             asks_for_marks: asks_for_marks(ruleset),
             trust: Trust::Nobody,
@@ -198,6 +201,14 @@ impl<'a> Rules<'a> {
     #[must_use]
     pub fn keeps_destinations(&self) -> bool {
         !self.translates
+    }
+
+    /// Whether a chain sees packets before connection tracking puts their fragments together.
+    pub(super) fn has_early_chains(&self) -> bool {
+        let early = |base: &Base| {
+            base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= DEFRAGMENTATION)
+        };
+        self.bases.iter().any(|(.., base)| early(base))
     }
 
     /// Whether no rule keeps packets from connection tracking, or takes them to another connection.
@@ -285,9 +296,17 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Takes up what a statement or a verdict does to a packet.
-    pub(super) fn touch(&self, touched: &mut Touched, effect: Effect) {
-        touched.by(effect);
+    /// Takes up what a statement or a verdict does to a packet. What connection tracking has seen already stays tracked
+    /// (nft_notrack_eval and xt_ct_target leave a packet with a connection alone; seen on Linux 6.18).
+    pub(super) fn touch(&self, touched: &mut Touched, effect: Effect, tracked: Tracked) {
+        match (effect.changes, tracked) {
+            (Changes::Untracked, Tracked::Yes) => {}
+            (Changes::Untracked, Tracked::Perhaps) => {
+                touched.wavers |= !touched.untracked;
+                touched.by(effect);
+            }
+            _ => touched.by(effect),
+        }
         // Who asks for none does not see it.
         touched.marked &= self.asks_for_marks;
     }
@@ -404,6 +423,24 @@ pub(super) fn asks_for_states(ruleset: &Ruleset) -> bool {
     rules.any(|rule| rule.matches.iter().any(by_state))
 }
 
+/// Whether a rule of a table for this family needs connections: nf_tables and iptables have tracking loaded for it then
+/// (nft_ct_get_init, nft_nat_init, conntrack_mt_check).
+fn asks_connections(table: &Table, ipv4: bool) -> bool {
+    let other = if ipv4 { Family::Ip6 } else { Family::Ip };
+    let test = |one: &Match| match one {
+        Match::ConnectionState { .. } | Match::DestinationTranslated | Match::OriginalPort(_) => true,
+        Match::Foreign(one) => matches!(
+            one,
+            Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
+        ),
+        _ => false,
+    };
+    let asks = |rule: &Rule| {
+        rule.matches.iter().any(test) || rule.statements.iter().any(|one| matches!(one, Statement::Translate(..)))
+    };
+    table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
+}
+
 fn asks_for_marks(ruleset: &Ruleset) -> bool {
     let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::Foreign(Foreign::Mark { .. }))))
@@ -496,7 +533,7 @@ impl<'a> Run<'_, 'a, '_> {
     /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn.
     fn meet(&mut self, effect: Effect) -> (Ends, bool) {
         let before = self.touched;
-        self.rules.touch(&mut self.touched, effect);
+        self.rules.touch(&mut self.touched, effect, self.at.tracked);
         if self.touched != before {
             // What was known of chains was known of another packet.
             self.known.clear();

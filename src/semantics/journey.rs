@@ -19,6 +19,7 @@ use super::door::Door;
 use super::evaluate::{Outcome, Rules, Step};
 use super::field::Field;
 use super::flow::{Fates, Flow};
+use super::foreign::Trust;
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
 use super::translation::{Led, Translated, Translations};
@@ -61,8 +62,10 @@ impl Home {
             return if kind == Translation::Redirect { Here::Yes } else { Here::Perhaps };
         };
         let among = |own: &IpAddr| own.is_ipv4() == first.is_ipv4() && (first..=last).contains(own);
-        if first.is_loopback() || last.is_loopback() {
-            // Where the kernel lets that in from outside (route_localnet), it is this host's.
+        let link_local = |own: &IpAddr| matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
+        if first.is_loopback() || last.is_loopback() || link_local(&first) {
+            // Where the kernel lets loopback in from outside (route_localnet), it is this host's. A link-local address may be
+            // this host's on one interface and somebody else's on another.
             return Here::Perhaps;
         }
         match (self.addresses.iter().any(among), first == last) {
@@ -117,12 +120,66 @@ fn beginning(packet: &Packet) -> Packet {
     }
 }
 
+/// A shape besides a whole one in which a stranger may send its request. Whatever is in further fragments may pass.
+#[derive(Clone, Copy)]
+struct Piece {
+    shape: Shape,
+    /// Whether connection tracking puts fragments together on the way.
+    together: bool,
+}
+
+impl Piece {
+    /// Those that a family has. Nobody else sends its requests so.
+    fn all(rules: &Rules<'_>, ipv4: bool) -> Vec<Self> {
+        if rules.trust == Trust::Honest {
+            return Vec::new();
+        }
+        let [v4, v6] = rules.defragments;
+        let together = if ipv4 { v4 } else { v6 };
+        let fragments = !together || rules.has_early_chains();
+        let first = [Shape::First, Shape::FirstShort, Shape::FirstAnnounced, Shape::FirstHidden];
+        let shapes = first.into_iter().filter(|_| fragments).chain([Shape::Extended]);
+        shapes.filter(|shape| shape.fits(ipv4)).map(|shape| Self { shape, together }).collect()
+    }
+
+    /// What it is at a door. IPv4 is put together before input in any case, IPv6 behind it.
+    fn at(self, door: Door, ipv4: bool) -> Shape {
+        let whole = match door {
+            Door::Wire => false,
+            Door::Translated => self.together,
+            _ => self.together || ipv4,
+        };
+        if whole && self.shape != Shape::Extended { Shape::Whole } else { self.shape }
+    }
+}
+
 /// The specification.
 impl Rules<'_> {
     /// Whether a packet of a connection that somebody opened comes to a program of this host, and the answers leave.
     #[must_use]
     pub fn asked(&self, packet: &Packet, home: &Home, arrival: &Arrival) -> Outcome {
-        let wire = self.evaluate(Door::Wire, packet);
+        let mut outcome = self.asked_as(packet, None, home, arrival);
+        if packet.shape == Shape::Whole {
+            for piece in Piece::all(self, packet.source.is_ipv4()) {
+                outcome.may_pass |= self.asked_as(packet, Some(piece), home, arrival).may_pass;
+            }
+        }
+        outcome
+    }
+
+    /// What may become of a packet at a door, if it is sent as it is, or as a piece.
+    fn sent(&self, door: Door, packet: &Packet, piece: Option<Piece>) -> Outcome {
+        match piece {
+            None => self.evaluate(door, packet),
+            Some(piece) => {
+                let shape = piece.at(door, packet.source.is_ipv4());
+                self.evaluate(door, &Packet { shape, ..packet.clone() })
+            }
+        }
+    }
+
+    fn asked_as(&self, packet: &Packet, piece: Option<Piece>, home: &Home, arrival: &Arrival) -> Outcome {
+        let wire = self.sent(Door::Wire, packet, piece);
         let first = beginning(packet);
         let touched = self.touched_before(Door::Translated, &first);
         let led = self.translations(Hook::Prerouting, &first, touched);
@@ -131,15 +188,15 @@ impl Rules<'_> {
             behind = either(behind, FAILS);
         }
         if led.staying {
-            behind = either(behind, self.arrives(packet, packet.port, arrival));
+            behind = either(behind, self.arrives((packet, piece), packet.port, arrival));
         }
         for Translated { led, .. } in led.translated {
-            behind = either(behind, self.led(packet, led, home, arrival));
+            behind = either(behind, self.led((packet, piece), led, home, arrival));
         }
         both(wire, behind)
     }
 
-    fn led(&self, packet: &Packet, led: Led<'_>, home: &Home, arrival: &Arrival) -> Outcome {
+    fn led(&self, (packet, piece): (&Packet, Option<Piece>), led: Led<'_>, home: &Home, arrival: &Arrival) -> Outcome {
         let Some(changed) = Changed::of(led, home) else { return PERHAPS };
         let counts = |port: u16| match arrival {
             Arrival::SamePort => port == packet.port,
@@ -165,14 +222,19 @@ impl Rules<'_> {
                 locality: Locality::Local,
                 ..packet.clone()
             };
-            self.arrives(&packet, port, arrival)
+            self.arrives((&packet, piece), port, arrival)
         };
-        let outcome = match changed.ports {
+        let mut outcome = match changed.ports {
             None => arrived(packet.port),
             Some((first, last)) if first == last => arrived(first),
             // Any of them.
             Some(_) => PERHAPS,
         };
+        let same_place = changed.address.is_none_or(|to| packet.destination.is_none_or(|own| own == to));
+        if same_place && single == Some(packet.port) {
+            // Led to where it goes anyway, its connection does not count as translated (nf_nat_setup_info; seen on 6.18).
+            outcome = either(outcome, self.arrives((packet, piece), packet.port, arrival));
+        }
         match changed.here {
             Here::Yes => outcome,
             Here::No => FAILS,
@@ -181,7 +243,7 @@ impl Rules<'_> {
     }
 
     /// Behind NAT.
-    fn arrives(&self, packet: &Packet, port: u16, arrival: &Arrival) -> Outcome {
+    fn arrives(&self, (packet, piece): (&Packet, Option<Piece>), port: u16, arrival: &Arrival) -> Outcome {
         let counts = match arrival {
             Arrival::SamePort => packet.original_port.is_none_or(|original| original == port),
             Arrival::Any(ports) => ports.has(port),
@@ -189,8 +251,8 @@ impl Rules<'_> {
         if !counts || !packet.locality.is_local() || packet.protocol != TCP {
             return FAILS;
         }
-        let late = self.evaluate(Door::Translated, packet);
-        let input = self.evaluate(Door::Input, packet);
+        let late = self.sent(Door::Translated, packet, piece);
+        let input = self.sent(Door::Input, packet, piece);
         both(both(late, input), self.answered(Door::AnswersLeave, packet))
     }
 
@@ -223,10 +285,38 @@ impl Rules<'_> {
             behind = either(behind, FAILS);
         }
         for Translated { led, .. } in led.translated {
-            let known = !matches!(led, Led::Anywhere | Led::To(_, Destined::Unknown));
-            behind = either(behind, if known { FAILS } else { PERHAPS });
+            behind = either(behind, if LedTo::of(led).may_be(packet) { PERHAPS } else { FAILS });
         }
         both(leaves, behind)
+    }
+}
+
+/// Where what this host asks may still come to, although it is led somewhere: to this address and port, as far as they are said.
+#[derive(Clone, Copy)]
+enum LedTo {
+    Anywhere,
+    Nobody,
+    Peer(Option<IpAddr>, Option<u16>),
+}
+
+impl LedTo {
+    fn of(led: Led<'_>) -> Self {
+        let Led::To(kind, Destined::To { addresses, ports }) = led else { return Self::Anywhere };
+        if kind == Translation::Redirect {
+            return Self::Nobody;
+        }
+        let (address, port) = (addresses.filter(|(a, b)| a == b), ports.filter(|(a, b)| a == b));
+        Self::Peer(address.map(|(a, _)| a), port.map(|(a, _)| a))
+    }
+
+    fn may_be(self, packet: &Packet) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Nobody => false,
+            Self::Peer(address, port) => {
+                address.is_none_or(|own| own == packet.source) && port.is_none_or(|own| own == packet.port)
+            }
+        }
     }
 }
 
@@ -251,10 +341,32 @@ impl<'a> Flow<'_, 'a> {
         home: &Home,
         arrival: &Arrival,
     ) -> Bounded<Fates> {
+        let mut fates = self.asked_as(space, None, to, home, arrival)?;
+        let whole = space.shape(|own| own == Shape::Whole)?;
+        for ipv4 in [true, false] {
+            let family = space.family(ipv4)?;
+            for piece in Piece::all(self.rules, ipv4) {
+                let own = self.asked_as(space, Some((piece, ipv4)), to, home, arrival)?;
+                let passing = space.sets.each([own.may_pass, family, whole])?;
+                fates.may_pass = space.sets.union(fates.may_pass, passing)?;
+            }
+        }
+        Ok(fates)
+    }
+
+    /// The same for packets that are sent as they are, or all as a piece.
+    fn asked_as(
+        &mut self,
+        space: &mut Space<'_>,
+        piece: Option<(Piece, bool)>,
+        to: Option<IpAddr>,
+        home: &Home,
+        arrival: &Arrival,
+    ) -> Bounded<Fates> {
         let label = space.destination_of(to);
-        let wire = self.fates(space, Door::Wire)?;
+        let wire = self.sent(space, Door::Wire, piece)?;
         let wire = with_destination(space, wire, label)?;
-        let arrived = self.arrived(space)?;
+        let arrived = self.arrived(space, piece)?;
         let led = self.led(space, Hook::Prerouting, label)?;
         let counting = self.counting(space, arrival)?;
         let stays = judged(space, arrived, counting)?;
@@ -266,7 +378,7 @@ impl<'a> Flow<'_, 'a> {
         let mut may_block = space.sets.union(dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
             let packets = unbegun(space, *packets, label)?;
-            let behind = self.led_to(space, *led, (arrived, arrival), home)?;
+            let behind = self.led_to(space, (*led, to), (arrived, stays, arrival), home)?;
             let passing = space.sets.intersection(packets, behind.may_pass)?;
             let blocked = space.sets.intersection(packets, behind.may_block)?;
             may_pass = space.sets.union(may_pass, passing)?;
@@ -291,9 +403,21 @@ impl<'a> Flow<'_, 'a> {
         Ok(found)
     }
 
+    /// What may become of packets at a door, if they are sent as they are, or as a piece.
+    fn sent(&mut self, space: &mut Space<'_>, door: Door, piece: Option<(Piece, bool)>) -> Bounded<Fates> {
+        let fates = self.fates(space, door)?;
+        let Some((piece, ipv4)) = piece else { return Ok(fates) };
+        let shape = piece.at(door, ipv4);
+        Ok(Fates {
+            may_pass: space.as_shape(fates.may_pass, shape)?,
+            may_block: space.as_shape(fates.may_block, shape)?,
+        })
+    }
+
     /// What becomes of packets behind NAT, as they are there.
-    fn arrived(&mut self, space: &mut Space<'_>) -> Bounded<Fates> {
-        let (late, input) = (self.fates(space, Door::Translated)?, self.fates(space, Door::Input)?);
+    fn arrived(&mut self, space: &mut Space<'_>, piece: Option<(Piece, bool)>) -> Bounded<Fates> {
+        let late = self.sent(space, Door::Translated, piece)?;
+        let input = self.sent(space, Door::Input, piece)?;
         let answers = self.answers(space, Door::AnswersLeave)?;
         let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
         let arriving = space.sets.intersection(here, tcp)?;
@@ -347,8 +471,8 @@ impl<'a> Flow<'_, 'a> {
     fn led_to(
         &mut self,
         space: &mut Space<'_>,
-        led: Led<'_>,
-        (arrived, arrival): (Fates, &Arrival),
+        (led, to): (Led<'_>, Option<IpAddr>),
+        (arrived, stays, arrival): (Fates, Fates, &Arrival),
         home: &Home,
     ) -> Bounded<Fates> {
         let all = Fates { may_pass: Set::ALL, may_block: Set::ALL };
@@ -386,10 +510,21 @@ impl<'a> Flow<'_, 'a> {
         }
         if let (Arrival::SamePort, Some(port)) = (arrival, ports) {
             // Led to another port, it is another program's.
-            let same = space.port(&[(port, port)])?.unwrap_or(Set::EMPTY);
+            let same = space.port(&[(port, port)])?.ok_or(TooLarge)?;
             let other = space.sets.complement(same)?;
             found.may_pass = space.sets.intersection(found.may_pass, same)?;
             found.may_block = space.sets.union(found.may_block, other)?;
+        }
+        if changed.address.is_none_or(|address| to.is_none_or(|own| own == address)) {
+            // Led to where they go anyway.
+            let same = match ports {
+                Some(port) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
+                None => Set::ALL,
+            };
+            for (own, set) in [(&mut found.may_pass, stays.may_pass), (&mut found.may_block, stays.may_block)] {
+                let staying = space.sets.intersection(same, set)?;
+                *own = space.sets.union(*own, staying)?;
+            }
         }
         if changed.here == Here::Perhaps {
             found.may_block = Set::ALL;
@@ -401,7 +536,7 @@ impl<'a> Flow<'_, 'a> {
                 (Arrival::Any(list), Some(port)) if list.has(port) => Set::ALL,
                 (Arrival::Any(_), Some(_)) => Set::EMPTY,
                 (Arrival::Any(_), None) => self.counting(space, arrival)?,
-                (Arrival::SamePort, Some(port)) => space.port(&[(port, port)])?.unwrap_or(Set::ALL),
+                (Arrival::SamePort, Some(port)) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
                 (Arrival::SamePort, None) => Set::ALL,
             };
             let others = space.sets.intersection(others, counts)?;
@@ -429,9 +564,19 @@ impl<'a> Flow<'_, 'a> {
         let mut may_block = space.sets.union(dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
             let packets = unbegun(space, *packets, label)?;
-            if matches!(led, Led::Anywhere | Led::To(_, Destined::Unknown)) {
-                may_pass = space.sets.union(may_pass, packets)?;
-            }
+            let perhaps = match LedTo::of(*led) {
+                LedTo::Anywhere => packets,
+                LedTo::Nobody => Set::EMPTY,
+                LedTo::Peer(address, port) => {
+                    let peer = address.map_or(Ok(Set::ALL), |own| space.sources_like(own))?;
+                    let same = match port {
+                        Some(port) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
+                        None => Set::ALL,
+                    };
+                    space.sets.each([packets, peer, same])?
+                }
+            };
+            may_pass = space.sets.union(may_pass, perhaps)?;
             may_block = space.sets.union(may_block, packets)?;
         }
         Ok(Fates {

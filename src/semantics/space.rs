@@ -92,6 +92,8 @@ struct Cuts<'a> {
     protocols: BTreeSet<u8>,
     flags: Vec<(TcpFlags, TcpFlags)>,
     stateful: bool,
+    /// Addresses that rules lead to, so far.
+    led_to: usize,
     translates: bool,
     /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
     first: [usize; 5],
@@ -125,8 +127,10 @@ impl<'a> Cuts<'a> {
                     met(table).into_iter().flat_map(|rule| &rule.matches).for_each(|one| cuts.test(one, set));
                     if question.leaving {
                         table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| cuts.led(rule));
-                        let left = met_leaving(table).into_iter().flat_map(|rule| &rule.matches);
-                        left.for_each(|one| cuts.leaving(one, set));
+                        for rule in met_leaving(table) {
+                            rule.matches.iter().for_each(|one| cuts.leaving(one, set));
+                            cuts.peers(rule);
+                        }
                     }
                 }
             }
@@ -183,6 +187,23 @@ impl<'a> Cuts<'a> {
                 Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
                 Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
                 Elements::Ports(_) | Elements::Unknown => {}
+            }
+        }
+    }
+
+    /// What this host asks may be led to a peer. Of very many addresses each is not told apart: see [`Space::sources_like`].
+    fn peers(&mut self, rule: &Rule) {
+        const MOST: usize = 1_000;
+        for statement in &rule.statements {
+            let Statement::Translate(_, Destined::To { addresses: Some(ends), .. }) = statement else { continue };
+            if self.led_to >= MOST {
+                return;
+            }
+            self.led_to += 1;
+            match ends {
+                (IpAddr::V4(a), IpAddr::V4(b)) if a == b => self.v4.push(Cow::Owned(vec![(a.to_bits(), b.to_bits())])),
+                (IpAddr::V6(a), IpAddr::V6(b)) if a == b => self.v6.push(Cow::Owned(vec![(a.to_bits(), b.to_bits())])),
+                _ => {}
             }
         }
     }

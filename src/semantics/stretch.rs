@@ -219,7 +219,7 @@ impl<'a> Flow<'_, 'a> {
         for statement in rule.effective() {
             let effect = statement.effect();
             let before = touched;
-            self.rules.touch(&mut touched, effect);
+            self.rules.touch(&mut touched, effect, way.at.tracked);
             all.meet(effect);
             touched.wavers |= next_rule && touched.is_astray() && !before.is_astray();
             next_rule |= effect.may_leave;
@@ -250,7 +250,7 @@ impl<'a> Flow<'_, 'a> {
             }
             Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
                 let effect = verdict.effect();
-                self.rules.touch(&mut touched, effect);
+                self.rules.touch(&mut touched, effect, way.at.tracked);
                 all.meet(effect);
                 if effect.way.may_go_on() { Set::EMPTY } else { Set::ALL }
             }

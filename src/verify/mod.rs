@@ -183,7 +183,8 @@ pub fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
         return Cow::Borrowed(ruleset);
     }
     let tables = ruleset.tables.iter().filter(|table| ours::has_part(table)).cloned().collect();
-    let mut own = Ruleset { sets: ruleset.sets.clone(), unread: ruleset.unread.clone(), tables, header: Vec::new() };
+    let (sets, unread) = (ruleset.sets.clone(), ruleset.unread.clone());
+    let mut own = Ruleset { sets, unread, tables, ..Ruleset::default() };
     for chain in own.tables.iter_mut().filter(|table| table.name != ours::TABLE).flat_map(|table| &mut table.chains) {
         if let Some(base) = &mut chain.base {
             base.policy = Policy::Accept;

@@ -10,9 +10,11 @@
 //! - nobody else is part of a connection: what has begun before these rules, and what a helper of connection tracking expects
 //!   ("related"), goes on by them, and is not asked about here.
 //!
+//! - where some ICMPv6 passes, neighbour discovery does.
+//!
 //! INVARIANT (doubt): what is not understood widens what may be; "reaches" and "kept out" are only said of what is certain.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::claims::{Admitted, Claims};
 use super::judge::shown_packet;
@@ -139,6 +141,8 @@ struct Asker<'c, 'r, 'a> {
     stranger_rules: &'r Rules<'a>,
     /// The part of the rules because of which nothing is certain.
     unjudged: Option<String>,
+    /// Another, because of which it is not certain that neighbours of IPv4 find each other.
+    arp: Option<String>,
 }
 
 /// Answers every question about a site on all rules of a host.
@@ -169,6 +173,7 @@ pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) ->
         strangers: Flow::new(&stranger_rules),
         honest_rules: &honest_rules,
         stranger_rules: &stranger_rules,
+        arp: ruleset.neighbours.first().cloned(),
         unjudged: ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)),
     };
     let mut answers = Vec::new();
@@ -297,6 +302,7 @@ impl Asker<'_, '_, '_> {
             let next = self.wanted(space, concerned, (usual, perhaps), fates, to, Direction::In)?;
             found = worse(found, next);
         }
+        let found = self.between_neighbours(space, packets, found)?;
         Ok(answer(who(admitted), Direction::In, service, found))
     }
 
@@ -413,9 +419,25 @@ impl Asker<'_, '_, '_> {
             let next = self.wanted(space, concerned, (usual, perhaps), fates, from, Direction::Out)?;
             found = worse(found, next);
         }
+        let found = self.between_neighbours(space, packets, found)?;
         let mut answer = answer(Who::Peers, Direction::Out, service, found);
         answer.ports = ports;
         Ok(answer)
+    }
+
+    /// What was found, unless the neighbours that packets go by cannot find each other: IPv4 asks by ARP, IPv6 by ICMPv6.
+    fn between_neighbours(&self, space: &mut Space<'_>, packets: Set, found: Reached) -> Bounded<Reached> {
+        if found != Reached::Yes {
+            return Ok(found);
+        }
+        let mut why = None;
+        for ipv4 in [true, false] {
+            let family = space.family(ipv4)?;
+            let own = space.sets.intersection(packets, family)?;
+            let Some(packet) = space.witness(own)? else { continue };
+            why = why.or_else(|| if ipv4 { self.arp.clone() } else { without_neighbours(self.honest_rules, &packet) });
+        }
+        Ok(why.map_or(Reached::Yes, Reached::Unjudged))
     }
 
     fn shown(&self, packet: Packet, direction: Direction, (wanted, certain): (bool, bool)) -> Shown {
@@ -438,6 +460,36 @@ fn honest_segments(space: &mut Space<'_>) -> Bounded<Set> {
     let (opening, going_on) = (space.segments(&[TcpFlags::SYN])?, space.segments(&GOING_ON)?);
     let (opening, going_on) = (space.sets.intersection(opening, new)?, space.sets.intersection(going_on, others)?);
     space.sets.union(opening, going_on)
+}
+
+/// The chain that lets no ICMPv6 in, or none out, whether from and to this packet's source or a link-local address. What of
+/// ICMPv6 passes where some does is not asked. Connection tracking leaves neighbour discovery alone (nf_conntrack_icmpv6_error).
+fn without_neighbours(rules: &Rules<'_>, packet: &Packet) -> Option<String> {
+    const ICMPV6: u8 = 58;
+    let link_local = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+    let sent = |source: IpAddr, locality: Locality| Packet {
+        source,
+        locality,
+        interface: packet.interface.clone(),
+        protocol: ICMPV6,
+        state: ConnectionStates::UNTRACKED,
+        ..Packet::plain(source)
+    };
+    let solicited = [packet.source, link_local]
+        .into_iter()
+        .flat_map(|source| [Locality::Local, Locality::Foreign].map(|locality| sent(source, locality)));
+    let all: Vec<Packet> = solicited.collect();
+    [Door::Wire, Door::Translated, Door::Input, Door::AnswersLeave].into_iter().find_map(|door| {
+        let lost = all.iter().all(|own| !rules.evaluate(door, own).may_pass);
+        let step = all.first().filter(|_| lost).and_then(|own| rules.trace(door, own).1.into_iter().last());
+        step.map(|step| {
+            let table = name_of(step.table);
+            format!(
+                "chain {} of table {table}, where no ICMPv6 passes, by which IPv6 finds its neighbours",
+                step.chain.name
+            )
+        })
+    })
 }
 
 /// The packets to some ports.

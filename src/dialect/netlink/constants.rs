@@ -23,7 +23,7 @@ numbers!(u16:
 
 // Families.
 numbers!(u8: NFPROTO_UNSPEC = 0, NFPROTO_INET = 1, NFPROTO_IPV4 = 2);
-numbers!(u8: NFPROTO_NETDEV = 5, NFPROTO_BRIDGE = 7, NFPROTO_IPV6 = 10);
+numbers!(u8: NFPROTO_ARP = 3, NFPROTO_NETDEV = 5, NFPROTO_BRIDGE = 7, NFPROTO_IPV6 = 10);
 
 // Sets of ipset (linux/netfilter/ipset/ip_set.h).
 numbers!(u16: NFNL_SUBSYS_IPSET = 6, IPSET_CMD_GET_BYINDEX = 15, NLA_F_NET_BYTEORDER = 0x4000);

@@ -40,7 +40,7 @@ pub use attributes::{Malformed, Message, Writer, attributes, find, messages, tex
 pub use batch::{CommitError, Missing};
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
-pub use lift::{Lifted, lift, lift_named, unread};
+pub use lift::{Lifted, about_neighbours, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use names::Names;
 pub use read::{Kernel, Scope, generation, outline, read};

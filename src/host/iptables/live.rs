@@ -281,6 +281,12 @@ pub fn every_legacy() -> Legacy {
     all
 }
 
+/// Whether arptables-legacy has a table here, of whose rules nothing is read.
+pub fn legacy_of_arp() -> Option<String> {
+    let names = fs::read_to_string("/proc/thread-self/net/arp_tables_names").unwrap_or_default();
+    (!names.trim().is_empty()).then(|| "the tables of arptables-legacy".to_owned())
+}
+
 /// Whether iptables-legacy filters in this network namespace: then nobody says when that changes.
 pub fn legacy_filters() -> bool {
     Version::ALL.into_iter().any(|version| !loaded(version).unwrap_or_default().is_empty())

@@ -99,6 +99,15 @@ pub fn sources_towards(destinations: &[IpAddr]) -> Result<Vec<Option<IpAddr>>, R
     destinations.iter().map(|destination| kernel::source_towards(&mut socket, *destination)).collect()
 }
 
+/// What this host takes for its own, by the routes of every table.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn local_networks() -> Result<Vec<Cidr>, RequestError> {
+    let locals = kernel::local_routes(&mut kernel::open()?)?;
+    Ok(locals.into_iter().map(|route| route.destination).collect())
+}
+
 /// The routes of the table `main`, each with the number of its interface, and whether something else than the destination decides
 /// on them: rules, other tables, several next hops.
 ///

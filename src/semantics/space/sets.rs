@@ -1,5 +1,7 @@
 //! Sets of packets by the values of their fields.
 
+use std::net::IpAddr;
+
 use super::super::classes::Classes;
 use super::super::diagram::{Assignment, Bounded, Set};
 use super::super::door::Door;
@@ -61,6 +63,20 @@ impl Space<'_> {
     pub fn protocol(&mut self, number: u8) -> Bounded<Set> {
         let protocols = self.protocols.clone();
         self.picked(Field::Protocol, protocols, |own| own == number)
+    }
+
+    /// The packets from addresses that nothing tells from this one.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub(in super::super) fn sources_like(&mut self, address: IpAddr) -> Bounded<Set> {
+        let label = match address {
+            IpAddr::V4(own) => self.v4.class(own.to_bits()),
+            IpAddr::V6(own) => self.v4.count() + self.v6.class(own.to_bits()),
+        };
+        let family = self.family(address.is_ipv4())?;
+        let like = self.is(Field::Source, label)?;
+        self.sets.intersection(family, like)
     }
 
     /// The packets that came in on such interfaces; `None` is one that nothing names.

@@ -116,6 +116,16 @@ pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malfor
     Ok(ruleset.tables.pop().map(|table| Lifted { table, unknown, unread }))
 }
 
+/// A table that may keep neighbours from being found: for [`ir::Ruleset::neighbours`].
+#[must_use]
+pub fn about_neighbours(table: &Table) -> Option<String> {
+    let drops =
+        |chain: &Chain| chain.base.as_ref().is_some_and(|base| base.policy == NF_DROP) || !chain.rules.is_empty();
+    let hooked = table.flags & NFT_TABLE_F_DORMANT == 0 && table.chains.iter().any(|chain| chain.base.is_some());
+    let may = table.family == NFPROTO_ARP && hooked && table.chains.iter().any(drops);
+    may.then(|| format!("table arp {}", table.name))
+}
+
 /// What a table of a family without a word in the IR may do to packets for this host: for [`ir::Ruleset::unread`].
 #[must_use]
 pub fn unread(table: &Table) -> Option<String> {

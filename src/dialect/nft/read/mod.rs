@@ -59,7 +59,12 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
                 ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
             }
             RawFamily::Other(family) => {
-                if family != "arp" && may_stop_packets(&table) {
+                if !may_stop_packets(&table) {
+                    continue;
+                }
+                if family == "arp" {
+                    ruleset.neighbours.push(format!("table {family} {}", table.name));
+                } else {
                     ruleset.unread.push(format!("table {family} {}", table.name));
                     list_foreign(&table, &mut unknown);
                 }
@@ -103,7 +108,7 @@ fn forgive_missing_chains(ruleset: &mut Ruleset, unknown: &mut Vec<Unknown>) {
 }
 
 /// Whether a table of a family that the IR has no word for can drop or change packets. Whatever its rules ask, those that
-/// accept, count and go to other chains do neither. (Tables of `arp` see no packet of IP at all.)
+/// accept, count and go to other chains do neither.
 fn may_stop_packets(table: &RawTable<'_>) -> bool {
     let harmless = |verdict: &Option<Verdict>| match verdict {
         None | Some(Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_)) => true,
