@@ -9,10 +9,14 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod netns;
 
+mod transcript;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use transcript::held_against;
 
 /// Where these tests run in a user namespace, BPF programs may not be looked for.
 fn is_of_a_user_namespace(line: &str) -> bool {
@@ -75,15 +79,7 @@ fn transcript(file: &str, least: usize) {
     let commands: Vec<&str> = written.lines().filter(|line| line.starts_with("# ")).collect();
     assert!(commands.len() > least, "{} runs", commands.len());
     let found: String = commands.iter().map(|line| shell(&folder, line)).collect();
-    if std::env::var_os("RINGFENCE_BLESS").is_some() {
-        fs::write(&path, found).unwrap();
-        return;
-    }
-    let different = written.lines().zip(found.lines()).enumerate().find(|(_, (old, new))| old != new);
-    if let Some((number, (old, new))) = different {
-        panic!("{}:{}\n  expected {old}\n  found    {new}", path.display(), number + 1);
-    }
-    assert_eq!(written, found, "{}", path.display());
+    held_against(&path, &written, &found);
 }
 
 #[test]

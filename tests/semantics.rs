@@ -37,16 +37,6 @@ use ringfence::semantics::{
 use spaces::{enriched, every_packet, unusual};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
-const EVERY_DOOR: [Door; 8] = [
-    Door::BeforeTranslation,
-    Door::Prerouting,
-    Door::Input,
-    Door::Wire,
-    Door::Translated,
-    Door::AnswersLeave,
-    Door::RequestsLeave,
-    Door::AnswersArrive,
-];
 
 fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
     DOORS.map(|door| rules.evaluate(door, packet))
@@ -166,14 +156,14 @@ fn sets_of_packets_fare_as_each_of_their_packets() {
         let mut space = Space::new(&[&ruleset], &question).unwrap();
         let rules = if seed % 2 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };
         let mut flow = Flow::new(&rules);
-        let fates: Vec<_> = EVERY_DOOR.iter().map(|door| flow.fates(&mut space, *door).unwrap()).collect();
+        let fates: Vec<_> = Door::ALL.iter().map(|door| flow.fates(&mut space, *door).unwrap()).collect();
         let (usual, perhaps) = flow.plausible(&mut space).unwrap();
         assert_eq!(flow.unwieldy(&space), None);
         let points = Points::of(&ruleset);
         for _ in 0..120 {
             let packet = scope.packet(&mut random, &points);
             let packet = if random.chance(70) { unusual(&mut random, &space, packet) } else { packet };
-            for (door, fates) in EVERY_DOOR.into_iter().zip(&fates) {
+            for (door, fates) in Door::ALL.into_iter().zip(&fates) {
                 let outcome = rules.evaluate(door, &packet);
                 let found = Outcome {
                     may_pass: space.has(fates.may_pass, &packet),

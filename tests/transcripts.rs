@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod transcript;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use transcript::held_against;
 
 fn run(folder: &Path, line: &str) -> String {
     let arguments = line.strip_prefix("$ ringfence ").unwrap_or_else(|| panic!("not a command line: {line}"));
@@ -35,15 +39,7 @@ fn every_run_prints_what_is_written() {
         let commands: Vec<&str> = written.lines().filter(|line| line.starts_with("$ ")).collect();
         runs += commands.len();
         let found: String = commands.iter().map(|line| run(&folder, line)).collect();
-        if std::env::var_os("RINGFENCE_BLESS").is_some() {
-            fs::write(&path, found).unwrap();
-            continue;
-        }
-        let different = written.lines().zip(found.lines()).enumerate().find(|(_, (old, new))| old != new);
-        if let Some((number, (old, new))) = different {
-            panic!("{}:{}\n  expected {old}\n  found    {new}", path.display(), number + 1);
-        }
-        assert_eq!(written, found, "{}", path.display());
+        held_against(&path, &written, &found);
     }
     assert!(runs > 20, "{runs} runs");
 }

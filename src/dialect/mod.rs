@@ -11,5 +11,6 @@ pub mod netlink;
 pub mod nft;
 mod read;
 pub mod sysctl;
+mod xtables;
 
 pub use read::{Read, ReadError, Unknown};

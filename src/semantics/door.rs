@@ -38,6 +38,18 @@ pub(super) const DEFRAGMENTATION: i32 = -400;
 pub(super) const TRACKING: i32 = -200;
 
 impl Door {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::BeforeTranslation,
+        Self::Prerouting,
+        Self::Input,
+        Self::Wire,
+        Self::Translated,
+        Self::AnswersLeave,
+        Self::RequestsLeave,
+        Self::AnswersArrive,
+    ];
+
     /// Whether a packet can come here at all: only what is for this host comes to input, and there IPv4 has been put
     /// together from its fragments.
     #[must_use]

@@ -16,17 +16,6 @@ use ringfence::semantics::{Door, Outcome, Rules};
 use super::generate::{self, Points, Random};
 use super::lab::netns;
 
-const DOORS: [Door; 8] = [
-    Door::BeforeTranslation,
-    Door::Prerouting,
-    Door::Input,
-    Door::Wire,
-    Door::Translated,
-    Door::AnswersLeave,
-    Door::RequestsLeave,
-    Door::AnswersArrive,
-];
-
 /// Packets for each host.
 const PACKETS: usize = 4000;
 
@@ -131,7 +120,7 @@ fn compare(host: &Path, text: &Ruleset, bytes: &Ruleset) -> (usize, usize) {
     let rules = [Rules::new, Rules::of_honest].map(|make| (make(text), make(bytes)));
     for _ in 0..PACKETS {
         let packet = scope.packet(&mut random, &points);
-        for door in DOORS.into_iter().filter(|door| door.sees(&packet)) {
+        for door in Door::ALL.into_iter().filter(|door| door.sees(&packet)) {
             for (of_text, of_bytes) in &rules {
                 let (one, other) = (of_text.evaluate(door, &packet), of_bytes.evaluate(door, &packet));
                 let place = host.display();

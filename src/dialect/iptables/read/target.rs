@@ -5,41 +5,12 @@ use std::ops::Range;
 use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
-use crate::ir::{Destined, Diversion, Family, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
-
-/// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows.
-fn statement(name: &str) -> Option<Statement> {
-    let write = |field| Statement::Write { field, constant: true };
-    let of_packet = |field| Statement::Write { field, constant: false };
-    Some(match name {
-        "AUDIT" | "NFLOG" | "ULOG" | "LOG" => Statement::Log(String::new()),
-        "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
-        "CLASSIFY" => write(Field::Priority),
-        "HMARK" | "MARK" => write(Field::Mark),
-        "CONNMARK" | "CONNSECMARK" => write(Field::Connection),
-        "SECMARK" => write(Field::SecurityMark),
-        "TRACE" => write(Field::Trace),
-        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
-        // It takes flags of TCP away.
-        "ECN" => of_packet(Field::Other("ECN".to_owned())),
-        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
-        "NOTRACK" => Statement::NoTrack,
-        "TEE" => Statement::Copy,
-        "DNAT" => Statement::Translate(Translation::Destination, Destined::Unknown),
-        "REDIRECT" => Statement::Translate(Translation::Redirect, Destined::Unknown),
-        "NETMAP" => Statement::Translate(Translation::Network, Destined::Unknown),
-        "SNAT" => Statement::Translate(Translation::Source, Destined::Unknown),
-        "MASQUERADE" => Statement::Translate(Translation::Masquerade, Destined::Unknown),
-        "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
-        "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
-        "SYNPROXY" => Statement::Divert(Diversion::Synproxy),
-        _ => return None,
-    })
-}
+use crate::dialect::xtables::target;
+use crate::ir::{Destined, Family, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
 /// Whether iptables has a target of this name that is known here.
 fn is_target(name: &str) -> bool {
-    matches!(name, "CT" | "SET") || statement(name).is_some()
+    matches!(name, "CONNMARK" | "CT" | "SET") || target(name).is_some()
 }
 
 /// Where a packet goes, or what is done to it.
@@ -119,14 +90,20 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
             names.iter().all(known).then(|| vec![Statement::Track(Tracking::Detail)])
         }
         "DNAT" | "SNAT" | "REDIRECT" | "MASQUERADE" | "NETMAP" => {
-            let kind = match statement(name) {
+            let kind = match target(name) {
                 Some(Statement::Translate(kind, _)) => kind,
                 _ => return None,
             };
             Some(vec![Statement::Translate(kind, destined(kind, options))])
         }
         "SET" => Some(options.iter().filter_map(|words| changed_set(words)).collect()),
-        name => statement(name).map(|one| vec![one]),
+        // It gives the connection's mark to the packet, or sets the connection's.
+        "CONNMARK" => {
+            let restores = names.iter().any(|name| name == "--restore-mark");
+            let field = if restores { Field::Mark } else { Field::Connection };
+            Some(vec![Statement::Write { field, constant: true }])
+        }
+        name => target(name).map(|one| vec![one]),
     }
 }
 

@@ -79,10 +79,16 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
 }
 
 impl Draft {
-    /// The statements that stand in front of a test and mean something to packets.
+    /// The statements that stand in front of a test, or of a map, and mean something to packets.
     fn early(&self) -> impl Iterator<Item = &Statement> {
-        let early = |(behind, one): &&(usize, Statement)| *behind < self.parts.len() && !one.effect().is_none();
+        let tests = self.tests();
+        let early = move |(behind, one): &&(usize, Statement)| *behind < tests && !one.effect().is_none();
         self.statements.iter().filter(early).map(|(_, one)| one)
+    }
+
+    /// How many tests it has. What a map asks comes last.
+    fn tests(&self) -> usize {
+        self.parts.len() + usize::from(matches!(self.outcome, Outcome::Map(_)))
     }
 
     /// Takes out the statements that stand in front of a test and mean something to packets, each as a rule of its own with
@@ -92,7 +98,7 @@ impl Draft {
         let mut at = 0;
         while let Some((behind, statement)) = self.statements.get(at) {
             let (behind, effect) = (*behind, statement.effect());
-            if behind >= self.parts.len() || effect.is_none() {
+            if behind >= self.tests() || effect.is_none() {
                 at += 1;
                 continue;
             }

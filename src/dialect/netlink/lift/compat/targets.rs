@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::super::super::constants::*;
 use super::super::program::Program;
 use super::Info;
-use crate::ir::{Destined, Diversion, Family, Field, Reject, Statement, Tracking, Translation, Verdict};
+use crate::dialect::xtables::target;
+use crate::ir::{Destined, Family, Field, Reject, Statement, Tracking, Translation, Verdict};
 
 /// What a target does.
 pub enum Does {
@@ -22,42 +23,17 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> D
         "CT" => track(info),
         "CONNMARK" => connection_mark(info),
         "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
-        "DNAT" => Some(Statement::Translate(Translation::Destination, destined(name, revision, info, family))),
-        "REDIRECT" => Some(Statement::Translate(Translation::Redirect, destined(name, revision, info, family))),
-        "SNAT" => Some(Statement::Translate(Translation::Source, destined(name, revision, info, family))),
-        "MASQUERADE" => Some(Statement::Translate(Translation::Masquerade, destined(name, revision, info, family))),
-        other => named(other),
+        other => match target(other) {
+            Some(Statement::Translate(kind, _)) if kind != Translation::Network => {
+                Some(Statement::Translate(kind, destined(name, revision, info, family)))
+            }
+            found => found,
+        },
     };
     match statement {
         Some(statement) => Does::Statements(vec![statement]),
         None => Does::Decides(Verdict::Unknown(format!("-j {name}"))),
     }
-}
-
-/// Those whose name says enough.
-fn named(name: &str) -> Option<Statement> {
-    let write = |field| Statement::Write { field, constant: true };
-    let of_packet = |field| Statement::Write { field, constant: false };
-    Some(match name {
-        "AUDIT" => Statement::Log(String::new()),
-        "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
-        "CLASSIFY" => write(Field::Priority),
-        "HMARK" | "MARK" => write(Field::Mark),
-        "CONNSECMARK" => write(Field::Connection),
-        "SECMARK" => write(Field::SecurityMark),
-        "TRACE" => write(Field::Trace),
-        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
-        // It takes flags of TCP away.
-        "ECN" => of_packet(Field::Other("ECN".to_owned())),
-        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
-        "NOTRACK" => Statement::NoTrack,
-        "TEE" => Statement::Copy,
-        "NETMAP" => Statement::Translate(Translation::Network, Destined::Unknown),
-        "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
-        "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
-        "SYNPROXY" => Statement::Divert(Diversion::Synproxy),
-        _ => return None,
-    })
 }
 
 /// struct ipt_reject_info and ip6t_reject_info: a number.

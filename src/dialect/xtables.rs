@@ -1,0 +1,34 @@
+//! What targets of iptables do, whichever way they are read: by their text, or out of nf_tables' expressions.
+
+use crate::ir::{Destined, Diversion, Field, Statement, Translation};
+
+/// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows. Where a
+/// translation leads to is in its options, too.
+pub fn target(name: &str) -> Option<Statement> {
+    let write = |field| Statement::Write { field, constant: true };
+    let of_packet = |field| Statement::Write { field, constant: false };
+    Some(match name {
+        "AUDIT" | "NFLOG" | "ULOG" | "LOG" => Statement::Log(String::new()),
+        "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
+        "CLASSIFY" => write(Field::Priority),
+        "HMARK" | "MARK" => write(Field::Mark),
+        "CONNSECMARK" => write(Field::Connection),
+        "SECMARK" => write(Field::SecurityMark),
+        "TRACE" => write(Field::Trace),
+        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        // It takes flags of TCP away.
+        "ECN" => of_packet(Field::Other("ECN".to_owned())),
+        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
+        "NOTRACK" => Statement::NoTrack,
+        "TEE" => Statement::Copy,
+        "DNAT" => Statement::Translate(Translation::Destination, Destined::Unknown),
+        "REDIRECT" => Statement::Translate(Translation::Redirect, Destined::Unknown),
+        "NETMAP" => Statement::Translate(Translation::Network, Destined::Unknown),
+        "SNAT" => Statement::Translate(Translation::Source, Destined::Unknown),
+        "MASQUERADE" => Statement::Translate(Translation::Masquerade, Destined::Unknown),
+        "NFQUEUE" | "QUEUE" => Statement::Divert(Diversion::Queue),
+        "TPROXY" => Statement::Divert(Diversion::TransparentProxy),
+        "SYNPROXY" => Statement::Divert(Diversion::Synproxy),
+        _ => return None,
+    })
+}
