@@ -6,6 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
+mod asks;
+mod run;
+
 use super::door::{DEFRAGMENTATION, Door, TRACKING, turn};
 use super::foreign::Trust;
 use super::holds::{At, Holds, Tracked, holds};
@@ -19,6 +22,9 @@ use crate::ir::{
     Statement, Table, Verdict,
 };
 use crate::net::Surroundings;
+pub(super) use asks::asks_for_states;
+use asks::{asks_connections, asks_for_marks};
+use run::{Known, Run};
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,25 +46,6 @@ pub struct Step<'a> {
     pub rule: Option<&'a Rule>,
     /// Whether it matches for certain.
     pub certain: bool,
-}
-
-/// How a chain may end for a packet: a set of possibilities.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
-    accepted: bool,
-    dropped: bool,
-    /// The end of the chain, or `return`: back to whoever jumped.
-    returned: bool,
-}
-
-impl Ends {
-    fn or(self, other: Self) -> Self {
-        Self {
-            accepted: self.accepted || other.accepted,
-            dropped: self.dropped || other.dropped,
-            returned: self.returned || other.returned,
-        }
-    }
 }
 
 pub(super) type Names<'a> = HashMap<&'a str, &'a Chain, FxBuildHasher>;
@@ -97,25 +84,6 @@ pub struct Rules<'a> {
     pub(super) surroundings: Option<&'a Surroundings>,
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
     pub(super) misses_replies: bool,
-}
-
-/// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
-/// to each other several times would take time without bound.
-type Known<'a> = HashMap<&'a str, Ends, FxBuildHasher>;
-
-struct Run<'r, 'a, 'p> {
-    rules: &'r Rules<'a>,
-    position: usize,
-    table: &'a Table,
-    packet: &'p Packet,
-    /// Before the packet was given to the bridge, or to the device on this one, that it is for.
-    at_device: bool,
-    at: At,
-    /// Whether the packet may not have come this far in its chain.
-    unsure: bool,
-    touched: Touched,
-    known: Known<'a>,
-    steps: Option<Vec<Step<'a>>>,
 }
 
 impl<'a> Rules<'a> {
@@ -411,41 +379,6 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
-pub(super) fn asks_for_states(ruleset: &Ruleset) -> bool {
-    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    let by_state = |one: &Match| {
-        let of_others = |one: &Foreign| {
-            matches!(one, Foreign::Direction { .. } | Foreign::Translated { .. } | Foreign::Mark { .. })
-        };
-        matches!(one, Match::ConnectionState { .. }) || matches!(one, Match::Foreign(one) if of_others(one))
-    };
-    rules.any(|rule| rule.matches.iter().any(by_state))
-}
-
-/// Whether a rule of a table for this family needs connections: nf_tables and iptables have tracking loaded for it then
-/// (nft_ct_get_init, nft_nat_init, conntrack_mt_check).
-fn asks_connections(table: &Table, ipv4: bool) -> bool {
-    let other = if ipv4 { Family::Ip6 } else { Family::Ip };
-    let test = |one: &Match| match one {
-        Match::ConnectionState { .. } | Match::DestinationTranslated | Match::OriginalPort(_) => true,
-        Match::Foreign(one) => matches!(
-            one,
-            Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
-        ),
-        _ => false,
-    };
-    let asks = |rule: &Rule| {
-        rule.matches.iter().any(test) || rule.statements.iter().any(|one| matches!(one, Statement::Translate(..)))
-    };
-    table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
-}
-
-fn asks_for_marks(ruleset: &Ruleset) -> bool {
-    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::Foreign(Foreign::Mark { .. }))))
-}
-
 /// Whether connection tracking has seen the packets of a chain, and whether the chain comes before a packet was given to the
 /// bridge, or to the device on this one, that it is for.
 pub(super) fn seen_at(base: &Base) -> (Tracked, bool) {
@@ -464,122 +397,5 @@ fn sees(table: &Table, packet: &Packet) -> bool {
         Family::Inet => true,
         Family::Ip => packet.source.is_ipv4(),
         Family::Ip6 => packet.source.is_ipv6(),
-    }
-}
-
-impl<'a> Run<'_, 'a, '_> {
-    /// Goes through a base chain: what was done to the packet, how the chain may end, and which rules had a say.
-    fn enter(mut self, chain: &'a Chain) -> (Touched, Ends, Option<Vec<Step<'a>>>) {
-        let ends = self.chain(chain);
-        if ends.returned {
-            self.note(chain, None, !ends.accepted && !ends.dropped);
-        }
-        (self.touched, ends, self.steps)
-    }
-
-    /// The loop: rule by rule, the first that decides ends it. Where it is unknown whether a rule applies, both go on.
-    /// INVARIANT (jumps): readers and the compiler make no circles, and no jumps deeper than the kernel follows.
-    fn chain(&mut self, chain: &'a Chain) -> Ends {
-        let mut possible = Ends::default();
-        for rule in &chain.rules {
-            let applies = self.applies(rule);
-            if applies == Holds::No {
-                continue;
-            }
-            self.note(chain, Some(rule), applies == Holds::Yes);
-            let before = self.touched;
-            let (ends, goes_on) = self.act(rule);
-            let astray = self.touched.is_astray() && !before.is_astray();
-            self.touched.wavers |= astray && (self.unsure || applies == Holds::Unknown);
-            self.unsure |= applies == Holds::Unknown && (ends.accepted || ends.returned);
-            possible = possible.or(ends);
-            if applies == Holds::Yes && !goes_on {
-                return possible;
-            }
-        }
-        Ends { returned: true, ..possible }
-    }
-
-    /// What a rule that applies does: how the chain may end by it, and whether the next rule may have its turn.
-    fn act(&mut self, rule: &'a Rule) -> (Ends, bool) {
-        let mut possible = Ends::default();
-        let mut next_rule = false;
-        for statement in rule.effective() {
-            let effect = statement.effect();
-            let before = self.touched;
-            let (ends, goes_on) = self.meet(effect);
-            self.touched.wavers |= next_rule && self.touched.is_astray() && !before.is_astray();
-            possible = possible.or(ends);
-            next_rule |= effect.may_leave;
-            if !goes_on {
-                return (possible, next_rule);
-            }
-        }
-        let (ends, goes_on) = match &rule.verdict {
-            None => (Ends::default(), true),
-            Some(Verdict::Return) => (Ends { returned: true, ..Ends::default() }, false),
-            Some(Verdict::Jump(name)) => {
-                let below = self.target(name);
-                (Ends { returned: false, ..below }, below.returned)
-            }
-            Some(Verdict::Goto(name)) => (self.target(name), false),
-            Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
-                self.meet(verdict.effect())
-            }
-        };
-        (possible.or(ends), goes_on || next_rule)
-    }
-
-    /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn.
-    fn meet(&mut self, effect: Effect) -> (Ends, bool) {
-        let before = self.touched;
-        self.rules.touch(&mut self.touched, effect, self.at.tracked);
-        if self.touched != before {
-            // What was known of chains was known of another packet.
-            self.known.clear();
-        }
-        let ends = Ends { accepted: effect.way.may_accept(), dropped: effect.way.may_drop(), returned: false };
-        (ends, effect.way.may_go_on())
-    }
-
-    fn target(&mut self, name: &'a str) -> Ends {
-        if let Some(ends) = self.known.get(name) {
-            return *ends;
-        }
-        let before = self.touched;
-        let ends = match self.rules.names.get(self.position).and_then(|names| names.get(name)) {
-            Some(chain) => self.chain(chain),
-            // Readers refuse this; were it to happen, nothing would be certain.
-            None => Ends { accepted: true, dropped: true, returned: true },
-        };
-        // Who comes here again after the packet was touched within finds another one.
-        if self.touched == before {
-            self.known.insert(name, ends);
-        }
-        ends
-    }
-
-    fn applies(&self, rule: &Rule) -> Holds {
-        let mut all = Holds::Yes;
-        for one in &rule.matches {
-            match self.holds(one) {
-                Holds::No => return Holds::No,
-                Holds::Unknown => all = Holds::Unknown,
-                Holds::Yes => {}
-            }
-        }
-        all
-    }
-
-    /// Whether a test holds, after all that was done to the packet before.
-    fn holds(&self, one: &Match) -> Holds {
-        let way = Entrance { position: self.position, at_device: self.at_device, at: self.at };
-        self.rules.holds(one, self.table, way, self.touched, self.packet)
-    }
-
-    fn note(&mut self, chain: &'a Chain, rule: Option<&'a Rule>, certain: bool) {
-        if let Some(steps) = &mut self.steps {
-            steps.push(Step { table: self.table, chain, rule, certain });
-        }
     }
 }

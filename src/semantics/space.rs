@@ -5,26 +5,20 @@
 //! other protocols than TCP have no flags, IPv4 has no extension headers. Sets may hold such points; whoever asks for a packet
 //! of a set asks among the possible ones.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
+mod cuts;
 mod packets;
 mod sets;
 
 use super::classes::{Classes, DEEPEST, List, Value};
 use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
-use super::evaluate::asks_for_states;
 use super::field::Field;
 use super::packet::{Locality, Shape, TCP};
-use super::reach::{met, met_leaving};
-use crate::ir::{
-    Addresses, ConnectionStates, Destined, DeviceName, Elements, Foreign, Match, PortMatch, Rule, Ruleset, Statement,
-    TcpFlags, ours,
-};
-use crate::net::{Cidr, Elsewhere, Interface, PortRange, Surroundings, Way};
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
+use crate::ir::{ConnectionStates, Elements, Ruleset, TcpFlags};
+use crate::net::{Elsewhere, Interface, PortRange, Surroundings};
+use cuts::{Cuts, by_family, ways};
+pub(super) use cuts::{Owed, pairs};
 
 /// What one question may cost: some seconds, and some 300 MB. Source: `benches/ways.rs`.
 const LIMITS: Limits = Limits { steps: 400_000_000, runs: 10_000_000 };
@@ -76,237 +70,6 @@ pub struct Space<'a> {
     /// All sets over these labels.
     pub sets: Diagrams,
     possible: Set,
-}
-
-/// What the rules and the question say about each field.
-#[derive(Default)]
-struct Cuts<'a> {
-    v4: Vec<List<'a, u32>>,
-    v6: Vec<List<'a, u128>>,
-    ports: Vec<List<'a, u16>>,
-    to_v4: Vec<List<'a, u32>>,
-    to_v6: Vec<List<'a, u128>>,
-    interfaces: BTreeSet<Interface>,
-    /// What names of interfaces begin with.
-    beginnings: BTreeSet<&'a str>,
-    protocols: BTreeSet<u8>,
-    flags: Vec<(TcpFlags, TcpFlags)>,
-    stateful: bool,
-    /// Addresses that rules lead to, so far.
-    led_to: usize,
-    translates: bool,
-    /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
-    first: [usize; 5],
-}
-
-impl<'a> Cuts<'a> {
-    fn of(rulesets: &[&'a Ruleset], question: &'a Question, ways: &[(Owed, Elements)]) -> Self {
-        let mut cuts = Self {
-            interfaces: question.interfaces.iter().cloned().collect(),
-            protocols: BTreeSet::from([TCP]),
-            flags: question.flags.clone(),
-            translates: question.translates,
-            ..Self::default()
-        };
-        question.sources.iter().for_each(|list| cuts.list(list));
-        cuts.ways(ways);
-        question.ports.iter().for_each(|list| cuts.ports.push(pairs(list)));
-        for entry in question.elsewhere.entries() {
-            cuts.interfaces.extend(entry.interface.clone());
-            let (v4, v6) = by_family(&entry.networks);
-            cuts.to_v4.extend(v4.map(Cow::Owned));
-            cuts.to_v6.extend(v6.map(Cow::Owned));
-        }
-        // Whether an honest peer sends a packet is asked by its state, wherever in the ruleset states are asked for.
-        cuts.stateful = rulesets.iter().any(|ruleset| asks_for_states(ruleset));
-        // Where not all lists can be told apart, our own rules still are.
-        for ours in [true, false] {
-            for ruleset in rulesets {
-                for table in ruleset.tables.iter().filter(|table| ours::has_part(table) == ours) {
-                    let set = |name: &str| Some(&ruleset.set(table, name)?.elements);
-                    met(table).into_iter().flat_map(|rule| &rule.matches).for_each(|one| cuts.test(one, set));
-                    if question.leaving {
-                        table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| cuts.led(rule));
-                        for rule in met_leaving(table) {
-                            rule.matches.iter().for_each(|one| cuts.leaving(one, set));
-                            cuts.peers(rule);
-                        }
-                    }
-                }
-            }
-            if ours {
-                cuts.first = [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
-            }
-        }
-        cuts
-    }
-
-    fn list(&mut self, list: &'a Elements) {
-        match list {
-            Elements::Ipv4(list) => self.v4.push(Cow::Borrowed(list)),
-            Elements::Ipv6(list) => self.v6.push(Cow::Borrowed(list)),
-            Elements::Ports(list) => self.ports.push(pairs(list)),
-            Elements::Unknown => {}
-        }
-    }
-
-    fn destinations(&mut self, list: &'a Elements) {
-        match list {
-            Elements::Ipv4(list) => self.to_v4.push(Cow::Borrowed(list)),
-            Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
-            Elements::Ports(_) | Elements::Unknown => {}
-        }
-    }
-
-    /// Where a rule leads packets to.
-    fn led(&mut self, rule: &Rule) {
-        for statement in &rule.statements {
-            let Statement::Translate(_, Destined::To { addresses, ports }) = statement else { continue };
-            match addresses {
-                Some((IpAddr::V4(first), IpAddr::V4(last))) => {
-                    self.to_v4.push(Cow::Owned(vec![(first.to_bits(), last.to_bits())]));
-                }
-                Some((IpAddr::V6(first), IpAddr::V6(last))) => {
-                    self.to_v6.push(Cow::Owned(vec![(first.to_bits(), last.to_bits())]));
-                }
-                _ => {}
-            }
-            if let Some(ports) = ports {
-                self.ports.push(Cow::Owned(vec![*ports]));
-            }
-        }
-    }
-
-    /// The ways back, which only tests of them tell apart.
-    fn ways(&mut self, ways: &[(Owed, Elements)]) {
-        for (owed, list) in ways {
-            if let Owed::By(interface) = owed {
-                self.interfaces.insert(interface.clone());
-            }
-            match list {
-                Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
-                Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
-                Elements::Ports(_) | Elements::Unknown => {}
-            }
-        }
-    }
-
-    /// What this host asks may be led to a peer. Of very many addresses each is not told apart: see [`Space::sources_like`].
-    fn peers(&mut self, rule: &Rule) {
-        const MOST: usize = 1_000;
-        for statement in &rule.statements {
-            let Statement::Translate(_, Destined::To { addresses: Some(ends), .. }) = statement else { continue };
-            if self.led_to >= MOST {
-                return;
-            }
-            self.led_to += 1;
-            match ends {
-                (IpAddr::V4(a), IpAddr::V4(b)) if a == b => self.v4.push(Cow::Owned(vec![(a.to_bits(), b.to_bits())])),
-                (IpAddr::V6(a), IpAddr::V6(b)) if a == b => self.v6.push(Cow::Owned(vec![(a.to_bits(), b.to_bits())])),
-                _ => {}
-            }
-        }
-    }
-
-    fn devices(&mut self, names: &'a [DeviceName]) {
-        for name in names {
-            match name {
-                DeviceName::Is(own) => _ = self.interfaces.insert(own.clone()),
-                // It begins every name, or is a whole one.
-                DeviceName::Begins(text) if text.is_empty() => {}
-                DeviceName::Begins(text) if text.len() >= Interface::LONGEST => {
-                    self.interfaces.extend(text.parse().ok())
-                }
-                DeviceName::Begins(text) => _ = self.beginnings.insert(text),
-            }
-        }
-    }
-
-    /// A test of a rule that what leaves meets: there, the other host is the destination.
-    fn leaving(&mut self, one: &'a Match, set: impl Fn(&str) -> Option<&'a Elements>) {
-        match one {
-            Match::Source { addresses, .. } => match addresses {
-                Addresses::These(list) => self.destinations(list),
-                Addresses::Set(name) => set(name).into_iter().for_each(|list| self.destinations(list)),
-            },
-            Match::Destination { addresses, .. } => match addresses {
-                Addresses::These(list) => self.list(list),
-                Addresses::Set(name) => set(name).into_iter().for_each(|list| self.list(list)),
-            },
-            other => self.test(other, set),
-        }
-    }
-
-    /// For each beginning of names an interface that nothing names: it fits what every other such one fits.
-    fn beginning_so(&self) -> Vec<(String, Interface)> {
-        let mut all: Vec<(String, Interface)> = Vec::new();
-        for beginning in &self.beginnings {
-            let longer = |name: &str| {
-                self.beginnings.iter().any(|other| other.len() > beginning.len() && name.starts_with(*other))
-            };
-            let last = || ('0'..='9').chain('a'..='z').chain('A'..='Z');
-            let names = last().map(|last| format!("{beginning}{last}"));
-            let names = names.chain(last().map(|last| format!("{beginning}0{last}")));
-            let mut free = names.filter(|name| !longer(name)).filter_map(|name| name.parse::<Interface>().ok());
-            let chosen = free.find(|name| !self.interfaces.contains(name));
-            all.extend(chosen.map(|name| ((*beginning).to_owned(), name)));
-        }
-        all
-    }
-
-    fn test(&mut self, one: &'a Match, set: impl Fn(&str) -> Option<&'a Elements>) {
-        match one {
-            Match::InInterface { names, .. } => self.interfaces.extend(names.iter().cloned()),
-            Match::Source { addresses: Addresses::These(list), .. } => self.list(list),
-            Match::Destination { addresses: Addresses::These(list), .. } => self.destinations(list),
-            Match::Destination { addresses: Addresses::Set(name), .. } => {
-                set(name).into_iter().for_each(|list| self.destinations(list));
-            }
-            Match::Source { addresses: Addresses::Set(name), .. }
-            | Match::DestinationPort { ports: PortMatch::Set(name), .. } => {
-                set(name).into_iter().for_each(|list| self.list(list));
-            }
-            Match::DestinationPort { ports: PortMatch::Ports(list), .. } => self.ports.push(pairs(list.ranges())),
-            Match::PortBlock(block) => self.ports.push(Cow::Owned(vec![(block.first, block.last())])),
-            Match::Protocol { number, .. } => _ = self.protocols.insert(*number),
-            Match::TcpFlags { mask, value } => self.flags.push((*mask, *value)),
-            Match::FlagBit { flag, .. } => self.flags.push((*flag, *flag)),
-            Match::DestinationTranslated | Match::Foreign(Foreign::Translated { .. }) => self.translates = true,
-            Match::OriginalPort(PortMatch::Set(name)) => {
-                self.translates = true;
-                set(name).into_iter().for_each(|list| self.list(list));
-            }
-            Match::OriginalPort(PortMatch::Ports(list)) => {
-                self.translates = true;
-                self.ports.push(pairs(list.ranges()));
-            }
-            Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),
-            Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
-                self.ports.push(pairs(list.ranges()))
-            }
-            Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. }) => {
-                set(name).into_iter().for_each(|list| self.list(list));
-            }
-            // These cut no field further than it is.
-            Match::Foreign(
-                Foreign::Mark { .. }
-                | Foreign::Direction { .. }
-                | Foreign::ExtensionHeader(_)
-                | Foreign::DestinationType { .. }
-                | Foreign::WayBack { .. },
-            )
-            | Match::Family(_)
-            | Match::DestinationLocal
-            | Match::DestinationOfInterface
-            | Match::PacketType { .. }
-            | Match::ConnectionState { .. }
-            | Match::NotDirectlyTcp
-            | Match::PerhapsDirectlyTcp
-            | Match::FirstFragment
-            | Match::Limit { .. }
-            | Match::Unknown(_) => {}
-        }
-    }
 }
 
 impl<'a> Space<'a> {
@@ -476,47 +239,6 @@ impl<'a> Space<'a> {
     }
 }
 
-/// [`Way`], kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Owed {
-    By(Interface),
-    Nowhere,
-    Unknown,
-}
-
-impl Owed {
-    pub(super) fn way(&self) -> Way<'_> {
-        match self {
-            Self::By(interface) => Way::By(interface),
-            Self::Nowhere => Way::Nowhere,
-            Self::Unknown => Way::Unknown,
-        }
-    }
-}
-
-/// All sources by the way back to them.
-fn ways(surroundings: &Surroundings) -> Vec<(Owed, Elements)> {
-    if !surroundings.is_known() {
-        return Vec::new();
-    }
-    let mut v4: IndexMap<Owed, Vec<(u32, u32)>, FxBuildHasher> = IndexMap::default();
-    let mut v6: IndexMap<Owed, Vec<(u128, u128)>, FxBuildHasher> = IndexMap::default();
-    for (first, last, way) in [true, false].into_iter().flat_map(|ipv4| surroundings.regions(ipv4)) {
-        let owed = match way {
-            Way::By(interface) => Owed::By(interface.clone()),
-            Way::Nowhere => Owed::Nowhere,
-            Way::Unknown => Owed::Unknown,
-        };
-        match (first, last) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => v4.entry(owed).or_default().push((a.to_bits(), b.to_bits())),
-            (IpAddr::V6(a), IpAddr::V6(b)) => v6.entry(owed).or_default().push((a.to_bits(), b.to_bits())),
-            _ => {}
-        }
-    }
-    let v4 = v4.into_iter().map(|(owed, list)| (owed, Elements::ipv4(list)));
-    v4.chain(v6.into_iter().map(|(owed, list)| (owed, Elements::ipv6(list)))).collect()
-}
-
 /// The classes of some lists; where they overlap in too many ways, those of the first alone.
 fn classes<'a, T: Value>(
     mut lists: Vec<List<'a, T>>,
@@ -531,21 +253,6 @@ fn classes<'a, T: Value>(
     lists.truncate(first);
     // The question's own and ours have to be told apart in any case.
     Classes::new(lists, DEEPEST)
-}
-
-/// The same as pairs of numbers.
-pub(super) fn pairs(ranges: &[PortRange]) -> List<'static, u16> {
-    ranges.iter().map(|range| (range.first(), range.last())).collect()
-}
-
-type Ranges<T> = Option<Vec<(T, T)>>;
-
-/// The networks of each family, where there are any.
-fn by_family(networks: &[Cidr]) -> (Ranges<u32>, Ranges<u128>) {
-    let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
-    let v4 = if let Elements::Ipv4(list) = Elements::of_networks(&v4) { Some(list) } else { None };
-    let v6 = if let Elements::Ipv6(list) = Elements::of_networks(&v6) { Some(list) } else { None };
-    (v4, v6)
 }
 
 /// One value of the flags for each combination of tests that hold: SYN alone, where it is one of these, else the lowest.

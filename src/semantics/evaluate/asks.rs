@@ -1,0 +1,38 @@
+//! What rules ask for, wherever they stand.
+
+use crate::ir::{Family, Foreign, Marked, Match, Rule, Ruleset, Statement, Table};
+
+/// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
+pub(in super::super) fn asks_for_states(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    let by_state = |one: &Match| {
+        let of_others = |one: &Foreign| {
+            matches!(one, Foreign::Direction { .. } | Foreign::Translated { .. } | Foreign::Mark { .. })
+        };
+        matches!(one, Match::ConnectionState { .. }) || matches!(one, Match::Foreign(one) if of_others(one))
+    };
+    rules.any(|rule| rule.matches.iter().any(by_state))
+}
+
+/// Whether a rule of a table for this family needs connections: nf_tables and iptables have tracking loaded for it then
+/// (nft_ct_get_init, nft_nat_init, conntrack_mt_check).
+pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
+    let other = if ipv4 { Family::Ip6 } else { Family::Ip };
+    let test = |one: &Match| match one {
+        Match::ConnectionState { .. } | Match::DestinationTranslated | Match::OriginalPort(_) => true,
+        Match::Foreign(one) => matches!(
+            one,
+            Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
+        ),
+        _ => false,
+    };
+    let asks = |rule: &Rule| {
+        rule.matches.iter().any(test) || rule.statements.iter().any(|one| matches!(one, Statement::Translate(..)))
+    };
+    table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
+}
+
+pub(super) fn asks_for_marks(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    rules.any(|rule| rule.matches.iter().any(|one| matches!(one, Match::Foreign(Foreign::Mark { .. }))))
+}

@@ -1,0 +1,87 @@
+//! A packet's whole way leg by leg, for whoever asks why.
+
+use super::super::door::Door;
+use super::super::evaluate::{Outcome, Rules, Step};
+use super::super::packet::{Locality, Packet, Shape};
+use super::super::translation::Translated;
+use super::{ANSWERS, Changed, FAILS, Here, Home, beginning};
+use crate::ir::{ConnectionStates, Hook};
+
+/// A part of a packet's whole way.
+#[derive(Clone, Debug)]
+pub struct Leg<'a> {
+    /// Where it is judged; `None` where it is translated.
+    pub door: Option<Door>,
+    /// The packet, as it is there.
+    pub packet: Packet,
+    /// What may become of it.
+    pub outcome: Outcome,
+    /// The rules that have a say.
+    pub steps: Vec<Step<'a>>,
+}
+
+/// The same told leg by leg, for whoever asks why.
+impl<'a> Rules<'a> {
+    /// The way of a packet of a connection that somebody opened, as far as it goes. Where it may be translated and may not, the
+    /// translated one is followed.
+    #[must_use]
+    pub fn legs_asked(&self, packet: &Packet, home: &Home) -> Vec<Leg<'a>> {
+        let mut legs = vec![self.leg(Door::Wire, packet)];
+        let first = beginning(packet);
+        let led = self.translations(Hook::Prerouting, &first, self.touched_before(Door::Translated, &first));
+        let mut there = packet.clone();
+        if let Some(translated) = led.translated.first() {
+            let changed = Changed::of(translated.led, home);
+            let arrives = changed.filter(|changed| changed.here != Here::No);
+            let (may_pass, may_block) = (arrives.is_some(), arrives.is_none() || led.dropped);
+            legs.push(Leg {
+                door: None,
+                packet: packet.clone(),
+                outcome: Outcome { may_pass, may_block },
+                steps: vec![translated.step()],
+            });
+            let Some(changed) = arrives else { return legs };
+            there.original_port = Some(packet.port);
+            there.port = changed.ports.map_or(packet.port, |(first, _)| first);
+            there.destination = changed.address;
+            there.locality = Locality::Local;
+        }
+        legs.extend([Door::Translated, Door::Input].map(|door| self.leg(door, &there)));
+        legs.extend(self.answer_legs(Door::AnswersLeave, &there));
+        legs
+    }
+
+    /// The way of a packet of a connection that this host opens.
+    #[must_use]
+    pub fn legs_asking(&self, packet: &Packet) -> Vec<Leg<'a>> {
+        let mut legs = vec![self.leg(Door::RequestsLeave, packet)];
+        let first = beginning(packet);
+        let led = self.translations(Hook::Output, &first, self.touched_before(Door::RequestsLeave, &first));
+        if let Some(translated) = led.translated.first() {
+            let outcome = FAILS;
+            legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });
+        }
+        legs.extend(self.answer_legs(Door::AnswersArrive, packet));
+        legs
+    }
+
+    fn answer_legs(&self, door: Door, packet: &Packet) -> impl Iterator<Item = Leg<'a>> {
+        ANSWERS
+            .map(|flags| {
+                let state = ConnectionStates::ESTABLISHED;
+                self.leg(door, &Packet { flags, state, shape: Shape::Whole, ..packet.clone() })
+            })
+            .into_iter()
+    }
+
+    fn leg(&self, door: Door, packet: &Packet) -> Leg<'a> {
+        let (outcome, steps) = self.trace(door, packet);
+        Leg { door: Some(door), packet: packet.clone(), outcome, steps }
+    }
+}
+
+impl<'a> Translated<'a, bool> {
+    fn step(&self) -> Step<'a> {
+        Step { table: self.table, chain: self.chain, rule: Some(self.rule), certain: false }
+    }
+}

@@ -1,0 +1,317 @@
+//! Whole ways of sets of packets.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::super::diagram::{Bounded, Set, TooLarge};
+use super::super::door::Door;
+use super::super::field::Field;
+use super::super::flow::{Fates, Flow};
+use super::super::packet::{Locality, Shape, TCP};
+use super::super::space::Space;
+use super::super::translation::{Led, Translated, Translations};
+use super::{ANSWERS, Arrival, Changed, Here, Home, LedTo, Piece, answer_states};
+use crate::ir::{ConnectionStates, Hook, TcpFlags};
+
+/// The same for sets of packets: those that may arrive with answers, and those that may not.
+impl<'a> Flow<'_, 'a> {
+    /// [`Rules::asked`] for all packets to one address of this host, or to one of which it is not known which it is.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn asked(
+        &mut self,
+        space: &mut Space<'_>,
+        to: Option<IpAddr>,
+        home: &Home,
+        arrival: &Arrival,
+    ) -> Bounded<Fates> {
+        let mut fates = self.asked_as(space, None, to, home, arrival)?;
+        let whole = space.shape(|own| own == Shape::Whole)?;
+        for ipv4 in [true, false] {
+            let family = space.family(ipv4)?;
+            for piece in Piece::all(self.rules, ipv4) {
+                let own = self.asked_as(space, Some((piece, ipv4)), to, home, arrival)?;
+                let passing = space.sets.each([own.may_pass, family, whole])?;
+                fates.may_pass = space.sets.union(fates.may_pass, passing)?;
+            }
+        }
+        Ok(fates)
+    }
+
+    /// The same for packets that are sent as they are, or all as a piece.
+    fn asked_as(
+        &mut self,
+        space: &mut Space<'_>,
+        piece: Option<(Piece, bool)>,
+        to: Option<IpAddr>,
+        home: &Home,
+        arrival: &Arrival,
+    ) -> Bounded<Fates> {
+        let label = space.destination_of(to);
+        let wire = self.sent(space, Door::Wire, piece)?;
+        let wire = with_destination(space, wire, label)?;
+        let arrived = self.arrived(space, piece)?;
+        let led = self.led(space, Hook::Prerouting, label)?;
+        let counting = self.counting(space, arrival)?;
+        let stays = judged(space, arrived, counting)?;
+        let stays = with_destination(space, stays, label)?;
+        let staying = unbegun(space, led.staying, label)?;
+        let dropped = unbegun(space, led.dropped, label)?;
+        let mut may_pass = space.sets.intersection(staying, stays.may_pass)?;
+        let blocked = space.sets.intersection(staying, stays.may_block)?;
+        let mut may_block = space.sets.union(dropped, blocked)?;
+        for Translated { led, packets, .. } in &led.translated {
+            let packets = unbegun(space, *packets, label)?;
+            let behind = self.led_to(space, (*led, to), (arrived, stays, arrival), home)?;
+            let passing = space.sets.intersection(packets, behind.may_pass)?;
+            let blocked = space.sets.intersection(packets, behind.may_block)?;
+            may_pass = space.sets.union(may_pass, passing)?;
+            may_block = space.sets.union(may_block, blocked)?;
+        }
+        Ok(Fates {
+            may_pass: space.sets.intersection(may_pass, wire.may_pass)?,
+            may_block: space.sets.union(may_block, wire.may_block)?,
+        })
+    }
+
+    /// Where packets that begin connections are led.
+    fn led(&mut self, space: &mut Space<'_>, hook: Hook, label: u32) -> Bounded<Rc<Translations<'a, Set>>> {
+        if let Some(known) = self.led.get(&(hook, label)) {
+            return Ok(Rc::clone(known));
+        }
+        let first = begun(space, label)?;
+        let door = if hook == Hook::Output { Door::RequestsLeave } else { Door::Translated };
+        let before = self.touched_before(space, door)?;
+        let found = Rc::new(self.translations(space, hook, first, &before)?);
+        self.led.insert((hook, label), Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// What may become of packets at a door, if they are sent as they are, or as a piece.
+    fn sent(&mut self, space: &mut Space<'_>, door: Door, piece: Option<(Piece, bool)>) -> Bounded<Fates> {
+        let fates = self.fates(space, door)?;
+        let Some((piece, ipv4)) = piece else { return Ok(fates) };
+        let shape = piece.at(door, ipv4);
+        Ok(Fates {
+            may_pass: space.as_shape(fates.may_pass, shape)?,
+            may_block: space.as_shape(fates.may_block, shape)?,
+        })
+    }
+
+    /// What becomes of packets behind NAT, as they are there.
+    fn arrived(&mut self, space: &mut Space<'_>, piece: Option<(Piece, bool)>) -> Bounded<Fates> {
+        let late = self.sent(space, Door::Translated, piece)?;
+        let input = self.sent(space, Door::Input, piece)?;
+        let answers = self.answers(space, Door::AnswersLeave)?;
+        let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
+        let arriving = space.sets.intersection(here, tcp)?;
+        let may_pass = space.sets.each([late.may_pass, input.may_pass, answers.may_pass, arriving])?;
+        let elsewhere = space.sets.complement(arriving)?;
+        let may_block = space.sets.any([late.may_block, input.may_block, answers.may_block, elsewhere])?;
+        Ok(Fates { may_pass, may_block })
+    }
+
+    /// What becomes of the answers to packets.
+    fn answers(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
+        let fates = self.fates(space, door)?;
+        let states = answer_states(self.rules.leads_astray || self.rules.misses_replies);
+        let mut all = Fates { may_pass: Set::ALL, may_block: Set::EMPTY };
+        let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
+        let tcp = space.protocol_label(TCP);
+        for flags in ANSWERS {
+            let (mut may_pass, mut may_block) = (Set::EMPTY, Set::EMPTY);
+            for state in states {
+                let fields = [
+                    (Field::Flags, space.flags_label(flags)),
+                    (Field::State, space.state_label(*state)),
+                    (Field::Shape, whole),
+                    (Field::Protocol, tcp),
+                ];
+                for (all, set) in [(&mut may_pass, fates.may_pass), (&mut may_block, fates.may_block)] {
+                    let own =
+                        fields.iter().try_fold(set, |set, (field, label)| space.if_it_were(set, *field, *label))?;
+                    *all = space.sets.union(*all, own)?;
+                }
+            }
+            all.may_pass = space.sets.intersection(all.may_pass, may_pass)?;
+            all.may_block = space.sets.union(all.may_block, may_block)?;
+        }
+        Ok(all)
+    }
+
+    /// The packets at input that count, where nothing was translated, or the port stands for the one on the wire.
+    fn counting(&self, space: &mut Space<'_>, arrival: &Arrival) -> Bounded<Set> {
+        match arrival {
+            Arrival::SamePort => Ok(Set::ALL),
+            Arrival::Any(ports) => {
+                let list: Vec<(u16, u16)> = ports.ranges().iter().map(|range| (range.first(), range.last())).collect();
+                // The question has to name them.
+                space.port(&list)?.ok_or(TooLarge)
+            }
+        }
+    }
+
+    /// What becomes of packets that are led somewhere, as they are on the wire.
+    fn led_to(
+        &mut self,
+        space: &mut Space<'_>,
+        (led, to): (Led<'_>, Option<IpAddr>),
+        (arrived, stays, arrival): (Fates, Fates, &Arrival),
+        home: &Home,
+    ) -> Bounded<Fates> {
+        let all = Fates { may_pass: Set::ALL, may_block: Set::ALL };
+        let Some(changed) = Changed::of(led, home) else { return Ok(all) };
+        let ports = match changed.ports {
+            Some((first, last)) if first != last => {
+                let may_pass = if changed.here == Here::No { Set::EMPTY } else { Set::ALL };
+                return Ok(Fates { may_pass, may_block: Set::ALL });
+            }
+            Some((port, _)) => Some(port),
+            None => None,
+        };
+        if changed.here == Here::No {
+            return Ok(Fates { may_pass: Set::EMPTY, may_block: Set::ALL });
+        }
+        let counting = match (arrival, ports) {
+            (Arrival::SamePort, _) => Set::ALL,
+            (Arrival::Any(_), _) => self.counting(space, arrival)?,
+        };
+        let there = judged(space, arrived, counting)?;
+        let local = Locality::ALL.iter().position(|own| *own == Locality::Local).unwrap_or_default() as u32;
+        let destination = space.destination_of(changed.address.filter(|_| !self.rules.alters));
+        let mut found = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
+        for (own, set) in [(&mut found.may_pass, there.may_pass), (&mut found.may_block, there.may_block)] {
+            let set = space.if_it_were(set, Field::Locality, local)?;
+            let set = space.if_it_were(set, Field::Destination, destination)?;
+            let set = match ports {
+                Some(port) => {
+                    let label = space.port_label(port);
+                    space.if_it_were(set, Field::Port, label)?
+                }
+                None => set,
+            };
+            *own = space.sent_from(set)?;
+        }
+        if let (Arrival::SamePort, Some(port)) = (arrival, ports) {
+            // Led to another port, it is another program's.
+            let same = space.port(&[(port, port)])?.ok_or(TooLarge)?;
+            let other = space.sets.complement(same)?;
+            found.may_pass = space.sets.intersection(found.may_pass, same)?;
+            found.may_block = space.sets.union(found.may_block, other)?;
+        }
+        if changed.address.is_none_or(|address| to.is_none_or(|own| own == address)) {
+            // Led to where they go anyway.
+            let same = match ports {
+                Some(port) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
+                None => Set::ALL,
+            };
+            for (own, set) in [(&mut found.may_pass, stays.may_pass), (&mut found.may_block, stays.may_block)] {
+                let staying = space.sets.intersection(same, set)?;
+                *own = space.sets.union(*own, staying)?;
+            }
+        }
+        if changed.here == Here::Perhaps {
+            found.may_block = Set::ALL;
+        }
+        if self.rules.alters {
+            let local = space.locality(|own| own == Locality::Local)?;
+            let others = space.sets.complement(local)?;
+            let counts = match (arrival, ports) {
+                (Arrival::Any(list), Some(port)) if list.has(port) => Set::ALL,
+                (Arrival::Any(_), Some(_)) => Set::EMPTY,
+                (Arrival::Any(_), None) => self.counting(space, arrival)?,
+                (Arrival::SamePort, Some(port)) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
+                (Arrival::SamePort, None) => Set::ALL,
+            };
+            let others = space.sets.intersection(others, counts)?;
+            found.may_pass = space.sets.union(found.may_pass, others)?;
+            found.may_block = space.sets.union(found.may_block, others)?;
+        }
+        Ok(found)
+    }
+
+    /// [`Rules::asking`] for all packets.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn asking(&mut self, space: &mut Space<'_>, from: Option<IpAddr>) -> Bounded<Fates> {
+        let label = space.destination_of(from);
+        let leaves = self.fates(space, Door::RequestsLeave)?;
+        let answers = self.answers(space, Door::AnswersArrive)?;
+        let led = self.led(space, Hook::Output, label)?;
+        let leaves = with_destination(space, leaves, label)?;
+        let answers = with_destination(space, answers, label)?;
+        let staying = unbegun(space, led.staying, label)?;
+        let mut may_pass = space.sets.intersection(staying, answers.may_pass)?;
+        let blocked = space.sets.intersection(staying, answers.may_block)?;
+        let dropped = unbegun(space, led.dropped, label)?;
+        let mut may_block = space.sets.union(dropped, blocked)?;
+        for Translated { led, packets, .. } in &led.translated {
+            let packets = unbegun(space, *packets, label)?;
+            let perhaps = match LedTo::of(*led) {
+                LedTo::Anywhere => packets,
+                LedTo::Nobody => Set::EMPTY,
+                LedTo::Peer(address, port) => {
+                    let peer = address.map_or(Ok(Set::ALL), |own| space.sources_like(own))?;
+                    let same = match port {
+                        Some(port) => space.port(&[(port, port)])?.ok_or(TooLarge)?,
+                        None => Set::ALL,
+                    };
+                    space.sets.each([packets, peer, same])?
+                }
+            };
+            may_pass = space.sets.union(may_pass, perhaps)?;
+            may_block = space.sets.union(may_block, packets)?;
+        }
+        Ok(Fates {
+            may_pass: space.sets.intersection(may_pass, leaves.may_pass)?,
+            may_block: space.sets.union(may_block, leaves.may_block)?,
+        })
+    }
+}
+
+/// What becomes of packets of which only some count.
+fn judged(space: &mut Space<'_>, fates: Fates, counting: Set) -> Bounded<Fates> {
+    let others = space.sets.complement(counting)?;
+    Ok(Fates {
+        may_pass: space.sets.intersection(fates.may_pass, counting)?,
+        may_block: space.sets.union(fates.may_block, others)?,
+    })
+}
+
+/// What becomes of packets if they are to one address.
+fn with_destination(space: &mut Space<'_>, fates: Fates, label: u32) -> Bounded<Fates> {
+    Ok(Fates {
+        may_pass: space.if_it_were(fates.may_pass, Field::Destination, label)?,
+        may_block: space.if_it_were(fates.may_block, Field::Destination, label)?,
+    })
+}
+
+/// The labels of a packet that begins a connection, but for its locality.
+fn beginning_labels(space: &Space<'_>, destination: u32) -> [(Field, u32); 6] {
+    let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
+    [
+        (Field::Shape, whole),
+        (Field::Protocol, space.protocol_label(TCP)),
+        (Field::Flags, space.flags_label(TcpFlags::SYN)),
+        (Field::State, space.state_label(ConnectionStates::NEW)),
+        (Field::Destination, destination),
+        (Field::Original, 0),
+    ]
+}
+
+/// All packets that begin a connection to one address.
+fn begun(space: &mut Space<'_>, destination: u32) -> Bounded<Set> {
+    beginning_labels(space, destination).into_iter().try_fold(Set::ALL, |set, (field, label)| {
+        let is = space.is(field, label)?;
+        space.sets.intersection(set, is)
+    })
+}
+
+/// All packets whose connection begins with one of these.
+fn unbegun(space: &mut Space<'_>, set: Set, destination: u32) -> Bounded<Set> {
+    beginning_labels(space, destination)
+        .into_iter()
+        .try_fold(set, |set, (field, label)| space.if_it_were(set, field, label))
+}

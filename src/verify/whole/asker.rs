@@ -1,0 +1,301 @@
+//! Each question, asked of sets of packets.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::super::claims::{Admitted, Claims};
+use super::super::judge::shown_packet;
+use super::by::{admitting, blocking, doubted, name_of};
+use super::{Answer, Direction, Reached, Shown, Who, asked_of_peers, by_interface, is_open, peers_of};
+use crate::cluster::{Node, Site, SiteService};
+use crate::ir::{ConnectionStates, TcpFlags};
+use crate::net::{Cidr, Interface, Ports, Surroundings};
+use crate::semantics::{
+    Arrival, Bounded, Door, Fates, Field, Flow, Home, Locality, OPENING, Packet, Rules, Set, Shape, Space, TCP,
+    TooLarge,
+};
+
+/// What is asked, and of whom.
+pub(super) struct Asker<'c, 'r, 'a> {
+    pub(super) claims: &'c Claims<'c>,
+    pub(super) site: &'c Site<'c>,
+    pub(super) surroundings: &'c Surroundings,
+    pub(super) home: Home,
+    pub(super) honest: Flow<'r, 'a>,
+    pub(super) strangers: Flow<'r, 'a>,
+    pub(super) honest_rules: &'r Rules<'a>,
+    pub(super) stranger_rules: &'r Rules<'a>,
+    /// The part of the rules because of which nothing is certain.
+    pub(super) unjudged: Option<String>,
+    /// Another, because of which it is not certain that neighbours of IPv4 find each other.
+    pub(super) arp: Option<String>,
+}
+
+impl Asker<'_, '_, '_> {
+    pub(super) fn peers(&self) -> Vec<IpAddr> {
+        peers_of(self.site).into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect()
+    }
+
+    /// Whole segments of TCP that were not translated yet.
+    fn segments(space: &mut Space<'_>) -> Bounded<Set> {
+        let (tcp, whole) = (space.protocol(TCP)?, space.shape(|shape| shape == Shape::Whole)?);
+        let plain = space.is(Field::Original, 0)?;
+        space.sets.each([tcp, whole, plain])
+    }
+
+    /// Those of an admitted source, by the interface that they come in on.
+    fn packets_of(&self, space: &mut Space<'_>, admitted: &Admitted<'_>, ports: &Ports) -> Bounded<Set> {
+        let mut all = Set::EMPTY;
+        for (interface, list) in by_interface(admitted, self.surroundings) {
+            let from = space.source(&list)?.ok_or(TooLarge)?;
+            let loopback = Interface::loopback();
+            let on = space.interface(|own| match (&interface, &admitted.interfaces) {
+                (Some(routed), _) => own == Some(routed),
+                (None, Some(names)) => own.is_some_and(|own| names.contains(own)),
+                (None, None) => own != Some(&loopback),
+            })?;
+            let own = space.sets.intersection(from, on)?;
+            all = space.sets.union(all, own)?;
+        }
+        let ports = ports_of(space, ports)?;
+        let segments = Self::segments(space)?;
+        let refused = self.claims.untrusted(space)?;
+        let all = space.sets.each([all, ports, segments])?;
+        space.sets.difference(all, refused)
+    }
+
+    pub(super) fn admitted(
+        &mut self,
+        space: &mut Space<'_>,
+        admitted: &Admitted<'_>,
+        service: &SiteService<'_>,
+    ) -> Bounded<Answer> {
+        let packets = self.packets_of(space, admitted, &service.ports)?;
+        let here = space.locality(|own| own == Locality::Local)?;
+        let packets = space.sets.intersection(packets, here)?;
+        // What a host sends to itself does not come in.
+        let own = self.claims.own_addresses(space)?;
+        let packets = space.sets.difference(packets, own)?;
+        let honest = honest_segments(space)?;
+        let packets = space.sets.intersection(packets, honest)?;
+        let (usual, perhaps) = self.honest.plausible(space)?;
+        let mut found = Reached::Yes;
+        for to in self.destinations(space) {
+            let fates = self.honest.asked(space, to, &self.home, &Arrival::SamePort)?;
+            let concerned = self.concerned(space, packets, to)?;
+            let next = self.wanted(space, concerned, (usual, perhaps), fates, to, Direction::In)?;
+            found = worse(found, next);
+        }
+        let found = self.between_neighbours(space, packets, found)?;
+        Ok(answer(who(admitted), Direction::In, service, found))
+    }
+
+    /// This host's addresses, as far as rules tell them apart. Whom a file admits comes to the addresses in it.
+    fn destinations(&self, space: &Space<'_>) -> Vec<Option<IpAddr>> {
+        let known = space.told_apart(self.claims.addresses());
+        if known.is_empty() { vec![None] } else { known.into_iter().map(|(_, address)| Some(address)).collect() }
+    }
+
+    fn concerned(&self, space: &mut Space<'_>, packets: Set, to: Option<IpAddr>) -> Bounded<Set> {
+        match to {
+            None => Ok(packets),
+            Some(to) => {
+                let family = space.family(to.is_ipv4())?;
+                space.sets.intersection(packets, family)
+            }
+        }
+    }
+
+    /// Whether packets pass that are to.
+    fn wanted(
+        &self,
+        space: &mut Space<'_>,
+        packets: Set,
+        (usual, perhaps): (Set, Set),
+        fates: Fates,
+        to: Option<IpAddr>,
+        direction: Direction,
+    ) -> Bounded<Reached> {
+        let blocked = space.sets.intersection(packets, fates.may_block)?;
+        let certain = space.sets.intersection(blocked, usual)?;
+        let certain = space.sets.difference(certain, fates.may_pass)?;
+        if let Some(packet) = shown_packet(space, certain, to)? {
+            return Ok(Reached::Blocked(self.shown(packet, direction, (true, true))));
+        }
+        let plausible = space.sets.union(usual, perhaps)?;
+        let doubted = space.sets.intersection(blocked, plausible)?;
+        if let Some(packet) = shown_packet(space, doubted, to)? {
+            return Ok(match self.honest.unwieldy(space) {
+                Some(part) => Reached::Unjudged(part),
+                None => Reached::Undecided(self.shown(packet, direction, (true, false))),
+            });
+        }
+        Ok(self.unjudged.clone().map_or(Reached::Yes, Reached::Unjudged))
+    }
+
+    /// Whether anybody else gets in, by whatever port.
+    pub(super) fn others(&mut self, space: &mut Space<'_>, service: &SiteService<'_>) -> Bounded<Answer> {
+        let loopback = Interface::loopback();
+        let outside = space.interface(|own| own != Some(&loopback))?;
+        let segments = Self::segments(space)?;
+        let mut admitted = Set::EMPTY;
+        for one in self.claims.admitted().iter().filter(|one| is_open(service, one)) {
+            let own = self.claims.sources(space, one)?;
+            admitted = space.sets.union(admitted, own)?;
+        }
+        let strangers = space.sets.intersection(outside, segments)?;
+        let strangers = space.sets.difference(strangers, admitted)?;
+        let arrival = Arrival::Any(service.ports.clone());
+        let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
+        let begins = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+        let strangers = space.sets.each([strangers, opening, begins])?;
+        let (usual, _) = self.honest.plausible(space)?;
+        let mut found = Reached::No;
+        for to in self.all_destinations(space) {
+            let fates = self.strangers.asked(space, to, &self.home, &arrival)?;
+            let concerned = self.concerned(space, strangers, to)?;
+            let passing = space.sets.intersection(concerned, fates.may_pass)?;
+            let certain = space.sets.intersection(passing, usual)?;
+            let certain = space.sets.difference(certain, fates.may_block)?;
+            let next = if let Some(packet) = shown_packet(space, certain, to)? {
+                Reached::Wrongly(self.shown(packet, Direction::In, (false, true)))
+            } else if let Some(packet) = shown_packet(space, passing, to)? {
+                match self.strangers.unwieldy(space) {
+                    Some(part) => Reached::Unjudged(part),
+                    None => Reached::Undecided(self.shown(packet, Direction::In, (false, false))),
+                }
+            } else {
+                self.unjudged.clone().map_or(Reached::No, Reached::Unjudged)
+            };
+            found = worse(found, next);
+        }
+        Ok(answer(Who::Others, Direction::In, service, found))
+    }
+
+    /// Every address of this host that rules tell apart, and one that is none of these.
+    fn all_destinations(&self, space: &Space<'_>) -> Vec<Option<IpAddr>> {
+        let known = space.told_apart(&self.home.addresses);
+        known.into_iter().map(|(_, address)| Some(address)).chain([None]).collect()
+    }
+
+    /// Whether this host reaches its peers' service.
+    pub(super) fn out(&mut self, space: &mut Space<'_>, service: &SiteService<'_>) -> Bounded<Answer> {
+        let peers: Vec<Cidr> = self.peers().into_iter().map(Cidr::host).collect();
+        let ports = asked_of_peers(self.site, service);
+        let mut packets = Set::EMPTY;
+        for admitted in self.claims.admitted().iter().filter(|one| one.who == "peers") {
+            let own = self.packets_of(space, admitted, &ports)?;
+            packets = space.sets.union(packets, own)?;
+        }
+        let others = self.claims.own_addresses(space)?;
+        let here = space.locality(|own| own == Locality::Local)?;
+        let packets = space.sets.intersection(packets, here)?;
+        let packets = if peers.is_empty() { packets } else { space.sets.difference(packets, others)? };
+        let honest = honest_segments(space)?;
+        let states = space.states(|own| own == ConnectionStates::NEW || own == ConnectionStates::ESTABLISHED)?;
+        let usual = space.sets.intersection(honest, states)?;
+        // Where rules keep packets from tracking, they may be in other states.
+        let perhaps = if self.honest_rules.keeps_track() { Set::EMPTY } else { honest };
+        let mut found = Reached::Yes;
+        for from in self.destinations(space) {
+            let fates = self.honest.asking(space, from)?;
+            let concerned = self.concerned(space, packets, from)?;
+            let next = self.wanted(space, concerned, (usual, perhaps), fates, from, Direction::Out)?;
+            found = worse(found, next);
+        }
+        let found = self.between_neighbours(space, packets, found)?;
+        let mut answer = answer(Who::Peers, Direction::Out, service, found);
+        answer.ports = ports;
+        Ok(answer)
+    }
+
+    /// What was found, unless the neighbours that packets go by cannot find each other: IPv4 asks by ARP, IPv6 by ICMPv6.
+    fn between_neighbours(&self, space: &mut Space<'_>, packets: Set, found: Reached) -> Bounded<Reached> {
+        if found != Reached::Yes {
+            return Ok(found);
+        }
+        let mut why = None;
+        for ipv4 in [true, false] {
+            let family = space.family(ipv4)?;
+            let own = space.sets.intersection(packets, family)?;
+            let Some(packet) = space.witness(own)? else { continue };
+            why = why.or_else(|| if ipv4 { self.arp.clone() } else { without_neighbours(self.honest_rules, &packet) });
+        }
+        Ok(why.map_or(Reached::Yes, Reached::Unjudged))
+    }
+
+    fn shown(&self, packet: Packet, direction: Direction, (wanted, certain): (bool, bool)) -> Shown {
+        let rules = if wanted { self.honest_rules } else { self.stranger_rules };
+        let legs = match direction {
+            Direction::In => rules.legs_asked(&packet, &self.home),
+            Direction::Out => rules.legs_asking(&packet),
+        };
+        let by = if certain { if wanted { blocking(&legs) } else { admitting(&legs) } } else { doubted(&legs) };
+        Shown { packet, by }
+    }
+}
+
+/// What programs send: what opens a connection, where it is new, and what goes on with one.
+fn honest_segments(space: &mut Space<'_>) -> Bounded<Set> {
+    /// ACK alone, with PSH, and with FIN.
+    const GOING_ON: [TcpFlags; 3] = [TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11)];
+    let new = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+    let others = space.states(|own| own != ConnectionStates::NEW)?;
+    let (opening, going_on) = (space.segments(&[TcpFlags::SYN])?, space.segments(&GOING_ON)?);
+    let (opening, going_on) = (space.sets.intersection(opening, new)?, space.sets.intersection(going_on, others)?);
+    space.sets.union(opening, going_on)
+}
+
+/// The chain that lets no ICMPv6 in, or none out, whether from and to this packet's source or a link-local address. What of
+/// ICMPv6 passes where some does is not asked. Connection tracking leaves neighbour discovery alone (nf_conntrack_icmpv6_error).
+fn without_neighbours(rules: &Rules<'_>, packet: &Packet) -> Option<String> {
+    const ICMPV6: u8 = 58;
+    let link_local = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+    let sent = |source: IpAddr, locality: Locality| Packet {
+        source,
+        locality,
+        interface: packet.interface.clone(),
+        protocol: ICMPV6,
+        state: ConnectionStates::UNTRACKED,
+        ..Packet::plain(source)
+    };
+    let solicited = [packet.source, link_local]
+        .into_iter()
+        .flat_map(|source| [Locality::Local, Locality::Foreign].map(|locality| sent(source, locality)));
+    let all: Vec<Packet> = solicited.collect();
+    [Door::Wire, Door::Translated, Door::Input, Door::AnswersLeave].into_iter().find_map(|door| {
+        let lost = all.iter().all(|own| !rules.evaluate(door, own).may_pass);
+        let step = all.first().filter(|_| lost).and_then(|own| rules.trace(door, own).1.into_iter().last());
+        step.map(|step| {
+            let table = name_of(step.table);
+            format!(
+                "chain {} of table {table}, where no ICMPv6 passes, by which IPv6 finds its neighbours",
+                step.chain.name
+            )
+        })
+    })
+}
+
+/// The packets to some ports.
+fn ports_of(space: &mut Space<'_>, ports: &Ports) -> Bounded<Set> {
+    let list: Vec<(u16, u16)> = ports.ranges().iter().map(|range| (range.first(), range.last())).collect();
+    space.port(&list)?.ok_or(TooLarge)
+}
+
+fn who(admitted: &Admitted<'_>) -> Who {
+    if admitted.who == "peers" { Who::Peers } else { Who::Client(admitted.who.to_owned()) }
+}
+
+fn answer(who: Who, direction: Direction, service: &SiteService<'_>, reached: Reached) -> Answer {
+    Answer { who, direction, service: service.service.name().to_owned(), ports: service.ports.clone(), reached }
+}
+
+/// Of two results the one that weighs more.
+fn worse(one: Reached, other: Reached) -> Reached {
+    let weight = |reached: &Reached| match reached {
+        Reached::Yes | Reached::No => 0,
+        Reached::Unjudged(_) => 1,
+        Reached::Undecided(_) => 2,
+        Reached::Wrongly(_) | Reached::Blocked(_) => 3,
+    };
+    if weight(&other) > weight(&one) { other } else { one }
+}
