@@ -241,14 +241,20 @@ fn called(name: &str, folder: &Path, socket: OwnedFd) -> Running {
     running
 }
 
+/// A listener on a protected port inside, one that others reach, and a connection to the first with both of its ends.
+fn between_two_programs() -> (TcpListener, TcpListener, (TcpStream, TcpStream)) {
+    let guarded = TcpListener::bind("127.0.0.1:8098").unwrap();
+    let listener = TcpListener::bind("0.0.0.0:2222").unwrap();
+    let client = TcpStream::connect("127.0.0.1:8098").unwrap();
+    let (accepted, _) = guarded.accept().unwrap();
+    (guarded, listener, (client, accepted))
+}
+
 #[test]
 fn one_accepts_and_another_is_connected() {
     in_new_network(|| {
         let folder = tempfile::tempdir().unwrap();
-        let guarded = TcpListener::bind("127.0.0.1:8098").unwrap();
-        let listener = TcpListener::bind("0.0.0.0:2222").unwrap();
-        let client = TcpStream::connect("127.0.0.1:8098").unwrap();
-        let _accepted = guarded.accept().unwrap();
+        let (guarded, listener, (client, _accepted)) = between_two_programs();
         let _accepts = called("sshd", folder.path(), listener.try_clone().unwrap().into());
         let other = called("riak", folder.path(), client.try_clone().unwrap().into());
         // What has the other end of this process's own sockets is not asked about.
@@ -272,10 +278,7 @@ fn one_accepts_and_another_is_connected() {
 fn an_erlang_vm_of_the_same_user_is_no_proxy() {
     in_new_network(|| {
         let folder = tempfile::tempdir().unwrap();
-        let guarded = TcpListener::bind("127.0.0.1:8098").unwrap();
-        let listener = TcpListener::bind("0.0.0.0:2222").unwrap();
-        let client = TcpStream::connect("127.0.0.1:8098").unwrap();
-        let _accepted = guarded.accept().unwrap();
+        let (_guarded, listener, (client, _accepted)) = between_two_programs();
         let _accepts = called("beam.smp", folder.path(), listener.try_clone().unwrap().into());
         let _works = called("beam.smp-1", folder.path(), client.try_clone().unwrap().into());
         drop((listener, client));

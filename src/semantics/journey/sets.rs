@@ -15,7 +15,7 @@ use crate::ir::{ConnectionStates, Hook, TcpFlags};
 
 /// The same for sets of packets: those that may arrive with answers, and those that may not.
 impl<'a> Flow<'_, 'a> {
-    /// [`Rules::asked`] for all packets to one address of this host, or to one of which it is not known which it is.
+    /// [`Rules::asked`](super::Rules::asked) for all packets to one address of this host, or to one of which it is not known which it is.
     ///
     /// # Errors
     /// Where a limit is met.
@@ -231,7 +231,7 @@ impl<'a> Flow<'_, 'a> {
         Ok(found)
     }
 
-    /// [`Rules::asking`] for all packets.
+    /// [`Rules::asking`](super::Rules::asking) for all packets.
     ///
     /// # Errors
     /// Where a limit is met.
