@@ -32,7 +32,7 @@ fn no_answer_is_yes_that_must_not_be() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
         command.args(["verify", cluster, "--node", node, "--ruleset", &name, "--routes", routes]);
         let output = command.current_dir(&folder).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!expected.is_empty(), "{name} expects nothing");
         for (word, question) in expected {
             answers += 1;
