@@ -229,7 +229,7 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
             Arrival::Any([PortRange::new(8080, 8099)].into_iter().flatten().collect())
         };
         let asked = flow.asked(&mut space, to, &home, &arrival).unwrap();
-        let asking = flow.asking(&mut space, to).unwrap();
+        let asking = flow.asking(&mut space, to, &home).unwrap();
         assert_eq!(flow.unwieldy(&space), None);
         let points = Points::of(&ruleset);
         for _ in 0..100 {
@@ -239,7 +239,7 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
             if to.is_some() && packet.source.is_ipv6() {
                 continue;
             }
-            let expected = [rules.asked(&packet, &home, &arrival), rules.asking(&packet)];
+            let expected = [rules.asked(&packet, &home, &arrival), rules.asking(&packet, &home)];
             for ((fates, outcome), counts) in [asked, asking].into_iter().zip(expected).zip(&mut counts) {
                 let found = Outcome {
                     may_pass: space.has(fates.may_pass, &packet),

@@ -20,7 +20,7 @@ use crate::host::plan::planned;
 use crate::host::record::Kept;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
 use crate::outcome::Outcome;
-use crate::report::{Changes, Claimed, Names, claims_text};
+use crate::report::{Changes, Claimed, Names, Others, claims_text};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -117,10 +117,9 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     let nothing = || Ok::<_, HostError>(!judgement.left_behind && planned(&prepared, &in_force)? == Changed::Nothing);
     if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
-        let why = match judgement.shadows.first() {
-            Some(shadow) => shadow.clone(),
-            None => "`ringfence status` says why".to_owned(),
-        };
+        let shadows = Others::of(&in_force, &judgement.around).shadows();
+        let why = judgement.vrfs.iter().chain(&shadows).next();
+        let why = why.map_or("`ringfence status` says why", String::as_str);
         log(&format!("{words}, and there is nothing to bring back: {why}"));
         return Ok((String::new(), judgement.standing.outcome()));
     }

@@ -223,8 +223,9 @@ pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<St
 
 /// Notes what was seen, and says what is not as it should be.
 pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
-    let noted = if applied.judgement.standing == Standing::Enforced {
-        Seen::note(host, site, config, &applied.in_force)
+    // While somebody is to confirm, time is dear.
+    let noted = if applied.judgement.standing == Standing::Enforced && applied.pending.is_none() {
+        Seen::note(host, site, config, &applied.in_force, &applied.judgement.around)
     } else {
         Ok(())
     };

@@ -14,9 +14,10 @@ use crate::host::links::Link;
 use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
-use crate::host::{Changed, HostError, Prepared, pending, place, read, record};
+use crate::host::whole::Around;
+use crate::host::{Backend, Changed, HostError, Prepared, pending, place, read, record};
 use crate::outcome::Outcome;
-use crate::report::{Changes, Member, Names, Objection, Planned, json, rules_difference, sessions_of};
+use crate::report::{Changes, Member, Names, Objection, Others, Planned, json, rules_difference, sessions_of};
 use crate::verify::own_part;
 
 /// What was found, and how it ends.
@@ -70,6 +71,12 @@ pub fn ahead(
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force)?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
+    // What comes of the rules of others is asked for those that are wanted.
+    let around = match backend {
+        _ if in_force.alone => Around::Nothing,
+        Backend::Nft => Around::of(&site, &links, Some(wanted)),
+        Backend::Iptables => Around::of(&site, &links, None),
+    };
     for doubt in doubts(&judgement) {
         say(&format!("warning: {doubt}"));
     }
@@ -91,7 +98,7 @@ pub fn ahead(
         reserved_ports_added: record::text(&work.reserve),
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),
-        not_judged: in_force.others.iter().map(ToString::to_string).collect(),
+        others: Others::of(&in_force, &around),
         exposed: exposed(&site.protected(), site.node().map(Node::name)).0,
         objections,
         reserved_ports_released: record::text(&work.release),
@@ -176,12 +183,12 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
     Some(error.outcome())
 }
 
-/// What of others applying does not mend.
+/// What of others applying does not mend, beside what is told of their rules.
 fn doubts(judgement: &Judgement) -> Vec<String> {
     let words = judgement.standing.words();
     match judgement.standing {
-        Standing::Shadowed if judgement.shadows.is_empty() => vec![format!("{words}: a rule of somebody else")],
-        Standing::Shadowed => judgement.shadows.iter().map(|shadow| format!("{words}: {shadow}")).collect(),
+        Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
+        Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
         Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
         Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
     }

@@ -18,10 +18,11 @@ use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
 use crate::host::status::Seen;
+use crate::host::whole::Around;
 use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Changes, Drift, Names, Status, json};
+use crate::report::{Changes, Drift, Names, Others, Status, json};
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some((seen, counters)) => {
             let mut document = Status::new(Standing::Enforced, backend, config, &counters, seen.masquerade);
             document.node = seen.node;
-            document.not_judged = seen.others;
+            document.others = Others { chains: seen.others, judged: true, ..Others::default() };
             document.unchanged_since = true;
             let protected = record::ports(&seen.ports);
             about_ways(&mut document, Ok(seen.ends), &protected, &own_links()?);
@@ -106,8 +107,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     if in_force.absent {
         // Whatever the cluster file says.
         let mut document =
-            Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade);
-        document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
+            Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
+        document.others = Others::of(&in_force, &Around::Nothing);
         return Ok(Some(document));
     }
     let (cluster, own) = match input.load(|_| Vec::new()) {
@@ -135,7 +136,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
-    document.not_judged = in_force.others.iter().map(ToString::to_string).collect();
+    document.others = Others::of(&in_force, &judgement.around);
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     if !own {
@@ -149,7 +150,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     }
     if standing == Standing::Enforced && own {
         // A note that cannot be written only makes the next look slower.
-        let _ = Seen::note(host, &site, config, &in_force);
+        let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
     if !matches!(standing, Standing::Enforced | Standing::NotApplied) {

@@ -15,7 +15,7 @@ pub fn target(name: &str) -> Option<Statement> {
         "CONNSECMARK" => write(Field::Connection),
         "SECMARK" => write(Field::SecurityMark),
         "TRACE" => write(Field::Trace),
-        "CHECKSUM" | "DSCP" | "HL" | "TOS" | "TTL" => of_packet(Field::Header),
+        "CHECKSUM" | "DSCP" | "TOS" => of_packet(Field::Header),
         // It takes flags of TCP away.
         "ECN" => of_packet(Field::Other("ECN".to_owned())),
         "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),

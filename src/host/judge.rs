@@ -4,13 +4,10 @@
 //! - Our own part is held against the claims of the cluster file. Where that fails, something of ours is missing, or somebody
 //!   changed it: drifted; or it is what was applied last, and the file is another by now: not applied.
 //! - Then come the rules of others. In iptables they may pass ours by, and stand in the same proof. In nf_tables nobody can open what
-//!   we block, but they can shut peers out: `shut_out` looks for a peer for whom that is certain.
+//!   we block, but they can shut peers out, on the way in and on the way back: [`Around`] has the answers of the whole host.
 //!
 //! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain. What is not understood of
-//! others makes a proof undecided where they can pass ours by, and is listed as not judged where they cannot.
-
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+//! others makes a proof undecided where they can pass ours by, and is listed as undecided where they cannot.
 
 use serde::Serialize;
 
@@ -21,16 +18,11 @@ use super::record::{self, Kept};
 use super::routing::Routing;
 use super::rules::{InForce, left_behind};
 use super::ways::{admitted, unlisted_vrfs};
+use super::whole::Around;
 use super::{Backend, HostError, pending};
-use crate::cluster::{Client, Node, Site, State};
-use crate::ir::{Ruleset, Table, TcpFlags};
-use crate::net::Interface;
+use crate::cluster::{Node, Site};
 use crate::outcome::Outcome;
-use crate::semantics::{Door, Packet, Rules};
-use crate::verify::{Claims, Families, Report, check, own_part};
-
-/// So many peers, and so many clients' networks, are looked at.
-const LOOKED_AT: usize = 64;
+use crate::verify::{Families, Report, check, own_part};
 
 /// What is in force is to the cluster file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -57,8 +49,10 @@ pub struct Judgement {
     pub standing: Standing,
     /// The claims, on our rules and on those of others that may pass them by.
     pub report: Report,
-    /// What shuts peers out beside our rules, in words.
-    pub shadows: Vec<String>,
+    /// Interfaces on which somebody is admitted who cannot come in on them, in words.
+    pub vrfs: Vec<String>,
+    /// What comes of the rules of others; [`Around::Nothing`] where ours are not what the file says.
+    pub around: Around,
     /// Whether rules of ours are in the other way into the kernel, too, and judge whomever they know. Not looked for by
     /// [`judge`].
     pub left_behind: bool,
@@ -119,15 +113,15 @@ impl Standing {
 pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judgement, HostError> {
     let report = check(&in_force.ruleset, site, Families::Both)?;
     let by_rules = by_rules(site, in_force, &report)?;
-    let shadows = match by_rules {
-        Standing::Enforced | Standing::Shadowed | Standing::Undecided => {
-            let vrfs = vrfs(site)?;
-            vrfs.iter().map(Objection::message).chain(shut_out(site, &in_force.beside, links)).collect()
-        }
-        Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+    let (vrfs, around) = if by_rules.is_ours() {
+        let vrfs = vrfs(site)?.iter().map(Objection::message).collect();
+        (vrfs, if in_force.alone { Around::Nothing } else { Around::of(site, links, None) })
+    } else {
+        (Vec::new(), Around::Nothing)
     };
-    let standing = if shadows.is_empty() { by_rules } else { Standing::Shadowed };
-    Ok(Judgement { standing, report, shadows, left_behind: false })
+    let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
+    let standing = if shadowed { Standing::Shadowed } else { by_rules };
+    Ok(Judgement { standing, report, vrfs, around, left_behind: false })
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
@@ -137,7 +131,7 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
 /// As [`judge`].
 pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judgement, HostError> {
     let mut judgement = judge(site, in_force, links)?;
-    if judgement.standing == Standing::Drifted && is_last(host, site, in_force, links) {
+    if judgement.standing == Standing::Drifted && is_last(host, site, in_force) {
         judgement.standing = Standing::NotApplied;
     }
     judgement.left_behind = left_behind(in_force.backend);
@@ -187,82 +181,25 @@ pub fn vrfs(site: &Site<'_>) -> Result<Vec<Objection>, HostError> {
 
 /// Whether what is in force is what waits to be confirmed, or what was applied last, of another file than this one. What cannot
 /// be read or judged says nothing.
-fn is_last(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]) -> bool {
+fn is_last(host: &Host, site: &Site<'_>, in_force: &InForce) -> bool {
     let waiting = pending::waiting(&host.store).ok().flatten().map(|_| record::CANDIDATE);
     let sets = waiting.into_iter().chain([record::GOOD]);
     sets.filter_map(|set| record::kept(&host.store, set).ok().flatten()).any(|kept| {
         let other =
             kept.record.digest != site.cluster().digest() || kept.record.node.as_deref() != site.node().map(Node::name);
-        other && kept.record.backend == in_force.backend && is_of(&kept, in_force, links)
+        other && kept.record.backend == in_force.backend && is_of(&kept, in_force)
     })
 }
 
-fn is_of(kept: &Kept, in_force: &InForce, links: &[Link]) -> bool {
+fn is_of(kept: &Kept, in_force: &InForce) -> bool {
     let Some(cluster) = kept.load().cluster else { return false };
     let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
     let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
-    let judged = on_this_host(site).and_then(|site| judge(&site, in_force, links));
-    judged.is_ok_and(|judged| judged.standing.is_ours())
-}
-
-/// Somebody whom the file admits, and whose new connections rules of others block for certain, whatever interface they come in
-/// on: in words, one for each table that does so.
-fn shut_out(site: &Site<'_>, beside: &[Table], links: &[Link]) -> Vec<String> {
-    if beside.is_empty() {
-        return Vec::new();
-    }
-    let alone: Vec<Ruleset> =
-        beside.iter().map(|table| Ruleset { tables: vec![table.clone()], ..Ruleset::default() }).collect();
-    let mut found = Vec::new();
-    for (table, ruleset) in beside.iter().zip(&alone) {
-        let rules = Rules::new(ruleset);
-        let shut = connections(site, links).into_iter().find(|ways| {
-            !ways.is_empty()
-                && ways.iter().all(|packet| {
-                    [Door::Prerouting, Door::Input].iter().any(|door| !rules.evaluate(*door, packet).may_pass)
-                })
-        });
-        if let Some(packet) = shut.and_then(|ways| ways.into_iter().next()) {
-            let family = match table.family {
-                crate::ir::Family::Inet => "inet",
-                crate::ir::Family::Ip => "ip",
-                crate::ir::Family::Ip6 => "ip6",
-            };
-            let name = table.name.escape_debug();
-            found.push(format!("the table {family} {name} blocks whom the file admits: {packet}"));
-        }
-    }
-    found
-}
-
-/// New connections of those who are admitted: for each of them one packet for each interface that it may come in on.
-fn connections(site: &Site<'_>, links: &[Link]) -> Vec<Vec<Packet>> {
-    let claims = Claims::of(site);
-    let cluster = site.cluster();
-    let own: Vec<IpAddr> =
-        site.node().map(Node::addresses).unwrap_or_default().iter().map(|(address, _)| *address).collect();
-    let others = cluster.nodes().iter().filter(|node| site.node().is_none_or(|own| own.name() != node.name()));
-    let peers = others.flat_map(Node::addresses).map(|(address, _)| *address).take(LOOKED_AT);
-    let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network.first());
-    let open = site.services().iter().filter(|service| service.service.state() == State::Open);
-    let ports: BTreeSet<u16> = open.flat_map(|service| service.ports.ranges()).map(|range| range.first()).collect();
-    let names: Vec<Interface> = links.iter().filter_map(|link| link.name.parse().ok()).collect();
-    let mut all = Vec::new();
-    for source in peers.chain(clients.take(LOOKED_AT)) {
-        let destination = own.iter().copied().find(|own| own.is_ipv4() == source.is_ipv4());
-        for &port in &ports {
-            let on = names.iter().filter(|name| **name != Interface::loopback());
-            let ways = on.filter(|name| claims.admitting(source, port, Some(name)).is_some()).map(|name| Packet {
-                destination,
-                port,
-                interface: Some(name.clone()),
-                flags: TcpFlags::SYN,
-                ..Packet::plain(source)
-            });
-            all.push(ways.collect());
-        }
-    }
-    all
+    let judged = on_this_host(site).and_then(|site| {
+        let report = check(&in_force.ruleset, &site, Families::Both)?;
+        by_rules(&site, in_force, &report)
+    });
+    judged.is_ok_and(Standing::is_ours)
 }
 
 #[cfg(test)]
@@ -272,6 +209,8 @@ mod tests {
     use super::*;
     use crate::cluster::{Cluster, parse};
     use crate::dialect::nft;
+    use crate::net::Surroundings;
+    use crate::verify::{Who, whole};
 
     const CLUSTER: &str = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
         [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n\
@@ -281,19 +220,18 @@ mod tests {
         parse("cluster.toml", format!("{CLUSTER}{more}"), Path::new("")).cluster.expect("a cluster file")
     }
 
-    fn links() -> Vec<Link> {
-        let link = |name: &str, address: &str| Link { name: name.into(), addresses: vec![address.parse().unwrap()] };
-        vec![link("lo", "127.0.0.1"), link("eth0", "192.0.2.1"), link("eth1", "10.9.0.1")]
-    }
-
-    /// Whether these rules of somebody else's input chain, behind a policy, shut somebody out.
+    /// Whether these rules of somebody else's input chain, behind a policy, shut somebody out; on a host whose routes are not
+    /// known.
     fn shuts_out(more: &str, policy: &str, rules: &str) -> bool {
         let text = format!(
-            "table inet other {{\n\tchain in {{\n\t\ttype filter hook input priority 0; policy {policy};\n{rules}\n\t}}\n}}\n"
+            "table inet other {{\n\tchain in {{\n\t\ttype filter hook input priority 0; policy {policy};\n\
+            ct state established accept\n{rules}\n\t}}\n}}\n"
         );
-        let tables = nft::read(&text).unwrap().ruleset.tables;
+        let ruleset = nft::read(&text).unwrap().ruleset;
         let cluster = cluster(more);
-        !shut_out(&Site::of_node(&cluster, &cluster.nodes()[0]), &tables, &links()).is_empty()
+        let answers = whole(&ruleset, &Site::of_node(&cluster, &cluster.nodes()[0]), &Surroundings::default()).unwrap();
+        let admitted = answers.iter().filter(|answer| answer.who != Who::Others);
+        admitted.filter(|answer| answer.is_bad()).count() > 0
     }
 
     #[test]
@@ -309,9 +247,12 @@ mod tests {
             ("", "accept", "ip saddr 10.20.1.0 tcp dport 8098 reject", true),
             // The address need not be on the interface that its packets come in on.
             ("", "drop", "iifname \"eth1\" tcp dport { 4369, 6000-6009, 8098, 8099 } accept", false),
+            ("", "drop", "iifname \"eth1\" tcp dport { 4369, 6000-6009, 8098 } accept", true),
             ("[guard]\ninterfaces = [\"eth0\"]\n", "drop", "iifname \"eth1\" accept", true),
             // What is not understood may let them in.
-            ("", "drop", "meta mark 7 accept", false),
+            ("", "drop", "meta cgroup 7 accept", false),
+            // Nobody is asked with marks.
+            ("", "drop", "meta mark 7 accept", true),
             ("", "drop", "ip daddr 10.9.0.1 accept", false),
             ("", "drop", "ip daddr 10.9.0.77 accept", true),
         ] {

@@ -12,9 +12,6 @@ use crate::ir;
 /// The name of our table, which is in the family `inet`.
 pub use crate::ir::ours::TABLE;
 
-/// NFPROTO_INET (linux/netfilter.h).
-const INET: u8 = 1;
-
 /// Others change the rules some times a second at worst; each change of ours takes milliseconds.
 const ATTEMPTS: usize = 50;
 
@@ -106,20 +103,6 @@ impl Live {
         chains
     }
 
-    /// What the tables of others mean that packets for this host meet and that may block some, as far as it is understood; `wanted`
-    /// leaves some out.
-    #[must_use]
-    pub fn beside(&self, wanted: impl Fn(&Table) -> bool) -> Vec<ir::Table> {
-        let met = self.kernel.others.iter();
-        let met = met.filter(|table| wanted(table) && !base_chains(table).is_empty() && may_block(table));
-        met.filter_map(|table| {
-            let whole = with_sets(table, self.kernel.generation);
-            let lifted = lift(whole.as_ref().unwrap_or(table)).ok().flatten()?;
-            Some(lifted.table)
-        })
-        .collect()
-    }
-
     /// Whether tables of iptables have chains of ours.
     #[must_use]
     pub fn has_own_chains(&self) -> bool {
@@ -132,28 +115,6 @@ impl Live {
     pub fn masquerade(&self) -> Option<String> {
         self.kernel.others.iter().find_map(masquerade)
     }
-}
-
-/// Whether something in it blocks for certain, whatever it asks before.
-fn may_block(table: &Table) -> bool {
-    // NF_DROP (linux/netfilter.h).
-    let blocks = |one: &Expression| {
-        matches!(one, Expression::Verdict { code: 0, .. } | Expression::Reset)
-            || matches!(one, Expression::Other { name, .. } if name == "reject")
-    };
-    table.chains.iter().any(|chain| chain.base.as_ref().is_some_and(|base| base.policy == 0))
-        || table.rules().any(|(_, rule)| rule.program().unwrap_or_default().iter().any(blocks))
-}
-
-/// A table of the family `inet` once more with what is in its sets, if rules look into some and nothing has changed since.
-fn with_sets(table: &Table, generation: u32) -> Option<Table> {
-    let looks = |one: &Expression| matches!(one, Expression::Lookup { .. });
-    let looked_into = table.rules().any(|(_, rule)| rule.program().unwrap_or_default().iter().any(looks));
-    if table.family != INET || !looked_into {
-        return None;
-    }
-    let kernel = netlink::read(&mut open().ok()?, &table.name, Scope::Own).ok()?;
-    kernel.own.filter(|_| kernel.generation == generation)
 }
 
 /// What the blocking rules of a table have counted.

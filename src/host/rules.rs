@@ -66,8 +66,8 @@ pub struct InForce {
     pub counters: Counters,
     /// What others have on the way of the same packets.
     pub others: Vec<BaseChain>,
-    /// The same, as far as it is understood, but for what `ruleset` has of it.
-    pub beside: Vec<ir::Table>,
+    /// Whether nobody else has a table at all, in either way into the kernel.
+    pub alone: bool,
     /// A rule of others by which replies to this host's own connections may get lost.
     pub masquerade: Option<String>,
     /// The kernel's number of the last change of nf_tables.
@@ -222,7 +222,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let masquerade = live.masquerade();
             let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
             let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
-            let beside = live.beside(|_| true).into_iter().chain(legacy).collect();
+            let alone = live.kernel.others.is_empty() && legacy.is_empty();
             let own = live.kernel.own;
             Ok(InForce {
                 backend,
@@ -231,7 +231,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 unknown: live.unknown,
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
                 others,
-                beside,
+                alone,
                 masquerade,
                 generation: Some(live.kernel.generation),
                 snapshot: Snapshot::Nft(own.map(Box::new)),
@@ -244,13 +244,13 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let seen = nft::read(Scope::All).ok();
             let legacy = iptables::legacy(&["filter"]);
             let others = seen.as_ref().map(|seen| foreign(seen.others())).unwrap_or_default();
-            let beside = seen.as_ref().map(|seen| seen.beside(|table| !is_judged(table))).unwrap_or_default();
             Ok(InForce {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
                 others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
-                beside: beside.into_iter().chain(legacy).collect(),
+                // Ours are in tables that belong to everybody.
+                alone: false,
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
@@ -268,15 +268,6 @@ const JUDGED: [&str; 4] = ["ip raw ", "ip mangle ", "ip6 raw ", "ip6 mangle "];
 fn foreign(mut chains: Vec<BaseChain>) -> Vec<BaseChain> {
     chains.retain(|chain| !JUDGED.iter().any(|table| chain.name.starts_with(table)));
     chains
-}
-
-fn is_judged(table: &Table) -> bool {
-    let family = match table.family {
-        2 => "ip",
-        10 => "ip6",
-        _ => return false,
-    };
-    JUDGED.contains(&format!("{family} {} ", table.name).as_str())
 }
 
 /// The chains of a table of iptables-legacy that packets for this host meet.

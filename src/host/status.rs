@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Host;
+use super::links::links;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::sources::Ends;
 use super::store::{Place, checksum};
+use super::whole::{Around, surroundings};
 use super::{HostError, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;
@@ -47,6 +49,8 @@ pub struct Seen {
     admitted: Vec<Vec<String>>,
     /// The peers that are looked up.
     pub ends: Ends,
+    /// Where somebody else has tables, the SHA-256 of what surrounded this host when they were judged.
+    surroundings: Option<String>,
 }
 
 impl Seen {
@@ -54,8 +58,14 @@ impl Seen {
     ///
     /// # Errors
     /// Where the machine does not say what it is, or the note cannot be written.
-    pub fn note(host: &Host, site: &Site<'_>, config: &Path, in_force: &InForce) -> Result<(), HostError> {
-        let Some((generation, handle)) = in_force.version() else { return Ok(()) };
+    pub fn note(
+        host: &Host,
+        site: &Site<'_>,
+        config: &Path,
+        in_force: &InForce,
+        around: &Around,
+    ) -> Result<(), HostError> {
+        let Some((generation, handle)) = in_force.version().filter(|_| around.is_settled()) else { return Ok(()) };
         let names = |list: Vec<Interface>| list.iter().map(|name| name.as_str().to_owned()).collect();
         let seen = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,6 +81,7 @@ impl Seen {
             beside: beside(site.elsewhere())?,
             admitted: ways::admitted(site).into_iter().map(|(_, list)| names(list)).collect(),
             ends: Ends::of(site).map_err(HostError::Routing)?,
+            surroundings: (!in_force.alone).then(surrounded).transpose()?,
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -106,6 +117,9 @@ impl Seen {
         if !seen.ends.are_current().ok()? {
             return None;
         }
+        if let Some(surroundings) = &seen.surroundings {
+            surrounded().ok().filter(|now| now == surroundings)?;
+        }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
         same.then(|| {
             let counters = counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect();
@@ -116,6 +130,12 @@ impl Seen {
 
 fn beside(elsewhere: &Elsewhere) -> Result<String, HostError> {
     Ok(format!("{elsewhere:?}, legacy NAT: {}", translation::in_legacy()?))
+}
+
+/// What surrounds this host now.
+fn surrounded() -> Result<String, HostError> {
+    let links = links().map_err(|error| HostError::Place { what: "the interfaces of this host", error })?;
+    Ok(checksum(format!("{:?}", surroundings(&links)?).as_bytes()))
 }
 
 fn boot() -> Result<String, HostError> {

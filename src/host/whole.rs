@@ -3,6 +3,9 @@
 //! What the kernel holds is read by netlink, with every set. iptables-legacy has no such way: its tables are read as its own tool
 //! prints them, where any is loaded.
 //!
+//! [`Around`] is what comes of it for a site, wherever somebody else has rules: for a host that has ours alone, their claims say
+//! all.
+//!
 //! INVARIANT (unread is not empty): what cannot be read stands in [`Ruleset::unread`] and is no lack of rules.
 
 use super::HostError;
@@ -10,9 +13,12 @@ use super::iptables;
 use super::links::{Link, lo_is_loopback};
 use super::nft;
 use super::routing;
+use crate::cluster::Site;
 use crate::dialect::netlink::{self, Names, RequestError, Scope, lift_named};
-use crate::ir::Ruleset;
+use crate::ir::{Family, Ruleset};
 use crate::net::Surroundings;
+use crate::semantics::TooLarge;
+use crate::verify::{Answer, whole};
 
 /// All rules of this network namespace.
 #[derive(Clone, Debug, Default)]
@@ -73,12 +79,78 @@ impl Everything {
     }
 }
 
+/// What the rules of others make of what ours say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// There are none, or it was not asked.
+    Nothing,
+    /// The answers of the whole host.
+    Answered {
+        /// Each of them.
+        answers: Vec<Answer>,
+        /// Whether they stay true as long as nf_tables and what surrounds this host are the same.
+        lasting: bool,
+    },
+    /// Why they cannot be judged.
+    Unjudged(String),
+}
+
+impl Around {
+    /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given.
+    #[must_use]
+    pub fn of(site: &Site<'_>, links: &[Link], instead: Option<&Ruleset>) -> Self {
+        let read = || Ok::<_, HostError>((Everything::read()?, surroundings(links)?));
+        let (mut everything, surroundings) = match read() {
+            Ok(read) => read,
+            Err(error) => return Self::Unjudged(error.to_string()),
+        };
+        if let Some(instead) = instead {
+            let tables = &mut everything.ruleset.tables;
+            tables.retain(|table| table.family != Family::Inet || table.name != nft::TABLE);
+            tables.extend(instead.tables.iter().cloned());
+        }
+        match whole(&everything.ruleset, site, &surroundings) {
+            Ok(answers) => {
+                // Nobody tells of changes of ipset and of iptables-legacy.
+                let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
+                Self::Answered { answers, lasting }
+            }
+            Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
+        }
+    }
+
+    /// Those who are shut out for certain, or get in.
+    pub fn shadows(&self) -> impl Iterator<Item = &Answer> {
+        self.answers().iter().filter(|answer| answer.is_shadow())
+    }
+
+    /// Whether all of it is known to be as the cluster file wants it, and stays so as long as nf_tables and what surrounds this
+    /// host are the same.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Answered { answers, lasting } => *lasting && answers.iter().all(Answer::is_good),
+            Self::Unjudged(_) => false,
+        }
+    }
+
+    /// The answers, where there are any.
+    #[must_use]
+    pub fn answers(&self) -> &[Answer] {
+        match self {
+            Self::Answered { answers, .. } => answers,
+            Self::Nothing | Self::Unjudged(_) => &[],
+        }
+    }
+}
+
 /// Where this host stands in its networks.
 ///
 /// # Errors
 /// Where the kernel does not tell.
 pub fn surroundings(links: &[Link]) -> Result<Surroundings, HostError> {
-    let (routes, by_policy) = routing::main_routes().map_err(HostError::Routing)?;
+    let ways = routing::ways().map_err(HostError::Routing)?;
     let locals = routing::local_networks().map_err(HostError::Routing)?;
     let (hosts, networks): (Vec<_>, Vec<_>) = locals.into_iter().partition(|local| local.is_host());
     let of_links = links.iter().flat_map(|link| link.addresses.iter().copied());
@@ -87,5 +159,5 @@ pub fn surroundings(links: &[Link]) -> Result<Surroundings, HostError> {
     addresses.dedup();
     // Where a whole network is local, any address of it is this host's.
     let complete = networks.iter().all(|network| network.first().is_loopback());
-    Ok(Surroundings { addresses, complete, routes, by_policy })
+    Ok(Surroundings { addresses, complete, ..ways })
 }

@@ -66,7 +66,7 @@ pub enum Field {
     SecurityMark,
     /// The mark, the label or the security context of its connection.
     Connection,
-    /// A field of the IP header that no test here looks at: DSCP, ECN, TTL, hop limit, flow label.
+    /// A field of the IP header that no test here looks at, and no router: DSCP, ECN, flow label.
     Header,
     /// An option of TCP: its maximum segment size, or an option that is taken out.
     TcpOption,

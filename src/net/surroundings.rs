@@ -19,6 +19,19 @@ pub struct Surroundings {
     pub routes: Vec<(Cidr, Interface)>,
     /// Whether something else than the destination decides on a route: then none of them says for certain which way is taken.
     pub by_policy: bool,
+    /// The routes by which nothing is sent: `blackhole`, `unreachable`, `prohibit`, `throw`.
+    pub refused: Vec<Refused>,
+    /// Whether a rule of `ip rule` itself drops packets, or refuses them.
+    pub rules_refuse: bool,
+}
+
+/// A route by which nothing is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The destinations.
+    pub to: Cidr,
+    /// Whether it is of the table `main`. Others count where rules decide.
+    pub in_main: bool,
 }
 
 /// The way to an address.
@@ -49,6 +62,29 @@ impl Surroundings {
             return Way::Unknown;
         }
         self.chosen(self.routes.iter().filter(|(route, _)| route.has(address)))
+    }
+
+    /// Why answers to a network, or some of them, may not be sent at all, in words.
+    #[must_use]
+    pub fn refusal(&self, network: Cidr) -> Option<String> {
+        if self.rules_refuse {
+            return Some("a rule of `ip rule` that refuses packets".to_owned());
+        }
+        let longest = |within: Cidr| {
+            let routes = self.routes.iter().filter(|(route, _)| route.contains(within));
+            routes.map(|(route, _)| route.prefix_length()).max()
+        };
+        let refused = self.refused.iter().find(|own| {
+            let meets = own.to.contains(network) || network.contains(own.to);
+            // A longer prefix counts before it.
+            let passed = own.to.contains(network) && longest(network) > Some(own.to.prefix_length());
+            meets && if own.in_main { !passed } else { self.by_policy }
+        });
+        if let Some(refused) = refused {
+            return Some(format!("a route to {} that refuses or drops packets", refused.to));
+        }
+        let nowhere = self.is_known() && longest(network).is_none();
+        nowhere.then(|| format!("no route leads to all of {network}"))
     }
 
     fn chosen<'a>(&self, routes: impl Iterator<Item = &'a (Cidr, Interface)> + Clone) -> Way<'a> {
@@ -110,6 +146,39 @@ fn below(address: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_route_leads_to_is_refused() {
+        let network = |text: &str| text.parse::<Cidr>().unwrap();
+        let to = |text: &str, in_main| Refused { to: network(text), in_main };
+        let route = |to: &str| (network(to), "eth1".parse().unwrap());
+        let own = |refused: Vec<Refused>, by_policy| Surroundings {
+            routes: vec![route("10.20.0.0/24"), route("10.0.0.0/8")],
+            refused,
+            by_policy,
+            ..Surroundings::default()
+        };
+        for (refused, by_policy, asked, is_refused) in [
+            (vec![], false, "10.20.0.12/32", false),
+            (vec![to("10.20.0.12/32", true)], false, "10.20.0.12/32", true),
+            (vec![to("10.20.0.12/32", true)], false, "10.20.0.13/32", false),
+            (vec![to("10.20.0.12/32", true)], false, "10.20.0.0/28", true),
+            (vec![to("10.0.0.0/12", true)], false, "10.20.0.12/32", false),
+            // Metrics are not compared.
+            (vec![to("10.20.0.0/24", true)], false, "10.20.0.12/32", true),
+            (vec![to("10.0.0.0/12", true)], false, "10.1.0.1/32", true),
+            (vec![to("0.0.0.0/0", false)], false, "10.20.0.12/32", false),
+            (vec![to("0.0.0.0/0", false)], true, "10.20.0.12/32", true),
+            (vec![], false, "192.0.2.1/32", true),
+            (vec![], true, "192.0.2.1/32", false),
+            (vec![], false, "10.0.0.0/7", true),
+        ] {
+            let found = own(refused.clone(), by_policy).refusal(network(asked));
+            assert_eq!(found.is_some(), is_refused, "{refused:?} {by_policy} {asked}: {found:?}");
+        }
+        let rules = Surroundings { rules_refuse: true, ..own(Vec::new(), false) };
+        assert!(rules.refusal(network("10.20.0.12/32")).is_some());
+    }
 
     #[test]
     fn the_longest_prefix_counts_and_only_one_interface_is_certain() {

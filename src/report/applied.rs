@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::claims::{Claimed, claims_text};
-use super::host::{exposed_text, not_judged_text, sessions_of, sessions_text};
+use super::host::{exposed_text, sessions_of, sessions_text};
+use super::others::Others;
 use crate::cluster::{Node, Site};
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Changed, apply};
@@ -38,8 +39,8 @@ pub struct Applied {
     pub blocked: usize,
     /// Sessions that this host opened to hosts no longer admitted.
     pub outgoing: Vec<String>,
-    /// What of others is on the way, and is not judged.
-    pub not_judged: Vec<String>,
+    /// What others have on the way, and what comes of it.
+    pub others: Others,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
 }
@@ -85,7 +86,7 @@ impl Applied {
             not_ended: applied.ended.failed.clone(),
             blocked: applied.sessions.cut.len(),
             outgoing: sessions_of(&applied.sessions.outgoing),
-            not_judged: applied.in_force.others.iter().map(ToString::to_string).collect(),
+            others: Others::of(&applied.in_force, &applied.judgement.around),
             exposed,
         }
     }
@@ -105,7 +106,7 @@ impl Applied {
         match self.state {
             Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
             Standing::Shadowed => {
-                text.push_str("SHADOWED: peers are shut out, or strangers get in, by what is not ours\n");
+                let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
             }
             Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
         }
@@ -123,7 +124,7 @@ impl Applied {
         }
         text.push_str(&claims_text(&self.claims, KERNEL));
         text.push_str(&self.sessions());
-        text.push_str(&not_judged_text(&self.not_judged));
+        text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));
         text
     }

@@ -199,10 +199,10 @@ impl Claimed {
         Self { claim: claim.name(), result, because, assumption: None }
     }
 
-    /// What is claimed of what the kernel has: rules alone do not let anybody in whom something else shuts out.
+    /// What is claimed of what the kernel has: rules alone do not let anybody in whose interface is another than they name.
     #[must_use]
     pub fn on_host(judgement: &Judgement) -> Vec<Self> {
-        Self::beside(&judgement.report, judgement.shadows.first().map(String::as_str))
+        Self::beside(&judgement.report, judgement.vrfs.first().map(String::as_str))
     }
 
     fn beside(report: &Report, unreachable: Option<&str>) -> Vec<Self> {

@@ -33,13 +33,3 @@ pub fn exposed_text(exposed: &[String]) -> String {
     }
     text
 }
-
-/// What of others is on the way, and is not judged.
-pub fn not_judged_text(others: &[String]) -> String {
-    if others.is_empty() {
-        return String::new();
-    }
-    let mut text = "not judged; these may block more, and let in what they rewrite:\n".to_owned();
-    others.iter().for_each(|other| _ = writeln!(text, "  {other}"));
-    text
-}

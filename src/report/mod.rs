@@ -21,6 +21,7 @@ mod members;
 mod membership;
 mod objection;
 mod origin;
+mod others;
 mod owner;
 mod planned;
 mod rules;
@@ -39,6 +40,7 @@ pub use members::{Member, members_text};
 pub use membership::{MembershipOrder, Mover, Stage, Step};
 pub use objection::Objection;
 pub use origin::source_line;
+pub use others::Others;
 pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, Status};
@@ -83,10 +85,10 @@ mod tests {
         let mut status = Status::new(Standing::Enforced, Backend::Nft, config, &Counters::new(), None);
         assert!(!json(&status).unwrap().contains("drift"));
         status.drift.claims = claims.to_vec();
-        status.drift.shadows = vec!["a shadow".to_owned()];
+        status.drift.vrfs = vec!["a VRF".to_owned()];
         let document: serde_json::Value = serde_json::from_str(&json(&status).unwrap()).unwrap();
         let drift = document.get("drift").and_then(serde_json::Value::as_str).unwrap();
-        assert!(drift.contains("UNDECIDED: a packet\n") && drift.ends_with("a shadow\n"), "{drift}");
+        assert!(drift.contains("UNDECIDED: a packet\n") && drift.ends_with("a VRF\n"), "{drift}");
         assert!(status.text().contains(drift));
     }
 }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::difference::Changes;
-use super::host::{exposed_text, not_judged_text, sessions_text};
+use super::host::{exposed_text, sessions_text};
 use super::members::{Member, members_text};
 use super::objection::Objection;
+use super::others::Others;
 use crate::host::Backend;
 use crate::host::judge::Standing;
 use crate::host::plan::Kind;
@@ -38,8 +39,8 @@ pub struct Planned {
     pub cut: Vec<String>,
     /// Sessions that this host opened to hosts no longer admitted, which go on.
     pub outgoing: Vec<String>,
-    /// What of others is on the way, and is not judged.
-    pub not_judged: Vec<String>,
+    /// What others have on the way, and what comes of it.
+    pub others: Others,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
     /// What speaks against it.
@@ -80,7 +81,7 @@ impl Planned {
             let _ = writeln!(text, "sessions that this host opened to hosts no longer admitted, which go on: {count}");
             text.push_str(&sessions_text(&self.outgoing));
         }
-        text.push_str(&not_judged_text(&self.not_judged));
+        text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));
         text
     }

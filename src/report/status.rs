@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::claims::{Claimed, claims_text};
 use super::difference::Changes;
-use super::host::{exposed_text, not_judged_text};
+use super::host::exposed_text;
+use super::others::Others;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
 
@@ -44,8 +45,8 @@ pub struct Status {
     pub objections: Vec<String>,
     /// What makes the rules worth less than they say.
     pub warnings: Vec<String>,
-    /// What of others is on the way, and is not judged.
-    pub not_judged: Vec<String>,
+    /// What others have on the way, and what comes of it.
+    pub others: Others,
     /// Whether this rests on an earlier complete look since which nothing changed.
     pub unchanged_since: bool,
 }
@@ -67,8 +68,8 @@ pub struct Drift {
     pub not_applied: bool,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
-    /// What shuts peers out beside our rules, but for the first, which stands with the claims.
-    pub shadows: Vec<String>,
+    /// Interfaces on which somebody is admitted who cannot come in on them, but for the first, which stands with the claims.
+    pub vrfs: Vec<String>,
     /// What the kernel's rules change from those that are wanted.
     pub changes: Option<Changes>,
 }
@@ -103,7 +104,7 @@ impl Status {
             erlang_seen: true,
             objections: Vec::new(),
             warnings: endangered.into_iter().collect(),
-            not_judged: Vec::new(),
+            others: Others::default(),
             unchanged_since: false,
         }
     }
@@ -145,7 +146,7 @@ impl Status {
             text.push_str("reserved ports are in force\n");
         }
         self.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
-        text.push_str(&not_judged_text(&self.not_judged));
+        text.push_str(&self.others.text());
         text
     }
 }
@@ -160,8 +161,8 @@ impl Drift {
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
             Standing::Undecided | Standing::Drifted => Self { claims: claims(), ..Self::default() },
             Standing::Shadowed => {
-                let shadows = judgement.shadows.iter().skip(1).cloned().collect();
-                Self { claims: claims(), shadows, ..Self::default() }
+                let vrfs = judgement.vrfs.iter().skip(1).cloned().collect();
+                Self { claims: claims(), vrfs, ..Self::default() }
             }
         }
     }
@@ -185,7 +186,7 @@ impl Drift {
         if !self.claims.is_empty() {
             text.push_str(&claims_text(&self.claims, "what the kernel holds"));
         }
-        self.shadows.iter().for_each(|shadow| _ = writeln!(text, "{shadow}"));
+        self.vrfs.iter().for_each(|vrf| _ = writeln!(text, "{vrf}"));
         text.push_str(&self.changes.as_ref().map(Changes::text).unwrap_or_default());
         text
     }

@@ -126,7 +126,7 @@ impl AtDoor {
             door: match passage.door {
                 Door::BeforeTranslation | Door::Prerouting | Door::Wire | Door::Translated => "prerouting",
                 Door::Input => "input",
-                Door::AnswersLeave | Door::RequestsLeave => "output",
+                Door::AnswersLeave | Door::RequestsLeave | Door::RequestsTranslated => "output",
                 Door::AnswersArrive => "answers",
             },
             steps: passage.steps.iter().filter_map(Met::of).collect(),

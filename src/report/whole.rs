@@ -16,7 +16,7 @@ pub struct Whole {
 }
 
 /// A question and its answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answered {
     /// `peers`, a client's name, or `others`.
     pub who: String,
@@ -26,7 +26,7 @@ pub struct Answered {
     pub service: String,
     /// Its ports.
     pub ports: Vec<String>,
-    /// `reaches`, `blocked` or `undecided`.
+    /// `reaches`, `blocked`, `led-elsewhere` or `undecided`.
     pub result: &'static str,
     /// Whether it is as the cluster file wants it.
     pub good: bool,
@@ -47,6 +47,7 @@ impl Answered {
             Reached::No => ("blocked", None),
             Reached::Wrongly(shown) => ("reaches", Some(shown)),
             Reached::Blocked(shown) => ("blocked", Some(shown)),
+            Reached::Led(shown) => ("led-elsewhere", Some(shown)),
             Reached::Undecided(shown) => ("undecided", Some(shown)),
             Reached::Unjudged(_) => ("undecided", None),
         };
@@ -70,15 +71,90 @@ impl Answered {
         }
     }
 
-    fn question(&self) -> String {
-        let ports = self.ports.join(",");
-        let service = &self.service;
-        match (self.who.as_str(), self.direction) {
-            ("others", _) => format!("nobody else reaches {service} ({ports})"),
-            (_, "out") => format!("this host reaches its peers' {service} ({ports})"),
-            ("peers", _) => format!("peers reach {service} ({ports})"),
-            (client, _) => format!("client {client} reaches {service} ({ports})"),
+    /// Whether the answer is certain, whatever it is.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.result != "undecided"
+    }
+
+    /// Whether somebody is shut out, or let in, who is not to be.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        !self.good && matches!(self.result, "blocked" | "reaches")
+    }
+
+    /// Whether it is about those who are not admitted.
+    #[must_use]
+    pub fn is_about_others(&self) -> bool {
+        self.who == "others"
+    }
+
+    /// Answers, of which those are put into one that say the same of several services.
+    #[must_use]
+    pub fn alike(answers: &[Self]) -> Vec<Alike<'_>> {
+        let mut all: Vec<Alike<'_>> = Vec::new();
+        for answer in answers {
+            let same = |one: &Self| {
+                (&one.who, one.direction, one.result, &one.because)
+                    == (&answer.who, answer.direction, answer.result, &answer.because)
+            };
+            match all.iter_mut().find(|alike| same(alike.first)) {
+                Some(alike) => alike.services.push(answer.asked()),
+                None => all.push(Alike { first: answer, services: vec![answer.asked()] }),
+            }
         }
+        all
+    }
+
+    fn asked(&self) -> String {
+        format!("{} ({})", self.service, self.ports.join(","))
+    }
+
+    fn question(&self, services: &str) -> String {
+        match (self.who.as_str(), self.direction) {
+            ("others", _) => format!("nobody else reaches {services}"),
+            (_, "out") => format!("this host reaches its peers' {services}"),
+            ("peers", _) => format!("peers reach {services}"),
+            (client, _) => format!("client {client} reaches {services}"),
+        }
+    }
+
+    fn text(&self, services: &str) -> String {
+        let word = match (self.good, self.is_certain()) {
+            (true, _) => "yes",
+            (false, false) => "UNDECIDED",
+            (false, true) => "NO",
+        };
+        let mut text = format!("  {word:9} {}\n", self.question(services));
+        for (name, value) in [("packet", &self.packet), ("because", &self.because)] {
+            if let Some(value) = value {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "            {name}: {value}");
+            }
+        }
+        text
+    }
+}
+
+/// Answers that say the same of several services.
+pub struct Alike<'a> {
+    first: &'a Answered,
+    services: Vec<String>,
+}
+
+impl Alike<'_> {
+    /// Line by line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.first.text(&self.services.join(", "))
+    }
+
+    /// In one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let question = self.first.question(&self.services.join(", "));
+        let because = self.first.because.as_ref().map_or_else(String::new, |because| format!(", because of {because}"));
+        format!("not so: {question}{because}")
     }
 }
 
@@ -135,20 +211,7 @@ impl Whole {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::from("on the whole host, with all its rules:\n");
-        for answer in &self.answers {
-            let word = match (answer.good, answer.result) {
-                (true, _) => "yes",
-                (false, "undecided") => "UNDECIDED",
-                (false, _) => "NO",
-            };
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {word:9} {}", answer.question());
-            for (name, value) in [("packet", &answer.packet), ("because", &answer.because)] {
-                if let Some(value) = value {
-                    let _ = writeln!(text, "            {name}: {value}");
-                }
-            }
-        }
+        self.answers.iter().for_each(|answer| text.push_str(&answer.text(&answer.asked())));
         text.push_str(TAKEN_FOR_GRANTED);
         text
     }
@@ -157,6 +220,7 @@ impl Whole {
 /// What the answers rest on besides the rules.
 const TAKEN_FOR_GRANTED: &str = "\
 taken for granted: whom the file names asks from ports 32768 to 60999, without marks, by the interface that the way back to it
-leads out of, and finds its neighbours where ICMPv6 passes at all; nobody else is part of a connection that had begun before.
+leads out of, and finds its neighbours where ICMPv6 passes at all; nobody else is part of a connection that had begun before,
+and from other interfaces nothing comes with a loopback address, which Linux drops unless net.ipv4.conf.*.route_localnet is set.
 What stands beside netfilter (XDP, tc, other namespaces) is not in rules.
 ";

@@ -21,8 +21,10 @@ pub enum Door {
     Translated,
     /// Where this host's answers leave: at output and postrouting.
     AnswersLeave,
-    /// Where this host's own requests leave.
+    /// Where this host's own requests leave, before source NAT, which works at priority 100.
     RequestsLeave,
+    /// The same behind source NAT.
+    RequestsTranslated,
     /// Where the answers to them arrive: before, at and behind prerouting, and at input.
     AnswersArrive,
 }
@@ -39,7 +41,7 @@ pub(super) const TRACKING: i32 = -200;
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BeforeTranslation,
         Self::Prerouting,
         Self::Input,
@@ -47,6 +49,7 @@ impl Door {
         Self::Translated,
         Self::AnswersLeave,
         Self::RequestsLeave,
+        Self::RequestsTranslated,
         Self::AnswersArrive,
     ];
 
@@ -55,7 +58,12 @@ impl Door {
     #[must_use]
     pub fn sees(self, packet: &Packet) -> bool {
         match self {
-            Self::BeforeTranslation | Self::Prerouting | Self::Wire | Self::AnswersLeave | Self::RequestsLeave => true,
+            Self::BeforeTranslation
+            | Self::Prerouting
+            | Self::Wire
+            | Self::AnswersLeave
+            | Self::RequestsLeave
+            | Self::RequestsTranslated => true,
             Self::Input | Self::Translated | Self::AnswersArrive => {
                 packet.locality.is_local() && (packet.source.is_ipv6() || packet.shape == Shape::Whole)
             }
@@ -72,6 +80,7 @@ impl Door {
             Self::Translated => earlier && (base.kind == ChainKind::Nat || is_before_translation(base)),
             Self::Prerouting | Self::Wire | Self::AnswersLeave | Self::RequestsLeave | Self::AnswersArrive => false,
             Self::Input => earlier,
+            Self::RequestsTranslated => leaves(base) && !is_behind_source_nat(base),
         }
     }
 
@@ -89,9 +98,9 @@ impl Door {
                 base.hook == Hook::Prerouting && base.kind != ChainKind::Nat && !is_before_translation(base)
             }
             // Chains for NAT see only the first packet of a connection, see [`super::journey`].
-            Self::AnswersLeave | Self::RequestsLeave => {
-                matches!(base.hook, Hook::Output | Hook::Postrouting) && base.kind != ChainKind::Nat
-            }
+            Self::AnswersLeave => leaves(base) && base.kind != ChainKind::Nat,
+            Self::RequestsLeave => leaves(base) && base.kind != ChainKind::Nat && !is_behind_source_nat(base),
+            Self::RequestsTranslated => is_behind_source_nat(base),
             Self::AnswersArrive => {
                 let inward = matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input);
                 inward && base.kind != ChainKind::Nat
@@ -105,7 +114,7 @@ impl Door {
         match self {
             Self::BeforeTranslation | Self::Prerouting | Self::Input | Self::Wire | Self::Translated => View::Asked,
             Self::AnswersLeave => View::Answering,
-            Self::RequestsLeave => View::Asking,
+            Self::RequestsLeave | Self::RequestsTranslated => View::Asking,
             Self::AnswersArrive => View::Answered,
         }
     }
@@ -113,6 +122,30 @@ impl Door {
 
 fn is_before_translation(base: &Base) -> bool {
     base.hook == Hook::Ingress || (base.kind != ChainKind::Nat && base.priority < DESTINATION_NAT)
+}
+
+fn leaves(base: &Base) -> bool {
+    matches!(base.hook, Hook::Output | Hook::Postrouting)
+}
+
+/// Whether a chain sees what source NAT has done. Those at its very priority may.
+pub(super) fn is_behind_source_nat(base: &Base) -> bool {
+    base.hook == Hook::Postrouting && base.kind != ChainKind::Nat && base.priority >= SOURCE_NAT
+}
+
+/// Whether it is not known if a chain comes before destination NAT or behind it: on Linux 6.18 it came before it.
+pub(super) fn is_amid_translation(base: &Base) -> bool {
+    base.hook == Hook::Prerouting && base.kind != ChainKind::Nat && base.priority == DESTINATION_NAT
+}
+
+/// Whether a chain sees answers as they come in, before destination NAT puts back what source NAT has done. Those at its very
+/// priority may.
+pub(super) fn is_before_answers_are_put_back(base: &Base) -> bool {
+    match base.hook {
+        Hook::Ingress => true,
+        Hook::Prerouting => base.kind != ChainKind::Nat && base.priority <= DESTINATION_NAT,
+        Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => false,
+    }
 }
 
 /// When a chain has its turn. Those for NAT have it where the kernel translates, whatever their own priority, which only

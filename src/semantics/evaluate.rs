@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use rustc_hash::FxBuildHasher;
 
 mod asks;
+mod hidden;
 mod run;
 
 use super::door::{DEFRAGMENTATION, Door, TRACKING, turn};
@@ -24,6 +25,7 @@ use crate::ir::{
 use crate::net::Surroundings;
 pub(super) use asks::asks_for_states;
 use asks::{asks_connections, asks_for_marks};
+pub(super) use hidden::Hidden;
 use run::{Known, Run};
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
@@ -84,6 +86,8 @@ pub struct Rules<'a> {
     pub(super) surroundings: Option<&'a Surroundings>,
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
     pub(super) misses_replies: bool,
+    /// Where NAT makes other packets of some than what chains are asked about here.
+    pub(super) hidden: Hidden,
 }
 
 impl<'a> Rules<'a> {
@@ -114,6 +118,7 @@ impl<'a> Rules<'a> {
             trust: Trust::Nobody,
             surroundings: None,
             misses_replies: ruleset.tables.iter().any(misses_replies),
+            hidden: Hidden::of(ruleset),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
             table.chains.iter().flat_map(|chain| &chain.rules).for_each(|rule| rules.look_at(position, table, rule));

@@ -6,11 +6,12 @@
 
 use super::diagram::{Bounded, Set, TooLarge};
 use super::field::Field;
-use super::holds::{At, Holds, port};
+use super::holds::{At, Holds, Tracked, port};
 use super::matching::{Fit, misread_tcp, ports_of};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
-use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, Marked, PortMatch, Ruleset, Table};
+use super::view::View;
+use crate::ir::{AddressTypes, ConnectionStates, DeviceName, End, Foreign, Marked, PortMatch, Ruleset, Side, Table};
 use crate::net::{Interface, Surroundings, Way};
 
 /// The ports that programs ask from, where nobody has set `net.ipv4.ip_local_port_range` to something else (Linux,
@@ -56,6 +57,19 @@ fn turned(holds: Holds, negated: bool) -> Holds {
 /// What of such a test does not depend on the packet's fields; `None` where it does.
 fn fixed(one: &Foreign, at: At) -> Option<Holds> {
     Some(match one {
+        // What has no connection yet leaves the rule in nft, and fails the test in iptables, which turns that round.
+        Foreign::Mark { of: Marked::Connection, .. } | Foreign::Direction { .. } | Foreign::Translated { .. }
+            if at.tracked != Tracked::Yes =>
+        {
+            Holds::Unknown
+        }
+        // A stranger may be answered by another interface than the one that its question came in on.
+        Foreign::Device { side: Side::Out, .. } if answers_a_stranger(at) => {
+            if at.routed {
+                return None;
+            }
+            Holds::Unknown
+        }
         Foreign::Device { side, names, negated } => {
             if *side == at.view.side() {
                 return None;
@@ -101,6 +115,10 @@ pub(super) fn holds(
         return found;
     }
     match one {
+        Foreign::Device { names, negated, .. } if answers_a_stranger(at) => {
+            let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
+            turned(by_way(way, names), *negated)
+        }
         Foreign::Device { names, negated, .. } => (on(names, packet.interface.as_ref()) != *negated).into(),
         Foreign::SourcePort { .. } if packet.shape == Shape::LaterMisread && packet.protocol == TCP => Holds::Unknown,
         Foreign::SourcePort { .. } if packet.protocol != TCP || !packet.shape.shows_ports() => Holds::No,
@@ -162,6 +180,18 @@ fn translated(end: End, negated: bool, packet: &Packet, at: At) -> Holds {
     }
 }
 
+fn answers_a_stranger(at: At) -> bool {
+    at.view == View::Answering && at.trust == Trust::Nobody
+}
+
+/// Whether what goes this way leaves by one of these.
+fn by_way(way: Way<'_>, names: &[DeviceName]) -> Holds {
+    match way {
+        Way::By(interface) => on(names, Some(interface)).into(),
+        Way::Nowhere | Way::Unknown => Holds::Unknown,
+    }
+}
+
 fn on(names: &[DeviceName], interface: Option<&Interface>) -> bool {
     // One that no rule names begins with nothing that a rule names, either.
     names.iter().any(|name| interface.map_or(name.fits(""), |own| name.fits(own.as_str())))
@@ -173,6 +203,18 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
         return Ok(Fit::of(found));
     }
     match one {
+        Foreign::Device { names, negated, .. } if answers_a_stranger(at) => {
+            let (mut known, mut doubted) = (Set::EMPTY, Set::EMPTY);
+            for (way, list) in space.ways_back() {
+                let from = space.source(&list)?.ok_or(TooLarge)?;
+                match turned(by_way(way.way(), names), *negated) {
+                    Holds::Yes => known = space.sets.union(known, from)?,
+                    Holds::Unknown => doubted = space.sets.union(doubted, from)?,
+                    Holds::No => {}
+                }
+            }
+            Fit::split(space, known, doubted)
+        }
         Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
         Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
         Foreign::Direction { .. } | Foreign::Mark { .. } => {

@@ -118,6 +118,7 @@ pub(super) fn holds(
         Match::TcpFlags { mask, value } => {
             (packet.protocol == TCP && shape.shows_flags() && packet.flags.0 & mask.0 == value.0).into()
         }
+        Match::DestinationTranslated | Match::OriginalPort(_) if tracked != Tracked::Yes => Holds::Unknown,
         // What is not tracked has no connection.
         Match::DestinationTranslated if !view.to_service() => Holds::No,
         Match::DestinationTranslated if view.leaves() => Holds::Unknown,

@@ -2,11 +2,14 @@
 //!
 //! - **asked**: the packet comes in ([`Door::Wire`]), may be led elsewhere by NAT, goes on ([`Door::Translated`]), comes to input if
 //!   it is for this host, and what this host answers leaves ([`Door::AnswersLeave`]).
-//! - **asking**: this host's packet leaves ([`Door::RequestsLeave`]), NAT may lead it elsewhere, and the answer arrives
-//!   ([`Door::AnswersArrive`]).
+//! - **asking**: this host's packet leaves ([`Door::RequestsLeave`]), NAT may lead it elsewhere, and may give it another source
+//!   ([`Door::RequestsTranslated`] is behind that), and the answer arrives ([`Door::AnswersArrive`]).
 //!
-//! Masquerading and source NAT change what others see, and are taken back before any rule here meets the answer: they decide
-//! nothing. An answer leaves by the interface that the question came in on, and carries SYN and ACK, or ACK.
+//! Who is asked by another address than this host's in the cluster file, or by a port that NAT has chosen, may answer or not: that
+//! stays open. So does what chains say that meet packets as they are on the wire where this is not what was asked about, see
+//! [`Hidden`](super::evaluate::Hidden). An answer leaves by the interface that the question came in on, and carries SYN and ACK,
+//! or ACK, alone or with PSH and FIN. A stranger is content with the first two, or one of them: an ACK tells the sequence number,
+//! too.
 //!
 //! [`Rules::asked`] and [`Rules::asking`] are the specification for one packet, [`Flow::asked`] and [`Flow::asking`] say the same
 //! for sets.
@@ -44,6 +47,15 @@ pub enum Arrival {
     Any(Ports),
 }
 
+/// Whose a packet of this host looks like behind source NAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// Its own; only the source port may be another.
+    Same,
+    /// It is not known whose.
+    Other,
+}
+
 /// Whether a translated packet is for this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Here {
@@ -52,8 +64,11 @@ enum Here {
     Perhaps,
 }
 
-/// What answers carry.
-const ANSWERS: [TcpFlags; 2] = [TcpFlags(0x12), TcpFlags(0x10)];
+/// What answers carry: SYN and ACK, ACK alone, with PSH, with FIN, with both.
+const ANSWERS: [TcpFlags; 5] = [TcpFlags(0x12), TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11), TcpFlags(0x19)];
+
+/// Those of which one is enough for somebody who is not to get in.
+const FIRST_ANSWERS: usize = 2;
 
 impl Home {
     fn has(&self, kind: Translation, address: Option<(IpAddr, IpAddr)>) -> Here {
@@ -96,6 +111,25 @@ impl Changed {
     }
 }
 
+impl Sender {
+    /// Whose it is, where it is sent from `from`, or from an address of this host's of which it is not known which it is.
+    fn of(led: Led<'_>, home: &Home, from: Option<IpAddr>, ipv4: bool) -> Self {
+        let Led::To(Translation::Source | Translation::Masquerade, Destined::To { addresses, ports: None }) = led
+        else {
+            return Self::Other;
+        };
+        let mut own = home.addresses.iter().filter(|own| {
+            let far = !own.is_loopback() && !matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
+            far && own.is_ipv4() == ipv4
+        });
+        // Of several addresses masquerading takes any.
+        let only = own.next().copied().filter(|_| home.complete && own.next().is_none());
+        let from = from.or(only);
+        let to = addresses.map_or(only, |(first, last)| (first == last).then_some(first));
+        if to.is_some() && to == from { Self::Same } else { Self::Other }
+    }
+}
+
 fn both(one: Outcome, other: Outcome) -> Outcome {
     Outcome { may_pass: one.may_pass && other.may_pass, may_block: one.may_block || other.may_block }
 }
@@ -105,6 +139,7 @@ fn either(one: Outcome, other: Outcome) -> Outcome {
 }
 
 const NEVER: Outcome = Outcome { may_pass: false, may_block: false };
+const PASSES: Outcome = Outcome { may_pass: true, may_block: false };
 const FAILS: Outcome = Outcome { may_pass: false, may_block: true };
 const PERHAPS: Outcome = Outcome { may_pass: true, may_block: true };
 
@@ -135,7 +170,8 @@ impl Piece {
             return Vec::new();
         }
         let [v4, v6] = rules.defragments;
-        let together = if ipv4 { v4 } else { v6 };
+        // What is kept from connection tracking before is not put together (nf_defrag_ipv4.c).
+        let together = (if ipv4 { v4 } else { v6 }) && !rules.leads_astray;
         let fragments = !together || rules.has_early_chains();
         let first = [Shape::First, Shape::FirstShort, Shape::FirstAnnounced, Shape::FirstHidden];
         let shapes = first.into_iter().filter(|_| fragments).chain([Shape::Extended]);
@@ -251,35 +287,42 @@ impl Rules<'_> {
         if !counts || !packet.locality.is_local() || packet.protocol != TCP {
             return FAILS;
         }
+        let is_led = packet.original_port.is_some();
+        if self.hidden.amid && is_led {
+            return PERHAPS;
+        }
         let late = self.sent(Door::Translated, packet, piece);
         let input = self.sent(Door::Input, packet, piece);
-        both(both(late, input), self.answered(Door::AnswersLeave, packet))
+        let arrives = both(both(late, input), self.answered(Door::AnswersLeave, packet));
+        if self.hidden.at_input || (self.hidden.late && is_led) { both(both(late, input), PERHAPS) } else { arrives }
     }
 
     /// Whether the answers to a packet pass a door. Where rules keep packets from tracking, these have any state.
     fn answered(&self, door: Door, packet: &Packet) -> Outcome {
         let states = answer_states(self.leads_astray || self.misses_replies);
-        let mut answers = Outcome { may_pass: true, may_block: false };
-        for flags in ANSWERS {
+        let carrying = |flags: TcpFlags| {
             let of = |state: ConnectionStates| {
                 let answer = Packet { flags, state, shape: Shape::Whole, protocol: TCP, ..packet.clone() };
                 self.evaluate(door, &answer)
             };
-            answers = both(answers, states.iter().map(|state| of(*state)).fold(NEVER, either));
+            states.iter().map(|state| of(*state)).fold(NEVER, either)
+        };
+        match self.trust {
+            Trust::Honest => ANSWERS.into_iter().map(carrying).fold(PASSES, both),
+            Trust::Nobody => ANSWERS.into_iter().take(FIRST_ANSWERS).map(carrying).fold(NEVER, either),
         }
-        answers
     }
 
     /// Whether a packet of a connection that this host opens to another leaves, and the answers arrive.
     #[must_use]
-    pub fn asking(&self, packet: &Packet) -> Outcome {
+    pub fn asking(&self, packet: &Packet, home: &Home) -> Outcome {
         let leaves = self.evaluate(Door::RequestsLeave, packet);
         let first = beginning(packet);
         let touched = self.touched_before(Door::RequestsLeave, &first);
         let led = self.translations(Hook::Output, &first, touched);
         let mut behind = NEVER;
         if led.staying {
-            behind = either(behind, self.answered(Door::AnswersArrive, packet));
+            behind = either(behind, self.sent_as(packet, home));
         }
         if led.dropped {
             behind = either(behind, FAILS);
@@ -288,6 +331,31 @@ impl Rules<'_> {
             behind = either(behind, if LedTo::of(led).may_be(packet) { PERHAPS } else { FAILS });
         }
         both(leaves, behind)
+    }
+
+    /// What becomes of this host's packet at source NAT and behind it.
+    fn sent_as(&self, packet: &Packet, home: &Home) -> Outcome {
+        let first = beginning(packet);
+        let touched = self.touched_before(Door::RequestsTranslated, &first);
+        let seen = self.translations(Hook::Postrouting, &first, touched);
+        let staying = both(self.evaluate(Door::RequestsTranslated, packet), self.answered(Door::AnswersArrive, packet));
+        let mut behind = NEVER;
+        if seen.staying {
+            behind = either(behind, staying);
+        }
+        if seen.dropped {
+            behind = either(behind, FAILS);
+        }
+        for Translated { led, .. } in seen.translated {
+            behind = either(
+                behind,
+                match Sender::of(led, home, packet.destination, packet.source.is_ipv4()) {
+                    Sender::Same if !self.hidden.late && !self.hidden.early => staying,
+                    Sender::Same | Sender::Other => PERHAPS,
+                },
+            );
+        }
+        behind
     }
 }
 

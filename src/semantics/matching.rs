@@ -131,6 +131,7 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             Fit::split(space, known, misread)
         }
         // What is not tracked has no connection.
+        Match::DestinationTranslated | Match::OriginalPort(_) if at.tracked != Tracked::Yes => Ok(Fit::UNKNOWN),
         Match::DestinationTranslated if !view.to_service() => Ok(Fit::when(false)),
         Match::DestinationTranslated if view.leaves() => Ok(Fit::UNKNOWN),
         Match::OriginalPort(_) if view != View::Asked => Ok(Fit::UNKNOWN),

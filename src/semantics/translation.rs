@@ -1,4 +1,4 @@
-//! Where destination NAT leads packets.
+//! Where NAT leads packets, and whose they look like behind it.
 //!
 //! The first packet of a connection goes through the chains for NAT of its hook, in the order of their priorities, until a rule
 //! translates it; all others of the connection fare as it did. [`Rules::translations`] says it for one packet and is the
@@ -25,7 +25,7 @@ const MOST_VISITS: usize = 4_000_000;
 /// So many answers of chains are looked through for one that was given before.
 const KEPT: usize = 64;
 
-/// What a rule makes of a packet's destination.
+/// What a rule makes of a packet's destination, or of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Led<'a> {
     /// It is led there.
@@ -49,7 +49,7 @@ pub struct Translated<'a, P> {
     pub packets: P,
 }
 
-/// What becomes of packets at destination NAT. Each is in at least one of these.
+/// What becomes of packets at NAT. Each is in at least one of these.
 #[derive(Clone, Debug)]
 pub struct Translations<'a, P> {
     /// They may be translated.
@@ -80,14 +80,9 @@ fn act(rule: &Rule) -> (Act<'_>, bool, bool) {
     for statement in rule.effective() {
         let effect = statement.effect();
         match statement {
-            Statement::Translate(kind @ (Translation::Destination | Translation::Redirect), to) => {
-                return (Act::Led(Led::To(*kind, to)), leaves, anything);
-            }
             Statement::Translate(Translation::Network, _) => return (Act::Led(Led::Anywhere), leaves, anything),
-            // No such rule is made at these hooks.
-            Statement::Translate(Translation::Source | Translation::Masquerade, _) => {
-                return (Act::Verdict(Some(&Verdict::Accept)), leaves, anything);
-            }
+            // The kernel takes destinations at prerouting and output alone, and sources at input and postrouting.
+            Statement::Translate(kind, to) => return (Act::Led(Led::To(*kind, to)), leaves, anything),
             _ => {
                 anything |= effect.way == Way::Anything || effect.changes == Changes::Everything;
                 leaves |= effect.may_leave;
@@ -97,7 +92,7 @@ fn act(rule: &Rule) -> (Act<'_>, bool, bool) {
     (Act::Verdict(rule.verdict.as_ref()), leaves, anything)
 }
 
-/// The chains for destination NAT at a hook, by priority; of those with one priority it is not known who is first.
+/// The chains for NAT at a hook, by priority; of those with one priority it is not known who is first.
 fn groups<'r, 'a>(rules: &'r Rules<'a>, hook: Hook) -> impl Iterator<Item = Vec<&'r Entry<'a>>> {
     let mut all: Vec<&Entry<'a>> =
         rules.bases.iter().filter(|(.., base)| base.hook == hook && base.kind == ChainKind::Nat).collect();
@@ -110,7 +105,7 @@ fn groups<'r, 'a>(rules: &'r Rules<'a>, hook: Hook) -> impl Iterator<Item = Vec<
 /// From where a chain for NAT is entered: connection tracking has seen the packet.
 fn entrance(rules: &Rules<'_>, position: usize, hook: Hook) -> Entrance {
     let routed = rules.surroundings.is_some();
-    let view = if hook == Hook::Output { View::Asking } else { View::Asked };
+    let view = if matches!(hook, Hook::Output | Hook::Postrouting) { View::Asking } else { View::Asked };
     Entrance { position, at_device: false, at: At { tracked: Tracked::Yes, view, trust: rules.trust, routed } }
 }
 

@@ -186,7 +186,11 @@ impl<'a> Claims<'a> {
         let new = flags_visible && packet.flags.0 & syn_ack.0 == TcpFlags::SYN.0;
         let judged = match door {
             // Nothing is claimed there.
-            Door::Translated | Door::AnswersLeave | Door::RequestsLeave | Door::AnswersArrive => return None,
+            Door::Translated
+            | Door::AnswersLeave
+            | Door::RequestsLeave
+            | Door::RequestsTranslated
+            | Door::AnswersArrive => return None,
             Door::Input => tcp && port_visible && self.protects(packet.port),
             Door::BeforeTranslation | Door::Prerouting | Door::Wire => {
                 tcp && new && packet.locality.is_local() && self.protects(packet.port)
@@ -263,7 +267,11 @@ impl Claims<'_> {
         let judged = match door {
             Door::Input => space.shape(|shape| shows_flags(shape) || shape == Shape::FirstShort)?,
             // Nothing is claimed there.
-            Door::Translated | Door::AnswersLeave | Door::RequestsLeave | Door::AnswersArrive => return Ok(Vec::new()),
+            Door::Translated
+            | Door::AnswersLeave
+            | Door::RequestsLeave
+            | Door::RequestsTranslated
+            | Door::AnswersArrive => return Ok(Vec::new()),
             Door::BeforeTranslation | Door::Prerouting | Door::Wire => {
                 let here = space.locality(Locality::is_local)?;
                 space.sets.intersection(new, here)?

@@ -19,10 +19,11 @@ mod by;
 
 use super::claims::{Admitted, Claims};
 use crate::cluster::{Node, Site, SiteService, State};
+use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{Flow, Home, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
-use asker::Asker;
+use asker::{Asker, not_from_outside};
 
 /// Who is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub enum Reached {
     Wrongly(Shown),
     /// This one does not, for certain, who is to.
     Blocked(Shown),
+    /// This one is led elsewhere, for certain: whoever listens there decides whether that is the service.
+    Led(Shown),
     /// It cannot be said of this one.
     Undecided(Shown),
     /// It cannot be said of anybody, because of this part of the rules.
@@ -81,6 +84,14 @@ pub struct By {
     pub chain: String,
     /// The rule with its line, where it was read from a text; `None` is the policy of the chain.
     pub rule: Option<(Option<u32>, String)>,
+}
+
+impl By {
+    /// Whether it is a part of the guard.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.table == format!("inet {TABLE}") || ours::is_chain(&self.chain)
+    }
 }
 
 /// Where on the way something decides.
@@ -116,14 +127,31 @@ impl Answer {
         match (&self.who, &self.reached) {
             (Who::Peers | Who::Client(_), Reached::Yes) | (Who::Others, Reached::No) => true,
             (_, Reached::Yes | Reached::No) => false,
-            (_, Reached::Wrongly(_) | Reached::Blocked(_) | Reached::Undecided(_) | Reached::Unjudged(_)) => false,
+            (
+                _,
+                Reached::Wrongly(_)
+                | Reached::Blocked(_)
+                | Reached::Led(_)
+                | Reached::Undecided(_)
+                | Reached::Unjudged(_),
+            ) => false,
         }
     }
 
     /// Whether it is otherwise for certain.
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        matches!(self.reached, Reached::Wrongly(_) | Reached::Blocked(_))
+        matches!(self.reached, Reached::Wrongly(_) | Reached::Blocked(_) | Reached::Led(_))
+    }
+
+    /// Whether rules of somebody else shut out who is admitted, or let in who is not, for certain.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        match &self.reached {
+            Reached::Wrongly(_) => true,
+            Reached::Blocked(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
+            Reached::Yes | Reached::No | Reached::Led(_) | Reached::Undecided(_) | Reached::Unjudged(_) => false,
+        }
     }
 }
 
@@ -184,6 +212,7 @@ fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -
     let mut question = claims.question();
     question.leaving = true;
     question.surroundings = surroundings.clone();
+    question.sources.push(not_from_outside());
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     question.ports.extend(site.services().iter().map(|service| asked_of_peers(site, service).ranges().to_vec()));
     for admitted in claims.admitted() {

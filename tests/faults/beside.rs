@@ -140,7 +140,7 @@ on_a_machine! {
         let before = foreign();
         let tables = || run(&["nft", "list", "tables"], "");
         let names = tables();
-        machine.ringfence("apply old.toml").ended(0).says("not judged");
+        machine.ringfence("apply old.toml").ended(0).says("judged with the rules of others");
         assert_eq!(foreign(), before);
         machine.guards();
         machine.ringfence("remove").ended(0).says("removed");

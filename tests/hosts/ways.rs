@@ -46,7 +46,7 @@ pub fn judged(case: &Case, ruleset: &Ruleset) -> Vec<Outcome> {
                 Direction::Asked => {
                     (rules.asked(&packet, &home, &arrival), flow.asked(&mut space, to, &home, &arrival).unwrap())
                 }
-                Direction::Asking => (rules.asking(&packet), flow.asking(&mut space, to).unwrap()),
+                Direction::Asking => (rules.asking(&packet, &home), flow.asking(&mut space, to, &home).unwrap()),
             };
             let found = Outcome {
                 may_pass: space.has(fates.may_pass, &packet),

@@ -69,6 +69,32 @@ fn standings(name: &'static str, backend: &'static str) {
         ),
         ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
         (
+            "another firewall that drops answers",
+            |_| {
+                nft(
+                    "table inet other { chain out { type filter hook output priority 0; policy drop; oifname lo accept; }; }",
+                );
+            },
+            (1, "shadowed"),
+            1,
+            1,
+        ),
+        ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
+        (
+            "one that lets peers in on the interface that they come in on",
+            |_| {
+                nft(
+                    "table inet other { chain in { type filter hook input priority 0; policy drop; ct state established accept; \
+                     iifname eth1 accept; iifname lo accept; icmpv6 type echo-request accept; }; }",
+                );
+            },
+            (0, "enforced"),
+            0,
+            0,
+        ),
+        ("on another", |_| nft("flush chain inet other in"), (1, "shadowed"), 1, 1),
+        ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
+        (
             "one that drops only where nobody is admitted",
             |_| {
                 nft(

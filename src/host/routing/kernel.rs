@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use nix::libc;
 
 use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer, attributes};
-use crate::net::Cidr;
+use crate::net::{Cidr, Refused};
 
 /// linux/if_link.h, linux/fib_rules.h and linux/rtnetlink.h.
 const IFLA_IFNAME: u16 = 3;
@@ -19,12 +19,20 @@ const FRA_IIFNAME: u16 = 3;
 const FRA_TABLE: u16 = 15;
 const FRA_L3MDEV: u16 = 19;
 const FIB_RULE_INVERT: u32 = 2;
+const FR_ACT_BLACKHOLE: u8 = 6;
+const FR_ACT_UNREACHABLE: u8 = 7;
+const FR_ACT_PROHIBIT: u8 = 8;
 const RTA_DST: u16 = 1;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
 const RTA_OIF: u16 = 4;
 const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
+/// RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW.
+const REFUSING: [u8; 4] = [6, 7, 8, 9];
+/// The metric of the route that IPv6 takes where there is none (IP6_RT_PRIO_KERN is lower).
+const LAST_METRIC: u32 = u32::MAX;
+const RTA_PRIORITY: u16 = 6;
 /// RT_TABLE_MAIN.
 const MAIN: u32 = 254;
 /// Where its table is in a route, if that is a small number.
@@ -60,6 +68,8 @@ pub struct RoutingRule {
     pub table: Option<u32>,
     /// The interface that the packet has to come in on.
     pub from: Option<String>,
+    /// Whether it drops packets itself, or refuses them.
+    pub refuses: bool,
 }
 
 /// A route by which this host takes packets for its own.
@@ -107,32 +117,36 @@ pub fn route_destinations(socket: &mut Socket) -> Result<Vec<Destination>, Reque
     })
 }
 
-/// A route of the table `main` that leads to others: by which interface, where that is one.
+/// A route that leads to others, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MainRoute {
-    /// The destinations.
-    pub destination: Cidr,
-    /// The number of the interface.
-    pub by: Option<u32>,
+pub enum Way {
+    /// By the interface with this number, where that is one; of the table `main`.
+    By(Cidr, Option<u32>),
+    /// Nothing is sent there; of any table.
+    Refused(Refused),
 }
 
-/// The routes of the table `main` that lead to others, of both families.
-pub fn main_routes(socket: &mut Socket) -> Result<Vec<MainRoute>, RequestError> {
+/// The routes that lead to others, of both families.
+pub fn ways(socket: &mut Socket) -> Result<Vec<Way>, RequestError> {
     both_families(socket, libc::RTM_GETROUTE, 0, |message| {
-        let Some(destination) = destination(message, libc::RTM_NEWROUTE, RTA_DST)? else { return Ok(None) };
-        if message.payload.get(ROUTE_TYPE) != Some(&RTN_UNICAST) {
-            return Ok(None);
-        }
+        let Some(to) = destination(message, libc::RTM_NEWROUTE, RTA_DST)? else { return Ok(None) };
         let mut table = message.payload.get(ROUTE_TABLE).map_or(0, |own| u32::from(*own));
-        let mut by = None;
+        let (mut by, mut last) = (None, false);
         for found in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
             match found? {
                 (RTA_OIF, value) => by = Some(number(value)?),
                 (RTA_TABLE, value) => table = number(value)?,
+                (RTA_PRIORITY, value) => last = number(value)? == LAST_METRIC,
                 _ => {}
             }
         }
-        Ok((table == MAIN).then_some(MainRoute { destination, by }))
+        Ok(match message.payload.get(ROUTE_TYPE) {
+            Some(&RTN_UNICAST) => (table == MAIN).then_some(Way::By(to, by)),
+            Some(kind) if REFUSING.contains(kind) && !last => {
+                Some(Way::Refused(Refused { to, in_main: table == MAIN }))
+            }
+            _ => None,
+        })
     })
 }
 
@@ -243,9 +257,11 @@ fn rule(message: &Message<'_>) -> Result<Option<RoutingRule>, Malformed> {
         return Ok(None);
     }
     let header: [u8; ROUTE_HEADER] = *message.payload.first_chunk().ok_or(Malformed)?;
-    let [family, _, _, _, table, ..] = header;
+    let [family, _, _, _, table, _, _, action, ..] = header;
+    let refuses = [FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT].contains(&action);
     let inverted = number(message.payload.get(8..12).ok_or(Malformed)?)? & FIB_RULE_INVERT != 0;
-    let mut rule = RoutingRule { ipv4: i32::from(family) == libc::AF_INET, table: Some(table.into()), from: None };
+    let mut rule =
+        RoutingRule { ipv4: i32::from(family) == libc::AF_INET, table: Some(table.into()), from: None, refuses };
     let mut of_vrf = false;
     for attribute in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
         match attribute? {

@@ -9,12 +9,13 @@
 mod kernel;
 pub mod watch;
 
+use kernel::Way;
 pub use kernel::{LocalRoute, RoutedLink, RoutingRule};
 
 use std::net::IpAddr;
 
 use crate::dialect::netlink::RequestError;
-use crate::net::{Cidr, Elsewhere, Interface};
+use crate::net::{Cidr, Elsewhere, Interface, Surroundings};
 
 /// The table that netfilter asks (RT_TABLE_LOCAL, linux/rtnetlink.h).
 const LOCAL: u32 = 255;
@@ -108,28 +109,35 @@ pub fn local_networks() -> Result<Vec<Cidr>, RequestError> {
     Ok(locals.into_iter().map(|route| route.destination).collect())
 }
 
-/// The routes of the table `main`, each with the number of its interface, and whether something else than the destination decides
-/// on them: rules, other tables, several next hops.
+/// What the routes of the table `main` and the rules say of the way to others: which interface, whether something else than the
+/// destination decides (rules, other tables, several next hops), and where nothing is sent. Addresses are not asked for.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn main_routes() -> Result<(Vec<(Cidr, Interface)>, bool), RequestError> {
+pub fn ways() -> Result<Surroundings, RequestError> {
     let mut socket = kernel::open()?;
-    let (routes, rules, links) =
-        (kernel::main_routes(&mut socket)?, kernel::rules(&mut socket)?, kernel::links(&mut socket)?);
+    let (routes, rules, links) = (kernel::ways(&mut socket)?, kernel::rules(&mut socket)?, kernel::links(&mut socket)?);
     let usual = |rule: &RoutingRule| rule.from.is_none() && rule.table.is_some_and(|table| USUAL.contains(&table));
     let spoken = kernel::rule_destinations(&mut socket)?.iter().any(|network| network.prefix_length() > 0);
     let mut by_policy = spoken || !rules.iter().all(usual);
-    let mut found = Vec::with_capacity(routes.len());
+    let (mut found, mut refused) = (Vec::with_capacity(routes.len()), Vec::new());
     for route in routes {
-        let link = links.iter().find(|link| Some(link.index) == route.by);
+        let (to, by) = match route {
+            Way::By(to, by) => (to, by),
+            Way::Refused(one) => {
+                refused.push(one);
+                continue;
+            }
+        };
+        let link = links.iter().find(|link| Some(link.index) == by);
         match link.and_then(|link| named(&link.name)) {
-            Some(interface) => found.push((route.destination, interface)),
+            Some(interface) => found.push((to, interface)),
             // To loopback, by several next hops, or by a name that no rule can have.
             None => by_policy |= link.is_none_or(|link| link.name != "lo"),
         }
     }
-    Ok((found, by_policy))
+    let rules_refuse = rules.iter().any(|rule| rule.refuses);
+    Ok(Surroundings { routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
 }
 
 /// Every prefix by which destinations of this host's own packets are told apart, sorted, wider ones before those that they hold.
@@ -214,8 +222,8 @@ mod tests {
                 link(5, "eth0", None, None),
             ],
             rules: vec![
-                RoutingRule { ipv4: true, table: Some(LOCAL), from: None },
-                RoutingRule { ipv4: true, table: None, from: None },
+                RoutingRule { ipv4: true, table: Some(LOCAL), from: None, refuses: false },
+                RoutingRule { ipv4: true, table: None, from: None, refuses: false },
             ],
             locals: vec![
                 LocalRoute { table: LOCAL, destination: "10.0.0.1".parse().unwrap() },

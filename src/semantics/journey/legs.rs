@@ -4,7 +4,7 @@ use super::super::door::Door;
 use super::super::evaluate::{Outcome, Rules, Step};
 use super::super::packet::{Locality, Packet, Shape};
 use super::super::translation::Translated;
-use super::{ANSWERS, Changed, FAILS, Here, Home, beginning};
+use super::{ANSWERS, Changed, FAILS, Here, Home, PASSES, PERHAPS, Sender, beginning};
 use crate::ir::{ConnectionStates, Hook};
 
 /// A part of a packet's whole way.
@@ -53,7 +53,7 @@ impl<'a> Rules<'a> {
 
     /// The way of a packet of a connection that this host opens.
     #[must_use]
-    pub fn legs_asking(&self, packet: &Packet) -> Vec<Leg<'a>> {
+    pub fn legs_asking(&self, packet: &Packet, home: &Home) -> Vec<Leg<'a>> {
         let mut legs = vec![self.leg(Door::RequestsLeave, packet)];
         let first = beginning(packet);
         let led = self.translations(Hook::Output, &first, self.touched_before(Door::RequestsLeave, &first));
@@ -61,6 +61,15 @@ impl<'a> Rules<'a> {
             let outcome = FAILS;
             legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });
         }
+        let touched = self.touched_before(Door::RequestsTranslated, &first);
+        let seen = self.translations(Hook::Postrouting, &first, touched);
+        if let Some(translated) = seen.translated.first() {
+            let ipv4 = packet.source.is_ipv4();
+            let same = Sender::of(translated.led, home, packet.destination, ipv4) == Sender::Same;
+            let outcome = if same && !self.hidden.late && !self.hidden.early { PASSES } else { PERHAPS };
+            legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });
+        }
+        legs.push(self.leg(Door::RequestsTranslated, packet));
         legs.extend(self.answer_legs(Door::AnswersArrive, packet));
         legs
     }

@@ -5,12 +5,14 @@ use std::rc::Rc;
 
 use super::super::diagram::{Bounded, Set, TooLarge};
 use super::super::door::Door;
+use super::super::evaluate::Hidden;
 use super::super::field::Field;
 use super::super::flow::{Fates, Flow};
+use super::super::foreign::Trust;
 use super::super::packet::{Locality, Shape, TCP};
 use super::super::space::Space;
 use super::super::translation::{Led, Translated, Translations};
-use super::{ANSWERS, Arrival, Changed, Here, Home, LedTo, Piece, answer_states};
+use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, answer_states};
 use crate::ir::{ConnectionStates, Hook, TcpFlags};
 
 /// The same for sets of packets: those that may arrive with answers, and those that may not.
@@ -51,7 +53,8 @@ impl<'a> Flow<'_, 'a> {
         let label = space.destination_of(to);
         let wire = self.sent(space, Door::Wire, piece)?;
         let wire = with_destination(space, wire, label)?;
-        let arrived = self.arrived(space, piece)?;
+        let arrived = self.arrived(space, piece, false)?;
+        let arrived_led = self.arrived(space, piece, true)?;
         let led = self.led(space, Hook::Prerouting, label)?;
         let counting = self.counting(space, arrival)?;
         let stays = judged(space, arrived, counting)?;
@@ -63,7 +66,7 @@ impl<'a> Flow<'_, 'a> {
         let mut may_block = space.sets.union(dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
             let packets = unbegun(space, *packets, label)?;
-            let behind = self.led_to(space, (*led, to), (arrived, stays, arrival), home)?;
+            let behind = self.led_to(space, (*led, to), (arrived_led, stays, arrival), home)?;
             let passing = space.sets.intersection(packets, behind.may_pass)?;
             let blocked = space.sets.intersection(packets, behind.may_block)?;
             may_pass = space.sets.union(may_pass, passing)?;
@@ -75,13 +78,30 @@ impl<'a> Flow<'_, 'a> {
         })
     }
 
+    /// All packets of connections that destination NAT may lead somewhere: of those that come in, or of this host's own.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn led_somewhere(&mut self, space: &mut Space<'_>, own: bool, address: Option<IpAddr>) -> Bounded<Set> {
+        let label = space.destination_of(address);
+        let led = self.led(space, if own { Hook::Output } else { Hook::Prerouting }, label)?;
+        led.translated.iter().try_fold(Set::EMPTY, |all, translated| {
+            let packets = unbegun(space, translated.packets, label)?;
+            space.sets.union(all, packets)
+        })
+    }
+
     /// Where packets that begin connections are led.
     fn led(&mut self, space: &mut Space<'_>, hook: Hook, label: u32) -> Bounded<Rc<Translations<'a, Set>>> {
         if let Some(known) = self.led.get(&(hook, label)) {
             return Ok(Rc::clone(known));
         }
         let first = begun(space, label)?;
-        let door = if hook == Hook::Output { Door::RequestsLeave } else { Door::Translated };
+        let door = match hook {
+            Hook::Output => Door::RequestsLeave,
+            Hook::Postrouting => Door::RequestsTranslated,
+            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => Door::Translated,
+        };
         let before = self.touched_before(space, door)?;
         let found = Rc::new(self.translations(space, hook, first, &before)?);
         self.led.insert((hook, label), Rc::clone(&found));
@@ -99,16 +119,23 @@ impl<'a> Flow<'_, 'a> {
         })
     }
 
-    /// What becomes of packets behind NAT, as they are there.
-    fn arrived(&mut self, space: &mut Space<'_>, piece: Option<(Piece, bool)>) -> Bounded<Fates> {
+    /// What becomes of packets behind NAT, as they are there; of those that it has led somewhere, or of others.
+    fn arrived(&mut self, space: &mut Space<'_>, piece: Option<(Piece, bool)>, led: bool) -> Bounded<Fates> {
+        let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
+        let arriving = space.sets.intersection(here, tcp)?;
+        let elsewhere = space.sets.complement(arriving)?;
+        if self.rules.hidden.amid && led {
+            return Ok(Fates { may_pass: arriving, may_block: Set::ALL });
+        }
         let late = self.sent(space, Door::Translated, piece)?;
         let input = self.sent(space, Door::Input, piece)?;
         let answers = self.answers(space, Door::AnswersLeave)?;
-        let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
-        let arriving = space.sets.intersection(here, tcp)?;
-        let may_pass = space.sets.each([late.may_pass, input.may_pass, answers.may_pass, arriving])?;
-        let elsewhere = space.sets.complement(arriving)?;
-        let may_block = space.sets.any([late.may_block, input.may_block, answers.may_block, elsewhere])?;
+        let Hidden { late: behind, at_input, .. } = self.rules.hidden;
+        let in_doubt = if at_input || (behind && led) { Set::ALL } else { Set::EMPTY };
+        let may_leave = space.sets.union(answers.may_pass, in_doubt)?;
+        let may_stay = space.sets.union(answers.may_block, in_doubt)?;
+        let may_pass = space.sets.each([late.may_pass, input.may_pass, may_leave, arriving])?;
+        let may_block = space.sets.any([late.may_block, input.may_block, may_stay, elsewhere])?;
         Ok(Fates { may_pass, may_block })
     }
 
@@ -116,11 +143,11 @@ impl<'a> Flow<'_, 'a> {
     fn answers(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let fates = self.fates(space, door)?;
         let states = answer_states(self.rules.leads_astray || self.rules.misses_replies);
-        let mut all = Fates { may_pass: Set::ALL, may_block: Set::EMPTY };
         let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
         let tcp = space.protocol_label(TCP);
+        let mut each = Vec::new();
         for flags in ANSWERS {
-            let (mut may_pass, mut may_block) = (Set::EMPTY, Set::EMPTY);
+            let mut own = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
             for state in states {
                 let fields = [
                     (Field::Flags, space.flags_label(flags)),
@@ -128,16 +155,24 @@ impl<'a> Flow<'_, 'a> {
                     (Field::Shape, whole),
                     (Field::Protocol, tcp),
                 ];
-                for (all, set) in [(&mut may_pass, fates.may_pass), (&mut may_block, fates.may_block)] {
+                for (all, set) in [(&mut own.may_pass, fates.may_pass), (&mut own.may_block, fates.may_block)] {
                     let own =
                         fields.iter().try_fold(set, |set, (field, label)| space.if_it_were(set, *field, *label))?;
                     *all = space.sets.union(*all, own)?;
                 }
             }
-            all.may_pass = space.sets.intersection(all.may_pass, may_pass)?;
-            all.may_block = space.sets.union(all.may_block, may_block)?;
+            each.push(own);
         }
-        Ok(all)
+        match self.rules.trust {
+            Trust::Honest => Ok(Fates {
+                may_pass: space.sets.each(each.iter().map(|own| own.may_pass))?,
+                may_block: space.sets.any(each.iter().map(|own| own.may_block))?,
+            }),
+            Trust::Nobody => Ok(Fates {
+                may_pass: space.sets.any(each.iter().take(FIRST_ANSWERS).map(|own| own.may_pass))?,
+                may_block: space.sets.any(each.iter().take(FIRST_ANSWERS).map(|own| own.may_block))?,
+            }),
+        }
     }
 
     /// The packets at input that count, where nothing was translated, or the port stands for the one on the wire.
@@ -235,16 +270,15 @@ impl<'a> Flow<'_, 'a> {
     ///
     /// # Errors
     /// Where a limit is met.
-    pub fn asking(&mut self, space: &mut Space<'_>, from: Option<IpAddr>) -> Bounded<Fates> {
+    pub fn asking(&mut self, space: &mut Space<'_>, from: Option<IpAddr>, home: &Home) -> Bounded<Fates> {
         let label = space.destination_of(from);
         let leaves = self.fates(space, Door::RequestsLeave)?;
-        let answers = self.answers(space, Door::AnswersArrive)?;
         let led = self.led(space, Hook::Output, label)?;
         let leaves = with_destination(space, leaves, label)?;
-        let answers = with_destination(space, answers, label)?;
+        let sent = self.sent_as(space, (from, label), home)?;
         let staying = unbegun(space, led.staying, label)?;
-        let mut may_pass = space.sets.intersection(staying, answers.may_pass)?;
-        let blocked = space.sets.intersection(staying, answers.may_block)?;
+        let mut may_pass = space.sets.intersection(staying, sent.may_pass)?;
+        let blocked = space.sets.intersection(staying, sent.may_block)?;
         let dropped = unbegun(space, led.dropped, label)?;
         let mut may_block = space.sets.union(dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
@@ -268,6 +302,41 @@ impl<'a> Flow<'_, 'a> {
             may_pass: space.sets.intersection(may_pass, leaves.may_pass)?,
             may_block: space.sets.union(may_block, leaves.may_block)?,
         })
+    }
+
+    /// What becomes of this host's packets at source NAT and behind it.
+    fn sent_as(&mut self, space: &mut Space<'_>, (from, label): (Option<IpAddr>, u32), home: &Home) -> Bounded<Fates> {
+        let late = self.fates(space, Door::RequestsTranslated)?;
+        let late = with_destination(space, late, label)?;
+        let answers = self.answers(space, Door::AnswersArrive)?;
+        let answers = with_destination(space, answers, label)?;
+        let seen = self.led(space, Hook::Postrouting, label)?;
+        let plain = Fates {
+            may_pass: space.sets.intersection(late.may_pass, answers.may_pass)?,
+            may_block: space.sets.union(late.may_block, answers.may_block)?,
+        };
+        let staying = unbegun(space, seen.staying, label)?;
+        let mut may_pass = space.sets.intersection(staying, plain.may_pass)?;
+        let blocked = space.sets.intersection(staying, plain.may_block)?;
+        let dropped = unbegun(space, seen.dropped, label)?;
+        let mut may_block = space.sets.union(dropped, blocked)?;
+        let Hidden { late, early, .. } = self.rules.hidden;
+        for Translated { led, packets, .. } in &seen.translated {
+            let packets = unbegun(space, *packets, label)?;
+            for ipv4 in [true, false] {
+                let family = space.family(ipv4)?;
+                let own = space.sets.intersection(packets, family)?;
+                let (passing, blocked) = match Sender::of(*led, home, from, ipv4) {
+                    Sender::Same if !late && !early => (plain.may_pass, plain.may_block),
+                    Sender::Same | Sender::Other => (Set::ALL, Set::ALL),
+                };
+                let (passing, blocked) =
+                    (space.sets.intersection(own, passing)?, space.sets.intersection(own, blocked)?);
+                may_pass = space.sets.union(may_pass, passing)?;
+                may_block = space.sets.union(may_block, blocked)?;
+            }
+        }
+        Ok(Fates { may_pass, may_block })
     }
 }
 

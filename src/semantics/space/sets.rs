@@ -188,9 +188,12 @@ impl Space<'_> {
     /// Where a limit is met.
     pub fn seen_at(&mut self, door: Door) -> Bounded<Set> {
         match door {
-            Door::BeforeTranslation | Door::Prerouting | Door::Wire | Door::AnswersLeave | Door::RequestsLeave => {
-                Ok(Set::ALL)
-            }
+            Door::BeforeTranslation
+            | Door::Prerouting
+            | Door::Wire
+            | Door::AnswersLeave
+            | Door::RequestsLeave
+            | Door::RequestsTranslated => Ok(Set::ALL),
             Door::Input | Door::Translated | Door::AnswersArrive => {
                 let (here, v6) = (self.locality(Locality::is_local)?, self.family(false)?);
                 let whole = self.shape(|shape| shape == Shape::Whole)?;

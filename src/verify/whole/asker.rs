@@ -1,16 +1,16 @@
 //! Each question, asked of sets of packets.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::claims::{Admitted, Claims};
 use super::super::judge::shown_packet;
-use super::by::{admitting, blocking, doubted, name_of};
-use super::{Answer, Direction, Reached, Shown, Who, asked_of_peers, by_interface, is_open, peers_of};
+use super::by::{admitting, blocking, doubted, leading, name_of};
+use super::{Answer, Direction, Reached, Shown, Stage, Who, asked_of_peers, by_interface, is_open, peers_of};
 use crate::cluster::{Node, Site, SiteService};
-use crate::ir::{ConnectionStates, TcpFlags};
+use crate::ir::{ConnectionStates, Elements, TcpFlags};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{
-    Arrival, Bounded, Door, Fates, Field, Flow, Home, Locality, OPENING, Packet, Rules, Set, Shape, Space, TCP,
+    Arrival, Bounded, Door, Fates, Field, Flow, Home, Leg, Locality, OPENING, Packet, Rules, Set, Shape, Space, TCP,
     TooLarge,
 };
 
@@ -30,6 +30,14 @@ pub(super) struct Asker<'c, 'r, 'a> {
     pub(super) arp: Option<String>,
 }
 
+/// The packets that a question is about.
+#[derive(Clone, Copy)]
+struct Asked {
+    packets: Set,
+    /// Those of whom it is not known on which interface they come in: one of those that are here, and the same each time.
+    anywhere: Set,
+}
+
 impl Asker<'_, '_, '_> {
     pub(super) fn peers(&self) -> Vec<IpAddr> {
         peers_of(self.site).into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect()
@@ -43,8 +51,8 @@ impl Asker<'_, '_, '_> {
     }
 
     /// Those of an admitted source, by the interface that they come in on.
-    fn packets_of(&self, space: &mut Space<'_>, admitted: &Admitted<'_>, ports: &Ports) -> Bounded<Set> {
-        let mut all = Set::EMPTY;
+    fn packets_of(&self, space: &mut Space<'_>, admitted: &Admitted<'_>, ports: &Ports) -> Bounded<Asked> {
+        let (mut all, mut anywhere) = (Set::EMPTY, Set::EMPTY);
         for (interface, list) in by_interface(admitted, self.surroundings) {
             let from = space.source(&list)?.ok_or(TooLarge)?;
             let loopback = Interface::loopback();
@@ -55,12 +63,15 @@ impl Asker<'_, '_, '_> {
             })?;
             let own = space.sets.intersection(from, on)?;
             all = space.sets.union(all, own)?;
+            if interface.is_none() {
+                anywhere = space.sets.union(anywhere, own)?;
+            }
         }
         let ports = ports_of(space, ports)?;
         let segments = Self::segments(space)?;
         let refused = self.claims.untrusted(space)?;
         let all = space.sets.each([all, ports, segments])?;
-        space.sets.difference(all, refused)
+        Ok(Asked { packets: space.sets.difference(all, refused)?, anywhere })
     }
 
     pub(super) fn admitted(
@@ -69,7 +80,7 @@ impl Asker<'_, '_, '_> {
         admitted: &Admitted<'_>,
         service: &SiteService<'_>,
     ) -> Bounded<Answer> {
-        let packets = self.packets_of(space, admitted, &service.ports)?;
+        let Asked { packets, anywhere } = self.packets_of(space, admitted, &service.ports)?;
         let here = space.locality(|own| own == Locality::Local)?;
         let packets = space.sets.intersection(packets, here)?;
         // What a host sends to itself does not come in.
@@ -81,11 +92,12 @@ impl Asker<'_, '_, '_> {
         let mut found = Reached::Yes;
         for to in self.destinations(space) {
             let fates = self.honest.asked(space, to, &self.home, &Arrival::SamePort)?;
-            let concerned = self.concerned(space, packets, to)?;
+            let concerned = Asked { packets: self.concerned(space, packets, to)?, anywhere };
             let next = self.wanted(space, concerned, (usual, perhaps), fates, to, Direction::In)?;
             found = worse(found, next);
         }
         let found = self.between_neighbours(space, packets, found)?;
+        let found = self.routed(admitted.families().iter().flat_map(Elements::networks), found);
         Ok(answer(who(admitted), Direction::In, service, found))
     }
 
@@ -107,9 +119,9 @@ impl Asker<'_, '_, '_> {
 
     /// Whether packets pass that are to.
     fn wanted(
-        &self,
+        &mut self,
         space: &mut Space<'_>,
-        packets: Set,
+        Asked { packets, anywhere }: Asked,
         (usual, perhaps): (Set, Set),
         fates: Fates,
         to: Option<IpAddr>,
@@ -118,8 +130,18 @@ impl Asker<'_, '_, '_> {
         let blocked = space.sets.intersection(packets, fates.may_block)?;
         let certain = space.sets.intersection(blocked, usual)?;
         let certain = space.sets.difference(certain, fates.may_pass)?;
-        if let Some(packet) = shown_packet(space, certain, to)? {
+        // Whoever may come in on another interface as well is only blocked where they are blocked on each.
+        let passing = space.sets.each([packets, anywhere, usual, fates.may_pass])?;
+        let passing = space.sets.without(passing, Field::Interface.number())?;
+        let perhaps_there = space.sets.intersection(passing, anywhere)?;
+        let certain = space.sets.difference(certain, perhaps_there)?;
+        let led = self.honest.led_somewhere(space, direction == Direction::Out, to)?;
+        let staying = space.sets.difference(certain, led)?;
+        if let Some(packet) = shown_packet(space, staying, to)? {
             return Ok(Reached::Blocked(self.shown(packet, direction, (true, true))));
+        }
+        if let Some(packet) = shown_packet(space, certain, to)? {
+            return Ok(Reached::Led(self.shown_led(packet, direction)));
         }
         let plausible = space.sets.union(usual, perhaps)?;
         let doubted = space.sets.intersection(blocked, plausible)?;
@@ -144,6 +166,8 @@ impl Asker<'_, '_, '_> {
         }
         let strangers = space.sets.intersection(outside, segments)?;
         let strangers = space.sets.difference(strangers, admitted)?;
+        let own = space.source(&not_from_outside())?.ok_or(TooLarge)?;
+        let strangers = space.sets.difference(strangers, own)?;
         let arrival = Arrival::Any(service.ports.clone());
         let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
         let begins = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
@@ -181,10 +205,11 @@ impl Asker<'_, '_, '_> {
     pub(super) fn out(&mut self, space: &mut Space<'_>, service: &SiteService<'_>) -> Bounded<Answer> {
         let peers: Vec<Cidr> = self.peers().into_iter().map(Cidr::host).collect();
         let ports = asked_of_peers(self.site, service);
-        let mut packets = Set::EMPTY;
+        let (mut packets, mut anywhere) = (Set::EMPTY, Set::EMPTY);
         for admitted in self.claims.admitted().iter().filter(|one| one.who == "peers") {
             let own = self.packets_of(space, admitted, &ports)?;
-            packets = space.sets.union(packets, own)?;
+            packets = space.sets.union(packets, own.packets)?;
+            anywhere = space.sets.union(anywhere, own.anywhere)?;
         }
         let others = self.claims.own_addresses(space)?;
         let here = space.locality(|own| own == Locality::Local)?;
@@ -197,12 +222,13 @@ impl Asker<'_, '_, '_> {
         let perhaps = if self.honest_rules.keeps_track() { Set::EMPTY } else { honest };
         let mut found = Reached::Yes;
         for from in self.destinations(space) {
-            let fates = self.honest.asking(space, from)?;
-            let concerned = self.concerned(space, packets, from)?;
+            let fates = self.honest.asking(space, from, &self.home)?;
+            let concerned = Asked { packets: self.concerned(space, packets, from)?, anywhere };
             let next = self.wanted(space, concerned, (usual, perhaps), fates, from, Direction::Out)?;
             found = worse(found, next);
         }
         let found = self.between_neighbours(space, packets, found)?;
+        let found = self.routed(peers.iter().copied(), found);
         let mut answer = answer(Who::Peers, Direction::Out, service, found);
         answer.ports = ports;
         Ok(answer)
@@ -223,12 +249,37 @@ impl Asker<'_, '_, '_> {
         Ok(why.map_or(Reached::Yes, Reached::Unjudged))
     }
 
+    /// What was found, unless there is no way to some of these networks, or this host has none of the addresses that they ask.
+    fn routed(&self, networks: impl IntoIterator<Item = Cidr>, found: Reached) -> Reached {
+        if found != Reached::Yes {
+            return found;
+        }
+        let missing = self
+            .claims
+            .addresses()
+            .iter()
+            .find(|own| self.surroundings.complete && !self.surroundings.addresses.contains(own));
+        let missing = missing.map(|own| format!("the address {own}, which this host does not have"));
+        let refused = || networks.into_iter().find_map(|network| self.surroundings.refusal(network));
+        missing.or_else(refused).map_or(Reached::Yes, Reached::Unjudged)
+    }
+
+    /// The packet, with what leads it elsewhere, or blocks it before.
+    fn shown_led(&self, packet: Packet, direction: Direction) -> Shown {
+        let legs = self.legs(self.honest_rules, &packet, direction);
+        let by = blocking(&legs).filter(|by| by.stage == Stage::In).or_else(|| leading(&legs));
+        Shown { packet, by }
+    }
+
+    fn legs<'l>(&self, rules: &Rules<'l>, packet: &Packet, direction: Direction) -> Vec<Leg<'l>> {
+        match direction {
+            Direction::In => rules.legs_asked(packet, &self.home),
+            Direction::Out => rules.legs_asking(packet, &self.home),
+        }
+    }
+
     fn shown(&self, packet: Packet, direction: Direction, (wanted, certain): (bool, bool)) -> Shown {
-        let rules = if wanted { self.honest_rules } else { self.stranger_rules };
-        let legs = match direction {
-            Direction::In => rules.legs_asked(&packet, &self.home),
-            Direction::Out => rules.legs_asking(&packet),
-        };
+        let legs = self.legs(if wanted { self.honest_rules } else { self.stranger_rules }, &packet, direction);
         let by = if certain { if wanted { blocking(&legs) } else { admitting(&legs) } } else { doubted(&legs) };
         Shown { packet, by }
     }
@@ -236,8 +287,8 @@ impl Asker<'_, '_, '_> {
 
 /// What programs send: what opens a connection, where it is new, and what goes on with one.
 fn honest_segments(space: &mut Space<'_>) -> Bounded<Set> {
-    /// ACK alone, with PSH, and with FIN.
-    const GOING_ON: [TcpFlags; 3] = [TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11)];
+    /// ACK alone, with PSH, with FIN, and with both.
+    const GOING_ON: [TcpFlags; 4] = [TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11), TcpFlags(0x19)];
     let new = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
     let others = space.states(|own| own != ConnectionStates::NEW)?;
     let (opening, going_on) = (space.segments(&[TcpFlags::SYN])?, space.segments(&GOING_ON)?);
@@ -275,6 +326,22 @@ fn without_neighbours(rules: &Rules<'_>, packet: &Packet) -> Option<String> {
     })
 }
 
+/// Addresses that no connection comes from but on the loopback interface: before the chains of input the kernel drops what has
+/// one as its source (ip_route_input_slow, ip6_rcv_core). Sysctl `route_localnet` lets 127.0.0.0/8 in, and is looked for beside
+/// the rules.
+pub(super) fn not_from_outside() -> Elements {
+    const NONE: [(IpAddr, u8); 6] = [
+        (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8),
+        (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+        (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+        (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
+        (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+    ];
+    let networks: Vec<Cidr> = NONE.iter().filter_map(|(first, bits)| Cidr::containing(*first, *bits)).collect();
+    Elements::of_networks(&networks)
+}
+
 /// The packets to some ports.
 fn ports_of(space: &mut Space<'_>, ports: &Ports) -> Bounded<Set> {
     let list: Vec<(u16, u16)> = ports.ranges().iter().map(|range| (range.first(), range.last())).collect();
@@ -295,7 +362,8 @@ fn worse(one: Reached, other: Reached) -> Reached {
         Reached::Yes | Reached::No => 0,
         Reached::Unjudged(_) => 1,
         Reached::Undecided(_) => 2,
-        Reached::Wrongly(_) | Reached::Blocked(_) => 3,
+        Reached::Led(_) => 3,
+        Reached::Wrongly(_) | Reached::Blocked(_) => 4,
     };
     if weight(&other) > weight(&one) { other } else { one }
 }

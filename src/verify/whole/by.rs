@@ -10,6 +10,11 @@ pub(super) fn blocking(legs: &[Leg<'_>]) -> Option<By> {
     by(leg)
 }
 
+/// What leads a packet elsewhere.
+pub(super) fn leading(legs: &[Leg<'_>]) -> Option<By> {
+    by(legs.iter().find(|leg| leg.door.is_none())?)
+}
+
 /// What lets a packet in: the translation, where there is one, or the last rule that has a say at input.
 pub(super) fn admitting(legs: &[Leg<'_>]) -> Option<By> {
     let translated = legs.iter().find(|leg| leg.door.is_none());
@@ -33,7 +38,7 @@ fn by(leg: &Leg<'_>) -> Option<By> {
 fn told(leg: &Leg<'_>, step: &Step<'_>) -> By {
     let stage = match leg.door {
         None => Stage::Translation,
-        Some(Door::AnswersLeave | Door::RequestsLeave) => Stage::Out,
+        Some(Door::AnswersLeave | Door::RequestsLeave | Door::RequestsTranslated) => Stage::Out,
         Some(_) => Stage::In,
     };
     let rule = step.rule.map(|rule| (rule.place.as_ref().map(|place| place.line), text_of(rule)));

@@ -213,12 +213,15 @@ fn harmless(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) ->
         .filter_map(|at| Some((at, bits(at)?)))
         .filter(|(_, bits)| *bits != 0)
         .collect();
+    // Offset of iphdr.check (linux/ip.h).
+    let summed = fields.number(NFTA_PAYLOAD_CSUM_TYPE) == Some(NFT_PAYLOAD_CSUM_INET)
+        && fields.number(NFTA_PAYLOAD_CSUM_OFFSET) == Some(10);
     let harmless = |&(at, bits): &(u32, u8)| match (ip, at) {
-        // The traffic class, and how many routers it may pass.
-        (Some(Family::Ip), 1 | 8) => true,
-        // Class and flow label behind the version, and the same.
+        // The traffic class. Without another checksum nobody takes the packet.
+        (Some(Family::Ip), 1) => summed,
+        // Class and flow label behind the version.
         (Some(Family::Ip6), 0) => bits & 0xf0 == 0,
-        (Some(Family::Ip6), 1..=3 | 7) => true,
+        (Some(Family::Ip6), 1..=3) => true,
         (Some(Family::Ip | Family::Ip6 | Family::Inet) | None, _) => false,
     };
     written.iter().all(harmless).then_some(Field::Header)

@@ -388,7 +388,7 @@ impl<'a> RuleReader<'_, 'a> {
                 return self.track(start, set_at, second);
             }
             ("tcp", "option") => Field::TcpOption,
-            ("ip" | "ip6", "dscp" | "ecn" | "ttl" | "hoplimit" | "flowlabel") => Field::Header,
+            ("ip" | "ip6", "dscp" | "ecn" | "flowlabel") => Field::Header,
             // Not `meta pkttype`: TCP takes only what is for this host.
             _ => Field::Other(self.words.text_since_until(start, set_at + 1)),
         };

@@ -1,0 +1,88 @@
+//! The rules of others on a host, and what they make of what ours say.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::whole::{Alike, Answered};
+use crate::host::InForce;
+use crate::host::whole::Around;
+
+/// What others have on the way, and what comes of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Others {
+    /// Their base chains that packets for this host meet.
+    pub chains: Vec<String>,
+    /// Whether they were judged, together with ours.
+    pub judged: bool,
+    /// The answers that are not as the cluster file wants them, or not certain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answered>,
+    /// Why they were not judged, where that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+impl Others {
+    /// What came of looking at what is in force.
+    #[must_use]
+    pub fn of(in_force: &InForce, around: &Around) -> Self {
+        let chains = in_force.others.iter().map(ToString::to_string).collect();
+        let others = Self { chains, ..Self::default() };
+        match around {
+            Around::Nothing => others,
+            Around::Answered { answers, .. } => {
+                let wanting = answers.iter().filter(|answer| !answer.is_good());
+                Self { judged: true, answers: wanting.map(Answered::of).collect(), ..others }
+            }
+            Around::Unjudged(why) => Self { because: Some(why.clone()), ..others },
+        }
+    }
+
+    /// Those who are shut out for certain, or get in, and why, in a line each.
+    #[must_use]
+    pub fn shadows(&self) -> Vec<String> {
+        let certain = self.answers.iter().filter(|answer| answer.is_shadow()).cloned().collect::<Vec<_>>();
+        Answered::alike(&certain).iter().map(Alike::line).collect()
+    }
+
+    /// What they do for certain, in short.
+    #[must_use]
+    pub fn headline(&self) -> &'static str {
+        let is = |others| self.answers.iter().any(|answer| answer.is_shadow() && answer.is_about_others() == others);
+        match (is(false), is(true)) {
+            (true, false) => "whom the file admits is shut out by what is not ours",
+            (false, true) => "strangers get in by what is not ours",
+            (true, true) | (false, false) => {
+                "by what is not ours, whom the file admits is shut out or strangers get in"
+            }
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.answers.is_empty() {
+            text.push_str("with the rules of others:\n");
+            Answered::alike(&self.answers).iter().for_each(|answer| text.push_str(&answer.text()));
+        }
+        if self.chains.is_empty() {
+            return text;
+        }
+        // Writing to a String cannot fail.
+        let _ = match (self.judged, self.answers.is_empty(), &self.because) {
+            (true, true, _) => writeln!(
+                text,
+                "judged with the rules of others: whoever is admitted gets through and back, and nobody else does; chains of theirs:"
+            ),
+            (true, false, _) => writeln!(text, "chains of theirs:"),
+            (false, _, Some(why)) => {
+                writeln!(text, "not judged, because {why}; these may block more, and let in what they rewrite:")
+            }
+            (false, _, None) => writeln!(text, "not judged; these may block more, and let in what they rewrite:"),
+        };
+        self.chains.iter().for_each(|chain| _ = writeln!(text, "  {chain}"));
+        text
+    }
+}
