@@ -12,13 +12,13 @@
 use serde::Serialize;
 
 use super::apply::Host;
+use super::around::Around;
 use super::identity::{Objection, on_this_host};
 use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
 use super::rules::{InForce, left_behind};
 use super::ways::{admitted, unlisted_vrfs};
-use super::whole::Around;
 use super::{Backend, HostError, pending};
 use crate::cluster::{Node, Site};
 use crate::outcome::Outcome;

@@ -14,6 +14,7 @@
 
 pub mod another;
 pub mod apply;
+pub mod around;
 pub mod beside;
 mod error;
 pub mod identity;

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Host;
+use super::around::Around;
 use super::links::links;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
 use super::sources::Ends;
 use super::store::{Place, checksum};
-use super::whole::{Around, surroundings};
+use super::whole::surroundings;
 use super::{HostError, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::FileId;

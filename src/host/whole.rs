@@ -1,24 +1,21 @@
 //! All rules of this host, and where it stands in its networks, for the questions about the whole of it.
 //!
-//! What the kernel holds is read by netlink, with every set. iptables-legacy has no such way: its tables are read as its own tool
-//! prints them, where any is loaded.
-//!
-//! [`Around`] is what comes of it for a site, wherever somebody else has rules: for a host that has ours alone, their claims say
-//! all.
+//! What the kernel holds is read by netlink, with every set, and the sets of ipset where any rule asks one. iptables-legacy has no
+//! such way: its tables are read as its own tool prints them, where any is loaded.
 //!
 //! INVARIANT (unread is not empty): what cannot be read stands in [`Ruleset::unread`] and is no lack of rules.
 
+mod sets;
+
+use self::sets::Asked;
 use super::HostError;
 use super::iptables;
 use super::links::{Link, lo_is_loopback};
 use super::nft;
 use super::routing;
-use crate::cluster::Site;
-use crate::dialect::netlink::{self, Names, RequestError, Scope, lift_named};
-use crate::ir::{Family, Ruleset};
+use crate::dialect::netlink::{self, Names, Protocol, RequestError, Scope, Socket, lift_named};
+use crate::ir::Ruleset;
 use crate::net::Surroundings;
-use crate::semantics::TooLarge;
-use crate::verify::{Answer, whole};
 
 /// All rules of this network namespace.
 #[derive(Clone, Debug, Default)]
@@ -31,34 +28,74 @@ pub struct Everything {
     pub writers: Vec<String>,
 }
 
+/// Others change the rules some times a second at worst.
+const ATTEMPTS: usize = 5;
+
 impl Everything {
     /// Reads it.
     ///
     /// # Errors
     /// Where the kernel cannot be asked.
     pub fn read() -> Result<Self, HostError> {
-        let mut all = Self::default();
-        match nft::open() {
-            Ok(mut socket) => {
-                let kernel = netlink::read(&mut socket, nft::TABLE, Scope::Whole)?;
-                let names = Names::read(&mut socket, kernel.own.iter().chain(&kernel.others))?;
-                all.tables(&kernel, &names)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut all = Self::default();
+            let generation = all.of_nf_tables()?;
+            all.of_legacy();
+            if !lo_is_loopback() {
+                all.ruleset.unread.push("lo is not the name of the loopback interface here".to_owned());
             }
+            let asked = Asked::by(&all.ruleset.tables);
+            if asked.is_nothing() {
+                return Ok(all);
+            }
+            all.of_ipset(&asked);
+            // Whoever exchanges sets and rules together does not leave old sets to new rules.
+            let is_still = generation.is_none_or(|before| changes().is_ok_and(|now| now == before));
+            if is_still || tries >= ATTEMPTS {
+                if !is_still {
+                    all.ruleset.unread.push("the rules changed while they were read".to_owned());
+                }
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The tables of nf_tables, and the number of their last change.
+    fn of_nf_tables(&mut self) -> Result<Option<u32>, HostError> {
+        let mut socket = match nft::open() {
+            Ok(socket) => socket,
             // A kernel without nf_tables has none of its rules.
-            Err(HostError::NoNfTables) => {}
+            Err(HostError::NoNfTables) => return Ok(None),
             Err(other) => return Err(other),
-        }
+        };
+        let kernel = netlink::read(&mut socket, nft::TABLE, Scope::Whole)?;
+        let names = Names::read(&mut socket, kernel.own.iter().chain(&kernel.others))?;
+        self.tables(&kernel, &names)?;
+        Ok(Some(kernel.generation))
+    }
+
+    fn of_legacy(&mut self) {
         let found = iptables::every_legacy();
-        all.ruleset.tables.extend(found.tables);
-        all.ruleset.sets.extend(found.sets);
-        all.ruleset.unread.extend(found.unread);
-        all.unknown.extend(found.unknown);
-        all.writers.extend(found.writers);
-        all.ruleset.neighbours.extend(iptables::legacy_of_arp());
-        if !lo_is_loopback() {
-            all.ruleset.unread.push("lo is not the name of the loopback interface here".to_owned());
+        self.ruleset.tables.extend(found.tables);
+        self.ruleset.unread.extend(found.unread);
+        self.unknown.extend(found.unknown);
+        self.writers.extend(found.writers);
+        self.ruleset.neighbours.extend(iptables::legacy_of_arp());
+    }
+
+    /// The sets of ipset that are asked. Where they cannot be read, what asks them is as unknown as they are.
+    fn of_ipset(&mut self, asked: &Asked) {
+        let found = Socket::open(Protocol::Netfilter).map_err(RequestError::from);
+        match found.and_then(|mut socket| netlink::ip_sets(&mut socket)) {
+            Ok(found) => {
+                let (sets, unknown) = asked.among(found);
+                self.ruleset.sets.extend(sets);
+                self.unknown.extend(unknown);
+            }
+            Err(error) => self.unknown.push(format!("ipset: {error}")),
         }
-        Ok(all)
     }
 
     fn tables(&mut self, kernel: &netlink::Kernel, names: &Names) -> Result<(), HostError> {
@@ -79,70 +116,9 @@ impl Everything {
     }
 }
 
-/// What the rules of others make of what ours say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Around {
-    /// There are none, or it was not asked.
-    Nothing,
-    /// The answers of the whole host.
-    Answered {
-        /// Each of them.
-        answers: Vec<Answer>,
-        /// Whether they stay true as long as nf_tables and what surrounds this host are the same.
-        lasting: bool,
-    },
-    /// Why they cannot be judged.
-    Unjudged(String),
-}
-
-impl Around {
-    /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given.
-    #[must_use]
-    pub fn of(site: &Site<'_>, links: &[Link], instead: Option<&Ruleset>) -> Self {
-        let read = || Ok::<_, HostError>((Everything::read()?, surroundings(links)?));
-        let (mut everything, surroundings) = match read() {
-            Ok(read) => read,
-            Err(error) => return Self::Unjudged(error.to_string()),
-        };
-        if let Some(instead) = instead {
-            let tables = &mut everything.ruleset.tables;
-            tables.retain(|table| table.family != Family::Inet || table.name != nft::TABLE);
-            tables.extend(instead.tables.iter().cloned());
-        }
-        match whole(&everything.ruleset, site, &surroundings) {
-            Ok(answers) => {
-                // Nobody tells of changes of ipset and of iptables-legacy.
-                let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
-                Self::Answered { answers, lasting }
-            }
-            Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
-        }
-    }
-
-    /// Those who are shut out for certain, or get in.
-    pub fn shadows(&self) -> impl Iterator<Item = &Answer> {
-        self.answers().iter().filter(|answer| answer.is_shadow())
-    }
-
-    /// Whether all of it is known to be as the cluster file wants it, and stays so as long as nf_tables and what surrounds this
-    /// host are the same.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::Answered { answers, lasting } => *lasting && answers.iter().all(Answer::is_good),
-            Self::Unjudged(_) => false,
-        }
-    }
-
-    /// The answers, where there are any.
-    #[must_use]
-    pub fn answers(&self) -> &[Answer] {
-        match self {
-            Self::Answered { answers, .. } => answers,
-            Self::Nothing | Self::Unjudged(_) => &[],
-        }
-    }
+/// The number of the last change of nf_tables.
+fn changes() -> Result<u32, HostError> {
+    Ok(netlink::generation(&mut nft::open()?)?)
 }
 
 /// Where this host stands in its networks.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::whole::{Alike, Answered};
 use crate::host::InForce;
-use crate::host::whole::Around;
+use crate::host::around::Around;
 
 /// What others have on the way, and what comes of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,5 +1,6 @@
 //! ipset text, for `ipset restore`; and what `ipset save` and `ipset list` make of it.
 
+pub(in crate::dialect) mod content;
 mod read;
 mod write;
 

@@ -1,26 +1,20 @@
 //! ipset text → sets: what `ipset restore` takes, `ipset save` and `ipset list` print.
 //!
-//! Commands have their effect in their order, where nothing was before. A set of another type than `hash:ip` and `hash:net`,
-//! or with elements that come and go, or with one that nobody here knows, is kept with [`Elements::Unknown`], and listed.
-//!
-//! - `hash:ip` holds single addresses: a range or network adds each. `hash:net` splits a range into networks.
-//! - `hash:net` takes no /0, so the writer makes two halves of it; they are put together again.
+//! Commands have their effect in their order, where nothing was before. What a set is and means is said in
+//! [`content`](super::content).
 //!
 //! INVARIANT (bounded): the work is linear in the text, but for ranges in `hash:ip`, which have a budget.
 
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use rustc_hash::FxHashMap;
 
-use crate::dialect::iptables::{name as ir_name, shown};
+use super::content::{Content, EXPANDED, Range, is_fickle, v4_network, v6_network};
+use crate::dialect::iptables::shown;
 use crate::dialect::read::{ReadError, Unknown};
-use crate::ir::{Elements, Set, SetKind};
-use crate::net::Cidr;
-
-/// So many addresses may be added as parts of ranges.
-const EXPANDED: usize = 1 << 21;
+use crate::ir::Set;
 
 /// Reads sets.
 ///
@@ -66,23 +60,6 @@ struct Entry<'a> {
     removed: bool,
 }
 
-/// What `swap` exchanges.
-struct Content<'a> {
-    kind: Kind,
-    v4: Vec<(u32, u32)>,
-    v6: Vec<(u128, u128)>,
-    /// The first thing in it that is not known.
-    unknown: Option<(u32, &'a str)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Kind {
-    networks: bool,
-    ipv6: bool,
-    /// Whether elements can be known at all; and if not, whatever they are.
-    known: bool,
-}
-
 impl<'a> Sets<'a> {
     fn command(&mut self, line: &'a str, number: u32) -> Result<(), String> {
         let (command, rest) = word(line);
@@ -93,11 +70,7 @@ impl<'a> Sets<'a> {
                 self.add(at, rest, number)
             }
             "create" | "-N" | "--create" | "n" => self.create(name, rest, number),
-            "flush" | "-F" | "--flush" | "f" => self.each(name, |entry| {
-                entry.content.v4.clear();
-                entry.content.v6.clear();
-                entry.content.unknown = entry.content.unknown.filter(|_| !entry.content.kind.known);
-            }),
+            "flush" | "-F" | "--flush" | "f" => self.each(name, |entry| entry.content.flush()),
             "destroy" | "-X" | "--destroy" | "x" => self.each(name, |entry| entry.removed = true),
             "swap" | "-W" | "--swap" | "w" => self.swap(name, word(rest).0),
             "rename" | "-E" | "--rename" | "e" => self.rename(name, word(rest).0),
@@ -139,10 +112,11 @@ impl<'a> Sets<'a> {
         if is_option(name) {
             return Err("`create` without a name".to_owned());
         }
-        let content = content(rest, number);
+        let (kind, options) = word(rest);
+        let content = Content::new(kind, words(options), number);
         if let Some(entry) = self.index.get(name).and_then(|&at| self.list.get(at)) {
             let exist = words(rest).any(|word| matches!(word, "-exist" | "-!" | "--exist"));
-            return match exist && entry.content.kind == content.kind {
+            return match exist && entry.content.is_like(&content) {
                 true => Ok(()),
                 false => Err(format!("the set {} is there already", shown(name))),
             };
@@ -155,7 +129,7 @@ impl<'a> Sets<'a> {
     fn swap(&mut self, one: &str, other: &str) -> Result<(), String> {
         let (one, other) = (self.find(one)?, self.find(other)?);
         let Ok([one, other]) = self.list.get_disjoint_mut([one, other]) else { return Ok(()) };
-        if one.content.kind != other.content.kind {
+        if !one.content.is_like(&other.content) {
             return Err(format!("{} and {} are of different types", shown(one.name), shown(other.name)));
         }
         mem::swap(&mut one.content, &mut other.content);
@@ -177,7 +151,7 @@ impl<'a> Sets<'a> {
 
     fn doubt(&mut self, at: usize, number: u32, text: &'a str) {
         if let Some(entry) = self.list.get_mut(at) {
-            entry.content.unknown.get_or_insert((number, text));
+            entry.content.doubt(number, text);
         }
     }
 
@@ -187,13 +161,13 @@ impl<'a> Sets<'a> {
             return Err("`add` without an element".to_owned());
         }
         let Some(Entry { content, .. }) = self.list.get_mut(at) else { return Ok(()) };
-        if content.unknown.is_some() {
+        if content.is_unknown() {
             return Ok(());
         }
-        // What takes elements back, or takes part of them out again. (Counters and comments do not matter.)
-        let fixed = options.is_empty() || !words(options).any(|word| matches!(word, "timeout" | "nomatch"));
-        if !(fixed && content.add(value, &mut self.expanded)) {
-            content.unknown = Some((number, element));
+        let fixed = options.is_empty() || !words(options).any(is_fickle);
+        let range = if content.is_ipv6() { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) };
+        if !(fixed && range.is_some_and(|range| content.add(range, &mut self.expanded))) {
+            content.doubt(number, element);
         }
         Ok(())
     }
@@ -221,7 +195,7 @@ impl<'a> Sets<'a> {
                     if self.index.contains_key(open.name) {
                         return Err(error(format!("the set {} is there already", shown(open.name))));
                     }
-                    let content = content_of(open.kind, value, open.line);
+                    let content = Content::new(open.kind, words(value), open.line);
                     self.index.insert(open.name, self.list.len());
                     self.list.push(Entry { name: open.name, content, removed: false });
                 }
@@ -250,18 +224,10 @@ impl<'a> Sets<'a> {
     fn finish(self) -> (Vec<Set>, Vec<Unknown>) {
         let mut unknown = Vec::new();
         let mut sets = Vec::new();
-        for entry in self.list.into_iter().filter(|entry| !entry.removed) {
-            let Content { kind, v4, v6, unknown: not_known } = entry.content;
-            let elements = match not_known {
-                Some((line, text)) => {
-                    unknown.push(Unknown { line, text: format!("{} {text}", entry.name) });
-                    Elements::Unknown
-                }
-                None if kind.ipv6 => whole_v6(Elements::ipv6(v6)),
-                None => whole_v4(Elements::ipv4(v4)),
-            };
-            let kind = if kind.networks { SetKind::Interval } else { SetKind::Hash { size: None } };
-            sets.push(Set { name: ir_name(entry.name), kind, elements, origins: Vec::new() });
+        for Entry { name, content, .. } in self.list.into_iter().filter(|entry| !entry.removed) {
+            let (set, doubt) = content.into_set(name);
+            unknown.extend(doubt.map(|(line, text)| Unknown { line, text: format!("{name} {text}") }));
+            sets.push(set);
         }
         unknown.sort_by_key(|unknown| unknown.line);
         (sets, unknown)
@@ -281,69 +247,6 @@ struct Block<'a> {
     set: Option<usize>,
 }
 
-impl Content<'_> {
-    /// Adds an address, network or range; false if it is none that the set takes.
-    fn add(&mut self, value: &str, expanded: &mut usize) -> bool {
-        if self.kind.ipv6 {
-            let Some((first, last)) = v6_range(value) else { return false };
-            // hash:ip takes no networks of IPv6; neither type the address ::, nor everything.
-            let fits = if self.kind.networks { (first, last) != (0, u128::MAX) } else { first == last };
-            self.v6.push((first, last));
-            return fits && last != 0;
-        }
-        let Some((first, last)) = v4_range(value) else { return false };
-        if first == last {
-            self.v4.push((first, last));
-            return first != 0;
-        }
-        if self.kind.networks {
-            let parts = Cidr::covering_v4(first, last).filter_map(|part| match (part.first(), part.last()) {
-                (IpAddr::V4(first), IpAddr::V4(last)) => Some((first.to_bits(), last.to_bits())),
-                _ => None,
-            });
-            self.v4.extend(parts);
-            return (first, last) != (0, u32::MAX);
-        }
-        let count = usize::try_from(u64::from(last - first) + 1).unwrap_or(usize::MAX);
-        let Some(left) = expanded.checked_sub(count) else { return false };
-        *expanded = left;
-        self.v4.extend((first..=last).map(|address| (address, address)));
-        first != 0
-    }
-}
-
-/// The type and options of `create`.
-fn content(rest: &str, number: u32) -> Content<'_> {
-    let (kind, options) = word(rest);
-    content_of(kind, options, number)
-}
-
-fn content_of<'a>(kind: &'a str, options: &'a str, number: u32) -> Content<'a> {
-    let networks = match kind {
-        "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Some(false),
-        "hash:net" | "nethash" => Some(true),
-        _ => None,
-    };
-    let mut ipv6 = false;
-    let mut unknown = networks.is_none().then_some(kind);
-    let mut options = words(options);
-    while let Some(option) = options.next() {
-        match option {
-            "family" => match options.next() {
-                Some("inet6" | "ipv6" | "-6") => ipv6 = true,
-                Some("inet" | "ipv4" | "-4") => {}
-                _ => unknown = unknown.or(Some("family")),
-            },
-            "hashsize" | "maxelem" | "bucketsize" | "initval" | "range" => drop(options.next()),
-            "counters" | "comment" | "skbinfo" | "-exist" | "--exist" | "-!" => {}
-            // Among others: timeout, forceadd, netmask, bitmask.
-            other => unknown = unknown.or(Some(other)),
-        }
-    }
-    let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none() };
-    Content { kind, v4: Vec::new(), v6: Vec::new(), unknown: unknown.map(|text| (number, text)) }
-}
-
 /// An address, a network (bits behind the prefix do not count), or two addresses with `-`.
 fn v4_range(value: &str) -> Option<(u32, u32)> {
     let address = |text: &str| Ipv4Addr::from_str(text).ok().map(Ipv4Addr::to_bits);
@@ -351,34 +254,18 @@ fn v4_range(value: &str) -> Option<(u32, u32)> {
         return Some((address(first)?, address(last)?)).filter(|(first, last)| first <= last);
     }
     let Some((first, length)) = value.split_once('/') else { return address(value).map(|bits| (bits, bits)) };
-    let host = u32::MAX.checked_shr(prefix(length, 32)?).unwrap_or(0);
-    let bits = address(first)?;
-    Some((bits & !host, bits | host))
+    Some(v4_network(address(first)?, prefix(length, 32)?))
 }
 
 fn v6_range(value: &str) -> Option<(u128, u128)> {
     let (address, length) = value.split_once('/').unwrap_or((value, "128"));
-    let host = u128::MAX.checked_shr(prefix(length, 128)?).unwrap_or(0);
-    let bits = Ipv6Addr::from_str(address).ok()?.to_bits();
-    Some((bits & !host, bits | host))
+    let length = prefix(length, 128)?;
+    Some(v6_network(Ipv6Addr::from_str(address).ok()?.to_bits(), length))
 }
 
 fn prefix(text: &str, longest: u32) -> Option<u32> {
     let canonical = text == "0" || !text.starts_with(['0', '+']);
     text.parse().ok().filter(|&length: &u32| canonical && length <= longest)
-}
-
-/// Two halves of everything are everything.
-fn whole_v4(elements: Elements) -> Elements {
-    const HALF: u32 = 1 << 31;
-    let halves = Elements::Ipv4(vec![(0, HALF - 1), (HALF, u32::MAX)]);
-    if elements == halves { Elements::Ipv4(vec![(0, u32::MAX)]) } else { elements }
-}
-
-fn whole_v6(elements: Elements) -> Elements {
-    const HALF: u128 = 1 << 127;
-    let halves = Elements::Ipv6(vec![(0, HALF - 1), (HALF, u128::MAX)]);
-    if elements == halves { Elements::Ipv6(vec![(0, u128::MAX)]) } else { elements }
 }
 
 /// The first word, and what stands behind it.

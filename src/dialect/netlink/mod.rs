@@ -11,6 +11,7 @@
 //! - [`lift`] says what it means, be it a table of others with its sets ([`Scope::Whole`]) or what iptables has brought there,
 //!   with [`Names`] for what the kernel knows by number; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
 //!   libnftnl writes, and what is read is read here.
+//! - [`ip_sets`] reads the sets of ipset, which mean here what they mean in the text of `ipset save`.
 //! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
 //!   changed anything in between.
 //!
@@ -25,6 +26,7 @@ mod constants;
 mod elements;
 mod expression;
 mod extension;
+mod ipsets;
 mod lift;
 mod lower;
 mod names;
@@ -40,7 +42,8 @@ pub use attributes::{Malformed, Message, Writer, attributes, find, messages, tex
 pub use batch::{CommitError, Missing};
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
-pub use lift::{Lifted, about_neighbours, lift, lift_named, unread};
+pub use ipsets::{IpSets, ip_sets};
+pub use lift::{Lifted, UNNAMED_IP_SET, about_neighbours, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use names::Names;
 pub use read::{Kernel, Scope, generation, outline, read};

@@ -9,6 +9,7 @@ use super::constants::*;
 use super::expression::Expression;
 use super::socket::{RequestError, Socket};
 use super::table::Table;
+use crate::dialect::iptables::name as ir_name;
 use crate::net::Interface;
 
 /// What numbers stand for.
@@ -16,7 +17,7 @@ use crate::net::Interface;
 pub struct Names {
     /// Interfaces by their index.
     pub devices: BTreeMap<u32, Interface>,
-    /// Sets of ipset.
+    /// Sets of ipset, by the names that the IR has for them.
     pub sets: BTreeMap<u16, String>,
 }
 
@@ -32,7 +33,7 @@ impl Names {
             names.devices.extend(parsed.map(|name| (device.index(), name)));
         }
         for number in numbers(tables)? {
-            names.sets.extend(set_of(socket, number)?.map(|name| (number, name)));
+            names.sets.extend(set_of(socket, number)?.map(|name| (number, ir_name(&name))));
         }
         Ok(names)
     }

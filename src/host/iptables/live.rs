@@ -226,8 +226,6 @@ pub fn legacy(names: &[&'static str]) -> Vec<ir::Table> {
 pub struct Legacy {
     /// The tables.
     pub tables: Vec<ir::Table>,
-    /// The sets that their rules may ask.
-    pub sets: Vec<ir::Set>,
     /// What could not be read, and may do anything.
     pub unread: Vec<String>,
     /// What is not understood.
@@ -236,8 +234,7 @@ pub struct Legacy {
     pub writers: Vec<String>,
 }
 
-/// Reads all tables of iptables-legacy that are loaded here, and the sets of ipset where there are any. Nothing is started where
-/// none is loaded.
+/// Reads all tables of iptables-legacy that are loaded here. Nothing is started where none is loaded.
 pub fn every_legacy() -> Legacy {
     let mut all = Legacy::default();
     for version in Version::ALL {
@@ -267,16 +264,6 @@ pub fn every_legacy() -> Legacy {
             }
         }
         all.writers.push(what);
-    }
-    let rules = all.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
-    let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
-    if !named.is_empty() {
-        let saved = Tools::find().and_then(|tools| read_sets(&tools, &named)).ok();
-        if let Some((sets, unknown)) = saved.and_then(|text| ipset::read(&text).ok()) {
-            all.sets = sets;
-            all.unknown.extend(unknown.into_iter().map(|unknown| format!("ipset: {}", unknown.text)));
-        }
     }
     all
 }

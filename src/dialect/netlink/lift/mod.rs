@@ -37,6 +37,7 @@ use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
 use crate::ir::{self, Family, Match, Verdict};
 
+pub use compat::UNNAMED as UNNAMED_IP_SET;
 pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
 use program::Program;
 use values::{Values, ir_set};

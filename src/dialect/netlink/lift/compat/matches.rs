@@ -242,7 +242,7 @@ fn set(program: &Program<'_>, revision: u32, info: Info<'_>) -> Option<Match> {
     if !plain || fields != 1 || flags & !3 != 0 {
         return None;
     }
-    let addresses = Addresses::Set(program.names?.sets.get(&number)?.clone());
+    let addresses = Addresses::Set(super::named_set(program, number)?.to_owned());
     let negated = bit(flags, 0);
     Some(if bit(flags, 1) { Match::Source { addresses, negated } } else { Match::Destination { addresses, negated } })
 }

@@ -8,6 +8,8 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+pub use targets::UNNAMED;
+
 use super::super::constants::*;
 use super::program::{Program, fit};
 use super::statements::Fields;
@@ -47,6 +49,12 @@ impl<'a> Info<'a> {
     fn text(self, at: usize, length: usize) -> Option<String> {
         self.bytes(at, length).map(super::super::attributes::text_of)
     }
+}
+
+/// The name of a set of ipset; `None` where it has none here, or where a set of the table has the same, for which it would be taken.
+fn named_set<'p>(program: &'p Program<'_>, number: u16) -> Option<&'p str> {
+    let name = program.names?.sets.get(&number)?.as_str();
+    (!program.sets.contains_key(name)).then_some(name)
 }
 
 /// A match: its tests; always something.

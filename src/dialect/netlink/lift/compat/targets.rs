@@ -74,19 +74,26 @@ fn connection_mark(info: Info<'_>) -> Option<Statement> {
     Some(Statement::Write { field, constant: true })
 }
 
+/// What no set of ipset is called here, see [`named_set`](super::named_set): it may be any of them. As names are escaped, this one is
+/// nobody's.
+pub const UNNAMED: &str = "ipset_x2d";
+
 /// struct xt_set_info_target_v1 to v3: sets to add to, to take from, and (v3) to look into, each by its number.
 fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> {
     const NONE: u16 = u16::MAX;
-    if revision == 0 {
-        return vec![Statement::Update { set: "ipset".to_owned() }];
-    }
-    let places: &[usize] = if revision >= 3 { &[0, 4, 8] } else { &[0, 4] };
-    let numbers = places.iter().filter_map(|at| info.u16(*at)).filter(|number| *number != NONE);
-    let name = |number: u16| {
-        let known = program.names.and_then(|names| names.sets.get(&number)).cloned();
-        known.unwrap_or_else(|| format!("ipset-{number}"))
+    let unnamed = || vec![Statement::Update { set: UNNAMED.to_owned() }];
+    let places: &[usize] = match revision {
+        1 | 2 => &[0, 4],
+        3 => &[0, 4, 8],
+        _ => return unnamed(),
     };
-    numbers.map(|number| Statement::Update { set: name(number) }).collect()
+    let Some(numbers) = places.iter().map(|at| info.u16(*at)).collect::<Option<Vec<u16>>>() else { return unnamed() };
+    let name = |number: u16| {
+        let known = super::named_set(program, number).map(str::to_owned);
+        known.unwrap_or_else(|| format!("{UNNAMED}{number}"))
+    };
+    let named = numbers.into_iter().filter(|number| *number != NONE);
+    named.map(|number| Statement::Update { set: name(number) }).collect()
 }
 
 /// Where a translation leads to: struct nf_nat_ipv4_multi_range_compat in the oldest form for IPv4, nf_nat_range and

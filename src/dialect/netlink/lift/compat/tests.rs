@@ -262,7 +262,7 @@ fn targets_do_what_they_say() {
             "SET",
             3,
             new().short(7).zeros(2).short(u16::MAX).zeros(2).short(u16::MAX),
-            Statement::Update { set: "ipset-7".to_owned() },
+            Statement::Update { set: "ipset_x2d7".to_owned() },
         ),
         ("TEE", 1, new(), Statement::Copy),
     ];

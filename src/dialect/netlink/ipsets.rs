@@ -1,0 +1,369 @@
+//! The sets of ipset, with what is in them (linux/netfilter/ipset/ip_set.h).
+//!
+//! An answer is a list of messages. The first one of a set has its type and options, in the words of which it means what
+//! [`content`](crate::dialect::ipset::content) says; a long set goes on in messages that have its name and more elements.
+//!
+//! INVARIANT (unread is not empty): a type, an option, a flag or an attribute that is not known makes the set unknown, and so does
+//! another number of elements than it is said to have. Only what nobody but the kernel's memory minds is passed over.
+//!
+//! INVARIANT (one moment): the kernel does not say when sets change while they are read. So they are read until two readings are
+//! alike, and a set that never is alike is unknown.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::attributes::{Malformed, Message, Writer, attributes, find, text_of, u32_of};
+use super::constants::*;
+use super::socket::{RequestError, Socket};
+use crate::dialect::ipset::content::{Content, EXPANDED, Range, v4_network, v6_network};
+use crate::dialect::iptables::name as ir_name;
+use crate::ir::{Elements, Set};
+
+/// Who changes sets does so some times a second; a reading takes milliseconds.
+const ATTEMPTS: usize = 10;
+
+/// The sets of a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpSets {
+    /// By their names.
+    pub sets: BTreeMap<String, Set>,
+    /// What in them is not known, by their names.
+    pub unknown: BTreeMap<String, String>,
+    /// Those whose elements may be other sets: who changes them may change those.
+    pub lists: BTreeSet<String>,
+}
+
+/// Reads them. Where the kernel has no ipset, there are none; asking loads it where it is a module.
+///
+/// # Errors
+/// Where the kernel refuses, or makes no sense.
+pub fn ip_sets(socket: &mut Socket) -> Result<IpSets, RequestError> {
+    settled(|| match read_once(socket) {
+        // Nobody here answers for this subsystem.
+        Err(RequestError::Refused(refusal)) if matches!(refusal.errno, Errno::EINVAL | Errno::EOPNOTSUPP) => {
+            Ok(IpSets::default())
+        }
+        other => other,
+    })
+}
+
+/// Reads until two readings are alike.
+fn settled(mut read: impl FnMut() -> Result<IpSets, RequestError>) -> Result<IpSets, RequestError> {
+    let mut before: Option<IpSets> = None;
+    let mut last = Err(RequestError::Interrupted);
+    for _ in 0..ATTEMPTS {
+        last = match (read(), before.take()) {
+            (Ok(now), Some(then)) if now == then => return Ok(now),
+            (Ok(now), Some(then)) => {
+                before = Some(now.clone());
+                Ok(then.in_common(now))
+            }
+            (Ok(now), None) => {
+                before = Some(now);
+                Err(RequestError::Interrupted)
+            }
+            // A set that was renamed or swapped in the midst of it.
+            (Err(again @ (RequestError::Interrupted | RequestError::Malformed(_))), _) => Err(again),
+            (Err(other), _) => return Err(other),
+        };
+    }
+    last
+}
+
+fn read_once(socket: &mut Socket) -> Result<IpSets, RequestError> {
+    let mut reading = Reading::default();
+    let request = |sequence| {
+        let mut writer = Writer::default();
+        writer.message(NFNL_SUBSYS_IPSET << 8 | IPSET_CMD_LIST, NLM_F_REQUEST | NLM_F_DUMP, sequence, |writer| {
+            writer.raw(&[NFPROTO_UNSPEC, 0, 0, 0]);
+            writer.attribute(IPSET_ATTR_PROTOCOL, &[IPSET_PROTOCOL]);
+        });
+        writer.into_bytes()
+    };
+    socket.dump(request, |message| reading.take(&message).map_err(RequestError::from))?;
+    Ok(reading.finish())
+}
+
+impl IpSets {
+    /// What two readings say alike; all else is unknown.
+    fn in_common(&self, mut now: Self) -> Self {
+        for (name, set) in &self.sets {
+            let same = now.sets.get(name) == Some(set) && now.unknown.get(name) == self.unknown.get(name);
+            if !same {
+                now.sets.entry(name.clone()).or_insert_with(|| set.clone()).elements = Elements::Unknown;
+                now.unknown.entry(name.clone()).or_insert_with(|| CHANGED.to_owned());
+            }
+        }
+        for (name, set) in now.sets.iter_mut().filter(|(name, _)| !self.sets.contains_key(*name)) {
+            set.elements = Elements::Unknown;
+            now.unknown.entry(name.clone()).or_insert_with(|| CHANGED.to_owned());
+        }
+        now.lists.extend(self.lists.iter().cloned());
+        now
+    }
+}
+
+const CHANGED: &str = "changed while it was read";
+
+/// Sets that are being read.
+#[derive(Default)]
+struct Reading {
+    list: Vec<Entry>,
+    names: BTreeSet<String>,
+    expanded: usize,
+}
+
+struct Entry {
+    name: String,
+    content: Content<'static>,
+    is_list: bool,
+    /// How many elements it is said to have, and how many there were.
+    said: Option<u32>,
+    seen: u32,
+}
+
+impl Reading {
+    /// A message of the answer.
+    fn take(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
+        let body = message.payload.get(4..).ok_or(Malformed)?;
+        let of = |wanted| find(body, wanted)?.ok_or(Malformed);
+        let protocol = byte(of(IPSET_ATTR_PROTOCOL)?)?;
+        let expected = message.kind == (NFNL_SUBSYS_IPSET << 8 | IPSET_CMD_LIST);
+        if !expected || !(IPSET_PROTOCOL_MIN..=IPSET_PROTOCOL).contains(&protocol) {
+            return Err(Malformed);
+        }
+        let name = text_of(of(IPSET_ATTR_SETNAME)?);
+        if let Some(kind) = find(body, IPSET_ATTR_TYPENAME)? {
+            // Whatever has been told already has another name now, or another set has this one.
+            if !self.names.insert(name.clone()) {
+                return Err(Malformed);
+            }
+            self.list.push(Entry::new(name.clone(), &text_of(kind), body)?);
+            self.expanded = EXPANDED;
+        }
+        let entry = self.list.last_mut().filter(|entry| entry.name == name).ok_or(Malformed)?;
+        for attribute in attributes(body) {
+            match attribute? {
+                (IPSET_ATTR_ADT, elements) => entry.add(elements, &mut self.expanded)?,
+                (
+                    IPSET_ATTR_PROTOCOL | IPSET_ATTR_SETNAME | IPSET_ATTR_TYPENAME | IPSET_ATTR_REVISION
+                    | IPSET_ATTR_FAMILY | IPSET_ATTR_DATA | IPSET_ATTR_INDEX,
+                    _,
+                ) => {}
+                (other, _) => entry.content.doubt(0, format!("attribute {other}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> IpSets {
+        let mut found = IpSets::default();
+        for Entry { name, mut content, is_list, said, seen } in self.list {
+            if said != Some(seen) {
+                content.doubt(0, "members that are not listed");
+            }
+            // A name that stands for bytes that cannot be shown may be the name of another set, too.
+            if name.contains('\\') {
+                content.doubt(0, "a name that is no text");
+            }
+            let (set, doubt) = content.into_set(&name);
+            let name = ir_name(&name);
+            found.unknown.extend(doubt.map(|(_, text)| (name.clone(), text.into_owned())));
+            if is_list {
+                found.lists.insert(name.clone());
+            }
+            found.sets.insert(name, set);
+        }
+        found
+    }
+}
+
+impl Entry {
+    /// An empty set.
+    fn new(name: String, kind: &str, body: &[u8]) -> Result<Self, Malformed> {
+        let data = find(body, IPSET_ATTR_DATA)?.ok_or(Malformed)?;
+        let revision = find(body, IPSET_ATTR_REVISION)?.map(byte).transpose()?;
+        let family = find(body, IPSET_ATTR_FAMILY)?.map(byte).transpose()?;
+        let options = options(kind, revision, family, data)?;
+        let content = Content::new(kind, options.iter().map(Cow::as_ref), 0).into_owned();
+        let said = find(data, IPSET_ATTR_ELEMENTS)?.map(u32_of).transpose()?;
+        let is_list = !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
+        Ok(Self { name, content, is_list, said, seen: 0 })
+    }
+
+    fn add(&mut self, elements: &[u8], expanded: &mut usize) -> Result<(), Malformed> {
+        for element in attributes(elements) {
+            let (kind, element) = element?;
+            if kind != IPSET_ATTR_DATA {
+                self.content.doubt(0, format!("attribute {kind} among the members"));
+            }
+            self.seen = self.seen.saturating_add(1);
+            if self.content.is_unknown() {
+                continue;
+            }
+            let element = Element::of(element)?;
+            let taken = element.doubt.is_none() && element.range().is_some_and(|own| self.content.add(own, expanded));
+            if !taken {
+                self.content.doubt(0, element.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The newest revision of a type of which it is known what it means.
+fn newest(kind: &str) -> u8 {
+    match kind {
+        "hash:ip" => 6,
+        "hash:net" => 7,
+        "bitmap:ip" => 3,
+        // Nothing is known of its elements anyway.
+        _ => u8::MAX,
+    }
+}
+
+/// What a set is, in the words of `ipset save`; what that has no words for, in words that it never uses.
+fn options(
+    kind: &str,
+    revision: Option<u8>,
+    family: Option<u8>,
+    data: &[u8],
+) -> Result<Vec<Cow<'static, str>>, Malformed> {
+    let family = match family {
+        Some(NFPROTO_IPV4) => "inet",
+        Some(NFPROTO_IPV6) => "inet6",
+        _ => "unspec",
+    };
+    let mut words: Vec<Cow<'static, str>> = vec!["family".into(), family.into()];
+    match revision {
+        Some(revision) if revision <= newest(kind) => {}
+        Some(revision) => words.push(format!("revision {revision}").into()),
+        None => words.push("no revision".into()),
+    }
+    for attribute in attributes(data) {
+        let (attribute, value) = attribute?;
+        match attribute {
+            IPSET_ATTR_HASHSIZE
+            | IPSET_ATTR_MAXELEM
+            | IPSET_ATTR_BUCKETSIZE
+            | IPSET_ATTR_INITVAL
+            | IPSET_ATTR_ELEMENTS
+            | IPSET_ATTR_REFERENCES
+            | IPSET_ATTR_MEMSIZE => {}
+            // The range of bitmap:ip.
+            IPSET_ATTR_IP | IPSET_ATTR_IP_TO => {}
+            IPSET_ATTR_CADT_FLAGS => words.extend(create_flags(u32_of(value)?)),
+            IPSET_ATTR_TIMEOUT => words.push("timeout".into()),
+            IPSET_ATTR_NETMASK => words.push("netmask".into()),
+            IPSET_ATTR_BITMASK => words.push("bitmask".into()),
+            IPSET_ATTR_MARKMASK => words.push("markmask".into()),
+            IPSET_ATTR_SIZE => words.push("size".into()),
+            other => words.push(format!("attribute {other}").into()),
+        }
+    }
+    Ok(words)
+}
+
+fn create_flags(flags: u32) -> impl Iterator<Item = Cow<'static, str>> {
+    const NAMES: [(u32, &str); 4] = [
+        (IPSET_FLAG_WITH_COUNTERS, "counters"),
+        (IPSET_FLAG_WITH_COMMENT, "comment"),
+        (IPSET_FLAG_WITH_FORCEADD, "forceadd"),
+        (IPSET_FLAG_WITH_SKBINFO, "skbinfo"),
+    ];
+    let rest = NAMES.iter().fold(flags, |rest, (bit, _)| rest & !bit);
+    let named = NAMES.iter().filter(move |(bit, _)| flags & bit != 0).map(|(_, name)| Cow::from(*name));
+    named.chain((rest != 0).then(|| format!("flags {rest:#x}").into()))
+}
+
+/// An element of a set of addresses.
+struct Element {
+    address: Option<IpAddr>,
+    prefix: Option<u8>,
+    /// What more it has than its address.
+    doubt: Option<Cow<'static, str>>,
+}
+
+impl Element {
+    fn of(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut element = Self { address: None, prefix: None, doubt: None };
+        for attribute in attributes(bytes) {
+            let (kind, value) = attribute?;
+            let doubt = match kind {
+                IPSET_ATTR_IP => {
+                    element.address = Some(address(value)?);
+                    continue;
+                }
+                IPSET_ATTR_CIDR => {
+                    element.prefix = Some(byte(value)?);
+                    continue;
+                }
+                IPSET_ATTR_BYTES | IPSET_ATTR_PACKETS | IPSET_ATTR_COMMENT | IPSET_ATTR_SKBMARK
+                | IPSET_ATTR_SKBPRIO | IPSET_ATTR_SKBQUEUE | IPSET_ATTR_PAD => continue,
+                IPSET_ATTR_CADT_FLAGS => match u32_of(value)? {
+                    0 => continue,
+                    IPSET_FLAG_NOMATCH => "nomatch".into(),
+                    other => format!("flags {other:#x}").into(),
+                },
+                IPSET_ATTR_TIMEOUT => "timeout".into(),
+                other => format!("attribute {other}").into(),
+            };
+            element.doubt.get_or_insert(doubt);
+        }
+        Ok(element)
+    }
+
+    fn range(&self) -> Option<Range> {
+        let prefix = |longest: u8| self.prefix.or(Some(longest)).filter(|own| *own <= longest).map(u32::from);
+        Some(match self.address? {
+            IpAddr::V4(own) => Range::V4(v4_network(own.to_bits(), prefix(32)?)),
+            IpAddr::V6(own) => Range::V6(v6_network(own.to_bits(), prefix(128)?)),
+        })
+    }
+}
+
+/// As `ipset save` has it.
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{address}")?,
+            None => f.write_str("a member without an address")?,
+        }
+        if let Some(prefix) = self.prefix.filter(|own| !self.address.is_some_and(|address| *own == longest(address))) {
+            write!(f, "/{prefix}")?;
+        }
+        self.doubt.iter().try_for_each(|doubt| write!(f, " {doubt}"))
+    }
+}
+
+fn longest(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// An address inside of an attribute, by its family.
+fn address(value: &[u8]) -> Result<IpAddr, Malformed> {
+    let mut all = attributes(value);
+    let found = match all.next().ok_or(Malformed)?? {
+        (IPSET_ATTR_IPADDR_IPV4, own) => <[u8; 4]>::try_from(own).map(IpAddr::from),
+        (IPSET_ATTR_IPADDR_IPV6, own) => <[u8; 16]>::try_from(own).map(IpAddr::from),
+        _ => return Err(Malformed),
+    };
+    if all.next().is_some() {
+        return Err(Malformed);
+    }
+    found.map_err(|_| Malformed)
+}
+
+fn byte(value: &[u8]) -> Result<u8, Malformed> {
+    match value {
+        [own] => Ok(*own),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What comes of all the rules of this host for a site, wherever somebody else has rules: for a host that has ours alone, their
+//! claims say all.
+
+use super::HostError;
+use super::links::Link;
+use super::nft;
+use super::whole::{Everything, surroundings};
+use crate::cluster::Site;
+use crate::ir::{Family, Ruleset};
+use crate::semantics::TooLarge;
+use crate::verify::{Answer, whole};
+
+/// What the rules of others make of what ours say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// There are none, or it was not asked.
+    Nothing,
+    /// The answers of the whole host.
+    Answered {
+        /// Each of them.
+        answers: Vec<Answer>,
+        /// Whether they stay true as long as nf_tables and what surrounds this host are the same.
+        lasting: bool,
+    },
+    /// Why they cannot be judged.
+    Unjudged(String),
+}
+
+impl Around {
+    /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given.
+    #[must_use]
+    pub fn of(site: &Site<'_>, links: &[Link], instead: Option<&Ruleset>) -> Self {
+        let read = || Ok::<_, HostError>((Everything::read()?, surroundings(links)?));
+        let (mut everything, surroundings) = match read() {
+            Ok(read) => read,
+            Err(error) => return Self::Unjudged(error.to_string()),
+        };
+        if let Some(instead) = instead {
+            let tables = &mut everything.ruleset.tables;
+            tables.retain(|table| table.family != Family::Inet || table.name != nft::TABLE);
+            tables.extend(instead.tables.iter().cloned());
+        }
+        match whole(&everything.ruleset, site, &surroundings) {
+            Ok(answers) => {
+                // Nobody tells of changes of ipset and of iptables-legacy.
+                let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
+                Self::Answered { answers, lasting }
+            }
+            Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
+        }
+    }
+
+    /// Those who are shut out for certain, or get in.
+    pub fn shadows(&self) -> impl Iterator<Item = &Answer> {
+        self.answers().iter().filter(|answer| answer.is_shadow())
+    }
+
+    /// Whether all of it is known to be as the cluster file wants it, and stays so as long as nf_tables and what surrounds this
+    /// host are the same.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Answered { answers, lasting } => *lasting && answers.iter().all(Answer::is_good),
+            Self::Unjudged(_) => false,
+        }
+    }
+
+    /// The answers, where there are any.
+    #[must_use]
+    pub fn answers(&self) -> &[Answer] {
+        match self {
+            Self::Answered { answers, .. } => answers,
+            Self::Nothing | Self::Unjudged(_) => &[],
+        }
+    }
+}
