@@ -87,6 +87,19 @@ fn every_run_prints_what_is_written() {
     netns::isolated("every_run_prints_what_is_written", || transcript("apply.txt", 20));
 }
 
+/// Rules of iptables-nft that ask sets of ipset, which netlink has the members of.
+#[test]
+fn what_is_in_sets_of_ipset_is_known() {
+    netns::isolated("what_is_in_sets_of_ipset_is_known", || {
+        // Without the tool or the kernel's part of it there is nothing to ask.
+        let _namespace = netns::Namespace::unshare();
+        match netns::attempt(&["ipset", "create", "x", "hash:ip"], "") {
+            Ok(_) => transcript("ipset.txt", 10),
+            Err(error) => netns::not_possible("ipset", &error),
+        }
+    });
+}
+
 #[test]
 fn what_stands_beside_the_rules_is_said() {
     netns::isolated("what_stands_beside_the_rules_is_said", || transcript("beside.txt", 10));

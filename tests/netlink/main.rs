@@ -6,6 +6,7 @@ mod foreign;
 #[path = "../generate/mod.rs"]
 mod generate;
 mod hosts;
+mod ipsets;
 #[path = "../lab/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;

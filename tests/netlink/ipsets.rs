@@ -1,0 +1,141 @@
+//! The sets of ipset: what netlink says of them means what `ipset save` says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use ringfence::dialect::ipset;
+use ringfence::dialect::netlink::{IpSets, Protocol, Socket, ip_sets};
+use ringfence::ir::{Elements, Set};
+
+use super::lab::netns;
+
+/// Sets, and how many of their elements are known; `None` where what is in them is not. Each line `create` or `add` of its own.
+const SETS: [(&str, Option<usize>); 32] = [
+    ("hash:ip\nadd 10.0.0.1\nadd 10.0.0.3\nadd 192.168.1.0/30", Some(6)),
+    ("hash:ip family inet6\nadd fd00::1\nadd fd00::3", Some(2)),
+    (
+        "hash:ip counters comment skbinfo\nadd 10.0.0.1 comment \"nomatch timeout 5\" packets 3 bytes 9 skbmark 0x1",
+        Some(1),
+    ),
+    ("hash:ip hashsize 64 maxelem 100\nadd 10.0.0.1-10.0.0.9", Some(9)),
+    ("hash:ip", Some(0)),
+    ("hash:ip family inet6", Some(0)),
+    ("hash:ip timeout 500\nadd 10.0.0.1", None),
+    ("hash:ip timeout 0\nadd 10.0.0.1 timeout 0", None),
+    ("hash:ip forceadd\nadd 10.0.0.1", None),
+    ("hash:ip netmask 24\nadd 10.0.0.1", None),
+    ("hash:ip bitmask 255.255.0.255\nadd 10.0.0.1", None),
+    ("hash:net\nadd 10.0.0.0/8\nadd 11.0.0.0-11.0.0.6\nadd 12.0.0.1", Some(5)),
+    ("hash:net\nadd 0.0.0.0/1\nadd 128.0.0.0/1", Some(1)),
+    ("hash:net family inet6\nadd fd00::/64\nadd fd01::1\nadd ::/1\nadd 8000::/1", Some(1)),
+    ("hash:net family inet6 comment\nadd fd00::/64 comment x\nadd fd01::1", Some(2)),
+    ("hash:net\nadd 10.0.0.0/8\nadd 10.2.0.0/16 nomatch", None),
+    ("hash:net family inet6\nadd fd00::/64\nadd fd00::1 nomatch", None),
+    ("hash:net timeout 90\nadd 10.0.0.0/8 timeout 80", None),
+    ("hash:net counters\nadd 10.0.0.0/8 packets 7 bytes 9", Some(1)),
+    ("bitmap:ip range 10.0.0.0/24\nadd 10.0.0.7\nadd 10.0.0.1-10.0.0.2", Some(3)),
+    ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd 10.0.1.0", None),
+    ("bitmap:ip range 10.0.0.0/24 timeout 9\nadd 10.0.0.7", None),
+    ("bitmap:ip range 10.0.0.0/24 comment counters\nadd 10.0.0.7 comment timeout", Some(1)),
+    ("bitmap:ip,mac range 10.0.0.0/24\nadd 10.0.0.7,02:00:00:00:00:01", None),
+    ("bitmap:port range 0-1000\nadd 80\nadd 90-95", None),
+    ("hash:ip,port\nadd 10.0.0.1,tcp:80\nadd 10.0.0.1,udp:53\nadd 10.0.0.1,icmp:ping", None),
+    ("hash:ip,port family inet6\nadd fd00::1,tcp:80-82", None),
+    ("hash:ip,port,ip\nadd 10.0.0.1,sctp:80,10.0.0.2", None),
+    ("hash:ip,port,net\nadd 10.0.0.1,80,10.0.0.0/8", None),
+    ("hash:net,port\nadd 10.0.0.0/8,udp:53\nadd 10.2.0.0/16,udp:53 nomatch", None),
+    ("hash:net,iface\nadd 10.0.0.0/8,eth0\nadd 0.0.0.0/0,physdev:eth1", None),
+    ("list:set size 8\nadd s0\nadd s1", None),
+];
+
+fn by_netlink() -> IpSets {
+    ip_sets(&mut Socket::open(Protocol::Netfilter).unwrap()).unwrap()
+}
+
+/// What `ipset save` says: the sets by their names, and what of them is not known.
+fn by_text() -> (BTreeMap<String, Set>, BTreeMap<String, String>) {
+    let (sets, unknown) = ipset::read(&netns::run(&["ipset", "save"], "")).unwrap();
+    let doubt = |text: &str| text.split_once(' ').map(|(name, why)| (name.to_owned(), why.to_owned())).unwrap();
+    let sets = sets.into_iter().map(|set| (set.name.clone(), set)).collect();
+    (sets, unknown.iter().map(|one| doubt(&one.text)).collect())
+}
+
+#[test]
+fn the_kernel_says_what_the_text_says() {
+    netns::isolated("ipsets::the_kernel_says_what_the_text_says", || {
+        let _namespace = netns::Namespace::unshare();
+        assert_eq!(by_netlink(), IpSets::default());
+        let mut made = 0;
+        for (at, (text, known)) in SETS.iter().enumerate() {
+            let text = format!("create s{at} {}\n", text.replace("\nadd ", &format!("\nadd s{at} ")));
+            if let Err(error) = netns::attempt(&["ipset", "restore"], &text) {
+                netns::not_possible(&text, &error);
+                let _ = netns::attempt(&["ipset", "destroy", &format!("s{at}")], "");
+                continue;
+            }
+            made += 1;
+            let found = by_netlink();
+            let (set, name) = (found.sets.get(&format!("s{at}")).unwrap(), format!("s{at}"));
+            assert_eq!(found.unknown.contains_key(&name), known.is_none(), "{text}{:?}", found.unknown);
+            match known {
+                Some(count) => assert_eq!(set.elements.len(), *count, "{text}"),
+                None => assert_eq!(set.elements, Elements::Unknown, "{text}"),
+            }
+        }
+        // Of `forceadd` ipset 7.17 says nothing, so that the text seems to know such a set.
+        let forced = SETS.iter().position(|(text, _)| text.contains("forceadd")).unwrap();
+        let _ = netns::attempt(&["ipset", "destroy", &format!("s{forced}")], "");
+        let (sets, unknown) = by_text();
+        let found = by_netlink();
+        assert_eq!(found.sets, sets);
+        assert_eq!(found.unknown.keys().collect::<Vec<_>>(), unknown.keys().collect::<Vec<_>>());
+        for (name, why) in &found.unknown {
+            // The kernel has its own order of the elements.
+            assert!(*why == unknown[name] || why.ends_with(" nomatch"), "{name}: {why}, {}", unknown[name]);
+        }
+        assert!(made >= 26, "only {made} sets could be made");
+        assert_eq!(found.lists.into_iter().collect::<Vec<_>>(), ["s31"]);
+    });
+}
+
+#[test]
+fn names_are_those_of_the_text() {
+    netns::isolated("ipsets::names_are_those_of_the_text", || {
+        let _namespace = netns::Namespace::unshare();
+        for name in ["a.b", "a+", "a_x2b", "ringfence-peers", "a:b,c/d"] {
+            netns::run(&["ipset", "create", name, "hash:ip"], "");
+            netns::run(&["ipset", "add", name, "10.0.0.1"], "");
+        }
+        assert_eq!(by_netlink().sets, by_text().0);
+        assert_eq!(by_netlink().unknown, BTreeMap::new());
+    });
+}
+
+/// Elements of both families by the hundred thousand, which the kernel tells in many messages.
+#[test]
+fn large_sets_are_read_whole() {
+    netns::isolated("ipsets::large_sets_are_read_whole", || {
+        let _namespace = netns::Namespace::unshare();
+        let mut text =
+            "create v4 hash:ip maxelem 200000\ncreate v6 hash:net family inet6 maxelem 200000 comment\n".to_owned();
+        for number in 0..100_000_u32 {
+            writeln!(text, "add v4 10.{}.{}.{}", number >> 15, number >> 7 & 255, (number & 127) * 2).unwrap();
+        }
+        for number in 0..20_000_u32 {
+            writeln!(text, "add v6 fd00:0:{number:x}::/49 comment \"member {number}\"").unwrap();
+        }
+        netns::run(&["ipset", "restore"], &text);
+        let begin = Instant::now();
+        let saved = netns::run(&["ipset", "save"], "");
+        let saved_in = begin.elapsed();
+        let (sets, unknown) = ipset::read(&saved).unwrap();
+        let as_text = begin.elapsed();
+        let begin = Instant::now();
+        let found = by_netlink();
+        println!("ipset save {saved_in:?}, with reading it {as_text:?}; by netlink, twice, {:?}", begin.elapsed());
+        assert_eq!((unknown, found.unknown.len()), (Vec::new(), 0));
+        assert_eq!(found.sets.into_values().collect::<Vec<_>>(), sets);
+        assert_eq!(sets.iter().map(|set| set.elements.len()).collect::<Vec<_>>(), [100_000, 20_000]);
+    });
+}
