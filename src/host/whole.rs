@@ -13,7 +13,7 @@ use super::iptables;
 use super::links::{Link, lo_is_loopback};
 use super::nft;
 use super::routing;
-use crate::dialect::netlink::{self, Names, Protocol, RequestError, Scope, Socket, lift_named};
+use crate::dialect::netlink::{self, Names, Protocol, RequestError, Scope, Socket, UNNAMED_IP_SET, lift_named};
 use crate::ir::Ruleset;
 use crate::net::Surroundings;
 
@@ -90,9 +90,15 @@ impl Everything {
         let found = Socket::open(Protocol::Netfilter).map_err(RequestError::from);
         match found.and_then(|mut socket| netlink::ip_sets(&mut socket)) {
             Ok(found) => {
+                let lists = found.lists.clone();
                 let (sets, unknown) = asked.among(found);
                 self.ruleset.sets.extend(sets);
                 self.unknown.extend(unknown);
+                let is_any = |name: &str| lists.contains(name) || name.starts_with(UNNAMED_IP_SET);
+                if self.ruleset.forget_changed_through(is_any) {
+                    self.unknown
+                        .push("ipset: rules change sets through a list of sets, or one without a name".to_owned());
+                }
             }
             Err(error) => self.unknown.push(format!("ipset: {error}")),
         }

@@ -290,6 +290,20 @@ impl Ruleset {
         bad.next()
     }
 
+    /// Forgets what is in the sets outside of tables, where rules change one that may stand for others (`list:set`). Says whether.
+    pub fn forget_changed_through(&mut self, stands_for_others: impl Fn(&str) -> bool) -> bool {
+        let mut changed = self.tables.iter().flat_map(|table| {
+            let statements = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+            let outside = |name: &&str| !table.sets.iter().any(|own| own.name == **name);
+            statements.filter_map(Statement::updates).filter(outside)
+        });
+        let forgets = changed.any(stands_for_others);
+        if forgets {
+            self.sets.iter_mut().for_each(|set| set.elements = Elements::Unknown);
+        }
+        forgets
+    }
+
     /// The set that a rule of `table` means by a name.
     #[must_use]
     pub fn set<'a>(&'a self, table: &'a Table, name: &str) -> Option<&'a Set> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ringfence::dialect::netlink::{Kernel, Names, Protocol, Scope, Socket, lift_named, read, unread};
+use ringfence::dialect::netlink::{Kernel, Names, Protocol, Scope, Socket, ip_sets, lift_named, read, unread};
 use ringfence::dialect::{ipset, iptables, nft};
 use ringfence::ir::{Family, Ruleset, Set};
 use ringfence::net::Interface;
@@ -84,8 +84,9 @@ fn load(host: &Path) -> Option<Ruleset> {
 }
 
 /// What the kernel holds, and what of it is not understood.
-fn live(sets: Vec<Set>) -> (Ruleset, Vec<String>) {
+fn live() -> (Ruleset, Vec<String>) {
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+    let sets: Vec<Set> = ip_sets(&mut socket).unwrap().sets.into_values().collect();
     let Kernel { own, others, .. } = read(&mut socket, "ringfence", Scope::Whole).unwrap();
     let names = Names::read(&mut socket, own.iter().chain(&others)).unwrap();
     let (mut ruleset, mut unknown) = (Ruleset { sets, ..Ruleset::default() }, Vec::new());
@@ -152,7 +153,7 @@ fn real_hosts_mean_the_same_in_text_and_in_the_kernel() {
         for host in hosts() {
             let _namespace = netns::Namespace::unshare();
             let Some(text) = load(&host) else { continue };
-            let (bytes, unknown) = live(text.sets.clone());
+            let (bytes, unknown) = live();
             let certain = compare(&host, &text, &bytes);
             let name = host.file_name().unwrap().to_string_lossy().into_owned();
             println!("{name}: certain by text {}, by bytecode {}", certain.0, certain.1);

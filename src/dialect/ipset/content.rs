@@ -37,6 +37,8 @@ struct Kind {
     ipv6: bool,
     /// Whether elements can be known at all; and if not, whatever they are.
     known: bool,
+    /// Whether elements may be other sets.
+    list: bool,
 }
 
 /// The ends of an element.
@@ -70,7 +72,8 @@ impl<'a> Content<'a> {
                 other => unknown = unknown.or(Some(other)),
             }
         }
-        let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none() };
+        let list = networks.is_none() && !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
+        let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none(), list };
         Content { kind, v4: Vec::new(), v6: Vec::new(), unknown: unknown.map(|text| (number, text.into())) }
     }
 
@@ -87,6 +90,11 @@ impl<'a> Content<'a> {
 
     pub(in crate::dialect) fn is_ipv6(&self) -> bool {
         self.kind.ipv6
+    }
+
+    /// Whether its elements may be other sets (`list:set`): who changes it may change those.
+    pub(in crate::dialect) fn is_list(&self) -> bool {
+        self.kind.list
     }
 
     /// Whether it is not known what is in it.

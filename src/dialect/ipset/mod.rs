@@ -4,7 +4,7 @@ pub(in crate::dialect) mod content;
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{Saved, read, saved};
 pub use write::write;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! INVARIANT (bounded): the work is linear in the text, but for ranges in `hash:ip`, which have a budget.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -16,11 +17,30 @@ use crate::dialect::iptables::shown;
 use crate::dialect::read::{ReadError, Unknown};
 use crate::ir::Set;
 
+/// What a text says of sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The sets.
+    pub sets: Vec<Set>,
+    /// What in them is not known.
+    pub unknown: Vec<Unknown>,
+    /// Those whose elements may be other sets, see [`Ruleset::forget_changed_through`](crate::ir::Ruleset::forget_changed_through).
+    pub lists: BTreeSet<String>,
+}
+
+/// Reads sets, and what in them is not known.
+///
+/// # Errors
+/// As [`saved`].
+pub fn read(text: &str) -> Result<(Vec<Set>, Vec<Unknown>), ReadError> {
+    saved(text).map(|saved| (saved.sets, saved.unknown))
+}
+
 /// Reads sets.
 ///
 /// # Errors
 /// If the text is not ipset's, or is cut off, or ipset would refuse it.
-pub fn read(text: &str) -> Result<(Vec<Set>, Vec<Unknown>), ReadError> {
+pub fn saved(text: &str) -> Result<Saved, ReadError> {
     let mut sets = Sets { list: Vec::new(), index: FxHashMap::default(), last: 0, expanded: EXPANDED };
     let lines = || text.split('\n').zip(1_u32..).map(|(line, number)| (line.trim_matches(BLANK), number));
     let mut ruled = lines().filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
@@ -221,16 +241,17 @@ impl<'a> Sets<'a> {
         Ok(())
     }
 
-    fn finish(self) -> (Vec<Set>, Vec<Unknown>) {
-        let mut unknown = Vec::new();
-        let mut sets = Vec::new();
+    fn finish(self) -> Saved {
+        let mut saved = Saved::default();
         for Entry { name, content, .. } in self.list.into_iter().filter(|entry| !entry.removed) {
+            let is_list = content.is_list();
             let (set, doubt) = content.into_set(name);
-            unknown.extend(doubt.map(|(line, text)| Unknown { line, text: format!("{name} {text}") }));
-            sets.push(set);
+            saved.lists.extend(is_list.then(|| set.name.clone()));
+            saved.unknown.extend(doubt.map(|(line, text)| Unknown { line, text: format!("{name} {text}") }));
+            saved.sets.push(set);
         }
-        unknown.sort_by_key(|unknown| unknown.line);
-        (sets, unknown)
+        saved.unknown.sort_by_key(|unknown| unknown.line);
+        saved
     }
 }
 

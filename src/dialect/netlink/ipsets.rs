@@ -120,7 +120,6 @@ struct Reading {
 struct Entry {
     name: String,
     content: Content<'static>,
-    is_list: bool,
     /// How many elements it is said to have, and how many there were.
     said: Option<u32>,
     seen: u32,
@@ -162,7 +161,7 @@ impl Reading {
 
     fn finish(self) -> IpSets {
         let mut found = IpSets::default();
-        for Entry { name, mut content, is_list, said, seen } in self.list {
+        for Entry { name, mut content, said, seen } in self.list {
             if said != Some(seen) {
                 content.doubt(0, "members that are not listed");
             }
@@ -170,6 +169,7 @@ impl Reading {
             if name.contains('\\') {
                 content.doubt(0, "a name that is no text");
             }
+            let is_list = content.is_list();
             let (set, doubt) = content.into_set(&name);
             let name = ir_name(&name);
             found.unknown.extend(doubt.map(|(_, text)| (name.clone(), text.into_owned())));
@@ -191,8 +191,7 @@ impl Entry {
         let options = options(kind, revision, family, data)?;
         let content = Content::new(kind, options.iter().map(Cow::as_ref), 0).into_owned();
         let said = find(data, IPSET_ATTR_ELEMENTS)?.map(u32_of).transpose()?;
-        let is_list = !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
-        Ok(Self { name, content, is_list, said, seen: 0 })
+        Ok(Self { name, content, said, seen: 0 })
     }
 
     fn add(&mut self, elements: &[u8], expanded: &mut usize) -> Result<(), Malformed> {
@@ -333,7 +332,7 @@ impl fmt::Display for Element {
             Some(address) => write!(f, "{address}")?,
             None => f.write_str("a member without an address")?,
         }
-        if let Some(prefix) = self.prefix.filter(|own| !self.address.is_some_and(|address| *own == longest(address))) {
+        if let Some(prefix) = self.prefix.filter(|own| self.address.is_none_or(|address| *own != longest(address))) {
             write!(f, "/{prefix}")?;
         }
         self.doubt.iter().try_for_each(|doubt| write!(f, " {doubt}"))

@@ -8,6 +8,7 @@ use super::kernel::compare;
 use super::needs::has_nf_tables;
 use super::snapshot::{OwnTable, Place, Snapshot, TABLES, is_own_chain, is_own_set, own_tables, saved_sets, sets_of};
 use super::{Error, Tools, Variant, Version};
+use crate::dialect::ipset::Saved;
 use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
 use crate::host::links::lo_is_loopback;
@@ -112,8 +113,11 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
     let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
     let text = read_sets(tools, &named)?;
     let what = "ipset save".to_owned();
-    let (sets, unknown) = ipset::read(&text).map_err(|error| Error::Unreadable { what, error })?;
+    let Saved { sets, unknown, lists } = ipset::saved(&text).map_err(|error| Error::Unreadable { what, error })?;
     live.ruleset.sets = sets;
+    if live.ruleset.forget_changed_through(|name| lists.contains(name)) {
+        live.unknown.push("ipset: rules change sets through a list of sets".to_owned());
+    }
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("ipset: {}", unknown.text)));
     let own = saved_sets(&text).into_iter().filter(|set| is_own_set(&set.name)).collect();
     live.snapshot = Snapshot::new(places, own);

@@ -61,10 +61,7 @@ fn only(parts: &[Vec<u8>]) -> String {
     let (set, doubt) = (found.sets.get("a").unwrap(), found.unknown.get("a"));
     assert_eq!(set.elements == Elements::Unknown, doubt.is_some());
     let networks = set.elements.networks();
-    doubt.map_or_else(
-        || networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        |doubt| doubt.to_owned(),
-    )
+    doubt.map_or_else(|| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), ToOwned::to_owned)
 }
 
 #[test]

@@ -280,6 +280,12 @@ fn targets_do_what_they_say() {
             lifted(expression("target", name, revision, info.0.get(..length).unwrap()));
         }
     }
+    // Which sets are changed is not known of one that is cut short, or newer: any.
+    for (revision, info) in [(0, new().zeros(64)), (3, new().short(7).zeros(2).short(u16::MAX)), (4, new().zeros(64))] {
+        let rules = lifted(expression("target", "SET", revision, &info.0));
+        let found: Vec<&Statement> = rules.iter().flat_map(|rule| &rule.statements).collect();
+        assert_eq!(found, [&Statement::Update { set: UNNAMED.to_owned() }], "{revision}");
+    }
     let verdict = |name, info: Structure| lifted(expression("target", name, 0, &info.0)).pop().unwrap().verdict;
     assert_eq!(verdict("REJECT", new().long(7)), Some(Verdict::Reject(Reject::TcpReset)));
     assert_eq!(verdict("REJECT", new().long(3)), Some(Verdict::Reject(Reject::Icmp)));
