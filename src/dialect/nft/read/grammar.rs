@@ -90,7 +90,9 @@ pub fn selector(words: &mut Words<'_, '_>) -> bool {
         words.at += 2;
         return true;
     }
-    let single = SINGLE.contains(&first);
+    // `ipsec in ip saddr` looks at what a packet came wrapped in, which is not the packet.
+    let wrapped = first == "ipsec" && matches!(second, "in" | "out");
+    let single = SINGLE.contains(&first) && !wrapped;
     words.at += usize::from(single);
     single
 }

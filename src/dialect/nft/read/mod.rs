@@ -15,7 +15,7 @@ mod devices;
 mod draft;
 mod expand;
 mod expressions;
-mod fields;
+pub mod fields;
 mod file;
 mod flags;
 mod grammar;
