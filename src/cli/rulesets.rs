@@ -11,6 +11,7 @@ use std::{fs, io};
 
 use include::Part;
 
+use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Place, Ruleset, Table};
 use crate::verify::Families;
@@ -118,6 +119,23 @@ struct Source {
     dialect: Dialect,
     /// What it consists of: more than one part where it includes files.
     parts: Vec<Part>,
+    /// What of it cannot be had from the text.
+    unread: Vec<String>,
+}
+
+impl Source {
+    fn of(name: &str, dialect: Dialect, parts: Vec<Part>) -> Self {
+        Self { name: name.to_owned(), dialect, parts, unread: Vec::new() }
+    }
+
+    /// What `nft -j` printed, in nft's words.
+    fn of_json(name: &str, document: &str) -> anyhow::Result<Self> {
+        let Translated { text, names, unread } = dialect::nft::json::translate(document).map_err(|error| {
+            anyhow::anyhow!("{name} cannot be read as a ruleset: line {}: {}", error.line, error.message)
+        })?;
+        let part = Part { names, ..Part::whole(name, text) };
+        Ok(Self { unread, ..Self::of(name, Dialect::Nft, vec![part]) })
+    }
 }
 
 /// Reads files of any dialects into one ruleset.
@@ -126,44 +144,48 @@ pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Resu
     for path in paths {
         let (name, text) = (path.display().to_string(), read_text(path)?);
         let dialect = detect_file(path, &text);
+        if dialect == Dialect::Nft && dialect::nft::json::is_json(&text) {
+            sources.push(Source::of_json(&name, &text)?);
+            continue;
+        }
         let parts = match dialect {
             Dialect::Nft if path != Path::new("-") => include::parts(path, text),
             Dialect::Nft | Dialect::Iptables | Dialect::Ip6tables | Dialect::Ipset => {
-                vec![Part { name: name.clone(), first: 1, text }]
+                vec![Part::whole(&name, text)]
             }
         };
-        sources.push(Source { name, dialect, parts });
+        sources.push(Source::of(&name, dialect, parts));
     }
     read_sources(&sources)
 }
 
 /// Reads texts into one ruleset.
 pub fn read_texts(texts: &[(&str, Dialect, &str)]) -> anyhow::Result<Given> {
-    let source = |(name, dialect, text): &(&str, Dialect, &str)| {
-        let part = Part { name: (*name).to_owned(), first: 1, text: (*text).to_owned() };
-        Source { name: (*name).to_owned(), dialect: *dialect, parts: vec![part] }
+    let source = |(name, dialect, text): &(&str, Dialect, &str)| match dialect {
+        Dialect::Nft if dialect::nft::json::is_json(text) => Source::of_json(name, text),
+        _ => Ok(Source::of(name, *dialect, vec![Part::whole(name, (*text).to_owned())])),
     };
-    read_sources(&texts.iter().map(source).collect::<Vec<_>>())
+    read_sources(&texts.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?)
 }
 
 /// Files put together, and which line of the whole is which line of which.
 struct Files<'a> {
     text: Cow<'a, str>,
-    /// The name of each part, the first of its lines in the whole, and the same line in its own file.
-    starts: Vec<(&'a str, u32, u32)>,
+    /// Each part, and the first of its lines in the whole.
+    starts: Vec<(&'a Part, u32)>,
 }
 
 impl<'a> Files<'a> {
     fn of(files: &[&'a Source]) -> Self {
         let parts: Vec<&'a Part> = files.iter().flat_map(|file| &file.parts).collect();
         if let [part] = parts.as_slice() {
-            return Self { text: Cow::Borrowed(part.text.as_str()), starts: vec![(part.name.as_str(), 1, part.first)] };
+            return Self { text: Cow::Borrowed(part.text.as_str()), starts: vec![(*part, 1)] };
         }
         let mut text = String::new();
         let mut starts = Vec::new();
         let mut line = 1;
         for part in parts.into_iter().filter(|part| !part.text.is_empty()) {
-            starts.push((part.name.as_str(), line, part.first));
+            starts.push((part, line));
             text.push_str(&part.text);
             if !part.text.ends_with('\n') {
                 text.push('\n');
@@ -173,22 +195,40 @@ impl<'a> Files<'a> {
         Self { text: Cow::Owned(text), starts }
     }
 
-    fn place(&self, line: u32) -> (&'a str, u32) {
-        let start = self.starts.iter().rev().find(|(_, start, _)| *start <= line);
-        start.map_or(("", line), |(name, start, first)| (*name, line - start + first))
+    /// The part that a line of the whole stands in, and which of its lines it is.
+    fn part(&self, line: u32) -> Option<(&'a Part, u32)> {
+        let start = self.starts.iter().rev().find(|(_, start)| *start <= line);
+        start.map(|(part, start)| (*part, line - start))
+    }
+
+    /// The name of the file, and the line in it, or what stands there.
+    fn place(&self, line: u32) -> (&'a str, Spot<'a>) {
+        let Some((part, at)) = self.part(line) else { return ("", Spot::Line(line)) };
+        let named = usize::try_from(at).ok().and_then(|at| part.names.get(at));
+        (&part.name, named.map_or(Spot::Line(at + part.first), |name| Spot::Named(name)))
     }
 
     /// The same table, with the places of its rules in their own files.
     fn placed(&self, mut table: Table) -> Table {
-        if self.starts.len() > 1 {
-            let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
-            for place in rules.filter_map(|rule| rule.place.as_mut()) {
-                let (name, line) = self.place(place.line);
-                *place = Place { line, text: format!("of {name}: {}", place.text) };
-            }
+        let several = self.starts.len() > 1;
+        let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
+        for place in rules.filter_map(|rule| rule.place.as_mut()) {
+            let (name, spot) = self.place(place.line);
+            let of = if several { format!("of {name}: ") } else { String::new() };
+            *place = match spot {
+                Spot::Line(line) => Place { line, text: format!("{of}{}", place.text) },
+                Spot::Named(object) => Place { line: 0, text: format!("{of}{object}: {}", place.text) },
+            };
         }
         table
     }
+}
+
+/// Where something stands in a file.
+enum Spot<'a> {
+    Line(u32),
+    /// In JSON, which may be one long line.
+    Named(&'a str),
 }
 
 /// A text that holds both families, or does not say which, must not be taken for either.
@@ -226,6 +266,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     let mut given = Given::made(Ruleset::default());
     for source in sources {
         check_family(source)?;
+        given.ruleset.unread.extend(source.unread.iter().cloned());
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }
@@ -255,8 +296,12 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
             }),
         };
         let read = read.map_err(|error| {
-            let (name, line) = files.place(error.line);
-            anyhow::anyhow!("{name} cannot be read as a ruleset: line {line}: {}", error.message)
+            let (name, spot) = files.place(error.line);
+            let at = match spot {
+                Spot::Line(line) => format!("line {line}"),
+                Spot::Named(object) => object.to_owned(),
+            };
+            anyhow::anyhow!("{name} cannot be read as a ruleset: {at}: {}", error.message)
         })?;
         all.push((dialect, files, read));
     }
@@ -267,8 +312,10 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         given.ruleset.neighbours.extend(read.ruleset.neighbours);
         given.ruleset.tables.extend(read.ruleset.tables.into_iter().map(|table| files.placed(table)));
         for unknown in read.unknown {
-            let (name, line) = files.place(unknown.line);
-            given.unknown.push(format!("{name}:{line}: {}", unknown.text));
+            given.unknown.push(match files.place(unknown.line) {
+                (name, Spot::Line(line)) => format!("{name}:{line}: {}", unknown.text),
+                (name, Spot::Named(object)) => format!("{name}: {object}: {}", unknown.text),
+            });
         }
     }
     if given.ruleset.forget_changed_through(|name| lists.contains(name)) {
@@ -314,6 +361,7 @@ mod tests {
             ("*filter\n-A INPUT -p icmpv6 -j ACCEPT\nCOMMIT\n", Dialect::Ip6tables),
             ("*filter\n-A INPUT -j REJECT --reject-with icmp6-port-unreachable\nCOMMIT\n", Dialect::Ip6tables),
             ("*filter\n-A INPUT -m comment --comment \"see ::1\" -s 10.0.0.1\nCOMMIT\n", Dialect::Iptables),
+            ("{\"nftables\": []}", Dialect::Nft),
             ("create a hash:ip\n", Dialect::Ipset),
             ("# For ipset restore. The rules need no sets.\n", Dialect::Ipset),
         ] {

@@ -220,10 +220,18 @@ impl Rule {
 /// A rule in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The line, from 1.
+    /// The line, from 1; 0 where the text has one line for all (JSON), and the rule is named in `text`.
     pub line: u32,
     /// The rule as it stands there.
     pub text: String,
+}
+
+impl Place {
+    /// The place for a reader.
+    #[must_use]
+    pub fn described(&self) -> String {
+        if self.line == 0 { self.text.clone() } else { format!("line {}: {}", self.line, self.text) }
+    }
 }
 
 /// What becomes of a packet.

@@ -320,6 +320,7 @@ impl Witness {
             Ruled::Policy { chain, table } => {
                 writeln!(text, "  rule:    none; the policy of chain {chain} in table {table} is drop")
             }
+            Ruled::Rule { line: 0, text: rule } => writeln!(text, "  rule:    {rule}"),
             Ruled::Rule { line, text: rule } => writeln!(text, "  rule:    line {line}: {rule}"),
             Ruled::Nothing => writeln!(text, "  rule:    none matches"),
         };

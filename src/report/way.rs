@@ -150,7 +150,7 @@ impl Met {
             return said(true, format!("end of the chain, policy {policy}"));
         };
         let text = match &rule.place {
-            Some(place) => format!("line {}: {}", place.line, place.text),
+            Some(place) => place.described(),
             None => rule.comment.clone().unwrap_or_else(|| verdict_text(rule.verdict.as_ref())),
         };
         said(step.certain, text)

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ir::statement::Changes;
-use crate::ir::{Base, Family, Field, Hook, Match, Rule, Ruleset, Statement, Table, Verdict};
+use crate::ir::{Base, Family, Field, Hook, Match, Place, Rule, Ruleset, Statement, Table, Verdict};
 use crate::net::Interface;
 
 use super::packet::TCP;
@@ -27,7 +27,7 @@ fn rewrites(rule: &Rule) -> Option<String> {
         _ => None,
     };
     let text = statement.or_else(unknown)?;
-    Some(rule.place.as_ref().map_or_else(|| text.to_owned(), |place| format!("line {}: {}", place.line, place.text)))
+    Some(rule.place.as_ref().map_or_else(|| text.to_owned(), Place::described))
 }
 
 /// The rules that packets of TCP from outside, or the answers to them, may meet from these base chains on.

@@ -24,6 +24,15 @@ pub struct Part {
     pub first: u32,
     /// The lines.
     pub text: String,
+    /// What each line is, where the text was made of JSON.
+    pub names: Vec<String>,
+}
+
+impl Part {
+    /// A whole file.
+    pub fn whole(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), first: 1, text, names: Vec::new() }
+    }
 }
 
 /// The parts that a text consists of, in their order.
@@ -50,7 +59,7 @@ struct Reader {
 impl Reader {
     fn file(&mut self, path: &Path, text: &str, depth: usize) {
         let name = path.display().to_string();
-        let mut own = Part { name: name.clone(), first: 1, text: String::new() };
+        let mut own = Part::whole(&name, String::new());
         let mut number = 0_u32;
         for line in text.lines() {
             number = number.saturating_add(1);
@@ -60,7 +69,7 @@ impl Reader {
                 own.text.push('\n');
                 continue;
             };
-            let next = Part { name: name.clone(), first: number.saturating_add(1), text: String::new() };
+            let next = Part { first: number.saturating_add(1), ..Part::whole(&name, String::new()) };
             self.parts.push(std::mem::replace(&mut own, next));
             for (path, text) in files {
                 self.file(&path, &text, depth + 1);

@@ -8,7 +8,7 @@ use super::words::{list, members, number, reference, remark, single, value};
 
 /// `{ A, B }`: what an anonymous set holds.
 pub fn set(values: &Value, likes: &[Like]) -> Option<String> {
-    let values: Option<Vec<String>> = list(values).iter().map(|one| key(one, likes)).collect();
+    let values: Option<Vec<String>> = list(values).iter().map(|one| key(one, likes, false)).collect();
     Some(format!("{{ {} }}", values?.join(", ")))
 }
 
@@ -28,22 +28,26 @@ fn pairs(data: &Value, likes: &[Like], to: impl Fn(&Value) -> Option<String>) ->
     }
     let (kind, elements) = single(data)?;
     let elements = elements.as_array().filter(|_| kind == "set")?;
-    let pairs: Option<Vec<String>> = elements.iter().map(|pair| one_pair(pair, likes, &to)).collect();
+    let pairs: Option<Vec<String>> = elements.iter().map(|pair| one_pair(pair, likes, false, &to)).collect();
     Some(format!("{{ {} }}", pairs?.join(", ")))
 }
 
-fn one_pair(pair: &Value, likes: &[Like], to: impl Fn(&Value) -> Option<String>) -> Option<String> {
+fn one_pair(pair: &Value, likes: &[Like], counted: bool, to: impl Fn(&Value) -> Option<String>) -> Option<String> {
     let [from, value] = pair.as_array()?.as_slice() else { return None };
-    Some(format!("{} : {}", key(from, likes)?, to(value)?))
+    Some(format!("{} : {}", key(from, likes, counted)?, to(value)?))
 }
 
 /// An element of a named map.
-pub fn named_pair(pair: &Value, likes: &[Like]) -> Option<String> {
-    one_pair(pair, likes, |to| verdict(to).or_else(|| element(to, &[])))
+pub fn named_pair(pair: &Value, likes: &[Like], counted: bool) -> Option<String> {
+    one_pair(pair, likes, counted, |to| verdict(to).or_else(|| element(to, &[])))
 }
 
+/// Of what an element has, JSON has the first only: behind a counter there may be a quota, which decides whether the element
+/// is found. Unless the set says that each of its elements has a counter and no more (`counted`), it is not known.
+const ONLY_ONE: &str = "what else the element may have";
+
 /// A key, and what is said of it.
-pub fn key(one: &Value, likes: &[Like]) -> Option<String> {
+pub fn key(one: &Value, likes: &[Like], counted: bool) -> Option<String> {
     match (one, single(one)) {
         // Whatever is in no other element of a map.
         (Value::String(star), _) if star == "*" => Some("*".to_owned()),
@@ -52,7 +56,11 @@ pub fn key(one: &Value, likes: &[Like]) -> Option<String> {
             let bits: Option<Vec<String>> = bits.iter().map(|one| value(one, false)).collect();
             bits.filter(|bits| !bits.is_empty()).map(|bits| bits.join(" | "))
         }
-        (_, Some(("elem", inner))) => wrapped(inner, |value| key(value, likes)),
+        (_, Some(("elem", inner))) => {
+            let text = wrapped(inner, |value| key(value, likes, counted))?;
+            let counts = ["counter", "last"].iter().any(|name| inner.get(name).is_some());
+            Some(if counts && !counted { format!("{text} limit {}", unknown(&Value::from(ONLY_ONE))) } else { text })
+        }
         _ => element(one, likes),
     }
 }
@@ -74,13 +82,9 @@ pub fn wrapped(body: &Value, inner: impl Fn(&Value) -> Option<String>) -> Option
         }
     }
     if let Some(comment) = body.get("comment") {
-        text.push_str(&format!(" comment {}", remark(members_text(comment)?)));
+        text.push_str(&format!(" comment {}", remark(comment.as_str()?)));
     }
     Some(text)
-}
-
-fn members_text(comment: &Value) -> Option<&str> {
-    comment.as_str()
 }
 
 /// The types of a set: `type ipv4_addr . inet_service`, or what is of the same types.

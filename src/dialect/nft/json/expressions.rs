@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::elements;
-use super::words::{keyword, list, members, number, one_of, reference, single, value};
 use super::super::read::fields::{OF_DIRECTION, SELECTORS};
+use super::elements;
+use super::words::{keyword, list, members, number, one_of, quoted, reference, single, value};
 
 /// Fields that have bits, each with a name: a comparison of one with a single bit is another test with `==` than without.
 const OF_BITS: [&str; 5] = ["flags", "state", "status", "label", "event"];
@@ -25,6 +25,12 @@ pub fn comparison(body: &Value) -> Option<String> {
     let (left, right) = (body.get("left")?, body.get("right")?);
     let computed = is_computed(left);
     let key = selector(left)?;
+    // The name of an interface may begin like the name of a set, and JSON has the same string for both.
+    let likes = likes(left);
+    let doubtful = reference(right).is_some() && matches!(likes.as_slice(), [Like { named: true }]);
+    if doubtful {
+        return named_or_set(&key, body.get("op")?.as_str()?, right);
+    }
     let looked_up = reference(right).is_some() || single(right).is_some_and(|(kind, _)| kind == "set");
     let operator = match body.get("op")?.as_str()? {
         "in" => "",
@@ -35,8 +41,18 @@ pub fn comparison(body: &Value) -> Option<String> {
         operator @ ("==" | "!=" | "<" | ">" | "<=" | ">=" | "!") => operator,
         _ => return None,
     };
-    let right = compared(right, likes(left).first().copied().unwrap_or_default(), left, computed)?;
+    let right = compared(right, &likes, computed)?;
     Some(if operator.is_empty() { format!("{key} {right}") } else { format!("{key} {operator} {right}") })
+}
+
+/// `iifname "@x"`: a test that is not understood.
+fn named_or_set(key: &str, operator: &str, right: &Value) -> Option<String> {
+    let right = quoted(right.as_str()?)?;
+    match operator {
+        "in" | "==" => Some(format!("{key} {right}")),
+        "!=" => Some(format!("{key} != {right}")),
+        _ => None,
+    }
 }
 
 fn is_computed(expression: &Value) -> bool {
@@ -44,16 +60,17 @@ fn is_computed(expression: &Value) -> bool {
 }
 
 /// What stands on the right.
-fn compared(right: &Value, like: Like, left: &Value, computed: bool) -> Option<String> {
+fn compared(right: &Value, likes: &[Like], computed: bool) -> Option<String> {
+    let like = likes.first().copied().unwrap_or_default();
     if let Value::Array(values) = right {
         let values: Option<Vec<String>> = values.iter().map(|one| value(one, like.named)).collect();
         return Some(values?.join(if computed { " | " } else { "," })).filter(|text| !text.is_empty());
     }
     match single(right) {
-        Some(("set", inner)) => elements::set(inner, &likes(left)),
+        Some(("set", inner)) => elements::set(inner, likes),
         Some(("|", _)) => bits(right),
         Some((kind, _)) if !matches!(kind, "prefix" | "range" | "concat") => selector(right),
-        _ => constant(right, &likes(left)),
+        _ => constant(right, likes),
     }
 }
 
@@ -111,10 +128,14 @@ pub fn likes(key: &Value) -> Vec<Like> {
         _ => std::slice::from_ref(key),
     };
     let like = |part: &Value| {
-        let key = single(part).and_then(|(kind, inner)| Some((kind, inner.get("key").or_else(|| inner.get("result"))?)));
+        let key =
+            single(part).and_then(|(kind, inner)| Some((kind, inner.get("key").or_else(|| inner.get("result"))?)));
         let named = match key.and_then(|(kind, key)| Some((kind, key.as_str()?))) {
-            Some(("meta", "iifname" | "oifname" | "ibrname" | "obrname" | "sdifname" | "iifkind" | "oifkind" | "ibridgename"
-            | "obridgename" | "hour" | "time" | "day")) => true,
+            Some((
+                "meta",
+                "iifname" | "oifname" | "ibrname" | "obrname" | "sdifname" | "iifkind" | "oifkind" | "ibridgename"
+                | "obridgename" | "hour" | "time" | "day",
+            )) => true,
             Some(("fib", "oifname") | ("ct", "helper") | ("osf", _) | ("socket", "cgroupv2")) => true,
             Some(("meta", "iif" | "oif" | "sdif")) => true,
             _ => false,
@@ -140,7 +161,8 @@ pub fn selector(expression: &Value) -> Option<String> {
         "ct" => connection(inner),
         "rt" => {
             let inner = members(inner, &["key", "family"])?;
-            let family = inner.get("family").map_or(Some(String::new()), |family| Some(format!("{} ", keyword(family)?)))?;
+            let family =
+                inner.get("family").map_or(Some(String::new()), |family| Some(format!("{} ", keyword(family)?)))?;
             Some(format!("rt {family}{}", keyword(inner.get("key")?)?))
         }
         "fib" => fib(inner),

@@ -22,7 +22,7 @@ mod words;
 
 use serde_json::Value;
 
-use gaps::Version;
+use gaps::Doubts;
 
 use crate::dialect::read::{Read, ReadError};
 use crate::ir::Place;
@@ -37,6 +37,8 @@ pub struct Translated {
     pub text: String,
     /// Which object each line of it is: `rule 4 of chain input of table inet filter`.
     pub names: Vec<String>,
+    /// What the document does not say, and no text can: what is not read of the ruleset.
+    pub unread: Vec<String>,
 }
 
 /// Whether a text is JSON rather than nft's own words.
@@ -56,17 +58,18 @@ pub fn translate(document: &str) -> Result<Translated, ReadError> {
     let Some(Value::Array(objects)) = known else {
         return Err(wrong("this JSON is not what `nft -j list ruleset` prints: `{\"nftables\": […]}`".to_owned()));
     };
-    let mut translated = Translated { text: String::new(), names: Vec::new() };
-    let mut version = Version::default();
+    let mut translated = Translated { text: String::new(), names: Vec::new(), unread: Vec::new() };
+    let mut doubts = Doubts::default();
     for (at, object) in objects.iter().enumerate() {
         let found = match words::single(object) {
             Some(("metainfo", inner)) => {
-                version = Version::of(inner);
+                doubts.of_version(inner);
                 check_schema(inner).map(|()| Vec::new())
             }
-            Some((command, inner)) => objects::command(command, inner, &version),
+            Some((command, inner)) => objects::command(command, inner),
             None => Err("an object with one name is expected".to_owned()),
         };
+        doubts.see(object);
         let lines = found.map_err(|message| wrong(format!("object {} of the list: {message}", at + 1)))?;
         for (line, name) in lines {
             translated.text.push_str(&line);
@@ -74,6 +77,7 @@ pub fn translate(document: &str) -> Result<Translated, ReadError> {
             translated.names.push(name);
         }
     }
+    translated.unread = doubts.into_texts();
     Ok(translated)
 }
 
@@ -94,6 +98,7 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
 pub fn read(document: &str) -> Result<Read, ReadError> {
     let translated = translate(document)?;
     let mut read = super::read(&translated.text).map_err(|error| translated.renamed(error))?;
+    read.ruleset.unread.extend(translated.unread.iter().cloned());
     let rules = read.ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
     for place in rules.filter_map(|rule| rule.place.as_mut()) {
         *place = translated.place(place);

@@ -4,34 +4,43 @@ use serde_json::{Map, Value};
 
 use super::elements;
 use super::expressions::{Like, likes, likes_of_types, selector};
-use super::gaps::Version;
 use super::statements::{stateful, statement, unknown};
-use super::words::{flag, keyword, list, members, name, number, quoted, remark, single, value};
+use super::words::{flag, is_identifier, keyword, list, members, name, number, quoted, remark, single, value};
 
 /// A line of text, and what it is.
 type Line = (String, String);
 
 /// Objects that decide nothing by themselves.
 const SILENT: [&str; 12] = [
-    "counter", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "secmark", "synproxy", "flowtable", "tunnel",
-    "counters", "quotas",
+    "counter",
+    "quota",
+    "limit",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+    "secmark",
+    "synproxy",
+    "flowtable",
+    "tunnel",
+    "counters",
+    "quotas",
 ];
 
 /// A command, or an object that is added by being there.
-pub fn command(word: &str, body: &Value, version: &Version) -> Result<Vec<Line>, String> {
+pub fn command(word: &str, body: &Value) -> Result<Vec<Line>, String> {
     match word {
         "add" | "create" | "insert" | "delete" | "destroy" | "flush" => {
             let (kind, body) = single(body).ok_or_else(|| format!("`{word}` of what?"))?;
-            object(word, kind, body, version)
+            object(word, kind, body)
         }
         // These change nothing.
         "list" | "describe" | "monitor" => Ok(Vec::new()),
         "replace" | "rename" | "reset" => Err(format!("`{word}` needs a ruleset that is there already")),
-        kind => object("", kind, body, version),
+        kind => object("", kind, body),
     }
 }
 
-fn object(command: &str, kind: &str, body: &Value, version: &Version) -> Result<Vec<Line>, String> {
+fn object(command: &str, kind: &str, body: &Value) -> Result<Vec<Line>, String> {
     if kind == "ruleset" && command == "flush" {
         let family = body.get("family").and_then(Value::as_str).map(|family| format!(" {family}")).unwrap_or_default();
         return Ok(vec![(format!("flush ruleset{family}"), "flush ruleset".to_owned())]);
@@ -52,7 +61,7 @@ fn object(command: &str, kind: &str, body: &Value, version: &Version) -> Result<
         "chain" if !removes => object.chain(command)?,
         "set" | "map" if !removes => vec![object.set()?],
         "element" if command != "flush" => vec![object.elements(command)?],
-        "rule" if !removes => vec![object.rule(command, version)],
+        "rule" if !removes => vec![object.rule(command)],
         "rule" => return Err("a rule goes by its handle, which says nothing in a file".to_owned()),
         _ => vec![format!("{command} {kind} {}", object.path)],
     };
@@ -180,6 +189,8 @@ impl<'v> Object<'v> {
             match option.as_str() {
                 "family" | "table" | "name" | "handle" | "type" | "map" | "flags" | "elem" | "comment" | "policy"
                 | "gc-interval" => {}
+                // How many there are.
+                "count" if value.is_u64() => {}
                 "size" | "timeout" => {
                     let number = number(value).ok_or_else(|| format!("the {option} of a set is a number"))?;
                     text.push_str(&format!(" {option} {number}{};", if option == "size" { "" } else { "s" }));
@@ -196,14 +207,24 @@ impl<'v> Object<'v> {
                 other => text.push_str(&format!(" limit {};", unknown(&serde_json::json!({ other: value })))),
             }
         }
+        // What rules put into it cannot be seen where its name needs quotes.
+        if !is_identifier(self.name) {
+            text.push_str(" limit json;");
+        }
         if let Some(all) = self.body.get("elem") {
-            text.push_str(&format!(" elements = {};", self.block(all, &likes(keys))));
+            text.push_str(&format!(" elements = {};", self.block(all, &likes(keys), self.counted())));
         }
         Ok(text + " }")
     }
 
+    /// Whether each element has what the set says, and that is a counter at most.
+    fn counted(&self) -> bool {
+        let harmless = |one: &Value| single(one).is_some_and(|(kind, _)| matches!(kind, "counter" | "last"));
+        self.body.get("stmt").is_some_and(|all| list(all).iter().all(harmless))
+    }
+
     /// Elements between brackets. One that is not understood makes all of them unknown.
-    fn block(&self, all: &Value, likes: &[Like]) -> String {
+    fn block(&self, all: &Value, likes: &[Like], counted: bool) -> String {
         let mut text = String::from("{ ");
         for (at, one) in list(all).iter().enumerate() {
             if at > 0 {
@@ -211,7 +232,8 @@ impl<'v> Object<'v> {
             }
             // Of an element alone it cannot be seen whether the set is a map.
             let pair = matches!(one.as_array().map(Vec::as_slice), Some([_, _])) && self.kind != "set";
-            let found = if pair { elements::named_pair(one, likes) } else { elements::key(one, likes) };
+            let found =
+                if pair { elements::named_pair(one, likes, counted) } else { elements::key(one, likes, counted) };
             text.push_str(&found.unwrap_or_else(|| format!("unknown limit {}", unknown(one))));
         }
         text + " }"
@@ -226,10 +248,10 @@ impl<'v> Object<'v> {
             "" | "create" | "insert" => "add",
             other => other,
         };
-        Ok(format!("{verb} element {} {}", self.path, self.block(all, &[])))
+        Ok(format!("{verb} element {} {}", self.path, self.block(all, &[], false)))
     }
 
-    fn rule(&self, command: &str, version: &Version) -> String {
+    fn rule(&self, command: &str) -> String {
         let verb = if command == "insert" { "insert" } else { "add" };
         let mut text = format!("{verb} rule {}", self.path);
         // A handle in a command names the rule that this one goes beside.
@@ -240,7 +262,10 @@ impl<'v> Object<'v> {
         }
         let known = ["family", "table", "chain", "handle", "index", "expr", "comment"];
         for other in self.others(&known) {
-            text.push_str(&format!(" {}", unknown(&serde_json::json!({ other.as_str(): self.body.get(other.as_str()) }))));
+            text.push_str(&format!(
+                " {}",
+                unknown(&serde_json::json!({ other.as_str(): self.body.get(other.as_str()) }))
+            ));
         }
         let statements = self.body.get("expr").and_then(Value::as_array).filter(|all| !all.is_empty());
         match statements {
@@ -252,7 +277,6 @@ impl<'v> Object<'v> {
             // A rule that says nothing: somebody has left out what it says.
             None => text.push_str(&format!(" {}", unknown(&serde_json::json!({ "expr": self.body.get("expr") })))),
         }
-        let _ = version;
         if let Some(comment) = self.body.get("comment") {
             text.push_str(&format!(" comment {}", remark(comment.as_str().unwrap_or("?"))));
         }

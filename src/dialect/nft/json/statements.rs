@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::elements;
 use super::expressions::{comparison, likes, selector};
 use super::translations;
-use super::words::{keyword, list, members, name, number, quoted, reference, remark, single, value};
+use super::words::{is_of_name, keyword, list, members, name, number, quoted, reference, remark, single, value};
 
 /// An object is repeated only so far where it is not understood.
 const LONGEST_SHOWN: usize = 200;
@@ -13,14 +13,51 @@ const LONGEST_SHOWN: usize = 200;
 /// A statement in words. What is not known here becomes a word that the reader of texts does not know either: it may do
 /// anything, and so may what stands behind it.
 pub fn statement(one: &Value) -> String {
-    known(one).unwrap_or_else(|| unknown(one))
+    known(one).unwrap_or_else(|| doubted(one))
 }
 
-/// `json "…"`: a statement that nobody knows, with what it says.
+/// `json "…"`: a statement that nobody knows, with what it says. The sets and maps that it names it may fill, which the reader
+/// of texts sees by their names.
+fn doubted(value: &Value) -> String {
+    let mut text = unknown(value);
+    let mut names = Vec::new();
+    mentioned(value, &mut names);
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        text.push_str(&format!(" add @{name}"));
+    }
+    text
+}
+
+/// `json "…"`: something that nobody knows, with what it says.
 pub fn unknown(value: &Value) -> String {
     let text = value.to_string().replace('"', "'");
     let shown: String = text.chars().take(LONGEST_SHOWN).collect();
     format!("json {}", remark(&shown))
+}
+
+/// The names behind an `@`, and of meters, wherever they stand.
+fn mentioned<'v>(value: &'v Value, names: &mut Vec<&'v str>) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            let behind = text.split('@').skip(1).map(|rest| {
+                let end = rest.find(|c: char| !is_of_name(c)).unwrap_or(rest.len());
+                rest.get(..end).unwrap_or_default()
+            });
+            names.extend(behind.filter(|name| !name.is_empty()));
+        }
+        Value::Array(list) => list.iter().for_each(|one| mentioned(one, names)),
+        Value::Object(members) => {
+            for (key, one) in members {
+                let named =
+                    one.as_str().filter(|name| key == "name" && !name.is_empty() && name.chars().all(is_of_name));
+                names.extend(named);
+                mentioned(one, names);
+            }
+        }
+    }
 }
 
 fn known(one: &Value) -> Option<String> {
@@ -231,7 +268,9 @@ fn copy(kind: &str, body: &Value) -> Option<String> {
     let to = |to: &Value, named: bool| value(to, named).or_else(|| selector(to));
     match (body.get("addr"), body.get("dev")) {
         (Some(address), None) => Some(format!("{kind} to {}", to(address, false)?)),
-        (Some(address), Some(device)) => Some(format!("{kind} to {} device {}", to(address, false)?, to(device, true)?)),
+        (Some(address), Some(device)) => {
+            Some(format!("{kind} to {} device {}", to(address, false)?, to(device, true)?))
+        }
         (None, Some(device)) => Some(format!("{kind} to {}", to(device, true)?)),
         (None, None) => None,
     }

@@ -18,7 +18,8 @@ pub fn statement(kind: &str, body: &Value) -> Option<String> {
         "queue" => queue(body),
         "synproxy" => synproxy(body),
         "tproxy" => translation(kind, body),
-        _ => translation(kind, body).map(|text| text + &flags(body).unwrap_or_else(|| format!(" {}", unknown(&body_of(body))))),
+        _ => translation(kind, body)
+            .map(|text| text + &flags(body).unwrap_or_else(|| format!(" {}", unknown(&body_of(body))))),
     }
 }
 

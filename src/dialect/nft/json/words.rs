@@ -7,10 +7,58 @@ use serde_json::{Map, Value};
 
 /// Words that mean something where a value may stand. A value of that name stands in quotes.
 const GRAMMAR: [&str; 52] = [
-    "accept", "drop", "continue", "return", "jump", "goto", "queue", "counter", "log", "comment", "limit", "notrack",
-    "masquerade", "tproxy", "dup", "fwd", "xt", "set", "vmap", "map", "reject", "quota", "last", "ct", "meter", "add",
-    "update", "delete", "flow", "synproxy", "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "to", "with",
-    "name", "mod", "offset", "seed", "timeout", "expires", "elements", "rate", "over", "json",
+    "accept",
+    "drop",
+    "continue",
+    "return",
+    "jump",
+    "goto",
+    "queue",
+    "counter",
+    "log",
+    "comment",
+    "limit",
+    "notrack",
+    "masquerade",
+    "tproxy",
+    "dup",
+    "fwd",
+    "xt",
+    "set",
+    "vmap",
+    "map",
+    "reject",
+    "quota",
+    "last",
+    "ct",
+    "meter",
+    "add",
+    "update",
+    "delete",
+    "flow",
+    "synproxy",
+    "and",
+    "or",
+    "xor",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "to",
+    "with",
+    "name",
+    "mod",
+    "offset",
+    "seed",
+    "timeout",
+    "expires",
+    "elements",
+    "rate",
+    "over",
+    "json",
 ];
 
 /// The members of an object that has these, or some of them, and no others: a member that is not known might change what the
@@ -57,9 +105,14 @@ pub fn name(text: &str) -> Option<String> {
 }
 
 /// Whether a name needs no quotes.
-fn is_identifier(text: &str) -> bool {
+pub fn is_identifier(text: &str) -> bool {
     let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    begins && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'))
+    begins && text.chars().all(is_of_name)
+}
+
+/// Whether a character may stand in a name without quotes.
+pub fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')
 }
 
 /// `@NAME`, of a set or a map or a flow table.
@@ -95,5 +148,8 @@ pub fn value(value: &Value, named: bool) -> Option<String> {
 fn is_plain(text: &str) -> bool {
     let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == ':');
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
-    begins && text.bytes().all(fit) && text.bytes().filter(|byte| *byte == b':').count() != 1 && !GRAMMAR.contains(&text)
+    begins
+        && text.bytes().all(fit)
+        && text.bytes().filter(|byte| *byte == b':').count() != 1
+        && !GRAMMAR.contains(&text)
 }

@@ -270,7 +270,7 @@ fn add_to_table<'a>(cursor: &mut Cursor<'a>, table: &mut RawTable<'a>, line: u32
 
 fn no_command(token: &Token<'_>) -> ReadError {
     if token.is("{") || token.is("[") {
-        let message = "this is JSON, which `nft -j` prints: give what `nft list ruleset` prints";
+        let message = "this is JSON, which `nft -j` prints, beside nft's own words: give each a file of its own";
         return ReadError::new(token.line, message);
     }
     ReadError::new(token.line, format!("{} is no command of nft", token.described()))
