@@ -22,13 +22,13 @@ ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test s
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test plan --test faults --test netlink --test host_iptables --test readers \
-	--test readers_iptables --test kernel --test hosts --test lint --test import
+	--test readers_iptables --test nft_json --test kernel --test hosts --test lint --test import
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/worlds/*.sh findings/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh findings/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	@if [ "$$(id -u)" = 0 ]; then $(ON_TEXT); else RINGFENCE_SKIP_KERNEL=1 $(ON_TEXT) && echo 'NOT TESTED: what of --lib takes root (a namespace in one thread)' >&2; fi
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
@@ -78,7 +78,7 @@ packages-for-tests:
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
-FUZZ_TARGETS = nft_read sets iptables_read ipset_read cluster_parse netlink_table \
+FUZZ_TARGETS = nft_read nft_json sets iptables_read ipset_read cluster_parse netlink_table \
 	erlang_parse riak_conf_parse vm_args_parse membership_parse
 FUZZ_SECONDS = 30
 fuzz:

@@ -397,6 +397,41 @@ mod tests {
         }
     }
 
+    /// JSON is one long line: what stands in it goes by its name.
+    #[test]
+    fn json_is_read_and_its_rules_are_named() {
+        let document = |statement: &str| {
+            let own = "\"family\": \"inet\", \"table\": \"t\"";
+            format!(
+                "{{\"nftables\": [{{\"table\": {{\"family\": \"inet\", \"name\": \"t\"}}}}, {{\"chain\": {{{own}, \"name\": \"c\", \
+                 \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0}}}}, {{\"rule\": {{{own}, \"chain\": \"c\", \"handle\": 7, \
+                 \"expr\": [{statement}]}}}}]}}"
+            )
+        };
+        let place = |given: &Given| given.ruleset.tables[0].chains[0].rules[0].place.clone().unwrap();
+        let read = given(&[("a.json", &document("{\"drop\": null}"))]).unwrap();
+        assert_eq!((read.families, read.unknown.len()), (Families::Both, 0));
+        assert_eq!(place(&read).described(), "rule with handle 7 of chain c of table inet t: drop");
+        let read = given(&[("a.json", &document("{\"novel\": 1}"))]).unwrap();
+        let named = "rule with handle 7 of chain c of table inet t: json \"{'novel':1}\"";
+        assert_eq!((place(&read).described(), &read.unknown), (named.to_owned(), &vec![format!("a.json: {named}")]));
+        let both = [("b.nft", "table ip b {\n}\n"), ("a.json", &document("{\"drop\": null}"))];
+        let read = given(&both).unwrap();
+        let places = read.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        let places: Vec<_> = places.map(|rule| rule.place.clone().unwrap().described()).collect();
+        assert_eq!(places, ["of a.json: rule with handle 7 of chain c of table inet t: drop"]);
+        for (text, message) in [
+            (
+                document("{\"jump\": {\"target\": \"x\"}}"),
+                "a.json cannot be read as a ruleset: rule with handle 7 of chain c of table inet t: there is no chain `x`",
+            ),
+            ("{\n\"nftables\": [}".to_owned(), "a.json cannot be read as a ruleset: line 2: this is no JSON: "),
+        ] {
+            let error = given(&[("a.json", &text)]).err().unwrap().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+
     /// What iptables-nft made counts once, in the words of iptables.
     #[test]
     fn a_table_that_stands_in_both_texts_counts_once() {

@@ -9,6 +9,11 @@ use super::words::{keyword, list, members, number, one_of, quoted, reference, si
 /// Fields that have bits, each with a name: a comparison of one with a single bit is another test with `==` than without.
 const OF_BITS: [&str; 5] = ["flags", "state", "status", "label", "event"];
 
+/// What of a packet's meta data has names for values, which stand in quotes.
+const NAMED_META: [&str; 12] = [
+    "iif", "oif", "sdif", "iifname", "oifname", "sdifname", "ibrname", "obrname", "iifkind", "oifkind", "hour", "time",
+];
+
 /// Operations on bits.
 const OPERATIONS: [&str; 5] = ["&", "|", "^", "<<", ">>"];
 
@@ -130,16 +135,13 @@ pub fn likes(key: &Value) -> Vec<Like> {
     let like = |part: &Value| {
         let key =
             single(part).and_then(|(kind, inner)| Some((kind, inner.get("key").or_else(|| inner.get("result"))?)));
-        let named = match key.and_then(|(kind, key)| Some((kind, key.as_str()?))) {
-            Some((
-                "meta",
-                "iifname" | "oifname" | "ibrname" | "obrname" | "sdifname" | "iifkind" | "oifkind" | "ibridgename"
-                | "obridgename" | "hour" | "time" | "day",
-            )) => true,
-            Some(("fib", "oifname") | ("ct", "helper") | ("osf", _) | ("socket", "cgroupv2")) => true,
-            Some(("meta", "iif" | "oif" | "sdif")) => true,
-            _ => false,
-        };
+        let named = key.and_then(|(kind, key)| Some((kind, key.as_str()?))).is_some_and(|(kind, key)| match kind {
+            "meta" => NAMED_META.contains(&key),
+            "fib" => key == "oifname",
+            "ct" => key == "helper",
+            "socket" => key == "cgroupv2",
+            kind => kind == "osf",
+        });
         Like { named }
     };
     parts.iter().map(like).collect()

@@ -97,7 +97,7 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
 /// Reads a document.
 pub fn read(document: &str) -> Result<Read, ReadError> {
     let translated = translate(document)?;
-    let mut read = super::read(&translated.text).map_err(|error| translated.renamed(error))?;
+    let mut read = super::read(&translated.text).map_err(|error| translated.renamed(&error))?;
     read.ruleset.unread.extend(translated.unread.iter().cloned());
     let rules = read.ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
     for place in rules.filter_map(|rule| rule.place.as_mut()) {
@@ -125,7 +125,7 @@ impl Translated {
     }
 
     /// An error of the text, with the name of what stands there.
-    fn renamed(&self, error: ReadError) -> ReadError {
+    fn renamed(&self, error: &ReadError) -> ReadError {
         ReadError { line: 1, message: format!("{}: {}", self.name(error.line), error.message) }
     }
 }

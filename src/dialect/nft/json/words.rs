@@ -128,8 +128,12 @@ pub fn quoted(text: &str) -> Option<String> {
 
 /// Somebody's remark in quotes: what cannot stand there is replaced.
 pub fn remark(text: &str) -> String {
-    let fit = |c: char| if c.is_control() || matches!(c, '"' | '\\') { '?' } else { c };
-    format!("\"{}\"", text.chars().map(fit).collect::<String>())
+    format!("\"{}\"", printable(text))
+}
+
+/// A text for an eye.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '"' | '\\') { '?' } else { c }).collect()
 }
 
 /// One value: a number, an address, a name.
