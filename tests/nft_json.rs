@@ -4,7 +4,13 @@
 //! `docs/constructs.md`. The machine's own nft lists every golden ruleset both ways; that needs root, and
 //! `RINGFENCE_SKIP_KERNEL=1` leaves it out.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "generate/mod.rs"]
 mod generate;

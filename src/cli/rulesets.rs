@@ -1,19 +1,20 @@
 //! Rulesets from files: which dialect each is in, and all of them as one.
 
 mod include;
+mod places;
 mod twice;
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::{fs, io};
 
 use include::Part;
+use places::{Files, Spot};
 
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
-use crate::ir::{Family, Place, Ruleset, Table};
+use crate::ir::{Family, Ruleset, Table};
 use crate::verify::Families;
 
 /// What some files say together.
@@ -166,69 +167,6 @@ pub fn read_texts(texts: &[(&str, Dialect, &str)]) -> anyhow::Result<Given> {
         _ => Ok(Source::of(name, *dialect, vec![Part::whole(name, (*text).to_owned())])),
     };
     read_sources(&texts.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?)
-}
-
-/// Files put together, and which line of the whole is which line of which.
-struct Files<'a> {
-    text: Cow<'a, str>,
-    /// Each part, and the first of its lines in the whole.
-    starts: Vec<(&'a Part, u32)>,
-}
-
-impl<'a> Files<'a> {
-    fn of(files: &[&'a Source]) -> Self {
-        let parts: Vec<&'a Part> = files.iter().flat_map(|file| &file.parts).collect();
-        if let [part] = parts.as_slice() {
-            return Self { text: Cow::Borrowed(part.text.as_str()), starts: vec![(*part, 1)] };
-        }
-        let mut text = String::new();
-        let mut starts = Vec::new();
-        let mut line = 1;
-        for part in parts.into_iter().filter(|part| !part.text.is_empty()) {
-            starts.push((part, line));
-            text.push_str(&part.text);
-            if !part.text.ends_with('\n') {
-                text.push('\n');
-            }
-            line += part.text.lines().count() as u32;
-        }
-        Self { text: Cow::Owned(text), starts }
-    }
-
-    /// The part that a line of the whole stands in, and which of its lines it is.
-    fn part(&self, line: u32) -> Option<(&'a Part, u32)> {
-        let start = self.starts.iter().rev().find(|(_, start)| *start <= line);
-        start.map(|(part, start)| (*part, line - start))
-    }
-
-    /// The name of the file, and the line in it, or what stands there.
-    fn place(&self, line: u32) -> (&'a str, Spot<'a>) {
-        let Some((part, at)) = self.part(line) else { return ("", Spot::Line(line)) };
-        let named = usize::try_from(at).ok().and_then(|at| part.names.get(at));
-        (&part.name, named.map_or(Spot::Line(at + part.first), |name| Spot::Named(name)))
-    }
-
-    /// The same table, with the places of its rules in their own files.
-    fn placed(&self, mut table: Table) -> Table {
-        let several = self.starts.len() > 1;
-        let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
-        for place in rules.filter_map(|rule| rule.place.as_mut()) {
-            let (name, spot) = self.place(place.line);
-            let of = if several { format!("of {name}: ") } else { String::new() };
-            *place = match spot {
-                Spot::Line(line) => Place { line, text: format!("{of}{}", place.text) },
-                Spot::Named(object) => Place { line: 0, text: format!("{of}{object}: {}", place.text) },
-            };
-        }
-        table
-    }
-}
-
-/// Where something stands in a file.
-enum Spot<'a> {
-    Line(u32),
-    /// In JSON, which may be one long line.
-    Named(&'a str),
 }
 
 /// A text that holds both families, or does not say which, must not be taken for either.

@@ -5,10 +5,13 @@ use serde_json::{Map, Value};
 use super::elements;
 use super::expressions::{Like, likes, likes_of_types, selector};
 use super::statements::{stateful, statement, unknown};
-use super::words::{flag, is_identifier, keyword, list, members, name, number, quoted, remark, single, value};
+use super::words::{flag, is_identifier, keyword, list, members, name, number, one_of, quoted, remark, single, value};
 
 /// A line of text, and what it is.
 type Line = (String, String);
+
+/// The families of tables.
+const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
 
 /// Objects that decide nothing by themselves.
 const SILENT: [&str; 12] = [
@@ -42,7 +45,10 @@ pub fn command(word: &str, body: &Value) -> Result<Vec<Line>, String> {
 
 fn object(command: &str, kind: &str, body: &Value) -> Result<Vec<Line>, String> {
     if kind == "ruleset" && command == "flush" {
-        let family = body.get("family").and_then(Value::as_str).map(|family| format!(" {family}")).unwrap_or_default();
+        let family = match body.get("family") {
+            None => String::new(),
+            Some(family) => format!(" {}", one_of(family, &FAMILIES).ok_or("no family to flush")?),
+        };
         return Ok(vec![(format!("flush ruleset{family}"), "flush ruleset".to_owned())]);
     }
     if SILENT.contains(&kind) {
@@ -88,7 +94,7 @@ impl<'v> Object<'v> {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let need = |key: &str| text(key).ok_or_else(|| format!("a {kind} without `{key}`"));
         let family = text("family").unwrap_or("ip");
-        if !matches!(family, "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev") {
+        if !FAMILIES.contains(&family) {
             return Err(format!("`{}` is no family", shown(family)));
         }
         let (table, own) = match kind {

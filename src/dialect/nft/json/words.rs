@@ -141,10 +141,10 @@ pub fn value(value: &Value, named: bool) -> Option<String> {
     match value {
         Value::Number(number) => number.as_u64().map(|number| number.to_string()),
         // What is compared with either of these says whether something is there.
-        Value::Bool(there) => Some(if *there { "exists" } else { "missing" }.to_owned()),
+        Value::Bool(there) if !named => Some(if *there { "exists" } else { "missing" }.to_owned()),
         Value::String(text) if !named && is_plain(text) => Some(text.clone()),
         Value::String(text) => quoted(text),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -307,6 +307,8 @@ fn what_is_not_understood_is_kept() {
         ("meta mark | 0x1 == 0x1 accept", vec![unknown("meta mark | 0x1 == 0x1")], Verdict::Accept),
         ("mark @nowhere accept", vec![unknown("mark @nowhere")], Verdict::Accept),
         ("meta ipsec missing drop", vec![unknown("meta ipsec missing")], Verdict::Drop),
+        // Not the packet's own source.
+        ("ipsec in ip saddr 10.0.0.1 accept", vec![], Verdict::Unknown("ipsec in ip saddr 10.0.0.1 accept".into())),
         ("numgen random mod 10 < 5 accept", vec![unknown("numgen random mod 10 < 5")], Verdict::Accept),
         (
             "jhash ip saddr . tcp sport mod 2 seed 0xbeef 1 accept",

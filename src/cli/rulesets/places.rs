@@ -1,0 +1,74 @@
+//! Where in which file something stands that was read of several as one text.
+
+use std::borrow::Cow;
+
+use super::Source;
+use super::include::Part;
+
+use crate::ir::{Place, Table};
+
+/// Files put together, and which line of the whole is which line of which.
+pub struct Files<'a> {
+    /// The whole.
+    pub text: Cow<'a, str>,
+    /// Each part, and the first of its lines in the whole.
+    starts: Vec<(&'a Part, u32)>,
+}
+
+impl<'a> Files<'a> {
+    /// The files of one dialect, one after the other.
+    pub fn of(files: &[&'a Source]) -> Self {
+        let parts: Vec<&'a Part> = files.iter().flat_map(|file| &file.parts).collect();
+        if let [part] = parts.as_slice() {
+            return Self { text: Cow::Borrowed(part.text.as_str()), starts: vec![(*part, 1)] };
+        }
+        let mut text = String::new();
+        let mut starts = Vec::new();
+        let mut line = 1;
+        for part in parts.into_iter().filter(|part| !part.text.is_empty()) {
+            starts.push((part, line));
+            text.push_str(&part.text);
+            if !part.text.ends_with('\n') {
+                text.push('\n');
+            }
+            line += part.text.lines().count() as u32;
+        }
+        Self { text: Cow::Owned(text), starts }
+    }
+
+    /// The part that a line of the whole stands in, and which of its lines it is.
+    fn part(&self, line: u32) -> Option<(&'a Part, u32)> {
+        let start = self.starts.iter().rev().find(|(_, start)| *start <= line);
+        start.map(|(part, start)| (*part, line - start))
+    }
+
+    /// The name of the file, and the line in it, or what stands there.
+    pub fn place(&self, line: u32) -> (&'a str, Spot<'a>) {
+        let Some((part, at)) = self.part(line) else { return ("", Spot::Line(line)) };
+        let named = usize::try_from(at).ok().and_then(|at| part.names.get(at));
+        (&part.name, named.map_or(Spot::Line(at + part.first), |name| Spot::Named(name)))
+    }
+
+    /// The same table, with the places of its rules in their own files.
+    pub fn placed(&self, mut table: Table) -> Table {
+        let several = self.starts.len() > 1;
+        let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
+        for place in rules.filter_map(|rule| rule.place.as_mut()) {
+            let (name, spot) = self.place(place.line);
+            let of = if several { format!("of {name}: ") } else { String::new() };
+            *place = match spot {
+                Spot::Line(line) => Place { line, text: format!("{of}{}", place.text) },
+                Spot::Named(object) => Place { line: 0, text: format!("{of}{object}: {}", place.text) },
+            };
+        }
+        table
+    }
+}
+
+/// Where something stands in a file.
+pub enum Spot<'a> {
+    /// A line, from 1.
+    Line(u32),
+    /// In JSON, which may be one long line.
+    Named(&'a str),
+}
