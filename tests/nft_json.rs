@@ -20,9 +20,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use generate::Random;
+use ringfence::cluster::{self, Site};
 use ringfence::dialect::nft;
 use ringfence::ir::{Elements, Field, Foreign, Match, Rule, Ruleset, Statement, Verdict};
 use ringfence::semantics::{Door, Packet, Rules};
+use ringfence::verify::{Families, Finding, check};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/json")
@@ -131,6 +133,26 @@ fn a_table_that_may_sleep_is_not_taken_for_one_that_is_awake() {
         let (_, json) = recorded(version, "asleep");
         assert!(json.tables[0].chains[0].base.is_none());
         assert_eq!(json.unread, [] as [String; 0]);
+    }
+}
+
+/// Our own rules are proved from JSON of every release; and nothing is once the table may sleep.
+#[test]
+fn what_json_says_is_proved_and_what_it_does_not_say_is_not() {
+    let file = folder().join("../cases/dual-stack/cluster.toml");
+    let cluster = cluster::load(&file).unwrap().cluster.unwrap();
+    let results = |document: &str| -> Vec<bool> {
+        let ruleset = nft::json::read(document).unwrap().ruleset;
+        let report = check(&ruleset, &Site::of_every_node(&cluster), Families::Both).unwrap();
+        report.findings().iter().map(|(_, finding)| matches!(finding, Finding::Proved)).collect()
+    };
+    for version in ["0.9.8", "1.0.6", "1.1.3", "1.1.7"] {
+        let text = fs::read_to_string(folder().join(format!("nft-{version}/dual-stack.json"))).unwrap();
+        assert!(results(&text).iter().all(|proved| *proved), "{version}");
+        let table = r#""name": "ringfence", "handle""#;
+        let flagged = text.replacen(table, &format!("\"flags\": \"ringfence\", {table}"), 1);
+        assert!(flagged != text, "{version}");
+        assert!(!results(&flagged).iter().any(|proved| *proved), "{version}");
     }
 }
 
