@@ -222,7 +222,8 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         if own.is_empty() {
             continue;
         }
-        let files = Files::of(&own);
+        let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
+        let files = Files::of(&parts);
         let read = match dialect {
             Dialect::Nft => dialect::nft::read(&files.text),
             Dialect::Iptables => dialect::iptables::read(&files.text, Family::Ip),

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::Source;
 use super::include::Part;
 
 use crate::ir::{Place, Table};
@@ -17,15 +16,14 @@ pub struct Files<'a> {
 
 impl<'a> Files<'a> {
     /// The files of one dialect, one after the other.
-    pub fn of(files: &[&'a Source]) -> Self {
-        let parts: Vec<&'a Part> = files.iter().flat_map(|file| &file.parts).collect();
-        if let [part] = parts.as_slice() {
+    pub fn of(parts: &[&'a Part]) -> Self {
+        if let [part] = parts {
             return Self { text: Cow::Borrowed(part.text.as_str()), starts: vec![(*part, 1)] };
         }
         let mut text = String::new();
         let mut starts = Vec::new();
         let mut line = 1;
-        for part in parts.into_iter().filter(|part| !part.text.is_empty()) {
+        for &part in parts.iter().filter(|part| !part.text.is_empty()) {
             starts.push((part, line));
             text.push_str(&part.text);
             if !part.text.ends_with('\n') {
