@@ -23,8 +23,8 @@ pub struct Admissions {
 pub struct Grant {
     /// Who may use what: `peers`, `clients of http`.
     pub what: String,
-    /// The names that complete it: services of the peers, clients of a service.
-    pub names: String,
+    /// For each of the sets, the names that complete it: services of the peers, clients of a service.
+    pub names: Vec<String>,
     /// The ports.
     pub ports: Ports,
     /// Whether these are the peers' ports, which most packets ask for.
@@ -65,13 +65,14 @@ fn peers<'a>(site: &Site<'a>) -> Option<Grant> {
     let names: Vec<&str> = services.iter().map(|service| service.service.name()).collect();
     let named = |node: &'a Node| node.addresses().iter().map(|&(a, span)| (Cidr::host(a), node.name(), span));
     let sources = || site.cluster().nodes().iter().flat_map(named);
+    let sources = source_sets(site.cluster(), "peers", "", sources);
     Some(Grant {
         what: "peers".to_owned(),
-        names: names.join(", "),
+        names: vec![names.join(", "); sources.len()],
         ports,
         peers: true,
         interfaces: site.interfaces().map(<[Interface]>::to_vec),
-        sources: source_sets(site.cluster(), "peers", "", sources),
+        sources,
     })
 }
 
@@ -96,14 +97,14 @@ fn clients<'a>(site: &Site<'a>) -> Vec<Grant> {
                 client.from().iter().map(|source| (source.network, client.name(), source.span))
             };
             let sources = || members.iter().flat_map(named);
-            let names: Vec<&str> = members.iter().map(|client| client.name()).collect();
             let name = service.service.name();
+            let sources = source_sets(cluster, &format!("{name}_clients"), &on, sources);
             grants.push(Grant {
                 what: format!("clients of {name}"),
-                names: names.join(", "),
+                names: sources.iter().map(|set| names_in(set, &members)).collect(),
                 ports: service.ports.clone(),
                 peers: false,
-                sources: source_sets(cluster, &format!("{name}_clients"), &on, sources),
+                sources,
                 interfaces,
             });
         }
@@ -111,10 +112,20 @@ fn clients<'a>(site: &Site<'a>) -> Vec<Grant> {
     grants
 }
 
+/// The clients of which something is in a set: hosts and networks, IPv4 and IPv6 each have one of their own.
+fn names_in(set: &Set, members: &[&Client]) -> String {
+    let hosts = matches!(set.kind, SetKind::Hash { .. });
+    let v4 = matches!(set.elements, Elements::Ipv4(_));
+    let is_in = |network: Cidr| network.is_host() == hosts && network.is_ipv4() == v4;
+    let members = members.iter().filter(|client| client.from().iter().any(|source| is_in(source.network)));
+    members.map(|client| client.name()).collect::<Vec<_>>().join(", ")
+}
+
 impl Grant {
-    /// What the rules say about it.
-    pub fn comment(&self) -> String {
-        clip(&format!("reachability: {}: {}", self.what, self.names))
+    /// The sets, each with what the rules say about it.
+    pub fn commented(&self) -> impl Iterator<Item = (&Set, String)> {
+        let comment = |names: &String| clip(&format!("reachability: {}: {names}", self.what));
+        self.sources.iter().zip(self.names.iter().map(comment))
     }
 }
 
@@ -222,4 +233,36 @@ fn disjoint<T: Copy + Ord>(mut ranges: Vec<(T, T, usize)>) -> (Vec<(T, T)>, Vec<
 fn room_for(elements: usize) -> u32 {
     const SMALLEST: u32 = 64;
     u32::try_from(elements + elements / 4).unwrap_or(u32::MAX / 2).next_power_of_two().max(SMALLEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::parse;
+
+    /// Hosts and networks stand in sets of their own, and a remark that names others sends whoever reads it to the wrong line.
+    #[test]
+    fn a_set_is_said_to_be_of_those_who_are_in_it() {
+        let client =
+            |name: &str, from: &str| format!("[[client]]\nname = \"{name}\"\nfrom = [{from}]\nservices = [\"http\"]\n");
+        let text = format!(
+            "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\"]\n[networks]\nprivate = [\"10.0.0.0/24\"]\n\
+             [services.distribution]\nports = \"6000\"\n{}{}{}",
+            client("web", "\"10.1.0.0/24\", \"10.2.0.0/24\""),
+            client("backup", "\"10.3.0.1\", \"10.3.0.2\""),
+            client("both", "\"10.4.0.0/24\", \"10.3.0.3\", \"fd00::1\"")
+        );
+        let cluster = parse("cluster.toml", text, Path::new("")).cluster.unwrap();
+        let grants = Admissions::of(&Site::of_every_node(&cluster)).grants;
+        let said: Vec<_> = grants.iter().filter(|grant| !grant.peers).flat_map(Grant::commented).collect();
+        let said: Vec<String> = said.into_iter().map(|(set, comment)| format!("{} {comment}", set.name)).collect();
+        let expected = [
+            "http_clients4 reachability: clients of http: backup, both",
+            "http_clients6 reachability: clients of http: both",
+            "http_clients_nets4 reachability: clients of http: web, both",
+        ];
+        assert_eq!(said, expected);
+    }
 }

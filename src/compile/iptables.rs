@@ -186,12 +186,12 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool, ports: f
         }
     }
     for grant in &admissions.grants {
-        for set in grant.sources.iter().filter(own) {
+        for (set, of_set) in grant.commented().filter(|(set, _)| own(set)) {
             for (interface, ports) in doors(grant, ports) {
                 for (source, origin) in source_matches(set, use_sets) {
                     let comment = match origin {
                         Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
-                        None => grant.comment(),
+                        None => of_set.clone(),
                     };
                     let matches = interface.iter().cloned().chain([source, ports.clone()]).collect();
                     rules.push(rule(matches, Verdict::Return).comment(comment));

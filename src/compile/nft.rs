@@ -203,9 +203,12 @@ fn aligned(ports: &Ports) -> Vec<PortBlock> {
 /// What most packets to protected ports are: a peer's. Whatever the protocol and the interface, they are left alone; only
 /// what is none of theirs needs a closer look.
 fn peers_rules(grant: &Grant) -> Vec<Rule> {
-    let admitted = grant.sources.iter().flat_map(source_matches).map(|(source, _)| {
+    let commented = grant.commented();
+    let sources = commented
+        .flat_map(|(set, comment)| source_matches(set).into_iter().map(move |(one, _)| (one, comment.clone())));
+    let admitted = sources.map(|(source, comment)| {
         let matches = interface_match(grant).into_iter().chain([source]).collect();
-        rule(matches, Verdict::Return).comment(grant.comment())
+        rule(matches, Verdict::Return).comment(comment)
     });
     let others = rule(Vec::new(), Verdict::Goto("judge".into())).comment("isolation: everyone else");
     admitted.chain([others]).collect()
@@ -279,10 +282,13 @@ fn admit_rules(admissions: &Admissions, asked: AskedPort) -> Vec<Rule> {
         }
     }
     for grant in &admissions.grants {
-        for (source, origin) in grant.sources.iter().flat_map(source_matches) {
+        let commented = grant.commented();
+        let sources =
+            commented.flat_map(|(set, own)| source_matches(set).into_iter().map(move |one| (one, own.clone())));
+        for ((source, origin), own) in sources {
             let comment = match origin {
                 Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
-                None => grant.comment(),
+                None => own,
             };
             let mut matches = interface_match(grant);
             // What is cheaper or fails more often comes first.
