@@ -13,7 +13,8 @@ CARGO ?= cargo
 setup:
 	@sh packaging/setup.sh
 
-demo: setup
+demo:
+	@CARGO=$(CARGO) sh packaging/setup.sh demo
 	@$(CARGO) build --profile demo --quiet
 	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/demo/ringfence" rulesets/examples/mail-east.toml
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and testing need, quietly, and only what is missing. Knows Debian and Ubuntu, Fedora and RHEL.
-# setup.sh [build|packages]: also what makes the packages; and what their tests need.
+# setup.sh demo: only what building and the demo need. setup.sh [build|packages]: also what makes the packages; and what their
+# tests need.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -16,17 +17,19 @@ need 'command -v pkg-config' pkg-config pkgconf-pkg-config
 need 'pkg-config --exists libmnl' libmnl-dev libmnl-devel
 need 'pkg-config --exists libnftnl' libnftnl-dev libnftnl-devel
 need 'command -v nft' nftables nftables
-need 'command -v iptables-legacy' iptables iptables-legacy
-need 'command -v iptables-nft' iptables iptables-nft
-need 'command -v ipset' ipset ipset
-need 'command -v ip' iproute2 iproute
 need 'command -v unshare' util-linux util-linux
-need 'command -v strace' strace strace
-need 'command -v perl' perl-base perl-interpreter
-need 'command -v shellcheck' shellcheck ShellCheck
-need 'command -v erl' erlang-base erlang-erts
 
-if [ -n "${1:-}" ]; then
+if [ "${1:-}" != demo ]; then
+	need 'command -v iptables-legacy' iptables iptables-legacy
+	need 'command -v iptables-nft' iptables iptables-nft
+	need 'command -v ipset' ipset ipset
+	need 'command -v ip' iproute2 iproute
+	need 'command -v strace' strace strace
+	need 'command -v perl' perl-base perl-interpreter
+	need 'command -v shellcheck' shellcheck ShellCheck
+	need 'command -v erl' erlang-base erlang-erts
+fi
+if [ "${1:-}" = build ] || [ "${1:-}" = packages ]; then
 	need 'command -v dpkg-deb' dpkg dpkg
 	need 'command -v dpkg-shlibdeps' dpkg-dev dpkg-dev
 	need 'command -v rpmbuild' rpm rpm-build
