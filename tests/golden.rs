@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ringfence::diagnostic::Code;
+use ringfence::diagnostic::{Code, Severity};
 
 const FORMATS: &str = "nft,iptables,ip6tables,ipset,sysctl,json";
 
@@ -134,11 +134,41 @@ fn every_code_is_shown_by_a_case_and_explained_in_the_reference() {
         assert_ne!(shown, elsewhere, "a case shows {code}: {shown}");
         let row = |line: &str| line.starts_with('|') && line.split('|').nth(1).unwrap().contains(&format!("`{code}`"));
         assert!(reference.lines().any(row), "the reference does not explain {code}");
+        let (heading, _) = under_heading(&reference).find(|(_, line)| row(line)).unwrap();
+        let severity = match code.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        assert_eq!(heading, severity, "the reference has {code} in the wrong table, or the table is broken");
     }
 }
 
-/// Two codes whose input is too long for a file, shown below, and one that takes a running node (tests/lint.rs).
-const SHOWN_ELSEWHERE: [Code; 4] = [Code::TooManySources, Code::LongPortList, Code::OutsideRange, Code::OtherErlang];
+/// The rows of tables, each with what its table calls its first column.
+fn under_heading(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut heading = "";
+    let mut before = "";
+    page.lines().filter_map(move |line| {
+        let cells = line.split('|').nth(1).map(str::trim);
+        // A row behind a line that is none is the heading of a table.
+        if !before.starts_with('|') {
+            heading = cells.unwrap_or_default();
+        }
+        before = line;
+        line.starts_with('|').then_some((heading, line))
+    })
+}
+
+/// Two codes whose input is too long for a file, shown below, two that take a running node (tests/lint.rs), and two of files that
+/// only `verify` reads (tests/transcripts/routes.txt).
+const SHOWN_ELSEWHERE: [Code; 6] = [
+    Code::TooManySources,
+    Code::LongPortList,
+    Code::OutsideRange,
+    Code::OtherErlang,
+    Code::RoutesSyntax,
+    Code::MissingRoutes,
+];
 
 /// What concerns a live host and no file: tests/faults shows what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
 const ON_A_HOST: [Code; 15] = [

@@ -22,7 +22,7 @@ use transcript::held_against;
 fn is_of_a_user_namespace(line: &str) -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let whole = map.split_whitespace().nth(2) == Some("4294967295");
-    !whole && line.starts_with("warning: not-looked: BPF ")
+    !whole && line.starts_with("note: not-looked: BPF ")
 }
 
 fn shell(folder: &Path, line: &str) -> String {

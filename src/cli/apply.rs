@@ -10,13 +10,13 @@ use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_text, duration, live_site, need_root, nobody, node_after,
     note, own_links,
 };
-use super::input::Input;
-use super::output::{print, say};
+use super::input::{Input, node_findings};
+use super::output::{Undone, print, say};
 use super::ways::{all_objections, warnings};
 use super::{boot, live};
 use crate::cluster::{Cluster, Node};
 use crate::host::apply::{Host, Plan, apply};
-use crate::host::identity;
+use crate::host::identity::{self, NotOneNode};
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::record::Kept;
@@ -126,7 +126,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.boot {
         return boot::run(&arguments.input, &arguments.site, &arguments.host.wait, &host);
     }
-    let Some(cluster) = arguments.input.load(|_| Vec::new())? else {
+    let asked = arguments.site.node.as_deref();
+    let Some(cluster) = arguments.input.load_to(Undone::Changed, |cluster| node_findings(cluster, asked))? else {
         return Ok(Outcome::Unusable);
     };
     let lock = arguments.host.wait.lock(&host, "ringfence apply")?;
@@ -149,7 +150,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         return Ok(Outcome::No);
     }
     for warning in warnings(&site.protected(), &links) {
-        say(&format!("warning: {warning}"));
+        say(&warning.line());
     }
     let backend = arguments.site.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
@@ -173,6 +174,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
     print(&applied_text(&site, backend, &applied))?;
+    if arguments.confirm_within.is_some() && applied.pending.is_none() {
+        print("nothing was written, so nothing waits to be confirmed\n")?;
+    }
     let outcome = match &applied.pending {
         Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
         _ if applied.kept => applied.judgement.standing.outcome(),
@@ -194,7 +198,13 @@ fn choose_node<'a>(
         Ok(node) => Ok(Ok(Some(node))),
         Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Ok(None)),
         Err(error) => {
-            say(&format!("refused: {}\nnothing was changed", error.message(cluster)));
+            let how = match error {
+                NotOneNode::Unknown(_) => "",
+                NotOneNode::Gone(_) | NotOneNode::None | NotOneNode::Several(_) => {
+                    "; `--allow no-node` applies the rules that fit every node"
+                }
+            };
+            say(&format!("refused: {}: {}{how}\nnothing was changed", error.code(), error.message(cluster)));
             Ok(Err(nobody(&error)))
         }
     }

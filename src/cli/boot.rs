@@ -5,12 +5,13 @@
 //! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::before::{Before, before};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
 use super::input::Input;
-use super::output::{print, say};
+use super::output::{Undone, print, say};
 use super::ways::{vrfs, warnings};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
@@ -105,7 +106,7 @@ pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
 fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
-    match input.load(|_| Vec::new()) {
+    match input.load_to(Undone::Changed, |_| Vec::new()) {
         Ok(Some(cluster)) => match unconfirmed(host, &cluster).or_else(|| of_another(&kept, &cluster, asked, links)) {
             Some(why) => loud(&why),
             None => candidates.push((cluster, true)),
@@ -170,7 +171,7 @@ fn bring(
         loud(&objection.message());
     }
     for warning in warnings(&site.protected(), links) {
-        loud(&warning);
+        loud(&warning.words);
     }
     let prepared = Prepared::new(&site, backend)?;
     let plan = Plan {
@@ -198,9 +199,9 @@ fn bring(
     })
 }
 
-/// The last resort.
-fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
-    let named = fs::read_to_string(&input.config).ok().and_then(|text| {
+/// What is closed for everyone where nothing can be used: what the profile guards that the file names, and what was guarded before.
+pub fn closed(config: &Path, host: &Host) -> Option<Cluster> {
+    let named = fs::read_to_string(config).ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
         Some(line.trim().trim_matches(['"', '\'']).to_owned())
     });
@@ -210,8 +211,12 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
         Ok(Some(_)) | Err(_) => Ports::default(),
     };
     let before = reserved::without(&before, &PortRange::single(SSH).into_iter().collect());
-    let cluster =
-        cluster::closed(named.as_deref(), &before).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
+    cluster::closed(named.as_deref(), &before)
+}
+
+/// The last resort.
+fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
+    let cluster = closed(&input.config, host).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
     let site = site_of(&cluster, None);
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);

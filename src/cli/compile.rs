@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::files::write_files;
 use super::input::{Input, node_findings};
-use super::output::print;
+use super::output::{Undone, print};
 use super::proof::explained;
 use crate::cluster::{Cluster, Node, OnBlock, Site};
 use crate::compile::SetsMode;
@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         arguments.format.len() == 1 || arguments.output.is_some(),
         "several formats need a folder to be written to: add `-o DIR`"
     );
-    let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
+    let Some(cluster) = arguments.input.load_to(Undone::Written, |cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
     let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
@@ -172,7 +172,8 @@ fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: 
             for &format in &arguments.format {
                 files.push((format.file_name(), text(format, &site, &texts)?));
             }
-            let folder = output.join(folder);
+            // Joined with nothing, a path says that it is a folder.
+            let folder = if folder.is_empty() { output.clone() } else { output.join(folder) };
             write_files(&folder, &files)
         }
     }

@@ -8,7 +8,7 @@ use super::host::{SiteArguments, StateArguments};
 use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
 use super::output::{print, warn_unknown};
 use super::proof::compiled;
-use super::rulesets::{detect, read_text, read_texts};
+use super::rulesets::{RULESET, detect_file, read_text, read_texts};
 use super::{live, membership};
 use crate::cluster::Cluster;
 use crate::diff::difference;
@@ -22,7 +22,8 @@ use crate::report::{Changes, Names, json, texts_difference};
 /// nothing.
 #[derive(Args)]
 pub struct Arguments {
-    /// The cluster file to hold this host against; with NEW, the old cluster file (`.toml`) or ruleset.
+    /// The cluster file to hold this host against; with NEW, the old cluster file (`.toml`) or ruleset. A ruleset in several files:
+    /// with commas between them.
     #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG)]
     old: PathBuf,
     /// The new cluster file or ruleset.
@@ -84,12 +85,34 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
+/// The files of a side: rules of one host may stand in several, as those of iptables of both families do.
+fn files(named: &Path) -> Vec<PathBuf> {
+    match named.to_str() {
+        Some(list) if !named.exists() => list.split(',').filter(|name| !name.is_empty()).map(PathBuf::from).collect(),
+        Some(_) | None => vec![named.to_owned()],
+    }
+}
+
 fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
-    if path.extension().is_none_or(|extension| extension != "toml") {
+    let is_cluster_file = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
+    let paths = files(path);
+    if paths.len() > 1 || !is_cluster_file(path) {
+        anyhow::ensure!(
+            !paths.iter().any(|path| is_cluster_file(path)),
+            "{}: a cluster file is all of a side; only rulesets stand together, with commas between",
+            path.display()
+        );
         // Read once, so that both differences are of the same text.
-        let text = read_text(path)?;
-        let given = read_texts(&[(&path.display().to_string(), detect(&text), &text)])?;
+        let mut texts = Vec::new();
+        for path in &paths {
+            let text = read_text(path, RULESET)?;
+            texts.push((path.display().to_string(), detect_file(path, &text), text));
+        }
+        let named: Vec<_> =
+            texts.iter().map(|(name, dialect, text)| (name.as_str(), *dialect, text.as_str())).collect();
+        let given = read_texts(&named)?;
         warn_unknown(&given.unknown);
+        let text = texts.iter().map(|(_, _, text)| text.as_str()).collect();
         return Ok(Some(Side { text, ruleset: given.ruleset, cluster: None }));
     }
     let input = Input { config: path.to_owned(), json: arguments.json };

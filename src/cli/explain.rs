@@ -5,18 +5,21 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::host::own_links;
 use super::input::{Input, node_findings, site};
 use super::output::{print, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_files};
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{Cluster, Node, Site};
 use crate::explain::{Fate, explain};
-use crate::host::whole::Everything;
-use crate::ir::{ConnectionStates, TcpFlags};
-use crate::net::{Interface, parse_address};
+use crate::host::identity::node_of;
+use crate::host::links::Link;
+use crate::host::whole::{Everything, surroundings};
+use crate::ir::{ConnectionStates, Ruleset, TcpFlags};
+use crate::net::{Cidr, Interface, Surroundings, parse_address};
 use crate::outcome::Outcome;
-use crate::report::{Way, source_line};
-use crate::semantics::{Locality, Packet};
+use crate::report::{Way, by_interface, source_line};
+use crate::semantics::{Locality, Packet, Question, Space};
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
 #[derive(Args)]
@@ -32,7 +35,8 @@ pub struct Arguments {
     /// Where it goes; the node's first address by default. An address of no node is another host's.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<IpAddr>,
-    /// The interface that it comes in on; by default one that no rule names.
+    /// The interface that it comes in on. Otherwise, with --live, the one that the way back to its source leads out of; where
+    /// that is not known, whatever is true of all.
     #[arg(long, value_name = "NAME")]
     iif: Option<String>,
     /// Its TCP flags, with commas between: syn, ack, fin, rst, psh, urg.
@@ -52,30 +56,90 @@ pub struct Arguments {
     live: bool,
 }
 
+/// What is known of this host.
+struct Here {
+    links: Vec<Link>,
+    surroundings: Surroundings,
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
         return Ok(Outcome::Unusable);
     };
     let site = site(&cluster, arguments.node.as_deref());
-    let (given, whose) = if arguments.live {
+    let (given, whose, here) = if arguments.live {
         let Everything { ruleset, unknown, .. } = Everything::read()?;
-        (Given { unknown, ..Given::made(ruleset) }, "by what the kernel holds now")
+        let links = own_links()?;
+        let surroundings = surroundings(&links)?;
+        (Given { unknown, ..Given::made(ruleset) }, "by what the kernel holds now", Some(Here { links, surroundings }))
     } else if arguments.ruleset.is_empty() {
-        (Given::made(compiled(&site)?.1), "by the rules that the cluster file makes")
+        (Given::made(compiled(&site)?.1), "by the rules that the cluster file makes", None)
     } else {
-        (read_files(arguments.ruleset.iter().map(PathBuf::as_path))?, "by these files")
+        (read_files(arguments.ruleset.iter().map(PathBuf::as_path))?, "by these files", None)
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;
-    let packet = packet(arguments, from, port(&arguments.port, &site)?, &cluster)?;
+    let packet = packet(arguments, from, port(&arguments.port, &site)?, &cluster, here.as_ref())?;
+    let arrival = arrival(arguments.iif.as_deref(), from, here.as_ref(), &given.ruleset)?;
+    let on = |interface: &Option<Interface>| Packet { interface: interface.clone(), ..packet.clone() };
+    let fates: Vec<Fate> = arrival.on.iter().map(|one| explain(&given.ruleset, &on(one)).fate).collect();
+    let first = fates.first().copied().unwrap_or(Fate::Undecided);
+    if fates.iter().any(|fate| *fate != first) {
+        let all: Vec<_> = arrival.on.iter().map(Option::as_ref).zip(fates).collect();
+        print(&format!("{whose}: {}", by_interface(&packet, &all)))?;
+        return Ok(Outcome::Undecided);
+    }
+    let packet = on(arrival.on.first().unwrap_or(&None));
     let explained = explain(&given.ruleset, &packet);
     let guarded = site.protected().has(packet.port);
-    print(&format!("{whose}: {}", Way::of(&packet, &explained, source(&cluster, from), guarded).text()))?;
+    let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why);
+    print(&format!("{whose}: {}", way.text()))?;
     Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
         Fate::Blocked => Outcome::No,
         Fate::Undecided => Outcome::Undecided,
     })
+}
+
+/// Where a packet may come in; `None` is an interface that no rule names.
+struct Arrival {
+    on: Vec<Option<Interface>>,
+    /// Where nobody said it.
+    why: Option<String>,
+}
+
+/// An answer for an interface that the packet does not come in on is a wrong one, so that what is not known is asked for all.
+fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Ruleset) -> anyhow::Result<Arrival> {
+    if let Some(name) = asked {
+        let interface = if name == "lo" { Interface::loopback() } else { name.parse::<Interface>()? };
+        return Ok(Arrival { on: vec![Some(interface)], why: None });
+    }
+    let Some(Here { links, surroundings }) = here else {
+        let question = Question::default();
+        let mut on = Space::new(&[ruleset], &question)?.interfaces().to_vec();
+        // What is the same for all is shown for one that nothing names; over lo comes only what says so.
+        on.retain(|interface| interface.as_ref() != Some(&Interface::loopback()));
+        on.sort();
+        return Ok(Arrival { on, why: None });
+    };
+    if from.is_loopback() || surroundings.addresses.contains(&from) {
+        let why = "in on lo, as everything from this host to itself; `--iif` asks for another".to_owned();
+        return Ok(Arrival { on: vec![Some(Interface::loopback())], why: Some(why) });
+    }
+    if let Some(interface) = surroundings.towards(Cidr::host(from)) {
+        let why = format!("in on {}, as the way back to {from} leads; `--iif` asks for another", interface.as_str());
+        return Ok(Arrival { on: vec![Some(interface.clone())], why: Some(why) });
+    }
+    // A name that is none for a rule is as one that no rule names.
+    let mut on: Vec<Option<Interface>> =
+        links.iter().filter(|link| link.name != "lo").map(|link| link.name.parse().ok()).collect();
+    on.sort();
+    on.dedup();
+    if on.is_empty() {
+        on.push(None);
+    }
+    let why = "the interface is not known, and it is the same for all that this host has".to_owned();
+    Ok(Arrival { on, why: Some(why) })
 }
 
 /// An address, or the first one of a node or a client with this name.
@@ -114,11 +178,23 @@ fn source(cluster: &Cluster, address: IpAddr) -> String {
     }
 }
 
-fn packet(arguments: &Arguments, from: IpAddr, port: u16, cluster: &Cluster) -> anyhow::Result<Packet> {
-    let node = arguments.node.as_deref().and_then(|name| cluster.node(name)).or(cluster.nodes().first());
+fn packet(
+    arguments: &Arguments,
+    from: IpAddr,
+    port: u16,
+    cluster: &Cluster,
+    here: Option<&Here>,
+) -> anyhow::Result<Packet> {
+    let asked = arguments.node.as_deref();
+    let node = match here {
+        // With the addresses of the one that this host is; another host's would not be for it.
+        Some(here) => node_of(cluster, asked, None, &here.links).ok(),
+        None => asked.and_then(|name| cluster.node(name)).or(cluster.nodes().first()),
+    };
     let of_family = |address: &IpAddr| address.is_ipv4() == from.is_ipv4();
     let own = node.and_then(|node| node.addresses().iter().map(|(address, _)| *address).find(of_family));
-    let is_node = |to: IpAddr| cluster.nodes().iter().any(|node| node.addresses().iter().any(|(a, _)| *a == to));
+    let of_nodes = |to: IpAddr| cluster.nodes().iter().flat_map(Node::addresses).any(|(address, _)| *address == to);
+    let is_own = |to: IpAddr| here.map_or_else(|| of_nodes(to), |here| here.surroundings.addresses.contains(&to));
     anyhow::ensure!(
         arguments.to.is_none_or(|to| of_family(&to)),
         "--from and --to are addresses of different families"
@@ -131,15 +207,9 @@ fn packet(arguments: &Arguments, from: IpAddr, port: u16, cluster: &Cluster) -> 
     }
     let state = ConnectionStates::ALL.iter().find(|(_, name)| *name == arguments.state);
     let (state, _) = *state.ok_or_else(|| anyhow::anyhow!("there is no state `{}`", arguments.state.escape_debug()))?;
-    let interface = match arguments.iif.as_deref() {
-        None => None,
-        Some("lo") => Some(Interface::loopback()),
-        Some(name) => Some(name.parse::<Interface>()?),
-    };
     Ok(Packet {
         destination: arguments.to.or(own),
-        locality: if arguments.to.is_none_or(is_node) { Locality::Local } else { Locality::Foreign },
-        interface,
+        locality: if arguments.to.is_none_or(is_own) { Locality::Local } else { Locality::Foreign },
         port,
         flags,
         state,

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -14,16 +14,22 @@ pub const FOLDER_MODE: u32 = 0o750;
 /// Writes files into a folder, which is made if it is not there. All of them are written and on the disk under other
 /// names before the first takes its own, so that a full disk leaves what was there.
 pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+    // Without a slash at its end, by which what is a file would be none that is there.
+    let folder: PathBuf = folder.components().collect();
     let shown = folder.display();
-    if folder.exists() && !folder.is_dir() {
-        anyhow::bail!("{shown} is a file, and a folder is needed to write into");
+    // Of the folders above, too: the one that is no folder is the one to name.
+    if let Some(file) = folder.ancestors().filter(|path| path.exists()).find(|path| !path.is_dir()) {
+        anyhow::bail!("{} is a file, and a folder is needed to write into", file.display());
     }
     for (name, _) in files {
         let path = folder.join(name);
         anyhow::ensure!(!path.is_dir(), "{} is a folder, and a file of that name is to be written", path.display());
     }
     // The error's own text names a temporary file, which helps nobody.
-    write_all(folder, files).map_err(|error| anyhow::anyhow!("cannot write into the folder {shown}: {}", error.kind()))
+    write_all(&folder, files).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!("the folder {shown} is not there and cannot be made"),
+        kind => anyhow::anyhow!("cannot write into the folder {shown}: {kind}"),
+    })
 }
 
 fn write_all(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
@@ -58,6 +64,20 @@ mod tests {
         assert_eq!(fs::read_to_string(inner.join("one")).unwrap(), "new");
         assert_eq!(fs::metadata(inner.join("two")).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 2);
+    }
+
+    /// Whatever the system calls it.
+    #[test]
+    fn a_folder_that_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        fs::write(&file, "").unwrap();
+        for below in ["", "x", "x/y"] {
+            let error = write_files(&file.join(below), &[("one", "1".into())]).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is a file, and a folder is needed to write into", file.display()));
+        }
+        let error = write_files(Path::new("/proc/xx"), &[("one", "1".into())]).unwrap_err().to_string();
+        assert_eq!(error, "the folder /proc/xx is not there and cannot be made");
     }
 
     #[test]

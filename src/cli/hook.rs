@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use super::apply::{self, bring};
 use super::host::{HostArguments, no_right};
 use super::input::Input;
-use super::output::{log, print};
+use super::output::{Undone, log, print};
 use super::{boot, check, live, remove};
 use crate::cluster::Cluster;
 use crate::host::apply::Host;
@@ -127,13 +127,13 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     let (wait, host) = (&host.wait, host.host());
     if let Some(why) = not_this_machine() {
         // What is wrong with the file is worth knowing all the same.
-        let _ = input.load(|_| Vec::new());
+        let _ = input.load_to(Undone::Changed, |_| Vec::new());
         log(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
         return Ok(Outcome::Success);
     }
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
-    let Some(cluster) = input.load(|_| Vec::new())? else {
+    let Some(cluster) = input.load_to(Undone::Changed, |_| Vec::new())? else {
         log(&format!("{} has errors, see above: what was in force before still is", config.display()));
         log("mend it, then run `ringfence apply`");
         return Ok(Outcome::Unusable);

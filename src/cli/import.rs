@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::files::{FILE_MODE, FOLDER_MODE};
 use super::input::DEFAULT_CONFIG;
-use super::output::{print, print_findings, say};
+use super::output::{Undone, print, print_findings, say};
 use crate::cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
 use crate::host::links::networks;
@@ -157,7 +157,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // What could not be read leaves things out, and a second finding about what is missing would be wrong.
     let text = if broken { None } else { write(&known, &mut findings) };
     let findings = findings.sorted();
-    print_findings(&findings, &sources, arguments.json)?;
+    print_findings(&findings, &sources, arguments.json, Undone::Written)?;
     let Some(text) = text.filter(|_| findings.iter().all(|finding| finding.severity() != Severity::Error)) else {
         return Ok(Outcome::Unusable);
     };
@@ -167,8 +167,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.output {
         Some(path) => {
             write_new(path, &text)?;
-            let path = path.display();
-            say(&format!("wrote {path}: read it, then `ringfence diff {path}` and `ringfence apply {path}`"));
+            say(&next_steps(path));
         }
         None => print(&text)?,
     }
@@ -179,7 +178,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 fn compiles(text: &str, arguments: &Arguments) -> anyhow::Result<bool> {
     let name = arguments.output.as_ref().map_or("the new cluster file".to_owned(), |path| path.display().to_string());
     let loaded = cluster::parse(&name, text.to_owned(), Path::new(""));
-    print_findings(&loaded.findings, &loaded.sources, arguments.json)?;
+    print_findings(&loaded.findings, &loaded.sources, arguments.json, Undone::Written)?;
     Ok(loaded.cluster.is_some())
 }
 
@@ -215,4 +214,30 @@ fn node_address(text: &str) -> Result<(String, IpAddr), String> {
     let (name, address) = text.split_once('=').ok_or("write NODE=ADDRESS: riak@db1=10.20.0.11")?;
     let address = parse_address(address).map_err(|error| format!("`{address}` is {error}"))?;
     Ok((name.to_owned(), address))
+}
+
+/// What to do with the file, as README has it; where it is in its usual place, no command has to be told which one it is.
+fn next_steps(path: &Path) -> String {
+    let named = if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", path.display()) };
+    format!(
+        "wrote {}: read it, then `ringfence diff{named}` and `ringfence apply --confirm-within 60s{named}`",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who was shut out could not take the first rules back.
+    #[test]
+    fn the_first_rules_are_to_be_confirmed() {
+        let said = next_steps(Path::new(DEFAULT_CONFIG));
+        assert!(said.ends_with("`ringfence diff` and `ringfence apply --confirm-within 60s`"), "{said}");
+        let said = next_steps(Path::new("new.toml"));
+        assert!(
+            said.ends_with("`ringfence diff new.toml` and `ringfence apply --confirm-within 60s new.toml`"),
+            "{said}"
+        );
+    }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::output::print_findings;
+use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -24,10 +24,28 @@ pub struct Input {
 impl Input {
     /// Reads the cluster, prints every finding, and returns it only if none of them is an error.
     pub fn load(&self, further: impl FnOnce(&Cluster) -> Vec<Diagnostic>) -> anyhow::Result<Option<Cluster>> {
-        let loaded = cluster::load(&self.config).map_err(|error| self.unreadable(&error))?;
+        self.load_to(Undone::Nothing, further)
+    }
+
+    /// The same for a command that does more than look.
+    pub fn load_to(
+        &self,
+        undone: Undone,
+        further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
+    ) -> anyhow::Result<Option<Cluster>> {
+        let loaded = match cluster::load(&self.config) {
+            Ok(loaded) => loaded,
+            // A finding like any other, for whoever reads findings.
+            Err(error) if self.json => {
+                let finding = Diagnostic::placeless(Code::UnreadableFile, self.unreadable(&error).to_string());
+                print_findings(&[finding], &Sources::default(), true, undone)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(self.unreadable(&error)),
+        };
         let mut findings = loaded.findings;
         findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
-        print_findings(&findings, &loaded.sources, self.json)?;
+        print_findings(&findings, &loaded.sources, self.json, undone)?;
         let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
         Ok(loaded.cluster.filter(|_| !errors))
     }

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::host::{StateArguments, own_links, own_node, site_of};
 use super::import::{Read, RiakArguments};
-use super::input::Input;
-use super::output::{print, print_findings, say};
+use super::input::{Input, node_findings};
+use super::output::{Undone, print, print_findings, say};
 use super::ways;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, Span, render_json, render_text};
@@ -45,7 +45,10 @@ Examples:
   riak-admin member-status | ringfence lint --membership -";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(cluster) = arguments.input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
+    let asked = arguments.node.as_deref();
+    let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, asked))? else {
+        return Ok(Outcome::Unusable);
+    };
     let mut sources = cluster.sources().clone();
     let mut unreadable = Findings::default();
     let read = arguments.riak.read(&mut sources, &mut unreadable)?;
@@ -70,7 +73,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     lint(&subject, &mut findings);
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
-    print_findings(&unreadable, &sources, arguments.input.json)?;
+    print_findings(&unreadable, &sources, arguments.input.json, Undone::Nothing)?;
     let findings = findings.sorted();
     print(&text(&findings, &sources, arguments.input.json))?;
     // What was only half read is not clean either.

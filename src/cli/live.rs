@@ -2,7 +2,7 @@
 
 use super::before::{before, cut_peers};
 use super::host::{SiteArguments, StateArguments, exposed, live_site, nobody, node_after, own_links};
-use super::input::Input;
+use super::input::{Input, node_findings};
 use super::output::{print, say};
 use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Node, Site};
@@ -42,7 +42,8 @@ pub fn run(
     meaning_only: bool,
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
-    let Some(cluster) = input.load(|_| Vec::new())? else { return Ok(Outcome::Unusable) };
+    let asked = arguments.node.as_deref();
+    let Some(cluster) = input.load(|cluster| node_findings(cluster, asked))? else { return Ok(Outcome::Unusable) };
     let asking = Asking { allowed: &allowed, say: &say };
     let Ahead { planned, outcome } = match ahead(&cluster, arguments, &host.host(), &asking)? {
         Ok(found) => found,
@@ -142,11 +143,12 @@ fn for_whom<'a>(
     let node = match node_after(cluster, kept, arguments.node.as_deref(), links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => {
-            say(&format!("refused: {}", error.message(cluster)));
+            say(&format!("refused: {}: {}", error.code(), error.message(cluster)));
             return Ok(Err(nobody(&error)));
         }
         Err(error) => {
-            let none = Objection::new(Code::NoNode, error.message(cluster), allowed(Code::NoNode.as_str()));
+            let message = format!("{}: {}", Code::NoNode, error.message(cluster));
+            let none = Objection::new(Code::NoNode, message, allowed(Code::NoNode.as_str()));
             tell(&format!("warning: {}", none.message));
             say("warning: shown are the rules that fit every node");
             refused = refused.or_else(|| Some(nobody(&error)).filter(|_| !none.allowed));
@@ -161,7 +163,7 @@ fn for_whom<'a>(
         objections.push(objection);
     }
     for warning in warnings(&site.protected(), links) {
-        tell(&format!("warning: {warning}"));
+        tell(&warning.line());
     }
     if let Some(cut) = cut_peers(host, &site, links) {
         tell(&format!("warning: {cut}"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::import::read_output;
 use super::input::{Input, node_findings, site};
-use super::output::{print, print_findings};
+use super::output::{Undone, print, print_findings};
 use super::proof::compiled;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Severity, SourceFile, Sources, Span};
@@ -34,10 +34,10 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>)
     }
     let sources = Arc::new(sources);
     let broken = findings.errors() > 0;
-    print_findings(&findings.sorted(), &sources, input.json)?;
+    print_findings(&findings.sorted(), &sources, input.json, Undone::Nothing)?;
     let Some(members) = members.filter(|_| !broken) else { return Ok(Outcome::Unusable) };
     if let Some(finding) = of_another_cluster(&cluster, &members, file) {
-        print_findings(&[finding], &sources, input.json)?;
+        print_findings(&[finding], &sources, input.json, Undone::Nothing)?;
         return Ok(Outcome::Unusable);
     }
     let change = Change::of(&cluster, &members);
@@ -160,12 +160,12 @@ fn clusters(
 ) -> anyhow::Result<Option<(Cluster, Cluster)>> {
     let coming: Vec<(&str, Span)> = change.coming.iter().map(|member| (member.name.as_str(), member.span)).collect();
     let (opened, findings) = cluster.with_nodes(&coming, &HashSet::new(), sources);
-    print_findings(&findings, sources, as_json)?;
+    print_findings(&findings, sources, as_json, Undone::Nothing)?;
     let Some(opened) = opened else { return Ok(None) };
     let (closed, mut findings) =
         opened.with_nodes(&[], &change.going.keys().chain(change.absent.keys()).copied().collect(), sources);
     findings.retain(|finding| finding.severity() == Severity::Error);
-    print_findings(&findings, sources, as_json)?;
+    print_findings(&findings, sources, as_json, Undone::Nothing)?;
     Ok(closed.map(|closed| (opened, closed)))
 }
 

@@ -74,11 +74,36 @@ enum Command {
     Generate(generate::Arguments),
 }
 
+impl Command {
+    /// Whether it changes nothing anywhere, whatever happens.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::Verify(_)
+            | Self::Diff(_)
+            | Self::Explain(_)
+            | Self::Status(_)
+            | Self::Lint(_)
+            | Self::Profiles(_) => true,
+            Self::Compile(_)
+            | Self::Apply(_)
+            | Self::Confirm(_)
+            | Self::Rollback(_)
+            | Self::Remove(_)
+            | Self::Import(_)
+            | Self::Hook(_)
+            | Self::Watch(_)
+            | Self::Watchdog(_)
+            | Self::Generate(_) => false,
+        }
+    }
+}
+
 /// Runs the program on the arguments of the process.
 #[must_use]
 pub fn run() -> ExitCode {
     let matches = command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let only_looks = arguments.command.only_looks();
     let ended = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -98,7 +123,10 @@ pub fn run() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments, &command()),
     };
     let outcome = ended.unwrap_or_else(|error| {
-        output::say(&format!("error: {error:#}"));
+        let words = format!("{error:#}");
+        // Who changes nothing has nothing to say about it.
+        let words = words.strip_suffix("; nothing was changed").filter(|_| only_looks).unwrap_or(&words);
+        output::say(&format!("error: {words}"));
         outcome_of(&error)
     });
     ExitCode::from(outcome.code())

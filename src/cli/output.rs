@@ -9,8 +9,26 @@ use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render
 /// So many findings are rendered; nobody reads more, and a hundred thousand of them take half a minute.
 const MOST_SHOWN: usize = 1000;
 
+/// What a command that found errors leaves undone. One that only looks has nothing to say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    Nothing,
+    Written,
+    Changed,
+}
+
+impl Undone {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Written => "nothing was written",
+            Self::Changed => "nothing was changed",
+        }
+    }
+}
+
 /// Prints findings, and how many there are.
-pub fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool) -> anyhow::Result<()> {
+pub fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool, undone: Undone) -> anyhow::Result<()> {
     let mut stderr = anstream::stderr().lock();
     let shown = if as_json { findings.len() } else { MOST_SHOWN };
     for finding in findings.iter().take(shown) {
@@ -27,16 +45,21 @@ pub fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool)
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let syntax = findings.iter().any(|finding| finding.code == Code::Syntax);
+    let undone = undone.words();
+    let ends = match (syntax, undone) {
+        (true, "") => "; nothing else was checked".to_owned(),
+        (true, undone) => format!("; nothing else was checked, {undone}"),
+        (false, "") => String::new(),
+        (false, undone) => format!("; {undone}"),
+    };
     match (as_json, errors, warnings) {
         (true, ..) | (false, 0, 0) => {}
         (false, 0, _) => writeln!(stderr, "{}", plural(warnings, "warning"))?,
-        (false, ..) if syntax => {
-            writeln!(stderr, "{}; nothing else was checked, nothing was written", plural(errors, "error"))?;
-        }
-        (false, _, 0) => writeln!(stderr, "{}; nothing was written", plural(errors, "error"))?,
+        (false, _, 0) => writeln!(stderr, "{}{ends}", plural(errors, "error"))?,
+        (false, ..) if syntax => writeln!(stderr, "{}{ends}", plural(errors, "error"))?,
         (false, ..) => {
             let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
-            writeln!(stderr, "{errors} and {warnings}; nothing was written")?;
+            writeln!(stderr, "{errors} and {warnings}{ends}")?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::host::{HostArguments, need_root};
 use super::output::print;
-use crate::host::apply::remove;
+use crate::host::apply::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::{Backend, nft};
 use crate::outcome::Outcome;
@@ -39,10 +39,22 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     }
     let removed = remove(&host, &backends)?;
     drop(lock);
-    print(if removed {
-        "removed: rules, reserved ports and state; the ports are open as far as nothing else blocks them\n"
-    } else {
-        "there was nothing to remove\n"
-    })?;
+    print(&text(removed))?;
     Ok(Outcome::Success)
+}
+
+/// What was taken away, in words: rules that somebody flushed leave the rest behind.
+fn text(removed: Removed) -> String {
+    let Removed { rules, reserved_ports, file, state } = removed;
+    let parts = [
+        (rules, "rules"),
+        (reserved_ports, "reserved ports"),
+        (file, "the file that reserves them at the start of the machine"),
+        (state, "state"),
+    ];
+    let parts: Vec<&str> = parts.iter().filter(|(there, _)| *there).map(|(_, words)| *words).collect();
+    let Some((last, first)) = parts.split_last() else { return "there was nothing to remove\n".to_owned() };
+    let list = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
+    let before = if rules { "" } else { "there were no rules; " };
+    format!("removed: {list}; {before}the ports are open as far as nothing else blocks them\n")
 }

@@ -12,10 +12,14 @@ use std::{fs, io};
 use include::Part;
 use places::{Files, Spot};
 
+use super::output::say;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
 use crate::verify::Families;
+
+/// What a file is mostly to be.
+pub const RULESET: &str = "ruleset";
 
 /// What some files say together.
 pub struct Given {
@@ -94,7 +98,7 @@ fn speaks_of(text: &str) -> (bool, bool) {
 }
 
 /// The dialect of a file, for which its name may speak where its text does not.
-fn detect_file(path: &Path, text: &str) -> Dialect {
+pub fn detect_file(path: &Path, text: &str) -> Dialect {
     let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("ip6tables"));
     match detect(text) {
         Dialect::Iptables if named && said_families(text) == (false, false) && !speaks_of(text).0 => Dialect::Ip6tables,
@@ -102,15 +106,15 @@ fn detect_file(path: &Path, text: &str) -> Dialect {
     }
 }
 
-/// The text of a ruleset; `-` is standard input.
-pub fn read_text(path: &Path) -> anyhow::Result<String> {
+/// The text of a file, and what it is to be; `-` is standard input.
+pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
     let name = path.display();
     let read = if path == Path::new("-") { io::read_to_string(io::stdin().lock()) } else { fs::read_to_string(path) };
     read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::anyhow!("there is no ruleset {name}"),
-        io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the ruleset in it"),
-        io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no ruleset"),
-        _ => anyhow::anyhow!("cannot read the ruleset {name}: {error}"),
+        io::ErrorKind::NotFound => anyhow::anyhow!("there is no {what} {name}"),
+        io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the {what} in it"),
+        io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no {what}"),
+        _ => anyhow::anyhow!("cannot read the {what} {name}: {error}"),
     })
 }
 
@@ -139,11 +143,19 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Whether there is nothing but remarks in it. A file of ipsets that the rules do not need may well be so.
+    fn is_empty(&self) -> bool {
+        let is_said = |line: &str| !line.is_empty() && !line.starts_with('#');
+        self.dialect != Dialect::Ipset && !self.parts.iter().any(|part| part.text.lines().map(str::trim).any(is_said))
+    }
+}
+
 /// Reads files of any dialects into one ruleset.
 pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<Given> {
     let mut sources = Vec::new();
     for path in paths {
-        let (name, text) = (path.display().to_string(), read_text(path)?);
+        let (name, text) = (path.display().to_string(), read_text(path, RULESET)?);
         let dialect = detect_file(path, &text);
         if dialect == Dialect::Nft && dialect::nft::json::is_json(&text) {
             sources.push(Source::of_json(&name, &text)?);
@@ -205,6 +217,9 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     for source in sources {
         check_family(source)?;
         given.ruleset.unread.extend(source.unread.iter().cloned());
+        if source.is_empty() {
+            say(&format!("warning: {} holds no rules: it is taken for a host without any", source.name));
+        }
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }

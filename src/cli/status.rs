@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::boot;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
-use super::input::{DEFAULT_CONFIG, Input};
-use super::output::{print, say};
+use super::input::{DEFAULT_CONFIG, Input, node_findings};
+use super::output::{Undone, print, print_findings, say};
 use super::ways::{sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
+use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
@@ -86,8 +88,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         },
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
+    let document = if document.state == Standing::Absent {
+        Status { gone: known.as_ref().map(|record| gone(record.node.as_deref(), &record.config)), ..document }
+    } else {
+        document
+    };
     print(&if arguments.json { json(&document)? } else { document.text() })?;
     Ok(match document.state {
+        _ if document.closed.is_some() => Outcome::FellBack,
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         standing => standing.outcome(),
@@ -101,33 +109,85 @@ fn where_rules_are() -> Result<Backend, HostError> {
     Ok(if elsewhere { own.other() } else { own })
 }
 
+/// That what was applied is there no more.
+fn gone(node: Option<&str>, config: &Path) -> String {
+    format!(
+        "was applied for {} from {}, and is gone: strangers get in; `ringfence apply{}` brings it back",
+        node.unwrap_or("every node"),
+        config.display(),
+        named(config)
+    )
+}
+
+/// A file as the argument of a command, where it has to be named.
+fn named(config: &Path) -> String {
+    if config == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", config.display()) }
+}
+
+/// What the rules are held against.
+enum Meant {
+    /// The cluster file.
+    File(Cluster),
+    /// What was applied last, as the file cannot be used.
+    Last(Cluster),
+    /// Closed ports, as the start of the machine found nothing that could be used.
+    Closed(Cluster),
+}
+
+/// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
+/// other one: what holds of another is no answer about it.
+fn meant(arguments: &Arguments, host: &Host, input: &Input) -> anyhow::Result<Option<Meant>> {
+    let unusable = match input.load(|_| Vec::new()) {
+        Ok(Some(cluster)) => return Ok(Some(Meant::File(cluster))),
+        unusable => unusable.map(|_| None),
+    };
+    if arguments.config.is_some() {
+        return unusable;
+    }
+    // What was applied last tells at least whether somebody else changed the rules.
+    let last = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
+    let meant = last.map(Meant::Last).or_else(|| {
+        let brought = record::is_unkept(&host.store);
+        boot::closed(&input.config, host).filter(|_| brought).map(Meant::Closed)
+    });
+    match (meant, unusable) {
+        (None, unusable) => unusable,
+        (Some(meant), Ok(_)) => Ok(Some(meant)),
+        (Some(meant), Err(error)) => {
+            say(&format!("error: {error:#}"));
+            Ok(Some(meant))
+        }
+    }
+}
+
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
     if in_force.absent {
-        // Whatever the cluster file says.
+        // Whatever the cluster file says, as long as it can be the one that is meant.
+        if arguments.config.is_some() && input.load(|_| Vec::new())?.is_none() {
+            return Ok(None);
+        }
         let mut document =
             Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
         document.others = Others::of(&in_force, &Around::Nothing);
         return Ok(Some(document));
     }
-    let (cluster, own) = match input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => (cluster, true),
-        // What was applied last tells at least whether somebody else changed the rules.
-        unusable => {
-            if let Err(error) = &unusable {
-                say(&format!("error: {error:#}"));
-            }
-            match record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster) {
-                Some(cluster) => (cluster, false),
-                None => return unusable.map(|_| None),
-            }
-        }
+    let (cluster, own, closed) = match meant(arguments, host, &input)? {
+        Some(Meant::File(cluster)) => (cluster, true, false),
+        Some(Meant::Last(cluster)) => (cluster, false, false),
+        Some(Meant::Closed(cluster)) => (cluster, false, true),
+        None => return Ok(None),
     };
     let links = own_links()?;
+    if closed {
+        return closed_host(host, &cluster, config, &in_force, &links);
+    }
     let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);
-    if let (Err(error), Some(_)) = (&node, &arguments.site.node) {
-        anyhow::bail!("{}", error.message(&cluster));
+    let wrong = node_findings(&cluster, arguments.site.node.as_deref());
+    if !wrong.is_empty() {
+        print_findings(&wrong, &Sources::default(), arguments.json, Undone::Nothing)?;
+        return Ok(None);
     }
     let nobody = node.as_ref().err().map(|error| error.message(&cluster));
     let site = live_site(&cluster, node.ok())?;
@@ -139,12 +199,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.others = Others::of(&in_force, &judgement.around);
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
-    if !own {
-        document.warnings.push(format!(
-            "{} cannot be used; this is about what was applied last, and the next apply or start of the machine needs the file",
-            config.display()
-        ));
-    }
+    document.of_last_apply = !own;
     if judgement.left_behind {
         document.warnings.push(STALE.to_owned());
     }
@@ -156,6 +211,32 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     if !matches!(standing, Standing::Enforced | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
+    about_ports(&mut document, &site.protected());
+    Ok(Some(document))
+}
+
+/// A host that fell back to closed ports when it started; nothing where something else is in force, of which nothing is known.
+fn closed_host(
+    host: &Host,
+    cluster: &Cluster,
+    config: &Path,
+    in_force: &InForce,
+    links: &[Link],
+) -> anyhow::Result<Option<Status>> {
+    let site = live_site(cluster, None)?;
+    if !judge_on(host, &site, in_force, links)?.standing.is_ours() {
+        return Ok(None);
+    }
+    // Whatever is in force, it is not what the file says.
+    let (standing, masquerade) = (Standing::Drifted, in_force.masquerade.clone());
+    let mut document = Status::new(standing, in_force.backend, config.to_owned(), &in_force.counters, masquerade);
+    let (file, ports) = (config.display(), record::text(&site.protected()));
+    document.closed = Some(format!(
+        "CLOSED for everyone since the start of the machine: {file} cannot be used, and nothing was applied before; {ports} are \
+         open to nobody but loopback\nput {file} right (`ringfence import` makes one), then run `ringfence apply{}`",
+        named(config)
+    ));
+    document.others = Others::of(in_force, &Around::Nothing);
     about_ports(&mut document, &site.protected());
     Ok(Some(document))
 }
@@ -184,7 +265,12 @@ fn about_ways(document: &mut Status, ends: Result<Ends, RequestError>, protected
         Ok(found) => document.objections = found.iter().map(Objection::message).collect(),
         Err(error) => document.warnings.push(unknown_sources(&error)),
     }
-    document.warnings.extend(warnings(protected, links));
+    for said in warnings(protected, links) {
+        match said.severity {
+            Severity::Error | Severity::Warning => document.warnings.push(said.words),
+            Severity::Note => document.notes.push(said.words),
+        }
+    }
 }
 
 fn about_ports(document: &mut Status, protected: &Ports) {

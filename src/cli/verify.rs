@@ -1,17 +1,17 @@
 //! `ringfence verify`: proves that a ruleset does what a cluster file says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, node_findings, site};
-use super::output::say;
-use super::output::{print, warn_unknown};
+use super::output::{Undone, print, print_findings, say, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_files, read_text};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
+use crate::diagnostic::{FileId, SourceFile, Sources};
 use crate::dialect::iproute;
 use crate::host::identity;
 use crate::host::whole::{Everything, surroundings};
@@ -40,7 +40,7 @@ pub struct Arguments {
     live: bool,
     /// The same of the rulesets given, which have to be all of their host's: with what `ip rule`, `ip route show table all` and `ip
     /// addr` print there, of both families, one after the other.
-    #[arg(long, value_name = "FILE", requires = "ruleset")]
+    #[arg(long, value_name = "FILE", requires = "ruleset", conflicts_with = "live")]
     routes: Option<PathBuf>,
 }
 
@@ -63,7 +63,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     warn_unknown(&given.unknown);
     if let Some(routes) = &arguments.routes {
-        return answered(arguments, &given, &site, &iproute::read(&read_text(routes)?));
+        let Some(surroundings) = read_routes(routes, arguments.input.json)? else { return Ok(Outcome::Unusable) };
+        return answered(arguments, &given, &site, &surroundings);
     }
     let report = check(&given.ruleset, &site, given.families)?;
     let proof = Proof::of(&report, &site, &given.ruleset, given.families, &given.writers);
@@ -73,6 +74,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         (false, true) => Outcome::No,
         (false, false) => Outcome::Undecided,
     })
+}
+
+/// Where a host stands in its networks; nothing where the file does not say it.
+fn read_routes(path: &Path, as_json: bool) -> anyhow::Result<Option<Surroundings>> {
+    let file = SourceFile::new(path.display().to_string(), read_text(path, "file of routes")?);
+    let (surroundings, findings) = iproute::read(&file.text, FileId::CLUSTER);
+    print_findings(&findings, &Sources::new(file), as_json, Undone::Nothing)?;
+    Ok(findings.is_empty().then_some(surroundings))
 }
 
 /// All rules of this host, as they are now.

@@ -1,7 +1,7 @@
 //! What this host's ways to its peers make of the rules, in words.
 
 use crate::cluster::Site;
-use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity};
 use crate::dialect::netlink::RequestError;
 use crate::host::identity::{Objection, objections};
 pub use crate::host::judge::vrfs;
@@ -33,14 +33,34 @@ pub fn unknown_sources(error: &RequestError) -> String {
     format!("from which address this host speaks to its peers is not known: {error}")
 }
 
-/// What makes rules worth less than they say, and is no reason to leave them out.
-pub fn warnings(protected: &Ports, links: &[Link]) -> Vec<String> {
-    let mut all = match tunnels() {
-        Ok(found) => found.into_iter().map(|one| format!("{}: {}", Code::Encapsulation, one.message())).collect(),
-        Err(error) => vec![unknown_tunnels(&error)],
+/// Something about the host, in words that begin with its code.
+pub struct Said {
+    pub severity: Severity,
+    pub words: String,
+}
+
+impl Said {
+    fn of(code: Code, message: &str) -> Self {
+        Self { severity: code.severity(), words: format!("{code}: {message}") }
+    }
+
+    /// As it is printed.
+    pub fn line(&self) -> String {
+        match self.severity {
+            Severity::Error | Severity::Warning => format!("warning: {}", self.words),
+            Severity::Note => format!("note: {}", self.words),
+        }
+    }
+}
+
+/// What makes rules worth less than they say, and is no reason to leave them out; and what is worth knowing.
+pub fn warnings(protected: &Ports, links: &[Link]) -> Vec<Said> {
+    let mut all: Vec<Said> = match tunnels() {
+        Ok(found) => found.into_iter().map(|one| Said::of(Code::Encapsulation, &one.message())).collect(),
+        Err(error) => vec![Said { severity: Severity::Warning, words: unknown_tunnels(&error) }],
     };
     let beside = beside::look(protected, links);
-    all.extend(beside.iter().map(|fact| format!("{}: {}", fact.code(), fact.message())));
+    all.extend(beside.iter().map(|fact| Said::of(fact.code(), &fact.message())));
     all
 }
 
@@ -60,7 +80,7 @@ pub fn findings(site: &Site<'_>, links: &[Link], findings: &mut Findings) -> Res
             Objection::OtherSource(other) => {
                 Diagnostic::placeless(objection.code(), other.message()).help(other.help())
             }
-            other => Diagnostic::placeless(other.code(), other.message()).help("`ringfence apply` refuses it"),
+            other => Diagnostic::placeless(other.code(), other.words()).help("`ringfence apply` refuses it"),
         });
     }
     match tunnels() {

@@ -101,6 +101,10 @@ codes! {
     BadInterface = "bad-interface", Error;
     /// `--node` names no node.
     UnknownNode = "unknown-node", Error;
+    /// A line of what `ip` is to have printed that it does not print.
+    RoutesSyntax = "routes-syntax", Error;
+    /// A part of what `ip` is to have printed is not there.
+    MissingRoutes = "missing-routes", Error;
     /// The requested dialect cannot express this.
     NotInDialect = "not-in-dialect", Error;
     /// A node whose `addresses` lack the address in its name.

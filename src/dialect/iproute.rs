@@ -2,48 +2,158 @@
 //!
 //! Addresses come from `inet` lines and from routes of type `local`, routes from those of the table `main`. Other rules than the
 //! three that every host has, and other tables than `main`, `local` and `default`, decide by more than the destination.
+//!
+//! INVARIANT (nothing is passed over): each line is one that `ip` prints, or a finding; and so is a command of which no line is
+//! there. What is not known of a host must not be taken for what it does not have.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::net::{Cidr, Interface, Surroundings};
 
-/// Reads such a text. What is none of these lines says nothing here. All of a host's addresses are known only where `ip addr` and the
-/// table `local` name the same ones, no route takes another as its source, and none makes a whole network local.
+const COMMANDS: &str = "the file is to hold what `ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr` print";
+/// What else `ip route` writes in front of a destination.
+const NO_WAY: [&str; 7] = ["broadcast", "multicast", "anycast", "unreachable", "blackhole", "prohibit", "throw"];
+
+/// A line.
+enum Line {
+    /// Of `ip rule`: whether it is the first of a list, and whether it is one that every host has.
+    Rule { first: bool, usual: bool },
+    /// Of `ip addr`: the address.
+    Address(IpAddr),
+    /// Of `ip route`: an address or a network of this host.
+    Local { host: Option<IpAddr>, network: bool },
+    /// Of `ip route`: a way by an interface.
+    Route(Cidr, Interface),
+    /// Of `ip route`: something else than the destination decides.
+    Special,
+    /// The first line of an interface in `ip addr`.
+    Link,
+    /// It says nothing about where the host stands.
+    Nothing,
+}
+
+/// Reads such a text. All of a host's addresses are known only where `ip addr` and the table `local` name the same ones, no route
+/// takes another as its source, and none makes a whole network local.
 #[must_use]
-pub fn read(text: &str) -> Surroundings {
-    let mut found = Surroundings { by_policy: true, ..Surroundings::default() };
+pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
+    let mut found = Surroundings::default();
+    let mut findings = Findings::bounded();
     let (mut of_links, mut local, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (mut special, mut networks) = (false, false);
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
+    let (mut lists, mut networks, mut of_a_link) = (0, false, false);
+    let mut at = 0;
+    for (raw, next) in text.lines().zip(text.lines().skip(1).chain([""])) {
+        let (start, words): (usize, Vec<&str>) = (at, raw.split_whitespace().collect());
+        at += raw.len() + text.get(at + raw.len()..).map_or(0, end_of_line);
+        let indented = raw.starts_with([' ', '\t']);
+        let Some(line) = line(&words, next.trim_start().starts_with("nexthop"), indented && of_a_link) else {
+            let span = Span::new(file, start..start + raw.len());
+            findings.push(not_of_ip(raw, span));
+            continue;
+        };
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
-        match words.as_slice() {
-            ["inet" | "inet6", address, ..] => of_links.extend(host(address)),
-            ["local", address, ..] => {
-                networks |= address.contains('/') && !host(address).is_some_and(|own| own.is_loopback());
-                local.extend(host(address));
+        of_a_link = matches!(line, Line::Link) || indented && of_a_link;
+        match line {
+            Line::Rule { first, usual } => {
+                lists += usize::from(first);
+                found.by_policy |= !usual;
             }
-            [number, "from", rest @ ..] if number.ends_with(':') => {
-                found.by_policy = false;
-                special |= !matches!(rest, ["all", "lookup", "local" | "main" | "default"]);
+            Line::Address(address) => _ = of_links.insert(address),
+            Line::Local { host, network } => {
+                networks |= network;
+                local.extend(host);
             }
-            [
-                "broadcast" | "multicast" | "anycast" | "unreachable" | "blackhole" | "prohibit" | "throw" | "ff00::/8",
-                ..,
-            ] => {}
-            [to, rest @ ..] => found.routes.extend(route(to, rest)),
-            [] => {}
+            Line::Route(to, by) => found.routes.push((to, by)),
+            Line::Special => found.by_policy = true,
+            Line::Link | Line::Nothing => {}
         }
     }
-    found.by_policy |= special;
+    let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
+    // Something that is not what `ip` prints is not held against what is not in it, too.
+    if findings.errors() == 0 {
+        missing((lists, six), of_links.is_empty(), local.is_empty()).for_each(|one| findings.push(one));
+    }
+    // Without the rules it is not known whether there are others.
+    found.by_policy |= lists == 0;
     let told = |all: &BTreeSet<IpAddr>| -> BTreeSet<IpAddr> {
         all.iter().filter(|own| !own.is_loopback() && !is_link_local(own)).copied().collect()
     };
     let all = told(&of_links);
     found.complete = !networks && !all.is_empty() && all == told(&local) && told(&taken).is_subset(&all);
     found.addresses = of_links.into_iter().chain(local).chain(taken).collect::<BTreeSet<_>>().into_iter().collect();
-    found
+    let mut all = Findings::default();
+    all.append(findings);
+    (found, all.sorted())
+}
+
+fn end_of_line(rest: &str) -> usize {
+    if rest.starts_with("\r\n") { 2 } else { usize::from(!rest.is_empty()) }
+}
+
+/// What a line is: `None` where `ip` prints no such line. Several next hops of a route stand behind it, each in a line of its own.
+fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
+    Some(match words {
+        [] => Line::Nothing,
+        [number, "from" | "not", ..] if is_number(number) => {
+            let usual = |table: &&str| ["local", "main", "default"].contains(table);
+            let usual = matches!(words, [_, "from", "all", "lookup", table] if usual(table));
+            Line::Rule { first: *number == "0:", usual }
+        }
+        [number, _, flags, ..] if is_number(number) && flags.starts_with('<') => Line::Link,
+        ["inet" | "inet6", address, ..] => Line::Address(host(address)?),
+        // On one line, as `ip -o addr` prints them.
+        [number, _, "inet" | "inet6", address, ..] if is_number(number) => Line::Address(host(address)?),
+        ["local", address, rest @ ..] if rest.contains(&"dev") => {
+            let host = host(address);
+            let network = address.contains('/') && !host.is_some_and(|own| own.is_loopback());
+            if host.is_none() && *address != "default" {
+                return None;
+            }
+            Line::Local { host, network: network || *address == "default" }
+        }
+        [kind, to, ..] if NO_WAY.contains(kind) => {
+            destination(to, &[])?;
+            Line::Nothing
+        }
+        ["nexthop", "via" | "dev", ..] => Line::Special,
+        ["valid_lft" | "altname" | "alias", _, ..] => Line::Nothing,
+        [kind, ..] if kind.starts_with("link/") || kind.starts_with("prog/") => Line::Nothing,
+        // Whatever else stands below an interface says nothing about where the host stands.
+        _ if of_a_link => Line::Nothing,
+        ["unicast", to, rest @ ..] | [to, rest @ ..] => route(to, rest, hops_follow)?,
+    })
+}
+
+fn is_number(text: &str) -> bool {
+    text.strip_suffix(':').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn not_of_ip(raw: &str, span: Span) -> Diagnostic {
+    let finding =
+        Diagnostic::new(Code::RoutesSyntax, span, "this is no line that `ip rule`, `ip route` or `ip addr` print");
+    finding.help(match raw.trim_start().chars().next() {
+        Some('[' | '{') => format!("leave out `-j`: {COMMANDS}"),
+        _ if raw.contains(" UP ") || raw.contains(" UNKNOWN ") || raw.contains(" DOWN ") => {
+            format!("leave out `-br`: {COMMANDS}")
+        }
+        _ => format!("take it out: {COMMANDS}"),
+    })
+}
+
+/// The commands of which there is no line.
+fn missing((lists, six): (usize, bool), no_address: bool, no_local: bool) -> impl Iterator<Item = Diagnostic> {
+    let rules = match (lists, six) {
+        (0, _) => Some("there are no rules, as `ip rule` and `ip -6 rule` print them"),
+        (1, true) => Some("there are the rules of one family, and routes or addresses of both"),
+        _ => None,
+    };
+    let addresses = no_address.then_some("there are no addresses, as `ip addr` prints them");
+    let local = no_local.then_some("there is nothing of the table local, as `ip route show table all` prints it");
+    [rules, local, addresses].into_iter().flatten().map(|message| {
+        Diagnostic::placeless(Code::MissingRoutes, message)
+            .help(format!("without it answers would be wrong: {COMMANDS}"))
+    })
 }
 
 /// Many interfaces may have the same one.
@@ -58,26 +168,120 @@ fn host(text: &str) -> Option<IpAddr> {
     text.split('/').next()?.parse().ok()
 }
 
-fn route(to: &str, words: &[&str]) -> Option<(Cidr, Interface)> {
-    let after = |name: &str| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1));
-    if after("table").is_some_and(|table| !["main", "default"].contains(table)) {
-        return None;
-    }
-    let interface = after("dev")?.parse().ok()?;
-    let to = match (to, after("via")) {
+fn after<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1)).copied()
+}
+
+fn destination(to: &str, words: &[&str]) -> Option<Cidr> {
+    let to = match (to, after(words, "via")) {
         ("default", Some(via)) if via.contains(':') => "::/0",
         // `ip -6 route` prints a metric, `ip route` a metric only where one was given.
         ("default", None) if words.contains(&"pref") => "::/0",
         ("default", _) => "0.0.0.0/0",
         (to, _) => to,
     };
-    let network = if to.contains('/') { to.parse().ok()? } else { Cidr::host(to.parse::<IpAddr>().ok()?) };
-    Some((network, interface))
+    if to.contains('/') { to.parse().ok() } else { Some(Cidr::host(to.parse::<IpAddr>().ok()?)) }
+}
+
+fn route(to: &str, words: &[&str], hops_follow: bool) -> Option<Line> {
+    let to = destination(to, words)?;
+    let several = hops_follow || words.contains(&"nexthop");
+    let device = after(words, "dev");
+    if device.is_none() && !several {
+        return None;
+    }
+    // Rules decide whether another table is looked at.
+    if after(words, "table").is_some_and(|table| !["main", "default"].contains(&table)) || to.first().is_multicast() {
+        return Some(Line::Nothing);
+    }
+    // By several next hops, by the source, or by a name that no rule can have.
+    Some(match device {
+        Some("lo") => Line::Nothing,
+        Some(device) if !several && words.first() != Some(&"from") => {
+            device.parse().map_or(Line::Special, |interface| Line::Route(to, interface))
+        }
+        _ => Line::Special,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Surroundings {
+        super::read(text, FileId::CLUSTER).0
+    }
+
+    fn messages(text: &str) -> Vec<String> {
+        let (_, findings) = super::read(text, FileId::CLUSTER);
+        findings.iter().map(|one| format!("{} {}", one.code, one.message)).collect()
+    }
+
+    const RULES: &str = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n";
+    const ADDRESS: &str = "2: eth1@if3: <BROADCAST,MULTICAST,UP> mtu 1500\n    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n\
+        \x20   altname enp1s0\n    inet 10.20.0.11/24 scope global eth1\n       valid_lft forever preferred_lft forever\n\
+        \x20   vf 0     link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n";
+    const LOCAL: &str = "local 10.20.0.11 dev eth1 table local proto kernel scope host src 10.20.0.11\n";
+
+    /// Whatever is passed over would be taken for what the host does not have.
+    #[test]
+    fn what_ip_does_not_print_is_a_finding() {
+        let good = format!("{RULES}10.20.0.0/24 dev eth1\n{LOCAL}{ADDRESS}");
+        assert_eq!(messages(&good), [""; 0]);
+        assert_eq!(messages(&good.replace('\n', "\r\n")), [""; 0]);
+        for line in [
+            "a text",
+            "10.0.0.0/8",
+            "[{\"ifindex\":1}]",
+            "lo UNKNOWN 127.0.0.1/8",
+            "local here",
+            "inet x",
+            "default",
+            "broadcast",
+            "broadcast x dev eth0",
+            "10.0.0.300/24 dev eth0",
+            "7:",
+            "x: from all lookup main",
+            "Error: ipv4: FIB table does not exist.",
+        ] {
+            let (_, findings) = super::read(&format!("{good}{line}\n{line}\n"), FileId::CLUSTER);
+            assert_eq!(findings.len(), 2, "{line}: {findings:?}");
+            let span = findings[0].labels[0].span;
+            assert_eq!(findings[0].code, Code::RoutesSyntax);
+            assert_eq!((span.start as usize, span.end as usize), (good.len(), good.len() + line.len()));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_a_finding() {
+        let all = |text: &str| messages(text).iter().map(|one| one.starts_with("missing-routes ")).collect::<Vec<_>>();
+        assert_eq!(all(""), [true; 3]);
+        assert_eq!(all("10.20.0.0/24 dev eth1\n"), [true; 3]);
+        assert_eq!(all(&format!("{RULES}{ADDRESS}")), [true]);
+        assert_eq!(all(&format!("{RULES}{LOCAL}")), [true]);
+        assert_eq!(all(&format!("{LOCAL}{ADDRESS}")), [true]);
+        let six = "2001:db8:1::/64 dev eth0 proto kernel metric 256 pref medium\n";
+        assert_eq!(all(&format!("{RULES}{LOCAL}{ADDRESS}{six}")), [true]);
+        assert_eq!(all(&format!("{RULES}{RULES}{LOCAL}{ADDRESS}{six}")), [true; 0]);
+    }
+
+    /// Which way is taken then is not known by the destination alone.
+    #[test]
+    fn what_decides_by_more_than_the_destination() {
+        let good = format!("{RULES}10.20.0.0/24 dev eth1\n{LOCAL}{ADDRESS}");
+        assert!(!read(&good).by_policy);
+        for lines in [
+            "32765:\tnot from all fwmark 0xca6c lookup 51820",
+            "default proto static metric 100\n\tnexthop via 10.20.0.1 dev eth1 weight 1\n\tnexthop via 10.20.0.2 dev eth2 weight 1",
+            "default proto static metric 100 \\\tnexthop via 10.20.0.1 dev eth1 weight 1\\\tnexthop via 10.20.0.2 dev eth2 weight 1",
+            "default from 2001:db8::/64 via fe80::1 dev eth0 metric 1024 pref medium",
+            "10.9.0.0/24 dev eth!0 scope link",
+        ] {
+            let text = format!("{RULES}{good}{lines}\n");
+            assert!(messages(&text).is_empty() && read(&text).by_policy, "{lines} {:?}", messages(&text));
+        }
+        assert!(!read(&format!("{good}10.9.0.0/24 dev eth2 table 7\nblackhole 10.8.0.0/16\n")).by_policy);
+    }
 
     #[test]
     fn lines_of_all_commands_are_told_apart() {

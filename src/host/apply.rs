@@ -71,6 +71,19 @@ pub struct Plan<'a> {
     pub boot: bool,
 }
 
+/// What was there, and was taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Rules.
+    pub rules: bool,
+    /// Ports that were reserved because of us.
+    pub reserved_ports: bool,
+    /// The file that reserves them when the machine starts.
+    pub file: bool,
+    /// What was remembered.
+    pub state: bool,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Applied {
@@ -106,6 +119,11 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before)?;
+    let record = record_of(host, plan);
+    let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
+    // Where nothing is written there is nothing that could be taken back.
+    let nothing = work.is_nothing() && record::is_kept(&host.store, GOOD, &files);
+    let plan = &Plan { confirm_within: plan.confirm_within.filter(|_| !nothing), ..*plan };
     let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
         warnings.push(format!("open sessions could not be looked at: {error}"));
@@ -114,8 +132,6 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let ports_before = ports_before(&host.store);
     let protected = plan.site.protected();
     warnings.extend(reserve(&host.store, &host.root, &reserved::union(&protected, &ports_before)));
-    let record = record_of(host, plan);
-    let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Whether there is room for it has to be known before anything changes.
     let keeps = plan.keep && plan.confirm_within.is_none();
     let good = if keeps { record::prepare(&host.store, GOOD, &files) } else { Ok(None) };
@@ -438,10 +454,17 @@ pub fn rollback(host: &Host) -> Result<bool, HostError> {
 ///
 /// # Errors
 /// Where the kernel refuses.
-pub fn remove(host: &Host, backends: &[Backend]) -> Result<bool, HostError> {
-    let mut removed = false;
+pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
+    let (ours, now) = (record::reserved(&host.store).unwrap_or_default(), reserved::in_force().unwrap_or_default());
+    let mut removed = Removed {
+        rules: false,
+        // Those that are in force; what is remembered of others goes with the state.
+        reserved_ports: reserved::without(&ours, &now) != ours,
+        file: reserved::is_there(&host.root),
+        state: record::is_there(&host.store),
+    };
     for backend in backends {
-        removed |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
+        removed.rules |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
     }
     pending::end_all(&host.store)?;
     let root = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.root);

@@ -8,7 +8,7 @@ use super::place::Ssh;
 use super::routing::Routing;
 use super::sources::OtherSource;
 use super::{HostError, sessions, translation};
-use crate::cluster::{Cluster, Node, Site};
+use crate::cluster::{Cluster, Node, Site, closest};
 use crate::diagnostic::Code;
 use crate::net::Interface;
 use crate::verify::Claims;
@@ -50,7 +50,12 @@ pub enum Objection {
     /// Peers are to be admitted on an interface that is not there.
     MissingInterface(Interface),
     /// The node has an address, but not on this host.
-    ForeignAddress(IpAddr),
+    ForeignAddress {
+        /// The address.
+        address: IpAddr,
+        /// Which ones this host has, and whose they are, in words.
+        here: String,
+    },
     /// The node's address is on an interface on which peers are not admitted.
     OtherInterface(IpAddr, String),
     /// Somebody is admitted on an interface that is part of a VRF, and not on the VRF.
@@ -97,7 +102,36 @@ pub fn node_of<'a>(
     }
 }
 
+/// The addresses that a host can be a node by, whose they are, and what to say then.
+fn here(cluster: &Cluster, links: &[Link]) -> String {
+    let own: Vec<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let has = |node: &&Node| node.addresses().iter().any(|(address, _)| own.contains(address));
+    let nodes: Vec<&str> = cluster.nodes().iter().filter(has).map(Node::name).take(NAMED).collect();
+    if !nodes.is_empty() {
+        let options: Vec<String> = nodes.iter().map(|name| format!("`--node {name}`")).collect();
+        return format!("it has the address of {}: {}", nodes.join(", "), options.join(" or "));
+    }
+    let link_local = |own: &IpAddr| matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
+    let others: Vec<IpAddr> = own.into_iter().filter(|own| !own.is_loopback() && !link_local(own)).collect();
+    let named: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = others.len().saturating_sub(NAMED);
+    match (named.is_empty(), more) {
+        (true, _) => "it has none that another host can reach".to_owned(),
+        (false, 0) => format!("it has {}, which no node of the file has", named.join(", ")),
+        (false, more) => format!("it has {} and {more} more, which no node of the file has", named.join(", ")),
+    }
+}
+
 impl NotOneNode {
+    /// What kind of finding it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Unknown(_) => Code::UnknownNode,
+            Self::Gone(_) | Self::None | Self::Several(_) => Code::NoNode,
+        }
+    }
+
     /// What is wrong, and what to do about it.
     #[must_use]
     pub fn message(&self, cluster: &Cluster) -> String {
@@ -107,10 +141,14 @@ impl NotOneNode {
             format!("{}{more}", names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
         };
         let all: Vec<&str> = cluster.nodes().iter().map(Node::name).collect();
-        let which = "say which node this host is with `--node NAME`, or apply the rules that fit every node with `--allow no-node`";
+        let which = "say which node this host is with `--node NAME`";
         match self {
             Self::Unknown(name) => {
-                format!("the cluster has no node `{}`; its nodes are {}", name.escape_debug(), list(&all))
+                let near = match closest(name, all.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the nodes are {}", list(&all)),
+                };
+                format!("the cluster has no node `{}`; {near}", name.escape_debug())
             }
             Self::Gone(name) => format!(
                 "this host was the node `{name}`, which is no longer in the cluster file; {which}, or take the rules away \
@@ -153,7 +191,7 @@ pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Obje
     for (address, _) in site.node().map(Node::addresses).unwrap_or_default() {
         let link = links.iter().find(|link| link.addresses.contains(address));
         match link {
-            None => objections.push(Objection::ForeignAddress(*address)),
+            None => objections.push(Objection::ForeignAddress { address: *address, here: here(site.cluster(), links) }),
             Some(link) => {
                 let admitted =
                     site.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
@@ -194,7 +232,7 @@ impl Objection {
         match self {
             Self::CutSsh(_) | Self::CutSomeSsh(..) => Code::CutSsh,
             Self::MissingInterface(_) => Code::MissingInterface,
-            Self::ForeignAddress(_) => Code::ForeignAddress,
+            Self::ForeignAddress { .. } => Code::ForeignAddress,
             Self::OtherInterface(..) => Code::OtherInterface,
             Self::VrfInterface { .. } => Code::VrfInterface,
             Self::OtherCluster(_) => Code::OtherCluster,
@@ -202,9 +240,25 @@ impl Objection {
         }
     }
 
-    /// What would happen.
+    /// What would happen, behind the code.
     #[must_use]
     pub fn message(&self) -> String {
+        match self {
+            // Said in other places, too, with its code.
+            Self::OtherCluster(other) => other.message(),
+            Self::CutSsh(_)
+            | Self::CutSomeSsh(..)
+            | Self::MissingInterface(_)
+            | Self::ForeignAddress { .. }
+            | Self::OtherInterface(..)
+            | Self::VrfInterface { .. }
+            | Self::OtherSource(_) => format!("{}: {}", self.code(), self.words()),
+        }
+    }
+
+    /// What would happen.
+    #[must_use]
+    pub fn words(&self) -> String {
         match self {
             Self::CutSsh(ssh) => format!(
                 "the SSH session that this runs in, from {} to port {}, would be cut: the port is protected, and {} is not \
@@ -222,8 +276,8 @@ impl Objection {
             Self::MissingInterface(name) => {
                 format!("the cluster file admits on the interface `{name}`, which this host does not have")
             }
-            Self::ForeignAddress(address) => {
-                format!("this host is to be a node with the address {address}, which it does not have")
+            Self::ForeignAddress { address, here } => {
+                format!("this host is to be a node with the address {address}, which it does not have; {here}")
             }
             Self::OtherInterface(address, link) => {
                 format!(
@@ -239,7 +293,7 @@ impl Objection {
                 )
             }
             Self::OtherCluster(other) => other.message(),
-            Self::OtherSource(other) => format!("{}: {}; {}", Code::OtherSource, other.message(), other.help()),
+            Self::OtherSource(other) => format!("{}; {}", other.message(), other.help()),
         }
     }
 }
@@ -280,6 +334,31 @@ mod tests {
         assert_eq!(name(None, None, &links[..1]), Err(NotOneNode::None));
         let both = [link("eth1", &["10.0.0.2", "10.0.0.1"])];
         assert!(matches!(name(None, None, &both), Err(NotOneNode::Several(names)) if names.len() == 2));
+    }
+
+    /// Only `apply` and its like take `--allow`, and say so themselves.
+    #[test]
+    fn who_is_not_known_is_told_what_every_command_takes() {
+        let cluster = two();
+        for error in [NotOneNode::Gone("x".into()), NotOneNode::None, NotOneNode::Several(vec!["a@10.0.0.1".into()])] {
+            let said = error.message(&cluster);
+            assert!(said.contains("`--node NAME`") && !said.contains("--allow"), "{said}");
+        }
+        let said = NotOneNode::Unknown("a@10.0.0.7".into()).message(&cluster);
+        assert!(said.ends_with("did you mean `a@10.0.0.1`?"), "{said}");
+    }
+
+    #[test]
+    fn whose_addresses_a_host_has_is_said() {
+        let cluster = two();
+        let site = Site::of_node(&cluster, &cluster.nodes()[1]);
+        let said = |addresses: &[&str]| {
+            let found = objections(&site, &[link("eth1", addresses)], None);
+            found.iter().map(Objection::message).find(|said| said.starts_with("foreign-address: ")).unwrap()
+        };
+        assert!(said(&["10.0.0.1"]).ends_with("; it has the address of a@10.0.0.1: `--node a@10.0.0.1`"));
+        assert!(said(&["10.0.0.9", "fe80::1"]).ends_with("; it has 10.0.0.9, which no node of the file has"));
+        assert!(said(&["fe80::1"]).ends_with("; it has none that another host can reach"));
     }
 
     #[test]

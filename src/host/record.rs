@@ -98,12 +98,18 @@ pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Res
 /// As [`Store::prepare_folder`].
 pub fn prepare(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<Option<ReadySet>, HostError> {
     // A disk takes longer to write than all the rest takes.
-    let there = store.read_folder(name).ok().flatten().unwrap_or_default();
-    if there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes)) {
+    if is_kept(store, name, files) {
         return Ok(None);
     }
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     Ok(Some(store.prepare_folder(name, &files)?))
+}
+
+/// Whether a set is there that is just like this.
+#[must_use]
+pub fn is_kept(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> bool {
+    let there = store.read_folder(name).ok().flatten().unwrap_or_default();
+    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes))
 }
 
 /// Puts a set into its place.
@@ -222,6 +228,18 @@ pub fn note_unkept(store: &Store) -> Result<(), HostError> {
 #[must_use]
 pub fn is_unkept(store: &Store) -> bool {
     !matches!(store.read(Place::Volatile, UNKEPT), Ok(None))
+}
+
+/// Whether anything is remembered that [`forget`] takes away. What cannot be read is there.
+#[must_use]
+pub fn is_there(store: &Store) -> bool {
+    let folder = |name| !matches!(store.read_folder(name), Ok(None));
+    let file = |place, name| !matches!(store.read(place, name), Ok(None));
+    folder(GOOD)
+        || folder(CANDIDATE)
+        || file(Place::Volatile, UNKEPT)
+        || file(Place::State, RESERVED)
+        || file(Place::State, REJECTED)
 }
 
 /// Takes everything away that lasts, and the note.

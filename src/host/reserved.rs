@@ -231,6 +231,12 @@ fn value(line: &str) -> Option<&str> {
     (key == KEY || key == KEY.replace('.', "/")).then_some(value)
 }
 
+/// Whether our file is there.
+#[must_use]
+pub fn is_there(root: &Path) -> bool {
+    root.join(FOLDER).join(FILE).symlink_metadata().is_ok()
+}
+
 /// Writes our file, so that these ports are reserved when the machine starts next. With no ports it is removed: an empty
 /// setting would take away what others reserve.
 ///

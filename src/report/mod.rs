@@ -44,7 +44,7 @@ pub use others::Others;
 pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, Status};
-pub use way::Way;
+pub use way::{Way, by_interface};
 pub use whole::{Answered, Whole};
 
 /// A fact as JSON, for a program.

@@ -24,6 +24,14 @@ pub struct Status {
     pub backend: Backend,
     /// The cluster file.
     pub config: PathBuf,
+    /// Whether this is about what was applied last, as the cluster file cannot be used.
+    pub of_last_apply: bool,
+    /// That the ports are closed for everyone, why, and the way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<String>,
+    /// What was applied and is there no more, and how it comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
     /// Packets and bytes that were blocked, by service.
     pub blocked: BTreeMap<String, Blocked>,
     /// What differs, in words.
@@ -45,6 +53,8 @@ pub struct Status {
     pub objections: Vec<String>,
     /// What makes the rules worth less than they say.
     pub warnings: Vec<String>,
+    /// What is worth knowing beside it.
+    pub notes: Vec<String>,
     /// What others have on the way, and what comes of it.
     pub others: Others,
     /// Whether this rests on an earlier complete look since which nothing changed.
@@ -95,6 +105,9 @@ impl Status {
             node: None,
             backend,
             config,
+            of_last_apply: false,
+            closed: None,
+            gone: None,
             blocked: blocked.collect(),
             drift: Drift::default(),
             pending_seconds: None,
@@ -104,6 +117,7 @@ impl Status {
             erlang_seen: true,
             objections: Vec::new(),
             warnings: endangered.into_iter().collect(),
+            notes: Vec::new(),
             others: Others::default(),
             unchanged_since: false,
         }
@@ -115,13 +129,29 @@ impl Status {
         let mut text = String::new();
         let who = self.node.as_deref().unwrap_or("every node");
         // Writing to a String cannot fail.
-        let _ = match self.state {
-            Standing::Absent => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
-            state => {
-                let (words, backend) = (state.words(), self.backend.name());
-                writeln!(text, "{words} for {who} ({backend}), {}", self.config.display())
+        let _ = match (self.state, &self.closed) {
+            (Standing::Absent, _) => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
+            (_, Some(closed)) => writeln!(text, "{closed}"),
+            (state, None) => {
+                let (words, backend, of) = (state.words(), self.backend.name(), self.config.display());
+                match self.of_last_apply {
+                    false => writeln!(text, "{words} for {who} ({backend}), {of}"),
+                    true => writeln!(
+                        text,
+                        "{words} for {who} ({backend}), held against what was applied last: {of} cannot be used, and the next \
+                         apply or start of the machine needs it"
+                    ),
+                }
             }
         };
+        self.gone.iter().for_each(|gone| _ = writeln!(text, "{gone}"));
+        if let (Standing::Drifted, None) = (self.state, &self.closed) {
+            let first = if self.of_last_apply { "once the file is put right, " } else { "" };
+            let _ = writeln!(
+                text,
+                "{first}`ringfence apply` brings in what the file says; `ringfence diff` shows what that changes"
+            );
+        }
         match self.pending_seconds {
             Some(0.0) => text.push_str(
                 "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
@@ -146,6 +176,7 @@ impl Status {
             text.push_str("reserved ports are in force\n");
         }
         self.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
+        self.notes.iter().for_each(|note| _ = writeln!(text, "note: {note}"));
         text.push_str(&self.others.text());
         text
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::explain::{Explained, Fate, Passage};
 use crate::ir::{Policy, Verdict};
+use crate::net::Interface;
 use crate::semantics::{Door, Outcome, Packet, Step};
 
 /// A packet's way, and what becomes of it.
@@ -25,6 +26,9 @@ pub struct Way {
     pub because: Option<String>,
     /// Who of the cluster file its source is, with the line.
     pub source: String,
+    /// Why it comes in where it does, where nobody said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<String>,
 }
 
 /// What a packet meets at a door.
@@ -60,16 +64,19 @@ impl Way {
         Self {
             guarded,
             packet: packet.to_string(),
-            fate: match explained.fate {
-                Fate::Delivered => "delivered",
-                Fate::Blocked => "blocked",
-                Fate::Undecided => "undecided",
-            },
+            fate: fate_text(explained.fate),
             doors: explained.passages.iter().map(AtDoor::of).collect(),
             routed: explained.is_routed,
             because: explained.uncertain.clone(),
             source,
+            arrival: None,
         }
+    }
+
+    /// The same, with why it comes in where it does.
+    #[must_use]
+    pub fn arriving(self, arrival: Option<String>) -> Self {
+        Self { arrival, ..self }
     }
 
     /// What becomes of it, and why, in a line.
@@ -92,6 +99,7 @@ impl Way {
     pub fn text(&self) -> String {
         let guarded = if self.guarded { "" } else { "; the port is none that is guarded" };
         let mut text = format!("{}{guarded}\n{}\n", self.in_short(), self.packet);
+        self.arrival.iter().for_each(|why| _ = writeln!(text, "{why}"));
         for AtDoor { door, steps, may_pass, may_block } in &self.doors {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "at {door}:");
@@ -117,6 +125,31 @@ impl Way {
         let _ = writeln!(text, "source: {}", self.source);
         text
     }
+}
+
+fn fate_text(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Delivered => "delivered",
+        Fate::Blocked => "blocked",
+        Fate::Undecided => "undecided",
+    }
+}
+
+/// That what becomes of a packet hangs on where it comes in, which nobody said.
+#[must_use]
+pub fn by_interface(packet: &Packet, fates: &[(Option<&Interface>, Fate)]) -> String {
+    let mut text = "undecided: it hangs on the interface that it comes in on; name it with `--iif`\n".to_owned();
+    let packet = packet.to_string();
+    // The interface that stands there is the one that is not known.
+    let _ = writeln!(text, "{}", packet.replace(", in on any other interface", ""));
+    for fate in [Fate::Delivered, Fate::Blocked, Fate::Undecided] {
+        let on = fates.iter().filter(|(_, own)| *own == fate);
+        let on: Vec<&str> = on.map(|(interface, _)| interface.map_or("any other", Interface::as_str)).collect();
+        if !on.is_empty() {
+            let _ = writeln!(text, "  {}: in on {}", fate_text(fate), on.join(", "));
+        }
+    }
+    text
 }
 
 impl AtDoor {

@@ -179,6 +179,30 @@ on_a_machine! {
         assert!(machine.proves("old.toml"));
     }
 
+    /// An answer about another file than the one that was named is a wrong one.
+    fn a_file_that_is_named_and_cannot_be_used_has_no_status(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        machine.write("broken.toml", "nonsense");
+        machine.write("folder.toml/x", "");
+        machine.write("empty.toml", "");
+        for absent in [false, true] {
+            for file in ["nowhere.toml", "broken.toml", "folder.toml", "empty.toml"] {
+                for json in ["", "--json "] {
+                    let seen = machine.ringfence(&format!("status {json}{file}")).ended(2);
+                    assert!(seen.out.is_empty() && !seen.err.is_empty(), "{seen:#?}");
+                    assert!(json.is_empty() || seen.err.lines().all(|line| line.starts_with('{')), "{seen:#?}");
+                }
+            }
+            if !absent {
+                // Without a name it is what was applied last, and says so.
+                machine.write("old.toml", "nonsense");
+                machine.ringfence("status").ended(0).says("held against what was applied last").says("old.toml cannot be used");
+                run(&["nft", "delete", "table", "inet", "ringfence"], "");
+            }
+        }
+        machine.ringfence("status").ended(4).says("was applied for riak@10.20.0.1 from ").says("and is gone: strangers get in");
+    }
+
     fn at_boot_with_nothing_usable_the_ports_are_closed_for_all_but_loopback(machine) {
         machine.write("broken.toml", "profile = \"riak\"\nnonsense");
         assert!(machine.answers(STAYS, GUARDED));
@@ -187,6 +211,10 @@ on_a_machine! {
         assert!(loopback_works());
         let _free = Server::start(FREE);
         assert!(machine.answers(STRANGER, FREE));
+        let seen = machine.ringfence("status").ended(7).says("CLOSED for everyone since the start of the machine");
+        let seen = seen.says("then run `ringfence apply`");
+        assert_eq!(seen.err.matches("there is no cluster file").count(), 1, "{seen:#?}");
+        machine.ringfence("status broken.toml").ended(2).says("error[syntax]");
         // So it is with iptables.
         without_tables(machine);
         machine.ringfence("apply --boot --backend iptables broken.toml").ended(7).says("closed for everyone");

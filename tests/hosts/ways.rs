@@ -1,5 +1,6 @@
 //! Whole ways: our judgement of a line, there and back, by each packet alone and by sets of packets.
 
+use ringfence::diagnostic::FileId;
 use ringfence::dialect::iproute;
 use ringfence::ir::{ConnectionStates, Ruleset, TcpFlags};
 use ringfence::net::PortRange;
@@ -14,7 +15,8 @@ const SEGMENTS: [(TcpFlags, ConnectionStates); 2] =
 
 /// Each line's outcome.
 pub fn judged(case: &Case, ruleset: &Ruleset) -> Vec<Outcome> {
-    let surroundings = iproute::read(&case.routes);
+    let (surroundings, findings) = iproute::read(&case.routes, FileId::CLUSTER);
+    assert!(findings.is_empty(), "{}: {findings:?}", case.name);
     let home = Home { addresses: surroundings.addresses.clone(), complete: surroundings.complete };
     let ruleset = merged(ruleset);
     let port = |port: u16| PortRange::single(port).into_iter().collect::<Vec<_>>();
