@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
-use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
+use super::input::{DEFAULT_CONFIG, Input, RULESET, node_findings, read_text, site};
 use super::output::{print, warn_unknown};
 use super::proof::compiled;
-use super::rulesets::{RULESET, detect_file, read_text, read_texts};
+use super::rulesets::{detect_file, read_texts};
 use super::{live, membership};
 use crate::cluster::Cluster;
 use crate::diff::difference;

@@ -1,7 +1,7 @@
-//! The cluster file that a command is about, and the node.
+//! The cluster file that a command is about, the node, and the texts of other files.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
@@ -9,6 +9,9 @@ use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
+
+/// What another file is mostly to be.
+pub const RULESET: &str = "ruleset";
 
 /// The cluster file, and how its findings are shown.
 #[derive(Clone, clap::Args)]
@@ -62,6 +65,18 @@ impl Input {
             _ => anyhow::anyhow!("cannot read the cluster file {path}: {error}"),
         }
     }
+}
+
+/// The text of a file, and what it is to be; `-` is standard input.
+pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
+    let name = path.display();
+    let read = if path == Path::new("-") { io::read_to_string(io::stdin().lock()) } else { fs::read_to_string(path) };
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!("there is no {what} {name}"),
+        io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the {what} in it"),
+        io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no {what}"),
+        _ => anyhow::anyhow!("cannot read the {what} {name}: {error}"),
+    })
 }
 
 /// What `--node` asks for.

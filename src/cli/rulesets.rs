@@ -7,19 +7,16 @@ mod twice;
 use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::{fs, io};
 
 use include::Part;
 use places::{Files, Spot};
 
+use super::input::{RULESET, read_text};
 use super::output::say;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
 use crate::verify::Families;
-
-/// What a file is mostly to be.
-pub const RULESET: &str = "ruleset";
 
 /// What some files say together.
 pub struct Given {
@@ -104,18 +101,6 @@ pub fn detect_file(path: &Path, text: &str) -> Dialect {
         Dialect::Iptables if named && said_families(text) == (false, false) && !speaks_of(text).0 => Dialect::Ip6tables,
         found => found,
     }
-}
-
-/// The text of a file, and what it is to be; `-` is standard input.
-pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
-    let name = path.display();
-    let read = if path == Path::new("-") { io::read_to_string(io::stdin().lock()) } else { fs::read_to_string(path) };
-    read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::anyhow!("there is no {what} {name}"),
-        io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the {what} in it"),
-        io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no {what}"),
-        _ => anyhow::anyhow!("cannot read the {what} {name}: {error}"),
-    })
 }
 
 /// A text with its name.
@@ -300,6 +285,8 @@ fn leave_out_copies(all: &mut [(Dialect, Files<'_>, Read)]) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

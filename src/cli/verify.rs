@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
-use super::input::{Input, node_findings, site};
+use super::input::{Input, node_findings, read_text, site};
 use super::output::{Undone, print, print_findings, say, warn_unknown};
 use super::proof::explained;
-use super::rulesets::{Given, read_files, read_text};
+use super::rulesets::{Given, read_files};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
 use crate::diagnostic::{FileId, SourceFile, Sources};

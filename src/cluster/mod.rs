@@ -13,6 +13,7 @@ mod config;
 mod model;
 mod profile;
 mod site;
+mod syntax;
 mod toml_reader;
 
 pub use config::{Loaded, closed, load, parse, parse_with_profile};

@@ -2,7 +2,8 @@
 
 use super::config::read_service;
 use super::model::Service;
-use super::toml_reader::{Reader, parse_document};
+use super::syntax::parse_document;
+use super::toml_reader::Reader;
 use crate::diagnostic::{FileId, Findings};
 
 /// The services of a program and their defaults.

@@ -15,9 +15,6 @@ use crate::net::{Interface, ParsePortError, PortRange, Ports};
 /// A value and its place.
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
-/// A file that is something else altogether has thousands.
-const MOST_SYNTAX_ERRORS: usize = 5;
-
 /// The longest name of a cluster, node, client or service.
 pub const LONGEST_NAME: usize = 64;
 
@@ -44,88 +41,6 @@ pub struct Text<'t> {
     pub text: &'t str,
     /// Where.
     pub span: Span,
-}
-
-/// Parses a document; every syntax error becomes a finding, and then there is no document.
-pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) -> Option<Spanned<DeTable<'t>>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty()
-        && let Some((what, range)) = another_kind(text)
-    {
-        let finding =
-            Diagnostic::new(Code::Syntax, Span::new(file, range), format!("this is {what}, and no cluster file"));
-        findings.push(finding.help("`ringfence verify CLUSTER.toml --ruleset FILE` holds it against a cluster file"));
-        return None;
-    }
-    let mut last = Span::new(file, 0..0);
-    for error in errors.iter().take(MOST_SYNTAX_ERRORS) {
-        let range = error.span().unwrap_or(0..0);
-        let help = syntax_help(text, error.message(), range.start);
-        let bare = bare_word(text, error.message(), range.start);
-        let message =
-            bare.map_or_else(|| error.message().to_owned(), |word| format!("`{word}` is a text without quotes"));
-        last = Span::new(file, range);
-        let finding = Diagnostic::new(Code::Syntax, last, message);
-        findings.push(finding.help(bare.map_or(help, |word| format!("write `\"{word}\"`"))));
-    }
-    if let Some(more) = errors.len().checked_sub(MOST_SYNTAX_ERRORS + 1) {
-        let more = more + 1;
-        let message = format!("and {more} more errors of syntax; is this a cluster file?");
-        // Where the last of them is, so that it comes behind.
-        findings.push(Diagnostic::new(Code::Syntax, last, message));
-    }
-    errors.is_empty().then_some(document)
-}
-
-/// A ruleset where a cluster file should be: what it is, and the line that says so.
-fn another_kind(text: &str) -> Option<(&'static str, std::ops::Range<usize>)> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let (start, content) = (at, line.trim());
-        at += line.len();
-        let words: Vec<&str> = content.split_whitespace().collect();
-        let what = match words.as_slice() {
-            ["table", "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev", ..] | ["flush", "ruleset", ..] => {
-                "an nft ruleset"
-            }
-            [table] if table.starts_with('*') && text.contains("\nCOMMIT") => "a ruleset of iptables",
-            ["create", _, kind, ..] if kind.contains(':') => "a file of ipsets",
-            _ => continue,
-        };
-        return Some((what, start..start + line.trim_end().len()));
-    }
-    None
-}
-
-/// A word as a value, which TOML takes for the beginning of a number or of `true`, and speaks of that.
-fn bare_word<'t>(text: &'t str, message: &str, at: usize) -> Option<&'t str> {
-    let begins = text.get(..at)?.trim_end().ends_with(['=', '[', ',']);
-    let rest = text.get(at..)?;
-    let word = rest.split([' ', '\t', '\r', '\n', ',', ']', '#', '}']).next()?;
-    let is_word = word.starts_with(|c: char| c.is_ascii_alphabetic()) && !word.contains(['"', '\'', '`', '=']);
-    let says_so = message.starts_with("invalid ") || message.starts_with("string values must be quoted");
-    (begins && is_word && says_so).then_some(word)
-}
-
-/// What the slip most likely is, judged by the line that it is on.
-fn syntax_help(text: &str, message: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or_default();
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim();
-    let single = ["client", "node"].into_iter().find(|name| text.contains(&format!("\n[{name}]")));
-    if let Some(name) = single.filter(|_| message.contains("duplicate key")) {
-        return format!("each {name} begins with two brackets: `[[{name}]]`");
-    }
-    if line.contains(['“', '”', '„', '‘', '’']) {
-        return "these are typographic quotes; use `\"`".to_owned();
-    }
-    if line.split_once(": ").is_some_and(|(key, _)| !key.contains(['=', '"', '#'])) {
-        return "TOML writes `key = value`, with `=`".to_owned();
-    }
-    if line.split_once('=').is_some_and(|(_, value)| value.trim().starts_with(|c: char| c.is_ascii_digit())) {
-        return "ranges and addresses stand in quotes: `\"6000-6009\"`, `\"10.20.0.11\"`".to_owned();
-    }
-    "the file is TOML (https://toml.io); names and addresses stand in quotes, and a list ends with `]`".to_owned()
 }
 
 impl<'f> Reader<'f> {

@@ -16,7 +16,8 @@ use toml::de::DeTable;
 use super::check::{self, Unread};
 use super::model::{Cluster, Guard, OnBlock, Service, State};
 use super::profile::{embedded_text, read_profile};
-use super::toml_reader::{Reader, TableReader, Text, parse_document};
+use super::syntax::parse_document;
+use super::toml_reader::{Reader, TableReader, Text};
 use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
 use crate::net::{PortRange, Ports};
 
