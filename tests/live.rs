@@ -74,7 +74,7 @@ fn transcript(file: &str, least: usize) {
     let _namespace = netns::Namespace::unshare();
     netns::ip(
         "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\n\
-         link set far up\n",
+         link set far up\nroute add 10.20.1.0/24 via 10.20.0.1\n",
     );
     let commands: Vec<&str> = written.lines().filter(|line| line.starts_with("# ")).collect();
     assert!(commands.len() > least, "{} runs", commands.len());

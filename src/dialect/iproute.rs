@@ -10,22 +10,26 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::net::{Cidr, Interface, Surroundings};
+use crate::net::{Cidr, Interface, Refused, Surroundings};
 
 const COMMANDS: &str = "the file is to hold what `ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr` print";
 /// What else `ip route` writes in front of a destination.
 const NO_WAY: [&str; 7] = ["broadcast", "multicast", "anycast", "unreachable", "blackhole", "prohibit", "throw"];
+/// Those by which nothing is sent.
+const REFUSING: [&str; 4] = ["unreachable", "blackhole", "prohibit", "throw"];
 
 /// A line.
 enum Line {
-    /// Of `ip rule`: whether it is the first of a list, and whether it is one that every host has.
-    Rule { first: bool, usual: bool },
+    /// Of `ip rule`: whether it is the first of a list, whether it is one that every host has, and whether it lets nothing pass.
+    Rule { first: bool, usual: bool, refuses: bool },
     /// Of `ip addr`: the address.
     Address(IpAddr),
     /// Of `ip route`: an address or a network of this host.
     Local { host: Option<IpAddr>, network: bool },
     /// Of `ip route`: a way by an interface.
     Route(Cidr, Interface),
+    /// Of `ip route`: nothing is sent there.
+    Refused(Refused),
     /// Of `ip route`: something else than the destination decides.
     Special,
     /// The first line of an interface in `ip addr`.
@@ -55,9 +59,10 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
         of_a_link = matches!(line, Line::Link) || indented && of_a_link;
         match line {
-            Line::Rule { first, usual } => {
+            Line::Rule { first, usual, refuses } => {
                 lists += usize::from(first);
                 found.by_policy |= !usual;
+                found.rules_refuse |= refuses;
             }
             Line::Address(address) => _ = of_links.insert(address),
             Line::Local { host, network } => {
@@ -65,6 +70,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
                 local.extend(host);
             }
             Line::Route(to, by) => found.routes.push((to, by)),
+            Line::Refused(refused) => found.refused.push(refused),
             Line::Special => found.by_policy = true,
             Line::Link | Line::Nothing => {}
         }
@@ -98,7 +104,8 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
         [number, "from" | "not", ..] if is_number(number) => {
             let usual = |table: &&str| ["local", "main", "default"].contains(table);
             let usual = matches!(words, [_, "from", "all", "lookup", table] if usual(table));
-            Line::Rule { first: *number == "0:", usual }
+            let refuses = words.iter().any(|word| ["blackhole", "unreachable", "prohibit"].contains(word));
+            Line::Rule { first: *number == "0:", usual, refuses }
         }
         [number, _, flags, ..] if is_number(number) && flags.starts_with('<') => Line::Link,
         ["inet" | "inet6", address, ..] => Line::Address(host(address)?),
@@ -112,9 +119,12 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
             }
             Line::Local { host, network: network || *address == "default" }
         }
-        [kind, to, ..] if NO_WAY.contains(kind) => {
-            destination(to, &[])?;
-            Line::Nothing
+        [kind, to, rest @ ..] if NO_WAY.contains(kind) => {
+            let to = destination(to, rest)?;
+            let table = after(rest, "table").unwrap_or("main");
+            // IPv6 has such a route for where there is none.
+            let refused = REFUSING.contains(kind) && after(rest, "metric") != Some("4294967295");
+            if refused { Line::Refused(Refused { to, in_main: table == "main" }) } else { Line::Nothing }
         }
         ["nexthop", "via" | "dev", ..] => Line::Special,
         ["valid_lft" | "altname" | "alias", _, ..] => Line::Nothing,
@@ -215,6 +225,18 @@ mod tests {
     fn messages(text: &str) -> Vec<String> {
         let (_, findings) = super::read(text, FileId::CLUSTER);
         findings.iter().map(|one| format!("{} {}", one.code, one.message)).collect()
+    }
+
+    #[test]
+    fn what_lets_nothing_pass_is_taken_up() {
+        let text = format!(
+            "{RULES}32000:\tfrom all fwmark 0x7 prohibit\nblackhole 10.20.0.12 \nthrow 10.9.0.0/16 table 7\n\
+            unreachable default dev lo metric 4294967295 error -101 pref medium\n"
+        );
+        let found = read(&text);
+        let refused: Vec<String> = found.refused.iter().map(|own| format!("{} {}", own.to, own.in_main)).collect();
+        assert_eq!((refused.join(", ").as_str(), found.rules_refuse), ("10.20.0.12 true, 10.9.0.0/16 false", true));
+        assert!(!read(RULES).rules_refuse);
     }
 
     const RULES: &str = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n";

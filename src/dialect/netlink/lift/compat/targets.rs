@@ -74,7 +74,7 @@ fn connection_mark(info: Info<'_>) -> Option<Statement> {
     Some(Statement::Write { field, constant: true })
 }
 
-/// What no set of ipset is called here, see [`named_set`](super::named_set): it may be any of them. As names are escaped, this one is
+/// What no set of ipset is called here, see `named_set`: it may be any of them. As names are escaped, this one is
 /// nobody's.
 pub const UNNAMED: &str = "ipset_x2d";
 
