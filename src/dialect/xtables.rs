@@ -16,6 +16,8 @@ pub fn target(name: &str) -> Option<Statement> {
         "SECMARK" => write(Field::SecurityMark),
         "TRACE" => write(Field::Trace),
         "CHECKSUM" | "DSCP" | "TOS" => of_packet(Field::Header),
+        // Routers look at it.
+        name @ ("HL" | "TTL") => of_packet(Field::Other(name.to_owned())),
         // It takes flags of TCP away.
         "ECN" => of_packet(Field::Other("ECN".to_owned())),
         "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),

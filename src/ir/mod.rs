@@ -77,6 +77,18 @@ pub enum Family {
     Ip6,
 }
 
+impl Family {
+    /// As nft has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+        }
+    }
+}
+
 /// A named list of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {

@@ -171,6 +171,9 @@ impl AtDoor {
 
 impl Met {
     fn in_short(&self) -> String {
+        if self.text.starts_with("rule with handle ") {
+            return format!("the {}", self.text);
+        }
         format!("{}, in chain {} of table {}", self.text, self.chain, self.table)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::owner::owner;
-use crate::verify::{Answer, By, Direction, Reached, Shown, Stage, Who};
+use crate::verify::{Answer, By, Direction, Named, Reached, Shown, Stage, Who};
 
 /// The answers to every question about a site.
 #[derive(Clone, Debug, Serialize)]
@@ -187,9 +187,10 @@ fn said(by: &By) -> String {
     let owner = owner(&by.table, &by.chain).map_or_else(String::new, |owner| format!(", made by {owner}"));
     let place = format!("chain {} of table {}{owner}", by.chain, by.table);
     match &by.rule {
-        Some((Some(line), text)) => format!("{stage}line {line} in {place}: {text}"),
-        Some((None, text)) if !text.is_empty() => format!("{stage}a rule in {place}: {text}"),
-        Some((None, _)) => format!("{stage}a rule in {place}"),
+        Some(Named::Line(line, text)) => format!("{stage}line {line} in {place}: {text}"),
+        Some(Named::Handle(text)) => format!("{stage}the {text}{owner}"),
+        Some(Named::Remark(text)) if !text.is_empty() => format!("{stage}a rule in {place}: {text}"),
+        Some(Named::Remark(_)) => format!("{stage}a rule in {place}"),
         None => format!("{stage}the policy of {place}"),
     }
 }

@@ -82,8 +82,19 @@ pub struct By {
     pub table: String,
     /// The chain.
     pub chain: String,
-    /// The rule with its line, where it was read from a text; `None` is the policy of the chain.
-    pub rule: Option<(Option<u32>, String)>,
+    /// The rule; `None` is the policy of the chain.
+    pub rule: Option<Named>,
+}
+
+/// How a rule is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its line in a text.
+    Line(u32, String),
+    /// By its handle, with its chain and table.
+    Handle(String),
+    /// By its remark, which may be empty.
+    Remark(String),
 }
 
 impl By {

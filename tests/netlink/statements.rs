@@ -117,7 +117,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             MANGLE4,
-            &["ip dscp set cs1 drop", "ip dscp set 0x08 drop", "ip ttl set 9 drop", "ip ecn set ect0 drop"],
+            &["ip dscp set cs1 drop", "ip dscp set 0x08 drop", "ip ecn set ect0 drop"],
             &[],
             write(Field::Header, false),
             drop(),
@@ -126,11 +126,7 @@ fn rows() -> Vec<Row> {
         row(
             MANGLE4,
             &["ip dscp set af11"],
-            &[
-                ("mangle", "-j DSCP --set-dscp 0x08"),
-                ("mangle", "-j TTL --ttl-set 9"),
-                ("mangle", "-j TOS --set-tos 0x08/0xff"),
-            ],
+            &[("mangle", "-j DSCP --set-dscp 0x08"), ("mangle", "-j TOS --set-tos 0x08/0xff")],
             write(Field::Header, false),
             None,
             Passes,
@@ -142,6 +138,23 @@ fn rows() -> Vec<Row> {
             write(Field::TcpOption, false),
             None,
             Passes,
+        ),
+        // Routers look at it.
+        row(
+            MANGLE4,
+            &["ip ttl set 9 drop", "@nh,64,8 set 9 drop", "@nh,8,8 set 9 drop"],
+            &[],
+            write(Field::Other(String::new()), true),
+            drop(),
+            Open,
+        ),
+        row(
+            MANGLE4,
+            &["ip ttl set 9"],
+            &[("mangle", "-j TTL --ttl-set 9")],
+            write(Field::Other(String::new()), true),
+            None,
+            Open,
         ),
         row(MANGLE4, &["meta pkttype set host drop"], &[], write(Field::Other(String::new()), true), drop(), Open),
         row(

@@ -77,19 +77,11 @@ fn unknown(what: &str) -> WriteError {
 
 fn table_row(table: &Table) -> Result<TableRow<'_>, WriteError> {
     Ok(TableRow {
-        family: family(table.family),
+        family: table.family.name(),
         name: &table.name,
         sets: table.sets.iter().map(set_row).collect::<Result<_, _>>()?,
         chains: table.chains.iter().map(|chain| chain_row(table, chain)).collect::<Result<_, _>>()?,
     })
-}
-
-fn family(family: Family) -> &'static str {
-    match family {
-        Family::Inet => "inet",
-        Family::Ip => "ip",
-        Family::Ip6 => "ip6",
-    }
 }
 
 fn set_row(set: &Set) -> Result<SetRow<'_>, WriteError> {

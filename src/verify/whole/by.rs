@@ -1,7 +1,7 @@
 //! What decides on a packet, by the legs of its way.
 
-use super::{By, Stage};
-use crate::ir::{Family, Rule, Table};
+use super::{By, Named, Stage};
+use crate::ir::{Place, Rule, Table};
 use crate::semantics::{Door, Leg, Step};
 
 /// What blocks a packet, or may: the last rule that has a say at the first leg on which it may be lost.
@@ -41,20 +41,17 @@ fn told(leg: &Leg<'_>, step: &Step<'_>) -> By {
         Some(Door::AnswersLeave | Door::RequestsLeave | Door::RequestsTranslated) => Stage::Out,
         Some(_) => Stage::In,
     };
-    let rule = step.rule.map(|rule| (rule.place.as_ref().map(|place| place.line), text_of(rule)));
-    By { stage, table: name_of(step.table), chain: step.chain.name.clone(), rule }
+    By { stage, table: name_of(step.table), chain: step.chain.name.clone(), rule: step.rule.map(named) }
 }
 
-fn text_of(rule: &Rule) -> String {
-    let place = rule.place.as_ref().map(|place| place.text.clone());
-    place.or_else(|| rule.comment.clone()).unwrap_or_default()
+fn named(rule: &Rule) -> Named {
+    match &rule.place {
+        Some(Place { line: 0, text }) => Named::Handle(text.clone()),
+        Some(Place { line, text }) => Named::Line(*line, text.clone()),
+        None => Named::Remark(rule.comment.clone().unwrap_or_default()),
+    }
 }
 
 pub(super) fn name_of(table: &Table) -> String {
-    let family = match table.family {
-        Family::Inet => "inet",
-        Family::Ip => "ip",
-        Family::Ip6 => "ip6",
-    };
-    format!("{family} {}", table.name)
+    format!("{} {}", table.family.name(), table.name)
 }

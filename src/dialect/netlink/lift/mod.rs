@@ -160,10 +160,31 @@ fn rules(
             unknown.extend(
                 tests.chain(verdict).map(|text| format!("`{text}` in chain {} of table {}", chain.name, table.name)),
             );
-            rules.push(lifted);
+            // Our own are known by what they are for.
+            let place = (!strict).then(|| place((table, chain), family, rule.handle, &lifted));
+            rules.push(ir::Rule { place, ..lifted });
         }
     }
     Ok(rules)
+}
+
+/// The rule in words: the kernel has no text of it.
+fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &ir::Rule) -> ir::Place {
+    let verdict = match &rule.verdict {
+        None => String::new(),
+        Some(Verdict::Accept) => ": accept".to_owned(),
+        Some(Verdict::Drop) => ": drop".to_owned(),
+        Some(Verdict::Reject(_)) => ": reject".to_owned(),
+        Some(Verdict::Return) => ": return".to_owned(),
+        Some(Verdict::Jump(to)) => format!(": jump {to}"),
+        Some(Verdict::Goto(to)) => format!(": goto {to}"),
+        Some(Verdict::Unknown(text)) => format!(": {text}"),
+    };
+    let (chain, family, table) = (&chain.name, family.name(), &table.name);
+    ir::Place {
+        line: 0,
+        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}"),
+    }
 }
 
 /// The sets that a rule may fill or empty: what is in them is not what is in them now, whatever their flags say.
