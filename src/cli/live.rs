@@ -75,8 +75,8 @@ pub fn ahead(
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {
         _ if in_force.alone => Around::Nothing,
-        Backend::Nft => Around::of(&site, &links, Some(wanted)),
-        Backend::Iptables => Around::of(&site, &links, None),
+        Backend::Nft => Around::of(&site, &links, backend, Some(wanted)),
+        Backend::Iptables => Around::of(&site, &links, backend, None),
     };
     for doubt in doubts(&judgement) {
         say(&format!("warning: {doubt}"));

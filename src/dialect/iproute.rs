@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::net::{Cidr, Interface, Refused, Surroundings};
+use crate::net::{Cidr, Interface, Refused, Surroundings, Turn};
 
 const COMMANDS: &str = "the file is to hold what `ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr` print";
 /// What else `ip route` writes in front of a destination.
@@ -21,11 +21,11 @@ const REFUSING: [&str; 4] = ["unreachable", "blackhole", "prohibit", "throw"];
 /// A line.
 enum Line {
     /// Of `ip rule`: whether it is the first of a list, whether it is one that every host has, and whether it lets nothing pass.
-    Rule { first: bool, usual: bool, refuses: bool },
+    Rule { first: bool, usual: bool, table: Option<Behind>, refuses: bool },
     /// Of `ip addr`: the address.
     Address(IpAddr),
     /// Of `ip route`: an address or a network of this host.
-    Local { host: Option<IpAddr>, network: bool },
+    Local { host: Option<IpAddr>, network: Option<Refused> },
     /// Of `ip route`: a way by an interface.
     Route(Cidr, Interface),
     /// Of `ip route`: nothing is sent there.
@@ -38,6 +38,13 @@ enum Line {
     Nothing,
 }
 
+/// A table that every host has a rule for, behind that for `local`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Main,
+    Default,
+}
+
 /// Reads such a text. All of a host's addresses are known only where `ip addr` and the table `local` name the same ones, no route
 /// takes another as its source, and none makes a whole network local.
 #[must_use]
@@ -45,7 +52,8 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     let mut found = Surroundings::default();
     let mut findings = Findings::bounded();
     let (mut of_links, mut local, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (mut lists, mut networks, mut of_a_link) = (0, false, false);
+    let (mut lists, mut mains, mut defaults) = (0, 0, 0);
+    let (mut networks, mut of_a_link) = (false, false);
     let mut at = 0;
     for (raw, next) in text.lines().zip(text.lines().skip(1).chain([""])) {
         let (start, words): (usize, Vec<&str>) = (at, raw.split_whitespace().collect());
@@ -59,14 +67,17 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
         of_a_link = matches!(line, Line::Link) || indented && of_a_link;
         match line {
-            Line::Rule { first, usual, refuses } => {
+            Line::Rule { first, usual, table, refuses } => {
                 lists += usize::from(first);
+                mains += usize::from(table == Some(Behind::Main));
+                defaults += usize::from(table == Some(Behind::Default));
                 found.by_policy |= !usual;
                 found.rules_refuse |= refuses;
             }
             Line::Address(address) => _ = of_links.insert(address),
             Line::Local { host, network } => {
-                networks |= network;
+                networks |= network.is_some();
+                found.refused.extend(network);
                 local.extend(host);
             }
             Line::Route(to, by) => found.routes.push((to, by)),
@@ -82,11 +93,14 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     }
     // Without the rules it is not known whether there are others.
     found.by_policy |= lists == 0;
+    // IPv6 has none for the table `default`.
+    found.rules_refuse |= mains < lists || (lists > 0 && defaults == 0);
     let told = |all: &BTreeSet<IpAddr>| -> BTreeSet<IpAddr> {
         all.iter().filter(|own| !own.is_loopback() && !is_link_local(own)).copied().collect()
     };
     let all = told(&of_links);
     found.complete = !networks && !all.is_empty() && all == told(&local) && told(&taken).is_subset(&all);
+    found.not_local = of_links.difference(&local).copied().collect();
     found.addresses = of_links.into_iter().chain(local).chain(taken).collect::<BTreeSet<_>>().into_iter().collect();
     let mut all = Findings::default();
     all.append(findings);
@@ -104,27 +118,36 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
         [number, "from" | "not", ..] if is_number(number) => {
             let usual = |table: &&str| ["local", "main", "default"].contains(table);
             let usual = matches!(words, [_, "from", "all", "lookup", table] if usual(table));
-            let refuses = words.iter().any(|word| ["blackhole", "unreachable", "prohibit"].contains(word));
-            Line::Rule { first: *number == "0:", usual, refuses }
+            let refuses = words
+                .iter()
+                .any(|word| ["blackhole", "unreachable", "prohibit", "goto", "nop", "suppress_ifgroup"].contains(word))
+                || after(words, "suppress_prefixlength").is_some_and(|length| length != "0");
+            let first = *number == "0:" && after(words, "lookup") == Some("local");
+            let table = match words {
+                [_, "from", "all", "lookup", "main"] => Some(Behind::Main),
+                [_, "from", "all", "lookup", "default"] => Some(Behind::Default),
+                _ => None,
+            };
+            Line::Rule { first, usual, table, refuses }
         }
         [number, _, flags, ..] if is_number(number) && flags.starts_with('<') => Line::Link,
         ["inet" | "inet6", address, ..] => Line::Address(host(address)?),
         // On one line, as `ip -o addr` prints them.
         [number, _, "inet" | "inet6", address, ..] if is_number(number) => Line::Address(host(address)?),
         ["local", address, rest @ ..] if rest.contains(&"dev") => {
-            let host = host(address);
-            let network = address.contains('/') && !host.is_some_and(|own| own.is_loopback());
-            if host.is_none() && *address != "default" {
-                return None;
-            }
-            Line::Local { host, network: network || *address == "default" }
+            let to = destination(address, rest)?;
+            let turn = turn(rest);
+            let host = (to.is_host() && turn == Turn::First).then(|| to.first());
+            let network = (host.is_none() && !to.first().is_loopback()).then_some(Refused { to, turn, in_part: false });
+            Line::Local { host, network }
         }
         [kind, to, rest @ ..] if NO_WAY.contains(kind) => {
-            let to = destination(to, rest)?;
-            let table = after(rest, "table").unwrap_or("main");
+            let (to, in_part) = (destination(to, rest)?, REFUSING.contains(kind));
             // IPv6 has such a route for where there is none.
-            let refused = REFUSING.contains(kind) && after(rest, "metric") != Some("4294967295");
-            if refused { Line::Refused(Refused { to, in_main: table == "main" }) } else { Line::Nothing }
+            if in_part && to.prefix_length() == 0 && after(rest, "metric") == Some("4294967295") {
+                return Some(Line::Nothing);
+            }
+            Line::Refused(Refused { to, turn: turn(rest), in_part })
         }
         ["nexthop", "via" | "dev", ..] => Line::Special,
         ["valid_lft" | "altname" | "alias", _, ..] => Line::Nothing,
@@ -133,6 +156,15 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
         _ if of_a_link => Line::Nothing,
         ["unicast", to, rest @ ..] | [to, rest @ ..] => route(to, rest, hops_follow)?,
     })
+}
+
+/// When the table of a route is asked, which is `main` where none is said.
+fn turn(words: &[&str]) -> Turn {
+    match after(words, "table") {
+        None | Some("main") => Turn::Main,
+        Some("local") => Turn::First,
+        Some(_) => Turn::ByRule,
+    }
 }
 
 fn is_number(text: &str) -> bool {
@@ -200,14 +232,18 @@ fn route(to: &str, words: &[&str], hops_follow: bool) -> Option<Line> {
     if device.is_none() && !several {
         return None;
     }
-    // Rules decide whether another table is looked at.
-    if after(words, "table").is_some_and(|table| !["main", "default"].contains(&table)) || to.first().is_multicast() {
-        return Some(Line::Nothing);
+    // Rules decide whether another table is looked at. Every host has one that looks into `default` behind `main`.
+    match after(words, "table") {
+        _ if to.first().is_multicast() => return Some(Line::Nothing),
+        None | Some("main") => {}
+        Some("default") => return Some(Line::Special),
+        Some(_) => return Some(Line::Nothing),
     }
     // By several next hops, by the source, or by a name that no rule can have.
     Some(match device {
-        Some("lo") => Line::Nothing,
-        Some(device) if !several && words.first() != Some(&"from") => {
+        Some("lo") if to.first().is_loopback() => Line::Nothing,
+        Some("lo") => Line::Refused(Refused { to, turn: Turn::Main, in_part: true }),
+        Some(device) if !several && !["from", "tos", "dead"].iter().any(|word| words.contains(word)) => {
             device.parse().map_or(Line::Special, |interface| Line::Route(to, interface))
         }
         _ => Line::Special,
@@ -234,9 +270,28 @@ mod tests {
             unreachable default dev lo metric 4294967295 error -101 pref medium\n"
         );
         let found = read(&text);
-        let refused: Vec<String> = found.refused.iter().map(|own| format!("{} {}", own.to, own.in_main)).collect();
-        assert_eq!((refused.join(", ").as_str(), found.rules_refuse), ("10.20.0.12 true, 10.9.0.0/16 false", true));
+        let refused: Vec<String> = found.refused.iter().map(|own| format!("{} {:?}", own.to, own.turn)).collect();
+        assert_eq!((refused.join(", ").as_str(), found.rules_refuse), ("10.20.0.12 Main, 10.9.0.0/16 ByRule", true));
         assert!(!read(RULES).rules_refuse);
+        for rules in [
+            RULES.replace("32766:\tfrom all lookup main\n", ""),
+            RULES.replace("main\n", "main suppress_prefixlength 24\n"),
+        ] {
+            assert!(read(&rules).rules_refuse, "{rules}");
+        }
+        // As for WireGuard: another rule has the default route.
+        let guarded = format!("{RULES}32764:\tfrom all lookup main suppress_prefixlength 0\n");
+        assert!(!read(&guarded).rules_refuse && read(&guarded).by_policy);
+        for (line, turn) in [
+            ("local 10.20.0.0/24 dev lo table local proto kernel scope host\n", "First"),
+            ("local 10.20.0.12 dev lo scope host\n", "Main"),
+            ("local 10.20.0.12 dev lo table 77 scope host\n", "ByRule"),
+            ("broadcast 10.20.0.12 dev eth1\n", "Main"),
+            ("10.20.0.12 dev lo scope link\n", "Main"),
+        ] {
+            let refused = read(&format!("{RULES}{line}")).refused;
+            assert_eq!(refused.iter().map(|own| format!("{:?}", own.turn)).collect::<String>(), turn, "{line}");
+        }
     }
 
     const RULES: &str = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n";

@@ -20,7 +20,8 @@ pub fn target(name: &str) -> Option<Statement> {
         name @ ("HL" | "TTL") => of_packet(Field::Other(name.to_owned())),
         // It takes flags of TCP away.
         "ECN" => of_packet(Field::Other("ECN".to_owned())),
-        "TCPMSS" | "TCPOPTSTRIP" => of_packet(Field::TcpOption),
+        "TCPMSS" => of_packet(Field::TcpOption),
+        "TCPOPTSTRIP" => of_packet(Field::Other("TCPOPTSTRIP".to_owned())),
         "NOTRACK" => Statement::NoTrack,
         "TEE" => Statement::Copy,
         "DNAT" => Statement::Translate(Translation::Destination, Destined::Unknown),

@@ -1,12 +1,12 @@
 //! What comes of all the rules of this host for a site, wherever somebody else has rules: for a host that has ours alone, their
 //! claims say all.
 
-use super::HostError;
 use super::links::Link;
 use super::nft;
 use super::whole::{Everything, surroundings};
+use super::{Backend, HostError};
 use crate::cluster::Site;
-use crate::ir::{Family, Ruleset};
+use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, whole};
 
@@ -27,18 +27,22 @@ pub enum Around {
 }
 
 impl Around {
-    /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given.
+    /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given. What an earlier apply
+    /// left in the other way into the kernel is not looked at: it goes, or is said to be there.
     #[must_use]
-    pub fn of(site: &Site<'_>, links: &[Link], instead: Option<&Ruleset>) -> Self {
+    pub fn of(site: &Site<'_>, links: &[Link], backend: Backend, instead: Option<&Ruleset>) -> Self {
         let read = || Ok::<_, HostError>((Everything::read()?, surroundings(links)?));
         let (mut everything, surroundings) = match read() {
             Ok(read) => read,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        if let Some(instead) = instead {
-            let tables = &mut everything.ruleset.tables;
+        let tables = &mut everything.ruleset.tables;
+        if backend == Backend::Iptables || instead.is_some() {
             tables.retain(|table| table.family != Family::Inet || table.name != nft::TABLE);
-            tables.extend(instead.tables.iter().cloned());
+        }
+        if backend == Backend::Nft {
+            tables.extend(instead.into_iter().flat_map(|instead| instead.tables.iter().cloned()));
+            tables.iter_mut().for_each(without_own_chains);
         }
         match whole(&everything.ruleset, site, &surroundings) {
             Ok(answers) => {
@@ -74,4 +78,12 @@ impl Around {
             Self::Nothing | Self::Unjudged(_) => &[],
         }
     }
+}
+
+/// Takes the chains of ours out of a table of iptables.
+fn without_own_chains(table: &mut Table) {
+    let jumps =
+        |rule: &Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if ours::is_chain(to));
+    table.chains.retain(|chain| !ours::is_chain(&chain.name));
+    table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !jumps(rule)));
 }

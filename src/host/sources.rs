@@ -259,9 +259,17 @@ mod tests {
                 run("ip", &["address", "add", own, "dev", "eth1", "nodad"]);
             }
             run("ip", &["route", "add", "::/0", "via", "fe80::1", "dev", "eth1"]);
-            let mut prefixes = destinations().unwrap();
             let peers: BTreeSet<IpAddr> = ["fd09:0:0:1::5", "fd08:0:0:1::5", "2001:db8::5"].map(address).into();
-            let chosen = one_of_each(peers.clone(), &prefixes);
+            // The kernel takes up addresses a moment after the cable is there.
+            let start = Instant::now();
+            let (mut prefixes, chosen) = loop {
+                let prefixes = destinations().unwrap();
+                let chosen = one_of_each(peers.clone(), &prefixes);
+                if chosen.len() == 3 || start.elapsed().as_secs() > 5 {
+                    break (prefixes, chosen);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            };
             let sources = sources_towards(&chosen).unwrap();
             assert_eq!(chosen.len(), 3, "{chosen:?} {sources:?}");
             assert_ne!(sources[1], sources[2], "the kernel takes the nearest");

@@ -7,6 +7,9 @@
 
 mod sets;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use self::sets::Asked;
 use super::HostError;
 use super::iptables;
@@ -133,13 +136,14 @@ fn changes() -> Result<u32, HostError> {
 /// Where the kernel does not tell.
 pub fn surroundings(links: &[Link]) -> Result<Surroundings, HostError> {
     let ways = routing::ways().map_err(HostError::Routing)?;
-    let locals = routing::local_networks().map_err(HostError::Routing)?;
+    let (locals, all) = routing::local_networks().map_err(HostError::Routing)?;
     let (hosts, networks): (Vec<_>, Vec<_>) = locals.into_iter().partition(|local| local.is_host());
-    let of_links = links.iter().flat_map(|link| link.addresses.iter().copied());
-    let mut addresses: Vec<_> = of_links.chain(hosts.iter().map(|local| local.first())).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    let local: BTreeSet<IpAddr> = hosts.iter().map(|local| local.first()).collect();
+    let of_links: BTreeSet<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let has = |address: &IpAddr| local.contains(address) || networks.iter().any(|network| network.has(*address));
+    let not_local = of_links.iter().filter(|address| !has(address)).copied().collect();
+    let addresses = of_links.union(&local).copied().collect();
     // Where a whole network is local, any address of it is this host's.
-    let complete = networks.iter().all(|network| network.first().is_loopback());
-    Ok(Surroundings { addresses, complete, ..ways })
+    let complete = all && networks.iter().all(|network| network.first().is_loopback());
+    Ok(Surroundings { addresses, complete, not_local, ..ways })
 }

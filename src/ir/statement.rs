@@ -68,7 +68,7 @@ pub enum Field {
     Connection,
     /// A field of the IP header that no test here looks at, and no router: DSCP, ECN, flow label.
     Header,
-    /// An option of TCP: its maximum segment size, or an option that is taken out.
+    /// An option of TCP that changes nothing but sizes: its maximum segment size.
     TcpOption,
     /// Anything else, with its text: an address, a port, the kind of packet.
     Other(String),

@@ -16,4 +16,4 @@ pub use elsewhere::{Elsewhere, Entry as ElsewhereEntry};
 pub use interface::{Interface, ParseInterfaceError};
 pub use networks::Networks;
 pub use ports::{ParsePortError, PortRange, Ports};
-pub use surroundings::{Refused, Region, Surroundings, Way};
+pub use surroundings::{Refused, Region, Surroundings, Turn, Way};

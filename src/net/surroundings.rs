@@ -11,27 +11,43 @@ const MOST_ROUTES: usize = 2_000;
 /// What is known of a host besides its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// Its addresses.
+    /// Its addresses, in ascending order.
     pub addresses: Vec<IpAddr>,
     /// Whether these are all that it has.
     pub complete: bool,
+    /// Those of them that interfaces have, and the table `local` has not: what is sent there does not arrive.
+    pub not_local: Vec<IpAddr>,
     /// Its routes: what is reached by which interface. The longest prefix counts.
     pub routes: Vec<(Cidr, Interface)>,
     /// Whether something else than the destination decides on a route: then none of them says for certain which way is taken.
     pub by_policy: bool,
-    /// The routes by which nothing is sent: `blackhole`, `unreachable`, `prohibit`, `throw`.
+    /// The routes by which nothing is sent to others.
     pub refused: Vec<Refused>,
-    /// Whether a rule of `ip rule` itself drops packets, or refuses them.
+    /// Whether `ip rule` has a rule that drops or refuses packets or passes routes over, or lacks one that every host has.
     pub rules_refuse: bool,
 }
 
-/// A route by which nothing is sent.
+/// A route by which nothing is sent to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The destinations.
     pub to: Cidr,
-    /// Whether it is of the table `main`. Others count where rules decide.
-    pub in_main: bool,
+    /// When it is asked.
+    pub turn: Turn,
+    /// Whether it counts where it has only some of those who are asked about: `blackhole`, `unreachable`, `prohibit`, `throw`. Local,
+    /// broadcast and multicast addresses are in many networks.
+    pub in_part: bool,
+}
+
+/// When a table of routes is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// First: the table `local`.
+    First,
+    /// With all others of the table `main`, of which the longest prefix counts.
+    Main,
+    /// Where a rule says so.
+    ByRule,
 }
 
 /// The way to an address.
@@ -68,20 +84,29 @@ impl Surroundings {
     #[must_use]
     pub fn refusal(&self, network: Cidr) -> Option<String> {
         if self.rules_refuse {
-            return Some("a rule of `ip rule` that refuses packets".to_owned());
+            return Some("the rules of `ip rule`, which refuse packets, pass routes over, or lack a table".to_owned());
+        }
+        // They are sorted.
+        if network.is_host() && self.addresses.binary_search(&network.first()).is_ok() {
+            return Some(format!("{network} is an address of this host"));
         }
         let longest = |within: Cidr| {
             let routes = self.routes.iter().filter(|(route, _)| route.contains(within));
             routes.map(|(route, _)| route.prefix_length()).max()
         };
         let refused = self.refused.iter().find(|own| {
-            let meets = own.to.contains(network) || network.contains(own.to);
+            let has = own.to.contains(network);
             // A longer prefix counts before it.
-            let passed = own.to.contains(network) && longest(network) > Some(own.to.prefix_length());
-            meets && if own.in_main { !passed } else { self.by_policy }
+            let passed = has && longest(network) > Some(own.to.prefix_length());
+            (has || (own.in_part && network.contains(own.to)))
+                && match own.turn {
+                    Turn::First => true,
+                    Turn::Main => !passed,
+                    Turn::ByRule => self.by_policy,
+                }
         });
         if let Some(refused) = refused {
-            return Some(format!("a route to {} that refuses or drops packets", refused.to));
+            return Some(format!("a route to {} by which nothing is sent", refused.to));
         }
         let nowhere = self.is_known() && longest(network).is_none();
         nowhere.then(|| format!("no route leads to all of {network}"))
@@ -150,10 +175,16 @@ mod tests {
     #[test]
     fn what_no_route_leads_to_is_refused() {
         let network = |text: &str| text.parse::<Cidr>().unwrap();
-        let to = |text: &str, in_main| Refused { to: network(text), in_main };
+        let to = |text: &str, in_main| Refused {
+            to: network(text),
+            turn: if in_main { Turn::Main } else { Turn::ByRule },
+            in_part: true,
+        };
+        let local = |text: &str| Refused { to: network(text), turn: Turn::First, in_part: false };
         let route = |to: &str| (network(to), "eth1".parse().unwrap());
         let own = |refused: Vec<Refused>, by_policy| Surroundings {
             routes: vec![route("10.20.0.0/24"), route("10.0.0.0/8")],
+            addresses: vec!["10.20.0.11".parse().unwrap()],
             refused,
             by_policy,
             ..Surroundings::default()
@@ -169,6 +200,9 @@ mod tests {
             (vec![to("10.0.0.0/12", true)], false, "10.1.0.1/32", true),
             (vec![to("0.0.0.0/0", false)], false, "10.20.0.12/32", false),
             (vec![to("0.0.0.0/0", false)], true, "10.20.0.12/32", true),
+            (vec![local("10.20.0.0/24")], false, "10.20.0.12/32", true),
+            (vec![local("10.20.0.255/32")], false, "10.20.0.0/24", false),
+            (vec![], false, "10.20.0.11/32", true),
             (vec![], false, "192.0.2.1/32", true),
             (vec![], true, "192.0.2.1/32", false),
             (vec![], false, "10.0.0.0/7", true),

@@ -82,6 +82,8 @@ pub struct Limits {
     pub runs: usize,
 }
 
+type Known = HashMap<(Operation, Set, Set), Set, FxBuildHasher>;
+
 /// How many sets there were.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -95,7 +97,9 @@ pub struct Diagrams {
     /// How many labels each field has.
     sizes: Vec<u32>,
     nodes: IndexSet<Node, FxBuildHasher>,
-    known: HashMap<(Operation, Set, Set), Set, FxBuildHasher>,
+    /// Results of operations, those of late, and those before.
+    known: Known,
+    before: Known,
     limits: Limits,
     steps: u64,
     /// How many steps there may be for now.
@@ -105,8 +109,8 @@ pub struct Diagrams {
 
 /// Behind all fields.
 const END: u8 = u8::MAX;
-/// So many results are remembered before they are forgotten.
-const MOST_KNOWN: usize = 2_000_000;
+/// So many results are remembered before those before them are forgotten: 9 MB, twice.
+const MOST_KNOWN: usize = 450_000;
 
 impl Set {
     /// No point.
@@ -129,7 +133,8 @@ impl Diagrams {
         // The two ends, which look at no field.
         nodes.insert(Node { field: END, runs: Rc::from([]) });
         nodes.insert(Node { field: END, runs: Rc::from([Run { last: 0, to: Set::EMPTY }]) });
-        Self { sizes, nodes, known: HashMap::default(), limits, steps: 0, allowed: limits.steps, runs: 0 }
+        let (known, before) = (Known::default(), Known::default());
+        Self { sizes, nodes, known, before, limits, steps: 0, allowed: limits.steps, runs: 0 }
     }
 
     /// How many labels a field has.
@@ -173,6 +178,7 @@ impl Diagrams {
         self.nodes.truncate(mark.nodes);
         self.runs = mark.runs;
         self.known.clear();
+        self.before.clear();
     }
 
     fn field(&self, set: Set) -> u8 {
@@ -313,7 +319,8 @@ impl Diagrams {
         if operation != Operation::Difference && b < a {
             (a, b) = (b, a);
         }
-        if let Some(found) = self.known.get(&(operation, a, b)) {
+        let asked = (operation, a, b);
+        if let Some(found) = self.known.get(&asked).or_else(|| self.before.get(&asked)) {
             return Ok(*found);
         }
         let field = self.field(a).min(self.field(b));
@@ -330,9 +337,10 @@ impl Diagrams {
         }
         let found = self.node(field, runs)?;
         if self.known.len() >= MOST_KNOWN {
+            std::mem::swap(&mut self.known, &mut self.before);
             self.known.clear();
         }
-        self.known.insert((operation, a, b), found);
+        self.known.insert(asked, found);
         Ok(found)
     }
 }

@@ -254,7 +254,7 @@ impl<'a> Rules<'a> {
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
         let (tracked, at_device) = seen_at(base);
-        let at = At { tracked, view, trust: self.trust, routed: self.surroundings.is_some() };
+        let at = At { tracked, view, trust: self.trust, routed: self.surroundings.is_some(), first_only: false };
         Run {
             rules: self,
             position,
@@ -303,7 +303,7 @@ impl<'a> Rules<'a> {
         (at_device, at): (bool, At),
         touched: Touched,
     ) -> bool {
-        if at_device && matches!(one, Match::PacketType { .. }) {
+        if (at_device && matches!(one, Match::PacketType { .. })) || at.may_have_been_otherwise(one) {
             return true;
         }
         let by_connection = matches!(one, Match::ConnectionState { .. });

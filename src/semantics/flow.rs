@@ -148,7 +148,8 @@ impl<'r, 'a> Flow<'r, 'a> {
     ) -> Bounded<(Rc<Stretch>, Set)> {
         let &(position, _, chain, base) = entry;
         let (tracked, at_device) = seen_at(&base);
-        let at = At { tracked, view, trust: self.rules.trust, routed: self.rules.surroundings.is_some() };
+        let at =
+            At { tracked, view, trust: self.rules.trust, routed: self.rules.surroundings.is_some(), first_only: false };
         let way = Entrance { position, at_device, at };
         let ends = self.chain(space, chain, way, State::of(touched))?;
         // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it would

@@ -7,7 +7,7 @@ use super::matching::ports_of;
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::view::View;
 use crate::ir::{
-    Addresses, ConnectionStates, Elements, Family, Match, PacketTypes, PortBlock, PortMatch, Ruleset, Table,
+    Addresses, ConnectionStates, Elements, Family, Foreign, Match, PacketTypes, PortBlock, PortMatch, Ruleset, Table,
 };
 use crate::net::{PortRange, Surroundings};
 
@@ -35,6 +35,27 @@ pub(super) struct At {
     pub(super) trust: Trust,
     /// Whether the host's routes are known.
     pub(super) routed: bool,
+    /// Whether only the first packet of a connection comes here, whatever it was.
+    pub(super) first_only: bool,
+}
+
+impl At {
+    /// Whether a test asks what a stranger's first packet may have had otherwise than the one that opens a connection: with an ACK,
+    /// connection tracking begins as well (nf_conntrack_tcp_loose; seen on Linux 6.18).
+    pub(super) fn may_have_been_otherwise(self, one: &Match) -> bool {
+        let of_packet = matches!(
+            one,
+            Match::TcpFlags { .. }
+                | Match::FlagBit { .. }
+                | Match::ConnectionState { .. }
+                | Match::NotDirectlyTcp
+                | Match::PerhapsDirectlyTcp
+                | Match::FirstFragment
+                | Match::PacketType { .. }
+                | Match::Foreign(Foreign::ExtensionHeader(_))
+        );
+        self.first_only && self.trust == Trust::Nobody && of_packet
+    }
 }
 
 impl From<bool> for Holds {

@@ -106,11 +106,19 @@ fn groups<'r, 'a>(rules: &'r Rules<'a>, hook: Hook) -> impl Iterator<Item = Vec<
 fn entrance(rules: &Rules<'_>, position: usize, hook: Hook) -> Entrance {
     let routed = rules.surroundings.is_some();
     let view = if matches!(hook, Hook::Output | Hook::Postrouting) { View::Asking } else { View::Asked };
-    Entrance { position, at_device: false, at: At { tracked: Tracked::Yes, view, trust: rules.trust, routed } }
+    let at = At { tracked: Tracked::Yes, view, trust: rules.trust, routed, first_only: true };
+    Entrance { position, at_device: false, at }
 }
 
 /// The specification.
 impl<'a> Rules<'a> {
+    /// Whether connection tracking is there for a family: chains for NAT alone do not load it, and without it no packet meets them
+    /// (nf_nat_inet_fn; seen on Linux 6.18).
+    fn tracks_for_certain(&self, ipv4: bool) -> bool {
+        let [v4, v6] = self.defragments;
+        if ipv4 { v4 } else { v6 }
+    }
+
     /// Where a packet that begins a connection may be led at a hook, after what chains before did to it.
     pub(super) fn translations(&self, hook: Hook, packet: &Packet, touched: Touched) -> Translations<'a, bool> {
         let mut all = Translations { translated: Vec::new(), staying: touched.untracked, dropped: false };
@@ -118,6 +126,7 @@ impl<'a> Rules<'a> {
             // What has no connection meets none of these chains.
             return all;
         }
+        all.staying |= !self.tracks_for_certain(packet.source.is_ipv4());
         let mut arriving = true;
         for group in groups(self, hook) {
             let mut next = arriving;
@@ -258,6 +267,11 @@ impl<'a> Flow<'_, 'a> {
                 if !touched.wavers {
                     continue;
                 }
+            }
+            for ipv4 in [true, false].into_iter().filter(|ipv4| !self.rules.tracks_for_certain(*ipv4)) {
+                let family = space.family(ipv4)?;
+                let unseen = space.sets.intersection(own, family)?;
+                all.staying = space.sets.union(all.staying, unseen)?;
             }
             let mut arriving = own;
             for group in groups(self.rules, hook) {

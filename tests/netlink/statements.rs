@@ -134,10 +134,19 @@ fn rows() -> Vec<Row> {
         row(
             MANGLE4,
             &["tcp option maxseg size set 1200"],
-            &[("mangle", "-j TCPMSS --set-mss 1200"), ("mangle", "-j TCPOPTSTRIP --strip-options 8")],
+            &[("mangle", "-j TCPMSS --set-mss 1200")],
             write(Field::TcpOption, false),
             None,
             Passes,
+        ),
+        // A part of the protocol.
+        row(
+            MANGLE4,
+            &["tcp option timestamp tsecr set 1"],
+            &[("mangle", "-j TCPOPTSTRIP --strip-options 8")],
+            write(Field::Other(String::new()), true),
+            None,
+            Open,
         ),
         // Routers look at it.
         row(

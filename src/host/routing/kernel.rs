@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use nix::libc;
 
 use crate::dialect::netlink::{Malformed, Message, Protocol, RequestError, Socket, Writer, attributes};
-use crate::net::{Cidr, Refused};
+use crate::net::{Cidr, Refused, Turn};
 
 /// linux/if_link.h, linux/fib_rules.h and linux/rtnetlink.h.
 const IFLA_IFNAME: u16 = 3;
@@ -16,12 +16,15 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_VRF_TABLE: u16 = 1;
 const FRA_DST: u16 = 1;
 const FRA_IIFNAME: u16 = 3;
+const FRA_PRIORITY: u16 = 6;
+const FRA_SUPPRESS_IFGROUP: u16 = 13;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
+const FRA_PAD: u16 = 18;
+const FRA_PROTOCOL: u16 = 21;
 const FRA_L3MDEV: u16 = 19;
 const FIB_RULE_INVERT: u32 = 2;
-const FR_ACT_BLACKHOLE: u8 = 6;
-const FR_ACT_UNREACHABLE: u8 = 7;
-const FR_ACT_PROHIBIT: u8 = 8;
+const FR_ACT_TO_TBL: u8 = 1;
 const RTA_DST: u16 = 1;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
@@ -30,11 +33,16 @@ const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
 /// RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW.
 const REFUSING: [u8; 4] = [6, 7, 8, 9];
+/// Those that are local, broadcast, anycast or multicast.
+const OF_ITSELF: [u8; 4] = [RTN_LOCAL, 3, 4, 5];
 /// The metric of the route that IPv6 takes where there is none (IP6_RT_PRIO_KERN is lower).
 const LAST_METRIC: u32 = u32::MAX;
 const RTA_PRIORITY: u16 = 6;
-/// RT_TABLE_MAIN.
+const RTNH_F_DEAD: u32 = 1;
+/// RT_TABLE_DEFAULT, RT_TABLE_MAIN and RT_TABLE_LOCAL.
+const DEFAULT: u32 = 253;
 const MAIN: u32 = 254;
+const LOCAL: u32 = 255;
 /// Where its table is in a route, if that is a small number.
 const ROUTE_TABLE: usize = 4;
 /// Where its type is in a route.
@@ -68,8 +76,12 @@ pub struct RoutingRule {
     pub table: Option<u32>,
     /// The interface that the packet has to come in on.
     pub from: Option<String>,
-    /// Whether it drops packets itself, or refuses them.
+    /// Whether it drops packets itself, refuses them, jumps over rules, or passes routes over that are not the default route.
     pub refuses: bool,
+    /// Whether it is the very first.
+    pub is_first: bool,
+    /// Whether it is for every packet.
+    pub is_for_all: bool,
 }
 
 /// A route by which this host takes packets for its own.
@@ -120,9 +132,9 @@ pub fn route_destinations(socket: &mut Socket) -> Result<Vec<Destination>, Reque
 /// A route that leads to others, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By the interface with this number, where that is one; of the table `main`.
+    /// By the interface with this number, of the table `main`; `None` where something else decides.
     By(Cidr, Option<u32>),
-    /// Nothing is sent there; of any table.
+    /// Nothing is sent there to others; of any table.
     Refused(Refused),
 }
 
@@ -140,14 +152,32 @@ pub fn ways(socket: &mut Socket) -> Result<Vec<Way>, RequestError> {
                 _ => {}
             }
         }
+        let turn = match table {
+            LOCAL => Turn::First,
+            MAIN => Turn::Main,
+            _ => Turn::ByRule,
+        };
         Ok(match message.payload.get(ROUTE_TYPE) {
+            // Every host has a rule that looks into the table `default` behind `main`.
+            Some(&RTN_UNICAST) if table == DEFAULT || (table == MAIN && is_special(message)) => Some(Way::By(to, None)),
             Some(&RTN_UNICAST) => (table == MAIN).then_some(Way::By(to, by)),
-            Some(kind) if REFUSING.contains(kind) && !last => {
-                Some(Way::Refused(Refused { to, in_main: table == MAIN }))
+            Some(kind) if REFUSING.contains(kind) && !(last && to.prefix_length() == 0) => {
+                Some(Way::Refused(Refused { to, turn, in_part: true }))
             }
+            // This host's addresses are known from elsewhere.
+            Some(&RTN_LOCAL) if to.is_host() && turn == Turn::First => None,
+            Some(kind) if OF_ITSELF.contains(kind) => Some(Way::Refused(Refused { to, turn, in_part: false })),
             _ => None,
         })
     })
+}
+
+/// Whether a route is for some sources or some types of service only, or its interface is dead.
+fn is_special(message: &Message<'_>) -> bool {
+    let Some([_, _, from_bits, service, _, _, _, _, flags @ ..]) = message.payload.first_chunk::<ROUTE_HEADER>() else {
+        return true;
+    };
+    *from_bits != 0 || *service != 0 || u32::from_ne_bytes(*flags) & RTNH_F_DEAD != 0
 }
 
 /// The destinations that rules name.
@@ -257,18 +287,33 @@ fn rule(message: &Message<'_>) -> Result<Option<RoutingRule>, Malformed> {
         return Ok(None);
     }
     let header: [u8; ROUTE_HEADER] = *message.payload.first_chunk().ok_or(Malformed)?;
-    let [family, _, _, _, table, _, _, action, ..] = header;
-    let refuses = [FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT].contains(&action);
+    let [family, to_bits, from_bits, service, table, _, _, action, ..] = header;
+    let refuses = action != FR_ACT_TO_TBL;
     let inverted = number(message.payload.get(8..12).ok_or(Malformed)?)? & FIB_RULE_INVERT != 0;
-    let mut rule =
-        RoutingRule { ipv4: i32::from(family) == libc::AF_INET, table: Some(table.into()), from: None, refuses };
+    let mut rule = RoutingRule {
+        ipv4: i32::from(family) == libc::AF_INET,
+        table: Some(table.into()),
+        from: None,
+        refuses,
+        is_first: true,
+        is_for_all: !inverted && [to_bits, from_bits, service] == [0; 3],
+    };
     let mut of_vrf = false;
     for attribute in attributes(message.payload.get(ROUTE_HEADER..).ok_or(Malformed)?) {
         match attribute? {
             (FRA_TABLE, value) => rule.table = Some(number(value)?),
-            (FRA_IIFNAME, value) if !inverted => rule.from = Some(text(value)),
+            (FRA_IIFNAME, value) if !inverted => {
+                rule.from = Some(text(value));
+                rule.is_for_all = false;
+            }
             (FRA_L3MDEV, [1, ..]) => of_vrf = true,
-            _ => {}
+            (FRA_PRIORITY, value) => rule.is_first = number(value)? == 0,
+            (FRA_PAD | FRA_PROTOCOL, _) => {}
+            // Without one, it is -1.
+            (FRA_SUPPRESS_IFGROUP, value) => rule.refuses |= number(value)? != u32::MAX,
+            (FRA_SUPPRESS_PREFIXLEN, value) => rule.refuses |= ![0, u32::MAX].contains(&number(value)?),
+            // Conditions that are not looked at.
+            _ => rule.is_for_all = false,
         }
     }
     if of_vrf {

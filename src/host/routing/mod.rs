@@ -15,10 +15,13 @@ pub use kernel::{LocalRoute, RoutedLink, RoutingRule};
 use std::net::IpAddr;
 
 use crate::dialect::netlink::RequestError;
-use crate::net::{Cidr, Elsewhere, Interface, Surroundings};
+use crate::net::{Cidr, Elsewhere, Interface, Refused, Surroundings, Turn};
 
 /// The table that netfilter asks (RT_TABLE_LOCAL, linux/rtnetlink.h).
 const LOCAL: u32 = 255;
+/// RT_TABLE_MAIN and RT_TABLE_DEFAULT.
+const MAIN: u32 = 254;
+const DEFAULT: u32 = 253;
 /// The tables that every host asks: `default`, `main` and `local`.
 const USUAL: [u32; 3] = [253, 254, LOCAL];
 
@@ -100,13 +103,14 @@ pub fn sources_towards(destinations: &[IpAddr]) -> Result<Vec<Option<IpAddr>>, R
     destinations.iter().map(|destination| kernel::source_towards(&mut socket, *destination)).collect()
 }
 
-/// What this host takes for its own, by the routes of every table.
+/// What this host takes for its own: by the routes of the table `local`, and whether it is all, as no other table has such routes.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn local_networks() -> Result<Vec<Cidr>, RequestError> {
+pub fn local_networks() -> Result<(Vec<Cidr>, bool), RequestError> {
     let locals = kernel::local_routes(&mut kernel::open()?)?;
-    Ok(locals.into_iter().map(|route| route.destination).collect())
+    let all = locals.iter().all(|route| route.table == LOCAL);
+    Ok((locals.into_iter().filter(|route| route.table == LOCAL).map(|route| route.destination).collect(), all))
 }
 
 /// What the routes of the table `main` and the rules say of the way to others: which interface, whether something else than the
@@ -117,7 +121,7 @@ pub fn local_networks() -> Result<Vec<Cidr>, RequestError> {
 pub fn ways() -> Result<Surroundings, RequestError> {
     let mut socket = kernel::open()?;
     let (routes, rules, links) = (kernel::ways(&mut socket)?, kernel::rules(&mut socket)?, kernel::links(&mut socket)?);
-    let usual = |rule: &RoutingRule| rule.from.is_none() && rule.table.is_some_and(|table| USUAL.contains(&table));
+    let usual = |rule: &RoutingRule| rule.is_for_all && rule.table.is_some_and(|table| USUAL.contains(&table));
     let spoken = kernel::rule_destinations(&mut socket)?.iter().any(|network| network.prefix_length() > 0);
     let mut by_policy = spoken || !rules.iter().all(usual);
     let (mut found, mut refused) = (Vec::with_capacity(routes.len()), Vec::new());
@@ -131,13 +135,26 @@ pub fn ways() -> Result<Surroundings, RequestError> {
         };
         let link = links.iter().find(|link| Some(link.index) == by);
         match link.and_then(|link| named(&link.name)) {
-            Some(interface) => found.push((to, interface)),
+            Some(interface) if interface != Interface::loopback() => found.push((to, interface)),
+            Some(_) if !to.first().is_loopback() => refused.push(Refused { to, turn: Turn::Main, in_part: true }),
+            Some(_) => {}
             // To loopback, by several next hops, or by a name that no rule can have.
             None => by_policy |= link.is_none_or(|link| link.name != "lo"),
         }
     }
-    let rules_refuse = rules.iter().any(|rule| rule.refuses);
+    let rules_refuse =
+        rules.iter().any(|rule| rule.refuses) || [true, false].into_iter().any(|ipv4| lacks(&rules, ipv4));
     Ok(Surroundings { routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+}
+
+/// Whether a family has rules, but lacks one of those that every host has: they look into `local` first of all, into `main`, and for
+/// IPv4 into `default`.
+fn lacks(rules: &[RoutingRule], ipv4: bool) -> bool {
+    let own = || rules.iter().filter(|rule| rule.ipv4 == ipv4);
+    let has = |table: u32| {
+        own().any(|rule| rule.is_for_all && rule.table == Some(table) && (rule.is_first || table != LOCAL))
+    };
+    own().next().is_some() && ![LOCAL, MAIN, DEFAULT].into_iter().all(|table| has(table) || (table == DEFAULT && !ipv4))
 }
 
 /// Every prefix by which destinations of this host's own packets are told apart, sorted, wider ones before those that they hold.
@@ -222,8 +239,15 @@ mod tests {
                 link(5, "eth0", None, None),
             ],
             rules: vec![
-                RoutingRule { ipv4: true, table: Some(LOCAL), from: None, refuses: false },
-                RoutingRule { ipv4: true, table: None, from: None, refuses: false },
+                RoutingRule {
+                    ipv4: true,
+                    table: Some(LOCAL),
+                    from: None,
+                    refuses: false,
+                    is_first: false,
+                    is_for_all: false,
+                },
+                RoutingRule { ipv4: true, table: None, from: None, refuses: false, is_first: false, is_for_all: false },
             ],
             locals: vec![
                 LocalRoute { table: LOCAL, destination: "10.0.0.1".parse().unwrap() },

@@ -1,6 +1,6 @@
 //! What rules ask for, wherever they stand.
 
-use crate::ir::{Family, Foreign, Marked, Match, Rule, Ruleset, Statement, Table};
+use crate::ir::{Destined, Family, Foreign, Marked, Match, Rule, Ruleset, Statement, Table, Translation};
 
 /// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
 pub(in super::super) fn asks_for_states(ruleset: &Ruleset) -> bool {
@@ -26,9 +26,17 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
         ),
         _ => false,
     };
-    let asks = |rule: &Rule| {
-        rule.matches.iter().any(test) || rule.statements.iter().any(|one| matches!(one, Statement::Translate(..)))
+    // In a table of both families, what leads to addresses is for the family of these (nft_nat_init).
+    let here = |rule: &Rule, one: &Statement| match one {
+        Statement::Translate(Translation::Redirect | Translation::Masquerade, _) => true,
+        Statement::Translate(_, Destined::To { addresses: Some((first, _)), .. }) => first.is_ipv4() == ipv4,
+        Statement::Translate(..) => {
+            let family = if ipv4 { Family::Ip } else { Family::Ip6 };
+            table.family == family || rule.matches.contains(&Match::Family(family))
+        }
+        _ => false,
     };
+    let asks = |rule: &Rule| rule.matches.iter().any(test) || rule.statements.iter().any(|one| here(rule, one));
     table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
 }
 

@@ -254,13 +254,16 @@ impl Asker<'_, '_, '_> {
         if found != Reached::Yes {
             return found;
         }
+        let Surroundings { addresses, complete, not_local, .. } = self.surroundings;
         let missing = self
             .claims
             .addresses()
             .iter()
-            .find(|own| self.surroundings.complete && !self.surroundings.addresses.contains(own));
-        let missing = missing.map(|own| format!("the address {own}, which this host does not have"));
-        let refused = || networks.into_iter().find_map(|network| self.surroundings.refusal(network));
+            .find(|own| not_local.contains(own) || (*complete && !addresses.contains(own)));
+        let missing = missing.map(|own| format!("the address {own}, which this host does not take for its own"));
+        let own = |network: &Cidr| network.is_host() && self.claims.addresses().contains(&network.first());
+        let mut others = networks.into_iter().filter(|network| !own(network));
+        let refused = || others.find_map(|network| self.surroundings.refusal(network));
         missing.or_else(refused).map_or(Reached::Yes, Reached::Unjudged)
     }
 

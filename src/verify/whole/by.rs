@@ -1,13 +1,19 @@
 //! What decides on a packet, by the legs of its way.
 
 use super::{By, Named, Stage};
-use crate::ir::{Place, Rule, Table};
+use crate::ir::{Place, Policy, Rule, Table, Verdict};
 use crate::semantics::{Door, Leg, Step};
 
 /// What blocks a packet, or may: the last rule that has a say at the first leg on which it may be lost.
 pub(super) fn blocking(legs: &[Leg<'_>]) -> Option<By> {
     let leg = legs.iter().find(|leg| leg.outcome.may_block)?;
-    by(leg)
+    // Of chains that have one turn it is not the last that decides.
+    let blocks = |step: &&Step<'_>| match step.rule.map(|rule| &rule.verdict) {
+        Some(verdict) => matches!(verdict, Some(Verdict::Drop | Verdict::Reject(_))),
+        None => step.chain.base.is_some_and(|base| base.policy == Policy::Drop),
+    };
+    let step = leg.steps.iter().rev().find(|step| step.certain && blocks(step));
+    step.map(|step| told(leg, step)).or_else(|| by(leg))
 }
 
 /// What leads a packet elsewhere.

@@ -96,7 +96,12 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
             };
             Some(vec![Statement::Translate(kind, destined(kind, options))])
         }
-        "SET" => Some(options.iter().filter_map(|words| changed_set(words)).collect()),
+        "SET" => {
+            let mapped = names.iter().any(|name| name == "--map-set");
+            // What the set has of the packet's mark may be given to it.
+            let write = mapped.then_some(Statement::Write { field: Field::Mark, constant: false });
+            Some(options.iter().filter_map(|words| changed_set(words)).chain(write).collect())
+        }
         // It gives the connection's mark to the packet, or sets the connection's.
         "CONNMARK" => {
             let restores = names.iter().any(|name| name == "--restore-mark");

@@ -12,7 +12,7 @@ use super::matches::{FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
 use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
-use crate::ir::{self, Counted, Family, Field, Foreign, Match, Reject, Statement, Verdict};
+use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Verdict};
 
 /// A rule that is followed.
 pub struct Program<'a> {
@@ -212,7 +212,7 @@ impl<'a> Program<'a> {
                     self.tested(source);
                 }
                 // What is not TCP leaves the rule there (nft_exthdr_tcp_set_eval).
-                if matches!(statement, Statement::Write { field: Field::TcpOption, .. }) && !self.tcp {
+                if name == "exthdr" && matches!(statement, Statement::Write { .. }) && !self.tcp {
                     self.push(Match::Protocol { number: TCP, negated: false });
                 }
                 self.ended = statement.is_last();

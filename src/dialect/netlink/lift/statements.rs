@@ -128,7 +128,10 @@ pub fn of<'n>(
         "payload" if !loads(NFTA_PAYLOAD_DREG) => does(payload(fields, ip, value)),
         "exthdr" if !loads(NFTA_EXTHDR_DREG) => match fields.number(NFTA_EXTHDR_OP) {
             Some(NFT_EXTHDR_OP_TCPOPT) if fields.source(name).is_some() => {
-                does(Statement::Write { field: Field::TcpOption, constant: false })
+                // TCPOPT_MAXSEG (net/tcp.h). A wrong timestamp ends a connection.
+                let is_size = fields.byte(NFTA_EXTHDR_TYPE) == Some(2);
+                let field = if is_size { Field::TcpOption } else { Field::Other("tcp option set".to_owned()) };
+                does(Statement::Write { field, constant: false })
             }
             _ => Expressed::Decides("exthdr set"),
         },

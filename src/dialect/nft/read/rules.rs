@@ -387,7 +387,8 @@ impl<'a> RuleReader<'_, 'a> {
             ("ct", "helper" | "timeout" | "expectation" | "zone" | "original" | "reply") => {
                 return self.track(start, set_at, second);
             }
-            ("tcp", "option") => Field::TcpOption,
+            // Of others some are part of the protocol: a wrong timestamp ends a connection.
+            ("tcp", "option") if self.words.word(start + 2) == "maxseg" => Field::TcpOption,
             ("ip" | "ip6", "dscp" | "ecn" | "flowlabel") => Field::Header,
             // Not `meta pkttype`: TCP takes only what is for this host.
             _ => Field::Other(self.words.text_since_until(start, set_at + 1)),

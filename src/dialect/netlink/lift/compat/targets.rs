@@ -81,7 +81,10 @@ pub const UNNAMED: &str = "ipset_x2d";
 /// struct xt_set_info_target_v1 to v3: sets to add to, to take from, and (v3) to look into, each by its number.
 fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> {
     const NONE: u16 = u16::MAX;
-    let unnamed = || vec![Statement::Update { set: UNNAMED.to_owned() }];
+    let unnamed = || {
+        let mark = Statement::Write { field: Field::Mark, constant: false };
+        vec![Statement::Update { set: UNNAMED.to_owned() }, mark]
+    };
     let places: &[usize] = match revision {
         1 | 2 => &[0, 4],
         3 => &[0, 4, 8],
@@ -92,8 +95,11 @@ fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> 
         let known = super::named_set(program, number).map(str::to_owned);
         known.unwrap_or_else(|| format!("{UNNAMED}{number}"))
     };
+    // What the last has of the packet's mark may be given to it.
+    let mapped = numbers.get(2).is_some_and(|number| *number != NONE);
+    let write = mapped.then_some(Statement::Write { field: Field::Mark, constant: false });
     let named = numbers.into_iter().filter(|number| *number != NONE);
-    named.map(|number| Statement::Update { set: name(number) }).collect()
+    named.map(|number| Statement::Update { set: name(number) }).chain(write).collect()
 }
 
 /// Where a translation leads to: struct nf_nat_ipv4_multi_range_compat in the oldest form for IPv4, nf_nat_range and

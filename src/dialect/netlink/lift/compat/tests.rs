@@ -284,8 +284,15 @@ fn targets_do_what_they_say() {
     for (revision, info) in [(0, new().zeros(64)), (3, new().short(7).zeros(2).short(u16::MAX)), (4, new().zeros(64))] {
         let rules = lifted(expression("target", "SET", revision, &info.0));
         let found: Vec<&Statement> = rules.iter().flat_map(|rule| &rule.statements).collect();
-        assert_eq!(found, [&Statement::Update { set: UNNAMED.to_owned() }], "{revision}");
+        let marks = Statement::Write { field: Field::Mark, constant: false };
+        assert_eq!(found, [&Statement::Update { set: UNNAMED.to_owned() }, &marks], "{revision}");
     }
+    // A set that is looked into may give packets its marks.
+    let mapped = new().short(u16::MAX).zeros(2).short(u16::MAX).zeros(2).short(7);
+    let rules = lifted(expression("target", "SET", 3, &mapped.0));
+    let done: Vec<Statement> = rules.into_iter().flat_map(|rule| rule.statements).collect();
+    let mark = Statement::Write { field: Field::Mark, constant: false };
+    assert_eq!(done, [Statement::Update { set: "ipset_x2d7".to_owned() }, mark]);
     let verdict = |name, info: Structure| lifted(expression("target", name, 0, &info.0)).pop().unwrap().verdict;
     assert_eq!(verdict("REJECT", new().long(7)), Some(Verdict::Reject(Reject::TcpReset)));
     assert_eq!(verdict("REJECT", new().long(3)), Some(Verdict::Reject(Reject::Icmp)));
