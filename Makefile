@@ -41,6 +41,7 @@ bench: setup
 	$(CARGO) bench --bench compile
 	$(CARGO) bench --bench proof
 	$(CARGO) bench --bench rulesets
+	$(CARGO) bench --bench hosts
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink

@@ -59,13 +59,11 @@ impl<'a> Flow<'_, 'a> {
         let counting = self.counting(space, arrival)?;
         let stays = judged(space, arrived, counting)?;
         let stays = with_destination(space, stays, label)?;
-        let staying = unbegun(space, led.staying, label)?;
-        let dropped = unbegun(space, led.dropped, label)?;
-        let mut may_pass = space.sets.intersection(staying, stays.may_pass)?;
-        let blocked = space.sets.intersection(staying, stays.may_block)?;
-        let mut may_block = space.sets.union(dropped, blocked)?;
+        let mut may_pass = space.sets.intersection(led.staying, stays.may_pass)?;
+        let blocked = space.sets.intersection(led.staying, stays.may_block)?;
+        let mut may_block = space.sets.union(led.dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
-            let packets = unbegun(space, *packets, label)?;
+            let packets = *packets;
             let behind = self.led_to(space, (*led, to), (arrived_led, stays, arrival), home)?;
             let passing = space.sets.intersection(packets, behind.may_pass)?;
             let blocked = space.sets.intersection(packets, behind.may_block)?;
@@ -85,10 +83,7 @@ impl<'a> Flow<'_, 'a> {
     pub fn led_somewhere(&mut self, space: &mut Space<'_>, own: bool, address: Option<IpAddr>) -> Bounded<Set> {
         let label = space.destination_of(address);
         let led = self.led(space, if own { Hook::Output } else { Hook::Prerouting }, label)?;
-        led.translated.iter().try_fold(Set::EMPTY, |all, translated| {
-            let packets = unbegun(space, translated.packets, label)?;
-            space.sets.union(all, packets)
-        })
+        led.translated.iter().try_fold(Set::EMPTY, |all, translated| space.sets.union(all, translated.packets))
     }
 
     /// Where packets that begin connections are led.
@@ -103,7 +98,14 @@ impl<'a> Flow<'_, 'a> {
             Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => Door::Translated,
         };
         let before = self.touched_before(space, door)?;
-        let found = Rc::new(self.translations(space, hook, first, &before)?);
+        let mut found = self.translations(space, hook, first, &before)?;
+        // Whatever goes on with a connection fares as what began it.
+        found.staying = unbegun(space, found.staying, label)?;
+        found.dropped = unbegun(space, found.dropped, label)?;
+        for translated in &mut found.translated {
+            translated.packets = unbegun(space, translated.packets, label)?;
+        }
+        let found = Rc::new(found);
         self.led.insert((hook, label), Rc::clone(&found));
         Ok(found)
     }
@@ -276,13 +278,11 @@ impl<'a> Flow<'_, 'a> {
         let led = self.led(space, Hook::Output, label)?;
         let leaves = with_destination(space, leaves, label)?;
         let sent = self.sent_as(space, (from, label), home)?;
-        let staying = unbegun(space, led.staying, label)?;
-        let mut may_pass = space.sets.intersection(staying, sent.may_pass)?;
-        let blocked = space.sets.intersection(staying, sent.may_block)?;
-        let dropped = unbegun(space, led.dropped, label)?;
-        let mut may_block = space.sets.union(dropped, blocked)?;
+        let mut may_pass = space.sets.intersection(led.staying, sent.may_pass)?;
+        let blocked = space.sets.intersection(led.staying, sent.may_block)?;
+        let mut may_block = space.sets.union(led.dropped, blocked)?;
         for Translated { led, packets, .. } in &led.translated {
-            let packets = unbegun(space, *packets, label)?;
+            let packets = *packets;
             let perhaps = match LedTo::of(*led) {
                 LedTo::Anywhere => packets,
                 LedTo::Nobody => Set::EMPTY,
@@ -315,14 +315,12 @@ impl<'a> Flow<'_, 'a> {
             may_pass: space.sets.intersection(late.may_pass, answers.may_pass)?,
             may_block: space.sets.union(late.may_block, answers.may_block)?,
         };
-        let staying = unbegun(space, seen.staying, label)?;
-        let mut may_pass = space.sets.intersection(staying, plain.may_pass)?;
-        let blocked = space.sets.intersection(staying, plain.may_block)?;
-        let dropped = unbegun(space, seen.dropped, label)?;
-        let mut may_block = space.sets.union(dropped, blocked)?;
+        let mut may_pass = space.sets.intersection(seen.staying, plain.may_pass)?;
+        let blocked = space.sets.intersection(seen.staying, plain.may_block)?;
+        let mut may_block = space.sets.union(seen.dropped, blocked)?;
         let Hidden { late, early, .. } = self.rules.hidden;
         for Translated { led, packets, .. } in &seen.translated {
-            let packets = unbegun(space, *packets, label)?;
+            let packets = *packets;
             for ipv4 in [true, false] {
                 let family = space.family(ipv4)?;
                 let own = space.sets.intersection(packets, family)?;
