@@ -11,7 +11,7 @@ const CLUSTER: &str = "[cluster]\nname = \"x\"\nprofile = \"riak\"\nnodes = [\"r
      [networks]\nprivate = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
 
 /// Text for nft, and whether the table can be given back as it was.
-const ADDITIONS: [(&str, bool); 22] = [
+const ADDITIONS: [(&str, bool); 23] = [
     ("add rule inet ringfence input quota over 1 mbytes drop", true),
     ("add rule inet ringfence input limit rate 5/second accept", true),
     ("add rule inet ringfence input limit rate 5 kbytes/second accept", true),
@@ -23,6 +23,8 @@ const ADDITIONS: [(&str, bool); 22] = [
     ("add rule inet ringfence input tcp dport 80 jump { ip saddr 10.0.0.1 drop; }", false),
     ("add map inet ringfence m { type inet_service : verdict; elements = { 80 : jump admit }; }", true),
     ("add rule inet ringfence input meta mark set ip saddr map { 10.0.0.1 : 1 } ip saddr 10.0.0.1 drop", true),
+    // Behind every header, and where newer kernels look no longer, which refuse it.
+    ("add rule inet ringfence input @th,1600,8 1 drop", true),
     ("add rule inet ringfence input @th,8000,8 1 drop", true),
     ("add rule inet ringfence input udp dport 53 drop", true),
     ("add rule inet ringfence input tcp option maxseg size 1 drop", true),
@@ -90,7 +92,7 @@ fn what_is_not_understood_leaves_both_possible() {
             "meta skuid vmap { 0 : drop }",
             "ip saddr . meta skuid vmap { 10.0.0.1 . 0 : drop }",
             "quota over 1 mbytes drop",
-            "@th,8000,8 1 drop",
+            "@th,1600,8 1 drop",
             "tcp sport 80 drop",
             "ct mark 1 drop",
             "ip saddr @s drop",
