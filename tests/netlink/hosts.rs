@@ -14,7 +14,7 @@ use ringfence::net::Interface;
 use ringfence::semantics::{Door, Outcome, Rules};
 
 use super::generate::{self, Points, Random};
-use super::lab::netns;
+use super::lab::{netns, versions};
 
 /// Packets for each host.
 const PACKETS: usize = 4000;
@@ -160,8 +160,14 @@ fn real_hosts_mean_the_same_in_text_and_in_the_kernel() {
             unknown.iter().for_each(|one| println!("  {one}"));
             seen.insert(name, certain);
         }
-        for name in ["bookworm-nftables-hardened", "bullseye-script-nft", "trixie-foomuuri"] {
-            let (text, bytes) = seen.get(name).copied().unwrap_or((0, 1));
+        // Only the first of them is in words that nft 0.9.8 takes.
+        for name in ["bullseye-script-nft", "bookworm-nftables-hardened", "trixie-foomuuri"] {
+            let old = name != "bullseye-script-nft" && versions::nft() < (1, 0, 6);
+            let (text, bytes) = match seen.get(name) {
+                // What was in the way has been said.
+                None if old => continue,
+                found => found.copied().unwrap_or((0, 1)),
+            };
             // The kernel's own words are no vaguer than what is listed of them.
             assert!(bytes >= text && bytes > PACKETS, "{name}: {text} by text, {bytes} by bytecode");
         }
