@@ -77,7 +77,7 @@ fn a_set_that_is_too_small_is_replaced() {
         let error = commit(&changes(Some(&roomy), Some(&wanted))).unwrap_err();
         let CommitError::Refused { subject, refusal } = &error else { panic!("{error:?}") };
         assert_eq!(refusal.errno, Errno::ENFILE);
-        assert_eq!(subject, element("10.0.0.9 in "));
+        assert_eq!(*subject, element("10.0.0.9 in "));
         assert_eq!(list(), before);
         assert_eq!(change(Some(&hosts(9, 12)), Extent::Nothing), Extent::Rules);
         assert_eq!(change(Some(&hosts(8, 8)), Extent::Nothing), Extent::Elements);

@@ -33,7 +33,7 @@ fi
 commit=$(git -C "$here" describe --always --dirty --exclude='*' 2>/dev/null || echo 'no commit')
 export room here old compiler cargo_home host
 # In a mount namespace, so that nothing stays mounted. Everything has the same path inside, which tests have built in.
-unshare -m bash -eu <<'I'
+unshare -m bash -eu -o pipefail <<'I'
 for folder in "$here" "$compiler" "$cargo_home"; do
   mkdir -p "$room$folder"
   mount --bind "$folder" "$room$folder"
