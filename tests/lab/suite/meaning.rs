@@ -13,7 +13,7 @@ use crate::lab::frame::{
     DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, Segment, V4, ethernet, fragment6, ipv4, ipv6, options6, packet,
 };
 use crate::lab::netns::{isolated, run};
-use crate::lab::{HOST4, HOST6, Lab};
+use crate::lab::{HOST4, HOST6, Lab, versions};
 use ringfence::dialect::nft;
 use ringfence::ir::Ruleset;
 use ringfence::semantics::{Door, Packet, Rules, Shape};
@@ -222,6 +222,9 @@ fn compare(lab: &Lab, seed: u64, delivered: &mut usize) {
     let kernel = listed();
     let file = nft::read(&text).expect("the reader reads what the writer wrote").ruleset;
     let certain = !text.lines().any(|line| line.matches("!=").count() > 1);
+    // nft 0.9.8 lists a masked field without the protocol that was in front of it, 1.1 other bits of one with a hole: in a
+    // table that is not ours the reader believes neither.
+    let listed = certain && (((1, 0, 6)..(1, 1, 0)).contains(&versions::nft()) || !text.contains("@th,0,32 &"));
     let (rules, file, kernel) = (Rules::new(&ruleset), Rules::new(&file), Rules::new(&kernel));
     for (one, way) in packets.iter().zip(ways) {
         if !specified(&rules, one, way, true) {
@@ -247,7 +250,7 @@ fn compare(lab: &Lab, seed: u64, delivered: &mut usize) {
         }
         let what = format!("seed {seed}: what was read means something else");
         assert!(specified(&file, one, way, certain), "{what}, the file:\n{}", report(&ruleset, one, way));
-        assert!(specified(&kernel, one, way, certain), "{what}, the listing:\n{}", report(&ruleset, one, way));
+        assert!(specified(&kernel, one, way, listed), "{what}, the listing:\n{}", report(&ruleset, one, way));
         *delivered += usize::from(way.input);
     }
 }

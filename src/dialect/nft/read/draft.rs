@@ -44,6 +44,18 @@ impl Part {
         self.alternatives.iter().all(|alternative| alternative.iter().any(is_tcp))
     }
 
+    /// Whether it says which protocol the packet has.
+    pub fn names_protocol(&self) -> bool {
+        let named = ["meta l4proto", "l4proto", "ip protocol", "ip6 nexthdr"];
+        self.implies_tcp() || named.iter().any(|one| self.text.starts_with(one))
+    }
+
+    /// `@th,0,32 & 65534 == 8098`: as nft 0.9.8 prints it, or somebody has written it.
+    pub fn is_old_mask(&self) -> bool {
+        let mask = ["@th,0,32 &", "@th,96,32 &"].iter().find_map(|field| self.text.strip_prefix(field));
+        mask.is_some_and(|mask| !mask.trim_start().starts_with("0x"))
+    }
+
     /// `tcp sport != 1`: the header that a field is unequal to one value in.
     pub fn unequal_header(&self) -> Option<&'static str> {
         let first = self.text.split_whitespace().next().unwrap_or_default();

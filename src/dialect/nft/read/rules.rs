@@ -12,6 +12,7 @@ use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::Words;
+use crate::ir::ours;
 use crate::ir::{
     Counted, Destined, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict,
 };
@@ -39,6 +40,7 @@ pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
     reader.judge_inequalities();
     reader.doubt_next_header();
     reader.judge_families();
+    reader.doubt_protocol();
     if has_hole(tokens) {
         reader.unknown_test("a test that nft did not print".to_owned(), Vec::new());
     }
@@ -211,6 +213,19 @@ impl<'a> RuleReader<'_, 'a> {
         };
         if by_map || self.draft.parts.iter().any(Part::implies_tcp) {
             self.known_test(vec![vec![Match::PerhapsDirectlyTcp]], String::new());
+        }
+    }
+
+    /// nft 0.9.8 lists `meta l4proto udp @th,0,32 & 0xfffe == 0x1fa2` as `@th,0,32 & 65534 == 8098`, which no segment of TCP
+    /// is to escape; newer ones keep the protocol, and print such numbers with an `0x`. Our own table has no such tests.
+    fn doubt_protocol(&mut self) {
+        let ours = self.table.name == ours::TABLE && self.table.family == RawFamily::Known(Family::Inet);
+        if ours || self.draft.parts.iter().any(Part::names_protocol) {
+            return;
+        }
+        for part in self.draft.parts.iter_mut().filter(|part| part.is_old_mask()) {
+            let text = part.text.clone();
+            part.alternatives.iter_mut().for_each(|all| all.push(Match::Unknown(text.clone())));
         }
     }
 

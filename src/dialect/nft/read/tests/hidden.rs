@@ -56,3 +56,24 @@ fn fields_of_bits() {
     assert_eq!(read("other", "@th,110,1 0x1"), [Match::FlagBit { flag: TcpFlags::SYN, set: true }]);
     assert_eq!(read("other", "@th,107,1 != 0x1"), [unknown("@th,107,1 != 0x1")]);
 }
+
+/// nft 0.9.8 leaves out the protocol in front of a masked field, which then looks as if it were for TCP as well.
+#[test]
+fn a_mask_without_a_protocol_may_have_had_one() {
+    let read = |table: &str, rule: &str| {
+        let text = format!("table inet {table} {{\n\tchain c {{\n\t\t{rule} drop\n\t}}\n}}\n");
+        super::super::read(&text).unwrap().ruleset.tables.remove(0).chains.remove(0).rules.remove(0).matches
+    };
+    let block = Match::PortBlock(PortBlock { first: 8098, bits: 15 });
+    let decimal = "@th,0,32 & 65534 == 8098";
+    assert_eq!(read("other", decimal), [block.clone(), unknown(decimal)]);
+    let syn = "@th,96,32 & 131072 == 131072";
+    assert_eq!(read("other", syn), [Match::FlagBit { flag: TcpFlags::SYN, set: true }, unknown(syn)]);
+    // We write no protocol there, newer ones leave out none, and one that is there was not left out.
+    assert_eq!(read("ringfence", decimal), [block.clone()]);
+    assert_eq!(read("other", "@th,0,32 & 0x0000fffe == 0x00001fa2"), [block.clone()]);
+    for tcp in ["meta l4proto tcp", "ip protocol tcp", "ip6 nexthdr tcp", "tcp sport 7"] {
+        let found = read("other", &format!("{tcp} {decimal}"));
+        assert!(found.contains(&block) && !found.contains(&unknown(decimal)), "{tcp}: {found:?}");
+    }
+}

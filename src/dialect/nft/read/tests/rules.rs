@@ -37,7 +37,7 @@ fn addresses_and_interfaces() {
         ("fib daddr . iif type local", Match::DestinationOfInterface),
         ("ct direction original ct status dnat", Match::DestinationTranslated),
         ("@th,96,32 & 0x00100000 == 0x00000000", Match::FlagBit { flag: TcpFlags::ACK, set: false }),
-        ("@th,96,32 & 131072 == 131072", Match::FlagBit { flag: TcpFlags::SYN, set: true }),
+        ("@th,96,32 & 0x20000 == 0x20000", Match::FlagBit { flag: TcpFlags::SYN, set: true }),
         ("th dport 4369", Match::PortBlock(PortBlock { first: 4369, bits: 16 })),
         ("frag frag-off 0", Match::FirstFragment),
     ] {
