@@ -70,8 +70,8 @@ fn a_mask_without_a_protocol_may_have_had_one() {
     let syn = "@th,96,32 & 131072 == 131072";
     assert_eq!(read("other", syn), [Match::FlagBit { flag: TcpFlags::SYN, set: true }, unknown(syn)]);
     // We write no protocol there, newer ones leave out none, and one that is there was not left out.
-    assert_eq!(read("ringfence", decimal), [block.clone()]);
-    assert_eq!(read("other", "@th,0,32 & 0x0000fffe == 0x00001fa2"), [block.clone()]);
+    assert_eq!(read("ringfence", decimal), std::slice::from_ref(&block));
+    assert_eq!(read("other", "@th,0,32 & 0x0000fffe == 0x00001fa2"), std::slice::from_ref(&block));
     for tcp in ["meta l4proto tcp", "ip protocol tcp", "ip6 nexthdr tcp", "tcp sport 7"] {
         let found = read("other", &format!("{tcp} {decimal}"));
         assert!(found.contains(&block) && !found.contains(&unknown(decimal)), "{tcp}: {found:?}");
