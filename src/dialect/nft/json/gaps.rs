@@ -6,6 +6,7 @@
 //!   is dynamic, which matters where rules fill it, and those are there to be seen.
 //! - Up to 1.1.3: of an element's statements, the first only. Taken so of all (`elements.rs`).
 //! - All: whether a name that begins with `@` is an interface's or a set's (`expressions.rs`).
+//! - All have numbers as decimal ones, which in a text are a sign of 0.9.8, which leaves out protocols: taken so of all.
 //! - 1.0.6 has a rule that fills a map as a text, which is not understood; 0.9.8 breaks the document there, which is an error.
 
 use serde_json::Value;
