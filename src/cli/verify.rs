@@ -61,9 +61,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
     };
+    // What cannot be used is not to stand behind a screen of warnings.
+    let surroundings = arguments.routes.as_ref().map(|routes| read_routes(routes, arguments.input.json)).transpose()?;
+    if matches!(surroundings, Some(None)) {
+        return Ok(Outcome::Unusable);
+    }
     warn_unknown(&given.unknown);
-    if let Some(routes) = &arguments.routes {
-        let Some(surroundings) = read_routes(routes, arguments.input.json)? else { return Ok(Outcome::Unusable) };
+    if let Some(surroundings) = surroundings.flatten() {
         return answered(arguments, &given, &site, &surroundings);
     }
     let report = check(&given.ruleset, &site, given.families)?;

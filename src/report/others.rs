@@ -42,14 +42,14 @@ impl Others {
     /// Those who are shut out for certain, or get in, and why, in a line each.
     #[must_use]
     pub fn shadows(&self) -> Vec<String> {
-        let certain = self.answers.iter().filter(|answer| answer.is_shadow()).cloned().collect::<Vec<_>>();
+        let certain = self.answers.iter().filter(|answer| answer.shadow).cloned().collect::<Vec<_>>();
         Answered::alike(&certain).iter().map(Alike::line).collect()
     }
 
     /// What they do for certain, in short.
     #[must_use]
     pub fn headline(&self) -> &'static str {
-        let is = |others| self.answers.iter().any(|answer| answer.is_shadow() && answer.is_about_others() == others);
+        let is = |others| self.answers.iter().any(|answer| answer.shadow && answer.is_about_others() == others);
         match (is(false), is(true)) {
             (true, false) => "whom the file admits is shut out by what is not ours",
             (false, true) => "strangers get in by what is not ours",

@@ -30,6 +30,9 @@ pub struct Answered {
     pub result: &'static str,
     /// Whether it is as the cluster file wants it.
     pub good: bool,
+    /// Whether rules of somebody else are why it is not, for certain.
+    #[serde(skip)]
+    pub shadow: bool,
     /// The packet that shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
@@ -66,6 +69,7 @@ impl Answered {
             ports: answer.ports.ranges().iter().map(ToString::to_string).collect(),
             result,
             good: answer.is_good(),
+            shadow: answer.is_shadow(),
             packet: shown.map(|shown| packet(shown, answer.direction)),
             because: part.or_else(|| shown.map(|shown| because(shown, result))),
         }
@@ -75,12 +79,6 @@ impl Answered {
     #[must_use]
     pub fn is_certain(&self) -> bool {
         self.result != "undecided"
-    }
-
-    /// Whether somebody is shut out, or let in, who is not to be.
-    #[must_use]
-    pub fn is_shadow(&self) -> bool {
-        !self.good && matches!(self.result, "blocked" | "reaches")
     }
 
     /// Whether it is about those who are not admitted.

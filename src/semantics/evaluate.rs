@@ -25,7 +25,8 @@ use crate::ir::{
 use crate::net::Surroundings;
 pub(super) use asks::asks_for_states;
 use asks::{asks_connections, asks_for_marks};
-pub(super) use hidden::Hidden;
+use hidden::Hidden;
+pub(super) use hidden::Spot;
 use run::{Known, Run};
 
 /// What may become of a packet. At least one of the two holds; both where something is unknown.
@@ -87,7 +88,7 @@ pub struct Rules<'a> {
     /// Whether connection tracking may not see what this host answers, or take it for another connection's.
     pub(super) misses_replies: bool,
     /// Where NAT makes other packets of some than what chains are asked about here.
-    pub(super) hidden: Hidden,
+    pub(super) hidden: Hidden<'a>,
 }
 
 impl<'a> Rules<'a> {

@@ -288,13 +288,13 @@ impl Rules<'_> {
             return FAILS;
         }
         let is_led = packet.original_port.is_some();
-        if self.hidden.amid && is_led {
+        if self.hidden.amid.is_some() && is_led {
             return PERHAPS;
         }
         let late = self.sent(Door::Translated, packet, piece);
         let input = self.sent(Door::Input, packet, piece);
         let arrives = both(both(late, input), self.answered(Door::AnswersLeave, packet));
-        if self.hidden.at_input || (self.hidden.late && is_led) { both(both(late, input), PERHAPS) } else { arrives }
+        if self.hidden.arriving(is_led).is_some() { both(both(late, input), PERHAPS) } else { arrives }
     }
 
     /// Whether the answers to a packet pass a door. Where rules keep packets from tracking, these have any state.
@@ -350,7 +350,7 @@ impl Rules<'_> {
             behind = either(
                 behind,
                 match Sender::of(led, home, packet.destination, packet.source.is_ipv4()) {
-                    Sender::Same if !self.hidden.late && !self.hidden.early => staying,
+                    Sender::Same if self.hidden.leaving().is_none() => staying,
                     Sender::Same | Sender::Other => PERHAPS,
                 },
             );

@@ -10,32 +10,48 @@ use super::super::door::{is_amid_translation, is_before_answers_are_put_back, is
 use crate::ir::statement::{Changes, Way};
 use crate::ir::{Base, Chain, ChainKind, Hook, Policy, Rule, Ruleset, Statement, Table, Verdict};
 
-/// Which of these chains there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hidden {
-    /// Some judge behind source NAT at postrouting, where answers of translated connections are as on the wire again.
-    pub late: bool,
-    /// Some judge at prerouting with the very priority of destination NAT: before it or behind it.
-    pub amid: bool,
-    /// Some judge before destination NAT at prerouting, where answers to what was translated are as on the wire.
-    pub early: bool,
-    /// Some translate sources at input. Then this host answers to others than chains before were asked about.
-    pub at_input: bool,
+/// A chain, and a rule of it.
+pub type Spot<'a> = (&'a Table, &'a Chain, Option<&'a Rule>);
+
+/// Which of these chains there are: the first of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hidden<'a> {
+    /// It judges behind source NAT at postrouting, where answers of translated connections are as on the wire again.
+    pub late: Option<Spot<'a>>,
+    /// It judges at prerouting with the very priority of destination NAT: before it or behind it.
+    pub amid: Option<Spot<'a>>,
+    /// It judges before destination NAT at prerouting, where answers to what was translated are as on the wire.
+    pub early: Option<Spot<'a>>,
+    /// It translates sources at input. Then this host answers to others than chains before were asked about.
+    pub at_input: Option<Spot<'a>>,
 }
 
-impl Hidden {
-    pub fn of(ruleset: &Ruleset) -> Self {
+impl<'a> Hidden<'a> {
+    pub fn of(ruleset: &'a Ruleset) -> Self {
         let chains = || ruleset.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
         let judging = |fits: fn(&Base) -> bool| {
-            chains().any(|(_, chain)| chain.base.is_some_and(|base| fits(&base) && does_more(chain, &base)))
+            let found =
+                chains().find(|(_, chain)| chain.base.is_some_and(|base| fits(&base) && does_more(chain, &base)));
+            found.map(|(table, chain)| (table, chain, chain.rules.first()))
         };
         let at_input = |base: Base| base.kind == ChainKind::Nat && base.hook == Hook::Input;
+        let mut entered = chains().filter(|(_, chain)| chain.base.is_some_and(at_input));
         Self {
             late: judging(is_behind_source_nat),
             amid: judging(is_amid_translation),
             early: judging(is_before_answers_are_put_back),
-            at_input: chains().any(|(table, chain)| chain.base.is_some_and(at_input) && translates(table, chain)),
+            at_input: entered.find_map(|(table, chain)| translating(table, chain)),
         }
+    }
+
+    /// Because of which it is not known how a packet, or one that was led somewhere, arrives and is answered.
+    pub fn arriving(&self, led: bool) -> Option<Spot<'a>> {
+        self.at_input.or(self.amid.filter(|_| led)).or(self.late.filter(|_| led))
+    }
+
+    /// Because of which it is not known how packets leave that look like another's.
+    pub fn leaving(&self) -> Option<Spot<'a>> {
+        self.late.or(self.early)
     }
 }
 
@@ -43,15 +59,15 @@ fn does_more(chain: &Chain, base: &Base) -> bool {
     base.policy == Policy::Drop || !chain.rules.is_empty()
 }
 
-/// Whether a rule that a chain leads to may translate.
-fn translates(table: &Table, chain: &Chain) -> bool {
+/// The first rule that a chain leads to and that may translate.
+fn translating<'a>(table: &'a Table, chain: &'a Chain) -> Option<Spot<'a>> {
     let (mut seen, mut waiting) = (HashSet::new(), vec![chain]);
     while let Some(chain) = waiting.pop() {
         if !seen.insert(chain.name.as_str()) {
             continue;
         }
-        if chain.rules.iter().any(may_translate) {
-            return true;
+        if let Some(rule) = chain.rules.iter().find(|rule| may_translate(rule)) {
+            return Some((table, chain, Some(rule)));
         }
         for rule in &chain.rules {
             if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict {
@@ -59,7 +75,7 @@ fn translates(table: &Table, chain: &Chain) -> bool {
             }
         }
     }
-    false
+    None
 }
 
 fn may_translate(rule: &Rule) -> bool {

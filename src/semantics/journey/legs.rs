@@ -1,7 +1,7 @@
 //! A packet's whole way leg by leg, for whoever asks why.
 
 use super::super::door::Door;
-use super::super::evaluate::{Outcome, Rules, Step};
+use super::super::evaluate::{Outcome, Rules, Spot, Step};
 use super::super::packet::{Locality, Packet, Shape};
 use super::super::translation::Translated;
 use super::{ANSWERS, Changed, FAILS, Here, Home, PASSES, PERHAPS, Sender, beginning};
@@ -46,7 +46,9 @@ impl<'a> Rules<'a> {
             there.destination = changed.address;
             there.locality = Locality::Local;
         }
+        let is_led = there.original_port.is_some();
         legs.extend([Door::Translated, Door::Input].map(|door| self.leg(door, &there)));
+        legs.extend(self.hidden.arriving(is_led).map(|spot| in_doubt(Door::AnswersLeave, &there, spot)));
         legs.extend(self.answer_legs(Door::AnswersLeave, &there));
         legs
     }
@@ -66,7 +68,8 @@ impl<'a> Rules<'a> {
         if let Some(translated) = seen.translated.first() {
             let ipv4 = packet.source.is_ipv4();
             let same = Sender::of(translated.led, home, packet.destination, ipv4) == Sender::Same;
-            let outcome = if same && !self.hidden.late && !self.hidden.early { PASSES } else { PERHAPS };
+            let in_the_way = self.hidden.leaving().filter(|_| same);
+            let outcome = if same && in_the_way.is_none() { PASSES } else { PERHAPS };
             legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });
         }
         legs.push(self.leg(Door::RequestsTranslated, packet));
@@ -87,6 +90,12 @@ impl<'a> Rules<'a> {
         let (outcome, steps) = self.trace(door, packet);
         Leg { door: Some(door), packet: packet.clone(), outcome, steps }
     }
+}
+
+/// A part of the way where this chain meets the packet otherwise than it is told here.
+fn in_doubt<'a>(door: Door, packet: &Packet, (table, chain, rule): Spot<'a>) -> Leg<'a> {
+    let steps = vec![Step { table, chain, rule, certain: false }];
+    Leg { door: Some(door), packet: packet.clone(), outcome: PERHAPS, steps }
 }
 
 impl<'a> Translated<'a, bool> {

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::super::diagram::{Bounded, Set, TooLarge};
 use super::super::door::Door;
-use super::super::evaluate::Hidden;
 use super::super::field::Field;
 use super::super::flow::{Fates, Flow};
 use super::super::foreign::Trust;
@@ -126,14 +125,13 @@ impl<'a> Flow<'_, 'a> {
         let (here, tcp) = (space.locality(Locality::is_local)?, space.protocol(TCP)?);
         let arriving = space.sets.intersection(here, tcp)?;
         let elsewhere = space.sets.complement(arriving)?;
-        if self.rules.hidden.amid && led {
+        if self.rules.hidden.amid.is_some() && led {
             return Ok(Fates { may_pass: arriving, may_block: Set::ALL });
         }
         let late = self.sent(space, Door::Translated, piece)?;
         let input = self.sent(space, Door::Input, piece)?;
         let answers = self.answers(space, Door::AnswersLeave)?;
-        let Hidden { late: behind, at_input, .. } = self.rules.hidden;
-        let in_doubt = if at_input || (behind && led) { Set::ALL } else { Set::EMPTY };
+        let in_doubt = if self.rules.hidden.arriving(led).is_some() { Set::ALL } else { Set::EMPTY };
         let may_leave = space.sets.union(answers.may_pass, in_doubt)?;
         let may_stay = space.sets.union(answers.may_block, in_doubt)?;
         let may_pass = space.sets.each([late.may_pass, input.may_pass, may_leave, arriving])?;
@@ -318,14 +316,13 @@ impl<'a> Flow<'_, 'a> {
         let mut may_pass = space.sets.intersection(seen.staying, plain.may_pass)?;
         let blocked = space.sets.intersection(seen.staying, plain.may_block)?;
         let mut may_block = space.sets.union(seen.dropped, blocked)?;
-        let Hidden { late, early, .. } = self.rules.hidden;
         for Translated { led, packets, .. } in &seen.translated {
             let packets = *packets;
             for ipv4 in [true, false] {
                 let family = space.family(ipv4)?;
                 let own = space.sets.intersection(packets, family)?;
                 let (passing, blocked) = match Sender::of(*led, home, from, ipv4) {
-                    Sender::Same if !late && !early => (plain.may_pass, plain.may_block),
+                    Sender::Same if self.rules.hidden.leaving().is_none() => (plain.may_pass, plain.may_block),
                     Sender::Same | Sender::Other => (Set::ALL, Set::ALL),
                 };
                 let (passing, blocked) =

@@ -5,61 +5,21 @@
 
 use serde_json::{Map, Value};
 
-/// Words that mean something where a value may stand. A value of that name stands in quotes.
-const GRAMMAR: [&str; 52] = [
-    "accept",
-    "drop",
-    "continue",
-    "return",
-    "jump",
-    "goto",
-    "queue",
-    "counter",
-    "log",
-    "comment",
-    "limit",
-    "notrack",
-    "masquerade",
-    "tproxy",
-    "dup",
-    "fwd",
-    "xt",
-    "set",
-    "vmap",
-    "map",
-    "reject",
-    "quota",
-    "last",
-    "ct",
-    "meter",
-    "add",
-    "update",
-    "delete",
-    "flow",
-    "synproxy",
-    "and",
-    "or",
-    "xor",
-    "not",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "to",
-    "with",
-    "name",
-    "mod",
-    "offset",
-    "seed",
-    "timeout",
-    "expires",
-    "elements",
-    "rate",
-    "over",
-    "json",
+use crate::dialect::nft::read::fields::NO_VALUES;
+
+/// Words beside those that begin a statement which mean something where a value may stand. A value of that name stands in quotes.
+const GRAMMAR: [&str; 33] = [
+    "map", "reject", "quota", "last", "ct", "meter", "add", "update", "delete", "flow", "synproxy", "and", "or", "xor",
+    "not", "eq", "ne", "lt", "le", "gt", "ge", "to", "with", "name", "mod", "offset", "seed", "timeout", "expires",
+    "elements", "rate", "over", "json",
 ];
+
+/// Words that begin a statement and are values, too: of `ct status`, and of `icmp type`.
+const VALUES_TOO: [&str; 3] = ["dnat", "snat", "redirect"];
+
+fn means_something(text: &str) -> bool {
+    GRAMMAR.contains(&text) || (NO_VALUES.contains(&text) && !VALUES_TOO.contains(&text))
+}
 
 /// The members of an object that has these, or some of them, and no others: a member that is not known might change what the
 /// rest means.
@@ -80,7 +40,7 @@ pub fn list(value: &Value) -> &[Value] {
 
 /// A keyword: letters, digits and dashes.
 pub fn keyword(value: &Value) -> Option<&str> {
-    flag(value).filter(|text| !GRAMMAR.contains(text))
+    flag(value).filter(|text| !means_something(text))
 }
 
 /// The name of a flag, which stands where nothing else can.
@@ -152,8 +112,5 @@ pub fn value(value: &Value, named: bool) -> Option<String> {
 fn is_plain(text: &str) -> bool {
     let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == ':');
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
-    begins
-        && text.bytes().all(fit)
-        && text.bytes().filter(|byte| *byte == b':').count() != 1
-        && !GRAMMAR.contains(&text)
+    begins && text.bytes().all(fit) && text.bytes().filter(|byte| *byte == b':').count() != 1 && !means_something(text)
 }
