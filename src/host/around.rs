@@ -1,12 +1,15 @@
 //! What comes of all the rules of this host for a site, wherever somebody else has rules: for a host that has ours alone, their
 //! claims say all.
 
+use std::net::IpAddr;
+
 use super::links::Link;
 use super::nft;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
-use crate::cluster::Site;
+use crate::cluster::{Node, Site};
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours};
+use crate::net::Cidr;
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, whole};
 
@@ -51,6 +54,23 @@ impl Around {
                 Self::Answered { answers, lasting }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
+        }
+    }
+
+    /// The same where nobody else has rules: asked only where routes, or rules of routing, keep answers to some node back.
+    #[must_use]
+    pub fn of_routes(site: &Site<'_>, links: &[Link], backend: Backend) -> Self {
+        let surroundings = match surroundings(links) {
+            Ok(surroundings) => surroundings,
+            Err(error) => return Self::Unjudged(error.to_string()),
+        };
+        let own: Vec<IpAddr> = site.node().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
+        let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| *address);
+        let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
+        if others.any(|node| surroundings.refused_by(node).is_some()) {
+            Self::of(site, links, backend, None)
+        } else {
+            Self::Nothing
         }
     }
 

@@ -115,7 +115,14 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     let by_rules = by_rules(site, in_force, &report)?;
     let (vrfs, around) = if by_rules.is_ours() {
         let vrfs = vrfs(site)?.iter().map(Objection::message).collect();
-        (vrfs, if in_force.alone { Around::Nothing } else { Around::of(site, links, in_force.backend, None) })
+        (
+            vrfs,
+            if in_force.alone {
+                Around::of_routes(site, links, in_force.backend)
+            } else {
+                Around::of(site, links, in_force.backend, None)
+            },
+        )
     } else {
         (Vec::new(), Around::Nothing)
     };

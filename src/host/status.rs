@@ -50,8 +50,8 @@ pub struct Seen {
     admitted: Vec<Vec<String>>,
     /// The peers that are looked up.
     pub ends: Ends,
-    /// Where somebody else has tables, the SHA-256 of what surrounded this host when they were judged.
-    surroundings: Option<String>,
+    /// The SHA-256 of what surrounded this host then.
+    surroundings: String,
 }
 
 impl Seen {
@@ -82,7 +82,7 @@ impl Seen {
             beside: beside(site.elsewhere())?,
             admitted: ways::admitted(site).into_iter().map(|(_, list)| names(list)).collect(),
             ends: Ends::of(site).map_err(HostError::Routing)?,
-            surroundings: (!in_force.alone).then(surrounded).transpose()?,
+            surroundings: surrounded()?,
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }
@@ -118,8 +118,8 @@ impl Seen {
         if !seen.ends.are_current().ok()? {
             return None;
         }
-        if let Some(surroundings) = &seen.surroundings {
-            surrounded().ok().filter(|now| now == surroundings)?;
+        if surrounded().ok()? != seen.surroundings {
+            return None;
         }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
         same.then(|| {

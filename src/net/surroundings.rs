@@ -83,6 +83,13 @@ impl Surroundings {
     /// Why answers to a network, or some of them, may not be sent at all, in words.
     #[must_use]
     pub fn refusal(&self, network: Cidr) -> Option<String> {
+        let nowhere = self.is_known() && self.longest(network).is_none();
+        self.refused_by(network).or_else(|| nowhere.then(|| format!("no route leads to all of {network}")))
+    }
+
+    /// The same where a route or a rule is why, and not that there is none.
+    #[must_use]
+    pub fn refused_by(&self, network: Cidr) -> Option<String> {
         if self.rules_refuse {
             return Some("the rules of `ip rule`, which refuse packets, pass routes over, or lack a table".to_owned());
         }
@@ -90,14 +97,10 @@ impl Surroundings {
         if network.is_host() && self.addresses.binary_search(&network.first()).is_ok() {
             return Some(format!("{network} is an address of this host"));
         }
-        let longest = |within: Cidr| {
-            let routes = self.routes.iter().filter(|(route, _)| route.contains(within));
-            routes.map(|(route, _)| route.prefix_length()).max()
-        };
         let refused = self.refused.iter().find(|own| {
             let has = own.to.contains(network);
             // A longer prefix counts before it.
-            let passed = has && longest(network) > Some(own.to.prefix_length());
+            let passed = has && self.longest(network) > Some(own.to.prefix_length());
             (has || (own.in_part && network.contains(own.to)))
                 && match own.turn {
                     Turn::First => true,
@@ -105,11 +108,13 @@ impl Surroundings {
                     Turn::ByRule => self.by_policy,
                 }
         });
-        if let Some(refused) = refused {
-            return Some(format!("a route to {} by which nothing is sent", refused.to));
-        }
-        let nowhere = self.is_known() && longest(network).is_none();
-        nowhere.then(|| format!("no route leads to all of {network}"))
+        refused.map(|refused| format!("a route to {} by which nothing is sent", refused.to))
+    }
+
+    /// The length of the longest prefix that has all of a network.
+    fn longest(&self, network: Cidr) -> Option<u8> {
+        let routes = self.routes.iter().filter(|(route, _)| route.contains(network));
+        routes.map(|(route, _)| route.prefix_length()).max()
     }
 
     fn chosen<'a>(&self, routes: impl Iterator<Item = &'a (Cidr, Interface)> + Clone) -> Way<'a> {

@@ -64,7 +64,7 @@ impl Others {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if !self.answers.is_empty() {
-            text.push_str("with the rules of others:\n");
+            text.push_str("on the whole host, with all its rules:\n");
             Answered::alike(&self.answers).iter().for_each(|answer| text.push_str(&answer.text()));
         }
         if self.chains.is_empty() {
