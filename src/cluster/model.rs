@@ -97,6 +97,43 @@ pub struct Guard {
     pub(super) on_block: OnBlock,
     pub(super) on_block_span: Option<Span>,
     pub(super) log: bool,
+    pub(super) through: Through,
+}
+
+/// Through which other firewall of the host the admitted are let, besides the guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Through {
+    /// None: what blocks them is said, and left as it is.
+    #[default]
+    None,
+    /// Whichever is there.
+    Auto,
+    /// firewalld, by a policy and ipsets of our own.
+    Firewalld,
+    /// ufw, by rules of our own.
+    Ufw,
+    /// Tables of nft: before the final drop of the chain that drops.
+    Nftables,
+    /// Chains of iptables: likewise.
+    Iptables,
+}
+
+impl Through {
+    /// Each, by its word in a cluster file.
+    pub const WORDS: [(&'static str, Self); 6] = [
+        ("none", Self::None),
+        ("auto", Self::Auto),
+        ("firewalld", Self::Firewalld),
+        ("ufw", Self::Ufw),
+        ("nftables", Self::Nftables),
+        ("iptables", Self::Iptables),
+    ];
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, own)| *own == self).map_or("none", |(word, _)| word)
+    }
 }
 
 /// What happens to a segment that is blocked.
@@ -327,5 +364,11 @@ impl Guard {
     #[must_use]
     pub fn log(&self) -> bool {
         self.log
+    }
+
+    /// Through which other firewall of the host the admitted are let.
+    #[must_use]
+    pub fn through(&self) -> Through {
+        self.through
     }
 }

@@ -20,9 +20,11 @@ mod admission;
 mod header;
 mod iptables;
 mod nft;
+mod opening;
 
 pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
+pub use opening::openings;
 
 use crate::cluster::{OnBlock, Site};
 use crate::ir::{Addresses, Elements, Match, Reject, Rule, Statement, Verdict};

@@ -42,6 +42,7 @@ pub mod sockets;
 pub mod sources;
 pub mod status;
 pub mod store;
+pub mod through;
 pub mod time;
 pub mod translation;
 pub mod tunnels;

@@ -17,6 +17,7 @@ mod bits;
 mod elements;
 mod foreign;
 mod matches;
+mod opening;
 pub mod ours;
 pub mod statement;
 
@@ -26,6 +27,7 @@ pub use bits::{ConnectionStates, PacketTypes, TcpFlags};
 pub use elements::Elements;
 pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
+pub use opening::{Leg, Opening};
 pub use statement::{Counted, Destined, Diversion, Field, Reject, Statement, Tracking, Translation};
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.

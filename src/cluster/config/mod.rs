@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{self, Unread};
-use super::model::{Cluster, Guard, OnBlock, Service, State};
+use super::model::{Cluster, Guard, OnBlock, Service, State, Through};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::parse_document;
 use super::toml_reader::{Reader, TableReader, Text};
@@ -225,6 +225,8 @@ fn read_guard(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> Guard {
     let on_block = value.and_then(|value| reader.word(value, "`on-block`", &words));
     guard.on_block = on_block.unwrap_or_default();
     guard.log = table.get("log").and_then(|value| reader.boolean(value, "`log`")).unwrap_or(false);
+    let through = table.get("open-through").and_then(|value| reader.word(value, "`open-through`", &Through::WORDS));
+    guard.through = through.unwrap_or_default();
     table.finish(reader);
     guard
 }

@@ -1,0 +1,1 @@
+//! firewalld: a policy and ipsets of our own.

@@ -1,0 +1,1 @@
+//! ufw: rules of our own.
