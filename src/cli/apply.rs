@@ -110,6 +110,8 @@ enum Allowed {
     OtherCluster,
     /// Peers may not know this host by the address that it takes towards them.
     OtherSource,
+    /// It may stay uncertain whether the admitted get through this host's other firewalls.
+    OpenThrough,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -168,6 +170,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         links: &links,
         keep: true,
         boot: false,
+        allow_not_through: arguments.allow.contains(&Allowed::OpenThrough),
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);

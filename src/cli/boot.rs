@@ -183,6 +183,7 @@ fn bring(
         links,
         keep: keep && proper,
         boot: true,
+        allow_not_through: true,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);

@@ -114,7 +114,10 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
     }
     let prepared = Prepared::new(&site, backend)?;
     // Where there is nothing to bring back, nothing is, and what there is to say is said.
-    let nothing = || Ok::<_, HostError>(!judgement.left_behind && planned(&prepared, &in_force)? == Changed::Nothing);
+    let nothing = || {
+        let of_ours = !judgement.left_behind && judgement.openings.is_empty();
+        Ok::<_, HostError>(of_ours && planned(&prepared, &in_force)? == Changed::Nothing)
+    };
     if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
         let shadows = Others::of(&in_force, &judgement.around).shadows();
@@ -137,6 +140,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
         links: &links,
         keep: false,
         boot: false,
+        allow_not_through: true,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &kept.record.config, &applied);
@@ -152,6 +156,9 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     log(&format!("{}; what was applied last is brought back", judgement.standing.words()));
     if judgement.left_behind {
         say(STALE);
+    }
+    for line in &judgement.openings {
+        say(&format!("what other firewalls of this host let through: {line}"));
     }
     say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {

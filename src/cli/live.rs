@@ -70,7 +70,7 @@ pub fn ahead(
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
-    let work = plan(host, &site, &prepared, &in_force)?;
+    let work = plan(host, &site, &prepared, &in_force, &links)?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {
@@ -96,6 +96,7 @@ pub fn ahead(
         meaning: Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] }),
         writes: work.kinds(!found.is_empty(), &foreign),
         foreign_rules: foreign,
+        openings: work.openings.clone(),
         reserved_ports_added: record::text(&work.reserve),
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),

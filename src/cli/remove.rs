@@ -45,8 +45,9 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
 
 /// What was taken away, in words: rules that somebody flushed leave the rest behind.
 fn text(removed: Removed) -> String {
-    let Removed { rules, reserved_ports, file, state } = removed;
+    let Removed { openings, rules, reserved_ports, file, state } = removed;
     let parts = [
+        (openings, "what other firewalls let through for it"),
         (rules, "rules"),
         (reserved_ports, "reserved ports"),
         (file, "the file that reserves them at the start of the machine"),

@@ -27,7 +27,7 @@ pub enum SetsMode {
 }
 
 /// Up to so many sources, in all, stand in rules of their own.
-const RULES_UP_TO: usize = 32;
+pub(super) const MANY_SOURCES: usize = 32;
 /// What one multiport match takes; a range counts two (iptables-extensions(8)).
 const MULTIPORT_SLOTS: usize = 15;
 /// The longest name of an ipset: IPSET_MAXNAMELEN (linux/netfilter/ipset/ip_set.h) without the end mark, less the one
@@ -48,7 +48,7 @@ const ADMIT_TRANSLATED: &str = "RINGFENCE-ADMIT-WIRE";
 pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
     let mut admissions = Admissions::of(site);
     let use_sets = match mode {
-        SetsMode::Auto => admissions.source_count() > RULES_UP_TO,
+        SetsMode::Auto => admissions.source_count() > MANY_SOURCES,
         SetsMode::Always => true,
         SetsMode::Never => false,
     };
@@ -66,15 +66,21 @@ pub fn iptables(site: &Site<'_>, mode: SetsMode) -> Ruleset {
 /// A name that ipset takes, and that no other set of the ruleset has. One that is too long keeps its end, which tells
 /// families apart, and gets a checksum behind a `_`, where no short name has one.
 fn set_name(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let full = format!("ringfence-{name}");
+    short_name("ringfence", name, taken)
+}
+
+/// The same with something else in front.
+pub(super) fn short_name(front: &str, name: &str, taken: &mut BTreeSet<String>) -> String {
+    let full = format!("{front}-{name}");
     if full.len() <= LONGEST_SET_NAME && taken.insert(full.clone()) {
         return full;
     }
-    let end: String = full.chars().skip(full.len().saturating_sub(LONGEST_SET_NAME - 19)).collect();
+    let room = LONGEST_SET_NAME.saturating_sub(front.len() + 10);
+    let end: String = full.chars().skip(full.len().saturating_sub(room)).collect();
     // FNV-1a, 32 bits. It can be made to collide, and then counts on.
     let mut sum = full.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     loop {
-        let short = format!("ringfence_{sum:08x}-{end}");
+        let short = format!("{front}_{sum:08x}-{end}");
         if taken.insert(short.clone()) {
             return short;
         }
@@ -225,7 +231,7 @@ fn source_matches(set: &Set, use_sets: bool) -> Vec<(Match, Option<&str>)> {
 }
 
 /// Matches on all the ports together, each as wide as multiport takes.
-fn port_matches(ports: &Ports) -> Vec<Match> {
+pub(super) fn port_matches(ports: &Ports) -> Vec<Match> {
     let mut chunks: Vec<Vec<PortRange>> = Vec::new();
     let mut used = MULTIPORT_SLOTS;
     for &range in ports.ranges() {

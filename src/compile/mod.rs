@@ -20,10 +20,12 @@ mod admission;
 mod header;
 mod iptables;
 mod nft;
+mod opened;
 mod opening;
 
 pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
+pub use opened::{Opened, OpeningShape, opened};
 pub use opening::openings;
 
 use crate::cluster::{OnBlock, Site};

@@ -6,7 +6,9 @@
 //!  3  what is in force is written down in the moment before …
 //!  4  … the change, in one transaction that fails if anything changed in between
 //!  5  what the kernel holds now is read and proved; if it is not what was wanted, 3 is brought back
-//!  6  sessions that ended are cut, and what was applied is kept        (with a time to confirm: when confirmed;
+//!  6  the other firewalls of this host let through whom the guard admits, which is judged on all rules of the host; if they
+//!     refuse, or that is not certain, they and 3 are given back
+//!  7  sessions that ended are cut, and what was applied is kept        (with a time to confirm: when confirmed;
 //!                                                                      that time begins here once more)
 //! ```
 //!
@@ -27,7 +29,10 @@ use super::reserve::reserve;
 use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
+use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
+use super::through::chains::Asked;
+use super::through::{self, Wanted};
 use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
@@ -69,11 +74,15 @@ pub struct Plan<'a> {
     pub keep: bool,
     /// At the start of the machine nothing that is written down may keep the rules from coming into force.
     pub boot: bool,
+    /// Whether it may stay uncertain that the admitted get through the other firewalls of this host.
+    pub allow_not_through: bool,
 }
 
 /// What was there, and was taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
+    /// What other firewalls let through because of us.
+    pub openings: bool,
     /// Rules.
     pub rules: bool,
     /// Ports that were reserved because of us.
@@ -118,7 +127,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
     make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
-    let work = super::plan::plan(host, plan.site, plan.prepared, &before)?;
+    let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links)?;
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Where nothing is written there is nothing that could be taken back.
@@ -143,7 +152,12 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         let _ = reserve(&host.store, &host.root, &ports_before);
         error.before_change()
     })?;
-    let (changed, in_force, mut judgement) = match change(host, plan, &before, work.rules, pending.is_some()) {
+    let done = change(host, plan, &before, work.rules, pending.is_some()).and_then(|(changed, rules)| {
+        let before = Before { root: host.root.clone(), ports: ports_before.clone(), rules };
+        let (now, judgement) = open(host, plan, &before, &mut warnings)?;
+        Ok((changed, now, judgement))
+    });
+    let (changed, in_force, mut judgement) = match done {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
@@ -316,14 +330,14 @@ fn wait_from_now(
     Ok(pending)
 }
 
-/// Steps 3 to 5.
+/// Steps 3 to 5, up to what was there before.
 fn change(
     host: &Host,
     plan: &Plan<'_>,
     known: &InForce,
     planned: Changed,
     waits: bool,
-) -> Result<(Changed, InForce, Judgement), HostError> {
+) -> Result<(Changed, Snapshot), HostError> {
     let mut before: Option<Snapshot> = None;
     // Whoever changes it right now is seen by the look behind.
     let brought = if planned == Changed::Nothing {
@@ -337,19 +351,55 @@ fn change(
         Err(HostError::Lost) => Changed::Rules,
         other => other?,
     };
-    let judged = read(plan.prepared.backend).and_then(|now| {
-        let judgement = judge(plan.site, &now, plan.links)?;
-        Ok((now, judgement))
-    });
-    match judged {
-        Ok((now, judgement)) if judgement.may_stay(plan.prepared.backend) => Ok((changed, now, judgement)),
-        Ok(_) | Err(_) => {
+    match (look(plan), before) {
+        (Ok((_, judgement)), Some(before)) if judgement.may_stay(plan.prepared.backend) => Ok((changed, before)),
+        (_, before) => {
             let restored = before.ok_or(HostError::BadSnapshot).and_then(|before| before.restore());
             Err(HostError::Mismatch(match restored {
                 Ok(_) => Restored::Done,
                 Err(error) => Restored::Failed(Box::new(error)),
             }))
         }
+    }
+}
+
+/// What is in force now, and what it is to the file.
+fn look(plan: &Plan<'_>) -> Result<(InForce, Judgement), HostError> {
+    let now = read(plan.prepared.backend)?;
+    let judgement = judge(plan.site, &now, plan.links)?;
+    Ok((now, judgement))
+}
+
+/// Step 6, with what is in force and judged then.
+fn open(
+    host: &Host,
+    plan: &Plan<'_>,
+    before: &Before,
+    warnings: &mut Vec<String>,
+) -> Result<(InForce, Judgement), HostError> {
+    let wanted = Wanted::of(plan.site);
+    let asked = Asked { site: plan.site, links: plan.links, backend: plan.prepared.backend, instead: None };
+    let opened = through::bring(&host.root, &host.store, &wanted, &asked).and_then(|_| {
+        let (now, judgement) = look(plan)?;
+        match judgement.around.doubts() {
+            Some(why) if !wanted.is_nothing() && !plan.allow_not_through && plan.keep => {
+                Err(HostError::NotThrough(why))
+            }
+            _ => Ok((now, judgement)),
+        }
+    });
+    match opened {
+        Err(error) if plan.boot || !plan.keep => {
+            // The guard is what counts then.
+            warnings.push(error.to_string());
+            look(plan)
+        }
+        Err(error) => Err(match steps::give_back(&host.store, before, Step::Openings) {
+            Ok(()) => HostError::NotOpened(Box::new(error)),
+            Err(second @ HostError::StillOpen(_)) => HostError::NotOpened(Box::new(second)),
+            Err(second) => HostError::Mismatch(Restored::Failed(Box::new(second))),
+        }),
+        done => done,
     }
 }
 
@@ -457,6 +507,7 @@ pub fn rollback(host: &Host) -> Result<bool, HostError> {
 pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
     let (ours, now) = (record::reserved(&host.store).unwrap_or_default(), reserved::in_force().unwrap_or_default());
     let mut removed = Removed {
+        openings: through::take_away(&host.root, &host.store)?,
         rules: false,
         // Those that are in force; what is remembered of others goes with the state.
         reserved_ports: reserved::without(&ours, &now) != ours,

@@ -11,7 +11,7 @@ use crate::cluster::{Node, Site};
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours};
 use crate::net::Cidr;
 use crate::semantics::TooLarge;
-use crate::verify::{Answer, whole};
+use crate::verify::{Answer, Direction, Reached, Who, whole};
 
 /// What the rules of others make of what ours say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +39,7 @@ impl Around {
             Ok(read) => read,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        let tables = &mut everything.ruleset.tables;
-        if backend == Backend::Iptables || instead.is_some() {
-            tables.retain(|table| table.family != Family::Inet || table.name != nft::TABLE);
-        }
-        if backend == Backend::Nft {
-            tables.extend(instead.into_iter().flat_map(|instead| instead.tables.iter().cloned()));
-            tables.iter_mut().for_each(without_own_chains);
-        }
+        put_in_place(&mut everything, backend, instead);
         match whole(&everything.ruleset, site, &surroundings) {
             Ok(answers) => {
                 // Nobody tells of changes of ipset and of iptables-legacy.
@@ -79,6 +72,28 @@ impl Around {
         self.answers().iter().filter(|answer| answer.is_shadow())
     }
 
+    /// Why it is not certain of somebody who is admitted whether he gets through, where it is not.
+    #[must_use]
+    pub fn doubts(&self) -> Option<String> {
+        let open = |answer: &&Answer| {
+            answer.who != Who::Others && matches!(answer.reached, Reached::Undecided(_) | Reached::Unjudged(_))
+        };
+        match self {
+            Self::Nothing => None,
+            Self::Unjudged(why) => Some(why.clone()),
+            Self::Answered { answers, .. } => answers.iter().find(open).map(|answer| {
+                let who = match &answer.who {
+                    Who::Peers | Who::Others => "peers".to_owned(),
+                    Who::Client(name) => format!("the client {name}"),
+                };
+                match answer.direction {
+                    Direction::In => format!("{who} to {}", answer.service),
+                    Direction::Out => format!("this host to {} of its {who}", answer.service),
+                }
+            }),
+        }
+    }
+
     /// Whether all of it is known to be as the cluster file wants it, and stays so as long as nf_tables and what surrounds this
     /// host are the same.
     #[must_use]
@@ -97,6 +112,23 @@ impl Around {
             Self::Answered { answers, .. } => answers,
             Self::Nothing | Self::Unjudged(_) => &[],
         }
+    }
+}
+
+/// All rules as they are with `instead` in the place of ours, where that is given, and without what an earlier apply left in the other
+/// way into the kernel. The tables that stay are in the same order, and new ones come last.
+pub(super) fn put_in_place(everything: &mut Everything, backend: Backend, instead: Option<&Ruleset>) {
+    let ours = |table: &Table| table.family == Family::Inet && table.name == nft::TABLE;
+    if backend == Backend::Iptables || instead.is_some() {
+        let mut at = 0..;
+        let stays: Vec<bool> = everything.ruleset.tables.iter().map(|table| !ours(table)).collect();
+        everything.handles.retain(|_| at.next().and_then(|at| stays.get(at)).copied().unwrap_or(true));
+        everything.ruleset.tables.retain(|table| !ours(table));
+    }
+    if backend == Backend::Nft {
+        let tables = &mut everything.ruleset.tables;
+        tables.extend(instead.into_iter().flat_map(|instead| instead.tables.iter().cloned()));
+        tables.iter_mut().for_each(without_own_chains);
     }
 }
 

@@ -79,6 +79,24 @@ pub enum HostError {
     /// What was compiled does not do what the file says.
     #[error("what was compiled does not do what the cluster file says; nothing was changed")]
     NotProved(Box<Report>),
+    /// A table or a chain of somebody else whose name would have to be quoted.
+    #[error(
+        "a table or chain is called {0:?}, and nothing is put into one with such a name: give it a name of letters and digits"
+    )]
+    OddName(String),
+    /// Rules were given back, and what was opened for them was not.
+    #[error(
+        "what other firewalls of this host let through is not what it was before: {0}; the guard blocks strangers all the same"
+    )]
+    StillOpen(Box<HostError>),
+    /// What other firewalls were to let through, they do not for certain.
+    #[error(
+        "it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow open-through` applies it all the same"
+    )]
+    NotThrough(String),
+    /// Other firewalls of this host could not be told to let the admitted through.
+    #[error("{0}; what was in force before is in force again")]
+    NotOpened(Box<HostError>),
     /// Too many kinds of packets.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -166,8 +184,9 @@ impl HostError {
             | Self::Mismatch(Restored::Failed(_))
             | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
             Self::Lock(LockError::Held { .. }) => Outcome::Held,
-            Self::Lost | Self::TooLarge(_) => Outcome::Undecided,
+            Self::Lost | Self::TooLarge(_) | Self::NotThrough(_) => Outcome::Undecided,
             Self::NotInForce(standing) => standing.outcome(),
+            Self::NotOpened(why) => why.outcome(),
             Self::NothingWaits => Outcome::Absent,
             Self::Waiting | Self::TakenBack => Outcome::Unconfirmed,
             Self::Mismatch(Restored::Done) => Outcome::FellBack,
@@ -189,6 +208,8 @@ impl HostError {
             | Self::Internal(_)
             | Self::NoWatchdog
             | Self::Warning(_)
+            | Self::OddName(_)
+            | Self::StillOpen(_)
             | Self::BadSnapshot => Outcome::Unusable,
         }
     }

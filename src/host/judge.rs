@@ -18,6 +18,8 @@ use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
 use super::rules::{InForce, left_behind};
+use super::through::chains::Asked;
+use super::through::{Look, Wanted};
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::{Node, Site};
@@ -53,6 +55,8 @@ pub struct Judgement {
     pub vrfs: Vec<String>,
     /// What comes of the rules of others; [`Around::Nothing`] where ours are not what the file says.
     pub around: Around,
+    /// What other firewalls of the host do not let through, or should no more, a line each. Not looked for by [`judge`].
+    pub openings: Vec<String>,
     /// Whether rules of ours are in the other way into the kernel, too, and judge whomever they know. Not looked for by
     /// [`judge`].
     pub left_behind: bool,
@@ -128,7 +132,7 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     };
     let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
     let standing = if shadowed { Standing::Shadowed } else { by_rules };
-    Ok(Judgement { standing, report, vrfs, around, left_behind: false })
+    Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
@@ -145,6 +149,13 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
     // While a change waits, those of the way before it are there on purpose.
     if judgement.left_behind && judgement.standing.is_ours() && !matches!(pending::waiting(&host.store), Ok(Some(_))) {
         judgement.standing = Standing::Drifted;
+    }
+    if judgement.standing.is_ours() {
+        let asked = Asked { site, links, backend: in_force.backend, instead: None };
+        judgement.openings = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.lines().to_vec();
+        if !judgement.openings.is_empty() {
+            judgement.standing = Standing::Drifted;
+        }
     }
     Ok(judgement)
 }

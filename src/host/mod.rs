@@ -6,6 +6,7 @@
 //!   confirms; [`record`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
+//! - [`steps`] are what an apply changes, and how each is given back; [`mod@through`] are the other firewalls of the host.
 //! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
 //! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
@@ -41,6 +42,7 @@ pub mod sessions;
 pub mod sockets;
 pub mod sources;
 pub mod status;
+pub mod steps;
 pub mod store;
 pub mod through;
 pub mod time;

@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::presence::present;
 use super::record::{self, Record};
+use super::steps::{self, Before, Step};
 use super::store::{Place, Store, checksum};
-use super::{Backend, HostError, Snapshot, place, reserve, watchdog};
+use super::{Backend, HostError, Snapshot, place, watchdog};
 
 const PENDING: &str = "pending";
 const BEFORE: &str = "before";
@@ -283,15 +284,19 @@ pub fn take_back(
     before: Result<Snapshot, HostError>,
     asked: bool,
 ) -> Result<(), HostError> {
-    let restored = before.and_then(|before| before.restore());
+    let ports = record::ports(&pending.ports_before);
+    let before = before.map(|rules| Before { root: pending.root.clone(), ports, rules });
+    let restored = before.and_then(|before| steps::give_back(store, &before, Step::Openings));
     let failed = restored.as_ref().err().map(ToString::to_string);
     let when = super::time::utc(std::time::SystemTime::now());
     let note = TakenBack { when, digest: pending.record.digest.clone(), asked, failed };
     // The rules count; a note that cannot be written does not.
     let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &note);
-    restored?;
-    // Ports that stay reserved do no harm.
-    let _ = reserve::reserve(store, &pending.root, &record::ports(&pending.ports_before));
+    match restored {
+        // The guard is what it was, and blocks whoever is let through; what to do about these is told.
+        Ok(()) | Err(HostError::StillOpen(_)) => {}
+        Err(error) => return Err(error),
+    }
     let _ = store.remove_folder(record::CANDIDATE);
     // In force again is what counts.
     let _ = end(store, &pending.id);

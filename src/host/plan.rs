@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::apply::Host;
+use super::links::Link;
 use super::nft::TABLE;
 use super::record::{self, GOOD};
 use super::reserve::for_boot;
 use super::rules::{Changed, InForce, Prepared, Snapshot, changed, left_behind};
-use super::{HostError, iptables, nft_file, reserved};
+use super::through::chains::Asked;
+use super::through::{Look, Wanted};
+use super::{Backend, HostError, iptables, nft_file, reserved};
 use crate::cluster::Site;
 use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Table, update};
 use crate::dialect::nft;
@@ -34,6 +37,8 @@ pub struct Work {
     pub file: bool,
     /// Whether rules of ours in the other way into the kernel are to go.
     pub stale: bool,
+    /// What other firewalls of the host are to let through, or to let through no more, a line each.
+    pub openings: Vec<String>,
 }
 
 /// Of what kind it is, for whoever reads or counts.
@@ -50,6 +55,8 @@ pub enum Kind {
     ReservedPorts,
     /// Rules of ours in the other back end, which go.
     OtherBackEnd,
+    /// What other firewalls of the host let through.
+    Openings,
 }
 
 impl Kind {
@@ -62,6 +69,7 @@ impl Kind {
             Self::ForeignRules => "rules of somebody else among ours, which go",
             Self::ReservedPorts => "reserved ports",
             Self::OtherBackEnd => "rules of an earlier apply in the other back end, which go",
+            Self::Openings => "what other firewalls of this host let through",
         }
     }
 }
@@ -70,7 +78,7 @@ impl Work {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.rules == Changed::Nothing && !self.about_ports() && !self.stale
+        self.rules == Changed::Nothing && !self.about_ports() && !self.stale && self.openings.is_empty()
     }
 
     /// Whether anything is to be written about reserved ports.
@@ -89,6 +97,7 @@ impl Work {
             (Kind::ForeignRules, rules && !foreign.is_empty()),
             (Kind::ReservedPorts, self.about_ports()),
             (Kind::OtherBackEnd, self.stale),
+            (Kind::Openings, !self.openings.is_empty()),
         ];
         all.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind).collect()
     }
@@ -98,7 +107,13 @@ impl Work {
 ///
 /// # Errors
 /// Where the tools of iptables are missing, or something of the kernel's cannot be made out.
-pub fn plan(host: &Host, site: &Site<'_>, prepared: &Prepared, in_force: &InForce) -> Result<Work, HostError> {
+pub fn plan(
+    host: &Host,
+    site: &Site<'_>,
+    prepared: &Prepared,
+    in_force: &InForce,
+    links: &[Link],
+) -> Result<Work, HostError> {
     let protected = site.protected();
     // What cannot be read is not there, as far as anybody knows.
     let now = reserved::in_force().unwrap_or_default();
@@ -108,7 +123,11 @@ pub fn plan(host: &Host, site: &Site<'_>, prepared: &Prepared, in_force: &InForc
     // A look from elsewhere is about the files of whoever applied.
     let here = PathBuf::from("/");
     let root = kept.map(|kept| kept.record.root).filter(|_| host.root == here).unwrap_or_else(|| host.root.clone());
+    let instead = (prepared.backend == Backend::Nft).then(|| prepared.verified.ruleset());
+    let asked = Asked { site, links, backend: prepared.backend, instead };
+    let openings = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.lines().to_vec();
     Ok(Work {
+        openings,
         rules: planned(prepared, in_force)?,
         reserve: reserved::without(&target, &now),
         release: reserved::without(&now, &target),

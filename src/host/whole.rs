@@ -7,7 +7,7 @@
 
 mod sets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use self::sets::Asked;
@@ -29,6 +29,9 @@ pub struct Everything {
     pub unknown: Vec<String>,
     /// The tools whose word is taken for tables that the kernel does not tell of.
     pub writers: Vec<String>,
+    /// The handles of the rules of each chain, for each of the first of the tables: those of nf_tables. What follows is
+    /// iptables-legacy's.
+    pub handles: Vec<BTreeMap<String, Vec<u64>>>,
 }
 
 /// Others change the rules some times a second at worst.
@@ -112,6 +115,8 @@ impl Everything {
             match lift_named(table, names).map_err(RequestError::from)? {
                 Some(lifted) => {
                     self.ruleset.tables.push(lifted.table);
+                    let handles = |chain: &netlink::Chain| chain.rules.iter().map(|rule| rule.handle).collect();
+                    self.handles.push(table.chains.iter().map(|chain| (chain.name.clone(), handles(chain))).collect());
                     self.ruleset.unread.extend(lifted.unread);
                     self.unknown.extend(lifted.unknown);
                 }

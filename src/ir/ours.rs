@@ -6,6 +6,16 @@ pub const TABLE: &str = "ringfence";
 /// The chain that the kernel's chains of iptables jump to, and what the names of our other chains begin with.
 pub const CHAIN: &str = "RINGFENCE";
 
+/// What the names of our chains and sets among those of other firewalls begin with, which let through whom the guard admits.
+/// They are no part of the guard.
+pub const OPEN: &str = "open-ringfence";
+
+/// Whether a chain, or a set, is of those that let through.
+#[must_use]
+pub fn is_open(name: &str) -> bool {
+    name.strip_prefix(OPEN).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// Whether a chain of iptables is ours.
 #[must_use]
 pub fn is_chain(name: &str) -> bool {

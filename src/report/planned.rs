@@ -33,6 +33,8 @@ pub struct Planned {
     pub writes: Vec<Kind>,
     /// Rules of somebody else among ours, which go.
     pub foreign_rules: Vec<String>,
+    /// What other firewalls of the host are to let through, or no more.
+    pub openings: Vec<String>,
     /// Ports that are to be reserved.
     pub reserved_ports_added: String,
     /// Open sessions into protected ports that would be cut.
@@ -95,6 +97,10 @@ impl Planned {
                 Kind::Meaning => {}
                 Kind::Behaviour | Kind::OtherBackEnd => {
                     let _ = writeln!(text, "what changes all the same: {}", kind.words());
+                }
+                Kind::Openings => {
+                    let _ = writeln!(text, "{}:", kind.words());
+                    self.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));
                 }
                 Kind::ForeignRules => {
                     let _ = writeln!(text, "{}:", kind.words());

@@ -80,6 +80,8 @@ pub struct Drift {
     pub claims: Vec<Claimed>,
     /// Interfaces on which somebody is admitted who cannot come in on them, but for the first, which stands with the claims.
     pub vrfs: Vec<String>,
+    /// What other firewalls of the host do not let through, or should no more.
+    pub openings: Vec<String>,
     /// What the kernel's rules change from those that are wanted.
     pub changes: Option<Changes>,
 }
@@ -190,7 +192,9 @@ impl Drift {
         match judgement.standing {
             Standing::Enforced | Standing::Absent => Self::default(),
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
-            Standing::Undecided | Standing::Drifted => Self { claims: claims(), ..Self::default() },
+            Standing::Undecided | Standing::Drifted => {
+                Self { claims: claims(), openings: judgement.openings.clone(), ..Self::default() }
+            }
             Standing::Shadowed => {
                 let vrfs = judgement.vrfs.iter().skip(1).cloned().collect();
                 Self { claims: claims(), vrfs, ..Self::default() }
@@ -219,6 +223,10 @@ impl Drift {
         }
         self.vrfs.iter().for_each(|vrf| _ = writeln!(text, "{vrf}"));
         text.push_str(&self.changes.as_ref().map(Changes::text).unwrap_or_default());
+        if !self.openings.is_empty() {
+            text.push_str("what other firewalls of this host let through is not what the file wants:\n");
+            self.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));
+        }
         text
     }
 }

@@ -7,4 +7,4 @@ mod write;
 
 pub use read::read;
 pub(super) use read::{name, shown};
-pub use write::{WriteError, write};
+pub use write::{WriteError, rule_line, write};

@@ -58,6 +58,14 @@ pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, WriteError> {
     Ok(text)
 }
 
+/// A rule in one line, from behind the name of its chain.
+///
+/// # Errors
+/// Where iptables cannot say it.
+pub fn rule_line(rule: &Rule) -> Result<String, WriteError> {
+    Ok(rule_text(rule)?.trim_start().to_owned())
+}
+
 fn table_row(table: &Table) -> Result<TableRow<'_>, WriteError> {
     let mut row = TableRow { name: &table.name, chains: Vec::new(), rules: Vec::new(), jumps: Vec::new() };
     for chain in &table.chains {

@@ -3,9 +3,11 @@
 //! Writing: only grammar that nft 0.9.3 documents, one statement a line: nft 1.0.6 refuses a `}` right behind a rule.
 //! Reading: whatever nft 0.9.3 and newer take or list.
 
+mod additions;
 pub mod json;
 mod read;
 mod write;
 
+pub use additions::{additions, rule_line};
 pub use read::read;
 pub use write::{WriteError, write};

@@ -71,7 +71,7 @@ pub fn write(ruleset: &Ruleset) -> Result<String, WriteError> {
     Ok(text)
 }
 
-fn unknown(what: &str) -> WriteError {
+pub(super) fn unknown(what: &str) -> WriteError {
     WriteError::Unknown(what.to_owned())
 }
 
@@ -125,7 +125,7 @@ fn base_text(base: Base) -> String {
 }
 
 /// A rule as nft writes it, without its line end.
-fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError> {
+pub(super) fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError> {
     let mut parts: Vec<String> = rule.matches.iter().map(|one| match_text(table, one)).collect::<Result<_, _>>()?;
     if let Some(one) = rule.unwritable() {
         return Err(unknown(one.name()));
@@ -254,7 +254,7 @@ fn flags(flags: TcpFlags) -> String {
 }
 
 /// The elements of a set, each on its line with its origin behind it.
-struct ElementLines<'a>(&'a Set);
+pub(super) struct ElementLines<'a>(pub(super) &'a Set);
 
 impl Display for ElementLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,6 +34,7 @@ mod child;
 mod kernel;
 mod live;
 mod needs;
+pub mod opened;
 mod sets;
 mod snapshot;
 mod tools;

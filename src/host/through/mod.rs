@@ -1,10 +1,167 @@
 //! The other firewalls of a host, and how what is admitted is let through them, by their own means.
 //!
-//! - [`firewalld`] gets a policy and ipsets of our own, [`ufw`] gets rules of our own. Nothing of the admin's is edited.
-//! - What they need to let through are [`Opening`](crate::ir::Opening)s. Each of these modules says what it lacks of them
-//!   (`planned`), brings that (`bring`), and takes back exactly what it brought (`bring` of none at all).
+//! - [`firewalld`] gets a policy and ipsets of our own, [`ufw`] gets rules of our own, and [`chains`] are the tables of nft and
+//!   iptables that nobody else looks after: [`spots`] are the places in them, [`mod@place`] says which of these are needed.
+//!   Nothing of the admin's is edited.
+//! - What they are to let through are [`Opening`]s. [`Look`] says what is lacking, and brings it; [`Wanted::nothing`] takes back what
+//!   was brought, and nothing else.
 //!
-//! INVARIANT (the guard stays the lock): openings come after the guard and go before it.
+//! INVARIANT (the guard stays the lock): openings come after the guard and go before it, and are never wider.
+//!
+//! INVARIANT (remembered first): before anything is opened it is written down that something may be, so that whoever takes it away
+//! looks for it, however the run ended that opened it.
 
+pub mod chains;
 pub mod firewalld;
+pub mod place;
+pub mod spots;
 pub mod ufw;
+
+use std::path::Path;
+
+use self::chains::{Asked, Chains};
+use super::HostError;
+use super::store::{Place, Store};
+use crate::cluster::{Site, Through};
+use crate::compile::openings;
+use crate::ir::Opening;
+
+/// That something may be open because of us.
+const OPENED: &str = "opened";
+
+/// What is to be open, and by whose means.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    through: Through,
+    openings: Vec<Opening>,
+}
+
+impl Wanted {
+    /// What a cluster file wants for a site.
+    #[must_use]
+    pub fn of(site: &Site<'_>) -> Self {
+        match site.cluster().guard().through() {
+            Through::None => Self::nothing(),
+            through => Self { through, openings: openings(site) },
+        }
+    }
+
+    /// Nothing at all.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { through: Through::None, openings: Vec::new() }
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.openings.is_empty()
+    }
+
+    fn for_firewalld(&self) -> &[Opening] {
+        match self.through {
+            Through::Firewalld => &self.openings,
+            Through::Auto if firewalld::is_active() => &self.openings,
+            Through::None | Through::Auto | Through::Ufw | Through::Nftables | Through::Iptables => &[],
+        }
+    }
+
+    fn for_ufw(&self) -> &[Opening] {
+        match self.through {
+            Through::Ufw => &self.openings,
+            Through::Auto if ufw::is_active() => &self.openings,
+            Through::None | Through::Auto | Through::Firewalld | Through::Nftables | Through::Iptables => &[],
+        }
+    }
+
+    fn is_for_chains(&self) -> bool {
+        matches!(self.through, Through::Auto | Through::Nftables | Through::Iptables)
+    }
+}
+
+/// What is lacking, or too much.
+#[derive(Default)]
+pub struct Look {
+    lines: Vec<String>,
+}
+
+impl Look {
+    /// Looks; changes nothing.
+    ///
+    /// # Errors
+    /// Where one of them cannot be asked.
+    pub fn at(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> Result<Self, HostError> {
+        if wanted.is_nothing() && !is_opened(store)? {
+            return Ok(Self::default());
+        }
+        let mut lines = firewalld::planned(root, wanted.for_firewalld())?;
+        lines.extend(ufw::planned(root, wanted.for_ufw())?);
+        // What these let through is not there yet, and would be looked for in the chains.
+        if lines.is_empty() || !wanted.is_for_chains() {
+            lines.extend(look_at_chains(wanted, asked)?.map(|chains| chains.lines()).unwrap_or_default());
+        }
+        Ok(Self { lines })
+    }
+
+    /// A line for each.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// Whether all is as it is to be.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+fn look_at_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<Option<Chains>, HostError> {
+    if !wanted.is_for_chains() && !Chains::are_there()? {
+        return Ok(None);
+    }
+    Chains::look(wanted.through, &wanted.openings, asked).map(Some)
+}
+
+/// Opens what is to be open and nothing else. Says whether there was anything to write.
+///
+/// # Errors
+/// Where one of them refuses. What was brought until then is there, and is found by the next run.
+pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
+    if wanted.is_nothing() && !is_opened(store)? {
+        return Ok(false);
+    }
+    if !wanted.is_nothing() {
+        store.write(Place::State, OPENED, b"")?;
+    }
+    let mut brought = firewalld::bring(root, wanted.for_firewalld())?;
+    brought |= ufw::bring(root, wanted.for_ufw())?;
+    if let Some(chains) = look_at_chains(wanted, asked)? {
+        brought |= chains.bring()?;
+    }
+    if wanted.is_nothing() {
+        store.remove(Place::State, OPENED)?;
+    }
+    Ok(brought)
+}
+
+/// Takes all of ours away, whatever is remembered. Says whether there was any.
+///
+/// # Errors
+/// Where one of them refuses. All are tried.
+pub fn take_away(root: &Path, store: &Store) -> Result<bool, HostError> {
+    let by_firewalld = firewalld::bring(root, &[]);
+    let by_ufw = ufw::bring(root, &[]);
+    let by_chains = chains::take_away();
+    let brought = by_firewalld? | by_ufw? | by_chains?;
+    store.remove(Place::State, OPENED)?;
+    Ok(brought)
+}
+
+/// Whether something may be open because of us.
+///
+/// # Errors
+/// Where the state cannot be read.
+pub fn is_opened(store: &Store) -> Result<bool, HostError> {
+    Ok(store.read(Place::State, OPENED)?.is_some())
+}

@@ -1,0 +1,310 @@
+//! Which tables have to let the admitted through, and where: found on the rules as they stand, and judged on the rules as they will
+//! be, before anything is written.
+//!
+//! INVARIANT (as much as needed): a way through is only made where somebody who is admitted is dropped for certain, by what drops all
+//! that is left. What is dropped by a rule of its own stays dropped, and is said.
+
+use super::spots::{Spot, is_for_anybody, spots};
+use crate::cluster::{Site, Through};
+use crate::compile::{Opened, OpeningShape, opened};
+use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, ours};
+use crate::net::Surroundings;
+use crate::semantics::TooLarge;
+use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole};
+
+/// Which programs' means reach a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Means {
+    /// nft.
+    Nft,
+    /// iptables over nf_tables.
+    IptablesNft,
+    /// iptables over its own kernel interface.
+    IptablesLegacy,
+    /// Another program's, which would take away what is put there.
+    Nobody,
+}
+
+impl Means {
+    /// Whether a choice includes it.
+    fn is_chosen(self, through: Through) -> bool {
+        match (through, self) {
+            (_, Self::Nobody) | (Through::None | Through::Firewalld | Through::Ufw, _) => false,
+            (Through::Auto, _) => true,
+            (Through::Nftables, own) => own == Self::Nft,
+            (Through::Iptables, own) => matches!(own, Self::IptablesNft | Self::IptablesLegacy),
+        }
+    }
+
+    fn shape(self) -> OpeningShape {
+        match self {
+            Self::Nft => OpeningShape::Nft,
+            Self::IptablesNft | Self::IptablesLegacy | Self::Nobody => OpeningShape::Iptables,
+        }
+    }
+}
+
+/// What is to be put into a table, or is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The table's position among all.
+    pub table: usize,
+    /// By what it is put there.
+    pub means: Means,
+    /// Chains and sets.
+    pub opened: Opened,
+    /// From where the chains are led to and are not yet; positions are those before any of it.
+    pub leads: Vec<(Leg, Spot)>,
+    /// Rules that lead there from where it is not right: what has come behind them since would be overruled.
+    pub misplaced: Vec<Spot>,
+    /// Whether chains or sets have to be written.
+    pub writes: bool,
+}
+
+impl Part {
+    /// Whether it is there as it is to be.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        !self.writes && self.leads.is_empty() && self.misplaced.is_empty()
+    }
+}
+
+/// What there is to do, and what comes of it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// By table.
+    pub parts: Vec<Part>,
+    /// Tables that have something of ours and are to have nothing.
+    pub stale: Vec<usize>,
+    /// The answers of the whole host then.
+    pub answers: Vec<Answer>,
+}
+
+/// Each round opens whatever blocks first.
+const ROUNDS: usize = 12;
+
+/// Finds the places on all rules of a host. `means` has one entry for each table.
+///
+/// # Errors
+/// Where the rules are too large to be judged.
+pub fn place(
+    ruleset: &Ruleset,
+    means: &[Means],
+    through: Through,
+    openings: &[Opening],
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+) -> Result<Placed, TooLarge> {
+    let mut ahead = ruleset.clone();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut stale = Vec::new();
+    for (at, table) in ruleset.tables.iter().enumerate() {
+        let legs = legs_in(table);
+        if legs.is_empty() {
+            continue;
+        }
+        let means = means.get(at).copied().unwrap_or(Means::Nobody);
+        if openings.is_empty() || !means.is_chosen(through) {
+            stale.push(at);
+            continue;
+        }
+        let opened = opened(openings, table.family, means.shape(), &legs);
+        let writes = !holds(table, ruleset, &opened);
+        let misplaced = misplaced(table, &legs);
+        parts.push(Part { table: at, means, opened, leads: Vec::new(), misplaced, writes });
+    }
+    for at in &stale {
+        ahead.tables.get_mut(*at).into_iter().for_each(take_out);
+    }
+    for part in &parts {
+        put(&mut ahead, part.table, &part.opened);
+        for spot in part.misplaced.iter().rev() {
+            let chain = ahead.tables.get_mut(part.table).and_then(|table| chain_mut(table, &spot.chain));
+            if let Some(chain) = chain.filter(|chain| spot.at < chain.rules.len()) {
+                chain.rules.remove(spot.at);
+            }
+        }
+    }
+    let mut answers = whole(&ahead, site, surroundings)?;
+    for _ in 0..ROUNDS {
+        let mut found = false;
+        for (leg, by) in answers.iter().filter_map(blocked_at) {
+            for at in named(&ahead, by) {
+                let own = means.get(at).copied().unwrap_or(Means::Nobody);
+                if own.is_chosen(through) {
+                    found |= lead(&mut ahead, ruleset, &mut parts, (at, own, leg), openings);
+                }
+            }
+        }
+        if !found {
+            break;
+        }
+        answers = whole(&ahead, site, surroundings)?;
+    }
+    Ok(Placed { parts, stale, answers })
+}
+
+/// The ways for which a table has a chain of ours.
+fn legs_in(table: &Table) -> Vec<Leg> {
+    [Leg::In, Leg::Out].into_iter().filter(|leg| chain_of(table, *leg).is_some()).collect()
+}
+
+fn chain_of(table: &Table, leg: Leg) -> Option<&Chain> {
+    let name = Opened::chain(leg);
+    table.chains.iter().find(|chain| chain.name == name)
+}
+
+/// Whether somebody is admitted and dropped, and by what, on a way that can be opened.
+fn blocked_at(answer: &Answer) -> Option<(Leg, &By)> {
+    let Reached::Blocked(shown) = &answer.reached else { return None };
+    let by = shown.by.as_ref().filter(|by| !by.is_ours())?;
+    match (&answer.who, answer.direction, by.stage) {
+        (Who::Others, ..) => None,
+        (_, Direction::In, Stage::In) => Some((Leg::In, by)),
+        (_, Direction::Out, Stage::Out) => Some((Leg::Out, by)),
+        (_, Direction::In | Direction::Out, Stage::In | Stage::Translation | Stage::Out) => None,
+    }
+}
+
+/// The tables of that name: iptables-legacy and nf_tables may both have one.
+fn named(ruleset: &Ruleset, by: &By) -> Vec<usize> {
+    let is_it = |table: &Table| format!("{} {}", table.family.name(), table.name) == by.table;
+    let has = |table: &Table| is_it(table) && table.chains.iter().any(|chain| chain.name == by.chain);
+    ruleset.tables.iter().enumerate().filter(|(_, table)| has(table)).map(|(at, _)| at).collect()
+}
+
+/// Leads from the spots of a table to our chain. Says whether there was one that does not lead there yet.
+fn lead(
+    ahead: &mut Ruleset,
+    before: &Ruleset,
+    parts: &mut Vec<Part>,
+    (at, means, leg): (usize, Means, Leg),
+    openings: &[Opening],
+) -> bool {
+    let Some(table) = ahead.tables.get(at) else { return false };
+    let family = table.family;
+    let jumps = |spot: &&Spot| !leads_there(table, spot, leg);
+    let new: Vec<Spot> = spots(table, leg).iter().filter(jumps).cloned().collect();
+    if new.is_empty() {
+        return false;
+    }
+    let place = parts.iter().position(|part| part.table == at).unwrap_or_else(|| {
+        let (opened, leads, misplaced) = (Opened::default(), Vec::new(), Vec::new());
+        parts.push(Part { table: at, means, opened, leads, misplaced, writes: true });
+        parts.len() - 1
+    });
+    let Some(part) = parts.get_mut(place) else { return false };
+    let mut legs: Vec<Leg> = [Leg::In, Leg::Out]
+        .into_iter()
+        .filter(|one| part.opened.chains.iter().any(|chain| chain.name == Opened::chain(*one)))
+        .collect();
+    if !legs.contains(&leg) {
+        legs.push(leg);
+        part.opened = opened(openings, family, means.shape(), &legs);
+        part.writes = true;
+        put(ahead, at, &part.opened);
+    }
+    // Behind the last one first, so that positions stay what they are.
+    for spot in new.iter().rev() {
+        let Some(chain) = ahead.tables.get_mut(at).and_then(|table| chain_mut(table, &spot.chain)) else { continue };
+        let here = spot.at.min(chain.rules.len());
+        chain.rules.insert(here, Opened::jump(leg));
+        // As it was before anything came to it, or was taken from it.
+        let behind = chain.rules.len() - here - 1;
+        let old = before.tables.get(at).and_then(|table| table.chains.iter().find(|chain| chain.name == spot.chain));
+        let at = old.map_or(here, |old| position_before(old, behind, &part.misplaced));
+        part.leads.push((leg, Spot { chain: spot.chain.clone(), at }));
+    }
+    true
+}
+
+/// The position in a chain, as it was, behind which so many of its rules stand that stay.
+fn position_before(old: &Chain, behind: usize, misplaced: &[Spot]) -> usize {
+    let goes = |at: usize| misplaced.iter().any(|spot| spot.chain == old.name && spot.at == at);
+    let mut left = behind;
+    let mut at = old.rules.len();
+    while at > 0 && left > 0 {
+        at -= 1;
+        if !goes(at) {
+            left -= 1;
+        }
+    }
+    at
+}
+
+/// Rules that lead to our chains, and do not stand right before what drops the rest.
+fn misplaced(table: &Table, legs: &[Leg]) -> Vec<Spot> {
+    let mut wrong = Vec::new();
+    for leg in legs {
+        let is_ours = |rule: &Rule| rule.verdict == Opened::jump(*leg).verdict;
+        let mut plain = table.clone();
+        plain.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !is_ours(rule)));
+        let right = spots(&plain, *leg);
+        for chain in &table.chains {
+            let mut ours = 0;
+            for (at, rule) in chain.rules.iter().enumerate().filter(|(_, rule)| is_ours(rule)) {
+                let spot = Spot { chain: chain.name.clone(), at: at - ours };
+                // A second one at the same place is one too many.
+                let again = at > 0 && chain.rules.get(at - 1).is_some_and(is_ours);
+                if !right.contains(&spot) || again || !is_for_anybody(rule) {
+                    wrong.push(Spot { chain: chain.name.clone(), at });
+                }
+                ours += 1;
+            }
+        }
+    }
+    wrong.sort();
+    wrong
+}
+
+/// Whether the rule right before a spot leads to our chain.
+fn leads_there(table: &Table, spot: &Spot, leg: Leg) -> bool {
+    let chain = table.chains.iter().find(|chain| chain.name == spot.chain);
+    let before = chain.and_then(|chain| chain.rules.get(..spot.at)?.last());
+    before.is_some_and(|rule| rule.verdict == Opened::jump(leg).verdict)
+}
+
+fn chain_mut<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Chain> {
+    table.chains.iter_mut().find(|chain| chain.name == name)
+}
+
+/// The ruleset with these in a table, whatever it had of them.
+fn put(ruleset: &mut Ruleset, at: usize, opened: &Opened) {
+    let Some(table) = ruleset.tables.get_mut(at) else { return };
+    table.chains.retain(|chain| !ours::is_open(&chain.name));
+    table.chains.splice(0..0, opened.chains.iter().cloned());
+    table.sets.retain(|set| !ours::is_open(&set.name));
+    table.sets.extend(opened.sets.iter().cloned());
+}
+
+/// The table without anything of ours.
+pub fn take_out(table: &mut Table) {
+    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg).verdict);
+    table.chains.retain(|chain| !ours::is_open(&chain.name));
+    table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !leads(rule)));
+    table.sets.retain(|set| !ours::is_open(&set.name));
+}
+
+/// Whether a table has chains and sets that say the same.
+fn holds(table: &Table, ruleset: &Ruleset, wanted: &Opened) -> bool {
+    let same_rules = |chain: &Chain| {
+        let there = table.chains.iter().find(|own| own.name == chain.name);
+        there.is_some_and(|there| {
+            there.rules.len() == chain.rules.len() && there.rules.iter().zip(&chain.rules).all(|(a, b)| same(a, b))
+        })
+    };
+    let same_set = |set: &Set| {
+        let mut there = table.sets.iter().chain(&ruleset.sets);
+        there.find(|own| own.name == set.name).is_some_and(|own| own.elements == set.elements)
+    };
+    wanted.chains.iter().all(same_rules) && wanted.sets.iter().all(same_set)
+}
+
+/// Whether two rules ask and do the same; that a port is TCP's need not be said.
+fn same(one: &Rule, other: &Rule) -> bool {
+    let asked = |rule: &Rule| {
+        let said = |one: &Match| matches!(one, Match::Protocol { number: 6, negated: false } | Match::Family(_));
+        rule.matches.iter().filter(|one| !said(one)).cloned().collect::<Vec<_>>()
+    };
+    one.verdict == other.verdict && asked(one) == asked(other) && one.effective().next().is_none()
+}

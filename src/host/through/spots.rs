@@ -1,0 +1,248 @@
+//! Where in somebody else's chain what is admitted has to be let through: directly before what drops everything that is left.
+//!
+//! INVARIANT (last but one): a spot stands behind every rule that says something of its own about some addresses, ports, marks or
+//! rates. Only what drops whatever has come that far is overruled: a rule without such tests, or the policy of the chain. So an
+//! admin's or fail2ban's rule against one peer stays the stronger one.
+
+use std::collections::BTreeSet;
+
+use crate::ir::{
+    Base, Chain, ChainKind, ConnectionStates, Foreign, Hook, Leg, Match, PacketTypes, Policy, Rule, Statement, Table,
+    Verdict, ours,
+};
+
+/// A place in a chain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// The chain.
+    pub chain: String,
+    /// Before which of its rules; their number stands for its end.
+    pub at: usize,
+}
+
+/// Where a table drops what has come to the end of its chains on a way; for each of its base chains there at most one.
+#[must_use]
+pub fn spots(table: &Table, leg: Leg) -> Vec<Spot> {
+    let hook = match leg {
+        Leg::In => Hook::Input,
+        Leg::Out => Hook::Output,
+    };
+    let is_there = |base: Base| base.hook == hook && base.kind == ChainKind::Filter;
+    let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(is_there));
+    let mut found: BTreeSet<Spot> = BTreeSet::new();
+    for chain in bases {
+        let mut walk = Walk { table, passed: Vec::new() };
+        if let End::Drops(spot) = walk.end(chain) {
+            found.insert(spot);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// What becomes of what no rule of its own decides on.
+enum End {
+    /// It is dropped, from here on.
+    Drops(Spot),
+    /// It goes on.
+    GoesOn,
+    /// It passes, or nobody knows.
+    Otherwise,
+}
+
+struct Walk<'a> {
+    table: &'a Table,
+    /// The chains on the way, against circles.
+    passed: Vec<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    fn end(&mut self, chain: &'a Chain) -> End {
+        if self.passed.contains(&chain.name.as_str()) {
+            return End::Otherwise;
+        }
+        self.passed.push(&chain.name);
+        for (at, rule) in chain.rules.iter().enumerate() {
+            let here = || Spot { chain: chain.name.clone(), at };
+            if !is_for_all(rule, chain.rules.get(at + 1..).unwrap_or_default(), self.table) {
+                continue;
+            }
+            if rule.statements.iter().any(|one| matches!(one, Statement::Divert(_))) {
+                return End::Otherwise;
+            }
+            match &rule.verdict {
+                None => {}
+                Some(Verdict::Drop | Verdict::Reject(_)) => return End::Drops(here()),
+                Some(Verdict::Return) => return self.fall_off(chain, at),
+                Some(Verdict::Accept | Verdict::Unknown(_)) => return End::Otherwise,
+                Some(Verdict::Jump(to) | Verdict::Goto(to)) if drops_only(self.table, to, 0) => {
+                    return End::Drops(here());
+                }
+                Some(Verdict::Jump(to)) if ours::is_open(to) => {}
+                Some(Verdict::Jump(to) | Verdict::Goto(to)) => match self.called(to) {
+                    End::GoesOn if matches!(rule.verdict, Some(Verdict::Goto(_))) => {
+                        return self.fall_off(chain, chain.rules.len());
+                    }
+                    End::GoesOn => {}
+                    other => return other,
+                },
+            }
+        }
+        self.fall_off(chain, chain.rules.len())
+    }
+
+    /// The end of a chain, or a return from it.
+    fn fall_off(&mut self, chain: &Chain, at: usize) -> End {
+        self.passed.pop();
+        match chain.base {
+            Some(base) if base.policy == Policy::Drop => End::Drops(Spot { chain: chain.name.clone(), at }),
+            Some(_) => End::Otherwise,
+            None => End::GoesOn,
+        }
+    }
+
+    /// A chain that others jump to for some packets only is not where all that is left arrives: what it drops for these must stay
+    /// dropped.
+    fn called(&mut self, name: &str) -> End {
+        let Some(chain) = self.table.chains.iter().find(|chain| chain.name == *name) else { return End::Otherwise };
+        let leads_here =
+            |rule: &&Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if to == name);
+        let callers = self.table.chains.iter().flat_map(|chain| &chain.rules).filter(leads_here).count();
+        match self.end(chain) {
+            End::Drops(_) if callers > 1 => End::Otherwise,
+            other => other,
+        }
+    }
+}
+
+/// Whether a chain does nothing but drop, whatever comes.
+fn drops_only(table: &Table, name: &str, depth: usize) -> bool {
+    const DEEPEST: usize = 16;
+    let Some(chain) = table.chains.iter().find(|chain| chain.name == *name) else { return false };
+    let drops = |rule: &Rule| match &rule.verdict {
+        Some(Verdict::Drop | Verdict::Reject(_)) => true,
+        Some(Verdict::Jump(to) | Verdict::Goto(to)) => depth < DEEPEST && drops_only(table, to, depth + 1),
+        None | Some(Verdict::Accept | Verdict::Return | Verdict::Unknown(_)) => false,
+    };
+    let says_nothing = |rule: &Rule| rule.verdict.is_none() || drops(rule);
+    chain.rules.iter().all(says_nothing) && chain.rules.iter().any(|rule| drops(rule) && tests(rule) == Tests::None)
+}
+
+/// Whether a rule makes no test in which two requests from outside differ.
+#[must_use]
+pub fn is_for_anybody(rule: &Rule) -> bool {
+    tests(rule) == Tests::None
+}
+
+/// What a rule tells packets apart by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tests {
+    /// Nothing that two requests for TCP connections from outside differ in.
+    None,
+    /// The interface as well.
+    Interface,
+    /// Something of its own.
+    Own,
+}
+
+fn tests(rule: &Rule) -> Tests {
+    rule.matches.iter().map(test).max().unwrap_or(Tests::None)
+}
+
+fn test(one: &Match) -> Tests {
+    match one {
+        Match::Protocol { number, negated } if (*number == 6) != *negated => Tests::None,
+        Match::Family(_) | Match::DestinationLocal => Tests::None,
+        Match::ConnectionState { states, negated } if states.has(ConnectionStates::NEW) != *negated => Tests::None,
+        Match::TcpFlags { mask, value } if value.0 & mask.0 == crate::ir::TcpFlags::SYN.0 & mask.0 => Tests::None,
+        Match::PacketType { types, negated } if types.has(PacketTypes::HOST) != *negated => Tests::None,
+        Match::InInterface { .. } | Match::Foreign(Foreign::Device { .. }) => Tests::Interface,
+        Match::Protocol { .. }
+        | Match::ConnectionState { .. }
+        | Match::TcpFlags { .. }
+        | Match::PacketType { .. }
+        | Match::Source { .. }
+        | Match::Destination { .. }
+        | Match::DestinationPort { .. }
+        | Match::PortBlock(_)
+        | Match::FlagBit { .. }
+        | Match::DestinationTranslated
+        | Match::OriginalPort(_)
+        | Match::DestinationOfInterface
+        | Match::NotDirectlyTcp
+        | Match::PerhapsDirectlyTcp
+        | Match::FirstFragment
+        | Match::Limit { .. }
+        | Match::Foreign(_)
+        | Match::Unknown(_) => Tests::Own,
+    }
+}
+
+/// Whether a rule is for whatever has come that far. One for an interface is where nothing behind it lets anything pass: that is how
+/// the end of an old script looks.
+fn is_for_all(rule: &Rule, behind: &[Rule], table: &Table) -> bool {
+    let drops = |rule: &Rule| match &rule.verdict {
+        None | Some(Verdict::Drop | Verdict::Reject(_)) => true,
+        Some(Verdict::Jump(to) | Verdict::Goto(to)) => drops_only(table, to, 0),
+        Some(Verdict::Accept | Verdict::Return | Verdict::Unknown(_)) => false,
+    };
+    match tests(rule) {
+        Tests::None => true,
+        Tests::Interface => drops(rule) && behind.iter().all(drops),
+        Tests::Own => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{iptables, nft};
+    use crate::ir::Family;
+
+    fn of_nft(rules: &str, policy: &str) -> Vec<(String, usize)> {
+        let text = format!(
+            "table inet filter {{\n\tchain gone {{\n\t\tlog\n\t\tdrop\n\t}}\n\tchain own {{\n\t\tip saddr 192.0.2.0/24 \
+             accept\n\t\tdrop\n\t}}\n\tchain input {{\n\t\ttype filter hook input priority 0; policy {policy};\n\
+             {rules}\n\t}}\n}}\n"
+        );
+        let ruleset = nft::read(&text).unwrap().ruleset;
+        spots(&ruleset.tables[0], Leg::In).into_iter().map(|spot| (spot.chain, spot.at)).collect()
+    }
+
+    #[test]
+    fn it_is_before_the_final_drop_and_behind_all_that_says_something_of_its_own() {
+        let established = "ct state established,related accept";
+        for (policy, rules, expected) in [
+            ("drop", established.to_owned(), Some(("input", 1))),
+            ("accept", established.to_owned(), None),
+            ("accept", format!("{established}\ndrop"), Some(("input", 1))),
+            ("drop", format!("{established}\ncounter reject with icmpx admin-prohibited"), Some(("input", 1))),
+            ("accept", format!("ip saddr 10.0.0.7 drop\n{established}\ntcp dport 8098 drop\ndrop"), Some(("input", 3))),
+            ("accept", "ct state invalid drop\nct state new drop".to_owned(), Some(("input", 1))),
+            ("accept", "jump gone".to_owned(), Some(("input", 0))),
+            ("accept", "ip saddr 10.0.0.7 jump gone\ngoto gone".to_owned(), Some(("input", 1))),
+            ("accept", "jump own".to_owned(), Some(("own", 1))),
+            // What it drops of the one it must go on to drop.
+            ("accept", "ip saddr 10.0.0.7 jump own\njump own".to_owned(), None),
+            ("accept", "iifname \"eth0\" drop\ntcp dport 22 accept".to_owned(), None),
+            ("accept", "tcp dport 22 accept\niifname \"eth0\" drop".to_owned(), Some(("input", 1))),
+            ("accept", "limit rate 10/second accept\nmeta l4proto tcp drop".to_owned(), Some(("input", 1))),
+            ("accept", "accept\ndrop".to_owned(), None),
+            ("drop", "ip saddr 10.0.0.7 drop\nreturn\ntcp dport 22 accept".to_owned(), Some(("input", 1))),
+            ("accept", "queue num 1\ndrop".to_owned(), None),
+        ] {
+            let expected: Vec<(String, usize)> = expected.into_iter().map(|(c, at)| (c.to_owned(), at)).collect();
+            assert_eq!(of_nft(&rules, policy), expected, "{policy}: {rules}");
+        }
+    }
+
+    #[test]
+    fn an_old_script_of_iptables_has_one() {
+        let text = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n\
+            -A INPUT -i lo -j ACCEPT\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+            -A INPUT -s 10.0.0.7 -j LOGDROP\n-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j LOGDROP\n\
+            -A LOGDROP -m limit --limit 5/min -j LOG\n-A LOGDROP -j DROP\nCOMMIT\n";
+        let ruleset = iptables::read(text, Family::Ip).unwrap().ruleset;
+        assert_eq!(spots(&ruleset.tables[0], Leg::In), [Spot { chain: "INPUT".to_owned(), at: 4 }]);
+        assert_eq!(spots(&ruleset.tables[0], Leg::Out), []);
+    }
+}
