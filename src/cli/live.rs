@@ -74,6 +74,7 @@ pub fn ahead(
     let judgement = judge_on(host, &site, &in_force, &links)?;
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {
+        _ if work.answers.is_some() => Around::ahead(work.answers.clone().unwrap_or_default()),
         _ if in_force.alone => Around::of_routes(&site, &links, backend),
         Backend::Nft => Around::of(&site, &links, backend, Some(wanted)),
         Backend::Iptables => Around::of(&site, &links, backend, None),

@@ -117,7 +117,7 @@ fn rules_of(opening: &Opening, addresses: &[Addresses], shape: OpeningShape) -> 
             };
             for port in &ports {
                 let matches = interface.iter().cloned().chain([other_side.clone(), port.clone()]).collect();
-                rules.push(rule(matches, Verdict::Accept).comment(&remark(opening)));
+                rules.push(rule(matches, Verdict::Accept).comment(remark(opening)));
             }
         }
     }

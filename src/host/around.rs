@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::links::Link;
 use super::nft;
+use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
-use crate::cluster::{Node, Site};
+use crate::cluster::{Node, Site, Through};
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours};
 use crate::net::Cidr;
 use crate::semantics::TooLarge;
@@ -24,6 +25,8 @@ pub enum Around {
         answers: Vec<Answer>,
         /// Whether they stay true as long as nf_tables and what surrounds this host are the same.
         lasting: bool,
+        /// By whose means those could be let through who are shut out, where the cluster file has none.
+        remedy: Option<Through>,
     },
     /// Why they cannot be judged.
     Unjudged(String),
@@ -44,7 +47,8 @@ impl Around {
             Ok(answers) => {
                 // Nobody tells of changes of ipset and of iptables-legacy.
                 let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
-                Self::Answered { answers, lasting }
+                let remedy = remedy(&everything, &answers, site, &surroundings);
+                Self::Answered { answers, lasting, remedy }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
         }
@@ -64,6 +68,21 @@ impl Around {
             Self::of(site, links, backend, None)
         } else {
             Self::Nothing
+        }
+    }
+
+    /// What comes of rules that are still to be written.
+    #[must_use]
+    pub fn ahead(answers: Vec<Answer>) -> Self {
+        Self::Answered { answers, lasting: false, remedy: None }
+    }
+
+    /// By whose means those could be let through who are shut out, where the cluster file has none.
+    #[must_use]
+    pub fn remedy(&self) -> Option<Through> {
+        match self {
+            Self::Answered { remedy, .. } => *remedy,
+            Self::Nothing | Self::Unjudged(_) => None,
         }
     }
 
@@ -100,7 +119,7 @@ impl Around {
     pub fn is_settled(&self) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Answered { answers, lasting } => *lasting && answers.iter().all(Answer::is_good),
+            Self::Answered { answers, lasting, .. } => *lasting && answers.iter().all(Answer::is_good),
             Self::Unjudged(_) => false,
         }
     }

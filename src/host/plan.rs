@@ -22,7 +22,7 @@ use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Table, upd
 use crate::dialect::nft;
 use crate::ir::{self, Family, Ruleset};
 use crate::net::Ports;
-use crate::verify::Verified;
+use crate::verify::{Answer, Verified};
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Work {
     pub stale: bool,
     /// What other firewalls of the host are to let through, or to let through no more, a line each.
     pub openings: Vec<String>,
+    /// The answers of the whole host once these are there, where that is known before.
+    pub answers: Option<Vec<Answer>>,
 }
 
 /// Of what kind it is, for whoever reads or counts.
@@ -125,8 +127,9 @@ pub fn plan(
     let root = kept.map(|kept| kept.record.root).filter(|_| host.root == here).unwrap_or_else(|| host.root.clone());
     let instead = (prepared.backend == Backend::Nft).then(|| prepared.verified.ruleset());
     let asked = Asked { site, links, backend: prepared.backend, instead };
-    let openings = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.lines().to_vec();
+    let (openings, answers) = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.into_parts();
     Ok(Work {
+        answers: answers.filter(|_| !openings.is_empty()),
         openings,
         rules: planned(prepared, in_force)?,
         reserve: reserved::without(&target, &now),

@@ -18,6 +18,9 @@ pub struct Others {
     /// The answers that are not as the cluster file wants them, or not certain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answered>,
+    /// What of the cluster file's would let those through who are shut out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// Why they were not judged, where that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
@@ -33,7 +36,10 @@ impl Others {
             Around::Nothing => others,
             Around::Answered { answers, .. } => {
                 let wanting = answers.iter().filter(|answer| !answer.is_good());
-                Self { judged: true, answers: wanting.map(Answered::of).collect(), ..others }
+                let remedy = around.remedy().map(|through| {
+                    format!("`open-through = \"{}\"` under [guard] lets them through, and nobody else", through.word())
+                });
+                Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, ..others }
             }
             Around::Unjudged(why) => Self { because: Some(why.clone()), ..others },
         }
@@ -67,6 +73,7 @@ impl Others {
             text.push_str("on the whole host, with all its rules:\n");
             Answered::alike(&self.answers).iter().for_each(|answer| text.push_str(&answer.text()));
         }
+        self.remedy.iter().for_each(|remedy| _ = writeln!(text, "  {remedy}"));
         if self.chains.is_empty() {
             return text;
         }

@@ -8,10 +8,10 @@
 
 use std::fmt::Write as _;
 
-use super::place::{Means, Part, Placed, place};
+use super::place::{Means, Part, Placed, blocked_at, named, place};
 use super::spots::Spot;
 use crate::cluster::{Site, Through};
-use crate::compile::Opened;
+use crate::compile::{Opened, openings};
 use crate::dialect::{iptables as words, nft};
 use crate::host::around::put_in_place;
 use crate::host::iptables::{self, Tools, Variant, Version, opened};
@@ -19,6 +19,7 @@ use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
 use crate::host::{Backend, HostError};
 use crate::ir::{Chain, Family, Leg, Opening, Rule, Ruleset, Table, ours};
+use crate::net::Surroundings;
 use crate::verify::Answer;
 
 /// The table of iptables in which packets for this host are filtered.
@@ -78,8 +79,8 @@ impl Chains {
 
     /// The answers of the whole host once all of it is there.
     #[must_use]
-    pub fn answers(&self) -> &[Answer] {
-        &self.placed.answers
+    pub fn into_answers(self) -> Vec<Answer> {
+        self.placed.answers
     }
 
     /// What is to be written, a line each.
@@ -292,7 +293,7 @@ fn means(everything: &Everything) -> Vec<Means> {
         let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
         let can = |variant| tools.as_ref().is_some_and(|tools| opened::can_change(tools, variant, version));
         match at < nf_tables {
-            _ if is_managed(table) || table.name == ours::TABLE => Means::Nobody,
+            _ if managed_by(table).is_some() || table.name == ours::TABLE => Means::Nobody,
             true if is_filter && has_usual && can(Variant::Nft) => Means::IptablesNft,
             true => Means::Nft,
             false if is_filter => Means::IptablesLegacy,
@@ -302,11 +303,38 @@ fn means(everything: &Everything) -> Vec<Means> {
     everything.ruleset.tables.iter().enumerate().map(of).collect()
 }
 
-/// Whether a table belongs to a program that has a way of its own to be told.
-fn is_managed(table: &Table) -> bool {
+/// By whose means whoever is shut out could be let through; none where the cluster file names one, or nothing of the kind would help.
+pub(in crate::host) fn remedy(
+    everything: &Everything,
+    answers: &[Answer],
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+) -> Option<Through> {
+    if site.cluster().guard().through() != Through::None {
+        return None;
+    }
+    let (_, by) = answers.iter().find_map(blocked_at)?;
+    let tables = &everything.ruleset.tables;
+    let table = named(&everything.ruleset, by).into_iter().find_map(|at| tables.get(at))?;
+    if let Some(program) = managed_by(table) {
+        return Some(program);
+    }
+    let means = means(everything);
+    let placed = place(&everything.ruleset, &means, Through::Auto, &openings(site), site, surroundings).ok()?;
+    placed.parts.first().map(|part| match part.means {
+        Means::Nft | Means::Nobody => Through::Nftables,
+        Means::IptablesNft | Means::IptablesLegacy => Through::Iptables,
+    })
+}
+
+/// The program that a table belongs to, where it has a way of its own to be told.
+fn managed_by(table: &Table) -> Option<Through> {
     let of_ufw = |chain: &Chain| chain.name.starts_with("ufw-") || chain.name.starts_with("ufw6-");
     let of_firewalld = |chain: &Chain| chain.name == "INPUT_ZONES" || chain.name == "INPUT_direct";
-    table.name == "firewalld" || table.chains.iter().any(|chain| of_ufw(chain) || of_firewalld(chain))
+    if table.name == "firewalld" || table.chains.iter().any(of_firewalld) {
+        return Some(Through::Firewalld);
+    }
+    table.chains.iter().any(of_ufw).then_some(Through::Ufw)
 }
 
 fn has_ours(table: &Table) -> bool {

@@ -11,6 +11,12 @@ pub fn is_active() -> bool {
     false
 }
 
+/// Whether anything of ours is in its configuration.
+#[must_use]
+pub fn has_ours(_root: &Path) -> bool {
+    false
+}
+
 /// What is to be written, a line each.
 ///
 /// # Errors

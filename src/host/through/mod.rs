@@ -25,6 +25,7 @@ use super::store::{Place, Store};
 use crate::cluster::{Site, Through};
 use crate::compile::openings;
 use crate::ir::Opening;
+use crate::verify::Answer;
 
 /// That something may be open because of us.
 const OPENED: &str = "opened";
@@ -58,18 +59,18 @@ impl Wanted {
         self.openings.is_empty()
     }
 
-    fn for_firewalld(&self) -> &[Opening] {
+    fn for_firewalld(&self, root: &Path) -> &[Opening] {
         match self.through {
             Through::Firewalld => &self.openings,
-            Through::Auto if firewalld::is_active() => &self.openings,
+            Through::Auto if firewalld::is_active() || firewalld::has_ours(root) => &self.openings,
             Through::None | Through::Auto | Through::Ufw | Through::Nftables | Through::Iptables => &[],
         }
     }
 
-    fn for_ufw(&self) -> &[Opening] {
+    fn for_ufw(&self, root: &Path) -> &[Opening] {
         match self.through {
             Through::Ufw => &self.openings,
-            Through::Auto if ufw::is_active() => &self.openings,
+            Through::Auto if ufw::is_active() || ufw::has_ours(root) => &self.openings,
             Through::None | Through::Auto | Through::Firewalld | Through::Nftables | Through::Iptables => &[],
         }
     }
@@ -83,6 +84,7 @@ impl Wanted {
 #[derive(Default)]
 pub struct Look {
     lines: Vec<String>,
+    answers: Option<Vec<Answer>>,
 }
 
 impl Look {
@@ -94,13 +96,18 @@ impl Look {
         if wanted.is_nothing() && !is_opened(store)? {
             return Ok(Self::default());
         }
-        let mut lines = firewalld::planned(root, wanted.for_firewalld())?;
-        lines.extend(ufw::planned(root, wanted.for_ufw())?);
+        let mut lines = firewalld::planned(root, wanted.for_firewalld(root))?;
+        lines.extend(ufw::planned(root, wanted.for_ufw(root))?);
         // What these let through is not there yet, and would be looked for in the chains.
-        if lines.is_empty() || !wanted.is_for_chains() {
-            lines.extend(look_at_chains(wanted, asked)?.map(|chains| chains.lines()).unwrap_or_default());
+        let mut answers = None;
+        if (lines.is_empty() || !wanted.is_for_chains())
+            && let Some(chains) = look_at_chains(wanted, asked)?
+        {
+            let known = lines.is_empty();
+            lines.extend(chains.lines());
+            answers = known.then(|| chains.into_answers());
         }
-        Ok(Self { lines })
+        Ok(Self { lines, answers })
     }
 
     /// A line for each.
@@ -109,10 +116,10 @@ impl Look {
         &self.lines
     }
 
-    /// Whether all is as it is to be.
+    /// The answers of the whole host once all of it is there, where that is known before.
     #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.lines.is_empty()
+    pub fn into_parts(self) -> (Vec<String>, Option<Vec<Answer>>) {
+        (self.lines, self.answers)
     }
 }
 
@@ -134,8 +141,8 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
     if !wanted.is_nothing() {
         store.write(Place::State, OPENED, b"")?;
     }
-    let mut brought = firewalld::bring(root, wanted.for_firewalld())?;
-    brought |= ufw::bring(root, wanted.for_ufw())?;
+    let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;
+    brought |= ufw::bring(root, wanted.for_ufw(root))?;
     if let Some(chains) = look_at_chains(wanted, asked)? {
         brought |= chains.bring()?;
     }
