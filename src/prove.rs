@@ -2,6 +2,8 @@
 //! read. What `compile` prints, `diff` compares and `apply` brings in is an [`Emitted`], and only [`nft`] and [`iptables`] make
 //! one.
 
+mod opened;
+
 use thiserror::Error;
 
 use crate::cluster::Site;
@@ -10,6 +12,8 @@ use crate::dialect::{self, ReadError};
 use crate::ir::{Family, Ruleset};
 use crate::semantics::TooLarge;
 use crate::verify::{Families, NotVerified, Report, Verified, verify};
+
+pub use opened::{OpenedIptables, opened_iptables, opened_nft, openings_hold};
 
 /// Proven rules and their texts.
 #[derive(Clone, Debug)]
@@ -62,6 +66,9 @@ pub enum NotEmitted {
         /// What was read back.
         ruleset: Box<Ruleset>,
     },
+    /// What is to let through whom the guard admits lets through somebody else, or not everybody.
+    #[error("what was compiled does not let through exactly whom the cluster file admits: {0}")]
+    NotOpened(String),
     /// There are more kinds of packets than can be gone through.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),

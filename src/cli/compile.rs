@@ -10,11 +10,13 @@ use super::input::{Input, node_findings};
 use super::output::{Undone, print};
 use super::proof::explained;
 use crate::cluster::{Cluster, Node, OnBlock, Site};
-use crate::compile::SetsMode;
+use crate::compile::{SetsMode, openings};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
+use crate::host::through::{firewalld, ufw};
+use crate::ir::Family;
 use crate::outcome::Outcome;
-use crate::prove::{self, Emitted, Text};
+use crate::prove::{self, Emitted, OpenedIptables, Text};
 
 /// procps 4.0.2 cuts a value at about 4 KB, and says nothing.
 const LONGEST_SYSCTL: usize = 3900;
@@ -37,6 +39,9 @@ pub struct Arguments {
     /// For each node in a folder of its own; needs `-o`.
     #[arg(long, requires = "output")]
     all: bool,
+    /// The table of yours that `open-nft` is for.
+    #[arg(long, value_name = "TABLE", default_value = "inet filter", value_parser = table)]
+    into: (Family, String),
     /// Whether the iptables rulesets use ipsets: above 32 sources, always, or never.
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     sets: Sets,
@@ -69,6 +74,18 @@ enum Format {
     Sysctl,
     /// The nft ruleset as data.
     Json,
+    /// For `nft -f`: chains for a table of yours that drops, which let through whom the guard admits.
+    OpenNft,
+    /// The same for `iptables-restore --noflush`.
+    OpenIptables,
+    /// The same for `ip6tables-restore --noflush`.
+    OpenIp6tables,
+    /// For `ipset restore`, before the two above, where there are more than 32 sources.
+    OpenIpset,
+    /// The same as firewalld's own files.
+    Firewalld,
+    /// The same as commands of ufw.
+    Ufw,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -87,6 +104,12 @@ impl Format {
             Self::Ipset => "ringfence.ipset",
             Self::Sysctl => "ringfence.sysctl",
             Self::Json => "ringfence.json",
+            Self::OpenNft => "ringfence-open.nft",
+            Self::OpenIptables => "ringfence-open.iptables",
+            Self::OpenIp6tables => "ringfence-open.ip6tables",
+            Self::OpenIpset => "ringfence-open.ipset",
+            Self::Firewalld => "ringfence-open.firewalld",
+            Self::Ufw => "ringfence-open.ufw",
         }
     }
 
@@ -185,6 +208,8 @@ struct Made {
     nft: Option<Emitted>,
     iptables: Option<Emitted>,
     ipset: Option<String>,
+    open_nft: Option<String>,
+    open_iptables: Option<OpenedIptables>,
 }
 
 /// The rules that were asked for, and those that their proof needs.
@@ -205,7 +230,28 @@ fn proven(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<Made> {
     } else if wants(&[Format::Ipset]) {
         made.ipset = Some(prove::ipsets(site, sets).map_err(explained)?);
     }
+    if wants(&[Format::OpenNft]) {
+        let (family, name) = &arguments.into;
+        made.open_nft = Some(prove::opened_nft(site, *family, name).map_err(explained)?);
+    }
+    if wants(&[Format::OpenIptables, Format::OpenIp6tables, Format::OpenIpset]) {
+        made.open_iptables = Some(prove::opened_iptables(site).map_err(explained)?);
+    }
+    if wants(&[Format::Firewalld, Format::Ufw]) {
+        prove::openings_hold(site).map_err(explained)?;
+    }
     Ok(made)
+}
+
+/// Family and name of a table.
+fn table(text: &str) -> Result<(Family, String), String> {
+    let families = [Family::Inet, Family::Ip, Family::Ip6];
+    let named = text.split_once(' ').and_then(|(family, name)| {
+        let family = families.into_iter().find(|own| own.name() == family)?;
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        (plain && name.starts_with(|c: char| c.is_ascii_alphabetic())).then(|| (family, name.to_owned()))
+    });
+    named.ok_or_else(|| "a table is a family, inet, ip or ip6, and a name: `inet filter`".to_owned())
 }
 
 fn text(format: Format, site: &Site<'_>, made: &Made) -> anyhow::Result<String> {
@@ -227,6 +273,12 @@ fn text(format: Format, site: &Site<'_>, made: &Made) -> anyhow::Result<String> 
             anyhow::ensure!(whole, "the sysctl does not reserve the ports that it should; nothing was written");
             text
         }
+        Format::OpenNft => made.open_nft.clone().context(NOT_MADE)?,
+        Format::OpenIptables => made.open_iptables.as_ref().context(NOT_MADE)?.v4.clone(),
+        Format::OpenIp6tables => made.open_iptables.as_ref().context(NOT_MADE)?.v6.clone(),
+        Format::OpenIpset => made.open_iptables.as_ref().context(NOT_MADE)?.ipset.clone(),
+        Format::Firewalld => firewalld::text(&openings(site))?,
+        Format::Ufw => ufw::text(&openings(site))?,
         Format::Json => {
             let emitted = made.nft.as_ref().context(NOT_MADE)?;
             emitted.json(site).map_err(|error| explained(error, site))?

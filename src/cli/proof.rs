@@ -22,7 +22,9 @@ pub fn explained(error: NotEmitted, site: &Site<'_>) -> anyhow::Error {
         NotEmitted::NotProved { report, ruleset } => {
             NotProved(Proof::of(&report, site, &ruleset, Families::Both, &[]).text()).into()
         }
-        NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooLarge(_) => error.into(),
+        NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::TooLarge(_) | NotEmitted::NotOpened(_) => {
+            error.into()
+        }
     }
 }
 

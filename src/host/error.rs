@@ -91,7 +91,7 @@ pub enum HostError {
     StillOpen(Box<HostError>),
     /// What other firewalls were to let through, they do not for certain.
     #[error(
-        "it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow open-through` applies it all the same"
+        "open-through: it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow open-through` applies it all the same"
     )]
     NotThrough(String),
     /// Other firewalls of this host could not be told to let the admitted through.
@@ -232,7 +232,7 @@ impl From<NotEmitted> for HostError {
         match error {
             NotEmitted::NotProved { report, .. } => Self::NotProved(report),
             NotEmitted::TooLarge(error) => Self::TooLarge(error),
-            NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) => Self::internal(error),
+            NotEmitted::Unwritable(_) | NotEmitted::Unreadable(_) | NotEmitted::NotOpened(_) => Self::internal(error),
         }
     }
 }

@@ -25,6 +25,7 @@ use super::store::{Place, Store};
 use crate::cluster::{Site, Through};
 use crate::compile::openings;
 use crate::ir::Opening;
+use crate::prove::openings_hold;
 use crate::verify::Answer;
 
 /// That something may be open because of us.
@@ -139,6 +140,7 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
         return Ok(false);
     }
     if !wanted.is_nothing() {
+        openings_hold(asked.site)?;
         store.write(Place::State, OPENED, b"")?;
     }
     let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;

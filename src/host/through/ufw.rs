@@ -32,3 +32,11 @@ pub fn planned(_root: &Path, _openings: &[Opening]) -> Result<Vec<String>, HostE
 pub fn bring(_root: &Path, _openings: &[Opening]) -> Result<bool, HostError> {
     Ok(false)
 }
+
+/// What it would be, for whoever brings it in by hand.
+///
+/// # Errors
+/// Where it cannot be said to it.
+pub fn text(_openings: &[Opening]) -> Result<String, HostError> {
+    Ok(String::new())
+}
