@@ -277,7 +277,7 @@ fn text(format: Format, site: &Site<'_>, made: &Made) -> anyhow::Result<String> 
         Format::OpenIptables => made.open_iptables.as_ref().context(NOT_MADE)?.v4.clone(),
         Format::OpenIp6tables => made.open_iptables.as_ref().context(NOT_MADE)?.v6.clone(),
         Format::OpenIpset => made.open_iptables.as_ref().context(NOT_MADE)?.ipset.clone(),
-        Format::Firewalld => firewalld::text(&openings(site))?,
+        Format::Firewalld => firewalld::text(&openings(site)),
         Format::Ufw => ufw::text(&openings(site))?,
         Format::Json => {
             let emitted = made.nft.as_ref().context(NOT_MADE)?;

@@ -127,6 +127,32 @@ pub enum HostError {
     /// What is in force is not what was brought in.
     #[error("what the kernel holds now is not what was brought in, so {0}")]
     Mismatch(Restored),
+    /// The program of another firewall did not do as it was told.
+    #[error("`{command}` failed: {words}; {help}")]
+    Through {
+        /// What was run.
+        command: String,
+        /// What it said.
+        words: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// What another firewall has at runtime is not what is in its files, and it would have to load these.
+    #[error(
+        "firewalld has to load its files again, and would lose or bring in what differs from what it runs with: {}; keep it with `firewall-cmd --runtime-to-permanent`, or let it go with `firewall-cmd --reload`, and try again", .0.join("; ")
+    )]
+    WouldBeLost(Vec<String>),
+    /// A file that has the name of one of ours.
+    #[error("{} was not made by ringfence, which would write a file of this name: give it another name", .0.display())]
+    NotOurs(std::path::PathBuf),
+    /// Another firewall was told, and does not do it.
+    #[error("{program} was told to let through what is admitted, and does not: {}; look at its log", .missing.join("; "))]
+    NotThrough {
+        /// Its name.
+        program: &'static str,
+        /// What is missing, or too much.
+        missing: Vec<String>,
+    },
     /// Something is left that ought not to be.
     #[error("{0}")]
     Warning(String),
@@ -207,6 +233,10 @@ impl HostError {
             | Self::Reject
             | Self::Internal(_)
             | Self::NoWatchdog
+            | Self::Through { .. }
+            | Self::WouldBeLost(_)
+            | Self::NotOurs(_)
+            | Self::NotThrough { .. }
             | Self::Warning(_)
             | Self::OddName(_)
             | Self::StillOpen(_)

@@ -49,7 +49,7 @@ pub use live::{Counter, Legacy, Live, counters, every_legacy, legacy, legacy_fil
 pub use snapshot::Snapshot;
 pub(in crate::host) use snapshot::is_own_chain;
 pub use tools::Tools;
-pub(in crate::host) use tools::{has_nft, nft};
+pub(in crate::host) use tools::{has_nft, nft, program};
 
 use crate::dialect::ReadError;
 use crate::dialect::iptables::WriteError;

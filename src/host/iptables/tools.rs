@@ -178,6 +178,18 @@ pub(in crate::host) fn nft(text: &str) -> Result<(), Error> {
     }
 }
 
+/// Runs any program of this machine and gives what it printed.
+///
+/// # Errors
+/// If it is not there, does not end, or fails.
+pub(in crate::host) fn program(name: &str, arguments: &[&str], input: &str) -> Result<String, Error> {
+    let folders = folders(&env::var_os("PATH").unwrap_or_default());
+    let program = search(&folders, name).ok_or_else(|| missing(name))?;
+    let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
+    let environment = Environment { path, lock_file: env::var_os("XTABLES_LOCKFILE") };
+    child::run(&environment, &program, arguments, input)
+}
+
 /// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not
 /// follow.
 fn folders(path: &OsStr) -> Vec<PathBuf> {
@@ -202,6 +214,8 @@ fn missing(tool: &str) -> Error {
     let package = match tool {
         "ipset" => "`ipset`",
         "nft" => "`nftables`",
+        "firewall-cmd" | "firewall-offline-cmd" => "`firewalld`",
+        "ufw" => "`ufw`",
         tool if tool.contains("-legacy-") => "`iptables` (or `iptables-legacy`)",
         _ => "`iptables` (or `iptables-nft`)",
     };

@@ -1,42 +1,410 @@
-//! firewalld: by its own means.
+//! firewalld: a policy and ipsets of our own.
+//!
+//! What is to be in force stands in files of ours below `/etc/firewalld`, and is brought into the running firewalld by
+//! `firewall-cmd`. Where it has the policy and the sets already, only what differs is changed at runtime; otherwise it loads its
+//! files again, which is refused as long as that would change anything of the admin's.
+//!
+//! - What the running firewalld has is looked up in the kernel. It is what counts, and costs less than asking.
+//! - firewalld that was flushed by somebody else (`nft flush ruleset`) blocks nobody, so nothing is to be opened; and told to load its
+//!   files, it would fail and leave everything closed (seen with 1.3.3). Then only the files are written.
+//!
+//! INVARIANT (any moment may be the last): files first, then what is closed, then what is opened. Whatever was left undone, the next
+//! run finds.
 
-use std::path::Path;
+mod loss;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::program::{in_this_namespace, run};
+use crate::dialect::firewalld::{InForce, IpSet, MARK, POLICY, RichRule, SET, Wanted};
+use crate::dialect::netlink::{Protocol, RequestError, Socket, ip_sets};
 use crate::host::HostError;
-use crate::ir::Opening;
+use crate::host::store::Folder;
+use crate::host::whole::Everything;
+use crate::ir::{Elements, Opening};
+use crate::net::Cidr;
+
+const FIREWALL_CMD: &str = "firewall-cmd";
+/// Where its files are.
+const ETC: &str = "etc/firewalld";
+/// The folders in which ours are.
+const FOLDERS: [&str; 2] = ["ipsets", "policies"];
+/// As many single entries are changed one by one, which leaves no moment in which a set is empty.
+const FEW: usize = 16;
+const HELP: &str = "look at `firewall-cmd --state` and /var/log/firewalld";
+
+/// Whether it is installed.
+#[must_use]
+pub fn is_installed(root: &Path) -> bool {
+    ["usr/sbin/firewalld", "usr/bin/firewalld"].iter().any(|path| root.join(path).exists())
+}
 
 /// Whether it runs in this network namespace.
 #[must_use]
 pub fn is_active() -> bool {
-    false
+    in_this_namespace("firewalld")
 }
 
-/// Whether anything of ours is in its configuration.
+/// Whether it drops everything, because the admin said `firewall-cmd --panic-on`. That is left as it is.
+///
+/// # Errors
+/// Where the kernel's rules cannot be read.
+pub fn panics() -> Result<bool, HostError> {
+    Ok(in_force()?.panic)
+}
+
+/// The files that let these openings through, with their paths.
 #[must_use]
-pub fn has_ours(_root: &Path) -> bool {
-    false
+pub fn written(openings: &[Opening]) -> Vec<(PathBuf, String)> {
+    let files = Wanted::of(openings).files().into_iter();
+    files.map(|(name, text)| (Path::new("/").join(ETC).join(name), text)).collect()
 }
 
-/// What is to be written, a line each.
-///
-/// # Errors
-/// Where it cannot be asked.
-pub fn planned(_root: &Path, _openings: &[Opening]) -> Result<Vec<String>, HostError> {
-    Ok(Vec::new())
+/// The same for whoever brings it in by hand: each file behind its path.
+#[must_use]
+pub fn text(openings: &[Opening]) -> String {
+    let files = written(openings);
+    files.iter().map(|(path, text)| format!("<!-- {} -->\n{}\n", path.display(), text.trim_end())).collect()
 }
 
-/// Writes it. Says whether there was anything to write.
-///
-/// # Errors
-/// Where it refuses.
-pub fn bring(_root: &Path, _openings: &[Opening]) -> Result<bool, HostError> {
-    Ok(false)
+/// Whether there are files of ours.
+#[must_use]
+pub fn has_ours(root: &Path) -> bool {
+    FOLDERS.iter().any(|folder| !left(&root.join(ETC).join(folder)).is_empty())
 }
 
-/// What it would be, for whoever brings it in by hand.
+/// What is to be done so that exactly these openings are there: one line each, none where all is as it is to be.
 ///
 /// # Errors
-/// Where it cannot be said to it.
-pub fn text(_openings: &[Opening]) -> Result<String, HostError> {
-    Ok(String::new())
+/// Where files or rules cannot be read.
+pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostError> {
+    let wanted = Wanted::of(openings);
+    let differ = differing(root, &wanted)?;
+    let mut lines: Vec<String> = differ.iter().map(Change::to_string).collect();
+    let runs = is_ours(root) && is_active();
+    let there = if runs { Some(in_force()?) } else { None };
+    match there.filter(|there| there.is_loaded) {
+        Some(there) => {
+            lines.extend(steps(&there, &wanted));
+            if there.panic && !lines.is_empty() {
+                lines.push("firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned());
+            }
+        }
+        None if lines.is_empty() => {}
+        None if runs => lines.push(
+            "firewalld's own rules were flushed by another program: in force when it is started again (`systemctl restart firewalld`)".to_owned(),
+        ),
+        None => lines.push("firewalld does not run: in force when it starts".to_owned()),
+    }
+    Ok(lines)
+}
+
+/// Brings exactly these openings, and takes away all others of ours. Says whether there was anything to do.
+///
+/// # Errors
+/// Where a file cannot be written, `firewall-cmd` fails, or loading the files would change what is the admin's.
+pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
+    let wanted = Wanted::of(openings);
+    let before = if is_ours(root) && is_active() { Some(in_force()?) } else { None };
+    let Some(before) = before.filter(|there| there.is_loaded) else {
+        return write(root, &wanted);
+    };
+    let reloads = needs_reload(&before, &wanted);
+    if reloads {
+        loss::refuse(root)?;
+    }
+    let wrote = write(root, &wanted)?;
+    if before.is(&wanted) {
+        return Ok(wrote);
+    }
+    // Also before a reload, after which firewalld may put back what a set had at runtime (`FlushAllOnReload=no`).
+    let mut there = changed(before, &wanted)?;
+    if wanted.rules.is_empty() {
+        return emptied(root, &there);
+    }
+    if !there.is(&wanted) {
+        if !reloads {
+            loss::refuse(root)?;
+        }
+        reload()?;
+        there = changed(in_force()?, &wanted)?;
+    }
+    if there.is(&wanted) {
+        return Ok(true);
+    }
+    Err(HostError::NotThrough { program: "firewalld", missing: steps(&there, &wanted) })
+}
+
+/// After our last opening is closed: the empty policy and sets go where nothing of the admin's would change by it. Otherwise they
+/// go with the next reload, and accept nobody until then.
+fn emptied(root: &Path, there: &InForce) -> Result<bool, HostError> {
+    let nothing = Wanted::default();
+    let is_harmless = loss::differences(root)?.is_empty();
+    if is_harmless {
+        reload()?;
+    }
+    let there = if is_harmless { &changed(in_force()?, &nothing)? } else { there };
+    if there.is(&nothing) {
+        return Ok(true);
+    }
+    Err(HostError::NotThrough { program: "firewalld", missing: steps(there, &nothing) })
+}
+
+/// Only the root of this machine has a running firewalld.
+fn is_ours(root: &Path) -> bool {
+    root == Path::new("/")
+}
+
+fn in_force() -> Result<InForce, HostError> {
+    let mut ruleset = Everything::read()?.ruleset;
+    if InForce::is_of_iptables(&ruleset) {
+        // Also those that no rule asks at the moment.
+        let all =
+            Socket::open(Protocol::Netfilter).map_err(RequestError::from).and_then(|mut socket| ip_sets(&mut socket));
+        ruleset.sets = all.map_err(HostError::from)?.sets.into_values().collect();
+    }
+    Ok(InForce::of(&ruleset))
+}
+
+/// Policies and sets are made by a reload only; and a rule that is none of ours is known to nobody but the files.
+fn needs_reload(there: &InForce, wanted: &Wanted) -> bool {
+    !wanted.rules.is_empty()
+        && (!there.policy || there.strange > 0 || wanted.sets.iter().any(|set| !there.sets.contains_key(&set.name)))
+}
+
+fn reload() -> Result<(), HostError> {
+    firewall_cmd(&["--reload"], "").map(drop)
+}
+
+fn firewall_cmd(arguments: &[&str], input: &str) -> Result<String, HostError> {
+    run(FIREWALL_CMD, arguments, input, HELP)
+}
+
+/// What is to be done at runtime, in words.
+fn steps(there: &InForce, wanted: &Wanted) -> Vec<String> {
+    if needs_reload(there, wanted) {
+        return vec!["firewall-cmd --reload".to_owned()];
+    }
+    let mut lines = Vec::new();
+    for (name, from, to) in set_changes(there, wanted) {
+        for (count, what) in [(from.len(), "remove"), (to.len(), "add")] {
+            if count > 0 {
+                let entries = if count == 1 { "entry" } else { "entries" };
+                lines.push(format!("firewall-cmd --ipset={name}: {what} {count} {entries}"));
+            }
+        }
+    }
+    let (from, to) = rule_changes(there, wanted);
+    for (rules, what) in [(from, "remove"), (to, "add")] {
+        lines.extend(rules.iter().map(|rule| format!("firewall-cmd --policy={POLICY} --{what}-rich-rule='{rule}'")));
+    }
+    lines
+}
+
+fn rule_changes(there: &InForce, wanted: &Wanted) -> (Vec<RichRule>, Vec<RichRule>) {
+    let wanted: BTreeSet<&RichRule> = wanted.rules.iter().collect();
+    let from = there.rules.iter().filter(|rule| !wanted.contains(rule)).cloned().collect();
+    let to = wanted.iter().filter(|rule| !there.rules.contains(**rule)).map(|rule| (*rule).clone()).collect();
+    (from, to)
+}
+
+/// For each set that is there and not as it is to be: its name, what goes, and what comes.
+fn set_changes(there: &InForce, wanted: &Wanted) -> Vec<(String, Vec<Cidr>, Vec<Cidr>)> {
+    let mut changes = Vec::new();
+    for (name, elements) in &there.sets {
+        let own = wanted.sets.iter().find(|set| set.name == *name);
+        if own.map_or(elements.networks().is_empty(), |own| there.set_is(own) == Some(true)) {
+            continue;
+        }
+        let (from, to) = entries(elements, own);
+        changes.push((name.clone(), from, to));
+    }
+    changes
+}
+
+/// What the kernel has cut otherwise than firewalld was told does not show here: see [`changed`].
+fn entries(there: &Elements, wanted: Option<&IpSet>) -> (Vec<Cidr>, Vec<Cidr>) {
+    let wanted: &[Cidr] = wanted.map_or(&[], |set| &set.networks);
+    let there: BTreeSet<Cidr> = there.networks().into_iter().collect();
+    let goal: BTreeSet<Cidr> = wanted.iter().copied().collect();
+    (there.difference(&goal).copied().collect(), goal.difference(&there).copied().collect())
+}
+
+/// Changes at runtime what can be changed there: closes first. What is there then.
+fn changed(there: InForce, wanted: &Wanted) -> Result<InForce, HostError> {
+    let sets = set_changes(&there, wanted);
+    let (from, to) = rule_changes(&there, wanted);
+    let usable = |rule: &&RichRule| there.policy && there.sets.contains_key(&rule.set);
+    let to: Vec<&RichRule> = to.iter().filter(usable).collect();
+    if sets.is_empty() && from.is_empty() && to.is_empty() {
+        return Ok(there);
+    }
+    change_rules("remove", &from.iter().collect::<Vec<_>>())?;
+    for (name, ..) in &sets {
+        let own = wanted.sets.iter().find(|set| set.name == *name);
+        change_set(name, own.map_or(&[], |set| &set.networks))?;
+    }
+    change_rules("add", &to)?;
+    in_force()
+}
+
+fn change_rules(what: &str, rules: &[&RichRule]) -> Result<(), HostError> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = vec![format!("--policy={POLICY}")];
+    arguments.extend(rules.iter().map(|rule| format!("--{what}-rich-rule={rule}")));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    firewall_cmd(&arguments, "").map(drop)
+}
+
+/// Makes a set's entries these. What firewalld believes to be in it is asked, because it only takes away what it has put there.
+fn change_set(name: &str, wanted: &[Cidr]) -> Result<(), HostError> {
+    let set = format!("--ipset={name}");
+    let said = firewall_cmd(&[&set, "--get-entries"], "")?;
+    let there: BTreeSet<&str> = said.split_whitespace().collect();
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    for (what, entries) in [("remove", &there - &wanted), ("add", &wanted - &there)] {
+        if entries.is_empty() {
+            continue;
+        }
+        if entries.len() > FEW {
+            let list: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+            let word = if what == "add" {
+                "--add-entries-from-file=/dev/stdin"
+            } else {
+                "--remove-entries-from-file=/dev/stdin"
+            };
+            firewall_cmd(&[&set, word], &list)?;
+        } else {
+            let words: Vec<String> = entries.iter().map(|entry| format!("--{what}-entry={entry}")).collect();
+            let words: Vec<&str> = std::iter::once(set.as_str()).chain(words.iter().map(String::as_str)).collect();
+            firewall_cmd(&words, "")?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that is to be another, or to go.
+struct Change {
+    folder: &'static str,
+    name: String,
+    before: Option<Vec<u8>>,
+    after: Option<String>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = if self.after.is_some() { "write" } else { "remove" };
+        write!(f, "{what} /{ETC}/{}/{}", self.folder, self.name)
+    }
+}
+
+/// The files of ours that are not as they are to be.
+fn differing(root: &Path, wanted: &Wanted) -> Result<Vec<Change>, HostError> {
+    let files = wanted.files();
+    let mut changes = Vec::new();
+    for folder in FOLDERS {
+        let path = root.join(ETC).join(folder);
+        let opened = Folder::open(&path)?;
+        let of_folder =
+            files.iter().filter_map(|(name, text)| Some((name.strip_prefix(folder)?.strip_prefix('/')?, text)));
+        for (name, text) in of_folder.clone() {
+            let before = opened.as_ref().map(|open| open.read(name)).transpose()?.flatten();
+            if before.as_deref() == Some(text.as_bytes()) {
+                continue;
+            }
+            if before.as_deref().is_some_and(|bytes| !is_marked(bytes)) {
+                return Err(HostError::NotOurs(path.join(name)));
+            }
+            changes.push(Change { folder, name: name.to_owned(), before, after: Some(text.clone()) });
+        }
+        let stays: BTreeSet<&str> = of_folder.map(|(name, _)| name).collect();
+        let Some(open) = opened else { continue };
+        for name in left(&path).into_iter().filter(|name| !stays.contains(name.as_str())) {
+            // What a killed run did not finish may lack its mark.
+            let before = open.read(&name)?;
+            if name.starts_with('.') || before.as_deref().is_some_and(is_marked) {
+                changes.push(Change { folder, name, before, after: None });
+            }
+        }
+    }
+    Ok(changes)
+}
+
+fn is_marked(bytes: &[u8]) -> bool {
+    bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+}
+
+/// The files with names of ours, those that firewalld keeps when it writes one anew and those of a killed run among them.
+fn left(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let policy = format!("{POLICY}.xml");
+    let mut names: Vec<String> = names
+        .filter(|name| {
+            let base = name.strip_prefix('.').map_or(Some(name.as_str()), |hidden| hidden.strip_suffix(".new"));
+            base.is_some_and(|base| {
+                let base = base.strip_suffix(".old").unwrap_or(base);
+                base == policy || (base.starts_with(SET) && base.ends_with(".xml"))
+            })
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Writes the files, and takes them back where firewalld objects to them. Says whether there was anything to write.
+fn write(root: &Path, wanted: &Wanted) -> Result<bool, HostError> {
+    let changes = differing(root, wanted)?;
+    // The policy comes after the sets that it names, and goes before them.
+    for change in changes.iter().filter(|change| change.after.is_none()).rev() {
+        put(root, change, None)?;
+    }
+    for change in &changes {
+        if let Some(text) = &change.after {
+            put(root, change, Some(text.as_bytes()))?;
+        }
+    }
+    let checks = !wanted.rules.is_empty() && !changes.is_empty() && is_ours(root) && is_installed(root);
+    // The one asks the firewalld that runs, the other works without one.
+    let by = if is_active() { FIREWALL_CMD } else { "firewall-offline-cmd" };
+    if checks && let Err(error) = run(by, &["--check-config"], "", HELP) {
+        for change in changes.iter().rev() {
+            put(root, change, change.before.as_deref())?;
+        }
+        return Err(error);
+    }
+    Ok(!changes.is_empty())
+}
+
+/// As firewalld writes its own.
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+/// Stands in a folder that was not there before us.
+const MADE: &str = ".made-by-ringfence";
+
+fn put(root: &Path, change: &Change, bytes: Option<&[u8]>) -> Result<(), HostError> {
+    let path = root.join(ETC).join(change.folder);
+    let is_new = bytes.is_some() && !path.exists();
+    let folder = if bytes.is_some() { Some(Folder::make(&path, FOLDER_MODE)?) } else { Folder::open(&path)? };
+    let Some(folder) = folder else { return Ok(()) };
+    folder.wait_to_write()?;
+    if is_new {
+        folder.replace(MADE, b"", FILE_MODE)?;
+    }
+    match bytes {
+        Some(bytes) => folder.replace(&change.name, bytes, FILE_MODE)?,
+        None => folder.remove(&change.name)?,
+    }
+    let names: Vec<_> = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    if bytes.is_none() && names == [MADE] {
+        folder.remove(MADE)?;
+        // Somebody may have put a file there in this moment.
+        let _ = fs::remove_dir(&path);
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@
 pub mod chains;
 pub mod firewalld;
 pub mod place;
+mod program;
 pub mod spots;
 pub mod ufw;
 

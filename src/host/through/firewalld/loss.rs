@@ -1,0 +1,189 @@
+//! What a reload of firewalld would change, besides what is ours.
+//!
+//! Its files and what it runs with are told apart by its own listings. Bindings of interfaces are left out where NetworkManager keeps
+//! them, and those of programs that bring them back after each reload.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::{ETC, POLICY, SET, firewall_cmd};
+use crate::host::HostError;
+use crate::host::through::program::in_this_namespace;
+
+/// Refuses, where anything would change.
+pub(super) fn refuse(root: &Path) -> Result<(), HostError> {
+    let differences = differences(root)?;
+    if differences.is_empty() { Ok(()) } else { Err(HostError::WouldBeLost(differences)) }
+}
+
+/// What would change, in words.
+pub(super) fn differences(root: &Path) -> Result<Vec<String>, HostError> {
+    let has_direct = root.join(ETC).join("direct.xml").exists();
+    let mut asked: Vec<Vec<&str>> = Vec::new();
+    for what in ["--list-all-zones", "--list-all-policies", "--get-ipsets"] {
+        asked.extend([vec![what], vec!["--permanent", what]]);
+    }
+    for what in DIRECT {
+        asked.push(vec!["--direct", what]);
+        if has_direct {
+            asked.push(vec!["--permanent", "--direct", what]);
+        }
+    }
+    let said = all(&asked)?;
+    let answer = |words: &[&str]| {
+        let found = asked.iter().zip(&said).find(|(asked, _)| *asked == words);
+        found.map_or("", |(_, said)| said.as_str())
+    };
+    let mut found = Vec::new();
+    let keeps_interfaces = in_this_namespace("NetworkManager");
+    for (what, list) in [("zone", "--list-all-zones"), ("policy", "--list-all-policies")] {
+        compare(
+            what,
+            &blocks(answer(&[list]), keeps_interfaces),
+            &blocks(answer(&["--permanent", list]), keeps_interfaces),
+            &mut found,
+        );
+    }
+    for what in DIRECT {
+        let lines = |words: &[&str]| answer(words).lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let blocks = |lines| BTreeMap::from([(what.trim_start_matches("--get-all-").to_owned(), lines)]);
+        compare(
+            "direct",
+            &blocks(lines(&["--direct", what])),
+            &blocks(lines(&["--permanent", "--direct", what])),
+            &mut found,
+        );
+    }
+    let names = |words: &[&str]| -> BTreeSet<String> {
+        answer(words).split_whitespace().filter(|name| !name.starts_with(SET)).map(str::to_owned).collect()
+    };
+    sets(&names(&["--get-ipsets"]), &names(&["--permanent", "--get-ipsets"]), &mut found)?;
+    Ok(found)
+}
+
+const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-passthroughs"];
+
+/// Asks several things at once: each takes its time to start.
+fn all(asked: &[Vec<&str>]) -> Result<Vec<String>, HostError> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = asked.iter().map(|words| scope.spawn(|| firewall_cmd(words, ""))).collect();
+        let lost = |_| Err(HostError::internal("a thread that asked firewalld did not end"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect()
+    })
+}
+
+type Blocks = BTreeMap<String, BTreeSet<String>>;
+
+/// The listing of zones or policies: what each has, with its name before it.
+fn blocks(text: &str, keeps_interfaces: bool) -> Blocks {
+    let mut blocks = Blocks::new();
+    let mut own = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        if !line.starts_with(char::is_whitespace) {
+            own = line.split_whitespace().next().unwrap_or_default().to_owned();
+            blocks.entry(own.clone()).or_default();
+            continue;
+        }
+        let (key, values) = match line.trim().split_once(':') {
+            Some((key, values)) if !line.starts_with('\t') => (key, values),
+            _ => ("", line.trim()),
+        };
+        let comes_back =
+            key == "interfaces" && (keeps_interfaces || own.starts_with("docker") || own.starts_with("libvirt"));
+        if own == POLICY || comes_back {
+            continue;
+        }
+        let block = blocks.entry(own.clone()).or_default();
+        if key.is_empty() {
+            block.insert(values.to_owned());
+        } else {
+            block.extend(values.split_whitespace().map(|value| format!("{key} {value}")));
+        }
+    }
+    blocks.remove(POLICY);
+    blocks
+}
+
+fn compare(what: &str, runtime: &Blocks, permanent: &Blocks, found: &mut Vec<String>) {
+    let nothing = BTreeSet::new();
+    let names: BTreeSet<&String> = runtime.keys().chain(permanent.keys()).collect();
+    for name in names {
+        let (here, there) = (runtime.get(name), permanent.get(name));
+        if here.is_none() && there.is_some() {
+            found.push(format!("{what} {name} is in its files only"));
+            continue;
+        }
+        if there.is_none() {
+            found.push(format!("{what} {name} is at runtime only"));
+            continue;
+        }
+        let (here, there) = (here.unwrap_or(&nothing), there.unwrap_or(&nothing));
+        found.extend(here.difference(there).map(|one| format!("{what} {name}: `{one}` at runtime only")));
+        found.extend(there.difference(here).map(|one| format!("{what} {name}: `{one}` in its files only")));
+    }
+}
+
+fn sets(runtime: &BTreeSet<String>, permanent: &BTreeSet<String>, found: &mut Vec<String>) -> Result<(), HostError> {
+    found.extend(runtime.difference(permanent).map(|name| format!("ipset {name} is at runtime only")));
+    found.extend(permanent.difference(runtime).map(|name| format!("ipset {name} is in its files only")));
+    let both: Vec<String> = runtime.intersection(permanent).map(|name| format!("--ipset={name}")).collect();
+    let asked: Vec<Vec<&str>> = both
+        .iter()
+        .flat_map(|set| [vec![set.as_str(), "--get-entries"], vec!["--permanent", set.as_str(), "--get-entries"]])
+        .collect();
+    for (set, said) in both.iter().zip(all(&asked)?.chunks(2)) {
+        let [here, there] = said else { continue };
+        let entries = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+        let (here, there) = (entries(here), entries(there));
+        let count = here.symmetric_difference(&there).count();
+        if count > 0 {
+            let name = set.trim_start_matches("--ipset=");
+            found.push(format!("ipset {name}: {count} entries differ"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNTIME: &str = "\
+public (active)
+  target: default
+  interfaces: eth0
+  services: ssh http
+  rich rules: 
+\trule family=\"ipv4\" source address=\"192.0.2.1\" drop
+
+ringfence (active)
+  priority: 32767
+  rich rules: 
+\trule family=\"ipv4\" source ipset=\"open-ringfence-peers4\" port port=\"8098\" protocol=\"tcp\" accept
+";
+    const PERMANENT: &str = "\
+public
+  target: default
+  interfaces: 
+  services: http ssh https
+  rich rules: 
+
+work
+  target: default
+";
+
+    #[test]
+    fn what_differs_is_named_and_what_is_ours_is_not() {
+        let mut found = Vec::new();
+        compare("zone", &blocks(RUNTIME, true), &blocks(PERMANENT, true), &mut found);
+        let expected = [
+            "zone public: `rule family=\"ipv4\" source address=\"192.0.2.1\" drop` at runtime only",
+            "zone public: `services https` in its files only",
+            "zone work is in its files only",
+        ];
+        assert_eq!(found, expected);
+        found.clear();
+        compare("zone", &blocks(RUNTIME, false), &blocks(RUNTIME, true), &mut found);
+        assert_eq!(found, ["zone public: `interfaces eth0` at runtime only"]);
+    }
+}

@@ -1,0 +1,315 @@
+//! firewalld.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ringfence::host::HostError;
+use ringfence::host::through::firewalld::{bring, is_active, is_installed, panics, planned};
+
+use super::stage::{Machine, PEER, alone, assert_same, files, opening, openings, root, shell, tried};
+
+const ETC: &str = "/etc/firewalld";
+/// The admin's word about one of the peers, in the zone that the interface is in.
+fn deny(zone: &str) {
+    let text = fs::read_to_string(format!("/usr/lib/firewalld/zones/{zone}.xml")).unwrap();
+    let rules = "<rule family=\"ipv4\"><source address=\"10.77.0.3\"/><reject/></rule>\n\
+                 <rule family=\"ipv6\"><source address=\"fd77::3\"/><drop/></rule>\n</zone>";
+    fs::write(format!("{ETC}/zones/{zone}.xml"), text.replace("</zone>", rules)).unwrap();
+}
+
+#[track_caller]
+fn assert_planned_nothing() {
+    let planned = planned(root(), &openings()).unwrap();
+    assert!(planned.is_empty(), "{planned:?}");
+}
+
+/// The whole story with one of its back ends.
+fn story(mut machine: Machine, backend: &str) {
+    shell(&format!("sed -i 's/^FirewallBackend=.*/FirewallBackend={backend}/' {ETC}/firewalld.conf"));
+    assert!(is_installed(root()) && !is_active());
+    for zone in ["public", "drop", "work"] {
+        deny(zone);
+    }
+    machine.start_firewalld();
+    assert!(is_active());
+    let before = files(ETC);
+    machine.assert_blocked("before");
+    let plan = planned(root(), &openings()).unwrap();
+    assert_eq!(
+        plan,
+        [
+            "write /etc/firewalld/ipsets/open-ringfence-peers4.xml",
+            "write /etc/firewalld/ipsets/open-ringfence-peers6.xml",
+            "write /etc/firewalld/policies/ringfence.xml",
+            "firewall-cmd --reload"
+        ]
+    );
+    assert_same(&before, &files(ETC));
+    assert!(bring(root(), &openings()).unwrap());
+    machine.assert_through("after bring");
+    assert_planned_nothing();
+    assert!(!bring(root(), &openings()).unwrap(), "nothing is to do");
+
+    shell("firewall-cmd --reload");
+    machine.assert_through("after a reload");
+    shell("firewall-cmd --complete-reload");
+    machine.assert_through("after a complete reload");
+    machine.stop_firewalld();
+    assert_planned_nothing();
+    machine.start_firewalld();
+    machine.assert_through("after a restart");
+    for zone in ["drop", "work"] {
+        shell(&format!("firewall-cmd --zone={zone} --change-interface=eth0"));
+        machine.assert_through(zone);
+        assert_planned_nothing();
+    }
+    shell("firewall-cmd --zone=work --remove-interface=eth0");
+
+    // Members change without a reload, which the admin's runtime-only rule would not outlive.
+    shell("firewall-cmd --zone=work --add-port=1/tcp");
+    let fewer = [opening("peers", &["10.77.0.9", "10.78.0.0/16"], &[(4369, 4369), (8098, 8098)])];
+    assert!(bring(root(), &fewer).unwrap());
+    assert!(machine.reaches("10.77.0.9", 8098) && !machine.reaches("10.77.0.9", 8099));
+    assert!(!machine.reaches(PEER[0], 8098) && !machine.reaches(PEER[1], 8098), "who is a member no more");
+    assert!(planned(root(), &fewer).unwrap().is_empty());
+    assert!(bring(root(), &openings()).unwrap());
+    machine.assert_through("back again");
+    assert_eq!(shell("firewall-cmd --zone=work --list-ports").trim(), "1/tcp");
+
+    // The admin goes on working; what is ours goes, and nothing else, be it at runtime only.
+    shell("firewall-cmd --permanent --zone=dmz --add-service=ntp");
+    let dmz = fs::read(format!("{ETC}/zones/dmz.xml")).unwrap();
+    assert!(bring(root(), &[]).unwrap());
+    machine.assert_blocked("taken back");
+    assert!(planned(root(), &[]).unwrap().is_empty());
+    assert_eq!(shell("firewall-cmd --zone=work --list-ports").trim(), "1/tcp");
+    assert_eq!(fs::read(format!("{ETC}/zones/dmz.xml")).unwrap(), dmz);
+    fs::remove_file(format!("{ETC}/zones/dmz.xml")).unwrap();
+    shell("firewall-cmd --reload");
+    assert_same(&before, &files(ETC));
+    // Where nothing of the admin's speaks against it, nothing at all is left.
+    assert!(bring(root(), &openings()).unwrap() && bring(root(), &[]).unwrap());
+    assert_same(&before, &files(ETC));
+    assert!(
+        !shell("nft list ruleset; ipset list -n; firewall-cmd --get-policies; firewall-cmd --get-ipsets")
+            .contains("ringfence")
+    );
+}
+
+#[test]
+fn firewalld_with_nftables() {
+    alone("firewalld::firewalld_with_nftables", |machine| story(machine, "nftables"));
+}
+
+#[test]
+fn firewalld_with_iptables() {
+    alone("firewalld::firewalld_with_iptables", |machine| story(machine, "iptables"));
+}
+
+#[test]
+fn what_a_reload_would_lose_is_named_and_nothing_is_written() {
+    alone("firewalld::what_a_reload_would_lose_is_named_and_nothing_is_written", |mut machine| {
+        machine.start_firewalld();
+        let before = files(ETC);
+        for (add, what) in [
+            ("--zone=public --add-service=http", "zone public: `services http` at runtime only"),
+            (
+                "--direct --add-rule ipv4 filter INPUT 0 -s 192.0.2.1 -j DROP",
+                "direct rules: `ipv4 filter INPUT 0 -s 192.0.2.1 -j DROP` at runtime only",
+            ),
+            ("--permanent --zone=work --add-port=1/tcp", "zone work: `ports 1/tcp` in its files only"),
+        ] {
+            let opposite = add.replace("--add-", "--remove-");
+            let before = if add.contains("permanent") { None } else { Some(&before) };
+            shell(&format!("firewall-cmd {add}"));
+            let refused = bring(root(), &openings()).unwrap_err();
+            assert!(matches!(&refused, HostError::WouldBeLost(found) if found == &[what]), "{refused}");
+            if let Some(before) = before {
+                assert_same(before, &files(ETC));
+            }
+            machine.assert_blocked("refused");
+            shell(&format!("firewall-cmd {opposite}"));
+        }
+        shell("firewall-cmd --zone=public --add-service=http && firewall-cmd --runtime-to-permanent");
+        assert!(bring(root(), &openings()).unwrap());
+        assert!(machine.reaches(PEER[0], 8098));
+    });
+}
+
+#[test]
+fn panic_a_flush_and_a_stop_are_said_and_left() {
+    alone("firewalld::panic_a_flush_and_a_stop_are_said_and_left", |mut machine| {
+        assert!(bring(root(), &openings()).unwrap(), "it does not run: the files");
+        machine.start_firewalld();
+        assert!(machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 4369));
+        shell("firewall-cmd --panic-on");
+        assert!(panics().unwrap());
+        let fewer = [opening("peers", &[PEER[0]], &[(8098, 8098)])];
+        let plan = planned(root(), &fewer).unwrap();
+        assert!(plan.iter().any(|line| line.contains("--panic-off")), "{plan:?}");
+        assert!(bring(root(), &fewer).unwrap() && bring(root(), &openings()).unwrap());
+        assert_eq!(shell("firewall-cmd --query-panic").trim(), "yes");
+        machine.assert_blocked("in panic");
+        shell("firewall-cmd --panic-off");
+        assert!(machine.reaches(PEER[0], 8098));
+
+        // A reload would close everything now.
+        shell("nft flush ruleset");
+        let plan = planned(root(), &fewer).unwrap();
+        assert!(plan.iter().any(|line| line.contains("systemctl restart firewalld")), "{plan:?}");
+        assert!(bring(root(), &fewer).unwrap() && !bring(root(), &fewer).unwrap());
+        assert!(planned(root(), &fewer).unwrap().is_empty());
+        assert!(machine.reaches(PEER[0], 8098), "nobody blocks");
+    });
+}
+
+#[test]
+fn what_firewalld_objects_to_is_taken_back() {
+    alone("firewalld::what_firewalld_objects_to_is_taken_back", |mut machine| {
+        machine.start_firewalld();
+        fs::write(format!("{ETC}/zones/broken.xml"), "<zone><service nam").unwrap();
+        let before = files(ETC);
+        let error = bring(root(), &openings()).unwrap_err().to_string();
+        assert!(error.contains("firewall-cmd") && error.contains("INVALID_ZONE"), "{error}");
+        assert_same(&before, &files(ETC));
+        fs::remove_file(format!("{ETC}/zones/broken.xml")).unwrap();
+        fs::write(format!("{ETC}/policies/ringfence.xml"), "<policy/>").unwrap();
+        let error = bring(root(), &openings()).unwrap_err();
+        assert!(matches!(&error, HostError::NotOurs(path) if path.ends_with("policies/ringfence.xml")), "{error}");
+    });
+}
+
+/// Whatever is left half-done, or done by others to what is ours, is put right.
+#[test]
+fn from_any_state_to_the_wanted_one() {
+    alone("firewalld::from_any_state_to_the_wanted_one", |mut machine| {
+        deny("public");
+        machine.start_firewalld();
+        let before = files(ETC);
+        assert!(bring(root(), &openings()).unwrap());
+        let set = "--ipset=open-ringfence-peers4";
+        for broken in [
+            format!("rm {ETC}/policies/ringfence.xml"),
+            format!("rm {ETC}/policies/ringfence.xml; firewall-cmd --reload"),
+            format!("rm {ETC}/ipsets/open-*4.xml"),
+            format!(
+                "rm {ETC}/ipsets/open-*4.xml; mv {ETC}/policies/ringfence.xml {ETC}/policies/.ringfence.xml.new; firewall-cmd --reload"
+            ),
+            format!(
+                "cp {ETC}/ipsets/open-ringfence-peers4.xml {ETC}/ipsets/open-ringfence-old4.xml; firewall-cmd --reload"
+            ),
+            format!(
+                "firewall-cmd {set} --add-entry=10.77.0.9 --remove-entry=10.77.0.2 || firewall-cmd {set} --add-entry=10.77.0.9"
+            ),
+            format!("firewall-cmd --permanent {set} --add-entry=10.77.0.9; firewall-cmd --reload"),
+            "firewall-cmd --policy=ringfence --add-port=8098/tcp".to_owned(),
+            "firewall-cmd --permanent --policy=ringfence --set-priority=-1; firewall-cmd --reload".to_owned(),
+            "nft flush set inet firewalld open-ringfence-peers4".to_owned(),
+            "nft flush chain inet firewalld filter_IN_policy_ringfence_allow".to_owned(),
+            format!(
+                "sed -i s/FlushAllOnReload=yes/FlushAllOnReload=no/ {ETC}/firewalld.conf; firewall-cmd --reload; sed -i /0.0.3/d {ETC}/ipsets/open-*4.xml"
+            ),
+        ] {
+            shell(&broken);
+            assert!(!planned(root(), &openings()).unwrap().is_empty(), "{broken}");
+            assert!(bring(root(), &openings()).unwrap(), "{broken}");
+            machine.assert_through(&broken);
+            assert_planned_nothing();
+        }
+        assert!(bring(root(), &[opening("peers", &["10.77.0.0/24"], &[(8098, 8099)])]).unwrap());
+        assert!(bring(root(), &openings()).unwrap(), "a part of a network that was let through");
+        machine.assert_through("narrower");
+        shell(&format!("sed -i s/FlushAllOnReload=no/FlushAllOnReload=yes/ {ETC}/firewalld.conf"));
+        assert!(bring(root(), &[]).unwrap());
+        fs::remove_file(format!("{ETC}/firewalld.conf.old")).ok();
+        assert_same(&before, &files(ETC));
+        assert!(tried("firewall-cmd --info-policy=ringfence").is_err());
+    });
+}
+
+/// Set in a process that is to be killed.
+const VICTIM: &str = "RINGFENCE_THROUGH_VICTIM";
+
+#[test]
+fn killed_at_any_moment() {
+    alone("firewalld::killed_at_any_moment", |mut machine| {
+        deny("public");
+        machine.start_firewalld();
+        let before = files(ETC);
+        for (what, moments) in [("all", 5), ("none", 2)] {
+            for moment in 0..moments {
+                let done = killed(what, Duration::from_millis(20 + moment * 200));
+                if what == "all" {
+                    bring(root(), &openings()).unwrap();
+                    machine.assert_through(&format!("killed at moment {moment}, done: {done}"));
+                    assert_planned_nothing();
+                }
+                bring(root(), &[]).unwrap();
+                machine.assert_blocked("taken back");
+                assert_same(&before, &files(ETC));
+                if what == "none" {
+                    bring(root(), &openings()).unwrap();
+                }
+            }
+        }
+    });
+}
+
+/// Lets another process do it, and kills it after a while. Says whether it was done before.
+fn killed(what: &str, after: Duration) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["firewalld::as_another_process", "--exact", "--nocapture"])
+        .env(VICTIM, what)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap().signal().is_none()
+}
+
+/// What [`killed`] runs.
+#[test]
+fn as_another_process() {
+    if let Ok(what) = std::env::var(VICTIM) {
+        let _ = bring(root(), if what == "all" { openings() } else { Vec::new() }.as_slice());
+    }
+}
+
+#[test]
+fn ten_thousand_sources_take_no_more_than_twice_its_own_time() {
+    alone("firewalld::ten_thousand_sources_take_no_more_than_twice_its_own_time", |mut machine| {
+        machine.start_firewalld();
+        let addresses: Vec<String> = (0..10_000).map(|n| format!("10.9.{}.{}", n / 100, n % 100 * 2 + 1)).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let many = [opening("peers", &addresses, &[(8098, 8098)])];
+        fs::write("/run/list", addresses.join("\n") + "\n").unwrap();
+        shell("firewall-cmd --permanent --new-ipset=own --type=hash:net && firewall-cmd --reload");
+        let start = Instant::now();
+        shell("firewall-cmd --ipset=own --add-entries-from-file=/run/list");
+        let own = start.elapsed();
+        shell("firewall-cmd --runtime-to-permanent");
+        let start = Instant::now();
+        shell("firewall-cmd --reload");
+        let reload = start.elapsed();
+        shell("firewall-cmd --permanent --delete-ipset=own && firewall-cmd --reload");
+        let timed = |what: &str, work: &dyn Fn() -> bool| {
+            let start = Instant::now();
+            assert!(work(), "{what}");
+            let took = start.elapsed();
+            eprintln!("{what}: {took:?}");
+            took
+        };
+        let first = timed("first, with a reload", &|| bring(root(), &many).unwrap());
+        timed("nothing to do", &|| planned(root(), &many).unwrap().is_empty());
+        let one = [opening("peers", &[PEER[0]], &[(8098, 8098)])];
+        timed("all but one leave", &|| bring(root(), &one).unwrap());
+        let again = timed("all come", &|| bring(root(), &many).unwrap());
+        eprintln!("its own --add-entries-from-file: {own:?}; then a reload: {reload:?}");
+        assert!(again <= own * 2 && first <= (own + reload) * 2, "{first:?}, {again:?}; its own: {own:?}, {reload:?}");
+    });
+}
