@@ -209,7 +209,7 @@ fn from_any_state_to_the_wanted_one() {
             "nft flush set inet firewalld open-ringfence-peers4".to_owned(),
             "nft flush chain inet firewalld filter_IN_policy_ringfence_allow".to_owned(),
             format!(
-                "sed -i s/FlushAllOnReload=yes/FlushAllOnReload=no/ {ETC}/firewalld.conf; firewall-cmd --reload; sed -i /0.0.3/d {ETC}/ipsets/open-*4.xml"
+                "sed -i s/FlushAllOnReload=yes/FlushAllOnReload=no/ {ETC}/firewalld.conf; firewall-cmd --reload; sed -i /77.0.3/d {ETC}/ipsets/open-*4.xml"
             ),
         ] {
             shell(&broken);
