@@ -383,7 +383,7 @@ fn open(
         let (now, judgement) = look(plan)?;
         match judgement.around.doubts() {
             Some(why) if !wanted.is_nothing() && !plan.allow_not_through && plan.keep => {
-                Err(HostError::NotThrough(why))
+                Err(HostError::OpenThrough(why))
             }
             _ => Ok((now, judgement)),
         }

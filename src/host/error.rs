@@ -93,7 +93,7 @@ pub enum HostError {
     #[error(
         "open-through: it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow open-through` applies it all the same"
     )]
-    NotThrough(String),
+    OpenThrough(String),
     /// Other firewalls of this host could not be told to let the admitted through.
     #[error("{0}; what was in force before is in force again")]
     NotOpened(Box<HostError>),
@@ -210,7 +210,7 @@ impl HostError {
             | Self::Mismatch(Restored::Failed(_))
             | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
             Self::Lock(LockError::Held { .. }) => Outcome::Held,
-            Self::Lost | Self::TooLarge(_) | Self::NotThrough(_) => Outcome::Undecided,
+            Self::Lost | Self::TooLarge(_) | Self::OpenThrough(_) => Outcome::Undecided,
             Self::NotInForce(standing) => standing.outcome(),
             Self::NotOpened(why) => why.outcome(),
             Self::NothingWaits => Outcome::Absent,
