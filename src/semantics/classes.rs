@@ -26,6 +26,8 @@ pub struct Classes<'a, T: Clone> {
     ranges: Vec<(T, T, u32)>,
     /// For each list its classes, as ascending ranges of their numbers.
     labels: HashMap<List<'a, T>, Vec<(u32, u32)>, FxBuildHasher>,
+    /// The class of all values that nobody asks about, where there are such: which lists have some of them is not known.
+    unasked: Option<u32>,
 }
 
 /// A number that a field can hold.
@@ -60,9 +62,15 @@ value!(u16, u32, u128);
 impl<'a, T: Value> Classes<'a, T> {
     /// Cuts all values at the ends of the ranges of all lists, and puts pieces into one class that lie in the same lists.
     ///
+    /// Where only some values, ascending, are `asked` about, all others are one class, whatever lists they are in.
+    ///
     /// # Errors
     /// Where more lists overlap than `deepest`, or than can be told apart.
-    pub(super) fn new(lists: impl IntoIterator<Item = List<'a, T>>, deepest: usize) -> Bounded<Self> {
+    pub(super) fn new(
+        lists: impl IntoIterator<Item = List<'a, T>>,
+        deepest: usize,
+        asked: Option<&[T]>,
+    ) -> Bounded<Self> {
         // What a ruleset holds and what is asked about it are often the same; one list then speaks for both.
         let mut numbers: HashMap<List<'a, T>, u32, FxBuildHasher> = HashMap::default();
         for list in lists {
@@ -70,16 +78,25 @@ impl<'a, T: Value> Classes<'a, T> {
             numbers.entry(list).or_insert(number);
         }
         // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
-        let mut cuts: Vec<(T, u32)> = Vec::with_capacity(numbers.keys().map(|list| list.len() * 2).sum());
+        let most = if asked.is_some() { 0 } else { numbers.keys().map(|list| list.len() * 2).sum() };
+        let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most);
+        let mut cut = |first: T, last: T, number: u32| {
+            cuts.push((first, number));
+            cuts.extend(last.above().map(|behind| (behind, number)));
+        };
         for (list, &number) in &numbers {
-            for &(first, last) in list.iter() {
-                cuts.push((first, number));
-                cuts.extend(last.above().map(|behind| (behind, number)));
+            match asked {
+                None => list.iter().for_each(|&(first, last)| cut(first, last, number)),
+                Some(asked) => asked_in(list, asked).into_iter().for_each(|own| cut(own, own, number)),
             }
         }
+        // What is asked about has a number of its own, so that it is told from everything else.
+        let count = numbers.len() as u32 + u32::from(asked.is_some());
+        asked.unwrap_or_default().iter().for_each(|&own| cut(own, own, count.saturating_sub(1)));
         cuts.sort();
-        let mut classes = Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default() };
-        let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); numbers.len()];
+        let mut classes =
+            Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default(), unasked: None };
+        let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); count as usize];
         let mut holdings = Holdings::new();
         let mut holding = Holdings::NONE;
         let mut class_of: Vec<Option<u32>> = Vec::new();
@@ -123,7 +140,14 @@ impl<'a, T: Value> Classes<'a, T> {
             (list, labels.get_mut(number as usize).map(std::mem::take).unwrap_or_default())
         };
         classes.labels = numbers.into_iter().map(with_labels).collect();
+        classes.unasked = class_of.first().copied().flatten().filter(|_| asked.is_some());
         Ok(classes)
+    }
+
+    /// The class of the values that nobody asks about, where there are such. A list's labels say nothing of it.
+    #[must_use]
+    pub fn unasked(&self) -> Option<u32> {
+        self.unasked
     }
 
     fn push(&mut self, first: T, last: T, class: u32) {
@@ -228,6 +252,22 @@ impl Holdings {
     }
 }
 
+/// Those of some ascending values that a list has.
+fn asked_in<T: Value>(list: &[(T, T)], asked: &[T]) -> Vec<T> {
+    if list.len() < asked.len() {
+        let within = |&(first, last): &(T, T)| {
+            let (from, to) = (asked.partition_point(|own| *own < first), asked.partition_point(|own| *own <= last));
+            asked.get(from..to).unwrap_or_default()
+        };
+        return list.iter().flat_map(within).copied().collect();
+    }
+    let is_in = |own: &&T| {
+        let at = list.partition_point(|(_, last)| last < own);
+        list.get(at).is_some_and(|(first, _)| first <= *own)
+    };
+    asked.iter().filter(is_in).copied().collect()
+}
+
 /// Takes a number that is higher than all so far.
 fn add(ranges: &mut Vec<(u32, u32)>, class: u32) {
     match ranges.last_mut() {
@@ -245,7 +285,7 @@ mod tests {
         type List = [(u16, u16)];
         let a: &List = &[(10, 19), (30, 39), (40, 49)];
         let b: &List = &[(0, 9), (35, 65535)];
-        let classes = Classes::new([a, b, a].map(Cow::Borrowed), DEEPEST).unwrap();
+        let classes = Classes::new([a, b, a].map(Cow::Borrowed), DEEPEST, None).unwrap();
         for at in 0..=65535u16 {
             for other in [0, 9, 10, 19, 20, 29, 30, 34, 35, 49, 50, 65535] {
                 let same = |list: &List| {
@@ -266,13 +306,38 @@ mod tests {
         assert_eq!(classes.labels(&[(1, 2)]), None);
     }
 
+    /// What is asked about falls into the same classes as if everything were, and nothing else is told from each other.
+    #[test]
+    fn only_what_is_asked_about_is_told_apart() {
+        let lists: [&[(u16, u16)]; 4] = [&[(10, 19), (30, 39)], &[(0, 9), (35, 65535)], &[(7, 7)], &[]];
+        let all = Classes::new(lists.map(Cow::Borrowed), DEEPEST, None).unwrap();
+        for asked in [&[][..], &[0], &[7, 8, 9, 10], &[5, 12, 20, 35, 36, 65535], &[20]] {
+            let some = Classes::new(lists.map(Cow::Borrowed), DEEPEST, Some(asked)).unwrap();
+            let unasked = some.unasked().unwrap();
+            for &one in asked {
+                assert_ne!(some.class(one), unasked);
+                for &other in asked {
+                    assert_eq!(some.class(one) == some.class(other), all.class(one) == all.class(other));
+                }
+                for list in lists {
+                    let labels = some.labels(list).unwrap();
+                    let has = labels.iter().any(|range| (range.0..=range.1).contains(&some.class(one)));
+                    assert_eq!(has, list.iter().any(|range| (range.0..=range.1).contains(&one)), "{one} {list:?}");
+                }
+            }
+            let others = (0..=65535).filter(|own| !asked.contains(own));
+            assert!(others.into_iter().all(|own| some.class(own) == unasked));
+        }
+        assert_eq!(all.unasked(), None);
+    }
+
     #[test]
     fn everything_and_nothing() {
         let all: &[(u128, u128)] = &[(0, u128::MAX)];
         let none: &[(u128, u128)] = &[];
-        let classes = Classes::new([all, none].map(Cow::Borrowed), DEEPEST).unwrap();
+        let classes = Classes::new([all, none].map(Cow::Borrowed), DEEPEST, None).unwrap();
         assert_eq!(classes.ranges(), [(0, u128::MAX, 0)]);
         assert_eq!((classes.labels(all), classes.labels(none)), (Some(&[(0, 0)][..]), Some(&[][..])));
-        assert_eq!(Classes::<u32>::new([], DEEPEST).unwrap().ranges(), [(0, u32::MAX, 0)]);
+        assert_eq!(Classes::<u32>::new([], DEEPEST, None).unwrap().ranges(), [(0, u32::MAX, 0)]);
     }
 }

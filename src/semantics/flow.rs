@@ -13,13 +13,14 @@ use rustc_hash::FxBuildHasher;
 use super::diagram::{Bounded, Set};
 use super::door::Door;
 use super::evaluate::{Entry, Rules, seen_at};
+use super::heed::Heeding;
 use super::holds::At;
+use super::journey::Leads;
 use super::space::Space;
 use super::stretch::{Entrance, Parts, State, Stretch, add};
 use super::touched::Touched;
-use super::translation::Translations;
 use super::view::View;
-use crate::ir::{Chain, ChainKind, Family, Hook, Policy};
+use crate::ir::{Base, Chain, ChainKind, Family, Hook, Policy};
 
 /// What may become of packets at a door. Every packet is in at least one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,11 @@ pub struct Flow<'r, 'a> {
     /// What was found at doors that were asked for already.
     fates: IndexMap<Door, Fates, FxBuildHasher>,
     /// Where packets that begin connections to an address with this label are led at a hook.
-    pub(super) led: IndexMap<(Hook, u32), Rc<Translations<'a, Set>>, FxBuildHasher>,
+    pub(super) led: IndexMap<(Hook, u32), Rc<Leads<'a>>, FxBuildHasher>,
+    /// The packets that are asked about.
+    pub(super) concerned: Set,
+    /// Which chains ask for what others did.
+    heeding: Option<Heeding>,
 }
 
 impl<'r, 'a> Flow<'r, 'a> {
@@ -53,7 +58,16 @@ impl<'r, 'a> Flow<'r, 'a> {
             unwieldy: Vec::new(),
             fates: IndexMap::default(),
             led: IndexMap::default(),
+            concerned: Set::ALL,
+            heeding: None,
         }
+    }
+
+    /// The same where only packets of a set are asked about, which says nothing of any field but family and source: these stay the
+    /// same wherever a packet is judged, and whatever it stands for. What is said of others then means nothing.
+    #[must_use]
+    pub fn only(self, concerned: Set) -> Self {
+        Self { concerned, ..self }
     }
 
     /// What was too large to be judged, so that whatever meets it may pass and may be blocked.
@@ -82,7 +96,7 @@ impl<'r, 'a> Flow<'r, 'a> {
     fn fates_at(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let rules = self.rules;
         let (mut passing, mut may_block) = (Set::ALL, Set::EMPTY);
-        let mut parts = self.touched_before(space, door)?;
+        let mut parts = self.touched_before(space, door, |base| door.has(base))?;
         for group in rules.turns() {
             let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| door.has(base)).collect();
             let here = passing;
@@ -165,13 +179,19 @@ impl<'r, 'a> Flow<'r, 'a> {
         Ok((ends, passes))
     }
 
-    /// What chains before a door may have done to packets.
-    pub(super) fn touched_before(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Parts<Touched>> {
+    /// What chains before a door may have done to packets, as far as the chains that are `asked` behind can tell.
+    pub(super) fn touched_before(
+        &mut self,
+        space: &mut Space<'_>,
+        door: Door,
+        asked: impl Fn(&Base) -> bool,
+    ) -> Bounded<Parts<Touched>> {
         let rules = self.rules;
-        if !rules.touches {
-            return Ok(vec![(Touched::default(), Set::ALL)]);
+        let all = vec![(Touched::default(), Set::ALL)];
+        if !rules.touches || !self.heeding.get_or_insert_with(|| Heeding::of(rules)).heed(rules, asked) {
+            return Ok(all);
         }
-        let mut parts = vec![(Touched::default(), Set::ALL)];
+        let mut parts = all;
         let mut passing = Set::ALL;
         for group in rules.turns() {
             let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| door.follows(base)).collect();

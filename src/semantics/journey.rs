@@ -20,6 +20,7 @@ mod legs;
 mod sets;
 
 pub use legs::Leg;
+pub(super) use sets::Leads;
 
 use super::door::Door;
 use super::evaluate::{Outcome, Rules};
@@ -30,7 +31,7 @@ use crate::ir::{ConnectionStates, Destined, Hook, TcpFlags, Translation};
 use crate::net::Ports;
 
 /// What is known of this host's addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Home {
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
@@ -71,6 +72,11 @@ const ANSWERS: [TcpFlags; 5] = [TcpFlags(0x12), TcpFlags(0x10), TcpFlags(0x18), 
 const FIRST_ANSWERS: usize = 2;
 
 impl Home {
+    /// Whether what is led to one address may be for this host.
+    pub(super) fn may_have(&self, address: IpAddr) -> bool {
+        self.has(Translation::Destination, Some((address, address))) != Here::No
+    }
+
     fn has(&self, kind: Translation, address: Option<(IpAddr, IpAddr)>) -> Here {
         let Some((first, last)) = address else {
             // A redirected packet comes to this host; one whose port alone is changed goes where it went.
@@ -108,6 +114,13 @@ impl Changed {
                 Some(Self { here: home.has(kind, *addresses), address: one, ports: *ports })
             }
         }
+    }
+}
+
+impl Changed {
+    /// Whether it comes to another host, for certain.
+    fn goes_elsewhere(&self) -> bool {
+        self.here == Here::No
     }
 }
 

@@ -205,7 +205,7 @@ fn here(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounde
     let Some(list) = list else { return Ok(Fit::UNKNOWN) };
     let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
     let family = space.family(matches!(list, Elements::Ipv4(_)))?;
-    let unknown = space.is(Field::Destination, 0)?;
+    let unknown = space.some_destination()?;
     let doubted = space.sets.intersection(family, unknown)?;
     let known = if negated { space.sets.difference(family, to)? } else { to };
     Fit::split(space, known, doubted)

@@ -24,6 +24,7 @@ mod evaluate;
 mod field;
 mod flow;
 mod foreign;
+mod heed;
 mod holds;
 mod journey;
 mod matching;

@@ -71,7 +71,7 @@ impl Flow<'_, '_> {
         if !rules.tracks {
             return Ok((Set::ALL, Set::EMPTY));
         }
-        let touched = self.touched_before(space, Door::Input)?;
+        let touched = self.touched_before(space, Door::Input, |_| false)?;
         let established = space.states(|own| own == ConnectionStates::ESTABLISHED)?;
         let (new, opening) = (space.states(|own| own == ConnectionStates::NEW)?, space.flags(opens)?);
         let tcp = space.protocol(TCP)?;

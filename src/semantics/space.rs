@@ -14,6 +14,7 @@ mod sets;
 use super::classes::{Classes, DEEPEST, List, Value};
 use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
 use super::field::Field;
+use super::journey::Home;
 use super::packet::{Locality, Shape, TCP};
 use crate::ir::{ConnectionStates, Elements, Ruleset, TcpFlags};
 use crate::net::{Elsewhere, Interface, PortRange, Surroundings};
@@ -42,6 +43,9 @@ pub struct Question {
     pub leaving: bool,
     /// What is known of the host's routes.
     pub surroundings: Surroundings,
+    /// This host's addresses, where it is only asked what comes to these, or to one of which nothing is known: no others are told
+    /// apart then, and tests of them are unknown.
+    pub home: Option<Home>,
 }
 
 /// The classes of each field, and the sets that were made of them.
@@ -93,12 +97,15 @@ impl<'a> Space<'a> {
         names.extend(beginnings.iter().map(|(_, name)| name.clone()));
         let mut uncut = None;
         let [first_v4, first_v6, first_ports, first_to_v4, first_to_v6] = cuts.first;
-        let v4 = classes(cuts.v4, (first_v4, deepest), "lists of IPv4 sources", &mut uncut)?;
-        let v6 = classes(cuts.v6, (first_v6, deepest), "lists of IPv6 sources", &mut uncut)?;
-        let ports = classes(cuts.ports, (first_ports, deepest), "lists of ports", &mut uncut)?;
+        let v4 = classes(cuts.v4, (first_v4, deepest, None), "lists of IPv4 sources", &mut uncut)?;
+        let v6 = classes(cuts.v6, (first_v6, deepest, None), "lists of IPv6 sources", &mut uncut)?;
+        let ports = classes(cuts.ports, (first_ports, deepest, None), "lists of ports", &mut uncut)?;
         let addressed = !(cuts.to_v4.is_empty() && cuts.to_v6.is_empty());
-        let to_v4 = classes(cuts.to_v4, (first_to_v4, deepest), "lists of IPv4 destinations", &mut uncut)?;
-        let to_v6 = classes(cuts.to_v6, (first_to_v6, deepest), "lists of IPv6 destinations", &mut uncut)?;
+        let (asked_v4, asked_v6) = cuts.asked.unzip();
+        let limit = (first_to_v4, deepest, asked_v4.as_deref());
+        let to_v4 = classes(cuts.to_v4, limit, "lists of IPv4 destinations", &mut uncut)?;
+        let limit = (first_to_v6, deepest, asked_v6.as_deref());
+        let to_v6 = classes(cuts.to_v6, limit, "lists of IPv6 destinations", &mut uncut)?;
         let destinations = addressed.then_some((to_v4, to_v6));
         // A protocol that nobody mentions stands for all such.
         let mut protocols = cuts.protocols;
@@ -242,17 +249,17 @@ impl<'a> Space<'a> {
 /// The classes of some lists; where they overlap in too many ways, those of the first alone.
 fn classes<'a, T: Value>(
     mut lists: Vec<List<'a, T>>,
-    (first, deepest): (usize, usize),
+    (first, deepest, asked): (usize, usize, Option<&[T]>),
     name: &'static str,
     uncut: &mut Option<&'static str>,
 ) -> Bounded<Classes<'a, T>> {
-    if let Ok(classes) = Classes::new(lists.iter().cloned(), deepest) {
+    if let Ok(classes) = Classes::new(lists.iter().cloned(), deepest, asked) {
         return Ok(classes);
     }
     *uncut = Some(name);
     lists.truncate(first);
     // The question's own and ours have to be told apart in any case.
-    Classes::new(lists, DEEPEST)
+    Classes::new(lists, DEEPEST, asked)
 }
 
 /// One value of the flags for each combination of tests that hold: SYN alone, where it is one of these, else the lowest.

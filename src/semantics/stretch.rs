@@ -276,8 +276,8 @@ impl<'a> Flow<'_, 'a> {
         for one in &rule.matches {
             let own = self.fit(space, one, way, touched)?;
             all = all.and(space, own)?;
-            if all.may.is_empty() {
-                break;
+            if space.sets.intersection(all.may, self.concerned)?.is_empty() {
+                return Ok(Fit::exactly(Set::EMPTY));
             }
         }
         Ok(all)

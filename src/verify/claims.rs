@@ -83,6 +83,7 @@ impl<'a> Claims<'a> {
             translates: self.translates,
             leaving: false,
             surroundings: Surroundings::default(),
+            home: None,
         };
         question.ports.push(self.protected.ranges().to_vec());
         // Port 0, of which nothing is claimed, must not speak for others.
@@ -321,6 +322,16 @@ impl Claims<'_> {
         let untrusted = from(space, &self.untrusted)?;
         let own = space.sets.intersection(on, sources)?;
         space.sets.difference(own, untrusted)
+    }
+
+    /// Packets from the sources of everybody who is admitted somewhere.
+    pub(super) fn named(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        let mut all = Set::EMPTY;
+        for admitted in &self.admitted {
+            let own = from(space, &admitted.families)?;
+            all = space.sets.union(all, own)?;
+        }
+        Ok(all)
     }
 
     /// Packets whose other end has an address that the file has for this host.

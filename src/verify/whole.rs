@@ -22,7 +22,7 @@ use crate::cluster::{Node, Site, SiteService, State};
 use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
-use crate::semantics::{Flow, Home, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
+use crate::semantics::{Flow, Home, Packet, Question, Rules, Set, Space, TooLarge, merged, rewriting};
 use asker::{Asker, not_from_outside};
 
 /// Who is asked about.
@@ -173,10 +173,6 @@ impl Answer {
 pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) -> Result<Vec<Answer>, TooLarge> {
     let claims = Claims::of(site);
     let ruleset = merged(ruleset);
-    let question = question(&claims, site, surroundings);
-    let mut space = Space::new(&[&ruleset], &question)?;
-    let (honest_rules, stranger_rules) =
-        (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
     let home = Home {
         addresses: if surroundings.addresses.is_empty() {
             claims.addresses().to_vec()
@@ -185,12 +181,24 @@ pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) ->
         },
         complete: surroundings.complete,
     };
+    let (honest_rules, stranger_rules) =
+        (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
+    let mut question = question(&claims, site, surroundings);
+    // Who may be untracked is asked of packets for other hosts as well.
+    let keeps_track = honest_rules.keeps_track();
+    if keeps_track {
+        let addresses = home.addresses.iter().chain(claims.addresses()).copied().collect();
+        question.home = Some(Home { addresses, complete: home.complete });
+    }
+    let mut space = Space::new(&[&ruleset], &question)?;
+    // Of all others it is only asked whether they may be untracked.
+    let named = if keeps_track { claims.named(&mut space)? } else { Set::ALL };
     let mut asker = Asker {
         claims: &claims,
         site,
         surroundings,
         home,
-        honest: Flow::new(&honest_rules),
+        honest: Flow::new(&honest_rules).only(named),
         strangers: Flow::new(&stranger_rules),
         honest_rules: &honest_rules,
         stranger_rules: &stranger_rules,

@@ -1,7 +1,10 @@
 //! Whole ways of sets of packets.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+
+use rustc_hash::FxBuildHasher;
 
 use super::super::diagram::{Bounded, Set, TooLarge};
 use super::super::door::Door;
@@ -10,9 +13,23 @@ use super::super::flow::{Fates, Flow};
 use super::super::foreign::Trust;
 use super::super::packet::{Locality, Shape, TCP};
 use super::super::space::Space;
-use super::super::translation::{Led, Translated, Translations};
+use super::super::translation::Led;
 use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, answer_states};
-use crate::ir::{ConnectionStates, Hook, TcpFlags};
+use crate::ir::{Base, ChainKind, ConnectionStates, Hook, TcpFlags};
+
+/// Where packets are led, by what begins their connections.
+pub struct Leads<'a> {
+    /// What was known of this host's addresses.
+    home: Home,
+    /// Who may be led where, but for those who are led to other hosts as they come in.
+    translated: Vec<(Led<'a>, Set)>,
+    /// Those who may be led to other hosts as they come in.
+    elsewhere: Set,
+    /// Those who may stay as they are.
+    staying: Set,
+    /// Those who may be dropped.
+    dropped: Set,
+}
 
 /// The same for sets of packets: those that may arrive with answers, and those that may not.
 impl<'a> Flow<'_, 'a> {
@@ -54,16 +71,17 @@ impl<'a> Flow<'_, 'a> {
         let wire = with_destination(space, wire, label)?;
         let arrived = self.arrived(space, piece, false)?;
         let arrived_led = self.arrived(space, piece, true)?;
-        let led = self.led(space, Hook::Prerouting, label)?;
+        let led = self.led(space, Hook::Prerouting, label, home)?;
         let counting = self.counting(space, arrival)?;
         let stays = judged(space, arrived, counting)?;
         let stays = with_destination(space, stays, label)?;
         let mut may_pass = space.sets.intersection(led.staying, stays.may_pass)?;
         let blocked = space.sets.intersection(led.staying, stays.may_block)?;
         let mut may_block = space.sets.union(led.dropped, blocked)?;
-        for Translated { led, packets, .. } in &led.translated {
-            let packets = *packets;
-            let behind = self.led_to(space, (*led, to), (arrived_led, stays, arrival), home)?;
+        // They do not arrive.
+        may_block = space.sets.union(may_block, led.elsewhere)?;
+        for &(led, packets) in &led.translated {
+            let behind = self.led_to(space, (led, to), (arrived_led, stays, arrival), home)?;
             let passing = space.sets.intersection(packets, behind.may_pass)?;
             let blocked = space.sets.intersection(packets, behind.may_block)?;
             may_pass = space.sets.union(may_pass, passing)?;
@@ -79,34 +97,59 @@ impl<'a> Flow<'_, 'a> {
     ///
     /// # Errors
     /// Where a limit is met.
-    pub fn led_somewhere(&mut self, space: &mut Space<'_>, own: bool, address: Option<IpAddr>) -> Bounded<Set> {
+    pub fn led_somewhere(
+        &mut self,
+        space: &mut Space<'_>,
+        own: bool,
+        address: Option<IpAddr>,
+        home: &Home,
+    ) -> Bounded<Set> {
         let label = space.destination_of(address);
-        let led = self.led(space, if own { Hook::Output } else { Hook::Prerouting }, label)?;
-        led.translated.iter().try_fold(Set::EMPTY, |all, translated| space.sets.union(all, translated.packets))
+        let led = self.led(space, if own { Hook::Output } else { Hook::Prerouting }, label, home)?;
+        led.translated.iter().try_fold(led.elsewhere, |all, (_, packets)| space.sets.union(all, *packets))
     }
 
     /// Where packets that begin connections are led.
-    fn led(&mut self, space: &mut Space<'_>, hook: Hook, label: u32) -> Bounded<Rc<Translations<'a, Set>>> {
-        if let Some(known) = self.led.get(&(hook, label)) {
+    fn led(&mut self, space: &mut Space<'_>, hook: Hook, label: u32, home: &Home) -> Bounded<Rc<Leads<'a>>> {
+        if let Some(known) = self.led.get(&(hook, label)).filter(|known| known.home == *home) {
             return Ok(Rc::clone(known));
         }
         let first = begun(space, label)?;
+        let first = space.sets.intersection(first, self.concerned)?;
         let door = match hook {
             Hook::Output => Door::RequestsLeave,
             Hook::Postrouting => Door::RequestsTranslated,
             Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => Door::Translated,
         };
-        let before = self.touched_before(space, door)?;
-        let mut found = self.translations(space, hook, first, &before)?;
+        let translating = |base: &Base| base.kind == ChainKind::Nat && base.hook == hook;
+        let before = self.touched_before(space, door, translating)?;
+        let found = self.translations(space, hook, first, &before)?;
         // Whatever goes on with a connection fares as what began it.
-        found.staying = unbegun(space, found.staying, label)?;
-        found.dropped = unbegun(space, found.dropped, label)?;
-        for translated in &mut found.translated {
-            translated.packets = unbegun(space, translated.packets, label)?;
+        let mut leads = Leads {
+            home: home.clone(),
+            translated: Vec::new(),
+            elsewhere: Set::EMPTY,
+            staying: unbegun(space, found.staying, label)?,
+            dropped: unbegun(space, found.dropped, label)?,
+        };
+        // Very many rules may lead the same packets to very many places.
+        let mut known: HashMap<Set, Set, FxBuildHasher> = HashMap::default();
+        for translated in &found.translated {
+            let packets = match known.get(&translated.packets) {
+                Some(packets) => *packets,
+                None => unbegun(space, translated.packets, label)?,
+            };
+            known.insert(translated.packets, packets);
+            let gone = Changed::of(translated.led, home).is_some_and(|changed| changed.goes_elsewhere());
+            if hook == Hook::Prerouting && gone {
+                leads.elsewhere = space.sets.union(leads.elsewhere, packets)?;
+            } else {
+                leads.translated.push((translated.led, packets));
+            }
         }
-        let found = Rc::new(found);
-        self.led.insert((hook, label), Rc::clone(&found));
-        Ok(found)
+        let leads = Rc::new(leads);
+        self.led.insert((hook, label), Rc::clone(&leads));
+        Ok(leads)
     }
 
     /// What may become of packets at a door, if they are sent as they are, or as a piece.
@@ -273,15 +316,14 @@ impl<'a> Flow<'_, 'a> {
     pub fn asking(&mut self, space: &mut Space<'_>, from: Option<IpAddr>, home: &Home) -> Bounded<Fates> {
         let label = space.destination_of(from);
         let leaves = self.fates(space, Door::RequestsLeave)?;
-        let led = self.led(space, Hook::Output, label)?;
+        let led = self.led(space, Hook::Output, label, home)?;
         let leaves = with_destination(space, leaves, label)?;
         let sent = self.sent_as(space, (from, label), home)?;
         let mut may_pass = space.sets.intersection(led.staying, sent.may_pass)?;
         let blocked = space.sets.intersection(led.staying, sent.may_block)?;
         let mut may_block = space.sets.union(led.dropped, blocked)?;
-        for Translated { led, packets, .. } in &led.translated {
-            let packets = *packets;
-            let perhaps = match LedTo::of(*led) {
+        for &(led, packets) in &led.translated {
+            let perhaps = match LedTo::of(led) {
                 LedTo::Anywhere => packets,
                 LedTo::Nobody => Set::EMPTY,
                 LedTo::Peer(address, port) => {
@@ -308,7 +350,7 @@ impl<'a> Flow<'_, 'a> {
         let late = with_destination(space, late, label)?;
         let answers = self.answers(space, Door::AnswersArrive)?;
         let answers = with_destination(space, answers, label)?;
-        let seen = self.led(space, Hook::Postrouting, label)?;
+        let seen = self.led(space, Hook::Postrouting, label, home)?;
         let plain = Fates {
             may_pass: space.sets.intersection(late.may_pass, answers.may_pass)?,
             may_block: space.sets.union(late.may_block, answers.may_block)?,
@@ -316,12 +358,11 @@ impl<'a> Flow<'_, 'a> {
         let mut may_pass = space.sets.intersection(seen.staying, plain.may_pass)?;
         let blocked = space.sets.intersection(seen.staying, plain.may_block)?;
         let mut may_block = space.sets.union(seen.dropped, blocked)?;
-        for Translated { led, packets, .. } in &seen.translated {
-            let packets = *packets;
+        for &(led, packets) in &seen.translated {
             for ipv4 in [true, false] {
                 let family = space.family(ipv4)?;
                 let own = space.sets.intersection(packets, family)?;
-                let (passing, blocked) = match Sender::of(*led, home, from, ipv4) {
+                let (passing, blocked) = match Sender::of(led, home, from, ipv4) {
                     Sender::Same if self.rules.hidden.leaving().is_none() => (plain.may_pass, plain.may_block),
                     Sender::Same | Sender::Other => (Set::ALL, Set::ALL),
                 };

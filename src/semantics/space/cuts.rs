@@ -9,6 +9,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::super::classes::List;
 use super::super::evaluate::asks_for_states;
+use super::super::journey::Home;
 use super::super::packet::TCP;
 use super::super::reach::{met, met_leaving};
 use super::Question;
@@ -36,6 +37,8 @@ pub(super) struct Cuts<'a> {
     pub(super) translates: bool,
     /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
     pub(super) first: [usize; 5],
+    /// The destinations that are asked about, of IPv4 and of IPv6; all, where that is not said.
+    pub(super) asked: Option<(Vec<u32>, Vec<u128>)>,
 }
 
 impl<'a> Cuts<'a> {
@@ -76,6 +79,10 @@ impl<'a> Cuts<'a> {
             if ours {
                 cuts.first = [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
             }
+        }
+        // What another table than `local` answers for is not asked about one by one.
+        if let Some(home) = question.home.as_ref().filter(|_| question.elsewhere.entries().is_empty()) {
+            cuts.asked = Some(asked(rulesets, home));
         }
         cuts
     }
@@ -246,6 +253,26 @@ impl<'a> Cuts<'a> {
             | Match::Unknown(_) => {}
         }
     }
+}
+
+/// The addresses that are asked about, ascending: this host's, and those that rules lead to and that may be.
+fn asked(rulesets: &[&Ruleset], home: &Home) -> (Vec<u32>, Vec<u128>) {
+    let chains = rulesets.iter().flat_map(|ruleset| &ruleset.tables).flat_map(|table| &table.chains);
+    let statements = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+    let led = statements.filter_map(|statement| match statement {
+        Statement::Translate(_, Destined::To { addresses: Some((first, last)), .. }) => {
+            (first == last && home.may_have(*first)).then_some(*first)
+        }
+        _ => None,
+    });
+    let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
+    for address in home.addresses.iter().copied().chain(led) {
+        match address {
+            IpAddr::V4(own) => _ = v4.insert(own.to_bits()),
+            IpAddr::V6(own) => _ = v6.insert(own.to_bits()),
+        }
+    }
+    (v4.into_iter().collect(), v6.into_iter().collect())
 }
 
 /// [`Way`], kept.

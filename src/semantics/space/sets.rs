@@ -139,6 +139,19 @@ impl Space<'_> {
         self.listed(Field::Destination, list, labels)
     }
 
+    /// The packets to addresses of which nothing is known, or that nobody asks about.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub(in super::super) fn some_destination(&mut self) -> Bounded<Set> {
+        let mut labels = vec![(0, 0)];
+        if let Some((v4, v6)) = &self.destinations {
+            let unasked = [v4.unasked(), v6.unasked().map(|own| v4.count() + own)];
+            labels.extend(unasked.into_iter().flatten().map(|own| (own + 1, own + 1)));
+        }
+        self.sets.among(Field::Destination.number(), &labels)
+    }
+
     fn listed(&mut self, field: Field, list: &Elements, labels: Option<Vec<(u32, u32)>>) -> Bounded<Option<Set>> {
         let Some(labels) = labels else { return Ok(None) };
         let family = self.family(matches!(list, Elements::Ipv4(_)))?;

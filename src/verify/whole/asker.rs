@@ -135,7 +135,7 @@ impl Asker<'_, '_, '_> {
         let passing = space.sets.without(passing, Field::Interface.number())?;
         let perhaps_there = space.sets.intersection(passing, anywhere)?;
         let certain = space.sets.difference(certain, perhaps_there)?;
-        let led = self.honest.led_somewhere(space, direction == Direction::Out, to)?;
+        let led = self.honest.led_somewhere(space, direction == Direction::Out, to, &self.home)?;
         let staying = space.sets.difference(certain, led)?;
         if let Some(packet) = shown_packet(space, staying, to)? {
             return Ok(Reached::Blocked(self.shown(packet, direction, (true, true))));
