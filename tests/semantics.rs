@@ -26,12 +26,12 @@ use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
 use ringfence::diff::{Change, difference};
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Statement,
-    Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Elements, Family, Field as Written, Foreign, Hook, Marked, Match, Policy,
+    PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Verdict,
 };
 use ringfence::net::{Interface, PortRange};
 use ringfence::semantics::{
-    Arrival, Door, Flow, Home, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Shape, Space,
+    Arrival, Door, Flow, Home, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Set, Shape, Space,
     TCP, merged,
 };
 use spaces::{enriched, every_packet, unusual};
@@ -197,6 +197,9 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         let scope = Scope { unknowns: seed % 5 == 0, statements: seed % 4 == 0, foreign: true, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
+        if seed % 4 == 1 {
+            marking(&mut random, &mut ruleset);
+        }
         let route = |to: &str, by: &str| (to.parse().unwrap(), by.parse().unwrap());
         let mut surroundings = ringfence::net::Surroundings {
             addresses: vec!["10.20.0.1".parse().unwrap()],
@@ -210,7 +213,13 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         if seed % 4 == 0 {
             surroundings.routes.clear();
         }
+        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        // Some are asked about alone, and only as they come to addresses of this host.
+        let named = [vec![(0x0a14_0000, 0x0a14_001f)], vec![(0x0a14_0008, 0x0a14_0008)], vec![(0, u32::MAX)]];
+        let named = random.chance(40).then(|| Elements::ipv4(random.pick(&named).clone()));
         let question = Question {
+            home: random.chance(60).then(|| home.clone()),
+            sources: named.clone().into_iter().collect(),
             translates: seed % 2 == 0,
             flags: vec![OPENING],
             leaving: true,
@@ -220,9 +229,9 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
         let rules = if seed % 3 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) }.beside(&surroundings);
-        let mut flow = Flow::new(&rules);
+        let concerned = named.map_or(Set::ALL, |list| space.source(&list).unwrap().unwrap());
+        let mut flow = Flow::new(&rules).only(concerned);
         let to: Option<std::net::IpAddr> = random.chance(50).then(|| "10.20.0.1".parse().unwrap());
-        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
         let arrival = if random.chance(50) {
             Arrival::SamePort
         } else {
@@ -236,7 +245,7 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
             let packet = scope.packet(&mut random, &points);
             let packet = if random.chance(60) { unusual(&mut random, &space, packet) } else { packet };
             let packet = Packet { original_port: None, destination: to, protocol: TCP, ..packet };
-            if to.is_some() && packet.source.is_ipv6() {
+            if (to.is_some() && packet.source.is_ipv6()) || !space.has(concerned, &packet) {
                 continue;
             }
             let expected = [rules.asked(&packet, &home, &arrival), rules.asking(&packet, &home)];
@@ -251,6 +260,51 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         }
     }
     assert!(counts.iter().flatten().all(|count| *count > 2_000), "{counts:?}");
+}
+
+/// Rules that mark packets, and some that ask for marks.
+fn marking(random: &mut Random, ruleset: &mut Ruleset) {
+    for rule in ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
+        if random.chance(30) {
+            let constant = random.chance(50);
+            rule.statements.insert(0, Statement::Write { field: Written::Mark, constant });
+        } else if random.chance(30) {
+            let (value, negated) = (random.below(2) as u32, random.chance(50));
+            rule.matches.push(Match::Foreign(Foreign::Mark { of: Marked::Packet, mask: 1, value, negated }));
+        }
+    }
+}
+
+/// Of addresses that nobody asks about, sets may say more than the evaluation of a packet does, and never less.
+#[test]
+fn addresses_that_nobody_asks_about_leave_room_for_each_packet() {
+    let (mut wider, mut exact) = (0, 0);
+    for seed in 0..400 {
+        let mut random = Random::new(120_000 + seed);
+        let scope = Scope { statements: seed % 3 != 0, foreign: true, ..Scope::wide() };
+        let mut ruleset = scope.ruleset(&mut random);
+        enriched(&mut random, &mut ruleset);
+        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        let question = Question { flags: vec![OPENING], leaving: true, home: Some(home), ..Question::default() };
+        let mut space = Space::new(&[&ruleset], &question).unwrap();
+        let rules = if seed % 2 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };
+        let mut flow = Flow::new(&rules);
+        let fates: Vec<_> = Door::ALL.iter().map(|door| flow.fates(&mut space, *door).unwrap()).collect();
+        let points = Points::of(&ruleset);
+        for _ in 0..120 {
+            let packet = scope.packet(&mut random, &points);
+            let packet = unusual(&mut random, &space, packet);
+            for (door, fates) in Door::ALL.into_iter().zip(&fates) {
+                let outcome = rules.evaluate(door, &packet);
+                let (passes, blocked) = (space.has(fates.may_pass, &packet), space.has(fates.may_block, &packet));
+                let room = (passes || !outcome.may_pass) && (blocked || !outcome.may_block);
+                assert!(room, "seed {seed}: {packet} at {door:?}: {outcome:?} in {ruleset:#?}");
+                let same = (passes, blocked) == (outcome.may_pass, outcome.may_block);
+                (exact, wider) = (exact + usize::from(same), wider + usize::from(!same));
+            }
+        }
+    }
+    assert!(wider > 500 && exact > 100_000, "{wider} {exact}");
 }
 
 /// With next to nothing allowed, chains and lists are too large all the time. Sets may then say more of a packet than its

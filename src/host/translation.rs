@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 
 use super::HostError;
 use super::nft;
-use crate::dialect::netlink::{Scope, Table};
+use crate::dialect::netlink::{self, Chain, Scope, Table};
 
 /// Which tables of iptables-legacy are loaded here; there is no such file where the kernel has none.
 const LEGACY: [&str; 2] = ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"];
@@ -23,11 +23,13 @@ pub fn is_here() -> Result<bool, HostError> {
     if in_legacy()? {
         return Ok(true);
     }
-    match nft::read(Scope::Rules) {
-        Ok(live) => Ok(live.kernel.others.iter().any(translates)),
-        Err(HostError::NoNfTables) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let mut socket = match nft::open() {
+        Ok(socket) => socket,
+        Err(HostError::NoNfTables) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let kernel = netlink::read(&mut socket, nft::TABLE, Scope::Entrances)?;
+    Ok(kernel.others.iter().any(translates))
 }
 
 /// iptables-legacy's nat table translates nothing as long as it is not loaded. Whether it has rules is not looked at.
@@ -48,7 +50,7 @@ pub fn in_legacy() -> Result<bool, HostError> {
 }
 
 fn translates(table: &Table) -> bool {
-    let at_prerouting = |chain: &crate::dialect::netlink::Chain| {
+    let at_prerouting = |chain: &Chain| {
         chain.base.as_ref().is_some_and(|base| base.kind == "nat" && base.hook == PREROUTING)
     };
     table.chains.iter().any(|chain| at_prerouting(chain) && !chain.rules.is_empty())

@@ -6,7 +6,7 @@
 use super::attributes::{Malformed, Message, Writer, find, u32_of};
 use super::constants::*;
 use super::socket::{RequestError, Socket};
-use super::table::{Table, Tables};
+use super::table::{Chain, Table, Tables};
 
 /// Busy hosts change their rules some times a second; a reading takes milliseconds.
 const ATTEMPTS: usize = 50;
@@ -33,6 +33,8 @@ pub enum Scope {
     Whole,
     /// The chains and rules of all of them, and not even what is in one's own sets.
     Rules,
+    /// The chains of all of them, one's own among them, with the rules of those alone that packets enter by themselves.
+    Entrances,
 }
 
 /// The number of the last change.
@@ -93,7 +95,7 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_UNSPEC, |_| {})?;
         // What is not there is unknown to whoever looks for it.
         tables.keep_sets(|table, set| table.is(name) || (can_be_asked_for(&table.name) && can_be_asked_for(&set.name)));
-    } else if exists {
+    } else if exists && scope != Scope::Entrances {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_INET, |writer| writer.text(NFTA_SET_TABLE, name))?;
     }
     match scope {
@@ -104,7 +106,11 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
         Scope::Own => {}
         Scope::All | Scope::Whole | Scope::Rules => {
             dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
-            rules(socket, &mut tables)?;
+            rules(socket, &mut tables, |_| true)?;
+        }
+        Scope::Entrances => {
+            dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
+            rules(socket, &mut tables, |chain| chain.base.is_some())?;
         }
     }
     for (family, table, set) in filled_in(&tables, name, scope) {
@@ -128,11 +134,11 @@ fn can_be_asked_for(name: &str) -> bool {
 /// that came before (nf_tables_dump_rules), which takes most of the time where there are tens of thousands.
 const MANY_CHAINS: usize = 2000;
 
-/// The rules of all chains.
-fn rules(socket: &mut Socket, tables: &mut Tables) -> Result<(), RequestError> {
+/// The rules of some chains; where there are few, also those of others.
+fn rules(socket: &mut Socket, tables: &mut Tables, wanted: impl Fn(&Chain) -> bool) -> Result<(), RequestError> {
     let of = |table: &Table| {
-        let chains = table.chains.iter().map(|chain| (table.family, table.name.clone(), chain.name.clone()));
-        chains.collect::<Vec<_>>()
+        let chains = table.chains.iter().filter(|chain| wanted(chain));
+        chains.map(|chain| (table.family, table.name.clone(), chain.name.clone())).collect::<Vec<_>>()
     };
     let count: usize = tables.so_far().iter().map(|table| table.chains.len()).sum();
     let named =
@@ -153,7 +159,7 @@ fn rules(socket: &mut Socket, tables: &mut Tables) -> Result<(), RequestError> {
 /// The sets whose elements are wanted: family, table and name.
 fn filled_in(tables: &Tables, name: &str, scope: Scope) -> Vec<(u8, String, String)> {
     let wanted = |table: &&Table| match scope {
-        Scope::Rules => false,
+        Scope::Rules | Scope::Entrances => false,
         Scope::Own | Scope::All => table.is(name),
         Scope::Whole => [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6].contains(&table.family),
     };
