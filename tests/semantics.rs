@@ -26,13 +26,13 @@ use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
 use ringfence::diff::{Change, difference};
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Elements, Family, Field as Written, Foreign, Hook, Marked, Match, Policy,
-    PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Verdict,
+    Addresses, Base, Chain, ChainKind, Destined, Elements, Family, Field as Written, Foreign, Hook, Marked, Match,
+    Policy, PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange};
 use ringfence::semantics::{
-    Arrival, Door, Flow, Home, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Set, Shape, Space,
-    TCP, merged,
+    Arrival, Door, Flow, Home, Limits, Locality, OPENING, Outcome, Packet, Plausible, Question, Rules, Set, Shape,
+    Space, TCP, merged,
 };
 use spaces::{enriched, every_packet, unusual};
 
@@ -262,8 +262,13 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
     assert!(counts.iter().flatten().all(|count| *count > 2_000), "{counts:?}");
 }
 
-/// Rules that mark packets, and some that ask for marks.
+/// Rules that mark packets, some that ask for marks, and some that lead packets to another host.
 fn marking(random: &mut Random, ruleset: &mut Ruleset) {
+    let bases = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).filter_map(|chain| chain.base.as_mut());
+    for base in bases.filter(|base| base.hook == Hook::Prerouting && base.kind == ChainKind::Filter) {
+        base.kind = *random.pick(&[ChainKind::Filter, ChainKind::Nat]);
+    }
+    let away: std::net::IpAddr = "10.99.0.9".parse().unwrap();
     for rule in ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
         if random.chance(30) {
             let constant = random.chance(50);
@@ -271,6 +276,10 @@ fn marking(random: &mut Random, ruleset: &mut Ruleset) {
         } else if random.chance(30) {
             let (value, negated) = (random.below(2) as u32, random.chance(50));
             rule.matches.push(Match::Foreign(Foreign::Mark { of: Marked::Packet, mask: 1, value, negated }));
+        }
+        if random.chance(10) {
+            let to = Destined::To { addresses: Some((away, away)), ports: None };
+            rule.statements.push(Statement::Translate(Translation::Destination, to));
         }
     }
 }

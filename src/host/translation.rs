@@ -50,8 +50,7 @@ pub fn in_legacy() -> Result<bool, HostError> {
 }
 
 fn translates(table: &Table) -> bool {
-    let at_prerouting = |chain: &Chain| {
-        chain.base.as_ref().is_some_and(|base| base.kind == "nat" && base.hook == PREROUTING)
-    };
+    let at_prerouting =
+        |chain: &Chain| chain.base.as_ref().is_some_and(|base| base.kind == "nat" && base.hook == PREROUTING);
     table.chains.iter().any(|chain| at_prerouting(chain) && !chain.rules.is_empty())
 }
