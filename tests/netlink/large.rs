@@ -85,6 +85,12 @@ fn chains_by_the_thousand_are_read_whole() {
         let mut socket = Socket::open(Protocol::Netfilter).unwrap();
         let begin = Instant::now();
         let kernel = read(&mut socket, "ringfence", Scope::Whole).unwrap();
+        let entrances = read(&mut socket, "ringfence", Scope::Entrances).unwrap();
+        for (all, few) in kernel.others[0].chains.iter().zip(&entrances.others[0].chains) {
+            assert_eq!((&all.name, all.base.is_some()), (&few.name, few.base.is_some()));
+            assert_eq!(few.rules.len(), if all.base.is_some() { all.rules.len() } else { 0 }, "{}", all.name);
+        }
+        assert_eq!(entrances.others[0].chains.len(), kernel.others[0].chains.len());
         let lifted = lift(&kernel.others[0]).unwrap().unwrap().table;
         println!("iptables-nft-save {listed:?}, read and lift {:?}", begin.elapsed());
         let text = iptables::read(&text, Family::Ip).unwrap().ruleset;
