@@ -77,23 +77,9 @@ impl<'a, T: Value> Classes<'a, T> {
             let number = numbers.len() as u32;
             numbers.entry(list).or_insert(number);
         }
-        // Where a list begins or ends to hold. Each list is sorted, so this is a few sorted runs, which sort quickly.
-        let most = if asked.is_some() { 0 } else { numbers.keys().map(|list| list.len() * 2).sum() };
-        let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most);
-        let mut cut = |first: T, last: T, number: u32| {
-            cuts.push((first, number));
-            cuts.extend(last.above().map(|behind| (behind, number)));
-        };
-        for (list, &number) in &numbers {
-            match asked {
-                None => list.iter().for_each(|&(first, last)| cut(first, last, number)),
-                Some(asked) => asked_in(list, asked).into_iter().for_each(|own| cut(own, own, number)),
-            }
-        }
         // What is asked about has a number of its own, so that it is told from everything else.
         let count = numbers.len() as u32 + u32::from(asked.is_some());
-        asked.unwrap_or_default().iter().for_each(|&own| cut(own, own, count.saturating_sub(1)));
-        cuts.sort();
+        let cuts = cuts(&numbers, asked, count.saturating_sub(1));
         let mut classes =
             Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default(), unasked: None };
         let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); count as usize];
@@ -250,6 +236,31 @@ impl Holdings {
         self.ways.insert((holding, number), next);
         next
     }
+}
+
+/// Where lists begin or end to hold, ascending, each with its number; of lists of which only some values are asked about, where these
+/// do, and all of them under a number of their own.
+fn cuts<T: Value>(
+    numbers: &HashMap<List<'_, T>, u32, FxBuildHasher>,
+    asked: Option<&[T]>,
+    own_number: u32,
+) -> Vec<(T, u32)> {
+    // Each list is sorted, so this is a few sorted runs, which sort quickly.
+    let most = if asked.is_some() { 0 } else { numbers.keys().map(|list| list.len() * 2).sum() };
+    let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most);
+    let mut cut = |first: T, last: T, number: u32| {
+        cuts.push((first, number));
+        cuts.extend(last.above().map(|behind| (behind, number)));
+    };
+    for (list, &number) in numbers {
+        match asked {
+            None => list.iter().for_each(|&(first, last)| cut(first, last, number)),
+            Some(asked) => asked_in(list, asked).into_iter().for_each(|own| cut(own, own, number)),
+        }
+    }
+    asked.unwrap_or_default().iter().for_each(|&own| cut(own, own, own_number));
+    cuts.sort();
+    cuts
 }
 
 /// Those of some ascending values that a list has.
