@@ -67,7 +67,10 @@ pub enum NotEmitted {
         ruleset: Box<Ruleset>,
     },
     /// What is to let through whom the guard admits lets through somebody else, or not everybody.
-    #[error("what was compiled does not let through exactly whom the cluster file admits: {0}")]
+    #[error(
+        "what was compiled does not let through exactly whom the cluster file admits; this is a mistake in ringfence, please report it \
+         with the cluster file and this: {0}"
+    )]
     NotOpened(String),
     /// There are more kinds of packets than can be gone through.
     #[error(transparent)]

@@ -17,7 +17,8 @@ use std::process::{Command, Output};
 
 use ringfence::diagnostic::{Code, Severity};
 
-const FORMATS: &str = "nft,iptables,ip6tables,ipset,sysctl,json";
+const FORMATS: &str =
+    "nft,iptables,ip6tables,ipset,sysctl,json,open-nft,open-iptables,open-ip6tables,open-ipset,firewalld";
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -171,7 +172,8 @@ const SHOWN_ELSEWHERE: [Code; 6] = [
 ];
 
 /// What concerns a live host and no file: tests/faults shows what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
-const ON_A_HOST: [Code; 15] = [
+const ON_A_HOST: [Code; 16] = [
+    Code::NotThrough,
     Code::BesideRules,
     Code::LocalProxy,
     Code::RouteLocalnet,

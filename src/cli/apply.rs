@@ -111,7 +111,7 @@ enum Allowed {
     /// Peers may not know this host by the address that it takes towards them.
     OtherSource,
     /// It may stay uncertain whether the admitted get through this host's other firewalls.
-    OpenThrough,
+    NotThrough,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -170,7 +170,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         links: &links,
         keep: true,
         boot: false,
-        allow_not_through: arguments.allow.contains(&Allowed::OpenThrough),
+        allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);

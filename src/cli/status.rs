@@ -21,6 +21,7 @@ use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
 use crate::host::status::Seen;
+use crate::host::through::known::at_start;
 use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
@@ -197,6 +198,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
     document.others = Others::of(&in_force, &judgement.around);
+    document.other_firewalls = at_start(&host.root);
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     document.of_last_apply = !own;

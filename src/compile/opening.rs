@@ -4,8 +4,6 @@
 //! nobody in whom the guard does not, even where the guard was flushed. Two things of the guard it cannot say: that a source comes
 //! from outside, and that the port is this host's own.
 
-use std::collections::BTreeMap;
-
 use super::admission::{Admissions, Grant};
 use crate::cluster::{Node, Site, State};
 use crate::ir::{Leg, Opening};
@@ -51,32 +49,34 @@ fn incoming(grant: &Grant, networks: &[Cidr]) -> Vec<Opening> {
         .collect()
 }
 
-/// Peers by the ports that they have, which need not be this host's.
+/// All peers at all the ports that any of them has, which need not be this host's.
 fn outgoing(site: &Site<'_>) -> Vec<Opening> {
     let own = site.node().map(Node::name);
-    let mut by_ports: BTreeMap<String, (Ports, Vec<Cidr>)> = BTreeMap::new();
-    for node in site.cluster().nodes().iter().filter(|node| Some(node.name()) != own) {
-        let open = |state| state == State::Open;
-        let services = site.services().iter().filter(|s| open(s.service.state()) && s.service.peers());
-        let ports: Ports =
-            services.flat_map(|service| node.ports(service.id, service.service).ranges().to_vec()).collect();
-        let key = ports.ranges().iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
-        let addresses = node.addresses().iter().map(|(address, _)| Cidr::host(*address));
-        by_ports.entry(key).or_insert_with(|| (ports, Vec::new())).1.extend(addresses);
+    let peers: Vec<&Node> = site.cluster().nodes().iter().filter(|node| Some(node.name()) != own).collect();
+    let services: Vec<_> = site
+        .services()
+        .iter()
+        .filter(|service| service.service.state() == State::Open && service.service.peers())
+        .collect();
+    let of = |node: &&Node| {
+        let ports = services.iter().flat_map(|service| node.ports(service.id, service.service).ranges().to_vec());
+        ports.collect::<Vec<_>>()
+    };
+    let ports: Ports = peers.iter().flat_map(of).collect();
+    if ports.is_empty() {
+        return Vec::new();
     }
-    let mut all = Vec::new();
-    for (at, (ports, networks)) in by_ports.into_values().filter(|(ports, _)| !ports.is_empty()).enumerate() {
-        let name = if at == 0 { "to-peers".to_owned() } else { format!("to-peers-{}", at + 1) };
-        all.extend(by_family(&networks).map(|networks| Opening {
-            name: name.clone(),
-            about: "this host to its peers".to_owned(),
-            leg: Leg::Out,
-            networks,
-            ports: ports.clone(),
-            interfaces: None,
-        }));
-    }
-    all
+    let networks: Vec<Cidr> =
+        peers.iter().flat_map(|node| node.addresses()).map(|(address, _)| Cidr::host(*address)).collect();
+    let openings = by_family(&networks).map(|networks| Opening {
+        name: "to-peers".to_owned(),
+        about: "this host to its peers".to_owned(),
+        leg: Leg::Out,
+        networks,
+        ports: ports.clone(),
+        interfaces: None,
+    });
+    openings.collect()
 }
 
 /// IPv4 and IPv6, each sorted and without what lies in another; not where there is none.

@@ -232,7 +232,7 @@ codes! {
     /// Peers know this host by another address than it takes towards them.
     OtherSource = "other-source", Error;
     /// It is not certain that whom the file admits gets through the other firewalls of this host.
-    OpenThrough = "open-through", Error;
+    NotThrough = "not-through", Error;
     /// Packets are taken out of others where no hook sees them.
     Encapsulation = "encapsulation", Warning;
     /// A part of the kernel that may change, drop or take packets where no rule is asked.

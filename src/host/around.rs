@@ -1,6 +1,7 @@
 //! What comes of all the rules of this host for a site, wherever somebody else has rules: for a host that has ours alone, their
 //! claims say all.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::links::Link;
@@ -9,7 +10,7 @@ use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
-use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours};
+use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
 use crate::net::Cidr;
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
@@ -27,6 +28,10 @@ pub enum Around {
         lasting: bool,
         /// By whose means those could be let through who are shut out, where the cluster file has none.
         remedy: Option<Through>,
+        /// The programs that made some of the rules, as far as names tell, by name.
+        programs: Vec<&'static str>,
+        /// Whether nf_tables and iptables-legacy both have chains of iptables' that filter.
+        doubled: bool,
     },
     /// Why they cannot be judged.
     Unjudged(String),
@@ -48,7 +53,8 @@ impl Around {
                 // Nobody tells of changes of ipset and of iptables-legacy.
                 let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
                 let remedy = remedy(&everything, &answers, site, &surroundings);
-                Self::Answered { answers, lasting, remedy }
+                let (programs, doubled) = (programs(&everything), is_doubled(&everything));
+                Self::Answered { answers, lasting, remedy, programs, doubled }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
         }
@@ -74,7 +80,7 @@ impl Around {
     /// What comes of rules that are still to be written.
     #[must_use]
     pub fn ahead(answers: Vec<Answer>) -> Self {
-        Self::Answered { answers, lasting: false, remedy: None }
+        Self::Answered { answers, lasting: false, remedy: None, programs: Vec::new(), doubled: false }
     }
 
     /// By whose means those could be let through who are shut out, where the cluster file has none.
@@ -132,6 +138,26 @@ impl Around {
             Self::Nothing | Self::Unjudged(_) => &[],
         }
     }
+}
+
+/// The programs that made some of the rules, as far as names tell.
+fn programs(everything: &Everything) -> Vec<&'static str> {
+    let of = |table: &Table| -> BTreeSet<&'static str> {
+        let name = format!("{} {}", table.family.name(), table.name);
+        table.chains.iter().filter_map(|chain| owner(&name, &chain.name)).collect()
+    };
+    everything.ruleset.tables.iter().flat_map(of).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Two sets of tables of iptables are a trap: each of the two tools shows one of them, and both filter.
+fn is_doubled(everything: &Everything) -> bool {
+    let (nf_tables, legacy) =
+        everything.ruleset.tables.split_at(everything.handles.len().min(everything.ruleset.tables.len()));
+    let filters = |tables: &[Table]| {
+        let tables = tables.iter().filter(|table| table.family != Family::Inet && table.name == "filter");
+        tables.flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT" && !chain.rules.is_empty())
+    };
+    filters(nf_tables) && filters(legacy)
 }
 
 /// All rules as they are with `instead` in the place of ours, where that is given, and without what an earlier apply left in the other

@@ -6,6 +6,7 @@ use super::iptables;
 use super::judge::Standing;
 use super::reserved::ReservedError;
 use super::store::{LockError, StoreError};
+use crate::diagnostic::Code;
 use crate::dialect::netlink::{CommitError, NotWritable, RequestError};
 use crate::outcome::Outcome;
 use crate::prove::NotEmitted;
@@ -91,7 +92,8 @@ pub enum HostError {
     StillOpen(Box<HostError>),
     /// What other firewalls were to let through, they do not for certain.
     #[error(
-        "open-through: it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow open-through` applies it all the same"
+        "{code}: it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow {code}` applies it all the same",
+        code = Code::NotThrough
     )]
     OpenThrough(String),
     /// Other firewalls of this host could not be told to let the admitted through.

@@ -19,6 +19,7 @@ mod foreign;
 mod matches;
 mod opening;
 pub mod ours;
+mod owner;
 pub mod statement;
 
 use serde::Serialize;
@@ -28,6 +29,7 @@ pub use elements::Elements;
 pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};
+pub use owner::owner;
 pub use statement::{Counted, Destined, Diversion, Field, Reject, Statement, Tracking, Translation};
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.

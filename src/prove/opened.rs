@@ -67,7 +67,16 @@ pub fn opened_iptables(site: &Site<'_>) -> Result<OpenedIptables, NotEmitted> {
     };
     let remarks = remarks(site, "the table filter", [lead(Leg::In, "INPUT")?, lead(Leg::Out, "OUTPUT")?]);
     let text = |family| -> Result<String, NotEmitted> {
-        Ok(format!("{remarks}{}", dialect::iptables::write(&all, family).map_err(unwritable)?))
+        let own = all.tables.iter().filter(|table| table.family == family);
+        let chains: Vec<&Chain> = own.flat_map(|table| &table.chains).collect();
+        let mut text = format!("{remarks}*filter\n");
+        chains.iter().for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
+        for (chain, rule) in chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule))) {
+            let rule = dialect::iptables::rule_line(rule).map_err(unwritable)?;
+            text.push_str(&format!("-A {} {rule}\n", chain.name));
+        }
+        text.push_str("COMMIT\n");
+        Ok(text)
     };
     let (v4, v6) = (text(Family::Ip)?, text(Family::Ip6)?);
     let ipset = match all.sets.is_empty() {

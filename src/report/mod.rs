@@ -22,7 +22,6 @@ mod membership;
 mod objection;
 mod origin;
 mod others;
-mod owner;
 mod planned;
 mod rules;
 mod status;

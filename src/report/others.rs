@@ -18,6 +18,12 @@ pub struct Others {
     /// The answers that are not as the cluster file wants them, or not certain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answered>,
+    /// The programs that made some of them, as far as names tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<&'static str>,
+    /// Whether both kinds of iptables filter here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub doubled: bool,
     /// What of the cluster file's would let those through who are shut out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -34,12 +40,13 @@ impl Others {
         let others = Self { chains, ..Self::default() };
         match around {
             Around::Nothing => others,
-            Around::Answered { answers, .. } => {
+            Around::Answered { answers, programs, doubled, .. } => {
+                let (programs, doubled) = (programs.clone(), *doubled);
                 let wanting = answers.iter().filter(|answer| !answer.is_good());
                 let remedy = around.remedy().map(|through| {
                     format!("`open-through = \"{}\"` under [guard] lets them through, and nobody else", through.word())
                 });
-                Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, ..others }
+                Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, programs, doubled, ..others }
             }
             Around::Unjudged(why) => Self { because: Some(why.clone()), ..others },
         }
@@ -90,6 +97,15 @@ impl Others {
             (false, _, None) => writeln!(text, "not judged; these may block more, and let in what they rewrite:"),
         };
         self.chains.iter().for_each(|chain| _ = writeln!(text, "  {chain}"));
+        if !self.programs.is_empty() {
+            let _ = writeln!(text, "some of them, or of what they lead to, by {}", self.programs.join(", "));
+        }
+        if self.doubled {
+            text.push_str(
+                "warning: iptables-nft and iptables-legacy both filter here, and each shows the rules of its own alone: what one lets \
+                 through the other may drop\n",
+            );
+        }
         text
     }
 }

@@ -57,6 +57,8 @@ pub struct Status {
     pub notes: Vec<String>,
     /// What others have on the way, and what comes of it.
     pub others: Others,
+    /// Programs that load rules of their own when the machine starts.
+    pub other_firewalls: Vec<&'static str>,
     /// Whether this rests on an earlier complete look since which nothing changed.
     pub unchanged_since: bool,
 }
@@ -121,6 +123,7 @@ impl Status {
             warnings: endangered.into_iter().collect(),
             notes: Vec::new(),
             others: Others::default(),
+            other_firewalls: Vec::new(),
             unchanged_since: false,
         }
     }
@@ -180,6 +183,13 @@ impl Status {
         self.warnings.iter().for_each(|warning| _ = writeln!(text, "warning: {warning}"));
         self.notes.iter().for_each(|note| _ = writeln!(text, "note: {note}"));
         text.push_str(&self.others.text());
+        if !self.other_firewalls.is_empty() {
+            let _ = writeln!(
+                text,
+                "at the start of the machine these load rules of their own: {}",
+                self.other_firewalls.join(", ")
+            );
+        }
         text
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::owner::owner;
+use crate::ir::owner;
 use crate::verify::{Answer, By, Direction, Named, Reached, Shown, Stage, Who};
 
 /// The answers to every question about a site.

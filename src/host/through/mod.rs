@@ -13,6 +13,7 @@
 
 pub mod chains;
 pub mod firewalld;
+pub mod known;
 pub mod place;
 mod program;
 pub mod spots;
