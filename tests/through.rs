@@ -6,6 +6,8 @@
 // A test says what went wrong by ending.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "through/commands.rs"]
+mod commands;
 #[path = "through/firewalld.rs"]
 mod firewalld;
 #[allow(dead_code, reason = "other tests use the rest")]

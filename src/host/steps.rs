@@ -85,12 +85,12 @@ pub fn give_back(store: &Store, before: &Before, from: Step) -> Result<(), HostE
 
 /// What was applied last had its openings, or none.
 fn close_or_reopen(store: &Store, before: &Before) -> Result<(), HostError> {
-    if !through::is_opened(store)? {
-        return Ok(());
-    }
     let kept = record::kept(store, GOOD)?;
     let cluster = kept.as_ref().and_then(|kept| kept.load().cluster);
     let (Some(kept), Some(cluster)) = (&kept, &cluster) else {
+        if !through::is_opened(store)? {
+            return Ok(());
+        }
         return through::take_away(&before.root, store).map(drop);
     };
     let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));

@@ -18,7 +18,7 @@ mod judge;
 mod whole;
 
 pub use claims::{Admitted, Claims};
-pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole};
+pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole, whole_beside};
 
 use std::borrow::Cow;
 

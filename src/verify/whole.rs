@@ -17,6 +17,8 @@
 mod asker;
 mod by;
 
+use std::net::IpAddr;
+
 use super::claims::{Admitted, Claims};
 use crate::cluster::{Node, Site, SiteService, State};
 use crate::ir::ours::{self, TABLE};
@@ -171,6 +173,20 @@ impl Answer {
 /// # Errors
 /// Where the rules are too large to be judged.
 pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) -> Result<Vec<Answer>, TooLarge> {
+    whole_beside(ruleset, site, surroundings, &[])
+}
+
+/// The same, but of nobody who is admitted and among these: what becomes of them is known already, and would hide what becomes of
+/// the rest.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_beside(
+    ruleset: &Ruleset,
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+    known: &[IpAddr],
+) -> Result<Vec<Answer>, TooLarge> {
     let claims = Claims::of(site);
     let ruleset = merged(ruleset);
     let home = Home {
@@ -184,6 +200,11 @@ pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) ->
     let (honest_rules, stranger_rules) =
         (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
     let mut question = question(&claims, site, surroundings);
+    let of = |ipv4: bool| known.iter().filter(move |address| address.is_ipv4() == ipv4).copied().map(Cidr::host);
+    let lists = [of(true).collect::<Vec<_>>(), of(false).collect()];
+    let beside: Vec<Elements> =
+        lists.iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect();
+    question.sources.extend(beside.iter().cloned());
     // Who may be untracked is asked of packets for other hosts as well.
     let keeps_track = honest_rules.keeps_track();
     if keeps_track {
@@ -197,6 +218,7 @@ pub fn whole(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings) ->
         claims: &claims,
         site,
         surroundings,
+        beside: &beside,
         home,
         honest: Flow::new(&honest_rules).only(named),
         strangers: Flow::new(&stranger_rules),

@@ -25,7 +25,7 @@ const ANSWER: i64 = 300;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Folders of which the test gets a copy, and folders that are empty for it.
-const COPIED: [&str; 3] = ["/etc/firewalld", "/etc/ufw", "/etc/default"];
+const COPIED: [&str; 4] = ["/etc/firewalld", "/etc/ufw", "/etc/default", "/etc/sysctl.d"];
 const EMPTY: [&str; 3] = ["/run", "/var/log", "/mnt"];
 
 /// Runs a test on a machine of its own. `name` is its full name: it runs itself again in there.
@@ -82,7 +82,8 @@ impl Machine {
         let wire = Namespace::unshare_aside();
         ip(&format!(
             "link set lo up\nlink add eth0 type veth peer name far netns {}\nlink set eth0 up\n\
-             addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
+             addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n\
+             route add default via 10.77.0.254\nroute add default via fd77::fe\n",
             wire.path(),
             HOST[0],
             HOST[1]

@@ -4,13 +4,15 @@
 //! INVARIANT (as much as needed): a way through is only made where somebody who is admitted is dropped for certain, by what drops all
 //! that is left. What is dropped by a rule of its own stays dropped, and is said.
 
+use std::net::IpAddr;
+
 use super::spots::{Spot, is_for_anybody, spots};
 use crate::cluster::{Site, Through};
 use crate::compile::{Opened, OpeningShape, opened};
 use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, ours};
 use crate::net::Surroundings;
 use crate::semantics::TooLarge;
-use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole};
+use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole, whole_beside};
 
 /// Which programs' means reach a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,8 +82,8 @@ pub struct Placed {
     pub answers: Vec<Answer>,
 }
 
-/// Each round opens whatever blocks first.
-const ROUNDS: usize = 12;
+/// Each round opens what blocks, or leaves out who is dropped by rules of their own.
+const ROUNDS: usize = 64;
 
 /// Finds the places on all rules of a host. `means` has one entry for each table.
 ///
@@ -126,8 +128,10 @@ pub fn place(
         }
     }
     let mut answers = whole(&ahead, site, surroundings)?;
+    let mut known: Vec<IpAddr> = Vec::new();
     for _ in 0..ROUNDS {
         let mut found = false;
+        let before = known.len();
         for (leg, by) in answers.iter().filter_map(blocked_at) {
             for at in named(&ahead, by) {
                 let own = means.get(at).copied().unwrap_or(Means::Nobody);
@@ -137,10 +141,17 @@ pub fn place(
             }
         }
         if !found {
-            break;
+            // Who is dropped by a rule of his own must not hide who else is dropped, and by what.
+            known.extend(answers.iter().filter_map(blocked_for_certain));
+            known.sort_unstable();
+            known.dedup();
+            if known.len() == before {
+                break;
+            }
         }
-        answers = whole(&ahead, site, surroundings)?;
+        answers = whole_beside(&ahead, site, surroundings, &known)?;
     }
+    let answers = if known.is_empty() { answers } else { whole(&ahead, site, surroundings)? };
     Ok(Placed { parts, stale, answers })
 }
 
@@ -163,6 +174,14 @@ pub(super) fn blocked_at(answer: &Answer) -> Option<(Leg, &By)> {
         (_, Direction::In, Stage::In) => Some((Leg::In, by)),
         (_, Direction::Out, Stage::Out) => Some((Leg::Out, by)),
         (_, Direction::In | Direction::Out, Stage::In | Stage::Translation | Stage::Out) => None,
+    }
+}
+
+/// The other side of somebody who is admitted and dropped.
+fn blocked_for_certain(answer: &Answer) -> Option<IpAddr> {
+    match (&answer.who, &answer.reached) {
+        (Who::Peers | Who::Client(_), Reached::Blocked(shown)) => Some(shown.packet.source),
+        _ => None,
     }
 }
 
@@ -355,6 +374,17 @@ mod tests {
                 Through::Auto,
                 &["In input 1", "In input 1"],
                 0,
+            ),
+            // Nor does who is dropped by a rule of his own hide that others are dropped, of whatever family and table.
+            (
+                format!(
+                    "table ip first {{\n\tchain i {{\n\t\ttype filter hook input priority -10; policy accept;\n\
+                     ip saddr 10.9.0.5 tcp dport 8098 drop\n\t}}\n}}\n{}",
+                    input("drop", "", "")
+                ),
+                Through::Auto,
+                &["In input 1"],
+                1,
             ),
             (
                 format!(

@@ -19,6 +19,8 @@ pub(super) struct Asker<'c, 'r, 'a> {
     pub(super) claims: &'c Claims<'c>,
     pub(super) site: &'c Site<'c>,
     pub(super) surroundings: &'c Surroundings,
+    /// Those who are not asked about.
+    pub(super) beside: &'c [Elements],
     pub(super) home: Home,
     pub(super) honest: Flow<'r, 'a>,
     pub(super) strangers: Flow<'r, 'a>,
@@ -71,7 +73,12 @@ impl Asker<'_, '_, '_> {
         let segments = Self::segments(space)?;
         let refused = self.claims.untrusted(space)?;
         let all = space.sets.each([all, ports, segments])?;
-        Ok(Asked { packets: space.sets.difference(all, refused)?, anywhere })
+        let mut packets = space.sets.difference(all, refused)?;
+        for list in self.beside {
+            let known = space.source(list)?.ok_or(TooLarge)?;
+            packets = space.sets.difference(packets, known)?;
+        }
+        Ok(Asked { packets, anywhere })
     }
 
     pub(super) fn admitted(

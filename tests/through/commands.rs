@@ -1,0 +1,271 @@
+//! The commands, from a cluster file to connections, through tables of nft and iptables and through firewalld.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::stage::{DENIED, Machine, PEER, STRANGER, alone, assert_same, files, shell, tried};
+
+const CONFIG: &str = "/run/c.toml";
+const STATE: &str = "/run/state";
+
+/// What a command says, and how it ends.
+struct Ran {
+    code: i32,
+    said: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}", self.said);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Self {
+        assert!(self.said.contains(words), "no {words:?} in\n{}", self.said);
+        self
+    }
+}
+
+fn ringfence(arguments: &str) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    let output = command
+        .args(arguments.split(' '))
+        .args(["--state-dir", STATE])
+        .stdin(Stdio::null())
+        .output()
+        .expect("ringfence runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ran { code: output.status.code().unwrap_or(-1), said }
+}
+
+/// A cluster of this machine, the peer and, where that is asked for, the one whom the admin denies.
+fn cluster(through: &str, with_denied: bool, more: &str) {
+    let peers: &[[&str; 2]] = if with_denied { &[PEER, DENIED] } else { &[PEER] };
+    let nodes = peers
+        .iter()
+        .enumerate()
+        .map(|(at, [v4, v6])| format!("[[node]]\nname = \"riak@peer{at}\"\naddresses = [\"{v4}\", \"{v6}\"]\n"));
+    let text = format!(
+        "[cluster]\nname = \"c\"\n[networks]\nprivate = [\"10.77.0.0/24\", \"fd77::/64\"]\n[services.distribution]\n\
+         ports = \"6000-6009\"\n[guard]\nopen-through = \"{through}\"\n{more}\n[[node]]\nname = \"riak@host\"\naddresses = \
+         [\"10.77.0.1\", \"fd77::1\"]\n{}",
+        nodes.collect::<String>()
+    );
+    fs::write(CONFIG, text).unwrap();
+}
+
+/// As people write it, with a word about one peer.
+const NFTABLES_CONF: &str = "flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state established,related accept
+		iif lo accept
+		meta l4proto ipv6-icmp accept
+		ip saddr 10.77.0.3 counter drop
+		ip6 saddr fd77::3 drop
+		tcp dport 22 accept
+		counter reject with icmpx admin-prohibited
+	}
+	chain output {
+		type filter hook output priority 0; policy drop;
+		ct state established,related accept
+		oif lo accept
+		meta l4proto ipv6-icmp accept
+	}
+}
+";
+
+fn load_nftables() {
+    fs::write("/run/nftables.conf", NFTABLES_CONF).unwrap();
+    shell("nft -f /run/nftables.conf");
+}
+
+/// Without what packets have changed.
+fn nftables() -> String {
+    shell("nft --stateless list ruleset")
+}
+
+#[test]
+fn through_tables_of_nft() {
+    alone("commands::through_tables_of_nft", |machine| {
+        load_nftables();
+        let before = nftables();
+        machine.assert_blocked("before");
+
+        cluster("none", true, "");
+        ringfence(&format!("apply {CONFIG}"))
+            .ended(1)
+            .says("SHADOWED")
+            .says("`open-through = \"nftables\"` under [guard]");
+        machine.assert_blocked("with the guard alone");
+        ringfence(&format!("status {CONFIG}")).ended(1).says("chain input of table inet filter: reject");
+
+        cluster("auto", true, "");
+        let line = "table inet filter, chain input, before its rule 7, which drops the rest: meta l4proto tcp jump open-ringfence-in";
+        ringfence(&format!("diff {CONFIG}")).ended(1).says(line);
+        // One of the peers is hit by a rule of its own, which stays the stronger one, and is said.
+        ringfence(&format!("apply {CONFIG}")).ended(1).says("SHADOWED").says("10.77.0.3");
+        machine.assert_through("after apply");
+        ringfence(&format!("diff {CONFIG}")).ended(0);
+
+        // As a reload of nftables.service.
+        load_nftables();
+        ringfence("hook check").says("what was applied last is brought back");
+        machine.assert_through("after a reload");
+        // An admin's new rule right behind ours is heard before it.
+        shell(
+            "nft insert rule inet filter input handle $(nft -a list chain inet filter input | sed -n 's/.*reject.*handle //p') ip saddr 10.77.0.2 tcp dport 8099 drop",
+        );
+        ringfence(&format!("status {CONFIG}")).ended(1).says("leads there no more");
+        ringfence("hook check");
+        assert!(!machine.reaches(PEER[0], 8099) && machine.reaches(PEER[1], 8099) && machine.reaches(PEER[0], 8098));
+        shell(
+            "nft -a list chain inet filter input | sed -n 's/.*8099 drop # handle //p' | xargs nft delete rule inet filter input handle",
+        );
+
+        // Even where everything else is open, strangers stay out.
+        shell("nft insert rule inet filter input accept");
+        assert!(!machine.reaches(STRANGER[0], 8098) && machine.reaches(PEER[0], 8098));
+        shell(
+            "nft -a list chain inet filter input | sed -n 's/^\\t\\taccept # handle //p' | xargs nft delete rule inet filter input handle",
+        );
+
+        ringfence("remove").ended(0).says("removed: what other firewalls let through for it, rules");
+        assert_eq!(nftables(), before);
+        machine.assert_blocked("after remove");
+    });
+}
+
+#[test]
+fn a_change_that_nobody_confirms_leaves_no_trace() {
+    alone("commands::a_change_that_nobody_confirms_leaves_no_trace", |machine| {
+        load_nftables();
+        let before = nftables();
+        cluster("auto", false, "");
+        ringfence(&format!("apply {CONFIG} --confirm-within 60s")).ended(0).says("NOT CONFIRMED");
+        assert!(machine.reaches(PEER[0], 8098));
+        ringfence("rollback").ended(0);
+        assert_eq!(nftables(), before);
+
+        ringfence(&format!("apply {CONFIG} --confirm-within 1s"));
+        let end = Instant::now() + Duration::from_secs(30);
+        while nftables() != before {
+            assert!(Instant::now() < end, "{}", nftables());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        // What was confirmed once is what a later change goes back to.
+        ringfence(&format!("apply {CONFIG}")).ended(0);
+        let opened = nftables();
+        cluster("none", false, "");
+        ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
+        assert!(!machine.reaches(PEER[0], 8098));
+        ringfence("rollback").ended(0);
+        assert!(machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 4369));
+        assert_eq!(sorted(&nftables()), sorted(&opened));
+    });
+}
+
+/// Chains that were taken out and came again stand behind the others.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// An old script, for both families.
+fn load_iptables(variant: &str) {
+    for (program, denied) in [("iptables", DENIED[0]), ("ip6tables", DENIED[1])] {
+        let run = format!("{program}-{variant}");
+        shell(&format!(
+            "{run} -N LOGDROP\n{run} -A LOGDROP -m limit --limit 5/min -j LOG\n{run} -A LOGDROP -j DROP\n\
+             {run} -A INPUT -i lo -j ACCEPT\n{run} -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n\
+             {run} -A INPUT -s {denied} -j LOGDROP\n{run} -A INPUT -p tcp --dport 22 -j ACCEPT\n\
+             {run} -A INPUT -p ipv6-icmp -j ACCEPT\n{run} -A INPUT -j LOGDROP\n{run} -P INPUT DROP"
+        ));
+    }
+}
+
+/// The table `filter` of both families, without what packets have changed.
+fn filter(variant: &str) -> String {
+    let of = |program: &str| shell(&format!("{program}-{variant}-save -t filter | sed 's/^#.*//; s/\\[[0-9:]*\\]//'"));
+    format!("{}{}", of("iptables"), of("ip6tables"))
+}
+
+fn through_iptables(machine: &Machine, variant: &str, more: &str) {
+    load_iptables(variant);
+    let before = filter(variant);
+    let backend = if variant == "nft" { "nft" } else { "iptables" };
+    cluster("none", true, "");
+    ringfence(&format!("apply {CONFIG} --backend {backend}"))
+        .ended(1)
+        .says("`open-through = \"iptables\"` under [guard]");
+    cluster("iptables", true, more);
+    ringfence(&format!("apply {CONFIG} --backend {backend}")).ended(1).says("SHADOWED").says("10.77.0.3");
+    machine.assert_through("after apply");
+    ringfence(&format!("diff {CONFIG}")).ended(0);
+    let opened = filter(variant);
+    // Somebody loads the saved rules again.
+    fs::write("/run/saved", shell(&format!("iptables-{variant}-save -t filter"))).unwrap();
+    shell(&format!("grep -v open-ringfence /run/saved | iptables-{variant}-restore"));
+    ringfence("hook check").says("what was applied last is brought back");
+    machine.assert_through("after the rules were loaded again");
+    assert_eq!(filter(variant), opened);
+    ringfence("remove").ended(0);
+    assert_eq!(filter(variant), before);
+    assert!(!tried("ipset list -name").unwrap_or_default().contains("ringfence"));
+}
+
+/// So many that rules would be too many.
+fn many_clients() -> String {
+    let list: Vec<String> = (0..200).map(|at| format!("\"10.80.{at}.0/25\", \"fd80:0:0:{at:x}::/64\"")).collect();
+    let peer = format!("\"{}\", \"{}\"", PEER[0], PEER[1]);
+    format!("[[client]]\nname = \"many\"\nfrom = [{}, {peer}]\nservices = [\"http\"]\n", list.join(", "))
+}
+
+#[test]
+fn through_chains_of_iptables_over_nf_tables() {
+    alone("commands::through_chains_of_iptables_over_nf_tables", |machine| through_iptables(&machine, "nft", ""));
+}
+
+#[test]
+fn through_chains_of_iptables_legacy_with_many_sources() {
+    alone("commands::through_chains_of_iptables_legacy_with_many_sources", |machine| {
+        through_iptables(&machine, "legacy", &many_clients());
+    });
+}
+
+#[test]
+fn through_firewalld() {
+    alone("commands::through_firewalld", |mut machine| {
+        let etc = files("/etc/firewalld");
+        machine.start_firewalld();
+        machine.assert_blocked("before");
+        cluster("none", false, "");
+        ringfence(&format!("apply {CONFIG}")).ended(1).says("`open-through = \"firewalld\"` under [guard]");
+        cluster("auto", false, "");
+        ringfence(&format!("diff {CONFIG}")).ended(1).says("write /etc/firewalld/policies/ringfence.xml");
+        ringfence(&format!("apply {CONFIG}")).ended(0);
+        machine.assert_through("after apply");
+        ringfence(&format!("status {CONFIG}")).ended(0).says("enforced");
+        ringfence(&format!("diff {CONFIG}")).ended(0);
+        shell("firewall-cmd --reload");
+        machine.assert_through("after a reload");
+        shell("rm /etc/firewalld/policies/ringfence.xml && firewall-cmd --reload");
+        assert!(!machine.reaches(PEER[0], 8098));
+        ringfence(&format!("status {CONFIG}")).ended(1).says("write /etc/firewalld/policies/ringfence.xml");
+        ringfence("hook check").says("what was applied last is brought back");
+        machine.assert_through("after it was taken away");
+        cluster("none", false, "");
+        ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
+        assert!(!machine.reaches(PEER[0], 8098));
+        ringfence("rollback").ended(0);
+        machine.assert_through("after a change was taken back");
+        ringfence("remove").ended(0);
+        machine.assert_blocked("after remove");
+        assert_same(&etc, &files("/etc/firewalld"));
+    });
+}
