@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_set_for_each_opening_and_a_rule_for_each_range() {
         let peers = opening("peers", &["10.0.0.2/32", "10.0.1.0/24"], &[(4369, 4369), (8098, 8099)]);
-        let files = Wanted::of(&[peers.clone()]).files();
+        let files = Wanted::of(std::slice::from_ref(&peers)).files();
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["ipsets/open-ringfence-peers4.xml", "policies/ringfence.xml"]);
         let set = &files[0].1;
