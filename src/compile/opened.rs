@@ -40,15 +40,15 @@ impl Opened {
         format!("{}-{way}", ours::OPEN)
     }
 
-    /// The rule that leads to it.
+    /// The rule that leads to it, for what comes in on these interfaces.
     #[must_use]
-    pub fn jump(leg: Leg) -> Rule {
+    pub fn jump(leg: Leg, on: &[Match]) -> Rule {
         let tcp = Match::Protocol { number: TCP, negated: false };
         let comment = match leg {
             Leg::In => "ringfence: let in whom its guard admits",
             Leg::Out => "ringfence: let out what asks the peers",
         };
-        rule(vec![tcp], Verdict::Jump(Self::chain(leg))).comment(comment)
+        rule(on.iter().cloned().chain([tcp]).collect(), Verdict::Jump(Self::chain(leg))).comment(comment)
     }
 }
 

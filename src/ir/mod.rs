@@ -234,10 +234,14 @@ impl Rule {
 }
 
 /// A rule in a text.
+///
+/// Rules that say in several what one said there have the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The line, from 1; 0 where the text has one line for all (JSON), and the rule is named in `text`.
     pub line: u32,
+    /// The kernel's number of it, where the kernel was asked.
+    pub handle: Option<u64>,
     /// The rule as it stands there.
     pub text: String,
 }

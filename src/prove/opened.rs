@@ -23,7 +23,7 @@ pub fn opened_nft(site: &Site<'_>, family: Family, table: &str) -> Result<String
     let Opened { sets, chains } = opened(&openings(site), family, OpeningShape::Nft, &BOTH);
     let table = Table { family, name: table.to_owned(), sets, chains };
     let unwritable = |error: dialect::nft::WriteError| NotEmitted::Unwritable(error.to_string());
-    let rule = |leg| dialect::nft::rule_line(&table, &Opened::jump(leg)).map_err(unwritable);
+    let rule = |leg| dialect::nft::rule_line(&table, &Opened::jump(leg, &[])).map_err(unwritable);
     let place = format!("the table {} {}", family.name(), table.name);
     let mut text = String::from("#!/usr/sbin/nft -f\n");
     text.push_str(&remarks(site, &place, [rule(Leg::In)?, rule(Leg::Out)?]));
@@ -63,7 +63,7 @@ pub fn opened_iptables(site: &Site<'_>) -> Result<OpenedIptables, NotEmitted> {
     }
     let unwritable = |error: dialect::iptables::WriteError| NotEmitted::Unwritable(error.to_string());
     let lead = |leg, base| -> Result<String, NotEmitted> {
-        Ok(format!("-A {base} {}", dialect::iptables::rule_line(&Opened::jump(leg)).map_err(unwritable)?))
+        Ok(format!("-A {base} {}", dialect::iptables::rule_line(&Opened::jump(leg, &[])).map_err(unwritable)?))
     };
     let remarks = remarks(site, "the table filter", [lead(Leg::In, "INPUT")?, lead(Leg::Out, "OUTPUT")?]);
     let text = |family| -> Result<String, NotEmitted> {
@@ -138,7 +138,7 @@ fn dropping(name: &str, hook: Hook, leg: Leg) -> Chain {
     let goes_on = Rule { matches: vec![begun], verdict: Some(Verdict::Accept), ..Rule::default() };
     let icmp6 = Match::Protocol { number: ICMP6, negated: false };
     let neighbours = Rule { matches: vec![icmp6], verdict: Some(Verdict::Accept), ..Rule::default() };
-    Chain { base: Some(base), ..Chain::named(name, vec![goes_on, neighbours, Opened::jump(leg)]) }
+    Chain { base: Some(base), ..Chain::named(name, vec![goes_on, neighbours, Opened::jump(leg, &[])]) }
 }
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ const NFTABLES_CONF: &str = "flush ruleset
 table inet filter {
 	chain input {
 		type filter hook input priority 0; policy drop;
-		ct state established,related accept
+		ct state vmap { established : accept, related : accept, invalid : drop }
 		iif lo accept
-		meta l4proto ipv6-icmp accept
+		meta l4proto { icmp, ipv6-icmp } accept
 		ip saddr 10.77.0.3 counter drop
 		ip6 saddr fd77::3 drop
 		tcp dport 22 accept
@@ -127,6 +127,15 @@ fn through_tables_of_nft() {
             "nft -a list chain inet filter input | sed -n 's/.*8099 drop # handle //p' | xargs nft delete rule inet filter input handle",
         );
 
+        // A rule at the end stays, and so does whatever else is the admin's.
+        shell("nft add rule inet filter input ip saddr 192.0.2.7 drop");
+        let theirs = nftables();
+        ringfence("hook check");
+        assert_eq!(nftables(), theirs);
+        shell(
+            "nft -a list chain inet filter input | sed -n 's/.*192.0.2.7 drop # handle //p' | xargs nft delete rule inet filter input handle",
+        );
+
         // Even where everything else is open, strangers stay out.
         shell("nft insert rule inet filter input accept");
         assert!(!machine.reaches(STRANGER[0], 8098) && machine.reaches(PEER[0], 8098));
@@ -178,12 +187,12 @@ fn sorted(text: &str) -> Vec<&str> {
 
 /// An old script, for both families.
 fn load_iptables(variant: &str) {
-    for (program, denied) in [("iptables", DENIED[0]), ("ip6tables", DENIED[1])] {
+    for (program, denied, other) in [("iptables", DENIED[0], "192.0.2.7"), ("ip6tables", DENIED[1], "2001:db8::7")] {
         let run = format!("{program}-{variant}");
         shell(&format!(
             "{run} -N LOGDROP\n{run} -A LOGDROP -m limit --limit 5/min -j LOG\n{run} -A LOGDROP -j DROP\n\
              {run} -A INPUT -i lo -j ACCEPT\n{run} -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n\
-             {run} -A INPUT -s {denied} -j LOGDROP\n{run} -A INPUT -p tcp --dport 22 -j ACCEPT\n\
+             {run} -A INPUT -m conntrack --ctstate NEW,DNAT -s {other} -j DROP\n{run} -A INPUT -s {denied} -j LOGDROP\n{run} -A INPUT -p tcp --dport 22 -j ACCEPT\n\
              {run} -A INPUT -p ipv6-icmp -j ACCEPT\n{run} -A INPUT -j LOGDROP\n{run} -P INPUT DROP"
         ));
     }

@@ -97,7 +97,13 @@ impl Machine {
         });
         sysctl("net.ipv6.conf.eth0.accept_dad", "0");
         let listen = |port: u16| TcpListener::bind(("::", port)).unwrap();
-        Self { wire, _servers: vec![listen(8098), listen(4369), listen(8099)], running: Vec::new() }
+        let machine = Self { wire, _servers: vec![listen(8098), listen(4369), listen(8099)], running: Vec::new() };
+        // The kernel takes up to a second to see that the cable is plugged in.
+        let end = Instant::now() + PATIENCE;
+        while PEER.iter().chain(&STRANGER).any(|from| !machine.reaches(from, 8098)) {
+            assert!(Instant::now() < end, "without any rules nobody gets through");
+        }
+        machine
     }
 
     /// Whether a connection from an address to a port of this machine comes about.

@@ -55,8 +55,8 @@ impl<'a> Files<'a> {
             let (name, spot) = self.place(place.line);
             let of = if several { format!("of {name}: ") } else { String::new() };
             *place = match spot {
-                Spot::Line(line) => Place { line, text: format!("{of}{}", place.text) },
-                Spot::Named(object) => Place { line: 0, text: format!("{of}{object}: {}", place.text) },
+                Spot::Line(line) => Place { line, handle: None, text: format!("{of}{}", place.text) },
+                Spot::Named(object) => Place { line: 0, handle: None, text: format!("{of}{object}: {}", place.text) },
             };
         }
         table

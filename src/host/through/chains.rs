@@ -93,11 +93,10 @@ impl Chains {
         for part in &self.placed.parts {
             let table = self.table_name(part.table);
             for spot in &part.misplaced {
-                lines.push(format!(
-                    "- {table}, chain {}, rule {}: leads there no more from here",
-                    spot.chain,
-                    spot.at + 1
-                ));
+                let chain =
+                    self.table(part.table).and_then(|table| table.chains.iter().find(|own| own.name == spot.chain));
+                let rule = chain.map_or(0, |chain| rank(chain, spot.at));
+                lines.push(format!("- {table}, chain {}, rule {rule}: leads there no more from here", spot.chain));
             }
             if part.writes {
                 for set in &part.opened.sets {
@@ -109,7 +108,7 @@ impl Chains {
                 }
             }
             for (leg, spot) in &part.leads {
-                let rule = self.in_words(part, &Opened::jump(*leg)).unwrap_or_default();
+                let rule = self.in_words(part, &Opened::jump(*leg, &spot.on)).unwrap_or_default();
                 let before = self.before(part.table, spot);
                 lines.push(format!("+ {table}, chain {}, {before}: {rule}", spot.chain));
             }
@@ -135,9 +134,9 @@ impl Chains {
 
     fn before(&self, table: usize, spot: &Spot) -> String {
         let chain = self.table(table).and_then(|table| table.chains.iter().find(|chain| chain.name == spot.chain));
-        match chain.is_some_and(|chain| spot.at < chain.rules.len()) {
-            true => format!("before its rule {}, which drops the rest", spot.at + 1),
-            false => "at its end, before its policy drops the rest".to_owned(),
+        match chain.filter(|chain| spot.at < chain.rules.len()) {
+            Some(chain) => format!("before its rule {}, which drops the rest", rank(chain, spot.at)),
+            None => "at its end, before its policy drops the rest".to_owned(),
         }
     }
 
@@ -176,7 +175,7 @@ impl Chains {
             let Some(table) = self.table(at) else { continue };
             let variant = if self.means(at) == Means::IptablesLegacy { Variant::Legacy } else { Variant::Nft };
             let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
-            opened::carry_out(tools, variant, version, &text_for_iptables(table, part)?)?;
+            opened::carry_out(tools, variant, version, &self.text_for_iptables(at, table, part)?)?;
             brought = true;
         }
         if let Some(tools) = &tools {
@@ -217,12 +216,67 @@ impl Chains {
         Ok(text)
     }
 
+    /// The text that puts a part into a table of iptables, or takes all of ours out of it.
+    fn text_for_iptables(&self, number: usize, table: &Table, part: Option<&Part>) -> Result<String, HostError> {
+        let mut text = format!("*{}\n", table.name);
+        let rules: Vec<(&str, usize)> = match part {
+            Some(part) => part.misplaced.iter().map(|spot| (spot.chain.as_str(), spot.at)).collect(),
+            None => leading(table)
+                .into_iter()
+                .flat_map(|(chain, rules)| rules.into_iter().map(move |at| (chain.name.as_str(), at)))
+                .collect(),
+        };
+        let of = |name: &str, at: usize| -> Result<usize, HostError> {
+            let chain = table.chains.iter().find(|chain| chain.name == name);
+            self.number(number, chain.ok_or_else(|| HostError::internal("no chain"))?, at)
+        };
+        let mut gone: Vec<(&str, usize)> = Vec::new();
+        for (chain, at) in rules {
+            gone.push((chain, of(chain, at)?));
+        }
+        gone.sort_unstable();
+        // Chains are made first; those that are declared are emptied.
+        for chain in part.into_iter().filter(|part| part.writes).flat_map(|part| &part.opened.chains) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, ":{} - [0:0]", chain.name);
+            for rule in &chain.rules {
+                let _ = writeln!(text, "-A {} {}", chain.name, words::rule_line(rule).map_err(HostError::internal)?);
+            }
+        }
+        let leads = part.into_iter().flat_map(|part| &part.leads);
+        let mut leads: Vec<&(Leg, Spot)> = leads.collect();
+        // The last one first, so that the others stay where they are.
+        leads.sort_by_key(|(_, spot)| std::cmp::Reverse(spot.at));
+        for (leg, spot) in leads {
+            let rule = words::rule_line(&Opened::jump(*leg, &spot.on)).map_err(HostError::internal)?;
+            let end = table.chains.iter().find(|chain| chain.name == spot.chain).map_or(0, |chain| chain.rules.len());
+            if spot.at >= end {
+                let _ = writeln!(text, "-A {} {rule}", spot.chain);
+                continue;
+            }
+            let at = of(&spot.chain, spot.at)?;
+            let _ = writeln!(text, "-I {} {at} {rule}", spot.chain);
+            // What is behind it has moved.
+            gone.iter_mut().filter(|(chain, own)| *chain == spot.chain && *own >= at).for_each(|(_, own)| *own += 1);
+        }
+        for (chain, at) in gone.iter().rev() {
+            let _ = writeln!(text, "-D {chain} {at}");
+        }
+        if part.is_none() {
+            for chain in table.chains.iter().filter(|chain| ours::is_open(&chain.name)) {
+                let _ = writeln!(text, "-F {name}\n-X {name}", name = chain.name);
+            }
+        }
+        text.push_str("COMMIT\n");
+        Ok(text)
+    }
+
     fn put_in(&self, part: &Part) -> Result<String, HostError> {
         let Some(table) = self.table(part.table) else { return Ok(String::new()) };
         let place = plain_place(table)?;
         let mut text = String::new();
         for spot in &part.misplaced {
-            let handle = self.handle(part.table, spot)?;
+            let handle = self.handle(part.table, &spot.chain, spot.at)?;
             // Writing to a String cannot fail.
             let _ = writeln!(text, "delete rule {place} {} handle {handle}", plain(&spot.chain)?);
         }
@@ -232,10 +286,15 @@ impl Chains {
             text.push_str(&nft::additions(&beside).map_err(HostError::internal)?);
         }
         for (leg, spot) in &part.leads {
-            let rule = self.in_words(part, &Opened::jump(*leg)).ok_or_else(|| HostError::internal("no words"))?;
+            let rule =
+                self.in_words(part, &Opened::jump(*leg, &spot.on)).ok_or_else(|| HostError::internal("no words"))?;
             let chain = plain(&spot.chain)?;
-            let _ = match self.count(part.table, &spot.chain) > spot.at {
-                true => writeln!(text, "insert rule {place} {chain} handle {} {rule}", self.handle(part.table, spot)?),
+            let end = table.chains.iter().find(|own| own.name == spot.chain).map_or(0, |own| own.rules.len());
+            let _ = match spot.at < end {
+                true => {
+                    let handle = self.handle(part.table, &spot.chain, spot.at)?;
+                    writeln!(text, "insert rule {place} {chain} handle {handle} {rule}")
+                }
                 false => writeln!(text, "add rule {place} {chain} {rule}"),
             };
         }
@@ -248,9 +307,8 @@ impl Chains {
         let mut text = String::new();
         for (chain, rules) in leading(table) {
             for rule in rules {
-                let spot = Spot { chain: chain.name.clone(), at: rule };
-                let _ =
-                    writeln!(text, "delete rule {place} {} handle {}", plain(&chain.name)?, self.handle(at, &spot)?);
+                let handle = self.handle(at, &chain.name, rule)?;
+                let _ = writeln!(text, "delete rule {place} {} handle {handle}", plain(&chain.name)?);
             }
         }
         for chain in table.chains.iter().filter(|chain| ours::is_open(&chain.name)) {
@@ -263,15 +321,23 @@ impl Chains {
         Ok(text)
     }
 
-    fn count(&self, table: usize, chain: &str) -> usize {
-        let handles = self.everything.handles.get(table).and_then(|chains| chains.get(chain));
-        handles.map_or(0, Vec::len)
+    /// The kernel's number of a rule.
+    fn handle(&self, table: usize, chain: &str, at: usize) -> Result<u64, HostError> {
+        let chain = self.table(table).and_then(|table| table.chains.iter().find(|own| own.name == chain));
+        let place = chain.and_then(|chain| chain.rules.get(at)).and_then(|rule| rule.place.as_ref());
+        place.and_then(|place| place.handle).ok_or_else(|| HostError::internal("a rule without a handle"))
     }
 
-    fn handle(&self, table: usize, spot: &Spot) -> Result<u64, HostError> {
-        let handles = self.everything.handles.get(table).and_then(|chains| chains.get(&spot.chain));
-        let handle = handles.and_then(|handles| handles.get(spot.at)).copied();
-        handle.ok_or_else(|| HostError::internal("a rule without a handle"))
+    /// The position of a rule among those of its chain as iptables counts them, from 1: one rule may have been read as several.
+    fn number(&self, table: usize, chain: &Chain, at: usize) -> Result<usize, HostError> {
+        let place = |rule: &Rule| rule.place.as_ref().map(|place| (place.handle, place.line));
+        let own = chain.rules.get(at).and_then(place).ok_or_else(|| HostError::internal("a rule without a place"))?;
+        if let (Some(handle), _) = own {
+            let handles = self.everything.handles.get(table).and_then(|chains| chains.get(&chain.name));
+            let number = handles.and_then(|handles| handles.iter().position(|one| *one == handle));
+            return number.map(|at| at + 1).ok_or_else(|| HostError::internal("a rule that the kernel has not"));
+        }
+        Ok(rank(chain, at))
     }
 }
 
@@ -341,9 +407,19 @@ fn has_ours(table: &Table) -> bool {
     table.chains.iter().any(|chain| ours::is_open(&chain.name)) || table.sets.iter().any(|set| ours::is_open(&set.name))
 }
 
+/// Which rule of its chain it is, from 1: one may have been read as several.
+fn rank(chain: &Chain, at: usize) -> usize {
+    let place = |rule: &Rule| rule.place.as_ref().map(|place| (place.handle, place.line));
+    let own = chain.rules.get(at).and_then(place);
+    let mut before: Vec<_> =
+        chain.rules.iter().take(at).map(place).filter(|one| one.is_none() || *one != own).collect();
+    before.dedup_by(|a, b| a.is_some() && a == b);
+    before.len() + 1
+}
+
 /// The rules of each chain that lead to ours.
 fn leading(table: &Table) -> Vec<(&Chain, Vec<usize>)> {
-    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg).verdict);
+    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg, &[]).verdict);
     let rules = |chain: &Chain| -> Vec<usize> {
         chain.rules.iter().enumerate().filter(|(_, rule)| leads(rule)).map(|(at, _)| at).collect()
     };
@@ -359,44 +435,4 @@ fn plain(name: &str) -> Result<&str, HostError> {
 
 fn plain_place(table: &Table) -> Result<String, HostError> {
     Ok(format!("{} {}", table.family.name(), plain(&table.name)?))
-}
-
-/// The text that puts a part into a table of iptables, or takes all of ours out of it.
-fn text_for_iptables(table: &Table, part: Option<&Part>) -> Result<String, HostError> {
-    let mut text = format!("*{}\n", table.name);
-    let mut gone: Vec<(&str, usize)> = match part {
-        Some(part) => part.misplaced.iter().map(|spot| (spot.chain.as_str(), spot.at)).collect(),
-        None => leading(table)
-            .into_iter()
-            .flat_map(|(chain, rules)| rules.into_iter().map(move |at| (chain.name.as_str(), at)))
-            .collect(),
-    };
-    gone.sort_unstable();
-    // Chains are made first; those that are declared are emptied.
-    for chain in part.into_iter().filter(|part| part.writes).flat_map(|part| &part.opened.chains) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, ":{} - [0:0]", chain.name);
-        for rule in &chain.rules {
-            let _ = writeln!(text, "-A {} {}", chain.name, words::rule_line(rule).map_err(HostError::internal)?);
-        }
-    }
-    let leads = part.into_iter().flat_map(|part| &part.leads);
-    let mut leads: Vec<&(Leg, Spot)> = leads.collect();
-    leads.sort_by(|(_, a), (_, b)| b.cmp(a));
-    for (leg, spot) in leads {
-        let rule = words::rule_line(&Opened::jump(*leg)).map_err(HostError::internal)?;
-        let _ = writeln!(text, "-I {} {} {rule}", spot.chain, spot.at + 1);
-        // What is behind it has moved.
-        gone.iter_mut().filter(|(chain, at)| *chain == spot.chain && *at >= spot.at).for_each(|(_, at)| *at += 1);
-    }
-    for (chain, at) in gone.iter().rev() {
-        let _ = writeln!(text, "-D {chain} {}", at + 1);
-    }
-    if part.is_none() {
-        for chain in table.chains.iter().filter(|chain| ours::is_open(&chain.name)) {
-            let _ = writeln!(text, "-F {name}\n-X {name}", name = chain.name);
-        }
-    }
-    text.push_str("COMMIT\n");
-    Ok(text)
 }

@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use super::spots::{Spot, is_for_anybody, spots};
+use super::spots::{Spot, asks_only, spots};
 use crate::cluster::{Site, Through};
 use crate::compile::{Opened, OpeningShape, opened};
-use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, ours};
+use crate::ir::ours::has_part;
+use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, Verdict, ours};
 use crate::net::Surroundings;
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole, whole_beside};
@@ -97,7 +98,8 @@ pub fn place(
     site: &Site<'_>,
     surroundings: &Surroundings,
 ) -> Result<Placed, TooLarge> {
-    let mut ahead = ruleset.clone();
+    // The guard would hide what becomes of those whom it does not admit yet, or no more.
+    let mut ahead = without_guard(ruleset);
     let mut parts: Vec<Part> = Vec::new();
     let mut stale = Vec::new();
     for (at, table) in ruleset.tables.iter().enumerate() {
@@ -151,8 +153,24 @@ pub fn place(
         }
         answers = whole_beside(&ahead, site, surroundings, &known)?;
     }
-    let answers = if known.is_empty() { answers } else { whole(&ahead, site, surroundings)? };
+    for (table, guarded) in ahead.tables.iter_mut().zip(&ruleset.tables).filter(|(_, table)| has_part(table)) {
+        table.clone_from(guarded);
+    }
+    let answers = whole(&ahead, site, surroundings)?;
     Ok(Placed { parts, stale, answers })
+}
+
+/// The same tables without any part of the guard.
+fn without_guard(ruleset: &Ruleset) -> Ruleset {
+    let mut bare = ruleset.clone();
+    for table in bare.tables.iter_mut().filter(|table| has_part(table)) {
+        let is_whole = table.name == ours::TABLE;
+        let leads =
+            |rule: &Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if ours::is_chain(to));
+        table.chains.retain(|chain| !is_whole && !ours::is_chain(&chain.name));
+        table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !leads(rule)));
+    }
+    bare
 }
 
 /// The ways for which a table has a chain of ours.
@@ -227,12 +245,12 @@ fn lead(
     for spot in new.iter().rev() {
         let Some(chain) = ahead.tables.get_mut(at).and_then(|table| chain_mut(table, &spot.chain)) else { continue };
         let here = spot.at.min(chain.rules.len());
-        chain.rules.insert(here, Opened::jump(leg));
+        chain.rules.insert(here, Opened::jump(leg, &spot.on));
         // As it was before anything came to it, or was taken from it.
         let behind = chain.rules.len() - here - 1;
         let old = before.tables.get(at).and_then(|table| table.chains.iter().find(|chain| chain.name == spot.chain));
         let at = old.map_or(here, |old| position_before(old, behind, &part.misplaced));
-        part.leads.push((leg, Spot { chain: spot.chain.clone(), at }));
+        part.leads.push((leg, Spot { at, ..spot.clone() }));
     }
     true
 }
@@ -255,23 +273,24 @@ fn position_before(old: &Chain, behind: usize, misplaced: &[Spot]) -> usize {
 fn misplaced(table: &Table, legs: &[Leg]) -> Vec<Spot> {
     let mut wrong = Vec::new();
     for leg in legs {
-        let is_ours = |rule: &Rule| rule.verdict == Opened::jump(*leg).verdict;
+        let is_ours = |rule: &Rule| rule.verdict == Opened::jump(*leg, &[]).verdict;
         let mut plain = table.clone();
         plain.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !is_ours(rule)));
         let right = spots(&plain, *leg);
         for chain in &table.chains {
             let leading = chain.rules.iter().enumerate().filter(|(_, rule)| is_ours(rule));
             for (before, (at, rule)) in leading.enumerate() {
-                let spot = Spot { chain: chain.name.clone(), at: at - before };
+                let is_right =
+                    |spot: &Spot| spot.chain == chain.name && spot.at == at - before && asks_only(rule, &spot.on);
                 // A second one at the same place is one too many.
                 let again = at > 0 && chain.rules.get(at - 1).is_some_and(is_ours);
-                if !right.contains(&spot) || again || !is_for_anybody(rule) {
-                    wrong.push(Spot { chain: chain.name.clone(), at });
+                if !right.iter().any(is_right) || again {
+                    wrong.push(Spot { chain: chain.name.clone(), at, on: Vec::new() });
                 }
             }
         }
     }
-    wrong.sort();
+    wrong.sort_by(|a, b| (&a.chain, a.at).cmp(&(&b.chain, b.at)));
     wrong
 }
 
@@ -279,7 +298,7 @@ fn misplaced(table: &Table, legs: &[Leg]) -> Vec<Spot> {
 fn leads_there(table: &Table, spot: &Spot, leg: Leg) -> bool {
     let chain = table.chains.iter().find(|chain| chain.name == spot.chain);
     let before = chain.and_then(|chain| chain.rules.get(..spot.at)?.last());
-    before.is_some_and(|rule| rule.verdict == Opened::jump(leg).verdict)
+    before.is_some_and(|rule| rule.verdict == Opened::jump(leg, &[]).verdict && asks_only(rule, &spot.on))
 }
 
 fn chain_mut<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Chain> {
@@ -297,7 +316,7 @@ fn put(ruleset: &mut Ruleset, at: usize, opened: &Opened) {
 
 /// The table without anything of ours.
 pub fn take_out(table: &mut Table) {
-    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg).verdict);
+    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg, &[]).verdict);
     table.chains.retain(|chain| !ours::is_open(&chain.name));
     table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !leads(rule)));
     table.sets.retain(|set| !ours::is_open(&set.name));

@@ -4,20 +4,20 @@
 //! rates. Only what drops whatever has come that far is overruled: a rule without such tests, or the policy of the chain. So an
 //! admin's or fail2ban's rule against one peer stays the stronger one.
 
-use std::collections::BTreeSet;
-
 use crate::ir::{
-    Base, Chain, ChainKind, ConnectionStates, Foreign, Hook, Leg, Match, PacketTypes, Policy, Rule, Statement, Table,
-    Verdict, ours,
+    Base, Chain, ChainKind, ConnectionStates, Hook, Leg, Match, PacketTypes, Policy, Rule, Statement, Table, Verdict,
+    ours,
 };
 
 /// A place in a chain.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// The chain.
     pub chain: String,
     /// Before which of its rules; their number stands for its end.
     pub at: usize,
+    /// What is dropped there comes in on these interfaces; what leads away from there asks the same.
+    pub on: Vec<Match>,
 }
 
 /// Where a table drops what has come to the end of its chains on a way; for each of its base chains there at most one.
@@ -29,73 +29,87 @@ pub fn spots(table: &Table, leg: Leg) -> Vec<Spot> {
     };
     let is_there = |base: Base| base.hook == hook && base.kind == ChainKind::Filter;
     let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(is_there));
-    let mut found: BTreeSet<Spot> = BTreeSet::new();
+    let mut walk = Walk { table, passed: Vec::new(), found: Vec::new() };
     for chain in bases {
-        let mut walk = Walk { table, passed: Vec::new() };
-        if let End::Drops(spot) = walk.end(chain) {
-            found.insert(spot);
-        }
+        walk.passed.clear();
+        walk.end(chain);
     }
-    found.into_iter().collect()
+    walk.found
 }
 
 /// What becomes of what no rule of its own decides on.
+#[derive(PartialEq, Eq)]
 enum End {
-    /// It is dropped, from here on.
-    Drops(Spot),
-    /// It goes on.
+    /// It is dropped, or passes, or nobody knows.
+    Decided,
+    /// It goes on where the chain was jumped to.
     GoesOn,
-    /// It passes, or nobody knows.
-    Otherwise,
 }
 
 struct Walk<'a> {
     table: &'a Table,
     /// The chains on the way, against circles.
     passed: Vec<&'a str>,
+    found: Vec<Spot>,
 }
 
 impl<'a> Walk<'a> {
     fn end(&mut self, chain: &'a Chain) -> End {
         if self.passed.contains(&chain.name.as_str()) {
-            return End::Otherwise;
+            return End::Decided;
         }
         self.passed.push(&chain.name);
         for (at, rule) in chain.rules.iter().enumerate() {
-            let here = || Spot { chain: chain.name.clone(), at };
             if !is_for_all(rule, chain.rules.get(at + 1..).unwrap_or_default(), self.table) {
                 continue;
             }
             if rule.statements.iter().any(|one| matches!(one, Statement::Divert(_))) {
-                return End::Otherwise;
+                return End::Decided;
             }
+            let for_some = tests(rule) == Tests::Interface;
             match &rule.verdict {
                 None => {}
-                Some(Verdict::Drop | Verdict::Reject(_)) => return End::Drops(here()),
-                Some(Verdict::Return) => return self.fall_off(chain, at),
-                Some(Verdict::Accept | Verdict::Unknown(_)) => return End::Otherwise,
-                Some(Verdict::Jump(to) | Verdict::Goto(to)) if drops_only(self.table, to, 0) => {
-                    return End::Drops(here());
-                }
                 Some(Verdict::Jump(to)) if ours::is_open(to) => {}
-                Some(Verdict::Jump(to) | Verdict::Goto(to)) => match self.called(to) {
-                    End::GoesOn if matches!(rule.verdict, Some(Verdict::Goto(_))) => {
-                        return self.fall_off(chain, chain.rules.len());
-                    }
+                Some(Verdict::Drop | Verdict::Reject(_)) => self.add(spot_before(chain, at, rule)),
+                Some(Verdict::Jump(to) | Verdict::Goto(to)) if drops_only(self.table, to, 0) => {
+                    self.add(spot_before(chain, at, rule));
+                }
+                Some(Verdict::Return) => return self.fall_off(chain, at),
+                Some(Verdict::Accept | Verdict::Unknown(_)) => return End::Decided,
+                Some(Verdict::Jump(to)) => match self.called(to) {
                     End::GoesOn => {}
-                    other => return other,
+                    End::Decided => return End::Decided,
                 },
+                Some(Verdict::Goto(to)) => match self.called(to) {
+                    End::GoesOn => return self.fall_off(chain, chain.rules.len()),
+                    End::Decided => return End::Decided,
+                },
+            }
+            let drops = matches!(rule.verdict, Some(Verdict::Drop | Verdict::Reject(_)))
+                || matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if drops_only(self.table, to, 0));
+            if drops && !for_some {
+                return End::Decided;
             }
         }
         self.fall_off(chain, chain.rules.len())
+    }
+
+    fn add(&mut self, spot: Spot) {
+        if !self.found.contains(&spot) {
+            self.found.push(spot);
+        }
     }
 
     /// The end of a chain, or a return from it.
     fn fall_off(&mut self, chain: &Chain, at: usize) -> End {
         self.passed.pop();
         match chain.base {
-            Some(base) if base.policy == Policy::Drop => End::Drops(Spot { chain: chain.name.clone(), at }),
-            Some(_) => End::Otherwise,
+            Some(base) => {
+                if base.policy == Policy::Drop {
+                    self.add(Spot { chain: chain.name.clone(), at: first_of(chain, at), on: Vec::new() });
+                }
+                End::Decided
+            }
             None => End::GoesOn,
         }
     }
@@ -103,15 +117,35 @@ impl<'a> Walk<'a> {
     /// A chain that others jump to for some packets only is not where all that is left arrives: what it drops for these must stay
     /// dropped.
     fn called(&mut self, name: &str) -> End {
-        let Some(chain) = self.table.chains.iter().find(|chain| chain.name == *name) else { return End::Otherwise };
+        let Some(chain) = self.table.chains.iter().find(|chain| chain.name == *name) else { return End::Decided };
         let leads_here =
             |rule: &&Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if to == name);
         let callers = self.table.chains.iter().flat_map(|chain| &chain.rules).filter(leads_here).count();
-        match self.end(chain) {
-            End::Drops(_) if callers > 1 => End::Otherwise,
-            other => other,
+        let before = self.found.len();
+        let end = self.end(chain);
+        if callers > 1 {
+            self.found.truncate(before);
         }
+        end
     }
+}
+
+/// Before a rule that drops what is left, or what is left of an interface.
+fn spot_before(chain: &Chain, at: usize, rule: &Rule) -> Spot {
+    let on = rule.matches.iter().filter(|one| test(one) == Tests::Interface).cloned().collect();
+    Spot { chain: chain.name.clone(), at: first_of(chain, at), on }
+}
+
+/// The first of the rules that one rule was read as: nothing can be put between them.
+fn first_of(chain: &Chain, at: usize) -> usize {
+    let place =
+        |at: usize| chain.rules.get(at).and_then(|rule| rule.place.as_ref()).map(|place| (place.handle, place.line));
+    let own = place(at);
+    let mut first = at;
+    while first > 0 && own.is_some() && place(first - 1) == own {
+        first -= 1;
+    }
+    first
 }
 
 /// Whether a chain does nothing but drop, whatever comes.
@@ -127,10 +161,11 @@ fn drops_only(table: &Table, name: &str, depth: usize) -> bool {
     chain.rules.iter().all(says_nothing) && chain.rules.iter().any(|rule| drops(rule) && tests(rule) == Tests::None)
 }
 
-/// Whether a rule makes no test in which two requests from outside differ.
+/// Whether a rule makes no test in which two requests from outside differ, but for these.
 #[must_use]
-pub fn is_for_anybody(rule: &Rule) -> bool {
-    tests(rule) == Tests::None
+pub fn asks_only(rule: &Rule, on: &[Match]) -> bool {
+    let more: Vec<&Match> = rule.matches.iter().filter(|one| test(one) != Tests::None).collect();
+    more.len() == on.len() && more.iter().all(|one| on.contains(one))
 }
 
 /// What a rule tells packets apart by.
@@ -151,12 +186,13 @@ fn tests(rule: &Rule) -> Tests {
 fn test(one: &Match) -> Tests {
     match one {
         Match::Protocol { number, negated } if (*number == 6) != *negated => Tests::None,
-        Match::Family(_) | Match::DestinationLocal => Tests::None,
+        Match::DestinationLocal => Tests::None,
         Match::ConnectionState { states, negated } if states.has(ConnectionStates::NEW) != *negated => Tests::None,
         Match::TcpFlags { mask, value } if value.0 & mask.0 == crate::ir::TcpFlags::SYN.0 & mask.0 => Tests::None,
         Match::PacketType { types, negated } if types.has(PacketTypes::HOST) != *negated => Tests::None,
-        Match::InInterface { .. } | Match::Foreign(Foreign::Device { .. }) => Tests::Interface,
-        Match::Protocol { .. }
+        Match::InInterface { .. } => Tests::Interface,
+        Match::Family(_)
+        | Match::Protocol { .. }
         | Match::ConnectionState { .. }
         | Match::TcpFlags { .. }
         | Match::PacketType { .. }
@@ -236,13 +272,42 @@ mod tests {
     }
 
     #[test]
+    fn what_drops_an_interface_or_a_family_is_no_end_for_others() {
+        for (policy, rules, expected) in [
+            (
+                "drop",
+                "meta nfproto ipv6 drop\nct state established accept\nip saddr 10.9.0.6 drop",
+                Some(("input", 3, 0)),
+            ),
+            ("accept", "iifname \"eth1\" drop\nip saddr 10.9.0.6 drop", Some(("input", 0, 1))),
+            ("accept", "iifname \"eth1\" drop\niifname \"eth2\" counter drop", Some(("input", 0, 1))),
+            ("accept", "meta nfproto ipv4 drop", None),
+            // One rule that was read as two.
+            (
+                "accept",
+                "tcp dport 22 accept\nct state vmap { established : accept, new : drop }",
+                Some(("input", 1, 0)),
+            ),
+        ] {
+            let text = format!(
+                "table inet filter {{\n\tchain input {{\n\t\ttype filter hook input priority 0; policy {policy};\n\
+                 {rules}\n\t}}\n}}\n"
+            );
+            let found = spots(&nft::read(&text).unwrap().ruleset.tables[0], Leg::In);
+            let found: Vec<_> = found.iter().map(|spot| (spot.chain.as_str(), spot.at, spot.on.len())).collect();
+            assert_eq!(found.first().copied(), expected, "{policy}: {rules}");
+            assert_eq!(found.len(), expected.map_or(0, |_| 1 + usize::from(rules.contains("eth2"))), "{rules}");
+        }
+    }
+
+    #[test]
     fn an_old_script_of_iptables_has_one() {
         let text = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n\
             -A INPUT -i lo -j ACCEPT\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
             -A INPUT -s 10.0.0.7 -j LOGDROP\n-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j LOGDROP\n\
             -A LOGDROP -m limit --limit 5/min -j LOG\n-A LOGDROP -j DROP\nCOMMIT\n";
         let ruleset = iptables::read(text, Family::Ip).unwrap().ruleset;
-        assert_eq!(spots(&ruleset.tables[0], Leg::In), [Spot { chain: "INPUT".to_owned(), at: 4 }]);
+        assert_eq!(spots(&ruleset.tables[0], Leg::In), [Spot { chain: "INPUT".to_owned(), at: 4, on: Vec::new() }]);
         assert_eq!(spots(&ruleset.tables[0], Leg::Out), []);
     }
 }

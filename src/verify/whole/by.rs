@@ -52,8 +52,8 @@ fn told(leg: &Leg<'_>, step: &Step<'_>) -> By {
 
 fn named(rule: &Rule) -> Named {
     match &rule.place {
-        Some(Place { line: 0, text }) => Named::Handle(text.clone()),
-        Some(Place { line, text }) => Named::Line(*line, text.clone()),
+        Some(Place { line: 0, text, .. }) => Named::Handle(text.clone()),
+        Some(Place { line, text, .. }) => Named::Line(*line, text.clone()),
         None => Named::Remark(rule.comment.clone().unwrap_or_default()),
     }
 }

@@ -284,7 +284,7 @@ impl Reader {
             self.copies = self.copies.checked_sub(copied).ok_or("lists of addresses make too many rules")?;
         }
         for rule in &mut reading.rules {
-            rule.place = Some(Place { line: number, text: line.to_owned() });
+            rule.place = Some(Place { line: number, handle: None, text: line.to_owned() });
             // iptables counts every rule, before its target.
             rule.statements.insert(0, Statement::Counter(*counted));
         }

@@ -183,6 +183,7 @@ fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &i
     let (chain, family, table) = (&chain.name, family.name(), &table.name);
     ir::Place {
         line: 0,
+        handle: Some(handle),
         text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}"),
     }
 }

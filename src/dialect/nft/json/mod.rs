@@ -121,7 +121,7 @@ impl Translated {
     /// A place in the text by the name of what stands there.
     #[must_use]
     pub fn place(&self, place: &Place) -> Place {
-        Place { line: 0, text: format!("{}: {}", self.name(place.line), place.text) }
+        Place { line: 0, handle: None, text: format!("{}: {}", self.name(place.line), place.text) }
     }
 
     /// An error of the text, with the name of what stands there.

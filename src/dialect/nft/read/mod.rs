@@ -155,7 +155,7 @@ fn understood(
         let mut rules = Vec::with_capacity(chain.rules.len());
         for rule in &chain.rules {
             let piece = text.get(rule.span.0..rule.span.1).unwrap_or_default();
-            let place = Place { line: rule.line, text: lexer::one_line(piece) };
+            let place = Place { line: rule.line, handle: None, text: lexer::one_line(piece) };
             expand(rules::read(&table, &rule.tokens), place, budget, &mut rules, unknown);
         }
         add_chain(&chain, rules, table.dormant, &mut chains);
@@ -210,7 +210,7 @@ fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut
     let rule = |verdict| Rule {
         matches: vec![device.clone()],
         verdict: Some(verdict),
-        place: Some(Place { line: chain.line, text: text.clone() }),
+        place: Some(Place { line: chain.line, handle: None, text: text.clone() }),
         ..Rule::default()
     };
     let mut entry = vec![rule(Verdict::Jump(body.clone()))];

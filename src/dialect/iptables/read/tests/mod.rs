@@ -18,7 +18,10 @@ fn rules(family: Family, line: &str) -> (Vec<String>, Vec<String>) {
     assert!(read.unknown.iter().all(|unknown| unknown.line == 4), "{line}");
     let chain = read.ruleset.tables[0].chains.iter().find(|chain| chain.name == "INPUT").unwrap();
     for rule in &chain.rules {
-        assert_eq!(rule.place, Some(Place { line: 4, text: format!("-A INPUT {line}").trim().to_owned() }));
+        assert_eq!(
+            rule.place,
+            Some(Place { line: 4, handle: None, text: format!("-A INPUT {line}").trim().to_owned() })
+        );
     }
     let rules = chain.rules.iter().map(terse).collect();
     (rules, read.unknown.into_iter().map(|unknown| unknown.text).collect())

@@ -45,7 +45,7 @@ fn a_file_is_carried_out_from_top_to_bottom() {
     let matches: Vec<_> = chain.rules.iter().map(|rule| rule.matches.clone()).collect();
     let both = source(&["10.0.0.1", "10.0.0.3"], false);
     assert_eq!(matches, [vec![interface(&["eth0"], false)], vec![], vec![port(&["22"], false), both]]);
-    let place = Place { line: 17, text: "tcp dport $port ip saddr $hosts accept".into() };
+    let place = Place { line: 17, handle: None, text: "tcp dport $port ip saddr $hosts accept".into() };
     assert_eq!(chain.rules[2].place, Some(place));
 }
 
