@@ -63,7 +63,10 @@ impl<'a> Walk<'a> {
             if !is_for_all(rule, chain.rules.get(at + 1..).unwrap_or_default(), self.table) {
                 continue;
             }
-            if rule.statements.iter().any(|one| matches!(one, Statement::Divert(_))) {
+            // What else a map decides on what it tells apart would be overruled.
+            let parts = chain.rules.get(first_of(chain, at)..at).unwrap_or_default();
+            let decides_more = rule.verdict.is_some() && parts.iter().any(|part| part.verdict != rule.verdict);
+            if decides_more || rule.statements.iter().any(|one| matches!(one, Statement::Divert(_))) {
                 return End::Decided;
             }
             let for_some = tests(rule) == Tests::Interface;
@@ -148,7 +151,8 @@ fn first_of(chain: &Chain, at: usize) -> usize {
     first
 }
 
-/// Whether a chain does nothing but drop, whatever comes.
+/// Whether a chain does nothing but drop, whatever comes, and says nothing of its own about anybody: how fast or in which way
+/// somebody is refused is nothing of the kind.
 fn drops_only(table: &Table, name: &str, depth: usize) -> bool {
     const DEEPEST: usize = 16;
     let Some(chain) = table.chains.iter().find(|chain| chain.name == *name) else { return false };
@@ -157,7 +161,7 @@ fn drops_only(table: &Table, name: &str, depth: usize) -> bool {
         Some(Verdict::Jump(to) | Verdict::Goto(to)) => depth < DEEPEST && drops_only(table, to, depth + 1),
         None | Some(Verdict::Accept | Verdict::Return | Verdict::Unknown(_)) => false,
     };
-    let says_nothing = |rule: &Rule| rule.verdict.is_none() || drops(rule);
+    let says_nothing = |rule: &Rule| rule.verdict.is_none() || (drops(rule) && !singles_out(rule));
     chain.rules.iter().all(says_nothing) && chain.rules.iter().any(|rule| drops(rule) && tests(rule) == Tests::None)
 }
 
@@ -166,6 +170,21 @@ fn drops_only(table: &Table, name: &str, depth: usize) -> bool {
 pub fn asks_only(rule: &Rule, on: &[Match]) -> bool {
     let more: Vec<&Match> = rule.matches.iter().filter(|one| test(one) != Tests::None).collect();
     more.len() == on.len() && more.iter().all(|one| on.contains(one))
+}
+
+/// Whether a rule is about some of those that ask for connections, and not about how fast or in which way they do.
+fn singles_out(rule: &Rule) -> bool {
+    let is_about_all = |one: &Match| {
+        matches!(
+            one,
+            Match::Protocol { .. }
+                | Match::Limit { .. }
+                | Match::ConnectionState { .. }
+                | Match::TcpFlags { .. }
+                | Match::PacketType { .. }
+        )
+    };
+    rule.matches.iter().any(|one| test(one) == Tests::Own && !is_about_all(one))
 }
 
 /// What a rule tells packets apart by.
@@ -283,15 +302,18 @@ mod tests {
             ("accept", "iifname \"eth1\" drop\niifname \"eth2\" counter drop", Some(("input", 0, 1))),
             ("accept", "meta nfproto ipv4 drop", None),
             // One rule that was read as two.
-            (
-                "accept",
-                "tcp dport 22 accept\nct state vmap { established : accept, new : drop }",
-                Some(("input", 1, 0)),
-            ),
+            ("accept", "tcp dport 22 accept\nmeta l4proto { icmp, tcp } drop", Some(("input", 1, 0))),
+            // Whoever is accepted, or dropped, by the rest of it.
+            ("accept", "ct state vmap { invalid : accept, new : drop }", None),
+            // Whoever has a rule of his own in the chain that drops the rest.
+            ("accept", "jump bans", Some(("bans", 1, 0))),
+            ("accept", "ip saddr 10.0.0.8 jump bans\njump bans", None),
+            ("accept", "jump refused", Some(("input", 0, 0))),
         ] {
             let text = format!(
-                "table inet filter {{\n\tchain input {{\n\t\ttype filter hook input priority 0; policy {policy};\n\
-                 {rules}\n\t}}\n}}\n"
+                "table inet filter {{\n\tchain bans {{\n\t\tip saddr 10.0.0.7 drop\n\t\tdrop\n\t}}\n\tchain refused {{\n\
+                 \t\tmeta l4proto udp reject\n\t\tlimit rate 5/second reject\n\t\tdrop\n\t}}\n\tchain input {{\n\
+                 \t\ttype filter hook input priority 0; policy {policy};\n{rules}\n\t}}\n}}\n"
             );
             let found = spots(&nft::read(&text).unwrap().ruleset.tables[0], Leg::In);
             let found: Vec<_> = found.iter().map(|spot| (spot.chain.as_str(), spot.at, spot.on.len())).collect();
