@@ -35,7 +35,28 @@ pub fn in_force() -> bool {
     [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| !there.absent))
 }
 
+/// What there is to say again and again while nothing is done.
+#[derive(Default)]
+pub struct Remark {
+    last: Option<String>,
+}
+
+impl Remark {
+    /// Says it, unless it is what was said last.
+    pub fn say(&mut self, words: String) {
+        if self.last.as_ref() != Some(&words) {
+            log(&words);
+            self.last = Some(words);
+        }
+    }
+}
+
 pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
+    run_again(arguments, &mut Remark::default())
+}
+
+/// The same for whoever looks often.
+pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Result<Outcome> {
     let host = &arguments.host();
     if is_untouched(host) {
         return Ok(Outcome::Success);
@@ -45,7 +66,7 @@ pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Success);
     }
     let lock = arguments.wait.lock(host, "ringfence hook check")?;
-    match look(host) {
+    match look(host, remark) {
         Ok((text, outcome)) => {
             drop(lock);
             print(&text)?;
@@ -63,13 +84,13 @@ pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
 }
 
 /// What there is to say, where nothing more is to be done, and how it ends.
-fn look(host: &Host) -> anyhow::Result<(String, Outcome)> {
+fn look(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
     if let Some(pending) = pending::waiting(&host.store)? {
-        return look_at_waiting(host, &pending);
+        return look_at_waiting(host, &pending, remark);
     }
     let kept = record::kept(&host.store, record::GOOD).context("what was applied last cannot be read")?;
     match kept {
-        Some(kept) => look_at_good(host, &kept),
+        Some(kept) => look_at_good(host, &kept, remark),
         None if record::is_unkept(&host.store) && !in_force() => {
             anyhow::bail!("somebody took away what the start of the machine brought in")
         }
@@ -77,9 +98,9 @@ fn look(host: &Host) -> anyhow::Result<(String, Outcome)> {
     }
 }
 
-fn look_at_waiting(host: &Host, pending: &Pending) -> anyhow::Result<(String, Outcome)> {
+fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
     if !read(pending.backend)?.absent {
-        log("a change is waiting to be confirmed; nothing was done");
+        remark.say("a change is waiting to be confirmed; nothing was done".to_owned());
         return Ok((String::new(), Outcome::Success));
     }
     let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
@@ -99,7 +120,7 @@ fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node
     Ok(Some(cluster.node(name).context("what was applied has not the node it was applied for")?))
 }
 
-fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
+fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
     let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
     let site = live_site(&cluster, node(kept, &cluster)?)?;
     let backend = kept.record.backend;
@@ -123,7 +144,7 @@ fn look_at_good(host: &Host, kept: &Kept) -> anyhow::Result<(String, Outcome)> {
         let shadows = Others::of(&in_force, &judgement.around).shadows();
         let why = judgement.vrfs.iter().chain(&shadows).next();
         let why = why.map_or("`ringfence status` says why", String::as_str);
-        log(&format!("{words}, and there is nothing to bring back: {why}"));
+        remark.say(format!("{words}, and there is nothing to bring back: {why}"));
         return Ok((String::new(), judgement.standing.outcome()));
     }
     if enforced {

@@ -8,6 +8,7 @@
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
 //! - [`steps`] are what an apply changes, and how each is given back; [`mod@through`] are the other firewalls of the host.
 //! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
+//! - [`watch`] waits for the kernel to say that something has changed.
 //! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
 //!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
@@ -48,6 +49,7 @@ pub mod through;
 pub mod time;
 pub mod translation;
 pub mod tunnels;
+pub mod watch;
 pub mod watchdog;
 pub mod ways;
 pub mod whole;

@@ -11,6 +11,7 @@
 //! - [`lift`] says what it means, be it a table of others with its sets ([`Scope::Whole`]) or what iptables has brought there,
 //!   with [`Names`] for what the kernel knows by number; [`lower`] and [`write()`] are the way from the IR. The one does not use what the other does:
 //!   libnftnl writes, and what is read is read here.
+//! - [`news()`] is what the kernel tells of a change that somebody makes.
 //! - [`ip_sets`] reads the sets of ipset, which mean here what they mean in the text of `ipset save`.
 //! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
 //!   changed anything in between.
@@ -30,6 +31,7 @@ mod ipsets;
 mod lift;
 mod lower;
 mod names;
+mod news;
 mod options;
 mod read;
 mod socket;
@@ -46,6 +48,7 @@ pub use ipsets::{IpSets, ip_sets};
 pub use lift::{Lifted, UNNAMED_IP_SET, about_neighbours, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use names::Names;
+pub use news::{GROUP, News, What, news};
 pub use read::{Kernel, Scope, generation, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};

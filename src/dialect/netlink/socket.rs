@@ -1,7 +1,7 @@
 //! A netlink socket: one datagram out, datagrams in.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -110,12 +110,12 @@ impl Socket {
         Self::with_groups(wanted, 0)
     }
 
-    /// Opens one that hears what changes in the routing: groups of rtnetlink(7), as bits.
+    /// Opens one that hears what changes: the protocol's groups, as bits.
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub fn subscribe(groups: u32) -> io::Result<Self> {
-        Self::with_groups(Protocol::Route, groups)
+    pub fn subscribe(wanted: Protocol, groups: u32) -> io::Result<Self> {
+        Self::with_groups(wanted, groups)
     }
 
     fn with_groups(wanted: Protocol, groups: u32) -> io::Result<Self> {
@@ -257,6 +257,12 @@ impl Socket {
                 };
             }
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

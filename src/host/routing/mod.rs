@@ -7,7 +7,7 @@
 //! INVARIANT (unread is not empty): what cannot be read is an error, never a view without entries.
 
 mod kernel;
-pub mod watch;
+pub mod news;
 
 use kernel::Way;
 pub use kernel::{LocalRoute, RoutedLink, RoutingRule};
