@@ -32,6 +32,8 @@ mod slow;
 mod trouble;
 #[path = "faults/waiting.rs"]
 mod waiting;
+#[path = "faults/window.rs"]
+mod window;
 
 /// Defines tests that have a machine of their own.
 #[macro_export]

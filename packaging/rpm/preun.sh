@@ -5,5 +5,6 @@ if [ "$1" = 0 ]; then
 		systemctl --quiet disable ringfence-drift.timer ringfence-watch.service ringfence.service || :
 		[ ! -d /run/systemd/system ] || systemctl stop ringfence-drift.timer ringfence-drift.service ringfence-watch.service ringfence.service || :
 	fi
+	rm -f /var/lib/ringfence/watch-enabled
 	ringfence hook pre-remove || echo "ringfence: the rules may be as they were" >&2
 fi

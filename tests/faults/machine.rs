@@ -111,7 +111,7 @@ impl Machine {
             *word = self.path(word).display().to_string();
         }
         words.extend(["--state-dir".to_owned(), self.path("state").display().to_string()]);
-        if ["apply", "remove"].contains(&words.first().map_or("", String::as_str)) {
+        if ["apply", "remove", "watch"].contains(&words.first().map_or("", String::as_str)) {
             words.extend(["--root".to_owned(), self.path("root").display().to_string()]);
         }
         words

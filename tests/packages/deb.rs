@@ -20,6 +20,7 @@ in_a_root! {
         assert_eq!(root.sh("ls -A /etc/ringfence").said, "");
         root.sh("readlink /etc/systemd/system/multi-user.target.wants/ringfence.service").fine();
         root.sh("ls /etc/systemd/system/timers.target.wants/ringfence-drift.timer").ended(2);
+        root.sh("ls /etc/systemd/system/multi-user.target.wants/ringfence-watch.service").ended(2);
         root.sh("dpkg -s ringfence").fine().says("Status: install ok installed");
         root.write(CONFIG, &small());
         root.sh("ringfence diff").ended(1);
@@ -28,6 +29,27 @@ in_a_root! {
         // Without rules in force, too, a package goes without a word that is not true.
         root.sh("ringfence remove && dpkg -P ringfence").fine();
         assert_eq!(root.table(), "");
+    }
+
+    fn the_watch_is_on_where_another_firewall_is(root) {
+        let wanted = "ls /etc/systemd/system/multi-user.target.wants/ringfence-watch.service";
+        let again = "dpkg -i /ringfence.deb";
+        root.install();
+        root.sh(wanted).ended(2);
+        root.sh(&format!("systemctl enable nftables.service && {again} && {wanted}"))
+            .fine()
+            .says("nftables.service may flush every rule, ours too: ringfence-watch.service is enabled");
+        let said = root.install().said;
+        assert!(!said.contains("may flush"), "{said}");
+        // Whoever disabled or masked it wants it so, over a removal, too.
+        root.sh(&format!("systemctl disable ringfence-watch.service && {again} && dpkg -r ringfence && {again}")).fine();
+        root.sh(wanted).ended(2);
+        root.sh("dpkg -P ringfence && systemctl mask ringfence-watch.service").fine();
+        root.install();
+        root.sh(wanted).ended(2);
+        root.sh("systemctl is-enabled ringfence-watch.service").says("masked");
+        root.sh(&format!("systemctl unmask ringfence-watch.service && {again} && {wanted}")).fine();
+        root.sh("systemctl disable nftables.service && dpkg -P ringfence && ! find /etc /var -name '*ringfence-*' | grep .").fine();
     }
 
     fn with_a_cluster_file_the_rules_are_in_force(root) {

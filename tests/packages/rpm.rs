@@ -25,6 +25,24 @@ in_a_root! {
         root.sh("rpm -e ringfence && ls /etc/systemd/system/multi-user.target.wants/ringfence.service").ended(2);
     }
 
+    fn the_watch_is_on_where_another_firewall_is(root) {
+        let wanted = "ls /etc/systemd/system/multi-user.target.wants/ringfence-watch.service";
+        root.sh(INSTALL).fine();
+        root.sh(wanted).ended(2);
+        root.sh(&format!("systemctl enable nftables.service && {AGAIN} && {wanted}"))
+            .fine()
+            .says("nftables.service may flush every rule, ours too: ringfence-watch.service is enabled");
+        let again = root.sh(AGAIN).fine();
+        assert!(!again.said.contains("may flush"), "{}", again.said);
+        // Whoever disabled or masked it wants it so.
+        root.sh(&format!("systemctl disable ringfence-watch.service && {AGAIN}")).fine();
+        root.sh(wanted).ended(2);
+        root.sh("rpm -e ringfence && ! ls /var/lib/ringfence/watch-enabled && systemctl mask ringfence-watch.service").fine();
+        root.sh(INSTALL).fine();
+        root.sh(wanted).ended(2);
+        root.sh("systemctl is-enabled ringfence-watch.service").says("masked");
+    }
+
     fn from_install_to_erase_while_packets_flow(root) {
         root.write(CONFIG, &small());
         root.sh(INSTALL)

@@ -190,6 +190,47 @@ in_a_root! {
         assert_eq!(root.table(), closed.0);
     }
 
+    fn beside_another_firewall_the_watch_brings_back_what_is_flushed(root) {
+        let Some(booted) = Booted::new(root) else { return };
+        booted.sh("systemctl enable --now nftables.service && dpkg -i /ringfence.deb").fine().says("ringfence-watch.service is enabled");
+        // Nothing was applied yet, and it has to be there when something is.
+        let is_active = || booted.sh("systemctl is-active ringfence-watch.service").code == Some(0);
+        assert!(is_active(), "{}", booted.log("ringfence-watch.service"));
+        root.write(CONFIG, &small());
+        booted.sh("ringfence apply").fine();
+        let before = root.table();
+        run(&["nft", "flush", "ruleset"], "");
+        let start = Instant::now();
+        while root.table() != before {
+            assert!(start.elapsed() < PATIENCE, "{}", booted.log("ringfence-watch.service"));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        println!("back {:?} after the flush", start.elapsed());
+        let process = || booted.sh("systemctl show -P MainPID ringfence-watch.service").said;
+        let old = process();
+        booted.sh("dpkg -i /ringfence.deb").fine();
+        assert!(is_active() && process() != old, "after an upgrade the old program runs");
+        booted.sh("ringfence remove").fine();
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(root.table(), "", "what was removed on purpose is brought back");
+        booted.sh("systemctl disable --now ringfence-watch.service && dpkg -i /ringfence.deb").fine();
+        assert!(!is_active(), "whoever disabled it wants it so");
+    }
+
+    fn the_walls_of_the_units_let_through_what_openings_write(root) {
+        let Some(booted) = Booted::new(root) else { return };
+        root.write(CONFIG, &small());
+        booted.sh("dpkg -i /ringfence.deb && mkdir -p /etc/firewalld /etc/ufw /var/lib/ufw").fine();
+        let script = "cd / && touch etc/firewalld/x etc/ufw/x var/lib/ufw/x tmp/x run/x var/lib/ringfence/x && ! touch etc/x && ! touch usr/x";
+        for unit in ["ringfence-drift.service", "ringfence-watch.service", "ringfence.service"] {
+            let folder = format!("/etc/systemd/system/{unit}.d");
+            let instead = format!("[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart=/bin/sh -c '{script}'\n");
+            root.write(&format!("{folder}/instead.conf"), &instead);
+            let ran = booted.sh(&format!("systemctl daemon-reload && systemctl restart {unit}"));
+            assert_eq!(ran.code, Some(0), "{unit}: {}", booted.log(unit));
+        }
+    }
+
     fn the_timer_is_off_and_brings_back_what_is_gone(root) {
         let Some(booted) = Booted::new(root) else { return };
         root.write(CONFIG, &small());
@@ -219,7 +260,7 @@ in_a_root! {
 
 #[test]
 fn the_figures_of_systemd_analyze_are_no_worse_than_they_were() {
-    for unit in ["ringfence.service", "ringfence-drift.service"] {
+    for unit in ["ringfence.service", "ringfence-drift.service", "ringfence-watch.service"] {
         let path = project().join("packaging/systemd").join(unit);
         // In tenths.
         let command = Command::new("systemd-analyze")

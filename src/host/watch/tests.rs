@@ -44,9 +44,10 @@ fn lost_news_are_all_news() {
     in_new_network(|| {
         let mut watch = Watch::start().unwrap();
         let elements: String = (0..60000).map(|at| format!("10.0.{}.{},", at / 256, at % 256)).collect();
-        let table = format!("add table ip t {{ set s {{ type ipv4_addr; elements = {{ {elements} }} }} }}\n");
+        let table = "add table ip t\nadd set ip t s { type ipv4_addr; }\n";
+        let script = format!("{table}add element ip t s {{ {elements} }}\ndelete table ip t\n").repeat(4);
         let file = std::env::temp_dir().join(format!("ringfence-news-{}", std::process::id()));
-        std::fs::write(&file, format!("{table}delete table ip t\n").repeat(4)).unwrap();
+        std::fs::write(&file, script).unwrap();
         run("nft", &["-f", &file.display().to_string()]);
         std::fs::remove_file(&file).unwrap();
         assert_eq!(watch.hear(Duration::ZERO).unwrap(), BTreeSet::from(Matter::ALL));
