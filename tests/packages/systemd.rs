@@ -225,8 +225,9 @@ in_a_root! {
         for unit in ["ringfence-drift.service", "ringfence-watch.service", "ringfence.service"] {
             let folder = format!("/etc/systemd/system/{unit}.d");
             let instead = format!("[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart=/bin/sh -c '{script}'\n");
-            root.write(&format!("{folder}/instead.conf"), &instead);
-            let ran = booted.sh(&format!("systemctl daemon-reload && systemctl restart {unit}"));
+            let ran = booted.sh(&format!(
+                "mkdir -p {folder} && cat >{folder}/instead.conf <<'E'\n{instead}E\nsystemctl daemon-reload && systemctl restart {unit}"
+            ));
             assert_eq!(ran.code, Some(0), "{unit}: {}", booted.log(unit));
         }
     }
