@@ -14,3 +14,5 @@ mod firewalld;
 mod lab;
 #[path = "through/stage.rs"]
 mod stage;
+#[path = "through/ufw.rs"]
+mod ufw;

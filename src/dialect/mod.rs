@@ -12,6 +12,7 @@ pub mod netlink;
 pub mod nft;
 mod read;
 pub mod sysctl;
+pub mod ufw;
 mod xtables;
 
 pub use read::{Read, ReadError, Unknown};

@@ -144,6 +144,18 @@ pub enum HostError {
         "firewalld has to load its files again, and would lose or bring in what differs from what it runs with: {}; keep it with `firewall-cmd --runtime-to-permanent`, or let it go with `firewall-cmd --reload`, and try again", .0.join("; ")
     )]
     WouldBeLost(Vec<String>),
+    /// More sources than rules can be made for.
+    #[error(
+        "`{name}` has {count} sources and ufw, which has a rule for each, gets {most} at most: write their networks in the cluster file, or open through another firewall"
+    )]
+    TooManySources {
+        /// The opening.
+        name: String,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A file that has the name of one of ours.
     #[error("{} was not made by ringfence, which would write a file of this name: give it another name", .0.display())]
     NotOurs(std::path::PathBuf),
@@ -238,6 +250,7 @@ impl HostError {
             | Self::Through { .. }
             | Self::WouldBeLost(_)
             | Self::NotOurs(_)
+            | Self::TooManySources { .. }
             | Self::NotThrough { .. }
             | Self::Warning(_)
             | Self::OddName(_)

@@ -1,0 +1,369 @@
+//! ufw: rules of our own, as its commands and as they stand in its files and in the kernel.
+//!
+//! - Ours are those that allow, with a remark that begins with `ringfence: `. ufw takes rules that ask for the same as one rule, so one
+//!   that the admin has made, or has made his own by giving the command again, is the admin's.
+//! - ufw asks one rule after the other. Ours stand behind everything of the admin's that keeps somebody out, so that a denied peer
+//!   stays denied.
+//!
+//! INVARIANT (exact): sources are joined where together they are a network, and never made wider.
+
+use std::collections::BTreeSet;
+
+use crate::ir::{Addresses, Chain, Elements, Leg, Match, Opening, PortMatch, Rule, Ruleset, Verdict};
+use crate::net::{Cidr, PortRange, Ports};
+
+/// What the remarks of our rules begin with.
+const MARK: &str = "ringfence: ";
+/// The most sources of an opening: each is a rule, and each rule is run through.
+pub const MOST: usize = 64;
+/// The most ports of a rule; a range counts as two.
+const PORTS: usize = 15;
+
+/// A rule that allows TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// Which way.
+    pub leg: Leg,
+    /// The other side.
+    pub network: Cidr,
+    /// The ports.
+    pub ports: Ports,
+    /// Where it comes in.
+    pub interface: Option<String>,
+    /// For whom.
+    pub about: String,
+}
+
+/// An opening with more sources than rules can be made for: its name, and how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooMany(pub String, pub usize);
+
+/// The rules that let these openings through, incoming ones or also outgoing ones.
+///
+/// # Errors
+/// Where an opening has too many sources.
+pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, TooMany> {
+    let mut rules = Vec::new();
+    for opening in openings.iter().filter(|one| one.leg == Leg::In || with_outgoing) {
+        let networks = Elements::of_networks(&opening.networks).networks();
+        if networks.len() > MOST {
+            return Err(TooMany(opening.name.clone(), networks.len()));
+        }
+        // ufw takes the network of all addresses of one family for all of both.
+        let halved =
+            |network: Cidr| if network.prefix_length() == 0 { network.halves().to_vec() } else { vec![network] };
+        let interfaces = match &opening.interfaces {
+            None => vec![None],
+            Some(names) => names.iter().map(|name| Some(name.to_string())).collect(),
+        };
+        for network in networks.into_iter().flat_map(halved) {
+            for ports in chunks(&opening.ports) {
+                rules.extend(interfaces.iter().map(|interface| Allow {
+                    leg: opening.leg,
+                    network,
+                    ports: ports.clone(),
+                    interface: interface.clone(),
+                    about: opening.name.clone(),
+                }));
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// As many ports at once as a rule takes.
+fn chunks(ports: &Ports) -> Vec<Ports> {
+    let mut chunks: Vec<Vec<PortRange>> = Vec::new();
+    let mut room = 0;
+    for &range in ports.ranges() {
+        let weight = if range.count() == 1 { 1 } else { 2 };
+        if weight > room {
+            chunks.push(Vec::new());
+            room = PORTS;
+        }
+        room -= weight;
+        if let Some(last) = chunks.last_mut() {
+            last.push(range);
+        }
+    }
+    chunks.into_iter().map(|ranges| ranges.into_iter().collect()).collect()
+}
+
+impl Allow {
+    /// What stands behind `ufw` to add it.
+    #[must_use]
+    pub fn to_add(&self) -> Vec<String> {
+        let mut words = self.words();
+        words.extend(["comment".to_owned(), format!("{MARK}{}", self.about)]);
+        words
+    }
+
+    /// What stands behind `ufw` to delete it.
+    #[must_use]
+    pub fn to_delete(&self) -> Vec<String> {
+        ["--force", "delete"].map(str::to_owned).into_iter().chain(self.words()).collect()
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut words = vec!["allow"];
+        match (self.leg, &self.interface) {
+            (Leg::In, None) => {}
+            (Leg::In, Some(interface)) => words.extend(["in", "on", interface]),
+            (Leg::Out, None) => words.push("out"),
+            (Leg::Out, Some(interface)) => words.extend(["out", "on", interface]),
+        }
+        let (network, ports) = (self.network.to_string(), self.port_list());
+        let ends = match self.leg {
+            Leg::In => ["from", &network, "to", "any"],
+            Leg::Out => ["from", "any", "to", &network],
+        };
+        words.extend(["proto", "tcp"]);
+        words.extend(ends);
+        words.extend(["port", &ports]);
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    fn port_list(&self) -> String {
+        let one = |range: &PortRange| range.to_string().replace('-', ":");
+        self.ports.ranges().iter().map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// By what ufw tells it from others.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let any = if self.network.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        let network = self.network.to_string();
+        let (way, to, from) = match self.leg {
+            Leg::In => ("in", any, network.as_str()),
+            Leg::Out => ("out", network.as_str(), any),
+        };
+        let on = self.interface.as_ref().map(|name| format!("_{name}")).unwrap_or_default();
+        format!("tcp {} {to} any {from} {way}{on}", sorted(&self.port_list()))
+    }
+}
+
+fn sorted(ports: &str) -> String {
+    let ports: BTreeSet<&str> = ports.split(',').collect();
+    ports.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// A rule in ufw's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// By what ufw tells it from others.
+    pub key: String,
+    /// `allow`, `deny`, `reject` or `limit`, perhaps with what is logged.
+    pub action: String,
+    /// Its remark.
+    pub comment: String,
+}
+
+impl Entry {
+    /// Whether it is ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.action == "allow" && self.comment.starts_with(MARK)
+    }
+
+    /// Whether it is about what comes to this host, or goes from it, and keeps some of it from passing.
+    #[must_use]
+    pub fn keeps_out(&self) -> bool {
+        !self.action.starts_with("allow") && !self.action.starts_with("route:")
+    }
+
+    /// The rule of ours that it is; `None` where it is nobody's that is made here.
+    #[must_use]
+    pub fn to_allow(&self) -> Option<Allow> {
+        let words: Vec<&str> = self.key.split(' ').collect();
+        let &["tcp", ports, to, "any", from, way] = words.as_slice() else { return None };
+        let (way, interface) = way.split_once('_').map_or((way, None), |(way, name)| (way, Some(name.to_owned())));
+        let (leg, network) = match way {
+            "in" => (Leg::In, from),
+            "out" => (Leg::Out, to),
+            _ => return None,
+        };
+        let (address, length) = network.split_once('/').unwrap_or((network, ""));
+        let address: std::net::IpAddr = address.parse().ok()?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let length = if length.is_empty() { longest } else { length.parse().ok()? };
+        let network = Cidr::containing(address, length)?;
+        let one = |text: &str| {
+            let (first, last) = text.split_once(':').unwrap_or((text, text));
+            PortRange::new(first.parse().ok()?, last.parse().ok()?)
+        };
+        let ports = ports.split(',').map(one).collect::<Option<Ports>>()?;
+        let about = self.comment.strip_prefix(MARK)?.to_owned();
+        Some(Allow { leg, network, ports, interface, about })
+    }
+}
+
+/// The rules in `user.rules` or `user6.rules`, in their order.
+#[must_use]
+pub fn entries(text: &str) -> Vec<Entry> {
+    text.lines().filter_map(|line| line.strip_prefix("### tuple ###")).filter_map(entry).collect()
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let (rule, comment) = line.split_once(" comment=").unwrap_or((line, ""));
+    let mut words: Vec<String> = rule.split_whitespace().map(str::to_owned).collect();
+    let action = if words.is_empty() { return None } else { words.remove(0) };
+    if let Some(ports) = words.get_mut(1) {
+        *ports = sorted(ports);
+    }
+    Some(Entry { key: words.join(" "), action, comment: decoded(comment.trim()).unwrap_or_default() })
+}
+
+/// Remarks stand there as hexadecimal digits.
+fn decoded(text: &str) -> Option<String> {
+    let digits: Vec<u8> =
+        text.bytes().map(|c| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| match *pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    });
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+/// How many rules a file brings into the kernel's chains of the admin's rules: incoming and outgoing.
+#[must_use]
+pub fn brought(text: &str, is_ipv4: bool) -> [usize; 2] {
+    CHAINS.map(|chain| {
+        let start = format!("-A {} ", chain_name(chain, is_ipv4));
+        text.lines().filter(|line| line.starts_with(&start)).count()
+    })
+}
+
+const CHAINS: [&str; 2] = ["user-input", "user-output"];
+
+fn chain_name(chain: &str, is_ipv4: bool) -> String {
+    format!("{}-{chain}", if is_ipv4 { "ufw" } else { "ufw6" })
+}
+
+/// What the kernel holds of the rules of ufw's users.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'a> {
+    ruleset: &'a Ruleset,
+}
+
+impl<'a> InForce<'a> {
+    /// What stands in all rules of a host.
+    #[must_use]
+    pub fn of(ruleset: &'a Ruleset) -> Self {
+        Self { ruleset }
+    }
+
+    fn chain(self, name: &str) -> Option<&'a Chain> {
+        self.ruleset.tables.iter().flat_map(|table| &table.chains).find(|chain| chain.name == name)
+    }
+
+    /// Whether ufw's rules are there at all.
+    #[must_use]
+    pub fn is_loaded(self) -> bool {
+        self.chain(&chain_name("user-input", true)).is_some()
+    }
+
+    /// How many rules of users there are: incoming and outgoing.
+    #[must_use]
+    pub fn count(self, is_ipv4: bool) -> [usize; 2] {
+        CHAINS.map(|chain| self.chain(&chain_name(chain, is_ipv4)).map_or(0, |chain| chain.rules.len()))
+    }
+
+    /// Whether a rule is among them.
+    #[must_use]
+    pub fn has(self, allow: &Allow) -> bool {
+        let [incoming, outgoing] = CHAINS;
+        let chain = chain_name(if allow.leg == Leg::In { incoming } else { outgoing }, allow.network.is_ipv4());
+        self.chain(&chain).is_some_and(|chain| chain.rules.iter().any(|rule| is(rule, allow)))
+    }
+}
+
+fn is(rule: &Rule, allow: &Allow) -> bool {
+    let wanted = Elements::of_networks(&[allow.network]);
+    let (mut network, mut ports, mut on) = (false, false, allow.interface.is_none());
+    let known = rule.matches.iter().all(|one| match one {
+        Match::Source { addresses: Addresses::These(these), negated: false } if allow.leg == Leg::In => {
+            network = *these == wanted;
+            network
+        }
+        Match::Destination { addresses: Addresses::These(these), negated: false } if allow.leg == Leg::Out => {
+            network = *these == wanted;
+            network
+        }
+        Match::DestinationPort { ports: PortMatch::Ports(these), negated: false } => {
+            ports = *these == allow.ports;
+            ports
+        }
+        Match::InInterface { names, negated: false } => {
+            on = names.iter().any(|name| Some(name.as_str()) == allow.interface.as_deref());
+            on
+        }
+        Match::Family(_) | Match::Protocol { number: 6, negated: false } => true,
+        _ => false,
+    });
+    known && network && ports && on && rule.verdict == Some(Verdict::Accept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opening(networks: &[&str], ports: &[(u16, u16)], leg: Leg) -> Opening {
+        let network = |text: &&str| {
+            let (address, length) = text.split_once('/').unwrap();
+            Cidr::containing(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+        };
+        Opening {
+            name: "peers".to_owned(),
+            about: "peers: epmd".to_owned(),
+            leg,
+            networks: networks.iter().map(network).collect(),
+            ports: ports.iter().map(|&(a, b)| PortRange::new(a, b).unwrap()).collect(),
+            interfaces: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_for_each_source_joined_where_that_is_exact() {
+        let of =
+            |networks: &[&str]| rules(&[opening(networks, &[(4369, 4369), (8098, 8099)], Leg::In)], false).unwrap();
+        let two = of(&["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]);
+        let shown: Vec<String> = two.iter().map(|one| one.to_add().join(" ")).collect();
+        assert_eq!(
+            shown,
+            [
+                "allow proto tcp from 10.0.0.1 to any port 4369,8098:8099 comment ringfence: peers",
+                "allow proto tcp from 10.0.0.2/31 to any port 4369,8098:8099 comment ringfence: peers"
+            ]
+        );
+        assert_eq!(of(&["::/0"]).len(), 2);
+        let many: Vec<String> = (0..200).map(|n| format!("10.0.0.{n}/32")).step_by(2).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(rules(&[opening(&many, &[(80, 80)], Leg::In)], false), Err(TooMany("peers".to_owned(), 100)));
+    }
+
+    #[test]
+    fn fifteen_ports_a_rule_and_a_range_is_two() {
+        let ports: Vec<(u16, u16)> = (1..=9).map(|n| (n * 10, n * 10 + 1)).collect();
+        let all = rules(&[opening(&["10.0.0.1/32"], &ports, Leg::Out)], true).unwrap();
+        assert_eq!(all.iter().map(|one| one.ports.ranges().len()).collect::<Vec<_>>(), [7, 2]);
+        assert!(rules(&[opening(&["10.0.0.1/32"], &ports, Leg::Out)], false).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_ours_in_the_file_is_told_by_its_remark_and_comes_back_as_the_same_rule() {
+        let text = "\n### tuple ### allow tcp 4369,8098:8099 0.0.0.0/0 any 10.0.0.2 in_eth0 comment=72696e6766656e63653a207065657273\n\
+                    -A ufw-user-input -i eth0 -p tcp -m multiport --dports 4369,8098:8099 -s 10.0.0.2 -j ACCEPT\n\n\
+                    ### tuple ### deny tcp 8098 0.0.0.0/0 any 10.0.0.3 in comment=72696e6766656e63653a207065657273\n\
+                    ### tuple ### allow any 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in\n";
+        let all = entries(text);
+        assert_eq!(all.iter().map(Entry::is_ours).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(all.iter().map(Entry::keeps_out).collect::<Vec<_>>(), [false, true, false]);
+        let own = all[0].to_allow().unwrap();
+        assert_eq!(own.key(), all[0].key);
+        assert_eq!(
+            own.to_delete().join(" "),
+            "--force delete allow in on eth0 proto tcp from 10.0.0.2 to any port 4369,8098:8099"
+        );
+        assert_eq!(brought(text, true), [1, 0]);
+    }
+}
