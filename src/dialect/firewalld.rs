@@ -267,7 +267,7 @@ fn jumps_to_ours(rule: &Rule) -> bool {
 }
 
 /// Neighbouring ranges joined: how the kernel cuts them is its own affair.
-fn merged(elements: &Elements) -> Vec<(u128, u128)> {
+pub(super) fn merged(elements: &Elements) -> Vec<(u128, u128)> {
     let list: Vec<(u128, u128)> = match elements {
         Elements::Ipv4(list) => list.iter().map(|&(a, b)| (a.into(), b.into())).collect(),
         Elements::Ipv6(list) => list.clone(),

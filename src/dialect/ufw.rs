@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 
+use super::firewalld::merged;
 use crate::ir::{Addresses, Chain, Elements, Leg, Match, Opening, PortMatch, Rule, Ruleset, Verdict};
 use crate::net::{Cidr, PortRange, Ports};
 
@@ -45,7 +46,7 @@ pub struct TooMany(pub String, pub usize);
 pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, TooMany> {
     let mut rules = Vec::new();
     for opening in openings.iter().filter(|one| one.leg == Leg::In || with_outgoing) {
-        let networks = Elements::of_networks(&opening.networks).networks();
+        let networks = joined(&opening.networks, opening.is_ipv4());
         if networks.len() > MOST {
             return Err(TooMany(opening.name.clone(), networks.len()));
         }
@@ -69,6 +70,18 @@ pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, To
         }
     }
     Ok(rules)
+}
+
+/// The fewest networks that are exactly these.
+fn joined(networks: &[Cidr], is_ipv4: bool) -> Vec<Cidr> {
+    let ranges = merged(&Elements::of_networks(networks)).into_iter();
+    if is_ipv4 {
+        let narrow = |end: u128| u32::try_from(end).ok();
+        let ranges = ranges.filter_map(|(first, last)| Some((narrow(first)?, narrow(last)?)));
+        ranges.flat_map(|(first, last)| Cidr::covering_v4(first, last)).collect()
+    } else {
+        ranges.flat_map(|(first, last)| Cidr::covering_v6(first, last)).collect()
+    }
 }
 
 /// As many ports at once as a rule takes.
