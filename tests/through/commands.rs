@@ -278,3 +278,36 @@ fn through_firewalld() {
         assert_same(&etc, &files("/etc/firewalld"));
     });
 }
+
+#[test]
+fn through_ufw() {
+    alone("commands::through_ufw", |machine| {
+        shell("ufw --force enable; ufw allow 22/tcp");
+        let etc = files("/etc/ufw");
+        machine.assert_blocked("before");
+        cluster("none", false, "");
+        ringfence(&format!("apply {CONFIG}")).ended(1).says("`open-through = \"ufw\"` under [guard]");
+        cluster("auto", false, "");
+        ringfence(&format!("diff {CONFIG}")).ended(1).says("ufw allow proto tcp from 10.77.0.2");
+        ringfence(&format!("apply {CONFIG}")).ended(0);
+        machine.assert_through("after apply");
+        ringfence(&format!("status {CONFIG}")).ended(0).says("enforced");
+        ringfence(&format!("diff {CONFIG}")).ended(0);
+        shell("ufw reload");
+        machine.assert_through("after a reload");
+        shell("ufw disable; ufw --force enable");
+        machine.assert_through("after it was enabled again");
+        shell("ufw --force delete allow proto tcp from 10.77.0.2 to any port 4369,6000:6009,8098:8099");
+        assert!(!machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 8098));
+        ringfence("hook check").says("what was applied last is brought back");
+        machine.assert_through("after a rule was deleted");
+        cluster("none", false, "");
+        ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
+        assert!(!machine.reaches(PEER[0], 8098));
+        ringfence("rollback").ended(0);
+        machine.assert_through("after a change was taken back");
+        ringfence("remove").ended(0);
+        machine.assert_blocked("after remove");
+        assert_same(&etc, &files("/etc/ufw"));
+    });
+}

@@ -52,6 +52,21 @@ pub fn written(openings: &[Opening]) -> Result<Vec<String>, HostError> {
     Ok(wanted(openings, false)?.iter().map(|rule| shown(&rule.to_add())).collect())
 }
 
+/// The same as a script, for whoever brings it in by hand.
+///
+/// # Errors
+/// Where an opening has too many sources.
+pub fn text(openings: &[Opening]) -> Result<String, HostError> {
+    let commands = written(openings)?;
+    Ok(commands.iter().map(|command| format!("{command}\n")).collect())
+}
+
+/// Whether there are rules of ours in its files.
+#[must_use]
+pub fn has_ours(root: &Path) -> bool {
+    Plan::of(root, &[]).is_ok_and(|plan| !plan.delete.is_empty())
+}
+
 fn wanted(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, HostError> {
     rules(openings, with_outgoing).map_err(|TooMany(name, count)| HostError::TooManySources { name, count, most: MOST })
 }
