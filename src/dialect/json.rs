@@ -104,6 +104,8 @@ enum MatchView<'a> {
     Direction { reply: bool },
     ExtensionHeader(&'a str),
     DestinationType { types: Vec<&'static str>, negated: bool },
+    SourceType { types: Vec<&'static str>, negated: bool },
+    LaterFragment { negated: bool },
     WayBack { same_interface: bool, missing: bool },
     Unknown(&'a str),
 }
@@ -285,6 +287,10 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
         Foreign::DestinationType { types, negated } => {
             MatchView::DestinationType { types: types.names().collect(), negated: *negated }
         }
+        Foreign::SourceType { types, negated } => {
+            MatchView::SourceType { types: types.names().collect(), negated: *negated }
+        }
+        Foreign::LaterFragment { negated } => MatchView::LaterFragment { negated: *negated },
         Foreign::WayBack { same_interface, missing } => {
             MatchView::WayBack { same_interface: *same_interface, missing: *missing }
         }

@@ -62,6 +62,18 @@ pub enum Foreign {
         /// Turns the test round.
         negated: bool,
     },
+    /// What kind of address the source is, by the kernel's routing tables.
+    SourceType {
+        /// It is one of these.
+        types: AddressTypes,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// A fragment of IPv4 that is not the first one (or not such a one, but IPv4).
+    LaterFragment {
+        /// Turns the test round, within IPv4.
+        negated: bool,
+    },
     /// Whether there is a way back to the packet's source: by the interface that it came in on, or by any.
     WayBack {
         /// By that interface only.

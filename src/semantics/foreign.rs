@@ -7,6 +7,7 @@
 use super::diagram::{Bounded, Set, TooLarge};
 use super::field::Field;
 use super::holds::{At, Holds, Tracked, port};
+use super::kinds::{self, among, kinds_of, kinds_of_own};
 use super::matching::{Fit, misread_tcp, ports_of};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
@@ -99,6 +100,8 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
         Foreign::SourcePort { .. }
         | Foreign::Translated { .. }
         | Foreign::ExtensionHeader(_)
+        | Foreign::LaterFragment { .. }
+        | Foreign::SourceType { .. }
         | Foreign::DestinationType { .. } => return None,
     })
 }
@@ -138,6 +141,17 @@ pub(super) fn holds(
             Locality::Foreign if *types == AddressTypes::LOCAL => turned(Holds::No, *negated),
             Locality::Foreign | Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
         },
+        Foreign::SourceType { types, negated } => {
+            let own = if at.view.leaves() {
+                kinds_of_own(packet.locality, packet.source.is_ipv4())
+            } else {
+                kinds_of(packet.source, surroundings)
+            };
+            among(own, *types, *negated)
+        }
+        Foreign::LaterFragment { negated } => {
+            (packet.source.is_ipv4() && packet.shape.is_later_fragment() != *negated).into()
+        }
         Foreign::WayBack { same_interface, missing } => {
             let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
             turned(way_back(way, *same_interface, packet.interface.as_ref()), *missing)
@@ -237,6 +251,11 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let known = space.locality(|own| certain(own) == Some(true))?;
             let doubted = space.locality(|own| certain(own).is_none())?;
             Fit::split(space, known, doubted)
+        }
+        Foreign::SourceType { types, negated } => kinds::fit(space, *types, *negated, at),
+        Foreign::LaterFragment { negated } => {
+            let (v4, shape) = (space.family(true)?, space.shape(|own| own.is_later_fragment() != *negated)?);
+            space.sets.intersection(v4, shape).map(Fit::exactly)
         }
         Foreign::WayBack { same_interface, missing } => {
             let (mut known, mut doubted) = (Set::EMPTY, Set::EMPTY);

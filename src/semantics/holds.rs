@@ -52,7 +52,7 @@ impl At {
                 | Match::PerhapsDirectlyTcp
                 | Match::FirstFragment
                 | Match::PacketType { .. }
-                | Match::Foreign(Foreign::ExtensionHeader(_))
+                | Match::Foreign(Foreign::ExtensionHeader(_) | Foreign::LaterFragment { .. })
         );
         self.first_only && self.trust == Trust::Nobody && of_packet
     }

@@ -26,6 +26,7 @@ mod flow;
 mod foreign;
 mod holds;
 mod journey;
+mod kinds;
 mod matching;
 mod merge;
 mod packet;

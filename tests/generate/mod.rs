@@ -480,7 +480,7 @@ impl Draft<'_> {
 
     fn foreign(&mut self, random: &mut Random, negated: bool) -> Option<Foreign> {
         let side = if random.chance(60) { Side::In } else { Side::Out };
-        Some(match random.below(9) {
+        Some(match random.below(10) {
             0 | 1 => {
                 let begins = ["eth", "eth1", "wg", "br-", "lo", "e"];
                 let begins = begins[random.below(begins.len())];
@@ -508,7 +508,9 @@ impl Draft<'_> {
             }
             6 => Foreign::Direction { reply: negated },
             7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
-            8 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
+            8 | 9 if random.chance(30) => Foreign::LaterFragment { negated },
+            8 | 9 if random.chance(50) => Foreign::SourceType { types: AddressTypes(1 + random.below(63) as u8), negated },
+            8 | 9 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
             _ => Foreign::ExtensionHeader("rt type 0".into()),
         })
     }

@@ -9,6 +9,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::super::classes::List;
 use super::super::evaluate::asks_for_states;
+use super::super::kinds::Kind;
 use super::super::packet::TCP;
 use super::super::reach::{met, met_leaving};
 use super::Question;
@@ -34,6 +35,8 @@ pub(super) struct Cuts<'a> {
     /// Addresses that rules lead to, so far.
     pub(super) led_to: usize,
     pub(super) translates: bool,
+    /// Whether rules tell kinds of sources apart.
+    pub(super) by_kind: bool,
     /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
     pub(super) first: [usize; 5],
 }
@@ -122,12 +125,21 @@ impl<'a> Cuts<'a> {
             if let Owed::By(interface) = owed {
                 self.interfaces.insert(interface.clone());
             }
-            match list {
-                Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
-                Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
-                Elements::Ports(_) | Elements::Unknown => {}
-            }
+            self.copied(list);
         }
+    }
+
+    fn copied(&mut self, list: &Elements) {
+        match list {
+            Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
+            Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
+            Elements::Ports(_) | Elements::Unknown => {}
+        }
+    }
+
+    /// Kinds of sources, where rules ask for them.
+    pub(super) fn kinds<'k>(&mut self, kinds: impl IntoIterator<Item = &'k Kind>) {
+        kinds.into_iter().for_each(|(_, list)| self.copied(list));
     }
 
     /// What this host asks may be led to a peer. Of very many addresses each is not told apart: see [`Space::sources_like`].
@@ -219,6 +231,7 @@ impl<'a> Cuts<'a> {
                 self.translates = true;
                 self.ports.push(pairs(list.ranges()));
             }
+            Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
             Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),
             Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
                 self.ports.push(pairs(list.ranges()))
@@ -232,6 +245,7 @@ impl<'a> Cuts<'a> {
                 | Foreign::Direction { .. }
                 | Foreign::ExtensionHeader(_)
                 | Foreign::DestinationType { .. }
+                | Foreign::LaterFragment { .. }
                 | Foreign::WayBack { .. },
             )
             | Match::Family(_)

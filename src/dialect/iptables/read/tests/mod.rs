@@ -102,6 +102,10 @@ fn terse_foreign(one: &Foreign) -> String {
         Foreign::DestinationType { types, negated } => {
             format!("{}to:{}", not(negated), types.names().collect::<Vec<_>>().join(","))
         }
+        Foreign::SourceType { types, negated } => {
+            format!("{}from:{}", not(negated), types.names().collect::<Vec<_>>().join(","))
+        }
+        Foreign::LaterFragment { negated } => format!("{}fragment", not(negated)),
         Foreign::WayBack { same_interface, missing } => format!("back:{same_interface}:{}", !missing),
     }
 }
@@ -159,7 +163,7 @@ fn addresses_interfaces_protocols() {
             ("-p sctp", &["proto:132"]),
             ("-p 0x6", &["?[-p 0x6]"]),
             ("-p mytcp", &["?[-p mytcp]"]),
-            ("! -f -j ACCEPT", &["?[! -f] => Accept"]),
+            ("! -f -j ACCEPT", &["!fragment => Accept"]),
             ("-c 5 7 -j ACCEPT", &["=> Accept"]),
             ("-j DROP -p tcp --dport 5", &["dport:5 => Drop"]),
             ("-4 -j ACCEPT", &["=> Accept"]),
@@ -238,7 +242,7 @@ fn modules() {
             ("-m addrtype --dst-type BROADCAST", &["to:broadcast"]),
             ("-m addrtype --dst-type LOCAL,BROADCAST", &["to:local,broadcast"]),
             ("-m addrtype --dst-type XRESOLVE", &["?[-m addrtype --dst-type XRESOLVE]"]),
-            ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["?[-m addrtype --src-type LOCAL] local"]),
+            ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["from:local local"]),
             ("-m addrtype --dst-type LOCAL --limit-iface-in", &["own"]),
             ("-m addrtype --limit-iface-in --dst-type local", &["own"]),
             ("-p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL", &["proto:6 translated"]),

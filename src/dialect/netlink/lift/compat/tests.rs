@@ -110,6 +110,9 @@ fn matches() -> Vec<(&'static str, u32, Structure, Match)> {
         ("addrtype", 1, new().short(0).short(4).long(0), Match::DestinationLocal),
         ("addrtype", 1, new().short(0).short(4).long(4), Match::DestinationOfInterface),
         ("addrtype", 0, new().short(0).short(4).long(0).long(0), Match::DestinationLocal),
+        ("addrtype", 1, new().short(8).short(0).long(1), source_type(ir::AddressTypes::BROADCAST, true)),
+        ("addrtype", 0, new().short(4).short(0).long(1).long(0), source_type(ir::AddressTypes::LOCAL, true)),
+        ("addrtype", 1, new().short(32).short(0).long(2), source_type(ir::AddressTypes::MULTICAST, false)),
         ("conntrack", 3, conntrack(1 << 13 | 1, 0, 2), Match::ConnectionState { states: established, negated: false }),
         (
             "conntrack",
@@ -210,6 +213,10 @@ fn kinds_of_addresses_are_other_kinds_to_ipv6() {
     assert_eq!(lifted(Family::Ip6, 2), [Match::Unknown("-m addrtype".to_owned())]);
     assert_eq!(lifted(Family::Ip6, 6), [Match::Unknown("-m addrtype".to_owned())]);
     assert_eq!(lifted(Family::Ip6, 4), [Match::DestinationLocal]);
+}
+
+fn source_type(types: ir::AddressTypes, negated: bool) -> Match {
+    Match::Foreign(Foreign::SourceType { types, negated })
 }
 
 #[test]

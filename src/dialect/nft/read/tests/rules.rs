@@ -261,7 +261,7 @@ fn what_is_not_understood_is_kept() {
             vec![V4, protocol(6, false), unknown("ip saddr . tcp dport != { 10.0.0.1 . 22, 10.0.0.2 . 80 }")],
             Verdict::Drop,
         ),
-        ("ip frag-off & 8191 != 0 drop", vec![V4, unknown("ip frag-off & 8191 != 0")], Verdict::Drop),
+        ("ip frag-off & 8192 != 0 drop", vec![V4, unknown("ip frag-off & 8192 != 0")], Verdict::Drop),
         ("ct status dnat,snat accept", vec![unknown("ct status dnat,snat")], Verdict::Accept),
         ("ct status == dnat accept", vec![unknown("ct status == dnat")], Verdict::Accept),
         ("ct status assured accept", vec![unknown("ct status assured")], Verdict::Accept),
