@@ -79,11 +79,8 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             turned(names.iter().any(|name| name.fits("")).into(), *negated)
         }
         Foreign::Mark { of: Marked::Connection, .. } if at.trust == Trust::Honest => return None,
-        Foreign::Mark { value, negated, .. } => match at.trust {
-            Trust::Nobody => Holds::Unknown,
-            // Whoever writes one is asked for elsewhere.
-            Trust::Honest => turned((*value == 0).into(), *negated),
-        },
+        // What is known of a packet's is looked at before.
+        Foreign::Mark { .. } => Holds::Unknown,
         Foreign::Direction { .. } => return None,
         Foreign::WayBack { .. } if at.routed && !at.view.leaves() => return None,
         Foreign::WayBack { missing, .. } => match (at.trust, at.view.leaves()) {

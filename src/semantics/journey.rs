@@ -318,7 +318,7 @@ impl Rules<'_> {
     pub fn asking(&self, packet: &Packet, home: &Home) -> Outcome {
         let leaves = self.evaluate(Door::RequestsLeave, packet);
         let first = beginning(packet);
-        let touched = self.touched_before(Door::RequestsLeave, &first);
+        let touched = self.touched_at_output(&first);
         let led = self.translations(Hook::Output, &first, touched);
         let mut behind = NEVER;
         if led.staying {

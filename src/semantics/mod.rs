@@ -27,6 +27,7 @@ mod foreign;
 mod holds;
 mod journey;
 mod kinds;
+mod mark;
 mod matching;
 mod merge;
 mod packet;

@@ -1,8 +1,10 @@
 //! What becomes of a packet on its way besides a decision: whether it is copied, tracked, another one.
 //!
-//! INVARIANT (doubt): it only grows, so that what is left out of account is never more than what was done.
+//! INVARIANT (doubt): it only grows, but for what is known of the mark, so that what is left out of account is never more than what
+//! was done. What is known of the mark changes with each rule that writes it, for packets that meet it for certain.
 
 use super::door::TRACKING;
+use super::mark::Mark;
 use super::rewrite::reached;
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{Base, Hook, Statement, Table};
@@ -12,8 +14,8 @@ use crate::ir::{Base, Hook, Statement, Table};
 pub(super) struct Touched {
     /// A copy went past the rules behind.
     pub(super) copied: bool,
-    /// It may have another mark than it came with.
-    pub(super) marked: bool,
+    /// What is known of its mark.
+    pub(super) mark: Mark,
     /// It has no connection.
     pub(super) untracked: bool,
     /// Where connection tracking has not seen it, it counts as new.
@@ -30,7 +32,7 @@ impl Touched {
     /// Whatever rules can do.
     pub(super) const ANYTHING: Self = Self {
         copied: true,
-        marked: true,
+        mark: Mark::UNKNOWN,
         untracked: true,
         unseen: true,
         reconnected: true,
@@ -38,17 +40,16 @@ impl Touched {
         changed: true,
     };
 
-    /// Takes up what a statement or a verdict does.
+    /// Takes up what a statement or a verdict does, but for the mark.
     pub(super) fn by(&mut self, effect: Effect) {
         self.copied |= effect.way == Way::Copied;
         match effect.changes {
-            Changes::Nothing => {}
-            Changes::Mark => self.marked = true,
+            Changes::Nothing | Changes::Mark(_) => {}
             Changes::Untracked => self.untracked = true,
             Changes::Unseen => self.unseen = true,
             Changes::Connection => self.reconnected = true,
             Changes::Destination | Changes::Source => self.changed = true,
-            Changes::Everything => (self.changed, self.marked) = (true, true),
+            Changes::Everything => (self.changed, self.mark) = (true, Mark::UNKNOWN),
         }
     }
 
@@ -56,7 +57,7 @@ impl Touched {
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             copied: self.copied || other.copied,
-            marked: self.marked || other.marked,
+            mark: self.mark.or(other.mark),
             untracked: self.untracked || other.untracked,
             unseen: self.unseen || other.unseen,
             reconnected: self.reconnected || other.reconnected,
@@ -76,7 +77,7 @@ pub(super) fn misses_replies(table: &Table) -> bool {
     let astray = |one: &Statement| match one.effect().changes {
         Changes::Untracked | Changes::Connection => true,
         Changes::Nothing
-        | Changes::Mark
+        | Changes::Mark(_)
         | Changes::Unseen
         | Changes::Destination
         | Changes::Source

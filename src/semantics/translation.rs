@@ -107,7 +107,7 @@ fn entrance(rules: &Rules<'_>, position: usize, hook: Hook) -> Entrance {
     let routed = rules.surroundings.is_some();
     let view = if matches!(hook, Hook::Output | Hook::Postrouting) { View::Asking } else { View::Asked };
     let at = At { tracked: Tracked::Yes, view, trust: rules.trust, routed, first_only: true };
-    Entrance { position, at_device: false, at }
+    Entrance { position, at_device: false, translates: true, at }
 }
 
 /// The specification.

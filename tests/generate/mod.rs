@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
     AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
-    Foreign, Hook, Marked, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement, Table,
+    Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement, Table,
     TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
@@ -369,7 +369,10 @@ fn statement(random: &mut Random, sets: &[Set]) -> Statement {
     match random.below(18) {
         0 => Statement::Log("x".into()),
         1 => Statement::Note,
-        2 => write(Field::Mark),
+        2 => {
+            let how = Marking::Bits { keep: u32::MAX << random.below(3), flip: random.below(4) as u32 };
+            write(Field::Mark(if constant && random.chance(90) { how } else { Marking::Unknown }))
+        }
         3 => write(Field::Connection),
         4 => write(Field::Header),
         5 => write(Field::Other("ip saddr set".into())),

@@ -58,7 +58,7 @@ impl<'a> Rules<'a> {
     pub fn legs_asking(&self, packet: &Packet, home: &Home) -> Vec<Leg<'a>> {
         let mut legs = vec![self.leg(Door::RequestsLeave, packet)];
         let first = beginning(packet);
-        let led = self.translations(Hook::Output, &first, self.touched_before(Door::RequestsLeave, &first));
+        let led = self.translations(Hook::Output, &first, self.touched_at_output(&first));
         if let Some(translated) = led.translated.first() {
             let outcome = FAILS;
             legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });

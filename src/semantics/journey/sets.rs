@@ -91,12 +91,13 @@ impl<'a> Flow<'_, 'a> {
             return Ok(Rc::clone(known));
         }
         let first = begun(space, label)?;
-        let door = match hook {
-            Hook::Output => Door::RequestsLeave,
-            Hook::Postrouting => Door::RequestsTranslated,
-            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => Door::Translated,
+        let before = match hook {
+            Hook::Output => self.touched_at_output(space)?,
+            Hook::Postrouting => self.touched_before(space, Door::RequestsTranslated)?,
+            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => {
+                self.touched_before(space, Door::Translated)?
+            }
         };
-        let before = self.touched_before(space, door)?;
         let mut found = self.translations(space, hook, first, &before)?;
         // Whatever goes on with a connection fares as what began it.
         found.staying = unbegun(space, found.staying, label)?;

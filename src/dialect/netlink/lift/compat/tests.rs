@@ -5,7 +5,7 @@ use super::*;
 use crate::dialect::netlink::attributes::Writer;
 use crate::dialect::netlink::{Expression, Rule};
 use crate::ir::{
-    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Match, PacketTypes, PortMatch, Reject,
+    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes, PortMatch, Reject,
     Statement, TcpFlags, Tracking, Translation, Verdict,
 };
 use crate::net::PortRange;
@@ -257,9 +257,9 @@ fn targets_do_what_they_say() {
         ("REDIRECT", 0, range(2, [0; 4], (80, 80)), translate(Translation::Redirect, to(None, Some((80, 80))))),
         ("SNAT", 1, newer_range(1, address, (0, 0)), translate(Translation::Source, to(Some(address), None))),
         ("MASQUERADE", 0, range(0, [0; 4], (0, 0)), translate(Translation::Masquerade, to(None, None))),
-        ("MARK", 2, new().long(1).long(1), write(Field::Mark)),
+        ("MARK", 2, new().long(1).long(3), write(Field::Mark(Marking::Bits { keep: !3, flip: 1 }))),
         ("CONNMARK", 1, new().zeros(12).bytes(&[1, 0, 0, 0]), write(Field::Connection)),
-        ("CONNMARK", 1, new().zeros(12).bytes(&[2, 0, 0, 0]), write(Field::Mark)),
+        ("CONNMARK", 1, new().zeros(12).bytes(&[2, 0, 0, 0]), write(Field::Mark(Marking::Unknown))),
         ("CT", 1, new().short(1).zeros(50), Statement::NoTrack),
         ("CT", 1, new().short(0).short(5).zeros(50), Statement::Track(Tracking::Zone)),
         ("CT", 1, new().zeros(54), Statement::Track(Tracking::Detail)),
@@ -291,14 +291,14 @@ fn targets_do_what_they_say() {
     for (revision, info) in [(0, new().zeros(64)), (3, new().short(7).zeros(2).short(u16::MAX)), (4, new().zeros(64))] {
         let rules = lifted(expression("target", "SET", revision, &info.0));
         let found: Vec<&Statement> = rules.iter().flat_map(|rule| &rule.statements).collect();
-        let marks = Statement::Write { field: Field::Mark, constant: false };
+        let marks = Statement::Write { field: Field::Mark(Marking::Unknown), constant: false };
         assert_eq!(found, [&Statement::Update { set: UNNAMED.to_owned() }, &marks], "{revision}");
     }
     // A set that is looked into may give packets its marks.
     let mapped = new().short(u16::MAX).zeros(2).short(u16::MAX).zeros(2).short(7);
     let rules = lifted(expression("target", "SET", 3, &mapped.0));
     let done: Vec<Statement> = rules.into_iter().flat_map(|rule| rule.statements).collect();
-    let mark = Statement::Write { field: Field::Mark, constant: false };
+    let mark = Statement::Write { field: Field::Mark(Marking::Unknown), constant: false };
     assert_eq!(done, [Statement::Update { set: "ipset_x2d7".to_owned() }, mark]);
     let verdict = |name, info: Structure| lifted(expression("target", name, 0, &info.0)).pop().unwrap().verdict;
     assert_eq!(verdict("REJECT", new().long(7)), Some(Verdict::Reject(Reject::TcpReset)));
