@@ -150,6 +150,20 @@ pub(super) fn comes_to_output_nat(base: &Base) -> bool {
     base.hook == Hook::Output && (base.kind == ChainKind::Nat || base.priority <= DESTINATION_NAT)
 }
 
+/// Whether connection tracking may not have seen packets where a chain has its turn.
+pub(super) fn comes_before_tracking(base: &Base) -> bool {
+    match base.hook {
+        Hook::Ingress => true,
+        Hook::Prerouting | Hook::Output => base.kind != ChainKind::Nat && base.priority <= TRACKING,
+        Hook::Input | Hook::Forward | Hook::Postrouting => false,
+    }
+}
+
+/// Whether packets may not have been put together from fragments where a chain has its turn.
+pub(super) fn comes_before_reassembly(base: &Base) -> bool {
+    base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= DEFRAGMENTATION)
+}
+
 /// Whether a chain sees what source NAT has done. Those at its very priority may.
 pub(super) fn is_behind_source_nat(base: &Base) -> bool {
     base.hook == Hook::Postrouting && base.kind != ChainKind::Nat && base.priority >= SOURCE_NAT

@@ -10,13 +10,13 @@ mod asks;
 mod hidden;
 mod run;
 
-use super::door::{DEFRAGMENTATION, Door, TRACKING, comes_to_output_nat, turn};
+use super::door::{Door, TRACKING, comes_before_reassembly, comes_before_tracking, comes_to_output_nat, turn};
 use super::foreign::Trust;
 use super::holds::{At, Holds, Tracked, holds};
 use super::mark::{Mark, Marks};
 use super::packet::Packet;
 use super::stretch::Entrance;
-use super::touched::{Touched, misses_replies};
+use super::touched::{Touched, leads_astray};
 use super::view::View;
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
@@ -72,6 +72,8 @@ pub struct Rules<'a> {
     pub(super) alters: bool,
     /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
     pub(super) leads_astray: bool,
+    /// Whether a rule may keep fragments from being put together.
+    pub(super) keeps_fragments: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
     translates: bool,
     /// Whether a rule asks for the state of the connection.
@@ -88,8 +90,8 @@ pub struct Rules<'a> {
     pub(super) trust: Trust,
     /// What is known of the host's routes.
     pub(super) surroundings: Option<&'a Surroundings>,
-    /// Whether connection tracking may not see what this host answers, or take it for another connection's.
-    pub(super) misses_replies: bool,
+    /// Whether rules may translate where connections of this host go to.
+    pub(super) translates_own: bool,
     /// Where NAT makes other packets of some than what chains are asked about here.
     pub(super) hidden: Hidden<'a>,
 }
@@ -113,7 +115,8 @@ impl<'a> Rules<'a> {
             filled: HashSet::default(),
             touches: false,
             alters: !ruleset.unread.is_empty(),
-            leads_astray: false,
+            leads_astray: ruleset.tables.iter().any(|table| leads_astray(table, comes_before_tracking)),
+            keeps_fragments: ruleset.tables.iter().any(|table| leads_astray(table, comes_before_reassembly)),
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
             defragments: [true, false].map(|ipv4| ruleset.tables.iter().any(|table| asks_connections(table, ipv4))),
@@ -122,7 +125,7 @@ impl<'a> Rules<'a> {
             marks: Marks::of(ruleset),
             trust: Trust::Nobody,
             surroundings: None,
-            misses_replies: ruleset.tables.iter().any(misses_replies),
+            translates_own: !ruleset.unread.is_empty() || ruleset.tables.iter().any(hidden::translates_own),
             hidden: Hidden::of(ruleset),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
@@ -169,7 +172,6 @@ impl<'a> Rules<'a> {
                     Changes::Mark(_) => self.asks_for_marks,
                     _ => true,
                 };
-            self.leads_astray |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
     }
@@ -183,16 +185,7 @@ impl<'a> Rules<'a> {
 
     /// Whether a chain sees packets before connection tracking puts their fragments together.
     pub(super) fn has_early_chains(&self) -> bool {
-        let early = |base: &Base| {
-            base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= DEFRAGMENTATION)
-        };
-        self.bases.iter().any(|(.., base)| early(base))
-    }
-
-    /// Whether no rule keeps packets from connection tracking, or takes them to another connection.
-    #[must_use]
-    pub fn keeps_track(&self) -> bool {
-        !(self.leads_astray || self.misses_replies)
+        self.bases.iter().any(|(.., base)| comes_before_reassembly(base))
     }
 
     /// A packet that no rule has done anything to.
@@ -214,13 +207,20 @@ impl<'a> Rules<'a> {
         self.touched_at(View::Asking, comes_to_output_nat, packet)
     }
 
+    /// What chains before connection tracking may have done to a packet that goes this way.
+    pub(super) fn touched_untracked(&self, view: View, packet: &Packet) -> Touched {
+        let own = |base: &Base| (base.hook == Hook::Output) == view.leaves() && comes_before_tracking(base);
+        self.touched_at(view, own, packet)
+    }
+
     fn touched_at(&self, view: View, follows: impl Fn(&Base) -> bool, packet: &Packet) -> Touched {
         let mut touched = self.untouched();
         if !self.touches {
             return touched;
         }
         // As it was on the wire.
-        let as_sent = packet.original_port.map(|port| Packet { port, original_port: None, ..packet.clone() });
+        let original = packet.original_port.filter(|_| !view.leaves());
+        let as_sent = original.map(|port| Packet { port, original_port: None, ..packet.clone() });
         let packet = as_sent.as_ref().unwrap_or(packet);
         for group in self.turns() {
             let chains = || group.iter().filter(|(_, table, _, base)| follows(base) && sees(table, packet));
@@ -278,7 +278,14 @@ impl<'a> Rules<'a> {
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
         let (tracked, at_device) = seen_at(base);
-        let at = At { tracked, view, trust: self.trust, routed: self.surroundings.is_some(), first_only: false };
+        let at = At {
+            tracked,
+            view,
+            trust: self.trust,
+            routed: self.surroundings.is_some(),
+            first_only: false,
+            translates_own: self.translates_own,
+        };
         let translates = base.kind == ChainKind::Nat;
         Run {
             rules: self,

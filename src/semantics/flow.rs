@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, Set};
-use super::door::{Door, comes_to_output_nat};
+use super::door::{Door, comes_before_tracking, comes_to_output_nat};
 use super::evaluate::{Entry, Rules, seen_at};
 use super::holds::At;
 use super::space::Space;
@@ -178,8 +178,9 @@ impl<'r, 'a> Flow<'r, 'a> {
     ) -> Bounded<(Rc<Stretch>, Set)> {
         let &(position, _, chain, base) = entry;
         let (tracked, at_device) = seen_at(&base);
+        let (trust, translates_own) = (self.rules.trust, self.rules.translates_own);
         let at =
-            At { tracked, view, trust: self.rules.trust, routed: self.rules.surroundings.is_some(), first_only: false };
+            At { tracked, view, trust, routed: self.rules.surroundings.is_some(), first_only: false, translates_own };
         let way = Entrance { position, at_device, translates: base.kind == ChainKind::Nat, at };
         let ends = self.chain(space, chain, way, State::of(touched))?;
         // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it would
@@ -203,6 +204,12 @@ impl<'r, 'a> Flow<'r, 'a> {
     /// What chains before NAT at output, and these themselves, may have done to packets of this host.
     pub(super) fn touched_at_output(&mut self, space: &mut Space<'_>) -> Bounded<Parts<Touched>> {
         self.touched_at(space, View::Asking, comes_to_output_nat)
+    }
+
+    /// What chains before connection tracking may have done to packets that go this way.
+    pub(super) fn touched_untracked(&mut self, space: &mut Space<'_>, view: View) -> Bounded<Parts<Touched>> {
+        let own = |base: &Base| (base.hook == Hook::Output) == view.leaves() && comes_before_tracking(base);
+        self.touched_at(space, view, own)
     }
 
     fn touched_at(
@@ -236,7 +243,7 @@ impl<'r, 'a> Flow<'r, 'a> {
         for (mut touched, set) in parts {
             // What arrives at the door is taken as it is there.
             touched.changed = false;
-            let set = space.as_sent(set)?;
+            let set = if view.leaves() { set } else { space.as_sent(set)? };
             add(space, &mut sent, touched, set)?;
         }
         Ok(sent)

@@ -179,7 +179,9 @@ fn without_connection(state: ConnectionStates) -> bool {
 /// belong to a connection that was translated as it left.
 fn shows_translation(state: ConnectionStates, at: At) -> bool {
     let asked = at.view.to_service() && !at.view.leaves();
-    without_connection(state) || (asked && (state == ConnectionStates::NEW || at.trust == Trust::Honest))
+    // Nobody has translated where it asks, where no rule can.
+    let own = at.view == View::Asking && at.trust == Trust::Honest && !at.translates_own;
+    without_connection(state) || own || (asked && (state == ConnectionStates::NEW || at.trust == Trust::Honest))
 }
 
 fn translated(end: End, negated: bool, packet: &Packet, at: At) -> Holds {

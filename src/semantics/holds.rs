@@ -37,6 +37,8 @@ pub(super) struct At {
     pub(super) routed: bool,
     /// Whether only the first packet of a connection comes here, whatever it was.
     pub(super) first_only: bool,
+    /// Whether rules may translate where connections of this host go to.
+    pub(super) translates_own: bool,
 }
 
 impl At {

@@ -33,7 +33,8 @@ pub(super) fn kinds_of(address: IpAddr, surroundings: Option<&Surroundings>) -> 
             if own.is_multicast() {
                 return AddressTypes::MULTICAST;
             }
-            let Some(surroundings) = surroundings.filter(|_| own.octets().first() != Some(&0) && !own.is_loopback()) else {
+            let Some(surroundings) = surroundings.filter(|_| own.octets().first() != Some(&0) && !own.is_loopback())
+            else {
                 return EVERY;
             };
             if surroundings.addresses.contains(&address) || surroundings.refused.iter().any(|one| one.to.has(address)) {

@@ -3,11 +3,10 @@
 //! INVARIANT (doubt): it only grows, but for what is known of the mark, so that what is left out of account is never more than what
 //! was done. What is known of the mark changes with each rule that writes it, for packets that meet it for certain.
 
-use super::door::TRACKING;
 use super::mark::Mark;
 use super::rewrite::reached;
 use crate::ir::statement::{Changes, Effect, Way};
-use crate::ir::{Base, Hook, Statement, Table};
+use crate::ir::{Base, Statement, Table};
 
 /// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,8 +71,9 @@ impl Touched {
     }
 }
 
-/// Whether what this host answers may go past connection tracking, or belong to another connection for it.
-pub(super) fn misses_replies(table: &Table) -> bool {
+/// Whether rules that TCP may meet from such chains on keep packets from connection tracking, or take them to another connection.
+/// Behind tracking they do neither (nft_notrack_eval, nft_ct_set_zone_eval).
+pub(super) fn leads_astray(table: &Table, from: impl Fn(&Base) -> bool) -> bool {
     let astray = |one: &Statement| match one.effect().changes {
         Changes::Untracked | Changes::Connection => true,
         Changes::Nothing
@@ -83,6 +83,5 @@ pub(super) fn misses_replies(table: &Table) -> bool {
         | Changes::Source
         | Changes::Everything => false,
     };
-    let before_tracking = |base: &Base| base.hook == Hook::Output && base.priority <= TRACKING;
-    reached(table, before_tracking).into_iter().any(|rule| rule.statements.iter().any(astray))
+    reached(table, from).into_iter().any(|rule| rule.statements.iter().any(astray))
 }

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
     AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
-    Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement, Table,
-    TcpFlags, Tracking, Translation, Verdict,
+    Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement,
+    Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
@@ -512,7 +512,9 @@ impl Draft<'_> {
             6 => Foreign::Direction { reply: negated },
             7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
             8 | 9 if random.chance(30) => Foreign::LaterFragment { negated },
-            8 | 9 if random.chance(50) => Foreign::SourceType { types: AddressTypes(1 + random.below(63) as u8), negated },
+            8 | 9 if random.chance(50) => {
+                Foreign::SourceType { types: AddressTypes(1 + random.below(63) as u8), negated }
+            }
             8 | 9 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
             _ => Foreign::ExtensionHeader("rt type 0".into()),
         })

@@ -4,8 +4,8 @@
 //! a way that tests behind it can see leaves all of these in doubt.
 
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Diversion, Elements, Family, Field, Hook, Marking, Match,
-    Policy, Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Diversion, Elements, Family, Field, Hook, Marking,
+    Match, Policy, Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::semantics::{Door, Packet, Plausible, Rules};
 

@@ -78,12 +78,9 @@ impl<'a> Rules<'a> {
     }
 
     fn answer_legs(&self, door: Door, packet: &Packet) -> impl Iterator<Item = Leg<'a>> {
-        ANSWERS
-            .map(|flags| {
-                let state = ConnectionStates::ESTABLISHED;
-                self.leg(door, &Packet { flags, state, shape: Shape::Whole, ..packet.clone() })
-            })
-            .into_iter()
+        let state = self.tracking(door, packet).answer_states().first().copied();
+        let state = state.unwrap_or(ConnectionStates::ESTABLISHED);
+        ANSWERS.map(|flags| self.leg(door, &Packet { flags, state, shape: Shape::Whole, ..packet.clone() })).into_iter()
     }
 
     fn leg(&self, door: Door, packet: &Packet) -> Leg<'a> {

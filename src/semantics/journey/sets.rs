@@ -11,7 +11,7 @@ use super::super::foreign::Trust;
 use super::super::packet::{Locality, Shape, TCP};
 use super::super::space::Space;
 use super::super::translation::{Led, Translated, Translations};
-use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, answer_states};
+use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, Tracking};
 use crate::ir::{ConnectionStates, Hook, TcpFlags};
 
 /// The same for sets of packets: those that may arrive with answers, and those that may not.
@@ -143,13 +143,14 @@ impl<'a> Flow<'_, 'a> {
     /// What becomes of the answers to packets.
     fn answers(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let fates = self.fates(space, door)?;
-        let states = answer_states(self.rules.leads_astray || self.rules.misses_replies);
+        let regions = self.tracking(space, door)?;
         let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
         let tcp = space.protocol_label(TCP);
         let mut each = Vec::new();
         for flags in ANSWERS {
             let mut own = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
-            for state in states {
+            for state in Tracking::Perhaps.answer_states() {
+                let within = regions.answers_in(space, *state)?;
                 let fields = [
                     (Field::Flags, space.flags_label(flags)),
                     (Field::State, space.state_label(*state)),
@@ -159,6 +160,7 @@ impl<'a> Flow<'_, 'a> {
                 for (all, set) in [(&mut own.may_pass, fates.may_pass), (&mut own.may_block, fates.may_block)] {
                     let own =
                         fields.iter().try_fold(set, |set, (field, label)| space.if_it_were(set, *field, *label))?;
+                    let own = space.sets.intersection(own, within)?;
                     *all = space.sets.union(*all, own)?;
                 }
             }

@@ -174,7 +174,9 @@ impl<'a> Program<'a> {
             return Some(Match::NotDirectlyTcp);
         }
         // Flags, and behind them the offset.
-        if let (Family::Ip, 6, 2, Some([0x1f, 0xff]), Test::Compare(operator, [0, 0])) = (ip, offset, length, mask, test) {
+        if let (Family::Ip, 6, 2, Some([0x1f, 0xff]), Test::Compare(operator, [0, 0])) =
+            (ip, offset, length, mask, test)
+        {
             return Some(Match::Foreign(Foreign::LaterFragment { negated: !unequal(*operator)? }));
         }
         let whole = if ip == Family::Ip { 4 } else { 16 };

@@ -418,9 +418,9 @@ impl<'a> RuleReader<'_, 'a> {
         let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
         let constant = !of_packet && is_constant(self.words.since(set_at + 1));
         let what = match (what, self.words.since(set_at + 1)) {
-            (Field::Mark(_), [value]) => Field::Mark(
-                names::number(value.text).map_or(Marking::Unknown, |own| Marking::exchanged(u32::MAX, own)),
-            ),
+            (Field::Mark(_), [value]) => {
+                Field::Mark(names::number(value.text).map_or(Marking::Unknown, |own| Marking::exchanged(u32::MAX, own)))
+            }
             (what, _) => what,
         };
         self.does(Statement::Write { field: what, constant });

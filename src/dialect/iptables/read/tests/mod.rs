@@ -258,7 +258,7 @@ fn modules() {
                 "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
                 &["ct:established,related => Accept", "!ct:established,related translated:Destination => Accept"],
             ),
-            ("-m conntrack ! --ctstate NEW,DNAT", &["?[-m conntrack ! --ctstate NEW,DNAT]"]),
+            ("-m conntrack ! --ctstate NEW,DNAT", &["!ct:new !translated:Destination"]),
             ("-m conntrack --ctstate NEW,SNAT", &["?[-m conntrack --ctstate NEW,SNAT]"]),
             ("-m conntrack --ctstatus ASSURED", &["?[-m conntrack --ctstatus ASSURED]"]),
             ("-m conntrack ! --ctorigdstport 5", &["?[-m conntrack ! --ctorigdstport 5]"]),

@@ -5,8 +5,8 @@ use super::*;
 use crate::dialect::netlink::attributes::Writer;
 use crate::dialect::netlink::{Expression, Rule};
 use crate::ir::{
-    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes, PortMatch, Reject,
-    Statement, TcpFlags, Tracking, Translation, Verdict,
+    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes,
+    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Verdict,
 };
 use crate::net::PortRange;
 

@@ -271,7 +271,7 @@ fn what_is_not_understood_is_kept() {
             vec![unknown("fib saddr . oif oif missing"), port(&["22"], false)],
             Verdict::Drop,
         ),
-        ("fib saddr type multicast drop", vec![unknown("fib saddr type multicast")], Verdict::Drop),
+        ("fib saddr . iif type local drop", vec![unknown("fib saddr . iif type local")], Verdict::Drop),
         ("fib saddr . iif oif 2 drop", vec![unknown("fib saddr . iif oif 2")], Verdict::Drop),
         ("fib daddr . iif type broadcast drop", vec![unknown("fib daddr . iif type broadcast")], Verdict::Drop),
         ("exthdr rt missing drop", vec![unknown("exthdr rt missing")], Verdict::Drop),
