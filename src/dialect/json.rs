@@ -99,6 +99,7 @@ enum MatchView<'a> {
     Limit { per_minute: u32, burst: u32 },
     InterfaceName { side: &'static str, names: Vec<String>, negated: bool },
     SourcePort { ports: PortsView<'a>, negated: bool },
+    Endpoint { set: &'a str, negated: bool },
     Mark { of: &'static str, mask: u32, value: u32, negated: bool },
     Translated { end: &'static str, negated: bool },
     Direction { reply: bool },
@@ -151,6 +152,7 @@ fn set(set: &Set) -> SetView<'_> {
         Elements::Ipv4(_) => "ipv4_addr",
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
+        Elements::Endpoints(_) => "endpoint",
         Elements::Unknown => "unknown",
     };
     let (interval, size) = match set.kind {
@@ -266,6 +268,7 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
             negated: *negated,
         },
         Foreign::SourcePort { ports: list, negated } => MatchView::SourcePort { ports: ports(list), negated: *negated },
+        Foreign::Endpoint { set, negated } => MatchView::Endpoint { set, negated: *negated },
         Foreign::Mark { of, mask, value, negated } => MatchView::Mark {
             of: match of {
                 Marked::Packet => "packet",

@@ -29,6 +29,13 @@ pub enum Foreign {
         /// Turns the test round, within TCP.
         negated: bool,
     },
+    /// The source, with the destination port, is in a set of ipset. What is not TCP may be or not.
+    Endpoint {
+        /// Its name.
+        set: String,
+        /// Turns the test round.
+        negated: bool,
+    },
     /// The bits in `mask` of a mark are those of `value`.
     Mark {
         /// Whose mark.

@@ -115,8 +115,8 @@ impl<'a> Rules<'a> {
             filled: HashSet::default(),
             touches: false,
             alters: !ruleset.unread.is_empty(),
-            leads_astray: ruleset.tables.iter().any(|table| leads_astray(table, comes_before_tracking)),
-            keeps_fragments: ruleset.tables.iter().any(|table| leads_astray(table, comes_before_reassembly)),
+            leads_astray: leads_astray(ruleset, comes_before_tracking),
+            keeps_fragments: leads_astray(ruleset, comes_before_reassembly),
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
             defragments: [true, false].map(|ipv4| ruleset.tables.iter().any(|table| asks_connections(table, ipv4))),
@@ -359,7 +359,8 @@ impl<'a> Rules<'a> {
             Match::Source { addresses: Addresses::Set(name), .. }
             | Match::Destination { addresses: Addresses::Set(name), .. }
             | Match::DestinationPort { ports: PortMatch::Set(name), .. }
-            | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
+            | Match::OriginalPort(PortMatch::Set(name))
+            | Match::Foreign(Foreign::Endpoint { set: name, .. }) => Some(name),
             _ => None,
         };
         set.is_some_and(|name| self.fills(position, table, name))

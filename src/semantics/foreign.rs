@@ -5,6 +5,7 @@
 //! [`CLIENT_PORTS`], its packets come without a mark, and by the interface that the way back to it leads out of.
 
 use super::diagram::{Bounded, Set, TooLarge};
+use super::endpoints;
 use super::field::Field;
 use super::holds::{At, Holds, Tracked, port};
 use super::kinds::{self, among, kinds_of, kinds_of_own};
@@ -95,6 +96,7 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             }
         }
         Foreign::SourcePort { .. }
+        | Foreign::Endpoint { .. }
         | Foreign::Translated { .. }
         | Foreign::ExtensionHeader(_)
         | Foreign::LaterFragment { .. }
@@ -129,6 +131,9 @@ pub(super) fn holds(
                 port(ruleset, table, ports, packet.port)
             };
             turned(found, *negated)
+        }
+        Foreign::Endpoint { set, negated } => {
+            endpoints::holds(endpoints::of(ruleset, table, set), *negated, packet, at)
         }
         Foreign::Direction { .. } | Foreign::Mark { .. } => of_connection(one, packet.state, at),
         Foreign::Translated { end, negated } => translated(*end, *negated, packet, at),
@@ -230,6 +235,7 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
         }
         Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
         Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
+        Foreign::Endpoint { set, negated } => endpoints::fit(space, endpoints::of(ruleset, table, set), *negated, at),
         Foreign::Direction { .. } | Foreign::Mark { .. } => {
             let known = space.states(|own| of_connection(one, own, at) == Holds::Yes)?;
             let doubted = space.states(|own| of_connection(one, own, at) == Holds::Unknown)?;

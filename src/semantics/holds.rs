@@ -210,7 +210,7 @@ fn address(
     let other_family = match elements {
         Elements::Ipv4(_) => packet.source.is_ipv6(),
         Elements::Ipv6(_) => packet.source.is_ipv4(),
-        Elements::Ports(_) | Elements::Unknown => return Holds::Unknown,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => return Holds::Unknown,
     };
     match own {
         _ if other_family => Holds::No,
@@ -225,7 +225,9 @@ pub(super) fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16
         PortMatch::Ports(ports) => has(ports.ranges()),
         PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
             Some(Elements::Ports(ranges)) => has(ranges),
-            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown) | None => Holds::Unknown,
+            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown) | None => {
+                Holds::Unknown
+            }
         },
     }
 }

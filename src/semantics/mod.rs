@@ -20,6 +20,7 @@
 mod classes;
 mod diagram;
 mod door;
+mod endpoints;
 mod evaluate;
 mod field;
 mod flow;

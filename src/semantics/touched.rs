@@ -6,7 +6,7 @@
 use super::mark::Mark;
 use super::rewrite::reached;
 use crate::ir::statement::{Changes, Effect, Way};
-use crate::ir::{Base, Statement, Table};
+use crate::ir::{Base, Rule, Ruleset, Statement, Verdict};
 
 /// What rules may have done to a packet on its way so far, besides deciding on it. It only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,16 +72,29 @@ impl Touched {
 }
 
 /// Whether rules that TCP may meet from such chains on keep packets from connection tracking, or take them to another connection.
-/// Behind tracking they do neither (nft_notrack_eval, nft_ct_set_zone_eval).
-pub(super) fn leads_astray(table: &Table, from: impl Fn(&Base) -> bool) -> bool {
-    let astray = |one: &Statement| match one.effect().changes {
-        Changes::Untracked | Changes::Connection => true,
-        Changes::Nothing
-        | Changes::Mark(_)
-        | Changes::Unseen
-        | Changes::Destination
-        | Changes::Source
-        | Changes::Everything => false,
+/// Behind tracking they do neither (nft_notrack_eval, nft_ct_set_zone_eval). Where one of them may make another packet of it, all
+/// rules there are are looked at: what it is then is not known.
+pub(super) fn leads_astray(ruleset: &Ruleset, from: impl Fn(&Base) -> bool) -> bool {
+    let changes = |rule: &Rule| {
+        let verdict = rule.verdict.iter().map(Verdict::effect);
+        let mut effects = rule.statements.iter().map(Statement::effect).chain(verdict);
+        effects.any(|effect| effect.changes >= Changes::Destination)
     };
-    reached(table, from).into_iter().any(|rule| rule.statements.iter().any(astray))
+    let astray = |rule: &Rule| {
+        let own = |one: &Statement| match one.effect().changes {
+            Changes::Untracked | Changes::Connection => true,
+            Changes::Nothing
+            | Changes::Mark(_)
+            | Changes::Unseen
+            | Changes::Destination
+            | Changes::Source
+            | Changes::Everything => false,
+        };
+        rule.statements.iter().any(own)
+    };
+    let met = || ruleset.tables.iter().flat_map(|table| reached(table, &from));
+    if met().any(changes) {
+        return ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).any(astray);
+    }
+    met().any(astray)
 }

@@ -191,6 +191,12 @@ impl Scope {
         }
         let ports = Elements::Ports(self.port_list(random, 4).ranges().to_vec());
         sets.push(set("ports", SetKind::Interval, ports));
+        if !self.foreign {
+            return sets;
+        }
+        // No dialect writes it.
+        let ports = [80, 8098].map(|port| (port, self.elements4(random, 2)));
+        sets.push(set("endpoints", SetKind::Interval, Elements::Endpoints(ports.to_vec())));
         sets
     }
 
@@ -509,6 +515,7 @@ impl Draft<'_> {
                 let end = if random.chance(80) { End::Destination } else { End::Source };
                 Foreign::Translated { end, negated }
             }
+            6 if random.chance(40) => Foreign::Endpoint { set: "endpoints".into(), negated },
             6 => Foreign::Direction { reply: negated },
             7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
             8 | 9 if random.chance(30) => Foreign::LaterFragment { negated },
@@ -608,6 +615,12 @@ impl Points {
                 }
             }
             Elements::Ports(list) => list.iter().for_each(|range| self.port(range.first(), range.last())),
+            Elements::Endpoints(list) => {
+                for (port, addresses) in list {
+                    self.port(*port, *port);
+                    self.add(addresses);
+                }
+            }
             Elements::Unknown => {}
         }
     }

@@ -88,6 +88,12 @@ impl<'a> Cuts<'a> {
             Elements::Ipv4(list) => self.v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.v6.push(Cow::Borrowed(list)),
             Elements::Ports(list) => self.ports.push(pairs(list)),
+            Elements::Endpoints(list) => {
+                for (port, addresses) in list {
+                    self.ports.push(Cow::Owned(vec![(*port, *port)]));
+                    self.list(addresses);
+                }
+            }
             Elements::Unknown => {}
         }
     }
@@ -96,7 +102,7 @@ impl<'a> Cuts<'a> {
         match list {
             Elements::Ipv4(list) => self.to_v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
-            Elements::Ports(_) | Elements::Unknown => {}
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
         }
     }
 
@@ -133,7 +139,7 @@ impl<'a> Cuts<'a> {
         match list {
             Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
             Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
-            Elements::Ports(_) | Elements::Unknown => {}
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
         }
     }
 
@@ -230,6 +236,9 @@ impl<'a> Cuts<'a> {
             Match::OriginalPort(PortMatch::Ports(list)) => {
                 self.translates = true;
                 self.ports.push(pairs(list.ranges()));
+            }
+            Match::Foreign(Foreign::Endpoint { set: name, .. }) => {
+                set(name).into_iter().for_each(|list| self.list(list));
             }
             Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
             Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),

@@ -298,7 +298,11 @@ impl Reader<'_, '_, '_> {
                 }))
             }
             (Kind::Set, "--match-set") => {
-                let addresses = Addresses::Set(values::name(self.value(option, 0)));
+                let set = values::name(self.value(option, 0));
+                if self.value(option, 1) == "src,dst" {
+                    return Some(Test::Is(Match::Foreign(Foreign::Endpoint { set, negated })));
+                }
+                let addresses = Addresses::Set(set);
                 match self.value(option, 1) {
                     "src" => Some(Test::Is(Match::Source { addresses, negated })),
                     "dst" => Some(Test::Is(Match::Destination { addresses, negated })),

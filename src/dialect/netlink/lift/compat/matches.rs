@@ -258,6 +258,11 @@ fn set(program: &Program<'_>, revision: u32, info: Info<'_>) -> Option<Match> {
         4 => info.u8(16)? == 0 && info.u8(32)? == 0 && info.u32(40)? == 0,
         _ => false,
     };
+    // Source, and behind it destination.
+    if plain && fields == 2 && flags & !1 == 2 {
+        let set = super::named_set(program, number)?.to_owned();
+        return Some(Match::Foreign(Foreign::Endpoint { set, negated: bit(flags, 0) }));
+    }
     if !plain || fields != 1 || flags & !3 != 0 {
         return None;
     }
