@@ -154,7 +154,7 @@ pub(super) fn comes_to_output_nat(base: &Base) -> bool {
 pub(super) fn comes_before_tracking(base: &Base) -> bool {
     match base.hook {
         Hook::Ingress => true,
-        Hook::Prerouting | Hook::Output => base.kind != ChainKind::Nat && base.priority <= TRACKING,
+        Hook::Prerouting | Hook::Output => base.priority <= TRACKING,
         Hook::Input | Hook::Forward | Hook::Postrouting => false,
     }
 }
