@@ -9,7 +9,7 @@
 
 use super::holds::Holds;
 use crate::ir::statement::Marking;
-use crate::ir::{Foreign, Marked, Match, Ruleset};
+use crate::ir::{Foreign, Marked, Match, Ruleset, Statement};
 
 /// The bits that are known, and what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl Marks {
             _ => all,
         });
         let mut ways: Vec<Marking> = Vec::new();
-        for by in rules().flat_map(|rule| &rule.statements).filter_map(|one| one.marks()) {
+        for by in rules().flat_map(|rule| &rule.statements).filter_map(Statement::marks) {
             let by = match by {
                 Marking::Bits { keep, flip } => Marking::Bits { keep: keep | !asked, flip: flip & asked },
                 Marking::Unknown => by,

@@ -51,7 +51,7 @@ fn elements() {
 fn addresses_with_ports() {
     let text = "create a hash:net,port family inet\nadd a 10.0.0.0/8,tcp:80\nadd a 10.0.0.9,udp:53\nadd a 11.0.0.1,tcp:80\n\
                 add a 10.0.0.1,tcp:22\n";
-    let (sets, unknown) = sets(text);
+    let (sets, unknown) = read(text).unwrap();
     assert!(unknown.is_empty(), "{unknown:?}");
     let v4 = |ranges: &[(u32, u32)]| Elements::ipv4(ranges.to_vec());
     let expected = Elements::Endpoints(vec![
