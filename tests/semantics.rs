@@ -265,7 +265,8 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
 /// Rules that mark packets, some that ask for marks, and some that lead packets to another host.
 fn marking(random: &mut Random, ruleset: &mut Ruleset) {
     let bases = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).filter_map(|chain| chain.base.as_mut());
-    for base in bases.filter(|base| base.hook == Hook::Prerouting && base.kind == ChainKind::Filter) {
+    let translating = |base: &&mut Base| matches!(base.hook, Hook::Prerouting | Hook::Output | Hook::Postrouting);
+    for base in bases.filter(translating).filter(|base| base.kind == ChainKind::Filter) {
         base.kind = *random.pick(&[ChainKind::Filter, ChainKind::Nat]);
     }
     let away: std::net::IpAddr = "10.99.0.9".parse().unwrap();
