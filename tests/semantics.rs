@@ -26,8 +26,8 @@ use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
 use generate::{Points, Random, Scope, shrunk};
 use ringfence::diff::{Change, difference};
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, Destined, Elements, Family, Field as Written, Foreign, Hook, Marked, Match,
-    Policy, PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Translation, Verdict,
+    Addresses, Base, Chain, ChainKind, Destined, Elements, Family, Field as Written, Foreign, Hook, Marked, Marking,
+    Match, Policy, PortMatch, Rule, Ruleset, Statement, Table, TcpFlags, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange};
 use ringfence::semantics::{
@@ -265,14 +265,16 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
 /// Rules that mark packets, some that ask for marks, and some that lead packets to another host.
 fn marking(random: &mut Random, ruleset: &mut Ruleset) {
     let bases = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).filter_map(|chain| chain.base.as_mut());
-    for base in bases.filter(|base| base.hook == Hook::Prerouting && base.kind == ChainKind::Filter) {
+    let translating = |base: &&mut Base| matches!(base.hook, Hook::Prerouting | Hook::Output | Hook::Postrouting);
+    for base in bases.filter(translating).filter(|base| base.kind == ChainKind::Filter) {
         base.kind = *random.pick(&[ChainKind::Filter, ChainKind::Nat]);
     }
     let away: std::net::IpAddr = "10.99.0.9".parse().unwrap();
     for rule in ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
         if random.chance(30) {
-            let constant = random.chance(50);
-            rule.statements.insert(0, Statement::Write { field: Written::Mark, constant });
+            let (constant, value) = (random.chance(50), random.below(2) as u32);
+            let how = if random.chance(80) { Marking::exchanged(1, value) } else { Marking::Unknown };
+            rule.statements.insert(0, Statement::Write { field: Written::Mark(how), constant });
         } else if random.chance(30) {
             let (value, negated) = (random.below(2) as u32, random.chance(50));
             rule.matches.push(Match::Foreign(Foreign::Mark { of: Marked::Packet, mask: 1, value, negated }));

@@ -235,7 +235,7 @@ fn element_variations(elements: &Elements) -> Vec<(String, Elements)> {
                 all.push((format!("port {n} shifted"), Elements::Ports(merged)));
             }
         }
-        Elements::Unknown => {}
+        Elements::Endpoints(_) | Elements::Unknown => {}
     }
     all
 }

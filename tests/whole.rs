@@ -1,6 +1,10 @@
 //! The answers about whole hosts where a mistake would be a false "yes": each file of `tests/whole` says in its first lines what
 //! some answers have to be. What strangers and peers do there was seen with real packets on Linux 6.18, but for the file about
 //! hidden fragments, which newer kernels drop by themselves.
+//!
+//! Not seen so far, but only read in rules and in the kernel's source, is what happens in `fragments-of-peers`, `no-fragments-of-peers`,
+//! `notrack-of-*`, `requests-that-*`, `source-of-*`, `source-that-may-be-local`, `mark-before-nat-at-output`, `mark-behind-a-way-out`,
+//! `mark-in-nat-between`, `mark-of-chains-with-one-turn`, `mark-of-nat-at-output` and `mark-that-*`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 

@@ -99,11 +99,14 @@ enum MatchView<'a> {
     Limit { per_minute: u32, burst: u32 },
     InterfaceName { side: &'static str, names: Vec<String>, negated: bool },
     SourcePort { ports: PortsView<'a>, negated: bool },
+    Endpoint { set: &'a str, negated: bool },
     Mark { of: &'static str, mask: u32, value: u32, negated: bool },
     Translated { end: &'static str, negated: bool },
     Direction { reply: bool },
     ExtensionHeader(&'a str),
     DestinationType { types: Vec<&'static str>, negated: bool },
+    SourceType { types: Vec<&'static str>, negated: bool },
+    LaterFragment { negated: bool },
     WayBack { same_interface: bool, missing: bool },
     Unknown(&'a str),
 }
@@ -149,6 +152,7 @@ fn set(set: &Set) -> SetView<'_> {
         Elements::Ipv4(_) => "ipv4_addr",
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
+        Elements::Endpoints(_) => "endpoint",
         Elements::Unknown => "unknown",
     };
     let (interval, size) = match set.kind {
@@ -264,6 +268,7 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
             negated: *negated,
         },
         Foreign::SourcePort { ports: list, negated } => MatchView::SourcePort { ports: ports(list), negated: *negated },
+        Foreign::Endpoint { set, negated } => MatchView::Endpoint { set, negated: *negated },
         Foreign::Mark { of, mask, value, negated } => MatchView::Mark {
             of: match of {
                 Marked::Packet => "packet",
@@ -285,6 +290,10 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
         Foreign::DestinationType { types, negated } => {
             MatchView::DestinationType { types: types.names().collect(), negated: *negated }
         }
+        Foreign::SourceType { types, negated } => {
+            MatchView::SourceType { types: types.names().collect(), negated: *negated }
+        }
+        Foreign::LaterFragment { negated } => MatchView::LaterFragment { negated: *negated },
         Foreign::WayBack { same_interface, missing } => {
             MatchView::WayBack { same_interface: *same_interface, missing: *missing }
         }

@@ -1,6 +1,6 @@
 //! What targets of iptables do, whichever way they are read: by their text, or out of nf_tables' expressions.
 
-use crate::ir::{Destined, Diversion, Field, Statement, Translation};
+use crate::ir::{Destined, Diversion, Field, Marking, Statement, Translation};
 
 /// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows. Where a
 /// translation leads to is in its options, too.
@@ -11,7 +11,7 @@ pub fn target(name: &str) -> Option<Statement> {
         "AUDIT" | "NFLOG" | "ULOG" | "LOG" => Statement::Log(String::new()),
         "IDLETIMER" | "LED" | "RATEEST" => Statement::Note,
         "CLASSIFY" => write(Field::Priority),
-        "HMARK" | "MARK" => write(Field::Mark),
+        "HMARK" | "MARK" => write(Field::Mark(Marking::Unknown)),
         "CONNSECMARK" => write(Field::Connection),
         "SECMARK" => write(Field::SecurityMark),
         "TRACE" => write(Field::Trace),

@@ -13,6 +13,8 @@ pub enum Elements {
     Ipv6(Vec<(u128, u128)>),
     /// TCP ports.
     Ports(Vec<PortRange>),
+    /// IPv4 or IPv6 addresses, by the TCP ports that they are with; of one family, and no port twice.
+    Endpoints(Vec<(u16, Elements)>),
     /// Elements of a kind that is not known here, or that come and go.
     Unknown,
 }
@@ -30,7 +32,7 @@ impl Elements {
         match (self, address) {
             (Self::Ipv4(list), IpAddr::V4(own)) => within(list, own.to_bits()),
             (Self::Ipv6(list), IpAddr::V6(own)) => within(list, own.to_bits()),
-            (Self::Ipv4(_) | Self::Ipv6(_) | Self::Ports(_) | Self::Unknown, _) => false,
+            (Self::Ipv4(_) | Self::Ipv6(_) | Self::Ports(_) | Self::Endpoints(_) | Self::Unknown, _) => false,
         }
     }
 
@@ -41,6 +43,7 @@ impl Elements {
             Self::Ipv4(list) => list.len(),
             Self::Ipv6(list) => list.len(),
             Self::Ports(list) => list.len(),
+            Self::Endpoints(list) => list.iter().map(|(_, addresses)| addresses.len()).sum(),
             Self::Unknown => 0,
         }
     }
@@ -57,7 +60,7 @@ impl Elements {
         match self {
             Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
             Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
-            Self::Ports(_) | Self::Unknown => Vec::new(),
+            Self::Ports(_) | Self::Endpoints(_) | Self::Unknown => Vec::new(),
         }
     }
 

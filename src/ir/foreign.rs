@@ -29,6 +29,13 @@ pub enum Foreign {
         /// Turns the test round, within TCP.
         negated: bool,
     },
+    /// The source, with the destination port, is in a set of ipset. What is not TCP may be or not.
+    Endpoint {
+        /// Its name.
+        set: String,
+        /// Turns the test round.
+        negated: bool,
+    },
     /// The bits in `mask` of a mark are those of `value`.
     Mark {
         /// Whose mark.
@@ -60,6 +67,18 @@ pub enum Foreign {
         /// It is one of these.
         types: AddressTypes,
         /// Turns the test round.
+        negated: bool,
+    },
+    /// What kind of address the source is, by the kernel's routing tables.
+    SourceType {
+        /// It is one of these.
+        types: AddressTypes,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// A fragment of IPv4 that is not the first one (or not such a one, but IPv4).
+    LaterFragment {
+        /// Turns the test round, within IPv4.
         negated: bool,
     },
     /// Whether there is a way back to the packet's source: by the interface that it came in on, or by any.

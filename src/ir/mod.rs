@@ -30,7 +30,7 @@ pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};
 pub use owner::owner;
-pub use statement::{Counted, Destined, Diversion, Field, Reject, Statement, Tracking, Translation};
+pub use statement::{Counted, Destined, Diversion, Field, Marking, Reject, Statement, Tracking, Translation};
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";

@@ -57,7 +57,7 @@ pub struct Counted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// The packet's mark.
-    Mark,
+    Mark(Marking),
     /// Its queueing priority, or class.
     Priority,
     /// Whether its way is traced.
@@ -72,6 +72,28 @@ pub enum Field {
     TcpOption,
     /// Anything else, with its text: an address, a port, the kind of packet.
     Other(String),
+}
+
+/// What becomes of a packet's mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Marking {
+    /// Some of its bits are kept, and then some turned round. What is not kept and turned round is set.
+    Bits {
+        /// Those that are kept.
+        keep: u32,
+        /// Those that are turned round.
+        flip: u32,
+    },
+    /// It is not known what.
+    Unknown,
+}
+
+impl Marking {
+    /// The bits of a mask are exchanged for others, and these turned round that the mask does not have (xt_MARK).
+    #[must_use]
+    pub fn exchanged(mask: u32, value: u32) -> Self {
+        Self::Bits { keep: !mask, flip: value }
+    }
 }
 
 /// How a connection is to be tracked.
@@ -199,7 +221,7 @@ pub enum Changes {
     /// Nothing.
     Nothing,
     /// The packet's mark.
-    Mark,
+    Mark(Marking),
     /// The packet has no connection.
     Untracked,
     /// Where it has no connection yet, the packet counts as one that begins one.
@@ -237,7 +259,10 @@ impl Statement {
         match self {
             Self::Counter(_) | Self::Log(_) | Self::Note => Effect::NONE,
             Self::Write { field, constant } => match field {
-                Field::Mark => Effect { may_leave: !constant, changes: Changes::Mark, ..Effect::NONE },
+                Field::Mark(how) => {
+                    let how = if *constant { *how } else { Marking::Unknown };
+                    Effect { may_leave: !constant, changes: Changes::Mark(how), ..Effect::NONE }
+                }
                 Field::Priority | Field::Trace | Field::SecurityMark | Field::Connection => {
                     Effect { may_leave: !constant, ..Effect::NONE }
                 }
@@ -277,6 +302,21 @@ impl Statement {
         }
     }
 
+    /// What it makes of a packet's mark.
+    #[must_use]
+    pub fn marks(&self) -> Option<Marking> {
+        match self.effect().changes {
+            Changes::Mark(how) => Some(how),
+            Changes::Nothing
+            | Changes::Untracked
+            | Changes::Unseen
+            | Changes::Connection
+            | Changes::Destination
+            | Changes::Source
+            | Changes::Everything => None,
+        }
+    }
+
     /// The set that it fills or empties.
     #[must_use]
     pub fn updates(&self) -> Option<&str> {
@@ -291,7 +331,7 @@ impl Statement {
             Self::Log(_) => "log",
             Self::Note => "last",
             Self::Write { field, .. } => match field {
-                Field::Mark => "meta mark set",
+                Field::Mark(_) => "meta mark set",
                 Field::Priority => "meta priority set",
                 Field::Trace => "meta nftrace set",
                 Field::SecurityMark => "meta secmark set",

@@ -108,6 +108,23 @@ impl Door {
         }
     }
 
+    /// Whether packets come through a chain on their way through this door, though what it decides does not count: what it does to them
+    /// does.
+    pub(super) fn passes(self, base: &Base) -> bool {
+        match self {
+            // Where this host's requests are translated.
+            Self::RequestsLeave => base.hook == Hook::Output && base.kind == ChainKind::Nat,
+            Self::BeforeTranslation
+            | Self::Prerouting
+            | Self::Input
+            | Self::Wire
+            | Self::Translated
+            | Self::AnswersLeave
+            | Self::RequestsTranslated
+            | Self::AnswersArrive => false,
+        }
+    }
+
     /// Which packets of a connection are judged here.
     #[must_use]
     pub fn view(self) -> View {
@@ -126,6 +143,25 @@ fn is_before_translation(base: &Base) -> bool {
 
 fn leaves(base: &Base) -> bool {
     matches!(base.hook, Hook::Output | Hook::Postrouting)
+}
+
+/// Whether a chain has its turn before destinations are translated at output, or translates them.
+pub(super) fn comes_to_output_nat(base: &Base) -> bool {
+    base.hook == Hook::Output && (base.kind == ChainKind::Nat || base.priority <= DESTINATION_NAT)
+}
+
+/// Whether connection tracking may not have seen packets where a chain has its turn.
+pub(super) fn comes_before_tracking(base: &Base) -> bool {
+    match base.hook {
+        Hook::Ingress => true,
+        Hook::Prerouting | Hook::Output => base.priority <= TRACKING,
+        Hook::Input | Hook::Forward | Hook::Postrouting => false,
+    }
+}
+
+/// Whether packets may not have been put together from fragments where a chain has its turn.
+pub(super) fn comes_before_reassembly(base: &Base) -> bool {
+    base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= DEFRAGMENTATION)
 }
 
 /// Whether a chain sees what source NAT has done. Those at its very priority may.

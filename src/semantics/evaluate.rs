@@ -10,12 +10,13 @@ mod asks;
 mod hidden;
 mod run;
 
-use super::door::{DEFRAGMENTATION, Door, TRACKING, turn};
+use super::door::{Door, TRACKING, comes_before_reassembly, comes_before_tracking, comes_to_output_nat, turn};
 use super::foreign::Trust;
 use super::holds::{At, Holds, Tracked, holds};
+use super::mark::{Mark, Marks};
 use super::packet::Packet;
 use super::stretch::Entrance;
-use super::touched::{Touched, misses_replies};
+use super::touched::{Touched, leads_astray};
 use super::view::View;
 use crate::ir::statement::{Changes, Effect, Way};
 use crate::ir::{
@@ -71,6 +72,10 @@ pub struct Rules<'a> {
     pub(super) alters: bool,
     /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
     pub(super) leads_astray: bool,
+    /// The same of any rule, also where it means nothing for TCP.
+    astray_anywhere: bool,
+    /// Whether a rule may keep fragments from being put together.
+    pub(super) keeps_fragments: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
     translates: bool,
     /// Whether a rule asks for the state of the connection.
@@ -81,12 +86,14 @@ pub struct Rules<'a> {
     marks_connections: bool,
     /// Whether a rule asks for a mark.
     asks_for_marks: bool,
+    /// What rules do with marks of packets.
+    marks: Marks,
     /// How far the sender of packets is trusted.
     pub(super) trust: Trust,
     /// What is known of the host's routes.
     pub(super) surroundings: Option<&'a Surroundings>,
-    /// Whether connection tracking may not see what this host answers, or take it for another connection's.
-    pub(super) misses_replies: bool,
+    /// Whether rules may translate where connections of this host go to.
+    pub(super) translates_own: bool,
     /// Where NAT makes other packets of some than what chains are asked about here.
     pub(super) hidden: Hidden<'a>,
 }
@@ -110,15 +117,18 @@ impl<'a> Rules<'a> {
             filled: HashSet::default(),
             touches: false,
             alters: !ruleset.unread.is_empty(),
-            leads_astray: false,
+            leads_astray: leads_astray(ruleset, comes_before_tracking),
+            astray_anywhere: false,
+            keeps_fragments: leads_astray(ruleset, comes_before_reassembly),
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
             defragments: [true, false].map(|ipv4| ruleset.tables.iter().any(|table| asks_connections(table, ipv4))),
             marks_connections: false,
             asks_for_marks: asks_for_marks(ruleset),
+            marks: Marks::of(ruleset),
             trust: Trust::Nobody,
             surroundings: None,
-            misses_replies: ruleset.tables.iter().any(misses_replies),
+            translates_own: !ruleset.unread.is_empty() || ruleset.tables.iter().any(hidden::translates_own),
             hidden: Hidden::of(ruleset),
         };
         for (position, table) in ruleset.tables.iter().enumerate() {
@@ -156,16 +166,16 @@ impl<'a> Rules<'a> {
                 || match effect.changes {
                     Changes::Nothing => false,
                     // Who asks for none does not see it.
-                    Changes::Mark => self.asks_for_marks,
+                    Changes::Mark(_) => self.asks_for_marks,
                     _ => true,
                 };
             self.alters |= effect.way == Way::Copied
                 || match effect.changes {
                     Changes::Nothing | Changes::Destination | Changes::Source => false,
-                    Changes::Mark => self.asks_for_marks,
+                    Changes::Mark(_) => self.asks_for_marks,
                     _ => true,
                 };
-            self.leads_astray |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
+            self.astray_anywhere |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
     }
@@ -177,33 +187,55 @@ impl<'a> Rules<'a> {
         !self.translates
     }
 
-    /// Whether a chain sees packets before connection tracking puts their fragments together.
-    pub(super) fn has_early_chains(&self) -> bool {
-        let early = |base: &Base| {
-            base.hook == Hook::Ingress || (base.hook == Hook::Prerouting && base.priority <= DEFRAGMENTATION)
-        };
-        self.bases.iter().any(|(.., base)| early(base))
-    }
-
-    /// Whether no rule keeps packets from connection tracking, or takes them to another connection.
+    /// Whether no rule, wherever it stands, keeps packets from connection tracking, or takes them to another connection.
     #[must_use]
     pub fn keeps_track(&self) -> bool {
-        !(self.leads_astray || self.misses_replies)
+        !(self.leads_astray || self.astray_anywhere)
+    }
+
+    /// Whether a chain sees packets before connection tracking puts their fragments together.
+    pub(super) fn has_early_chains(&self) -> bool {
+        self.bases.iter().any(|(.., base)| comes_before_reassembly(base))
+    }
+
+    /// A packet that no rule has done anything to.
+    pub(super) fn untouched(&self) -> Touched {
+        let mark = match self.trust {
+            Trust::Honest => self.marks.none(),
+            Trust::Nobody => Mark::UNKNOWN,
+        };
+        Touched { mark, ..Touched::default() }
     }
 
     /// What chains before a door may have done to a packet.
     pub(super) fn touched_before(&self, door: Door, packet: &Packet) -> Touched {
-        let mut touched = Touched::default();
+        self.touched_at(door.view(), |base| door.follows(base), packet)
+    }
+
+    /// What chains before NAT at output, and these themselves, may have done to a packet of this host.
+    pub(super) fn touched_at_output(&self, packet: &Packet) -> Touched {
+        self.touched_at(View::Asking, comes_to_output_nat, packet)
+    }
+
+    /// What chains before connection tracking may have done to a packet that goes this way.
+    pub(super) fn touched_untracked(&self, view: View, packet: &Packet) -> Touched {
+        let own = |base: &Base| (base.hook == Hook::Output) == view.leaves() && comes_before_tracking(base);
+        self.touched_at(view, own, packet)
+    }
+
+    fn touched_at(&self, view: View, follows: impl Fn(&Base) -> bool, packet: &Packet) -> Touched {
+        let mut touched = self.untouched();
         if !self.touches {
             return touched;
         }
         // As it was on the wire.
-        let as_sent = packet.original_port.map(|port| Packet { port, original_port: None, ..packet.clone() });
+        let original = packet.original_port.filter(|_| !view.leaves());
+        let as_sent = original.map(|port| Packet { port, original_port: None, ..packet.clone() });
         let packet = as_sent.as_ref().unwrap_or(packet);
         for group in self.turns() {
-            let chains = || group.iter().filter(|(_, table, _, base)| door.follows(base) && sees(table, packet));
+            let chains = || group.iter().filter(|(_, table, _, base)| follows(base) && sees(table, packet));
             let passes;
-            (touched, passes) = self.touched_by(&chains(), (packet, door.view()), touched);
+            (touched, passes) = self.touched_by(&chains(), (packet, view), touched);
             if !passes {
                 break;
             }
@@ -234,11 +266,12 @@ impl<'a> Rules<'a> {
             let (before, mut passes) = (touched, true);
             for &(position, table, chain, base) in chains.clone() {
                 let (after, ends, _) = self.run(position, table, packet, (&base, view), before, None).enter(chain);
-                touched = touched.or(after);
+                // With others, either may be first.
+                touched = if alone { after } else { touched.or(after) };
                 passes &=
                     ends.accepted || (ends.returned && base.policy == Policy::Accept) || base.kind == ChainKind::Nat;
             }
-            // It only grows.
+            // With others it only grows.
             if alone || touched == before {
                 return (touched, passes);
             }
@@ -255,13 +288,22 @@ impl<'a> Rules<'a> {
         steps: Option<Vec<Step<'a>>>,
     ) -> Run<'r, 'a, 'p> {
         let (tracked, at_device) = seen_at(base);
-        let at = At { tracked, view, trust: self.trust, routed: self.surroundings.is_some(), first_only: false };
+        let at = At {
+            tracked,
+            view,
+            trust: self.trust,
+            routed: self.surroundings.is_some(),
+            first_only: false,
+            translates_own: self.translates_own,
+        };
+        let translates = base.kind == ChainKind::Nat;
         Run {
             rules: self,
             position,
             table,
             packet,
             at_device,
+            translates,
             at,
             unsure: false,
             touched,
@@ -271,18 +313,21 @@ impl<'a> Rules<'a> {
     }
 
     /// Takes up what a statement or a verdict does to a packet. What connection tracking has seen already stays tracked
-    /// (nft_notrack_eval and xt_ct_target leave a packet with a connection alone; seen on Linux 6.18).
-    pub(super) fn touch(&self, touched: &mut Touched, effect: Effect, tracked: Tracked) {
+    /// (nft_notrack_eval and xt_ct_target leave a packet with a connection alone; seen on Linux 6.18). `certain` is whether it was
+    /// done to every packet that is meant.
+    pub(super) fn touch(&self, touched: &mut Touched, effect: Effect, (tracked, certain): (Tracked, bool)) {
         match (effect.changes, tracked) {
             (Changes::Untracked, Tracked::Yes) => {}
             (Changes::Untracked, Tracked::Perhaps) => {
                 touched.wavers |= !touched.untracked;
                 touched.by(effect);
             }
+            (Changes::Mark(how), _) => {
+                touched.mark = self.marks.written(touched.mark, how, certain);
+                touched.by(effect);
+            }
             _ => touched.by(effect),
         }
-        // Who asks for none does not see it.
-        touched.marked &= self.asks_for_marks;
     }
 
     /// Whether rules change what is in a set.
@@ -313,7 +358,6 @@ impl<'a> Rules<'a> {
             return true;
         }
         let marked = match one {
-            Match::Foreign(Foreign::Mark { of: Marked::Packet, .. }) => touched.marked,
             Match::Foreign(Foreign::Mark { of: Marked::Connection, .. }) => self.marks_connections,
             _ => false,
         };
@@ -325,7 +369,8 @@ impl<'a> Rules<'a> {
             Match::Source { addresses: Addresses::Set(name), .. }
             | Match::Destination { addresses: Addresses::Set(name), .. }
             | Match::DestinationPort { ports: PortMatch::Set(name), .. }
-            | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
+            | Match::OriginalPort(PortMatch::Set(name))
+            | Match::Foreign(Foreign::Endpoint { set: name, .. }) => Some(name),
             _ => None,
         };
         set.is_some_and(|name| self.fills(position, table, name))
@@ -335,6 +380,9 @@ impl<'a> Rules<'a> {
     pub(super) fn holds(&self, one: &Match, table: &Table, way: Entrance, touched: Touched, packet: &Packet) -> Holds {
         if self.is_unseen(one, way.position, table, (way.at_device, way.at), touched) {
             return Holds::Unknown;
+        }
+        if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
+            return touched.mark.holds(*mask, *value, *negated);
         }
         holds(self.ruleset, table, one, (packet, self.surroundings), way.at)
     }
@@ -357,19 +405,27 @@ impl<'a> Rules<'a> {
         let mut outcome = Outcome { may_pass: true, may_block: false };
         let mut touched = self.touched_before(door, packet);
         for group in self.turns() {
-            let chains = || group.iter().filter(|(_, table, _, base)| door.has(base) && sees(table, packet));
-            if self.touches && chains().nth(1).is_some() {
+            let here = |base: &Base| door.has(base) || door.passes(base);
+            let chains = || group.iter().filter(|(_, table, _, base)| here(base) && sees(table, packet));
+            let several = self.touches && chains().nth(1).is_some();
+            if several {
                 touched = self.touched_by(&chains(), (packet, door.view()), touched).0;
             }
             for &(position, table, chain, base) in chains() {
                 if touched.changed {
                     // These rules meet another packet.
-                    outcome.may_block = true;
+                    outcome.may_block |= door.has(&base);
                     continue;
                 }
-                let ends;
-                (touched, ends, *steps) =
-                    self.run(position, table, packet, (&base, door.view()), touched, steps.take()).enter(chain);
+                let noted = if door.has(&base) { steps.take() } else { None };
+                let (after, ends, noted) =
+                    self.run(position, table, packet, (&base, door.view()), touched, noted).enter(chain);
+                // Of several each may be first, and is met by packets as the others leave them, too.
+                touched = if several { touched } else { after };
+                if !door.has(&base) {
+                    continue;
+                }
+                *steps = noted;
                 outcome.may_block |= ends.dropped || (ends.returned && base.policy == Policy::Drop);
                 // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely
                 // on it would be a mistake.

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, Set};
-use super::door::Door;
+use super::door::{Door, comes_before_tracking, comes_to_output_nat};
 use super::evaluate::{Entry, Rules, seen_at};
 use super::heed::Heeding;
 use super::holds::At;
@@ -96,18 +96,26 @@ impl<'r, 'a> Flow<'r, 'a> {
     fn fates_at(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let rules = self.rules;
         let (mut passing, mut may_block) = (Set::ALL, Set::EMPTY);
-        let mut parts = self.touched_before(space, door, |base| door.has(base))?;
+        let mut parts = self.touched_before(space, door, |base| door.has(base) || door.passes(base))?;
         for group in rules.turns() {
-            let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| door.has(base)).collect();
+            let here = |base: &Base| door.has(base) || door.passes(base);
+            let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| here(base)).collect();
             let here = passing;
             for (seen, chains) in views(space, &chosen)? {
                 let concerned = space.sets.intersection(here, seen)?;
                 let (mut own, others) = divided(space, parts, concerned)?;
-                if rules.touches && chains.len() > 1 {
+                let several = rules.touches && chains.len() > 1;
+                if several {
                     own = self.touched_by(space, &chains, door.view(), own)?.0;
                 }
                 for entry in chains {
-                    own = self.pass(space, (entry, door.view()), own, &mut passing, &mut may_block)?;
+                    let after = if door.has(&entry.3) {
+                        self.pass(space, (entry, door.view()), &own, &mut passing, &mut may_block)?
+                    } else {
+                        self.pass_by(space, (entry, door.view()), &own)?
+                    };
+                    // Of several each may be first, and is met by packets as the others leave them, too.
+                    own = if several { own } else { after };
                 }
                 parts = others;
                 for (touched, set) in own {
@@ -125,12 +133,12 @@ impl<'r, 'a> Flow<'r, 'a> {
         &mut self,
         space: &mut Space<'_>,
         (entry, view): (&Entry<'a>, View),
-        parts: Parts<Touched>,
+        parts: &Parts<Touched>,
         passing: &mut Set,
         may_block: &mut Set,
     ) -> Bounded<Parts<Touched>> {
         let mut after = Vec::new();
-        for (touched, set) in parts {
+        for &(touched, set) in parts {
             if touched.changed {
                 // These rules meet another packet.
                 *may_block = space.sets.union(*may_block, set)?;
@@ -152,6 +160,28 @@ impl<'r, 'a> Flow<'r, 'a> {
         Ok(after)
     }
 
+    /// Leads packets past a base chain of which only what it does to them counts.
+    fn pass_by(
+        &mut self,
+        space: &mut Space<'_>,
+        (entry, view): (&Entry<'a>, View),
+        parts: &Parts<Touched>,
+    ) -> Bounded<Parts<Touched>> {
+        let mut after = Vec::new();
+        for &(touched, set) in parts {
+            if touched.changed {
+                add(space, &mut after, touched, set)?;
+                continue;
+            }
+            let (ends, _) = self.base(space, entry, view, touched)?;
+            for (state, left) in &ends.after {
+                let left = space.sets.intersection(*left, set)?;
+                add(space, &mut after, state.touched, left)?;
+            }
+        }
+        Ok(after)
+    }
+
     /// How a base chain ends, and which packets may pass it.
     fn base(
         &mut self,
@@ -162,9 +192,10 @@ impl<'r, 'a> Flow<'r, 'a> {
     ) -> Bounded<(Rc<Stretch>, Set)> {
         let &(position, _, chain, base) = entry;
         let (tracked, at_device) = seen_at(&base);
+        let (trust, translates_own) = (self.rules.trust, self.rules.translates_own);
         let at =
-            At { tracked, view, trust: self.rules.trust, routed: self.rules.surroundings.is_some(), first_only: false };
-        let way = Entrance { position, at_device, at };
+            At { tracked, view, trust, routed: self.rules.surroundings.is_some(), first_only: false, translates_own };
+        let way = Entrance { position, at_device, translates: base.kind == ChainKind::Nat, at };
         let ends = self.chain(space, chain, way, State::of(touched))?;
         // Chains for NAT see only the first packet of a connection that is tracked: they may block, but to rely on it would
         // be a mistake.
@@ -186,20 +217,59 @@ impl<'r, 'a> Flow<'r, 'a> {
         door: Door,
         asked: impl Fn(&Base) -> bool,
     ) -> Bounded<Parts<Touched>> {
+        self.touched_for(space, door.view(), |base| door.follows(base), asked)
+    }
+
+    /// What chains before NAT at output, and these themselves, may have done to packets of this host, as far as the chains that are
+    /// `asked` can tell.
+    pub(super) fn touched_at_output(
+        &mut self,
+        space: &mut Space<'_>,
+        asked: impl Fn(&Base) -> bool,
+    ) -> Bounded<Parts<Touched>> {
+        self.touched_for(space, View::Asking, comes_to_output_nat, asked)
+    }
+
+    /// What chains before connection tracking may have done to packets that go this way.
+    pub(super) fn touched_untracked(&mut self, space: &mut Space<'_>, view: View) -> Bounded<Parts<Touched>> {
+        let own = |base: &Base| (base.hook == Hook::Output) == view.leaves() && comes_before_tracking(base);
+        self.touched_at(space, view, own)
+    }
+
+    fn touched_for(
+        &mut self,
+        space: &mut Space<'_>,
+        view: View,
+        follows: impl Fn(&Base) -> bool,
+        asked: impl Fn(&Base) -> bool,
+    ) -> Bounded<Parts<Touched>> {
         let rules = self.rules;
-        let all = vec![(Touched::default(), Set::ALL)];
-        if !rules.touches || !self.heeding.get_or_insert_with(|| Heeding::of(rules)).heed(rules, asked) {
-            return Ok(all);
+        if rules.touches && self.heeding.get_or_insert_with(|| Heeding::of(rules)).heed(rules, asked) {
+            self.touched_at(space, view, follows)
+        } else {
+            Ok(vec![(rules.untouched(), Set::ALL)])
         }
-        let mut parts = all;
+    }
+
+    fn touched_at(
+        &mut self,
+        space: &mut Space<'_>,
+        view: View,
+        follows: impl Fn(&Base) -> bool,
+    ) -> Bounded<Parts<Touched>> {
+        let rules = self.rules;
+        let mut parts = vec![(rules.untouched(), Set::ALL)];
+        if !rules.touches {
+            return Ok(parts);
+        }
         let mut passing = Set::ALL;
         for group in rules.turns() {
-            let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| door.follows(base)).collect();
+            let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| follows(base)).collect();
             let here = passing;
             for (seen, chains) in views(space, &chosen)? {
                 let concerned = space.sets.intersection(here, seen)?;
                 let (own, others) = divided(space, parts, concerned)?;
-                let (own, passes) = self.touched_by(space, &chains, door.view(), own)?;
+                let (own, passes) = self.touched_by(space, &chains, view, own)?;
                 let gone = space.sets.difference(concerned, passes)?;
                 passing = space.sets.difference(passing, gone)?;
                 parts = others;
@@ -212,7 +282,7 @@ impl<'r, 'a> Flow<'r, 'a> {
         for (mut touched, set) in parts {
             // What arrives at the door is taken as it is there.
             touched.changed = false;
-            let set = space.as_sent(set)?;
+            let set = if view.leaves() { set } else { space.as_sent(set)? };
             add(space, &mut sent, touched, set)?;
         }
         Ok(sent)
@@ -238,13 +308,15 @@ impl<'r, 'a> Flow<'r, 'a> {
                 for (touched, set) in together {
                     for (state, after) in &ends.after {
                         let both = space.sets.intersection(set, *after)?;
-                        add(space, &mut next, touched.or(state.touched), both)?;
+                        // With others, either may be first.
+                        let after = if chains.len() < 2 { state.touched } else { touched.or(state.touched) };
+                        add(space, &mut next, after, both)?;
                     }
                 }
                 together = next;
             }
             for (touched, set) in together {
-                // It only grows.
+                // With others it only grows.
                 if chains.len() < 2 || touched == before {
                     add(space, &mut done, touched, set)?;
                     let through = space.sets.intersection(set, passes)?;

@@ -5,8 +5,10 @@
 //! [`CLIENT_PORTS`], its packets come without a mark, and by the interface that the way back to it leads out of.
 
 use super::diagram::{Bounded, Set, TooLarge};
+use super::endpoints;
 use super::field::Field;
 use super::holds::{At, Holds, Tracked, port};
+use super::kinds::{self, among, kinds_of, kinds_of_own};
 use super::matching::{Fit, misread_tcp, ports_of};
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::space::Space;
@@ -78,11 +80,8 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             turned(names.iter().any(|name| name.fits("")).into(), *negated)
         }
         Foreign::Mark { of: Marked::Connection, .. } if at.trust == Trust::Honest => return None,
-        Foreign::Mark { value, negated, .. } => match at.trust {
-            Trust::Nobody => Holds::Unknown,
-            // Whoever writes one is asked for elsewhere.
-            Trust::Honest => turned((*value == 0).into(), *negated),
-        },
+        // What is known of a packet's is looked at before.
+        Foreign::Mark { .. } => Holds::Unknown,
         Foreign::Direction { .. } => return None,
         Foreign::WayBack { .. } if at.routed && !at.view.leaves() => return None,
         Foreign::WayBack { missing, .. } => match (at.trust, at.view.leaves()) {
@@ -97,8 +96,11 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             }
         }
         Foreign::SourcePort { .. }
+        | Foreign::Endpoint { .. }
         | Foreign::Translated { .. }
         | Foreign::ExtensionHeader(_)
+        | Foreign::LaterFragment { .. }
+        | Foreign::SourceType { .. }
         | Foreign::DestinationType { .. } => return None,
     })
 }
@@ -130,6 +132,9 @@ pub(super) fn holds(
             };
             turned(found, *negated)
         }
+        Foreign::Endpoint { set, negated } => {
+            endpoints::holds(endpoints::of(ruleset, table, set), *negated, packet, at)
+        }
         Foreign::Direction { .. } | Foreign::Mark { .. } => of_connection(one, packet.state, at),
         Foreign::Translated { end, negated } => translated(*end, *negated, packet, at),
         Foreign::ExtensionHeader(_) if packet.source.is_ipv4() || packet.shape == Shape::Whole => Holds::No,
@@ -138,6 +143,17 @@ pub(super) fn holds(
             Locality::Foreign if *types == AddressTypes::LOCAL => turned(Holds::No, *negated),
             Locality::Foreign | Locality::Vrf | Locality::Elsewhere => Holds::Unknown,
         },
+        Foreign::SourceType { types, negated } => {
+            let own = if at.view.leaves() {
+                kinds_of_own(packet.locality, packet.source.is_ipv4())
+            } else {
+                kinds_of(packet.source, surroundings)
+            };
+            among(own, *types, *negated)
+        }
+        Foreign::LaterFragment { negated } => {
+            (packet.source.is_ipv4() && packet.shape.is_later_fragment() != *negated).into()
+        }
         Foreign::WayBack { same_interface, missing } => {
             let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
             turned(way_back(way, *same_interface, packet.interface.as_ref()), *missing)
@@ -168,7 +184,9 @@ fn without_connection(state: ConnectionStates) -> bool {
 /// belong to a connection that was translated as it left.
 fn shows_translation(state: ConnectionStates, at: At) -> bool {
     let asked = at.view.to_service() && !at.view.leaves();
-    without_connection(state) || (asked && (state == ConnectionStates::NEW || at.trust == Trust::Honest))
+    // Nobody has translated where it asks, where no rule can.
+    let own = at.view == View::Asking && at.trust == Trust::Honest && !at.translates_own;
+    without_connection(state) || own || (asked && (state == ConnectionStates::NEW || at.trust == Trust::Honest))
 }
 
 fn translated(end: End, negated: bool, packet: &Packet, at: At) -> Holds {
@@ -217,6 +235,7 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
         }
         Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
         Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
+        Foreign::Endpoint { set, negated } => endpoints::fit(space, endpoints::of(ruleset, table, set), *negated, at),
         Foreign::Direction { .. } | Foreign::Mark { .. } => {
             let known = space.states(|own| of_connection(one, own, at) == Holds::Yes)?;
             let doubted = space.states(|own| of_connection(one, own, at) == Holds::Unknown)?;
@@ -237,6 +256,11 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let known = space.locality(|own| certain(own) == Some(true))?;
             let doubted = space.locality(|own| certain(own).is_none())?;
             Fit::split(space, known, doubted)
+        }
+        Foreign::SourceType { types, negated } => kinds::fit(space, *types, *negated, at),
+        Foreign::LaterFragment { negated } => {
+            let (v4, shape) = (space.family(true)?, space.shape(|own| own.is_later_fragment() != *negated)?);
+            space.sets.intersection(v4, shape).map(Fit::exactly)
         }
         Foreign::WayBack { same_interface, missing } => {
             let (mut known, mut doubted) = (Set::EMPTY, Set::EMPTY);

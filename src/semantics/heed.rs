@@ -43,7 +43,7 @@ fn only_marks(rule: &Rule) -> bool {
             Way::Copied | Way::Anything => false,
         };
         way && match effect.changes {
-            Changes::Nothing | Changes::Mark | Changes::Destination | Changes::Source => true,
+            Changes::Nothing | Changes::Mark(_) | Changes::Destination | Changes::Source => true,
             Changes::Untracked | Changes::Unseen | Changes::Connection | Changes::Everything => false,
         }
     };
@@ -88,7 +88,10 @@ fn may_heed_marks(one: &Match) -> bool {
             | Foreign::Direction { .. }
             | Foreign::Translated { .. }
             | Foreign::ExtensionHeader(_)
-            | Foreign::DestinationType { .. },
+            | Foreign::DestinationType { .. }
+            | Foreign::SourceType { .. }
+            | Foreign::LaterFragment { .. }
+            | Foreign::Endpoint { .. },
         )
         | Match::InInterface { .. }
         | Match::Source { .. }

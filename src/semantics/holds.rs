@@ -37,6 +37,8 @@ pub(super) struct At {
     pub(super) routed: bool,
     /// Whether only the first packet of a connection comes here, whatever it was.
     pub(super) first_only: bool,
+    /// Whether rules may translate where connections of this host go to.
+    pub(super) translates_own: bool,
 }
 
 impl At {
@@ -52,7 +54,7 @@ impl At {
                 | Match::PerhapsDirectlyTcp
                 | Match::FirstFragment
                 | Match::PacketType { .. }
-                | Match::Foreign(Foreign::ExtensionHeader(_))
+                | Match::Foreign(Foreign::ExtensionHeader(_) | Foreign::LaterFragment { .. })
         );
         self.first_only && self.trust == Trust::Nobody && of_packet
     }
@@ -208,7 +210,7 @@ fn address(
     let other_family = match elements {
         Elements::Ipv4(_) => packet.source.is_ipv6(),
         Elements::Ipv6(_) => packet.source.is_ipv4(),
-        Elements::Ports(_) | Elements::Unknown => return Holds::Unknown,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => return Holds::Unknown,
     };
     match own {
         _ if other_family => Holds::No,
@@ -223,7 +225,9 @@ pub(super) fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16
         PortMatch::Ports(ports) => has(ports.ranges()),
         PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
             Some(Elements::Ports(ranges)) => has(ranges),
-            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown) | None => Holds::Unknown,
+            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown) | None => {
+                Holds::Unknown
+            }
         },
     }
 }

@@ -18,9 +18,11 @@ use std::net::IpAddr;
 
 mod legs;
 mod sets;
+mod tracking;
 
 pub use legs::Leg;
 pub(super) use sets::Leads;
+pub(super) use tracking::{Tracking, never_tracked};
 
 use super::door::Door;
 use super::evaluate::{Outcome, Rules};
@@ -183,8 +185,8 @@ impl Piece {
             return Vec::new();
         }
         let [v4, v6] = rules.defragments;
-        // What is kept from connection tracking before is not put together (nf_defrag_ipv4.c).
-        let together = (if ipv4 { v4 } else { v6 }) && !rules.leads_astray;
+        // What is kept from connection tracking before is not put together (nf_defrag_ipv4.c); what is so behind that place, is.
+        let together = (if ipv4 { v4 } else { v6 }) && !rules.keeps_fragments;
         let fragments = !together || rules.has_early_chains();
         let first = [Shape::First, Shape::FirstShort, Shape::FirstAnnounced, Shape::FirstHidden];
         let shapes = first.into_iter().filter(|_| fragments).chain([Shape::Extended]);
@@ -310,9 +312,9 @@ impl Rules<'_> {
         if self.hidden.arriving(is_led).is_some() { both(both(late, input), PERHAPS) } else { arrives }
     }
 
-    /// Whether the answers to a packet pass a door. Where rules keep packets from tracking, these have any state.
+    /// Whether the answers to a packet pass a door, see [`Tracking`].
     fn answered(&self, door: Door, packet: &Packet) -> Outcome {
-        let states = answer_states(self.leads_astray || self.misses_replies);
+        let states = self.tracking(door, packet).answer_states();
         let carrying = |flags: TcpFlags| {
             let of = |state: ConnectionStates| {
                 let answer = Packet { flags, state, shape: Shape::Whole, protocol: TCP, ..packet.clone() };
@@ -331,7 +333,7 @@ impl Rules<'_> {
     pub fn asking(&self, packet: &Packet, home: &Home) -> Outcome {
         let leaves = self.evaluate(Door::RequestsLeave, packet);
         let first = beginning(packet);
-        let touched = self.touched_before(Door::RequestsLeave, &first);
+        let touched = self.touched_at_output(&first);
         let led = self.translations(Hook::Output, &first, touched);
         let mut behind = NEVER;
         if led.staying {
@@ -399,12 +401,4 @@ impl LedTo {
             }
         }
     }
-}
-
-/// In which states answers may be.
-fn answer_states(astray: bool) -> &'static [ConnectionStates] {
-    const ESTABLISHED: [ConnectionStates; 1] = [ConnectionStates::ESTABLISHED];
-    const ASTRAY: [ConnectionStates; 3] =
-        [ConnectionStates::ESTABLISHED, ConnectionStates::UNTRACKED, ConnectionStates::INVALID];
-    if astray { &ASTRAY } else { &ESTABLISHED }
 }

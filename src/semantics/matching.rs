@@ -256,7 +256,7 @@ pub(super) fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> O
         PortMatch::Ports(list) => Some(pairs(list.ranges()).into_owned()),
         PortMatch::Set(name) => match &ruleset.set(table, name)?.elements {
             Elements::Ports(list) => Some(pairs(list).into_owned()),
-            Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Unknown => None,
+            Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown => None,
         },
     }
 }

@@ -20,6 +20,7 @@
 mod classes;
 mod diagram;
 mod door;
+mod endpoints;
 mod evaluate;
 mod field;
 mod flow;
@@ -27,6 +28,8 @@ mod foreign;
 mod heed;
 mod holds;
 mod journey;
+mod kinds;
+mod mark;
 mod matching;
 mod merge;
 mod packet;

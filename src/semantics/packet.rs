@@ -154,6 +154,19 @@ impl Shape {
         }
     }
 
+    /// Whether it is a fragment that does not begin its packet.
+    pub(super) fn is_later_fragment(self) -> bool {
+        match self {
+            Self::Later | Self::LaterMisread => true,
+            Self::Whole
+            | Self::Extended
+            | Self::First
+            | Self::FirstShort
+            | Self::FirstAnnounced
+            | Self::FirstHidden => false,
+        }
+    }
+
     /// Whether packets of the family can have this shape: extension headers are IPv6's.
     #[must_use]
     pub fn fits(self, ipv4: bool) -> bool {

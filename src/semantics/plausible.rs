@@ -7,6 +7,7 @@ use super::diagram::{Bounded, Set};
 use super::door::Door;
 use super::evaluate::Rules;
 use super::flow::Flow;
+use super::journey::{Tracking, never_tracked};
 use super::packet::{Packet, TCP};
 use super::space::Space;
 use super::touched::Touched;
@@ -31,11 +32,6 @@ fn opens(flags: TcpFlags) -> bool {
     flags.0 & OPENING.0.0 == OPENING.1.0
 }
 
-/// Whether nothing of a packet's connection is tracked, for certain.
-fn never_tracked(touched: Touched) -> bool {
-    touched.untracked && !touched.wavers && !touched.reconnected
-}
-
 impl Rules<'_> {
     /// Whether an honest peer sends such a packet: it opens a connection, or is part of one. A firewall that tracks
     /// connections may well drop others, and nobody is cut off by it.
@@ -56,12 +52,21 @@ impl Rules<'_> {
         let opening = Packet { flags: TcpFlags::SYN, state: ConnectionStates::NEW, ..packet.clone() };
         let touched = [packet, &opening].map(|one| self.touched_before(Door::Input, one));
         let never_tracked = touched.iter().all(|one| never_tracked(*one));
-        let astray = self.misses_replies || touched.iter().any(|one| one.is_astray());
+        let astray = self.tracking(Door::AnswersLeave, packet) != Tracking::All;
         if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
     }
 }
 
 impl Flow<'_, '_> {
+    /// The packets of this host's own connections of which it is not certain that connection tracking sees all.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn asking_astray(&mut self, space: &mut Space<'_>) -> Bounded<Set> {
+        let seen = self.tracking(space, Door::AnswersArrive)?;
+        space.sets.complement(seen.all)
+    }
+
     /// The packets that an honest peer sends, and those that may be seen so where rules lead connection tracking astray.
     ///
     /// # Errors
@@ -85,13 +90,8 @@ impl Flow<'_, '_> {
         if !rules.leads_astray {
             return Ok((usual, Set::EMPTY));
         }
-        let astray = if rules.misses_replies {
-            Set::ALL
-        } else {
-            let own = space.sets.any(sets_of(&touched, Touched::is_astray))?;
-            let first = space.as_opening(own)?;
-            space.sets.union(own, first)?
-        };
+        let seen = self.tracking(space, Door::AnswersLeave)?;
+        let astray = space.sets.complement(seen.all)?;
         let never = space.sets.any(sets_of(&touched, |one| never_tracked(one) && !unwieldy))?;
         let first = space.as_opening(never)?;
         let never = space.sets.intersection(never, first)?;

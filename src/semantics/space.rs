@@ -15,6 +15,7 @@ use super::classes::{Classes, DEEPEST, List, Value};
 use super::diagram::{Bounded, Diagrams, Limits, Set, TooLarge};
 use super::field::Field;
 use super::journey::Home;
+use super::kinds::{Kind, regions};
 use super::packet::{Locality, Shape, TCP};
 use crate::ir::{ConnectionStates, Elements, Ruleset, TcpFlags};
 use crate::net::{Elsewhere, Interface, PortRange, Surroundings};
@@ -71,6 +72,8 @@ pub struct Space<'a> {
     uncut: Option<&'static str>,
     /// Sources by the way back to them, where routes are known.
     ways: Vec<(Owed, Elements)>,
+    /// Sources by their kinds, where rules ask for these: without routes, and as routes have it.
+    kinds: [Vec<Kind>; 2],
     /// All sets over these labels.
     pub sets: Diagrams,
     possible: Set,
@@ -91,7 +94,10 @@ impl<'a> Space<'a> {
     /// Where a limit is met that leaves nothing to say.
     pub fn limited(rulesets: &[&'a Ruleset], question: &'a Question, limits: Limits, deepest: usize) -> Bounded<Self> {
         let ways = ways(&question.surroundings);
-        let cuts = Cuts::of(rulesets, question, &ways);
+        let mut cuts = Cuts::of(rulesets, question, &ways);
+        let routed = Some(&question.surroundings).filter(|own| own.is_known());
+        let kinds = [None, routed].map(|own| if cuts.by_kind { regions(own) } else { Vec::new() });
+        cuts.kinds(kinds.iter().flatten());
         let beginnings = cuts.beginning_so();
         let mut names = cuts.interfaces.clone();
         names.extend(beginnings.iter().map(|(_, name)| name.clone()));
@@ -147,6 +153,7 @@ impl<'a> Space<'a> {
             uncut,
             named: Vec::new(),
             ways,
+            kinds,
             sets: Diagrams::new(sizes, limits),
             possible: Set::EMPTY,
         };
@@ -167,6 +174,12 @@ impl<'a> Space<'a> {
     /// Sources by the way back to them; none where no routes are known.
     pub(super) fn ways_back(&self) -> Vec<(Owed, Elements)> {
         self.ways.clone()
+    }
+
+    /// Sources by the kinds that they may have.
+    pub(super) fn kinds(&self, routed: bool) -> Vec<Kind> {
+        let [without, as_routed] = &self.kinds;
+        if routed { as_routed.clone() } else { without.clone() }
     }
 
     /// Lists of rules that overlap in too many ways to be told apart: their tests are unknown.

@@ -16,7 +16,7 @@ use super::matching::{Fit, fit};
 use super::space::Space;
 use super::touched::Touched;
 use crate::ir::statement::Effect;
-use crate::ir::{Chain, Match, Rule, Verdict};
+use crate::ir::{Chain, Foreign, Marked, Match, Rule, Verdict};
 
 /// A chain may take such a part of all steps, without those that it jumps to.
 const SHARE: u64 = 8;
@@ -34,6 +34,8 @@ pub(super) struct State {
 pub(super) struct Entrance {
     pub(super) position: usize,
     pub(super) at_device: bool,
+    /// Whether it is for NAT: only the first packet of a connection meets it, and that by what each rule leaves of it.
+    pub(super) translates: bool,
     pub(super) at: At,
 }
 
@@ -184,12 +186,14 @@ impl<'a> Flow<'_, 'a> {
         let unmatched = space.sets.complement(fits.may)?;
         add(space, &mut after, state, unmatched)?;
         let doubted = space.sets.difference(fits.may, fits.must)?;
-        // Whether packets may have left the chain is of matter only where rules lead connection tracking astray.
-        let astray = self.rules.leads_astray;
-        let left = if astray { space.sets.union(acts.accepted, acts.returned)? } else { Set::EMPTY };
+        // Whether packets may have left the chain is of matter only where rules do something to them.
+        let matters = self.rules.touches;
+        let left = if matters { space.sets.union(acts.accepted, acts.returned)? } else { Set::EMPTY };
+        let left_or_not = space.sets.difference(left, acts.stopped)?;
         for &(then, set) in &acts.after {
             for (certain, concerned) in [(true, fits.must), (false, doubted)] {
                 let concerned = space.sets.intersection(set, concerned)?;
+                let left = if certain { left_or_not } else { left };
                 for (has_left, half) in [
                     (true, space.sets.intersection(concerned, left)?),
                     (false, space.sets.difference(concerned, left)?),
@@ -197,7 +201,10 @@ impl<'a> Flow<'_, 'a> {
                     let mut then = then;
                     let newly = then.touched.is_astray() && !state.touched.is_astray();
                     then.touched.wavers |= newly && (then.unsure || !certain);
-                    then.unsure |= !certain && has_left;
+                    if !certain {
+                        then.touched.mark = state.touched.mark.or(then.touched.mark);
+                    }
+                    then.unsure |= has_left;
                     add(space, &mut after, then, half)?;
                 }
             }
@@ -219,7 +226,8 @@ impl<'a> Flow<'_, 'a> {
         for statement in rule.effective() {
             let effect = statement.effect();
             let before = touched;
-            self.rules.touch(&mut touched, effect, way.at.tracked);
+            let certain = !(next_rule || state.unsure || way.translates);
+            self.rules.touch(&mut touched, effect, (way.at.tracked, certain));
             all.meet(effect);
             touched.wavers |= next_rule && touched.is_astray() && !before.is_astray();
             next_rule |= effect.may_leave;
@@ -250,7 +258,8 @@ impl<'a> Flow<'_, 'a> {
             }
             Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
                 let effect = verdict.effect();
-                self.rules.touch(&mut touched, effect, way.at.tracked);
+                let certain = !(next_rule || state.unsure || way.translates);
+                self.rules.touch(&mut touched, effect, (way.at.tracked, certain));
                 all.meet(effect);
                 if effect.way.may_go_on() { Set::EMPTY } else { Set::ALL }
             }
@@ -288,6 +297,9 @@ impl<'a> Flow<'_, 'a> {
         let Some(table) = self.rules.ruleset.tables.get(way.position) else { return Ok(Fit::UNKNOWN) };
         if self.rules.is_unseen(one, way.position, table, (way.at_device, way.at), touched) {
             return Ok(Fit::UNKNOWN);
+        }
+        if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
+            return Ok(Fit::of(touched.mark.holds(*mask, *value, *negated)));
         }
         fit(space, self.rules.ruleset, table, one, way.at)
     }

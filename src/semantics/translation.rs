@@ -106,8 +106,9 @@ fn groups<'r, 'a>(rules: &'r Rules<'a>, hook: Hook) -> impl Iterator<Item = Vec<
 fn entrance(rules: &Rules<'_>, position: usize, hook: Hook) -> Entrance {
     let routed = rules.surroundings.is_some();
     let view = if matches!(hook, Hook::Output | Hook::Postrouting) { View::Asking } else { View::Asked };
-    let at = At { tracked: Tracked::Yes, view, trust: rules.trust, routed, first_only: true };
-    Entrance { position, at_device: false, at }
+    let (trust, translates_own) = (rules.trust, rules.translates_own);
+    let at = At { tracked: Tracked::Yes, view, trust, routed, first_only: true, translates_own };
+    Entrance { position, at_device: false, translates: true, at }
 }
 
 /// The specification.

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
     AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
-    Foreign, Hook, Marked, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement, Table,
-    TcpFlags, Tracking, Translation, Verdict,
+    Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement,
+    Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
@@ -191,6 +191,12 @@ impl Scope {
         }
         let ports = Elements::Ports(self.port_list(random, 4).ranges().to_vec());
         sets.push(set("ports", SetKind::Interval, ports));
+        if !self.foreign {
+            return sets;
+        }
+        // No dialect writes it.
+        let ports = [80, 8098].map(|port| (port, self.elements4(random, 2)));
+        sets.push(set("endpoints", SetKind::Interval, Elements::Endpoints(ports.to_vec())));
         sets
     }
 
@@ -369,7 +375,10 @@ fn statement(random: &mut Random, sets: &[Set]) -> Statement {
     match random.below(18) {
         0 => Statement::Log("x".into()),
         1 => Statement::Note,
-        2 => write(Field::Mark),
+        2 => {
+            let how = Marking::Bits { keep: u32::MAX << random.below(3), flip: random.below(4) as u32 };
+            write(Field::Mark(if constant && random.chance(90) { how } else { Marking::Unknown }))
+        }
         3 => write(Field::Connection),
         4 => write(Field::Header),
         5 => write(Field::Other("ip saddr set".into())),
@@ -480,7 +489,7 @@ impl Draft<'_> {
 
     fn foreign(&mut self, random: &mut Random, negated: bool) -> Option<Foreign> {
         let side = if random.chance(60) { Side::In } else { Side::Out };
-        Some(match random.below(9) {
+        Some(match random.below(10) {
             0 | 1 => {
                 let begins = ["eth", "eth1", "wg", "br-", "lo", "e"];
                 let begins = begins[random.below(begins.len())];
@@ -506,9 +515,14 @@ impl Draft<'_> {
                 let end = if random.chance(80) { End::Destination } else { End::Source };
                 Foreign::Translated { end, negated }
             }
+            6 if random.chance(40) => Foreign::Endpoint { set: "endpoints".into(), negated },
             6 => Foreign::Direction { reply: negated },
             7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
-            8 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
+            8 | 9 if random.chance(30) => Foreign::LaterFragment { negated },
+            8 | 9 if random.chance(50) => {
+                Foreign::SourceType { types: AddressTypes(1 + random.below(63) as u8), negated }
+            }
+            8 | 9 if random.chance(50) => Foreign::WayBack { same_interface: true, missing: !negated },
             _ => Foreign::ExtensionHeader("rt type 0".into()),
         })
     }
@@ -601,6 +615,12 @@ impl Points {
                 }
             }
             Elements::Ports(list) => list.iter().for_each(|range| self.port(range.first(), range.last())),
+            Elements::Endpoints(list) => {
+                for (port, addresses) in list {
+                    self.port(*port, *port);
+                    self.add(addresses);
+                }
+            }
             Elements::Unknown => {}
         }
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use ringfence::dialect::netlink::{Protocol, Scope, Socket, lift, read};
 use ringfence::dialect::{iptables, nft};
 use ringfence::ir::{
-    Destined, Diversion, Family, Field, Reject, Rule, Ruleset, Statement, Tracking, Translation, Verdict,
+    Destined, Diversion, Family, Field, Marking, Reject, Rule, Ruleset, Statement, Tracking, Translation, Verdict,
 };
 use ringfence::semantics::{Door, Outcome, Packet, Rules};
 
@@ -93,11 +93,11 @@ fn rows() -> Vec<Row> {
                 "meta mark set meta mark and 0xff or 0x1 drop",
             ],
             &[("mangle", "-j MARK --set-xmark 0x1/0xffffffff"), ("mangle", "-j HMARK --hmark-tuple src --hmark-mod 3")],
-            write(Field::Mark, true),
+            write(Field::Mark(Marking::Unknown), true),
             drop(),
             Blocked,
         ),
-        row(INPUT, &["meta mark set ct mark drop"], &[], write(Field::Mark, false), drop(), Open),
+        row(INPUT, &["meta mark set ct mark drop"], &[], write(Field::Mark(Marking::Unknown), false), drop(), Open),
         row(
             MANGLE4,
             &["meta priority set 1:2 drop"],
@@ -329,7 +329,7 @@ fn kind(one: &Statement) -> usize {
         Statement::Log(_) => 1,
         Statement::Note => 2,
         Statement::Write { field, .. } => match field {
-            Field::Mark => 3,
+            Field::Mark(_) => 3,
             Field::Priority => 4,
             Field::Trace => 5,
             Field::SecurityMark => 6,

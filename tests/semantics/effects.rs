@@ -4,8 +4,8 @@
 //! a way that tests behind it can see leaves all of these in doubt.
 
 use ringfence::ir::{
-    Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Diversion, Elements, Family, Field, Hook, Match,
-    Policy, Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
+    Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Diversion, Elements, Family, Field, Hook, Marking,
+    Match, Policy, Reject, Rule, Ruleset, Set, SetKind, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
 };
 use ringfence::semantics::{Door, Packet, Plausible, Rules};
 
@@ -137,12 +137,12 @@ fn what_a_statement_does_is_seen_behind_it() {
         (Statement::Counter(None), NOTHING),
         (Statement::Log("x".into()), NOTHING),
         (Statement::Note, NOTHING),
-        (write(Field::Mark, true), NOTHING),
+        (write(Field::Mark(Marking::Unknown), true), NOTHING),
         (write(Field::Priority, true), NOTHING),
         (write(Field::Trace, true), NOTHING),
         (write(Field::SecurityMark, true), NOTHING),
         (write(Field::Connection, true), NOTHING),
-        (write(Field::Mark, false), MAY_LEAVE),
+        (write(Field::Mark(Marking::Unknown), false), MAY_LEAVE),
         (write(Field::Priority, false), MAY_LEAVE),
         (write(Field::Trace, false), MAY_LEAVE),
         (write(Field::SecurityMark, false), MAY_LEAVE),

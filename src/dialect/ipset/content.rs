@@ -1,6 +1,6 @@
 //! A set of ipset → a set of the IR, wherever it was read: in text, or by netlink.
 //!
-//! A set of another type than `hash:ip`, `hash:net` and `bitmap:ip`, or with elements that come and go, or with one that nobody
+//! A set of another type than `hash:ip`, `hash:net`, `bitmap:ip` and, for IPv4, `hash:ip,port` and `hash:net,port`, or with elements that come and go, or with one that nobody
 //! here knows, has [`Elements::Unknown`], and it is said why.
 //!
 //! - `hash:ip` holds single addresses: a range or network adds each. `hash:net` splits a range into networks.
@@ -9,6 +9,7 @@
 //! INVARIANT (unread is not empty): doubt is never taken back but by emptying a set of a kind that is known.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::dialect::iptables::name as ir_name;
@@ -18,12 +19,17 @@ use crate::net::Cidr;
 /// So many addresses may be added as parts of ranges.
 pub(in crate::dialect) const EXPANDED: usize = 1 << 21;
 
+/// So many ports the elements of one set may have.
+const MOST_PORTS: usize = 64;
+
 /// What a set is and holds: what `swap` exchanges.
 #[derive(Clone, Debug)]
 pub(in crate::dialect) struct Content<'a> {
     kind: Kind,
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    /// Addresses of IPv4 by the ports of TCP that they are with.
+    endpoints: BTreeMap<u16, Vec<(u32, u32)>>,
     /// The first thing in it that is not known.
     unknown: Option<Doubt<'a>>,
 }
@@ -39,6 +45,8 @@ struct Kind {
     known: bool,
     /// Whether elements may be other sets.
     list: bool,
+    /// Whether elements have ports.
+    ports: bool,
 }
 
 /// The ends of an element.
@@ -54,14 +62,18 @@ impl<'a> Content<'a> {
         let networks = match kind {
             "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Some(false),
             "hash:net" | "nethash" => Some(true),
+            "hash:ip,port" => Some(false),
+            "hash:net,port" => Some(true),
             _ => None,
         };
+        let ports = kind.ends_with(",port");
         let mut ipv6 = false;
         let mut unknown = networks.is_none().then_some(kind);
         let mut options = options;
         while let Some(option) = options.next() {
             match option {
                 "family" => match options.next() {
+                    Some("inet6" | "ipv6" | "-6") if ports => unknown = unknown.or(Some("family")),
                     Some("inet6" | "ipv6" | "-6") => ipv6 = true,
                     Some("inet" | "ipv4" | "-4") => {}
                     _ => unknown = unknown.or(Some("family")),
@@ -73,14 +85,15 @@ impl<'a> Content<'a> {
             }
         }
         let list = networks.is_none() && !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
-        let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none(), list };
-        Content { kind, v4: Vec::new(), v6: Vec::new(), unknown: unknown.map(|text| (number, text.into())) }
+        let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none(), list, ports };
+        let unknown = unknown.map(|text| (number, text.into()));
+        Content { kind, v4: Vec::new(), v6: Vec::new(), endpoints: BTreeMap::new(), unknown }
     }
 
     /// The same, on its own.
     pub(in crate::dialect) fn into_owned(self) -> Content<'static> {
         let unknown = self.unknown.map(|(number, text)| (number, text.into_owned().into()));
-        Content { kind: self.kind, v4: self.v4, v6: self.v6, unknown }
+        Content { kind: self.kind, v4: self.v4, v6: self.v6, endpoints: self.endpoints, unknown }
     }
 
     /// Whether both are of one type and family.
@@ -110,13 +123,31 @@ impl<'a> Content<'a> {
     pub(in crate::dialect) fn flush(&mut self) {
         self.v4.clear();
         self.v6.clear();
+        self.endpoints.clear();
         if self.kind.known {
             self.unknown = None;
         }
     }
 
+    /// Whether its elements have ports.
+    pub(in crate::dialect) fn has_ports(&self) -> bool {
+        self.kind.ports
+    }
+
+    /// Adds an address or a network with a port, of TCP or, where there is none, of another protocol; false if the set takes none.
+    pub(in crate::dialect) fn add_endpoint(&mut self, (first, last): (u32, u32), port: Option<u16>) -> bool {
+        let fits = self.kind.ports && (first == last || self.kind.networks) && first <= last && last != 0;
+        if let Some(port) = port {
+            self.endpoints.entry(port).or_default().push((first, last));
+        }
+        fits && (first, last) != (0, u32::MAX) && self.endpoints.len() <= MOST_PORTS
+    }
+
     /// Adds an address, network or range; false if it is none that the set takes.
     pub(in crate::dialect) fn add(&mut self, range: Range, expanded: &mut usize) -> bool {
+        if self.kind.ports {
+            return false;
+        }
         match range {
             Range::V4(ends) if !self.kind.ipv6 => self.add_v4(ends, expanded),
             Range::V6((first, last)) if self.kind.ipv6 => {
@@ -151,9 +182,11 @@ impl<'a> Content<'a> {
 
     /// The set, and what in it is not known.
     pub(in crate::dialect) fn into_set(self, name: &str) -> (Set, Option<Doubt<'a>>) {
-        let Content { kind, v4, v6, unknown } = self;
+        let Content { kind, v4, v6, endpoints, unknown } = self;
+        let by_port = |(port, list)| (port, Elements::ipv4(list));
         let elements = match &unknown {
             Some(_) => Elements::Unknown,
+            None if kind.ports => Elements::Endpoints(endpoints.into_iter().map(by_port).collect()),
             None if kind.ipv6 => whole_v6(Elements::ipv6(v6)),
             None => whole_v4(Elements::ipv4(v4)),
         };

@@ -185,6 +185,13 @@ impl<'a> Sets<'a> {
             return Ok(());
         }
         let fixed = options.is_empty() || !words(options).any(is_fickle);
+        if content.has_ports() {
+            let taken = fixed && endpoint(value).is_some_and(|(range, port)| content.add_endpoint(range, port));
+            if !taken {
+                content.doubt(number, element);
+            }
+            return Ok(());
+        }
         let range = if content.is_ipv6() { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) };
         if !(fixed && range.is_some_and(|range| content.add(range, &mut self.expanded))) {
             content.doubt(number, element);
@@ -276,6 +283,19 @@ fn v4_range(value: &str) -> Option<(u32, u32)> {
     }
     let Some((first, length)) = value.split_once('/') else { return address(value).map(|bits| (bits, bits)) };
     Some(v4_network(address(first)?, prefix(length, 32)?))
+}
+
+/// An address or a network, and behind it a protocol and a port, which is `None` where the protocol is not TCP. Without a protocol, or
+/// with a name, a port is not read.
+fn endpoint(value: &str) -> Option<((u32, u32), Option<u16>)> {
+    let (address, port) = value.split_once(',')?;
+    let (protocol, port) = port.split_once(':')?;
+    let port = match protocol {
+        "tcp" => Some(port.parse().ok().filter(|own: &u16| own.to_string() == port)?),
+        "udp" | "udplite" | "sctp" | "icmp" | "icmpv6" => None,
+        _ => return None,
+    };
+    Some((v4_range(address)?, port))
 }
 
 fn v6_range(value: &str) -> Option<(u128, u128)> {

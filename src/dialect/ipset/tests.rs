@@ -48,15 +48,37 @@ fn elements() {
 }
 
 #[test]
+fn addresses_with_ports() {
+    let text = "create a hash:net,port family inet\nadd a 10.0.0.0/8,tcp:80\nadd a 10.0.0.9,udp:53\nadd a 11.0.0.1,tcp:80\n\
+                add a 10.0.0.1,tcp:22\n";
+    let (sets, unknown) = read(text).unwrap();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let v4 = |ranges: &[(u32, u32)]| Elements::ipv4(ranges.to_vec());
+    let expected = Elements::Endpoints(vec![
+        (22, v4(&[(0x0a00_0001, 0x0a00_0001)])),
+        (80, v4(&[(0x0a00_0000, 0x0aff_ffff), (0x0b00_0001, 0x0b00_0001)])),
+    ]);
+    assert_eq!(sets[0].elements, expected);
+}
+
+#[test]
 fn what_is_not_known_is_listed() {
     for (create, listed) in [
-        ("hash:ip,port family inet\nadd a 10.0.0.1,tcp:80\n", "1 a hash:ip,port"),
+        ("hash:ip,port family inet6\nadd a fd00::1,tcp:80\n", "1 a family"),
+        ("hash:ip,port family inet\nadd a 10.0.0.1,80\n", "2 a 10.0.0.1,80"),
+        ("hash:ip,port family inet\nadd a 10.0.0.1,tcp:http\n", "2 a 10.0.0.1,tcp:http"),
+        ("hash:ip,port family inet\nadd a 10.0.0.0/24,tcp:80\n", "2 a 10.0.0.0/24,tcp:80"),
+        (
+            "hash:net,port\nadd a 10.0.0.0/8,tcp:80\nadd a 10.1.0.0/16,tcp:80 nomatch\n",
+            "3 a 10.1.0.0/16,tcp:80 nomatch",
+        ),
+        ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80,10.0.0.0/8\n", "1 a hash:ip,port,net"),
         ("bitmap:port range 0-100\n", "1 a bitmap:port"),
         ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd a 10.0.1.0\n", "1 a netmask"),
         ("bitmap:ip,mac range 10.0.0.0/16\n", "1 a bitmap:ip,mac"),
         ("hash:mac\nadd a 02:00:00:00:00:01\n", "1 a hash:mac"),
         ("hash:net,iface\nadd a 10.0.0.0/8,eth0\n", "1 a hash:net,iface"),
-        ("hash:net,port\nadd a 10.0.0.0/8,udp:53\n", "1 a hash:net,port"),
+        ("hash:net,port timeout 5\nadd a 10.0.0.0/8,udp:53\n", "1 a timeout"),
         ("list:set size 8\nadd a b\n", "1 a list:set"),
         ("hash:net family inet timeout 5\nadd a 10.0.0.0/8 timeout 4\n", "1 a timeout"),
         ("hash:ip forceadd\n", "1 a forceadd"),

@@ -117,7 +117,7 @@ fn set_of(name: &str, flags: u32, size: Option<u32>, elements: &Elements) -> Res
         Elements::Ipv4(_) => (key_type::IPV4_ADDR, 4),
         Elements::Ipv6(_) => (key_type::IPV6_ADDR, 16),
         Elements::Ports(_) => (key_type::INET_SERVICE, 2),
-        Elements::Unknown => return Err(NotWritable(format!("set {name}"))),
+        Elements::Endpoints(_) | Elements::Unknown => return Err(NotWritable(format!("set {name}"))),
     };
     let keys = keys_of(elements, flags & NFT_SET_INTERVAL != 0);
     let elements = keys.ok_or_else(|| NotWritable(format!("a range in the set {name} of single values")))?;
@@ -153,7 +153,7 @@ fn keys_of(elements: &Elements, interval: bool) -> Option<Keys> {
         Elements::Ipv4(list) => push!(list.iter().copied()),
         Elements::Ipv6(list) => push!(list.iter().copied()),
         Elements::Ports(list) => push!(list.iter().map(|range| (range.first(), range.last()))),
-        Elements::Unknown => return None,
+        Elements::Endpoints(_) | Elements::Unknown => return None,
     }
     Some(keys)
 }
@@ -318,7 +318,9 @@ impl Lowering<'_> {
         let (family, offset, length) = match elements {
             Elements::Ipv4(_) => (Family::Ip, v4, 4),
             Elements::Ipv6(_) => (Family::Ip6, v6, 16),
-            Elements::Ports(_) | Elements::Unknown => return Err(NotWritable("addresses".into())),
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {
+                return Err(NotWritable("addresses".into()));
+            }
         };
         self.family(family);
         self.network(offset, length);
@@ -456,7 +458,7 @@ fn joined(elements: &Elements) -> Elements {
     match elements {
         Elements::Ipv4(list) => Elements::Ipv4(join!(list)),
         Elements::Ipv6(list) => Elements::Ipv6(join!(list)),
-        Elements::Ports(_) | Elements::Unknown => elements.clone(),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => elements.clone(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::dialect::netlink::IpSets;
-use crate::ir::{Addresses, Elements, Match, PortMatch, Set, Table};
+use crate::ir::{Addresses, Elements, Foreign, Match, PortMatch, Set, Table};
 
 /// The sets outside of tables that rules name.
 pub(super) struct Asked {
@@ -58,7 +58,8 @@ fn name_in(one: &Match) -> Option<&str> {
         Match::Source { addresses: Addresses::Set(name), .. }
         | Match::Destination { addresses: Addresses::Set(name), .. }
         | Match::DestinationPort { ports: PortMatch::Set(name), .. }
-        | Match::OriginalPort(PortMatch::Set(name)) => Some(name),
+        | Match::OriginalPort(PortMatch::Set(name))
+        | Match::Foreign(Foreign::Endpoint { set: name, .. }) => Some(name),
         _ => None,
     }
 }

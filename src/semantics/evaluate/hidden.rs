@@ -59,6 +59,15 @@ fn does_more(chain: &Chain, base: &Base) -> bool {
     base.policy == Policy::Drop || !chain.rules.is_empty()
 }
 
+/// Whether rules of a table may translate where this host's own connections go to.
+pub(super) fn translates_own(table: &Table) -> bool {
+    let bases = table
+        .chains
+        .iter()
+        .filter(|chain| chain.base.is_some_and(|base| base.kind == ChainKind::Nat && base.hook == Hook::Output));
+    bases.into_iter().any(|chain| translating(table, chain).is_some())
+}
+
 /// The first rule that a chain leads to and that may translate.
 fn translating<'a>(table: &'a Table, chain: &'a Chain) -> Option<Spot<'a>> {
     let (mut seen, mut waiting) = (HashSet::new(), vec![chain]);

@@ -31,9 +31,9 @@ impl Ends {
     }
 }
 
-/// How the chains that were gone through so far end, for one packet and one table. Without it, a few chains that jump
-/// to each other several times would take time without bound.
-pub(super) type Known<'a> = HashMap<&'a str, Ends, FxBuildHasher>;
+/// What chains that were gone through so far did, for one packet and one table: by how it came to them, how they end, and how it
+/// left them. Without it, a few chains that jump to each other several times would take time without bound.
+pub(super) type Known<'a> = HashMap<(&'a str, Touched, bool), (Ends, Touched, bool), FxBuildHasher>;
 
 pub(super) struct Run<'r, 'a, 'p> {
     pub(super) rules: &'r Rules<'a>,
@@ -42,6 +42,8 @@ pub(super) struct Run<'r, 'a, 'p> {
     pub(super) packet: &'p Packet,
     /// Before the packet was given to the bridge, or to the device on this one, that it is for.
     pub(super) at_device: bool,
+    /// Whether the chain is for NAT: only the first packet of a connection meets it, and that by what each rule leaves of it.
+    pub(super) translates: bool,
     pub(super) at: At,
     /// Whether the packet may not have come this far in its chain.
     pub(super) unsure: bool,
@@ -74,7 +76,10 @@ impl<'a> Run<'_, 'a, '_> {
             let (ends, goes_on) = self.act(rule);
             let astray = self.touched.is_astray() && !before.is_astray();
             self.touched.wavers |= astray && (self.unsure || applies == Holds::Unknown);
-            self.unsure |= applies == Holds::Unknown && (ends.accepted || ends.returned);
+            if applies == Holds::Unknown {
+                self.touched.mark = before.mark.or(self.touched.mark);
+            }
+            self.unsure |= (applies == Holds::Unknown || goes_on) && (ends.accepted || ends.returned);
             possible = possible.or(ends);
             if applies == Holds::Yes && !goes_on {
                 return possible;
@@ -90,7 +95,7 @@ impl<'a> Run<'_, 'a, '_> {
         for statement in rule.effective() {
             let effect = statement.effect();
             let before = self.touched;
-            let (ends, goes_on) = self.meet(effect);
+            let (ends, goes_on) = self.meet(effect, !next_rule);
             self.touched.wavers |= next_rule && self.touched.is_astray() && !before.is_astray();
             possible = possible.or(ends);
             next_rule |= effect.may_leave;
@@ -107,38 +112,33 @@ impl<'a> Run<'_, 'a, '_> {
             }
             Some(Verdict::Goto(name)) => (self.target(name), false),
             Some(verdict @ (Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Unknown(_))) => {
-                self.meet(verdict.effect())
+                self.meet(verdict.effect(), !next_rule)
             }
         };
         (possible.or(ends), goes_on || next_rule)
     }
 
-    /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn.
-    fn meet(&mut self, effect: Effect) -> (Ends, bool) {
-        let before = self.touched;
-        self.rules.touch(&mut self.touched, effect, self.at.tracked);
-        if self.touched != before {
-            // What was known of chains was known of another packet.
-            self.known.clear();
-        }
+    /// What a packet meets: how the chain may end by it, and whether what stands behind may have its turn. `certain` is whether it
+    /// meets it if its rule applies.
+    fn meet(&mut self, effect: Effect, certain: bool) -> (Ends, bool) {
+        let certain = certain && !self.unsure && !self.translates;
+        self.rules.touch(&mut self.touched, effect, (self.at.tracked, certain));
         let ends = Ends { accepted: effect.way.may_accept(), dropped: effect.way.may_drop(), returned: false };
         (ends, effect.way.may_go_on())
     }
 
     fn target(&mut self, name: &'a str) -> Ends {
-        if let Some(ends) = self.known.get(name) {
+        let before = (name, self.touched, self.unsure);
+        if let Some((ends, touched, unsure)) = self.known.get(&before) {
+            (self.touched, self.unsure) = (*touched, *unsure);
             return *ends;
         }
-        let before = self.touched;
         let ends = match self.rules.names.get(self.position).and_then(|names| names.get(name)) {
             Some(chain) => self.chain(chain),
             // Readers refuse this; were it to happen, nothing would be certain.
             None => Ends { accepted: true, dropped: true, returned: true },
         };
-        // Who comes here again after the packet was touched within finds another one.
-        if self.touched == before {
-            self.known.insert(name, ends);
-        }
+        self.known.insert(before, (ends, self.touched, self.unsure));
         ends
     }
 
@@ -156,7 +156,8 @@ impl<'a> Run<'_, 'a, '_> {
 
     /// Whether a test holds, after all that was done to the packet before.
     fn holds(&self, one: &Match) -> Holds {
-        let way = Entrance { position: self.position, at_device: self.at_device, at: self.at };
+        let (position, at_device, translates, at) = (self.position, self.at_device, self.translates, self.at);
+        let way = Entrance { position, at_device, translates, at };
         self.rules.holds(one, self.table, way, self.touched, self.packet)
     }
 

@@ -58,7 +58,7 @@ impl<'a> Rules<'a> {
     pub fn legs_asking(&self, packet: &Packet, home: &Home) -> Vec<Leg<'a>> {
         let mut legs = vec![self.leg(Door::RequestsLeave, packet)];
         let first = beginning(packet);
-        let led = self.translations(Hook::Output, &first, self.touched_before(Door::RequestsLeave, &first));
+        let led = self.translations(Hook::Output, &first, self.touched_at_output(&first));
         if let Some(translated) = led.translated.first() {
             let outcome = FAILS;
             legs.push(Leg { door: None, packet: packet.clone(), outcome, steps: vec![translated.step()] });
@@ -78,12 +78,9 @@ impl<'a> Rules<'a> {
     }
 
     fn answer_legs(&self, door: Door, packet: &Packet) -> impl Iterator<Item = Leg<'a>> {
-        ANSWERS
-            .map(|flags| {
-                let state = ConnectionStates::ESTABLISHED;
-                self.leg(door, &Packet { flags, state, shape: Shape::Whole, ..packet.clone() })
-            })
-            .into_iter()
+        let state = self.tracking(door, packet).answer_states().first().copied();
+        let state = state.unwrap_or(ConnectionStates::ESTABLISHED);
+        ANSWERS.map(|flags| self.leg(door, &Packet { flags, state, shape: Shape::Whole, ..packet.clone() })).into_iter()
     }
 
     fn leg(&self, door: Door, packet: &Packet) -> Leg<'a> {

@@ -14,7 +14,7 @@ use super::super::foreign::Trust;
 use super::super::packet::{Locality, Shape, TCP};
 use super::super::space::Space;
 use super::super::translation::Led;
-use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, answer_states};
+use super::{ANSWERS, Arrival, Changed, FIRST_ANSWERS, Here, Home, LedTo, Piece, Sender, Tracking};
 use crate::ir::{Base, ChainKind, ConnectionStates, Hook, TcpFlags};
 
 /// Where packets are led, by what begins their connections.
@@ -116,13 +116,14 @@ impl<'a> Flow<'_, 'a> {
         }
         let first = begun(space, label)?;
         let first = space.sets.intersection(first, self.concerned)?;
-        let door = match hook {
-            Hook::Output => Door::RequestsLeave,
-            Hook::Postrouting => Door::RequestsTranslated,
-            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => Door::Translated,
-        };
         let translating = |base: &Base| base.kind == ChainKind::Nat && base.hook == hook;
-        let before = self.touched_before(space, door, translating)?;
+        let before = match hook {
+            Hook::Output => self.touched_at_output(space, translating)?,
+            Hook::Postrouting => self.touched_before(space, Door::RequestsTranslated, translating)?,
+            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => {
+                self.touched_before(space, Door::Translated, translating)?
+            }
+        };
         let found = self.translations(space, hook, first, &before)?;
         // Whatever goes on with a connection fares as what began it.
         let mut leads = Leads {
@@ -185,13 +186,14 @@ impl<'a> Flow<'_, 'a> {
     /// What becomes of the answers to packets.
     fn answers(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let fates = self.fates(space, door)?;
-        let states = answer_states(self.rules.leads_astray || self.rules.misses_replies);
+        let regions = self.tracking(space, door)?;
         let whole = Shape::ALL.iter().position(|own| *own == Shape::Whole).unwrap_or_default() as u32;
         let tcp = space.protocol_label(TCP);
         let mut each = Vec::new();
         for flags in ANSWERS {
             let mut own = Fates { may_pass: Set::EMPTY, may_block: Set::EMPTY };
-            for state in states {
+            for state in Tracking::Perhaps.answer_states() {
+                let within = regions.answers_in(space, *state)?;
                 let fields = [
                     (Field::Flags, space.flags_label(flags)),
                     (Field::State, space.state_label(*state)),
@@ -201,6 +203,7 @@ impl<'a> Flow<'_, 'a> {
                 for (all, set) in [(&mut own.may_pass, fates.may_pass), (&mut own.may_block, fates.may_block)] {
                     let own =
                         fields.iter().try_fold(set, |set, (field, label)| space.if_it_were(set, *field, *label))?;
+                    let own = space.sets.intersection(own, within)?;
                     *all = space.sets.union(*all, own)?;
                 }
             }

@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::super::classes::List;
 use super::super::evaluate::asks_for_states;
 use super::super::journey::Home;
+use super::super::kinds::Kind;
 use super::super::packet::TCP;
 use super::super::reach::{met, met_leaving};
 use super::Question;
@@ -35,6 +36,8 @@ pub(super) struct Cuts<'a> {
     /// Addresses that rules lead to, so far.
     pub(super) led_to: usize,
     pub(super) translates: bool,
+    /// Whether rules tell kinds of sources apart.
+    pub(super) by_kind: bool,
     /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
     pub(super) first: [usize; 5],
     /// The destinations that are asked about, of IPv4 and of IPv6; all, where that is not said.
@@ -92,6 +95,12 @@ impl<'a> Cuts<'a> {
             Elements::Ipv4(list) => self.v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.v6.push(Cow::Borrowed(list)),
             Elements::Ports(list) => self.ports.push(pairs(list)),
+            Elements::Endpoints(list) => {
+                for (port, addresses) in list {
+                    self.ports.push(Cow::Owned(vec![(*port, *port)]));
+                    self.list(addresses);
+                }
+            }
             Elements::Unknown => {}
         }
     }
@@ -100,7 +109,7 @@ impl<'a> Cuts<'a> {
         match list {
             Elements::Ipv4(list) => self.to_v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
-            Elements::Ports(_) | Elements::Unknown => {}
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
         }
     }
 
@@ -129,12 +138,21 @@ impl<'a> Cuts<'a> {
             if let Owed::By(interface) = owed {
                 self.interfaces.insert(interface.clone());
             }
-            match list {
-                Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
-                Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
-                Elements::Ports(_) | Elements::Unknown => {}
-            }
+            self.copied(list);
         }
+    }
+
+    fn copied(&mut self, list: &Elements) {
+        match list {
+            Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
+            Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
+        }
+    }
+
+    /// Kinds of sources, where rules ask for them.
+    pub(super) fn kinds<'k>(&mut self, kinds: impl IntoIterator<Item = &'k Kind>) {
+        kinds.into_iter().for_each(|(_, list)| self.copied(list));
     }
 
     /// What this host asks may be led to a peer. Of very many addresses each is not told apart: see [`Space::sources_like`].
@@ -226,6 +244,10 @@ impl<'a> Cuts<'a> {
                 self.translates = true;
                 self.ports.push(pairs(list.ranges()));
             }
+            Match::Foreign(Foreign::Endpoint { set: name, .. }) => {
+                set(name).into_iter().for_each(|list| self.list(list));
+            }
+            Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
             Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),
             Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
                 self.ports.push(pairs(list.ranges()))
@@ -239,6 +261,7 @@ impl<'a> Cuts<'a> {
                 | Foreign::Direction { .. }
                 | Foreign::ExtensionHeader(_)
                 | Foreign::DestinationType { .. }
+                | Foreign::LaterFragment { .. }
                 | Foreign::WayBack { .. },
             )
             | Match::Family(_)

@@ -306,6 +306,6 @@ pub(super) fn addresses(
     match list {
         Elements::Ipv4(list) => v4.labels(list).map(|labels| above(labels, first)),
         Elements::Ipv6(list) => v6.labels(list).map(|labels| above(labels, first + v4.count())),
-        Elements::Ports(_) | Elements::Unknown => None,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => None,
     }
 }

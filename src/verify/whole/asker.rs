@@ -226,7 +226,8 @@ impl Asker<'_, '_, '_> {
         let states = space.states(|own| own == ConnectionStates::NEW || own == ConnectionStates::ESTABLISHED)?;
         let usual = space.sets.intersection(honest, states)?;
         // Where rules keep packets from tracking, they may be in other states.
-        let perhaps = if self.honest_rules.keeps_track() { Set::EMPTY } else { honest };
+        let astray = self.honest.asking_astray(space)?;
+        let perhaps = space.sets.intersection(honest, astray)?;
         let mut found = Reached::Yes;
         for from in self.destinations(space) {
             let fates = self.honest.asking(space, from, &self.home)?;

@@ -121,7 +121,7 @@ impl Reader<'_, '_, '_> {
     /// another.
     fn either(&self, kind: Kind, option: &Opt) -> Option<Vec<Vec<Match>>> {
         match (kind, self.name(option)) {
-            (Kind::State, "--ctstate") if !option.negated => {
+            (Kind::State, "--ctstate") => {
                 let list = self.value(option, 0);
                 let rest: Vec<&str> = list.split(',').filter(|one| !one.eq_ignore_ascii_case("DNAT")).collect();
                 if rest.is_empty() || rest.len() == list.split(',').count() {
@@ -129,8 +129,12 @@ impl Reader<'_, '_, '_> {
                 }
                 let states = values::states(&rest.join(","))?;
                 let state = |negated| Match::ConnectionState { states, negated };
-                let translated = Foreign::Translated { end: End::Destination, negated: false };
-                Some(vec![vec![state(false)], vec![state(true), Match::Foreign(translated)]])
+                let translated = Match::Foreign(Foreign::Translated { end: End::Destination, negated: option.negated });
+                Some(match option.negated {
+                    false => vec![vec![state(false)], vec![state(true), translated]],
+                    // None of them.
+                    true => vec![vec![state(true), translated]],
+                })
             }
             (Kind::Transport, "--tcp-flags" | "--syn") if option.negated && self.is_tcp(kind) => {
                 let (mask, value) = match self.name(option) {
@@ -235,12 +239,15 @@ impl Reader<'_, '_, '_> {
                 let (mask, value) = (values::flags(self.value(option, 0))?, values::flags(self.value(option, 1))?);
                 Some(Test::Is(Match::TcpFlags { mask, value }))
             }
-            (Kind::AddressType, "--dst-type") => {
+            (Kind::AddressType, "--dst-type" | "--src-type") => {
                 let types = values::address_types(self.value(option, 0))?;
                 // ip6tables looks at what kind of address it is in itself, and wants all that a list has (xt_addrtype.c).
                 let plain = types == AddressTypes::LOCAL || types == AddressTypes::MULTICAST;
                 if self.draft.family == Family::Ip6 && !plain {
                     return None;
+                }
+                if name == "--src-type" {
+                    return Some(Test::Is(Match::Foreign(Foreign::SourceType { types, negated })));
                 }
                 let local = types == AddressTypes::LOCAL && !negated;
                 let other = Match::Foreign(Foreign::DestinationType { types, negated });
@@ -291,7 +298,11 @@ impl Reader<'_, '_, '_> {
                 }))
             }
             (Kind::Set, "--match-set") => {
-                let addresses = Addresses::Set(values::name(self.value(option, 0)));
+                let set = values::name(self.value(option, 0));
+                if self.value(option, 1) == "src,dst" {
+                    return Some(Test::Is(Match::Foreign(Foreign::Endpoint { set, negated })));
+                }
+                let addresses = Addresses::Set(set);
                 match self.value(option, 1) {
                     "src" => Some(Test::Is(Match::Source { addresses, negated })),
                     "dst" => Some(Test::Is(Match::Destination { addresses, negated })),

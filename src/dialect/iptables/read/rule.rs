@@ -136,7 +136,7 @@ impl Draft<'_, '_> {
             "-i" | "--in-interface" => self.interface(start, at, negated)?,
             "-p" | "--protocol" | "--proto" => self.protocol(start, at, negated)?,
             "-o" | "--out-interface" => self.out_interface(start, at, negated)?,
-            "-f" | "--fragment" => self.plain(b'f', start..at + 1)?,
+            "-f" | "--fragment" => self.fragment(start..at + 1, negated)?,
             _ if negated && matches!(name.as_ref(), "-m" | "--match" | "-j" | "--jump" | "-g" | "--goto" | "-c") => {
                 return Err(format!("`{name}` cannot be negated"));
             }
@@ -171,12 +171,14 @@ impl Draft<'_, '_> {
         Ok(())
     }
 
-    /// A test that the IR has no word for.
-    fn plain(&mut self, letter: u8, words: Range<usize>) -> Result<usize, String> {
-        self.once(letter)?;
+    /// A fragment that is not the first one.
+    fn fragment(&mut self, words: Range<usize>, negated: bool) -> Result<usize, String> {
+        self.once(b'f')?;
         let end = words.end;
-        let text = self.written(words);
-        self.unknown.push(Match::Unknown(text));
+        self.unknown.push(match self.family {
+            Family::Ip => Match::Foreign(Foreign::LaterFragment { negated }),
+            Family::Ip6 | Family::Inet => Match::Unknown(self.written(words)),
+        });
         Ok(end)
     }
 

@@ -6,7 +6,7 @@ use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
 use crate::dialect::xtables::target;
-use crate::ir::{Destined, Family, Field, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
+use crate::ir::{Destined, Family, Field, Marking, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
 /// Whether iptables has a target of this name that is known here.
 fn is_target(name: &str) -> bool {
@@ -99,16 +99,35 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
         "SET" => {
             let mapped = names.iter().any(|name| name == "--map-set");
             // What the set has of the packet's mark may be given to it.
-            let write = mapped.then_some(Statement::Write { field: Field::Mark, constant: false });
+            let write = mapped.then_some(Statement::Write { field: Field::Mark(Marking::Unknown), constant: false });
             Some(options.iter().filter_map(|words| changed_set(words)).chain(write).collect())
         }
         // It gives the connection's mark to the packet, or sets the connection's.
         "CONNMARK" => {
             let restores = names.iter().any(|name| name == "--restore-mark");
-            let field = if restores { Field::Mark } else { Field::Connection };
+            let field = if restores { Field::Mark(Marking::Unknown) } else { Field::Connection };
+            Some(vec![Statement::Write { field, constant: true }])
+        }
+        "MARK" => {
+            let field = Field::Mark(marking(options).unwrap_or(Marking::Unknown));
             Some(vec![Statement::Write { field, constant: true }])
         }
         name => target(name).map(|one| vec![one]),
+    }
+}
+
+/// What `-j MARK` makes of the mark (libxt_MARK.c).
+fn marking(options: &[&[Word<'_>]]) -> Option<Marking> {
+    let [[name, value]] = options else { return None };
+    let masked = value.text.contains('/');
+    let (value, mask) = values::mark(&value.text)?;
+    match name.text.as_ref() {
+        "--set-xmark" => Some(Marking::exchanged(mask, value)),
+        "--set-mark" => Some(Marking::exchanged(mask | value, value)),
+        "--or-mark" if !masked => Some(Marking::exchanged(value, value)),
+        "--and-mark" if !masked => Some(Marking::exchanged(!value, 0)),
+        "--xor-mark" if !masked => Some(Marking::exchanged(0, value)),
+        _ => None,
     }
 }
 

@@ -103,7 +103,7 @@ fn what_is_not_known_of_a_set_is_said() {
     assert_eq!(header("hash:ip", 0, 2, &|_| ()), "10.0.0.1");
     assert_eq!(header("hash:ip", 6, 7, &|_| ()), "family");
     assert_eq!(header("hash:ip", 6, 10, &|_| ()), "10.0.0.1", "named, as the address does not fit");
-    assert_eq!(header("hash:ip,port", 7, 2, &|_| ()), "hash:ip,port");
+    assert_eq!(header("hash:ip,port", 7, 2, &|_| ()), "10.0.0.1");
     assert_eq!(header("hash:ip", 6, 2, &|writer| writer.u32(IPSET_ATTR_TIMEOUT, 9)), "timeout");
     assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_NETMASK, &[24])), "netmask");
     assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_BITMASK, &[0; 8])), "bitmask");

@@ -85,7 +85,7 @@ fn family_of(elements: &Elements) -> Option<Family> {
     match elements {
         Elements::Ipv4(_) => Some(Family::Ip),
         Elements::Ipv6(_) => Some(Family::Ip6),
-        Elements::Ports(_) | Elements::Unknown => None,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => None,
     }
 }
 

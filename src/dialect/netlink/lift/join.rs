@@ -36,6 +36,10 @@ fn join(one: &mut Match, other: &Match) -> bool {
             Match::Foreign(Foreign::DestinationType { types, negated: false }),
             Match::Foreign(Foreign::DestinationType { types: more, negated: false }),
         ) => *types = types.with(*more),
+        (
+            Match::Foreign(Foreign::SourceType { types, negated: false }),
+            Match::Foreign(Foreign::SourceType { types: more, negated: false }),
+        ) => *types = types.with(*more),
         (one @ Match::DestinationLocal, Match::Foreign(Foreign::DestinationType { types, negated: false })) => {
             let types = types.with(AddressTypes::LOCAL);
             *one = Match::Foreign(Foreign::DestinationType { types, negated: false });
@@ -62,7 +66,8 @@ pub fn turned(one: &Match) -> Option<Match> {
             Foreign::Device { negated, .. }
             | Foreign::SourcePort { negated, .. }
             | Foreign::Mark { negated, .. }
-            | Foreign::DestinationType { negated, .. },
+            | Foreign::DestinationType { negated, .. }
+            | Foreign::SourceType { negated, .. },
         ) => *negated = !*negated,
         Match::Source { addresses, negated } | Match::Destination { addresses, negated } => match addresses {
             Addresses::These(Elements::Ipv4(_) | Elements::Ipv6(_)) => *negated = !*negated,

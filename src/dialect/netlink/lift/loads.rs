@@ -14,6 +14,16 @@ impl Program<'_> {
         Some(())
     }
 
+    /// What kind of address the source is.
+    pub(super) fn source_type(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let plain = fields.number(NFTA_FIB_FLAGS)? == NFTA_FIB_F_SADDR;
+        if !plain || fields.number(NFTA_FIB_RESULT)? != NFT_FIB_RESULT_ADDRTYPE {
+            return None;
+        }
+        self.load(fields.number(NFTA_FIB_DREG)?, 4, Value::SourceType);
+        Some(())
+    }
+
     /// Whether there is a way back to the source, be it asked by the interface's number.
     pub(super) fn way_back(&mut self, fields: &Fields<'_>) -> Option<()> {
         let flags = fields.number(NFTA_FIB_FLAGS)?;

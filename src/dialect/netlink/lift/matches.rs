@@ -120,6 +120,7 @@ impl<'a> Program<'a> {
                 _ => None,
             },
             Value::DestinationType { of_interface } => routes::destination_type(*of_interface, test),
+            Value::SourceType => routes::source_type(test),
             Value::Connection(NFT_CT_DIRECTION) => match test {
                 Test::Compare(operator, [way @ (0 | 1)]) => {
                     let reply = (*way == 1) != unequal(*operator)?;
@@ -171,6 +172,12 @@ impl<'a> Program<'a> {
         }
         if let (Family::Ip6, 6, 1, None, Test::Compare(NFT_CMP_NEQ, [TCP])) = (ip, offset, length, mask, test) {
             return Some(Match::NotDirectlyTcp);
+        }
+        // Flags, and behind them the offset.
+        if let (Family::Ip, 6, 2, Some([0x1f, 0xff]), Test::Compare(operator, [0, 0])) =
+            (ip, offset, length, mask, test)
+        {
+            return Some(Match::Foreign(Foreign::LaterFragment { negated: !unequal(*operator)? }));
         }
         let whole = if ip == Family::Ip { 4 } else { 16 };
         let (addresses, negated) = match test {

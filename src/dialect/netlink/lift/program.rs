@@ -194,7 +194,7 @@ impl<'a> Program<'a> {
             "immediate" => self.immediate(&fields),
             "bitwise" => self.modify(&fields),
             "lookup" => self.decide_by_map(&fields).or_else(|| self.load_from_map(&fields)),
-            "fib" => self.way_back(&fields),
+            "fib" => self.way_back(&fields).or_else(|| self.source_type(&fields)),
             "ct" => self.connection_mark(&fields),
             "exthdr" => self.header_is_there(&fields),
             "nat" | "redir" | "masq" => self.translate(name, &fields),

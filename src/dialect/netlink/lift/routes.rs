@@ -14,15 +14,24 @@ pub fn destination_type(of_interface: bool, test: &Test<'_>) -> Option<Match> {
         (_, true, _) => return None,
         _ => {}
     }
-    let types = match number {
+    Some(Match::Foreign(Foreign::DestinationType { types: kind(number)?, negated }))
+}
+
+pub fn source_type(test: &Test<'_>) -> Option<Match> {
+    let Test::Compare(operator, data) = test else { return None };
+    let (types, negated) = (kind(native(data)?)?, unequal(*operator)?);
+    Some(Match::Foreign(Foreign::SourceType { types, negated }))
+}
+
+fn kind(number: u32) -> Option<AddressTypes> {
+    Some(match number {
         1 => AddressTypes::UNICAST,
         RTN_LOCAL => AddressTypes::LOCAL,
         3 => AddressTypes::BROADCAST,
         4 => AddressTypes::ANYCAST,
         5 => AddressTypes::MULTICAST,
         _ => return None,
-    };
-    Some(Match::Foreign(Foreign::DestinationType { types, negated }))
+    })
 }
 
 /// The number of the interface that the way leads by is 0 where there is none; asked whether there is one, the answer is one

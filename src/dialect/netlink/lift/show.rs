@@ -41,6 +41,7 @@ impl Display for Value {
             Self::FragmentOffset => f.write_str("frag frag-off"),
             Self::DestinationType { of_interface: false } => f.write_str("fib daddr type"),
             Self::DestinationType { of_interface: true } => f.write_str("fib daddr . iif type"),
+            Self::SourceType => f.write_str("fib saddr type"),
             Self::ConnectionState => f.write_str("ct state"),
             Self::Connection(NFT_CT_DIRECTION) => f.write_str("ct direction"),
             Self::Connection(NFT_CT_STATUS) => f.write_str("ct status"),

@@ -6,8 +6,9 @@
 use super::super::attributes::{find, text_of, u32_of};
 use super::super::constants::*;
 use super::super::table::set_name;
+use super::matches::native;
 use super::value::Value;
-use crate::ir::{Diversion, Family, Field, Reject, Statement, Tracking};
+use crate::ir::{Diversion, Family, Field, Marking, Reject, Statement, Tracking};
 
 /// What an expression without a form of its own does.
 pub enum Expressed<'a> {
@@ -117,7 +118,7 @@ pub fn of<'n>(
     let constant = || fields.source(name).is_some_and(|register| !value(register, 0).may_be_missing());
     let does = Expressed::Does;
     match name {
-        "meta" if !loads(NFTA_META_DREG) => match meta(fields, constant()) {
+        "meta" if !loads(NFTA_META_DREG) => match meta(fields, constant(), &value) {
             Some(statement) => does(statement),
             None => Expressed::Decides("meta set"),
         },
@@ -169,9 +170,12 @@ pub fn of<'n>(
     }
 }
 
-fn meta(fields: &Fields<'_>, constant: bool) -> Option<Statement> {
+fn meta(fields: &Fields<'_>, constant: bool, value: impl Fn(u32, u32) -> Value) -> Option<Statement> {
     let field = match fields.number(NFTA_META_KEY)? {
-        NFT_META_MARK => Field::Mark,
+        NFT_META_MARK => Field::Mark(match value(fields.source("meta")?, 4) {
+            Value::Constant(bytes) => native(&bytes).map_or(Marking::Unknown, |own| Marking::exchanged(u32::MAX, own)),
+            _ => Marking::Unknown,
+        }),
         NFT_META_PRIORITY => Field::Priority,
         NFT_META_NFTRACE => Field::Trace,
         NFT_META_SECMARK => Field::SecurityMark,

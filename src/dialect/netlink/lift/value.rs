@@ -18,6 +18,7 @@ pub enum Value {
     },
     ConnectionState,
     Connection(u32),
+    SourceType,
     /// Whether there is a way back to the source (1 or the number of an interface), or none (0).
     WayBack {
         same_interface: bool,
@@ -56,7 +57,11 @@ impl Value {
             | Self::WayBack { .. }
             | Self::HeaderPresent(_) => true,
             // Loading the unknown counts as a test of its own.
-            Self::DestinationType { .. } | Self::ConnectionState | Self::Constant(_) | Self::Unknown(_) => false,
+            Self::DestinationType { .. }
+            | Self::SourceType
+            | Self::ConnectionState
+            | Self::Constant(_)
+            | Self::Unknown(_) => false,
         }
     }
 
@@ -76,6 +81,7 @@ impl Value {
             | Self::Header { .. }
             | Self::FragmentOffset
             | Self::DestinationType { .. }
+            | Self::SourceType
             | Self::ConnectionState
             | Self::Connection(_)
             | Self::WayBack { .. }

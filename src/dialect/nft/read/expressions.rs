@@ -109,9 +109,12 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     }
     reader.words.at = start;
     if let Some(one) = marks::special(&mut reader.words).filter(|one| !misprinted(reader.table, one)) {
-        let family = Match::Family(Family::Ip6);
-        let of_header = matches!(&one, Match::Foreign(Foreign::ExtensionHeader(_)));
-        let test = if of_header { vec![family, one] } else { vec![one] };
+        let family = match &one {
+            Match::Foreign(Foreign::ExtensionHeader(_)) => Some(Match::Family(Family::Ip6)),
+            Match::Foreign(Foreign::LaterFragment { .. }) => Some(Match::Family(Family::Ip)),
+            _ => None,
+        };
+        let test = family.into_iter().chain([one]).collect();
         reader.known_test(vec![test], reader.words.text_since(start));
         return Some(());
     }

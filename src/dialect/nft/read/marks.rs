@@ -41,6 +41,10 @@ pub fn special(words: &mut Words<'_, '_>) -> Option<Match> {
         words.at = start;
         extension_header(words)
     });
+    let found = found.or_else(|| {
+        words.at = start;
+        later_fragment(words)
+    });
     found.filter(|_| words.value_ends()).map(Match::Foreign)
 }
 
@@ -75,6 +79,18 @@ fn end_of(words: &mut Words<'_, '_>) -> Option<End> {
         "dnat" | "0x20" | "32" => Some(End::Destination),
         _ => None,
     }
+}
+
+/// `ip frag-off & 0x1fff != 0`: without the flags in front of it, the offset.
+fn later_fragment(words: &mut Words<'_, '_>) -> Option<Foreign> {
+    if !words.take_all(&["ip", "frag-off", "&"]) || names::number(words.next()?.text)? != 0x1fff {
+        return None;
+    }
+    let unequal = words.take("!=");
+    if !unequal {
+        words.take("==");
+    }
+    (names::number(words.next()?.text)? == 0).then_some(Foreign::LaterFragment { negated: !unequal })
 }
 
 /// `fib saddr [. mark] [. iif] oif missing`.

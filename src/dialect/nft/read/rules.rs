@@ -7,6 +7,7 @@ use super::draft::{Draft, Entry, Outcome, Part, is_tcp};
 use super::expressions;
 use super::grammar;
 use super::lexer::{Kind, Token};
+use super::names;
 use super::nat;
 use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
@@ -14,7 +15,7 @@ use super::tables::{RawFamily, RawTable};
 use super::words::Words;
 use crate::ir::ours;
 use crate::ir::{
-    Counted, Destined, Diversion, Family, Field, Match, Reject, Statement, Tracking, Translation, Verdict,
+    Counted, Destined, Diversion, Family, Field, Marking, Match, Reject, Statement, Tracking, Translation, Verdict,
 };
 
 /// What reads one rule.
@@ -394,7 +395,7 @@ impl<'a> RuleReader<'_, 'a> {
     fn assignment(&mut self, start: usize, set_at: usize) {
         let (first, second) = (self.words.word(start), self.words.word(start + 1));
         let what = match (first, second) {
-            ("meta", "mark") | ("mark", _) => Field::Mark,
+            ("meta", "mark") | ("mark", _) => Field::Mark(Marking::Unknown),
             ("meta", "priority") | ("priority", _) => Field::Priority,
             ("meta", "nftrace") | ("nftrace", _) => Field::Trace,
             ("meta", "secmark") => Field::SecurityMark,
@@ -416,6 +417,12 @@ impl<'a> RuleReader<'_, 'a> {
         self.header(start);
         let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
         let constant = !of_packet && is_constant(self.words.since(set_at + 1));
+        let what = match (what, self.words.since(set_at + 1)) {
+            (Field::Mark(_), [value]) => {
+                Field::Mark(names::number(value.text).map_or(Marking::Unknown, |own| Marking::exchanged(u32::MAX, own)))
+            }
+            (what, _) => what,
+        };
         self.does(Statement::Write { field: what, constant });
     }
 

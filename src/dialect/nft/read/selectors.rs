@@ -62,6 +62,8 @@ pub enum Selector {
     DestinationType,
     /// `fib daddr . iif type`.
     DestinationTypeOfInterface,
+    /// `fib saddr type`.
+    SourceType,
     /// `frag frag-off`.
     FragmentOffset,
 }
@@ -145,6 +147,7 @@ impl Selector {
             (&["protocol"], Self::EtherType),
             (&["ct", "state"], Self::State),
             (&["fib", "daddr", "type"], Self::DestinationType),
+            (&["fib", "saddr", "type"], Self::SourceType),
             (&["fib", "daddr", ".", "iif", "type"], Self::DestinationTypeOfInterface),
             (&["frag", "frag-off"], Self::FragmentOffset),
         ];
@@ -169,7 +172,8 @@ impl Selector {
             | Self::EtherType
             | Self::State
             | Self::DestinationType
-            | Self::DestinationTypeOfInterface => Vec::new(),
+            | Self::DestinationTypeOfInterface
+            | Self::SourceType => Vec::new(),
         }
     }
 
@@ -216,13 +220,16 @@ impl Selector {
             Self::EtherType if negated => None,
             Self::EtherType => families(right, false, [("ip", 0x0800), ("ip6", 0x86dd)]),
             Self::State => states(right, negated),
-            Self::DestinationType => {
+            Self::DestinationType | Self::SourceType => {
                 let types = right.names()?.into_iter().map(address_type).collect::<Option<Vec<_>>>()?;
                 let types = types.into_iter().reduce(AddressTypes::with)?;
                 // `--dst-type UNICAST` of ip6tables has addresses of this host, and nft prints it like this.
                 let of_iptables = table.may_be_of_iptables() && table.family == RawFamily::Known(Family::Ip6);
                 if of_iptables && types != AddressTypes::LOCAL && types != AddressTypes::MULTICAST {
                     return None;
+                }
+                if self == Self::SourceType {
+                    return Some(vec![vec![Match::Foreign(Foreign::SourceType { types, negated })]]);
                 }
                 let local = types == AddressTypes::LOCAL && !negated;
                 let other = Match::Foreign(Foreign::DestinationType { types, negated });
@@ -260,6 +267,7 @@ impl Selector {
             | Self::State
             | Self::DestinationType
             | Self::DestinationTypeOfInterface
+            | Self::SourceType
             | Self::FragmentOffset => false,
         }
     }

@@ -95,6 +95,7 @@ fn terse_foreign(one: &Foreign) -> String {
             format!("{}sport:{}", not(negated), ports.to_string().replace(' ', ""))
         }
         Foreign::SourcePort { .. } => panic!("no reader of iptables makes a set of source ports"),
+        Foreign::Endpoint { set, negated } => format!("{}endpoint:@{set}", not(negated)),
         Foreign::Mark { of, mask, value, negated } => {
             let of = if *of == Marked::Packet { "mark" } else { "connmark" };
             format!("{}{of}:{value:x}/{mask:x}", not(negated))
@@ -105,6 +106,10 @@ fn terse_foreign(one: &Foreign) -> String {
         Foreign::DestinationType { types, negated } => {
             format!("{}to:{}", not(negated), types.names().collect::<Vec<_>>().join(","))
         }
+        Foreign::SourceType { types, negated } => {
+            format!("{}from:{}", not(negated), types.names().collect::<Vec<_>>().join(","))
+        }
+        Foreign::LaterFragment { negated } => format!("{}fragment", not(negated)),
         Foreign::WayBack { same_interface, missing } => format!("back:{same_interface}:{}", !missing),
     }
 }
@@ -162,7 +167,7 @@ fn addresses_interfaces_protocols() {
             ("-p sctp", &["proto:132"]),
             ("-p 0x6", &["?[-p 0x6]"]),
             ("-p mytcp", &["?[-p mytcp]"]),
-            ("! -f -j ACCEPT", &["?[! -f] => Accept"]),
+            ("! -f -j ACCEPT", &["!fragment => Accept"]),
             ("-c 5 7 -j ACCEPT", &["=> Accept"]),
             ("-j DROP -p tcp --dport 5", &["dport:5 => Drop"]),
             ("-4 -j ACCEPT", &["=> Accept"]),
@@ -241,7 +246,7 @@ fn modules() {
             ("-m addrtype --dst-type BROADCAST", &["to:broadcast"]),
             ("-m addrtype --dst-type LOCAL,BROADCAST", &["to:local,broadcast"]),
             ("-m addrtype --dst-type XRESOLVE", &["?[-m addrtype --dst-type XRESOLVE]"]),
-            ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["?[-m addrtype --src-type LOCAL] local"]),
+            ("-m addrtype --src-type LOCAL --dst-type LOCAL", &["from:local local"]),
             ("-m addrtype --dst-type LOCAL --limit-iface-in", &["own"]),
             ("-m addrtype --limit-iface-in --dst-type local", &["own"]),
             ("-p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL", &["proto:6 translated"]),
@@ -257,7 +262,7 @@ fn modules() {
                 "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
                 &["ct:established,related => Accept", "!ct:established,related translated:Destination => Accept"],
             ),
-            ("-m conntrack ! --ctstate NEW,DNAT", &["?[-m conntrack ! --ctstate NEW,DNAT]"]),
+            ("-m conntrack ! --ctstate NEW,DNAT", &["!ct:new !translated:Destination"]),
             ("-m conntrack --ctstate NEW,SNAT", &["?[-m conntrack --ctstate NEW,SNAT]"]),
             ("-m conntrack --ctstatus ASSURED", &["?[-m conntrack --ctstatus ASSURED]"]),
             ("-m conntrack ! --ctorigdstport 5", &["?[-m conntrack ! --ctorigdstport 5]"]),
@@ -282,7 +287,8 @@ fn modules() {
             ("-m conntrack --ctstate NEW --ctdir ORIGINAL", &["ct:new reply:false"]),
             ("-m set --match-set peers4 src", &["src:@peers4"]),
             ("-m set ! --match-set peers.4 dst", &["!dst:@peers_x2e4"]),
-            ("-m set --match-set s src,dst", &["?[-m set --match-set s src,dst]"]),
+            ("-m set ! --match-set s src,dst", &["!endpoint:@s"]),
+            ("-m set --match-set s dst,src", &["?[-m set --match-set s dst,src]"]),
             ("-m set --match-set s src --return-nomatch", &["?[-m set --match-set s src --return-nomatch]"]),
             ("-p tcp -m set --match-set s src -m multiport --dports 5", &["src:@s dport:5"]),
             ("-p tcp -m limit --limit 9/m -m set --match-set s src", &["proto:6 limit:9/5 src:@s"]),

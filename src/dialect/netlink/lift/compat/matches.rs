@@ -21,10 +21,14 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> O
         ("tcp", 0) if program.tcp => tcp(info),
         ("udp" | "udplite", 0) => udp(info),
         ("multiport", 1) if program.tcp => multiport(info).map(one),
-        ("addrtype", 0) => address_type(program.ip?, info.u16(0)?, (info.u16(2)?, info.u32(8)? != 0), 0).map(one),
+        ("addrtype", 0) => {
+            let source = (info.u16(0)?, info.u32(4)? != 0);
+            address_types(program.ip?, source, (info.u16(2)?, info.u32(8)? != 0), 0)
+        }
         ("addrtype", 1) => {
             let flags = info.u32(4)?;
-            address_type(program.ip?, info.u16(0)?, (info.u16(2)?, flags & 2 != 0), flags).map(one)
+            let source = (info.u16(0)?, flags & 1 != 0);
+            address_types(program.ip?, source, (info.u16(2)?, flags & 2 != 0), flags)
         }
         ("conntrack", 1..=3) => connection(revision, info),
         ("set", 1..=4) => set(program, revision, info).map(one),
@@ -131,8 +135,34 @@ fn multiport(info: Info<'_>) -> Option<Match> {
     }
 }
 
-/// struct xt_addrtype_info(_v1): kinds of addresses, a bit each. Of `flags` 4 and 8 are what the interface has to say.
-fn address_type(family: Family, source: u16, (destination, turned): (u16, bool), flags: u32) -> Option<Match> {
+/// struct xt_addrtype_info(_v1): kinds of addresses, a bit each, of the source and of the destination, and which of the two is
+/// turned round. Of `flags` 4 and 8 are what the interface has to say.
+fn address_types(
+    family: Family,
+    (source, source_turned): (u16, bool),
+    (destination, turned): (u16, bool),
+    flags: u32,
+) -> Option<Vec<Alternatives>> {
+    const LOCAL: u16 = 1 << 2;
+    let mut tests = Vec::new();
+    if source != 0 {
+        let types = kinds_of_addresses(family, source).filter(|_| flags & 12 == 0)?;
+        tests.push(Match::Foreign(Foreign::SourceType { types, negated: source_turned }));
+    }
+    match (destination, turned, flags & 12) {
+        (0, ..) => {}
+        (LOCAL, false, 4) => tests.push(Match::DestinationOfInterface),
+        (LOCAL, false, 0) => tests.push(Match::DestinationLocal),
+        (_, _, 0) => {
+            let types = kinds_of_addresses(family, destination)?;
+            tests.push(Match::Foreign(Foreign::DestinationType { types, negated: turned }));
+        }
+        _ => return None,
+    }
+    (!tests.is_empty()).then(|| tests.into_iter().map(|one| vec![vec![one]]).collect())
+}
+
+fn kinds_of_addresses(family: Family, bits: u16) -> Option<AddressTypes> {
     const KINDS: [(u16, AddressTypes); 5] = [
         (1 << 1, AddressTypes::UNICAST),
         (1 << 2, AddressTypes::LOCAL),
@@ -140,23 +170,12 @@ fn address_type(family: Family, source: u16, (destination, turned): (u16, bool),
         (1 << 4, AddressTypes::ANYCAST),
         (1 << 5, AddressTypes::MULTICAST),
     ];
-    const LOCAL: u16 = 1 << 2;
-    if source != 0 || destination == 0 {
-        return None;
-    }
-    match (destination, turned, flags & 12) {
-        (LOCAL, false, 4) => return Some(Match::DestinationOfInterface),
-        (LOCAL, false, 0) => return Some(Match::DestinationLocal),
-        (LOCAL, true, 0) => {}
-        // To IPv6 some kinds are classes of addresses, and all that are asked for have to fit (xt_addrtype.c, match_type6).
-        (_, _, 0) if family == Family::Ip => {}
-        _ => return None,
-    }
     let known = KINDS.iter().fold(0, |all, (bit, _)| all | bit);
-    let types = KINDS.iter().filter(|(bit, _)| destination & bit != 0);
+    let types = KINDS.iter().filter(|(bit, _)| bits & bit != 0);
     let types = types.fold(AddressTypes::default(), |all, (_, one)| all.with(*one));
-    let found = Foreign::DestinationType { types, negated: turned };
-    (destination & !known == 0).then_some(Match::Foreign(found))
+    // To IPv6 some kinds are classes of addresses, and all that are asked for have to fit (xt_addrtype.c, match_type6).
+    let plain = family == Family::Ip || types == AddressTypes::LOCAL || types == AddressTypes::MULTICAST;
+    (plain && bits & !known == 0).then_some(types)
 }
 
 /// Bits of connection tracking's states; `untracked` is the one of that state.
@@ -239,6 +258,11 @@ fn set(program: &Program<'_>, revision: u32, info: Info<'_>) -> Option<Match> {
         4 => info.u8(16)? == 0 && info.u8(32)? == 0 && info.u32(40)? == 0,
         _ => false,
     };
+    // Source, and behind it destination.
+    if plain && fields == 2 && flags & !1 == 2 {
+        let set = super::named_set(program, number)?.to_owned();
+        return Some(Match::Foreign(Foreign::Endpoint { set, negated: bit(flags, 0) }));
+    }
     if !plain || fields != 1 || flags & !3 != 0 {
         return None;
     }

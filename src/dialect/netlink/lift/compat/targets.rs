@@ -6,7 +6,7 @@ use super::super::super::constants::*;
 use super::super::program::Program;
 use super::Info;
 use crate::dialect::xtables::target;
-use crate::ir::{Destined, Family, Field, Reject, Statement, Tracking, Translation, Verdict};
+use crate::ir::{Destined, Family, Field, Marking, Reject, Statement, Tracking, Translation, Verdict};
 
 /// What a target does.
 pub enum Does {
@@ -22,6 +22,7 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> D
         "SET" => return Does::Statements(sets(program, revision, info)),
         "CT" => track(info),
         "CONNMARK" => connection_mark(info),
+        "MARK" => Some(mark(revision, info)),
         "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
         other => match target(other) {
             Some(Statement::Translate(kind, _)) if kind != Translation::Network => {
@@ -63,12 +64,19 @@ fn track(info: Info<'_>) -> Option<Statement> {
     })
 }
 
+/// struct xt_mark_tginfo2: a number and a mask.
+fn mark(revision: u32, info: Info<'_>) -> Statement {
+    let numbers = info.u32(0).zip(info.u32(4)).filter(|_| revision == 2);
+    let how = numbers.map_or(Marking::Unknown, |(value, mask)| Marking::exchanged(mask, value));
+    Statement::Write { field: Field::Mark(how), constant: true }
+}
+
 /// struct xt_connmark_tginfo1 and 2: three numbers, and whether the connection's mark is set, saved from the packet's, or given
 /// to the packet.
 fn connection_mark(info: Info<'_>) -> Option<Statement> {
     let field = match info.u8(12)? {
         0 | 1 => Field::Connection,
-        2 => Field::Mark,
+        2 => Field::Mark(Marking::Unknown),
         _ => return None,
     };
     Some(Statement::Write { field, constant: true })
@@ -82,7 +90,7 @@ pub const UNNAMED: &str = "ipset_x2d";
 fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> {
     const NONE: u16 = u16::MAX;
     let unnamed = || {
-        let mark = Statement::Write { field: Field::Mark, constant: false };
+        let mark = Statement::Write { field: Field::Mark(Marking::Unknown), constant: false };
         vec![Statement::Update { set: UNNAMED.to_owned() }, mark]
     };
     let places: &[usize] = match revision {
@@ -97,7 +105,7 @@ fn sets(program: &Program<'_>, revision: u32, info: Info<'_>) -> Vec<Statement> 
     };
     // What the last has of the packet's mark may be given to it.
     let mapped = numbers.get(2).is_some_and(|number| *number != NONE);
-    let write = mapped.then_some(Statement::Write { field: Field::Mark, constant: false });
+    let write = mapped.then_some(Statement::Write { field: Field::Mark(Marking::Unknown), constant: false });
     let named = numbers.into_iter().filter(|number| *number != NONE);
     named.map(|number| Statement::Update { set: name(number) }).chain(write).collect()
 }

@@ -5,8 +5,8 @@ use super::*;
 use crate::dialect::netlink::attributes::Writer;
 use crate::dialect::netlink::{Expression, Rule};
 use crate::ir::{
-    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Match, PacketTypes, PortMatch, Reject,
-    Statement, TcpFlags, Tracking, Translation, Verdict,
+    self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes,
+    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Verdict,
 };
 use crate::net::PortRange;
 
@@ -110,6 +110,9 @@ fn matches() -> Vec<(&'static str, u32, Structure, Match)> {
         ("addrtype", 1, new().short(0).short(4).long(0), Match::DestinationLocal),
         ("addrtype", 1, new().short(0).short(4).long(4), Match::DestinationOfInterface),
         ("addrtype", 0, new().short(0).short(4).long(0).long(0), Match::DestinationLocal),
+        ("addrtype", 1, new().short(8).short(0).long(1), source_type(ir::AddressTypes::BROADCAST, true)),
+        ("addrtype", 0, new().short(4).short(0).long(1).long(0), source_type(ir::AddressTypes::LOCAL, true)),
+        ("addrtype", 1, new().short(32).short(0).long(2), source_type(ir::AddressTypes::MULTICAST, false)),
         ("conntrack", 3, conntrack(1 << 13 | 1, 0, 2), Match::ConnectionState { states: established, negated: false }),
         (
             "conntrack",
@@ -212,6 +215,10 @@ fn kinds_of_addresses_are_other_kinds_to_ipv6() {
     assert_eq!(lifted(Family::Ip6, 4), [Match::DestinationLocal]);
 }
 
+fn source_type(types: ir::AddressTypes, negated: bool) -> Match {
+    Match::Foreign(Foreign::SourceType { types, negated })
+}
+
 #[test]
 fn a_comment_is_no_test() {
     let rule = lifted(expression("match", "comment", 0, b"peers\0\0\0")).remove(0);
@@ -250,9 +257,9 @@ fn targets_do_what_they_say() {
         ("REDIRECT", 0, range(2, [0; 4], (80, 80)), translate(Translation::Redirect, to(None, Some((80, 80))))),
         ("SNAT", 1, newer_range(1, address, (0, 0)), translate(Translation::Source, to(Some(address), None))),
         ("MASQUERADE", 0, range(0, [0; 4], (0, 0)), translate(Translation::Masquerade, to(None, None))),
-        ("MARK", 2, new().long(1).long(1), write(Field::Mark)),
+        ("MARK", 2, new().long(1).long(3), write(Field::Mark(Marking::Bits { keep: !3, flip: 1 }))),
         ("CONNMARK", 1, new().zeros(12).bytes(&[1, 0, 0, 0]), write(Field::Connection)),
-        ("CONNMARK", 1, new().zeros(12).bytes(&[2, 0, 0, 0]), write(Field::Mark)),
+        ("CONNMARK", 1, new().zeros(12).bytes(&[2, 0, 0, 0]), write(Field::Mark(Marking::Unknown))),
         ("CT", 1, new().short(1).zeros(50), Statement::NoTrack),
         ("CT", 1, new().short(0).short(5).zeros(50), Statement::Track(Tracking::Zone)),
         ("CT", 1, new().zeros(54), Statement::Track(Tracking::Detail)),
@@ -284,14 +291,14 @@ fn targets_do_what_they_say() {
     for (revision, info) in [(0, new().zeros(64)), (3, new().short(7).zeros(2).short(u16::MAX)), (4, new().zeros(64))] {
         let rules = lifted(expression("target", "SET", revision, &info.0));
         let found: Vec<&Statement> = rules.iter().flat_map(|rule| &rule.statements).collect();
-        let marks = Statement::Write { field: Field::Mark, constant: false };
+        let marks = Statement::Write { field: Field::Mark(Marking::Unknown), constant: false };
         assert_eq!(found, [&Statement::Update { set: UNNAMED.to_owned() }, &marks], "{revision}");
     }
     // A set that is looked into may give packets its marks.
     let mapped = new().short(u16::MAX).zeros(2).short(u16::MAX).zeros(2).short(7);
     let rules = lifted(expression("target", "SET", 3, &mapped.0));
     let done: Vec<Statement> = rules.into_iter().flat_map(|rule| rule.statements).collect();
-    let mark = Statement::Write { field: Field::Mark, constant: false };
+    let mark = Statement::Write { field: Field::Mark(Marking::Unknown), constant: false };
     assert_eq!(done, [Statement::Update { set: "ipset_x2d7".to_owned() }, mark]);
     let verdict = |name, info: Structure| lifted(expression("target", name, 0, &info.0)).pop().unwrap().verdict;
     assert_eq!(verdict("REJECT", new().long(7)), Some(Verdict::Reject(Reject::TcpReset)));
