@@ -249,9 +249,9 @@ fn changed(there: InForce, wanted: &Wanted) -> Result<InForce, HostError> {
         return Ok(there);
     }
     change_rules("remove", &from.iter().collect::<Vec<_>>())?;
-    for (name, ..) in &sets {
+    for (name, from, to) in &sets {
         let own = wanted.sets.iter().find(|set| set.name == *name);
-        change_set(name, own.map_or(&[], |set| &set.networks))?;
+        change_set(name, from, to, own.map_or(&[], |set| &set.networks))?;
     }
     change_rules("add", &to)?;
     in_force()
@@ -267,32 +267,32 @@ fn change_rules(what: &str, rules: &[&RichRule]) -> Result<(), HostError> {
     firewall_cmd(&arguments, "").map(drop)
 }
 
-/// Makes a set's entries these. What firewalld believes to be in it is asked, because it only takes away what it has put there.
-fn change_set(name: &str, wanted: &[Cidr]) -> Result<(), HostError> {
-    let set = format!("--ipset={name}");
-    let said = firewall_cmd(&[&set, "--get-entries"], "")?;
-    let there: BTreeSet<&str> = said.split_whitespace().collect();
-    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
-    for (what, entries) in [("remove", &there - &wanted), ("add", &wanted - &there)] {
-        if entries.is_empty() {
-            continue;
-        }
-        if entries.len() > FEW {
-            let list: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
-            let word = if what == "add" {
-                "--add-entries-from-file=/dev/stdin"
-            } else {
-                "--remove-entries-from-file=/dev/stdin"
-            };
-            firewall_cmd(&[&set, word], &list)?;
-        } else {
-            let words: Vec<String> = entries.iter().map(|entry| format!("--{what}-entry={entry}")).collect();
-            let words: Vec<&str> = std::iter::once(set.as_str()).chain(words.iter().map(String::as_str)).collect();
-            firewall_cmd(&words, "")?;
-        }
+/// Makes a set's entries these, if need be by what firewalld believes to be in it: it takes away only what it has put there.
+fn change_set(name: &str, from: &[Cidr], to: &[Cidr], wanted: &[Cidr]) -> Result<(), HostError> {
+    let text = |networks: &[Cidr]| networks.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+    let (from, to) = (text(from), text(to));
+    if change_entries(name, "remove", &from).and_then(|()| change_entries(name, "add", &to)).is_ok() {
+        return Ok(());
     }
-    Ok(())
+    let said = firewall_cmd(&[&format!("--ipset={name}"), "--get-entries"], "")?;
+    let there: BTreeSet<String> = said.split_whitespace().map(str::to_owned).collect();
+    let wanted = text(wanted);
+    change_entries(name, "remove", &(&there - &wanted))?;
+    change_entries(name, "add", &(&wanted - &there))
+}
+
+fn change_entries(name: &str, what: &str, entries: &BTreeSet<String>) -> Result<(), HostError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let set = format!("--ipset={name}");
+    if entries.len() > FEW {
+        let list: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+        return firewall_cmd(&[&set, &format!("--{what}-entries-from-file=/dev/stdin")], &list).map(drop);
+    }
+    let words: Vec<String> = entries.iter().map(|entry| format!("--{what}-entry={entry}")).collect();
+    let words: Vec<&str> = std::iter::once(set.as_str()).chain(words.iter().map(String::as_str)).collect();
+    firewall_cmd(&words, "").map(drop)
 }
 
 /// A file that is to be another, or to go.
@@ -376,7 +376,9 @@ fn write(root: &Path, wanted: &Wanted) -> Result<bool, HostError> {
             put(root, change, Some(text.as_bytes()))?;
         }
     }
-    let checks = !wanted.rules.is_empty() && !changes.is_empty() && is_ours(root) && is_installed(root);
+    // Sets with other members are as good as they were, and a reload looks at everything anyway.
+    let is_new = changes.iter().any(|change| change.folder == "policies" || change.before.is_none());
+    let checks = is_new && !wanted.rules.is_empty() && is_ours(root) && is_installed(root);
     // The one asks the firewalld that runs, the other works without one.
     let by = if is_active() { FIREWALL_CMD } else { "firewall-offline-cmd" };
     if checks && let Err(error) = run(by, &["--check-config"], "", HELP) {
