@@ -44,7 +44,7 @@ impl Others {
                 let (programs, doubled) = (programs.clone(), *doubled);
                 let wanting = answers.iter().filter(|answer| !answer.is_good());
                 let remedy = around.remedy().map(|through| {
-                    format!("`open-through = \"{}\"` under [guard] lets them through, and nobody else", through.word())
+                    format!("`open-through = \"{}\"` under [guard] lets through whom a final drop keeps out, and nobody else", through.word())
                 });
                 Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, programs, doubled, ..others }
             }
