@@ -52,7 +52,7 @@ impl Rules<'_> {
         let opening = Packet { flags: TcpFlags::SYN, state: ConnectionStates::NEW, ..packet.clone() };
         let touched = [packet, &opening].map(|one| self.touched_before(Door::Input, one));
         let never_tracked = touched.iter().all(|one| never_tracked(*one));
-        let astray = self.tracking(Door::AnswersLeave, packet) != Tracking::All;
+        let astray = self.tracking_of_honest(Door::AnswersLeave, packet) != Tracking::All;
         if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
     }
 }
@@ -63,7 +63,7 @@ impl Flow<'_, '_> {
     /// # Errors
     /// Where a limit is met.
     pub fn asking_astray(&mut self, space: &mut Space<'_>) -> Bounded<Set> {
-        let seen = self.tracking(space, Door::AnswersArrive)?;
+        let seen = self.tracking_of_honest(space, Door::AnswersArrive)?;
         space.sets.complement(seen.all)
     }
 
@@ -90,7 +90,7 @@ impl Flow<'_, '_> {
         if !rules.leads_astray {
             return Ok((usual, Set::EMPTY));
         }
-        let seen = self.tracking(space, Door::AnswersLeave)?;
+        let seen = self.tracking_of_honest(space, Door::AnswersLeave)?;
         let astray = space.sets.complement(seen.all)?;
         let never = space.sets.any(sets_of(&touched, |one| never_tracked(one) && !unwieldy))?;
         let first = space.as_opening(never)?;

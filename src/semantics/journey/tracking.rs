@@ -75,11 +75,16 @@ pub(in super::super) fn never_tracked(touched: Touched) -> bool {
 impl Rules<'_> {
     /// What connection tracking sees of the connection of a packet.
     pub(in super::super) fn tracking(&self, door: Door, packet: &Packet) -> Tracking {
+        if self.leads_astray && self.trust == Trust::Nobody {
+            return Tracking::Perhaps;
+        }
+        self.tracking_of_honest(door, packet)
+    }
+
+    /// The same where both sides behave as programs do, whomever the rest of a question is about.
+    pub(in super::super) fn tracking_of_honest(&self, door: Door, packet: &Packet) -> Tracking {
         if !self.leads_astray {
             return Tracking::All;
-        }
-        if self.trust == Trust::Nobody {
-            return Tracking::Perhaps;
         }
         let (mut all, mut nothing) = (true, true);
         for (view, carried) in ways(door) {
@@ -119,11 +124,16 @@ impl Regions {
 impl Flow<'_, '_> {
     /// The same for sets of packets.
     pub(in super::super) fn tracking(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Regions> {
+        if self.rules.leads_astray && self.rules.trust == Trust::Nobody {
+            return Ok(Regions { all: Set::EMPTY, nothing: Set::EMPTY });
+        }
+        self.tracking_of_honest(space, door)
+    }
+
+    /// The same where both sides behave as programs do, whomever the rest of a question is about.
+    pub(in super::super) fn tracking_of_honest(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Regions> {
         if !self.rules.leads_astray {
             return Ok(Regions { all: Set::ALL, nothing: Set::EMPTY });
-        }
-        if self.rules.trust == Trust::Nobody {
-            return Ok(Regions { all: Set::EMPTY, nothing: Set::EMPTY });
         }
         let mut regions = Regions { all: Set::ALL, nothing: Set::ALL };
         for (view, carried) in ways(door) {
