@@ -70,7 +70,7 @@ pub fn ahead(
     let prepared = Prepared::new(&site, backend)?;
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
-    let work = plan(host, &site, &prepared, &in_force, &links)?;
+    let work = plan(host, &site, &prepared, &in_force, &links, false)?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {

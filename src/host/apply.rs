@@ -127,7 +127,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
     make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
-    let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links)?;
+    let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links, plan.boot)?;
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Where nothing is written there is nothing that could be taken back.
@@ -152,9 +152,9 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         let _ = reserve(&host.store, &host.root, &ports_before);
         error.before_change()
     })?;
-    let done = change(host, plan, &before, work.rules, pending.is_some()).and_then(|(changed, rules)| {
+    let done = change(host, plan, &before, work.rules, pending.is_some()).and_then(|(changed, rules, seen)| {
         let before = Before { root: host.root.clone(), ports: ports_before.clone(), rules };
-        let (now, judgement) = open(host, plan, &before, &mut warnings)?;
+        let (now, judgement) = open(host, plan, &before, seen, &mut warnings)?;
         Ok((changed, now, judgement))
     });
     let (changed, in_force, mut judgement) = match done {
@@ -337,7 +337,7 @@ fn change(
     known: &InForce,
     planned: Changed,
     waits: bool,
-) -> Result<(Changed, Snapshot), HostError> {
+) -> Result<(Changed, Snapshot, Seen), HostError> {
     let mut before: Option<Snapshot> = None;
     // Whoever changes it right now is seen by the look behind.
     let brought = if planned == Changed::Nothing {
@@ -352,7 +352,7 @@ fn change(
         other => other?,
     };
     match (look(plan), before) {
-        (Ok((_, judgement)), Some(before)) if judgement.may_stay(plan.prepared.backend) => Ok((changed, before)),
+        (Ok(seen), Some(before)) if seen.1.may_stay(plan.prepared.backend) => Ok((changed, before, seen)),
         (_, before) => {
             let restored = before.ok_or(HostError::BadSnapshot).and_then(|before| before.restore());
             Err(HostError::Mismatch(match restored {
@@ -363,8 +363,11 @@ fn change(
     }
 }
 
+/// What is in force, and what it is to the file.
+type Seen = (InForce, Judgement);
+
 /// What is in force now, and what it is to the file.
-fn look(plan: &Plan<'_>) -> Result<(InForce, Judgement), HostError> {
+fn look(plan: &Plan<'_>) -> Result<Seen, HostError> {
     let now = read(plan.prepared.backend)?;
     let judgement = judge(plan.site, &now, plan.links)?;
     Ok((now, judgement))
@@ -375,12 +378,13 @@ fn open(
     host: &Host,
     plan: &Plan<'_>,
     before: &Before,
+    seen: Seen,
     warnings: &mut Vec<String>,
-) -> Result<(InForce, Judgement), HostError> {
+) -> Result<Seen, HostError> {
     let wanted = Wanted::of(plan.site);
     let asked = Asked { site: plan.site, links: plan.links, backend: plan.prepared.backend, instead: None };
-    let opened = through::bring(&host.root, &host.store, &wanted, &asked).and_then(|_| {
-        let (now, judgement) = look(plan)?;
+    let opened = through::bring(&host.root, &host.store, &wanted, &asked).and_then(|brought| {
+        let (now, judgement) = if brought { look(plan)? } else { seen };
         match judgement.around.doubts() {
             Some(why) if !wanted.is_nothing() && !plan.allow_not_through && plan.keep => {
                 Err(HostError::OpenThrough(why))

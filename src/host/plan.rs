@@ -115,6 +115,7 @@ pub fn plan(
     prepared: &Prepared,
     in_force: &InForce,
     links: &[Link],
+    boot: bool,
 ) -> Result<Work, HostError> {
     let protected = site.protected();
     // What cannot be read is not there, as far as anybody knows.
@@ -127,7 +128,12 @@ pub fn plan(
     let root = kept.map(|kept| kept.record.root).filter(|_| host.root == here).unwrap_or_else(|| host.root.clone());
     let instead = (prepared.backend == Backend::Nft).then(|| prepared.verified.ruleset());
     let asked = Asked { site, links, backend: prepared.backend, instead };
-    let (openings, answers) = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.into_parts();
+    let looked = match Look::at(&host.root, &host.store, &Wanted::of(site), &asked) {
+        // The guard does not wait for other firewalls then.
+        Err(_) if boot => Look::default(),
+        other => other?,
+    };
+    let (openings, answers) = looked.into_parts();
     Ok(Work {
         answers: answers.filter(|_| !openings.is_empty()),
         openings,
