@@ -86,13 +86,16 @@ fn rows() -> Vec<Row> {
         ),
         row(
             MANGLE4,
-            &[
-                "meta mark set 1 drop",
-                "meta mark set 0x00000001 drop",
-                "mark set 1 drop",
-                "meta mark set meta mark and 0xff or 0x1 drop",
-            ],
-            &[("mangle", "-j MARK --set-xmark 0x1/0xffffffff"), ("mangle", "-j HMARK --hmark-tuple src --hmark-mod 3")],
+            &["meta mark set 1 drop", "meta mark set 0x00000001 drop", "mark set 1 drop"],
+            &[("mangle", "-j MARK --set-xmark 0x1/0xffffffff")],
+            write(Field::Mark(Marking::exchanged(u32::MAX, 1)), true),
+            drop(),
+            Blocked,
+        ),
+        row(
+            MANGLE4,
+            &["meta mark set meta mark and 0xff or 0x1 drop"],
+            &[("mangle", "-j HMARK --hmark-tuple src --hmark-mod 3")],
             write(Field::Mark(Marking::Unknown), true),
             drop(),
             Blocked,
