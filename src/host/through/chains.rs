@@ -361,6 +361,8 @@ fn means(everything: &Everything) -> Vec<Means> {
         match at < nf_tables {
             _ if managed_by(table).is_some() || table.name == ours::TABLE => Means::Nobody,
             true if is_filter && has_usual && can(Variant::Nft) => Means::IptablesNft,
+            // iptables-save shows a rule of nft's among its own without what it does not know: loaded again, it is wider.
+            true if has_usual && is_of_iptables(table) => Means::Nobody,
             true => Means::Nft,
             false if is_filter => Means::IptablesLegacy,
             false => Means::Nobody,
@@ -391,6 +393,11 @@ pub(in crate::host) fn remedy(
         Means::Nft | Means::Nobody => Through::Nftables,
         Means::IptablesNft | Means::IptablesLegacy => Through::Iptables,
     })
+}
+
+/// Whether a table has a name and a family of iptables'.
+fn is_of_iptables(table: &Table) -> bool {
+    table.family != Family::Inet && ["raw", "mangle", "nat", "filter", "security"].contains(&table.name.as_str())
 }
 
 /// The program that a table belongs to, where it has a way of its own to be told.
