@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::host::{StateArguments, WaitArguments, need_root, own_links};
 use super::output::{print, say};
-use crate::host::apply::{confirm, rollback};
+use crate::host::ending::{confirm, rollback};
 use crate::host::{HostError, pending, watchdog};
 use crate::outcome::Outcome;
 use crate::report::Confirmed;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::host::{HostArguments, need_root};
 use super::output::print;
-use crate::host::apply::{Removed, remove};
+use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::{Backend, nft};
 use crate::outcome::Outcome;

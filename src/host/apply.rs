@@ -18,9 +18,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::change::{change, open};
+use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
-use super::identity::on_this_host;
-use super::judge::{Judgement, Standing, judge};
+use super::judge::{Judgement, Standing};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
@@ -29,11 +30,9 @@ use super::reserve::reserve;
 use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
-use super::steps::{self, Before, Step};
-use super::store::{ReadySet, Store};
-use super::through::chains::Asked;
-use super::through::{self, Wanted};
-use super::{Backend, Changed, HostError, bring, iptables, left_behind, place, read};
+use super::steps::Before;
+use super::store::Store;
+use super::{Changed, HostError, iptables, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 
@@ -76,21 +75,6 @@ pub struct Plan<'a> {
     pub boot: bool,
     /// Whether it may stay uncertain that the admitted get through the other firewalls of this host.
     pub allow_not_through: bool,
-}
-
-/// What was there, and was taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// What other firewalls let through because of us.
-    pub openings: bool,
-    /// Rules.
-    pub rules: bool,
-    /// Ports that were reserved because of us.
-    pub reserved_ports: bool,
-    /// The file that reserves them when the machine starts.
-    pub file: bool,
-    /// What was remembered.
-    pub state: bool,
 }
 
 /// What came of it.
@@ -231,17 +215,6 @@ fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Resul
     Ok(())
 }
 
-/// The change that waits. One that was confirmed, by somebody who did not come to an end, is brought to its end first.
-fn settle(host: &Host) -> Result<Option<Pending>, HostError> {
-    match pending::waiting(&host.store)? {
-        Some(pending) if pending.confirmed => {
-            write_down(host, &pending, record::prepare_promotion(&host.store)?)?;
-            Ok(None)
-        }
-        other => Ok(other),
-    }
-}
-
 /// Whether a change that went wrong left everything as it was, for certain.
 fn is_harmless(error: &HostError) -> bool {
     !matches!(
@@ -330,111 +303,6 @@ fn wait_from_now(
     Ok(pending)
 }
 
-/// Steps 3 to 5, up to what was there before.
-fn change(
-    host: &Host,
-    plan: &Plan<'_>,
-    known: &InForce,
-    planned: Changed,
-    waits: bool,
-) -> Result<(Changed, Snapshot, Seen), HostError> {
-    let mut before: Option<Snapshot> = None;
-    // Whoever changes it right now is seen by the look behind.
-    let brought = if planned == Changed::Nothing {
-        before = Some(known.snapshot().clone());
-        Ok(Changed::Nothing)
-    } else {
-        bring_noting(host, plan, known, waits, &mut before)
-    };
-    let changed = match brought {
-        // Reading will tell.
-        Err(HostError::Lost) => Changed::Rules,
-        other => other?,
-    };
-    match (look(plan), before) {
-        (Ok(seen), Some(before)) if seen.1.may_stay(plan.prepared.backend) => Ok((changed, before, seen)),
-        (_, before) => {
-            let restored = before.ok_or(HostError::BadSnapshot).and_then(|before| before.restore());
-            Err(HostError::Mismatch(match restored {
-                Ok(_) => Restored::Done,
-                Err(error) => Restored::Failed(Box::new(error)),
-            }))
-        }
-    }
-}
-
-/// What is in force, and what it is to the file.
-type Seen = (InForce, Judgement);
-
-/// What is in force now, and what it is to the file.
-fn look(plan: &Plan<'_>) -> Result<Seen, HostError> {
-    let now = read(plan.prepared.backend)?;
-    let judgement = judge(plan.site, &now, plan.links)?;
-    Ok((now, judgement))
-}
-
-/// Step 6, with what is in force and judged then.
-fn open(
-    host: &Host,
-    plan: &Plan<'_>,
-    before: &Before,
-    seen: Seen,
-    warnings: &mut Vec<String>,
-) -> Result<Seen, HostError> {
-    let wanted = Wanted::of(plan.site);
-    let asked = Asked { site: plan.site, links: plan.links, backend: plan.prepared.backend, instead: None };
-    let opened = through::bring(&host.root, &host.store, &wanted, &asked).and_then(|brought| {
-        let (now, judgement) = if brought { look(plan)? } else { seen };
-        match judgement.around.doubts() {
-            Some(why) if !wanted.is_nothing() && !plan.allow_not_through && plan.keep => {
-                Err(HostError::OpenThrough(why))
-            }
-            _ => Ok((now, judgement)),
-        }
-    });
-    match opened {
-        Err(error) if plan.boot || !plan.keep => {
-            // The guard is what counts then.
-            warnings.push(error.to_string());
-            look(plan)
-        }
-        Err(error) => Err(match steps::give_back(&host.store, before, Step::Openings) {
-            Ok(()) => HostError::NotOpened(Box::new(error)),
-            Err(second @ HostError::StillOpen(_)) => HostError::NotOpened(Box::new(second)),
-            Err(second) => HostError::Mismatch(Restored::Failed(Box::new(second))),
-        }),
-        done => done,
-    }
-}
-
-/// The change itself; what was there in the moment before is noted.
-fn bring_noting(
-    host: &Host,
-    plan: &Plan<'_>,
-    known: &InForce,
-    waits: bool,
-    before: &mut Option<Snapshot>,
-) -> Result<Changed, HostError> {
-    bring(plan.prepared, known, |snapshot| {
-        if waits {
-            pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
-        }
-        *before = Some(snapshot);
-        Ok(())
-    })
-}
-
-/// Brings rules back that somebody took away, and nothing else: what waits waits on. The caller holds the lock.
-///
-/// # Errors
-/// Where the kernel refuses, or holds something else then.
-pub fn bring_again(prepared: &Prepared, site: &Site<'_>, links: &[Link]) -> Result<Judgement, HostError> {
-    bring(prepared, &read(prepared.backend)?, |_| Ok(()))?;
-    let now = read(prepared.backend)?;
-    let judgement = judge(site, &now, links)?;
-    if judgement.may_stay(prepared.backend) { Ok(judgement) } else { Err(HostError::NotRestored) }
-}
-
 /// Ends the sessions into protected ports, which the rules have ended already, and those that this host opened, if that
 /// was asked for.
 fn end_sessions(sessions: &Sessions, outgoing: bool) -> Ended {
@@ -443,93 +311,4 @@ fn end_sessions(sessions: &Sessions, outgoing: bool) -> Ended {
         all.extend_from_slice(&sessions.outgoing);
     }
     sessions::end(&all)
-}
-
-/// Confirms the change that waits, if it is what is in force. The caller holds the lock.
-///
-/// # Errors
-/// Where nothing waits, something else is in force, or it cannot be written down.
-pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pending, Ended, Judgement), HostError> {
-    let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
-    let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
-    let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
-    let node = match pending.record.node.as_deref() {
-        Some(name) => Some(cluster.node(name).ok_or(HostError::BadSnapshot)?),
-        None => None,
-    };
-    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
-    let site = on_this_host(site)?;
-    let now = read(pending.backend)?;
-    let judgement = judge(&site, &now, links)?;
-    if !judgement.may_stay(pending.backend) {
-        return Err(HostError::NotInForce(judgement.standing));
-    }
-    // All that needs room on the disk comes first. Then one write decides; whoever comes next brings to its end what is
-    // left to do.
-    let good = record::prepare_promotion(&host.store)?;
-    pending.confirmed = true;
-    pending::write(&host.store, &pending)?;
-    write_down(host, &pending, good)?;
-    let sessions = sessions::affected(&site, None, links).unwrap_or_default();
-    let mut all = sessions.cut;
-    if cut_outgoing || pending.cut_outgoing {
-        let open = super::sockets::table(super::sockets::Which::Connected).unwrap_or_default();
-        all.extend(open.into_iter().filter(|one| pending.outgoing.contains(&(one.local, one.remote))));
-    }
-    Ok((pending, sessions::end(&all), judgement))
-}
-
-/// What follows from a confirmation.
-fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<(), HostError> {
-    record::put(&host.store, good)?;
-    host.store.remove_folder(CANDIDATE)?;
-    if left_behind(pending.backend) {
-        // Both judge; that one more does is no reason to take the confirmation back.
-        let _ = Snapshot::nothing(pending.backend.other()).restore();
-    }
-    record::reject(&host.store, &pending.record.digest, false)?;
-    let _ = reserve(&host.store, &pending.root, &pending.record.ports());
-    pending::end(&host.store, &pending.id)
-}
-
-/// Takes the change back that waits; says whether there are rules of ours then. The caller holds the lock.
-///
-/// # Errors
-/// Where nothing waits, or the kernel refuses.
-pub fn rollback(host: &Host) -> Result<bool, HostError> {
-    let pending = settle(host)?.ok_or(HostError::NothingWaits)?;
-    let before = pending::before(&host.store, &pending);
-    let nothing = before.as_ref().is_ok_and(Snapshot::is_nothing);
-    pending::take_back(&host.store, &pending, before, true)?;
-    Ok(!nothing)
-}
-
-/// Takes away everything that [`apply`] brought, of either back end. The caller holds the lock.
-///
-/// # Errors
-/// Where the kernel refuses.
-pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
-    let (ours, now) = (record::reserved(&host.store).unwrap_or_default(), reserved::in_force().unwrap_or_default());
-    let mut removed = Removed {
-        openings: through::take_away(&host.root, &host.store)?,
-        rules: false,
-        // Those that are in force; what is remembered of others goes with the state.
-        reserved_ports: reserved::without(&ours, &now) != ours,
-        file: reserved::is_there(&host.root),
-        state: record::is_there(&host.store),
-    };
-    for backend in backends {
-        removed.rules |= Snapshot::nothing(*backend).restore()? != Changed::Nothing;
-    }
-    pending::end_all(&host.store)?;
-    let root = record::kept(&host.store, GOOD).ok().flatten().map(|kept| kept.record.root);
-    if let Some(root) = root.filter(|root| *root != record::absolute(&host.root)) {
-        let _ = reserved::remove_file(&root);
-    }
-    if let Some(warning) = reserve(&host.store, &host.root, &Ports::default()).into_iter().next() {
-        return Err(HostError::Warning(warning));
-    }
-    super::status::forget(host)?;
-    record::forget(&host.store)?;
-    Ok(removed)
 }

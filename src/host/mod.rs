@@ -18,6 +18,8 @@ pub mod another;
 pub mod apply;
 pub mod around;
 pub mod beside;
+mod change;
+pub mod ending;
 mod error;
 pub mod identity;
 pub mod iptables;
@@ -54,5 +56,6 @@ pub mod watchdog;
 pub mod ways;
 pub mod whole;
 
+pub use change::bring_again;
 pub use error::{HostError, Restored};
 pub use rules::{Backend, BaseChain, Changed, Counters, InForce, Prepared, Snapshot, bring, left_behind, read};

@@ -152,10 +152,7 @@ impl<'r, 'a> Flow<'r, 'a> {
             *may_block = space.sets.union(*may_block, blocked)?;
             let gone = space.sets.difference(set, passes)?;
             *passing = space.sets.difference(*passing, gone)?;
-            for (state, left) in &ends.after {
-                let left = space.sets.intersection(*left, set)?;
-                add(space, &mut after, state.touched, left)?;
-            }
+            leave(space, &mut after, &ends, set)?;
         }
         Ok(after)
     }
@@ -174,10 +171,7 @@ impl<'r, 'a> Flow<'r, 'a> {
                 continue;
             }
             let (ends, _) = self.base(space, entry, view, touched)?;
-            for (state, left) in &ends.after {
-                let left = space.sets.intersection(*left, set)?;
-                add(space, &mut after, state.touched, left)?;
-            }
+            leave(space, &mut after, &ends, set)?;
         }
         Ok(after)
     }
@@ -328,6 +322,15 @@ impl<'r, 'a> Flow<'r, 'a> {
         }
         Ok((done, passing))
     }
+}
+
+/// What leaves a chain of those that came into it.
+fn leave(space: &mut Space<'_>, after: &mut Parts<Touched>, ends: &Rc<Stretch>, set: Set) -> Bounded<()> {
+    for (state, left) in &ends.after {
+        let left = space.sets.intersection(*left, set)?;
+        add(space, after, state.touched, left)?;
+    }
+    Ok(())
 }
 
 /// Base chains by which packets see them: chains of tables for one family are seen by that family alone.
