@@ -85,6 +85,16 @@ pub enum HostError {
         "a table or chain is called {0:?}, and nothing is put into one with such a name: give it a name of letters and digits"
     )]
     OddName(String),
+    /// Somebody else changes the tables that are to be opened, again and again.
+    #[error(
+        "another program changes the tables in which the admitted are to be let through, so that this landed at a wrong place each time: try again when that has come to an end"
+    )]
+    Changing,
+    /// A rule of somebody else asks a set of ours.
+    #[error(
+        "a rule that is not ours asks a set of ringfence's, which cannot go as long as it does: take that rule away first ({0})"
+    )]
+    InUse(String),
     /// Rules were given back, and what was opened for them was not.
     #[error(
         "what other firewalls of this host let through is not what it was before: {0}; the guard blocks strangers all the same"
@@ -254,6 +264,8 @@ impl HostError {
             | Self::NotThrough { .. }
             | Self::Warning(_)
             | Self::OddName(_)
+            | Self::Changing
+            | Self::InUse(_)
             | Self::StillOpen(_)
             | Self::BadSnapshot => Outcome::Unusable,
         }

@@ -27,6 +27,8 @@ pub struct Applied {
     pub state: Standing,
     /// Whether reserved ports were brought up to date.
     pub reserved_ports: bool,
+    /// Whether what other firewalls let through was brought up to date.
+    pub openings: bool,
     /// Whether it waits to be confirmed.
     pub waits: Option<Waits>,
     /// The claims, on what the kernel holds.
@@ -77,6 +79,7 @@ impl Applied {
             changed: applied.changed,
             state: applied.judgement.standing,
             reserved_ports: applied.work.about_ports(),
+            openings: !applied.work.openings.is_empty(),
             waits: applied.pending.as_ref().map(|pending| Waits {
                 seconds: applied.time_left.map(|time| time.as_secs_f64()),
                 cut_outgoing: pending.cut_outgoing,
@@ -109,6 +112,9 @@ impl Applied {
                 let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
             }
             Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+        }
+        if self.openings {
+            text.push_str("what other firewalls of this host let through was brought up to date\n");
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");

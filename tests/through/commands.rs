@@ -247,35 +247,47 @@ fn through_chains_of_iptables_legacy_with_many_sources() {
     });
 }
 
+/// The whole story of a program that is told by its own means: its word, its folder, what `diff` says first, what of its own commands
+/// leaves all as it is, and one that takes something away.
+fn through_program(machine: &Machine, (word, etc, first): (&str, &str, &str), harmless: &[&str], takes: &str) {
+    let before = files(etc);
+    machine.assert_blocked("before");
+    cluster("none", false, "");
+    ringfence(&format!("apply {CONFIG}")).ended(1).says(&format!("`open-through = \"{word}\"` under [guard]"));
+    cluster("auto", false, "");
+    ringfence(&format!("diff {CONFIG}")).ended(1).says(first);
+    ringfence(&format!("apply {CONFIG}"))
+        .ended(0)
+        .says("what other firewalls of this host let through was brought up to date");
+    machine.assert_through("after apply");
+    ringfence(&format!("status {CONFIG}")).ended(0).says("enforced");
+    ringfence(&format!("diff {CONFIG}")).ended(0);
+    for command in harmless {
+        shell(command);
+        machine.assert_through(command);
+    }
+    shell(takes);
+    assert!(!machine.reaches(PEER[0], 8098), "{takes}");
+    ringfence(&format!("status {CONFIG}")).ended(1).says(first);
+    ringfence("hook check").says("what was applied last is brought back");
+    machine.assert_through("after it was taken away");
+    cluster("none", false, "");
+    ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
+    assert!(!machine.reaches(PEER[0], 8098), "not wanted any more");
+    ringfence("rollback").ended(0);
+    machine.assert_through("after a change was taken back");
+    ringfence("remove").ended(0);
+    machine.assert_blocked("after remove");
+    assert_same(&before, &files(etc));
+}
+
 #[test]
 fn through_firewalld() {
     alone("commands::through_firewalld", |mut machine| {
-        let etc = files("/etc/firewalld");
         machine.start_firewalld();
-        machine.assert_blocked("before");
-        cluster("none", false, "");
-        ringfence(&format!("apply {CONFIG}")).ended(1).says("`open-through = \"firewalld\"` under [guard]");
-        cluster("auto", false, "");
-        ringfence(&format!("diff {CONFIG}")).ended(1).says("write /etc/firewalld/policies/ringfence.xml");
-        ringfence(&format!("apply {CONFIG}")).ended(0);
-        machine.assert_through("after apply");
-        ringfence(&format!("status {CONFIG}")).ended(0).says("enforced");
-        ringfence(&format!("diff {CONFIG}")).ended(0);
-        shell("firewall-cmd --reload");
-        machine.assert_through("after a reload");
-        shell("rm /etc/firewalld/policies/ringfence.xml && firewall-cmd --reload");
-        assert!(!machine.reaches(PEER[0], 8098));
-        ringfence(&format!("status {CONFIG}")).ended(1).says("write /etc/firewalld/policies/ringfence.xml");
-        ringfence("hook check").says("what was applied last is brought back");
-        machine.assert_through("after it was taken away");
-        cluster("none", false, "");
-        ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
-        assert!(!machine.reaches(PEER[0], 8098));
-        ringfence("rollback").ended(0);
-        machine.assert_through("after a change was taken back");
-        ringfence("remove").ended(0);
-        machine.assert_blocked("after remove");
-        assert_same(&etc, &files("/etc/firewalld"));
+        let own = ("firewalld", "/etc/firewalld", "write /etc/firewalld/policies/ringfence.xml");
+        let takes = "rm /etc/firewalld/policies/ringfence.xml && firewall-cmd --reload";
+        through_program(&machine, own, &["firewall-cmd --reload"], takes);
     });
 }
 
@@ -283,31 +295,51 @@ fn through_firewalld() {
 fn through_ufw() {
     alone("commands::through_ufw", |machine| {
         shell("ufw --force enable; ufw allow 22/tcp");
-        let etc = files("/etc/ufw");
-        machine.assert_blocked("before");
-        cluster("none", false, "");
-        ringfence(&format!("apply {CONFIG}")).ended(1).says("`open-through = \"ufw\"` under [guard]");
-        cluster("auto", false, "");
-        ringfence(&format!("diff {CONFIG}")).ended(1).says("ufw allow proto tcp from 10.77.0.2");
-        ringfence(&format!("apply {CONFIG}")).ended(0);
+        let own = ("ufw", "/etc/ufw", "ufw allow proto tcp from 10.77.0.2");
+        let takes = "ufw --force delete allow proto tcp from 10.77.0.2 to any port 4369,6000:6009,8098:8099";
+        through_program(&machine, own, &["ufw reload", "ufw disable; ufw --force enable"], takes);
+    });
+}
+
+/// Another program (fail2ban, say) puts a rule in between our look at the chain and our change, each time the first time.
+const RACING: &str = "#!/bin/sh
+text=$(cat)
+for what in I D; do
+	case \"$text\" in *\"-$what INPUT\"*)
+		[ -e /run/raced-$what ] || { touch /run/raced-$what; iptables-nft -I INPUT 1 -s 192.0.2.77 -j DROP; }
+	esac
+done
+printf '%s\\n' \"$text\" | exec /usr/sbin/iptables-nft-restore \"$@\"
+";
+
+#[test]
+fn a_rule_that_comes_in_between_is_heard_first_and_stays() {
+    alone("commands::a_rule_that_comes_in_between_is_heard_first_and_stays", |machine| {
+        load_iptables("nft");
+        fs::create_dir("/run/bin").unwrap();
+        let racing = RACING;
+        fs::write("/run/bin/iptables-nft-restore", racing).unwrap();
+        fs::write("/run/bin/iptables-restore", racing).unwrap();
+        shell("chmod +x /run/bin/*");
+        // The one whom the admin denies stands right before what drops the rest.
+        shell(
+            "iptables-nft -D INPUT -s 10.77.0.3 -j LOGDROP; iptables-nft -I INPUT 6 -s 10.77.0.3 -j LOGDROP 2>/dev/null || iptables-nft -I INPUT 5 -s 10.77.0.3 -j LOGDROP",
+        );
+        let before = filter("nft");
+        cluster("iptables", true, "");
+        let run = |arguments: &str| {
+            let bin = env!("CARGO_BIN_EXE_ringfence");
+            tried(&format!("PATH=/run/bin:$PATH {bin} {arguments} --state-dir {STATE} 2>&1 || true")).unwrap()
+        };
+        let said = run(&format!("apply {CONFIG} --backend nft"));
+        assert!(fs::exists("/run/raced-I").unwrap(), "{said}");
         machine.assert_through("after apply");
-        ringfence(&format!("status {CONFIG}")).ended(0).says("enforced");
-        ringfence(&format!("diff {CONFIG}")).ended(0);
-        shell("ufw reload");
-        machine.assert_through("after a reload");
-        shell("ufw disable; ufw --force enable");
-        machine.assert_through("after it was enabled again");
-        shell("ufw --force delete allow proto tcp from 10.77.0.2 to any port 4369,6000:6009,8098:8099");
-        assert!(!machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 8098));
-        ringfence("hook check").says("what was applied last is brought back");
-        machine.assert_through("after a rule was deleted");
-        cluster("none", false, "");
-        ringfence(&format!("apply {CONFIG} --confirm-within 60s"));
-        assert!(!machine.reaches(PEER[0], 8098));
-        ringfence("rollback").ended(0);
-        machine.assert_through("after a change was taken back");
-        ringfence("remove").ended(0);
-        machine.assert_blocked("after remove");
-        assert_same(&etc, &files("/etc/ufw"));
+        ringfence(&format!("diff {CONFIG} --backend nft")).ended(0);
+        let said = run("remove");
+        assert!(said.contains("removed"), "{said}");
+        let after = filter("nft");
+        let rule = "-A INPUT -s 192.0.2.77/32 -j DROP\n";
+        assert_eq!(after.matches(rule).count(), 2, "{after}");
+        assert_eq!(after.replace(rule, ""), before);
     });
 }

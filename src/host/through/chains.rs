@@ -6,24 +6,20 @@
 //! INVARIANT (by number): nft is told a rule's handle, which no other rule ever has; iptables is told positions, right behind a look at
 //! them, and what it did is looked at again.
 
-use std::fmt::Write as _;
-
-use super::place::{Means, Part, Placed, blocked_at, named, place};
+use super::means::{Means, managed_by, means};
+use super::place::{Part, Placed, blocked_at, named, place};
 use super::spots::Spot;
+use super::texts::{self, Named, rank};
 use crate::cluster::{Site, Through};
 use crate::compile::{Opened, openings};
-use crate::dialect::{iptables as words, nft};
 use crate::host::around::put_in_place;
 use crate::host::iptables::{self, Tools, Variant, Version, opened};
 use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
 use crate::host::{Backend, HostError};
-use crate::ir::{Chain, Family, Leg, Opening, Rule, Ruleset, Table, ours};
+use crate::ir::{Family, Opening, Rule, Ruleset, Table, ours};
 use crate::net::Surroundings;
 use crate::verify::Answer;
-
-/// The table of iptables in which packets for this host are filtered.
-const FILTER: &str = "filter";
 
 /// What was found, and what is to be done.
 pub struct Chains {
@@ -141,15 +137,7 @@ impl Chains {
     }
 
     fn in_words(&self, part: &Part, rule: &Rule) -> Option<String> {
-        match part.means {
-            Means::Nft => {
-                let family = self.table(part.table).map_or(Family::Inet, |table| table.family);
-                let sets = part.opened.sets.clone();
-                let table = Table { family, name: String::new(), sets, chains: Vec::new() };
-                nft::rule_line(&table, rule).ok()
-            }
-            Means::IptablesNft | Means::IptablesLegacy | Means::Nobody => words::rule_line(rule).ok(),
-        }
+        self.table(part.table).and_then(|table| texts::in_words(table, part, rule))
     }
 
     /// Writes it. Says whether there was anything to write.
@@ -175,7 +163,12 @@ impl Chains {
             let Some(table) = self.table(at) else { continue };
             let variant = if self.means(at) == Means::IptablesLegacy { Variant::Legacy } else { Variant::Nft };
             let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
-            opened::carry_out(tools, variant, version, &self.text_for_iptables(at, table, part)?)?;
+            let handles = self.everything.handles.get(at);
+            let text = |how| texts::for_iptables(table, part, handles, how);
+            // Where somebody changed a rule of ours, its number is all that is known of it.
+            opened::carry_out(tools, variant, version, &text(Named::ByWords)?).or_else(|_| {
+                Ok::<_, HostError>(opened::carry_out(tools, variant, version, &text(Named::ByNumber)?)?)
+            })?;
             brought = true;
         }
         if let Some(tools) = &tools {
@@ -208,136 +201,12 @@ impl Chains {
         let is_of = |at: usize| matches!(self.means(at), Means::Nft | Means::Nobody);
         let mut text = String::new();
         for at in self.placed.stale.iter().filter(|at| is_of(**at)) {
-            text.push_str(&self.taken_out(*at)?);
+            text.push_str(&self.table(*at).map_or(Ok(String::new()), texts::out_of_nft)?);
         }
         for part in self.placed.parts.iter().filter(|part| is_of(part.table) && !part.is_there()) {
-            text.push_str(&self.put_in(part)?);
+            text.push_str(&self.table(part.table).map_or(Ok(String::new()), |table| texts::into_nft(table, part))?);
         }
         Ok(text)
-    }
-
-    /// The text that puts a part into a table of iptables, or takes all of ours out of it.
-    fn text_for_iptables(&self, number: usize, table: &Table, part: Option<&Part>) -> Result<String, HostError> {
-        let mut text = format!("*{}\n", table.name);
-        let rules: Vec<(&str, usize)> = match part {
-            Some(part) => part.misplaced.iter().map(|spot| (spot.chain.as_str(), spot.at)).collect(),
-            None => leading(table)
-                .into_iter()
-                .flat_map(|(chain, rules)| rules.into_iter().map(move |at| (chain.name.as_str(), at)))
-                .collect(),
-        };
-        let of = |name: &str, at: usize| -> Result<usize, HostError> {
-            let chain = table.chains.iter().find(|chain| chain.name == name);
-            self.number(number, chain.ok_or_else(|| HostError::internal("no chain"))?, at)
-        };
-        let mut gone: Vec<(&str, usize)> = Vec::new();
-        for (chain, at) in rules {
-            gone.push((chain, of(chain, at)?));
-        }
-        gone.sort_unstable();
-        // Chains are made first; those that are declared are emptied.
-        for chain in part.into_iter().filter(|part| part.writes).flat_map(|part| &part.opened.chains) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, ":{} - [0:0]", chain.name);
-            for rule in &chain.rules {
-                let _ = writeln!(text, "-A {} {}", chain.name, words::rule_line(rule).map_err(HostError::internal)?);
-            }
-        }
-        let leads = part.into_iter().flat_map(|part| &part.leads);
-        let mut leads: Vec<&(Leg, Spot)> = leads.collect();
-        // The last one first, so that the others stay where they are.
-        leads.sort_by_key(|(_, spot)| std::cmp::Reverse(spot.at));
-        for (leg, spot) in leads {
-            let rule = words::rule_line(&Opened::jump(*leg, &spot.on)).map_err(HostError::internal)?;
-            let end = table.chains.iter().find(|chain| chain.name == spot.chain).map_or(0, |chain| chain.rules.len());
-            if spot.at >= end {
-                let _ = writeln!(text, "-A {} {rule}", spot.chain);
-                continue;
-            }
-            let at = of(&spot.chain, spot.at)?;
-            let _ = writeln!(text, "-I {} {at} {rule}", spot.chain);
-            // What is behind it has moved.
-            gone.iter_mut().filter(|(chain, own)| *chain == spot.chain && *own >= at).for_each(|(_, own)| *own += 1);
-        }
-        for (chain, at) in gone.iter().rev() {
-            let _ = writeln!(text, "-D {chain} {at}");
-        }
-        if part.is_none() {
-            for chain in table.chains.iter().filter(|chain| ours::is_open(&chain.name)) {
-                let _ = writeln!(text, "-F {name}\n-X {name}", name = chain.name);
-            }
-        }
-        text.push_str("COMMIT\n");
-        Ok(text)
-    }
-
-    fn put_in(&self, part: &Part) -> Result<String, HostError> {
-        let Some(table) = self.table(part.table) else { return Ok(String::new()) };
-        let place = plain_place(table)?;
-        let mut text = String::new();
-        for spot in &part.misplaced {
-            let handle = self.handle(part.table, &spot.chain, spot.at)?;
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "delete rule {place} {} handle {handle}", plain(&spot.chain)?);
-        }
-        if part.writes {
-            let Opened { sets, chains } = part.opened.clone();
-            let beside = Table { family: table.family, name: table.name.clone(), sets, chains };
-            text.push_str(&nft::additions(&beside).map_err(HostError::internal)?);
-        }
-        for (leg, spot) in &part.leads {
-            let rule =
-                self.in_words(part, &Opened::jump(*leg, &spot.on)).ok_or_else(|| HostError::internal("no words"))?;
-            let chain = plain(&spot.chain)?;
-            let end = table.chains.iter().find(|own| own.name == spot.chain).map_or(0, |own| own.rules.len());
-            let _ = match spot.at < end {
-                true => {
-                    let handle = self.handle(part.table, &spot.chain, spot.at)?;
-                    writeln!(text, "insert rule {place} {chain} handle {handle} {rule}")
-                }
-                false => writeln!(text, "add rule {place} {chain} {rule}"),
-            };
-        }
-        Ok(text)
-    }
-
-    fn taken_out(&self, at: usize) -> Result<String, HostError> {
-        let Some(table) = self.table(at) else { return Ok(String::new()) };
-        let place = plain_place(table)?;
-        let mut text = String::new();
-        for (chain, rules) in leading(table) {
-            for rule in rules {
-                let handle = self.handle(at, &chain.name, rule)?;
-                let _ = writeln!(text, "delete rule {place} {} handle {handle}", plain(&chain.name)?);
-            }
-        }
-        for chain in table.chains.iter().filter(|chain| ours::is_open(&chain.name)) {
-            let name = plain(&chain.name)?;
-            let _ = writeln!(text, "flush chain {place} {name}\ndelete chain {place} {name}");
-        }
-        for set in table.sets.iter().filter(|set| ours::is_open(&set.name)) {
-            let _ = writeln!(text, "delete set {place} {}", plain(&set.name)?);
-        }
-        Ok(text)
-    }
-
-    /// The kernel's number of a rule.
-    fn handle(&self, table: usize, chain: &str, at: usize) -> Result<u64, HostError> {
-        let chain = self.table(table).and_then(|table| table.chains.iter().find(|own| own.name == chain));
-        let place = chain.and_then(|chain| chain.rules.get(at)).and_then(|rule| rule.place.as_ref());
-        place.and_then(|place| place.handle).ok_or_else(|| HostError::internal("a rule without a handle"))
-    }
-
-    /// The position of a rule among those of its chain as iptables counts them, from 1: one rule may have been read as several.
-    fn number(&self, table: usize, chain: &Chain, at: usize) -> Result<usize, HostError> {
-        let place = |rule: &Rule| rule.place.as_ref().map(|place| (place.handle, place.line));
-        let own = chain.rules.get(at).and_then(place).ok_or_else(|| HostError::internal("a rule without a place"))?;
-        if let (Some(handle), _) = own {
-            let handles = self.everything.handles.get(table).and_then(|chains| chains.get(&chain.name));
-            let number = handles.and_then(|handles| handles.iter().position(|one| *one == handle));
-            return number.map(|at| at + 1).ok_or_else(|| HostError::internal("a rule that the kernel has not"));
-        }
-        Ok(rank(chain, at))
     }
 }
 
@@ -346,29 +215,13 @@ impl Chains {
 /// # Errors
 /// Where a tool refuses.
 pub fn take_away() -> Result<bool, HostError> {
-    Chains::only_ours()?.bring()
-}
-
-/// By what each table can be changed.
-fn means(everything: &Everything) -> Vec<Means> {
-    let tools = Tools::find().ok();
-    let nf_tables = everything.handles.len();
-    let of = |(at, table): (usize, &Table)| {
-        let is_filter = table.name == FILTER && table.family != Family::Inet;
-        let has_usual = table.chains.iter().any(|chain| chain.name == "INPUT" || chain.name == "OUTPUT");
-        let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
-        let can = |variant| tools.as_ref().is_some_and(|tools| opened::can_change(tools, variant, version));
-        match at < nf_tables {
-            _ if managed_by(table).is_some() || table.name == ours::TABLE => Means::Nobody,
-            true if is_filter && has_usual && can(Variant::Nft) => Means::IptablesNft,
-            // iptables-save shows a rule of nft's among its own without what it does not know: loaded again, it is wider.
-            true if has_usual && is_of_iptables(table) => Means::Nobody,
-            true => Means::Nft,
-            false if is_filter => Means::IptablesLegacy,
-            false => Means::Nobody,
-        }
-    };
-    everything.ruleset.tables.iter().enumerate().map(of).collect()
+    let ours = Chains::only_ours()?;
+    let brought = ours.bring()?;
+    // One may be left of a run that did not come to its rules.
+    if let Ok(tools) = Tools::find() {
+        ours.destroy_sets(&tools)?;
+    }
+    Ok(brought)
 }
 
 /// By whose means whoever is shut out could be let through; none where the cluster file names one, or nothing of the kind would help.
@@ -381,9 +234,9 @@ pub(in crate::host) fn remedy(
     if site.cluster().guard().through() != Through::None {
         return None;
     }
-    let (_, by) = answers.iter().find_map(blocked_at)?;
+    let blocked = answers.iter().find_map(blocked_at)?;
     let tables = &everything.ruleset.tables;
-    let table = named(&everything.ruleset, by).into_iter().find_map(|at| tables.get(at))?;
+    let table = named(&everything.ruleset, blocked.by).into_iter().find_map(|at| tables.get(at))?;
     if let Some(program) = managed_by(table) {
         return Some(program);
     }
@@ -395,51 +248,6 @@ pub(in crate::host) fn remedy(
     })
 }
 
-/// Whether a table has a name and a family of iptables'.
-fn is_of_iptables(table: &Table) -> bool {
-    table.family != Family::Inet && ["raw", "mangle", "nat", "filter", "security"].contains(&table.name.as_str())
-}
-
-/// The program that a table belongs to, where it has a way of its own to be told.
-fn managed_by(table: &Table) -> Option<Through> {
-    let of_ufw = |chain: &Chain| chain.name.starts_with("ufw-") || chain.name.starts_with("ufw6-");
-    let of_firewalld = |chain: &Chain| chain.name == "INPUT_ZONES" || chain.name == "INPUT_direct";
-    if table.name == "firewalld" || table.chains.iter().any(of_firewalld) {
-        return Some(Through::Firewalld);
-    }
-    table.chains.iter().any(of_ufw).then_some(Through::Ufw)
-}
-
 fn has_ours(table: &Table) -> bool {
     table.chains.iter().any(|chain| ours::is_open(&chain.name)) || table.sets.iter().any(|set| ours::is_open(&set.name))
-}
-
-/// Which rule of its chain it is, from 1: one may have been read as several.
-fn rank(chain: &Chain, at: usize) -> usize {
-    let place = |rule: &Rule| rule.place.as_ref().map(|place| (place.handle, place.line));
-    let own = chain.rules.get(at).and_then(place);
-    let mut before: Vec<_> =
-        chain.rules.iter().take(at).map(place).filter(|one| one.is_none() || *one != own).collect();
-    before.dedup_by(|a, b| a.is_some() && a == b);
-    before.len() + 1
-}
-
-/// The rules of each chain that lead to ours.
-fn leading(table: &Table) -> Vec<(&Chain, Vec<usize>)> {
-    let leads = |rule: &Rule| [Leg::In, Leg::Out].into_iter().any(|leg| rule.verdict == Opened::jump(leg, &[]).verdict);
-    let rules = |chain: &Chain| -> Vec<usize> {
-        chain.rules.iter().enumerate().filter(|(_, rule)| leads(rule)).map(|(at, _)| at).collect()
-    };
-    table.chains.iter().map(|chain| (chain, rules(chain))).filter(|(_, rules)| !rules.is_empty()).collect()
-}
-
-/// A name that needs no quotes.
-fn plain(name: &str) -> Result<&str, HostError> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
-    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if begins && name.chars().all(fits) { Ok(name) } else { Err(HostError::OddName(name.to_owned())) }
-}
-
-fn plain_place(table: &Table) -> Result<String, HostError> {
-    Ok(format!("{} {}", table.family.name(), plain(&table.name)?))
 }

@@ -14,9 +14,11 @@
 pub mod chains;
 pub mod firewalld;
 pub mod known;
+pub mod means;
 pub mod place;
 mod program;
 pub mod spots;
+pub mod texts;
 pub mod ufw;
 
 use std::path::Path;
@@ -147,13 +149,26 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
     }
     let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;
     brought |= ufw::bring(root, wanted.for_ufw(root))?;
-    if let Some(chains) = look_at_chains(wanted, asked)? {
-        brought |= chains.bring()?;
-    }
+    brought |= bring_chains(wanted, asked)?;
     if wanted.is_nothing() {
         store.remove(Place::State, OPENED)?;
     }
     Ok(brought)
+}
+
+/// iptables is told positions: where another program put a rule in between, what leads to ours stands at a wrong place, and is put
+/// right.
+fn bring_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
+    const ATTEMPTS: usize = 4;
+    let mut brought = false;
+    for _ in 0..ATTEMPTS {
+        let Some(chains) = look_at_chains(wanted, asked)? else { return Ok(brought) };
+        if !chains.bring()? {
+            return Ok(brought);
+        }
+        brought = true;
+    }
+    Err(HostError::Changing)
 }
 
 /// Takes all of ours away, whatever is remembered. Says whether there was any.

@@ -6,46 +6,15 @@
 
 use std::net::IpAddr;
 
-use super::spots::{Spot, asks_only, spots};
+use super::means::Means;
+use super::spots::{Spot, asks_only, spots, spots_through};
 use crate::cluster::{Site, Through};
-use crate::compile::{Opened, OpeningShape, opened};
+use crate::compile::{Opened, opened};
 use crate::ir::ours::has_part;
 use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, Verdict, ours};
-use crate::net::Surroundings;
+use crate::net::{Interface, Surroundings};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole, whole_beside};
-
-/// Which programs' means reach a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Means {
-    /// nft.
-    Nft,
-    /// iptables over nf_tables.
-    IptablesNft,
-    /// iptables over its own kernel interface.
-    IptablesLegacy,
-    /// Another program's, which would take away what is put there.
-    Nobody,
-}
-
-impl Means {
-    /// Whether a choice includes it.
-    fn is_chosen(self, through: Through) -> bool {
-        match (through, self) {
-            (_, Self::Nobody) | (Through::None | Through::Firewalld | Through::Ufw, _) => false,
-            (Through::Auto, _) => true,
-            (Through::Nftables, own) => own == Self::Nft,
-            (Through::Iptables, own) => matches!(own, Self::IptablesNft | Self::IptablesLegacy),
-        }
-    }
-
-    fn shape(self) -> OpeningShape {
-        match self {
-            Self::Nft => OpeningShape::Nft,
-            Self::IptablesNft | Self::IptablesLegacy | Self::Nobody => OpeningShape::Iptables,
-        }
-    }
-}
 
 /// What is to be put into a table, or is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,15 +99,16 @@ pub fn place(
         }
     }
     let mut answers = whole(&ahead, site, surroundings)?;
+    let routed = surroundings.is_known();
     let mut known: Vec<IpAddr> = Vec::new();
     for _ in 0..ROUNDS {
         let mut found = false;
         let before = known.len();
-        for (leg, by) in answers.iter().filter_map(blocked_at) {
-            for at in named(&ahead, by) {
+        for blocked in answers.iter().filter_map(blocked_at) {
+            for at in named(&ahead, blocked.by) {
                 let own = means.get(at).copied().unwrap_or(Means::Nobody);
                 if own.is_chosen(through) {
-                    found |= lead(&mut ahead, ruleset, &mut parts, (at, own, leg), openings);
+                    found |= lead(&mut ahead, ruleset, &mut parts, (at, own, &blocked), routed, openings);
                 }
             }
         }
@@ -183,15 +153,38 @@ fn chain_of(table: &Table, leg: Leg) -> Option<&Chain> {
     table.chains.iter().find(|chain| chain.name == name)
 }
 
-/// Whether somebody is admitted and dropped, and by what, on a way that can be opened.
-pub(super) fn blocked_at(answer: &Answer) -> Option<(Leg, &By)> {
+/// Somebody who is admitted is dropped on a way that can be opened.
+pub(super) struct Blocked<'a> {
+    leg: Leg,
+    /// By what.
+    pub by: &'a By,
+    /// Where it came in.
+    interface: Option<&'a Interface>,
+}
+
+/// Whether that is so.
+pub(super) fn blocked_at(answer: &Answer) -> Option<Blocked<'_>> {
     let Reached::Blocked(shown) = &answer.reached else { return None };
     let by = shown.by.as_ref().filter(|by| !by.is_ours())?;
-    match (&answer.who, answer.direction, by.stage) {
-        (Who::Others, ..) => None,
-        (_, Direction::In, Stage::In) => Some((Leg::In, by)),
-        (_, Direction::Out, Stage::Out) => Some((Leg::Out, by)),
-        (_, Direction::In | Direction::Out, Stage::In | Stage::Translation | Stage::Out) => None,
+    let leg = match (&answer.who, answer.direction, by.stage) {
+        (Who::Others, ..) => return None,
+        (_, Direction::In, Stage::In) => Leg::In,
+        (_, Direction::Out, Stage::Out) => Leg::Out,
+        (_, Direction::In | Direction::Out, Stage::In | Stage::Translation | Stage::Out) => return None,
+    };
+    Some(Blocked { leg, by, interface: shown.packet.interface.as_ref() })
+}
+
+impl Blocked<'_> {
+    /// Whether it comes to a spot of the way. Where routes do not tell on which interface somebody comes in, the next may take another.
+    fn comes_to(&self, spot: &Spot, routed: bool) -> bool {
+        !routed
+            || spot.on.iter().all(|one| match one {
+                Match::InInterface { names, negated } => {
+                    self.interface.is_some_and(|own| names.contains(own)) != *negated
+                }
+                _ => false,
+            })
     }
 }
 
@@ -215,13 +208,15 @@ fn lead(
     ahead: &mut Ruleset,
     before: &Ruleset,
     parts: &mut Vec<Part>,
-    (at, means, leg): (usize, Means, Leg),
+    (at, means, blocked): (usize, Means, &Blocked<'_>),
+    routed: bool,
     openings: &[Opening],
 ) -> bool {
     let Some(table) = ahead.tables.get(at) else { return false };
-    let family = table.family;
-    let jumps = |spot: &&Spot| !leads_there(table, spot, leg);
-    let new: Vec<Spot> = spots(table, leg).iter().filter(jumps).cloned().collect();
+    let (family, leg) = (table.family, blocked.leg);
+    let is_new = |spot: &Spot| blocked.comes_to(spot, routed) && !leads_there(table, spot, leg);
+    let mut new = spots_through(table, leg, Some(&blocked.by.chain));
+    new.retain(is_new);
     if new.is_empty() {
         return false;
     }
@@ -246,8 +241,10 @@ fn lead(
         let Some(chain) = ahead.tables.get_mut(at).and_then(|table| chain_mut(table, &spot.chain)) else { continue };
         let here = spot.at.min(chain.rules.len());
         chain.rules.insert(here, Opened::jump(leg, &spot.on));
-        // As it was before anything came to it, or was taken from it.
-        let behind = chain.rules.len() - here - 1;
+        // As it was before anything came to it, or was taken from it: what was read has a place.
+        let came = |rule: &&Rule| rule.place.is_none() && rule.verdict == Opened::jump(leg, &[]).verdict;
+        let later = chain.rules.get(here + 1..).unwrap_or_default();
+        let behind = later.len() - later.iter().filter(came).count();
         let old = before.tables.get(at).and_then(|table| table.chains.iter().find(|chain| chain.name == spot.chain));
         let at = old.map_or(here, |old| position_before(old, behind, &part.misplaced));
         part.leads.push((leg, Spot { at, ..spot.clone() }));
@@ -269,7 +266,8 @@ fn position_before(old: &Chain, behind: usize, misplaced: &[Spot]) -> usize {
     at
 }
 
-/// Rules that lead to our chains, and do not stand right before what drops the rest.
+/// Rules that lead to our chains, of each chain in which one does not stand right before what drops the rest: iptables names them by their
+/// words, which are the same for all of them.
 fn misplaced(table: &Table, legs: &[Leg]) -> Vec<Spot> {
     let mut wrong = Vec::new();
     for leg in legs {
@@ -278,15 +276,21 @@ fn misplaced(table: &Table, legs: &[Leg]) -> Vec<Spot> {
         plain.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !is_ours(rule)));
         let right = spots(&plain, *leg);
         for chain in &table.chains {
-            let leading = chain.rules.iter().enumerate().filter(|(_, rule)| is_ours(rule));
-            for (before, (at, rule)) in leading.enumerate() {
-                let is_right =
-                    |spot: &Spot| spot.chain == chain.name && spot.at == at - before && asks_only(rule, &spot.on);
+            let ours: Vec<usize> =
+                chain.rules.iter().enumerate().filter(|(_, rule)| is_ours(rule)).map(|(at, _)| at).collect();
+            let is_right = |(before, at): (usize, &usize)| {
+                let rule = chain.rules.get(*at);
                 // A second one at the same place is one too many.
-                let again = at > 0 && chain.rules.get(at - 1).is_some_and(is_ours);
-                if !right.iter().any(is_right) || again {
-                    wrong.push(Spot { chain: chain.name.clone(), at, on: Vec::new() });
-                }
+                let again = at.checked_sub(1).is_some_and(|at| ours.contains(&at));
+                let here = |spot: &Spot| {
+                    spot.chain == chain.name
+                        && spot.at == at - before
+                        && rule.is_some_and(|rule| asks_only(rule, &spot.on))
+                };
+                !again && right.iter().any(here)
+            };
+            if !ours.iter().enumerate().all(is_right) {
+                wrong.extend(ours.iter().map(|at| Spot { chain: chain.name.clone(), at: *at, on: Vec::new() }));
             }
         }
     }
@@ -334,7 +338,12 @@ fn holds(table: &Table, ruleset: &Ruleset, wanted: &Opened) -> bool {
         let mut there = table.sets.iter().chain(&ruleset.sets);
         there.find(|own| own.name == set.name).is_some_and(|own| own.elements == set.elements)
     };
-    wanted.chains.iter().all(same_rules) && wanted.sets.iter().all(same_set)
+    let is_wanted = |name: &str| {
+        wanted.sets.iter().any(|set| set.name == name) || wanted.chains.iter().any(|chain| chain.name == name)
+    };
+    let names = table.sets.iter().map(|set| &set.name).chain(table.chains.iter().map(|chain| &chain.name));
+    let nothing_more = names.filter(|name| ours::is_open(name)).all(|name| is_wanted(name));
+    nothing_more && wanted.chains.iter().all(same_rules) && wanted.sets.iter().all(same_set)
 }
 
 /// Whether two rules ask and do the same; that a port is TCP's need not be said.
@@ -347,118 +356,4 @@ fn same(one: &Rule, other: &Rule) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::cluster::parse;
-    use crate::compile::openings;
-    use crate::dialect::nft;
-
-    const CLUSTER: &str = "[cluster]\nname = \"c\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\", \"riak@10.9.0.6\"]\n\
-        [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
-
-    /// Where rules are put, the positions of rules that go, and how many answers are not good then.
-    fn placed(tables: &str, through: Through) -> (Vec<String>, Vec<usize>, usize) {
-        let ruleset = nft::read(tables).unwrap().ruleset;
-        let cluster = parse("cluster.toml", CLUSTER.to_owned(), Path::new("")).cluster.unwrap();
-        let site = Site::of_node(&cluster, &cluster.nodes()[0]);
-        let means = vec![Means::Nft; ruleset.tables.len()];
-        let placed = place(&ruleset, &means, through, &openings(&site), &site, &Surroundings::default()).unwrap();
-        let leads = placed.parts.iter().flat_map(|part| &part.leads);
-        let leads = leads.map(|(leg, spot)| format!("{leg:?} {} {}", spot.chain, spot.at)).collect();
-        let gone = placed.parts.iter().flat_map(|part| &part.misplaced).map(|spot| spot.at).collect();
-        let admitted = placed.answers.iter().filter(|answer| answer.who != Who::Others);
-        (leads, gone, admitted.filter(|answer| !answer.is_good()).count())
-    }
-
-    fn input(policy: &str, rules: &str, more: &str) -> String {
-        format!(
-            "table inet filter {{\n{more}\n\tchain input {{\n\t\ttype filter hook input priority 0; policy {policy};\n\
-             ct state established,related accept\n{rules}\n\t}}\n}}\n"
-        )
-    }
-
-    #[test]
-    fn as_much_is_opened_as_is_needed_and_no_more() {
-        for (tables, through, leads, bad) in [
-            (input("drop", "tcp dport 22 accept", ""), Through::Auto, &["In input 2"][..], 0),
-            (input("drop", "tcp dport 22 accept", ""), Through::Firewalld, &[], 4),
-            (input("accept", "tcp dport 22 accept", ""), Through::Auto, &[], 0),
-            (input("drop", "ip saddr { 10.9.0.5, 10.9.0.6 } accept", ""), Through::Auto, &[], 0),
-            // A rule about one of them stays the stronger one.
-            (input("drop", "ip saddr 10.9.0.6 tcp dport 8098 drop", ""), Through::Nftables, &["In input 2"], 1),
-            (
-                format!("{}{}", input("drop", "", ""), input("drop", "drop", "").replace("filter {", "other {")),
-                Through::Auto,
-                &["In input 1", "In input 1"],
-                0,
-            ),
-            // Nor does who is dropped by a rule of his own hide that others are dropped, of whatever family and table.
-            (
-                format!(
-                    "table ip first {{\n\tchain i {{\n\t\ttype filter hook input priority -10; policy accept;\n\
-                     ip saddr 10.9.0.5 tcp dport 8098 drop\n\t}}\n}}\n{}",
-                    input("drop", "", "")
-                ),
-                Through::Auto,
-                &["In input 1"],
-                1,
-            ),
-            (
-                format!(
-                    "{}table ip out {{\n\tchain o {{\n\t\ttype filter hook output priority 0; policy drop;\n\
-                     ct state established accept\n\t}}\n}}\n",
-                    input("accept", "", "")
-                ),
-                Through::Auto,
-                &["Out o 1"],
-                0,
-            ),
-        ] {
-            let found = placed(&tables, through);
-            assert_eq!((found.0, found.2), (leads.iter().map(|&lead| lead.to_owned()).collect(), bad), "{tables}");
-        }
-    }
-
-    const OURS: &str = "\tset open-ringfence-peers4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\
-        \t\telements = { 10.9.0.5, 10.9.0.6 }\n\t}\n\tchain open-ringfence-in {\n\t\tip saddr @open-ringfence-peers4 tcp dport \
-        { 4369, 6000-6009, 8098-8099 } accept\n\t}\n";
-    const LEAD: &str = "meta l4proto tcp jump open-ringfence-in";
-
-    #[test]
-    fn what_is_there_stays_and_what_came_behind_it_is_heard_first() {
-        let of = |rules: &str, ours: &str| placed(&input("drop", rules, ours), Through::Auto);
-        assert_eq!(of(LEAD, OURS), (vec![], vec![], 0));
-        assert_eq!(of(&format!("{LEAD}\ndrop"), OURS), (vec![], vec![], 0));
-        // The admin put a rule behind ours.
-        let behind = format!("{LEAD}\nip saddr 10.9.0.6 tcp dport 8098 drop\ndrop");
-        assert_eq!(of(&behind, OURS), (vec!["In input 3".to_owned()], vec![1], 1));
-        assert_eq!(of(&format!("{LEAD}\n{LEAD}"), OURS), (vec![], vec![2], 0));
-        // Somebody took the rule, or made it another.
-        assert_eq!(of("", OURS), (vec!["In input 1".to_owned()], vec![], 0));
-        let narrow = format!("tcp dport 22 {LEAD}");
-        assert_eq!(of(&narrow, OURS), (vec!["In input 2".to_owned()], vec![1], 0));
-    }
-
-    #[test]
-    fn a_chain_of_ours_with_something_else_is_written_again() {
-        for (ours, writes) in [
-            (OURS.to_owned(), false),
-            (OURS.replace("10.9.0.6", "10.9.0.0/24"), true),
-            (OURS.replace("accept\n", "accept\n\t\taccept\n"), true),
-            (OURS.replace("8098-8099", "8098"), true),
-            (OURS.replace("} accept", "} counter accept"), false),
-            (OURS.replace("} accept", "} meta mark set 7 accept"), true),
-        ] {
-            let ruleset = nft::read(&input("drop", LEAD, &ours)).unwrap().ruleset;
-            let cluster = parse("cluster.toml", CLUSTER.to_owned(), Path::new("")).cluster.unwrap();
-            let site = Site::of_node(&cluster, &cluster.nodes()[0]);
-            let surroundings = Surroundings::default();
-            let placed = place(&ruleset, &[Means::Nft], Through::Auto, &openings(&site), &site, &surroundings).unwrap();
-            assert_eq!(placed.parts[0].writes, writes, "{ours}");
-            let nothing = place(&ruleset, &[Means::Nft], Through::None, &[], &site, &surroundings).unwrap();
-            assert_eq!((nothing.parts.len(), nothing.stale), (0, vec![0]));
-        }
-    }
-}
+mod tests;

@@ -20,21 +20,46 @@ pub struct Spot {
     pub on: Vec<Match>,
 }
 
-/// Where a table drops what has come to the end of its chains on a way; for each of its base chains there at most one.
+/// Where a table drops what has come to the end of its chains on a way.
 #[must_use]
 pub fn spots(table: &Table, leg: Leg) -> Vec<Spot> {
+    spots_through(table, leg, None)
+}
+
+/// The same of those of its base chains from which packets come through a chain.
+#[must_use]
+pub fn spots_through(table: &Table, leg: Leg, chain: Option<&str>) -> Vec<Spot> {
     let hook = match leg {
         Leg::In => Hook::Input,
         Leg::Out => Hook::Output,
     };
     let is_there = |base: Base| base.hook == hook && base.kind == ChainKind::Filter;
-    let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(is_there));
+    let comes_through = |base: &&Chain| chain.is_none_or(|chain| leads_to(table, &base.name, chain));
+    let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(is_there)).filter(comes_through);
     let mut walk = Walk { table, passed: Vec::new(), found: Vec::new() };
     for chain in bases {
         walk.passed.clear();
         walk.end(chain);
     }
     walk.found
+}
+
+/// Whether packets may come from one chain into another, or these are the same.
+fn leads_to(table: &Table, from: &str, to: &str) -> bool {
+    let mut seen: Vec<&str> = vec![from];
+    let mut next = 0;
+    while let Some(name) = seen.get(next).copied() {
+        next += 1;
+        let chain = table.chains.iter().find(|chain| chain.name == name);
+        for rule in chain.into_iter().flat_map(|chain| &chain.rules) {
+            if let Some(Verdict::Jump(other) | Verdict::Goto(other)) = &rule.verdict
+                && !seen.contains(&other.as_str())
+            {
+                seen.push(other);
+            }
+        }
+    }
+    seen.contains(&to)
 }
 
 /// What becomes of what no rule of its own decides on.
