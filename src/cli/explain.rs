@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::host::own_links;
-use super::input::{Input, node_findings, site};
-use super::output::{print, warn_unknown};
+use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
+use super::output::{print, say, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_files};
 use crate::cluster::{Cluster, Node, Site};
@@ -15,6 +15,7 @@ use crate::explain::{Fate, explain};
 use crate::host::identity::node_of;
 use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
+use crate::ir::ours::has_part;
 use crate::ir::{ConnectionStates, Ruleset, TcpFlags};
 use crate::net::{Cidr, Interface, Surroundings, parse_address};
 use crate::outcome::Outcome;
@@ -24,8 +25,13 @@ use crate::semantics::{Locality, Packet, Question, Space};
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
 #[derive(Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    input: Input,
+    /// The cluster file; `-` reads standard input. With none, and no ruleset, it is what this host has now (`--live`), and the file of
+    /// this host only gives names.
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Print findings as JSON, one a line, on standard error.
+    #[arg(long)]
+    json: bool,
     /// Where the packet comes from: an address, or the name of a node or a client, whose first address is taken.
     #[arg(long, value_name = "ADDRESS|NAME")]
     from: String,
@@ -63,11 +69,14 @@ struct Here {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
+    let live = arguments.live || (arguments.config.is_none() && arguments.ruleset.is_empty());
+    let config = arguments.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let input = Input { config, json: arguments.json };
+    let Some(cluster) = input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
         return Ok(Outcome::Unusable);
     };
     let site = site(&cluster, arguments.node.as_deref());
-    let (given, whose, here) = if arguments.live {
+    let (given, whose, here) = if live {
         let Everything { ruleset, unknown, .. } = Everything::read()?;
         let links = own_links()?;
         let surroundings = surroundings(&links)?;
@@ -90,6 +99,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Undecided);
     }
     let packet = on(arrival.on.first().unwrap_or(&None));
+    if !live && arguments.ruleset.is_empty() {
+        warn_of_kernel(&packet, first);
+    }
     let explained = explain(&given.ruleset, &packet);
     let guarded = site.protected().has(packet.port);
     let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why);
@@ -99,6 +111,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Fate::Blocked => Outcome::No,
         Fate::Undecided => Outcome::Undecided,
     })
+}
+
+/// Says where this host's kernel, which has rules of ours, decides otherwise now. Who may not ask it is asked about the file alone.
+fn warn_of_kernel(packet: &Packet, by_file: Fate) {
+    let Ok(Everything { ruleset, .. }) = Everything::read() else { return };
+    if !ruleset.tables.iter().any(has_part) {
+        return;
+    }
+    let now = explain(&ruleset, packet).fate;
+    if now != by_file {
+        let words = match now {
+            Fate::Delivered => "lets it through",
+            Fate::Blocked => "blocks it",
+            Fate::Undecided => "may do either",
+        };
+        say(&format!("warning: what this host's kernel holds now {words}: see `ringfence explain --live`"));
+    }
 }
 
 /// Where a packet may come in; `None` is an interface that no rule names.

@@ -343,3 +343,31 @@ fn a_rule_that_comes_in_between_is_heard_first_and_stays() {
         assert_eq!(after.replace(rule, ""), before);
     });
 }
+
+/// What somebody asks at three in the morning is what happens now, and not what a file wants.
+#[test]
+fn explain_without_a_file_is_what_the_kernel_does() {
+    alone("commands::explain_without_a_file_is_what_the_kernel_does", |_machine| {
+        load_nftables();
+        cluster("none", false, "");
+        shell(&format!("mkdir -p /etc/ringfence && cp {CONFIG} /etc/ringfence/cluster.toml"));
+        ringfence(&format!("apply {CONFIG}")).ended(1);
+        let bin = env!("CARGO_BIN_EXE_ringfence");
+        let asked = "--from riak@peer0 --port http --iif eth0 --node riak@host";
+        let run = |before: &str, file: &str| {
+            tried(&format!("{before} {bin} explain {file} {asked} 2>&1; echo code $?")).unwrap()
+        };
+        let now = run("", "");
+        assert!(
+            now.starts_with("by what the kernel holds now: blocked: the rule") && now.ends_with("code 1\n"),
+            "{now}"
+        );
+        let file = run("", CONFIG);
+        assert!(file.contains("by the rules that the cluster file makes: delivered"), "{file}");
+        assert!(file.contains("warning: what this host's kernel holds now blocks it"), "{file}");
+        // Who may not ask the kernel gets no answer of the file in its place.
+        let without = run("setpriv --bounding-set -net_admin --inh-caps -net_admin", "");
+        assert!(without.contains("only for root") && without.ends_with("code 2\n"), "{without}");
+        assert!(!without.contains("by the rules"), "{without}");
+    });
+}
