@@ -57,6 +57,9 @@ pub struct Arguments {
     /// A ruleset instead of the compiled nft one; several files are taken together.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
+    #[arg(long, value_name = "DIR", requires = "ruleset")]
+    include_from: Vec<PathBuf>,
     /// All rules that this host has now. Needs root.
     #[arg(long)]
     live: bool,
@@ -84,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else if arguments.ruleset.is_empty() {
         (Given::made(compiled(&site)?.1), "by the rules that the cluster file makes", None)
     } else {
-        (read_files(arguments.ruleset.iter().map(PathBuf::as_path))?, "by these files", None)
+        (read_files(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, "by these files", None)
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;

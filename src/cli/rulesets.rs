@@ -6,7 +6,7 @@ mod twice;
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use include::Part;
 use places::{Files, Spot};
@@ -136,8 +136,8 @@ impl Source {
     }
 }
 
-/// Reads files of any dialects into one ruleset.
-pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<Given> {
+/// Reads files of any dialects into one ruleset. What they include may also be in these folders.
+pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Given> {
     let mut sources = Vec::new();
     for path in paths {
         let (name, text) = (path.display().to_string(), read_text(path, RULESET)?);
@@ -147,7 +147,7 @@ pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Resu
             continue;
         }
         let parts = match dialect {
-            Dialect::Nft if path != Path::new("-") => include::parts(path, text),
+            Dialect::Nft if path != Path::new("-") => include::parts(path, text, allowed),
             Dialect::Nft | Dialect::Iptables | Dialect::Ip6tables | Dialect::Ipset => {
                 vec![Part::whole(&name, text)]
             }
@@ -433,7 +433,7 @@ mod tests {
         fs::write(folder.join("main.nft"), main).unwrap();
         fs::write(folder.join("defs.nft"), "\ndefine peer = 10.20.0.12\n").unwrap();
         fs::write(folder.join("d/a.nft"), "# one\nip saddr 10.0.0.1 drop").unwrap();
-        let given = read_files([folder.join("main.nft").as_path()]).unwrap();
+        let given = read_files([folder.join("main.nft").as_path()], &[]).unwrap();
         let rules = &given.ruleset.tables[0].chains[0].rules;
         let places: Vec<_> = rules.iter().filter_map(|rule| rule.place.as_ref()).collect();
         let [first, second] = places.as_slice() else { panic!("{places:?}") };

@@ -34,6 +34,9 @@ pub struct Arguments {
     /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
+    #[arg(long, value_name = "DIR", requires = "ruleset")]
+    include_from: Vec<PathBuf>,
     /// All rules that this host has now, for the whole way there and back: who reaches whom, and which rule of whose is in the
     /// way. Needs root.
     #[arg(long)]
@@ -59,7 +62,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
         Given::made(emitted.compiled().clone())
     } else {
-        read_files(arguments.ruleset.iter().map(PathBuf::as_path))?
+        read_files(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?
     };
     // What cannot be used is not to stand behind a screen of warnings.
     let surroundings = arguments.routes.as_ref().map(|routes| read_routes(routes, arguments.input.json)).transpose()?;

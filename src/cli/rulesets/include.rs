@@ -3,8 +3,8 @@
 //! A line that is an `include` and nothing else stands for the lines of the files that it names, as nft itself takes it:
 //! variables and blocks go on across them. A name counts from the folder of the file that it stands in.
 //!
-//! INVARIANT (folder): nothing is read outside of the folder of the file that was asked for, not by links either. Such a
-//! line stays as it is, and whoever reads the text says that what it names was not read.
+//! INVARIANT (folder): nothing is read outside of the folder of the file that was asked for, and of those that are allowed besides, not by
+//! links either. Such a line stays as it is, and whoever reads the text says that what it names was not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,11 +35,12 @@ impl Part {
     }
 }
 
-/// The parts that a text consists of, in their order.
-pub fn parts(path: &Path, text: String) -> Vec<Part> {
+/// The parts that a text consists of, in their order. Files may also be in these folders.
+pub fn parts(path: &Path, text: String, allowed: &[PathBuf]) -> Vec<Part> {
     let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    let root = folder.and_then(|folder| folder.canonicalize().ok());
-    let mut reader = Reader { root, parts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
+    let folders = folder.into_iter().chain(allowed.iter().map(PathBuf::as_path));
+    let roots = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
+    let mut reader = Reader { roots, parts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
     reader.file(path, &text, 0);
     if let [one] = reader.parts.as_mut_slice() {
         // Nothing is included.
@@ -50,7 +51,7 @@ pub fn parts(path: &Path, text: String) -> Vec<Part> {
 
 struct Reader {
     /// Where files may be read; nowhere, for what does not come from a file.
-    root: Option<PathBuf>,
+    roots: Vec<PathBuf>,
     parts: Vec<Part>,
     files: usize,
     bytes: usize,
@@ -80,18 +81,18 @@ impl Reader {
 
     /// The files that a pattern names, with their texts; `None` if one of them must not or cannot be read.
     fn find(&mut self, from: &Path, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String)>> {
-        let root = self.root.clone()?;
         if depth >= DEEPEST {
             return None;
         }
         let whole = from.parent()?.join(pattern);
         let name = whole.file_name()?.to_str()?;
         let folder = whole.parent()?;
-        let within = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&root));
+        let is_in = |path: &Path| self.roots.iter().any(|root| path.starts_with(root));
+        let within = |path: &Path| path.canonicalize().is_ok_and(|path| is_in(&path));
         let paths = match is_pattern(name) {
             false => vec![whole.clone()],
             // No such folder holds no such file.
-            true if !folder.exists() && inside(&root, folder) => Vec::new(),
+            true if !folder.exists() && self.roots.iter().any(|root| inside(root, folder)) => Vec::new(),
             true if within(folder) => matching(folder, name)?,
             true => return None,
         };
@@ -228,7 +229,7 @@ mod tests {
         let absolute = format!("include \"{}/*.nft\"", folder.join("etc/rules.d").display());
         let read = |text: &str| -> Vec<(String, u32, String)> {
             let name = |part: &Part| part.name.strip_prefix(folder.to_str().unwrap()).unwrap_or("?").to_owned();
-            let parts = parts(&main, text.to_owned());
+            let parts = parts(&main, text.to_owned(), &[]);
             parts
                 .into_iter()
                 .map(|part| (name(&part), part.first, part.text))
@@ -255,6 +256,17 @@ mod tests {
         }
         assert_eq!(read("include \"none.d/*.nft\"\nx\n"), [part("main.nft", 2, "x\n")]);
         assert!(read("include \"loop.nft\"\n").iter().any(|part| part.2.contains("include")));
+        // Where it is allowed it is read, and nowhere else.
+        fs::create_dir_all(folder.join("share")).unwrap();
+        fs::write(folder.join("share/d.nft"), "d\n").unwrap();
+        let allowed = [folder.join("share")];
+        let texts = |name: &str| -> Vec<String> {
+            let parts = parts(&main, format!("include \"{name}\"\n"), &allowed);
+            parts.into_iter().map(|part| part.text).filter(|text| !text.is_empty()).collect()
+        };
+        assert_eq!(texts("../share/d.nft"), ["d\n"]);
+        assert_eq!(texts(&folder.join("share/*.nft").display().to_string()), ["d\n"]);
+        assert_eq!(texts("../secret.nft"), ["include \"../secret.nft\"\n"]);
         fs::remove_dir_all(&folder).unwrap();
     }
 }
