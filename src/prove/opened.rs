@@ -108,9 +108,10 @@ fn remarks(site: &Site<'_>, place: &str, [comes, goes]: [String; 2]) -> String {
     format!(
         "# Lets through {place} whom the guard of the cluster {cluster} admits, and nobody else.\n\
          # Made by ringfence {version}. Do not edit: change the cluster file and compile again.\n\
-         # Nothing leads to these chains yet. Right before the rule that drops the rest of what comes in, put\n\
+         # Nothing leads to these chains yet. Right before the rule that drops the rest of what comes in, or last where the\n\
+         # policy drops it, put\n\
          #   {comes}\n\
-         # and where what goes out is dropped, too, right before the rule that does it\n\
+         # and where what goes out is dropped, too, right before the rule that does it, or last\n\
          #   {goes}\n"
     )
 }

@@ -152,7 +152,7 @@ impl Alike<'_> {
     pub fn line(&self) -> String {
         let question = self.first.question(&self.services.join(", "));
         let because = self.first.because.as_ref().map_or_else(String::new, |because| format!(", because of {because}"));
-        format!("not so: {question}{because}")
+        format!("it is not so that {question}{because}")
     }
 }
 

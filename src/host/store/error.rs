@@ -17,7 +17,7 @@ pub enum StoreError {
     #[error("{} is not a regular file: find out who put it there, and remove it", .0.display())]
     NotAFile(PathBuf),
     /// A file, or a link, in place of a folder.
-    #[error("{} is not a folder (a link to one is refused too): find out who put it there, and remove it", .0.display())]
+    #[error("{} is not a folder (a link to one is refused too): name another one with --state-dir, or find out who put it there and move it away", .0.display())]
     NotAFolder(PathBuf),
     /// Something that was not written as a set of files in place of one.
     #[error("{} is not a link to a set of files: find out who put it there, and remove it", .0.display())]

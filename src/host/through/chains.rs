@@ -84,7 +84,7 @@ impl Chains {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for at in &self.placed.stale {
-            lines.push(format!("- {}: what let through", self.table_name(*at)));
+            lines.push(format!("- {}: all that `open-ringfence` stands in", self.table_name(*at)));
         }
         for part in &self.placed.parts {
             let table = self.table_name(part.table);
