@@ -9,9 +9,13 @@
 //! INVARIANT (not ours of ipset): with firewalld's iptables back end its ipsets are sets of the kernel. Their names are none that
 //! [`ours::is_set`](crate::ir::ours::is_set) takes for the guard's.
 
+mod bans;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use self::bans::Bans;
+pub(super) use self::bans::networks;
 use sha2::{Digest, Sha256};
 
 use crate::ir::{

@@ -1,7 +1,6 @@
 //! The programs of other firewalls: whether they run here, and running them.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::host::HostError;
@@ -33,26 +32,11 @@ pub(super) fn command(name: &str, arguments: &[&str]) -> String {
     text
 }
 
-/// Whether a program, be it written in Python, runs in this thread's network namespace.
-pub(super) fn in_this_namespace(name: &str) -> bool {
-    let Ok(here) = fs::read_link("/proc/thread-self/ns/net") else { return false };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
-    processes
-        .filter(|process| is(process, name))
-        .any(|process| fs::read_link(process.join("ns/net")).is_ok_and(|there| there == here))
-}
-
-/// Whether a process is that program: by what was started, not by a name that it may have given itself.
-fn is(process: &Path, name: &str) -> bool {
-    let Ok(line) = fs::read(process.join("cmdline")) else { return false };
-    let mut words = line.split(|byte| *byte == 0).map(|word| Path::new(std::ffi::OsStr::from_bytes(word)));
-    let file_is =
-        |word: &Path, wanted: &dyn Fn(&[u8]) -> bool| word.file_name().is_some_and(|file| wanted(file.as_bytes()));
-    let Some(first) = words.next() else { return false };
-    if file_is(first, &|file| file == name.as_bytes()) {
-        return true;
-    }
-    let mut rest = words.skip_while(|word| word.as_os_str().as_bytes().starts_with(b"-"));
-    file_is(first, &|file| file.starts_with(b"python"))
-        && rest.next().is_some_and(|script| file_is(script, &|file| file == name.as_bytes()))
+/// Whether a program runs that has written its process's number into a file where only root writes. What a process calls itself is
+/// no more than a word of whoever started it.
+pub(super) fn runs_by(file: &Path, name: &str) -> bool {
+    let Ok(number) = fs::read_to_string(file) else { return false };
+    number.trim().parse::<u32>().is_ok_and(|number| {
+        fs::read_to_string(format!("/proc/{number}/comm")).is_ok_and(|called| called.trim() == name)
+    })
 }
