@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::host::HostError;
@@ -35,11 +36,16 @@ pub(super) fn command(name: &str, arguments: &[&str]) -> String {
 
 /// Whether a program, be it written in Python, runs in this thread's network namespace.
 pub(super) fn in_this_namespace(name: &str) -> bool {
-    let Ok(here) = fs::read_link("/proc/thread-self/ns/net") else { return false };
+    let Some(here) = network_of(Path::new("/proc/thread-self")) else { return false };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
-    processes
-        .filter(|process| is(process, name))
-        .any(|process| fs::read_link(process.join("ns/net")).is_ok_and(|there| there == here))
+    processes.filter(|process| is(process, name)).any(|process| network_of(&process) == Some(here))
+}
+
+/// What tells the network namespace of one process from another's: each namespace has files of its own below /proc/PID/net, with
+/// numbers of their own. /proc/PID/ns/net says the same, but not to a process with fewer capabilities than the other (ptrace(2)), as
+/// those of our units are.
+fn network_of(process: &Path) -> Option<(u64, u64)> {
+    fs::metadata(process.join("net/dev")).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Whether a process is that program: by what was started, not by a name that it may have given itself.
@@ -55,4 +61,22 @@ fn is(process: &Path, name: &str) -> bool {
     let mut rest = words.skip_while(|word| word.as_os_str().as_bytes().starts_with(b"-"));
     file_is(first, &|file| file.starts_with(b"python"))
         && rest.next().is_some_and(|script| file_is(script, &|file| file == name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_namespace_has_files_of_its_own() {
+        let own = network_of(Path::new("/proc/thread-self"));
+        assert!(own.is_some() && own == network_of(Path::new("/proc/self")));
+        let unshared = std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+                .is_ok()
+                .then(|| network_of(Path::new("/proc/thread-self")))
+        });
+        // Without the right to have a namespace of its own there is nothing to compare.
+        assert!(unshared.join().unwrap().is_none_or(|other| other.is_some() && other != own));
+    }
 }
