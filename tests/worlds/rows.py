@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """rows.py PHASE MODE OUT BUILT: the rows of one world, run in that world as root. BUILT is the folder in which the programs
 under test are; PHASE is `machine`, `host`, or a boot with that release's systemd: `systemd` (the rows of packages), and for each
-other firewall `through-NAME` and then `through-NAME-again`, with the same disk.
+other firewall `through-NAME-1` and so on, each of which finds the disk of the one before.
 
 Each prints `row | result | figures` and is written to OUT as a line of JSON. `rows.py list MODE` prints the names of what has
 to be tried, for whoever looks for what was not; `rows.py before BUILT PHASE` what is done before systemd boots.
@@ -68,15 +68,15 @@ def planned(mode):
                 rows.append((f"packages/{backend}/{row.__name__}", 300, ("package", row, backend, "old", "new")))
             rows.append((f"packages/{backend}/purge", LIMIT, ("package", packages.purge, backend, "new")))
         for name in through.PROGRAMS:
-            for row in through.FIRST + through.AGAIN:
-                rows.append((f"through/{name}/{row.__name__}", 900, ("through", row, name)))
+            for start, of_start in enumerate(through.STARTS, 1):
+                rows += [(f"through/{name}/{row.__name__}", 900, ("through", row, name, start)) for row in of_start]
     return rows
 
 
 def phase_of(what):
     """In which boot of a world a row is run."""
     if what[0] == "through":
-        return f"through-{what[2]}" + ("-again" if what[1] in through.AGAIN else "")
+        return f"through-{what[2]}-{what[3]}"
     return "systemd" if what[0] == "package" else "machine"
 
 
@@ -151,7 +151,7 @@ class Rows:
             raise NotPossible("the packages of this machine itself are left alone")
         return row(*(self.debs.get(argument, argument) for argument in arguments))
 
-    def through(self, _, row, name):
+    def through(self, _, row, name, __):
         if self.phase == "host":
             raise NotPossible("what this machine itself has of other firewalls is left alone")
         if self.machine_of != name:
@@ -211,9 +211,9 @@ def main():
         print("\n".join(name for name, _, _ in planned(sys.argv[2])))
         return
     if sys.argv[1] == "before":
-        deb, (kind, _, name) = f"{sys.argv[2]}/ringfence.deb", sys.argv[3].partition("-")
-        if kind == "through":
-            print(through.before(name.removesuffix("-again"), name.endswith("-again"), deb))
+        deb, phase = f"{sys.argv[2]}/ringfence.deb", sys.argv[3].split("-")
+        if phase[0] == "through":
+            print(through.before(phase[1], int(phase[2]), deb))
         else:
             print(packages.BEFORE.format(cluster=cluster(13), deb=deb))
         return

@@ -1,5 +1,5 @@
 """Through the other firewalls of a host: their own programs, that release's systemd, the units of the package as they are shipped,
-and a second start of the machine.
+and more than one start of the machine.
 
 Nothing but those units brings anything back here. The machine itself is the host; its wire is a namespace as elsewhere.
 """
@@ -160,15 +160,15 @@ PROGRAMS = {
         "off_and_on": ["systemctl stop nftables.service; systemctl start nftables.service"],
         "edited": ["nft flush ruleset; nft -f /etc/nftables.conf"]}),
     "iptables": Program(IPTABLES, "netfilter-persistent.service", ["/etc/iptables"], FROM_IPTABLES, False, {
-        "reload": ["systemctl reload netfilter-persistent.service", "netfilter-persistent reload", SAVED],
+        "reload": ["netfilter-persistent reload", SAVED],
         "off_and_on": ["netfilter-persistent flush; netfilter-persistent start"],
         "edited": ["iptables -A INPUT -s 192.0.2.9 -j DROP; iptables -D INPUT -s 192.0.2.9 -j DROP"]}),
 }
 
 
-def before(name, again, deb):
-    """What is done before systemd starts, the first time and then."""
-    if again:
+def before(name, start, deb):
+    """What is done before systemd starts, for the first time or again."""
+    if start > 1:
         return WIRE
     return "set -e\n" + WIRE + PROGRAMS[name].setup.replace("\\", "\\\\") + INSTALL.format(deb=deb)
 
@@ -189,12 +189,18 @@ class Guarded(Host):
         return sh(command, check)
 
     def idle(self):
-        """Waits until no unit is starting any more."""
+        """Waits until no unit is starting any more, and no other firewall."""
         end = time.monotonic() + SOON
         while jobs := sh("systemctl list-jobs --no-legend | grep -v vm-job", check=False)[1].strip():
             if time.monotonic() > end:
                 raise Failed(f"units are starting still: {jobs}")
             time.sleep(0.5)
+        if self.name == "firewalld":
+            # Its start and its reload go on when systemd has been told that they are done.
+            time.sleep(PATIENCE)
+            while "running" != (state := sh("firewall-cmd --state", check=False)[1].strip()):
+                if time.monotonic() > end:
+                    raise Failed(f"firewalld is {state}")
 
     def config(self, more=GUARD, last=13):
         with open(CONFIG, "w") as file:
@@ -225,7 +231,7 @@ class Guarded(Host):
     def files(self):
         """What the other firewall keeps, byte for byte: modes, owners and contents."""
         found = {}
-        for top in self.of.files:
+        for top in filter(os.path.exists, self.of.files):
             for folder, _, names in os.walk(top) if os.path.isdir(top) else [(os.path.dirname(top), [], [os.path.basename(top)])]:
                 for path in [folder] * os.path.isdir(top) + [os.path.join(folder, name) for name in names]:
                     stat = os.lstat(path)
@@ -325,8 +331,8 @@ def each(host, what):
     took = []
     for command in host.of.commands[what]:
         sh(command)
+        host.idle()
         if host.of.keeps and what != "edited":
-            host.idle()
             host.through()
         took.append(host.soon())
     units(host)
@@ -339,6 +345,7 @@ def reload(host):
 
 def restart(host):
     sh(f"systemctl restart {host.of.unit}")
+    host.idle()
     took = host.soon()
     units(host)
     return took
@@ -359,6 +366,7 @@ def by_drop_ins(host):
         sh(host.of.take)
         host.blocked()
         sh(f"systemctl restart {host.of.unit}")
+        host.idle()
         code, said = host.run("status")
         if code:
             raise Failed(f"status ended with {code}: {said.strip()}; {journal(host.of.unit)}")
@@ -428,11 +436,37 @@ def booted(host):
     return sh("systemctl --version", check=False)[1].split("(")[0].strip()
 
 
+def waits(host):
+    """A change that waits to be confirmed when the machine dies."""
+    host.config(last=14)
+    host.run(f"apply --confirm-within 3600s {CONFIG}", 0, "NOT CONFIRMED")
+    host.through(LEAVES, COMES)
+
+
+def fell_back(host):
+    """It was never confirmed, so what was in force before is so again, also in the other firewall's files."""
+    host.through()
+    state = sh("systemctl is-active ringfence.service", check=False)[1].strip()
+    if state != "failed":
+        raise Failed(f"nobody is told: ringfence.service is {state}: {journal('ringfence.service')}")
+    host.config()
+    host.run("diff", 0)
+    host.run(f"apply {CONFIG}", 0)
+    sh("systemctl reset-failed ringfence.service; systemctl start ringfence.service")
+    host.through()
+    units(host)
+
+
 def remove(host):
+    """All of it is gone, and does not come back."""
     host.run("remove", 0)
     host.blocked()
     host.same(known())
     host.run("status", 4)
+    sh(f"systemctl restart {host.of.unit}")
+    host.idle()
+    host.blocked()
+    host.same(known())
 
 
 def purge(host):
@@ -446,5 +480,9 @@ def purge(host):
     return said.splitlines()[-1] if "ringfence: " in said else ""
 
 
-FIRST = (shut_out, unconfirmed, apply, reload, restart, off_and_on, edited, by_watch, by_timer, by_drop_ins, by_start, changed_and_back)
-AGAIN = (booted, remove, purge)
+# What is tried in each start of the machine, in this order.
+STARTS = (
+    (shut_out, unconfirmed, apply, reload, restart, off_and_on, edited, by_watch, by_timer, by_drop_ins, by_start, changed_and_back),
+    (booted, waits),
+    (fell_back, remove, purge),
+)

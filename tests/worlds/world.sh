@@ -23,11 +23,11 @@ else
       "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows systemd /run/job/out)" || true
   fi
   for other in $(sed -n 's,^through/\([^/]*\)/.*,\1,p' <<<"$wanted" | sort -u); do
-    # A disk of its own, which a second start of the machine finds as the first one left it.
+    # A disk of its own, which each start of the machine finds as the one before left it.
     disk=$(mktemp)
     truncate -s 2G "$disk"
     mkfs.ext4 -q "$disk"
-    for phase in "through-$other" "through-$other-again"; do
+    for phase in "through-$other-"{1,2,3}; do
       VM_OUT=$out/$phase VM_DISK=$disk VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built" "$phase") \
         "$HERE/tests/worlds/vm.sh" "$ROOTS-through/$name" "$HERE" "$(rows "$phase" /run/job/out)" || true
     done
