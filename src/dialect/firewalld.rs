@@ -208,10 +208,13 @@ impl InForce {
         for table in &ruleset.tables {
             found.panic |= panics(table);
             for chain in &table.chains {
-                found.is_loaded |= ["filter_INPUT_ZONES", "INPUT_ZONES"].contains(&chain.name.as_str());
+                found.is_loaded |= MAIN.contains(&chain.name.as_str());
                 if chain.name.ends_with("INPUT_POLICIES_pre") {
                     let early = chain.rules.iter().filter(|rule| jumps_to_ours(rule));
                     found.strange += early.count();
+                }
+                if chain.name == "filter_INPUT_POLICIES" {
+                    found.strange += before_zones(&chain.rules);
                 }
                 if ALLOW.contains(&chain.name.as_str()) {
                     found.policy = true;
@@ -233,7 +236,8 @@ impl InForce {
     /// Whether firewalld works by iptables, and its sets are those of ipset.
     #[must_use]
     pub fn is_of_iptables(ruleset: &Ruleset) -> bool {
-        ruleset.tables.iter().flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT_ZONES")
+        let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+        chains.any(|chain| ["INPUT_ZONES", "INPUT_POLICIES"].contains(&chain.name.as_str()))
     }
 
     /// Whether a set holds exactly these networks; `None` where there is no such set.
@@ -259,6 +263,9 @@ impl InForce {
     }
 }
 
+/// The chain that leads to the zones: as the two back ends call it up to 1.3, and from 2.0 on.
+const MAIN: [&str; 4] = ["filter_INPUT_ZONES", "INPUT_ZONES", "filter_INPUT_POLICIES", "INPUT_POLICIES"];
+
 /// The chain of our policy that accepts, as the two back ends call it.
 const ALLOW: [&str; 3] = ["filter_IN_policy_ringfence_allow", "filter_IN_ringfence_allow", "IN_ringfence_allow"];
 
@@ -268,6 +275,20 @@ fn jumps_to_ours(rule: &Rule) -> bool {
         Some(Verdict::Jump(chain)) => ALLOW.iter().any(|own| own.strip_suffix("_allow") == Some(chain)),
         _ => false,
     }
+}
+
+/// From 2.0 on one chain leads to zones and policies, anew for each source and interface: how often ours comes before the zone there.
+/// Chains of policies have a name of their own, with nftables; with iptables nothing tells them from a zone's.
+fn before_zones(rules: &[Rule]) -> usize {
+    let is_zones = |rule: &Rule| match &rule.verdict {
+        Some(Verdict::Jump(chain)) => !chain.starts_with("filter_IN_policy_"),
+        _ => false,
+    };
+    let is_early = |(at, rule): &(usize, &Rule)| {
+        let mut behind = rules.iter().skip(*at);
+        jumps_to_ours(rule) && behind.any(|other| is_zones(other) && other.matches == rule.matches)
+    };
+    rules.iter().enumerate().filter(is_early).count()
 }
 
 /// Neighbouring ranges joined: how the kernel cuts them is its own affair.
@@ -353,6 +374,30 @@ mod tests {
         assert!(files.iter().all(|(_, text)| text.matches(MARK).count() == 2), "a remark, and what firewalld keeps");
         let out = Opening { leg: Leg::Out, ..peers };
         assert!(Wanted::of(&[out]).files().is_empty());
+    }
+
+    /// As 2.3 has it, with a zone for a source, and the policy's priority at its end or before the zones.
+    #[test]
+    fn the_chains_of_either_version_are_known() {
+        let of = |input: &str| {
+            let allow = "chain filter_IN_policy_ringfence_allow {\n\t\tip saddr @open-ringfence-peers4 tcp dport 8098 accept\n\t}\n";
+            let text = format!("table inet firewalld {{\n\t{allow}\t{input}}}\n");
+            InForce::of(&crate::dialect::nft::read(&text).unwrap().ruleset)
+        };
+        let old = of("chain filter_INPUT_ZONES {\n\t\tgoto filter_IN_public\n\t}\n");
+        assert!(old.is_loaded && old.policy && old.rules.len() == 1 && old.strange == 0, "{old:?}");
+        let own = "jump filter_IN_policy_ringfence\n";
+        let groups = |first: &str, second: &str| {
+            format!(
+                "chain filter_INPUT_POLICIES {{\n\t\tip saddr 10.0.0.9 {first}\t\tip saddr 10.0.0.9 {second}\t\tip saddr 10.0.0.9 drop\n\
+                 \t\t{first}\t\t{second}\t\tjump filter_IN_policy_other\n\t\treject with icmpx admin-prohibited\n\t}}\n"
+            )
+        };
+        let new = of(&groups("jump filter_IN_public\n", own));
+        assert!(new.is_loaded && new.policy && new.rules.len() == 1 && new.strange == 0, "{new:?}");
+        let early = of(&groups(own, "jump filter_IN_public\n"));
+        assert_eq!(early.strange, 2, "{early:?}");
+        assert!(!of("chain other {\n\t}\n").is_loaded);
     }
 
     #[test]

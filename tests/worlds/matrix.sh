@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh: every row in every world, and docs/worlds.md of what came out. As root, on Debian or a child of it.
 #   MATRIX=short   a quarter of an hour instead of an hour
-#   WORLDS=DIR     where the roots are kept, 1 GB each
+#   WORLDS=DIR     where the roots are kept, 1 GB each; those with other firewalls in DIR-through
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
 #   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form
@@ -25,7 +25,9 @@ fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
 if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
 for world in "${only[@]}"; do
-  if [ "$world" != host ]; then "$lab/root.sh" "$world" "$ROOTS/$world"; fi
+  if [ "$world" = host ]; then continue; fi
+  case $MODE in short) with= ;; *) with=$ROOTS-through/$world ;; esac
+  "$lab/root.sh" "$world" "$ROOTS/$world" "$with"
 done
 case $MODE in short) tests=no ;; *) tests=yes ;; esac
 if [ "${BUILD:-yes}" = yes ]; then TESTS=${TESTS:-$tests} "$lab/build.sh" "$ROOTS"; fi

@@ -5,6 +5,7 @@ page.py take PAGE FOLDER: results that a page shows and the folder lacks, so tha
 others, with the days and commits that the page has for their world.
 """
 
+import glob
 import json
 import os
 import re
@@ -25,8 +26,9 @@ def lines_of(path):
 
 def merge(results, out, day, commit):
     rows = {line["row"]: line for line in lines_of(results)}
-    for line in lines_of(f"{out}/rows.jsonl") + lines_of(f"{out}/systemd/rows.jsonl"):
-        rows[line["row"]] = {**line, "day": day, "commit": commit}
+    for path in [f"{out}/rows.jsonl"] + sorted(glob.glob(f"{out}/*/rows.jsonl")):
+        for line in lines_of(path):
+            rows[line["row"]] = {**line, "day": day, "commit": commit}
     with open(results, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in rows.values())
 

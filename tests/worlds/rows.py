@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """rows.py PHASE MODE OUT BUILT: the rows of one world, run in that world as root. BUILT is the folder in which the programs
-under test are; PHASE is `machine`, `systemd` (the rows of packages, which takes a boot of its own) or `host`.
+under test are; PHASE is `machine`, `host`, or a boot with that release's systemd: `systemd` (the rows of packages), and for each
+other firewall `through-NAME-1` and so on, each of which finds the disk of the one before.
 
 Each prints `row | result | figures` and is written to OUT as a line of JSON. `rows.py list MODE` prints the names of what has
-to be tried, for whoever looks for what was not; `rows.py before BUILT` what is done before systemd boots.
+to be tried, for whoever looks for what was not; `rows.py before BUILT PHASE` what is done before systemd boots.
 """
 
 import json
@@ -20,6 +21,7 @@ import basics
 import doors
 import load
 import packages
+import through
 from lab import BACKENDS, Failed, Machine, NotPossible, cluster, sh, text_of
 
 # So many seconds a row may take in an emulated machine, times PATIENCE where its processors have other work, too.
@@ -65,7 +67,17 @@ def planned(mode):
             for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
                 rows.append((f"packages/{backend}/{row.__name__}", 300, ("package", row, backend, "old", "new")))
             rows.append((f"packages/{backend}/purge", LIMIT, ("package", packages.purge, backend, "new")))
+        for name in through.PROGRAMS:
+            for start, of_start in enumerate(through.STARTS, 1):
+                rows += [(f"through/{name}/{row.__name__}", 900, ("through", row, name, start)) for row in of_start]
     return rows
+
+
+def phase_of(what):
+    """In which boot of a world a row is run."""
+    if what[0] == "through":
+        return f"through-{what[2]}-{what[3]}"
+    return "systemd" if what[0] == "package" else "machine"
 
 
 class Rows:
@@ -139,6 +151,15 @@ class Rows:
             raise NotPossible("the packages of this machine itself are left alone")
         return row(*(self.debs.get(argument, argument) for argument in arguments))
 
+    def through(self, _, row, name, __):
+        if self.phase == "host":
+            raise NotPossible("what this machine itself has of other firewalls is left alone")
+        if self.machine_of != name:
+            self.close()
+            self.machine = through.Guarded(name)
+            self.machine_of = name
+        return row(self.machine)
+
     def suite(self, extra, name, arguments):
         """A suite of the repository: its tests make machines of their own."""
         self.close()
@@ -190,7 +211,11 @@ def main():
         print("\n".join(name for name, _, _ in planned(sys.argv[2])))
         return
     if sys.argv[1] == "before":
-        print(packages.BEFORE.format(cluster=cluster(13), deb=f"{sys.argv[2]}/ringfence.deb"))
+        deb, phase = f"{sys.argv[2]}/ringfence.deb", sys.argv[3].split("-")
+        if phase[0] == "through":
+            print(through.before(phase[1], int(phase[2]), deb))
+        else:
+            print(packages.BEFORE.format(cluster=cluster(13), deb=deb))
         return
     phase, mode, out, built = sys.argv[1:5]
     only = os.environ.get("ROWS", "")
@@ -200,8 +225,7 @@ def main():
         rows = Rows(file, phase, built)
         file.write(json.dumps(versions()) + "\n")
         for name, limit, what in planned(mode):
-            of_systemd = what[0] == "package"
-            if re.search(only, name) and (phase == "host" or of_systemd == (phase == "systemd")):
+            if re.search(only, name) and phase in ("host", phase_of(what)):
                 rows.do(name, limit, what)
         rows.close()
 

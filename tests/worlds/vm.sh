@@ -2,7 +2,8 @@
 # vm.sh DIR SHARE CMD...: boots the kernel in DIR (made by root.sh) on DIR, runs CMD there as root, prints what it prints
 # and exits with its status. SHARE, a folder, has the same path inside, read-only; /run/job/out is for results, and is
 # copied to $VM_OUT. Nothing that is done inside changes DIR. VM_T seconds at most, VM_M MiB. VM_SYSTEMD, a command: it is
-# run first, and then that release's systemd is booted, and CMD run as a unit.
+# run first, and then that release's systemd is booted, and CMD run as a unit. VM_DISK, a file with an empty ext4: what is done
+# inside is kept there, for the next machine that gets it.
 set -eu
 root=$(realpath "$1") share=$(realpath "$2")
 shift 2
@@ -13,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 tree=$work/tree
 mkdir -p "$tree"/{bin,m,proc,sys,dev,low,high,root} "$work/job/out" "$work/none"
 cp "$(command -v busybox)" "$tree/bin/"
-for module in virtio_pci 9p 9pnet_virtio overlay; do
+for module in virtio_pci 9p 9pnet_virtio overlay ${VM_DISK:+virtio_blk ext4}; do
   # What is built in is found nowhere.
   modprobe -d "$root" -S "$version" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
 done | awk '!seen[$0]++' | while read -r file; do
@@ -31,7 +32,8 @@ cat >"$tree/init" <<I
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read m; do insmod /m/\$m; done </order
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose root /low || poweroff -f
-mount -t tmpfs tmpfs /high; mkdir /high/upper /high/work
+${VM_DISK:+mount -t ext4 /dev/vda /high || poweroff -f}
+mountpoint -q /high || mount -t tmpfs tmpfs /high; mkdir -p /high/upper /high/work
 mount -t overlay -o lowerdir=/low,upperdir=/high/upper,workdir=/high/work overlay /root || poweroff -f
 mount --move /proc /root/proc; mount --move /sys /root/sys; mount --move /dev /root/dev
 cp /vm-init /vm-job /vm-mount /root/
@@ -56,7 +58,7 @@ sh /run/job/before >>/run/job/said 2>&1
 umount /run/job /sys/fs/cgroup /dev/shm /dev/pts /tmp /run
 printf '[Service]\nType=exec\nExecStart=/vm-job\nTimeoutStopSec=5\n' >/etc/systemd/system/vm-job.service
 mkdir -p /etc/systemd/system/multi-user.target.wants
-ln -s ../vm-job.service /etc/systemd/system/multi-user.target.wants/
+ln -sf ../vm-job.service /etc/systemd/system/multi-user.target.wants/
 exec /lib/systemd/systemd systemd.unit=multi-user.target
 I
 cat >"$tree/vm-job" <<'I'
@@ -70,6 +72,8 @@ chmod +x "$tree/init" "$tree/vm-init" "$tree/vm-job"
 printf '%s\n' "$*" >"$work/job/cmd"
 : >"$work/job/said"
 if [ -n "${VM_SYSTEMD:-}" ]; then printf '%s\n' "$VM_SYSTEMD" >"$work/job/before"; fi
+disk=()
+if [ -n "${VM_DISK:-}" ]; then disk=(-drive "file=$VM_DISK,format=raw,if=virtio,cache=unsafe"); fi
 # Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, and guards against a processor
 # that leaks.
 timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
@@ -77,7 +81,7 @@ timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=
   -fsdev local,id=r,path="$root",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=r,mount_tag=root \
   -fsdev local,id=j,path="$work/job",security_model=none -device virtio-9p-pci,fsdev=j,mount_tag=job \
   -fsdev local,id=h,path="$share",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=h,mount_tag=share \
-  >"$work/console" 2>&1 </dev/null &
+  "${disk[@]}" >"$work/console" 2>&1 </dev/null &
 machine=$!
 tail -n +1 -f -s 1 --pid="$machine" "$work/job/said"
 wait "$machine" || true

@@ -19,8 +19,19 @@ else
   VM_OUT=$out "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows machine /run/job/out)" || true
   if grep -q '^packages/' <<<"$wanted"; then
     # With a name of its own, since a machine that dies has no end.
-    VM_OUT=$out/systemd VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built") \
+    VM_OUT=$out/systemd VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built" systemd) \
       "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows systemd /run/job/out)" || true
   fi
+  for other in $(sed -n 's,^through/\([^/]*\)/.*,\1,p' <<<"$wanted" | sort -u); do
+    # A disk of its own, which each start of the machine finds as the one before left it.
+    disk=$(mktemp)
+    truncate -s 2G "$disk"
+    mkfs.ext4 -q "$disk"
+    for phase in "through-$other-"{1,2,3}; do
+      VM_OUT=$out/$phase VM_DISK=$disk VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built" "$phase") \
+        "$HERE/tests/worlds/vm.sh" "$ROOTS-through/$name" "$HERE" "$(rows "$phase" /run/job/out)" || true
+    done
+    rm -f "$disk"
+  done
 fi 2>&1 | sed -u "s/^/$name | /"
 python3 -B "$HERE/tests/worlds/page.py" merge "$RESULTS/$name.jsonl" "$out" "$DAY" "$COMMIT"

@@ -77,7 +77,7 @@ fn is_of_iptables(table: &Table) -> bool {
 #[must_use]
 pub fn managed_by(table: &Table) -> Option<Through> {
     let of_ufw = |chain: &Chain| chain.name.starts_with("ufw-") || chain.name.starts_with("ufw6-");
-    let of_firewalld = |chain: &Chain| chain.name == "INPUT_ZONES" || chain.name == "INPUT_direct";
+    let of_firewalld = |chain: &Chain| ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_direct"].contains(&chain.name.as_str());
     if table.name == "firewalld" || table.chains.iter().any(of_firewalld) {
         return Some(Through::Firewalld);
     }
@@ -114,6 +114,7 @@ mod tests {
             |chain: &str| nft::read(&format!("table ip filter {{\n\tchain {chain} {{\n\t}}\n}}\n")).unwrap().ruleset;
         assert_eq!(managed_by(&of("ufw-user-input").tables[0]), Some(Through::Ufw));
         assert_eq!(managed_by(&of("INPUT_ZONES").tables[0]), Some(Through::Firewalld));
+        assert_eq!(managed_by(&of("INPUT_POLICIES").tables[0]), Some(Through::Firewalld));
         assert_eq!(managed_by(&of("INPUT").tables[0]), None);
     }
 }

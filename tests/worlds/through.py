@@ -1,0 +1,488 @@
+"""Through the other firewalls of a host: their own programs, that release's systemd, the units of the package as they are shipped,
+and more than one start of the machine.
+
+Nothing but those units brings anything back here. The machine itself is the host; its wire is a namespace as elsewhere.
+"""
+
+import hashlib
+import json
+import os
+import time
+
+import basics
+from lab import COMES, LEAVES, OWN, PEER, STRANGER, Failed, cluster, sh, text_of
+from packages import CONFIG, Host
+
+PATIENCE = float(os.environ.get("PATIENCE") or 1)
+# So many seconds a unit may take to bring something back. An emulated machine needs seconds for every word to firewalld.
+SOON = 120 * PATIENCE
+# What was there before the first `apply`, for a machine that has started again since.
+BEFORE = "/var/lib/worlds-through.json"
+GUARD = '[guard]\nopen-through = "auto"\n'
+# Listened on, and guarded by nobody: the other firewall's own affair, which an opening must not touch.
+THEIRS = 18098
+
+# Before systemd starts: an image with the other firewall and the package, neither of them in force.
+WIRE = """
+ip link add eth1 type veth peer name far1; ip link set eth1 up; ip link set far1 up
+ip addr add 10.20.0.11/24 dev eth1; ip addr add fd20::11/64 dev eth1 nodad
+"""
+INSTALL = """
+dpkg --force-unsafe-io -i {deb} >/tmp/dpkg.log 2>&1 || {{ cat /tmp/dpkg.log; exit 1; }}
+nft flush ruleset
+"""
+
+FIREWALLD = """
+cat >/etc/firewalld/zones/public.xml <<'X'
+<?xml version="1.0" encoding="utf-8"?>
+<zone>
+  <short>Public</short>
+  <service name="ssh"/>
+  <port port="9999" protocol="tcp"/>
+  <rule family="ipv4">
+    <source address="192.0.2.7"/>
+    <reject/>
+  </rule>
+</zone>
+X
+cat >/etc/firewalld/zones/work.xml <<'X'
+<?xml version="1.0" encoding="utf-8"?>
+<zone>
+  <short>Work</short>
+  <source address="198.51.100.0/24"/>
+  <service name="ssh"/>
+</zone>
+X
+mkdir -p /etc/firewalld/ipsets
+cat >/etc/firewalld/ipsets/office.xml <<'X'
+<?xml version="1.0" encoding="utf-8"?>
+<ipset type="hash:net">
+  <entry>203.0.113.0/24</entry>
+</ipset>
+X
+systemctl enable firewalld.service >/dev/null 2>&1
+"""
+
+UFW = """
+ufw default deny incoming >/dev/null
+ufw limit 22/tcp >/dev/null
+ufw allow 9999/tcp >/dev/null
+ufw deny from 192.0.2.7 >/dev/null
+ufw --force enable >/dev/null
+systemctl enable ufw.service >/dev/null 2>&1
+iptables-nft -F; iptables-nft -X
+"""
+
+NFTABLES = """
+cat >/etc/nftables.conf <<'N'
+#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+	set banned {
+		type ipv4_addr
+		flags interval
+		elements = { 192.0.2.0/24 }
+	}
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state established,related accept
+		ct state invalid drop
+		iif lo accept
+		ip saddr @banned drop
+		meta l4proto { icmp, ipv6-icmp } accept
+		tcp dport { 22, 9999 } accept
+		counter
+	}
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+	}
+}
+N
+systemctl enable nftables.service >/dev/null 2>&1
+"""
+
+# A script of ten years ago, saved. ufw's package goes first: the two exclude each other.
+IPTABLES = """
+dpkg -P ufw >/dev/null 2>&1
+DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /var/cache/through/*.deb >/dev/null 2>&1
+for family in "4 icmp" "6 ipv6-icmp"; do
+  set -- $family
+  cat >/etc/iptables/rules.v$1 <<I
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:LOGDROP - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p $2 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 22,9999 -j ACCEPT
+-A INPUT -j LOGDROP
+-A LOGDROP -m limit --limit 5/min -j LOG --log-prefix "dropped: "
+-A LOGDROP -j DROP
+COMMIT
+I
+done
+systemctl enable netfilter-persistent.service >/dev/null 2>&1
+"""
+
+# Nobody but root edits at runtime what ringfence has put there.
+FROM_FIREWALLD = ("firewall-cmd --policy=ringfence --list-rich-rules | "
+                  "while read -r rule; do firewall-cmd --policy=ringfence --remove-rich-rule=\"$rule\"; done")
+FROM_UFW = "ufw show added | sed -n \"s/^ufw allow \\(.*\\) comment 'ringfence: .*/ufw --force delete allow \\1/p\" | sh"
+FROM_NFT = ("nft -a list chain inet filter input | sed -n 's/.*jump open-ringfence-in.* # handle //p' | "
+            "while read -r handle; do nft delete rule inet filter input handle $handle; done")
+FROM_IPTABLES = ("for tool in iptables ip6tables; do "
+                 "$tool -S INPUT | sed -n \"/-[jg] open-ringfence/s/^-A/$tool -D/p\" | sh; done")
+SAVED = "iptables-restore </etc/iptables/rules.v4; ip6tables-restore </etc/iptables/rules.v6"
+
+
+class Program:
+    """One of them: how it is set up, what it is asked, and whether an opening is kept by it (or brought back by ours)."""
+
+    def __init__(self, setup, unit, files, take, keeps, commands):
+        self.setup, self.unit, self.files, self.take, self.keeps, self.commands = setup, unit, files, take, keeps, commands
+
+
+PROGRAMS = {
+    "firewalld": Program(FIREWALLD, "firewalld.service", ["/etc/firewalld"], FROM_FIREWALLD, True, {
+        "reload": ["firewall-cmd --reload", "systemctl reload firewalld.service"],
+        "off_and_on": ["systemctl stop firewalld.service; systemctl start firewalld.service", "firewall-cmd --complete-reload"],
+        # What is in its files is gone, and so is what it has loaded.
+        "edited": ["rm /etc/firewalld/policies/ringfence.xml; firewall-cmd --reload"]}),
+    "ufw": Program(UFW, "ufw.service", ["/etc/ufw", "/var/lib/ufw", "/etc/default/ufw"], FROM_UFW, True, {
+        "reload": ["ufw reload"],
+        "off_and_on": ["ufw disable; ufw --force enable", "systemctl stop ufw.service; systemctl start ufw.service"],
+        "edited": ["ufw allow 2222/tcp; ufw deny from 198.51.100.9; ufw --force delete allow 2222/tcp; "
+                   "ufw --force delete deny from 198.51.100.9"]}),
+    "nftables": Program(NFTABLES, "nftables.service", ["/etc/nftables.conf"], FROM_NFT, False, {
+        "reload": ["systemctl reload nftables.service", "nft -f /etc/nftables.conf"],
+        "off_and_on": ["systemctl stop nftables.service; systemctl start nftables.service"],
+        "edited": ["nft flush ruleset; nft -f /etc/nftables.conf"]}),
+    "iptables": Program(IPTABLES, "netfilter-persistent.service", ["/etc/iptables"], FROM_IPTABLES, False, {
+        "reload": ["netfilter-persistent reload", SAVED],
+        "off_and_on": ["netfilter-persistent flush; netfilter-persistent start"],
+        "edited": ["iptables -A INPUT -s 192.0.2.9 -j DROP; iptables -D INPUT -s 192.0.2.9 -j DROP"]}),
+}
+
+
+def before(name, start, deb):
+    """What is done before systemd starts, for the first time or again."""
+    if start > 1:
+        return WIRE
+    return "set -e\n" + WIRE + PROGRAMS[name].setup.replace("\\", "\\\\") + INSTALL.format(deb=deb)
+
+
+class Guarded(Host):
+    """This machine with another firewall on it."""
+
+    def __init__(self, name):
+        self.name, self.of = name, PROGRAMS[name]
+        super().__init__("iptables-nft" if name == "iptables" else "nft")
+        self.idle()
+
+    def arguments(self, arguments):
+        return arguments
+
+    def host(self, command, check=True):
+        # The program of the package, in nobody's environment but systemd's and this one's.
+        return sh(command, check)
+
+    def idle(self):
+        """Waits until no unit is starting any more, and no other firewall."""
+        end = time.monotonic() + SOON
+        while jobs := sh("systemctl list-jobs --no-legend | grep -v vm-job", check=False)[1].strip():
+            if time.monotonic() > end:
+                raise Failed(f"units are starting still: {jobs}")
+            time.sleep(0.5)
+        if self.name == "firewalld":
+            # Its start and its reload go on when systemd has been told that they are done.
+            time.sleep(PATIENCE)
+            while "running" != (state := sh("firewall-cmd --state", check=False)[1].strip()):
+                if time.monotonic() > end:
+                    raise Failed(f"firewalld is {state}")
+
+    def config(self, more=GUARD, last=13):
+        with open(CONFIG, "w") as file:
+            file.write(cluster(last, more))
+
+    def blocked(self):
+        """Only what the other firewall's admin lets in gets in."""
+        self.expect([(STRANGER, 9999), (PEER, 9999)],
+                    [(who, port) for who in (PEER, LEAVES, STRANGER) for port in basics.SERVICES + (basics.BLOCKED, THEIRS)])
+
+    def through(self, gone=COMES, there=LEAVES):
+        """Peers reach every service; nobody else any, and what is the other firewall's affair is as it was."""
+        basics.members(self, gone, there)
+        self.expect([], [(who, THEIRS) for who in (PEER, STRANGER)])
+
+    def soon(self):
+        """Until it is through again by what the package has set up. How long it took."""
+        start = time.monotonic()
+        while True:
+            code, said = self.run("status")
+            if code == 0:
+                self.through()
+                return f"{time.monotonic() - start:.1f} s"
+            if time.monotonic() - start > SOON:
+                raise Failed(f"not brought back in {SOON} s: {said.strip()}; {journal('ringfence-watch')}")
+            time.sleep(0.5)
+
+    def files(self):
+        """What the other firewall keeps, byte for byte: modes, owners and contents."""
+        found = {}
+        for top in filter(os.path.exists, self.of.files):
+            for folder, _, names in os.walk(top) if os.path.isdir(top) else [(os.path.dirname(top), [], [os.path.basename(top)])]:
+                for path in [folder] * os.path.isdir(top) + [os.path.join(folder, name) for name in names]:
+                    stat = os.lstat(path)
+                    content = ""
+                    if os.path.isfile(path):
+                        with open(path, "rb") as file:
+                            content = hashlib.sha256(file.read()).hexdigest()
+                    found[path] = [oct(stat.st_mode), stat.st_uid, stat.st_gid, content]
+        return found
+
+    def rules(self):
+        """What is in the kernel, without what packets have changed which the guard is a part of while it is there."""
+        return sh("nft --stateless list ruleset | sed 's/ # handle .*//'; ipset list -n")[1].splitlines()
+
+    def same(self, there):
+        """Their files and rules are what they were: `there` is what `files` and `rules` said."""
+        now = [self.files(), sorted(self.rules())]
+        differ = sorted(set(there[0]) ^ set(now[0])) + [path for path in there[0] if now[0].get(path, there[0][path]) != there[0][path]]
+        if differ:
+            raise Failed(f"not as they were: {', '.join(differ)}; {sh('cat ' + ' '.join(differ), check=False)[1][:600]}")
+        lost, more = [line for line in there[1] if line not in now[1]], [line for line in now[1] if line not in there[1]]
+        if there[1] != now[1]:
+            raise Failed(f"other rules: lost {lost}, more {more}")
+
+
+def journal(unit):
+    return text_of(sh(f"journalctl --no-pager -b -n 12 -o cat -u {unit}", check=False)[1])
+
+
+def units(host):
+    """Every unit of the package is as it should be, and so is the other firewall's."""
+    for unit, wanted in (("ringfence-watch.service", "active"), (host.of.unit, "active")):
+        state = sh(f"systemctl is-active {unit}", check=False)[1].strip()
+        if state != wanted:
+            raise Failed(f"{unit} is {state}: {journal(unit)}")
+    failed = sh("systemctl list-units --failed --no-legend --plain", check=False)[1].strip()
+    if "ringfence" in failed or host.of.unit in failed:
+        raise Failed(f"failed: {failed}; {journal('ringfence*')}")
+
+
+def shut_out(host):
+    """Peers are out, and status says by whom."""
+    host.blocked()
+    with open(BEFORE, "w") as file:
+        json.dump([host.files(), sorted(host.rules())], file)
+    host.config("")
+    host.run(f"apply {CONFIG}", 1, f'`open-through = "{host.name}"` under [guard]')
+    said = host.run("status", 1, "SHADOWED")[1]
+    host.blocked()
+    host.config()
+    host.run(f"diff {CONFIG}", 1)
+    host.run("remove", 0)
+    host.same(known())
+    because = [line.split("because: ")[1] for line in said.splitlines() if "because: " in line]
+    return f"{versions(host)}: {'; '.join(because)}"
+
+
+def versions(host):
+    packages = {"firewalld": "firewalld", "ufw": "ufw iptables", "nftables": "nftables", "iptables": "netfilter-persistent iptables"}
+    return sh(f"dpkg-query -W -f '${{Package}} ${{Version}} ' {packages[host.name]}")[1].strip()
+
+
+def known():
+    with open(BEFORE) as file:
+        return json.load(file)
+
+
+def unconfirmed(host):
+    """A change that nobody confirms leaves no trace."""
+    host.config()
+    host.run(f"apply --confirm-within {int(40 * PATIENCE)}s {CONFIG}", 0, "NOT CONFIRMED")
+    host.through()
+    start = time.monotonic()
+    while os.path.exists("/run/ringfence/pending"):
+        if time.monotonic() - start > SOON + 40 * PATIENCE:
+            raise Failed("not taken back")
+        time.sleep(0.5)
+    host.blocked()
+    host.same(known())
+    return f"taken back after {time.monotonic() - start:.1f} s"
+
+
+def apply(host):
+    host.config()
+    start = time.monotonic()
+    host.run(f"apply {CONFIG}", 0, "proved on what the kernel holds: isolation, reachability")
+    took = f"{time.monotonic() - start:.1f} s"
+    host.through()
+    host.run("status", 0, "enforced")
+    host.run("diff", 0)
+    units(host)
+    return took
+
+
+def each(host, what):
+    """One after the other; where it is kept by the other firewall, nobody has to bring it back."""
+    took = []
+    for command in host.of.commands[what]:
+        sh(command)
+        host.idle()
+        if host.of.keeps and what != "edited":
+            host.through()
+        took.append(host.soon())
+    units(host)
+    return f"{'kept' if host.of.keeps and what != 'edited' else 'back'}, enforced after {', '.join(took)}"
+
+
+def reload(host):
+    return each(host, "reload")
+
+
+def restart(host):
+    sh(f"systemctl restart {host.of.unit}")
+    host.idle()
+    took = host.soon()
+    units(host)
+    return took
+
+
+def off_and_on(host):
+    return each(host, "off_and_on")
+
+
+def edited(host):
+    return each(host, "edited")
+
+
+def by_drop_ins(host):
+    """Without the watch: what systemd is asked to do with the other firewall brings it back."""
+    sh("systemctl stop ringfence-watch.service")
+    try:
+        sh(host.of.take)
+        host.blocked()
+        sh(f"systemctl restart {host.of.unit}")
+        host.idle()
+        code, said = host.run("status")
+        if code:
+            raise Failed(f"status ended with {code}: {said.strip()}; {journal(host.of.unit)}")
+        host.through()
+    finally:
+        sh("systemctl start ringfence-watch.service")
+    units(host)
+
+
+def by_timer(host):
+    """Without the watch: the unit that the timer starts, behind all its walls."""
+    sh("systemctl stop ringfence-watch.service")
+    try:
+        sh(host.of.take)
+        host.blocked()
+        code, said = sh("systemctl start ringfence-drift.service", check=False)
+        if code:
+            raise Failed(f"{said.strip()}; {journal('ringfence-drift')}")
+        host.through()
+        host.run("status", 0, "enforced")
+    finally:
+        sh("systemctl start ringfence-watch.service")
+    units(host)
+
+
+def by_watch(host):
+    """The watch alone, behind all its walls."""
+    sh(host.of.take)
+    took = host.soon()
+    units(host)
+    return took
+
+
+def by_start(host):
+    """The unit that starts with the machine, behind all its walls, where nothing is in force."""
+    sh("systemctl stop ringfence-watch.service ringfence.service")
+    sh(host.of.take)
+    sh("nft delete table inet ringfence")
+    code, said = sh("systemctl start ringfence.service", check=False)
+    if code:
+        raise Failed(f"{said.strip()}; {journal('ringfence.service')}")
+    host.through()
+    sh("systemctl start ringfence-watch.service")
+    units(host)
+
+
+def changed_and_back(host):
+    """Another member, whom nobody confirms, and the one from before again."""
+    host.config(last=14)
+    host.run(f"apply --confirm-within 600s {CONFIG}", 0, "NOT CONFIRMED")
+    host.through(LEAVES, COMES)
+    host.run("rollback", 0)
+    host.through()
+    host.config()
+    host.run("status", 0, "enforced")
+
+
+def booted(host):
+    """The machine has started again, and nobody has done anything."""
+    host.run("status", 0, "enforced")
+    host.through()
+    for unit in ("ringfence.service", "ringfence-watch.service"):
+        state = sh(f"systemctl is-active {unit}", check=False)[1].strip()
+        if state != "active":
+            raise Failed(f"{unit} is {state}: {journal(unit)}")
+    units(host)
+    return sh("systemctl --version", check=False)[1].split("(")[0].strip()
+
+
+def waits(host):
+    """A change that waits to be confirmed when the machine dies."""
+    host.config(last=14)
+    host.run(f"apply --confirm-within 3600s {CONFIG}", 0, "NOT CONFIRMED")
+    host.through(LEAVES, COMES)
+
+
+def fell_back(host):
+    """It was never confirmed, so what was in force before is so again, also in the other firewall's files."""
+    host.through()
+    state = sh("systemctl is-active ringfence.service", check=False)[1].strip()
+    if state != "failed":
+        raise Failed(f"nobody is told: ringfence.service is {state}: {journal('ringfence.service')}")
+    host.config()
+    host.run("diff", 0)
+    host.run(f"apply {CONFIG}", 0)
+    sh("systemctl reset-failed ringfence.service; systemctl start ringfence.service")
+    host.through()
+    units(host)
+
+
+def remove(host):
+    """All of it is gone, and does not come back."""
+    host.run("remove", 0)
+    host.blocked()
+    host.same(known())
+    host.run("status", 4)
+    sh(f"systemctl restart {host.of.unit}")
+    host.idle()
+    host.blocked()
+    host.same(known())
+
+
+def purge(host):
+    """With everything in force."""
+    host.config()
+    host.run(f"apply {CONFIG}", 0)
+    host.through()
+    said = sh("dpkg -P ringfence")[1]
+    host.blocked()
+    host.same(known())
+    return said.splitlines()[-1] if "ringfence: " in said else ""
+
+
+# What is tried in each start of the machine, in this order.
+STARTS = (
+    (shut_out, unconfirmed, apply, reload, restart, off_and_on, edited, by_watch, by_timer, by_drop_ins, by_start, changed_and_back),
+    (booted, waits),
+    (fell_back, remove, purge),
+)
