@@ -87,7 +87,11 @@ impl Eyes<'_> {
         let (at, began) = (agenda.take(), Instant::now());
         let done = self.look_at(&at);
         agenda.looked(&at, began, Instant::now());
-        let Err(error) = done else { return };
+        let error = match done {
+            Ok(outcome) if outcome == Outcome::No => return agenda.missed(Instant::now()),
+            Ok(_) => return,
+            Err(error) => error,
+        };
         self.seen = None;
         // Whoever holds the lock was waited for.
         let held = matches!(error.downcast_ref(), Some(HostError::Lock(LockError::Held { .. })));
@@ -97,24 +101,24 @@ impl Eyes<'_> {
 
     /// What changes in the routing meanwhile the rules may know or not, so it counts only once it was the same before and
     /// behind.
-    fn look_at(&mut self, at: &BTreeSet<Matter>) -> anyhow::Result<()> {
+    fn look_at(&mut self, at: &BTreeSet<Matter>) -> anyhow::Result<Outcome> {
         let host = self.host.host();
         let rules = at.contains(&Matter::Rules) && through::is_opened(&host.store)?;
         let any = rules || at.contains(&Matter::Guard) || at.contains(&Matter::Hooks);
         if !any && !at.contains(&Matter::Routing) {
-            return Ok(());
+            return Ok(Outcome::Success);
         }
         let read = || Ok::<_, HostError>(Routing::read().map_err(HostError::Routing)?.elsewhere());
         let mut now = read()?;
         if !any && self.seen.as_ref() == Some(&now) {
-            return Ok(());
+            return Ok(Outcome::Success);
         }
         loop {
-            check::run_again(self.host, &mut self.remark)?;
+            let outcome = check::run_again(self.host, &mut self.remark)?;
             let behind = read()?;
             if behind == now {
                 self.seen = Some(now);
-                return Ok(());
+                return Ok(outcome);
             }
             now = behind;
         }

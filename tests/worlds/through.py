@@ -244,7 +244,7 @@ class Guarded(Host):
 
     def rules(self):
         """What is in the kernel, without what packets have changed which the guard is a part of while it is there."""
-        return sh("nft --stateless list ruleset | sed 's/ # handle .*//'; ipset list -n")[1].splitlines()
+        return sh("nft --stateless list ruleset 2>/dev/null | sed 's/ # handle .*//'; ipset list -n")[1].splitlines()
 
     def same(self, there):
         """Their files and rules are what they were: `there` is what `files` and `rules` said."""
@@ -477,7 +477,7 @@ def purge(host):
     said = sh("dpkg -P ringfence")[1]
     host.blocked()
     host.same(known())
-    return said.splitlines()[-1] if "ringfence: " in said else ""
+    return "; ".join(line for line in said.splitlines() if line.startswith("ringfence: "))
 
 
 # What is tried in each start of the machine, in this order.

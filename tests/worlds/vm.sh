@@ -26,14 +26,15 @@ done | awk '!seen[$0]++' | while read -r file; do
   esac
   echo "$name" >>"$tree/order"
 done
+high='tmpfs tmpfs'
+if [ -n "${VM_DISK:-}" ]; then high='ext4 /dev/vda'; fi
 cat >"$tree/init" <<I
 #!/bin/busybox sh
 /bin/busybox --install -s /bin; export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read m; do insmod /m/\$m; done </order
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose root /low || poweroff -f
-${VM_DISK:+mount -t ext4 /dev/vda /high || poweroff -f}
-mountpoint -q /high || mount -t tmpfs tmpfs /high; mkdir -p /high/upper /high/work
+mount -t $high /high || poweroff -f; mkdir -p /high/upper /high/work
 mount -t overlay -o lowerdir=/low,upperdir=/high/upper,workdir=/high/work overlay /root || poweroff -f
 mount --move /proc /root/proc; mount --move /sys /root/sys; mount --move /dev /root/dev
 cp /vm-init /vm-job /vm-mount /root/

@@ -17,6 +17,8 @@ const IN_A_ROW: u32 = 20;
 /// … and once in so long from then on, until nothing happened to it for as long as it takes to be calm.
 const PACE: Duration = Duration::from_millis(500);
 const CALM: Duration = Duration::from_secs(10);
+/// So long after a look that could not bring about what is to be, others are looked at again, heard of or not.
+const MISSED: Duration = Duration::from_secs(60);
 
 /// What was heard and not looked at yet.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Agenda {
     /// Looks at the guard in a row, and when the last one was.
     row: u32,
     looked: Instant,
+    /// When what was missed is tried again.
+    missed: Option<Instant>,
 }
 
 impl Agenda {
@@ -37,7 +41,7 @@ impl Agenda {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let matters = Matter::ALL.into();
-        Self { matters, first: now, last: now, others: now, guard: now, row: 0, looked: now }
+        Self { matters, first: now, last: now, others: now, guard: now, row: 0, looked: now, missed: None }
     }
 
     /// Notes what was heard.
@@ -56,7 +60,7 @@ impl Agenda {
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         if self.matters.is_empty() {
-            return None;
+            return self.missed;
         }
         if self.matters.contains(&Matter::Guard) {
             return Some(self.guard);
@@ -66,7 +70,13 @@ impl Agenda {
 
     /// What to look at, which is looked at from now on.
     pub fn take(&mut self) -> BTreeSet<Matter> {
+        self.matters.extend(self.missed.take().map(|_| Matter::Rules));
         std::mem::take(&mut self.matters)
+    }
+
+    /// A look left undone what another program had to do for it. Nobody need hear of it when that can do it again.
+    pub fn missed(&mut self, now: Instant) {
+        self.missed = Some(now + MISSED);
     }
 
     /// A look has ended.
@@ -105,6 +115,18 @@ mod tests {
         agenda.looked(&at, now, now);
         assert_eq!(agenda.due(), None);
         (agenda, now)
+    }
+
+    #[test]
+    fn what_was_missed_is_tried_again_whatever_is_heard() {
+        let (mut agenda, now) = begun();
+        agenda.missed(now);
+        assert_eq!(agenda.due(), Some(now + MISSED));
+        // Nothing waits for that.
+        agenda.note(&[Matter::Guard].into(), now + MILLI);
+        assert!(agenda.due().unwrap() <= now + MILLI);
+        assert_eq!(agenda.take(), [Matter::Guard, Matter::Rules].into());
+        assert_eq!(agenda.due(), None);
     }
 
     #[test]
