@@ -29,6 +29,7 @@ const SIZES: [u32; 5] = [5, 100, 1_000, 10_000, 100_000];
 const TARGET_FERM: f64 = 5.0;
 const TARGET_FLOOR: f64 = 4.0;
 const TARGET_MEGABYTES: f64 = 60.0;
+const NODES: [u32; 2] = [1_000, 3_000];
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1);
@@ -59,6 +60,34 @@ fn main() {
     for reason in reasons {
         println!("  {reason}");
     }
+    println!("\n{:>8}{:>20}{:>20}{:>17}", "nodes", "compile --all", "floor", "ringfence/floor");
+    for nodes in NODES {
+        let [own, floor] = every_node(nodes);
+        let column = |cost: Cost| format!("{:.0} ms {:.0} MB", cost.milliseconds, cost.megabytes);
+        println!("{nodes:>8}{:>20}{:>20}{:>17.2}", column(own), column(floor), own.milliseconds / floor.milliseconds);
+    }
+    println!("targets: 1,000 nodes in at most 1000 ms, 3,000 in at most 6000 ms, at most 100 MB");
+}
+
+/// nft and sysctl for each node, in a folder that is not there yet; and the floor: the same files copied, on the disk when it ends.
+fn every_node(nodes: u32) -> [Cost; 2] {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_input(&path("cluster.toml"), nodes, CLUSTER).unwrap();
+    let mut costs = [Vec::new(), Vec::new()];
+    for _ in 0..3 {
+        let mut ringfence = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        ringfence.arg("compile").arg(path("cluster.toml")).args(["--all", "-f", "nft,sysctl", "-o"]).arg(path("all"));
+        let mut floor = Command::new("sh");
+        floor.current_dir(folder.path()).args(["-c", "cp -r all copy && sync -f copy"]);
+        for (command, costs) in [&mut ringfence, &mut floor].into_iter().zip(&mut costs) {
+            costs.push(run(command, &path("out")).unwrap());
+        }
+        fs::remove_dir_all(path("all")).unwrap();
+        fs::remove_dir_all(path("copy")).unwrap();
+        Command::new("sync").arg("-f").arg(folder.path()).status().unwrap();
+    }
+    costs.map(|costs| median(&costs))
 }
 
 /// Ringfence, ferm, floor; those that could not be measured leave a reason.

@@ -1,11 +1,14 @@
 //! `ringfence compile`: cluster file → rulesets.
 
+mod every;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::files::write_files;
+use super::files::{Batch, write_files};
+use super::host::site_of;
 use super::input::{Input, node_findings};
 use super::output::{Undone, print};
 use super::proof::explained;
@@ -126,14 +129,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load_to(Undone::Written, |cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
-    let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
-    if arguments.all {
-        let files: Vec<_> = cluster.nodes().iter().collect();
-        for node in files {
-            write(arguments, &cluster, Some(node), node.name())?;
-        }
+    if let (true, Some(output)) = (arguments.all, &arguments.output) {
+        let batch = Batch::into(output)?;
+        every::write(&cluster, &batch, |site| texts(arguments, site))?;
+        batch.finish()?;
     } else {
-        write(arguments, &cluster, node, "")?;
+        let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
+        let texts = texts(arguments, &site_of(&cluster, node))?;
+        match &arguments.output {
+            None => texts.iter().try_for_each(|(_, text)| print(text))?,
+            Some(output) => write_files(output, &texts)?,
+        }
     }
     // The process is about to end, and giving back the memory of 100,000 nodes piece by piece takes a while.
     std::mem::forget(cluster);
@@ -177,29 +183,10 @@ fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
     Diagnostic::new(Code::InterfacesWidened, node.span(), message).help(help)
 }
 
-fn write(arguments: &Arguments, cluster: &Cluster, node: Option<&Node>, folder: &str) -> anyhow::Result<()> {
-    let site = match node {
-        Some(node) => Site::of_node(cluster, node),
-        None => Site::of_every_node(cluster),
-    };
-    let texts = proven(arguments, &site)?;
-    match &arguments.output {
-        None => {
-            for &format in &arguments.format {
-                print(&text(format, &site, &texts)?)?;
-            }
-            Ok(())
-        }
-        Some(output) => {
-            let mut files = Vec::new();
-            for &format in &arguments.format {
-                files.push((format.file_name(), text(format, &site, &texts)?));
-            }
-            // Joined with nothing, a path says that it is a folder.
-            let folder = if folder.is_empty() { output.clone() } else { output.join(folder) };
-            write_files(&folder, &files)
-        }
-    }
+/// What was asked for, as files.
+fn texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<every::Texts> {
+    let made = proven(arguments, site)?;
+    arguments.format.iter().map(|&format| Ok((format.file_name(), text(format, site, &made)?))).collect()
 }
 
 /// What was asked for, proved.

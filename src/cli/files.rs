@@ -1,52 +1,165 @@
 //! Files that are there whole or not at all.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use tempfile::NamedTempFile;
+use nix::unistd::syncfs;
+use tempfile::{NamedTempFile, TempPath};
 
 /// Who is in a cluster is nobody else's business.
 pub const FILE_MODE: u32 = 0o640;
 pub const FOLDER_MODE: u32 = 0o750;
 
+/// So many files are brought to the disk one by one. For more it costs less to ask for all that waits to be written there, of
+/// whomever it is.
+const FEW: usize = 16;
+
 /// Writes files into a folder, which is made if it is not there. All of them are written and on the disk under other
 /// names before the first takes its own, so that a full disk leaves what was there.
 pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
-    // Without a slash at its end, by which what is a file would be none that is there.
-    let folder: PathBuf = folder.components().collect();
-    let shown = folder.display();
-    // Of the folders above, too: the one that is no folder is the one to name.
+    let batch = Batch::into(folder)?;
+    batch.put("", files)?;
+    batch.finish()
+}
+
+/// Files of several folders below one, of which all or none are there in the end. Several threads may write at once.
+pub struct Batch {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    written: Vec<(TempPath, PathBuf)>,
+    /// Folders that were not there before, each behind the one that it is in.
+    made: Vec<PathBuf>,
+}
+
+impl Batch {
+    /// Below this folder.
+    pub fn into(folder: &Path) -> anyhow::Result<Self> {
+        // Without a slash at its end, by which what is a file would be none that is there.
+        let folder: PathBuf = folder.components().collect();
+        check(&folder)?;
+        Ok(Self { folder, state: Mutex::default() })
+    }
+
+    /// Writes files under names that last until [`Self::finish`], into the folder or one of this name in it.
+    pub fn put(&self, inner: &str, files: &[(&str, String)]) -> anyhow::Result<()> {
+        // Joined with nothing, a path says that it is a folder.
+        let folder = if inner.is_empty() { self.folder.clone() } else { self.folder.join(inner) };
+        if !inner.is_empty() {
+            check(&folder)?;
+        }
+        for (name, _) in files {
+            let path = folder.join(name);
+            anyhow::ensure!(!path.is_dir(), "{} is a folder, and a file of that name is to be written", path.display());
+        }
+        // The error's own text names a temporary file, which helps nobody.
+        self.write(&folder, files).map_err(|error| in_words(&folder, &error))
+    }
+
+    fn write(&self, folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
+        self.make(folder)?;
+        for (name, text) in files {
+            let mut file = NamedTempFile::new_in(folder)?;
+            file.write_all(text.as_bytes())?;
+            // By the open file, not by its name, which somebody else might have put something else under.
+            file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+            // Thousands of files are not kept open.
+            let path = file.into_temp_path();
+            self.state().written.push((path, folder.join(name)));
+        }
+        Ok(())
+    }
+
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        // One after the other, so that it is known who made what.
+        let mut state = self.state();
+        let mut lacking: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+        lacking.retain(|path| !path.as_os_str().is_empty());
+        for path in lacking.into_iter().rev() {
+            match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+                Ok(()) => state.made.push(path.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Whoever panicked while he held it ends the whole run.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings all to the disk, and then under their names.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let words = |error: &io::Error| in_words(&self.folder, error);
+        let mut state = self.state();
+        let files = std::mem::take(&mut state.written);
+        to_disk(&self.folder, &files).map_err(|error| words(&error))?;
+        // From here on the folders stay, with whatever is in them.
+        state.made.clear();
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for (file, path) in files {
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            file.persist(&path).map_err(|error| in_words(&folder, &error.error))?;
+            if folders.last() != Some(&folder) {
+                folders.push(folder);
+            }
+        }
+        names_to_disk(&self.folder, &folders).map_err(|error| words(&error))
+    }
+}
+
+/// What was made for a run that failed goes again, and nothing else.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.written.clear();
+        for folder in state.made.iter().rev() {
+            // What somebody put into it meanwhile stays.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn to_disk(folder: &Path, files: &[(TempPath, PathBuf)]) -> io::Result<()> {
+    if files.len() > FEW {
+        return whole_disk(folder);
+    }
+    files.iter().try_for_each(|(file, _)| File::open(file)?.sync_all())
+}
+
+fn names_to_disk(folder: &Path, folders: &[PathBuf]) -> io::Result<()> {
+    if folders.len() > FEW {
+        return whole_disk(folder);
+    }
+    folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
+}
+
+fn whole_disk(folder: &Path) -> io::Result<()> {
+    syncfs(File::open(folder)?).map_err(io::Error::from)
+}
+
+/// Of the folders above, too: the one that is no folder is the one to name.
+fn check(folder: &Path) -> anyhow::Result<()> {
     if let Some(file) = folder.ancestors().filter(|path| path.exists()).find(|path| !path.is_dir()) {
         anyhow::bail!("{} is a file, and a folder is needed to write into", file.display());
     }
-    for (name, _) in files {
-        let path = folder.join(name);
-        anyhow::ensure!(!path.is_dir(), "{} is a folder, and a file of that name is to be written", path.display());
-    }
-    // The error's own text names a temporary file, which helps nobody.
-    write_all(&folder, files).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::anyhow!("the folder {shown} is not there and cannot be made"),
-        kind => anyhow::anyhow!("cannot write into the folder {shown}: {kind}"),
-    })
+    Ok(())
 }
 
-fn write_all(folder: &Path, files: &[(&str, String)]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
-    let mut written = Vec::with_capacity(files.len());
-    for (name, text) in files {
-        let mut file = NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        // By the open file, not by its name, which somebody else might have put something else under.
-        file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
-        file.as_file().sync_all()?;
-        written.push((file, name));
+fn in_words(folder: &Path, error: &io::Error) -> anyhow::Error {
+    let shown = folder.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!("the folder {shown} is not there and cannot be made"),
+        kind => anyhow::anyhow!("cannot write into the folder {shown}: {kind}"),
     }
-    for (file, name) in written {
-        file.persist(folder.join(name))?;
-    }
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -78,6 +191,35 @@ mod tests {
         }
         let error = write_files(Path::new("/proc/xx"), &[("one", "1".into())]).unwrap_err().to_string();
         assert_eq!(error, "the folder /proc/xx is not there and cannot be made");
+    }
+
+    #[test]
+    fn of_many_folders_all_or_none_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |batch: &Batch| {
+            (0..20).try_for_each(|at| batch.put(&format!("n{at}"), &[("one", at.to_string()), ("two", "2".into())]))
+        };
+        let outer = folder.path().join("out");
+        fs::create_dir_all(outer.join("n3")).unwrap();
+        fs::write(outer.join("n3/one"), "old").unwrap();
+        let list = || {
+            let mut names: Vec<_> =
+                fs::read_dir(&outer).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        fs::write(outer.join("n17"), "a file").unwrap();
+        let batch = Batch::into(&outer).unwrap();
+        assert!(put(&batch).unwrap_err().to_string().ends_with("n17 is a file, and a folder is needed to write into"));
+        drop(batch);
+        assert_eq!((list(), fs::read_dir(outer.join("n3")).unwrap().count()), (vec!["n17".into(), "n3".into()], 1));
+        fs::remove_file(outer.join("n17")).unwrap();
+        let batch = Batch::into(&outer).unwrap();
+        put(&batch).unwrap();
+        assert_eq!(fs::read_to_string(outer.join("n3/one")).unwrap(), "old", "until the end");
+        batch.finish().unwrap();
+        assert_eq!((list().len(), fs::read_to_string(outer.join("n3/one")).unwrap()), (20, "3".into()));
+        assert_eq!(fs::read_dir(outer.join("n19")).unwrap().count(), 2);
     }
 
     #[test]
