@@ -18,6 +18,8 @@ mod effects;
 mod generate;
 #[path = "semantics/own.rs"]
 mod own;
+#[path = "semantics/quick.rs"]
+mod quick;
 mod spaces;
 
 use std::collections::BTreeMap;

@@ -37,7 +37,10 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
         _ => false,
     };
     let asks = |rule: &Rule| rule.matches.iter().any(test) || rule.statements.iter().any(|one| here(rule, one));
-    table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
+    // Tables of devices take no such test (nf_ct_netns_get).
+    table.family != other
+        && table.family != Family::Netdev
+        && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
 }
 
 pub(super) fn asks_for_marks(ruleset: &Ruleset) -> bool {
