@@ -7,8 +7,8 @@
 //! - those whom the file names behave as programs do (see [`Trust`](crate::semantics::Trust));
 //! - a peer comes in on the interface that the way back to it leads out of, where the routes are known; otherwise on any.
 //!
-//! - nobody else is part of a connection: what has begun before these rules, and what a helper of connection tracking expects
-//!   ("related"), goes on by them, and is not asked about here.
+//! - nobody else is part of a connection: what has begun before these rules goes on by them, and is not asked about here. A connection that
+//!   connection tracking expects ("related") is asked about where rules hand connections to helpers.
 //!
 //! - where some ICMPv6 passes, neighbour discovery does.
 //!

@@ -188,7 +188,10 @@ impl Asker<'_, '_, '_> {
         let strangers = space.sets.difference(strangers, own)?;
         let arrival = Arrival::Any(service.ports.clone());
         let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
-        let begins = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+        // What nobody expects is not related.
+        let expected = self.stranger_rules.may_expect();
+        let begins = space
+            .states(|own| own != ConnectionStates::ESTABLISHED && (expected || own != ConnectionStates::RELATED))?;
         let strangers = space.sets.each([strangers, opening, begins])?;
         let (usual, _) = self.senders.plausible(space)?;
         let mut found = Reached::No;
