@@ -21,6 +21,8 @@ mod own;
 #[path = "semantics/quick.rs"]
 mod quick;
 mod spaces;
+#[path = "semantics/ways.rs"]
+mod ways;
 
 use std::collections::BTreeMap;
 

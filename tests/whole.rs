@@ -38,6 +38,8 @@ struct Host {
     cluster: String,
     node: String,
     routes: String,
+    /// What the host really has, where `routes` leaves something out.
+    network: Option<String>,
     /// Words with which an answer begins, and the question.
     expected: Vec<(String, String)>,
     seen: Vec<Line>,
@@ -62,6 +64,7 @@ fn host(path: &Path) -> Host {
         cluster: "cluster.toml".to_owned(),
         node: "riak@10.20.0.11".to_owned(),
         routes: "routes".to_owned(),
+        network: None,
         expected: Vec::new(),
         seen: Vec::new(),
         text: text.clone(),
@@ -71,6 +74,7 @@ fn host(path: &Path) -> Host {
             ("cluster", file) => host.cluster = file.to_owned(),
             ("node", own) => host.node = own.to_owned(),
             ("routes", file) => host.routes = file.to_owned(),
+            ("network", file) => host.network = Some(file.to_owned()),
             ("seen", line) => {
                 let parsed = Line::parse(at + 1, line);
                 host.seen.push(parsed.unwrap_or_else(|| panic!("{}: not understood: {line}", host.name)));
@@ -103,7 +107,7 @@ fn no_answer_is_yes_that_must_not_be() {
 
 /// The host as `tests/hosts` has them.
 fn case(host: Host) -> Case {
-    let routes = fs::read_to_string(folder().join(&host.routes)).unwrap();
+    let routes = fs::read_to_string(folder().join(host.network.as_ref().unwrap_or(&host.routes))).unwrap();
     let file = if host.name.ends_with(".ipt") { "iptables" } else { "nft" };
     Case::in_turn(&host.name, host.seen, &routes, (file, host.text))
 }

@@ -1,13 +1,10 @@
 //! The quick way of sets: chains are only gone through where what they leave of a packet is of matter.
 //!
-//! - Rulesets that do no more than to decide, to translate and to mark, but for one rule that does more, are judged as each packet alone.
-//! - What chains at output do to what this host asks, by hand: `p` passes, `b` is blocked, `?` may do either.
-
-use std::net::IpAddr;
+//! Rulesets that do no more than to decide, to translate and to mark, but for one rule that does more, are judged as each packet alone.
 
 use ringfence::ir::{
-    Base, Chain, ChainKind, Destined, Diversion, Family, Field, Foreign, Hook, Marked, Marking, Match, Policy, Rule,
-    Ruleset, Statement, Table, Tracking, Translation, Verdict,
+    ChainKind, DeviceName, Diversion, Family, Field, Foreign, Hook, Match, Rule, Ruleset, Statement, Table, Tracking,
+    Verdict,
 };
 use ringfence::net::{Interface, PortRange, Surroundings};
 use ringfence::semantics::{Arrival, Door, Flow, Home, OPENING, Outcome, Packet, Question, Rules, Space, TCP};
@@ -15,93 +12,24 @@ use ringfence::semantics::{Arrival, Door, Flow, Home, OPENING, Outcome, Packet, 
 use crate::generate::{Points, Random, Scope};
 use crate::marking;
 use crate::spaces::{enriched, unusual};
-
-const AWAY: &str = "10.99.0.9";
-
-fn mark(value: u32) -> Statement {
-    Statement::Write { field: Field::Mark(Marking::exchanged(u32::MAX, value)), constant: true }
-}
-
-fn marked(value: u32) -> Match {
-    Match::Foreign(Foreign::Mark { of: Marked::Packet, mask: u32::MAX, value, negated: false })
-}
-
-fn away() -> Statement {
-    let away: IpAddr = AWAY.parse().unwrap();
-    Statement::Translate(Translation::Destination, Destined::To { addresses: Some((away, away)), ports: None })
-}
-
-fn rule(matches: Vec<Match>, statement: Option<Statement>, verdict: Option<Verdict>) -> Rule {
-    Rule { matches, statements: statement.into_iter().collect(), verdict, ..Rule::default() }
-}
-
-fn chain(kind: ChainKind, (hook, priority): (Hook, i32), rules: Vec<Rule>) -> Chain {
-    let base = Base { kind, hook, priority, policy: Policy::Accept, shared: false };
-    Chain { base: Some(base), ..Chain::named(&format!("{hook:?}{priority}{kind:?}"), rules) }
-}
-
-/// What becomes of what this host asks, by the packet alone and by sets, which have to say the same. Connection tracking is there.
-fn asking(chains: Vec<Chain>) -> char {
-    let tracking = rule(vec![Match::DestinationTranslated], None, None);
-    let chains = chains.into_iter().chain([Chain::named("tracking", vec![tracking])]).collect();
-    let table = Table { family: Family::Inet, name: "t".into(), sets: Vec::new(), chains };
-    let ruleset = Ruleset { tables: vec![table], ..Ruleset::default() };
-    let rules = Rules::of_honest(&ruleset);
-    let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: true };
-    let packet = Packet { port: 8098, flags: OPENING.1, protocol: TCP, ..Packet::plain("10.20.0.12".parse().unwrap()) };
-    let outcome = rules.asking(&packet, &home);
-    let question = Question { leaving: true, translates: true, flags: vec![OPENING], ..Question::default() };
-    let mut space = Space::new(&[&ruleset], &question).unwrap();
-    let fates = Flow::new(&rules).asking(&mut space, None, &home).unwrap();
-    let found =
-        Outcome { may_pass: space.has(fates.may_pass, &packet), may_block: space.has(fates.may_block, &packet) };
-    assert_eq!(found, outcome, "{ruleset:#?}");
-    match (outcome.may_pass, outcome.may_block) {
-        (true, false) => 'p',
-        (false, _) => 'b',
-        (true, true) => '?',
-    }
-}
-
-#[test]
-fn what_chains_at_output_leave_is_seen_where_it_is_asked_for() {
-    let (filter, route, nat) = (ChainKind::Filter, ChainKind::Route, ChainKind::Nat);
-    let marks = || vec![rule(vec![], Some(mark(1)), None)];
-    let drops = || vec![rule(vec![marked(1)], None, Some(Verdict::Drop))];
-    let leads = || vec![rule(vec![marked(1)], Some(away()), None)];
-    let late = (Hook::Postrouting, -150);
-    let at = |priority| (Hook::Output, priority);
-    for (what, chains, expected) in [
-        ("marked before NAT", vec![chain(route, at(-150), marks()), chain(nat, at(-100), leads())], 'b'),
-        ("marked behind NAT", vec![chain(filter, at(0), marks()), chain(nat, at(-100), leads())], 'p'),
-        ("marked as it leaves", vec![chain(filter, late, marks()), chain(nat, at(-100), leads())], 'p'),
-        // It is not known which of them is first.
-        ("marked beside NAT", vec![chain(filter, at(-100), marks()), chain(nat, at(-100), leads())], '?'),
-        // Whether it meets a chain for NAT is not certain, and of what a rule before leaves is not, either.
-        ("marked by NAT", vec![chain(nat, at(-110), marks()), chain(nat, at(-90), leads())], '?'),
-        ("marked by NAT, dropped", vec![chain(nat, at(-100), marks()), chain(filter, at(0), drops())], '?'),
-        ("marked by NAT, dropped late", vec![chain(nat, at(-100), marks()), chain(filter, late, drops())], '?'),
-        ("marked, dropped", vec![chain(route, at(-150), marks()), chain(filter, at(0), drops())], 'b'),
-        ("marked, dropped late", vec![chain(filter, at(0), marks()), chain(filter, late, drops())], 'b'),
-        ("nobody marks", vec![chain(nat, at(-100), leads()), chain(filter, late, drops())], 'p'),
-    ] {
-        assert_eq!(asking(chains), expected, "{what}");
-    }
-}
+use crate::ways::{chain, rule};
 
 /// One statement, or a verdict, that does more than to mark.
-fn more(kind: usize) -> (Option<Statement>, Option<Verdict>) {
+fn more(kind: usize) -> (Vec<Statement>, Option<Verdict>) {
+    // Where there is no such header, the rule is left.
+    let perhaps = Statement::Write { field: Field::Header, constant: true };
     let statement = match kind {
+        7 => return (vec![perhaps, Statement::NoTrack], None),
         0 => Statement::NoTrack,
         1 => Statement::Track(Tracking::Detail),
         2 => Statement::Track(Tracking::Zone),
         3 => Statement::Copy,
         4 => Statement::Write { field: Field::Other("ip saddr set".into()), constant: true },
         5 => Statement::Divert(Diversion::Queue),
-        6 => return (None, Some(Verdict::Unknown("x".into()))),
-        _ => return (None, None),
+        6 => return (Vec::new(), Some(Verdict::Unknown("x".into()))),
+        _ => return (Vec::new(), None),
     };
-    (Some(statement), None)
+    (vec![statement], None)
 }
 
 /// Puts it into one of the rules.
@@ -128,7 +56,7 @@ fn only_what_is_of_matter_is_gone_through() {
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
         marking(&mut random, &mut ruleset);
-        with_more(&mut random, &mut ruleset, seed as usize % 8);
+        with_more(&mut random, &mut ruleset, seed as usize % 9);
         let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
         let question = Question {
             translates: true,
@@ -171,7 +99,6 @@ fn only_what_is_of_matter_is_gone_through() {
 /// Chains at devices, on a host where it is known of some that they stand on no others.
 #[test]
 fn chains_at_devices_are_met_by_whatever_stands_on_these() {
-    use ringfence::ir::DeviceName;
     let interface = |name: &str| name.parse::<Interface>().unwrap();
     let mut counts = [0; 3];
     for seed in 0..400 {
@@ -205,7 +132,11 @@ fn chains_at_devices_are_met_by_whatever_stands_on_these() {
             surroundings.routes.clear();
         }
         let question = Question {
-            interfaces: ["eth0", "eth1", "eth2", "wg0"].map(interface).to_vec(),
+            interfaces: ["eth0", "eth1", "eth2", "wg0"]
+                .map(interface)
+                .into_iter()
+                .chain([Interface::loopback()])
+                .collect(),
             flags: vec![OPENING],
             leaving: true,
             surroundings: surroundings.clone(),
@@ -240,7 +171,6 @@ fn chains_at_devices_are_met_by_whatever_stands_on_these() {
 /// One chain at eth0 that drops all, by hand.
 #[test]
 fn what_is_known_to_stand_on_no_other_does_not_meet_the_chains_of_others() {
-    use ringfence::ir::DeviceName;
     let interface = |name: &str| name.parse::<Interface>().unwrap();
     let hung = Match::Foreign(Foreign::Hung(vec![DeviceName::Is(interface("eth0"))]));
     let named = Match::InInterface { names: vec![interface("vlan7")], negated: false };
