@@ -415,7 +415,7 @@ fn where_packets_enter() {
         let early = Table { family: NFPROTO_NETDEV, ..table(vec![chain("c", Some(own))]) };
         let lifted = lift(&early).unwrap().unwrap();
         let entry = &lifted.table.chains[1];
-        assert_eq!((lifted.table.family, entry.base.map(|base| base.hook)), (ir::Family::Netdev, Some(expected)));
+        assert_eq!((lifted.table.family, entry.base.map(|base| base.hook)), (Family::Netdev, Some(expected)));
         assert!(matches!(entry.rules[0].matches[0], Match::Unknown(_)) && lifted.unknown.len() == 1);
     }
     let bridge = Table { family: NFPROTO_BRIDGE, ..table(vec![chain("c", Some(ingress))]) };

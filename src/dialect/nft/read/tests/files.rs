@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{all, golden_rulesets, port, read, source};
+use super::{all, golden_rulesets, interface, port, read, source};
 use crate::dialect::nft::write;
 use crate::dialect::read::Unknown;
 use crate::ir::{
