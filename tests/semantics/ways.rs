@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ringfence::ir::{
     Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Family, Field, Foreign, Hook, Marked, Marking,
-    Match, Policy, Rule, Ruleset, Statement, Table, Translation, Verdict,
+    Match, Policy, PortMatch, Rule, Ruleset, Statement, Table, Tracking, Translation, Verdict,
 };
 use ringfence::net::{Cidr, PortRange};
 use ringfence::semantics::{Arrival, Fates, Flow, Home, OPENING, Outcome, Packet, Question, Rules, Space, TCP};
