@@ -131,6 +131,18 @@ impl Source {
 }
 
 impl Source {
+    /// Whether a table is spoken of, be it one that is gone at the end.
+    fn names_a_table(&self) -> bool {
+        let mut lines = self.parts.iter().flat_map(|part| part.text.lines()).map(str::trim);
+        match self.dialect {
+            Dialect::Nft => lines.any(|line| {
+                !line.starts_with('#') && line.split_whitespace().any(|word| word == "table" || word == "chain")
+            }),
+            Dialect::Iptables | Dialect::Ip6tables => lines.any(|line| line.starts_with('*')),
+            Dialect::Ipset => false,
+        }
+    }
+
     /// Whether there is nothing but remarks in it. A file of ipsets that the rules do not need may well be so.
     fn is_empty(&self) -> bool {
         let is_said = |line: &str| !line.is_empty() && !line.starts_with('#');
@@ -139,14 +151,13 @@ impl Source {
 }
 
 /// Reads files of any dialects into one ruleset that is to be held against something. What they include may also be in these folders.
-/// Files without any table are what `nft list ruleset` leaves behind where it was refused, and say of no host what it does.
+/// Files that name no table are what `nft list ruleset` leaves behind where it was refused, and say of no host what it does.
 pub fn read_rules<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Given> {
     let sources = sources(paths, allowed)?;
     let given = read_sources(&sources)?;
-    let Ruleset { tables, unread, neighbours, .. } = &given.ruleset;
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     anyhow::ensure!(
-        !(tables.is_empty() && unread.is_empty() && neighbours.is_empty()),
+        !given.ruleset.unread.is_empty() || sources.iter().any(Source::names_a_table),
         "no table is in {}, so nothing can be judged: `nft list ruleset` prints nothing where it is not root, and of a host \
          without any rules, which protects nothing",
         names.join(", ")

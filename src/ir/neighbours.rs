@@ -80,39 +80,3 @@ fn is_of_ip(one: &Match) -> bool {
         | Match::Unknown(_) => false,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::dialect::nft;
-
-    #[test]
-    fn only_what_looks_at_ip_leaves_arp_alone() {
-        for (policy, rules, stops) in [
-            ("accept", "ip saddr 10.20.0.12 drop", false),
-            ("accept", "ip saddr != 10.20.0.12 drop", false),
-            ("accept", "tcp dport 22 drop", false),
-            ("accept", "tcp sport 22 drop", false),
-            ("accept", "meta l4proto != tcp drop", false),
-            ("accept", "meta protocol ip6 drop", false),
-            ("accept", "meta protocol ip jump x", false),
-            ("accept", "jump x", true),
-            ("accept", "drop", true),
-            ("accept", "iifname \"eth1\" drop", true),
-            ("accept", "ether type arp drop", true),
-            ("accept", "fwd to \"eth1\"", true),
-            ("drop", "meta protocol ip accept", true),
-        ] {
-            let text = |family: &str, hook: &str| {
-                format!(
-                    "table {family} t {{\nchain x {{\ndrop\n}}\nchain c {{\ntype filter hook {hook} priority 0; policy {policy};\n{rules}\n}}\n}}\n"
-                )
-            };
-            let neighbours = |text: String| nft::read(&text).unwrap().ruleset.neighbours;
-            for hook in ["ingress device \"eth0\"", "egress device \"eth0\""] {
-                let found = neighbours(text("netdev", hook));
-                assert_eq!(found.len(), usize::from(stops), "{policy} {rules}: {found:?}");
-            }
-            assert_eq!(neighbours(text("inet", "ingress device \"eth0\"")), [""; 0], "{rules}");
-        }
-    }
-}

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ringfence::ir::{
     Addresses, Base, Chain, ChainKind, ConnectionStates, Destined, Family, Field, Foreign, Hook, Marked, Marking,
-    Match, Policy, PortMatch, Rule, Ruleset, Statement, Table, Tracking, Translation, Verdict,
+    Match, Policy, Rule, Ruleset, Statement, Table, TcpFlags, Tracking, Translation, Verdict,
 };
-use ringfence::net::{Cidr, PortRange};
+use ringfence::net::Cidr;
 use ringfence::semantics::{Arrival, Fates, Flow, Home, OPENING, Outcome, Packet, Question, Rules, Space, TCP};
 
 const AWAY: &str = "10.99.0.9";
@@ -252,16 +252,11 @@ fn in_which_state_answers_are_is_known_or_not() {
 
 #[test]
 fn pieces_of_a_stranger_pass_what_comes_before_they_are_put_together() {
-    let port = Match::DestinationPort {
-        ports: PortMatch::Ports(PortRange::single(8098).into_iter().collect()),
-        negated: false,
-    };
+    // The first fragment of IPv4 has the ports, and need not have the flags.
+    let begins = Match::TcpFlags { mask: TcpFlags::SYN, value: TcpFlags::SYN };
     let drops = |priority| {
-        chain(
-            ChainKind::Filter,
-            (Hook::Prerouting, priority),
-            vec![rule(vec![port.clone()], None, Some(Verdict::Drop))],
-        )
+        let rules = vec![rule(vec![begins.clone()], None, Some(Verdict::Drop))];
+        chain(ChainKind::Filter, (Hook::Prerouting, priority), rules)
     };
     for (stranger, priority, expected) in [(true, -450, '?'), (true, -300, 'b'), (false, -450, 'b')] {
         assert_eq!(asked_by(stranger, vec![drops(priority)], None), expected, "{stranger} {priority}");

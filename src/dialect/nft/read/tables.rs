@@ -349,7 +349,7 @@ impl<'a> RawChain<'a> {
             Some("forward") => Hook::Forward,
             Some("output") => Hook::Output,
             Some("postrouting") => Hook::Postrouting,
-            Some("egress") => Hook::Egress,
+            Some("egress") if family == RawFamily::Known(Family::Netdev) => Hook::Egress,
             _ => return Err(wrong("hook")),
         };
         let priority: Option<String> = after("priority").map(|tokens| tokens.iter().map(|token| token.text).collect());
