@@ -31,6 +31,7 @@ use std::process::Command;
 
 use case::{Case, Line, Verdict};
 use lab::netns::isolated;
+use network::Network;
 
 /// A file of rules, with what its first lines say.
 struct Host {
@@ -132,6 +133,33 @@ fn the_kernel_does_what_was_seen() {
         let wrong = each(&cases, true);
         assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
     });
+}
+
+/// Tables of devices say the same where the kernel is asked for them.
+#[test]
+fn the_kernel_is_read_as_the_text_is() {
+    isolated("the_kernel_is_read_as_the_text_is", || {
+        let hosts: Vec<Host> = hosts().into_iter().filter(|host| host.name.starts_with("netdev-")).collect();
+        let hosts = hosts.into_iter().filter(|host| host.routes == "routes");
+        let wrong: Vec<String> =
+            hosts.flat_map(|host| std::thread::spawn(|| told_live(host)).join().unwrap()).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+fn told_live(host: Host) -> Vec<String> {
+    let (cluster, node, expected) = (host.cluster.clone(), host.node.clone(), host.expected.clone());
+    let case = case(host);
+    let _network = Network::new(&case);
+    kernel::load(&case).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    let output = command.args(["verify", &cluster, "--node", &node, "--live"]).current_dir(folder()).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let differs = |(word, question): &(String, String)| {
+        let line = said.lines().find(|line| line.contains(&format!(" {question} ("))).unwrap_or(&said);
+        (line.split_whitespace().next() != Some(word)).then(|| format!("{}: {word} was expected: {line}", case.name))
+    };
+    expected.iter().filter_map(differs).collect()
 }
 
 /// What is blocked is blocked by rules and not by the laboratory.
