@@ -23,8 +23,8 @@ pub(super) fn hung(chain: Chain, devices: Option<Vec<DeviceName>>, place: &Place
         entry.push(rule(Verdict::Drop));
         base.policy = Policy::Accept;
     }
-    let proper = Chain { name: body, base: None, ..chain.clone() };
-    [proper, Chain { base, ..Chain::named(&chain.name, entry) }]
+    let entered = Chain { base, ..Chain::named(&chain.name, entry) };
+    [Chain { name: body, base: None, ..chain }, entered]
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rustc_hash::FxBuildHasher;
 use super::evaluate::{Entry, Rules};
 use super::flow::same_turn;
 use crate::ir::statement::{Changes, Effect, Marking, Way};
-use crate::ir::{Base, Chain, Foreign, Marked, Match, Rule, Table, Verdict};
+use crate::ir::{Base, Chain, Foreign, Marked, Match, Rule, Statement, Table, Verdict};
 
 /// What the rules that a base chain leads to do with marks, and whether they leave more of what they did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ impl Heeding {
 /// What a rule does besides deciding and translating.
 fn of_rule(rule: &Rule, marks_are_followed: bool) -> Own {
     let mut own = Own::default();
-    let effects = rule.statements.iter().map(|one| one.effect()).chain(rule.verdict.as_ref().map(Verdict::effect));
+    let effects = rule.statements.iter().map(Statement::effect).chain(rule.verdict.as_ref().map(Verdict::effect));
     for Effect { way, changes, .. } in effects {
         own.leaves |= match way {
             Way::On | Way::Accepted | Way::Dropped | Way::Decided => false,
