@@ -18,12 +18,12 @@ demo:
 	@$(CARGO) build --profile demo --quiet
 	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/demo/ringfence" rulesets/examples/mail-east.toml
 
-ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test proofs --test large --test verify --test whole --test outcomes --test transcripts \
+ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test proofs --test large --test verify --test outcomes --test transcripts \
 	--test listings --test doubts --test erlang --test import_property
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test plan --test faults --test netlink --test host_iptables --test through --test readers \
-	--test readers_iptables --test nft_json --test kernel --test hosts --test lint --test import
+	--test readers_iptables --test nft_json --test kernel --test hosts --test whole --test lint --test import
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings

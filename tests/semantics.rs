@@ -18,7 +18,11 @@ mod effects;
 mod generate;
 #[path = "semantics/own.rs"]
 mod own;
+#[path = "semantics/quick.rs"]
+mod quick;
 mod spaces;
+#[path = "semantics/ways.rs"]
+mod ways;
 
 use std::collections::BTreeMap;
 

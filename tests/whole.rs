@@ -2,49 +2,178 @@
 //! some answers have to be. What strangers and peers do there was seen with real packets on Linux 6.18, but for the file about
 //! hidden fragments, which newer kernels drop by themselves.
 //!
-//! Not seen so far, but only read in rules and in the kernel's source, is what happens in `fragments-of-peers`, `no-fragments-of-peers`,
-//! `notrack-of-*`, `requests-that-*`, `source-of-*`, `source-that-may-be-local`, `mark-before-nat-at-output`, `mark-behind-a-way-out`,
-//! `mark-in-nat-between`, `mark-of-chains-with-one-turn`, `mark-of-nat-at-output` and `mark-that-*`.
+//! Lines that begin with `seen` are connections and what becomes of them, as in `tests/hosts`: the kernel is asked each time. Without
+//! them are the files about VRFs, for which this kernel has no module.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "hosts/case.rs"]
+mod case;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "hosts/kernel.rs"]
+mod kernel;
+#[allow(dead_code, reason = "other tests use the rest")]
+mod lab;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "hosts/network.rs"]
+mod network;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use case::{Case, Line, Verdict};
+use lab::netns::isolated;
+use network::Network;
+
+/// A file of rules, with what its first lines say.
+struct Host {
+    name: String,
+    cluster: String,
+    node: String,
+    routes: String,
+    /// What the host really has, where `routes` leaves something out.
+    network: Option<String>,
+    /// Words with which an answer begins, and the question.
+    expected: Vec<(String, String)>,
+    seen: Vec<Line>,
+    text: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole")
+}
+
+fn hosts() -> Vec<Host> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "nft" || extension == "ipt"));
+    paths.sort();
+    paths.iter().map(|path| host(path)).collect()
+}
+
+fn host(path: &Path) -> Host {
+    let text = fs::read_to_string(path).unwrap();
+    let mut host = Host {
+        name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+        cluster: "cluster.toml".to_owned(),
+        node: "riak@10.20.0.11".to_owned(),
+        routes: "routes".to_owned(),
+        network: None,
+        expected: Vec::new(),
+        seen: Vec::new(),
+        text: text.clone(),
+    };
+    for (at, line) in text.lines().map_while(|line| line.strip_prefix("# ")).enumerate() {
+        match line.split_once(' ').unwrap() {
+            ("cluster", file) => host.cluster = file.to_owned(),
+            ("node", own) => host.node = own.to_owned(),
+            ("routes", file) => host.routes = file.to_owned(),
+            ("network", file) => host.network = Some(file.to_owned()),
+            ("seen", line) => {
+                let parsed = Line::parse(at + 1, line);
+                host.seen.push(parsed.unwrap_or_else(|| panic!("{}: not understood: {line}", host.name)));
+            }
+            (word, question) => host.expected.push((word.to_owned(), question.to_owned())),
+        }
+    }
+    host
+}
 
 #[test]
 fn no_answer_is_yes_that_must_not_be() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole");
     let (mut wrong, mut answers) = (Vec::new(), 0);
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if !path.extension().is_some_and(|extension| extension == "nft" || extension == "ipt") {
-            continue;
-        }
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
-        let (mut cluster, mut node, mut routes) = ("cluster.toml", "riak@10.20.0.11", "routes");
-        let mut expected = Vec::new();
-        for line in text.lines().map_while(|line| line.strip_prefix("# ")) {
-            match line.split_once(' ').unwrap() {
-                ("cluster", file) => cluster = file,
-                ("node", own) => node = own,
-                ("routes", file) => routes = file,
-                expectation => expected.push(expectation),
-            }
-        }
+    for Host { name, cluster, node, routes, expected, .. } in hosts() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
-        command.args(["verify", cluster, "--node", node, "--ruleset", &name, "--routes", routes]);
-        let output = command.current_dir(&folder).output().unwrap();
+        command.args(["verify", &cluster, "--node", &node, "--ruleset", &name, "--routes", &routes]);
+        let output = command.current_dir(folder()).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!expected.is_empty(), "{name} expects nothing");
         for (word, question) in expected {
             answers += 1;
             let line = said.lines().find(|line| line.contains(&format!(" {question} ("))).unwrap_or(&said);
-            if line.split_whitespace().next() != Some(word) {
+            if line.split_whitespace().next() != Some(&word) {
                 wrong.push(format!("{name}: {word} was expected: {line}"));
             }
         }
     }
     assert!(wrong.is_empty() && answers >= 20, "{answers} answers\n{}", wrong.join("\n"));
+}
+
+/// The host as `tests/hosts` has them.
+fn case(host: Host) -> Case {
+    let routes = fs::read_to_string(folder().join(host.network.as_ref().unwrap_or(&host.routes))).unwrap();
+    let file = if host.name.ends_with(".ipt") { "iptables" } else { "nft" };
+    Case::in_turn(&host.name, host.seen, &routes, (file, host.text))
+}
+
+fn differing(case: &Case, with_rules: bool) -> Vec<String> {
+    let fates = kernel::fates(case, with_rules).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let lines = case.lines.iter().zip(fates).filter(|(line, fate)| fate.verdict != line.verdict);
+    lines.map(|(line, fate)| format!("{}: `{}`: {}", case.name, line.text, fate.said)).collect()
+}
+
+/// Each on a thread of its own, which takes its namespaces with it.
+fn each(cases: &[Case], with_rules: bool) -> Vec<String> {
+    let one = |case| std::thread::scope(|scope| scope.spawn(|| differing(case, with_rules)).join().unwrap());
+    cases.iter().flat_map(one).collect()
+}
+
+#[test]
+fn the_kernel_does_what_was_seen() {
+    isolated("the_kernel_does_what_was_seen", || {
+        let cases: Vec<Case> = hosts().into_iter().filter(|host| !host.seen.is_empty()).map(case).collect();
+        assert!(cases.len() > 20, "{} hosts", cases.len());
+        let wrong = each(&cases, true);
+        assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+/// Tables of devices say the same where the kernel is asked for them.
+#[test]
+fn the_kernel_is_read_as_the_text_is() {
+    isolated("the_kernel_is_read_as_the_text_is", || {
+        let hosts: Vec<Host> = hosts().into_iter().filter(|host| host.name.starts_with("netdev-")).collect();
+        let hosts = hosts.into_iter().filter(|host| host.routes == "routes");
+        let wrong: Vec<String> =
+            hosts.flat_map(|host| std::thread::spawn(|| told_live(host)).join().unwrap()).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+fn told_live(host: Host) -> Vec<String> {
+    let (cluster, node, expected) = (host.cluster.clone(), host.node.clone(), host.expected.clone());
+    let case = case(host);
+    let _network = Network::new(&case);
+    kernel::load(&case).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    let output = command.args(["verify", &cluster, "--node", &node, "--live"]).current_dir(folder()).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let differs = |(word, question): &(String, String)| {
+        let line = said.lines().find(|line| line.contains(&format!(" {question} ("))).unwrap_or(&said);
+        (line.split_whitespace().next() != Some(word)).then(|| format!("{}: {word} was expected: {line}", case.name))
+    };
+    expected.iter().filter_map(differs).collect()
+}
+
+/// What is blocked is blocked by rules and not by the laboratory.
+#[test]
+fn without_rules_what_was_seen_reaches() {
+    /// Linux takes nothing from where it would send broadcasts, whatever the rules are.
+    const BY_ROUTES: &str = "source-of-broadcast-here.nft";
+    isolated("without_rules_what_was_seen_reaches", || {
+        let hosts = hosts().into_iter().filter(|host| !host.seen.is_empty() && host.name != BY_ROUTES);
+        let mut cases: Vec<Case> = hosts.map(case).collect();
+        for line in cases.iter_mut().flat_map(|case| &mut case.lines) {
+            (line.local, line.verdict) = (None, Verdict::Reaches);
+        }
+        let wrong = each(&cases, false);
+        assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+    });
 }

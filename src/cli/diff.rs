@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
-use super::input::{DEFAULT_CONFIG, Input, RULESET, node_findings, read_text, site};
+use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
 use super::output::{print, warn_unknown};
 use super::proof::compiled;
-use super::rulesets::{detect_file, read_texts};
+use super::rulesets::read_with_text;
 use super::{live, membership};
 use crate::cluster::Cluster;
 use crate::diff::difference;
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// Print the difference of the meaning only, not of the texts.
     #[arg(long)]
     meaning: bool,
+    /// What a ruleset of nft includes may also be in this folder; otherwise only where the file itself is.
+    #[arg(long, value_name = "DIR", requires = "new")]
+    include_from: Vec<PathBuf>,
     /// What changes when the members that riak-admin printed into this file (`-`: standard input) are admitted instead of those
     /// of the cluster file, and in which order; `cluster plan` shows what will be.
     #[arg(long, value_name = "FILE", conflicts_with = "new")]
@@ -103,16 +106,8 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
             path.display()
         );
         // Read once, so that both differences are of the same text.
-        let mut texts = Vec::new();
-        for path in &paths {
-            let text = read_text(path, RULESET)?;
-            texts.push((path.display().to_string(), detect_file(path, &text), text));
-        }
-        let named: Vec<_> =
-            texts.iter().map(|(name, dialect, text)| (name.as_str(), *dialect, text.as_str())).collect();
-        let given = read_texts(&named)?;
+        let (given, text) = read_with_text(paths.iter().map(PathBuf::as_path), &arguments.include_from)?;
         warn_unknown(&given.unknown);
-        let text = texts.iter().map(|(_, _, text)| text.as_str()).collect();
         return Ok(Some(Side { text, ruleset: given.ruleset, cluster: None }));
     }
     let input = Input { config: path.to_owned(), json: arguments.json };

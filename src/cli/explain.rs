@@ -9,7 +9,7 @@ use super::host::own_links;
 use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
 use super::output::{print, say, warn_unknown};
 use super::proof::compiled;
-use super::rulesets::{Given, read_files};
+use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Node, Site};
 use crate::explain::{Fate, explain};
 use crate::host::identity::node_of;
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else if arguments.ruleset.is_empty() {
         (Given::made(compiled(&site)?.1), "by the rules that the cluster file makes", None)
     } else {
-        (read_files(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, "by these files", None)
+        (read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, "by these files", None)
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;

@@ -2,6 +2,8 @@
 
 mod include;
 mod places;
+#[cfg(test)]
+mod tests;
 mod twice;
 
 use std::collections::{BTreeSet, HashSet};
@@ -95,7 +97,7 @@ fn speaks_of(text: &str) -> (bool, bool) {
 }
 
 /// The dialect of a file, for which its name may speak where its text does not.
-pub fn detect_file(path: &Path, text: &str) -> Dialect {
+fn detect_file(path: &Path, text: &str) -> Dialect {
     let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("ip6tables"));
     match detect(text) {
         Dialect::Iptables if named && said_families(text) == (false, false) && !speaks_of(text).0 => Dialect::Ip6tables,
@@ -129,6 +131,18 @@ impl Source {
 }
 
 impl Source {
+    /// Whether a table is spoken of, be it one that is gone at the end.
+    fn names_a_table(&self) -> bool {
+        let mut lines = self.parts.iter().flat_map(|part| part.text.lines()).map(str::trim);
+        match self.dialect {
+            Dialect::Nft => lines.any(|line| {
+                !line.starts_with('#') && line.split_whitespace().any(|word| word == "table" || word == "chain")
+            }),
+            Dialect::Iptables | Dialect::Ip6tables => lines.any(|line| line.starts_with('*')),
+            Dialect::Ipset => false,
+        }
+    }
+
     /// Whether there is nothing but remarks in it. A file of ipsets that the rules do not need may well be so.
     fn is_empty(&self) -> bool {
         let is_said = |line: &str| !line.is_empty() && !line.starts_with('#');
@@ -136,8 +150,41 @@ impl Source {
     }
 }
 
-/// Reads files of any dialects into one ruleset. What they include may also be in these folders.
-pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Given> {
+/// Reads files of any dialects into one ruleset that is to be held against something. What they include may also be in these folders.
+/// Files that name no table are what `nft list ruleset` leaves behind where it was refused, and say of no host what it does.
+pub fn read_rules<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Given> {
+    let sources = sources(paths, allowed)?;
+    let given = read_sources(&sources)?;
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    anyhow::ensure!(
+        !given.ruleset.unread.is_empty() || sources.iter().any(Source::names_a_table),
+        "no table is in {}, so nothing can be judged: `nft list ruleset` prints nothing where it is not root, and of a host \
+         without any rules, which protects nothing",
+        names.join(", ")
+    );
+    warn_of_empty(&sources);
+    Ok(given)
+}
+
+/// A host may well have rules of one kind alone.
+fn warn_of_empty(sources: &[Source]) {
+    for source in sources.iter().filter(|source| source.is_empty()) {
+        say(&format!("warning: {} holds no rules: it is taken for a host without any", source.name));
+    }
+}
+
+/// Reads files into one ruleset, and all that they say as one text: with what they include in its place, and JSON in nft's words.
+pub fn read_with_text<'a>(
+    paths: impl IntoIterator<Item = &'a Path>,
+    allowed: &[PathBuf],
+) -> anyhow::Result<(Given, String)> {
+    let sources = sources(paths, allowed)?;
+    warn_of_empty(&sources);
+    let text = sources.iter().flat_map(|source| &source.parts).map(|part| part.text.as_str()).collect();
+    Ok((read_sources(&sources)?, text))
+}
+
+fn sources<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in paths {
         let (name, text) = (path.display().to_string(), read_text(path, RULESET)?);
@@ -154,16 +201,7 @@ pub fn read_files<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[Path
         };
         sources.push(Source::of(&name, dialect, parts));
     }
-    read_sources(&sources)
-}
-
-/// Reads texts into one ruleset.
-pub fn read_texts(texts: &[(&str, Dialect, &str)]) -> anyhow::Result<Given> {
-    let source = |(name, dialect, text): &(&str, Dialect, &str)| match dialect {
-        Dialect::Nft if dialect::nft::json::is_json(text) => Source::of_json(name, text),
-        _ => Ok(Source::of(name, *dialect, vec![Part::whole(name, (*text).to_owned())])),
-    };
-    read_sources(&texts.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?)
+    Ok(sources)
 }
 
 /// A text that holds both families, or does not say which, must not be taken for either.
@@ -202,9 +240,6 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     for source in sources {
         check_family(source)?;
         given.ruleset.unread.extend(source.unread.iter().cloned());
-        if source.is_empty() {
-            say(&format!("warning: {} holds no rules: it is taken for a host without any", source.name));
-        }
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }
@@ -281,167 +316,4 @@ fn leave_out_copies(all: &mut [(Dialect, Files<'_>, Read)]) {
         !copy
     });
     listing.unknown.retain(|unknown| !lines.contains(&unknown.line));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn dialects_are_told_apart() {
-        for (text, dialect) in [
-            ("table inet x {\n}\n", Dialect::Nft),
-            ("#!/usr/sbin/nft -f\n# iptables\ntable ip x {\n}\n", Dialect::Nft),
-            ("# Generated by iptables-save v1.8.9\n*raw\nCOMMIT\n", Dialect::Iptables),
-            ("# Generated by ip6tables-save v1.8.9\n*raw\nCOMMIT\n", Dialect::Ip6tables),
-            ("# For iptables-restore --noflush.\n# see ip6tables\n*raw\nCOMMIT\n", Dialect::Iptables),
-            ("*raw\n-A PREROUTING -s fd20::1 -j DROP\nCOMMIT\n", Dialect::Ip6tables),
-            ("*raw\n-A PREROUTING -s 10.0.0.1 -j DROP\nCOMMIT\n", Dialect::Iptables),
-            ("*filter\n-A INPUT -p icmpv6 -j ACCEPT\nCOMMIT\n", Dialect::Ip6tables),
-            ("*filter\n-A INPUT -j REJECT --reject-with icmp6-port-unreachable\nCOMMIT\n", Dialect::Ip6tables),
-            ("*filter\n-A INPUT -m comment --comment \"see ::1\" -s 10.0.0.1\nCOMMIT\n", Dialect::Iptables),
-            ("{\"nftables\": []}", Dialect::Nft),
-            ("create a hash:ip\n", Dialect::Ipset),
-            ("# For ipset restore. The rules need no sets.\n", Dialect::Ipset),
-        ] {
-            assert_eq!(detect(text), dialect, "{text}");
-        }
-    }
-
-    fn given(texts: &[(&str, &str)]) -> anyhow::Result<Given> {
-        let texts: Vec<_> =
-            texts.iter().map(|(name, text)| (*name, detect_file(Path::new(name), text), *text)).collect();
-        read_texts(&texts)
-    }
-
-    #[test]
-    fn a_dump_says_its_family_somehow() {
-        let rule = |rule: &str| format!("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {rule}\nCOMMIT\n");
-        for (name, text, families) in [
-            ("x", "-s 10.0.0.1 -j DROP", Families::Ipv4),
-            ("x", "-p icmp -j ACCEPT", Families::Ipv4),
-            ("x", "-p ipv6-icmp -j ACCEPT", Families::Ipv6),
-            ("x", "-s fd00::/8 -j ACCEPT", Families::Ipv6),
-            ("old/ip6tables.save", "-p tcp --dport 22 -j ACCEPT", Families::Ipv6),
-        ] {
-            assert_eq!(given(&[(name, &rule(text))]).unwrap().families, families, "{name} {text}");
-        }
-        for (name, text) in [
-            ("iptables", "-p tcp --dport 22 -j ACCEPT"),
-            ("x", "-m comment --comment \"for 10.0.0.1\" -j ACCEPT"),
-            ("x", "-s db.example.com -j ACCEPT"),
-            ("x", "-s 10.0.0.1 -j REJECT --reject-with icmp6-port-unreachable"),
-        ] {
-            assert!(given(&[(name, &rule(text))]).is_err(), "{name} {text}");
-        }
-    }
-
-    /// JSON is one long line: what stands in it goes by its name.
-    #[test]
-    fn json_is_read_and_its_rules_are_named() {
-        let document = |statement: &str| {
-            let own = "\"family\": \"inet\", \"table\": \"t\"";
-            format!(
-                "{{\"nftables\": [{{\"table\": {{\"family\": \"inet\", \"name\": \"t\"}}}}, {{\"chain\": {{{own}, \"name\": \"c\", \
-                 \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0}}}}, {{\"rule\": {{{own}, \"chain\": \"c\", \"handle\": 7, \
-                 \"expr\": [{statement}]}}}}]}}"
-            )
-        };
-        let place = |given: &Given| given.ruleset.tables[0].chains[0].rules[0].place.clone().unwrap();
-        let read = given(&[("a.json", &document("{\"drop\": null}"))]).unwrap();
-        assert_eq!((read.families, read.unknown.len()), (Families::Both, 0));
-        assert_eq!(place(&read).described(), "rule with handle 7 of chain c of table inet t: drop");
-        let read = given(&[("a.json", &document("{\"novel\": 1}"))]).unwrap();
-        let named = "rule with handle 7 of chain c of table inet t: json \"{'novel':1}\"";
-        assert_eq!((place(&read).described(), &read.unknown), (named.to_owned(), &vec![format!("a.json: {named}")]));
-        let both = [("b.nft", "table ip b {\n}\n"), ("a.json", &document("{\"drop\": null}"))];
-        let read = given(&both).unwrap();
-        let places = read.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-        let places: Vec<_> = places.map(|rule| rule.place.clone().unwrap().described()).collect();
-        assert_eq!(places, ["of a.json: rule with handle 7 of chain c of table inet t: drop"]);
-        for (text, message) in [
-            (
-                document("{\"jump\": {\"target\": \"x\"}}"),
-                "a.json cannot be read as a ruleset: rule with handle 7 of chain c of table inet t: there is no chain `x`",
-            ),
-            ("{\n\"nftables\": [}".to_owned(), "a.json cannot be read as a ruleset: line 2: this is no JSON: "),
-        ] {
-            let error = given(&[("a.json", &text)]).err().unwrap().to_string();
-            assert!(error.starts_with(message), "{error}");
-        }
-    }
-
-    /// What iptables-nft made counts once, in the words of iptables.
-    #[test]
-    fn a_table_that_stands_in_both_texts_counts_once() {
-        let of_nft = "# Generated by iptables-save v1.8.9 (nf_tables)";
-        let dump = "# Generated by iptables-save v1.8.9 (nf_tables)\n*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:U - [0:0]\n\
-                    -A INPUT -i lo -j ACCEPT\n-A INPUT -m recent --set --name x --rsource -j U\n\
-                    -A U -s 10.0.0.1/32 -j ACCEPT\nCOMMIT\n";
-        let listing = |rule: &str| {
-            format!(
-                "table ip filter {{\n chain INPUT {{\n type filter hook input priority filter; policy drop;\n\
-                 iifname \"lo\" counter packets 0 bytes 0 accept\n xt match \"recent\" counter packets 0 bytes 0 jump U\n }}\n\
-                 chain FORWARD {{\n type filter hook forward priority filter; policy accept;\n }}\n\
-                 chain U {{\n {rule}\n }}\n}}\ntable inet own {{\n}}\n"
-            )
-        };
-        let both = |text: &str, dump: &str| {
-            let given = given(&[("nft", text), ("iptables", dump)]).unwrap();
-            (given.ruleset.tables.iter().map(|table| table.name.clone()).collect::<Vec<_>>(), given.unknown.len())
-        };
-        let tables = |text: &str| both(text, dump);
-        let rule = "ip saddr 10.0.0.1 counter packets 0 bytes 0 accept";
-        // Both are in the kernel, or that is not said.
-        for head in ["# Generated by iptables-save v1.8.9", "# Generated by iptables-save v1.8.7"] {
-            assert_eq!(both(&listing(rule), &dump.replace(of_nft, head)).0.len(), 3, "{head}");
-        }
-        assert_eq!(tables(&listing(rule)), (vec!["own".to_owned(), "filter".to_owned()], 1));
-        // Another table of that name is another table: of the other back end.
-        for other in ["ip saddr 10.0.0.1 counter packets 0 bytes 0 drop", &format!("{rule}\n {rule}"), ""] {
-            let names = ["filter", "own", "filter"].map(str::to_owned).to_vec();
-            assert_eq!(tables(&listing(other)), (names, 2), "{other}");
-        }
-    }
-
-    /// Whoever adds to a list of sets adds to one of these sets.
-    #[test]
-    fn a_set_in_a_list_that_rules_fill_is_not_known() {
-        let sets = "create a hash:ip\nadd a 10.0.0.1\ncreate l list:set\nadd l a\ncreate t hash:ip timeout 9\n";
-        let rules = |filled: &str| {
-            format!(
-                "# Generated by iptables-save\n*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j SET --add-set {filled} src\nCOMMIT\n"
-            )
-        };
-        for (filled, count) in [("l", 0), ("t", 1), ("a", 1)] {
-            let given = given(&[("sets", sets), ("rules", &rules(filled))]).unwrap();
-            assert_eq!(given.ruleset.sets.iter().map(|set| set.elements.len()).sum::<usize>(), count, "{filled}");
-            assert_eq!(given.unknown.iter().any(|one| one.contains("list of sets")), count == 0, "{:?}", given.unknown);
-        }
-    }
-
-    /// What a file includes is read where it stands, and keeps its own lines.
-    #[test]
-    fn a_file_that_includes_others() {
-        let folder = std::env::temp_dir().join(format!("ringfence-rulesets-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("d")).unwrap();
-        let main = "include \"defs.nft\"\ntable ip t {\nchain c {\ninclude \"d/*.nft\"\nip saddr $peer accept\n}\n}\n\
-                    include \"../outside.nft\"\n";
-        fs::write(folder.join("main.nft"), main).unwrap();
-        fs::write(folder.join("defs.nft"), "\ndefine peer = 10.20.0.12\n").unwrap();
-        fs::write(folder.join("d/a.nft"), "# one\nip saddr 10.0.0.1 drop").unwrap();
-        let given = read_files([folder.join("main.nft").as_path()], &[]).unwrap();
-        let rules = &given.ruleset.tables[0].chains[0].rules;
-        let places: Vec<_> = rules.iter().filter_map(|rule| rule.place.as_ref()).collect();
-        let [first, second] = places.as_slice() else { panic!("{places:?}") };
-        assert_eq!((first.line, second.line), (2, 5));
-        assert!(first.text.ends_with("d/a.nft: ip saddr 10.0.0.1 drop"), "{}", first.text);
-        assert!(second.text.ends_with("main.nft: ip saddr $peer accept"), "{}", second.text);
-        assert_eq!(given.ruleset.unread, ["include \"../outside.nft\""]);
-        assert!(given.unknown[0].ends_with("main.nft:8: include \"../outside.nft\""), "{:?}", given.unknown);
-        fs::remove_dir_all(&folder).unwrap();
-    }
 }

@@ -8,7 +8,7 @@ use super::host::{live_site, nobody, own_links};
 use super::input::{Input, node_findings, read_text, site};
 use super::output::{Undone, print, print_findings, say, warn_unknown};
 use super::proof::explained;
-use super::rulesets::{Given, read_files};
+use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
 use crate::diagnostic::{FileId, SourceFile, Sources};
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
         Given::made(emitted.compiled().clone())
     } else {
-        read_files(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?
+        read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?
     };
     // What cannot be used is not to stand behind a screen of warnings.
     let surroundings = arguments.routes.as_ref().map(|routes| read_routes(routes, arguments.input.json)).transpose()?;

@@ -58,7 +58,7 @@ pub fn opened(openings: &[Opening], family: Family, shape: OpeningShape, legs: &
     let mut all = Opened::default();
     let mut taken = BTreeSet::new();
     let fits = |opening: &&Opening| match family {
-        Family::Inet => true,
+        Family::Inet | Family::Netdev => true,
         Family::Ip => opening.is_ipv4(),
         Family::Ip6 => !opening.is_ipv4(),
     };

@@ -32,8 +32,8 @@ enum Line {
     Refused(Refused),
     /// Of `ip route`: something else than the destination decides.
     Special,
-    /// The first line of an interface in `ip addr`.
-    Link,
+    /// The first line of an interface in `ip addr`: which, whether it stands on another one, which it is part of, whether it is a VRF.
+    Link { name: Option<Interface>, alone: bool, master: Option<Interface>, vrf: bool },
     /// It says nothing about where the host stands.
     Nothing,
 }
@@ -54,6 +54,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     let (mut of_links, mut local, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut lists, mut mains, mut defaults) = (0, 0, 0);
     let (mut networks, mut of_a_link) = (false, false);
+    let (mut links, mut of_vrfs) = (Vec::new(), false);
     let mut at = 0;
     for (raw, next) in text.lines().zip(text.lines().skip(1).chain([""])) {
         let (start, words): (usize, Vec<&str>) = (at, raw.split_whitespace().collect());
@@ -65,12 +66,13 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             continue;
         };
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
-        of_a_link = matches!(line, Line::Link) || indented && of_a_link;
+        of_a_link = matches!(line, Line::Link { .. }) || indented && of_a_link;
         match line {
             Line::Rule { first, usual, table, refuses } => {
                 lists += usize::from(first);
                 mains += usize::from(table == Some(Behind::Main));
                 defaults += usize::from(table == Some(Behind::Default));
+                of_vrfs |= words.contains(&"[l3mdev-table]");
                 found.by_policy |= !usual;
                 found.rules_refuse |= refuses;
             }
@@ -83,9 +85,12 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             Line::Route(to, by) => found.routes.push((to, by)),
             Line::Refused(refused) => found.refused.push(refused),
             Line::Special => found.by_policy = true,
-            Line::Link | Line::Nothing => {}
+            Line::Link { name, alone, master, vrf } => links.push((name, alone, master, vrf)),
+            Line::Nothing => {}
         }
     }
+    stand(&mut found, &links);
+    found.unnamed_vrfs = of_vrfs && links.is_empty();
     let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
     // Something that is not what `ip` prints is not held against what is not in it, too.
     if findings.errors() == 0 {
@@ -105,6 +110,21 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     let mut all = Findings::default();
     all.append(findings);
     (found, all.sorted())
+}
+
+/// Which interfaces stand on no others, and which are VRFs or part of one.
+fn stand(found: &mut Surroundings, links: &[(Option<Interface>, bool, Option<Interface>, bool)]) {
+    let masters: Vec<&Interface> = links.iter().filter_map(|(_, _, master, _)| master.as_ref()).collect();
+    let vrfs: Vec<&Interface> = links.iter().filter(|own| own.3).filter_map(|(name, ..)| name.as_ref()).collect();
+    for (name, alone, master, _) in links {
+        let Some(name) = name else { continue };
+        if *alone && !masters.contains(&name) {
+            found.plain.push(name.clone());
+        }
+        if vrfs.contains(&name) || master.as_ref().is_some_and(|master| vrfs.contains(&master)) {
+            found.vrfs.push(name.clone());
+        }
+    }
 }
 
 fn end_of_line(rest: &str) -> usize {
@@ -130,7 +150,7 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
             };
             Line::Rule { first, usual, table, refuses }
         }
-        [number, _, flags, ..] if is_number(number) && flags.starts_with('<') => Line::Link,
+        [number, name, flags, rest @ ..] if is_number(number) && flags.starts_with('<') => link(name, flags, rest),
         ["inet" | "inet6", address, ..] => Line::Address(host(address)?),
         // On one line, as `ip -o addr` prints them.
         [number, _, "inet" | "inet6", address, ..] if is_number(number) => Line::Address(host(address)?),
@@ -156,6 +176,25 @@ fn line(words: &[&str], hops_follow: bool, of_a_link: bool) -> Option<Line> {
         _ if of_a_link => Line::Nothing,
         ["unicast", to, rest @ ..] | [to, rest @ ..] => route(to, rest, hops_follow)?,
     })
+}
+
+/// `2: eth0.7@eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 … master br0 …`. Behind `@` stands what it stands on, or the other end of
+/// a cable; with `if` in front, where that is in another namespace.
+fn link(name: &str, flags: &str, rest: &[&str]) -> Line {
+    let (name, below) = name.trim_end_matches(':').split_once('@').unwrap_or((name.trim_end_matches(':'), "NONE"));
+    let elsewhere = below.strip_prefix("if").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let has = |flag: &str| flags.trim_matches(['<', '>']).split(',').any(|own| own == flag);
+    Line::Link {
+        name: interface(name),
+        alone: elsewhere || below == "NONE",
+        master: after(rest, "master").and_then(interface),
+        // Bonds have ARP, and bridges are no masters by their flags.
+        vrf: has("MASTER") && has("NOARP"),
+    }
+}
+
+fn interface(name: &str) -> Option<Interface> {
+    if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }
 }
 
 /// When the table of a route is asked, which is `main` where none is said.

@@ -98,6 +98,7 @@ enum MatchView<'a> {
     FirstFragment,
     Limit { per_minute: u32, burst: u32 },
     InterfaceName { side: &'static str, names: Vec<String>, negated: bool },
+    Hung { devices: Vec<String> },
     SourcePort { ports: PortsView<'a>, negated: bool },
     Endpoint { set: &'a str, negated: bool },
     Mark { of: &'static str, mask: u32, value: u32, negated: bool },
@@ -267,6 +268,7 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
             names: names.iter().map(ToString::to_string).collect(),
             negated: *negated,
         },
+        Foreign::Hung(names) => MatchView::Hung { devices: names.iter().map(ToString::to_string).collect() },
         Foreign::SourcePort { ports: list, negated } => MatchView::SourcePort { ports: ports(list), negated: *negated },
         Foreign::Endpoint { set, negated } => MatchView::Endpoint { set, negated: *negated },
         Foreign::Mark { of, mask, value, negated } => MatchView::Mark {

@@ -3,6 +3,7 @@
 //! A dialect is a plain module. Templates hold the frame of a file; everything in it that varies is prepared here as rows
 //! of finished text, so that a template decides nothing.
 
+mod devices;
 pub mod firewalld;
 pub mod iproute;
 pub mod ipset;

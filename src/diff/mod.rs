@@ -6,9 +6,10 @@
 mod changes;
 mod fates;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::ir::{Base, Family, Hook, Policy, Rule, Ruleset, Statement};
+use crate::ir::{Base, Chain, Family, Hook, Policy, Rule, Ruleset, Statement, Table, Verdict};
 use crate::net::{Elsewhere, Interface, Ports};
 use crate::semantics::{Door, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
 
@@ -92,17 +93,37 @@ fn unjudged(old: &Ruleset, new: &Ruleset) -> Option<String> {
     let rewrites = || rewriting(old).or_else(|| rewriting(new));
     unread.or_else(rewrites).or_else(|| {
         let elsewhere = |ruleset: &Ruleset| -> Vec<(Family, Base, Vec<Rule>)> {
-            let chains = ruleset.tables.iter().flat_map(|table| table.chains.iter().map(|chain| (table.family, chain)));
-            let outgoing = chains.filter_map(|(family, chain)| Some((family, chain.base?, chain)));
-            let outgoing =
-                outgoing.filter(|(_, base, _)| matches!(base.hook, Hook::Forward | Hook::Output | Hook::Postrouting));
-            // An empty chain that accepts does nothing.
-            let outgoing = outgoing.filter(|(_, base, chain)| base.policy == Policy::Drop || !chain.rules.is_empty());
-            outgoing.map(|(family, base, chain)| (family, base, chain.rules.iter().map(bare).collect())).collect()
+            let of = |table: &Table| -> Vec<(Family, Base, Vec<Rule>)> {
+                let bases = table.chains.iter().filter_map(|chain| Some((chain.base?, chain)));
+                let outgoing = bases.filter(|(base, _)| {
+                    matches!(base.hook, Hook::Forward | Hook::Output | Hook::Postrouting | Hook::Egress)
+                });
+                // An empty chain that accepts does nothing.
+                let outgoing = outgoing.filter(|(base, chain)| base.policy == Policy::Drop || !chain.rules.is_empty());
+                outgoing.map(|(base, chain)| (table.family, base, from(table, chain))).collect()
+            };
+            ruleset.tables.iter().flat_map(of).collect()
         };
         let differs = elsewhere(old) != elsewhere(new);
         differs.then(|| "the chains for routed and outgoing packets are not the same, and are not judged".to_owned())
     })
+}
+
+/// The rules of a chain, and of those that it leads to, without where they stand.
+fn from(table: &Table, chain: &Chain) -> Vec<Rule> {
+    let (mut seen, mut waiting, mut rules) = (HashSet::new(), vec![chain], Vec::new());
+    while let Some(chain) = waiting.pop() {
+        if !seen.insert(chain.name.as_str()) {
+            continue;
+        }
+        for rule in &chain.rules {
+            if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict {
+                waiting.extend(table.chains.iter().rfind(|other| other.name == *name));
+            }
+            rules.push(bare(rule));
+        }
+    }
+    rules
 }
 
 /// A rule without where it stands and what it is called.

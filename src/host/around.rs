@@ -154,7 +154,7 @@ fn is_doubled(everything: &Everything) -> bool {
     let (nf_tables, legacy) =
         everything.ruleset.tables.split_at(everything.handles.len().min(everything.ruleset.tables.len()));
     let filters = |tables: &[Table]| {
-        let tables = tables.iter().filter(|table| table.family != Family::Inet && table.name == "filter");
+        let tables = tables.iter().filter(|table| !table.family.has_both() && table.name == "filter");
         tables.flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT" && !chain.rules.is_empty())
     };
     filters(nf_tables) && filters(legacy)

@@ -278,7 +278,9 @@ fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
         let hook = match base.hook {
             ir::Hook::Prerouting => "prerouting",
             ir::Hook::Input => "input",
-            ir::Hook::Ingress | ir::Hook::Forward | ir::Hook::Output | ir::Hook::Postrouting => return None,
+            ir::Hook::Ingress | ir::Hook::Forward | ir::Hook::Output | ir::Hook::Postrouting | ir::Hook::Egress => {
+                return None;
+            }
         };
         Some(BaseChain {
             hook,

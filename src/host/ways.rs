@@ -63,7 +63,13 @@ mod tests {
     }
 
     fn routing() -> Routing {
-        let link = |index, name: &str, master, vrf_table| RoutedLink { index, name: name.into(), master, vrf_table };
+        let link = |index, name: &str, master, vrf_table| RoutedLink {
+            index,
+            name: name.into(),
+            master,
+            link: None,
+            vrf_table,
+        };
         Routing {
             links: vec![
                 link(1, "eth0", None, None),

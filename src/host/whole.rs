@@ -114,6 +114,7 @@ impl Everything {
         for table in kernel.own.iter().chain(&kernel.others) {
             match lift_named(table, names).map_err(RequestError::from)? {
                 Some(lifted) => {
+                    self.ruleset.neighbours.extend(lifted.table.about_arp());
                     self.ruleset.tables.push(lifted.table);
                     let handles = |chain: &netlink::Chain| chain.rules.iter().map(|rule| rule.handle).collect();
                     self.handles.push(table.chains.iter().map(|chain| (chain.name.clone(), handles(chain))).collect());

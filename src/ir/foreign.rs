@@ -22,6 +22,9 @@ pub enum Foreign {
         /// Turns the test round.
         negated: bool,
     },
+    /// The chain hangs at these devices, and is met by what comes in on them or leaves by them. What other devices carry that stand on
+    /// them, as VLANs and bonds do, goes through it, too.
+    Hung(Vec<DeviceName>),
     /// The TCP source port.
     SourcePort {
         /// The ports.

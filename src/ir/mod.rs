@@ -17,6 +17,7 @@ mod bits;
 mod elements;
 mod foreign;
 mod matches;
+mod neighbours;
 mod opening;
 pub mod ours;
 mod owner;
@@ -79,9 +80,20 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
+    /// Whatever comes in on some devices or leaves by them, be it not IP: of this only what is IP is looked at here.
+    Netdev,
 }
 
 impl Family {
+    /// Whether packets of IPv4 and of IPv6 meet such a table.
+    #[must_use]
+    pub fn has_both(self) -> bool {
+        match self {
+            Self::Inet | Self::Netdev => true,
+            Self::Ip | Self::Ip6 => false,
+        }
+    }
+
     /// As nft has it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -89,6 +101,7 @@ impl Family {
             Self::Inet => "inet",
             Self::Ip => "ip",
             Self::Ip6 => "ip6",
+            Self::Netdev => "netdev",
         }
     }
 }
@@ -168,6 +181,8 @@ pub enum Hook {
     Output,
     /// About to leave.
     Postrouting,
+    /// As it is given to the device, behind everything else (nft's `egress`).
+    Egress,
 }
 
 /// What to do with the packets that match.

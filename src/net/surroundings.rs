@@ -17,6 +17,13 @@ pub struct Surroundings {
     pub complete: bool,
     /// Those of them that interfaces have, and the table `local` has not: what is sent there does not arrive.
     pub not_local: Vec<IpAddr>,
+    /// Interfaces of which it is known that they stand on no others: no VLANs, bonds, bridges and the like.
+    pub plain: Vec<Interface>,
+    /// Interfaces that are VRFs, and those that are part of one, each with its VRF: what comes in on a part meets rules twice, the second
+    /// time as if it came in on the VRF.
+    pub vrfs: Vec<Interface>,
+    /// Whether there may be VRFs that are not known by their names.
+    pub unnamed_vrfs: bool,
     /// Its routes: what is reached by which interface. The longest prefix counts.
     pub routes: Vec<(Cidr, Interface)>,
     /// Whether something else than the destination decides on a route: then none of them says for certain which way is taken.
@@ -69,6 +76,12 @@ impl Surroundings {
     #[must_use]
     pub fn is_known(&self) -> bool {
         !self.by_policy && (1..=MOST_ROUTES).contains(&self.routes.len())
+    }
+
+    /// Whether there may be VRFs.
+    #[must_use]
+    pub fn has_vrfs(&self) -> bool {
+        self.unnamed_vrfs || !self.vrfs.is_empty()
     }
 
     /// The way to an address.

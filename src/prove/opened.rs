@@ -30,7 +30,7 @@ pub fn opened_nft(site: &Site<'_>, family: Family, table: &str) -> Result<String
     text.push_str(&dialect::nft::additions(&table).map_err(unwritable)?);
     let mut read = dialect::nft::read(&format!("add table {} {}\n{text}", family.name(), table.name))?.ruleset;
     let other = match family {
-        Family::Inet => None,
+        Family::Inet | Family::Netdev => None,
         Family::Ip => Some(Family::Ip6),
         Family::Ip6 => Some(Family::Ip),
     };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::origin::source_line;
 use crate::cluster::Site;
 use crate::host::judge::Judgement;
-use crate::ir::{Family, Policy, Ruleset, Table};
+use crate::ir::{Policy, Ruleset, Table};
 use crate::semantics::Rules;
 use crate::verify::{self, Claim, Claims, Families, Report};
 
@@ -134,7 +134,7 @@ impl Proof {
                 Families::Ipv6 => &["IPv6"],
             },
             claims: claims.collect(),
-            for_iptables: ruleset.tables.iter().any(|table| table.family != Family::Inet && is_iptables(table)),
+            for_iptables: ruleset.tables.iter().any(|table| !table.family.has_both() && is_iptables(table)),
             writers: writers.to_vec(),
         }
     }

@@ -142,7 +142,7 @@ fn is_before_translation(base: &Base) -> bool {
 }
 
 fn leaves(base: &Base) -> bool {
-    matches!(base.hook, Hook::Output | Hook::Postrouting)
+    matches!(base.hook, Hook::Output | Hook::Postrouting | Hook::Egress)
 }
 
 /// Whether a chain has its turn before destinations are translated at output, or translates them.
@@ -155,7 +155,7 @@ pub(super) fn comes_before_tracking(base: &Base) -> bool {
     match base.hook {
         Hook::Ingress => true,
         Hook::Prerouting | Hook::Output => base.priority <= TRACKING,
-        Hook::Input | Hook::Forward | Hook::Postrouting => false,
+        Hook::Input | Hook::Forward | Hook::Postrouting | Hook::Egress => false,
     }
 }
 
@@ -166,7 +166,8 @@ pub(super) fn comes_before_reassembly(base: &Base) -> bool {
 
 /// Whether a chain sees what source NAT has done. Those at its very priority may.
 pub(super) fn is_behind_source_nat(base: &Base) -> bool {
-    base.hook == Hook::Postrouting && base.kind != ChainKind::Nat && base.priority >= SOURCE_NAT
+    base.hook == Hook::Egress
+        || (base.hook == Hook::Postrouting && base.kind != ChainKind::Nat && base.priority >= SOURCE_NAT)
 }
 
 /// Whether it is not known if a chain comes before destination NAT or behind it: on Linux 6.18 it came before it.
@@ -180,7 +181,7 @@ pub(super) fn is_before_answers_are_put_back(base: &Base) -> bool {
     match base.hook {
         Hook::Ingress => true,
         Hook::Prerouting => base.kind != ChainKind::Nat && base.priority <= DESTINATION_NAT,
-        Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => false,
+        Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting | Hook::Egress => false,
     }
 }
 
@@ -189,7 +190,7 @@ pub(super) fn is_before_answers_are_put_back(base: &Base) -> bool {
 pub(super) fn turn(base: &Base) -> i32 {
     match (base.kind, base.hook) {
         (ChainKind::Nat, Hook::Prerouting | Hook::Output) => DESTINATION_NAT,
-        (ChainKind::Nat, Hook::Ingress | Hook::Input | Hook::Forward | Hook::Postrouting) => SOURCE_NAT,
+        (ChainKind::Nat, Hook::Ingress | Hook::Input | Hook::Forward | Hook::Postrouting | Hook::Egress) => SOURCE_NAT,
         (ChainKind::Filter | ChainKind::Route, _) => base.priority,
     }
 }

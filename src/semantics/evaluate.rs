@@ -23,7 +23,7 @@ use crate::ir::{
     Addresses, Base, Chain, ChainKind, Family, Field, Foreign, Hook, Marked, Match, Policy, PortMatch, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use crate::net::Surroundings;
+use crate::net::{Interface, Surroundings};
 pub(super) use asks::asks_for_states;
 use asks::{asks_connections, asks_for_marks};
 use hidden::Hidden;
@@ -72,8 +72,6 @@ pub struct Rules<'a> {
     pub(super) alters: bool,
     /// Whether a rule keeps packets from connection tracking, or takes them to another connection.
     pub(super) leads_astray: bool,
-    /// The same of any rule, also where it means nothing for TCP.
-    astray_anywhere: bool,
     /// Whether a rule may keep fragments from being put together.
     pub(super) keeps_fragments: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
@@ -92,6 +90,10 @@ pub struct Rules<'a> {
     pub(super) trust: Trust,
     /// What is known of the host's routes.
     pub(super) surroundings: Option<&'a Surroundings>,
+    /// Interfaces that stand on no others; `None` where nothing is known of any.
+    pub(super) plain: Option<&'a [Interface]>,
+    /// Whether packets of VRFs meet rules twice, the second time on another interface.
+    twice: bool,
     /// Whether rules may translate where connections of this host go to.
     pub(super) translates_own: bool,
     /// Where NAT makes other packets of some than what chains are asked about here.
@@ -118,7 +120,6 @@ impl<'a> Rules<'a> {
             touches: false,
             alters: !ruleset.unread.is_empty(),
             leads_astray: leads_astray(ruleset, comes_before_tracking),
-            astray_anywhere: false,
             keeps_fragments: leads_astray(ruleset, comes_before_reassembly),
             translates: !ruleset.unread.is_empty(),
             tracks: asks_for_states(ruleset),
@@ -128,6 +129,8 @@ impl<'a> Rules<'a> {
             marks: Marks::of(ruleset),
             trust: Trust::Nobody,
             surroundings: None,
+            plain: None,
+            twice: false,
             translates_own: !ruleset.unread.is_empty() || ruleset.tables.iter().any(hidden::translates_own),
             hidden: Hidden::of(ruleset),
         };
@@ -146,7 +149,12 @@ impl<'a> Rules<'a> {
     /// The same on a host with these routes, which say which way back a packet has.
     #[must_use]
     pub fn beside(self, surroundings: &'a Surroundings) -> Self {
-        Self { surroundings: surroundings.is_known().then_some(surroundings), ..self }
+        Self {
+            surroundings: surroundings.is_known().then_some(surroundings),
+            plain: Some(&surroundings.plain),
+            twice: surroundings.has_vrfs(),
+            ..self
+        }
     }
 
     /// What has to be known of all rules before one of them is met.
@@ -175,7 +183,6 @@ impl<'a> Rules<'a> {
                     Changes::Mark(_) => self.asks_for_marks,
                     _ => true,
                 };
-            self.astray_anywhere |= matches!(effect.changes, Changes::Untracked | Changes::Connection);
             self.translates |= effect.changes >= Changes::Destination;
         }
     }
@@ -187,10 +194,9 @@ impl<'a> Rules<'a> {
         !self.translates
     }
 
-    /// Whether no rule, wherever it stands, keeps packets from connection tracking, or takes them to another connection.
-    #[must_use]
-    pub fn keeps_track(&self) -> bool {
-        !(self.leads_astray || self.astray_anywhere)
+    /// Whether what rules write into marks is known.
+    pub(super) fn marks_are_followed(&self) -> bool {
+        self.marks.is_followed()
     }
 
     /// Whether a chain sees packets before connection tracking puts their fragments together.
@@ -349,7 +355,8 @@ impl<'a> Rules<'a> {
         (at_device, at): (bool, At),
         touched: Touched,
     ) -> bool {
-        if (at_device && matches!(one, Match::PacketType { .. })) || at.may_have_been_otherwise(one) {
+        let of_interface = self.twice && matches!(one, Match::DestinationOfInterface);
+        if of_interface || (at_device && matches!(one, Match::PacketType { .. })) || at.may_have_been_otherwise(one) {
             return true;
         }
         let by_connection = matches!(one, Match::ConnectionState { .. });
@@ -383,6 +390,9 @@ impl<'a> Rules<'a> {
         }
         if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
             return touched.mark.holds(*mask, *value, *negated);
+        }
+        if let Some(found) = way.at_device.then(|| self.at_device(one, packet, way.at)).flatten() {
+            return found;
         }
         holds(self.ruleset, table, one, (packet, self.surroundings), way.at)
     }
@@ -442,7 +452,7 @@ impl<'a> Rules<'a> {
 }
 
 /// Whether connection tracking has seen the packets of a chain, and whether the chain comes before a packet was given to the
-/// bridge, or to the device on this one, that it is for.
+/// bridge, or to the device on this one, that it is for; or behind that on the way out.
 pub(super) fn seen_at(base: &Base) -> (Tracked, bool) {
     let tracked = match (base.hook, base.priority) {
         (Hook::Ingress, _) | (Hook::Prerouting | Hook::Output, ..TRACKING) => Tracked::NotYet,
@@ -450,13 +460,13 @@ pub(super) fn seen_at(base: &Base) -> (Tracked, bool) {
         (Hook::Prerouting | Hook::Output, TRACKING) => Tracked::Perhaps,
         _ => Tracked::Yes,
     };
-    (tracked, base.hook == Hook::Ingress)
+    (tracked, matches!(base.hook, Hook::Ingress | Hook::Egress))
 }
 
 /// Whether a table's chains meet packets of this family.
 fn sees(table: &Table, packet: &Packet) -> bool {
     match table.family {
-        Family::Inet => true,
+        Family::Inet | Family::Netdev => true,
         Family::Ip => packet.source.is_ipv4(),
         Family::Ip6 => packet.source.is_ipv6(),
     }

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, Set};
-use super::door::{Door, comes_before_tracking, comes_to_output_nat};
+use super::door::{Door, comes_before_tracking, comes_to_output_nat, turn};
 use super::evaluate::{Entry, Rules, seen_at};
 use super::heed::Heeding;
 use super::holds::At;
@@ -227,7 +227,7 @@ impl<'r, 'a> Flow<'r, 'a> {
     /// What chains before connection tracking may have done to packets that go this way.
     pub(super) fn touched_untracked(&mut self, space: &mut Space<'_>, view: View) -> Bounded<Parts<Touched>> {
         let own = |base: &Base| (base.hook == Hook::Output) == view.leaves() && comes_before_tracking(base);
-        self.touched_at(space, view, own)
+        self.touched_at(space, view, own, usize::MAX)
     }
 
     fn touched_for(
@@ -238,18 +238,20 @@ impl<'r, 'a> Flow<'r, 'a> {
         asked: impl Fn(&Base) -> bool,
     ) -> Bounded<Parts<Touched>> {
         let rules = self.rules;
-        if rules.touches && self.heeding.get_or_insert_with(|| Heeding::of(rules)).heed(rules, asked) {
-            self.touched_at(space, view, follows)
-        } else {
-            Ok(vec![(rules.untouched(), Set::ALL)])
+        if !rules.touches {
+            return Ok(vec![(rules.untouched(), Set::ALL)]);
         }
+        let most = self.heeding.get_or_insert_with(|| Heeding::of(rules)).most(rules, &follows, asked);
+        self.touched_at(space, view, follows, most)
     }
 
+    /// What the first so many of the base chains may have done.
     fn touched_at(
         &mut self,
         space: &mut Space<'_>,
         view: View,
         follows: impl Fn(&Base) -> bool,
+        most: usize,
     ) -> Bounded<Parts<Touched>> {
         let rules = self.rules;
         let mut parts = vec![(rules.untouched(), Set::ALL)];
@@ -257,7 +259,12 @@ impl<'r, 'a> Flow<'r, 'a> {
             return Ok(parts);
         }
         let mut passing = Set::ALL;
+        let mut at = 0;
         for group in rules.turns() {
+            if at >= most {
+                break;
+            }
+            at += group.len();
             let chosen: Vec<&Entry<'a>> = group.iter().filter(|(.., base)| follows(base)).collect();
             let here = passing;
             for (seen, chains) in views(space, &chosen)? {
@@ -324,6 +331,12 @@ impl<'r, 'a> Flow<'r, 'a> {
     }
 }
 
+/// Whether two base chains have one turn: which of them is first is not known.
+pub(super) fn same_turn(one: &Entry<'_>, other: &Entry<'_>) -> bool {
+    let turn_of = |(.., base): &Entry<'_>| (base.hook, turn(base));
+    turn_of(one) == turn_of(other)
+}
+
 /// What leaves a chain of those that came into it.
 fn leave(space: &mut Space<'_>, after: &mut Parts<Touched>, ends: &Rc<Stretch>, set: Set) -> Bounded<()> {
     for (state, left) in &ends.after {
@@ -339,7 +352,7 @@ fn views<'e, 'a>(space: &mut Space<'_>, chains: &[&'e Entry<'a>]) -> Bounded<Vec
         return Ok(Vec::new());
     }
     let of = |entry: &&Entry<'a>| entry.1.family;
-    if chains.iter().all(|entry| of(entry) == Family::Inet) {
+    if chains.iter().all(|entry| of(entry).has_both()) {
         return Ok(vec![(Set::ALL, chains.to_vec())]);
     }
     let mut views = Vec::new();

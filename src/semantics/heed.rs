@@ -1,89 +1,103 @@
-//! Which chains ask for what chains before may have done to a packet.
+//! How far back what chains did to a packet is of matter where it comes now.
 //!
-//! Where rules do no more than to mark packets and to translate them, marks are all that is left of it at a door, for what comes
-//! there is taken as it is there. Chains that ask for no mark then need not be told what came before, and the sums of all that
-//! came before need not be made.
+//! What comes to a door is taken as it is there, so of translation nothing is left of what chains before did to it; of marks only those
+//! bits are of matter that somebody asks for. Chains that do no more than decide, translate and write other bits need not be gone
+//! through, unless one that does more comes behind them: their sums need not be made.
 //!
-//! INVARIANT (doubt): whatever is not known to ask for no mark asks for one.
+//! INVARIANT (doubt): whatever may do more than to decide, to translate and to mark is gone through, with all that comes before it.
 
 use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 
-use super::evaluate::Rules;
-use crate::ir::statement::{Changes, Effect, Way};
-use crate::ir::{Base, Chain, Foreign, Match, Rule, Table, Verdict};
+use super::evaluate::{Entry, Rules};
+use super::flow::same_turn;
+use crate::ir::statement::{Changes, Effect, Marking, Way};
+use crate::ir::{Base, Chain, Foreign, Marked, Match, Rule, Statement, Table, Verdict};
 
-/// The base chains that may ask for marks, by their place in memory; `None` where more than marks may be left of what chains did.
-pub(super) struct Heeding(Option<HashSet<usize, FxBuildHasher>>);
+/// What the rules that a base chain leads to do with marks, and whether they leave more of what they did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    /// The bits that they ask for.
+    asks: u32,
+    /// The bits that they may change.
+    writes: u32,
+    /// Whether more than marks and translation may be left of it.
+    leaves: bool,
+}
+
+impl Own {
+    fn with(self, other: Self) -> Self {
+        Self { asks: self.asks | other.asks, writes: self.writes | other.writes, leaves: self.leaves || other.leaves }
+    }
+}
+
+/// The same of each base chain, in the order of [`Rules::bases`].
+pub(super) struct Heeding(Vec<Own>);
 
 impl Heeding {
     /// Looks at all rules.
     pub(super) fn of(rules: &Rules<'_>) -> Self {
-        let tables = &rules.ruleset.tables;
-        let all = || tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-        if !all().all(only_marks) {
-            return Self(None);
-        }
-        Self(Some(tables.iter().flat_map(asking).collect()))
-    }
-
-    /// Whether some of these base chains have to be told what was done before.
-    pub(super) fn heed(&self, rules: &Rules<'_>, asked: impl Fn(&Base) -> bool) -> bool {
-        let Some(asking) = &self.0 else { return true };
-        rules.bases.iter().any(|(_, _, chain, base)| asked(base) && asking.contains(&place(chain)))
-    }
-}
-
-/// Whether a rule does no more to a packet than to decide on it, to mark it and to translate it.
-fn only_marks(rule: &Rule) -> bool {
-    let harmless = |effect: Effect| {
-        let way = match effect.way {
-            Way::On | Way::Accepted | Way::Dropped | Way::Decided => true,
-            Way::Copied | Way::Anything => false,
+        let marks_are_followed = rules.marks_are_followed();
+        let of_rule = |rule: &Rule| of_rule(rule, marks_are_followed);
+        let tables: Vec<HashMap<usize, Own, FxBuildHasher>> =
+            rules.ruleset.tables.iter().map(|table| of_bases(table, &of_rule)).collect();
+        let own = |(position, _, chain, _): &Entry<'_>| {
+            let known = tables.get(*position).and_then(|table| table.get(&place(chain)));
+            known.copied().unwrap_or(Own { asks: u32::MAX, writes: u32::MAX, leaves: true })
         };
-        way && match effect.changes {
-            Changes::Nothing | Changes::Mark(_) | Changes::Destination | Changes::Source => true,
-            Changes::Untracked | Changes::Unseen | Changes::Connection | Changes::Everything => false,
-        }
-    };
-    rule.statements.iter().all(|one| harmless(one.effect()))
-        && rule.verdict.as_ref().is_none_or(|verdict| harmless(verdict.effect()))
+        Self(rules.bases.iter().map(own).collect())
+    }
+
+    /// How many of the base chains that a door `follows` have to be gone through, for what chains that are `asked` there can tell: the
+    /// first so many of all.
+    pub(super) fn most(
+        &self,
+        rules: &Rules<'_>,
+        follows: impl Fn(&Base) -> bool,
+        asked: impl Fn(&Base) -> bool,
+    ) -> usize {
+        let all = || rules.bases.iter().zip(&self.0).enumerate();
+        let bits = all().filter(|(_, ((.., base), _))| asked(base)).fold(0, |bits, (_, (_, own))| bits | own.asks);
+        let matters = |own: &Own| own.leaves || own.writes & bits != 0;
+        let last = all().filter(|(_, ((.., base), own))| follows(base) && matters(own)).map(|(at, _)| at).last();
+        let Some(last) = last else { return 0 };
+        // Of those with one turn each may be last.
+        let turn = rules.bases.get(last);
+        let beside = rules.bases.iter().skip(last).take_while(|entry| turn.is_some_and(|own| same_turn(own, entry)));
+        last + beside.count()
+    }
 }
 
-/// The base chains of a table that may ask for marks, or lead to a chain that may.
-fn asking(table: &Table) -> Vec<usize> {
-    let asks = |chain: &&Chain| chain.rules.iter().any(|rule| rule.matches.iter().any(may_heed_marks));
-    let mut found: HashSet<&str, FxBuildHasher> =
-        table.chains.iter().filter(asks).map(|chain| chain.name.as_str()).collect();
-    if found.is_empty() {
-        return Vec::new();
-    }
-    let mut from: HashMap<&str, Vec<&str>, FxBuildHasher> = HashMap::default();
-    for chain in &table.chains {
-        for rule in &chain.rules {
-            if let Some(Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict {
-                from.entry(to).or_default().push(&chain.name);
-            }
+/// What a rule does besides deciding and translating.
+fn of_rule(rule: &Rule, marks_are_followed: bool) -> Own {
+    let mut own = Own::default();
+    let effects = rule.statements.iter().map(Statement::effect).chain(rule.verdict.as_ref().map(Verdict::effect));
+    for Effect { way, changes, .. } in effects {
+        own.leaves |= match way {
+            Way::On | Way::Accepted | Way::Dropped | Way::Decided => false,
+            Way::Copied | Way::Anything => true,
+        };
+        match changes {
+            Changes::Nothing | Changes::Destination | Changes::Source => {}
+            Changes::Mark(Marking::Bits { keep, flip }) if marks_are_followed => own.writes |= !keep | flip,
+            Changes::Mark(_) => own.writes = u32::MAX,
+            Changes::Untracked | Changes::Unseen | Changes::Connection | Changes::Everything => own.leaves = true,
         }
     }
-    let mut waiting: Vec<&str> = found.iter().copied().collect();
-    while let Some(name) = waiting.pop() {
-        for &before in from.get(name).into_iter().flatten() {
-            if found.insert(before) {
-                waiting.push(before);
-            }
-        }
-    }
-    let bases = table.chains.iter().filter(|chain| chain.base.is_some() && found.contains(chain.name.as_str()));
-    bases.map(place).collect()
+    own.asks = rule.matches.iter().fold(0, |bits, one| bits | asked_bits(one));
+    own
 }
 
-fn may_heed_marks(one: &Match) -> bool {
+/// The bits of a packet's mark that a test asks for.
+fn asked_bits(one: &Match) -> u32 {
     match one {
-        Match::Foreign(Foreign::Mark { .. } | Foreign::WayBack { .. }) => true,
+        Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, .. }) => *mask,
         Match::Foreign(
-            Foreign::Device { .. }
+            Foreign::Mark { of: Marked::Connection, .. }
+            | Foreign::WayBack { .. }
+            | Foreign::Device { .. }
+            | Foreign::Hung(_)
             | Foreign::SourcePort { .. }
             | Foreign::Direction { .. }
             | Foreign::Translated { .. }
@@ -112,8 +126,42 @@ fn may_heed_marks(one: &Match) -> bool {
         | Match::PerhapsDirectlyTcp
         | Match::FirstFragment
         | Match::Limit { .. }
-        | Match::Unknown(_) => false,
+        | Match::Unknown(_) => 0,
     }
+}
+
+/// What the rules do that the base chains of a table lead to, by the chains' places in memory.
+fn of_bases(table: &Table, of_rule: &impl Fn(&Rule) -> Own) -> HashMap<usize, Own, FxBuildHasher> {
+    // Of chains of one name a jump goes to the last.
+    let names: HashMap<&str, &Chain, FxBuildHasher> =
+        table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
+    let alone: HashMap<usize, Own, FxBuildHasher> = table
+        .chains
+        .iter()
+        .map(|chain| (place(chain), chain.rules.iter().map(of_rule).fold(Own::default(), Own::with)))
+        .collect();
+    let reached = |base: &Chain| {
+        let mut all = Own::default();
+        let mut seen: HashSet<usize, FxBuildHasher> = HashSet::default();
+        let mut waiting = vec![base];
+        while let Some(chain) = waiting.pop() {
+            if !seen.insert(place(chain)) {
+                continue;
+            }
+            all = all.with(alone.get(&place(chain)).copied().unwrap_or_default());
+            for rule in &chain.rules {
+                if let Some(Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict {
+                    match names.get(to.as_str()) {
+                        Some(target) => waiting.push(target),
+                        // Nothing is certain then.
+                        None => all.leaves = true,
+                    }
+                }
+            }
+        }
+        all
+    };
+    table.chains.iter().filter(|chain| chain.base.is_some()).map(|base| (place(base), reached(base))).collect()
 }
 
 fn place(chain: &Chain) -> usize {

@@ -92,7 +92,7 @@ pub(super) fn holds(
         }
         Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
         Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
-        Match::Family(Family::Inet) => Holds::Yes,
+        Match::Family(Family::Inet | Family::Netdev) => Holds::Yes,
         Match::Protocol { number, negated } => {
             (shape.shows_protocol() && (packet.protocol == *number) != *negated).into()
         }

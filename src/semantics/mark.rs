@@ -121,6 +121,11 @@ impl Marks {
         true
     }
 
+    /// Whether what was written is known.
+    pub(super) fn is_followed(self) -> bool {
+        self.followed
+    }
+
     /// That of a packet without one.
     pub(super) fn none(self) -> Mark {
         Mark::zero(self.asked)

@@ -68,7 +68,7 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let list = listed(ruleset, table, addresses);
             if view.leaves() { other_host(space, list, *negated) } else { here(space, list, *negated) }
         }
-        Match::Family(Family::Inet) => Ok(Fit::ALWAYS),
+        Match::Family(Family::Inet | Family::Netdev) => Ok(Fit::ALWAYS),
         Match::Family(family) => space.family(*family == Family::Ip).map(Fit::exactly),
         Match::Protocol { number, negated } => {
             let (shown, own) = (space.shape(Shape::shows_protocol)?, space.protocol(*number)?);

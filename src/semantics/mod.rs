@@ -37,10 +37,12 @@ mod plausible;
 mod reach;
 mod rewrite;
 mod space;
+mod stacked;
 mod stretch;
 mod touched;
 mod translation;
 mod view;
+mod vrfs;
 
 pub use classes::Classes;
 pub use diagram::{Assignment, Bounded, Diagrams, Limits, Set, TooLarge};

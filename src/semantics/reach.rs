@@ -15,7 +15,7 @@ pub fn met(table: &Table) -> Vec<&Rule> {
 
 /// Every rule of a table that what this host sends can meet.
 pub fn met_leaving(table: &Table) -> Vec<&Rule> {
-    chains_met(table, |hook| matches!(hook, Hook::Output | Hook::Postrouting))
+    chains_met(table, |hook| matches!(hook, Hook::Output | Hook::Postrouting | Hook::Egress))
 }
 
 fn chains_met(table: &Table, at: impl Fn(Hook) -> bool) -> Vec<&Rule> {

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ir::statement::Changes;
-use crate::ir::{Base, Family, Field, Hook, Match, Place, Rule, Ruleset, Statement, Table, Verdict};
+use crate::ir::{Base, Field, Hook, Match, Place, Rule, Ruleset, Statement, Table, Verdict};
 use crate::net::Interface;
 
 use super::packet::TCP;
@@ -59,9 +59,7 @@ fn may_be_met(table: &Table, rule: &Rule) -> bool {
     let other = |one: &Match| match one {
         Match::Protocol { number, negated } => (*number == TCP) == *negated,
         Match::InInterface { names, negated: false } => names.iter().all(|name| *name == Interface::loopback()),
-        Match::Family(family) => {
-            !matches!((table.family, family), (Family::Inet, _) | (_, Family::Inet)) && table.family != *family
-        }
+        Match::Family(family) => !table.family.has_both() && !family.has_both() && table.family != *family,
         _ => false,
     };
     rule.statements.iter().any(writes) || !rule.matches.iter().any(other)

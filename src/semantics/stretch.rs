@@ -301,7 +301,14 @@ impl<'a> Flow<'_, 'a> {
         if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
             return Ok(Fit::of(touched.mark.holds(*mask, *value, *negated)));
         }
-        fit(space, self.rules.ruleset, table, one, way.at)
+        let as_elsewhere = fit(space, self.rules.ruleset, table, one, way.at)?;
+        if !way.at_device {
+            return Ok(as_elsewhere);
+        }
+        let Some((own, concerned)) = self.rules.fit_at_device(space, one, way.at)? else { return Ok(as_elsewhere) };
+        let rest = |space: &mut Space<'_>, set: Set| space.sets.difference(set, concerned);
+        let (may, must) = (rest(space, as_elsewhere.may)?, rest(space, as_elsewhere.must)?);
+        Ok(Fit { may: space.sets.union(may, own.may)?, must: space.sets.union(must, own.must)? })
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Rules<'a> {
 
 fn sees(table: &Table, packet: &Packet) -> bool {
     match table.family {
-        Family::Inet => true,
+        Family::Inet | Family::Netdev => true,
         Family::Ip => packet.source.is_ipv4(),
         Family::Ip6 => packet.source.is_ipv6(),
     }
@@ -279,7 +279,7 @@ impl<'a> Flow<'_, 'a> {
                 let mut next = arriving;
                 for &&(position, table, chain, base) in &group {
                     let seen = match table.family {
-                        Family::Inet => Set::ALL,
+                        Family::Inet | Family::Netdev => Set::ALL,
                         family => space.family(family == Family::Ip)?,
                     };
                     let own = space.sets.intersection(arriving, seen)?;

@@ -7,8 +7,8 @@
 //! - those whom the file names behave as programs do (see [`Trust`](crate::semantics::Trust));
 //! - a peer comes in on the interface that the way back to it leads out of, where the routes are known; otherwise on any.
 //!
-//! - nobody else is part of a connection: what has begun before these rules, and what a helper of connection tracking expects
-//!   ("related"), goes on by them, and is not asked about here.
+//! - nobody else is part of a connection: what has begun before these rules goes on by them, and is not asked about here. A connection that
+//!   connection tracking expects ("related") is asked about where rules hand connections to helpers.
 //!
 //! - where some ICMPv6 passes, neighbour discovery does.
 //!
@@ -24,7 +24,7 @@ use crate::cluster::{Node, Site, SiteService, State};
 use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
-use crate::semantics::{Flow, Home, Packet, Question, Rules, Set, Space, TooLarge, merged, rewriting};
+use crate::semantics::{Flow, Home, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
 use asker::{Asker, not_from_outside};
 
 /// Who is asked about.
@@ -133,6 +133,18 @@ pub struct Answer {
     pub reached: Reached,
 }
 
+impl Reached {
+    /// Makes an answer that is certain one that is not.
+    fn doubt(&mut self, why: &str) {
+        match self {
+            Self::Undecided(_) | Self::Unjudged(_) => {}
+            Self::Yes | Self::No | Self::Wrongly(_) | Self::Blocked(_) | Self::Led(_) => {
+                *self = Self::Unjudged(why.to_owned());
+            }
+        }
+    }
+}
+
 impl Answer {
     /// Whether it is as the cluster file wants it, for certain.
     #[must_use]
@@ -205,15 +217,10 @@ pub fn whole_beside(
     let beside: Vec<Elements> =
         lists.iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect();
     question.sources.extend(beside.iter().cloned());
-    // Who may be untracked is asked of packets for other hosts as well.
-    let keeps_track = honest_rules.keeps_track();
-    if keeps_track {
-        let addresses = home.addresses.iter().chain(claims.addresses()).copied().collect();
-        question.home = Some(Home { addresses, complete: home.complete });
-    }
+    let addresses = home.addresses.iter().chain(claims.addresses()).copied().collect();
+    question.home = Some(Home { addresses, complete: home.complete });
     let mut space = Space::new(&[&ruleset], &question)?;
-    // Of all others it is only asked whether they may be untracked.
-    let named = if keeps_track { claims.named(&mut space)? } else { Set::ALL };
+    let named = claims.named(&mut space)?;
     let mut asker = Asker {
         claims: &claims,
         site,
@@ -221,6 +228,7 @@ pub fn whole_beside(
         beside: &beside,
         home,
         honest: Flow::new(&honest_rules).only(named),
+        senders: Flow::new(&honest_rules),
         strangers: Flow::new(&stranger_rules),
         honest_rules: &honest_rules,
         stranger_rules: &stranger_rules,
@@ -240,6 +248,9 @@ pub fn whole_beside(
         if service.service.peers() && !asker.peers().is_empty() {
             answers.push(asker.out(&mut space, service)?);
         }
+    }
+    if let Some(why) = honest_rules.tells_vrfs_apart(surroundings) {
+        answers.iter_mut().for_each(|answer| answer.reached.doubt(&why));
     }
     Ok(answers)
 }

@@ -49,7 +49,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn parse(number: usize, text: &str) -> Option<Line> {
+    pub fn parse(number: usize, text: &str) -> Option<Line> {
         let (packet, verdict) = text.rsplit_once(" : ")?;
         let words: Vec<&str> = packet.split_whitespace().collect();
         let (direction, peer, interface, port, local) = match words[..] {
@@ -116,6 +116,13 @@ impl Case {
         let rulesets = files.into_iter().filter_map(|file| Some((file, optional(file)?))).collect();
         let (origin, routes) = (text("origin"), text("routes"));
         Case { name, lines, origin, said: Said::read(&routes), routes, rulesets }
+    }
+
+    /// One that is no folder: its name, its lines, what `ip` printed, the file and text of its rules; lines are tried in their order.
+    #[allow(dead_code, reason = "only `tests/whole.rs` has such")]
+    pub fn in_turn(name: &str, lines: Vec<Line>, routes: &str, rules: (&'static str, String)) -> Case {
+        let (name, origin, routes) = (name.to_owned(), "in turn: yes".to_owned(), routes.to_owned());
+        Case { name, lines, origin, said: Said::read(&routes), routes, rulesets: vec![rules] }
     }
 
     pub fn rulesets(&self) -> &[(&'static str, String)] {

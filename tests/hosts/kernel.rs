@@ -53,12 +53,16 @@ pub fn fates(case: &Case, with_rules: bool) -> Result<Vec<Fate>, String> {
     let there: BTreeSet<SocketAddr> = asking.map(|line| SocketAddr::new(line.peer, line.port)).collect();
     let _there: Vec<_> = network.far.enter(|| there.iter().map(|at| Server::saying(at, &of_peer(*at))).collect());
     let network = &network;
-    let attempts: Vec<Attempt> = std::thread::scope(|scope| {
-        // A thread begins in the namespace of the one that starts it.
-        let threads: Vec<_> =
-            case.lines.iter().map(|line| scope.spawn(move || attempted(case, network, line))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("an attempt ends")).collect()
-    });
+    let in_turn = || case.lines.iter().map(|line| attempted(case, network, line)).collect();
+    let at_once = || {
+        std::thread::scope(|scope| {
+            // A thread begins in the namespace of the one that starts it.
+            let threads: Vec<_> =
+                case.lines.iter().map(|line| scope.spawn(move || attempted(case, network, line))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("an attempt ends")).collect()
+        })
+    };
+    let attempts: Vec<Attempt> = if case.origin("in turn").is_some() { in_turn() } else { at_once() };
     let seen = observed();
     let fate = |attempt: Attempt| Fate {
         verdict: if attempt.result.is_ok() { Verdict::Reaches } else { Verdict::Blocked },

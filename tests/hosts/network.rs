@@ -50,10 +50,7 @@ impl Said {
                 if !["0", "32766", "32767"].contains(&priority) {
                     said.rules.push(format!("{rule} priority {priority}"));
                 }
-            } else if !line.contains("proto kernel")
-                && !["local", "broadcast", "multicast", "anycast"].contains(&words[0])
-                && !line.starts_with("fe80::")
-            {
+            } else if !line.contains("proto kernel") && !line.starts_with("fe80::") {
                 said.routes.push(line.to_owned());
             }
         }

@@ -47,7 +47,7 @@ pub fn write(ruleset: &Ruleset, family: Family) -> Result<String, WriteError> {
         return Err(WriteError::Text(text.to_owned()));
     }
     let (command, name) = match family {
-        Family::Ip | Family::Inet => ("iptables", "IPv4"),
+        Family::Ip | Family::Inet | Family::Netdev => ("iptables", "IPv4"),
         Family::Ip6 => ("ip6tables", "IPv6"),
     };
     let tables = ruleset.tables.iter().filter(|table| table.family == family);

@@ -88,6 +88,7 @@ pub struct LoweredRule {
 pub fn lower(table: &ir::Table) -> Result<LoweredTable, NotWritable> {
     let family = match table.family {
         Family::Inet => NFPROTO_INET,
+        Family::Netdev => NFPROTO_NETDEV,
         Family::Ip => NFPROTO_IPV4,
         Family::Ip6 => NFPROTO_IPV6,
     };
@@ -210,7 +211,7 @@ impl Lowering<'_> {
             Match::InInterface { names, negated } => self.interface(names, *negated),
             Match::Source { addresses, negated } => self.address(addresses, *negated, [12, 8])?,
             Match::Destination { addresses, negated } => self.address(addresses, *negated, [16, 24])?,
-            Match::Family(Family::Inet) => return Err(NotWritable("a match on both families".into())),
+            Match::Family(Family::Inet | Family::Netdev) => return Err(NotWritable("a match on both families".into())),
             Match::Family(family) => self.family(*family),
             Match::Protocol { number, negated } => {
                 self.meta(NFT_META_L4PROTO);

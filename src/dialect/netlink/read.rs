@@ -161,7 +161,7 @@ fn filled_in(tables: &Tables, name: &str, scope: Scope) -> Vec<(u8, String, Stri
     let wanted = |table: &&Table| match scope {
         Scope::Rules | Scope::Entrances => false,
         Scope::Own | Scope::All => table.is(name),
-        Scope::Whole => [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6].contains(&table.family),
+        Scope::Whole => [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV].contains(&table.family),
     };
     let of = |table: &Table| {
         let sets = table.sets.iter().map(|set| (table.family, table.name.clone(), set.name.clone()));

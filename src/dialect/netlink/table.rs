@@ -86,6 +86,8 @@ pub struct Base {
     pub policy: i32,
     /// Whether only packets of some devices enter it.
     pub on_devices: bool,
+    /// The names of these, or with a star behind it how they begin; `None` for one that cannot be told.
+    pub devices: Vec<Option<String>>,
 }
 
 /// A rule.
@@ -397,6 +399,7 @@ impl Chain {
                 priority: find(hook, NFTA_HOOK_PRIORITY)?.map(u32_of).transpose()?.unwrap_or(0).cast_signed(),
                 policy: find(body, NFTA_CHAIN_POLICY)?.map(u32_of).transpose()?.map_or(NF_ACCEPT, u32::cast_signed),
                 on_devices: find(hook, NFTA_HOOK_DEV)?.or(find(hook, NFTA_HOOK_DEVS)?).is_some(),
+                devices: devices(hook)?,
             }),
         };
         Ok(Self {
@@ -407,6 +410,22 @@ impl Chain {
             rules: Vec::new(),
         })
     }
+}
+
+/// The devices of a hook.
+fn devices(hook: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
+    let mut found: Vec<_> = find(hook, NFTA_HOOK_DEV)?.into_iter().map(|name| Some(text_of(name))).collect();
+    for device in attributes(find(hook, NFTA_HOOK_DEVS)?.unwrap_or_default()) {
+        let name = match device? {
+            (NFTA_DEVICE_NAME, name) => Some(text_of(name)),
+            (NFTA_DEVICE_PREFIX, begin) => Some(format!("{}*", text_of(begin))),
+            _ => None,
+        };
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 /// A rule's expressions with a counter that begins with these packets and bytes.

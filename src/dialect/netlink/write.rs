@@ -180,7 +180,8 @@ fn set_base(object: &mut Chain<'_>, chain: &LoweredChain) {
     let Some(base) = chain.base else { return };
     object.set_hook(
         match base.hook {
-            ir::Hook::Ingress => Hook::Ingress,
+            // Neither is anything that we write.
+            ir::Hook::Ingress | ir::Hook::Egress => Hook::Ingress,
             ir::Hook::Prerouting => Hook::PreRouting,
             ir::Hook::Input => Hook::In,
             ir::Hook::Forward => Hook::Forward,

@@ -116,6 +116,7 @@ fn base_text(base: Base) -> String {
         Hook::Forward => "forward",
         Hook::Output => "output",
         Hook::Postrouting => "postrouting",
+        Hook::Egress => "egress",
     };
     let policy = match base.policy {
         Policy::Accept => "accept",
@@ -162,7 +163,7 @@ fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
         Match::Destination { addresses, negated } => address_text(table, "daddr", addresses, not(negated))?,
         Match::Family(Family::Ip) => "meta nfproto ipv4".into(),
         Match::Family(Family::Ip6) => "meta nfproto ipv6".into(),
-        Match::Family(Family::Inet) => return Err(unknown("a match on both families")),
+        Match::Family(Family::Inet | Family::Netdev) => return Err(unknown("a match on both families")),
         Match::Protocol { number, negated } => {
             let name = if *number == 6 { "tcp".to_owned() } else { number.to_string() };
             format!("meta l4proto {}{name}", not(negated))

@@ -9,8 +9,10 @@ use crate::net::{Cidr, Refused, Turn};
 
 /// linux/if_link.h, linux/fib_rules.h and linux/rtnetlink.h.
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_VRF_TABLE: u16 = 1;
@@ -62,6 +64,8 @@ pub struct RoutedLink {
     pub name: String,
     /// The number of the interface that it is part of.
     pub master: Option<u32>,
+    /// The number of another that it stands on, or whose other end it is, in this namespace.
+    pub link: Option<u32>,
     /// Where it is a VRF: its routing table.
     pub vrf_table: Option<u32>,
 }
@@ -250,16 +254,33 @@ fn link(message: &Message<'_>) -> Result<Option<RoutedLink>, Malformed> {
         return Ok(None);
     }
     let index = number(message.payload.get(4..8).ok_or(Malformed)?)?;
-    let mut link = RoutedLink { index, name: String::new(), master: None, vrf_table: None };
+    let mut link = RoutedLink { index, name: String::new(), master: None, link: None, vrf_table: None };
+    let (mut kind, mut far) = (String::new(), false);
     for attribute in attributes(message.payload.get(LINK_HEADER..).ok_or(Malformed)?) {
         match attribute? {
             (IFLA_IFNAME, value) => link.name = text(value),
             (IFLA_MASTER, value) => link.master = Some(number(value)?),
-            (IFLA_LINKINFO, value) => link.vrf_table = vrf_table(value)?,
+            (IFLA_LINK, value) => link.link = Some(number(value)?).filter(|other| ![0, index].contains(other)),
+            (IFLA_LINK_NETNSID, _) => far = true,
+            (IFLA_LINKINFO, value) => {
+                link.vrf_table = vrf_table(value)?;
+                kind = kind_of(value)?;
+            }
             _ => {}
         }
     }
+    // The other end of a cable is nothing that it stands on.
+    link.link = link.link.filter(|_| !far && kind != "veth");
     Ok(Some(link))
+}
+
+fn kind_of(information: &[u8]) -> Result<String, Malformed> {
+    for attribute in attributes(information) {
+        if let (IFLA_INFO_KIND, value) = attribute? {
+            return Ok(text(value));
+        }
+    }
+    Ok(String::new())
 }
 
 fn vrf_table(information: &[u8]) -> Result<Option<u32>, Malformed> {

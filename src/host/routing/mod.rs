@@ -144,7 +144,22 @@ pub fn ways() -> Result<Surroundings, RequestError> {
     }
     let rules_refuse =
         rules.iter().any(|rule| rule.refuses) || [true, false].into_iter().any(|ipv4| lacks(&rules, ipv4));
-    Ok(Surroundings { routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+    let (plain, vrfs) = (plain(&links), vrfs(&links));
+    Ok(Surroundings { plain, vrfs, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+}
+
+/// The interfaces that stand on no others.
+fn plain(links: &[RoutedLink]) -> Vec<Interface> {
+    let alone = |own: &&RoutedLink| own.link.is_none() && !links.iter().any(|other| other.master == Some(own.index));
+    links.iter().filter(alone).filter_map(|own| named(&own.name)).collect()
+}
+
+/// The VRFs, and what is part of one.
+fn vrfs(links: &[RoutedLink]) -> Vec<Interface> {
+    let masters: Vec<u32> = links.iter().filter(|own| own.vrf_table.is_some()).map(|own| own.index).collect();
+    let within =
+        |own: &&RoutedLink| masters.contains(&own.index) || own.master.is_some_and(|master| masters.contains(&master));
+    links.iter().filter(within).filter_map(|own| named(&own.name)).collect()
 }
 
 /// Whether a family has rules, but lacks one of those that every host has: they look into `local` first of all, into `main`, and for
@@ -195,7 +210,7 @@ mod tests {
     use crate::host::lab::{in_new_network, run};
 
     fn link(index: u32, name: &str, master: Option<u32>, vrf_table: Option<u32>) -> RoutedLink {
-        RoutedLink { index, name: name.into(), master, vrf_table }
+        RoutedLink { index, name: name.into(), master, link: None, vrf_table }
     }
 
     fn shown(view: &Elsewhere) -> Vec<String> {

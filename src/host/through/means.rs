@@ -50,7 +50,7 @@ pub fn means(everything: &Everything) -> Vec<Means> {
     let tools = Tools::find().ok();
     let nf_tables = everything.handles.len();
     let of = |(at, table): (usize, &Table)| {
-        let is_filter = table.name == FILTER && table.family != Family::Inet;
+        let is_filter = table.name == FILTER && !table.family.has_both();
         let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
         let can = |variant| tools.as_ref().is_some_and(|tools| opened::can_change(tools, variant, version));
         match at < nf_tables {
@@ -70,7 +70,7 @@ pub fn means(everything: &Everything) -> Vec<Means> {
 fn is_of_iptables(table: &Table) -> bool {
     let is_named = ["raw", "mangle", "nat", "filter", "security"].contains(&table.name.as_str());
     let has_usual = |chain: &Chain| ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"].contains(&chain.name.as_str());
-    table.family != Family::Inet && is_named && table.chains.iter().any(has_usual)
+    !table.family.has_both() && is_named && table.chains.iter().any(has_usual)
 }
 
 /// The program that a table belongs to, where it has a way of its own to be told.

@@ -1,6 +1,10 @@
 //! What rules ask for, wherever they stand.
 
-use crate::ir::{Destined, Family, Foreign, Marked, Match, Rule, Ruleset, Statement, Table, Translation};
+use super::Rules;
+use crate::ir::statement::Changes;
+use crate::ir::{
+    Destined, Family, Foreign, Marked, Match, Rule, Ruleset, Statement, Table, Tracking, Translation, Verdict,
+};
 
 /// Whether any rule asks for the state of the connection, be it one that packets from outside never meet.
 pub(in super::super) fn asks_for_states(ruleset: &Ruleset) -> bool {
@@ -37,7 +41,25 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
         _ => false,
     };
     let asks = |rule: &Rule| rule.matches.iter().any(test) || rule.statements.iter().any(|one| here(rule, one));
-    table.family != other && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
+    // Tables of devices take no such test (nf_ct_netns_get).
+    table.family != other
+        && table.family != Family::Netdev
+        && table.chains.iter().flat_map(|chain| &chain.rules).any(asks)
+}
+
+impl Rules<'_> {
+    /// Whether connection tracking may expect connections, which are "related" then: where rules hand some to helpers, or say what is
+    /// expected.
+    #[must_use]
+    pub fn may_expect(&self) -> bool {
+        let mut rules = self.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        let expects = |one: &Statement| {
+            let effect = one.effect();
+            matches!(one, Statement::Track(Tracking::Detail)) || effect.changes == Changes::Everything
+        };
+        let unknown = |rule: &Rule| matches!(rule.verdict, Some(Verdict::Unknown(_)));
+        !self.ruleset.unread.is_empty() || rules.any(|rule| unknown(rule) || rule.statements.iter().any(expects))
+    }
 }
 
 pub(super) fn asks_for_marks(ruleset: &Ruleset) -> bool {

@@ -120,7 +120,7 @@ impl<'a> Flow<'_, 'a> {
         let before = match hook {
             Hook::Output => self.touched_at_output(space, translating)?,
             Hook::Postrouting => self.touched_before(space, Door::RequestsTranslated, translating)?,
-            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward => {
+            Hook::Ingress | Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Egress => {
                 self.touched_before(space, Door::Translated, translating)?
             }
         };

@@ -248,7 +248,7 @@ impl<'a> Cuts<'a> {
                 set(name).into_iter().for_each(|list| self.list(list));
             }
             Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
-            Match::Foreign(Foreign::Device { names, .. }) => self.devices(names),
+            Match::Foreign(Foreign::Device { names, .. } | Foreign::Hung(names)) => self.devices(names),
             Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
                 self.ports.push(pairs(list.ranges()))
             }

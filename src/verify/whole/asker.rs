@@ -23,6 +23,8 @@ pub(super) struct Asker<'c, 'r, 'a> {
     pub(super) beside: &'c [Elements],
     pub(super) home: Home,
     pub(super) honest: Flow<'r, 'a>,
+    /// The same for whoever sends what programs send: of these it is only asked what connection tracking sees.
+    pub(super) senders: Flow<'r, 'a>,
     pub(super) strangers: Flow<'r, 'a>,
     pub(super) honest_rules: &'r Rules<'a>,
     pub(super) stranger_rules: &'r Rules<'a>,
@@ -43,6 +45,12 @@ struct Asked {
 impl Asker<'_, '_, '_> {
     pub(super) fn peers(&self) -> Vec<IpAddr> {
         peers_of(self.site).into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect()
+    }
+
+    /// Where the packets are for that are asked about: an address of this host, which may be one of a VRF.
+    fn here(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        let vrfs = self.surroundings.has_vrfs();
+        space.locality(|own| own == Locality::Local || (vrfs && own == Locality::Vrf))
     }
 
     /// Whole segments of TCP that were not translated yet.
@@ -88,7 +96,7 @@ impl Asker<'_, '_, '_> {
         service: &SiteService<'_>,
     ) -> Bounded<Answer> {
         let Asked { packets, anywhere } = self.packets_of(space, admitted, &service.ports)?;
-        let here = space.locality(|own| own == Locality::Local)?;
+        let here = self.here(space)?;
         let packets = space.sets.intersection(packets, here)?;
         // What a host sends to itself does not come in.
         let own = self.claims.own_addresses(space)?;
@@ -137,6 +145,9 @@ impl Asker<'_, '_, '_> {
         let blocked = space.sets.intersection(packets, fates.may_block)?;
         let certain = space.sets.intersection(blocked, usual)?;
         let certain = space.sets.difference(certain, fates.may_pass)?;
+        // Of VRFs it is not known whether anybody comes by one.
+        let local = space.locality(|own| own == Locality::Local)?;
+        let certain = space.sets.intersection(certain, local)?;
         // Whoever may come in on another interface as well is only blocked where they are blocked on each.
         let passing = space.sets.each([packets, anywhere, usual, fates.may_pass])?;
         let passing = space.sets.without(passing, Field::Interface.number())?;
@@ -177,9 +188,12 @@ impl Asker<'_, '_, '_> {
         let strangers = space.sets.difference(strangers, own)?;
         let arrival = Arrival::Any(service.ports.clone());
         let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
-        let begins = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
+        // What nobody expects is not related.
+        let expected = self.stranger_rules.may_expect();
+        let begins = space
+            .states(|own| own != ConnectionStates::ESTABLISHED && (expected || own != ConnectionStates::RELATED))?;
         let strangers = space.sets.each([strangers, opening, begins])?;
-        let (usual, _) = self.honest.plausible(space)?;
+        let (usual, _) = self.senders.plausible(space)?;
         let mut found = Reached::No;
         for to in self.all_destinations(space) {
             let fates = self.strangers.asked(space, to, &self.home, &arrival)?;
@@ -219,7 +233,7 @@ impl Asker<'_, '_, '_> {
             anywhere = space.sets.union(anywhere, own.anywhere)?;
         }
         let others = self.claims.own_addresses(space)?;
-        let here = space.locality(|own| own == Locality::Local)?;
+        let here = self.here(space)?;
         let packets = space.sets.intersection(packets, here)?;
         let packets = if peers.is_empty() { packets } else { space.sets.difference(packets, others)? };
         let honest = honest_segments(space)?;
@@ -268,7 +282,10 @@ impl Asker<'_, '_, '_> {
             .addresses()
             .iter()
             .find(|own| not_local.contains(own) || (*complete && !addresses.contains(own)));
-        let missing = missing.map(|own| format!("the address {own}, which this host does not take for its own"));
+        let missing = missing.map(|own| match self.surroundings.has_vrfs() {
+            true => format!("the address {own}, which is this host's in a VRF at most"),
+            false => format!("the address {own}, which this host does not take for its own"),
+        });
         let own = |network: &Cidr| network.is_host() && self.claims.addresses().contains(&network.first());
         let mut others = networks.into_iter().filter(|network| !own(network));
         let refused = || others.find_map(|network| self.surroundings.refusal(network));

@@ -177,7 +177,7 @@ impl Draft<'_, '_> {
         let end = words.end;
         self.unknown.push(match self.family {
             Family::Ip => Match::Foreign(Foreign::LaterFragment { negated }),
-            Family::Ip6 | Family::Inet => Match::Unknown(self.written(words)),
+            Family::Ip6 | Family::Inet | Family::Netdev => Match::Unknown(self.written(words)),
         });
         Ok(end)
     }

@@ -26,7 +26,7 @@ pub(super) fn network(text: &str, family: Family) -> Option<Cidr> {
     };
     let (address, width) = match family {
         Family::Ip6 => (IpAddr::V6(Ipv6Addr::from_str(address).ok()?), 128),
-        Family::Ip | Family::Inet => (IpAddr::V4(Ipv4Addr::from_str(address).ok()?), 32),
+        Family::Ip | Family::Inet | Family::Netdev => (IpAddr::V4(Ipv4Addr::from_str(address).ok()?), 32),
     };
     let length = match length {
         None => width,
@@ -50,7 +50,7 @@ fn mask_length(mask: &str, family: Family) -> Option<u8> {
             let bits = Ipv6Addr::from_str(mask).ok()?.to_bits();
             (bits.leading_ones(), bits.count_ones())
         }
-        Family::Ip | Family::Inet => {
+        Family::Ip | Family::Inet | Family::Netdev => {
             let bits = Ipv4Addr::from_str(mask).ok()?.to_bits();
             (bits.leading_ones(), bits.count_ones())
         }

@@ -34,7 +34,7 @@ impl Program<'_> {
                 }
                 _ => None,
             },
-            (NFT_META_NFPROTO, Test::Compare(operator, [family])) => {
+            (NFT_META_NFPROTO, Test::Compare(operator, [family])) if !self.at_devices => {
                 let family = match *family {
                     NFPROTO_IPV4 => Family::Ip,
                     NFPROTO_IPV6 => Family::Ip6,

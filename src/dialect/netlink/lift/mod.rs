@@ -34,8 +34,10 @@ use super::constants::*;
 use super::expression::Expression;
 use super::names::Names;
 use super::table::{Base, Chain, Set, Table, set_name};
+use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
-use crate::ir::{self, Family, Match, Verdict};
+use crate::ir::{self, DeviceName, Family, Match, Verdict};
+use crate::net::Interface;
 
 pub use compat::UNNAMED as UNNAMED_IP_SET;
 pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
@@ -73,6 +75,7 @@ pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malfor
         NFPROTO_INET => Family::Inet,
         NFPROTO_IPV4 => Family::Ip,
         NFPROTO_IPV6 => Family::Ip6,
+        NFPROTO_NETDEV => Family::Netdev,
         _ => return Ok(None),
     };
     let (mut unknown, mut unread) = (Vec::new(), Vec::new());
@@ -97,13 +100,18 @@ pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malfor
         let mut lifted = ir::Chain::named(&chain.name, rules((table, chain), family, (&sets, names), &mut unknown)?);
         let dormant = table.flags & NFT_TABLE_F_DORMANT != 0;
         if let Some(own) = chain.base.as_ref().filter(|_| !dormant) {
-            match base(own) {
+            match base(own, family) {
                 Ok(base) => lifted.base = Some(base),
                 Err(kind) => unread.push(format!("chain {} of table {}: {kind}", chain.name, table.name)),
             }
-            if own.on_devices {
-                lifted.rules.insert(0, elsewhere());
-                unknown.push(format!("the devices of chain {} of table {}", chain.name, table.name));
+            if own.on_devices || family == Family::Netdev {
+                let names = device_names(own);
+                if names.is_none() {
+                    unknown.push(format!("the devices of chain {} of table {}", chain.name, table.name));
+                }
+                let text = format!("chain {} of table {} {}", chain.name, family.name(), table.name);
+                chains.extend(hung(lifted, names, &ir::Place { line: 0, handle: None, text }));
+                continue;
             }
         }
         chains.push(lifted);
@@ -131,7 +139,6 @@ pub fn about_neighbours(table: &Table) -> Option<String> {
 #[must_use]
 pub fn unread(table: &Table) -> Option<String> {
     let family = match table.family {
-        NFPROTO_NETDEV => "netdev",
         NFPROTO_BRIDGE => "bridge",
         _ => return None,
     };
@@ -206,21 +213,30 @@ fn filled(table: &Table) -> Result<HashSet<String>, Malformed> {
     Ok(filled)
 }
 
-/// A chain that is bound to devices does not see what comes in elsewhere: whatever it does, a packet may be spared it.
-fn elsewhere() -> ir::Rule {
-    let matches = vec![Match::Unknown("another device".to_owned())];
-    ir::Rule { matches, verdict: Some(Verdict::Accept), ..ir::Rule::default() }
+/// The devices that a chain hangs at; `None` where one cannot be told. A chain that hangs nowhere yet may hang anywhere soon.
+fn device_names(base: &Base) -> Option<Vec<DeviceName>> {
+    let name = |name: &Option<String>| {
+        let name = name.as_deref()?;
+        match name.strip_suffix('*') {
+            Some(begin) => Some(DeviceName::Begins(begin.to_owned())),
+            None if name == "lo" => Some(DeviceName::Is(Interface::loopback())),
+            None => name.parse().ok().map(DeviceName::Is),
+        }
+    };
+    base.devices.iter().map(name).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
 }
 
-fn base(base: &Base) -> Result<ir::Base, String> {
+fn base(base: &Base, family: Family) -> Result<ir::Base, String> {
     let kind = match base.kind.as_str() {
         "filter" => ir::ChainKind::Filter,
         "nat" => ir::ChainKind::Nat,
         "route" => ir::ChainKind::Route,
         other => return Err(format!("type {other}")),
     };
-    // NF_INET_… (linux/netfilter.h).
+    // NF_INET_… and NF_NETDEV_… (linux/netfilter.h).
     let hook = match base.hook {
+        0 if family == Family::Netdev => ir::Hook::Ingress,
+        1 if family == Family::Netdev => ir::Hook::Egress,
         0 => ir::Hook::Prerouting,
         1 => ir::Hook::Input,
         2 => ir::Hook::Forward,

@@ -21,6 +21,8 @@ pub struct Program<'a> {
     pub(super) names: Option<&'a Names>,
     /// Whether this is the guard's own table, which calls the loopback interface by its number alone.
     pub(super) strict: bool,
+    /// Whether it is met at devices, where no packet is known by its family.
+    pub(super) at_devices: bool,
     pub(super) registers: Vec<Register>,
     /// What the tests so far say about every packet that passes them.
     pub(super) ip: Option<Family>,
@@ -37,11 +39,13 @@ pub struct Program<'a> {
 
 impl<'a> Program<'a> {
     pub fn new(family: Family, sets: &'a Sets<'a>) -> Self {
-        let ip = Some(family).filter(|family| *family != Family::Inet);
+        let at_devices = family == Family::Netdev;
+        let ip = Some(family).filter(|family| !family.has_both());
         Self {
             sets,
             names: None,
             strict: false,
+            at_devices,
             registers: Vec::new(),
             ip,
             tcp: false,

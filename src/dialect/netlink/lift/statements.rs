@@ -229,7 +229,7 @@ fn harmless(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) ->
         // Class and flow label behind the version.
         (Some(Family::Ip6), 0) => bits & 0xf0 == 0,
         (Some(Family::Ip6), 1..=3) => true,
-        (Some(Family::Ip | Family::Ip6 | Family::Inet) | None, _) => false,
+        (Some(Family::Ip | Family::Ip6 | Family::Inet | Family::Netdev) | None, _) => false,
     };
     written.iter().all(harmless).then_some(Field::Header)
 }

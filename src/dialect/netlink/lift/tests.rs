@@ -8,8 +8,8 @@ use super::super::lower::lower;
 use super::*;
 use crate::dialect::netlink::Rule;
 use crate::dialect::netlink::attributes::Writer;
-use crate::ir::{Addresses, ConnectionStates, Elements, PortBlock, PortMatch, Reject, TcpFlags};
-use crate::net::{Interface, PortRange};
+use crate::ir::{Addresses, ConnectionStates, Elements, Foreign, PortBlock, PortMatch, Reject, TcpFlags};
+use crate::net::PortRange;
 
 const PORTS: &str = "ports";
 const HOSTS: &str = "hosts";
@@ -389,17 +389,37 @@ fn chain(name: &str, base: Option<Base>) -> Chain {
 
 #[test]
 fn where_packets_enter() {
-    let ingress = Base { kind: "filter".into(), hook: 5, policy: NF_DROP, on_devices: true, ..Base::default() };
+    let ingress = Base {
+        kind: "filter".into(),
+        hook: 5,
+        policy: NF_DROP,
+        on_devices: true,
+        devices: vec![Some("eth0".into()), Some("wlan*".into())],
+        ..Base::default()
+    };
     let lifted = lift(&table(vec![chain("c", Some(ingress.clone()))])).unwrap().unwrap();
     // Packets of other devices are spared it.
-    assert_eq!(lifted.table.chains[0].rules, [elsewhere()]);
-    assert_eq!(lifted.table.chains[0].base.map(|base| base.policy), Some(ir::Policy::Drop));
+    let names = vec![DeviceName::Is("eth0".parse().unwrap()), DeviceName::Begins("wlan".into())];
+    let [body, entry] = lifted.table.chains.as_slice() else { panic!() };
+    let tests: Vec<_> = entry.rules.iter().map(|rule| (rule.matches.clone(), rule.verdict.clone())).collect();
+    let hung = vec![Match::Foreign(Foreign::Hung(names))];
+    assert_eq!(tests, [(hung.clone(), Some(Verdict::Jump(body.name.clone()))), (hung, Some(Verdict::Drop))]);
+    assert_eq!(entry.base.map(|base| base.policy), Some(ir::Policy::Accept));
     let dormant = Table { flags: NFT_TABLE_F_DORMANT, ..table(vec![chain("c", Some(ingress.clone()))]) };
     assert_eq!(lift(&dormant).unwrap().unwrap().table.chains[0].base, None);
     let strange = Base { hook: 9, ..ingress.clone() };
     assert_eq!(lift(&table(vec![chain("c", Some(strange))])).unwrap().unwrap().unread.len(), 1);
-    let early = Table { family: NFPROTO_NETDEV, ..table(vec![chain("c", Some(ingress))]) };
-    assert!(lift(&early).unwrap().is_none() && unread(&early).is_some());
+    for (hook, expected) in [(0, ir::Hook::Ingress), (1, ir::Hook::Egress)] {
+        // A device that cannot be told may be any.
+        let own = Base { hook, devices: vec![None], ..ingress.clone() };
+        let early = Table { family: NFPROTO_NETDEV, ..table(vec![chain("c", Some(own))]) };
+        let lifted = lift(&early).unwrap().unwrap();
+        let entry = &lifted.table.chains[1];
+        assert_eq!((lifted.table.family, entry.base.map(|base| base.hook)), (Family::Netdev, Some(expected)));
+        assert!(matches!(entry.rules[0].matches[0], Match::Unknown(_)) && lifted.unknown.len() == 1);
+    }
+    let bridge = Table { family: NFPROTO_BRIDGE, ..table(vec![chain("c", Some(ingress))]) };
+    assert!(lift(&bridge).unwrap().is_none() && unread(&bridge).is_some());
 }
 
 #[test]

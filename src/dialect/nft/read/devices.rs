@@ -36,7 +36,7 @@ pub fn interfaces(
 }
 
 /// An interface, or all that begin so. A star behind a backslash is one of the name.
-fn device(text: &str, by_index: bool) -> Option<DeviceName> {
+pub fn device(text: &str, by_index: bool) -> Option<DeviceName> {
     match text {
         "lo" => return Some(DeviceName::Is(Interface::loopback())),
         // Loopback has this number in every namespace.

@@ -41,11 +41,12 @@ use expand::{Budget, expand};
 use file::File;
 use tables::{RawBase, RawChain, RawFamily, RawTable};
 
+use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_OF_NFT, Read, ReadError, Unknown, check_jumps};
 use crate::ir::{
-    Addresses, Base, Chain, Family, Foreign, Hook, Match, Place, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
+    Addresses, Base, Chain, DeviceName, Family, Foreign, Hook, Match, Place, Policy, PortMatch, Rule, Ruleset, Table,
+    Verdict,
 };
-use crate::net::Interface;
 
 /// Reads a ruleset.
 pub fn read(text: &str) -> Result<Read, ReadError> {
@@ -56,7 +57,9 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
         unknown.extend(table.unknown.iter().cloned());
         match table.family {
             RawFamily::Known(family) => {
-                ruleset.tables.push(understood(text, family, table, &mut budget, &mut unknown));
+                let table = understood(text, family, table, &mut budget, &mut unknown);
+                ruleset.neighbours.extend(table.about_arp());
+                ruleset.tables.push(table);
             }
             RawFamily::Other(family) => {
                 if !may_stop_packets(&table) {
@@ -158,7 +161,7 @@ fn understood(
             let place = Place { line: rule.line, handle: None, text: lexer::one_line(piece) };
             expand(rules::read(&table, &rule.tokens), place, budget, &mut rules, unknown);
         }
-        add_chain(&chain, rules, table.dormant, &mut chains);
+        add_chain((&chain, family), rules, table.dormant, &mut chains);
     }
     let used = used_sets(&chains);
     let mut sets = Vec::with_capacity(table.sets.len());
@@ -187,42 +190,22 @@ fn used_sets(chains: &[Chain]) -> HashSet<String> {
     matches.filter_map(name).collect()
 }
 
-fn add_chain(chain: &RawChain<'_>, rules: Vec<Rule>, dormant: bool, chains: &mut Vec<Chain>) {
+fn add_chain((chain, family): (&RawChain<'_>, Family), rules: Vec<Rule>, dormant: bool, chains: &mut Vec<Chain>) {
     let Some(base) = chain.base.as_ref().filter(|_| !dormant) else {
         chains.push(Chain::named(chain.name, rules));
         return;
     };
     let RawBase { kind, hook, priority, .. } = *base;
-    let attached = |policy| Base { kind, hook, priority, policy, shared: false };
-    if hook != Hook::Ingress || base.devices.is_empty() {
-        chains.push(Chain { base: Some(attached(chain.policy)), ..Chain::named(chain.name, rules) });
+    let attached = Base { kind, hook, priority, policy: chain.policy, shared: false };
+    let chain_proper = Chain { base: Some(attached), ..Chain::named(chain.name, rules) };
+    if !matches!(hook, Hook::Ingress | Hook::Egress) || (base.devices.is_empty() && family != Family::Netdev) {
+        chains.push(chain_proper);
         return;
     }
-    // Bound to devices: the chain proper is jumped to from one that only they enter. No chain of nft's has a blank in
-    // its name.
-    let body = format!("{} of devices", chain.name);
     let text = chain.hooked.clone().unwrap_or_default();
-    let names: Option<Vec<Interface>> = base.devices.iter().map(|device| interface(device)).collect();
-    let device = match names {
-        Some(names) => Match::InInterface { names, negated: false },
-        None => Match::Unknown(text.clone()),
-    };
-    let rule = |verdict| Rule {
-        matches: vec![device.clone()],
-        verdict: Some(verdict),
-        place: Some(Place { line: chain.line, handle: None, text: text.clone() }),
-        ..Rule::default()
-    };
-    let mut entry = vec![rule(Verdict::Jump(body.clone()))];
-    if chain.policy == Policy::Drop {
-        entry.push(rule(Verdict::Drop));
-    }
-    chains.push(Chain::named(&body, rules));
-    chains.push(Chain { base: Some(attached(Policy::Accept)), ..Chain::named(chain.name, entry) });
-}
-
-fn interface(name: &str) -> Option<Interface> {
-    if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }
+    let names: Option<Vec<DeviceName>> = base.devices.iter().map(|device| devices::device(device, false)).collect();
+    let place = Place { line: chain.line, handle: None, text };
+    chains.extend(hung(chain_proper, names.filter(|names| !names.is_empty()), &place));
 }
 
 /// Characters that may stand in a comment of every dialect, those that may not replaced.

@@ -306,8 +306,8 @@ impl<'a> RuleReader<'_, 'a> {
             ("icmp" | "icmpv6", _) if self.draft.parts.iter().any(Part::implies_family) => {
                 return self.words.skip_to_comment();
             }
-            ("icmp", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip),
-            ("icmpv6", RawFamily::Known(Family::Inet)) => Match::Family(Family::Ip6),
+            ("icmp", RawFamily::Known(Family::Inet | Family::Netdev)) => Match::Family(Family::Ip),
+            ("icmpv6", RawFamily::Known(Family::Inet | Family::Netdev)) => Match::Family(Family::Ip6),
             _ => return self.words.skip_to_comment(),
         };
         self.words.skip_to_comment();

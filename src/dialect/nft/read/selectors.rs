@@ -216,6 +216,8 @@ impl Selector {
             Self::Protocol => protocols(right, negated, &[]),
             Self::IpProtocol => protocols(right, negated, &[Match::Family(Family::Ip)]),
             Self::NextHeader => next_header(right, negated, text),
+            // It is neither, at devices.
+            Self::NetfilterFamily if table.family == RawFamily::Known(Family::Netdev) => None,
             Self::NetfilterFamily => families(right, negated, [("ipv4", 2), ("ipv6", 10)]),
             Self::EtherType if negated => None,
             Self::EtherType => families(right, false, [("ip", 0x0800), ("ip6", 0x86dd)]),

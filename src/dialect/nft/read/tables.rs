@@ -15,7 +15,7 @@ use crate::ir::{ChainKind, Family, Hook, Policy};
 pub enum RawFamily {
     /// One that the IR knows.
     Known(Family),
-    /// `arp`, `bridge` or `netdev`.
+    /// `arp` or `bridge`.
     Other(&'static str),
 }
 
@@ -28,7 +28,7 @@ impl RawFamily {
             "ip6" => Self::Known(Family::Ip6),
             "arp" => Self::Other("arp"),
             "bridge" => Self::Other("bridge"),
-            "netdev" => Self::Other("netdev"),
+            "netdev" => Self::Known(Family::Netdev),
             _ => return None,
         })
     }
@@ -39,6 +39,7 @@ impl RawFamily {
             Self::Known(Family::Inet) => "inet",
             Self::Known(Family::Ip) => "ip",
             Self::Known(Family::Ip6) => "ip6",
+            Self::Known(Family::Netdev) => "netdev",
             Self::Other(name) => name,
         }
     }
@@ -348,6 +349,7 @@ impl<'a> RawChain<'a> {
             Some("forward") => Hook::Forward,
             Some("output") => Hook::Output,
             Some("postrouting") => Hook::Postrouting,
+            Some("egress") if family == RawFamily::Known(Family::Netdev) => Hook::Egress,
             _ => return Err(wrong("hook")),
         };
         let priority: Option<String> = after("priority").map(|tokens| tokens.iter().map(|token| token.text).collect());

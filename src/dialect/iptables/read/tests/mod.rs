@@ -100,6 +100,7 @@ fn terse_foreign(one: &Foreign) -> String {
             let of = if *of == Marked::Packet { "mark" } else { "connmark" };
             format!("{}{of}:{value:x}/{mask:x}", not(negated))
         }
+        Foreign::Hung(names) => format!("hung:{names:?}"),
         Foreign::Translated { end, negated } => format!("{}translated:{end:?}", not(negated)),
         Foreign::Direction { reply } => format!("reply:{reply}"),
         Foreign::ExtensionHeader(text) => format!("header:[{text}]"),

@@ -298,7 +298,7 @@ fn ranges(family: Family, info: Info<'_>) -> Option<Vec<Alternatives>> {
                 let ends = (u128::from_be_bytes(info.array(at)?), u128::from_be_bytes(info.array(at + 16)?));
                 Elements::ipv6(vec![Some(ends).filter(|(first, last)| first <= last)?])
             }
-            Family::Inet => return None,
+            Family::Inet | Family::Netdev => return None,
         }))
     };
     let mut tests = Vec::new();

@@ -5,7 +5,9 @@ use std::fs;
 use super::{all, golden_rulesets, interface, port, read, source};
 use crate::dialect::nft::write;
 use crate::dialect::read::Unknown;
-use crate::ir::{Base, ChainKind, Elements, Family, Hook, Match, Place, Policy, Set, SetKind, Verdict};
+use crate::ir::{
+    Base, ChainKind, DeviceName, Elements, Family, Foreign, Hook, Match, Place, Policy, Set, SetKind, Verdict,
+};
 
 #[test]
 fn a_file_is_carried_out_from_top_to_bottom() {
@@ -101,19 +103,52 @@ fn priorities_policies_and_places_of_chains() {
     assert_eq!((body.base, body.rules.len()), (None, 1));
     assert_eq!(entry.base.unwrap().policy, Policy::Accept);
     let rules: Vec<_> = entry.rules.iter().map(|rule| (rule.matches.as_slice(), rule.verdict.clone())).collect();
-    let eth0 = [interface(&["eth0"], false)];
+    let eth0 = [hung("eth0")];
     assert_eq!(rules, [(&eth0[..], Some(Verdict::Jump(body.name.clone()))), (&eth0[..], Some(Verdict::Drop))]);
 }
 
 #[test]
 fn tables_of_other_families_are_listed() {
-    let read = all("table netdev n {\n chain x {\n type filter hook ingress device \"lo\" priority filter; policy accept;\n drop\n}\n}
+    let read = all("table bridge n {\n chain x {\n type filter hook input priority filter; policy accept;\n drop\n}\n}
         table bridge b {\n}\ntable ip6 s {\n}");
     assert_eq!(read.ruleset.tables.len(), 1);
     let texts: Vec<&str> = read.unknown.iter().map(|unknown| unknown.text.as_str()).collect();
-    let chain = "table netdev n chain x { type filter hook ingress device \"lo\" priority filter }";
-    assert_eq!(texts, ["table netdev n", chain]);
-    assert_eq!(read.ruleset.unread, ["table netdev n"]);
+    let chain = "table bridge n chain x { type filter hook input priority filter }";
+    assert_eq!(texts, ["table bridge n", chain]);
+    assert_eq!(read.ruleset.unread, ["table bridge n"]);
+}
+
+fn hung(name: &str) -> Match {
+    Match::Foreign(Foreign::Hung(vec![DeviceName::Is(name.parse().unwrap())]))
+}
+
+/// Tables of devices are tables as others are, but for what is no IP.
+#[test]
+fn tables_of_devices_hang_at_these() {
+    let text = |chain: &str| {
+        format!(
+            "table netdev n {{\n chain x {{\n {chain}; policy accept;\n ip saddr 10.0.0.1 meta nfproto ipv4 drop\n}}\n}}"
+        )
+    };
+    for (hooked, hook, device) in [
+        ("type filter hook ingress device \"eth0\" priority filter", Hook::Ingress, Some("eth0")),
+        ("type filter hook egress device eth0 priority -10", Hook::Egress, Some("eth0")),
+        // It may hang anywhere soon.
+        ("type filter hook ingress priority 0", Hook::Ingress, None),
+    ] {
+        let read = all(&text(hooked));
+        let table = &read.ruleset.tables[0];
+        assert_eq!((table.family, table.name.as_str()), (Family::Netdev, "n"));
+        let [body, entry] = table.chains.as_slice() else { panic!("{table:?}") };
+        assert_eq!(entry.base.map(|base| base.hook), Some(hook));
+        let test = device.map_or(Match::Unknown(hooked.to_owned()), hung);
+        assert_eq!(entry.rules[0].matches, [test]);
+        // No packet is known by its family there.
+        assert!(
+            matches!(body.rules[0].matches.last(), Some(Match::Unknown(text)) if text.contains("nfproto")),
+            "{body:?}"
+        );
+    }
 }
 
 #[test]

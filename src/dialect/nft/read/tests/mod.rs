@@ -9,10 +9,10 @@ mod rules;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{interface as named_interface, read};
+use super::read;
 use crate::dialect::read::Read;
 use crate::ir::{Addresses, ConnectionStates, Elements, Family, Match, PortBlock, PortMatch, TcpFlags, Verdict};
-use crate::net::{Cidr, PortRange};
+use crate::net::{Cidr, Interface, PortRange};
 
 fn all(text: &str) -> Read {
     read(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
@@ -106,6 +106,10 @@ fn block(first: u16, bits: u8) -> Match {
 
 fn tcp_flags(mask: u8, value: u8) -> Match {
     Match::TcpFlags { mask: TcpFlags(mask), value: TcpFlags(value) }
+}
+
+fn named_interface(name: &str) -> Option<Interface> {
+    if name == "lo" { Some(Interface::loopback()) } else { name.parse().ok() }
 }
 
 fn interface(names: &[&str], negated: bool) -> Match {
