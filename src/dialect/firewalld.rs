@@ -204,14 +204,12 @@ impl InForce {
         for table in &ruleset.tables {
             found.panic |= panics(table);
             for chain in &table.chains {
-                found.is_loaded |= MAIN.contains(&chain.name.as_str());
+                found.is_loaded |= is_main(table, &chain.name);
                 if chain.name.ends_with("INPUT_POLICIES_pre") {
                     let early = chain.rules.iter().filter(|rule| jumps_to_ours(rule));
                     found.strange += early.count();
                 }
-                if chain.name == "filter_INPUT_POLICIES" {
-                    found.strange += before_zones(&chain.rules);
-                }
+                found.strange += before_zones(&chain.rules);
                 if ALLOW.contains(&chain.name.as_str()) {
                     found.policy = true;
                     for rule in &chain.rules {
@@ -233,7 +231,7 @@ impl InForce {
     #[must_use]
     pub fn is_of_iptables(ruleset: &Ruleset) -> bool {
         let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
-        chains.any(|chain| ["INPUT_ZONES", "INPUT_POLICIES"].contains(&chain.name.as_str()))
+        chains.any(|chain| MAIN_OF_IPTABLES.contains(&chain.name.as_str()))
     }
 
     /// Whether a set holds exactly these networks; `None` where there is no such set.
@@ -259,8 +257,17 @@ impl InForce {
     }
 }
 
-/// The chain that leads to the zones: as the two back ends call it up to 1.3, and from 2.0 on.
-const MAIN: [&str; 4] = ["filter_INPUT_ZONES", "INPUT_ZONES", "filter_INPUT_POLICIES", "INPUT_POLICIES"];
+/// Whether a chain is one that every packet for this host goes into: nftables has had its own from the beginning, iptables another one in
+/// 1.x, from 2.0 on, and from 2.4 on.
+fn is_main(table: &Table, chain: &str) -> bool {
+    match table.name.as_str() {
+        "firewalld" => chain == "filter_INPUT",
+        _ => MAIN_OF_IPTABLES.contains(&chain),
+    }
+}
+
+/// See [`is_main`].
+pub const MAIN_OF_IPTABLES: [&str; 3] = ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_dispatch"];
 
 /// The chain of our policy that accepts, as the two back ends call it.
 const ALLOW: [&str; 3] = ["filter_IN_policy_ringfence_allow", "filter_IN_ringfence_allow", "IN_ringfence_allow"];
@@ -273,7 +280,8 @@ fn jumps_to_ours(rule: &Rule) -> bool {
     }
 }
 
-/// From 2.0 on one chain leads to zones and policies, anew for each source and interface: how often ours comes before the zone there.
+/// From 2.0 on one chain leads to zones and policies, anew for each source and interface (from 2.4 on, one for each zone): how often ours
+/// comes before the zone there.
 /// Chains of policies have a name of their own, with nftables; with iptables nothing tells them from a zone's.
 fn before_zones(rules: &[Rule]) -> usize {
     let is_zones = |rule: &Rule| match &rule.verdict {
@@ -335,85 +343,4 @@ fn panics(table: &Table) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ir::ours::is_set;
-    use crate::net::{Ports, parse_address};
-
-    fn opening(name: &str, networks: &[&str], ports: &[(u16, u16)]) -> Opening {
-        let network = |text: &&str| {
-            let (address, length) = text.split_once('/').unwrap();
-            Cidr::containing(parse_address(address).unwrap(), length.parse().unwrap()).unwrap()
-        };
-        Opening {
-            name: name.to_owned(),
-            about: "peers: epmd & <http>".to_owned(),
-            leg: Leg::In,
-            networks: networks.iter().map(network).collect(),
-            ports: ports.iter().map(|&(a, b)| PortRange::new(a, b).unwrap()).collect::<Ports>(),
-            interfaces: None,
-        }
-    }
-
-    #[test]
-    fn a_set_for_each_opening_and_a_rule_for_each_range() {
-        let peers = opening("peers", &["10.0.0.2/32", "10.0.1.0/24"], &[(4369, 4369), (8098, 8099)]);
-        let files = Wanted::of(std::slice::from_ref(&peers)).files();
-        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["ipsets/open-ringfence-peers4.xml", "policies/ringfence.xml"]);
-        let set = &files[0].1;
-        assert!(set.contains("peers: epmd &amp; &lt;http&gt;."), "{set}");
-        assert!(set.ends_with("  <entry>10.0.0.2</entry>\n  <entry>10.0.1.0/24</entry>\n</ipset>\n"), "{set}");
-        let policy = &files[1].1;
-        assert_eq!(policy.matches("<source ipset=\"open-ringfence-peers4\"/>").count(), 2);
-        assert!(policy.contains("<port port=\"8098-8099\" protocol=\"tcp\"/>"), "{policy}");
-        assert!(files.iter().all(|(_, text)| text.matches(MARK).count() == 2), "a remark, and what firewalld keeps");
-        let out = Opening { leg: Leg::Out, ..peers };
-        assert!(Wanted::of(&[out]).files().is_empty());
-    }
-
-    /// As 2.3 has it, with a zone for a source, and the policy's priority at its end or before the zones.
-    #[test]
-    fn the_chains_of_either_version_are_known() {
-        let of = |input: &str| {
-            let allow = "chain filter_IN_policy_ringfence_allow {\n\t\tip saddr @open-ringfence-peers4 tcp dport 8098 accept\n\t}\n";
-            let text = format!("table inet firewalld {{\n\t{allow}\t{input}}}\n");
-            InForce::of(&crate::dialect::nft::read(&text).unwrap().ruleset)
-        };
-        let old = of("chain filter_INPUT_ZONES {\n\t\tgoto filter_IN_public\n\t}\n");
-        assert!(old.is_loaded && old.policy && old.rules.len() == 1 && old.strange == 0, "{old:?}");
-        let own = "jump filter_IN_policy_ringfence\n";
-        let groups = |first: &str, second: &str| {
-            format!(
-                "chain filter_INPUT_POLICIES {{\n\t\tip saddr 10.0.0.9 {first}\t\tip saddr 10.0.0.9 {second}\t\tip saddr 10.0.0.9 drop\n\
-                 \t\t{first}\t\t{second}\t\tjump filter_IN_policy_other\n\t\treject with icmpx admin-prohibited\n\t}}\n"
-            )
-        };
-        let new = of(&groups("jump filter_IN_public\n", own));
-        assert!(new.is_loaded && new.policy && new.rules.len() == 1 && new.strange == 0, "{new:?}");
-        let early = of(&groups(own, "jump filter_IN_public\n"));
-        assert_eq!(early.strange, 2, "{early:?}");
-        assert!(!of("chain other {\n\t}\n").is_loaded);
-    }
-
-    #[test]
-    fn everybody_is_two_halves_and_many_get_room() {
-        let all = Wanted::of(&[opening("all", &["0.0.0.0/0"], &[(80, 80)])]);
-        let networks: Vec<String> = all.sets[0].networks.iter().map(ToString::to_string).collect();
-        assert_eq!(networks, ["0.0.0.0/1", "128.0.0.0/1"]);
-        let mut many = all.sets[0].clone();
-        many.networks = (0..40_000).map(|n: u32| Cidr::host(std::net::Ipv4Addr::from_bits(n * 2).into())).collect();
-        assert!(many.file().contains("<option name=\"maxelem\" value=\"131072\"/>"));
-    }
-
-    #[test]
-    fn names_fit_and_are_not_those_of_the_guard() {
-        let long = "prometheus-clients-eth0-eth1-eth2";
-        let names = [set_name("http-clients", true), set_name(long, true), set_name(&format!("{long}3"), true)];
-        assert_eq!(names[0], "open-ringfence-http-clients4");
-        assert!(
-            names[1] != names[2] && names.iter().all(|name| name.len() <= LONGEST_NAME && !is_set(name)),
-            "{names:?}"
-        );
-    }
-}
+mod tests;
