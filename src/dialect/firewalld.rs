@@ -9,14 +9,17 @@
 //! INVARIANT (not ours of ipset): with firewalld's iptables back end its ipsets are sets of the kernel. Their names are none that
 //! [`ours::is_set`](crate::ir::ours::is_set) takes for the guard's.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bans;
+mod in_force;
+
 use std::fmt;
 
+pub use self::bans::Bans;
+pub(super) use self::bans::networks;
+pub use self::in_force::InForce;
 use sha2::{Digest, Sha256};
 
-use crate::ir::{
-    Addresses, ChainKind, Elements, Leg, Match, Opening, Policy, PortMatch, Rule, Ruleset, Table, Verdict,
-};
+use crate::ir::{Elements, Leg, Opening};
 use crate::net::{Cidr, PortRange};
 
 /// The name of the policy.
@@ -179,122 +182,6 @@ fn set_name(name: &str, is_ipv4: bool) -> String {
     format!("{SET}{short}{digest}{family}")
 }
 
-/// What the kernel holds of firewalld, as far as it is about us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InForce {
-    /// firewalld's own rules are there: nobody has flushed them.
-    pub is_loaded: bool,
-    /// Everything is dropped, because the admin said so.
-    pub panic: bool,
-    /// Our policy is there.
-    pub policy: bool,
-    /// Its rules.
-    pub rules: BTreeSet<RichRule>,
-    /// Rules in it that are none of ours, or by which it stands before the zones.
-    pub strange: usize,
-    /// Our sets.
-    pub sets: BTreeMap<String, Elements>,
-}
-
-impl InForce {
-    /// What stands in all rules of a host.
-    #[must_use]
-    pub fn of(ruleset: &Ruleset) -> Self {
-        let mut found = Self::default();
-        for table in &ruleset.tables {
-            found.panic |= panics(table);
-            for chain in &table.chains {
-                found.is_loaded |= is_main(table, &chain.name);
-                if chain.name.ends_with("INPUT_POLICIES_pre") {
-                    let early = chain.rules.iter().filter(|rule| jumps_to_ours(rule));
-                    found.strange += early.count();
-                }
-                found.strange += before_zones(&chain.rules);
-                if ALLOW.contains(&chain.name.as_str()) {
-                    found.policy = true;
-                    for rule in &chain.rules {
-                        match ours(rule) {
-                            Some(rules) => found.rules.extend(rules),
-                            None => found.strange += 1,
-                        }
-                    }
-                }
-            }
-        }
-        let tables = ruleset.tables.iter().flat_map(|table| &table.sets);
-        let sets = tables.chain(&ruleset.sets).filter(|set| set.name.starts_with(SET));
-        found.sets = sets.map(|set| (set.name.clone(), set.elements.clone())).collect();
-        found
-    }
-
-    /// Whether firewalld works by iptables, and its sets are those of ipset.
-    #[must_use]
-    pub fn is_of_iptables(ruleset: &Ruleset) -> bool {
-        let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
-        chains.any(|chain| MAIN_OF_IPTABLES.contains(&chain.name.as_str()))
-    }
-
-    /// Whether a set holds exactly these networks; `None` where there is no such set.
-    #[must_use]
-    pub fn set_is(&self, wanted: &IpSet) -> Option<bool> {
-        self.sets.get(&wanted.name).map(|there| merged(there) == merged(&Elements::of_networks(&wanted.networks)))
-    }
-
-    /// Whether the rules are these and no others.
-    #[must_use]
-    pub fn has_rules_of(&self, wanted: &Wanted) -> bool {
-        self.strange == 0 && self.rules.iter().eq(wanted.rules.iter().collect::<BTreeSet<_>>())
-    }
-
-    /// Whether all is as it is to be. Of a policy that was emptied nothing is left that matters.
-    #[must_use]
-    pub fn is(&self, wanted: &Wanted) -> bool {
-        let wanted_sets: BTreeSet<&str> = wanted.sets.iter().map(|set| set.name.as_str()).collect();
-        let mut others = self.sets.iter().filter(|(name, _)| !wanted_sets.contains(name.as_str()));
-        self.has_rules_of(wanted)
-            && wanted.sets.iter().all(|set| self.set_is(set) == Some(true))
-            && others.all(|(_, elements)| elements.networks().is_empty())
-    }
-}
-
-/// Whether a chain is one that every packet for this host goes into: nftables has had its own from the beginning, iptables another one in
-/// 1.x, from 2.0 on, and from 2.4 on.
-fn is_main(table: &Table, chain: &str) -> bool {
-    match table.name.as_str() {
-        "firewalld" => chain == "filter_INPUT",
-        _ => MAIN_OF_IPTABLES.contains(&chain),
-    }
-}
-
-/// See [`is_main`].
-pub const MAIN_OF_IPTABLES: [&str; 3] = ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_dispatch"];
-
-/// The chain of our policy that accepts, as the two back ends call it.
-const ALLOW: [&str; 3] = ["filter_IN_policy_ringfence_allow", "filter_IN_ringfence_allow", "IN_ringfence_allow"];
-
-/// Whether a rule leads into our policy.
-fn jumps_to_ours(rule: &Rule) -> bool {
-    match &rule.verdict {
-        Some(Verdict::Jump(chain)) => ALLOW.iter().any(|own| own.strip_suffix("_allow") == Some(chain)),
-        _ => false,
-    }
-}
-
-/// From 2.0 on one chain leads to zones and policies, anew for each source and interface (from 2.4 on, one for each zone): how often ours
-/// comes before the zone there.
-/// Chains of policies have a name of their own, with nftables; with iptables nothing tells them from a zone's.
-fn before_zones(rules: &[Rule]) -> usize {
-    let is_zones = |rule: &Rule| match &rule.verdict {
-        Some(Verdict::Jump(chain)) => !chain.starts_with("filter_IN_policy_"),
-        _ => false,
-    };
-    let is_early = |(at, rule): &(usize, &Rule)| {
-        let mut behind = rules.iter().skip(*at);
-        jumps_to_ours(rule) && behind.any(|other| is_zones(other) && other.matches == rule.matches)
-    };
-    rules.iter().enumerate().filter(is_early).count()
-}
-
 /// Neighbouring ranges joined: how the kernel cuts them is its own affair.
 pub(super) fn merged(elements: &Elements) -> Vec<(u128, u128)> {
     let list: Vec<(u128, u128)> = match elements {
@@ -312,35 +199,62 @@ pub(super) fn merged(elements: &Elements) -> Vec<(u128, u128)> {
     joined
 }
 
-/// What a rule of the kernel is in firewalld's words, if it is one of those that we ask for.
-fn ours(rule: &Rule) -> Option<Vec<RichRule>> {
-    let (mut from, mut to) = (None, None);
-    for one in &rule.matches {
-        match one {
-            Match::Source { addresses: Addresses::Set(name), negated: false } if name.starts_with(SET) => {
-                from = Some(name);
-            }
-            Match::DestinationPort { ports: PortMatch::Ports(ports), negated: false } => to = Some(ports),
-            // Old versions ask for new connections, which is all that an opening is about.
-            Match::Family(_)
-            | Match::Protocol { negated: false, .. }
-            | Match::ConnectionState { negated: false, .. } => {}
-            _ => return None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::ours::is_set;
+    use crate::net::{Ports, parse_address};
+
+    fn opening(name: &str, networks: &[&str], ports: &[(u16, u16)]) -> Opening {
+        let network = |text: &&str| {
+            let (address, length) = text.split_once('/').unwrap();
+            Cidr::containing(parse_address(address).unwrap(), length.parse().unwrap()).unwrap()
+        };
+        Opening {
+            name: name.to_owned(),
+            about: "peers: epmd & <http>".to_owned(),
+            leg: Leg::In,
+            networks: networks.iter().map(network).collect(),
+            ports: ports.iter().map(|&(a, b)| PortRange::new(a, b).unwrap()).collect::<Ports>(),
+            interfaces: None,
         }
     }
-    let (from, to) = (from?, to?);
-    let rules = to.ranges().iter().map(|&ports| RichRule { set: from.clone(), ports });
-    (rule.verdict == Some(Verdict::Accept)).then(|| rules.collect())
-}
 
-/// Whether a table is what `firewall-cmd --panic-on` makes of it.
-fn panics(table: &Table) -> bool {
-    table.chains.iter().any(|chain| {
-        let drops = chain.base.is_some_and(|base| base.kind == ChainKind::Filter && base.policy == Policy::Drop);
-        let of_nft = table.name.starts_with("firewalld") && chain.name.starts_with("raw_");
-        drops && (of_nft || (table.name == "raw" && chain.name == "PREROUTING"))
-    })
-}
+    #[test]
+    fn a_set_for_each_opening_and_a_rule_for_each_range() {
+        let peers = opening("peers", &["10.0.0.2/32", "10.0.1.0/24"], &[(4369, 4369), (8098, 8099)]);
+        let files = Wanted::of(std::slice::from_ref(&peers)).files();
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["ipsets/open-ringfence-peers4.xml", "policies/ringfence.xml"]);
+        let set = &files[0].1;
+        assert!(set.contains("peers: epmd &amp; &lt;http&gt;."), "{set}");
+        assert!(set.ends_with("  <entry>10.0.0.2</entry>\n  <entry>10.0.1.0/24</entry>\n</ipset>\n"), "{set}");
+        let policy = &files[1].1;
+        assert_eq!(policy.matches("<source ipset=\"open-ringfence-peers4\"/>").count(), 2);
+        assert!(policy.contains("<port port=\"8098-8099\" protocol=\"tcp\"/>"), "{policy}");
+        assert!(files.iter().all(|(_, text)| text.matches(MARK).count() == 2), "a remark, and what firewalld keeps");
+        let out = Opening { leg: Leg::Out, ..peers };
+        assert!(Wanted::of(&[out]).files().is_empty());
+    }
 
-#[cfg(test)]
-mod tests;
+    #[test]
+    fn everybody_is_two_halves_and_many_get_room() {
+        let all = Wanted::of(&[opening("all", &["0.0.0.0/0"], &[(80, 80)])]);
+        let networks: Vec<String> = all.sets[0].networks.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["0.0.0.0/1", "128.0.0.0/1"]);
+        let mut many = all.sets[0].clone();
+        many.networks = (0..40_000).map(|n: u32| Cidr::host(std::net::Ipv4Addr::from_bits(n * 2).into())).collect();
+        assert!(many.file().contains("<option name=\"maxelem\" value=\"131072\"/>"));
+    }
+
+    #[test]
+    fn names_fit_and_are_not_those_of_the_guard() {
+        let long = "prometheus-clients-eth0-eth1-eth2";
+        let names = [set_name("http-clients", true), set_name(long, true), set_name(&format!("{long}3"), true)];
+        assert_eq!(names[0], "open-ringfence-http-clients4");
+        assert!(
+            names[1] != names[2] && names.iter().all(|name| name.len() <= LONGEST_NAME && !is_set(name)),
+            "{names:?}"
+        );
+    }
+}

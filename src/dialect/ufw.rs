@@ -7,10 +7,13 @@
 //!
 //! INVARIANT (exact): sources are joined where together they are a network, and never made wider.
 
-use std::collections::BTreeSet;
+mod kernel;
 
-use super::firewalld::merged;
-use crate::ir::{Addresses, Chain, Elements, Leg, Match, Opening, PortMatch, Rule, Ruleset, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::kernel::{Beyond, InForce};
+use super::firewalld::{merged, networks};
+use crate::ir::{Elements, Leg, Opening};
 use crate::net::{Cidr, PortRange, Ports};
 
 /// What the remarks of our rules begin with.
@@ -46,7 +49,8 @@ pub struct TooMany(pub String, pub usize);
 pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, TooMany> {
     let mut rules = Vec::new();
     for opening in openings.iter().filter(|one| one.leg == Leg::In || with_outgoing) {
-        let networks = joined(&opening.networks, opening.is_ipv4());
+        // Joined where that is exact.
+        let networks = networks(&merged(&Elements::of_networks(&opening.networks)), opening.is_ipv4());
         if networks.len() > MOST {
             return Err(TooMany(opening.name.clone(), networks.len()));
         }
@@ -70,18 +74,6 @@ pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, To
         }
     }
     Ok(rules)
-}
-
-/// The fewest networks that are exactly these.
-fn joined(networks: &[Cidr], is_ipv4: bool) -> Vec<Cidr> {
-    let ranges = merged(&Elements::of_networks(networks)).into_iter();
-    if is_ipv4 {
-        let narrow = |end: u128| u32::try_from(end).ok();
-        let ranges = ranges.filter_map(|(first, last)| Some((narrow(first)?, narrow(last)?)));
-        ranges.flat_map(|(first, last)| Cidr::covering_v4(first, last)).collect()
-    } else {
-        ranges.flat_map(|(first, last)| Cidr::covering_v6(first, last)).collect()
-    }
 }
 
 /// As many ports at once as a rule takes.
@@ -237,83 +229,18 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }
 
-/// How many rules a file brings into the kernel's chains of the admin's rules: incoming and outgoing.
+/// How many rules each chain gets from a file in the form of iptables-save, apart from those that lead to another chain of ufw's.
 #[must_use]
-pub fn brought(text: &str, is_ipv4: bool) -> [usize; 2] {
-    CHAINS.map(|chain| {
-        let start = format!("-A {} ", chain_name(chain, is_ipv4));
-        text.lines().filter(|line| line.starts_with(&start)).count()
-    })
-}
-
-const CHAINS: [&str; 2] = ["user-input", "user-output"];
-
-fn chain_name(chain: &str, is_ipv4: bool) -> String {
-    format!("{}-{chain}", if is_ipv4 { "ufw" } else { "ufw6" })
-}
-
-/// What the kernel holds of the rules of ufw's users.
-#[derive(Clone, Copy, Debug)]
-pub struct InForce<'a> {
-    ruleset: &'a Ruleset,
-}
-
-impl<'a> InForce<'a> {
-    /// What stands in all rules of a host.
-    #[must_use]
-    pub fn of(ruleset: &'a Ruleset) -> Self {
-        Self { ruleset }
-    }
-
-    fn chain(self, name: &str) -> Option<&'a Chain> {
-        self.ruleset.tables.iter().flat_map(|table| &table.chains).find(|chain| chain.name == name)
-    }
-
-    /// Whether ufw's rules are there at all.
-    #[must_use]
-    pub fn is_loaded(self) -> bool {
-        self.chain(&chain_name("user-input", true)).is_some()
-    }
-
-    /// How many rules of users there are: incoming and outgoing.
-    #[must_use]
-    pub fn count(self, is_ipv4: bool) -> [usize; 2] {
-        CHAINS.map(|chain| self.chain(&chain_name(chain, is_ipv4)).map_or(0, |chain| chain.rules.len()))
-    }
-
-    /// Whether a rule is among them.
-    #[must_use]
-    pub fn has(self, allow: &Allow) -> bool {
-        let [incoming, outgoing] = CHAINS;
-        let chain = chain_name(if allow.leg == Leg::In { incoming } else { outgoing }, allow.network.is_ipv4());
-        self.chain(&chain).is_some_and(|chain| chain.rules.iter().any(|rule| is(rule, allow)))
-    }
-}
-
-fn is(rule: &Rule, allow: &Allow) -> bool {
-    let wanted = Elements::of_networks(&[allow.network]);
-    let (mut network, mut ports, mut on) = (false, false, allow.interface.is_none());
-    let known = rule.matches.iter().all(|one| match one {
-        Match::Source { addresses: Addresses::These(these), negated: false } if allow.leg == Leg::In => {
-            network = *these == wanted;
-            network
-        }
-        Match::Destination { addresses: Addresses::These(these), negated: false } if allow.leg == Leg::Out => {
-            network = *these == wanted;
-            network
-        }
-        Match::DestinationPort { ports: PortMatch::Ports(these), negated: false } => {
-            ports = *these == allow.ports;
-            ports
-        }
-        Match::InInterface { names, negated: false } => {
-            on = names.iter().any(|name| Some(name.as_str()) == allow.interface.as_deref());
-            on
-        }
-        Match::Family(_) | Match::Protocol { number: 6, negated: false } => true,
-        _ => false,
+pub fn brought(text: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let chains = text.lines().filter(|line| !line.contains(" -j ufw")).filter_map(|line| {
+        let rest = line.trim_start().strip_prefix("-A ").or_else(|| line.trim_start().strip_prefix("-I "))?;
+        rest.split_whitespace().next()
     });
-    known && network && ports && on && rule.verdict == Some(Verdict::Accept)
+    for chain in chains {
+        *counts.entry(chain.to_owned()).or_insert(0) += 1;
+    }
+    counts
 }
 
 #[cfg(test)]
@@ -377,6 +304,6 @@ mod tests {
             own.to_delete().join(" "),
             "--force delete allow in on eth0 proto tcp from 10.0.0.2 to any port 4369,8098:8099"
         );
-        assert_eq!(brought(text, true), [1, 0]);
+        assert_eq!(brought(text), BTreeMap::from([("ufw-user-input".to_owned(), 1)]));
     }
 }

@@ -154,6 +154,26 @@ pub enum HostError {
         "firewalld has to load its files again, and would lose or bring in what differs from what it runs with: {}; keep it with `firewall-cmd --runtime-to-permanent`, or let it go with `firewall-cmd --reload`, and try again", .0.join("; ")
     )]
     WouldBeLost(Vec<String>),
+    /// What somebody put into ufw's chains by iptables, and ufw would throw out.
+    #[error(
+        "ufw has to load its rules again, and would lose what is in the kernel and not in its files: {}; give it to ufw (as `ufw insert 1 deny from …`) or take it away, and try again", .0.join("; ")
+    )]
+    LostByUfw(Vec<String>),
+    /// A set of ours that a file of the admin's names.
+    #[error(
+        "{} names the ipset `{set}`, which is ringfence's and has to go, and firewalld would not load without it: take it out there first", .path.display()
+    )]
+    Named {
+        /// The set.
+        set: String,
+        /// Where it is named.
+        path: std::path::PathBuf,
+    },
+    /// A zone that keeps out somebody of whom no address is known.
+    #[error(
+        "firewalld's zone behind `{0}` keeps out who is bound to it by something other than an address that stays (a MAC, an ipset whose entries expire), and who that is would be let through: bind addresses, or write a rich rule that drops him in the zone that he comes in by"
+    )]
+    BannedOtherwise(String),
     /// More sources than rules can be made for.
     #[error(
         "`{name}` has {count} sources and ufw, which has a rule for each, gets {most} at most: write their networks in the cluster file, or open through another firewall"
@@ -259,6 +279,9 @@ impl HostError {
             | Self::NoWatchdog
             | Self::Through { .. }
             | Self::WouldBeLost(_)
+            | Self::LostByUfw(_)
+            | Self::Named { .. }
+            | Self::BannedOtherwise(_)
             | Self::NotOurs(_)
             | Self::TooManySources { .. }
             | Self::NotThrough { .. }

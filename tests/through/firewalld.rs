@@ -181,6 +181,85 @@ fn what_firewalld_objects_to_is_taken_back() {
     });
 }
 
+/// Sources that are bound to a zone of drop or block stay out, in whatever form; an interface that is bound to it does not keep
+/// peers out.
+fn bans(mut machine: Machine, backend: &str) {
+    shell(&format!("sed -i 's/^FirewallBackend=.*/FirewallBackend={backend}/' {ETC}/firewalld.conf"));
+    machine.start_firewalld();
+    shell(
+        "firewall-cmd --permanent --new-ipset=ban --type=hash:net; firewall-cmd --permanent --ipset=ban --add-entry=10.77.0.3; \
+         firewall-cmd --permanent --zone=drop --add-source=ipset:ban; firewall-cmd --permanent --zone=block --add-source=fd77::3; \
+         firewall-cmd --permanent --zone=internal --add-source=10.77.0.0/24; firewall-cmd --set-default-zone=drop; firewall-cmd --reload",
+    );
+    assert!(bring(root(), &openings()).unwrap());
+    machine.assert_through("with bans");
+    assert_planned_nothing();
+    // A ban that comes later, and is lifted.
+    shell("firewall-cmd --zone=drop --add-source=10.77.0.2");
+    assert!(!planned(root(), &openings()).unwrap().is_empty() && bring(root(), &openings()).unwrap());
+    assert!(!machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 8098), "banned later");
+    shell("firewall-cmd --zone=drop --remove-source=10.77.0.2");
+    assert!(bring(root(), &openings()).unwrap());
+    machine.assert_through("the ban is lifted");
+    // Of whom only the hardware is known cannot be left out.
+    shell("firewall-cmd --zone=drop --add-source=00:11:22:33:44:55");
+    let error = bring(root(), &openings()).unwrap_err();
+    assert!(matches!(&error, HostError::BannedOtherwise(zone) if zone.contains("drop")), "{error}");
+    assert!(bring(root(), &[]).unwrap(), "it can always go");
+    machine.assert_blocked("taken back");
+}
+
+#[test]
+fn banned_sources_stay_out_with_nftables() {
+    alone("firewalld::banned_sources_stay_out_with_nftables", |machine| bans(machine, "nftables"));
+}
+
+#[test]
+fn banned_sources_stay_out_with_iptables() {
+    alone("firewalld::banned_sources_stay_out_with_iptables", |machine| bans(machine, "iptables"));
+}
+
+#[test]
+fn what_the_admin_names_in_a_zone_of_his_stays_until_he_does_not() {
+    alone("firewalld::what_the_admin_names_in_a_zone_of_his_stays_until_he_does_not", |mut machine| {
+        machine.start_firewalld();
+        assert!(bring(root(), &openings()).unwrap());
+        shell(
+            "firewall-cmd --permanent --zone=trusted --add-source=ipset:open-ringfence-peers4 && firewall-cmd --reload",
+        );
+        let before = files(ETC);
+        let error = bring(root(), &[]).unwrap_err().to_string();
+        assert!(error.contains("zones/trusted.xml names the ipset"), "{error}");
+        assert_same(&before, &files(ETC));
+        assert_eq!(shell("firewall-cmd --state").trim(), "running");
+        assert!(machine.reaches(PEER[0], 8098));
+        shell(
+            "firewall-cmd --permanent --zone=trusted --remove-source=ipset:open-ringfence-peers4 && firewall-cmd --reload",
+        );
+        // A file of the admin's that is broken is no reason to stay.
+        fs::write(format!("{ETC}/zones/broken.xml"), "<zone><service nam").unwrap();
+        assert!(bring(root(), &[]).unwrap());
+        assert_eq!(shell("firewall-cmd --state").trim(), "running");
+        machine.assert_blocked("taken back");
+        assert!(!files(ETC).keys().any(|path| path.to_string_lossy().contains("ringfence")));
+    });
+}
+
+/// Anybody may call a process of his so.
+#[test]
+fn a_process_of_that_name_is_no_firewalld() {
+    alone("firewalld::a_process_of_that_name_is_no_firewalld", |_machine| {
+        let mut fake = Command::new("bash")
+            .args(["-c", "exec -a firewalld setpriv --reuid 65534 --regid 65534 --clear-groups sleep 100"])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!is_active());
+        fake.kill().unwrap();
+        fake.wait().unwrap();
+    });
+}
+
 /// Whatever is left half-done, or done by others to what is ours, is put right.
 #[test]
 fn from_any_state_to_the_wanted_one() {

@@ -1,15 +1,29 @@
 //! ufw.
 
 use std::fs;
+use std::path::Path;
 
 use ringfence::host::HostError;
-use ringfence::host::through::ufw::{bring, is_active, is_installed, planned, written};
+use ringfence::host::store::{Place, Store};
+use ringfence::host::through::ufw::{self, is_active, is_installed, written};
 use ringfence::ir::{Leg, Opening};
 
-use super::stage::{PEER, alone, assert_same, files, opening, openings, root, shell};
+use super::stage::{DENIED, PEER, alone, assert_same, files, opening, openings, root, shell};
 
 const ETC: &str = "/etc/ufw";
 const DENY: &str = "ufw deny from 10.77.0.3; ufw reject from fd77::3";
+
+fn store() -> Store {
+    Store::new(Some("/run/state".into()))
+}
+
+fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostError> {
+    ufw::planned(root, openings, &store())
+}
+
+fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
+    ufw::bring(root, openings, &store())
+}
 
 #[track_caller]
 fn assert_planned_nothing() {
@@ -96,7 +110,6 @@ fn from_any_state_to_the_wanted_one() {
             "ufw --force delete allow proto tcp from 10.77.0.2/31 to any port 4369,8098:8099",
             "iptables -F ufw-user-input",
             "ip6tables -D ufw6-user-input -p tcp -m multiport --dports 4369,8098:8099 -s fd77::2/127 -j ACCEPT",
-            "iptables -A ufw-user-input -p tcp --dport 8098 -s 10.77.0.9 -j ACCEPT",
             "ufw allow proto tcp from 10.77.0.9 to any port 8098 comment 'ringfence: gone'",
             "ufw --force reset; ufw --force enable; ufw deny from 10.77.0.3; ufw reject from fd77::3",
         ] {
@@ -114,6 +127,75 @@ fn from_any_state_to_the_wanted_one() {
         shell("ufw reload");
         assert!(bring(root(), &[]).unwrap());
         machine.assert_blocked("taken back");
+    });
+}
+
+/// Bans that programs and people put into ufw's chains at runtime stay, and so do the openings that are there.
+#[test]
+fn what_is_in_the_kernel_only_is_not_lost() {
+    alone("ufw::what_is_in_the_kernel_only_is_not_lost", |machine| {
+        shell(&format!(
+            "ufw --force enable; ufw limit 22/tcp; ufw allow 80; ufw allow 5000:5010/udp; ufw route deny 25; {DENY}"
+        ));
+        assert!(bring(root(), &openings()).unwrap());
+        let ban = |address: &str| shell(&format!("iptables -I ufw-user-input -s {address} -j DROP"));
+        ban(PEER[0]);
+        shell(
+            "iptables -I ufw-before-input -s 10.77.0.9 -p tcp --syn -j DROP; iptables -A ufw-user-input -p tcp --dport 22 -s 192.0.2.1 -j ACCEPT",
+        );
+        let rules = shell("iptables -S");
+        assert_planned_nothing();
+        assert!(
+            !bring(root(), &openings()).unwrap() && !machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 8098)
+        );
+        assert_eq!(shell("iptables -S"), rules);
+        // What makes ufw load its rules again is refused until nothing would be lost.
+        let before = files(ETC);
+        let error = bring(root(), &[]).unwrap_err();
+        assert!(matches!(&error, HostError::LostByUfw(lost) if lost.len() == 2), "{error}");
+        assert!(error.to_string().contains("10.77.0.2"), "{error}");
+        assert_same(&before, &files(ETC));
+        assert_eq!(shell("iptables -S"), rules);
+        // To add one loses nothing.
+        let mut more = openings();
+        more.push(opening("web", &["10.77.0.9"], &[(8098, 8098)]));
+        assert!(bring(root(), &more).unwrap());
+        let stays: Vec<String> = shell("iptables -S").lines().map(str::to_owned).collect();
+        assert!(rules.lines().all(|rule| stays.iter().any(|own| own == rule)), "{stays:?}");
+        shell(
+            "iptables -D ufw-user-input -s 10.77.0.2 -j DROP; iptables -D ufw-user-input -p tcp --dport 22 -s 192.0.2.1 -j ACCEPT",
+        );
+        // Of ours one is missing: brought back, with what stands before ufw's users' rules as it is.
+        shell("iptables -D ufw-user-input -p tcp -m multiport --dports 4369,8098:8099 -s 10.77.0.2/31 -j ACCEPT");
+        assert!(
+            !machine.reaches(PEER[0], 8098) && bring(root(), &openings()).unwrap() && machine.reaches(PEER[0], 8098)
+        );
+        assert!(!machine.reaches(DENIED[0], 8098));
+        assert!(shell("iptables -S ufw-before-input").contains("10.77.0.9"));
+        assert!(bring(root(), &[]).unwrap() && shell("iptables -S ufw-before-input").contains("10.77.0.9"));
+    });
+}
+
+/// ufw was killed between its file and the kernel.
+#[test]
+fn what_a_run_that_did_not_end_left_in_the_kernel_goes() {
+    alone("ufw::what_a_run_that_did_not_end_left_in_the_kernel_goes", |machine| {
+        shell("ufw --force enable; ufw allow 22/tcp");
+        assert!(bring(root(), &[opening("web", &["10.77.0.9"], &[(8098, 8098)])]).unwrap());
+        shell("sed -i '/10.77.0.9/d' /etc/ufw/user.rules");
+        store().write(Place::State, "ufw-changing", b"").unwrap();
+        assert_eq!(planned(root(), &[]).unwrap(), ["ufw reload"]);
+        shell("iptables -I ufw-before-input -s 10.77.0.3 -j DROP");
+        let error = bring(root(), &[]).unwrap_err();
+        assert!(
+            matches!(&error, HostError::LostByUfw(lost) if lost[0].contains("ufw-before-input has 1 more")),
+            "{error}"
+        );
+        shell("iptables -D ufw-before-input -s 10.77.0.3 -j DROP");
+        assert!(
+            machine.reaches("10.77.0.9", 8098) && bring(root(), &[]).unwrap() && !machine.reaches("10.77.0.9", 8098)
+        );
+        assert!(planned(root(), &[]).unwrap().is_empty() && !bring(root(), &[]).unwrap());
     });
 }
 

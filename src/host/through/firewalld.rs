@@ -11,17 +11,17 @@
 //! INVARIANT (any moment may be the last): files first, then what is closed, then what is opened. Whatever was left undone, the next
 //! run finds.
 
+mod files;
 mod loss;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::program::{in_this_namespace, run};
-use crate::dialect::firewalld::{InForce, IpSet, MARK, POLICY, RichRule, SET, Wanted};
+use self::files::{Change, differing, left, write};
+use super::program::run;
+use crate::dialect::firewalld::{Bans, InForce, IpSet, POLICY, RichRule, SET, Wanted};
 use crate::dialect::netlink::{Protocol, RequestError, Socket, ip_sets};
 use crate::host::HostError;
-use crate::host::store::Folder;
 use crate::host::whole::Everything;
 use crate::ir::{Elements, Opening};
 use crate::net::Cidr;
@@ -33,6 +33,7 @@ const ETC: &str = "etc/firewalld";
 const FOLDERS: [&str; 2] = ["ipsets", "policies"];
 /// As many single entries are changed one by one, which leaves no moment in which a set is empty.
 const FEW: usize = 16;
+const NOT_THERE: &str = "firewalld's own rules are not there (it does not run, or another program flushed them): in force when it starts (`systemctl restart firewalld`)";
 const HELP: &str = "look at `firewall-cmd --state` and /var/log/firewalld";
 
 /// Whether it is installed.
@@ -41,10 +42,11 @@ pub fn is_installed(root: &Path) -> bool {
     ["usr/sbin/firewalld", "usr/bin/firewalld"].iter().any(|path| root.join(path).exists())
 }
 
-/// Whether it runs in this network namespace.
+/// Whether it filters in this network namespace: its rules are there.
 #[must_use]
 pub fn is_active() -> bool {
-    in_this_namespace("firewalld")
+    let root = Path::new("/");
+    look(root).is_ok_and(|there| there.is_some())
 }
 
 /// Whether it drops everything, because the admin said `firewall-cmd --panic-on`. That is left as it is.
@@ -52,7 +54,7 @@ pub fn is_active() -> bool {
 /// # Errors
 /// Where the kernel's rules cannot be read.
 pub fn panics() -> Result<bool, HostError> {
-    Ok(in_force()?.panic)
+    Ok(everything()?.0.panic)
 }
 
 /// The files that let these openings through, with their paths.
@@ -80,23 +82,21 @@ pub fn has_ours(root: &Path) -> bool {
 /// # Errors
 /// Where files or rules cannot be read.
 pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostError> {
-    let wanted = Wanted::of(openings);
+    let there = look(root)?;
+    let wanted = wanted(openings, there.as_ref())?;
     let differ = differing(root, &wanted)?;
     let mut lines: Vec<String> = differ.iter().map(Change::to_string).collect();
-    let runs = is_ours(root) && is_active();
-    let there = if runs { Some(in_force()?) } else { None };
-    match there.filter(|there| there.is_loaded) {
-        Some(there) => {
+    match there {
+        Some((there, _)) => {
             lines.extend(steps(&there, &wanted));
             if there.panic && !lines.is_empty() {
-                lines.push("firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned());
+                lines.push(
+                    "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned(),
+                );
             }
         }
         None if lines.is_empty() => {}
-        None if runs => lines.push(
-            "firewalld's own rules were flushed by another program: in force when it is started again (`systemctl restart firewalld`)".to_owned(),
-        ),
-        None => lines.push("firewalld does not run: in force when it starts".to_owned()),
+        None => lines.push(NOT_THERE.to_owned()),
     }
     Ok(lines)
 }
@@ -106,9 +106,9 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
 /// # Errors
 /// Where a file cannot be written, `firewall-cmd` fails, or loading the files would change what is the admin's.
 pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
-    let wanted = Wanted::of(openings);
-    let before = if is_ours(root) && is_active() { Some(in_force()?) } else { None };
-    let Some(before) = before.filter(|there| there.is_loaded) else {
+    let before = look(root)?;
+    let wanted = wanted(openings, before.as_ref())?;
+    let Some((before, _)) = before else {
         return write(root, &wanted);
     };
     let reloads = needs_reload(&before, &wanted);
@@ -141,7 +141,7 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
 /// go with the next reload, and accept nobody until then.
 fn emptied(root: &Path, there: &InForce) -> Result<bool, HostError> {
     let nothing = Wanted::default();
-    let is_harmless = loss::differences(root)?.is_empty();
+    let is_harmless = loss::differences(root)?.is_empty() && check().is_ok();
     if is_harmless {
         reload()?;
     } else if there.panic {
@@ -160,7 +160,30 @@ fn is_ours(root: &Path) -> bool {
     root == Path::new("/")
 }
 
+/// What it has in force, and whom it keeps out; `None` where its rules are not there.
+fn look(root: &Path) -> Result<Option<(InForce, Bans)>, HostError> {
+    if !is_ours(root) || !is_installed(root) {
+        return Ok(None);
+    }
+    everything().map(|found| Some(found).filter(|(there, _)| there.is_loaded))
+}
+
+/// What lets these openings through, except for whom firewalld keeps out by where he comes from.
+fn wanted(openings: &[Opening], there: Option<&(InForce, Bans)>) -> Result<Wanted, HostError> {
+    match there {
+        Some((_, bans)) if !openings.is_empty() => match bans.unknown.first() {
+            Some(zone) => Err(HostError::BannedOtherwise(zone.clone())),
+            None => Ok(Wanted::of(&bans.cut(openings))),
+        },
+        _ => Ok(Wanted::of(openings)),
+    }
+}
+
 fn in_force() -> Result<InForce, HostError> {
+    everything().map(|(there, _)| there)
+}
+
+fn everything() -> Result<(InForce, Bans), HostError> {
     let mut ruleset = Everything::read()?.ruleset;
     if InForce::is_of_iptables(&ruleset) {
         // Also those that no rule asks at the moment.
@@ -168,7 +191,7 @@ fn in_force() -> Result<InForce, HostError> {
             Socket::open(Protocol::Netfilter).map_err(RequestError::from).and_then(|mut socket| ip_sets(&mut socket));
         ruleset.sets = all.map_err(HostError::from)?.sets.into_values().collect();
     }
-    Ok(InForce::of(&ruleset))
+    Ok((InForce::of(&ruleset), Bans::of(&ruleset)))
 }
 
 /// Policies and sets are made by a reload only; and a rule that is none of ours is known to nobody but the files.
@@ -177,7 +200,15 @@ fn needs_reload(there: &InForce, wanted: &Wanted) -> bool {
         && (!there.policy || there.strange > 0 || wanted.sets.iter().any(|set| !there.sets.contains_key(&set.name)))
 }
 
+/// Whether firewalld would take its files. The one asks the firewalld that runs, the other works without one.
+fn check() -> Result<(), HostError> {
+    let by = if is_active() { FIREWALL_CMD } else { "firewall-offline-cmd" };
+    run(by, &["--check-config"], "", HELP).map(drop)
+}
+
+/// With files that it does not take it would fail, and leave everything closed.
 fn reload() -> Result<(), HostError> {
+    check()?;
     firewall_cmd(&["--reload"], "").map(drop)
 }
 
@@ -293,127 +324,4 @@ fn change_entries(name: &str, what: &str, entries: &BTreeSet<String>) -> Result<
     let words: Vec<String> = entries.iter().map(|entry| format!("--{what}-entry={entry}")).collect();
     let words: Vec<&str> = std::iter::once(set.as_str()).chain(words.iter().map(String::as_str)).collect();
     firewall_cmd(&words, "").map(drop)
-}
-
-/// A file that is to be another, or to go.
-struct Change {
-    folder: &'static str,
-    name: String,
-    before: Option<Vec<u8>>,
-    after: Option<String>,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.after.is_some() { "write" } else { "remove" };
-        write!(f, "{what} /{ETC}/{}/{}", self.folder, self.name)
-    }
-}
-
-/// The files of ours that are not as they are to be.
-fn differing(root: &Path, wanted: &Wanted) -> Result<Vec<Change>, HostError> {
-    let files = wanted.files();
-    let mut changes = Vec::new();
-    for folder in FOLDERS {
-        let path = root.join(ETC).join(folder);
-        let opened = Folder::open(&path)?;
-        let of_folder =
-            files.iter().filter_map(|(name, text)| Some((name.strip_prefix(folder)?.strip_prefix('/')?, text)));
-        for (name, text) in of_folder.clone() {
-            let before = opened.as_ref().map(|open| open.read(name)).transpose()?.flatten();
-            if before.as_deref() == Some(text.as_bytes()) {
-                continue;
-            }
-            if before.as_deref().is_some_and(|bytes| !is_marked(bytes)) {
-                return Err(HostError::NotOurs(path.join(name)));
-            }
-            changes.push(Change { folder, name: name.to_owned(), before, after: Some(text.clone()) });
-        }
-        let stays: BTreeSet<&str> = of_folder.map(|(name, _)| name).collect();
-        let Some(open) = opened else { continue };
-        for name in left(&path).into_iter().filter(|name| !stays.contains(name.as_str())) {
-            // What a killed run did not finish may lack its mark.
-            let before = open.read(&name)?;
-            if name.starts_with('.') || before.as_deref().is_some_and(is_marked) {
-                changes.push(Change { folder, name, before, after: None });
-            }
-        }
-    }
-    Ok(changes)
-}
-
-fn is_marked(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
-}
-
-/// The files with names of ours, those that firewalld keeps when it writes one anew and those of a killed run among them.
-fn left(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let policy = format!("{POLICY}.xml");
-    let mut names: Vec<String> = names
-        .filter(|name| {
-            let base = name.strip_prefix('.').map_or(Some(name.as_str()), |hidden| hidden.strip_suffix(".new"));
-            base.is_some_and(|base| {
-                let base = base.strip_suffix(".old").unwrap_or(base);
-                base == policy || (base.starts_with(SET) && base.ends_with(".xml"))
-            })
-        })
-        .collect();
-    names.sort_unstable();
-    names
-}
-
-/// Writes the files, and takes them back where firewalld objects to them. Says whether there was anything to write.
-fn write(root: &Path, wanted: &Wanted) -> Result<bool, HostError> {
-    let changes = differing(root, wanted)?;
-    // The policy comes after the sets that it names, and goes before them.
-    for change in changes.iter().filter(|change| change.after.is_none()).rev() {
-        put(root, change, None)?;
-    }
-    for change in &changes {
-        if let Some(text) = &change.after {
-            put(root, change, Some(text.as_bytes()))?;
-        }
-    }
-    // Sets with other members are as good as they were, and a reload looks at everything anyway.
-    let is_new = changes.iter().any(|change| change.folder == "policies" || change.before.is_none());
-    let checks = is_new && !wanted.rules.is_empty() && is_ours(root) && is_installed(root);
-    // The one asks the firewalld that runs, the other works without one.
-    let by = if is_active() { FIREWALL_CMD } else { "firewall-offline-cmd" };
-    if checks && let Err(error) = run(by, &["--check-config"], "", HELP) {
-        for change in changes.iter().rev() {
-            put(root, change, change.before.as_deref())?;
-        }
-        return Err(error);
-    }
-    Ok(!changes.is_empty())
-}
-
-/// As firewalld writes its own.
-const FILE_MODE: u32 = 0o644;
-const FOLDER_MODE: u32 = 0o755;
-/// Stands in a folder that was not there before us.
-const MADE: &str = ".made-by-ringfence";
-
-fn put(root: &Path, change: &Change, bytes: Option<&[u8]>) -> Result<(), HostError> {
-    let path = root.join(ETC).join(change.folder);
-    let is_new = bytes.is_some() && !path.exists();
-    let folder = if bytes.is_some() { Some(Folder::make(&path, FOLDER_MODE)?) } else { Folder::open(&path)? };
-    let Some(folder) = folder else { return Ok(()) };
-    folder.wait_to_write()?;
-    if is_new {
-        folder.replace(MADE, b"", FILE_MODE)?;
-    }
-    match bytes {
-        Some(bytes) => folder.replace(&change.name, bytes, FILE_MODE)?,
-        None => folder.remove(&change.name)?,
-    }
-    let names: Vec<_> = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
-    if bytes.is_none() && names == [MADE] {
-        folder.remove(MADE)?;
-        // Somebody may have put a file there in this moment.
-        let _ = fs::remove_dir(&path);
-    }
-    Ok(())
 }

@@ -102,7 +102,7 @@ impl Look {
             return Ok(Self::default());
         }
         let mut lines = firewalld::planned(root, wanted.for_firewalld(root))?;
-        lines.extend(ufw::planned(root, wanted.for_ufw(root))?);
+        lines.extend(ufw::planned(root, wanted.for_ufw(root), store)?);
         // What these let through is not there yet, and would be looked for in the chains.
         let mut answers = None;
         if (lines.is_empty() || !wanted.is_for_chains())
@@ -148,7 +148,7 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
         store.write(Place::State, OPENED, b"")?;
     }
     let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;
-    brought |= ufw::bring(root, wanted.for_ufw(root))?;
+    brought |= ufw::bring(root, wanted.for_ufw(root), store)?;
     brought |= bring_chains(wanted, asked)?;
     if wanted.is_nothing() {
         store.remove(Place::State, OPENED)?;
@@ -177,7 +177,7 @@ fn bring_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
 /// Where one of them refuses. All are tried.
 pub fn take_away(root: &Path, store: &Store) -> Result<bool, HostError> {
     let by_firewalld = firewalld::bring(root, &[]);
-    let by_ufw = ufw::bring(root, &[]);
+    let by_ufw = ufw::bring(root, &[], store);
     let by_chains = chains::take_away();
     let brought = by_firewalld? | by_ufw? | by_chains?;
     store.remove(Place::State, OPENED)?;

@@ -6,19 +6,26 @@
 //! - What asks for the same as a rule of the admin's is left to that: ufw would make the two one, and ours would go with the admin's.
 //! - `ufw reset` takes ours away as everything else; they are missed and added with the next run, in force with `ufw enable`.
 //!
-//! INVARIANT (any moment may be the last): deleted first, then added, each by one command that ufw does whole.
+//! - ufw loads all its users' rules when it deletes one. What somebody put into their chains by iptables, as a ban, would be gone: it is
+//!   named, and nothing is done, until it is ufw's or away. As long as nothing of ours is to be deleted it is nobody's business.
+//!
+//! INVARIANT (any moment may be the last): deleted first, then added. It is written down before, so that the next run looks in the
+//! kernel for what a run left there that did not end.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::program::{command, run};
-use crate::dialect::ufw::{Allow, Entry, InForce, MOST, TooMany, brought, entries, rules};
+use crate::dialect::ufw::{Allow, Beyond, Entry, InForce, MOST, TooMany, brought, entries, rules};
 use crate::host::HostError;
+use crate::host::store::{Place, Store};
 use crate::host::whole::Everything;
 use crate::ir::{Leg, Opening};
 
 const HELP: &str = "look at `ufw status verbose`";
+/// Stands in the state as long as ufw is changing something for us.
+const CHANGING: &str = "ufw-changing";
 const FLUSHED: &str = "ufw is enabled and its rules are not in the kernel: `ufw reload` first";
 
 /// Whether it is installed.
@@ -83,10 +90,10 @@ fn ufw(words: &[String]) -> Result<(), HostError> {
 ///
 /// # Errors
 /// Where files or rules cannot be read, or an opening has too many sources.
-pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostError> {
+pub fn planned(root: &Path, openings: &[Opening], store: &Store) -> Result<Vec<String>, HostError> {
+    let was_cut = was_cut(store);
     let plan = Plan::of(root, openings)?;
-    let mut lines: Vec<String> = plan.delete.iter().map(|rule| shown(&rule.to_delete())).collect();
-    lines.extend(plan.add.iter().map(|rule| shown(&rule.to_add())));
+    let mut lines = plan.commands();
     if !is_enabled(root) {
         if !lines.is_empty() {
             lines.push("ufw is not enabled: in force with `ufw enable`".to_owned());
@@ -99,8 +106,11 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
         if !lines.is_empty() {
             lines.push(FLUSHED.to_owned());
         }
-    } else if lines.is_empty() && !plan.is_in_force(there) {
-        lines.push("ufw reload".to_owned());
+    } else if lines.is_empty() {
+        lines.extend(plan.lacking(there).flat_map(|rule| [shown(&rule.to_delete()), shown(&rule.to_add())]));
+        if lines.is_empty() && plan.has_leftovers(there, was_cut) {
+            lines.push("ufw reload".to_owned());
+        }
     }
     Ok(lines)
 }
@@ -108,58 +118,99 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
 /// Brings exactly these openings, and takes away all others of ours. Says whether there was anything to do.
 ///
 /// # Errors
-/// Where `ufw` fails, or an opening has too many sources.
-pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
+/// Where `ufw` fails or would lose what is not in its files, or an opening has too many sources.
+pub fn bring(root: &Path, openings: &[Opening], store: &Store) -> Result<bool, HostError> {
     if root != Path::new("/") || !is_installed(root) {
         return Ok(false);
     }
+    let was_cut = was_cut(store);
     let plan = Plan::of(root, openings)?;
     let is_nothing = plan.delete.is_empty() && plan.add.is_empty();
-    let is_enabled = is_enabled(root);
-    if is_enabled {
+    if is_enabled(root) {
         let all = Everything::read()?;
         let there = InForce::of(&all.ruleset);
-        if is_nothing && (!there.is_loaded() || plan.is_in_force(there)) {
+        let is_lacking =
+            there.is_loaded() && (plan.lacking(there).next().is_some() || plan.has_leftovers(there, was_cut));
+        if is_nothing && !is_lacking {
+            if there.is_loaded() {
+                store.remove(Place::State, CHANGING)?;
+            }
             return Ok(false);
         }
         if !there.is_loaded() {
-            let first = plan.delete.iter().map(Allow::to_delete).chain(plan.add.iter().map(Allow::to_add)).next();
-            let command = shown(&first.unwrap_or_default());
+            let command = plan.commands().into_iter().next().unwrap_or_default();
             return Err(HostError::Through { command, words: "it was not run".to_owned(), help: FLUSHED });
+        }
+        if is_lacking || !plan.delete.is_empty() {
+            plan.refuse_loss(there, was_cut)?;
         }
     } else if is_nothing {
         return Ok(false);
     }
+    store.write(Place::State, CHANGING, b"")?;
     for rule in &plan.delete {
         ufw(&rule.to_delete())?;
     }
     for rule in &plan.add {
         ufw(&rule.to_add())?;
     }
-    if is_enabled {
-        in_force(root, openings)?
+    if is_enabled(root) {
+        in_force(root, openings, was_cut)?;
     }
+    store.remove(Place::State, CHANGING)?;
     Ok(true)
 }
 
-/// Loads ufw's files again where the kernel lacks what they say.
-fn in_force(root: &Path, openings: &[Opening]) -> Result<(), HostError> {
-    let is_there = || -> Result<Vec<String>, HostError> {
-        let plan = Plan::of(root, openings)?;
-        let all = Everything::read()?;
-        let commands = plan.delete.iter().map(Allow::to_delete).chain(plan.add.iter().map(Allow::to_add));
-        let mut missing: Vec<String> = commands.map(|words| shown(&words)).collect();
-        if !plan.is_in_force(InForce::of(&all.ruleset)) {
-            missing.push("the kernel's rules are not those of its files".to_owned());
-        }
-        Ok(missing)
-    };
-    if is_there()?.is_empty() {
+/// Has ufw load what the kernel lacks of its files, or holds beyond them because of us.
+fn in_force(root: &Path, openings: &[Opening], was_cut: bool) -> Result<(), HostError> {
+    // Deleted and added again, ours make it load its users' rules, and leave alone what others put before and behind these.
+    let plan = Plan::of(root, openings)?;
+    let all = Everything::read()?;
+    let lacking: Vec<Allow> = plan.lacking(InForce::of(&all.ruleset)).take(1).cloned().collect();
+    for rule in &lacking {
+        ufw(&rule.to_delete())?;
+        ufw(&rule.to_add())?;
+    }
+    let missing = missing(root, openings, was_cut)?;
+    if missing.is_empty() {
         return Ok(());
     }
+    refuse_reload(root)?;
     ufw(&["reload".to_owned()])?;
-    let missing = is_there()?;
+    let missing = self::missing(root, openings, was_cut)?;
     if missing.is_empty() { Ok(()) } else { Err(HostError::NotThrough { program: "ufw", missing }) }
+}
+
+fn missing(root: &Path, openings: &[Opening], was_cut: bool) -> Result<Vec<String>, HostError> {
+    let plan = Plan::of(root, openings)?;
+    let all = Everything::read()?;
+    let there = InForce::of(&all.ruleset);
+    let mut missing = plan.commands();
+    missing.extend(plan.lacking(there).map(|rule| format!("the kernel lacks what `{}` made", shown(&rule.to_add()))));
+    if plan.has_leftovers(there, was_cut) {
+        missing.push("the kernel has rules of ringfence's that are not in ufw's files".to_owned());
+    }
+    Ok(missing)
+}
+
+/// The files of ufw's own rules, which it loads beside its users'.
+const OWN: [&str; 4] = ["before.rules", "before6.rules", "after.rules", "after6.rules"];
+
+/// Refuses, where a chain that ufw fills from these files has more rules than they bring.
+fn refuse_reload(root: &Path) -> Result<(), HostError> {
+    let all = Everything::read()?;
+    let there = InForce::of(&all.ruleset);
+    let mut lost = Vec::new();
+    for name in OWN {
+        let text = text_of(&root.join("etc/ufw").join(name))?;
+        for (chain, count) in brought(&text).into_iter().filter(|(chain, _)| chain.starts_with("ufw")) {
+            let more = there.count(&chain).saturating_sub(count);
+            if more > 0 {
+                lost.push(format!("chain {chain} has {more} more than /etc/ufw/{name} brings"));
+            }
+        }
+    }
+    if lost.is_empty() { Ok(()) } else { Err(HostError::LostByUfw(lost)) }
 }
 
 /// One of ufw's two files.
@@ -218,10 +269,36 @@ impl Plan {
         Ok(plan)
     }
 
-    fn is_in_force(&self, there: InForce<'_>) -> bool {
-        self.all.iter().all(|rule| there.has(rule))
-            && self.files.iter().all(|file| brought(&file.text, file.is_ipv4) == there.count(file.is_ipv4))
+    fn commands(&self) -> Vec<String> {
+        let delete = self.delete.iter().map(|rule| shown(&rule.to_delete()));
+        delete.chain(self.add.iter().map(|rule| shown(&rule.to_add()))).collect()
     }
+
+    /// Those of ours in the files that the kernel lacks.
+    fn lacking<'a>(&'a self, there: InForce<'a>) -> impl Iterator<Item = &'a Allow> {
+        self.all.iter().filter(move |rule| !self.add.contains(rule) && !there.has(rule))
+    }
+
+    /// Whether a run that did not end left rules of ours in the kernel.
+    fn has_leftovers(&self, there: InForce<'_>, was_cut: bool) -> bool {
+        was_cut && self.beyond(there).any(|one| one.may_be_ours())
+    }
+
+    fn beyond<'a>(&self, there: InForce<'a>) -> impl Iterator<Item = Beyond<'a>> {
+        self.files.iter().flat_map(move |file| there.beyond(&file.text, file.is_ipv4))
+    }
+
+    /// Refuses, where somebody else's rules would be lost.
+    fn refuse_loss(&self, there: InForce<'_>, was_cut: bool) -> Result<(), HostError> {
+        let lost = self.beyond(there).filter(|one| !(was_cut && one.may_be_ours()));
+        let lost: Vec<String> = lost.map(|one| one.to_string()).collect();
+        if lost.is_empty() { Ok(()) } else { Err(HostError::LostByUfw(lost)) }
+    }
+}
+
+/// Whether a run may have ended between ufw's file and the kernel. Where that is not known, it may.
+fn was_cut(store: &Store) -> bool {
+    store.read(Place::State, CHANGING).map_or(true, |found| found.is_some())
 }
 
 /// Ours that stand behind everything that keeps somebody out, the same way.
@@ -242,11 +319,14 @@ fn kept(entries: &[Entry]) -> BTreeSet<&str> {
 }
 
 fn file(root: &Path, name: &str, is_ipv4: bool) -> Result<File, HostError> {
-    let path: PathBuf = root.join("etc/ufw").join(name);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(HostError::Place { what: "the rules in /etc/ufw", error }),
-    };
+    let text = text_of(&root.join("etc/ufw").join(name))?;
     Ok(File { is_ipv4, entries: entries(&text), text })
+}
+
+fn text_of(path: &Path) -> Result<String, HostError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(HostError::Place { what: "the rules in /etc/ufw", error }),
+    }
 }

@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{ETC, POLICY, SET, firewall_cmd};
 use crate::host::HostError;
-use crate::host::through::program::in_this_namespace;
+use crate::host::through::program::runs_by;
+
+const NETWORK_MANAGER: &str = "/run/NetworkManager/NetworkManager.pid";
 
 /// Refuses, where anything would change.
 pub(super) fn refuse(root: &Path) -> Result<(), HostError> {
@@ -17,8 +20,22 @@ pub(super) fn refuse(root: &Path) -> Result<(), HostError> {
     if differences.is_empty() { Ok(()) } else { Err(HostError::WouldBeLost(differences)) }
 }
 
-/// What would change, in words.
+/// What would change, in words. firewalld sees a moment later that a file is gone, and until then cannot show what it names.
 pub(super) fn differences(root: &Path) -> Result<Vec<String>, HostError> {
+    const ATTEMPTS: usize = 4;
+    const PAUSE: Duration = Duration::from_millis(250);
+    let mut found = looked_at(root);
+    for _ in 1..ATTEMPTS {
+        if !matches!(found, Err(HostError::Through { .. })) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        found = looked_at(root);
+    }
+    found
+}
+
+fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
     let has_direct = root.join(ETC).join("direct.xml").exists();
     let mut asked: Vec<Vec<&str>> = Vec::new();
     for what in ["--list-all-zones", "--list-all-policies", "--get-ipsets"] {
@@ -36,7 +53,7 @@ pub(super) fn differences(root: &Path) -> Result<Vec<String>, HostError> {
         found.map_or("", |(_, said)| said.as_str())
     };
     let mut found = Vec::new();
-    let keeps_interfaces = in_this_namespace("NetworkManager");
+    let keeps_interfaces = runs_by(Path::new(NETWORK_MANAGER), "NetworkManager");
     for (what, list) in [("zone", "--list-all-zones"), ("policy", "--list-all-policies")] {
         compare(
             what,
