@@ -88,7 +88,7 @@ impl Eyes<'_> {
         let done = self.look_at(&at);
         agenda.looked(&at, began, Instant::now());
         let error = match done {
-            Ok(outcome) if outcome == Outcome::No => return agenda.missed(Instant::now()),
+            Ok(Outcome::No) => return agenda.missed(Instant::now()),
             Ok(_) => return,
             Err(error) => error,
         };
