@@ -1,6 +1,9 @@
 //! The programs of other firewalls: whether they run here, and running them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -49,12 +52,24 @@ pub(super) fn runs_by(file: &Path, name: &str) -> bool {
 const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Waits until no other run of a program holds the lock on a file of its (fcntl(2)): what it leaves undone it is about to do.
-pub(super) fn wait_for(lock: &Path) {
+/// Waits until no other run of a program holds the lock on a file of its (fcntl(2)), and no script of root's is at work that takes none:
+/// what these leave undone they are about to do, and what is done in between they do not expect.
+pub(super) fn wait_for(lock: &Path, script: &str) {
     let end = Instant::now() + PATIENCE;
-    while is_locked(lock) && Instant::now() < end {
+    while (is_locked(lock) || root_runs(script)) && Instant::now() < end {
         std::thread::sleep(AGAIN);
     }
+}
+
+/// By what root started. Whatever others call theirs, it is at most waited for.
+fn root_runs(script: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut roots = processes.filter(|process| fs::metadata(process).is_ok_and(|found| found.uid() == 0));
+    roots.any(|process| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0).take(2).map(|word| Path::new(OsStr::from_bytes(word)));
+        words.any(|word| word.file_name() == Some(OsStr::new(script)))
+    })
 }
 
 fn is_locked(path: &Path) -> bool {
@@ -90,5 +105,22 @@ mod tests {
         drop(other.stdin.take());
         other.wait().unwrap();
         assert!(!is_locked(&path));
+    }
+
+    #[test]
+    fn a_script_of_roots_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ringfence-test-script");
+        fs::write(&path, "read line").unwrap();
+        let name = "ringfence-test-script";
+        assert!(!root_runs(name));
+        let mut other = Command::new("sh").arg(&path).stdin(Stdio::piped()).spawn().unwrap();
+        let end = Instant::now() + PATIENCE;
+        while nix::unistd::geteuid().is_root() && !root_runs(name) {
+            assert!(Instant::now() < end);
+        }
+        drop(other.stdin.take());
+        other.wait().unwrap();
+        assert!(!root_runs(name));
     }
 }
