@@ -159,11 +159,12 @@ mod tests {
     #[test]
     fn the_chains_of_every_version_are_known() {
         let of = |chains: &str| {
+            let set = "set open-ringfence-peers4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n";
             let allow = "chain filter_IN_policy_ringfence_allow {\n\t\tip saddr @open-ringfence-peers4 tcp dport 8098 accept\n\t}\n";
             let led_to = ["public", "policy_ringfence", "policy_other"]
                 .map(|name| format!("\tchain filter_IN_{name} {{\n\t}}\n"))
                 .concat();
-            let text = format!("table inet firewalld {{\n\t{allow}{led_to}\t{chains}}}\n");
+            let text = format!("table inet firewalld {{\n\t{set}\t{allow}{led_to}\t{chains}}}\n");
             InForce::of(&crate::dialect::nft::read(&text).unwrap().ruleset)
         };
         let base = "chain filter_INPUT {\n\t\ttype filter hook input priority filter + 10; policy accept;\n\t}\n";
