@@ -399,7 +399,9 @@ def by_timer(host):
 
 
 def by_watch(host):
-    """The watch alone, behind all its walls."""
+    """The watch alone, behind all its walls; anew, since after long work it rests long."""
+    sh("systemctl restart ringfence-watch.service")
+    time.sleep(3 * PATIENCE)
     sh(host.of.take)
     took = host.soon()
     units(host)
