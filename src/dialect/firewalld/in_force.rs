@@ -35,7 +35,9 @@ impl InForce {
                     let early = chain.rules.iter().filter(|rule| jumps_to_ours(rule));
                     found.strange += early.count();
                 }
-                found.strange += before_zones(&chain.rules);
+                if table.name == "firewalld" {
+                    found.strange += before_zones(&chain.rules);
+                }
                 if ALLOW.contains(&chain.name.as_str()) {
                     found.policy = true;
                     for rule in &chain.rules {
