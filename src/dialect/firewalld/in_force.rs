@@ -117,7 +117,7 @@ fn before_zones(rules: &[Rule]) -> usize {
         _ => false,
     };
     let is_early = |(at, rule): &(usize, &Rule)| {
-        let mut behind = rules.iter().skip(*at);
+        let mut behind = rules.iter().skip(*at + 1);
         jumps_to_ours(rule) && behind.any(|other| is_zones(other) && other.matches == rule.matches)
     };
     rules.iter().enumerate().filter(is_early).count()
