@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use self::bans::Bans;
 pub(super) use self::bans::networks;
-pub use self::in_force::InForce;
+pub use self::in_force::{InForce, MAIN_OF_IPTABLES};
 use sha2::{Digest, Sha256};
 
 use crate::ir::{Elements, Leg, Opening};

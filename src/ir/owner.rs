@@ -1,7 +1,7 @@
 //! Which program made a table or a chain, by the names that it gives.
 
 /// What a name begins with, or is, and who gives it.
-const CHAINS: [(&str, &str); 22] = [
+const CHAINS: [(&str, &str); 23] = [
     ("ufw6-", "ufw"),
     ("ufw-", "ufw"),
     ("DOCKER", "Docker"),
@@ -18,6 +18,7 @@ const CHAINS: [(&str, &str); 22] = [
     ("IN_", "firewalld"),
     ("INPUT_ZONES", "firewalld"),
     ("INPUT_POLICIES", "firewalld"),
+    ("INPUT_dispatch", "firewalld"),
     ("filter_IN", "firewalld"),
     ("sshguard", "SSHGuard"),
     ("tailscale", "Tailscale"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # matrix.sh: every row in every world, and docs/worlds.md of what came out. As root, on Debian or a child of it.
-#   MATRIX=short   a quarter of an hour instead of an hour
+#   MATRIX=short   a quarter of an hour instead of some hours
 #   WORLDS=DIR     where the roots are kept, 1 GB each; those with other firewalls in DIR-through
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1

@@ -19,6 +19,7 @@ import traceback
 
 import basics
 import doors
+import firewalls
 import load
 import packages
 import through
@@ -67,7 +68,7 @@ def planned(mode):
             for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
                 rows.append((f"packages/{backend}/{row.__name__}", 300, ("package", row, backend, "old", "new")))
             rows.append((f"packages/{backend}/purge", LIMIT, ("package", packages.purge, backend, "new")))
-        for name in through.PROGRAMS:
+        for name in firewalls.PROGRAMS:
             for start, of_start in enumerate(through.STARTS, 1):
                 rows += [(f"through/{name}/{row.__name__}", 900, ("through", row, name, start)) for row in of_start]
     return rows
@@ -213,7 +214,7 @@ def main():
     if sys.argv[1] == "before":
         deb, phase = f"{sys.argv[2]}/ringfence.deb", sys.argv[3].split("-")
         if phase[0] == "through":
-            print(through.before(phase[1], int(phase[2]), deb))
+            print(firewalls.before(phase[1], int(phase[2]), deb))
         else:
             print(packages.BEFORE.format(cluster=cluster(13), deb=deb))
         return

@@ -16,9 +16,10 @@ use crate::ir::{Addresses, Elements, Leg, Match, Opening, Rule, Ruleset, Table, 
 use crate::net::Cidr;
 
 /// The chains that lead to a zone by source, as back ends and versions call them. Up to 1.3 a zone's chain has its end in itself; from
-/// 2.0 on the end stands behind what led there.
+/// 2.0 on the end stands behind what led there; from 2.4 on a chain is between, which has the end.
 const TO_ZONES: [&str; 4] = ["filter_INPUT_ZONES", "filter_INPUT_ZONES_SOURCE", "INPUT_ZONES", "INPUT_ZONES_SOURCE"];
 const TO_ZONES_AND_ENDS: [&str; 2] = ["filter_INPUT_POLICIES", "INPUT_POLICIES"];
+const TO_CHAINS_WITH_ENDS: [&str; 2] = ["filter_INPUT_dispatch", "INPUT_dispatch"];
 
 /// Both ends are included.
 type Ranges = Vec<(u128, u128)>;
@@ -41,11 +42,13 @@ impl Bans {
             let mut seen = [Ranges::new(), Ranges::new()];
             for chain in &table.chains {
                 let has_ends = TO_ZONES_AND_ENDS.contains(&chain.name.as_str());
-                if !has_ends && !TO_ZONES.contains(&chain.name.as_str()) {
+                let is_between = TO_CHAINS_WITH_ENDS.contains(&chain.name.as_str());
+                if !has_ends && !is_between && !TO_ZONES.contains(&chain.name.as_str()) {
                     continue;
                 }
                 for (at, rule) in chain.rules.iter().enumerate() {
                     let keeps_out = match &rule.verdict {
+                        Some(Verdict::Goto(zone) | Verdict::Jump(zone)) if is_between => between_keeps_out(table, zone),
                         Some(Verdict::Goto(zone) | Verdict::Jump(zone)) if !has_ends => zone_keeps_out(table, zone),
                         Some(Verdict::Accept) if has_ends => false,
                         Some(Verdict::Drop) if has_ends => true,
@@ -117,6 +120,16 @@ fn zone_keeps_out(table: &Table, zone: &str) -> bool {
             && rule.matches.iter().all(|one| matches!(one, Match::Family(_)))
     });
     ends && !accepts(rules)
+}
+
+/// The same for a chain that leads to a zone and to policies, and then ends.
+fn between_keeps_out(table: &Table, name: &str) -> bool {
+    let rules = chain(table, name);
+    match rules.last().and_then(|rule| rule.verdict.as_ref()) {
+        Some(Verdict::Drop) => true,
+        Some(Verdict::Reject(_)) => !rules.iter().any(|rule| lets_icmp_in(table, rule)),
+        _ => false,
+    }
 }
 
 /// Whether a rule leads to a zone with the target `default`.
@@ -239,6 +252,21 @@ mod tests {
              ip saddr 10.0.3.0/24 jump filter_IN_public\n ip saddr 10.0.3.0/24 reject\n iifname \"eth0\" drop\n drop\n }\n chain filter_IN_x {\n }\n",
         );
         assert_eq!(new, old);
+        let to_host = |zone: &str, end: &str| {
+            format!(
+                " chain filter_IN_{zone}_to_HOST {{\n jump filter_IN_policy_x\n jump filter_IN_{zone}\n {end}\n }}\n"
+            )
+        };
+        let between = [("open", "accept"), ("drop", "drop"), ("x", "reject"), ("public", "reject")]
+            .map(|(zone, end)| to_host(zone, end));
+        let newer = bans(&format!(
+            "chain filter_INPUT_dispatch {{\n ip saddr 10.0.2.7 jump filter_IN_open_to_HOST\n ip saddr @ban jump filter_IN_drop_to_HOST\n\
+             ip6 saddr fd77::/64 jump filter_IN_x_to_HOST\n ip saddr 10.0.3.0/24 jump filter_IN_public_to_HOST\n\
+             iifname \"eth0\" jump filter_IN_drop_to_HOST\n jump filter_IN_drop_to_HOST\n }}\n chain filter_IN_x {{\n }}\n\
+             chain filter_IN_policy_x {{\n }}\n{}",
+            between.concat()
+        ));
+        assert_eq!(newer, old);
         let odd = bans("chain filter_INPUT_ZONES {\n ether saddr 00:11:22:33:44:55 goto filter_IN_drop\n }\n");
         assert!(odd.unknown.len() == 1 && odd.unknown[0].contains("filter_IN_drop"), "{odd:?}");
     }

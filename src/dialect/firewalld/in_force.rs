@@ -30,12 +30,12 @@ impl InForce {
         for table in &ruleset.tables {
             found.panic |= panics(table);
             for chain in &table.chains {
-                found.is_loaded |= MAIN.contains(&chain.name.as_str());
+                found.is_loaded |= is_main(table, &chain.name);
                 if chain.name.ends_with("INPUT_POLICIES_pre") {
                     let early = chain.rules.iter().filter(|rule| jumps_to_ours(rule));
                     found.strange += early.count();
                 }
-                if chain.name == "filter_INPUT_POLICIES" {
+                if table.name == "firewalld" {
                     found.strange += before_zones(&chain.rules);
                 }
                 if ALLOW.contains(&chain.name.as_str()) {
@@ -59,7 +59,7 @@ impl InForce {
     #[must_use]
     pub fn is_of_iptables(ruleset: &Ruleset) -> bool {
         let mut chains = ruleset.tables.iter().flat_map(|table| &table.chains);
-        chains.any(|chain| ["INPUT_ZONES", "INPUT_POLICIES"].contains(&chain.name.as_str()))
+        chains.any(|chain| MAIN_OF_IPTABLES.contains(&chain.name.as_str()))
     }
 
     /// Whether a set holds exactly these networks; `None` where there is no such set.
@@ -85,8 +85,17 @@ impl InForce {
     }
 }
 
-/// The chain that leads to the zones: as the two back ends call it up to 1.3, and from 2.0 on.
-const MAIN: [&str; 4] = ["filter_INPUT_ZONES", "INPUT_ZONES", "filter_INPUT_POLICIES", "INPUT_POLICIES"];
+/// Whether a chain is one that every packet for this host goes into: nftables has had its own from the beginning, iptables another one in
+/// 1.x, from 2.0 on, and from 2.4 on.
+fn is_main(table: &Table, chain: &str) -> bool {
+    match table.name.as_str() {
+        "firewalld" => chain == "filter_INPUT",
+        _ => MAIN_OF_IPTABLES.contains(&chain),
+    }
+}
+
+/// See [`is_main`].
+pub const MAIN_OF_IPTABLES: [&str; 3] = ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_dispatch"];
 
 /// The chain of our policy that accepts, as the two back ends call it.
 const ALLOW: [&str; 3] = ["filter_IN_policy_ringfence_allow", "filter_IN_ringfence_allow", "IN_ringfence_allow"];
@@ -99,7 +108,8 @@ fn jumps_to_ours(rule: &Rule) -> bool {
     }
 }
 
-/// From 2.0 on one chain leads to zones and policies, anew for each source and interface: how often ours comes before the zone there.
+/// From 2.0 on one chain leads to zones and policies, anew for each source and interface (from 2.4 on, one for each zone): how often ours
+/// comes before the zone there.
 /// Chains of policies have a name of their own, with nftables; with iptables nothing tells them from a zone's.
 fn before_zones(rules: &[Rule]) -> usize {
     let is_zones = |rule: &Rule| match &rule.verdict {
@@ -107,7 +117,7 @@ fn before_zones(rules: &[Rule]) -> usize {
         _ => false,
     };
     let is_early = |(at, rule): &(usize, &Rule)| {
-        let mut behind = rules.iter().skip(*at);
+        let mut behind = rules.iter().skip(*at + 1);
         jumps_to_ours(rule) && behind.any(|other| is_zones(other) && other.matches == rule.matches)
     };
     rules.iter().enumerate().filter(is_early).count()
@@ -147,27 +157,47 @@ fn panics(table: &Table) -> bool {
 mod tests {
     use super::*;
 
-    /// As 2.3 has it, with a zone for a source, and the policy's priority at its end or before the zones.
+    /// With a zone for a source; and the policy behind the zones, or before them.
     #[test]
-    fn the_chains_of_either_version_are_known() {
-        let of = |input: &str| {
+    fn the_chains_of_every_version_are_known() {
+        let of = |chains: &str| {
+            let set = "set open-ringfence-peers4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n";
             let allow = "chain filter_IN_policy_ringfence_allow {\n\t\tip saddr @open-ringfence-peers4 tcp dport 8098 accept\n\t}\n";
-            let text = format!("table inet firewalld {{\n\t{allow}\t{input}}}\n");
+            let led_to = ["public", "policy_ringfence", "policy_other"]
+                .map(|name| format!("\tchain filter_IN_{name} {{\n\t}}\n"))
+                .concat();
+            let text = format!("table inet firewalld {{\n\t{set}\t{allow}{led_to}\t{chains}}}\n");
             InForce::of(&crate::dialect::nft::read(&text).unwrap().ruleset)
         };
-        let old = of("chain filter_INPUT_ZONES {\n\t\tgoto filter_IN_public\n\t}\n");
-        assert!(old.is_loaded && old.policy && old.rules.len() == 1 && old.strange == 0, "{old:?}");
-        let own = "jump filter_IN_policy_ringfence\n";
-        let groups = |first: &str, second: &str| {
+        let base = "chain filter_INPUT {\n\t\ttype filter hook input priority filter + 10; policy accept;\n\t}\n";
+        let (own, zone) = ("jump filter_IN_policy_ringfence\n", "jump filter_IN_public\n");
+        let of_1 = |[pre, post]: [&str; 2]| {
             format!(
-                "chain filter_INPUT_POLICIES {{\n\t\tip saddr 10.0.0.9 {first}\t\tip saddr 10.0.0.9 {second}\t\tip saddr 10.0.0.9 drop\n\
-                 \t\t{first}\t\t{second}\t\tjump filter_IN_policy_other\n\t\treject with icmpx admin-prohibited\n\t}}\n"
+                "{base}\tchain filter_INPUT_POLICIES_pre {{\n\t\t{pre}\t}}\n\tchain filter_INPUT_ZONES {{\n\t\tgoto filter_IN_public\n\t}}\n\
+                 \tchain filter_INPUT_POLICIES_post {{\n\t\t{post}\t}}\n"
             )
         };
-        let new = of(&groups("jump filter_IN_public\n", own));
-        assert!(new.is_loaded && new.policy && new.rules.len() == 1 && new.strange == 0, "{new:?}");
-        let early = of(&groups(own, "jump filter_IN_public\n"));
-        assert_eq!(early.strange, 2, "{early:?}");
-        assert!(!of("chain other {\n\t}\n").is_loaded);
+        let of_2_0 = |[first, second]: [&str; 2]| {
+            format!(
+                "{base}\tchain filter_INPUT_POLICIES {{\n\t\tip saddr 10.0.0.9 {first}\t\tip saddr 10.0.0.9 {second}\t\tip saddr 10.0.0.9 drop\n\
+                 \t\tjump filter_IN_policy_other\n\t\t{first}\t\t{second}\t\tjump filter_IN_policy_other\n\t\treject\n\t}}\n"
+            )
+        };
+        let of_2_4 = |[first, second]: [&str; 2]| {
+            format!(
+                "{base}\tchain filter_INPUT_dispatch {{\n\t\tjump filter_IN_public_to_HOST\n\t}}\n\tchain filter_IN_public_to_HOST {{\n\
+                 \t\t{first}\t\t{second}\t\treject\n\t}}\n"
+            )
+        };
+        for (behind, before, early) in [
+            (of_1(["", own]), of_1([own, ""]), 1),
+            (of_2_0([zone, own]), of_2_0([own, zone]), 2),
+            (of_2_4([zone, own]), of_2_4([own, zone]), 1),
+        ] {
+            let there = of(&behind);
+            assert!(there.is_loaded && there.policy && there.rules.len() == 1, "{there:?}");
+            assert_eq!((there.strange, of(&before).strange), (0, early), "{behind}");
+        }
+        assert!(!of("").is_loaded);
     }
 }

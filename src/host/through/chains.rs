@@ -248,6 +248,12 @@ pub(in crate::host) fn remedy(
     })
 }
 
+/// firewalld has sets with such names, too, and is told by its own means to take them away.
 fn has_ours(table: &Table) -> bool {
-    table.chains.iter().any(|chain| ours::is_open(&chain.name)) || table.sets.iter().any(|set| ours::is_open(&set.name))
+    let is_firewalld = table.name == "firewalld";
+    let has = || {
+        table.chains.iter().any(|chain| ours::is_open(&chain.name))
+            || table.sets.iter().any(|set| ours::is_open(&set.name))
+    };
+    !is_firewalld && has()
 }

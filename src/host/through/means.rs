@@ -2,6 +2,7 @@
 
 use crate::cluster::Through;
 use crate::compile::OpeningShape;
+use crate::dialect::firewalld::MAIN_OF_IPTABLES;
 use crate::host::iptables::{Tools, Variant, Version, opened};
 use crate::host::whole::Everything;
 use crate::ir::{Chain, Family, Table, ours};
@@ -77,7 +78,7 @@ fn is_of_iptables(table: &Table) -> bool {
 #[must_use]
 pub fn managed_by(table: &Table) -> Option<Through> {
     let of_ufw = |chain: &Chain| chain.name.starts_with("ufw-") || chain.name.starts_with("ufw6-");
-    let of_firewalld = |chain: &Chain| ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_direct"].contains(&chain.name.as_str());
+    let of_firewalld = |chain: &Chain| chain.name == "INPUT_direct" || MAIN_OF_IPTABLES.contains(&chain.name.as_str());
     if table.name == "firewalld" || table.chains.iter().any(of_firewalld) {
         return Some(Through::Firewalld);
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::program::{command, run};
+use super::program::{command, run, wait_for};
 use crate::dialect::ufw::{Allow, Beyond, Entry, InForce, MOST, TooMany, brought, entries, rules};
 use crate::host::HostError;
 use crate::host::store::{Place, Store};
@@ -24,6 +24,10 @@ use crate::host::whole::Everything;
 use crate::ir::{Leg, Opening};
 
 const HELP: &str = "look at `ufw status verbose`";
+/// What `ufw` holds for as long as it runs. While it loads its rules, some are lacking that it is about to bring.
+const LOCK: &str = "run/ufw.lock";
+/// What its unit runs, which takes no lock, and takes ufw for started where it finds a chain of ufw's.
+const INIT: &str = "ufw-init";
 /// Stands in the state as long as ufw is changing something for us.
 const CHANGING: &str = "ufw-changing";
 const FLUSHED: &str = "ufw is enabled and its rules are not in the kernel: `ufw reload` first";
@@ -123,6 +127,7 @@ pub fn bring(root: &Path, openings: &[Opening], store: &Store) -> Result<bool, H
     if root != Path::new("/") || !is_installed(root) {
         return Ok(false);
     }
+    wait_for(&root.join(LOCK), INIT);
     let was_cut = was_cut(store);
     let plan = Plan::of(root, openings)?;
     let is_nothing = plan.delete.is_empty() && plan.add.is_empty();

@@ -4,6 +4,7 @@
 //! them, and those of programs that bring them back after each reload.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Duration;
 
@@ -80,13 +81,22 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
 
 const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-passthroughs"];
 
-/// Asks several things at once: each takes its time to start.
+/// Asks several things, as many at once as there are processors: each takes its time to start, and none is to run out of the time that
+/// it has because of the others.
 fn all(asked: &[Vec<&str>]) -> Result<Vec<String>, HostError> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = asked.iter().map(|words| scope.spawn(|| firewall_cmd(words, ""))).collect();
-        let lost = |_| Err(HostError::internal("a thread that asked firewalld did not end"));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect()
-    })
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut said = Vec::with_capacity(asked.len());
+    for some in asked.chunks(at_once) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|words| scope.spawn(|| firewall_cmd(words, ""))).collect();
+            let lost = |_| Err(HostError::internal("a thread that asked firewalld did not end"));
+            for thread in threads {
+                said.push(thread.join().unwrap_or_else(lost)?);
+            }
+            Ok::<(), HostError>(())
+        })?;
+    }
+    Ok(said)
 }
 
 type Blocks = BTreeMap<String, BTreeSet<String>>;
