@@ -97,6 +97,13 @@ impl Around {
         self.answers().iter().filter(|answer| answer.is_shadow())
     }
 
+    /// Whether it is not certain that nobody else gets in, because of what somebody else has set up.
+    #[must_use]
+    pub fn may_let_in(&self) -> bool {
+        let open = |answer: &Answer| matches!(answer.reached, Reached::Undecided(_) | Reached::Unjudged(_));
+        self.answers().iter().any(|answer| answer.who == Who::Others && open(answer))
+    }
+
     /// Why it is not certain of somebody who is admitted whether he gets through, where it is not.
     #[must_use]
     pub fn doubts(&self) -> Option<String> {

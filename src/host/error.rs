@@ -169,6 +169,11 @@ pub enum HostError {
         /// Where it is named.
         path: std::path::PathBuf,
     },
+    /// A policy of the admin's that would come too late.
+    #[error(
+        "firewalld's policies behind `{}` have the priority of ringfence's, stand behind it and keep somebody out: nothing is let through until they have a lower one (`firewall-cmd --permanent --policy=… --set-priority=32766`, then `--reload`)", .0.join("`, `")
+    )]
+    Behind(Vec<String>),
     /// A zone that keeps out somebody of whom no address is known.
     #[error(
         "firewalld's zone behind `{0}` keeps out who is bound to it by something other than an address that stays (a MAC, an ipset whose entries expire), and who that is would be let through: bind addresses, or write a rich rule that drops him in the zone that he comes in by"
@@ -280,6 +285,7 @@ impl HostError {
             | Self::Through { .. }
             | Self::WouldBeLost(_)
             | Self::LostByUfw(_)
+            | Self::Behind(_)
             | Self::Named { .. }
             | Self::BannedOtherwise(_)
             | Self::NotOurs(_)

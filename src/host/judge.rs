@@ -38,7 +38,7 @@ pub enum Standing {
     Drifted,
     /// Our rules are, and somebody else's pass them by, or shut out whom they admit.
     Shadowed,
-    /// Something is not understood, and may be either.
+    /// Something is not understood, and may be either: our rules, or rules of somebody else that may let strangers in.
     Undecided,
     /// There is nothing of ours.
     Absent,
@@ -131,7 +131,11 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
         (Vec::new(), Around::Nothing)
     };
     let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
-    let standing = if shadowed { Standing::Shadowed } else { by_rules };
+    let standing = match by_rules {
+        _ if shadowed => Standing::Shadowed,
+        Standing::Enforced if around.may_let_in() => Standing::Undecided,
+        other => other,
+    };
     Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
 }
 

@@ -219,6 +219,61 @@ fn banned_sources_stay_out_with_iptables() {
     alone("firewalld::banned_sources_stay_out_with_iptables", |machine| bans(machine, "iptables"));
 }
 
+/// A policy of the admin's with the last priority that there is, too, and a name behind ours.
+#[test]
+fn a_policy_behind_ours_is_not_passed() {
+    alone("firewalld::a_policy_behind_ours_is_not_passed", |mut machine| {
+        machine.start_firewalld();
+        let policy = "firewall-cmd --permanent --policy=zz-ban";
+        shell(&format!(
+            "firewall-cmd --permanent --new-policy=zz-ban; {policy} --set-priority=32767; {policy} --add-ingress-zone=ANY; \
+             {policy} --add-egress-zone=HOST; {policy} --add-rich-rule='rule family=ipv4 source address=10.77.0.3 drop'; firewall-cmd --reload"
+        ));
+        let error = bring(root(), &openings()).unwrap_err();
+        assert!(
+            matches!(&error, HostError::Behind(found) if found.len() == 1 && found[0].contains("zz-ban")),
+            "{error}"
+        );
+        machine.assert_blocked("refused");
+        assert!(planned(root(), &openings()).unwrap().iter().any(|line| line.contains("zz-ban")));
+        shell(&format!("{policy} --set-priority=32766; firewall-cmd --reload"));
+        assert!(bring(root(), &openings()).unwrap());
+        assert!(machine.reaches(PEER[0], 8098) && !machine.reaches("10.77.0.3", 8098));
+        assert_planned_nothing();
+    });
+}
+
+/// Where firewalld works by iptables, a reload flushes what others have there.
+#[test]
+fn rules_of_iptables_that_a_reload_would_flush_are_named() {
+    alone("firewalld::rules_of_iptables_that_a_reload_would_flush_are_named", |mut machine| {
+        let direct = "firewall-cmd --permanent --direct";
+        for backend in ["nftables", "iptables"] {
+            shell(&format!("sed -i 's/^FirewallBackend=.*/FirewallBackend={backend}/' {ETC}/firewalld.conf"));
+            machine.start_firewalld();
+            shell(&format!(
+                "{direct} --add-rule ipv4 filter INPUT 0 -s 192.0.2.7 -j DROP; {direct} --add-passthrough ipv4 -I INPUT -s 192.0.2.8 -j DROP; firewall-cmd --reload"
+            ));
+            shell(
+                "iptables -N f2b; iptables -A f2b -s 10.77.0.9 -j DROP; iptables -I INPUT -p tcp -j f2b; iptables -I INPUT -s 192.0.2.1 -j DROP",
+            );
+            let rules = shell("iptables -S");
+            let error = bring(root(), &openings()).unwrap_err();
+            assert!(
+                matches!(&error, HostError::WouldBeLost(lost) if lost.iter().any(|one| one.contains("f2b")) && lost.iter().any(|one| one.contains("192.0.2.1"))),
+                "{backend}: {error}"
+            );
+            assert_eq!(shell("iptables -S"), rules, "{backend}");
+            shell(
+                "iptables -D INPUT -p tcp -j f2b; iptables -D INPUT -s 192.0.2.1 -j DROP; iptables -F f2b; iptables -X f2b",
+            );
+            assert!(bring(root(), &openings()).unwrap(), "{backend}");
+            assert!(machine.reaches(PEER[0], 8098) && bring(root(), &[]).unwrap(), "{backend}");
+            machine.stop_firewalld();
+        }
+    });
+}
+
 #[test]
 fn what_the_admin_names_in_a_zone_of_his_stays_until_he_does_not() {
     alone("firewalld::what_the_admin_names_in_a_zone_of_his_stays_until_he_does_not", |mut machine| {

@@ -18,6 +18,8 @@ pub struct InForce {
     pub rules: BTreeSet<RichRule>,
     /// Rules in it that are none of ours, or by which it stands before the zones.
     pub strange: usize,
+    /// Chains of policies that stand behind ours, with the same priority, and keep somebody out.
+    pub behind: BTreeSet<String>,
     /// Our sets.
     pub sets: BTreeMap<String, Elements>,
 }
@@ -38,6 +40,7 @@ impl InForce {
                 if table.name == "firewalld" {
                     found.strange += before_zones(&chain.rules);
                 }
+                found.behind.extend(behind(table, &chain.rules));
                 if ALLOW.contains(&chain.name.as_str()) {
                     found.policy = true;
                     for rule in &chain.rules {
@@ -99,6 +102,29 @@ pub const MAIN_OF_IPTABLES: [&str; 3] = ["INPUT_ZONES", "INPUT_POLICIES", "INPUT
 
 /// The chain of our policy that accepts, as the two back ends call it.
 const ALLOW: [&str; 3] = ["filter_IN_policy_ringfence_allow", "filter_IN_ringfence_allow", "IN_ringfence_allow"];
+
+/// The chains to which the same packets go behind our policy, and in which there is a drop or a reject.
+fn behind(table: &Table, rules: &[Rule]) -> Vec<String> {
+    let ours = rules.iter().enumerate().filter(|(_, rule)| jumps_to_ours(rule));
+    let later = ours.flat_map(|(at, own)| rules.iter().skip(at + 1).filter(|rule| rule.matches == own.matches));
+    let chains = later.filter_map(|rule| match &rule.verdict {
+        Some(Verdict::Jump(chain)) if !jumps_to_ours(rule) => Some(chain),
+        _ => None,
+    });
+    chains.filter(|chain| keeps_out(table, chain, DEEPEST)).cloned().collect()
+}
+
+/// A policy has chains of its own for what it denies, and these have none.
+const DEEPEST: usize = 4;
+
+fn keeps_out(table: &Table, chain: &str, depth: usize) -> bool {
+    let rules = table.chains.iter().filter(|own| own.name == chain).flat_map(|own| &own.rules);
+    rules.into_iter().any(|rule| match &rule.verdict {
+        Some(Verdict::Drop | Verdict::Reject(_)) => true,
+        Some(Verdict::Jump(next) | Verdict::Goto(next)) => depth > 0 && keeps_out(table, next, depth - 1),
+        _ => false,
+    })
+}
 
 /// Whether a rule leads into our policy.
 fn jumps_to_ours(rule: &Rule) -> bool {

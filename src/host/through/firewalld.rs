@@ -89,6 +89,9 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
     match there {
         Some((there, _)) => {
             lines.extend(steps(&there, &wanted));
+            if !there.behind.is_empty() && !wanted.rules.is_empty() {
+                lines.push(HostError::Behind(there.behind.iter().cloned().collect()).to_string());
+            }
             if there.panic && !lines.is_empty() {
                 lines.push(
                     "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned(),
@@ -111,6 +114,7 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
     let Some((before, _)) = before else {
         return write(root, &wanted);
     };
+    let before = nothing_behind(before, &wanted)?;
     let reloads = needs_reload(&before, &wanted);
     if reloads {
         loss::refuse(root)?;
@@ -131,10 +135,21 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
         reload()?;
         there = changed(in_force()?, &wanted)?;
     }
+    let there = nothing_behind(there, &wanted)?;
     if there.is(&wanted) {
         return Ok(true);
     }
     Err(HostError::NotThrough { program: "firewalld", missing: steps(&there, &wanted) })
+}
+
+/// Closes again and refuses, where a policy that keeps somebody out would come too late.
+fn nothing_behind(there: InForce, wanted: &Wanted) -> Result<InForce, HostError> {
+    if there.behind.is_empty() || wanted.rules.is_empty() {
+        return Ok(there);
+    }
+    let behind = there.behind.iter().cloned().collect();
+    changed(there, &Wanted::default())?;
+    Err(HostError::Behind(behind))
 }
 
 /// After our last opening is closed: the empty policy and sets go where nothing of the admin's would change by it. Otherwise they

@@ -9,8 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{ETC, POLICY, SET, firewall_cmd};
+use crate::dialect::iptables::rule_line;
 use crate::host::HostError;
 use crate::host::through::program::runs_by;
+use crate::host::whole::Everything;
+use crate::ir::{Family, Match, Rule, Ruleset, Table, Verdict, ours, owner};
 
 const NETWORK_MANAGER: &str = "/run/NetworkManager/NetworkManager.pid";
 
@@ -75,11 +78,54 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
     let names = |words: &[&str]| -> BTreeSet<String> {
         answer(words).split_whitespace().filter(|name| !name.starts_with(SET)).map(str::to_owned).collect()
     };
+    let kept =
+        answer(&["--permanent", "--direct", "--get-all-passthroughs"]).lines().filter(|line| !line.trim().is_empty());
+    found.extend(flushed(&Everything::read()?.ruleset, kept.count()));
     sets(&names(&["--get-ipsets"]), &names(&["--permanent", "--get-ipsets"]), &mut found)?;
     Ok(found)
 }
 
 const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-passthroughs"];
+
+/// What firewalld flushes with its own where it works by iptables, be it for direct rules only: rules of others, a ban for example.
+/// As many are brought back as it keeps passthroughs.
+fn flushed(ruleset: &Ruleset, kept: usize) -> Vec<String> {
+    let of_iptables = |table: &&Table| {
+        table.family != Family::Inet && ["filter", "mangle", "nat", "raw", "security"].contains(&table.name.as_str())
+    };
+    let tables: Vec<&Table> = ruleset.tables.iter().filter(of_iptables).collect();
+    if !tables.iter().flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT_direct") {
+        return Vec::new();
+    }
+    let mut lost = Vec::new();
+    for table in tables {
+        for chain in table.chains.iter().filter(|chain| chain.base.is_some()) {
+            for rule in chain.rules.iter().filter(|rule| is_anothers(table, rule)) {
+                let place = || rule.place.as_ref().map(|place| place.text.clone()).unwrap_or_default();
+                let words = rule_line(rule).unwrap_or_else(|_| place());
+                lost.push(format!("`-t {} -A {} {words}`, which is none of firewalld's", table.name, chain.name));
+            }
+        }
+    }
+    if lost.len() > kept { lost } else { Vec::new() }
+}
+
+/// Whether a rule in a chain of the kernel's is of a program that does not put it back when firewalld has loaded its files: Docker and
+/// libvirt do, and so do we.
+fn is_anothers(table: &Table, rule: &Rule) -> bool {
+    const ENDS: [&str; 6] = ["_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES", "_POLICIES_pre", "_POLICIES_post"];
+    const STARTS: [&str; 9] = ["IN_", "FWD_", "FWDI_", "FWDO_", "OUT_", "PRE_", "POST_", "RFC3964", "ringfence"];
+    match &rule.verdict {
+        Some(Verdict::Jump(chain) | Verdict::Goto(chain)) => {
+            let is_known =
+                ENDS.iter().any(|end| chain.ends_with(end)) || STARTS.iter().any(|start| chain.starts_with(start));
+            let name = format!("{} {}", table.family.name(), table.name);
+            let comes_back = matches!(owner(&name, chain), Some("Docker" | "libvirt" | "firewalld"));
+            !is_known && !ours::is_open(chain) && !comes_back && !chain.contains("_dispatch")
+        }
+        _ => rule.matches.iter().any(|one| matches!(one, Match::Source { .. } | Match::DestinationPort { .. })),
+    }
+}
 
 /// Asks several things, as many at once as there are processors: each takes its time to start, and none is to run out of the time that
 /// it has because of the others.
