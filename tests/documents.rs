@@ -135,7 +135,7 @@ impl Host {
     fn new() -> Self {
         netns::ip(
             "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\n\
-             link set far up\n",
+             link set far up\nroute add 10.20.1.0/24 via 10.20.0.1\n",
         );
         let host = Self { folder: tempfile::tempdir().unwrap() };
         host.write(CLUSTER);
@@ -215,7 +215,7 @@ fn what_changes_a_host_prints_one_document() {
         let done = host.ahead_and_done("");
         assert_eq!((&done["rules"], &done["elements"][0]["member"]), (&json!("members"), &json!("10.20.0.13")));
         // What somebody else did, and only the reserved ports.
-        run(&["nft", "add", "rule", "inet", "ringfence", "admit", "tcp", "dport", "22", "return"], "");
+        run(&["nft", "insert", "rule", "inet", "ringfence", "admit", "tcp", "dport", "4369", "return"], "");
         assert_eq!(host.run("status cluster.toml", 1)["state"], "drifted");
         let done = host.ahead_and_done("");
         assert_eq!(done["foreign_rules"].as_array().unwrap().len(), 1, "{done}");
