@@ -49,6 +49,21 @@ impl Outcome {
         Self::FellBack,
     ];
 
+    /// What it means, in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Success => "as-wanted",
+            Self::No => "no",
+            Self::Unusable => "unusable",
+            Self::Undecided => "undecided",
+            Self::Absent => "absent",
+            Self::Held => "held",
+            Self::Unconfirmed => "unconfirmed",
+            Self::FellBack => "fallen-back",
+        }
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(self) -> u8 {

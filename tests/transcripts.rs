@@ -2,8 +2,9 @@
 //!
 //! `RINGFENCE_BLESS=1` writes what came out instead of comparing. Read the difference before you commit it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
+mod document;
 mod transcript;
 
 use std::fmt::Write as _;
@@ -18,7 +19,11 @@ fn run(folder: &Path, line: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     let output = command.current_dir(folder).args(arguments.split_whitespace()).output().unwrap();
     let mut text = format!("{line}\n");
-    text.push_str(&String::from_utf8(output.stdout).unwrap());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    if arguments.split_whitespace().any(|argument| argument == "--json") {
+        document::of(&stdout);
+    }
+    text.push_str(&stdout);
     for line in String::from_utf8(output.stderr).unwrap().lines() {
         writeln!(text, "! {line}").unwrap();
     }

@@ -1,13 +1,14 @@
 //! `ringfence apply`: brings the rules into force.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 
 use super::before::{Before, before, cut_peers, is_in_force};
+use super::document;
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, applied_text, duration, live_site, need_root, nobody, node_after,
+    BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, node_after,
     note, own_links,
 };
 use super::input::{Input, node_findings};
@@ -15,15 +16,16 @@ use super::output::{Undone, print, say};
 use super::ways::{all_objections, warnings};
 use super::{boot, live};
 use crate::cluster::{Cluster, Node};
-use crate::host::apply::{Host, Plan, apply};
+use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{self, NotOneNode};
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
+use crate::host::time::utc;
 use crate::host::{HostError, Prepared, record};
 use crate::outcome::Outcome;
-use crate::report::Objection;
+use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
 /// Bring the rules of a cluster file into force on this host.
 ///
@@ -52,7 +54,7 @@ pub struct Arguments {
     cut_outgoing: bool,
     /// For the start of the machine: where the cluster file cannot be used, fall back to what was applied last, else
     /// close the ports for everyone.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     boot: bool,
     /// Nobody is there to confirm, or to read a warning.
     #[arg(skip)]
@@ -65,6 +67,11 @@ impl Arguments {
         let site = SiteArguments { node: None, backend: BackendChoice::Auto };
         let (confirm_within, dry_run, allow) = (None, false, Vec::new());
         Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false, unattended: true }
+    }
+
+    /// The form of the document that is asked for, if one is.
+    pub fn document(&self) -> Option<Form> {
+        self.input.json.then_some(if self.dry_run { Form::Diff } else { Form::Apply })
     }
 
     pub fn site(&self) -> &SiteArguments {
@@ -117,7 +124,7 @@ enum Allowed {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
         let allowed = |word: &str| arguments.allows(word);
-        return live::run(&arguments.input, &arguments.site, arguments.host.state(), false, allowed);
+        return live::run(&arguments.input, &arguments.site, &arguments.host.host(), false, allowed);
     }
     anyhow::ensure!(
         arguments.input.config != Path::new("-"),
@@ -140,16 +147,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
     let links = own_links()?;
     let kept = record::kept(&host.store, record::GOOD);
+    // Looked at under the same lock, so that both are about one state of the host.
+    let planned = match planned(arguments, cluster, host)? {
+        Ok(planned) => planned,
+        Err(outcome) => return Ok(outcome),
+    };
     if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
-        return Ok(Outcome::No);
+        return Ok(refusal(planned));
     }
     let node = match choose_node(arguments, cluster, &kept, &links)? {
         Ok(node) => node,
-        Err(outcome) => return Ok(outcome),
+        Err(outcome) => {
+            refusal(planned);
+            return Ok(outcome);
+        }
     };
     let site = live_site(cluster, node)?;
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
-        return Ok(Outcome::No);
+        return Ok(refusal(planned));
     }
     for warning in warnings(&site.protected(), &links) {
         say(&warning.line());
@@ -159,7 +174,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     if let Some(cut) = cut_peers(host, &site, &links)
         && warned_or_refused(arguments, &cut)
     {
-        return Ok(Outcome::No);
+        return Ok(refusal(planned));
     }
     let plan = Plan {
         site: &site,
@@ -176,7 +191,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
-    print(&applied_text(&site, backend, &applied))?;
+    show(arguments, planned, &applied, &applied_facts(&site, backend, &applied))?;
     if arguments.confirm_within.is_some() && applied.pending.is_none() {
         print("nothing was written, so nothing waits to be confirmed\n")?;
     }
@@ -188,6 +203,44 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     // The process is about to end.
     std::mem::forget((applied, prepared));
     Ok(outcome)
+}
+
+/// What would be written, where a document is to say it; or how it ends where that cannot be said.
+fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<Result<Option<Planned>, Outcome>> {
+    if !document::is_wanted() {
+        return Ok(Ok(None));
+    }
+    // What speaks against it is said by whoever refuses it.
+    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {} };
+    Ok(live::ahead(cluster, &arguments.site, host, &asking)?.map(|ahead| Some(ahead.planned)))
+}
+
+/// That it is refused, in the document as well.
+fn refusal(planned: Option<Planned>) -> Outcome {
+    if let Some(Planned { objections, .. }) = planned {
+        let refused = Apply { effect: Effect::nothing(), objections, confirm: None, applied: None };
+        document::set(Body::Apply(Box::new(refused)));
+    }
+    Outcome::No
+}
+
+/// What was done, in words or as a document.
+fn show(
+    arguments: &Arguments,
+    planned: Option<Planned>,
+    applied: &Applied,
+    facts: &report::Applied,
+) -> anyhow::Result<()> {
+    let Some(planned) = planned else { return print(&facts.text()) };
+    let confirm = applied.pending.is_some().then(|| Confirm {
+        command: arguments.host.confirming(),
+        seconds: applied.time_left.map(|time| time.as_secs_f64()),
+        deadline: applied.time_left.map(|time| utc(SystemTime::now() + time)),
+    });
+    let effect = planned.effect.done(&applied.work, applied.changed);
+    let objections = planned.objections;
+    document::set(Body::Apply(Box::new(Apply { effect, objections, confirm, applied: Some(facts.clone()) })));
+    Ok(())
 }
 
 /// `None`: the rules that fit every node. An outcome: refused, and said so.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
 use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
-use super::output::{print, warn_unknown};
+use super::output::{present, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::read_with_text;
 use super::{live, membership};
@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::diff::difference;
 use crate::ir::Ruleset;
 use crate::outcome::Outcome;
-use crate::report::{Changes, Names, json, texts_difference};
+use crate::report::{Body, Changes, Form, Names, texts_difference};
 
 /// Show what applying would change on this host, or what changes from one cluster file or ruleset to another.
 ///
@@ -32,7 +32,7 @@ pub struct Arguments {
     site: SiteArguments,
     #[command(flatten)]
     host: StateArguments,
-    /// Print the difference as JSON, and findings as JSON on standard error.
+    /// Print the difference as one document of JSON, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
     /// Print the difference of the meaning only, not of the texts.
@@ -56,13 +56,24 @@ struct Side {
     cluster: Option<Cluster>,
 }
 
+impl Arguments {
+    /// The form of the document that is asked for, if one is.
+    pub fn document(&self) -> Option<Form> {
+        self.json.then_some(match (&self.new, &self.membership) {
+            (Some(_), _) => Form::DiffFiles,
+            (None, Some(_)) => Form::DiffMembership,
+            (None, None) => Form::Diff,
+        })
+    }
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(new_path) = &arguments.new else {
         let input = Input { config: arguments.old.clone(), json: arguments.json };
         if let Some(output) = &arguments.membership {
             return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
         }
-        return live::run(&input, &arguments.site, &arguments.host, arguments.meaning, |_| false);
+        return live::run(&input, &arguments.site, &arguments.host.host(), arguments.meaning, |_| false);
     };
     let (Some(old), Some(new)) = (side(arguments, &arguments.old)?, side(arguments, new_path)?) else {
         return Ok(Outcome::Unusable);
@@ -70,17 +81,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let found = difference(&old.ruleset, &new.ruleset)?;
     let names = Names { clusters: [old.cluster.as_ref(), new.cluster.as_ref()] };
     let changes = Changes::of(&found, names);
-    if arguments.json {
-        print(&json(&changes)?)?;
-    } else {
+    let body = || Body::DiffFiles(Box::new(changes.clone()));
+    present(body, || {
         let mut text = String::new();
         if !arguments.meaning {
             let (from, to) = (arguments.old.display().to_string(), new_path.display().to_string());
             text.push_str(&texts_difference((&from, &to), &old.text, &new.text));
         }
-        text.push_str(&changes.text());
-        print(&text)?;
-    }
+        text + &changes.text()
+    })?;
     Ok(match (changes.undecided.is_some(), changes.same) {
         (true, _) => Outcome::Undecided,
         (false, true) => Outcome::Success,

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::host::own_links;
 use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
-use super::output::{print, say, warn_unknown};
+use super::output::{present, say, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Node, Site};
@@ -19,7 +19,7 @@ use crate::ir::ours::has_part;
 use crate::ir::{ConnectionStates, Ruleset, TcpFlags};
 use crate::net::{Cidr, Interface, Surroundings, parse_address};
 use crate::outcome::Outcome;
-use crate::report::{Way, by_interface, source_line};
+use crate::report::{Body, Explanation, Way, source_line};
 use crate::semantics::{Locality, Packet, Question, Space};
 
 /// Show one packet's way through the rules, to the line of the cluster file behind its source.
@@ -29,7 +29,7 @@ pub struct Arguments {
     /// this host only gives names.
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// Print findings as JSON, one a line, on standard error.
+    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
     /// Where the packet comes from: an address, or the name of a node or a client, whose first address is taken.
@@ -65,6 +65,39 @@ pub struct Arguments {
     live: bool,
 }
 
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
+/// Whose rules decide.
+#[derive(Clone, Copy)]
+enum Rules {
+    Kernel,
+    ClusterFile,
+    Files,
+}
+
+impl Rules {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::ClusterFile => "cluster-file",
+            Self::Files => "files",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Kernel => "by what the kernel holds now",
+            Self::ClusterFile => "by the rules that the cluster file makes",
+            Self::Files => "by these files",
+        }
+    }
+}
+
 /// What is known of this host.
 struct Here {
     links: Vec<Link>,
@@ -83,11 +116,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let Everything { ruleset, unknown, .. } = Everything::read()?;
         let links = own_links()?;
         let surroundings = surroundings(&links)?;
-        (Given { unknown, ..Given::made(ruleset) }, "by what the kernel holds now", Some(Here { links, surroundings }))
+        (Given { unknown, ..Given::made(ruleset) }, Rules::Kernel, Some(Here { links, surroundings }))
     } else if arguments.ruleset.is_empty() {
-        (Given::made(compiled(&site)?.1), "by the rules that the cluster file makes", None)
+        (Given::made(compiled(&site)?.1), Rules::ClusterFile, None)
     } else {
-        (read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, "by these files", None)
+        (read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, Rules::Files, None)
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;
@@ -98,7 +131,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let first = fates.first().copied().unwrap_or(Fate::Undecided);
     if fates.iter().any(|fate| *fate != first) {
         let all: Vec<_> = arrival.on.iter().map(Option::as_ref).zip(fates).collect();
-        print(&format!("{whose}: {}", by_interface(&packet, &all)))?;
+        let explanation = Explanation::several(whose.word(), &packet, &all);
+        show(whose, &explanation)?;
         return Ok(Outcome::Undecided);
     }
     let packet = on(arrival.on.first().unwrap_or(&None));
@@ -108,12 +142,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let explained = explain(&given.ruleset, &packet);
     let guarded = site.protected().has(packet.port);
     let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why);
-    print(&format!("{whose}: {}", way.text()))?;
+    show(whose, &Explanation::one(whose.word(), way))?;
     Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
         Fate::Blocked => Outcome::No,
         Fate::Undecided => Outcome::Undecided,
     })
+}
+
+fn show(whose: Rules, explanation: &Explanation) -> anyhow::Result<()> {
+    let body = || Body::Explain(Box::new(explanation.clone()));
+    present(body, || format!("{}: {}", whose.text(), explanation.text()))
 }
 
 /// Says where this host's kernel, which has rules of ours, decides otherwise now. Who may not ask it is asked about the file alone.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use super::document;
 use super::output::say;
 use crate::cluster::{Cluster, Node, Site};
+use crate::diagnostic::Severity;
 use crate::host::apply::{Applied, Host};
 use crate::host::identity::{NotOneNode, node_of, on_this_host};
 use crate::host::judge::Standing;
@@ -91,8 +93,10 @@ impl HostArguments {
         Host { root: self.root.clone(), ..self.state.host() }
     }
 
-    pub fn state(&self) -> &StateArguments {
-        &self.state
+    /// The command that confirms a change that was made with these arguments.
+    pub fn confirming(&self) -> String {
+        let place = self.state.state_dir.as_ref().map(|dir| format!(" --state-dir {}", dir.display()));
+        format!("ringfence confirm{}", place.unwrap_or_default())
     }
 }
 
@@ -233,13 +237,19 @@ pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
     let _ = noted;
     for warning in &applied.warnings {
         say(&format!("warning: {warning}"));
+        document::add_said(Severity::Warning, None, warning.clone());
     }
 }
 
-/// What was done, in words.
-pub fn applied_text(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
+/// What was done.
+pub fn applied_facts(site: &Site<'_>, backend: Backend, applied: &Applied) -> report::Applied {
     let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
-    report::Applied::of(site, backend, applied, exposed).text()
+    report::Applied::of(site, backend, applied, exposed)
+}
+
+/// The same in words.
+pub fn applied_text(site: &Site<'_>, backend: Backend, applied: &Applied) -> String {
+    applied_facts(site, backend, applied).text()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::files::{FILE_MODE, FOLDER_MODE};
 use super::input::DEFAULT_CONFIG;
-use super::output::{Undone, print, print_findings, say};
+use super::output::{Undone, present, print_findings, say};
 use crate::cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
 use crate::host::links::networks;
@@ -23,6 +23,7 @@ use crate::import::membership::{self, Membership};
 use crate::import::settings::{self, Settings};
 use crate::net::parse_address;
 use crate::outcome::Outcome;
+use crate::report::{Body, Imported};
 
 /// Write a cluster file from Riak's own files and outputs.
 ///
@@ -49,7 +50,7 @@ pub struct Arguments {
     /// Write to this file, which must not be there yet, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Print findings as JSON, one a line, on standard error.
+    /// Print one document of JSON, with the cluster file in it, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
 }
@@ -129,6 +130,13 @@ pub fn read_output(path: &Path) -> anyhow::Result<(String, String)> {
 /// 100,000 members take about 6 MB.
 const LARGEST_OUTPUT: u64 = 64 << 20;
 
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(path) = arguments.output.as_deref().filter(|path| path.exists()) {
         anyhow::bail!(
@@ -164,13 +172,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if !compiles(&text, arguments)? {
         return Ok(Outcome::Unusable);
     }
-    match &arguments.output {
-        Some(path) => {
-            write_new(path, &text)?;
-            say(&next_steps(path));
-        }
-        None => print(&text)?,
+    if let Some(path) = &arguments.output {
+        write_new(path, &text)?;
+        say(&next_steps(path));
     }
+    let written = arguments.output.clone();
+    let body = || Body::Import(Box::new(Imported { changed: written.is_some(), written, text: text.clone() }));
+    present(body, || if arguments.output.is_some() { String::new() } else { text.clone() })?;
     Ok(Outcome::Success)
 }
 

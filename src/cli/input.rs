@@ -19,7 +19,8 @@ pub struct Input {
     /// The cluster file; `-` reads standard input.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
-    /// Print findings as JSON, one a line, on standard error.
+    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
+    /// line, on standard error.
     #[arg(long)]
     pub json: bool,
 }

@@ -7,16 +7,16 @@ use clap::Args;
 use super::host::{StateArguments, own_links, own_node, site_of};
 use super::import::{Read, RiakArguments};
 use super::input::{Input, node_findings};
-use super::output::{Undone, print, print_findings, say};
+use super::output::{Undone, present, print_findings, say};
 use super::ways;
 use crate::cluster::{Cluster, Node};
-use crate::diagnostic::{Code, Diagnostic, Findings, Severity, Sources, Span, render_json, render_text};
+use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
 use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
 use crate::outcome::Outcome;
-use crate::report::Clean;
+use crate::report::{Body, Clean, Linted};
 
 /// Hold this host's Riak against the cluster file.
 ///
@@ -43,6 +43,13 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence lint
   riak-admin member-status | ringfence lint --membership -";
+
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.input.json
+    }
+}
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_deref();
@@ -75,12 +82,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let unreadable = unreadable.sorted();
     print_findings(&unreadable, &sources, arguments.input.json, Undone::Nothing)?;
     let findings = findings.sorted();
-    print(&text(&findings, &sources, arguments.input.json))?;
     // What was only half read is not clean either.
     let found = findings.iter().chain(&unreadable).any(|finding| finding.severity() != Severity::Note);
-    if !found && !broken && !arguments.input.json {
-        print(&clean(&subject, node).text())?;
-    }
+    let (looked_at, is_clean) = (clean(&subject, node), !found && !broken);
+    let body = || {
+        let found = findings.iter().map(|finding| Plain::of(finding, &sources)).collect();
+        Body::Lint(Box::new(Linted { clean: is_clean, looked_at: looked_at.clone(), found }))
+    };
+    present(body, || text(&findings, &sources) + &if is_clean { looked_at.text() } else { String::new() })?;
     Ok(match (broken, found) {
         (true, _) => Outcome::Unusable,
         (false, true) => Outcome::No,
@@ -152,17 +161,12 @@ fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {
     }
 }
 
-fn text(findings: &[Diagnostic], sources: &Sources, json: bool) -> String {
-    let mut text = String::new();
-    for finding in findings {
-        // Writing to a String cannot fail.
-        let _ = if json {
-            writeln!(text, "{}", render_json(finding, sources))
-        } else {
-            writeln!(text, "{}\n", render_text(finding, sources, false))
-        };
-    }
-    text
+fn text(findings: &[Diagnostic], sources: &Sources) -> String {
+    // Writing to a String cannot fail.
+    findings.iter().fold(String::new(), |mut text, finding| {
+        let _ = writeln!(text, "{}\n", render_text(finding, sources, false));
+        text
+    })
 }
 
 fn clean(subject: &Subject<'_>, node: Option<&Node>) -> Clean {

@@ -1,12 +1,13 @@
 //! What applying would change on this host, without touching anything.
 
 use super::before::{before, cut_peers};
-use super::host::{SiteArguments, StateArguments, exposed, live_site, nobody, node_after, own_links};
+use super::document;
+use super::host::{SiteArguments, exposed, live_site, nobody, node_after, own_links};
 use super::input::{Input, node_findings};
-use super::output::{print, say};
+use super::output::{present, say};
 use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Node, Site};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::diff::difference_on_host;
 use crate::host::apply::Host;
 use crate::host::around::Around;
@@ -17,7 +18,7 @@ use crate::host::record::Kept;
 use crate::host::sessions::affected;
 use crate::host::{Backend, Changed, HostError, Prepared, pending, place, read, record};
 use crate::outcome::Outcome;
-use crate::report::{Changes, Member, Names, Objection, Others, Planned, json, rules_difference, sessions_of};
+use crate::report::{Body, Changes, Effect, Member, Names, Objection, Others, Planned, rules_difference, sessions_of};
 use crate::verify::own_part;
 
 /// What was found, and how it ends.
@@ -38,18 +39,18 @@ pub struct Asking<'a> {
 pub fn run(
     input: &Input,
     arguments: &SiteArguments,
-    host: &StateArguments,
+    host: &Host,
     meaning_only: bool,
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_deref();
     let Some(cluster) = input.load(|cluster| node_findings(cluster, asked))? else { return Ok(Outcome::Unusable) };
     let asking = Asking { allowed: &allowed, say: &say };
-    let Ahead { planned, outcome } = match ahead(&cluster, arguments, &host.host(), &asking)? {
+    let Ahead { planned, outcome } = match ahead(&cluster, arguments, host, &asking)? {
         Ok(found) => found,
         Err(outcome) => return Ok(outcome),
     };
-    print(&if input.json { json(&planned)? } else { planned.text(meaning_only) })?;
+    present(|| Body::Diff(Box::new(planned.clone())), || planned.text(meaning_only))?;
     Ok(outcome)
 }
 
@@ -88,25 +89,19 @@ pub fn ahead(
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
     let writes_rules = work.rules != Changed::Nothing;
+    let members = Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster);
+    let meaning = Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] });
     let planned = Planned {
         node: site.node().map(|node| node.name().to_owned()),
         state: judgement.standing,
         backend,
         absent: in_force.absent,
-        members: Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster),
-        meaning: Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] }),
-        writes: work.kinds(!found.is_empty(), &foreign),
-        foreign_rules: foreign,
-        openings: work.openings.clone(),
-        reserved_ports_added: record::text(&work.reserve),
+        effect: Effect::of(&work, work.rules, members, meaning, foreign),
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),
         others: Others::of(&in_force, &around),
         exposed: exposed(&site.protected(), site.node().map(Node::name)).0,
         objections,
-        reserved_ports_released: record::text(&work.release),
-        reserved_ports_file: work.file,
-        writes_rules,
         rules: if writes_rules { rules_difference(&in_force, wanted) } else { String::new() },
     };
     let outcome = match refused {
@@ -146,13 +141,14 @@ fn for_whom<'a>(
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => {
             say(&format!("refused: {}: {}", error.code(), error.message(cluster)));
+            document::add_error(error.code().as_str(), error.message(cluster));
             return Ok(Err(nobody(&error)));
         }
         Err(error) => {
             let message = format!("{}: {}", Code::NoNode, error.message(cluster));
             let none = Objection::new(Code::NoNode, message, allowed(Code::NoNode.as_str()));
             tell(&format!("warning: {}", none.message));
-            say("warning: shown are the rules that fit every node");
+            tell("warning: shown are the rules that fit every node");
             refused = refused.or_else(|| Some(nobody(&error)).filter(|_| !none.allowed));
             objections.push(none);
             None
@@ -166,6 +162,7 @@ fn for_whom<'a>(
     }
     for warning in warnings(&site.protected(), links) {
         tell(&warning.line());
+        document::add_said(warning.severity, warning.code.map(Code::as_str), warning.words);
     }
     if let Some(cut) = cut_peers(host, &site, links) {
         tell(&format!("warning: {cut}"));
@@ -183,7 +180,9 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
         Ok(Some(_)) => HostError::Waiting,
         Err(error) => error,
     };
-    tell(&format!("warning: apply will refuse: {error}"));
+    let words = format!("apply will refuse: {error}");
+    tell(&format!("warning: {words}"));
+    document::add_said(Severity::Warning, Some(error.code()), words);
     Some(error.outcome())
 }
 

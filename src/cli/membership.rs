@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use super::import::read_output;
 use super::input::{Input, node_findings, site};
-use super::output::{Undone, print, print_findings};
+use super::output::{Undone, present, print_findings};
 use super::proof::compiled;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Severity, SourceFile, Sources, Span};
 use crate::diff::difference;
 use crate::import::membership::{self, Member, Membership, State};
 use crate::outcome::Outcome;
-use crate::report::{Changes, MembershipOrder, Mover, Names, Stage, Step, json};
+use crate::report::{Body, Changes, MembershipOrder, Mover, Names, Stage, Step};
 
 pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>) -> anyhow::Result<Outcome> {
     let Some(cluster) = input.load(|cluster| node_findings(cluster, node))? else {
@@ -49,7 +49,7 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>)
         close_last: step(&opened, &closed, node, change.movers_out(&cluster))?,
         planned: change.planned,
     };
-    print(&if input.json { json(&order)? } else { order.text() })?;
+    present(|| Body::DiffMembership(Box::new(order.clone())), || order.text())?;
     let undecided = [&order.open_first, &order.close_last].iter().any(|step| step.meaning.undecided.is_some());
     Ok(match (undecided, order.is_empty()) {
         (true, _) => Outcome::Undecided,

@@ -3,7 +3,7 @@
 //!
 //! INVARIANT (no circle): no file here uses one that uses it, and none uses this one; `tests/rooms.rs` keeps it so.
 //!
-//! Output goes to stdout, everything else to stderr. How a command ends is an [`Outcome`]; [`run`] alone makes an exit code of
+//! Output goes to stdout, everything else to stderr. With `--json`, output is one [`crate::report::Document`], whatever happens. How a command ends is an [`Outcome`]; [`run`] alone makes an exit code of
 //! it, and of an error.
 
 mod apply;
@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod confirm;
 mod diff;
+mod document;
 mod explain;
 mod files;
 mod generate;
@@ -39,6 +40,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::host::HostError;
 use crate::outcome::{Outcome, TABLE};
+use crate::report::Form;
 use crate::semantics::TooLarge;
 
 /// Host firewall rules for clusters of Riak and other Erlang programs.
@@ -75,6 +77,28 @@ enum Command {
 }
 
 impl Command {
+    /// The form of the document that is asked for, if one is.
+    fn document(&self) -> Option<Form> {
+        match self {
+            Self::Verify(arguments) => arguments.document(),
+            Self::Diff(arguments) => arguments.document(),
+            Self::Explain(arguments) => arguments.json().then_some(Form::Explain),
+            Self::Apply(arguments) => arguments.document(),
+            Self::Confirm(arguments) => arguments.json().then_some(Form::Confirm),
+            Self::Rollback(arguments) => arguments.json().then_some(Form::Rollback),
+            Self::Status(arguments) => arguments.json().then_some(Form::Status),
+            Self::Remove(arguments) => arguments.json().then_some(Form::Remove),
+            Self::Import(arguments) => arguments.json().then_some(Form::Import),
+            Self::Lint(arguments) => arguments.json().then_some(Form::Lint),
+            Self::Compile(_)
+            | Self::Hook(_)
+            | Self::Watch(_)
+            | Self::Watchdog(_)
+            | Self::Profiles(_)
+            | Self::Generate(_) => None,
+        }
+    }
+
     /// Whether it changes nothing anywhere, whatever happens.
     fn only_looks(&self) -> bool {
         match self {
@@ -104,6 +128,9 @@ pub fn run() -> ExitCode {
     let matches = command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let only_looks = arguments.command.only_looks();
+    if let Some(form) = arguments.command.document() {
+        document::begin(form);
+    }
     let ended = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -126,10 +153,20 @@ pub fn run() -> ExitCode {
         let words = format!("{error:#}");
         // Who changes nothing has nothing to say about it.
         let words = words.strip_suffix("; nothing was changed").filter(|_| only_looks).unwrap_or(&words);
-        output::say(&format!("error: {words}"));
-        outcome_of(&error)
+        let outcome = outcome_of(&error);
+        let code = error.downcast_ref::<HostError>().map_or(outcome.word(), HostError::code);
+        output::fail(code, words.to_owned());
+        outcome
     });
-    ExitCode::from(outcome.code())
+    let printed = output::print_document(outcome).map(|()| outcome);
+    ExitCode::from(
+        printed
+            .unwrap_or_else(|error| {
+                output::say(&format!("error: {error:#}"));
+                Outcome::Unusable
+            })
+            .code(),
+    )
 }
 
 /// How a command ends that could not do what was asked, whatever was said around the error. What has no kind of its own is

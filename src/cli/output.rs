@@ -4,7 +4,10 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
+use super::document;
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
+use crate::outcome::Outcome;
+use crate::report::Body;
 
 /// So many findings are rendered; nobody reads more, and a hundred thousand of them take half a minute.
 const MOST_SHOWN: usize = 1000;
@@ -29,6 +32,9 @@ impl Undone {
 
 /// Prints findings, and how many there are.
 pub fn print_findings(findings: &[Diagnostic], sources: &Sources, as_json: bool, undone: Undone) -> anyhow::Result<()> {
+    document::add(findings, sources);
+    // A document has all of them; a line of JSON for each is what is asked for where there is none.
+    let as_json = as_json && !document::is_wanted();
     let mut stderr = anstream::stderr().lock();
     let shown = if as_json { findings.len() } else { MOST_SHOWN };
     for finding in findings.iter().take(shown) {
@@ -78,8 +84,39 @@ pub fn warn_unknown(unknown: &[String]) {
     }
 }
 
-/// Prints to stdout. A reader that has had enough is no error.
+/// Prints to stdout, unless there is a document, which stands there alone. A reader that has had enough is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
+    if document::is_wanted() {
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
+        return Ok(());
+    }
+    print_alone(text)
+}
+
+/// What a command has to say: as a document where one is wanted, otherwise as text.
+pub fn present(body: impl FnOnce() -> Body, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if document::is_wanted() {
+        document::set(body());
+        return Ok(());
+    }
+    print_alone(&text())
+}
+
+/// Says an error, which is one of the document, too.
+pub fn fail(code: &'static str, words: String) {
+    say(&format!("error: {words}"));
+    document::add_error(code, words);
+}
+
+/// Prints the document of a run that ends like this, if it has one.
+pub fn print_document(outcome: Outcome) -> anyhow::Result<()> {
+    match document::end(outcome) {
+        Some(document) => print_alone(&document.json()?),
+        None => Ok(()),
+    }
+}
+
+fn print_alone(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -3,11 +3,12 @@
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
-use super::output::print;
+use super::output::present;
 use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::{Backend, nft};
 use crate::outcome::Outcome;
+use crate::report::{Body, Removal};
 
 /// Take away the rules, the reserved ports and the state that `ringfence apply` brought, and nothing else.
 ///
@@ -16,6 +17,16 @@ use crate::outcome::Outcome;
 pub struct Arguments {
     #[command(flatten)]
     pub host: HostArguments,
+    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.json
+    }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -39,7 +50,7 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     }
     let removed = remove(&host, &backends)?;
     drop(lock);
-    print(&text(removed))?;
+    present(|| Body::Remove(Box::new(Removal::of(removed))), || text(removed))?;
     Ok(Outcome::Success)
 }
 

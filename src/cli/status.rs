@@ -7,7 +7,7 @@ use clap::Args;
 use super::boot;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
 use super::input::{DEFAULT_CONFIG, Input, node_findings};
-use super::output::{Undone, print, print_findings, say};
+use super::output::{Undone, fail, present, print_findings};
 use super::ways::{sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::{Severity, Sources};
@@ -22,10 +22,10 @@ use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
-use crate::host::{Backend, HostError, InForce, Prepared, left_behind, read, record, reserved};
+use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Changes, Drift, Names, Others, Status, json};
+use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status};
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
@@ -35,7 +35,7 @@ pub struct Arguments {
     /// The cluster file; otherwise the one that was applied last.
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// Print it as JSON.
+    /// Print it as one document of JSON, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
     /// Read everything again, even if the kernel says that nothing has changed.
@@ -45,6 +45,13 @@ pub struct Arguments {
     site: SiteArguments,
     #[command(flatten)]
     host: StateArguments,
+}
+
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.json
+    }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -78,6 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             document.node = seen.node;
             document.others = Others { chains: seen.others, judged: true, ..Others::default() };
             document.unchanged_since = true;
+            (document.digest, document.proved_at) = (seen.digest, seen.at);
             let protected = record::ports(&seen.ports);
             about_ways(&mut document, Ok(seen.ends), &protected, &own_links()?);
             about_ports(&mut document, &protected);
@@ -94,7 +102,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         document
     };
-    print(&if arguments.json { json(&document)? } else { document.text() })?;
+    present(
+        || Body::Status(Box::new(Status { last_applied: LastApplied::now(&host.store), ..document.clone() })),
+        || document.text(),
+    )?;
     Ok(match document.state {
         _ if document.closed.is_some() => Outcome::FellBack,
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
@@ -155,7 +166,7 @@ fn meant(arguments: &Arguments, host: &Host, input: &Input) -> anyhow::Result<Op
         (None, unusable) => unusable,
         (Some(meant), Ok(_)) => Ok(Some(meant)),
         (Some(meant), Err(error)) => {
-            say(&format!("error: {error:#}"));
+            fail(Outcome::Unusable.word(), format!("{error:#}"));
             Ok(Some(meant))
         }
     }
@@ -202,6 +213,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     document.of_last_apply = !own;
+    document.digest = Some(cluster.digest().to_owned());
+    document.proved_at = judgement.report.is_proved().then(deeds::now);
     if judgement.left_behind {
         document.warnings.push(STALE.to_owned());
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, node_findings, read_text, site};
-use super::output::{Undone, print, print_findings, say, warn_unknown};
+use super::output::{Undone, fail, present, print_findings, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
@@ -18,7 +18,7 @@ use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::report::{Proof, Whole, json};
+use crate::report::{Body, Form, Proof, Whole};
 use crate::verify::{Answer, Families, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
@@ -47,6 +47,14 @@ pub struct Arguments {
     routes: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// The form of the document that is asked for, if one is.
+    pub fn document(&self) -> Option<Form> {
+        let whole = self.live || self.routes.is_some();
+        self.input.json.then_some(if whole { Form::VerifyHost } else { Form::Verify })
+    }
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
         return Ok(Outcome::Unusable);
@@ -71,11 +79,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     warn_unknown(&given.unknown);
     if let Some(surroundings) = surroundings.flatten() {
-        return answered(arguments, &given, &site, &surroundings);
+        return answered(&given, &site, &surroundings);
     }
     let report = check(&given.ruleset, &site, given.families)?;
     let proof = Proof::of(&report, &site, &given.ruleset, given.families, &given.writers);
-    print(&if arguments.input.json { json(&proof)? } else { proof.text() })?;
+    present(|| Body::Verify(Box::new(proof.clone())), || proof.text())?;
     Ok(match (report.is_proved(), report.is_violated()) {
         (true, _) => Outcome::Success,
         (false, true) => Outcome::No,
@@ -97,7 +105,7 @@ fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
     let node = match identity::node_of(cluster, arguments.node.as_deref(), None, &links) {
         Ok(node) => node,
         Err(error) => {
-            say(&format!("error: {}", error.message(cluster)));
+            fail(error.code().as_str(), error.message(cluster));
             return Ok(nobody(&error));
         }
     };
@@ -110,18 +118,13 @@ fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
         writers: everything.writers,
     };
     warn_unknown(&given.unknown);
-    answered(arguments, &given, &site, &surroundings(&links)?)
+    answered(&given, &site, &surroundings(&links)?)
 }
 
-fn answered(
-    arguments: &Arguments,
-    given: &Given,
-    site: &Site<'_>,
-    surroundings: &Surroundings,
-) -> anyhow::Result<Outcome> {
+fn answered(given: &Given, site: &Site<'_>, surroundings: &Surroundings) -> anyhow::Result<Outcome> {
     let answers = whole(&given.ruleset, site, surroundings)?;
     let found = Whole::of(&answers);
-    print(&if arguments.input.json { json(&found)? } else { found.text() })?;
+    present(|| Body::VerifyHost(Box::new(found.clone())), || found.text())?;
     Ok(if found.is_good() {
         Outcome::Success
     } else if answers.iter().any(Answer::is_bad) {

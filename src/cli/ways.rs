@@ -36,12 +36,13 @@ pub fn unknown_sources(error: &RequestError) -> String {
 /// Something about the host, in words that begin with its code.
 pub struct Said {
     pub severity: Severity,
+    pub code: Option<Code>,
     pub words: String,
 }
 
 impl Said {
     fn of(code: Code, message: &str) -> Self {
-        Self { severity: code.severity(), words: format!("{code}: {message}") }
+        Self { severity: code.severity(), code: Some(code), words: format!("{code}: {message}") }
     }
 
     /// As it is printed.
@@ -57,7 +58,7 @@ impl Said {
 pub fn warnings(protected: &Ports, links: &[Link]) -> Vec<Said> {
     let mut all: Vec<Said> = match tunnels() {
         Ok(found) => found.into_iter().map(|one| Said::of(Code::Encapsulation, &one.message())).collect(),
-        Err(error) => vec![Said { severity: Severity::Warning, words: unknown_tunnels(&error) }],
+        Err(error) => vec![Said { severity: Severity::Warning, code: None, words: unknown_tunnels(&error) }],
     };
     let beside = beside::look(protected, links);
     all.extend(beside.iter().map(|fact| Said::of(fact.code(), &fact.message())));

@@ -9,7 +9,7 @@ mod render;
 mod source;
 
 pub use code::{Code, Severity};
-pub use render::{render_json, render_text};
+pub use render::{Plain, render_json, render_text};
 pub use source::{FileId, SourceFile, Sources, Span};
 
 use rustc_hash::FxHashMap;

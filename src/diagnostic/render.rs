@@ -125,35 +125,67 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-#[derive(Serialize)]
-struct Json<'a> {
-    code: &'a str,
-    severity: &'a str,
-    message: &'a str,
-    file: Option<&'a str>,
-    line: Option<u32>,
-    help: Option<&'a str>,
+/// One finding as data, for a program that reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Plain {
+    /// Its code. An error that has none of its own has the word for how the command ended, a warning `null`.
+    pub code: Option<&'static str>,
+    /// `error`, `warning` or `note`.
+    #[cfg_attr(test, schemars(extend("enum" = ["error", "warning", "note"])))]
+    pub severity: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// The file that it stands in, if it stands in one.
+    pub file: Option<String>,
+    /// The line there, from 1.
+    pub line: Option<u32>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Plain {
+    /// A finding with its place.
+    #[must_use]
+    pub fn of(finding: &Diagnostic, sources: &Sources) -> Self {
+        let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
+        Self {
+            code: Some(finding.code.as_str()),
+            severity: word(finding.severity()),
+            message: finding.message.clone(),
+            file: place.map(|(file, _)| file.name.clone()),
+            line: place.map(|(file, at)| file.line(at)),
+            help: finding.help.clone(),
+        }
+    }
+
+    /// Something that stands in no file.
+    #[must_use]
+    pub fn new(severity: Severity, code: Option<&'static str>, message: String) -> Self {
+        Self { code, severity: word(severity), message, file: None, line: None, help: None }
+    }
+
+    /// Whether it is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
 }
 
 /// One finding as one line of JSON: `code`, `severity`, `message`, `file`, `line` (from 1), `help`;
 /// `file` and `line` are null for what stands in no file.
 #[must_use]
 pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
-    let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
-    let json = Json {
-        code: finding.code.as_str(),
-        severity: match finding.severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        },
-        message: &finding.message,
-        file: place.map(|(file, _)| file.name.as_str()),
-        line: place.map(|(file, at)| file.line(at)),
-        help: finding.help.as_deref(),
-    };
     // Strings and numbers always serialise.
-    serde_json::to_string(&json).unwrap_or_default()
+    serde_json::to_string(&Plain::of(finding, sources)).unwrap_or_default()
 }
 
 #[cfg(test)]

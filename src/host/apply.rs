@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::{change, open};
+use super::deeds::{Deed, Deeds};
 use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::judge::{Judgement, Standing};
@@ -31,7 +32,7 @@ use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::steps::Before;
-use super::store::Store;
+use super::store::{ReadySet, Store};
 use super::{Changed, HostError, iptables, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
@@ -170,7 +171,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
             let done = good
-                .and_then(|good| record::put(&host.store, good))
+                .and_then(|good| keep(&host.store, &record, good))
                 .and_then(|()| record::reject(&host.store, &record.digest, false))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
@@ -187,6 +188,16 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.push(MOVED.to_owned());
     }
     Ok(Applied { changed, work, in_force, judgement, sessions, ended, pending, time_left, kept, warnings })
+}
+
+/// Puts what was applied into its place, and notes who applied it; where it is there already, whoever did it first did.
+fn keep(store: &Store, record: &Record, good: Option<ReadySet>) -> Result<(), HostError> {
+    if good.is_some() {
+        record::put(store, good)?;
+        // Who it was is worth a note, and no reason to have done nothing.
+        let _ = Deeds::note(store, record, Some(Deed::now()), None);
+    }
+    Ok(())
 }
 
 /// Deals with a change that waits, and with what else may stand in the way.
@@ -273,6 +284,8 @@ fn begin(
         outgoing: outgoing.map(|session| (session.local, session.remote)).collect(),
         cut_outgoing: plan.cut_outgoing,
         confirmed: false,
+        applied_by: Some(Deed::now()),
+        confirmed_by: None,
     };
     let written = record::keep(&host.store, CANDIDATE, files)
         .and_then(|()| pending::write_before(&host.store, before.snapshot()))

@@ -4,6 +4,7 @@
 //! to its end by whoever comes next.
 
 use super::apply::Host;
+use super::deeds::{Deed, Deeds};
 use super::identity::on_this_host;
 use super::judge::{Judgement, judge};
 use super::links::Link;
@@ -66,6 +67,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     // left to do.
     let good = record::prepare_promotion(&host.store)?;
     pending.confirmed = true;
+    pending.confirmed_by = Some(Deed::now());
     pending::write(&host.store, &pending)?;
     write_down(host, &pending, good)?;
     let sessions = sessions::affected(&site, None, links).unwrap_or_default();
@@ -80,6 +82,8 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
 /// What follows from a confirmation.
 fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<(), HostError> {
     record::put(&host.store, good)?;
+    // Who it was is worth a note, and no reason to stop halfway.
+    let _ = Deeds::note(&host.store, &pending.record, pending.applied_by.clone(), pending.confirmed_by.clone());
     host.store.remove_folder(CANDIDATE)?;
     if left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.

@@ -300,6 +300,13 @@ impl HostError {
         }
     }
 
+    /// Its code: that of the objection which it is, else the word for how a command ends with it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        let inner = if let Self::NotOpened(why) = self { why } else { self };
+        if matches!(inner, Self::OpenThrough(_)) { Code::NotThrough.as_str() } else { self.outcome().word() }
+    }
+
     /// What is to be written down before a change was not, so that there was none.
     pub(super) fn before_change(self) -> Self {
         match self {

@@ -28,6 +28,7 @@ use crate::verify::{Families, Report, check, own_part};
 
 /// What is in force is to the cluster file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// It does what the file says.

@@ -3,7 +3,7 @@
 //! - [`Prepared`] are rules for one way into the kernel. Only [`Prepared::new`] makes them, and only from what was
 //!   [`crate::verify::Verified`]; [`bring`] takes nothing else.
 //! - [`apply`](mod@apply) is the sequence of steps, each of which may be the last; [`pending`] and [`watchdog`] take a change back that nobody
-//!   confirms; [`record`] and [`store`] remember; [`status`] looks.
+//!   confirms; [`record`], [`deeds`] and [`store`] remember; [`status`] looks.
 //! - [`nft`] and [`iptables`] are the two ways into the kernel, behind [`read`], [`bring`] and [`Snapshot::restore`]. Where this
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
 //! - [`steps`] are what an apply changes, and how each is given back; [`mod@through`] are the other firewalls of the host.
@@ -19,6 +19,7 @@ pub mod apply;
 pub mod around;
 pub mod beside;
 mod change;
+pub mod deeds;
 pub mod ending;
 mod error;
 pub mod identity;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::deeds::Deed;
 use super::presence::present;
 use super::record::{self, Record};
 use super::steps::{self, Before, Step};
@@ -62,6 +63,12 @@ pub struct Pending {
     pub cut_outgoing: bool,
     /// Somebody confirmed it, and what remains is to write that down.
     pub confirmed: bool,
+    /// Who applied it; not noted by versions before.
+    #[serde(default)]
+    pub applied_by: Option<Deed>,
+    /// Who confirmed it.
+    #[serde(default)]
+    pub confirmed_by: Option<Deed>,
 }
 
 /// That a change was taken back, for whoever asks later.
@@ -338,6 +345,8 @@ mod tests {
             outgoing: Vec::new(),
             cut_outgoing: false,
             confirmed: false,
+            applied_by: None,
+            confirmed_by: None,
         }
     }
 

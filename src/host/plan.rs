@@ -45,6 +45,7 @@ pub struct Work {
 
 /// Of what kind it is, for whoever reads or counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Somebody gains or loses something.

@@ -5,6 +5,7 @@
 //!            candidate/  the same of an apply that waits to be confirmed
 //!            reserved    the reserved ports that are there because of us
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
+//!            deeds       who applied and who confirmed what is in `good`, and when
 //!  volatile  pending     that an apply waits to be confirmed, until when, and what is to be brought back
 //!            before      what was in force before it
 //!            unkept      that the start of the machine brought rules into force that are not in `good`
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Place, ReadySet, Store};
-use super::{Backend, HostError};
+use super::store::{Place, ReadySet, Store, checksum};
+use super::{Backend, HostError, deeds};
 use crate::cluster::{self, Cluster, Loaded};
 use crate::diagnostic::FileId;
 use crate::net::{PortRange, Ports};
@@ -150,6 +151,20 @@ impl Kept {
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
         cluster::parse_with_profile(&name, cluster, text(PROFILE_FILE).as_deref())
     }
+
+    /// The SHA-256 of the rules as they were written down.
+    #[must_use]
+    pub fn rules_digest(&self) -> String {
+        let other = [CLUSTER_FILE, PROFILE_FILE, RECORD_FILE];
+        let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
+        let all = rules.fold(Vec::new(), |mut all, (name, bytes)| {
+            // Their names and ends tell two files from one.
+            all.extend_from_slice(format!("{name} {}\n", bytes.len()).as_bytes());
+            all.extend_from_slice(bytes);
+            all
+        });
+        checksum(&all)
+    }
 }
 
 /// The reserved ports that are there because of us.
@@ -249,6 +264,7 @@ pub fn is_there(store: &Store) -> bool {
 pub fn forget(store: &Store) -> Result<(), HostError> {
     store.remove_folder(GOOD)?;
     store.remove_folder(CANDIDATE)?;
+    deeds::forget(store)?;
     store.remove(Place::Volatile, UNKEPT)?;
     store.remove(Place::State, RESERVED)?;
     Ok(store.remove(Place::State, REJECTED)?)

@@ -18,7 +18,7 @@ use super::rules::{Counters, InForce};
 use super::sources::Ends;
 use super::store::{Place, checksum};
 use super::whole::surroundings;
-use super::{HostError, iptables, nft, place, record, translation, ways};
+use super::{HostError, deeds, iptables, nft, place, record, translation, ways};
 use crate::cluster::{Cluster, Site, Through};
 use crate::diagnostic::FileId;
 use crate::net::{Elsewhere, Interface};
@@ -52,6 +52,12 @@ pub struct Seen {
     pub ends: Ends,
     /// The SHA-256 of what surrounded this host then.
     surroundings: String,
+    /// When that was, in UTC; not noted by versions before.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// The SHA-256 of the cluster file and its profile.
+    #[serde(default)]
+    pub digest: Option<String>,
 }
 
 impl Seen {
@@ -87,6 +93,8 @@ impl Seen {
             admitted: ways::admitted(site).into_iter().map(|(_, list)| names(list)).collect(),
             ends: Ends::of(site).map_err(HostError::Routing)?,
             surroundings: surrounded()?,
+            at: Some(deeds::now()),
+            digest: Some(site.cluster().digest().to_owned()),
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }

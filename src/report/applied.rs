@@ -16,20 +16,25 @@ const KERNEL: &str = "what the kernel holds";
 
 /// What an apply did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Applied {
     /// The node that this host is; where there is none, the rules fit every node.
     pub node: Option<String>,
     /// The way into the kernel.
     pub backend: Backend,
     /// How much changed.
+    #[serde(skip)]
     pub changed: Changed,
     /// What is in force now is to the cluster file.
     pub state: Standing,
     /// Whether reserved ports were brought up to date.
+    #[serde(skip)]
     pub reserved_ports: bool,
     /// Whether what other firewalls let through was brought up to date.
+    #[serde(skip)]
     pub openings: bool,
     /// Whether it waits to be confirmed.
+    #[serde(skip)]
     pub waits: Option<Waits>,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
@@ -48,7 +53,7 @@ pub struct Applied {
 }
 
 /// A change waits to be confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Waits {
     /// For so long; `None` where the time was up when the change was done.
     pub seconds: Option<f64>,
@@ -58,6 +63,7 @@ pub struct Waits {
 
 /// What became of a change that was confirmed.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Confirmed {
     /// The node that this host is; where there is none, the rules fit every node.
     pub node: Option<String>,

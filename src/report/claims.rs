@@ -13,6 +13,7 @@ use crate::verify::{self, Claim, Claims, Families, Report};
 
 /// What came of every claim on a ruleset.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     /// The families that were judged.
     pub families: &'static [&'static str],
@@ -28,8 +29,10 @@ pub struct Proof {
 
 /// A claim, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Claimed {
     /// Its name.
+    #[cfg_attr(test, schemars(extend("enum" = ["isolation", "reachability", "non-interference", "own replies"])))]
     pub claim: &'static str,
     /// What came of it.
     pub result: Finding,
@@ -43,6 +46,7 @@ pub struct Claimed {
 
 /// What came of a claim, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Finding {
     /// It holds for every packet.
@@ -55,6 +59,7 @@ pub enum Finding {
 
 /// Why a claim is not proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Because {
     /// Of a packet.
@@ -67,6 +72,7 @@ pub enum Because {
 
 /// A packet that shows why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Witness {
     /// The packet, in words.

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use crate::diagnostic::Plain;
+
 /// What was looked at where a look at this host's Riak found nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Clean {
     /// The node that this host is; where there is none, the rules that fit every node were looked at.
     pub node: Option<String>,
@@ -15,6 +18,19 @@ pub struct Clean {
     pub members: Option<usize>,
     /// Whether the node's Erlang runs here, as far as anybody looked.
     pub runs: bool,
+}
+
+/// What a look at this host's Riak found: the findings about what was read are those of the document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Linted {
+    /// Whether nothing was found that is not as it should be, and all could be read.
+    pub clean: bool,
+    /// What was looked at.
+    #[serde(flatten)]
+    pub looked_at: Clean,
+    /// What was found, errors included: what differs is no error of the run.
+    pub found: Vec<Plain>,
 }
 
 impl Clean {

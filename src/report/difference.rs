@@ -14,6 +14,7 @@ use crate::semantics::Door;
 
 /// What changes from one ruleset to another, by meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changes {
     /// Whether both mean the same.
     pub same: bool,
@@ -32,8 +33,10 @@ pub struct Changes {
 
 /// Some sources gain or lose some ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// `gains` or `loses`.
+    #[cfg_attr(test, schemars(extend("enum" = ["gains", "loses"])))]
     pub change: &'static str,
     /// Where from: networks, or ranges that are none.
     pub sources: Vec<String>,
@@ -55,8 +58,10 @@ pub struct Change {
 
 /// Packets of other kinds whose fate changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Other {
     /// Where they are judged: `prerouting` or `input`.
+    #[cfg_attr(test, schemars(extend("enum" = ["prerouting", "input"])))]
     pub at: &'static str,
     /// Which packets; of some only those like the witness.
     #[serde(flatten)]
@@ -130,6 +135,12 @@ impl Changes {
                 .or_else(|| found.unjudged.clone()),
             unjudged: found.unjudged.clone(),
         }
+    }
+
+    /// That nobody gains or loses anything.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { same: true, changes: Vec::new(), others: Vec::new(), undecided: None, unjudged: None }
     }
 
     /// Who gains and who loses what, each with an example.

@@ -12,6 +12,7 @@ use crate::net::{Cidr, Ports};
 
 /// A member of a set that comes or goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Member {
     /// The set.
     pub set: String,

@@ -8,6 +8,7 @@ use super::difference::Changes;
 
 /// The two steps of a membership change: the first only opens, the second only closes.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MembershipOrder {
     /// Before anybody joins, on every node.
     pub open_first: Step,
@@ -20,6 +21,7 @@ pub struct MembershipOrder {
 
 /// One of the steps.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// Who comes or goes.
     pub nodes: Vec<Mover>,
@@ -29,6 +31,7 @@ pub struct Step {
 
 /// Who comes or goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mover {
     /// The node.
     pub name: String,

@@ -6,6 +6,8 @@
 //! - What comes of a proof is a [`Proof`] or, for what the kernel holds, a list of [`Claimed`]; what changes for somebody
 //!   [`Changes`]; what an apply would do a [`Planned`], and what it did an [`Applied`]; [`Confirmed`], [`Status`],
 //!   [`MembershipOrder`], [`Way`] and [`Clean`] are what the commands of the like names have to say.
+//! - What `--json` prints is a [`Document`] with one of these in it; [`Apply`], [`Confirmation`], [`Rollback`], [`Removal`],
+//!   [`Imported`], [`Linted`] and [`Explanation`] are made for it. `diff` and `apply` say what is written with one [`Effect`].
 //! - Findings about an input are data already, and [`crate::diagnostic`] renders them. A refusal is an [`Objection`], and what went
 //!   wrong is an error with a kind, which speaks for itself.
 //!
@@ -16,7 +18,11 @@ mod applied;
 mod claims;
 mod clean;
 mod difference;
+mod document;
+mod done;
+mod effect;
 mod host;
+mod kept;
 mod members;
 mod membership;
 mod objection;
@@ -24,17 +30,21 @@ mod origin;
 mod others;
 mod planned;
 mod rules;
+#[cfg(test)]
+mod schemas;
 mod status;
 mod way;
 mod whole;
 
-use serde::Serialize;
-
 pub use applied::{Applied, Confirmed, Waits};
 pub use claims::{Because, Behind, Claimed, Finding, Proof, Ruled, Witness, claims_text};
-pub use clean::Clean;
+pub use clean::{Clean, Linted};
 pub use difference::{Change, Changes, Names, Other};
+pub use document::{Body, Document, Form};
+pub use done::{Apply, Confirm, Confirmation, Imported, Removal, Rollback};
+pub use effect::Effect;
 pub use host::{sessions_of, sessions_text};
+pub use kept::LastApplied;
 pub use members::{Member, members_text};
 pub use membership::{MembershipOrder, Mover, Stage, Step};
 pub use objection::Objection;
@@ -43,16 +53,8 @@ pub use others::Others;
 pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, Status};
-pub use way::{Way, by_interface};
+pub use way::{ByInterface, Explanation, Way};
 pub use whole::{Answered, Whole};
-
-/// A fact as JSON, for a program.
-///
-/// # Errors
-/// Where it holds what JSON cannot say, as no fact here does.
-pub fn json<T: Serialize>(fact: &T) -> Result<String, serde_json::Error> {
-    Ok(serde_json::to_string_pretty(fact)? + "\n")
-}
 
 #[cfg(test)]
 mod tests {
@@ -82,10 +84,11 @@ mod tests {
         );
         let config = "/etc/ringfence/cluster.toml".into();
         let mut status = Status::new(Standing::Enforced, Backend::Nft, config, &Counters::new(), None);
-        assert!(!json(&status).unwrap().contains("drift"));
+        let json = |status: &Status| serde_json::to_string(status).unwrap();
+        assert!(!json(&status).contains("drift"));
         status.drift.claims = claims.to_vec();
         status.drift.vrfs = vec!["a VRF".to_owned()];
-        let document: serde_json::Value = serde_json::from_str(&json(&status).unwrap()).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&json(&status)).unwrap();
         let drift = document.get("drift").and_then(serde_json::Value::as_str).unwrap();
         assert!(drift.contains("UNDECIDED: a packet\n") && drift.ends_with("a VRF\n"), "{drift}");
         assert!(status.text().contains(drift));

@@ -7,6 +7,7 @@ use crate::host::identity;
 
 /// Something that would hurt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Objection {
     /// Its code, which `--allow` takes.
     pub code: &'static str,

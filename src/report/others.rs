@@ -10,6 +10,7 @@ use crate::host::around::Around;
 
 /// What others have on the way, and what comes of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Others {
     /// Their base chains that packets for this host meet.
     pub chains: Vec<String>,

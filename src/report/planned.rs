@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::difference::Changes;
+use super::effect::Effect;
 use super::host::{exposed_text, sessions_text};
-use super::members::{Member, members_text};
+use super::members::members_text;
 use super::objection::Objection;
 use super::others::Others;
-use crate::host::Backend;
 use crate::host::judge::Standing;
 use crate::host::plan::Kind;
+use crate::host::{Backend, Changed};
 
 /// What applying a cluster file would do to this host.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Planned {
     /// The node that this host is; where there is none, the rules fit every node.
     pub node: Option<String>,
@@ -24,19 +25,9 @@ pub struct Planned {
     pub backend: Backend,
     /// Whether nothing of ringfence is in force.
     pub absent: bool,
-    /// Members of sets that come and go.
-    #[serde(rename = "elements")]
-    pub members: Vec<Member>,
-    /// What changes for somebody.
-    pub meaning: Changes,
-    /// The kinds of what applying would write; empty where it would write nothing.
-    pub writes: Vec<Kind>,
-    /// Rules of somebody else among ours, which go.
-    pub foreign_rules: Vec<String>,
-    /// What other firewalls of the host are to let through, or no more.
-    pub openings: Vec<String>,
-    /// Ports that are to be reserved.
-    pub reserved_ports_added: String,
+    /// What would be written.
+    #[serde(flatten)]
+    pub effect: Effect,
     /// Open sessions into protected ports that would be cut.
     pub cut: Vec<String>,
     /// Sessions that this host opened to hosts no longer admitted, which go on.
@@ -47,13 +38,6 @@ pub struct Planned {
     pub exposed: Vec<String>,
     /// What speaks against it.
     pub objections: Vec<Objection>,
-    /// Reserved ports that are given back.
-    pub reserved_ports_released: String,
-    /// Whether the file is written that reserves ports at the start of the machine.
-    pub reserved_ports_file: bool,
-    /// Whether rules or members of sets are written: other comments alone are not.
-    #[serde(skip)]
-    pub writes_rules: bool,
     /// How the texts of the rules differ, without the members of sets.
     #[serde(skip)]
     pub rules: String,
@@ -67,11 +51,11 @@ impl Planned {
         if self.absent {
             text.push_str("nothing of ringfence is in force on this host\n\n");
         }
-        if !meaning_only && self.writes_rules {
+        if !meaning_only && self.effect.extent != Changed::Nothing {
             text.push_str(&self.rules);
-            text.push_str(&members_text(&self.members));
+            text.push_str(&members_text(&self.effect.members));
         }
-        text.push_str(&self.meaning.text());
+        text.push_str(&self.effect.meaning.text());
         text.push_str(&self.writes_text());
         if !self.cut.is_empty() {
             // Writing to a String cannot fail.
@@ -91,7 +75,7 @@ impl Planned {
     /// What is written besides what changes for somebody.
     fn writes_text(&self) -> String {
         let mut text = String::new();
-        for kind in &self.writes {
+        for kind in &self.effect.writes {
             // Writing to a String cannot fail.
             match kind {
                 Kind::Meaning => {}
@@ -100,21 +84,21 @@ impl Planned {
                 }
                 Kind::Openings => {
                     let _ = writeln!(text, "{}:", kind.words());
-                    self.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));
+                    self.effect.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));
                 }
                 Kind::ForeignRules => {
                     let _ = writeln!(text, "{}:", kind.words());
-                    self.foreign_rules.iter().for_each(|rule| _ = writeln!(text, "  {rule}"));
+                    self.effect.foreign_rules.iter().for_each(|rule| _ = writeln!(text, "  {rule}"));
                 }
                 Kind::ReservedPorts => {
                     let lists = [
-                        ("that are added", &self.reserved_ports_added),
-                        ("that are given back", &self.reserved_ports_released),
+                        ("that are added", &self.effect.reserved_ports_added),
+                        ("that are given back", &self.effect.reserved_ports_released),
                     ];
                     for (verb, ports) in lists.into_iter().filter(|(_, ports)| !ports.is_empty()) {
                         let _ = writeln!(text, "reserved ports {verb}: {ports}");
                     }
-                    if self.reserved_ports_file {
+                    if self.effect.reserved_ports_file {
                         text.push_str("the file that reserves ports at the start of the machine is written\n");
                     }
                 }

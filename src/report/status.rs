@@ -9,12 +9,14 @@ use serde::Serialize;
 use super::claims::{Claimed, claims_text};
 use super::difference::Changes;
 use super::host::exposed_text;
+use super::kept::LastApplied;
 use super::others::Others;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
 
 /// What there is to say of what is in force.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     /// What is in force is to the cluster file.
     pub state: Standing,
@@ -36,6 +38,7 @@ pub struct Status {
     pub blocked: BTreeMap<String, Blocked>,
     /// What differs, in words.
     #[serde(skip_serializing_if = "Drift::is_empty")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub drift: Drift,
     /// A change waits to be confirmed, for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,10 +64,20 @@ pub struct Status {
     pub other_firewalls: Vec<&'static str>,
     /// Whether this rests on an earlier complete look since which nothing changed.
     pub unchanged_since: bool,
+    /// The version of this program.
+    pub version: &'static str,
+    /// The SHA-256 of the cluster file and its profile that the rules are held against; `null` where there is none.
+    pub digest: Option<String>,
+    /// When the claims were proved last on what the kernel holds, in UTC: now, or in the look that this rests on; `null` where
+    /// they are not proved.
+    pub proved_at: Option<String>,
+    /// What was applied last and not taken back.
+    pub last_applied: Option<LastApplied>,
 }
 
 /// What a service has blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocked {
     /// Packets.
     pub packets: u64,
@@ -125,6 +138,10 @@ impl Status {
             others: Others::default(),
             other_firewalls: Vec::new(),
             unchanged_since: false,
+            version: env!("CARGO_PKG_VERSION"),
+            digest: None,
+            proved_at: None,
+            last_applied: None,
         }
     }
 

@@ -11,12 +11,14 @@ use crate::semantics::{Door, Outcome, Packet, Step};
 
 /// A packet's way, and what becomes of it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Way {
     /// Whether its port is one that is guarded.
     pub guarded: bool,
     /// The packet, in words.
     pub packet: String,
     /// In the end: `delivered`, `blocked` or `undecided`.
+    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
     pub fate: &'static str,
     /// Door by door, as far as it comes.
     pub doors: Vec<AtDoor>,
@@ -31,10 +33,43 @@ pub struct Way {
     pub arrival: Option<String>,
 }
 
+/// What becomes of a packet by some rules.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Explanation {
+    /// Whose rules these are: what the `kernel` holds now, what the `cluster-file` makes, or `files`.
+    #[cfg_attr(test, schemars(extend("enum" = ["kernel", "cluster-file", "files"])))]
+    pub rules: &'static str,
+    /// In the end: `delivered`, `blocked` or `undecided`.
+    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
+    pub fate: &'static str,
+    /// The packet, in words.
+    pub packet: String,
+    /// Where the fate hangs on the interface that it comes in on: each fate, and where it is that. Empty otherwise.
+    pub by_interface: Vec<ByInterface>,
+    /// The way, where it does not hang on that.
+    pub way: Option<Way>,
+}
+
+/// A fate, and the interfaces that lead to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ByInterface {
+    /// `delivered`, `blocked` or `undecided`.
+    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
+    pub fate: &'static str,
+    /// By name.
+    pub interfaces: Vec<String>,
+    /// Whether also on interfaces that have no name here.
+    pub any_other: bool,
+}
+
 /// What a packet meets at a door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AtDoor {
     /// `prerouting` or `input`.
+    #[cfg_attr(test, schemars(extend("enum" = ["prerouting", "input", "output", "answers"])))]
     pub door: &'static str,
     /// The rules that apply, or may, and the ends of chains.
     pub steps: Vec<Met>,
@@ -46,6 +81,7 @@ pub struct AtDoor {
 
 /// A rule that applies, or may; or the end of a base chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Met {
     /// The table.
     pub table: String,
@@ -135,21 +171,54 @@ fn fate_text(fate: Fate) -> &'static str {
     }
 }
 
-/// That what becomes of a packet hangs on where it comes in, which nobody said.
-#[must_use]
-pub fn by_interface(packet: &Packet, fates: &[(Option<&Interface>, Fate)]) -> String {
-    let mut text = "undecided: it hangs on the interface that it comes in on; name it with `--iif`\n".to_owned();
-    let packet = packet.to_string();
-    // The interface that stands there is the one that is not known.
-    let _ = writeln!(text, "{}", packet.replace(", in on any other interface", ""));
+impl Explanation {
+    /// One way, which is that on every interface that it may come in on.
+    #[must_use]
+    pub fn one(rules: &'static str, way: Way) -> Self {
+        Self { rules, fate: way.fate, packet: way.packet.clone(), by_interface: Vec::new(), way: Some(way) }
+    }
+
+    /// Several fates, of which one comes of the interface.
+    #[must_use]
+    pub fn several(rules: &'static str, packet: &Packet, fates: &[(Option<&Interface>, Fate)]) -> Self {
+        let by_interface = by_interface(fates);
+        Self { rules, fate: fate_text(Fate::Undecided), packet: anywhere(packet), by_interface, way: None }
+    }
+
+    /// All of it, behind whose rules they are.
+    #[must_use]
+    pub fn text(&self) -> String {
+        if let Some(way) = &self.way {
+            return way.text();
+        }
+        let mut text = "undecided: it hangs on the interface that it comes in on; name it with `--iif`\n".to_owned();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", self.packet);
+        for ByInterface { fate, interfaces, any_other } in &self.by_interface {
+            let other = any_other.then_some("any other");
+            let on: Vec<&str> = other.into_iter().chain(interfaces.iter().map(String::as_str)).collect();
+            let _ = writeln!(text, "  {fate}: in on {}", on.join(", "));
+        }
+        text
+    }
+}
+
+/// The packet without the interface, which is not known.
+fn anywhere(packet: &Packet) -> String {
+    packet.to_string().replace(", in on any other interface", "")
+}
+
+/// The fates, each with the interfaces that lead to it.
+fn by_interface(fates: &[(Option<&Interface>, Fate)]) -> Vec<ByInterface> {
+    let mut all = Vec::new();
     for fate in [Fate::Delivered, Fate::Blocked, Fate::Undecided] {
-        let on = fates.iter().filter(|(_, own)| *own == fate);
-        let on: Vec<&str> = on.map(|(interface, _)| interface.map_or("any other", Interface::as_str)).collect();
+        let on: Vec<_> = fates.iter().filter(|(_, own)| *own == fate).map(|(interface, _)| *interface).collect();
         if !on.is_empty() {
-            let _ = writeln!(text, "  {}: in on {}", fate_text(fate), on.join(", "));
+            let interfaces = on.iter().flatten().map(|name| name.as_str().to_owned()).collect();
+            all.push(ByInterface { fate: fate_text(fate), interfaces, any_other: on.contains(&None) });
         }
     }
-    text
+    all
 }
 
 impl AtDoor {

@@ -9,7 +9,7 @@ use crate::verify::{Answer, By, Direction, Named, Reached, Shown, Stage, Who};
 
 /// The answers to every question about a site.
 #[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Whole {
     /// Each of them.
     pub answers: Vec<Answered>,
@@ -17,16 +17,19 @@ pub struct Whole {
 
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answered {
     /// `peers`, a client's name, or `others`.
     pub who: String,
     /// Whether this host is asked (`in`), or asks (`out`).
+    #[cfg_attr(test, schemars(extend("enum" = ["in", "out"])))]
     pub direction: &'static str,
     /// The service's name.
     pub service: String,
     /// Its ports.
     pub ports: Vec<String>,
     /// `reaches`, `blocked`, `led-elsewhere` or `undecided`.
+    #[cfg_attr(test, schemars(extend("enum" = ["reaches", "blocked", "led-elsewhere", "undecided"])))]
     pub result: &'static str,
     /// Whether it is as the cluster file wants it.
     pub good: bool,

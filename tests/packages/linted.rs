@@ -56,6 +56,7 @@ fn every_subcommand_has_its_page_and_no_file_is_the_administrators() {
             "/usr/share/bash-completion/completions/ringfence",
             "/usr/share/fish/vendor_completions.d/ringfence.fish",
             "/usr/share/ringfence/profiles/riak.toml",
+            "/usr/share/ringfence/schemas/apply.1.json",
             "/usr/share/ringfence/examples/mail-east.toml",
             "/usr/share/ringfence/hooks/post-install.sh",
             "/usr/lib/systemd/system/ringfence.service",

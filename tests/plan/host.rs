@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::document;
 use super::edits::{Edit, OF_PORTS};
 use super::netns::{assert_away_from_home, attempt, not_possible, run};
 
@@ -93,7 +94,8 @@ impl Host {
 
     pub fn state_word(&self) -> (i32, String) {
         let (code, out, err) = self.ringfence("status", &["--full", "--json"]);
-        let document: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+        assert!(!out.is_empty(), "{code}: {err}");
+        let document = document::of(&out);
         (code, document.get("state").unwrap().as_str().unwrap().to_owned())
     }
 
@@ -105,7 +107,8 @@ impl Host {
     /// The exit code, and the kinds.
     pub fn diff(&self) -> (i32, Vec<String>, String) {
         let (code, out, err) = self.ringfence("diff", &["--json"]);
-        let document: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+        assert!(!out.is_empty(), "{code}: {err}");
+        let document = document::of(&out);
         let kinds =
             document.get("writes").unwrap().as_array().unwrap().iter().map(|kind| kind.as_str().unwrap().to_owned());
         (code, kinds.collect(), out + &err)
@@ -146,6 +149,10 @@ impl Host {
         if let [edit] = edits {
             assert_eq!(kinds, edit.kinds, "{names:?}: {said}");
         }
+        if edits.len() == 1 {
+            self.round_of_documents(&before, &names);
+            return;
+        }
         let (applied, text) = self.apply();
         assert!([0, 1, 3].contains(&applied) && text.contains("in force"), "{names:?}: {applied} {text}");
         let wrote = self.state() != before;
@@ -163,6 +170,29 @@ impl Host {
         // Who asks in any way gets the same answer.
         let status = self.ringfence("status", &["--full"]);
         assert_eq!(status.0, applied, "{names:?}: {text}\n{}{}", status.1, status.2);
+    }
+
+    /// The same by documents: what would be written is what was, field by field.
+    fn round_of_documents(&self, before: &str, names: &[&str]) {
+        let (code, out, err) = self.ringfence("diff", &["--json"]);
+        assert!(code == 0 || code == 1, "{names:?}: {code} {out}{err}");
+        let dry = document::of(&out);
+        let (applied, out, err) = self.ringfence("apply", &["--json", "--root", self.path("root").to_str().unwrap()]);
+        assert!([0, 1, 3].contains(&applied), "{names:?}: {applied} {out}{err}");
+        let done = document::of(&out);
+        for field in document::EFFECT {
+            assert!(dry.get(field).is_some(), "{field}: {dry}");
+            assert_eq!(dry[field], done[field], "{names:?}: {field}: {dry}\n{done}");
+        }
+        let wrote = self.state() != before;
+        assert_eq!(done["changed"], wrote, "{names:?}: {done}");
+        assert_eq!(code == 1, wrote, "{names:?}: {dry}");
+        let (after, kinds, said) = self.diff();
+        assert_eq!((after, kinds), (0, vec![]), "{names:?}: {said}\nbehind {done}");
+        // Who asks in any way gets the same answer.
+        let (status, out, err) = self.ringfence("status", &["--full", "--json"]);
+        assert_eq!(status, applied, "{names:?}: {done}\n{out}{err}");
+        assert_eq!(document::of(&out)["state"], done["state"], "{names:?}");
     }
 
     /// Each edit alone, then some together, in an order that is the same every time.

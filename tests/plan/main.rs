@@ -2,15 +2,23 @@
 //! apply and another diff, in a network namespace of its own, for both ways into the kernel.
 //!
 //! - a diff of exit code 0 is followed by an apply that writes nothing, and no other is;
-//! - what an apply wrote had been named, by its kind;
+//! - what an apply wrote had been named, by its kind, and their documents say the same of it;
 //! - the diff behind an apply is always 0.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "../lab/netns.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod netns;
 
+#[path = "../document/mod.rs"]
+mod document;
 mod edits;
 mod host;
 
