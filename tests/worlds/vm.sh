@@ -70,10 +70,10 @@ chmod +x "$tree/init" "$tree/vm-init" "$tree/vm-job"
 printf '%s\n' "$*" >"$work/job/cmd"
 : >"$work/job/said"
 if [ -n "${VM_SYSTEMD:-}" ]; then printf '%s\n' "$VM_SYSTEMD" >"$work/job/before"; fi
-# Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, and guards against a processor
-# that leaks.
-timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
-  -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet' \
+# Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, guards against a processor that
+# leaks, instructions that go over a page by single bytes, and random addresses, since code is translated anew for each.
+timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off,erms=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
+  -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 panic=-1 net.ifnames=0 mitigations=off norandmaps quiet' \
   -fsdev local,id=r,path="$root",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=r,mount_tag=root \
   -fsdev local,id=j,path="$work/job",security_model=none -device virtio-9p-pci,fsdev=j,mount_tag=job \
   -fsdev local,id=h,path="$share",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=h,mount_tag=share \
