@@ -15,12 +15,12 @@ RESULTS=$HERE/target/worlds-results
 all=(bullseye bookworm trixie sid host)
 read -ra only <<<"${ONLY:-${all[*]}}"
 [ "$(id -u)" = 0 ] || { echo 'make matrix needs root: it makes roots, boots them and makes namespaces' >&2; exit 2; }
-for tool in debootstrap qemu-system-x86_64 busybox cpio modprobe zstd xz strace; do
+for tool in debootstrap qemu-system-x86_64 busybox cpio modprobe mke2fs zstd xz strace; do
   command -v "$tool" >/dev/null || missing=yes
 done
 if [ -n "${missing:-}" ]; then
-  echo 'installing debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace' >&2
-  apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace >/dev/null
+  echo 'installing debootstrap qemu-system-x86 busybox-static cpio kmod e2fsprogs zstd xz-utils strace' >&2
+  apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod e2fsprogs zstd xz-utils strace >/dev/null
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
 if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
