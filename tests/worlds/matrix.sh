@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh: every row in every world, and docs/worlds.md of what came out. As root, on Debian or a child of it.
 #   MATRIX=short   a quarter of an hour instead of an hour
-#   WORLDS=DIR     where the roots are kept, 1 GB each
+#   WORLDS=DIR     where the roots and their disks are kept, 2 GB each
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
 #   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form

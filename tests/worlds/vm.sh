@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# vm.sh DIR SHARE CMD...: boots the kernel in DIR (made by root.sh) on DIR, runs CMD there as root, prints what it prints
+# vm.sh DIR SHARE CMD...: boots the kernel in DIR (made by root.sh) on a disk of DIR, runs CMD there as root, prints what it prints
 # and exits with its status. SHARE, a folder, has the same path inside, read-only; /run/job/out is for results, and is
 # copied to $VM_OUT. Nothing that is done inside changes DIR. VM_T seconds at most, VM_M MiB. VM_SYSTEMD, a command: it is
 # run first, and then that release's systemd is booted, and CMD run as a unit.
@@ -12,7 +12,7 @@ kernel=$(find "$root/boot" "$modules" -maxdepth 1 -name 'vmlinuz*' | head -n 1)
 # the files of whatever it starts. Made once, anew with the root.
 image=$root.ext4
 if [ ! -f "$image" ] || [ "$root.made" -nt "$image" ]; then
-  mke2fs -q -t ext4 -O ^has_journal -d "$root" "$image.new" "$(($(du -sm "$root" | cut -f 1) * 5 / 4 + 200))M"
+  mke2fs -q -t ext4 -O ^has_journal -d "$root" "$image.new" "$(($(du -sm "$root" | cut -f 1) * 5 / 4 + 200))M" >/dev/null
   mv "$image.new" "$image"
 fi
 work=$(mktemp -d)
