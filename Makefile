@@ -46,7 +46,7 @@ bench: setup
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
 
-# Makes roots of Debian in target/worlds (4 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
+# Makes roots of Debian in target/worlds (7 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:
 	@tests/worlds/matrix.sh
 

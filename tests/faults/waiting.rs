@@ -67,9 +67,17 @@ fn login(machine: &Machine, script: &str, arguments: &str) -> (OwnedFd, std::pro
     (own, child)
 }
 
+/// Those of a session that run. One that has ended, and whom whoever is process 1 here has not asked about yet, does not.
 fn in_session(session: Pid) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    processes.map(Pid::from_raw).filter(|process| getsid(Some(*process)) == Ok(session)).collect()
+    let of_it = processes.map(Pid::from_raw).filter(|process| getsid(Some(*process)) == Ok(session));
+    of_it.filter(|process| runs(*process)).collect()
+}
+
+/// Whether a process has not ended: its name, in parentheses, may hold anything, and its state follows.
+fn runs(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, after)| !after.trim_start().starts_with(['Z', 'X']))
 }
 
 on_a_machine! {

@@ -7,8 +7,10 @@
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::net::Ipv6Addr;
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Set in a test that runs itself once more inside a user namespace.
 const INSIDE: &str = "RINGFENCE_KERNEL_INSIDE";
@@ -153,9 +155,35 @@ pub fn run(command: &[&str], input: &str) -> String {
     attempt(command, input).unwrap_or_else(|error| panic!("{error}\ninput:\n{input}"))
 }
 
-/// Runs `ip -batch` over the lines of `script`.
+/// Runs `ip -batch` over the lines of `script`; afterwards this namespace answers at every IPv6 address that it has added.
 pub fn ip(script: &str) {
     run(&["ip", "-batch", "-"], script);
+    for line in script.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["addr", "add" | "replace", address, ..] = words.as_slice()
+            && let Ok(address) = address.split('/').next().unwrap_or(address).parse()
+        {
+            until_local(address);
+        }
+    }
+}
+
+/// Waits until an IPv6 address of this namespace has its route. A worker of the kernel, one for all namespaces, makes that
+/// at some time after `ip` has ended, even where nobody looks for duplicates; until then nothing is delivered there.
+pub fn until_local(address: Ipv6Addr) {
+    const RTF_LOCAL: u32 = 1 << 31;
+    // Ends a test that has failed.
+    const LONGEST: Duration = Duration::from_secs(20);
+    let digits = format!("{:032x} 80 ", u128::from(address));
+    let local = |line: &str| {
+        let flags = line.split_whitespace().nth(8).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        line.starts_with(&digits) && flags.is_some_and(|flags| flags & RTF_LOCAL != 0)
+    };
+    let start = Instant::now();
+    while !std::fs::read_to_string("/proc/thread-self/net/ipv6_route").expect("the routes").lines().any(local) {
+        assert!(start.elapsed() < LONGEST, "{address} has no route");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Writes a sysctl of this thread's namespace.

@@ -1,14 +1,19 @@
 //! The other end of the host's cable: sends any frame, sees every answer.
 
 use super::frame::{self, Seen};
+use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, bind, recv, send, setsockopt,
     socket, sockopt::RcvBufForce,
 };
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub type Mac = [u8; 6];
+
+/// Ends a wait in a test that has failed.
+const PATIENCE_MS: u16 = 20_000;
 
 /// A raw socket on the wire's end of a veth pair.
 pub struct Wire {
@@ -35,8 +40,18 @@ impl Wire {
         self.send_frame(&frame::ethernet(self.host, self.here, packet));
     }
 
+    /// Waits where the host has not yet taken as much of what was sent before as the socket may hold.
     pub fn send_frame(&self, frame: &[u8]) {
-        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).expect("sending a frame");
+        let sent = loop {
+            match send(self.socket.as_raw_fd(), frame, MsgFlags::empty()) {
+                Err(Errno::EAGAIN) => {
+                    let mut room = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+                    let found = poll(&mut room, PollTimeout::from(PATIENCE_MS)).expect("waiting for room");
+                    assert_ne!(found, 0, "the host takes no frames");
+                }
+                sent => break sent.expect("sending a frame"),
+            }
+        };
         assert_eq!(sent, frame.len());
     }
 

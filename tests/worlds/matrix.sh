@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh: every row in every world, and docs/worlds.md of what came out. As root, on Debian or a child of it.
 #   MATRIX=short   a quarter of an hour instead of some hours
-#   WORLDS=DIR     where the roots are kept, 1 GB each; those with other firewalls in DIR-through
+#   WORLDS=DIR     where the roots and their disks are kept, 2 GB each; those with other firewalls in DIR-through
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
 #   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form
@@ -15,12 +15,12 @@ RESULTS=$HERE/target/worlds-results
 all=(bullseye bookworm trixie sid host)
 read -ra only <<<"${ONLY:-${all[*]}}"
 [ "$(id -u)" = 0 ] || { echo 'make matrix needs root: it makes roots, boots them and makes namespaces' >&2; exit 2; }
-for tool in debootstrap qemu-system-x86_64 busybox cpio modprobe zstd xz strace; do
+for tool in debootstrap qemu-system-x86_64 busybox cpio modprobe mke2fs zstd xz strace; do
   command -v "$tool" >/dev/null || missing=yes
 done
 if [ -n "${missing:-}" ]; then
-  echo 'installing debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace' >&2
-  apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod zstd xz-utils strace >/dev/null
+  echo 'installing debootstrap qemu-system-x86 busybox-static cpio kmod e2fsprogs zstd xz-utils strace' >&2
+  apt-get install -y -qq debootstrap qemu-system-x86 busybox-static cpio kmod e2fsprogs zstd xz-utils strace >/dev/null
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
 if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# vm.sh DIR SHARE CMD...: boots the kernel in DIR (made by root.sh) on DIR, runs CMD there as root, prints what it prints
+# vm.sh DIR SHARE CMD...: boots the kernel in DIR (made by root.sh) on a disk of DIR, runs CMD there as root, prints what it prints
 # and exits with its status. SHARE, a folder, has the same path inside, read-only; /run/job/out is for results, and is
 # copied to $VM_OUT. Nothing that is done inside changes DIR. VM_T seconds at most, VM_M MiB. VM_SYSTEMD, a command: it is
 # run first, and then that release's systemd is booted, and CMD run as a unit. VM_DISK, a file with an empty ext4: what is done
@@ -9,12 +9,19 @@ root=$(realpath "$1") share=$(realpath "$2")
 shift 2
 version=$(ls "$root/usr/lib/modules") modules=$root/usr/lib/modules/$(ls "$root/usr/lib/modules")
 kernel=$(find "$root/boot" "$modules" -maxdepth 1 -name 'vmlinuz*' | head -n 1)
+# A disk, since the machine keeps what it has read of one: through 9p most of its time goes by waiting for this side to open
+# the files of whatever it starts. Made once, anew with the root.
+image=$root.ext4
+if [ ! -f "$image" ] || [ "$root.made" -nt "$image" ]; then
+  mke2fs -q -t ext4 -O ^has_journal -d "$root" "$image.new" "$(($(du -sm "$root" | cut -f 1) * 5 / 4 + 200))M" >/dev/null
+  mv "$image.new" "$image"
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/tree
 mkdir -p "$tree"/{bin,m,proc,sys,dev,low,high,root} "$work/job/out" "$work/none"
 cp "$(command -v busybox)" "$tree/bin/"
-for module in virtio_pci 9p 9pnet_virtio overlay ${VM_DISK:+virtio_blk ext4}; do
+for module in virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio overlay; do
   # What is built in is found nowhere.
   modprobe -d "$root" -S "$version" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
 done | awk '!seen[$0]++' | while read -r file; do
@@ -27,13 +34,13 @@ done | awk '!seen[$0]++' | while read -r file; do
   echo "$name" >>"$tree/order"
 done
 high='tmpfs tmpfs'
-if [ -n "${VM_DISK:-}" ]; then high='ext4 /dev/vda'; fi
+if [ -n "${VM_DISK:-}" ]; then high='ext4 /dev/vdb'; fi
 cat >"$tree/init" <<I
 #!/bin/busybox sh
 /bin/busybox --install -s /bin; export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read m; do insmod /m/\$m; done </order
-mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose root /low || poweroff -f
+mount -t ext4 -o ro,noload /dev/vda /low || poweroff -f
 mount -t $high /high || poweroff -f; mkdir -p /high/upper /high/work
 mount -t overlay -o lowerdir=/low,upperdir=/high/upper,workdir=/high/work overlay /root || poweroff -f
 mount --move /proc /root/proc; mount --move /sys /root/sys; mount --move /dev /root/dev
@@ -75,11 +82,11 @@ printf '%s\n' "$*" >"$work/job/cmd"
 if [ -n "${VM_SYSTEMD:-}" ]; then printf '%s\n' "$VM_SYSTEMD" >"$work/job/before"; fi
 disk=()
 if [ -n "${VM_DISK:-}" ]; then disk=(-drive "file=$VM_DISK,format=raw,if=virtio,cache=unsafe"); fi
-# Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, and guards against a processor
-# that leaks.
-timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
-  -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet' \
-  -fsdev local,id=r,path="$root",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=r,mount_tag=root \
+# Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, guards against a processor that
+# leaks, instructions that go over a page by single bytes, and random addresses, since code is translated anew for each.
+timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off,erms=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
+  -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 panic=-1 net.ifnames=0 mitigations=off norandmaps quiet' \
+  -drive file="$image",format=raw,if=virtio,readonly=on \
   -fsdev local,id=j,path="$work/job",security_model=none -device virtio-9p-pci,fsdev=j,mount_tag=job \
   -fsdev local,id=h,path="$share",security_model=none,multidevs=remap,readonly=on -device virtio-9p-pci,fsdev=h,mount_tag=share \
   "${disk[@]}" >"$work/console" 2>&1 </dev/null &

@@ -24,7 +24,8 @@ else
     VM_OUT=$out/systemd VM_SYSTEMD=$(python3 -B "$HERE/tests/worlds/rows.py" before "$built" systemd) \
       "$HERE/tests/worlds/vm.sh" "$ROOTS/$name" "$HERE" "$(rows systemd /run/job/out)" || true
   fi
-  for other in $(sed -n 's,^through/\([^/]*\)/.*,\1,p' <<<"$wanted" | sort -u); do
+  others=$(sed -n 's,^through/\([^/]*\)/.*,\1,p' <<<"$wanted" | sort -u)
+  for other in $others; do
     # A disk of its own, which each start of the machine finds as the one before left it.
     disk=$(mktemp)
     truncate -s 2G "$disk"

@@ -97,7 +97,7 @@ fn is_main(table: &Table, chain: &str) -> bool {
     }
 }
 
-/// See [`is_main`].
+/// The chains that lead to the zones where firewalld works by iptables.
 pub const MAIN_OF_IPTABLES: [&str; 3] = ["INPUT_ZONES", "INPUT_POLICIES", "INPUT_dispatch"];
 
 /// The chain of our policy that accepts, as the two back ends call it.

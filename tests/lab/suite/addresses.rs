@@ -1,13 +1,13 @@
 //! Ways to be this host: addresses and devices that rules may not know to be its own.
 
 use crate::lab::attack::{Attack, Control, assault, control, hold};
-use crate::lab::netns::{attempt, ip, not_possible, run, sysctl};
+use crate::lab::netns::{attempt, ip, not_possible, run, sysctl, until_local};
 use crate::lab::rules::{GUARDED, Rules};
 use crate::lab::server::Server;
 use crate::lab::shapes::{VXLAN_FAR_END, VXLAN_ID, VXLAN_MAC, in_vxlan};
 use crate::lab::wire::Wire;
 use crate::lab::{HOST4, HOST6, HOSTS, Lab, mac_text, quiet_interface};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -135,7 +135,9 @@ on_each_backend! {
             mac = mac_text(lab.cable("eth1").here)
         ));
         // What the kernel makes of the interface's hardware address.
-        let own = address("fe80::ff:fe00:101");
+        let own: Ipv6Addr = "fe80::ff:fe00:101".parse().expect("an address");
+        until_local(own);
+        let own = IpAddr::from(own);
         let (far4, far6) = (address("169.254.9.9"), address("fe80::bad"));
         assault(
             &lab,

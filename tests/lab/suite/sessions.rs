@@ -1,5 +1,6 @@
 //! Sessions of real sockets: those of strangers end, those of peers and the host's own go on.
 
+use crate::lab::netns::until_local;
 use crate::lab::rules::{FREE, GUARDED, PEER4, PEER6, Rules};
 use crate::lab::server::{BANNER, Server, connect_from, echo, expect, start_connecting};
 use crate::lab::{HOST4, HOST6, HOSTS, Lab};
@@ -180,6 +181,7 @@ on_each_backend! {
         backend.load(&Rules::usual());
         let index = nix::net::if_::if_nametoindex("eth1").expect("eth1");
         let link_local: Ipv6Addr = "fe80::ff:fe00:101".parse().expect("an address");
+        until_local(link_local);
         let ends = [
             SocketAddr::new(HOST4, GUARDED),
             SocketAddr::new(HOST6, GUARDED),
