@@ -16,6 +16,7 @@ mod loss;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use self::files::{Change, differing, left, write};
 use super::program::run;
@@ -33,6 +34,9 @@ const ETC: &str = "etc/firewalld";
 const FOLDERS: [&str; 2] = ["ipsets", "policies"];
 /// As many single entries are changed one by one, which leaves no moment in which a set is empty.
 const FEW: usize = 16;
+/// How often, and how long after one another, it is looked whether what was loaded is there.
+const LOOKS: usize = 10;
+const PAUSE: Duration = Duration::from_millis(300);
 const NOT_THERE: &str = "firewalld's own rules are not there (it does not run, or another program flushed them): in force when it starts (`systemctl restart firewalld`)";
 const HELP: &str = "look at `firewall-cmd --state` and /var/log/firewalld";
 
@@ -134,6 +138,14 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
         }
         reload()?;
         there = changed(in_force()?, &wanted)?;
+        // On a slow machine it was seen that the command had ended and not all was there.
+        for _ in 0..LOOKS {
+            if !needs_reload(&there, &wanted) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            there = changed(in_force()?, &wanted)?;
+        }
     }
     let there = nothing_behind(there, &wanted)?;
     if there.is(&wanted) {
