@@ -327,7 +327,7 @@ fn addresses_that_nobody_asks_about_leave_room_for_each_packet() {
 #[test]
 fn what_is_too_large_leaves_room_for_each_packet() {
     let (mut unwieldy, mut refused, mut wider, mut exact) = (0, 0, 0, 0);
-    for seed in 0..1200 {
+    for seed in 0..1300 {
         let mut random = Random::new(60_000 + seed);
         let scope =
             Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, foreign: seed % 5 > 2, ..Scope::wide() };

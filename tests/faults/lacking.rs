@@ -86,10 +86,13 @@ on_a_machine! {
         }
         // nf_tables has the interface's number.
         machine.guards();
-        assert!(machine.proves("old.toml"));
-        machine.ringfence("apply rules.toml").ended(0).says("proved on what the kernel holds: isolation");
+        let proved = "proved on what the kernel holds: isolation";
+        // Of the rules of others it is not known what they do then.
+        let undecided = "lo is not the name of the loopback interface here";
+        machine.ringfence("status").ended(3).says(proved).says(undecided);
+        machine.ringfence("apply rules.toml").ended(3).says(proved);
         machine.guards();
-        machine.ringfence("apply old.toml").ended(0);
+        machine.ringfence("apply old.toml").ended(3);
         if !Backend::IptablesNft.is_here("iptables") {
             return;
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
-use super::super::files::Batch;
+use crate::cli::files::Batch;
 use crate::cluster::{Cluster, Site};
 
 /// Whoever waits longer sees how far it is.

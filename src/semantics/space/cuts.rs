@@ -173,6 +173,8 @@ impl<'a> Cuts<'a> {
     }
 
     fn devices(&mut self, names: &'a [DeviceName]) {
+        // The one that stands on no other, whatever else is known.
+        self.interfaces.insert(Interface::loopback());
         for name in names {
             match name {
                 DeviceName::Is(own) => _ = self.interfaces.insert(own.clone()),
@@ -220,7 +222,10 @@ impl<'a> Cuts<'a> {
 
     fn test(&mut self, one: &'a Match, set: impl Fn(&str) -> Option<&'a Elements>) {
         match one {
-            Match::InInterface { names, .. } => self.interfaces.extend(names.iter().cloned()),
+            Match::InInterface { names, .. } => {
+                self.interfaces.insert(Interface::loopback());
+                self.interfaces.extend(names.iter().cloned());
+            }
             Match::Source { addresses: Addresses::These(list), .. } => self.list(list),
             Match::Destination { addresses: Addresses::These(list), .. } => self.destinations(list),
             Match::Destination { addresses: Addresses::Set(name), .. } => {
