@@ -118,7 +118,7 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
     let Some((before, _)) = before else {
         return write(root, &wanted);
     };
-    let before = nothing_behind(before, &wanted)?;
+    let before = nothing_behind(root, before, &wanted)?;
     let reloads = needs_reload(&before, &wanted);
     if reloads {
         loss::refuse(root)?;
@@ -147,7 +147,7 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
             there = changed(in_force()?, &wanted)?;
         }
     }
-    let there = nothing_behind(there, &wanted)?;
+    let there = nothing_behind(root, there, &wanted)?;
     if there.is(&wanted) {
         return Ok(true);
     }
@@ -155,12 +155,14 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
 }
 
 /// Closes again and refuses, where a policy that keeps somebody out would come too late.
-fn nothing_behind(there: InForce, wanted: &Wanted) -> Result<InForce, HostError> {
+fn nothing_behind(root: &Path, there: InForce, wanted: &Wanted) -> Result<InForce, HostError> {
     if there.behind.is_empty() || wanted.rules.is_empty() {
         return Ok(there);
     }
     let behind = there.behind.iter().cloned().collect();
     changed(there, &Wanted::default())?;
+    // Otherwise the next reload of the admin's would open it again.
+    write(root, &Wanted::default())?;
     Err(HostError::Behind(behind))
 }
 

@@ -78,9 +78,9 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
     let names = |words: &[&str]| -> BTreeSet<String> {
         answer(words).split_whitespace().filter(|name| !name.starts_with(SET)).map(str::to_owned).collect()
     };
-    let kept =
-        answer(&["--permanent", "--direct", "--get-all-passthroughs"]).lines().filter(|line| !line.trim().is_empty());
-    found.extend(flushed(&Everything::read()?.ruleset, kept.count()));
+    let direct = |what: &str| answer(&["--direct", what]).lines().filter(|line| !line.trim().is_empty()).count();
+    let [_, rules, passthroughs] = DIRECT.map(direct);
+    found.extend(flushed(&Everything::read()?.ruleset, rules, passthroughs));
     sets(&names(&["--get-ipsets"]), &names(&["--permanent", "--get-ipsets"]), &mut found)?;
     Ok(found)
 }
@@ -88,15 +88,17 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
 const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-passthroughs"];
 
 /// What firewalld flushes with its own where it works by iptables, be it for direct rules only: rules of others, a ban for example.
-/// As many are brought back as it keeps passthroughs.
-fn flushed(ruleset: &Ruleset, kept: usize) -> Vec<String> {
+/// As many are brought back as it keeps direct rules, which stand among them unless all of it is iptables, and passthroughs.
+fn flushed(ruleset: &Ruleset, rules: usize, passthroughs: usize) -> Vec<String> {
     let of_iptables = |table: &&Table| {
         table.family != Family::Inet && ["filter", "mangle", "nat", "raw", "security"].contains(&table.name.as_str())
     };
     let tables: Vec<&Table> = ruleset.tables.iter().filter(of_iptables).collect();
-    if !tables.iter().flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT_direct") {
+    let is_all = tables.iter().flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT_direct");
+    if !is_all && rules + passthroughs == 0 {
         return Vec::new();
     }
+    let kept = if is_all { passthroughs } else { rules + passthroughs };
     let mut lost = Vec::new();
     for table in tables {
         for chain in table.chains.iter().filter(|chain| chain.base.is_some()) {
