@@ -159,9 +159,11 @@ impl Plain {
         }
     }
 
-    /// Something that stands in no file.
+    /// Something that stands in no file. What people read begins with the code, which has a place of its own here.
     #[must_use]
     pub fn new(severity: Severity, code: Option<&'static str>, message: String) -> Self {
+        let behind = code.and_then(|code| message.strip_prefix(code)?.strip_prefix(": ")).map(str::to_owned);
+        let message = behind.unwrap_or(message);
         Self { code, severity: word(severity), message, file: None, line: None, help: None }
     }
 
@@ -192,6 +194,13 @@ pub fn render_json(finding: &Diagnostic, sources: &Sources) -> String {
 mod tests {
     use super::*;
     use crate::diagnostic::{Code, FileId};
+
+    #[test]
+    fn a_code_stands_in_one_place() {
+        let plain = |words: &str| Plain::new(Severity::Note, Some("other-namespace"), words.to_owned()).message;
+        assert_eq!(plain("other-namespace: eth0 leads away"), "eth0 leads away");
+        assert_eq!(plain("other-namespaces lead away"), "other-namespaces lead away");
+    }
 
     #[test]
     fn nothing_gets_at_the_terminal() {

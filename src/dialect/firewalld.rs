@@ -10,6 +10,7 @@
 //! [`ours::is_set`](crate::ir::ours::is_set) takes for the guard's.
 
 mod bans;
+pub mod direct;
 mod in_force;
 
 use std::fmt;

@@ -219,13 +219,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_admitted_where_its_session_comes_in() {
-        let link = |index, name: &str, master, vrf_table| RoutedLink {
-            index,
-            name: name.into(),
-            master,
-            link: None,
-            vrf_table,
-        };
+        let link = RoutedLink::alone;
         let routing = Routing {
             links: vec![link(1, "eth0", Some(3), None), link(2, "eth1", None, None), link(3, "blue", None, Some(10))],
             ..Routing::default()

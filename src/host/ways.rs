@@ -63,13 +63,7 @@ mod tests {
     }
 
     fn routing() -> Routing {
-        let link = |index, name: &str, master, vrf_table| RoutedLink {
-            index,
-            name: name.into(),
-            master,
-            link: None,
-            vrf_table,
-        };
+        let link = RoutedLink::alone;
         Routing {
             links: vec![
                 link(1, "eth0", None, None),

@@ -3,7 +3,7 @@
 //! ufw loads its users' rules whole each time it deletes one, so what somebody put into those chains by iptables is gone then. It is looked for before.
 
 use super::Allow;
-use crate::dialect::iptables::{read, rule_line};
+use crate::dialect::iptables::{beyond, read, rule_line};
 use crate::ir::{Addresses, Chain, Elements, Family, Leg, Match, PortMatch, Rule, Ruleset, Verdict};
 
 /// The chains of the users' rules, and of what stands before and behind them in ufw's own files.
@@ -56,19 +56,7 @@ impl<'a> InForce<'a> {
             let there = self.chain(&chain).map_or(&[][..], |chain| &chain.rules);
             let in_file = brought.tables.iter().flat_map(|table| &table.chains).find(|own| own.name == chain);
             let in_file = in_file.map_or(&[][..], |chain| &chain.rules);
-            let mut strange = in_file.iter().filter(|rule| !is_understood(rule)).count();
-            for rule in there {
-                let is_brought = if is_understood(rule) {
-                    in_file.iter().any(|own| (&own.matches, &own.verdict) == (&rule.matches, &rule.verdict))
-                } else {
-                    let known = strange > 0;
-                    strange = strange.saturating_sub(1);
-                    known
-                };
-                if !is_brought {
-                    found.push(Beyond { chain: chain.clone(), rule });
-                }
-            }
+            found.extend(beyond(there, in_file).into_iter().map(|rule| Beyond { chain: chain.clone(), rule }));
         }
         found
     }
@@ -118,34 +106,6 @@ impl std::fmt::Display for Beyond<'_> {
         let words = rule_line(self.rule).map_or_else(|_| place(), |line| format!("-A {} {line}", self.chain));
         write!(f, "`{words}`")
     }
-}
-
-/// Whether a text and the kernel always show it alike.
-fn is_understood(rule: &Rule) -> bool {
-    let is_plain = |one: &Match| match one {
-        Match::Source { .. }
-        | Match::Destination { .. }
-        | Match::DestinationPort { .. }
-        | Match::InInterface { .. }
-        | Match::ConnectionState { .. }
-        | Match::Family(_) => true,
-        Match::Protocol { number, .. } => *number == 6,
-        Match::PortBlock(_)
-        | Match::FlagBit { .. }
-        | Match::TcpFlags { .. }
-        | Match::DestinationTranslated
-        | Match::OriginalPort(_)
-        | Match::DestinationLocal
-        | Match::DestinationOfInterface
-        | Match::PacketType { .. }
-        | Match::NotDirectlyTcp
-        | Match::PerhapsDirectlyTcp
-        | Match::FirstFragment
-        | Match::Limit { .. }
-        | Match::Foreign(_)
-        | Match::Unknown(_) => false,
-    };
-    rule.matches.iter().all(is_plain) && !matches!(rule.verdict, Some(Verdict::Unknown(_)))
 }
 
 fn is(rule: &Rule, allow: &Allow) -> bool {

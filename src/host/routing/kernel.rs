@@ -70,6 +70,14 @@ pub struct RoutedLink {
     pub vrf_table: Option<u32>,
 }
 
+#[cfg(test)]
+impl RoutedLink {
+    /// One that stands on no other.
+    pub fn alone(index: u32, name: &str, master: Option<u32>, vrf_table: Option<u32>) -> Self {
+        Self { index, name: name.into(), master, link: None, vrf_table }
+    }
+}
+
 /// A rule that decides which routing table is asked. Of its conditions only the interface is known here; with more of
 /// them it applies to fewer packets than it is taken for.
 #[derive(Clone, Debug, PartialEq, Eq)]

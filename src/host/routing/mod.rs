@@ -209,10 +209,6 @@ mod tests {
     use super::*;
     use crate::host::lab::{in_new_network, run};
 
-    fn link(index: u32, name: &str, master: Option<u32>, vrf_table: Option<u32>) -> RoutedLink {
-        RoutedLink { index, name: name.into(), master, link: None, vrf_table }
-    }
-
     fn shown(view: &Elsewhere) -> Vec<String> {
         let one = |entry: &crate::net::ElsewhereEntry| {
             let name = entry.interface.as_ref().map_or("*", Interface::as_str);
@@ -247,11 +243,11 @@ mod tests {
     fn a_vrf_is_for_its_members() {
         let routing = Routing {
             links: vec![
-                link(1, "lo", None, None),
-                link(2, "blue", None, Some(10)),
-                link(3, "ve0", Some(2), None),
-                link(4, "ve1", Some(2), None),
-                link(5, "eth0", None, None),
+                RoutedLink::alone(1, "lo", None, None),
+                RoutedLink::alone(2, "blue", None, Some(10)),
+                RoutedLink::alone(3, "ve0", Some(2), None),
+                RoutedLink::alone(4, "ve1", Some(2), None),
+                RoutedLink::alone(5, "eth0", None, None),
             ],
             rules: vec![
                 RoutingRule {

@@ -41,10 +41,10 @@ pub struct Translated {
     pub unread: Vec<String>,
 }
 
-/// Whether a text is JSON rather than nft's own words.
+/// Whether a text is JSON rather than nft's own words: what nft prints is an object.
 #[must_use]
 pub fn is_json(text: &str) -> bool {
-    text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '['])
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
 /// Translates a document.

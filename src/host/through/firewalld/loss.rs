@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{ETC, POLICY, SET, firewall_cmd};
-use crate::dialect::iptables::rule_line;
+use crate::dialect::firewalld::direct::{Direct, direct, has_own_chains, is_own};
+use crate::dialect::iptables::{beyond, rule_line};
 use crate::host::HostError;
 use crate::host::through::program::runs_by;
 use crate::host::whole::Everything;
-use crate::ir::{Family, Match, Rule, Ruleset, Table, Verdict, ours, owner};
+use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
 
 const NETWORK_MANAGER: &str = "/run/NetworkManager/NetworkManager.pid";
 
@@ -78,55 +79,51 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
     let names = |words: &[&str]| -> BTreeSet<String> {
         answer(words).split_whitespace().filter(|name| !name.starts_with(SET)).map(str::to_owned).collect()
     };
-    let direct = |what: &str| answer(&["--direct", what]).lines().filter(|line| !line.trim().is_empty()).count();
-    let [_, rules, passthroughs] = DIRECT.map(direct);
-    found.extend(flushed(&Everything::read()?.ruleset, rules, passthroughs));
+    let [_, rules, passthroughs] = DIRECT.map(|what| answer(&["--direct", what]));
+    found.extend(flushed(&Everything::read()?.ruleset, &direct(rules, passthroughs)));
     sets(&names(&["--get-ipsets"]), &names(&["--permanent", "--get-ipsets"]), &mut found)?;
     Ok(found)
 }
 
 const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-passthroughs"];
 
-/// What firewalld flushes with its own where it works by iptables, be it for direct rules only: rules of others, a ban for example.
-/// As many are brought back as it keeps direct rules, which stand among them unless all of it is iptables, and passthroughs.
-fn flushed(ruleset: &Ruleset, rules: usize, passthroughs: usize) -> Vec<String> {
+/// What firewalld flushes with its own where it works by iptables, be it for direct rules only, and does not bring back: rules of others,
+/// a ban for example. Docker, libvirt and we bring ours back ourselves.
+fn flushed(ruleset: &Ruleset, kept: &[Direct]) -> Vec<String> {
     let of_iptables = |table: &&Table| {
         table.family != Family::Inet && ["filter", "mangle", "nat", "raw", "security"].contains(&table.name.as_str())
     };
     let tables: Vec<&Table> = ruleset.tables.iter().filter(of_iptables).collect();
-    let is_all = tables.iter().flat_map(|table| &table.chains).any(|chain| chain.name == "INPUT_direct");
-    if !is_all && rules + passthroughs == 0 {
+    let works_by_iptables = tables.iter().any(|table| has_own_chains(table));
+    if !works_by_iptables && kept.is_empty() {
         return Vec::new();
     }
-    let kept = if is_all { passthroughs } else { rules + passthroughs };
     let mut lost = Vec::new();
     for table in tables {
         for chain in table.chains.iter().filter(|chain| chain.base.is_some()) {
-            for rule in chain.rules.iter().filter(|rule| is_anothers(table, rule)) {
+            let of_chain =
+                |one: &&Direct| (one.family, &one.table, &one.chain) == (table.family, &table.name, &chain.name);
+            let brought: Vec<Rule> = kept.iter().filter(of_chain).map(|one| one.rule.clone()).collect();
+            let others: Vec<Rule> = chain
+                .rules
+                .iter()
+                .filter(|rule| !(comes_back(table, rule) || (works_by_iptables && is_own(rule))))
+                .cloned()
+                .collect();
+            for rule in beyond(&others, &brought) {
                 let place = || rule.place.as_ref().map(|place| place.text.clone()).unwrap_or_default();
                 let words = rule_line(rule).unwrap_or_else(|_| place());
                 lost.push(format!("`-t {} -A {} {words}`, which is none of firewalld's", table.name, chain.name));
             }
         }
     }
-    if lost.len() > kept { lost } else { Vec::new() }
+    lost
 }
 
-/// Whether a rule in a chain of the kernel's is of a program that does not put it back when firewalld has loaded its files: Docker and
-/// libvirt do, and so do we.
-fn is_anothers(table: &Table, rule: &Rule) -> bool {
-    const ENDS: [&str; 6] = ["_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES", "_POLICIES_pre", "_POLICIES_post"];
-    const STARTS: [&str; 9] = ["IN_", "FWD_", "FWDI_", "FWDO_", "OUT_", "PRE_", "POST_", "RFC3964", "ringfence"];
-    match &rule.verdict {
-        Some(Verdict::Jump(chain) | Verdict::Goto(chain)) => {
-            let is_known =
-                ENDS.iter().any(|end| chain.ends_with(end)) || STARTS.iter().any(|start| chain.starts_with(start));
-            let name = format!("{} {}", table.family.name(), table.name);
-            let comes_back = matches!(owner(&name, chain), Some("Docker" | "libvirt" | "firewalld"));
-            !is_known && !ours::is_open(chain) && !comes_back && !chain.contains("_dispatch")
-        }
-        _ => rule.matches.iter().any(|one| matches!(one, Match::Source { .. } | Match::DestinationPort { .. })),
-    }
+fn comes_back(table: &Table, rule: &Rule) -> bool {
+    let Some(Verdict::Jump(chain) | Verdict::Goto(chain)) = &rule.verdict else { return false };
+    let name = format!("{} {}", table.family.name(), table.name);
+    ours::is_chain(chain) || ours::is_open(chain) || matches!(owner(&name, chain), Some("Docker" | "libvirt"))
 }
 
 /// Asks several things, as many at once as there are processors: each takes its time to start, and none is to run out of the time that

@@ -1,0 +1,136 @@
+//! firewalld's direct rules, and which rules of iptables are its own.
+//!
+//! Direct rules and passthroughs are rules of iptables that firewalld brings in as they are written. With the nftables back end they
+//! stand in the kernel's chains themselves; with that of iptables direct rules have chains of their own (`INPUT_direct`).
+
+use crate::dialect::iptables::read;
+use crate::ir::{Family, Foreign, Match, Rule, Table, Verdict};
+use crate::net::Interface;
+
+/// A rule that firewalld keeps for a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Direct {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// The table's name.
+    pub table: String,
+    /// The chain's name.
+    pub chain: String,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// The rules in what `firewall-cmd --direct --get-all-rules` and `--get-all-passthroughs` print; those that are not understood are left
+/// out.
+#[must_use]
+pub fn direct(rules: &str, passthroughs: &str) -> Vec<Direct> {
+    let of_rules = rules.lines().filter_map(|line| {
+        let mut words = line.splitn(5, ' ');
+        let (family, table, chain, _, rest) =
+            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+        made(family, table, chain, rest)
+    });
+    let of_passthroughs = passthroughs.lines().filter_map(|line| {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let table = match words.iter().position(|word| ["-t", "--table"].contains(word)) {
+            Some(at) => words.drain(at..words.len().min(at + 2)).nth(1)?,
+            None => "filter",
+        };
+        let at = words.iter().position(|word| ["-A", "--append", "-I", "--insert"].contains(word))?;
+        let (family, chain) = (*words.first()?, *words.get(at + 1)?);
+        let is_number = words.get(at + 2).is_some_and(|word| word.parse::<u32>().is_ok());
+        let behind = words.get(at + 2 + usize::from(is_number)..)?;
+        let rest = [words.get(1..at)?, behind].concat();
+        made(family, table, chain, &rest.join(" "))
+    });
+    of_rules.chain(of_passthroughs).flatten().collect()
+}
+
+/// One line may be several rules.
+fn made(family: &str, table: &str, chain: &str, rest: &str) -> Option<Vec<Direct>> {
+    let family = match family {
+        "ipv4" => Family::Ip,
+        "ipv6" => Family::Ip6,
+        _ => return None,
+    };
+    // What it may lead to, so that it can be read alone.
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let target = words.windows(2).find(|pair| matches!(pair, ["-j" | "-g" | "--jump" | "--goto", _]));
+    let target = target.and_then(|pair| pair.get(1)).filter(|name| !name.bytes().all(|c| c.is_ascii_uppercase()));
+    let declared = target.map(|name| format!(":{name} - [0:0]\n")).unwrap_or_default();
+    let text = format!("*{table}\n:{chain} ACCEPT [0:0]\n{declared}-A {chain} {rest}\nCOMMIT\n");
+    let read = read(&text, family).ok()?;
+    let own = read.ruleset.tables.iter().flat_map(|table| &table.chains).find(|own| own.name == chain)?;
+    let of = |rule: &Rule| Direct { family, table: table.to_owned(), chain: chain.to_owned(), rule: rule.clone() };
+    Some(own.rules.iter().map(of).collect())
+}
+
+/// Whether firewalld's rules in a table of iptables stand in chains of its own.
+#[must_use]
+pub fn has_own_chains(table: &Table) -> bool {
+    table.chains.iter().any(|chain| chain.name == "INPUT_direct")
+}
+
+/// Whether a rule in a chain of the kernel's is one of those that firewalld makes where it works by iptables: it leads to its chains, or
+/// speaks of nobody and no port.
+#[must_use]
+pub fn is_own(rule: &Rule) -> bool {
+    const ENDS: [&str; 7] =
+        ["_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES", "_POLICIES_pre", "_POLICIES_post", "_dispatch"];
+    const STARTS: [&str; 8] = ["IN_", "FWD_", "FWDI_", "FWDO_", "OUT_", "PRE_", "POST_", "RFC3964"];
+    let says_little = |one: &Match| match one {
+        Match::InInterface { names, negated: false } => *names == [Interface::loopback()],
+        Match::Foreign(Foreign::Device { negated: false, .. })
+        | Match::ConnectionState { .. }
+        | Match::Family(_)
+        | Match::Limit { .. } => true,
+        // Looks back, and neighbour discovery, both of IPv6.
+        Match::Protocol { number, .. } => *number != 6,
+        Match::Foreign(_) | Match::Unknown(_) | Match::DestinationTranslated => true,
+        _ => false,
+    };
+    match &rule.verdict {
+        Some(Verdict::Jump(chain) | Verdict::Goto(chain)) => {
+            ENDS.iter().any(|end| chain.ends_with(end)) || STARTS.iter().any(|start| chain.starts_with(start))
+        }
+        _ => rule.matches.iter().all(says_little),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::iptables::beyond;
+
+    #[test]
+    fn direct_rules_and_passthroughs_are_rules_of_iptables() {
+        let found = direct(
+            "ipv4 filter INPUT 0 -s 192.0.2.7 -j DROP\nipv6 raw PREROUTING 1 -j mine\neb filter INPUT 0 -j DROP\n",
+            "ipv4 -I INPUT 1 -s 192.0.2.8 -j DROP\nipv4 -t mangle -A FORWARD -p tcp --dport 80 -j DROP\nipv4 -N mine\n",
+        );
+        let shown: Vec<String> =
+            found.iter().map(|one| format!("{} {} {}", one.family.name(), one.table, one.chain)).collect();
+        assert_eq!(shown, ["ip filter INPUT", "ip6 raw PREROUTING", "ip filter INPUT", "ip mangle FORWARD"]);
+        let there = read(
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.8/32 -j DROP\n-A INPUT -s 192.0.2.9/32 -j DROP\nCOMMIT\n",
+            Family::Ip,
+        );
+        let there = there.unwrap().ruleset.tables.remove(0).chains.remove(0).rules;
+        let brought: Vec<Rule> = found.into_iter().map(|one| one.rule).collect();
+        assert_eq!(beyond(&there, &brought), [&there[1]]);
+    }
+
+    #[test]
+    fn its_own_rules_speak_of_nobody() {
+        let text = "*filter\n:INPUT ACCEPT [0:0]\n:INPUT_direct - [0:0]\n:f2b - [0:0]\n\
+             -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j INPUT_direct\n\
+             -A INPUT -j REJECT --reject-with icmp-host-prohibited\n-A INPUT -s 192.0.2.9 -j DROP\n-A INPUT -i eth1 -j DROP\n\
+             -A INPUT -p tcp -j f2b\n-A INPUT -p tcp --dport 8098 -j DROP\nCOMMIT\n";
+        let chains = read(text, Family::Ip).unwrap().ruleset.tables.remove(0).chains;
+        let rules = &chains.iter().find(|chain| chain.name == "INPUT").unwrap().rules;
+        assert_eq!(
+            rules.iter().map(is_own).collect::<Vec<_>>(),
+            [true, true, true, true, true, false, false, false, false]
+        );
+    }
+}
