@@ -19,6 +19,7 @@ use super::{boot, check, live, remove};
 use crate::cluster::Cluster;
 use crate::host::apply::Host;
 use crate::host::store::Place;
+use crate::host::through::saved::{make_sets, saved};
 use crate::host::{pending, place};
 use crate::outcome::Outcome;
 
@@ -41,6 +42,7 @@ pub struct Arguments {
 enum Verb {
     PostInstall(PostInstall),
     Check(Check),
+    BeforeLoad(BeforeLoad),
     PreRemove(PreRemove),
     Purge(Purge),
 }
@@ -70,6 +72,16 @@ struct Check {
     host: HostArguments,
 }
 
+/// Before another program loads rules that somebody saved with ringfence's among them: make the ipsets that these ask.
+///
+/// For the drop-ins of the units that load them when the machine starts: without its sets nothing of such a file would be loaded. They
+/// are empty, so that nobody gets in by them, until `ringfence apply` fills them.
+#[derive(Args)]
+struct BeforeLoad {
+    #[command(flatten)]
+    host: HostArguments,
+}
+
 /// Before the package goes: leave the rules in force, or take them away where the settings say `ON_REMOVE=remove`.
 #[derive(Args)]
 struct PreRemove {
@@ -91,6 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::PostInstall(arguments) => post_install(arguments),
         Verb::Check(arguments) => check::run(&arguments.host),
+        Verb::BeforeLoad(arguments) => before_load(&arguments.host.host()),
         Verb::PreRemove(arguments) => pre_remove(arguments),
         Verb::Purge(arguments) => purge(&arguments.host),
     }
@@ -170,6 +183,13 @@ fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
     }
 }
 
+fn before_load(host: &Host) -> anyhow::Result<Outcome> {
+    if not_this_machine().is_none() {
+        make_sets(&host.root)?;
+    }
+    Ok(Outcome::Success)
+}
+
 fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
     let host = arguments.host.host();
     if not_this_machine().is_some() || check::is_untouched(&host) && !check::in_force() {
@@ -198,6 +218,7 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
         Some(_) => log("not all could be taken away;"),
     }
     log(&format!("to take them away: {} hook purge", place.display()));
+    saved(&host.root).iter().for_each(|one| log(&format!("warning: {one}")));
     failed.map_or(Ok(Outcome::Success), Err)
 }
 

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
-use super::output::present;
+use super::output::{present, say};
 use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
+use crate::host::through::saved::saved;
 use crate::host::{Backend, nft};
 use crate::outcome::Outcome;
 use crate::report::{Body, Removal};
@@ -50,7 +51,10 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     }
     let removed = remove(&host, &backends)?;
     drop(lock);
-    present(|| Body::Remove(Box::new(Removal::of(removed))), || text(removed))?;
+    let saved = saved(&host.root);
+    let paths = saved.iter().map(|one| one.path.clone()).collect();
+    present(|| Body::Remove(Box::new(Removal::of(removed, paths))), || text(removed))?;
+    saved.iter().for_each(|one| say(&format!("warning: {one}")));
     Ok(Outcome::Success)
 }
 

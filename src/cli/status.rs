@@ -22,6 +22,7 @@ use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
+use crate::host::through::saved::saved;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
@@ -183,6 +184,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         let mut document =
             Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
         document.others = Others::of(&in_force, &Around::Nothing);
+        document.warnings.extend(saved(&host.root).iter().map(ToString::to_string));
         return Ok(Some(document));
     }
     let (cluster, own, closed) = match meant(arguments, host, &input)? {

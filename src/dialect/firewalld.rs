@@ -34,8 +34,8 @@ pub const MARK: &str = "Made by ringfence, do not edit";
 const LONGEST_NAME: usize = 31;
 /// How many hexadecimal digits of a digest stand in for the rest of a name.
 const DIGEST: usize = 8;
-/// ipset's own limit, unless told otherwise.
-const USUAL_MOST: usize = 65_536;
+/// How many a set may get.
+const LEAST_ROOM: usize = 1 << 20;
 
 /// A set of sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,12 +152,9 @@ impl IpSet {
             self.name,
             escaped(&self.about)
         );
-        // Some kernels count both ends of every network.
-        let room = self.networks.len() * 2 + 2;
-        if room > USUAL_MOST {
-            let room = room.next_power_of_two();
-            text.push_str(&format!("  <option name=\"maxelem\" value=\"{room}\"/>\n"));
-        }
+        // Some kernels count both ends of every network. It costs nothing, and a set that is there gets no other room.
+        let room = LEAST_ROOM.max((self.networks.len() * 2 + 2).next_power_of_two());
+        text.push_str(&format!("  <option name=\"maxelem\" value=\"{room}\"/>\n"));
         for network in &self.networks {
             text.push_str(&format!("  <entry>{network}</entry>\n"));
         }
@@ -245,7 +242,7 @@ mod tests {
         assert_eq!(networks, ["0.0.0.0/1", "128.0.0.0/1"]);
         let mut many = all.sets[0].clone();
         many.networks = (0..40_000).map(|n: u32| Cidr::host(std::net::Ipv4Addr::from_bits(n * 2).into())).collect();
-        assert!(many.file().contains("<option name=\"maxelem\" value=\"131072\"/>"));
+        assert!(many.file().contains("<option name=\"maxelem\" value=\"1048576\"/>"));
     }
 
     #[test]

@@ -97,11 +97,15 @@ impl Around {
         self.answers().iter().filter(|answer| answer.is_shadow())
     }
 
-    /// Whether it is not certain that nobody else gets in, because of what somebody else has set up.
+    /// Whether it is not certain that nobody else gets in, because of what somebody else has set up, or because that cannot be judged.
     #[must_use]
     pub fn may_let_in(&self) -> bool {
         let open = |answer: &Answer| matches!(answer.reached, Reached::Undecided(_) | Reached::Unjudged(_));
-        self.answers().iter().any(|answer| answer.who == Who::Others && open(answer))
+        match self {
+            Self::Nothing => false,
+            Self::Answered { answers, .. } => answers.iter().any(|answer| answer.who == Who::Others && open(answer)),
+            Self::Unjudged(_) => true,
+        }
     }
 
     /// Why it is not certain of somebody who is admitted whether he gets through, where it is not.

@@ -169,6 +169,14 @@ pub enum HostError {
         /// Where it is named.
         path: std::path::PathBuf,
     },
+    /// A file of the admin's that has to be looked at.
+    #[error("cannot read {}: {error}; nothing was taken away", .path.display())]
+    Unread {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A policy of the admin's that would come too late.
     #[error(
         "firewalld's policies behind `{}` have the priority of ringfence's, stand behind it and keep somebody out: nothing is let through until they have a lower one (`firewall-cmd --permanent --policy=… --set-priority=32766`, then `--reload`)", .0.join("`, `")
@@ -287,6 +295,7 @@ impl HostError {
             | Self::LostByUfw(_)
             | Self::Behind(_)
             | Self::Named { .. }
+            | Self::Unread { .. }
             | Self::BannedOtherwise(_)
             | Self::NotOurs(_)
             | Self::TooManySources { .. }

@@ -81,6 +81,8 @@ pub struct Removal {
     pub state: bool,
     /// What is in force of ringfence's now: nothing, ever.
     pub rules_in_force: bool,
+    /// Files of others that bring some of it back when the machine starts, since somebody saved it there.
+    pub saved_in: Vec<PathBuf>,
 }
 
 /// What was made of Riak's files.
@@ -98,7 +100,7 @@ pub struct Imported {
 impl Removal {
     /// What was there.
     #[must_use]
-    pub fn of(removed: Removed) -> Self {
+    pub fn of(removed: Removed, saved_in: Vec<PathBuf>) -> Self {
         let Removed { openings, rules, reserved_ports, file, state } = removed;
         Self {
             changed: openings || rules || reserved_ports || file || state,
@@ -108,6 +110,7 @@ impl Removal {
             reserved_ports_file: file,
             state,
             rules_in_force: false,
+            saved_in,
         }
     }
 }

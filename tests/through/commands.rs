@@ -247,6 +247,69 @@ fn through_chains_of_iptables_legacy_with_many_sources() {
     });
 }
 
+/// As at the start of a machine: no rules, no sets.
+fn nothing_is_loaded() {
+    for program in ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"] {
+        for table in ["filter", "raw", "mangle"] {
+            shell(&format!("{program} -t {table} -F; {program} -t {table} -X"));
+        }
+        shell(&format!("{program} -P INPUT ACCEPT"));
+    }
+    shell("ipset destroy");
+}
+
+/// Whoever saves what is in the kernel saves ours with his own, and loads it at the start of the machine before the guard comes.
+fn saved_with_ours(machine: &Machine, variant: &str) {
+    load_iptables(variant);
+    cluster("iptables", true, &many_clients());
+    ringfence(&format!("apply {CONFIG} --backend iptables")).ended(1).says("SHADOWED").says("10.77.0.3");
+    shell(&format!(
+        "mkdir -p /etc/iptables; iptables-{variant}-save >/etc/iptables/rules.v4; ip6tables-{variant}-save >/etc/iptables/rules.v6"
+    ));
+    let load = || {
+        tried(&format!("iptables-{variant}-restore </etc/iptables/rules.v4"))?;
+        tried(&format!("ip6tables-{variant}-restore </etc/iptables/rules.v6"))
+    };
+    nothing_is_loaded();
+    let failed = load().expect_err("its sets are not there");
+    assert!(failed.contains("ringfence"), "{failed}");
+    ringfence("hook before-load").ended(0);
+    load().expect("all of it is loaded");
+    assert!(STRANGER.iter().all(|from| !machine.reaches(from, 8098)), "until the guard comes");
+    ringfence(&format!("apply {CONFIG} --boot")).says("10.77.0.3");
+    machine.assert_through("after the start");
+    ringfence("remove").ended(0).says("/etc/iptables/rules.v4, line").says("/etc/iptables/rules.v6, line");
+    nothing_is_loaded();
+    ringfence(&format!("status {CONFIG}")).ended(4).says("ABSENT").says("/etc/iptables/rules.v4, line");
+    shell("rm -r /etc/iptables");
+    assert!(!ringfence(&format!("status {CONFIG}")).said.contains("/etc/iptables"));
+}
+
+#[test]
+fn what_was_saved_with_ours_over_nf_tables_loads() {
+    alone("commands::what_was_saved_with_ours_over_nf_tables_loads", |machine| saved_with_ours(&machine, "nft"));
+}
+
+#[test]
+fn what_was_saved_with_ours_of_legacy_loads() {
+    alone("commands::what_was_saved_with_ours_of_legacy_loads", |machine| saved_with_ours(&machine, "legacy"));
+}
+
+/// A set that is there has the room that it was made with.
+#[test]
+fn a_set_grows_beyond_any_room() {
+    alone("commands::a_set_grows_beyond_any_room", |machine| {
+        load_iptables("nft");
+        shell("ipset create open-ringfence-http-many4 hash:net family inet maxelem 65536");
+        cluster("iptables", true, &many_clients());
+        ringfence(&format!("apply {CONFIG}")).ended(1).says("SHADOWED").says("10.77.0.3");
+        machine.assert_through("after apply");
+        let said = shell("ipset list -terse");
+        let room = said.lines().find_map(|line| line.split("maxelem ").nth(1)).expect("a set");
+        assert!(room.split(' ').next().unwrap().parse::<usize>().unwrap() > 65_536, "{said}");
+    });
+}
+
 /// The whole story of a program that is told by its own means: its word, its folder, what `diff` says first, what of its own commands
 /// leaves all as it is, and one that takes something away.
 fn through_program(machine: &Machine, (word, etc, first): (&str, &str, &str), harmless: &[&str], takes: &str) {

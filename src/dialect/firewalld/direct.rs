@@ -4,7 +4,7 @@
 //! stand in the kernel's chains themselves; with that of iptables direct rules have chains of their own (`INPUT_direct`).
 
 use crate::dialect::iptables::read;
-use crate::ir::{Family, Foreign, Match, Rule, Table, Verdict};
+use crate::ir::{ConnectionStates, DeviceName, End, Family, Foreign, Match, Rule, Table, Verdict};
 use crate::net::Interface;
 
 /// A rule that firewalld keeps for a chain.
@@ -71,30 +71,65 @@ pub fn has_own_chains(table: &Table) -> bool {
     table.chains.iter().any(|chain| chain.name == "INPUT_direct")
 }
 
-/// Whether a rule in a chain of the kernel's is one of those that firewalld makes where it works by iptables: it leads to its chains, or
-/// speaks of nobody and no port.
+/// Whether a rule in a chain of the kernel's is one of those that firewalld makes where it works by iptables. It is a closed list
+/// (`build_default_rules` of its `ipXtables.py`, 0.9 to 2.4): whatever is not on it is somebody else's.
 #[must_use]
 pub fn is_own(rule: &Rule) -> bool {
-    const ENDS: [&str; 7] =
-        ["_direct", "_ZONES", "_ZONES_SOURCE", "_POLICIES", "_POLICIES_pre", "_POLICIES_post", "_dispatch"];
-    const STARTS: [&str; 8] = ["IN_", "FWD_", "FWDI_", "FWDO_", "OUT_", "PRE_", "POST_", "RFC3964"];
-    let says_little = |one: &Match| match one {
-        Match::InInterface { names, negated: false } => *names == [Interface::loopback()],
-        Match::Foreign(Foreign::Device { negated: false, .. })
-        | Match::ConnectionState { .. }
-        | Match::Family(_)
-        | Match::Limit { .. } => true,
-        // Looks back, and neighbour discovery, both of IPv6.
-        Match::Protocol { number, .. } => *number != 6,
-        Match::Foreign(_) | Match::Unknown(_) | Match::DestinationTranslated => true,
-        _ => false,
-    };
     match &rule.verdict {
-        Some(Verdict::Jump(chain) | Verdict::Goto(chain)) => {
-            ENDS.iter().any(|end| chain.ends_with(end)) || STARTS.iter().any(|start| chain.starts_with(start))
-        }
-        _ => rule.matches.iter().all(says_little),
+        Some(Verdict::Jump(chain)) => rule.matches.is_empty() && is_own_chain(chain),
+        Some(Verdict::Accept) => match rule.matches.as_slice() {
+            [Match::ConnectionState { states, negated: false }] => {
+                states.0 & !(ConnectionStates::ESTABLISHED.0 | ConnectionStates::RELATED.0) == 0
+            }
+            [Match::DestinationTranslated] => true,
+            // One rule for a state or a translation is read as two.
+            [before @ .., Match::Foreign(Foreign::Translated { end: End::Destination, negated: false })] => {
+                before.iter().all(|one| matches!(one, Match::ConnectionState { negated: true, .. }))
+            }
+            [Match::InInterface { names, negated: false }] => *names == [Interface::loopback()],
+            [Match::Foreign(Foreign::Device { names, negated: false, .. })] => {
+                *names == [DeviceName::Is(Interface::loopback())]
+            }
+            // Neighbour discovery, before what looks back.
+            [Match::Protocol { number: ICMPV6, negated: false }, ..] => true,
+            _ => false,
+        },
+        Some(Verdict::Drop) => match rule.matches.as_slice() {
+            // All of it is dropped in panic mode.
+            [] => true,
+            [Match::ConnectionState { states, negated: false }] => *states == ConnectionStates::INVALID,
+            [Match::Foreign(Foreign::WayBack { missing: true, .. })] => true,
+            _ => false,
+        },
+        Some(Verdict::Reject(_)) => rule.matches.is_empty(),
+        None => rule.log().is_some_and(|prefix| LOGS.iter().any(|own| prefix.starts_with(own))),
+        Some(Verdict::Goto(_) | Verdict::Return | Verdict::Unknown(_)) => false,
     }
+}
+
+const ICMPV6: u8 = 58;
+/// What it logs with in these chains.
+const LOGS: [&str; 3] = ["STATE_INVALID_DROP", "FINAL_REJECT", "rpfilter_DROP"];
+
+/// Whether firewalld leads there from a chain of the kernel's.
+fn is_own_chain(name: &str) -> bool {
+    const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+    const ENDS: [&str; 12] = [
+        "_direct",
+        "_ZONES",
+        "_ZONES_SOURCE",
+        "_ZONES_IFACES",
+        "_POLICIES",
+        "_POLICIES_pre",
+        "_POLICIES_post",
+        "_IN_ZONES",
+        "_IN_ZONES_SOURCE",
+        "_OUT_ZONES",
+        "_OUT_ZONES_SOURCE",
+        "_dispatch",
+    ];
+    let of_hook = HOOKS.iter().find_map(|hook| name.strip_prefix(hook));
+    of_hook.is_some_and(|end| ENDS.contains(&end)) || name.starts_with("RFC3964_")
 }
 
 #[cfg(test)]
@@ -122,15 +157,22 @@ mod tests {
 
     #[test]
     fn its_own_rules_speak_of_nobody() {
-        let text = "*filter\n:INPUT ACCEPT [0:0]\n:INPUT_direct - [0:0]\n:f2b - [0:0]\n\
+        let text = "*filter\n:INPUT ACCEPT [0:0]\n:INPUT_direct - [0:0]\n:f2b - [0:0]\n:mine_direct - [0:0]\n\
              -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j INPUT_direct\n\
              -A INPUT -j REJECT --reject-with icmp-host-prohibited\n-A INPUT -s 192.0.2.9 -j DROP\n-A INPUT -i eth1 -j DROP\n\
-             -A INPUT -p tcp -j f2b\n-A INPUT -p tcp --dport 8098 -j DROP\nCOMMIT\n";
+             -A INPUT -p tcp -j f2b\n-A INPUT -p tcp --dport 8098 -j DROP\n\
+             -A INPUT -m conntrack --ctstate INVALID -j DROP\n-A INPUT -p udp -j DROP\n-A INPUT -p 47 -j ACCEPT\n\
+             -A INPUT -m set --match-set bans src -j DROP\n-A INPUT -m u32 --u32 0x0=0x0 -j DROP\n-A INPUT -m mark --mark 1 -j DROP\n\
+             -A INPUT -m rpfilter --validmark --invert -j DROP\n-A INPUT -m conntrack --ctstate NEW -j DROP\n-A INPUT ! -i lo -j ACCEPT\n\
+             -A INPUT -m addrtype --dst-type LOCAL -j INPUT_direct\n-A INPUT -j mine_direct\nCOMMIT\n";
         let chains = read(text, Family::Ip).unwrap().ruleset.tables.remove(0).chains;
         let rules = &chains.iter().find(|chain| chain.name == "INPUT").unwrap().rules;
         assert_eq!(
             rules.iter().map(is_own).collect::<Vec<_>>(),
-            [true, true, true, true, true, false, false, false, false]
+            [
+                true, true, true, true, true, false, false, false, false, true, false, false, false, false, false,
+                true, false, false, false, false
+            ]
         );
     }
 }

@@ -55,7 +55,7 @@ pub fn write(lowered: &LoweredTable) -> Result<table::Table, NotWritable> {
     let mut chains = Vec::new();
     for (chain, name) in lowered.chains.iter().zip(&names) {
         let mut object = Chain::new(name, &table);
-        set_base(&mut object, chain);
+        set_base(&mut object, chain)?;
         out.object(&object);
         chains.push(object);
     }
@@ -176,12 +176,13 @@ fn list_of(keys: &Keys, length: usize) -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn set_base(object: &mut Chain<'_>, chain: &LoweredChain) {
-    let Some(base) = chain.base else { return };
+fn set_base(object: &mut Chain<'_>, chain: &LoweredChain) -> Result<(), NotWritable> {
+    let Some(base) = chain.base else { return Ok(()) };
     object.set_hook(
         match base.hook {
-            // Neither is anything that we write.
-            ir::Hook::Ingress | ir::Hook::Egress => Hook::Ingress,
+            ir::Hook::Ingress | ir::Hook::Egress => {
+                return Err(NotWritable(format!("the chain {} of a device", chain.name)));
+            }
             ir::Hook::Prerouting => Hook::PreRouting,
             ir::Hook::Input => Hook::In,
             ir::Hook::Forward => Hook::Forward,
@@ -199,6 +200,7 @@ fn set_base(object: &mut Chain<'_>, chain: &LoweredChain) {
         ir::Policy::Accept => Policy::Accept,
         ir::Policy::Drop => Policy::Drop,
     });
+    Ok(())
 }
 
 fn rule_of<'a>(chain: &'a Chain<'a>, rule: &LoweredRule, table: &LoweredTable) -> Result<Rule<'a>, NotWritable> {

@@ -8,8 +8,8 @@ use crate::net::Cidr;
 
 /// What is filled before it takes the place of the set of that name.
 const FILLING: &str = "open-ringfence_filling";
-/// Beside ipset's own default, which is 65,536.
-const LEAST_ROOM: usize = 65_536;
+/// How many a set may get. It costs nothing, and a set that is there gets no other room.
+const LEAST_ROOM: usize = 1 << 20;
 
 /// Whether a tool can show, and so change, the table `filter` of a back end: iptables over nf_tables refuses one that nft filled with
 /// what it does not know.
@@ -43,16 +43,19 @@ pub fn fill(tools: &Tools, set: &Set) -> Result<(), Error> {
         .collect();
     let room = networks.len().max(LEAST_ROOM);
     let mut text = String::with_capacity(networks.len() * 48 + 512);
-    for name in [set.name.as_str(), FILLING] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "create {name} hash:net family {family} maxelem {room} -exist");
-    }
-    let _ = writeln!(text, "flush {FILLING}");
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "create {FILLING} hash:net family {family} maxelem {room}");
     networks.iter().for_each(|network| _ = writeln!(text, "add {FILLING} {network}"));
     let _ = writeln!(text, "swap {FILLING} {}\ndestroy {FILLING}", set.name);
     // What an interrupted run left may be of the other family.
     let _ = tools.ipset(&["destroy", FILLING], "");
+    make(tools, &set.name, family);
     tools.ipset(&["restore"], &text).map(drop)
+}
+
+/// Makes a set with nothing in it, unless it is there: `-exist` would object to one with other room.
+pub fn make(tools: &Tools, name: &str, family: &str) {
+    let _ = tools.ipset(&["create", name, "hash:net", "family", family, "maxelem", &LEAST_ROOM.to_string()], "");
 }
 
 /// The sets that begin like this.

@@ -3,8 +3,9 @@
 //! No file of the admin's is touched. What stands there goes when those who made the table load it again; the drop-ins of their
 //! units, `ringfence watch` and the timer then bring it back, at the right place of whatever the table is by then.
 //!
-//! INVARIANT (by number): nft is told a rule's handle, which no other rule ever has; iptables is told positions, right behind a look at
-//! them, and what it did is looked at again.
+//! INVARIANT (by number): nft is told a rule's handle, which no other rule ever has; iptables is told positions where words do not
+//! serve, right behind a look at them, and what it did is looked at again. A rule goes by its number only where that look shows the
+//! table as it was: it would be somebody else's otherwise.
 
 use super::means::{Means, managed_by, means};
 use super::place::{Part, Placed, blocked_at, named, place};
@@ -165,16 +166,33 @@ impl Chains {
             let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
             let handles = self.everything.handles.get(at);
             let text = |how| texts::for_iptables(table, part, handles, how);
-            // Where somebody changed a rule of ours, its number is all that is known of it.
-            opened::carry_out(tools, variant, version, &text(Named::ByWords)?).or_else(|_| {
-                Ok::<_, HostError>(opened::carry_out(tools, variant, version, &text(Named::ByNumber)?)?)
-            })?;
+            if let Err(error) = opened::carry_out(tools, variant, version, &text(Named::ByWords)?) {
+                // Where somebody changed a rule of ours, its number is all that is known of it.
+                if !self.is_still(at)? {
+                    return Err(error.into());
+                }
+                opened::carry_out(tools, variant, version, &text(Named::ByNumber)?)?;
+            }
             brought = true;
         }
         if let Some(tools) = &tools {
             self.destroy_sets(tools)?;
         }
         Ok(brought)
+    }
+
+    /// Whether a table of iptables has the same rules at the same places now.
+    fn is_still(&self, at: usize) -> Result<bool, HostError> {
+        let Some(before) = self.table(at) else { return Ok(false) };
+        let now = Everything::read()?;
+        let known = self.everything.handles.get(at);
+        let is_same = |(at, table): (usize, &Table)| {
+            let handles = now.handles.get(at);
+            (table.family, &table.name) == (before.family, &before.name)
+                && handles == known
+                && (known.is_some() || table.chains == before.chains)
+        };
+        Ok(now.ruleset.tables.iter().enumerate().any(is_same))
     }
 
     /// Sets that no rule asks any more.

@@ -17,6 +17,7 @@ pub mod known;
 pub mod means;
 pub mod place;
 mod program;
+pub mod saved;
 pub mod spots;
 pub mod texts;
 pub mod ufw;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{ETC, FOLDERS, check, is_installed, is_ours};
@@ -88,15 +89,32 @@ fn refuse_named(root: &Path, goes: &[&str]) -> Result<(), HostError> {
         goes.iter().filter_map(|name| name.strip_suffix(".xml")).filter(|name| *name != POLICY).collect();
     let mut folders = vec![root.join(ETC)];
     while let (Some(folder), false) = (folders.pop(), sets.is_empty()) {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let unread = |path: &Path| {
+            let path = path.to_owned();
+            move |error| HostError::Unread { path, error }
+        };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.map_err(unread(&folder))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(unread(&folder))?;
             let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if entry.file_type().map_err(unread(&path))?.is_dir() {
                 folders.push(path);
                 continue;
             }
             let is_ours = path.file_stem().is_some_and(|stem| stem == POLICY || sets.iter().any(|set| stem == *set));
             let is_live = path.extension().is_some_and(|end| end == "xml") && !is_ours;
-            let text = if is_live { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
+            if !is_live {
+                continue;
+            }
+            let bytes = match fs::read(&path) {
+                // A link to nothing, or a file that is gone by now, names nothing.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                read => read.map_err(unread(&path))?,
+            };
+            let text = String::from_utf8_lossy(&bytes);
             let words: BTreeSet<&str> = text.split(|c: char| c.is_whitespace() || "\"'<>=".contains(c)).collect();
             if let Some(set) = sets.iter().find(|set| words.contains(*set)) {
                 return Err(HostError::Named { set: (*set).to_owned(), path });

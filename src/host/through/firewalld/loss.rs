@@ -59,12 +59,14 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
     let mut found = Vec::new();
     let keeps_interfaces = runs_by(Path::new(NETWORK_MANAGER), "NetworkManager");
     for (what, list) in [("zone", "--list-all-zones"), ("policy", "--list-all-policies")] {
-        compare(
-            what,
-            &blocks(answer(&[list]), keeps_interfaces),
-            &blocks(answer(&["--permanent", list]), keeps_interfaces),
-            &mut found,
-        );
+        let others = |words: &[&str]| {
+            let mut blocks = blocks(answer(words), keeps_interfaces);
+            if what == "policy" {
+                blocks.remove(POLICY);
+            }
+            blocks
+        };
+        compare(what, &others(&[list]), &others(&["--permanent", list]), &mut found);
     }
     for what in DIRECT {
         let lines = |words: &[&str]| answer(words).lines().map(str::to_owned).collect::<BTreeSet<_>>();
@@ -80,7 +82,9 @@ fn looked_at(root: &Path) -> Result<Vec<String>, HostError> {
         answer(words).split_whitespace().filter(|name| !name.starts_with(SET)).map(str::to_owned).collect()
     };
     let [_, rules, passthroughs] = DIRECT.map(|what| answer(&["--direct", what]));
-    found.extend(flushed(&Everything::read()?.ruleset, &direct(rules, passthroughs)));
+    // What is not understood of them leads to a flush all the same.
+    let has_direct = DIRECT.iter().any(|what| !answer(&["--direct", what]).trim().is_empty());
+    found.extend(flushed(&Everything::read()?.ruleset, &direct(rules, passthroughs), has_direct));
     sets(&names(&["--get-ipsets"]), &names(&["--permanent", "--get-ipsets"]), &mut found)?;
     Ok(found)
 }
@@ -89,13 +93,13 @@ const DIRECT: [&str; 3] = ["--get-all-chains", "--get-all-rules", "--get-all-pas
 
 /// What firewalld flushes with its own where it works by iptables, be it for direct rules only, and does not bring back: rules of others,
 /// a ban for example. Docker, libvirt and we bring ours back ourselves.
-fn flushed(ruleset: &Ruleset, kept: &[Direct]) -> Vec<String> {
+fn flushed(ruleset: &Ruleset, kept: &[Direct], has_direct: bool) -> Vec<String> {
     let of_iptables = |table: &&Table| {
         table.family != Family::Inet && ["filter", "mangle", "nat", "raw", "security"].contains(&table.name.as_str())
     };
     let tables: Vec<&Table> = ruleset.tables.iter().filter(of_iptables).collect();
     let works_by_iptables = tables.iter().any(|table| has_own_chains(table));
-    if !works_by_iptables && kept.is_empty() {
+    if !works_by_iptables && !has_direct {
         return Vec::new();
     }
     let mut lost = Vec::new();
@@ -162,7 +166,7 @@ fn blocks(text: &str, keeps_interfaces: bool) -> Blocks {
         };
         let comes_back =
             key == "interfaces" && (keeps_interfaces || own.starts_with("docker") || own.starts_with("libvirt"));
-        if own == POLICY || comes_back {
+        if comes_back {
             continue;
         }
         let block = blocks.entry(own.clone()).or_default();
@@ -172,7 +176,6 @@ fn blocks(text: &str, keeps_interfaces: bool) -> Blocks {
             block.extend(values.split_whitespace().map(|value| format!("{key} {value}")));
         }
     }
-    blocks.remove(POLICY);
     blocks
 }
 
@@ -219,6 +222,7 @@ fn sets(runtime: &BTreeSet<String>, permanent: &BTreeSet<String>, found: &mut Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::iptables::read;
 
     const RUNTIME: &str = "\
 public (active)
@@ -229,7 +233,7 @@ public (active)
 \trule family=\"ipv4\" source address=\"192.0.2.1\" drop
 
 ringfence (active)
-  priority: 32767
+  target: default
   rich rules: 
 \trule family=\"ipv4\" source ipset=\"open-ringfence-peers4\" port port=\"8098\" protocol=\"tcp\" accept
 ";
@@ -245,17 +249,31 @@ work
 ";
 
     #[test]
-    fn what_differs_is_named_and_what_is_ours_is_not() {
+    fn what_differs_is_named_and_a_zone_with_our_name_is_the_admins() {
         let mut found = Vec::new();
         compare("zone", &blocks(RUNTIME, true), &blocks(PERMANENT, true), &mut found);
         let expected = [
             "zone public: `rule family=\"ipv4\" source address=\"192.0.2.1\" drop` at runtime only",
             "zone public: `services https` in its files only",
+            "zone ringfence is at runtime only",
             "zone work is in its files only",
         ];
+        found.sort();
         assert_eq!(found, expected);
         found.clear();
         compare("zone", &blocks(RUNTIME, false), &blocks(RUNTIME, true), &mut found);
         assert_eq!(found, ["zone public: `interfaces eth0` at runtime only"]);
+    }
+
+    #[test]
+    fn direct_rules_that_nobody_understands_lead_to_a_flush_all_the_same() {
+        let text = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.9/32 -j DROP\nCOMMIT\n";
+        let ruleset = read(text, Family::Ip).unwrap().ruleset;
+        assert!(direct("eb filter INPUT 0 -j DROP\n", "").is_empty());
+        assert_eq!(
+            flushed(&ruleset, &[], true),
+            ["`-t filter -A INPUT -s 192.0.2.9 -j DROP`, which is none of firewalld's"]
+        );
+        assert!(flushed(&ruleset, &[], false).is_empty());
     }
 }
