@@ -195,3 +195,15 @@ fn without_own_chains(table: &mut Table) {
     table.chains.retain(|chain| !ours::is_chain(&chain.name));
     table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !jumps(rule)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_judged_may_let_somebody_in() {
+        assert!(Around::Unjudged("too large".to_owned()).may_let_in());
+        assert!(!Around::Nothing.may_let_in());
+        assert!(!Around::ahead(Vec::new()).may_let_in());
+    }
+}

@@ -407,6 +407,38 @@ fn a_rule_that_comes_in_between_is_heard_first_and_stays() {
     });
 }
 
+/// The first time that a rule of ours is to go by its words, another program puts one before it and takes ours for one of its own.
+const REFUSING: &str = "#!/bin/sh
+text=$(cat)
+case \"$text\" in *'-D INPUT'*)
+	[ -e /run/refused ] || { touch /run/refused; iptables-nft -I INPUT 1 -s 192.0.2.77 -j DROP; echo 'Bad rule' >&2; exit 1; }
+esac
+printf '%s\\n' \"$text\" | exec /usr/sbin/iptables-nft-restore \"$@\"
+";
+
+#[test]
+fn what_was_refused_is_looked_at_again_before_numbers_count() {
+    alone("commands::what_was_refused_is_looked_at_again_before_numbers_count", |machine| {
+        load_iptables("nft");
+        let before = filter("nft");
+        cluster("iptables", true, "");
+        ringfence(&format!("apply {CONFIG} --backend nft")).ended(1).says("SHADOWED");
+        machine.assert_through("after apply");
+        fs::create_dir("/run/bin").unwrap();
+        for name in ["iptables-nft-restore", "iptables-restore"] {
+            fs::write(format!("/run/bin/{name}"), REFUSING).unwrap();
+        }
+        shell("chmod +x /run/bin/*");
+        let bin = env!("CARGO_BIN_EXE_ringfence");
+        let said = shell(&format!("PATH=/run/bin:$PATH {bin} remove --state-dir {STATE}"));
+        assert!(fs::exists("/run/refused").unwrap() && said.contains("removed"), "{said}");
+        let after = filter("nft");
+        let rule = "-A INPUT -s 192.0.2.77/32 -j DROP\n";
+        assert_eq!(after.matches(rule).count(), 1, "{after}");
+        assert_eq!(after.replace(rule, ""), before);
+    });
+}
+
 /// What somebody asks at three in the morning is what happens now, and not what a file wants.
 #[test]
 fn explain_without_a_file_is_what_the_kernel_does() {

@@ -22,6 +22,9 @@ use crate::ir::{Family, Opening, Rule, Ruleset, Table, ours};
 use crate::net::Surroundings;
 use crate::verify::Answer;
 
+/// How often it is looked again, and what is to be done is done.
+pub(super) const ATTEMPTS: usize = 4;
+
 /// What was found, and what is to be done.
 pub struct Chains {
     everything: Everything,
@@ -141,7 +144,7 @@ impl Chains {
         self.table(part.table).and_then(|table| texts::in_words(table, part, rule))
     }
 
-    /// Writes it. Says whether there was anything to write.
+    /// Writes it. Says whether there was anything to write, or the tables are no more what they were; another look tells.
     ///
     /// # Errors
     /// Where a tool refuses; what the tools before it did is done then, and another look tells.
@@ -166,11 +169,12 @@ impl Chains {
             let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
             let handles = self.everything.handles.get(at);
             let text = |how| texts::for_iptables(table, part, handles, how);
-            if let Err(error) = opened::carry_out(tools, variant, version, &text(Named::ByWords)?) {
-                // Where somebody changed a rule of ours, its number is all that is known of it.
+            if opened::carry_out(tools, variant, version, &text(Named::ByWords)?).is_err() {
+                // Somebody changed the table meanwhile: another look tells.
                 if !self.is_still(at)? {
-                    return Err(error.into());
+                    return Ok(true);
                 }
+                // Where somebody changed a rule of ours before, its number is all that is known of it.
                 opened::carry_out(tools, variant, version, &text(Named::ByNumber)?)?;
             }
             brought = true;
@@ -233,8 +237,14 @@ impl Chains {
 /// # Errors
 /// Where a tool refuses.
 pub fn take_away() -> Result<bool, HostError> {
-    let ours = Chains::only_ours()?;
+    let mut ours = Chains::only_ours()?;
     let brought = ours.bring()?;
+    let (mut again, mut left) = (brought, ATTEMPTS);
+    while again {
+        left = left.checked_sub(1).ok_or(HostError::Changing)?;
+        ours = Chains::only_ours()?;
+        again = ours.bring()?;
+    }
     // One may be left of a run that did not come to its rules.
     if let Ok(tools) = Tools::find() {
         ours.destroy_sets(&tools)?;

@@ -160,9 +160,8 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
 /// iptables is told positions: where another program put a rule in between, what leads to ours stands at a wrong place, and is put
 /// right.
 fn bring_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
-    const ATTEMPTS: usize = 4;
     let mut brought = false;
-    for _ in 0..ATTEMPTS {
+    for _ in 0..chains::ATTEMPTS {
         let Some(chains) = look_at_chains(wanted, asked)? else { return Ok(brought) };
         if !chains.bring()? {
             return Ok(brought);
