@@ -30,6 +30,7 @@ if [ "${1:-}" != demo ]; then
 	need 'command -v erl' erlang-base erlang-erts
 	need 'command -v firewall-cmd' firewalld firewalld
 	need 'command -v ufw' ufw ufw
+	need 'command -v fail2ban-server' fail2ban fail2ban-server
 	need 'command -v dbus-daemon' dbus dbus-daemon
 	need '! command -v firewall-cmd || /usr/bin/python3 -c "import nftables"' python3-nftables python3-nftables
 fi
@@ -65,24 +66,26 @@ if [ -n "$missing" ]; then
 	packages=$*
 	echo "installing: $*" >&2
 	if [ "$(id -u)" = 0 ]; then root=; else root=sudo; fi
-	# The tests run firewalld in namespaces of their own; on this machine it is neither to start now nor later. (ufw does nothing
-	# until somebody enables it.)
-	mask=
-	case " $packages " in
-	*[[:space:]]firewalld[[:space:]]*)
-		unit=/etc/systemd/system/firewalld.service
-		if [ -d /etc/systemd/system ] && [ ! -e $unit ] && [ ! -L $unit ]; then
-			mask=$unit
-			$root ln -s /dev/null $unit
-		fi
-		;;
-	esac
+	# The tests run firewalld and fail2ban in namespaces of their own; on this machine they are neither to start now nor later. (ufw
+	# does nothing until somebody enables it.)
+	masked=
+	for service in firewalld fail2ban; do
+		unit=/etc/systemd/system/$service.service
+		case " $packages " in
+		*[[:space:]]"$service"[[:space:]]*)
+			if [ -d /etc/systemd/system ] && [ ! -e "$unit" ] && [ ! -L "$unit" ]; then
+				masked="$masked $service"
+				$root ln -s /dev/null "$unit"
+			fi
+			;;
+		esac
+	done
 	unmask() {
-		if [ -n "$mask" ]; then
-			$root rm -f "$mask"
-			if command -v systemctl >/dev/null; then $root systemctl disable -q firewalld 2>/dev/null || true; fi
-			mask=
-		fi
+		for service in $masked; do
+			$root rm -f "/etc/systemd/system/$service.service"
+			if command -v systemctl >/dev/null; then $root systemctl disable -q "$service" 2>/dev/null || true; fi
+		done
+		masked=
 	}
 	trap unmask EXIT
 	log=$(mktemp)

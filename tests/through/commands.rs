@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use super::stage::{DENIED, Machine, PEER, STRANGER, alone, assert_same, files, shell, tried};
 
-const CONFIG: &str = "/run/c.toml";
+pub const CONFIG: &str = "/run/c.toml";
 const STATE: &str = "/run/state";
 
 /// What a command says, and how it ends.
-struct Ran {
+pub struct Ran {
     code: i32,
-    said: String,
+    pub said: String,
 }
 
 impl Ran {
     #[track_caller]
-    fn ended(self, code: i32) -> Self {
+    pub fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}", self.said);
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Self {
+    pub fn says(self, words: &str) -> Self {
         assert!(self.said.contains(words), "no {words:?} in\n{}", self.said);
         self
     }
 }
 
-fn ringfence(arguments: &str) -> Ran {
+pub fn ringfence(arguments: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     let output = command
         .args(arguments.split(' '))
@@ -42,7 +42,7 @@ fn ringfence(arguments: &str) -> Ran {
 }
 
 /// A cluster of this machine, the peer and, where that is asked for, the one whom the admin denies.
-fn cluster(through: &str, with_denied: bool, more: &str) {
+pub fn cluster(through: &str, with_denied: bool, more: &str) {
     let peers: &[[&str; 2]] = if with_denied { &[PEER, DENIED] } else { &[PEER] };
     let nodes = peers
         .iter()
@@ -79,7 +79,7 @@ table inet filter {
 }
 ";
 
-fn load_nftables() {
+pub fn load_nftables() {
     fs::write("/run/nftables.conf", NFTABLES_CONF).unwrap();
     shell("nft -f /run/nftables.conf");
 }
@@ -95,6 +95,7 @@ fn through_tables_of_nft() {
         load_nftables();
         let before = nftables();
         machine.assert_blocked("before");
+        assert!(PEER.iter().all(|to| !machine.calls(to)), "before");
 
         cluster("none", true, "");
         ringfence(&format!("apply {CONFIG}"))
@@ -186,14 +187,16 @@ fn sorted(text: &str) -> Vec<&str> {
 }
 
 /// An old script, for both families.
-fn load_iptables(variant: &str) {
+pub fn load_iptables(variant: &str) {
     for (program, denied, other) in [("iptables", DENIED[0], "192.0.2.7"), ("ip6tables", DENIED[1], "2001:db8::7")] {
         let run = format!("{program}-{variant}");
         shell(&format!(
             "{run} -N LOGDROP\n{run} -A LOGDROP -m limit --limit 5/min -j LOG\n{run} -A LOGDROP -j DROP\n\
              {run} -A INPUT -i lo -j ACCEPT\n{run} -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n\
              {run} -A INPUT -m conntrack --ctstate NEW,DNAT -s {other} -j DROP\n{run} -A INPUT -s {denied} -j LOGDROP\n{run} -A INPUT -p tcp --dport 22 -j ACCEPT\n\
-             {run} -A INPUT -p ipv6-icmp -j ACCEPT\n{run} -A INPUT -j LOGDROP\n{run} -P INPUT DROP"
+             {run} -A INPUT -p ipv6-icmp -j ACCEPT\n{run} -A INPUT -j LOGDROP\n{run} -P INPUT DROP\n\
+             {run} -A OUTPUT -o lo -j ACCEPT\n{run} -A OUTPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n\
+             {run} -A OUTPUT -p ipv6-icmp -j ACCEPT\n{run} -P OUTPUT DROP"
         ));
     }
 }
@@ -207,6 +210,7 @@ fn filter(variant: &str) -> String {
 fn through_iptables(machine: &Machine, variant: &str, more: &str) {
     load_iptables(variant);
     let before = filter(variant);
+    assert!(PEER.iter().all(|to| !machine.calls(to)), "before");
     let backend = if variant == "nft" { "nft" } else { "iptables" };
     cluster("none", true, "");
     ringfence(&format!("apply {CONFIG} --backend {backend}"))
@@ -215,6 +219,8 @@ fn through_iptables(machine: &Machine, variant: &str, more: &str) {
     cluster("iptables", true, more);
     ringfence(&format!("apply {CONFIG} --backend {backend}")).ended(1).says("SHADOWED").says("10.77.0.3");
     machine.assert_through("after apply");
+    assert!(PEER.iter().all(|to| machine.calls(to)), "after apply");
+    assert!(STRANGER.iter().all(|to| !machine.calls(to)), "no wider than what is admitted");
     ringfence(&format!("diff {CONFIG}")).ended(0);
     let opened = filter(variant);
     // Somebody loads the saved rules again.

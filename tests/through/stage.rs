@@ -101,7 +101,9 @@ impl Machine {
         });
         sysctl("net.ipv6.conf.eth0.accept_dad", "0");
         let listen = |port: u16| TcpListener::bind(("::", port)).unwrap();
-        let machine = Self { wire, _servers: vec![listen(8098), listen(4369), listen(8099)], running: Vec::new() };
+        let there = wire.enter(|| listen(8099));
+        let servers = vec![listen(8098), listen(4369), listen(8099), there];
+        let machine = Self { wire, _servers: servers, running: Vec::new() };
         // The kernel takes up to a second to see that the cable is plugged in.
         let end = Instant::now() + PATIENCE;
         while PEER.iter().chain(&STRANGER).any(|from| !machine.reaches(from, 8098)) {
@@ -115,6 +117,13 @@ impl Machine {
         let from: IpAddr = from.parse().unwrap();
         let host: IpAddr = HOST[usize::from(from.is_ipv6())].parse().unwrap();
         self.wire.enter(|| connects(SocketAddr::new(from, 0), SocketAddr::new(host, port)))
+    }
+
+    /// Whether a connection from this machine to a port of another one comes about.
+    pub fn calls(&self, to: &str) -> bool {
+        let to: IpAddr = to.parse().unwrap();
+        let from: IpAddr = HOST[usize::from(to.is_ipv6())].parse().unwrap();
+        connects(SocketAddr::new(from, 0), SocketAddr::new(to, 8099))
     }
 
     /// What is wrong, if peers do not reach both ports, or those who must not do. All are tried at once.
