@@ -15,7 +15,7 @@ use super::apply::{self, bring};
 use super::host::{HostArguments, no_right};
 use super::input::Input;
 use super::output::{Undone, log, print};
-use super::{boot, check, live, remove};
+use super::{boot, check, live, remove, status};
 use crate::cluster::Cluster;
 use crate::host::apply::Host;
 use crate::host::store::Place;
@@ -70,6 +70,9 @@ struct PostInstall {
 struct Check {
     #[command(flatten)]
     host: HostArguments,
+    /// Where `METRICS=FILE` is looked for, into which metrics are written afterwards, as `ringfence status --metrics` does.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    settings: PathBuf,
 }
 
 /// Before another program loads rules that somebody saved with ringfence's among them: make the ipsets that these ask.
@@ -102,7 +105,7 @@ struct Purge {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::PostInstall(arguments) => post_install(arguments),
-        Verb::Check(arguments) => check::run(&arguments.host),
+        Verb::Check(arguments) => look(arguments),
         Verb::BeforeLoad(arguments) => before_load(&arguments.host.host()),
         Verb::PreRemove(arguments) => pre_remove(arguments),
         Verb::Purge(arguments) => purge(&arguments.host),
@@ -183,6 +186,17 @@ fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
     }
 }
 
+fn look(arguments: &Check) -> anyhow::Result<Outcome> {
+    let outcome = check::run(&arguments.host);
+    let text = fs::read_to_string(&arguments.settings).unwrap_or_default();
+    if let Some(file) = setting(&text, "METRICS").filter(|file| !file.is_empty())
+        && let Err(error) = status::note_metrics(Path::new(file), arguments.host.state())
+    {
+        log(&format!("warning: {error:#}"));
+    }
+    outcome
+}
+
 fn before_load(host: &Host) -> anyhow::Result<Outcome> {
     if not_this_machine().is_none() {
         make_sets(&host.root)?;
@@ -197,7 +211,7 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
     }
     let text = fs::read_to_string(&arguments.settings).unwrap_or_default();
     let mut failed = None;
-    match setting(&text) {
+    match setting(&text, "ON_REMOVE") {
         Some("remove") => {
             log(&format!("the rules go, as {} says", arguments.settings.display()));
             match purge(&arguments.host) {
@@ -223,8 +237,8 @@ fn pre_remove(arguments: &PreRemove) -> anyhow::Result<Outcome> {
 }
 
 /// The last setting counts, as in a shell.
-fn setting(text: &str) -> Option<&str> {
-    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ON_REMOVE="));
+fn setting<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
     values.next_back().map(|value| value.trim().trim_matches(['"', '\'']))
 }
 
@@ -251,9 +265,10 @@ mod tests {
 
     #[test]
     fn the_last_setting_counts() {
-        assert_eq!(setting(""), None);
-        assert_eq!(setting("# ON_REMOVE=remove\nREMOVE=remove\n"), None);
-        assert_eq!(setting("ON_REMOVE=keep\n  ON_REMOVE=\"remove\" \n"), Some("remove"));
-        assert_eq!(setting("ON_REMOVE=remove\nON_REMOVE=\n"), Some(""));
+        let of = |text| setting(text, "ON_REMOVE");
+        assert_eq!(of(""), None);
+        assert_eq!(of("# ON_REMOVE=remove\nREMOVE=remove\n"), None);
+        assert_eq!(of("ON_REMOVE=keep\n  ON_REMOVE=\"remove\" \n"), Some("remove"));
+        assert_eq!(of("ON_REMOVE=remove\nON_REMOVE=\n"), Some(""));
     }
 }

@@ -89,6 +89,11 @@ impl StateArguments {
 }
 
 impl HostArguments {
+    /// Where the state is.
+    pub fn state(&self) -> &StateArguments {
+        &self.state
+    }
+
     pub fn host(&self) -> Host {
         Host { root: self.root.clone(), ..self.state.host() }
     }

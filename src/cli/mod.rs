@@ -21,6 +21,7 @@ mod hook;
 mod host;
 mod import;
 mod input;
+mod journal;
 mod lint;
 mod live;
 mod membership;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
-use super::document;
+use super::{document, journal};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::outcome::Outcome;
 use crate::report::Body;
@@ -124,12 +124,16 @@ fn print_alone(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Says something to whoever reads stderr. Nobody is left to read why nobody could be told.
+/// Says something to whoever reads stderr, or the journal. Nobody is left to read why nobody could be told.
 pub fn say(words: &str) {
-    let _ = writeln!(anstream::stderr(), "{words}");
+    if !journal::send(words) {
+        let _ = writeln!(anstream::stderr(), "{words}");
+    }
 }
 
-/// Says something as a line of a log, where several programs write.
+/// Says something as a line of a log, where several programs write. The journal knows whose it is.
 pub fn log(words: &str) {
-    say(&format!("ringfence: {words}"));
+    if !journal::send(words) {
+        say(&format!("ringfence: {words}"));
+    }
 }

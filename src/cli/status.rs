@@ -1,13 +1,18 @@
 //! `ringfence status`: whether the rules are in force.
 
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
+use tempfile::NamedTempFile;
 
 use super::boot;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
 use super::input::{DEFAULT_CONFIG, Input, node_findings};
-use super::output::{Undone, fail, present, print_findings};
+use super::output::{Undone, fail, present, print_findings, say};
 use super::ways::{sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::{Severity, Sources};
@@ -26,7 +31,7 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status};
+use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, metrics};
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
@@ -39,6 +44,9 @@ pub struct Arguments {
     /// Print it as one document of JSON, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
+    /// Also write metrics in the text format of Prometheus, for the textfile collector of node_exporter.
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Read everything again, even if the kernel says that nothing has changed.
     #[arg(long)]
     full: bool,
@@ -53,9 +61,58 @@ impl Arguments {
     pub fn json(&self) -> bool {
         self.json
     }
+
+    /// What was applied last, for whoever writes metrics only.
+    fn of(host: &StateArguments) -> Self {
+        let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+        Self { config: None, json: false, metrics: None, full: false, site, host: host.clone() }
+    }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let found = look(arguments);
+    if let Some(file) = &arguments.metrics {
+        write_metrics(file, found.as_ref().ok().and_then(Option::as_ref))?;
+    }
+    let Some(document) = found? else { return Ok(Outcome::Unusable) };
+    present(|| Body::Status(Box::new(document.clone())), || document.text())?;
+    Ok(match document.state {
+        _ if document.closed.is_some() => Outcome::FellBack,
+        Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
+        Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
+        standing => standing.outcome(),
+    })
+}
+
+/// Writes the metrics of what was applied last.
+///
+/// # Errors
+/// Where the file cannot be written. That nobody could look is in the file.
+pub fn note_metrics(file: &Path, host: &StateArguments) -> anyhow::Result<()> {
+    let found = look(&Arguments::of(host)).unwrap_or_else(|error| {
+        say(&format!("warning: what is in force is not known: {error:#}"));
+        None
+    });
+    write_metrics(file, found.as_ref())
+}
+
+/// Everybody may read it: whoever collects it is not root.
+const METRICS_MODE: u32 = 0o644;
+
+/// Whole or not at all, under a name that no collector reads until then.
+fn write_metrics(file: &Path, found: Option<&Status>) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = || {
+        let mut new = NamedTempFile::new_in(folder)?;
+        new.write_all(metrics(found).as_bytes())?;
+        new.as_file().set_permissions(Permissions::from_mode(METRICS_MODE))?;
+        new.persist(file).map(drop).map_err(|error| error.error)
+    };
+    written().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// What there is to say; nothing where the cluster file that was asked for cannot be used, which is said.
+fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     let host = arguments.host.host();
     let kept = record::kept(&host.store, record::GOOD);
     let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
@@ -94,7 +151,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         None => match full(arguments, &host, &config, backend)? {
             Some(document) => document,
-            None => return Ok(Outcome::Unusable),
+            None => return Ok(None),
         },
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
@@ -103,16 +160,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         document
     };
-    present(
-        || Body::Status(Box::new(Status { last_applied: LastApplied::now(&host.store), ..document.clone() })),
-        || document.text(),
-    )?;
-    Ok(match document.state {
-        _ if document.closed.is_some() => Outcome::FellBack,
-        Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
-        Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
-        standing => standing.outcome(),
-    })
+    Ok(Some(Status { last_applied: LastApplied::now(&host.store), ..document }))
 }
 
 /// The way that `apply` would take, unless rules of ours are in the other one only.

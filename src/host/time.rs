@@ -13,6 +13,26 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
 }
 
+/// The seconds since 1970 of such a text; `None` for any other.
+#[must_use]
+pub fn seconds(text: &str) -> Option<u64> {
+    // With years of four digits no sum overflows.
+    const LENGTH: usize = "1970-01-01T00:00:00Z".len();
+    let (day, clock) = text.strip_suffix('Z').filter(|_| text.len() == LENGTH)?.split_once('T')?;
+    let numbers = |text: &str, by: char| -> Option<[u64; 3]> {
+        let all: Vec<u64> = text.split(by).map(str::parse).collect::<Result<_, _>>().ok()?;
+        all.try_into().ok()
+    };
+    let ([year, month, day], [hour, minute, second]) = (numbers(day, '-')?, numbers(clock, ':')?);
+    // The inverse of `date`, as days_from_civil has it.
+    let (year, from_march) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year;
+    let seconds = days.checked_sub(719_468)?.checked_mul(DAY)? + hour * 3600 + minute * 60 + second;
+    // What is no date would be another one's text.
+    (utc(UNIX_EPOCH + std::time::Duration::from_secs(seconds)) == text).then_some(seconds)
+}
+
 /// Year, month and day of a day, counted from the beginning of 1970. After Howard Hinnant, "chrono-Compatible Low-Level
 /// Date Algorithms", civil_from_days: years begin in March there, so that the leap day is the last one.
 fn date(days: u64) -> (u64, u64, u64) {
@@ -45,7 +65,18 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(super::seconds(text), Some(seconds));
         }
         assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+        for text in [
+            "",
+            "1969-12-31T23:59:59Z",
+            "2026-02-29T00:00:00Z",
+            "2026-3-01T00:00:00Z",
+            "2026-03-01T00:00:00",
+            "99999999999-01-01T00:00:00Z",
+        ] {
+            assert_eq!(super::seconds(text), None, "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::stage::{DENIED, Machine, PEER, STRANGER, alone, assert_same, files, shell, tried};
 
 pub const CONFIG: &str = "/run/c.toml";
-const STATE: &str = "/run/state";
+pub const STATE: &str = "/run/state";
 
 /// What a command says, and how it ends.
 pub struct Ran {
