@@ -1,6 +1,6 @@
 //! `ringfence apply`: brings the rules into force.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
@@ -14,8 +14,9 @@ use super::host::{
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
 use super::ways::{all_objections, warnings};
-use super::{boot, live};
+use super::{boot, live, plan};
 use crate::cluster::{Cluster, Node};
+use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{self, NotOneNode};
 use crate::host::links::Link;
@@ -23,7 +24,7 @@ use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
 use crate::host::time::utc;
-use crate::host::{HostError, Prepared, record};
+use crate::host::{HostError, Prepared, plan as host_plan, read, record};
 use crate::outcome::Outcome;
 use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
@@ -56,6 +57,13 @@ pub struct Arguments {
     /// close the ports for everyone.
     #[arg(long, conflicts_with = "json")]
     boot: bool,
+    /// Bring in what `ringfence diff --out PLAN` saw, and nothing else: its cluster file, for its node, and only while the file, what is
+    /// in force, and what else decides about the protected ports are as they were then.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["config", "node", "backend", "dry_run", "boot"])]
+    plan: Option<PathBuf>,
+    /// On what the change was agreed to.
+    #[arg(skip)]
+    agreed: Option<Agreed>,
     /// Nobody is there to confirm, or to read a warning.
     #[arg(skip)]
     unattended: bool,
@@ -65,13 +73,32 @@ impl Arguments {
     /// What is asked for where nobody is there to ask for more.
     pub fn plain(input: Input, host: HostArguments) -> Self {
         let site = SiteArguments { node: None, backend: BackendChoice::Auto };
-        let (confirm_within, dry_run, allow) = (None, false, Vec::new());
-        Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false, unattended: true }
+        Self {
+            input,
+            site,
+            host,
+            confirm_within: None,
+            dry_run: false,
+            allow: Vec::new(),
+            cut_outgoing: false,
+            boot: false,
+            plan: None,
+            agreed: None,
+            unattended: true,
+        }
     }
 
     /// The form of the document that is asked for, if one is.
     pub fn document(&self) -> Option<Form> {
         self.input.json.then_some(if self.dry_run { Form::Diff } else { Form::Apply })
+    }
+
+    /// What a plan says of what is to be applied.
+    fn follow(&mut self, plan: agreed::Plan) {
+        let agreed::Plan { config, node, backend, agreed, .. } = plan;
+        self.input.config = config;
+        self.site = SiteArguments { node, backend: BackendChoice::of(backend) };
+        self.agreed = Some(agreed);
     }
 
     pub fn site(&self) -> &SiteArguments {
@@ -97,7 +124,8 @@ impl Arguments {
 const EXAMPLES: &str = "\
 Examples:
   ringfence apply --dry-run                 show what would change
-  ringfence apply --confirm-within 60s      apply; taken back after a minute without `ringfence confirm`";
+  ringfence apply --confirm-within 60s      apply; taken back after a minute without `ringfence confirm`
+  ringfence apply --plan change.plan        what `ringfence diff --out change.plan` showed, or nothing";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Allowed {
@@ -121,7 +149,18 @@ enum Allowed {
     NotThrough,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub fn run(mut arguments: Arguments) -> anyhow::Result<Outcome> {
+    if let Some(path) = arguments.plan.take() {
+        let plan = match plan::read(&path)? {
+            Ok(plan) => plan,
+            Err(outcome) => return Ok(outcome),
+        };
+        arguments.follow(plan);
+    }
+    run_on(&arguments)
+}
+
+fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
         let allowed = |word: &str| arguments.allows(word);
         return live::run(&arguments.input, &arguments.site, &arguments.host.host(), false, allowed);
@@ -163,14 +202,21 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         }
     };
     let site = live_site(cluster, node)?;
+    let backend = arguments.site.backend.choose(host)?;
+    let prepared = Prepared::new(&site, backend)?;
+    // Before anything else speaks against it that was not there then; what counts is the look in the moment of the change.
+    if let Some(agreed) = &arguments.agreed {
+        let in_force = read(backend)?;
+        let work = host_plan::plan(host, &site, &prepared, &in_force, &links, false)?;
+        let (prepared, links) = (&prepared, links.as_slice());
+        agreed.hold(&Looked { host, site: &site, prepared, in_force: &in_force, work: &work, links })?;
+    }
     if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
         return Ok(refusal(planned));
     }
     for warning in warnings(&site.protected(), &links) {
         say(&warning.line());
     }
-    let backend = arguments.site.backend.choose(host)?;
-    let prepared = Prepared::new(&site, backend)?;
     if let Some(cut) = cut_peers(host, &site, &links)
         && warned_or_refused(arguments, &cut)
     {
@@ -186,6 +232,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         keep: true,
         boot: false,
         allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
+        agreed: arguments.agreed.as_ref(),
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);
@@ -211,7 +258,7 @@ fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
-    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {} };
+    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false };
     Ok(live::ahead(cluster, &arguments.site, host, &asking)?.map(|ahead| Some(ahead.planned)))
 }
 

@@ -184,6 +184,7 @@ fn bring(
         keep: keep && proper,
         boot: true,
         allow_not_through: true,
+        agreed: None,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);

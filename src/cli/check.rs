@@ -163,6 +163,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         keep: false,
         boot: false,
         allow_not_through: true,
+        agreed: None,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &kept.record.config, &applied);

@@ -163,7 +163,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
 
 /// Shows what would change. What speaks against it is said once, by whoever refuses it.
 fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    let asking = live::Asking { allowed: &|_| false, say: &|_| {} };
+    let asking = live::Asking { allowed: &|_| false, say: &|_| {}, agrees: false };
     match live::ahead(cluster, plain.site(), host, &asking)? {
         Ok(ahead) => print(&ahead.planned.text(true)),
         Err(_) => Ok(()),

@@ -233,6 +233,12 @@ codes! {
     OtherSource = "other-source", Error;
     /// It is not certain that whom the file admits gets through the other firewalls of this host.
     NotThrough = "not-through", Error;
+    /// A plan was made of something that is another by now.
+    PlanOutdated = "plan-outdated", Error;
+    /// A plan was made by another version, or on another machine.
+    ForeignPlan = "foreign-plan", Error;
+    /// A file is no plan, was edited, or may be written by others.
+    BadPlan = "bad-plan", Error;
     /// Packets are taken out of others where no hook sees them.
     Encapsulation = "encapsulation", Warning;
     /// A part of the kernel that may change, drop or take packets where no rule is asked.

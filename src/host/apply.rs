@@ -18,6 +18,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::agreed::{Agreed, Looked};
 use super::change::{change, open};
 use super::deeds::{Deed, Deeds};
 use super::ending::settle;
@@ -76,6 +77,8 @@ pub struct Plan<'a> {
     pub boot: bool,
     /// Whether it may stay uncertain that the admitted get through the other firewalls of this host.
     pub allow_not_through: bool,
+    /// On what somebody agreed to the change, where he did so before.
+    pub agreed: Option<&'a Agreed>,
 }
 
 /// What came of it.
@@ -113,6 +116,10 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links, plan.boot)?;
+    if let Some(agreed) = plan.agreed {
+        let Plan { site, prepared, links, .. } = *plan;
+        agreed.hold(&Looked { host, site, prepared, in_force: &before, work: &work, links })?;
+    }
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Where nothing is written there is nothing that could be taken back.

@@ -393,6 +393,12 @@ impl<'a> Admitted<'a> {
         &self.families
     }
 
+    /// Its sources as networks.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Cidr> {
+        self.families.iter().flat_map(Elements::networks).collect()
+    }
+
     fn has(&self, source: IpAddr) -> bool {
         self.families.iter().any(|list| list.has(source))
     }

@@ -15,9 +15,11 @@
 
 mod claims;
 mod judge;
+mod touching;
 mod whole;
 
 pub use claims::{Admitted, Claims};
+pub use touching::touching;
 pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole, whole_beside};
 
 use std::borrow::Cow;

@@ -277,7 +277,7 @@ fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -
 }
 
 /// The ports that a service has on other nodes.
-fn asked_of_peers(site: &Site<'_>, service: &SiteService<'_>) -> Ports {
+pub(super) fn asked_of_peers(site: &Site<'_>, service: &SiteService<'_>) -> Ports {
     let others = peers_of(site);
     let ports = others.iter().map(|node| node.ports(service.id, service.service));
     ports.flat_map(|ports| ports.ranges().iter().copied()).collect()
