@@ -13,7 +13,7 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
-use super::ways::{all_objections, warnings};
+use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
 use crate::cluster::{Cluster, Node};
 use crate::host::agreed::{self, Agreed, Looked};
@@ -191,7 +191,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
-    if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+    if refused_for_what_was(arguments, cluster, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
         return Ok(refusal(planned));
     }
     let node = match choose_node(arguments, cluster, &kept, &links)? {
@@ -211,7 +211,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         let (prepared, links) = (&prepared, links.as_slice());
         agreed.hold(&Looked { host, site: &site, prepared, in_force: &in_force, work: &work, links })?;
     }
-    if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
+    let objections = all_objections(&site, &links, place::ssh_session())?;
+    let objections = said(arguments, cluster, &objections);
+    if refused(&objections) {
         return Ok(refusal(planned));
     }
     for warning in warnings(&site.protected(), &links) {
@@ -233,6 +235,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         boot: false,
         allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
         agreed: arguments.agreed.as_ref(),
+        allowances: &allowances(&objections),
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);
@@ -313,15 +316,16 @@ fn choose_node<'a>(
     }
 }
 
-fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
+/// What speaks against it, as it is said.
+fn said(arguments: &Arguments, cluster: &Cluster, objections: &[identity::Objection]) -> Vec<Objection> {
     // Who called may take no such argument.
     let command = if arguments.unattended { "ringfence apply " } else { "" };
-    let objections = objections.iter().map(|one| Objection::of(one, |word| arguments.allows(word)));
-    let mut refused = false;
-    for objection in objections {
-        say(&objection.refusal(command));
-        refused |= !objection.allowed;
-    }
+    let all = objections.iter().map(|one| Objection::of(one, cluster, |word| arguments.allows(word)));
+    all.inspect(|one| say(&one.refusal(command))).collect()
+}
+
+fn refused(objections: &[Objection]) -> bool {
+    let refused = objections.iter().any(|one| !one.allowed);
     if refused {
         say("nothing was changed");
     }
@@ -329,10 +333,10 @@ fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
 }
 
 /// The rules in force are of another cluster; or it is not known of which, which nobody but somebody who is there may decide.
-fn refused_for_what_was(arguments: &Arguments, before: Before) -> bool {
+fn refused_for_what_was(arguments: &Arguments, cluster: &Cluster, before: Before) -> bool {
     match before {
         Before::Unknown(why) if arguments.unattended && is_in_force() => warned_or_refused(arguments, &why),
-        before => refused(arguments, before.objection().as_slice()),
+        before => refused(&said(arguments, cluster, before.objection().as_slice())),
     }
 }
 

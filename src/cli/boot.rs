@@ -12,7 +12,7 @@ use super::before::{Before, before};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
 use super::input::Input;
 use super::output::{Undone, print, say};
-use super::ways::{vrfs, warnings};
+use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
@@ -21,6 +21,7 @@ use crate::host::record::Kept;
 use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
 use crate::outcome::Outcome;
+use crate::report::Objection;
 
 /// Other runs are waited for: nobody is there to try again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -167,9 +168,12 @@ fn bring(
     });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
     let of_vrfs = vrfs(&site).unwrap_or_default();
-    for objection in objections(&site, links, None).iter().chain(&of_vrfs) {
-        loud(&objection.message());
+    let objections: Vec<_> = objections(&site, links, None).into_iter().chain(of_vrfs).collect();
+    for objection in &objections {
+        let objection = Objection::of(objection, cluster, |_| false);
+        loud(&if objection.allowed { objection.allowance() } else { objection.message });
     }
+    let allowances = allowances(&in_use(&site, &objections));
     for warning in warnings(&site.protected(), links) {
         loud(&warning.words);
     }
@@ -185,6 +189,7 @@ fn bring(
         boot: true,
         allow_not_through: true,
         agreed: None,
+        allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);

@@ -11,10 +11,12 @@ use super::boot;
 use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links};
 use super::input::{DEFAULT_CONFIG, Input};
 use super::output::{log, print, say};
+use super::ways::{all_objections, allowances, in_use};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, STALE, apply};
 use crate::host::bring_again;
+use crate::host::deeds::Deeds;
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
@@ -153,6 +155,10 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     } else {
         say_drift(&in_force, &judgement, &prepared, &site);
     }
+    // What cannot be looked at is no reason to leave ports open.
+    let allowed = in_use(&site, &all_objections(&site, &links, None).unwrap_or_default());
+    allowed.iter().for_each(|one| log(&one.allowance()));
+    let allowances = allowances(&allowed);
     let plan = Plan {
         site: &site,
         prepared: &prepared,
@@ -164,8 +170,11 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         boot: false,
         allow_not_through: true,
         agreed: None,
+        allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    // What is worth a note is no reason to have done nothing.
+    let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
     Ok((applied_text(&site, backend, &applied), applied.judgement.standing.outcome()))
 }

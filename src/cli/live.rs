@@ -155,7 +155,7 @@ fn for_whom<'a>(
     let mut refused = refusal(host, tell);
     let mut objections: Vec<Objection> = Vec::new();
     if let Some(other) = before(kept, cluster, arguments.node.as_deref(), links).objection() {
-        let other = Objection::of(&other, allowed);
+        let other = Objection::of(&other, cluster, allowed);
         tell(&other.ahead());
         objections.push(other);
     }
@@ -178,7 +178,7 @@ fn for_whom<'a>(
     };
     let site = live_site(cluster, node)?;
     for objection in &all_objections(&site, links, place::ssh_session())? {
-        let objection = Objection::of(objection, allowed);
+        let objection = Objection::of(objection, cluster, allowed);
         tell(&objection.ahead());
         objections.push(objection);
     }

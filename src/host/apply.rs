@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::agreed::{Agreed, Looked};
 use super::change::{change, open};
-use super::deeds::{Deed, Deeds};
+use super::deeds::{Allowed, Deed, Deeds};
 use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::judge::{Judgement, Standing};
@@ -79,6 +79,8 @@ pub struct Plan<'a> {
     pub allow_not_through: bool,
     /// On what somebody agreed to the change, where he did so before.
     pub agreed: Option<&'a Agreed>,
+    /// The allowances of the cluster file that it makes use of.
+    pub allowances: &'a [Allowed],
 }
 
 /// What came of it.
@@ -178,7 +180,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
             let done = good
-                .and_then(|good| keep(&host.store, &record, good))
+                .and_then(|good| keep(&host.store, &record, good, plan.allowances))
                 .and_then(|()| record::reject(&host.store, &record.digest, false))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
@@ -198,11 +200,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
 }
 
 /// Puts what was applied into its place, and notes who applied it; where it is there already, whoever did it first did.
-fn keep(store: &Store, record: &Record, good: Option<ReadySet>) -> Result<(), HostError> {
+fn keep(store: &Store, record: &Record, good: Option<ReadySet>, allowed: &[Allowed]) -> Result<(), HostError> {
+    // Who it was is worth a note, and no reason to have done nothing.
     if good.is_some() {
         record::put(store, good)?;
-        // Who it was is worth a note, and no reason to have done nothing.
-        let _ = Deeds::note(store, record, Some(Deed::now()), None);
+        let _ = Deeds::note(store, record, Some(Deed::now()), None, allowed);
+    } else {
+        let _ = Deeds::allow(store, record, allowed);
     }
     Ok(())
 }
@@ -292,6 +296,7 @@ fn begin(
         cut_outgoing: plan.cut_outgoing,
         confirmed: false,
         applied_by: Some(Deed::now()),
+        allowed: plan.allowances.to_vec(),
         confirmed_by: None,
     };
     let written = record::keep(&host.store, CANDIDATE, files)

@@ -10,6 +10,7 @@ use super::claims::{Claimed, claims_text};
 use super::difference::Changes;
 use super::host::exposed_text;
 use super::kept::LastApplied;
+use super::objection::Objection;
 use super::others::Others;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
@@ -54,6 +55,8 @@ pub struct Status {
     pub erlang_seen: bool,
     /// What `apply` would refuse now, in words.
     pub objections: Vec<String>,
+    /// What `apply` would refuse if the cluster file did not allow it.
+    pub allowances: Vec<Objection>,
     /// What makes the rules worth less than they say.
     pub warnings: Vec<String>,
     /// What is worth knowing beside it.
@@ -133,6 +136,7 @@ impl Status {
             exposed: Vec::new(),
             erlang_seen: true,
             objections: Vec::new(),
+            allowances: Vec::new(),
             warnings: endangered.into_iter().collect(),
             notes: Vec::new(),
             others: Others::default(),
@@ -187,6 +191,7 @@ impl Status {
         }
         text.push_str(&exposed_text(&self.exposed));
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
+        self.allowances.iter().for_each(|one| _ = writeln!(text, "{}", one.allowance()));
         text.push_str(&self.drift.text());
         if let Some(note) = &self.taken_back {
             let _ = writeln!(text, "{note}");
