@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 
-use super::before::{Before, before, cut_peers, is_in_force};
+use super::before::{Before, before, cut_peers, is_in_force, unblocks};
 use super::document;
 use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, node_after,
@@ -145,6 +145,8 @@ enum Allowed {
     OtherCluster,
     /// Peers may not know this host by the address that it takes towards them.
     OtherSource,
+    /// Strangers who are blocked may be let on: `on-block = "log-only"` takes the place of rules that block.
+    Unblocks,
     /// It may stay uncertain whether the admitted get through this host's other firewalls.
     NotThrough,
 }
@@ -192,6 +194,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         Err(outcome) => return Ok(outcome),
     };
     if refused_for_what_was(arguments, cluster, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+        return Ok(refusal(planned));
+    }
+    if refused(&said(arguments, cluster, unblocks(&kept, cluster).as_slice())) {
         return Ok(refusal(planned));
     }
     let node = match choose_node(arguments, cluster, &kept, &links)? {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::before::{Before, before};
+use super::before::{Before, before, unblocks};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
 use super::input::Input;
 use super::output::{Undone, print, say};
@@ -108,7 +108,10 @@ fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
     match input.load_to(Undone::Changed, |_| Vec::new()) {
-        Ok(Some(cluster)) => match unconfirmed(host, &cluster).or_else(|| of_another(&kept, &cluster, asked, links)) {
+        Ok(Some(cluster)) => match unconfirmed(host, &cluster)
+            .or_else(|| of_another(&kept, &cluster, asked, links))
+            .or_else(|| unblocks(&kept, &cluster).map(|one| one.message()))
+        {
             Some(why) => loud(&why),
             None => candidates.push((cluster, true)),
         },

@@ -23,7 +23,7 @@ use crate::host::plan::planned;
 use crate::host::record::Kept;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
 use crate::outcome::Outcome;
-use crate::report::{Changes, Claimed, Names, Others, claims_text};
+use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -132,7 +132,10 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     // Rules that do what the file says stay as they are, whoever wrote them.
-    let enforced = judgement.standing == Standing::Enforced;
+    let enforced = matches!(judgement.standing, Standing::Enforced | Standing::Staged);
+    if judgement.standing == Standing::Staged {
+        remark.say(format!("{}: {LETS_ON}", judgement.standing.words()));
+    }
     if enforced && unreserved.is_empty() {
         return Ok((String::new(), Outcome::Success));
     }

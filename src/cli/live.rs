@@ -1,6 +1,6 @@
 //! What applying would change on this host, without touching anything.
 
-use super::before::{before, cut_peers};
+use super::before::{before, cut_peers, unblocks};
 use super::document;
 use super::host::{SiteArguments, exposed, live_site, nobody, node_after, own_links};
 use super::input::{Input, node_findings};
@@ -159,6 +159,11 @@ fn for_whom<'a>(
         tell(&other.ahead());
         objections.push(other);
     }
+    if let Some(unblocks) = unblocks(kept, cluster) {
+        let unblocks = Objection::of(&unblocks, cluster, allowed);
+        tell(&unblocks.ahead());
+        objections.push(unblocks);
+    }
     let node = match node_after(cluster, kept, arguments.node.as_deref(), links) {
         Ok(node) => Some(node),
         Err(error) if arguments.node.is_some() => {
@@ -215,6 +220,6 @@ fn doubts(judgement: &Judgement) -> Vec<String> {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
         Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
-        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
     }
 }

@@ -25,6 +25,7 @@ use crate::host::through::known::at_start;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
+use crate::verify::lets_on;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status};
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -208,6 +209,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
+    document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);
     document.warnings.extend(nobody);
@@ -224,7 +226,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
-    if !matches!(standing, Standing::Enforced | Standing::NotApplied) {
+    if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
     about_ports(&mut document, &site.protected());

@@ -175,6 +175,8 @@ pub enum OnBlock {
     Drop,
     /// The sender gets a TCP reset at once.
     Reject,
+    /// It is logged, counted and let on, for whoever wants to see first what the rules would block. Nobody is kept out.
+    LogOnly,
 }
 
 impl Cluster {
@@ -390,6 +392,21 @@ impl Guard {
     #[must_use]
     pub fn on_block(&self) -> OnBlock {
         self.on_block
+    }
+
+    /// Whether nobody is blocked: what would be is logged and let on.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        match self.on_block {
+            OnBlock::LogOnly => true,
+            OnBlock::Drop | OnBlock::Reject => false,
+        }
+    }
+
+    /// Where the file says what happens to a blocked segment, if it does.
+    #[must_use]
+    pub fn on_block_span(&self) -> Option<Span> {
+        self.on_block_span
     }
 
     /// Where the file asks for blocked segments to be rejected, if it does.

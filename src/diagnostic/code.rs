@@ -117,6 +117,8 @@ codes! {
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.
     CoversSsh = "covers-ssh", Warning;
+    /// The guard only logs.
+    Staged = "staged", Warning;
     /// Ports for a service that is unused.
     UnguardedPorts = "unguarded-ports", Warning;
     /// More ports than some programs that set the sysctl can take.

@@ -328,6 +328,7 @@ fn told(answer: &Answer) -> String {
         Reached::Yes => ("yes", None),
         Reached::No => ("no", None),
         Reached::Wrongly(shown) => ("wrongly", by(shown)),
+        Reached::OnPurpose(shown) => ("on purpose", by(shown)),
         Reached::Blocked(shown) => ("blocked", by(shown)),
         Reached::Led(shown) => ("led elsewhere", by(shown)),
         Reached::Undecided(shown) => ("undecided", by(shown)),

@@ -15,6 +15,10 @@ use super::others::Others;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
 
+/// What rules do that only log.
+pub const LETS_ON: &str =
+    "nobody is blocked: strangers are logged and let on (`on-block = \"log-only\"`), and isolation is violated on purpose";
+
 /// What there is to say of what is in force.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -37,6 +41,8 @@ pub struct Status {
     pub gone: Option<String>,
     /// Packets and bytes that were blocked, by service.
     pub blocked: BTreeMap<String, Blocked>,
+    /// Whether none of these was: the rules in force log strangers and let them on.
+    pub lets_on: bool,
     /// What differs, in words.
     #[serde(skip_serializing_if = "Drift::is_empty")]
     #[cfg_attr(test, schemars(with = "String"))]
@@ -129,6 +135,7 @@ impl Status {
             closed: None,
             gone: None,
             blocked: blocked.collect(),
+            lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
             taken_back: None,
@@ -170,6 +177,9 @@ impl Status {
                 }
             }
         };
+        if self.lets_on {
+            let _ = writeln!(text, "{LETS_ON}");
+        }
         self.gone.iter().for_each(|gone| _ = writeln!(text, "{gone}"));
         if let (Standing::Drifted, None) = (self.state, &self.closed) {
             let first = if self.of_last_apply { "once the file is put right, " } else { "" };
@@ -196,8 +206,9 @@ impl Status {
         if let Some(note) = &self.taken_back {
             let _ = writeln!(text, "{note}");
         }
+        let verb = if self.lets_on { "let on:" } else { "blocked:" };
         for (service, Blocked { packets, bytes }) in &self.blocked {
-            let _ = writeln!(text, "  blocked: {packets:>10} packets {bytes:>12} bytes  {service}");
+            let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
         }
         if self.state != Standing::Absent && self.reserved_ports_in_force {
             text.push_str("reserved ports are in force\n");
@@ -223,6 +234,7 @@ impl Drift {
         let claims = || Claimed::on_host(judgement);
         match judgement.standing {
             Standing::Enforced | Standing::Absent => Self::default(),
+            Standing::Staged => Self { claims: claims(), ..Self::default() },
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
             Standing::Undecided | Standing::Drifted => {
                 Self { claims: claims(), openings: judgement.openings.clone(), ..Self::default() }

@@ -220,7 +220,7 @@ fn read_guard(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> Guard {
     let mut guard = Guard::default();
     let Some(mut table) = top.get("guard").and_then(|value| reader.table(value, "[guard]")) else { return guard };
     guard.interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
-    let words = [("drop", OnBlock::Drop), ("reject", OnBlock::Reject)];
+    let words = [("drop", OnBlock::Drop), ("reject", OnBlock::Reject), ("log-only", OnBlock::LogOnly)];
     let value = table.get("on-block");
     guard.on_block_span = value.map(|value| reader.span(value));
     let on_block = value.and_then(|value| reader.word(value, "`on-block`", &words));
