@@ -1,3 +1,5 @@
+//! What somebody agreed to, and what nobody has to: plans, allowances of the cluster file, and rules that only log.
+//!
 //! A plan of `ringfence diff --out` is brought in by `ringfence apply --plan` as long as what it was made of means the same, and by
 //! nothing else: each test is a host in a namespace of its own, on which something changes in between.
 
@@ -95,7 +97,8 @@ impl Host {
         let error = &refused["errors"][0];
         assert_eq!(error["code"], "plan-outdated", "{refused}");
         let message = error["message"].as_str().unwrap();
-        for (name, words) in [("input", "what is to be applied"), ("ours", "own part"), ("around", "what else decides")] {
+        for (name, words) in [("input", "what is to be applied"), ("ours", "own part"), ("around", "what else decides")]
+        {
             assert_eq!(message.contains(words), what.split(' ').any(|one| one == name), "{name}: {message}");
         }
         assert_eq!(refused.get("changed"), None);
@@ -161,7 +164,10 @@ fn what_means_something_else_is_seen() {
             host.outdated(what);
             undoes();
             // The same again is the same.
-            let again = host.run(&format!("apply --plan change.plan --root {} --confirm-within 60s", host.path("root").display()), 0);
+            let again = host.run(
+                &format!("apply --plan change.plan --root {} --confirm-within 60s", host.path("root").display()),
+                0,
+            );
             assert_eq!(again["changed"], true);
             host.run("rollback", 0);
             // What is remembered of a change that was taken back is gone with all else.
@@ -173,13 +179,17 @@ fn what_means_something_else_is_seen() {
         // Another way in, behind which the guard stands.
         change(&rules("add rule ip nat DOCKER tcp dport 18098 redirect to :8098"), &back, "around");
         change(&rules("add rule ip nat PREROUTING tcp dport 18098 dnat to 10.20.0.11:8098"), &back, "around");
-        let hidden = "add chain ip nat other\nadd rule ip nat other redirect to :8098\nadd rule ip nat DOCKER tcp dport 18098 jump other";
+        let hidden = "add chain ip nat other\nadd rule ip nat other meta l4proto tcp redirect to :8098\nadd rule ip nat DOCKER tcp dport 18098 jump other";
         change(&rules(hidden), &back, "around");
         // Somebody is shut out, or let in where he was anyway.
         change(&rules("add rule ip filter INPUT ip saddr 10.20.0.12 tcp dport 8098 drop"), &back, "around");
         change(&rules("add rule ip filter INPUT ip saddr 10.20.1.0/26 tcp dport 8098 accept"), &back, "around");
         change(&rules("add element ip filter banned { 10.20.0.12 }"), &back, "around");
-        change(&rules("add table inet more { chain in { type filter hook input priority 5; policy drop; }; }"), &back, "around");
+        change(
+            &rules("add table inet more { chain in { type filter hook input priority 5; policy drop; }; }"),
+            &back,
+            "around",
+        );
         change(&rules("insert rule ip filter INPUT meta mark 7 accept"), &back, "around");
         let route = |verb: &'static str| move || netns::ip(&format!("route {verb} local 10.9.0.77 dev lo\n"));
         change(&route("add"), &route("del"), "around");
@@ -187,7 +197,11 @@ fn what_means_something_else_is_seen() {
         change(&route("add"), &route("del"), "around");
         // Ours.
         change(&|| nft("add table inet ringfence"), &|| nft("delete table inet ringfence"), "ours");
-        change(&|| netns::sysctl("net.ipv4.ip_local_reserved_ports", "8098\n"), &|| netns::sysctl("net.ipv4.ip_local_reserved_ports", "\n"), "ours");
+        change(
+            &|| netns::sysctl("net.ipv4.ip_local_reserved_ports", "8098\n"),
+            &|| netns::sysctl("net.ipv4.ip_local_reserved_ports", "\n"),
+            "ours",
+        );
     });
 }
 
@@ -201,8 +215,12 @@ fn what_means_the_same_is_no_reason() {
         nft("add rule ip nat DOCKER iifname != \"docker0\" tcp dport 49153 counter dnat to 172.17.0.3:8098");
         nft("add rule ip nat POSTROUTING ip saddr 172.17.0.3 ip daddr 172.17.0.3 tcp dport 8098 masquerade");
         nft("add rule ip filter FORWARD ip daddr 172.17.0.3 oifname \"docker0\" tcp dport 8098 accept");
-        nft("add table ip raw { chain PREROUTING { type filter hook prerouting priority -300; ip daddr 172.17.0.3 iifname != \"docker0\" drop; }; }");
-        netns::ip("link add veth9 type veth peer name inside\nlink set veth9 master docker0\nlink set veth9 up\nlink set inside up\n");
+        nft(
+            "add table ip raw { chain PREROUTING { type filter hook prerouting priority -300; ip daddr 172.17.0.3 iifname != \"docker0\" drop; }; }",
+        );
+        netns::ip(
+            "link add veth9 type veth peer name inside\nlink set veth9 master docker0\nlink set veth9 up\nlink set inside up\n",
+        );
         // Somebody is banned who is not admitted, and a rule is about another protocol or port.
         nft("add element ip filter banned { 198.51.100.0/24 }");
         nft("add rule ip filter INPUT udp dport 8098 drop\nadd rule ip filter INPUT tcp dport 443 accept");
@@ -231,7 +249,10 @@ fn what_is_no_plan_of_this_host_is_refused() {
             ("[]".to_owned(), "bad-plan"),
             (CLUSTER.to_owned(), "bad-plan"),
             (text.replace("\"schema\"", "\"more\": 1, \"schema\""), "bad-plan"),
-            (text.replace(&format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION")), "\"version\": \"0.0.9\""), "foreign-plan"),
+            (
+                text.replace(&format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION")), "\"version\": \"0.0.9\""),
+                "foreign-plan",
+            ),
             ("{\"schema\": \"ringfence/plan/2\", \"version\": \"9.0.0\"}".to_owned(), "foreign-plan"),
         ] {
             assert_ne!(broken, text);
@@ -252,4 +273,187 @@ fn what_is_no_plan_of_this_host_is_refused() {
         assert!(!path.is_symlink());
         assert_eq!(host.apply("", 0)["changed"], true);
     });
+}
+
+/// What a command line prints on both ways, and its exit code.
+fn said(host: &Host, line: &str, code: i32) -> String {
+    netns::assert_away_from_home();
+    let root = host.path("root").display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .current_dir(host.folder.path())
+        .args(line.replace("ROOT", &root).split(' '))
+        .env("RINGFENCE_STATE_DIR", host.path("state"))
+        .env_remove("SSH_CONNECTION")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{line}: {text}");
+    text
+}
+
+/// In a cloud that translates, the file has an address that no interface of the host has.
+#[test]
+fn what_the_file_allows_is_said_and_noted() {
+    isolated("what_the_file_allows_is_said_and_noted", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = Host::new();
+        let cloud = CLUSTER.replace("10.20.0.11", "10.20.0.31");
+        let allows = |words: &str| format!("{cloud}[guard]\nallow = [{words}]\n");
+        let apply = |more: &str, code| {
+            host.run(&format!("apply cluster.toml --root {}{more}", host.path("root").display()), code)
+        };
+        let node = " --node riak@10.20.0.31";
+        // What is never allowed is named with its line, and nothing is applied.
+        host.write(&allows("\"foreign-address\", \"cut-ssh\""));
+        let never = apply(node, 2);
+        assert_eq!((&never["errors"][0]["code"], &never["errors"][0]["line"]), (&json!("never-allowed"), &json!(13)));
+        // One allowance is no other one.
+        host.write(&allows("\"missing-interface\""));
+        let refused = apply(node, 1);
+        assert_eq!(
+            (&refused["objections"][0]["code"], &refused["objections"][0]["allowed"]),
+            (&json!("foreign-address"), &json!(false))
+        );
+        host.write(&allows("\"foreign-address\", \"other-source\""));
+        let done = apply(node, 0);
+        let used: Vec<&str> =
+            done["objections"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+        assert_eq!(used, ["foreign-address", "other-source"], "{done}");
+        assert!(
+            done["objections"].as_array().unwrap().iter().all(|one| one["allowed_by"] == "cluster.toml:13"),
+            "{done}"
+        );
+        assert!(done["claims"].as_array().unwrap().iter().all(|claim| claim["result"] == "proved"), "{done}");
+        // A second look says it again.
+        for _ in 0..2 {
+            let status = host.run("status cluster.toml", 0);
+            assert_eq!(
+                (&status["objections"], status["allowances"].as_array().unwrap().len()),
+                (&json!([]), 2),
+                "{status}"
+            );
+            let noted = status["last_applied"]["allowed"].as_array().unwrap();
+            assert_eq!(noted.len(), 2, "{status}");
+            assert!(
+                noted.iter().all(|one| one["by"]["uid"].is_u64() && one["by"]["at"].as_str().unwrap().ends_with('Z'))
+            );
+        }
+        assert!(said(&host, "status cluster.toml", 0).contains("(allowed by cluster.toml:13)"));
+        let lint = said(&host, "lint cluster.toml --no-sockets", 2);
+        assert!(!lint.contains("note[allowance]"), "{lint}");
+        // Hooks and the timer get by, and say why.
+        let hook = said(&host, "hook post-install cluster.toml --root ROOT", 0);
+        assert!(hook.contains("foreign-address: ") && hook.contains("(allowed by cluster.toml:13)"), "{hook}");
+        nft("flush ruleset");
+        let timer = said(&host, "hook check --root ROOT", 0);
+        assert!(timer.contains("(allowed by cluster.toml:13)"), "{timer}");
+        assert_eq!(host.run("status cluster.toml", 0)["state"], "enforced");
+        // Who takes it out is refused again, where nobody is there.
+        host.write(&format!("{cloud}# and no allowance\n"));
+        let hook = said(&host, "hook post-install cluster.toml --root ROOT", 1);
+        assert!(hook.contains("refused: foreign-address"), "{hook}");
+    });
+}
+
+fn staged(backend: &str) {
+    let _namespace = netns::Namespace::unshare();
+    let host = Host::new();
+    let quiet = format!("{CLUSTER}[guard]\non-block = \"log-only\"\n");
+    let apply = |more: &str, code| {
+        host.run(&format!("apply cluster.toml --backend {backend} --root {}{more}", host.path("root").display()), code)
+    };
+    let isolation = |document: &Value| document["claims"][0]["result"].clone();
+    let state = |code| host.run("status cluster.toml", code)["state"].clone();
+
+    // Where nothing blocks yet, nothing is unblocked.
+    host.write(&quiet);
+    let first = apply("", 1);
+    assert_eq!((&first["state"], isolation(&first)), (&json!("staged"), json!("violated-on-purpose")), "{first}");
+    assert!(first["claims"].as_array().unwrap()[1..].iter().all(|claim| claim["result"] == "proved"), "{first}");
+    assert_eq!(first["findings"][0]["code"], "staged");
+    let status = host.run("status cluster.toml", 1);
+    assert_eq!(
+        (&status["state"], &status["lets_on"], &status["proved_at"]),
+        (&json!("staged"), &json!(true), &Value::Null)
+    );
+    let text = said(&host, "status cluster.toml", 1);
+    assert!(
+        text.starts_with("STAGED for ") && text.contains("nobody is blocked") && !text.contains("blocked: "),
+        "{text}"
+    );
+    assert!(
+        text.contains("VIOLATED ON PURPOSE") && !text.contains("proved on what the kernel holds: isolation"),
+        "{text}"
+    );
+    assert_eq!(apply("", 1)["changed"], false);
+    // The other way is a change like any other.
+    host.write(CLUSTER);
+    assert_eq!(state(6), "not-applied");
+    assert!(said(&host, "status cluster.toml", 6).contains("nobody is blocked"));
+    let blocks = apply("", 0);
+    assert_eq!((&blocks["state"], isolation(&blocks)), (&json!("enforced"), json!("proved")));
+
+    // And back only where somebody who is there says so.
+    host.write(&quiet);
+    let dry = host.run("diff cluster.toml", 1);
+    let objection = &dry["objections"][0];
+    assert_eq!((&objection["code"], &objection["allowed"]), (&json!("unblocks"), &json!(false)), "{dry}");
+    let refused = apply("", 1);
+    assert_eq!((&refused["objections"][0]["code"], &refused["changed"]), (&json!("unblocks"), &json!(false)));
+    assert!(said(&host, "hook post-install cluster.toml --root ROOT", 1).contains("refused: unblocks"));
+    let boot = said(&host, "apply cluster.toml --boot --root ROOT", 7);
+    assert!(boot.contains("unblocks") && boot.contains("falling back to what was applied last"), "{boot}");
+    host.write(CLUSTER);
+    assert_eq!(state(0), "enforced");
+    host.write(&quiet);
+    // What cannot be read blocks.
+    let good = fs::read_link(host.path("state/good")).unwrap();
+    let record = host.path("state").join(good).join("record.json");
+    let kept = fs::read(&record).unwrap();
+    fs::write(&record, "{}").unwrap();
+    assert_eq!(apply("", 1)["objections"][0]["code"], "unblocks");
+    fs::write(&record, kept).unwrap();
+    // Unless it is confirmed, it is taken back.
+    let waits = apply(" --allow unblocks --confirm-within 60s", 1);
+    assert_eq!((&waits["state"], &waits["objections"][0]["allowed"]), (&json!("staged"), &json!(true)), "{waits}");
+    host.run("rollback", 0);
+    assert!(said(&host, "apply cluster.toml --boot --root ROOT", 7).contains("not confirmed"));
+    host.write(CLUSTER);
+    assert_eq!(state(0), "enforced");
+    host.write(&quiet);
+    assert_eq!(apply(" --allow unblocks --confirm-within 60s", 1)["state"], "staged");
+    assert_eq!(host.run("confirm", 1)["state"], "staged");
+    // What somebody confirmed is brought back as it was, and a timer does not call it enforced.
+    match backend {
+        "nft" => nft("delete table inet ringfence"),
+        _ => ["iptables", "ip6tables"]
+            .iter()
+            .for_each(|tool| _ = run(&[tool, "-t", "mangle", "-D", "INPUT", "-j", "RINGFENCE"], "")),
+    }
+    said(&host, "hook check --root ROOT", 0);
+    assert_eq!(state(1), "staged");
+    assert!(said(&host, "hook check --root ROOT", 0).contains("STAGED: nobody is blocked"));
+    // A rule of theirs that does block is a difference.
+    match backend {
+        "nft" => nft("insert rule inet ringfence block drop"),
+        _ => _ = run(&["iptables", "-t", "mangle", "-I", "RINGFENCE-BLOCK", "-j", "DROP"], ""),
+    }
+    assert_eq!(state(1), "drifted");
+    // A start of the machine brings in what was confirmed.
+    assert!(said(&host, "apply cluster.toml --boot --root ROOT", 1).contains("STAGED"));
+    assert_eq!(state(1), "staged");
+    let answers = host.run("verify cluster.toml --live", 1);
+    let others = answers["answers"].as_array().unwrap().iter().filter(|one| one["who"] == "others");
+    assert!(others.clone().count() > 3 && others.clone().all(|one| one["good"] == false), "{answers}");
+    host.run("remove", 0);
+}
+
+#[test]
+fn what_only_logs_is_never_called_enforced_by_nft() {
+    isolated("what_only_logs_is_never_called_enforced_by_nft", || staged("nft"));
+}
+
+#[test]
+fn what_only_logs_is_never_called_enforced_by_iptables() {
+    isolated("what_only_logs_is_never_called_enforced_by_iptables", || staged("iptables"));
 }

@@ -115,7 +115,20 @@ fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyho
     log(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
     );
-    Ok((claims_text(&Claimed::on_host(&judgement), "what the kernel holds"), judgement.standing.outcome()))
+    Ok((claims_text(&Claimed::on_host(&judgement), "what the kernel holds"), ends(judgement.standing)))
+}
+
+/// What somebody applied to log only is what was applied last, and as it is wanted by whoever looks for that.
+fn ends(standing: Standing) -> Outcome {
+    match standing {
+        Standing::Staged => Outcome::Success,
+        Standing::Enforced
+        | Standing::NotApplied
+        | Standing::Drifted
+        | Standing::Shadowed
+        | Standing::Undecided
+        | Standing::Absent => standing.outcome(),
+    }
 }
 
 fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
@@ -179,7 +192,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     // What is worth a note is no reason to have done nothing.
     let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
-    Ok((applied_text(&site, backend, &applied), applied.judgement.standing.outcome()))
+    Ok((applied_text(&site, backend, &applied), ends(applied.judgement.standing)))
 }
 
 /// What was found, for the log.

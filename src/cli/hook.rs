@@ -152,7 +152,8 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         log(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;
-    if matches!(outcome, Outcome::No) {
+    // Rules that only log are in force and end so, too.
+    if matches!(outcome, Outcome::No) && !cluster.guard().is_staged() {
         log("the next start of the machine may use this file all the same: mend it, or move it away");
     }
     if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {

@@ -220,6 +220,8 @@ fn doubts(judgement: &Judgement) -> Vec<String> {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
         Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
-        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
+            Vec::new()
+        }
     }
 }

@@ -25,8 +25,8 @@ use crate::host::through::known::at_start;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::verify::lets_on;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status};
+use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///

@@ -56,7 +56,8 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
     overlaps(cluster, span, findings);
     if let Some(span) = cluster.guard.on_block_span.filter(|_| cluster.guard.is_staged()) {
         let message = "nobody is blocked: strangers are logged and let on";
-        let help = "isolation is violated on purpose; write `on-block = \"drop\"` once the log shows nobody who is to get in";
+        let help =
+            "isolation is violated on purpose; write `on-block = \"drop\"` once the log shows nobody who is to get in";
         findings.push(Diagnostic::new(Code::Staged, span, message).help(help));
     }
 }

@@ -124,12 +124,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where the machine has no name.
-    pub fn new(
-        config: PathBuf,
-        node: Option<String>,
-        backend: Backend,
-        agreed: Agreed,
-    ) -> Result<Self, HostError> {
+    pub fn new(config: PathBuf, node: Option<String>, backend: Backend, agreed: Agreed) -> Result<Self, HostError> {
         let plan = Self {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -186,7 +181,8 @@ fn of_another_form(bytes: &[u8]) -> Option<NoPlan> {
 }
 
 fn machine() -> Result<String, HostError> {
-    let name = place::machine_id().map_err(|error| HostError::Place { what: "the machine's name (/etc/machine-id)", error })?;
+    let name = place::machine_id()
+        .map_err(|error| HostError::Place { what: "the machine's name (/etc/machine-id)", error })?;
     Ok(checksum(format!("ringfence plan {name}").as_bytes()))
 }
 

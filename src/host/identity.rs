@@ -298,9 +298,11 @@ impl Objection {
                 )
             }
             Self::OtherCluster(other) => other.message(),
-            Self::Unblocks => "strangers are blocked now, or were by what was applied last, and would only be logged and let on \
+            Self::Unblocks => {
+                "strangers are blocked now, or were by what was applied last, and would only be logged and let on \
                                (`on-block = \"log-only\"`)"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::OtherSource(other) => format!("{}; {}", other.message(), other.help()),
         }
     }

@@ -350,6 +350,7 @@ mod tests {
             confirmed: false,
             applied_by: None,
             confirmed_by: None,
+            allowed: Vec::new(),
         }
     }
 

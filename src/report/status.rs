@@ -16,8 +16,7 @@ use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
 
 /// What rules do that only log.
-pub const LETS_ON: &str =
-    "nobody is blocked: strangers are logged and let on (`on-block = \"log-only\"`), and isolation is violated on purpose";
+pub const LETS_ON: &str = "nobody is blocked: strangers are logged and let on (`on-block = \"log-only\"`), and isolation is violated on purpose";
 
 /// What there is to say of what is in force.
 #[derive(Clone, Debug, Serialize)]

@@ -155,7 +155,9 @@ impl<'a> Claims<'a> {
     #[must_use]
     pub fn wants(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
         let wanted = self.wants_guarded(door, packet);
-        wanted.map(|(claim, passes)| if self.lets_on && !passes { (Claim::NonInterference, true) } else { (claim, passes) })
+        wanted.map(
+            |(claim, passes)| if self.lets_on && !passes { (Claim::NonInterference, true) } else { (claim, passes) },
+        )
     }
 
     fn wants_guarded(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {

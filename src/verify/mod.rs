@@ -142,6 +142,12 @@ impl Report {
         })
     }
 
+    /// Whether nothing is left to be said but that isolation is violated on purpose.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.staged && self.is_as_meant()
+    }
+
     /// Whether a claim is violated, and not on purpose.
     #[must_use]
     pub fn is_violated(&self) -> bool {

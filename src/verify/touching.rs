@@ -278,9 +278,9 @@ impl<'a> Slice<'a> {
             | Match::Destination { addresses: Addresses::Set(name), .. }
             | Match::DestinationPort { ports: PortMatch::Set(name), .. }
             | Match::OriginalPort(PortMatch::Set(name))
-            | Match::Foreign(Foreign::SourcePort { ports: PortMatch::Set(name), .. } | Foreign::Endpoint { set: name, .. }) => {
-                self.ruleset.set(self.table, name)
-            }
+            | Match::Foreign(
+                Foreign::SourcePort { ports: PortMatch::Set(name), .. } | Foreign::Endpoint { set: name, .. },
+            ) => self.ruleset.set(self.table, name),
             _ => None,
         };
         set.map_or_else(|| format!("{test:?}"), |set| format!("{test:?} {:?}", set.elements))

@@ -24,7 +24,8 @@ pub(super) fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Vec<(Allowance
         };
         match all.iter().find(|(own, _)| *own == allowance) {
             Some((_, first)) => {
-                let finding = Diagnostic::new(Code::DuplicateName, text.span, format!("`{}` is allowed twice", text.text));
+                let finding =
+                    Diagnostic::new(Code::DuplicateName, text.span, format!("`{}` is allowed twice", text.text));
                 let finding = finding.also(*first, "here for the first time").help("take one of them out");
                 reader.push(finding);
             }
