@@ -143,6 +143,8 @@ fn what_was_agreed_to_is_brought_in_once() {
         host.plan(1);
         fs::rename(host.path("state"), host.path("moved")).unwrap();
         host.outdated("ours");
+        // The run that was refused has made another, for its lock.
+        fs::remove_dir_all(host.path("state")).unwrap();
         fs::rename(host.path("moved"), host.path("state")).unwrap();
         assert_eq!(host.apply("", 0)["changed"], true);
         assert_eq!(host.run("remove", 0)["changed"], true);
@@ -279,7 +281,9 @@ fn what_is_no_plan_of_this_host_is_refused() {
 fn said(host: &Host, line: &str, code: i32) -> String {
     netns::assert_away_from_home();
     let root = host.path("root").display().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+    // Where process 1 may not be looked at, a hook takes the network for that of another machine, so it gets processes of its own.
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount-proc", "--", env!("CARGO_BIN_EXE_ringfence")])
         .current_dir(host.folder.path())
         .args(line.replace("ROOT", &root).split(' '))
         .env("RINGFENCE_STATE_DIR", host.path("state"))
@@ -298,7 +302,7 @@ fn what_the_file_allows_is_said_and_noted() {
         let _namespace = netns::Namespace::unshare();
         let host = Host::new();
         let cloud = CLUSTER.replace("10.20.0.11", "10.20.0.31");
-        let allows = |words: &str| format!("{cloud}[guard]\nallow = [{words}]\n");
+        let allows = |words: &str| format!("{cloud}[guard]\ninterfaces = [\"eth1\", \"eth7\"]\nallow = [{words}]\n");
         let apply = |more: &str, code| {
             host.run(&format!("apply cluster.toml --root {}{more}", host.path("root").display()), code)
         };
@@ -306,21 +310,21 @@ fn what_the_file_allows_is_said_and_noted() {
         // What is never allowed is named with its line, and nothing is applied.
         host.write(&allows("\"foreign-address\", \"cut-ssh\""));
         let never = apply(node, 2);
-        assert_eq!((&never["errors"][0]["code"], &never["errors"][0]["line"]), (&json!("never-allowed"), &json!(13)));
+        assert_eq!((&never["errors"][0]["code"], &never["errors"][0]["line"]), (&json!("never-allowed"), &json!(15)));
         // One allowance is no other one.
         host.write(&allows("\"missing-interface\""));
         let refused = apply(node, 1);
         assert_eq!(
-            (&refused["objections"][0]["code"], &refused["objections"][0]["allowed"]),
+            (&refused["objections"][1]["code"], &refused["objections"][1]["allowed"]),
             (&json!("foreign-address"), &json!(false))
         );
-        host.write(&allows("\"foreign-address\", \"other-source\""));
+        host.write(&allows("\"foreign-address\", \"missing-interface\", \"other-source\""));
         let done = apply(node, 0);
         let used: Vec<&str> =
             done["objections"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
-        assert_eq!(used, ["foreign-address", "other-source"], "{done}");
+        assert_eq!(used, ["missing-interface", "foreign-address"], "{done}");
         assert!(
-            done["objections"].as_array().unwrap().iter().all(|one| one["allowed_by"] == "cluster.toml:13"),
+            done["objections"].as_array().unwrap().iter().all(|one| one["allowed_by"] == "cluster.toml:15"),
             "{done}"
         );
         assert!(done["claims"].as_array().unwrap().iter().all(|claim| claim["result"] == "proved"), "{done}");
@@ -338,15 +342,15 @@ fn what_the_file_allows_is_said_and_noted() {
                 noted.iter().all(|one| one["by"]["uid"].is_u64() && one["by"]["at"].as_str().unwrap().ends_with('Z'))
             );
         }
-        assert!(said(&host, "status cluster.toml", 0).contains("(allowed by cluster.toml:13)"));
+        assert!(said(&host, "status cluster.toml", 0).contains("(allowed by cluster.toml:15)"));
         let lint = said(&host, "lint cluster.toml --no-sockets", 2);
         assert!(!lint.contains("note[allowance]"), "{lint}");
         // Hooks and the timer get by, and say why.
         let hook = said(&host, "hook post-install cluster.toml --root ROOT", 0);
-        assert!(hook.contains("foreign-address: ") && hook.contains("(allowed by cluster.toml:13)"), "{hook}");
+        assert!(hook.contains("foreign-address: ") && hook.contains("(allowed by cluster.toml:15)"), "{hook}");
         nft("flush ruleset");
         let timer = said(&host, "hook check --root ROOT", 0);
-        assert!(timer.contains("(allowed by cluster.toml:13)"), "{timer}");
+        assert!(timer.contains("(allowed by cluster.toml:15)"), "{timer}");
         assert_eq!(host.run("status cluster.toml", 0)["state"], "enforced");
         // Who takes it out is refused again, where nobody is there.
         host.write(&format!("{cloud}# and no allowance\n"));
@@ -378,7 +382,7 @@ fn staged(backend: &str) {
     );
     let text = said(&host, "status cluster.toml", 1);
     assert!(
-        text.starts_with("STAGED for ") && text.contains("nobody is blocked") && !text.contains("blocked: "),
+        text.starts_with("STAGED for ") && text.contains("nobody is blocked") && !text.contains("  blocked: "),
         "{text}"
     );
     assert!(

@@ -20,7 +20,7 @@ mod touching;
 mod whole;
 
 pub use claims::{Admitted, Claims};
-pub use staged::lets_on;
+pub use staged::{is_let_on, lets_on};
 pub use touching::touching;
 pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole, whole_beside};
 

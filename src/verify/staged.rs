@@ -74,7 +74,9 @@ fn has_last_word(table: &Table, chain: &str) -> bool {
     ours::is_chain(chain) && (chain.ends_with("-BLOCK") || chain.ends_with("-HIDDEN"))
 }
 
-fn is_let_on(rule: &Rule) -> bool {
+/// Whether a rule of ours would block if it did not let on.
+#[must_use]
+pub fn is_let_on(rule: &Rule) -> bool {
     let isolates = rule.comment.as_deref().is_some_and(|comment| comment.starts_with(ISOLATION));
     isolates && rule.verdict == Some(Verdict::Return)
 }
