@@ -173,7 +173,7 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
 const STAGED: [&str; 3] = [
     "STAGED: these rules block NOBODY. Isolation is violated on purpose (on-block = \"log-only\"): whoever is said below not to get in",
     "is logged, at a limited rate, counted and let on. With on-block = \"drop\" the same packets are blocked, which was proved with",
-    "these rules.",
+    "these rules. What is said below to be blocked or dropped is let on until then.",
 ];
 
 /// What every promise about a ruleset rests on.

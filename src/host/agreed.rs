@@ -29,11 +29,11 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::store::checksum;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError, place};
-use crate::cluster::Site;
+use crate::cluster::{Node, Site};
 use crate::dialect::netlink::{Expression, RequestError, Table, pieces};
 use crate::ir::Ruleset;
 use crate::net::{Cidr, Surroundings};
-use crate::verify::{Answer, Claims, Named, Reached, Shown, touching, whole};
+use crate::verify::{Admitted, Answer, Claims, Named, Reached, Shown, touching, whole};
 
 /// Which form a plan has.
 pub const SCHEMA: &str = "ringfence/plan/1";
@@ -234,7 +234,7 @@ impl Agreed {
 }
 
 fn input(looked: &Looked<'_>) -> String {
-    let node = looked.site.node().map(|node| node.name());
+    let node = looked.site.node().map(Node::name);
     let backend = looked.prepared.backend.name();
     let digest = looked.site.cluster().digest();
     checksum(format!("{digest}\n{node:?}\n{backend}\n{}\n", env!("CARGO_PKG_VERSION")).as_bytes())
@@ -354,7 +354,7 @@ fn ways(site: &Site<'_>, surroundings: &Surroundings) -> Vec<String> {
         format!("by policy {} vrfs {:?}", surroundings.by_policy, surroundings.vrfs),
     ];
     let claims = Claims::of(site);
-    let mut networks: Vec<Cidr> = claims.admitted().iter().flat_map(|admitted| admitted.networks()).collect();
+    let mut networks: Vec<Cidr> = claims.admitted().iter().flat_map(Admitted::networks).collect();
     networks.sort_by_key(|network| (network.first(), network.prefix_length()));
     networks.dedup();
     for network in networks {

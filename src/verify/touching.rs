@@ -18,8 +18,8 @@ use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Claims;
 use super::whole::asked_of_peers;
+use super::{Admitted, Claims};
 use crate::cluster::Site;
 use crate::ir::{
     Addresses, Chain, ChainKind, Destined, Diversion, Elements, Field, Foreign, Hook, Match, PortMatch, Rule, Ruleset,
@@ -87,7 +87,7 @@ impl Concerned {
         let ephemeral = PortRange::new(EPHEMERAL.0, EPHEMERAL.1);
         let all = services.ranges().iter().copied().chain(ephemeral).collect();
         let here = || surroundings.addresses.iter().chain(claims.addresses()).copied().map(Cidr::host);
-        let admitted = claims.admitted().iter().flat_map(|admitted| admitted.families()).flat_map(Elements::networks);
+        let admitted = claims.admitted().iter().flat_map(Admitted::families).flat_map(Elements::networks);
         let own = surroundings.complete.then(|| Ranges::of(here()));
         let addresses = surroundings.complete.then(|| Ranges::of(here().chain(admitted)));
         Self { services, all, guarded, own, addresses }
