@@ -28,7 +28,7 @@ pub enum Outcome {
 pub const TABLE: &str = "\
 Exit codes, of every command:
   0  as wanted
-  1  it differs, or is refused, violated, drifted or shadowed; for `explain`, blocked
+  1  it differs, or is refused, violated, drifted, shadowed or staged; for `explain`, blocked
   2  something is wrong with the input or the machine
   3  undecided: something is not understood
   4  absent: nothing of ringfence is in force, or no change waits

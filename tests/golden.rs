@@ -171,8 +171,13 @@ const SHOWN_ELSEWHERE: [Code; 6] = [
     Code::MissingRoutes,
 ];
 
-/// What concerns a live host and no file: tests/faults shows what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
-const ON_A_HOST: [Code; 16] = [
+/// What concerns a live host and no file: tests/faults and tests/agreed.rs show what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
+const ON_A_HOST: [Code; 21] = [
+    Code::PlanOutdated,
+    Code::ForeignPlan,
+    Code::BadPlan,
+    Code::Unblocks,
+    Code::Allowance,
     Code::NotThrough,
     Code::BesideRules,
     Code::LocalProxy,

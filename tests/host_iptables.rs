@@ -154,11 +154,11 @@ impl Host {
         assert_eq!(live.complaints(), [""; 0]);
         assert!(live.snapshot().to_bytes().unwrap().len() > 100);
         let report = wanted.site(|site| check(&live.ruleset, site, Families::Both).unwrap());
-        assert!(report.is_proved(), "{report:?}\n{:?}\n{}", live.unknown, self.own());
+        assert!(report.is_as_meant(), "{report:?}\n{:?}\n{}", live.unknown, self.own());
     }
 
     fn is_proved(&self, wanted: &Wanted) -> bool {
-        wanted.site(|site| check(&self.read().ruleset, site, Families::Both).unwrap()).is_proved()
+        wanted.site(|site| check(&self.read().ruleset, site, Families::Both).unwrap()).is_as_meant()
     }
 
     fn restore(&self, snapshot: &Snapshot) -> Change {

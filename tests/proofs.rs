@@ -143,7 +143,7 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
         let found = match finding {
             Finding::Proved => Found::Proved,
             Finding::Undecided(_) => Found::Undecided,
-            Finding::Violated(_) => Found::Violated,
+            Finding::Violated(_) | Finding::OnPurpose(_) => Found::Violated,
             Finding::Unjudged(_) => {
                 assert!(rewrites && wanted != Found::Violated, "{name}: {claim:?} is not judged");
                 continue;

@@ -1,11 +1,11 @@
 //! `ringfence apply`: brings the rules into force.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 
-use super::before::{Before, before, cut_peers, is_in_force};
+use super::before::{Before, before, cut_peers, is_in_force, unblocks};
 use super::document;
 use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, node_after,
@@ -13,9 +13,10 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
-use super::ways::{all_objections, warnings};
-use super::{boot, live};
+use super::ways::{all_objections, allowances, warnings};
+use super::{boot, live, plan};
 use crate::cluster::{Cluster, Node};
+use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{self, NotOneNode};
 use crate::host::links::Link;
@@ -23,7 +24,7 @@ use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
 use crate::host::time::utc;
-use crate::host::{HostError, Prepared, record};
+use crate::host::{HostError, Prepared, plan as host_plan, read, record};
 use crate::outcome::Outcome;
 use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
@@ -56,6 +57,13 @@ pub struct Arguments {
     /// close the ports for everyone.
     #[arg(long, conflicts_with = "json")]
     boot: bool,
+    /// Bring in what `ringfence diff --out PLAN` saw, and nothing else: its cluster file, for its node, and only while the file, what is
+    /// in force, and what else decides about the protected ports are as they were then.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["config", "node", "backend", "dry_run", "boot"])]
+    plan: Option<PathBuf>,
+    /// On what the change was agreed to.
+    #[arg(skip)]
+    agreed: Option<Agreed>,
     /// Nobody is there to confirm, or to read a warning.
     #[arg(skip)]
     unattended: bool,
@@ -65,13 +73,32 @@ impl Arguments {
     /// What is asked for where nobody is there to ask for more.
     pub fn plain(input: Input, host: HostArguments) -> Self {
         let site = SiteArguments { node: None, backend: BackendChoice::Auto };
-        let (confirm_within, dry_run, allow) = (None, false, Vec::new());
-        Self { input, site, host, confirm_within, dry_run, allow, cut_outgoing: false, boot: false, unattended: true }
+        Self {
+            input,
+            site,
+            host,
+            confirm_within: None,
+            dry_run: false,
+            allow: Vec::new(),
+            cut_outgoing: false,
+            boot: false,
+            plan: None,
+            agreed: None,
+            unattended: true,
+        }
     }
 
     /// The form of the document that is asked for, if one is.
     pub fn document(&self) -> Option<Form> {
         self.input.json.then_some(if self.dry_run { Form::Diff } else { Form::Apply })
+    }
+
+    /// What a plan says of what is to be applied.
+    fn follow(&mut self, plan: agreed::Plan) {
+        let agreed::Plan { config, node, backend, agreed, .. } = plan;
+        self.input.config = config;
+        self.site = SiteArguments { node, backend: BackendChoice::of(backend) };
+        self.agreed = Some(agreed);
     }
 
     pub fn site(&self) -> &SiteArguments {
@@ -97,7 +124,8 @@ impl Arguments {
 const EXAMPLES: &str = "\
 Examples:
   ringfence apply --dry-run                 show what would change
-  ringfence apply --confirm-within 60s      apply; taken back after a minute without `ringfence confirm`";
+  ringfence apply --confirm-within 60s      apply; taken back after a minute without `ringfence confirm`
+  ringfence apply --plan change.plan        what `ringfence diff --out change.plan` showed, or nothing";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Allowed {
@@ -117,11 +145,24 @@ enum Allowed {
     OtherCluster,
     /// Peers may not know this host by the address that it takes towards them.
     OtherSource,
+    /// Strangers who are blocked may be let on: `on-block = "log-only"` takes the place of rules that block.
+    Unblocks,
     /// It may stay uncertain whether the admitted get through this host's other firewalls.
     NotThrough,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub fn run(mut arguments: Arguments) -> anyhow::Result<Outcome> {
+    if let Some(path) = arguments.plan.take() {
+        let plan = match plan::read(&path)? {
+            Ok(plan) => plan,
+            Err(outcome) => return Ok(outcome),
+        };
+        arguments.follow(plan);
+    }
+    run_on(&arguments)
+}
+
+fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.dry_run {
         let allowed = |word: &str| arguments.allows(word);
         return live::run(&arguments.input, &arguments.site, &arguments.host.host(), false, allowed);
@@ -152,7 +193,10 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
-    if refused_for_what_was(arguments, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+    if refused_for_what_was(arguments, cluster, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+        return Ok(refusal(planned));
+    }
+    if refused(&said(arguments, cluster, unblocks(&kept, cluster).as_slice())) {
         return Ok(refusal(planned));
     }
     let node = match choose_node(arguments, cluster, &kept, &links)? {
@@ -163,14 +207,23 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         }
     };
     let site = live_site(cluster, node)?;
-    if refused(arguments, &all_objections(&site, &links, place::ssh_session())?) {
+    let backend = arguments.site.backend.choose(host)?;
+    let prepared = Prepared::new(&site, backend)?;
+    // Before anything else speaks against it that was not there then; what counts is the look in the moment of the change.
+    if let Some(agreed) = &arguments.agreed {
+        let in_force = read(backend)?;
+        let work = host_plan::plan(host, &site, &prepared, &in_force, &links, false)?;
+        let (prepared, links) = (&prepared, links.as_slice());
+        agreed.hold(&Looked { host, site: &site, prepared, in_force: &in_force, work: &work, links })?;
+    }
+    let objections = all_objections(&site, &links, place::ssh_session())?;
+    let objections = said(arguments, cluster, &objections);
+    if refused(&objections) {
         return Ok(refusal(planned));
     }
     for warning in warnings(&site.protected(), &links) {
         say(&warning.line());
     }
-    let backend = arguments.site.backend.choose(host)?;
-    let prepared = Prepared::new(&site, backend)?;
     if let Some(cut) = cut_peers(host, &site, &links)
         && warned_or_refused(arguments, &cut)
     {
@@ -186,6 +239,8 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         keep: true,
         boot: false,
         allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
+        agreed: arguments.agreed.as_ref(),
+        allowances: &allowances(&objections),
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);
@@ -211,7 +266,7 @@ fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
-    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {} };
+    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false };
     Ok(live::ahead(cluster, &arguments.site, host, &asking)?.map(|ahead| Some(ahead.planned)))
 }
 
@@ -266,15 +321,16 @@ fn choose_node<'a>(
     }
 }
 
-fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
+/// What speaks against it, as it is said.
+fn said(arguments: &Arguments, cluster: &Cluster, objections: &[identity::Objection]) -> Vec<Objection> {
     // Who called may take no such argument.
     let command = if arguments.unattended { "ringfence apply " } else { "" };
-    let objections = objections.iter().map(|one| Objection::of(one, |word| arguments.allows(word)));
-    let mut refused = false;
-    for objection in objections {
-        say(&objection.refusal(command));
-        refused |= !objection.allowed;
-    }
+    let all = objections.iter().map(|one| Objection::of(one, cluster, |word| arguments.allows(word)));
+    all.inspect(|one| say(&one.refusal(command))).collect()
+}
+
+fn refused(objections: &[Objection]) -> bool {
+    let refused = objections.iter().any(|one| !one.allowed);
     if refused {
         say("nothing was changed");
     }
@@ -282,10 +338,10 @@ fn refused(arguments: &Arguments, objections: &[identity::Objection]) -> bool {
 }
 
 /// The rules in force are of another cluster; or it is not known of which, which nobody but somebody who is there may decide.
-fn refused_for_what_was(arguments: &Arguments, before: Before) -> bool {
+fn refused_for_what_was(arguments: &Arguments, cluster: &Cluster, before: Before) -> bool {
     match before {
         Before::Unknown(why) if arguments.unattended && is_in_force() => warned_or_refused(arguments, &why),
-        before => refused(arguments, before.objection().as_slice()),
+        before => refused(&said(arguments, cluster, before.objection().as_slice())),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::host::apply::Host;
 use crate::host::identity::{Objection, node_of};
 use crate::host::links::Link;
 use crate::host::record::Kept;
-use crate::host::{Backend, HostError, left_behind, peers, record};
+use crate::host::{Backend, HostError, left_behind, peers, read, record};
 
 /// Which rules are in force, as far as it matters to a file.
 pub enum Before {
@@ -57,6 +57,30 @@ impl Before {
     }
 }
 
+/// Whether a file that blocks nobody takes the place of rules that block. What cannot be read, or is of nobody knows what, blocks: to open
+/// ports is for somebody who is there.
+pub fn unblocks(kept: &Result<Option<Kept>, HostError>, cluster: &Cluster) -> Option<Objection> {
+    if !cluster.guard().is_staged() {
+        return None;
+    }
+    let blocks = match kept {
+        Ok(Some(kept)) => kept.load().cluster.is_none_or(|last| !last.guard().is_staged()),
+        Ok(None) => may_be_in_force(),
+        Err(_) => true,
+    };
+    blocks.then_some(Objection::Unblocks)
+}
+
+/// Whether rules of ours are in the kernel, or that cannot be seen.
+fn may_be_in_force() -> bool {
+    let nft = match read(Backend::Nft) {
+        Ok(there) => !there.absent,
+        Err(HostError::NoNfTables) => false,
+        Err(_) => true,
+    };
+    nft || left_behind(Backend::Nft)
+}
+
 /// Whether rules of ours are in the kernel. Where that cannot be seen, they are not: then more is refused.
 pub fn is_in_force() -> bool {
     // Whatever is behind in one way would be left behind by the other; nf_tables is asked first, as that costs least.
@@ -69,6 +93,9 @@ pub fn is_in_force() -> bool {
 /// That sockets cannot be read is said in place of them. It counts as if there were such a session: nothing is in force that
 /// would be lost, so leaving the host as it is costs least, and who is there can look by other means.
 pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String> {
+    if site.cluster().guard().is_staged() {
+        return None;
+    }
     let found = match peers::cut_peers(site, links) {
         Ok(found) => peers::message(&found)?,
         Err(error) => peers::unknown(&error),

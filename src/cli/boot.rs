@@ -8,11 +8,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::before::{Before, before};
+use super::before::{Before, before, unblocks};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
 use super::input::Input;
 use super::output::{Undone, print, say};
-use super::ways::{vrfs, warnings};
+use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
 use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
@@ -21,6 +21,7 @@ use crate::host::record::Kept;
 use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
 use crate::outcome::Outcome;
+use crate::report::Objection;
 
 /// Other runs are waited for: nobody is there to try again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,7 +108,10 @@ fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
     match input.load_to(Undone::Changed, |_| Vec::new()) {
-        Ok(Some(cluster)) => match unconfirmed(host, &cluster).or_else(|| of_another(&kept, &cluster, asked, links)) {
+        Ok(Some(cluster)) => match unconfirmed(host, &cluster)
+            .or_else(|| of_another(&kept, &cluster, asked, links))
+            .or_else(|| unblocks(&kept, &cluster).map(|one| one.message()))
+        {
             Some(why) => loud(&why),
             None => candidates.push((cluster, true)),
         },
@@ -167,9 +171,12 @@ fn bring(
     });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
     let of_vrfs = vrfs(&site).unwrap_or_default();
-    for objection in objections(&site, links, None).iter().chain(&of_vrfs) {
-        loud(&objection.message());
+    let objections: Vec<_> = objections(&site, links, None).into_iter().chain(of_vrfs).collect();
+    for objection in &objections {
+        let objection = Objection::of(objection, cluster, |_| false);
+        loud(&if objection.allowed { objection.allowance() } else { objection.message });
     }
+    let allowances = allowances(&in_use(&site, &objections));
     for warning in warnings(&site.protected(), links) {
         loud(&warning.words);
     }
@@ -184,6 +191,8 @@ fn bring(
         keep: keep && proper,
         boot: true,
         allow_not_through: true,
+        agreed: None,
+        allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);

@@ -11,17 +11,19 @@ use super::boot;
 use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links};
 use super::input::{DEFAULT_CONFIG, Input};
 use super::output::{log, print, say};
+use super::ways::{all_objections, allowances, in_use};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, STALE, apply};
 use crate::host::bring_again;
+use crate::host::deeds::Deeds;
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
 use crate::outcome::Outcome;
-use crate::report::{Changes, Claimed, Names, Others, claims_text};
+use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -113,7 +115,20 @@ fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyho
     log(
         "DRIFTED: nothing of ringfence was in force; the change that waits to be confirmed was brought back, and waits on",
     );
-    Ok((claims_text(&Claimed::on_host(&judgement), "what the kernel holds"), judgement.standing.outcome()))
+    Ok((claims_text(&Claimed::on_host(&judgement), "what the kernel holds"), ends(judgement.standing)))
+}
+
+/// What somebody applied to log only is what was applied last, and as it is wanted by whoever looks for that.
+fn ends(standing: Standing) -> Outcome {
+    match standing {
+        Standing::Staged => Outcome::Success,
+        Standing::Enforced
+        | Standing::NotApplied
+        | Standing::Drifted
+        | Standing::Shadowed
+        | Standing::Undecided
+        | Standing::Absent => standing.outcome(),
+    }
 }
 
 fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
@@ -130,7 +145,10 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     // Rules that do what the file says stay as they are, whoever wrote them.
-    let enforced = judgement.standing == Standing::Enforced;
+    let enforced = matches!(judgement.standing, Standing::Enforced | Standing::Staged);
+    if judgement.standing == Standing::Staged {
+        remark.say(format!("{}: {LETS_ON}", judgement.standing.words()));
+    }
     if enforced && unreserved.is_empty() {
         return Ok((String::new(), Outcome::Success));
     }
@@ -153,6 +171,10 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     } else {
         say_drift(&in_force, &judgement, &prepared, &site);
     }
+    // What cannot be looked at is no reason to leave ports open.
+    let allowed = in_use(&site, &all_objections(&site, &links, None).unwrap_or_default());
+    allowed.iter().for_each(|one| log(&one.allowance()));
+    let allowances = allowances(&allowed);
     let plan = Plan {
         site: &site,
         prepared: &prepared,
@@ -163,10 +185,14 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         keep: false,
         boot: false,
         allow_not_through: true,
+        agreed: None,
+        allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    // What is worth a note is no reason to have done nothing.
+    let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
-    Ok((applied_text(&site, backend, &applied), applied.judgement.standing.outcome()))
+    Ok((applied_text(&site, backend, &applied), ends(applied.judgement.standing)))
 }
 
 /// What was found, for the log.

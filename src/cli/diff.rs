@@ -9,7 +9,7 @@ use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
 use super::output::{present, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::read_with_text;
-use super::{live, membership};
+use super::{live, membership, plan};
 use crate::cluster::Cluster;
 use crate::diff::difference;
 use crate::ir::Ruleset;
@@ -45,6 +45,9 @@ pub struct Arguments {
     /// of the cluster file, and in which order; `cluster plan` shows what will be.
     #[arg(long, value_name = "FILE", conflicts_with = "new")]
     membership: Option<PathBuf>,
+    /// Also write a plan of the change into this file, for `ringfence apply --plan`: digests of what it was made of, and no rules.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["new", "membership"])]
+    out: Option<PathBuf>,
     /// With --membership: this node is about to join. May be given several times.
     #[arg(long, value_name = "NODE", requires = "membership")]
     joining: Vec<String>,
@@ -72,6 +75,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let input = Input { config: arguments.old.clone(), json: arguments.json };
         if let Some(output) = &arguments.membership {
             return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
+        }
+        if let Some(out) = &arguments.out {
+            return plan::write(&input, &arguments.site, &arguments.host.host(), arguments.meaning, out);
         }
         return live::run(&input, &arguments.site, &arguments.host.host(), arguments.meaning, |_| false);
     };

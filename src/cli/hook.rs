@@ -168,7 +168,8 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         log(&format!("what would change cannot be shown: {error:#}"));
     }
     let outcome = bring(&plain, &cluster, &host, lock)?;
-    if matches!(outcome, Outcome::No) {
+    // Rules that only log are in force and end so, too.
+    if matches!(outcome, Outcome::No) && !cluster.guard().is_staged() {
         log("the next start of the machine may use this file all the same: mend it, or move it away");
     }
     if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {
@@ -179,7 +180,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
 
 /// Shows what would change. What speaks against it is said once, by whoever refuses it.
 fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    let asking = live::Asking { allowed: &|_| false, say: &|_| {} };
+    let asking = live::Asking { allowed: &|_| false, say: &|_| {}, agrees: false };
     match live::ahead(cluster, plain.site(), host, &asking)? {
         Ok(ahead) => print(&ahead.planned.text(true)),
         Err(_) => Ok(()),

@@ -119,6 +119,14 @@ impl WaitArguments {
 }
 
 impl BackendChoice {
+    /// The choice of this one.
+    pub fn of(backend: Backend) -> Self {
+        match backend {
+            Backend::Nft => Self::Nft,
+            Backend::Iptables => Self::Iptables,
+        }
+    }
+
     /// `auto` stays with what was applied last: two ways at once would both judge.
     pub fn choose(self, host: &Host) -> Result<Backend, HostError> {
         match self {

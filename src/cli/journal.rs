@@ -64,8 +64,9 @@ impl Entry {
 }
 
 /// States that are not as wanted.
-const STATES: [(Standing, &str); 5] = [
+const STATES: [(Standing, &str); 6] = [
     (Standing::NotApplied, "not-applied"),
+    (Standing::Staged, "staged"),
     (Standing::Drifted, "drifted"),
     (Standing::Shadowed, "shadowed"),
     (Standing::Undecided, "undecided"),

@@ -1,6 +1,6 @@
 //! What applying would change on this host, without touching anything.
 
-use super::before::{before, cut_peers};
+use super::before::{before, cut_peers, unblocks};
 use super::document;
 use super::host::{SiteArguments, exposed, live_site, nobody, node_after, own_links};
 use super::input::{Input, node_findings};
@@ -9,6 +9,7 @@ use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::{Code, Severity};
 use crate::diff::difference_on_host;
+use crate::host::agreed::{Agreed, Looked};
 use crate::host::apply::Host;
 use crate::host::around::Around;
 use crate::host::judge::{Judgement, Standing, judge_on};
@@ -24,6 +25,8 @@ use crate::verify::own_part;
 /// What was found, and how it ends.
 pub struct Ahead {
     pub planned: Planned,
+    /// On what it would be agreed to, where that was asked for.
+    pub agreed: Option<Agreed>,
     outcome: Outcome,
 }
 
@@ -33,6 +36,8 @@ pub struct Asking<'a> {
     pub allowed: &'a dyn Fn(&str) -> bool,
     /// Where what speaks against it is said: whoever applies right behind says it once more.
     pub say: &'a dyn Fn(&str),
+    /// Whether somebody may agree to it for later.
+    pub agrees: bool,
 }
 
 /// `diff [CONFIG]` and `apply --dry-run`.
@@ -43,15 +48,30 @@ pub fn run(
     meaning_only: bool,
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
+    let asking = Asking { allowed: &allowed, say: &say, agrees: false };
+    Ok(shown(input, arguments, host, meaning_only, &asking)?.map_or_else(|outcome| outcome, |(_, outcome)| outcome))
+}
+
+/// Shows what would change; what that is, and how it ends.
+pub fn shown(
+    input: &Input,
+    arguments: &SiteArguments,
+    host: &Host,
+    meaning_only: bool,
+    asking: &Asking<'_>,
+) -> anyhow::Result<Result<(Ahead, Outcome), Outcome>> {
     let asked = arguments.node.as_deref();
-    let Some(cluster) = input.load(|cluster| node_findings(cluster, asked))? else { return Ok(Outcome::Unusable) };
-    let asking = Asking { allowed: &allowed, say: &say };
-    let Ahead { planned, outcome } = match ahead(&cluster, arguments, host, &asking)? {
-        Ok(found) => found,
-        Err(outcome) => return Ok(outcome),
+    let Some(cluster) = input.load(|cluster| node_findings(cluster, asked))? else {
+        return Ok(Err(Outcome::Unusable));
     };
+    let found = match ahead(&cluster, arguments, host, asking)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(Err(outcome)),
+    };
+    let planned = &found.planned;
     present(|| Body::Diff(Box::new(planned.clone())), || planned.text(meaning_only))?;
-    Ok(outcome)
+    let outcome = found.outcome;
+    Ok(Ok((found, outcome)))
 }
 
 /// The same for a cluster file that was read; or how it ends where nothing can be shown.
@@ -72,6 +92,8 @@ pub fn ahead(
     let in_force = read(backend)?;
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force, &links, false)?;
+    let looked = || Looked { host, site: &site, prepared: &prepared, in_force: &in_force, work: &work, links: &links };
+    let agreed = asking.agrees.then(|| Agreed::of(&looked())).transpose()?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {
@@ -109,7 +131,7 @@ pub fn ahead(
         None if work.is_nothing() => Outcome::Success,
         None => Outcome::No,
     };
-    Ok(Ok(Ahead { planned, outcome }))
+    Ok(Ok(Ahead { planned, agreed, outcome }))
 }
 
 /// Whose rules they are.
@@ -129,13 +151,18 @@ fn for_whom<'a>(
     links: &[Link],
     asking: &Asking<'_>,
 ) -> anyhow::Result<Result<ForWhom<'a>, Outcome>> {
-    let Asking { allowed, say: tell } = asking;
+    let Asking { allowed, say: tell, .. } = asking;
     let mut refused = refusal(host, tell);
     let mut objections: Vec<Objection> = Vec::new();
     if let Some(other) = before(kept, cluster, arguments.node.as_deref(), links).objection() {
-        let other = Objection::of(&other, allowed);
+        let other = Objection::of(&other, cluster, allowed);
         tell(&other.ahead());
         objections.push(other);
+    }
+    if let Some(unblocks) = unblocks(kept, cluster) {
+        let unblocks = Objection::of(&unblocks, cluster, allowed);
+        tell(&unblocks.ahead());
+        objections.push(unblocks);
     }
     let node = match node_after(cluster, kept, arguments.node.as_deref(), links) {
         Ok(node) => Some(node),
@@ -156,7 +183,7 @@ fn for_whom<'a>(
     };
     let site = live_site(cluster, node)?;
     for objection in &all_objections(&site, links, place::ssh_session())? {
-        let objection = Objection::of(objection, allowed);
+        let objection = Objection::of(objection, cluster, allowed);
         tell(&objection.ahead());
         objections.push(objection);
     }
@@ -193,6 +220,8 @@ fn doubts(judgement: &Judgement) -> Vec<String> {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
         Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
-        Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => Vec::new(),
+        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
+            Vec::new()
+        }
     }
 }

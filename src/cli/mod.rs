@@ -26,6 +26,7 @@ mod lint;
 mod live;
 mod membership;
 mod output;
+mod plan;
 mod profiles;
 mod proof;
 mod remove;
@@ -137,7 +138,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Apply(arguments) => apply::run(&arguments),
+        Command::Apply(arguments) => apply::run(arguments),
         Command::Confirm(arguments) => confirm::run_confirm(&arguments),
         Command::Rollback(arguments) => confirm::run_rollback(&arguments),
         Command::Status(arguments) => status::run(&arguments),

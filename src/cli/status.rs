@@ -13,14 +13,14 @@ use super::boot;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
 use super::input::{DEFAULT_CONFIG, Input, node_findings};
 use super::output::{Undone, fail, present, print_findings, say};
-use super::ways::{sources, unknown_sources, warnings};
+use super::ways::{in_use, sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
 use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, STALE};
 use crate::host::around::Around;
-use crate::host::identity::Objection;
+use crate::host::identity::{Objection, objections};
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
@@ -32,6 +32,7 @@ use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, rea
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, metrics};
+use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
 ///
@@ -258,10 +259,12 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node().map(|node| node.name().to_owned());
+    document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
+    about_allowances(&mut document, &site, &links);
     document.of_last_apply = !own;
     document.digest = Some(cluster.digest().to_owned());
     document.proved_at = judgement.report.is_proved().then(deeds::now);
@@ -273,7 +276,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
-    if !matches!(standing, Standing::Enforced | Standing::NotApplied) {
+    if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
     about_ports(&mut document, &site.protected());
@@ -336,6 +339,15 @@ fn about_ways(document: &mut Status, ends: Result<Ends, RequestError>, protected
             Severity::Note => document.notes.push(said.words),
         }
     }
+}
+
+/// What the file allows and is so on this host.
+fn about_allowances(document: &mut Status, site: &Site<'_>, links: &[Link]) {
+    let mut all = objections(site, links, None);
+    // What the kernel does not tell was said.
+    all.extend(Ends::of(site).and_then(|ends| sources(&ends, links)).unwrap_or_default());
+    document.allowances = in_use(site, &all);
+    document.objections.retain(|message| !document.allowances.iter().any(|one| one.message == *message));
 }
 
 fn about_ports(document: &mut Status, protected: &Ports) {

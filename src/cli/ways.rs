@@ -1,8 +1,9 @@
 //! What this host's ways to its peers make of the rules, in words.
 
-use crate::cluster::Site;
+use crate::cluster::{Allowance, Site};
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity};
 use crate::dialect::netlink::RequestError;
+use crate::host::deeds::Allowed;
 use crate::host::identity::{Objection, objections};
 pub use crate::host::judge::vrfs;
 use crate::host::links::Link;
@@ -11,6 +12,7 @@ use crate::host::sources::Ends;
 use crate::host::tunnels::tunnels;
 use crate::host::{HostError, beside};
 use crate::net::Ports;
+use crate::report;
 
 /// Everything that speaks against the rules of a site on this host.
 pub fn all_objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Result<Vec<Objection>, HostError> {
@@ -21,6 +23,18 @@ pub fn all_objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Resu
         Err(error) => anstream::eprintln!("warning: {}", unknown_sources(&error)),
     }
     Ok(all)
+}
+
+/// What of it the cluster file allows, and nobody else has to.
+pub fn in_use(site: &Site<'_>, objections: &[Objection]) -> Vec<report::Objection> {
+    let all = objections.iter().map(|one| report::Objection::of(one, site.cluster(), |_| false));
+    all.filter(|one| one.allowed_by.is_some()).collect()
+}
+
+/// The same as it is noted of a change.
+pub fn allowances(objections: &[report::Objection]) -> Vec<Allowed> {
+    let by_file = objections.iter().filter(|one| one.allowed_by.is_some());
+    by_file.map(|one| Allowed::now(one.code, &one.message)).collect()
 }
 
 /// Addresses by which a node's peers do not know this host.
@@ -71,12 +85,22 @@ fn unknown_tunnels(error: &RequestError) -> String {
 
 /// The same of a host that is only looked at. What the kernel does not tell is a warning.
 pub fn findings(site: &Site<'_>, links: &[Link], findings: &mut Findings) -> Result<(), HostError> {
-    let mut objections = vrfs(site)?;
+    let mut objections = objections(site, links, None);
+    objections.retain(|one| site.cluster().allowing(one.word()).is_some());
+    objections.extend(vrfs(site)?);
     match Ends::of(site).and_then(|ends| sources(&ends, links)) {
         Ok(found) => objections.extend(found),
         Err(error) => anstream::eprintln!("warning: {}", unknown_sources(&error)),
     }
     for objection in &objections {
+        let mut allowing = site.cluster().guard().allow().iter();
+        let allowing = allowing.find(|(own, _)| Allowance::of_word(objection.word()) == Some(*own));
+        if let Some((_, span)) = allowing {
+            let message = format!("allowed by the file, and so on this host: {}", objection.message());
+            let help = "no proof is another for it; take it out of `allow` where it is not needed";
+            findings.push(Diagnostic::new(Code::Allowance, *span, message).help(help));
+            continue;
+        }
         findings.push(match objection {
             Objection::OtherSource(other) => {
                 Diagnostic::placeless(objection.code(), other.message()).help(other.help())

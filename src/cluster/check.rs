@@ -54,6 +54,12 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
     }
     check_services(cluster, span, unread, findings);
     overlaps(cluster, span, findings);
+    if let Some(span) = cluster.guard.on_block_span.filter(|_| cluster.guard.is_staged()) {
+        let message = "nobody is blocked: strangers are logged and let on";
+        let help =
+            "isolation is violated on purpose; write `on-block = \"drop\"` once the log shows nobody who is to get in";
+        findings.push(Diagnostic::new(Code::Staged, span, message).help(help));
+    }
 }
 
 fn untrusted(cluster: &Cluster) -> Networks {

@@ -17,7 +17,7 @@ mod syntax;
 mod toml_reader;
 
 pub use config::{Loaded, closed, load, parse, parse_with_profile};
-pub use model::{Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
+pub use model::{Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
 pub use profile::{Profile, embedded_profiles};
 pub use site::{Site, SiteService};
 pub use toml_reader::closest;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::diagnostic::{Sources, Span};
+use crate::diagnostic::{Code, Sources, Span};
 use crate::net::{Cidr, Interface, Ports};
 
 /// A valid cluster. See the room's documentation for what that means.
@@ -98,6 +98,37 @@ pub struct Guard {
     pub(super) on_block_span: Option<Span>,
     pub(super) log: bool,
     pub(super) through: Through,
+    pub(super) allow: Vec<(Allowance, Span)>,
+}
+
+/// What a cluster file may allow of what `apply` refuses otherwise, where nobody is there to say `--allow`: how a network has to be
+/// where addresses are translated between hosts. What cuts somebody off, or leaves ports of another cluster open, is none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// The node's address is on no interface of the host.
+    ForeignAddress,
+    /// It is on one on which peers are not admitted.
+    OtherInterface,
+    /// The host takes another address towards its peers.
+    OtherSource,
+    /// An interface that the file names is not there.
+    MissingInterface,
+}
+
+impl Allowance {
+    /// Each, by the code of what it allows, which is its word in a cluster file.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        (Code::ForeignAddress.as_str(), Self::ForeignAddress),
+        (Code::OtherInterface.as_str(), Self::OtherInterface),
+        (Code::OtherSource.as_str(), Self::OtherSource),
+        (Code::MissingInterface.as_str(), Self::MissingInterface),
+    ];
+
+    /// The one of a word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(own, _)| *own == word).map(|(_, allowance)| *allowance)
+    }
 }
 
 /// Through which other firewall of the host the admitted are let, besides the guard.
@@ -144,6 +175,8 @@ pub enum OnBlock {
     Drop,
     /// The sender gets a TCP reset at once.
     Reject,
+    /// It is logged, counted and let on, for whoever wants to see first what the rules would block. Nobody is kept out.
+    LogOnly,
 }
 
 impl Cluster {
@@ -223,6 +256,13 @@ impl Cluster {
     #[must_use]
     pub fn sources(&self) -> &Sources {
         &self.sources
+    }
+
+    /// Where the file allows what this code refuses, as [`Self::place`]; `None` where it does not.
+    #[must_use]
+    pub fn allowing(&self, code: &str) -> Option<String> {
+        let wanted = Allowance::of_word(code)?;
+        self.guard.allow.iter().find(|(own, _)| *own == wanted).map(|(_, span)| self.place(*span))
     }
 
     /// A place as `cluster.toml:4`: the file's base name, so that the same file gives the same output anywhere.
@@ -354,6 +394,21 @@ impl Guard {
         self.on_block
     }
 
+    /// Whether nobody is blocked: what would be is logged and let on.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        match self.on_block {
+            OnBlock::LogOnly => true,
+            OnBlock::Drop | OnBlock::Reject => false,
+        }
+    }
+
+    /// Where the file says what happens to a blocked segment, if it does.
+    #[must_use]
+    pub fn on_block_span(&self) -> Option<Span> {
+        self.on_block_span
+    }
+
     /// Where the file asks for blocked segments to be rejected, if it does.
     #[must_use]
     pub fn reject_span(&self) -> Option<Span> {
@@ -364,6 +419,12 @@ impl Guard {
     #[must_use]
     pub fn log(&self) -> bool {
         self.log
+    }
+
+    /// What is allowed that `apply` refuses otherwise, and where the file says so.
+    #[must_use]
+    pub fn allow(&self) -> &[(Allowance, Span)] {
+        &self.allow
     }
 
     /// Through which other firewall of the host the admitted are let.

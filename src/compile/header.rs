@@ -13,6 +13,10 @@ const SERVICES_NAMED: usize = 12;
 pub fn lines(site: &Site<'_>) -> Vec<String> {
     let mut lines = identity(site);
     lines.push(String::new());
+    if site.cluster().guard().is_staged() {
+        lines.extend(STAGED.map(str::to_owned));
+        lines.push(String::new());
+    }
     admitted(site, &mut lines);
     not_admitted(site, &mut lines);
     lines.push(String::new());
@@ -160,8 +164,17 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
             "Blocked senders get a TCP reset; at prerouting this needs Linux 5.9 (older kernels refuse the file)."
                 .to_owned(),
         ),
+        // It stands at the top.
+        OnBlock::LogOnly => {}
     }
 }
+
+/// What must not be missed of rules that only log.
+const STAGED: [&str; 3] = [
+    "STAGED: these rules block NOBODY. Isolation is violated on purpose (on-block = \"log-only\"): whoever is said below not to get in",
+    "is logged, at a limited rate, counted and let on. With on-block = \"drop\" the same packets are blocked, which was proved with",
+    "these rules. What is said below to be blocked or dropped is let on until then.",
+];
 
 /// What every promise about a ruleset rests on.
 const ASSUMPTIONS: [&str; 16] = [

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::admission::{Admissions, Grant, clip};
-use super::{MANGLE, RAW, TCP, block_rules, header, not_loopback, rule, source, to_this_host};
+use super::{MANGLE, RAW, TCP, block_rules, header, hidden_verdict, not_loopback, rule, source, to_this_host};
 use crate::cluster::Site;
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortMatch, Rule, Ruleset, Set, Table,
@@ -98,7 +98,7 @@ fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bo
     };
     let mut raw = judge().to_vec();
     if family == Family::Ip6 {
-        raw.push(Chain::named(HIDDEN, hidden_rules()));
+        raw.push(Chain::named(HIDDEN, hidden_rules(site)));
     }
     let one_by_one = |networks: &[Cidr]| {
         let own = networks.iter().filter(|network| network.is_ipv4() == (family == Family::Ip));
@@ -169,12 +169,12 @@ fn input_rules(protected: &Ports, site: &Site<'_>) -> Vec<Rule> {
 }
 
 /// A fragment whose headers end before the transport header matches neither test and falls through to the drop.
-fn hidden_rules() -> Vec<Rule> {
+fn hidden_rules(site: &Site<'_>) -> Vec<Rule> {
     let any = PortRange::new(1, u16::MAX).into_iter().collect();
     vec![
         rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
         rule(vec![Match::DestinationPort { ports: PortMatch::Ports(any), negated: false }], Verdict::Return),
-        rule(Vec::new(), Verdict::Drop).comment("isolation: first fragment without a transport header"),
+        rule(Vec::new(), hidden_verdict(site)).comment("isolation: first fragment without a transport header"),
     ]
 }
 

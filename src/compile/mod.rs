@@ -15,6 +15,9 @@
 //! - judging is: untrusted sources are blocked, admitted ones are left to the rest of the firewall, all others blocked.
 //!
 //! INVARIANT (fail closed): the chain that judges ends in a block, so that a packet that no rule knows is blocked.
+//!
+//! With `on-block = "log-only"` the rules are the same but for their last word: what would block logs, counts and goes back to where the
+//! guard was entered, so that whatever else filters on the host is asked as if there were no guard.
 
 mod admission;
 mod header;
@@ -44,6 +47,7 @@ const LOG_PER_MINUTE: u32 = 10;
 const LOG_BURST: u32 = 5;
 /// iptables allows 29 characters (iptables-extensions(8), LOG).
 const LOG_PREFIX: &str = "ringfence: blocked ";
+const STAGED_LOG_PREFIX: &str = "ringfence: would block ";
 
 /// Above so many elements a set does not say where each comes from: nobody reads that far.
 const ORIGINS_UP_TO: usize = 500;
@@ -99,16 +103,19 @@ impl Rule {
 /// The rules that block: logged if asked for, then counted for each service. The last rule blocks what is left, which
 /// nothing should be.
 fn block_rules(site: &Site<'_>, mut port_rules: impl FnMut(&Ports) -> Vec<Match>) -> Vec<Rule> {
-    let verdict = match site.cluster().guard().on_block() {
-        OnBlock::Drop => Verdict::Drop,
-        OnBlock::Reject => Verdict::Reject(Reject::TcpReset),
+    let guard = site.cluster().guard();
+    let (verdict, rest, prefix) = match guard.on_block() {
+        OnBlock::Drop => (Verdict::Drop, Verdict::Drop, LOG_PREFIX),
+        // A reset answers TCP only (nft adds that match by itself), and what is left must not be let through.
+        OnBlock::Reject => (Verdict::Reject(Reject::TcpReset), Verdict::Drop, LOG_PREFIX),
+        OnBlock::LogOnly => (Verdict::Return, Verdict::Return, STAGED_LOG_PREFIX),
     };
     let mut rules = Vec::new();
-    if site.cluster().guard().log() {
+    if guard.log() || guard.is_staged() {
         let limit = Match::Limit { per_minute: LOG_PER_MINUTE, burst: LOG_BURST };
         rules.push(Rule {
             matches: vec![limit],
-            statements: vec![Statement::Log(LOG_PREFIX.to_owned())],
+            statements: vec![Statement::Log(prefix.to_owned())],
             ..Rule::default()
         });
     }
@@ -118,7 +125,11 @@ fn block_rules(site: &Site<'_>, mut port_rules: impl FnMut(&Ports) -> Vec<Match>
             rules.push(rule(vec![matched], verdict.clone()).with_counter().comment(comment));
         }
     }
-    // A reset answers TCP only (nft adds that match by itself), and this rule must not let anything through.
-    rules.push(rule(Vec::new(), Verdict::Drop).with_counter().comment("isolation: whatever is left"));
+    rules.push(rule(Vec::new(), rest).with_counter().comment("isolation: whatever is left"));
     rules
+}
+
+/// What becomes of a first fragment that shows no door a port.
+fn hidden_verdict(site: &Site<'_>) -> Verdict {
+    if site.cluster().guard().is_staged() { Verdict::Return } else { Verdict::Drop }
 }

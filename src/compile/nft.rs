@@ -1,7 +1,7 @@
 //! The shape for nf_tables: one `inet` table of our own.
 
 use super::admission::{Admissions, Grant, clip};
-use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, not_loopback, rule, source, to_this_host};
+use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, hidden_verdict, not_loopback, rule, source, to_this_host};
 use crate::cluster::{Node, Site};
 use crate::ir::{
     Addresses, Base, Chain, ChainKind, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set,
@@ -43,7 +43,7 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
             "Is the destination, as on the wire, this host's? What is not goes back and is left alone.",
             to_this_host(site, "admit", by_family),
         ),
-        Chain::named("hidden", hidden_rules()),
+        Chain::named("hidden", hidden_rules(site)),
         explained("judge", "TCP that did not come in over loopback is judged by its source.", judge_rules()),
     ];
     if site.translates() {
@@ -264,12 +264,14 @@ fn blocks(ports: &Ports) -> Vec<PortBlock> {
 }
 
 /// A test on a header that is not there fails, so a fragment without one falls through to the drop.
-fn hidden_rules() -> Vec<Rule> {
+fn hidden_rules(site: &Site<'_>) -> Vec<Rule> {
     let any = PortRange::new(1, u16::MAX).into_iter().collect();
     vec![
         rule(vec![Match::Protocol { number: TCP, negated: true }], Verdict::Return),
         rule(vec![Match::DestinationPort { ports: PortMatch::Ports(any), negated: false }], Verdict::Return),
-        rule(Vec::new(), Verdict::Drop).with_counter().comment("isolation: first fragment without a transport header"),
+        rule(Vec::new(), hidden_verdict(site))
+            .with_counter()
+            .comment("isolation: first fragment without a transport header"),
     ]
 }
 

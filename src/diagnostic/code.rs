@@ -25,7 +25,7 @@ macro_rules! codes {
 
             /// The stable kebab-case name.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
 
@@ -93,6 +93,8 @@ codes! {
     InvertedRange = "inverted-range", Error;
     /// Two services on one port.
     PortOverlap = "port-overlap", Error;
+    /// Something that only somebody who is there may allow.
+    NeverAllowed = "never-allowed", Error;
     /// No service is open or blocked.
     NothingGuarded = "nothing-guarded", Error;
     /// `from = "private"` too often for too many networks.
@@ -115,6 +117,8 @@ codes! {
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.
     CoversSsh = "covers-ssh", Warning;
+    /// The guard only logs.
+    Staged = "staged", Warning;
     /// Ports for a service that is unused.
     UnguardedPorts = "unguarded-ports", Warning;
     /// More ports than some programs that set the sysctl can take.
@@ -233,12 +237,22 @@ codes! {
     OtherSource = "other-source", Error;
     /// It is not certain that whom the file admits gets through the other firewalls of this host.
     NotThrough = "not-through", Error;
+    /// Rules that block would become rules that only log.
+    Unblocks = "unblocks", Error;
+    /// A plan was made of something that is another by now.
+    PlanOutdated = "plan-outdated", Error;
+    /// A plan was made by another version, or on another machine.
+    ForeignPlan = "foreign-plan", Error;
+    /// A file is no plan, was edited, or may be written by others.
+    BadPlan = "bad-plan", Error;
     /// Packets are taken out of others where no hook sees them.
     Encapsulation = "encapsulation", Warning;
     /// A part of the kernel that may change, drop or take packets where no rule is asked.
     BesideRules = "beside-rules", Warning;
     /// A program that others reach is connected to a protected port from inside.
     LocalProxy = "local-proxy", Warning;
+    /// The file allows what `apply` refuses otherwise, and it is so on this host.
+    Allowance = "allowance", Note;
     /// Addresses of 127.0.0.0/8 are taken from outside.
     RouteLocalnet = "route-localnet", Note;
     /// Interfaces that lead to other network namespaces.

@@ -18,8 +18,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::agreed::{Agreed, Looked};
 use super::change::{change, open};
-use super::deeds::{Deed, Deeds};
+use super::deeds::{Allowed, Deed, Deeds};
 use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::judge::{Judgement, Standing};
@@ -76,6 +77,10 @@ pub struct Plan<'a> {
     pub boot: bool,
     /// Whether it may stay uncertain that the admitted get through the other firewalls of this host.
     pub allow_not_through: bool,
+    /// On what somebody agreed to the change, where he did so before.
+    pub agreed: Option<&'a Agreed>,
+    /// The allowances of the cluster file that it makes use of.
+    pub allowances: &'a [Allowed],
 }
 
 /// What came of it.
@@ -113,6 +118,10 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     make_ready(host, plan, &mut warnings)?;
     let before = read(plan.prepared.backend)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links, plan.boot)?;
+    if let Some(agreed) = plan.agreed {
+        let Plan { site, prepared, links, .. } = *plan;
+        agreed.hold(&Looked { host, site, prepared, in_force: &before, work: &work, links })?;
+    }
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
     // Where nothing is written there is nothing that could be taken back.
@@ -171,7 +180,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
             let done = good
-                .and_then(|good| keep(&host.store, &record, good))
+                .and_then(|good| keep(&host.store, &record, good, plan.allowances))
                 .and_then(|()| record::reject(&host.store, &record.digest, false))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
@@ -191,11 +200,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
 }
 
 /// Puts what was applied into its place, and notes who applied it; where it is there already, whoever did it first did.
-fn keep(store: &Store, record: &Record, good: Option<ReadySet>) -> Result<(), HostError> {
+fn keep(store: &Store, record: &Record, good: Option<ReadySet>, allowed: &[Allowed]) -> Result<(), HostError> {
+    // Who it was is worth a note, and no reason to have done nothing.
     if good.is_some() {
         record::put(store, good)?;
-        // Who it was is worth a note, and no reason to have done nothing.
-        let _ = Deeds::note(store, record, Some(Deed::now()), None);
+        let _ = Deeds::note(store, record, Some(Deed::now()), None, allowed);
+    } else {
+        let _ = Deeds::allow(store, record, allowed);
     }
     Ok(())
 }
@@ -285,6 +296,7 @@ fn begin(
         cut_outgoing: plan.cut_outgoing,
         confirmed: false,
         applied_by: Some(Deed::now()),
+        allowed: plan.allowances.to_vec(),
         confirmed_by: None,
     };
     let written = record::keep(&host.store, CANDIDATE, files)

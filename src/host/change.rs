@@ -1,6 +1,7 @@
 //! The change itself: the rules first, then what the other firewalls let through; each is looked at behind it, and given back where it
 //! is not what was wanted. These are the steps 3 to 6 of [`mod@super::apply`].
 
+use super::agreed::{Aspect, of_snapshot};
 use super::apply::{Host, Plan};
 use super::error::Restored;
 use super::judge::{Judgement, judge};
@@ -98,7 +99,12 @@ fn bring_noting(
     waits: bool,
     before: &mut Option<Snapshot>,
 ) -> Result<Changed, HostError> {
+    // What was agreed to was agreed to for this.
+    let agreed = plan.agreed.map(|_| of_snapshot(known.snapshot())).transpose()?;
     bring(plan.prepared, known, |snapshot| {
+        if agreed.is_some() && agreed != Some(of_snapshot(&snapshot)?) {
+            return Err(HostError::Outdated(vec![Aspect::Ours]));
+        }
         if waits {
             pending::write_before(&host.store, &snapshot).map_err(HostError::before_change)?;
         }

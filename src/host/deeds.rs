@@ -40,6 +40,26 @@ impl Deed {
     }
 }
 
+/// An allowance of the cluster file that a change made use of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Allowed {
+    /// What would have been refused.
+    pub code: String,
+    /// How it was so, in words.
+    pub message: String,
+    /// Who made use of it first, and when.
+    pub by: Deed,
+}
+
+impl Allowed {
+    /// By this process, now.
+    #[must_use]
+    pub fn now(code: &str, message: &str) -> Self {
+        Self { code: code.to_owned(), message: message.to_owned(), by: Deed::now() }
+    }
+}
+
 /// What is noted of what was applied last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deeds {
@@ -49,6 +69,9 @@ pub struct Deeds {
     pub applied: Option<Deed>,
     /// Who confirmed it; nobody where that was not asked for.
     pub confirmed: Option<Deed>,
+    /// The allowances of the cluster file that were made use of; not noted by versions before.
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
 }
 
 impl Deeds {
@@ -61,8 +84,29 @@ impl Deeds {
         record: &Record,
         applied: Option<Deed>,
         confirmed: Option<Deed>,
+        allowed: &[Allowed],
     ) -> Result<(), HostError> {
-        record::write_json(store, Place::State, DEEDS, &Self { of: name(record)?, applied, confirmed })
+        let allowed = allowed.to_vec();
+        record::write_json(store, Place::State, DEEDS, &Self { of: name(record)?, applied, confirmed, allowed })
+    }
+
+    /// Notes allowances that were made use of, beside what is noted of this record. Of each the first use counts.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn allow(store: &Store, record: &Record, allowed: &[Allowed]) -> Result<(), HostError> {
+        let noted = Self::of(store, record);
+        let mut deeds = match noted {
+            Some(noted) => noted,
+            None => Self { of: name(record)?, applied: None, confirmed: None, allowed: Vec::new() },
+        };
+        let before = deeds.allowed.len();
+        for one in allowed {
+            if !deeds.allowed.iter().any(|own| (&own.code, &own.message) == (&one.code, &one.message)) {
+                deeds.allowed.push(one.clone());
+            }
+        }
+        if deeds.allowed.len() == before { Ok(()) } else { record::write_json(store, Place::State, DEEDS, &deeds) }
     }
 
     /// What is noted about this record. A note that cannot be read says nothing.
@@ -112,8 +156,13 @@ mod tests {
         };
         assert_eq!(Deeds::of(&store, &record), None);
         let deed = Deed { at: now(), uid: 7 };
-        Deeds::note(&store, &record, Some(deed.clone()), None).unwrap();
-        assert_eq!(Deeds::of(&store, &record).unwrap().applied, Some(deed));
+        let allowed = |message| Allowed { code: "foreign-address".to_owned(), message, by: deed.clone() };
+        let (first, second) = (allowed("one".to_owned()), allowed("two".to_owned()));
+        Deeds::note(&store, &record, Some(deed.clone()), None, std::slice::from_ref(&first)).unwrap();
+        let later = Allowed { by: Deed { at: "later".to_owned(), uid: 8 }, ..first.clone() };
+        Deeds::allow(&store, &record, &[later, second.clone()]).unwrap();
+        let noted = Deeds::of(&store, &record).unwrap();
+        assert_eq!((noted.applied, noted.allowed), (Some(deed.clone()), vec![first, second]));
         let other = Record { digest: "e".to_owned(), ..record.clone() };
         assert_eq!(Deeds::of(&store, &other), None);
         forget(&store).unwrap();

@@ -83,7 +83,8 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
 fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<(), HostError> {
     record::put(&host.store, good)?;
     // Who it was is worth a note, and no reason to stop halfway.
-    let _ = Deeds::note(&host.store, &pending.record, pending.applied_by.clone(), pending.confirmed_by.clone());
+    let (applied, confirmed) = (pending.applied_by.clone(), pending.confirmed_by.clone());
+    let _ = Deeds::note(&host.store, &pending.record, applied, confirmed, &pending.allowed);
     host.store.remove_folder(CANDIDATE)?;
     if left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::agreed::Aspect;
 use super::iptables;
 use super::judge::Standing;
 use super::reserved::ReservedError;
@@ -210,6 +211,12 @@ pub enum HostError {
         /// What is missing, or too much.
         missing: Vec<String>,
     },
+    /// What a plan was made of is another by now.
+    #[error(
+        "{code}: since the plan was made, {} changed: look at `ringfence diff` again, and make another plan with `--out`; nothing was changed",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "), code = Code::PlanOutdated
+    )]
+    Outdated(Vec<Aspect>),
     /// Something is left that ought not to be.
     #[error("{0}")]
     Warning(String),
@@ -264,6 +271,7 @@ impl HostError {
             // What was compiled or is in force is not what the file says.
             Self::NotProved(_)
             | Self::NotRestored
+            | Self::Outdated(_)
             | Self::Mismatch(Restored::Failed(_))
             | Self::Iptables(iptables::Error::NotRestored { .. }) => Outcome::No,
             Self::Lock(LockError::Held { .. }) => Outcome::Held,
@@ -313,7 +321,11 @@ impl HostError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         let inner = if let Self::NotOpened(why) = self { why } else { self };
-        if matches!(inner, Self::OpenThrough(_)) { Code::NotThrough.as_str() } else { self.outcome().word() }
+        match inner {
+            Self::OpenThrough(_) => Code::NotThrough.as_str(),
+            Self::Outdated(_) => Code::PlanOutdated.as_str(),
+            _ => self.outcome().word(),
+        }
     }
 
     /// What is to be written down before a change was not, so that there was none.

@@ -71,6 +71,8 @@ pub enum Objection {
     },
     /// The file is of another cluster than the rules in force.
     OtherCluster(OtherCluster),
+    /// Rules that block would become rules that only log.
+    Unblocks,
     /// Peers do not know this host by the address that it takes towards them.
     OtherSource(OtherSource),
 }
@@ -172,8 +174,9 @@ impl NotOneNode {
 pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Objection> {
     let mut objections = Vec::new();
     let port = ssh.map_or(SSH, |ssh| ssh.server.port());
-    objections.extend(ssh.filter(|ssh| cuts(site, links, ssh)).map(Objection::CutSsh));
-    if objections.is_empty() && Claims::of(site).protects(port) {
+    let blocks = !site.cluster().guard().is_staged();
+    objections.extend(ssh.filter(|ssh| blocks && cuts(site, links, ssh)).map(Objection::CutSsh));
+    if blocks && objections.is_empty() && Claims::of(site).protects(port) {
         let cut = sessions::affected(site, None, links).unwrap_or_default().cut;
         let ssh = cut.iter().find(|session| session.local.port() == port);
         objections.extend(ssh.map(|session| Objection::CutSomeSsh(session.local, session.remote)));
@@ -236,6 +239,7 @@ impl Objection {
             Self::OtherInterface(..) => Code::OtherInterface,
             Self::VrfInterface { .. } => Code::VrfInterface,
             Self::OtherCluster(_) => Code::OtherCluster,
+            Self::Unblocks => Code::Unblocks,
             Self::OtherSource(_) => Code::OtherSource,
         }
     }
@@ -252,6 +256,7 @@ impl Objection {
             | Self::ForeignAddress { .. }
             | Self::OtherInterface(..)
             | Self::VrfInterface { .. }
+            | Self::Unblocks
             | Self::OtherSource(_) => format!("{}: {}", self.code(), self.words()),
         }
     }
@@ -293,6 +298,11 @@ impl Objection {
                 )
             }
             Self::OtherCluster(other) => other.message(),
+            Self::Unblocks => {
+                "strangers are blocked now, or were by what was applied last, and would only be logged and let on \
+                               (`on-block = \"log-only\"`)"
+                    .to_owned()
+            }
             Self::OtherSource(other) => format!("{}; {}", other.message(), other.help()),
         }
     }

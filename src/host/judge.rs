@@ -33,6 +33,8 @@ use crate::verify::{Families, Report, check, own_part};
 pub enum Standing {
     /// It does what the file says.
     Enforced,
+    /// It does what the file says, which is to log strangers and to let them on: nobody is blocked.
+    Staged,
     /// It is what was applied last, and the file is another since.
     NotApplied,
     /// Our rules are not what the file says, or others of ours judge besides.
@@ -69,7 +71,7 @@ impl Judgement {
     #[must_use]
     pub fn may_stay(&self, backend: Backend) -> bool {
         match backend {
-            Backend::Nft => self.standing.is_ours() && self.report.is_proved(),
+            Backend::Nft => self.standing.is_ours() && self.report.is_as_meant(),
             Backend::Iptables => self.standing.is_ours(),
         }
     }
@@ -82,7 +84,7 @@ impl Standing {
         match self {
             Self::Enforced => Outcome::Success,
             Self::NotApplied => Outcome::Unconfirmed,
-            Self::Drifted | Self::Shadowed => Outcome::No,
+            Self::Staged | Self::Drifted | Self::Shadowed => Outcome::No,
             Self::Undecided => Outcome::Undecided,
             Self::Absent => Outcome::Absent,
         }
@@ -92,7 +94,7 @@ impl Standing {
     #[must_use]
     pub fn is_ours(self) -> bool {
         match self {
-            Self::Enforced | Self::Shadowed | Self::Undecided => true,
+            Self::Enforced | Self::Staged | Self::Shadowed | Self::Undecided => true,
             Self::NotApplied | Self::Drifted | Self::Absent => false,
         }
     }
@@ -102,6 +104,7 @@ impl Standing {
     pub fn words(self) -> &'static str {
         match self {
             Self::Enforced => "enforced",
+            Self::Staged => "STAGED",
             Self::NotApplied => "NOT APPLIED",
             Self::Drifted => "DRIFTED",
             Self::Shadowed => "SHADOWED",
@@ -169,8 +172,8 @@ fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Stan
     if in_force.absent {
         return Ok(Standing::Absent);
     }
-    if report.is_proved() {
-        return Ok(Standing::Enforced);
+    if report.is_as_meant() {
+        return Ok(if report.is_proved() { Standing::Enforced } else { Standing::Staged });
     }
     Ok(match in_force.backend {
         // All of it is ours: what is not understood is somebody else's, or the host is another than the rules were made for.
@@ -180,7 +183,7 @@ fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Stan
             let judged = check(&own, site, Families::Both)?;
             // Not our rules are in doubt then, but what the tools show, or what the name of an interface means.
             let doubtful = !own.unread.is_empty() || !lo_is_loopback();
-            match (judged.is_proved(), report.is_violated()) {
+            match (judged.is_as_meant(), report.is_violated()) {
                 (true, true) => Standing::Shadowed,
                 (true, false) => Standing::Undecided,
                 (false, _) if doubtful && !judged.is_violated() => Standing::Undecided,
@@ -283,6 +286,11 @@ mod tests {
         }
     }
 
+    /// Ours are as they should be, and that is not enough.
+    fn is_proved_otherwise(standing: Standing) -> bool {
+        matches!(standing, Standing::Shadowed | Standing::Staged)
+    }
+
     #[test]
     fn each_standing_has_its_code() {
         let codes = [
@@ -290,12 +298,13 @@ mod tests {
             (Standing::NotApplied, 6),
             (Standing::Drifted, 1),
             (Standing::Shadowed, 1),
+            (Standing::Staged, 1),
             (Standing::Undecided, 3),
             (Standing::Absent, 4),
         ];
         for (standing, code) in codes {
             assert_eq!(standing.outcome().code(), code, "{standing:?}");
-            assert_eq!(standing.is_ours(), [0, 3].contains(&code) || standing == Standing::Shadowed, "{standing:?}");
+            assert_eq!(standing.is_ours(), [0, 3].contains(&code) || is_proved_otherwise(standing), "{standing:?}");
         }
     }
 }

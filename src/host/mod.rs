@@ -8,12 +8,14 @@
 //!   program was built without libnftnl, `nft -f` goes the first of them, see `nft_file`.
 //! - [`steps`] are what an apply changes, and how each is given back; [`mod@through`] are the other firewalls of the host.
 //! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
+//! - [`agreed`] says on what somebody agreed to that, for a plan that is brought in later.
 //! - [`watch`] waits for the kernel to say that something has changed.
 //! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
 //!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
 //!   [`links`], [`reserved`], [`place`] and [`mod@beside`] are what else there is to know about it.
 
+pub mod agreed;
 pub mod another;
 pub mod apply;
 pub mod around;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::deeds::Deed;
+use super::deeds::{Allowed, Deed};
 use super::presence::present;
 use super::record::{self, Record};
 use super::steps::{self, Before, Step};
@@ -69,6 +69,9 @@ pub struct Pending {
     /// Who confirmed it.
     #[serde(default)]
     pub confirmed_by: Option<Deed>,
+    /// The allowances of the cluster file that it makes use of.
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
 }
 
 /// That a change was taken back, for whoever asks later.
@@ -347,6 +350,7 @@ mod tests {
             confirmed: false,
             applied_by: None,
             confirmed_by: None,
+            allowed: Vec::new(),
         }
     }
 

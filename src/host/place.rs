@@ -29,6 +29,16 @@ pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// The machine's name for itself (machine-id(5)), which no start of it changes.
+///
+/// # Errors
+/// Where it has none, as an image that was never started.
+pub fn machine_id() -> io::Result<String> {
+    let name = fs::read_to_string("/etc/machine-id")?.trim().to_owned();
+    let is_name = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_name.then_some(name).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "there is no name in it"))
+}
+
 /// The number of the network namespace of the calling thread (namespaces(7)): while the namespace lives, no other has it.
 ///
 /// # Errors

@@ -37,6 +37,10 @@ pub struct Ended {
 /// # Errors
 /// Where the socket table cannot be read.
 pub fn affected(site: &Site<'_>, in_force: Option<&Ruleset>, links: &[Link]) -> Result<Sessions, HostError> {
+    // Where nobody is blocked, nobody's session ends.
+    if site.cluster().guard().is_staged() {
+        return Ok(Sessions::default());
+    }
     let claims = Claims::of(site);
     let old = in_force.map(Rules::new);
     let mut found = Sessions::default();

@@ -73,7 +73,9 @@ impl Seen {
         around: &Around,
     ) -> Result<(), HostError> {
         // Files of other firewalls may change without the kernel's rules.
-        if site.cluster().guard().through() != Through::None {
+        // So may what the file allows, of which each look is to tell.
+        let guard = site.cluster().guard();
+        if guard.through() != Through::None || !guard.allow().is_empty() {
             return Ok(());
         }
         let Some((generation, handle)) = in_force.version().filter(|_| around.is_settled()) else { return Ok(()) };

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::claims::{Claimed, claims_text};
 use super::host::{exposed_text, sessions_of, sessions_text};
 use super::others::Others;
+use super::status::LETS_ON;
 use crate::cluster::{Node, Site};
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Changed, apply};
@@ -114,6 +115,9 @@ impl Applied {
         let _ = writeln!(text, "in force for {who} ({}): {what}", self.backend.name());
         match self.state {
             Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
+            Standing::Staged => {
+                let _ = writeln!(text, "STAGED: {LETS_ON}");
+            }
             Standing::Shadowed => {
                 let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
             }

@@ -53,6 +53,9 @@ pub enum Finding {
     Proved,
     /// It does not hold.
     Violated,
+    /// It does not hold, as the cluster file wants it: whatever it would keep out is counted and let on.
+    #[serde(rename = "violated-on-purpose")]
+    OnPurpose,
     /// It cannot be said.
     Undecided,
 }
@@ -186,6 +189,7 @@ impl Finding {
         match self {
             Self::Proved => "PROVED",
             Self::Violated => "VIOLATED",
+            Self::OnPurpose => "VIOLATED ON PURPOSE",
             Self::Undecided => "UNDECIDED",
         }
     }
@@ -199,6 +203,7 @@ impl Claimed {
         let (result, because) = match finding {
             verify::Finding::Proved => (Finding::Proved, None),
             verify::Finding::Violated(packet) => (Finding::Violated, witness(packet)),
+            verify::Finding::OnPurpose(packet) => (Finding::OnPurpose, witness(packet)),
             verify::Finding::Undecided(packet) => (Finding::Undecided, witness(packet)),
             verify::Finding::Unjudged(part) => (Finding::Undecided, Some(Because::Part(part.clone()))),
         };
@@ -264,7 +269,9 @@ fn assumption(claim: Claim, site: &Site<'_>) -> Option<String> {
 
 fn witness(finding: &verify::Finding) -> Option<&verify::Witness> {
     match finding {
-        verify::Finding::Violated(witness) | verify::Finding::Undecided(witness) => Some(witness),
+        verify::Finding::Violated(witness)
+        | verify::Finding::OnPurpose(witness)
+        | verify::Finding::Undecided(witness) => Some(witness),
         verify::Finding::Proved | verify::Finding::Unjudged(_) => None,
     }
 }

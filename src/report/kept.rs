@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::host::deeds::{Deed, Deeds};
+use crate::host::deeds::{Allowed, Deed, Deeds};
 use crate::host::record::Kept;
 use crate::host::store::Store;
 use crate::host::{Backend, record};
@@ -33,6 +33,8 @@ pub struct LastApplied {
     pub applied: Option<Deed>,
     /// Who confirmed it, and when; `null` where nobody had to.
     pub confirmed: Option<Deed>,
+    /// The allowances of the cluster file that were made use of, by whom first, and when.
+    pub allowed: Vec<Allowed>,
 }
 
 impl LastApplied {
@@ -41,7 +43,8 @@ impl LastApplied {
     pub fn of(store: &Store, kept: &Kept) -> Self {
         let record = &kept.record;
         let deeds = Deeds::of(store, record);
-        let (applied, confirmed) = deeds.map_or((None, None), |deeds| (deeds.applied, deeds.confirmed));
+        let deeds = deeds.map(|deeds| (deeds.applied, deeds.confirmed, deeds.allowed));
+        let (applied, confirmed, allowed) = deeds.unwrap_or_default();
         Self {
             cluster: record.cluster.clone(),
             node: record.node.clone(),
@@ -53,6 +56,7 @@ impl LastApplied {
             version: record.version.clone(),
             applied,
             confirmed,
+            allowed,
         }
     }
 

@@ -18,9 +18,10 @@ const CLOSED: &str = "closed";
 const UNKNOWN: &str = "unknown";
 
 /// Every state, and what it is called.
-const STATES: [(Option<Standing>, &str); 8] = [
+const STATES: [(Option<Standing>, &str); 9] = [
     (Some(Standing::Enforced), "enforced"),
     (Some(Standing::NotApplied), "not-applied"),
+    (Some(Standing::Staged), "staged"),
     (Some(Standing::Drifted), "drifted"),
     (Some(Standing::Shadowed), "shadowed"),
     (Some(Standing::Undecided), "undecided"),
@@ -124,6 +125,7 @@ mod tests {
         let all = [
             Standing::Enforced,
             Standing::NotApplied,
+            Standing::Staged,
             Standing::Drifted,
             Standing::Shadowed,
             Standing::Undecided,
@@ -133,6 +135,7 @@ mod tests {
             match state {
                 Standing::Enforced
                 | Standing::NotApplied
+                | Standing::Staged
                 | Standing::Drifted
                 | Standing::Shadowed
                 | Standing::Undecided

@@ -54,7 +54,7 @@ pub use origin::source_line;
 pub use others::Others;
 pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
-pub use status::{Blocked, Drift, Status};
+pub use status::{Blocked, Drift, LETS_ON, Status};
 pub use way::{ByInterface, Explanation, Way};
 pub use whole::{Answered, Whole};
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cluster::Cluster;
 use crate::diagnostic::Code;
 use crate::host::identity;
 
@@ -15,27 +16,31 @@ pub struct Objection {
     pub message: String,
     /// Whether `apply` goes on all the same: it was asked to, or only warns while somebody is there to read it.
     pub allowed: bool,
+    /// Where the cluster file allows it, if that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_by: Option<String>,
 }
 
 impl Objection {
-    /// Of what the host knows.
+    /// Of what the host knows. Whoever is there may allow it, and so may the cluster file.
     #[must_use]
-    pub fn of(objection: &identity::Objection, allowed: impl Fn(&str) -> bool) -> Self {
+    pub fn of(objection: &identity::Objection, cluster: &Cluster, allowed: impl Fn(&str) -> bool) -> Self {
         let code = objection.word();
-        Self { code, message: objection.message(), allowed: allowed(code) }
+        let allowed_by = cluster.allowing(code);
+        Self { code, message: objection.message(), allowed: allowed_by.is_some() || allowed(code), allowed_by }
     }
 
     /// Of words that have a code.
     #[must_use]
     pub fn new(code: Code, message: String, allowed: bool) -> Self {
-        Self { code: code.as_str(), message, allowed }
+        Self { code: code.as_str(), message, allowed, allowed_by: None }
     }
 
     /// As a look ahead says it.
     #[must_use]
     pub fn ahead(&self) -> String {
         if self.allowed {
-            format!("warning: {} (allowed)", self.message)
+            format!("warning: {}", self.allowance())
         } else {
             format!("warning: apply will refuse: {}", self.message)
         }
@@ -44,11 +49,20 @@ impl Objection {
     /// As a change that is asked for with this `command` says it.
     #[must_use]
     pub fn refusal(&self, command: &str) -> String {
-        let Self { code, message, allowed } = self;
+        let Self { code, message, allowed, .. } = self;
         if *allowed {
-            format!("warning: {message} (allowed)")
+            format!("warning: {}", self.allowance())
         } else {
             format!("refused: {message}; `{command}--allow {code}` does it all the same")
+        }
+    }
+
+    /// That it is allowed, and by whom.
+    #[must_use]
+    pub fn allowance(&self) -> String {
+        match &self.allowed_by {
+            Some(place) => format!("{} (allowed by {place})", self.message),
+            None => format!("{} (allowed)", self.message),
         }
     }
 }

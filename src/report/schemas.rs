@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::host::agreed::{Plan, SCHEMA};
 
 /// Nothing but what is named stands in a document.
 struct Strict;
@@ -65,9 +66,19 @@ fn of(form: Form) -> Value {
     }
 }
 
+/// A plan is a file, and has no head.
+fn of_plans() -> Value {
+    let mut schema = made::<Plan>();
+    Strict.transform(&mut schema);
+    let mut schema = Value::from(schema);
+    schema["title"] = SCHEMA.into();
+    schema["properties"]["schema"] = json!({"description": "Which form this is, and its version.", "const": SCHEMA});
+    schema
+}
+
 /// `ringfence/diff-files/1` is in `diff-files.1.json`.
-fn file(folder: &Path, form: Form) -> PathBuf {
-    let name = form.schema().strip_prefix("ringfence/").unwrap().replace('/', ".");
+fn file(folder: &Path, schema: &str) -> PathBuf {
+    let name = schema.strip_prefix("ringfence/").unwrap().replace('/', ".");
     folder.join(format!("{name}.json"))
 }
 
@@ -76,9 +87,11 @@ fn the_schemas_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
     let wanted: BTreeMap<PathBuf, String> = Form::ALL
         .into_iter()
-        .map(|form| (file(&folder, form), serde_json::to_string_pretty(&of(form)).unwrap() + "\n"))
+        .map(|form| (form.schema(), of(form)))
+        .chain([(SCHEMA, of_plans())])
+        .map(|(name, schema)| (file(&folder, name), serde_json::to_string_pretty(&schema).unwrap() + "\n"))
         .collect();
-    assert_eq!(wanted.len(), Form::ALL.len(), "two forms have one name");
+    assert_eq!(wanted.len(), Form::ALL.len() + 1, "two forms have one name");
     if std::env::var_os("RINGFENCE_BLESS").is_some() {
         wanted.iter().for_each(|(path, text)| fs::write(path, text).unwrap());
     }

@@ -10,9 +10,13 @@ use super::claims::{Claimed, claims_text};
 use super::difference::Changes;
 use super::host::exposed_text;
 use super::kept::LastApplied;
+use super::objection::Objection;
 use super::others::Others;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
+
+/// What rules do that only log.
+pub const LETS_ON: &str = "nobody is blocked: strangers are logged and let on (`on-block = \"log-only\"`), and isolation is violated on purpose";
 
 /// What there is to say of what is in force.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +40,8 @@ pub struct Status {
     pub gone: Option<String>,
     /// Packets and bytes that were blocked, by service.
     pub blocked: BTreeMap<String, Blocked>,
+    /// Whether none of these was: the rules in force log strangers and let them on.
+    pub lets_on: bool,
     /// What differs, in words.
     #[serde(skip_serializing_if = "Drift::is_empty")]
     #[cfg_attr(test, schemars(with = "String"))]
@@ -54,6 +60,8 @@ pub struct Status {
     pub erlang_seen: bool,
     /// What `apply` would refuse now, in words.
     pub objections: Vec<String>,
+    /// What `apply` would refuse if the cluster file did not allow it.
+    pub allowances: Vec<Objection>,
     /// What makes the rules worth less than they say.
     pub warnings: Vec<String>,
     /// What is worth knowing beside it.
@@ -126,6 +134,7 @@ impl Status {
             closed: None,
             gone: None,
             blocked: blocked.collect(),
+            lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
             taken_back: None,
@@ -133,6 +142,7 @@ impl Status {
             exposed: Vec::new(),
             erlang_seen: true,
             objections: Vec::new(),
+            allowances: Vec::new(),
             warnings: endangered.into_iter().collect(),
             notes: Vec::new(),
             others: Others::default(),
@@ -166,6 +176,9 @@ impl Status {
                 }
             }
         };
+        if self.lets_on {
+            let _ = writeln!(text, "{LETS_ON}");
+        }
         self.gone.iter().for_each(|gone| _ = writeln!(text, "{gone}"));
         if let (Standing::Drifted, None) = (self.state, &self.closed) {
             let first = if self.of_last_apply { "once the file is put right, " } else { "" };
@@ -187,12 +200,14 @@ impl Status {
         }
         text.push_str(&exposed_text(&self.exposed));
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
+        self.allowances.iter().for_each(|one| _ = writeln!(text, "{}", one.allowance()));
         text.push_str(&self.drift.text());
         if let Some(note) = &self.taken_back {
             let _ = writeln!(text, "{note}");
         }
+        let verb = if self.lets_on { "let on:" } else { "blocked:" };
         for (service, Blocked { packets, bytes }) in &self.blocked {
-            let _ = writeln!(text, "  blocked: {packets:>10} packets {bytes:>12} bytes  {service}");
+            let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
         }
         if self.state != Standing::Absent && self.reserved_ports_in_force {
             text.push_str("reserved ports are in force\n");
@@ -218,6 +233,7 @@ impl Drift {
         let claims = || Claimed::on_host(judgement);
         match judgement.standing {
             Standing::Enforced | Standing::Absent => Self::default(),
+            Standing::Staged => Self { claims: claims(), ..Self::default() },
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
             Standing::Undecided | Standing::Drifted => {
                 Self { claims: claims(), openings: judgement.openings.clone(), ..Self::default() }

@@ -51,7 +51,7 @@ impl Answered {
         let (result, shown) = match &answer.reached {
             Reached::Yes => ("reaches", None),
             Reached::No => ("blocked", None),
-            Reached::Wrongly(shown) => ("reaches", Some(shown)),
+            Reached::Wrongly(shown) | Reached::OnPurpose(shown) => ("reaches", Some(shown)),
             Reached::Blocked(shown) => ("blocked", Some(shown)),
             Reached::Led(shown) => ("led-elsewhere", Some(shown)),
             Reached::Undecided(shown) => ("undecided", Some(shown)),

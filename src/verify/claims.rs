@@ -20,6 +20,8 @@ pub struct Claims<'a> {
     addresses: Vec<IpAddr>,
     /// The same as lists; nothing where it is not said which node this host is.
     own: Vec<Elements>,
+    /// Whether strangers are to pass, too: then nothing is to be blocked.
+    lets_on: bool,
 }
 
 /// Some sources and the ports that they are admitted to.
@@ -68,7 +70,14 @@ impl<'a> Claims<'a> {
                 Vec::new()
             },
             addresses,
+            lets_on: false,
         }
+    }
+
+    /// The same where nobody is to be blocked: what isolation keeps out is not to be interfered with then.
+    #[must_use]
+    pub(super) fn letting_on(self) -> Self {
+        Self { lets_on: true, ..self }
     }
 
     /// What, besides the rules, tells packets apart.
@@ -145,6 +154,13 @@ impl<'a> Claims<'a> {
     /// specification of [`Self::wanted`].
     #[must_use]
     pub fn wants(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
+        let wanted = self.wants_guarded(door, packet);
+        wanted.map(
+            |(claim, passes)| if self.lets_on && !passes { (Claim::NonInterference, true) } else { (claim, passes) },
+        )
+    }
+
+    fn wants_guarded(&self, door: Door, packet: &Packet) -> Option<(Claim, bool)> {
         let loopback = packet.interface.as_ref().is_some_and(|own| *own == Interface::loopback());
         if !door.sees(packet) {
             return None;
@@ -233,6 +249,14 @@ impl Claims<'_> {
     /// # Errors
     /// Where a limit is met.
     pub fn wanted(&self, space: &mut Space<'_>, door: Door) -> Bounded<Vec<(Claim, bool, Set)>> {
+        let mut all = self.wanted_guarded(space, door)?;
+        for (claim, passes, _) in all.iter_mut().filter(|(_, passes, _)| self.lets_on && !passes) {
+            (*claim, *passes) = (Claim::NonInterference, true);
+        }
+        Ok(all)
+    }
+
+    fn wanted_guarded(&self, space: &mut Space<'_>, door: Door) -> Bounded<Vec<(Claim, bool, Set)>> {
         let seen = space.seen_at(door)?;
         let loopback = space.interface(|own| own.is_some_and(|own| *own == Interface::loopback()))?;
         let local = space.sets.intersection(seen, loopback)?;
@@ -391,6 +415,12 @@ impl<'a> Admitted<'a> {
     /// Its sources, a list for each family that has some.
     pub(super) fn families(&self) -> &[Elements] {
         &self.families
+    }
+
+    /// Its sources as networks.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Cidr> {
+        self.families.iter().flat_map(Elements::networks).collect()
     }
 
     fn has(&self, source: IpAddr) -> bool {

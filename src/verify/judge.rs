@@ -156,7 +156,7 @@ impl Judge<'_, '_, '_> {
                 (None, None) => Finding::Proved,
             };
         }
-        Ok(Report { findings })
+        Ok(Report { findings, staged: false })
     }
 }
 

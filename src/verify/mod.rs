@@ -15,9 +15,13 @@
 
 mod claims;
 mod judge;
+mod staged;
+mod touching;
 mod whole;
 
 pub use claims::{Admitted, Claims};
+pub use staged::{is_let_on, lets_on};
+pub use touching::touching;
 pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole, whole_beside};
 
 use std::borrow::Cow;
@@ -52,7 +56,7 @@ pub enum Families {
     Ipv6,
 }
 
-/// A ruleset that fulfils every claim. Only [`verify`] makes one, so whoever holds it holds a proven ruleset.
+/// A ruleset that fulfils every claim, or where the cluster file wants nobody to be blocked every claim but isolation. Only [`verify`] makes one, so whoever holds it holds a proven ruleset.
 #[derive(Clone, Debug)]
 pub struct Verified(Ruleset);
 
@@ -63,6 +67,9 @@ pub enum Finding {
     Proved,
     /// It does not hold, for this packet among others.
     Violated(Witness),
+    /// It does not hold, for this packet among others, as the cluster file wants it (`on-block = "log-only"`): whatever it would keep out
+    /// meets a rule that counts it and lets it on. Only isolation is ever so.
+    OnPurpose(Witness),
     /// Something unknown stands in the way, for this packet among others.
     Undecided(Witness),
     /// Nothing certain can be said of any packet, because of this part of the ruleset.
@@ -84,6 +91,8 @@ pub struct Witness {
 #[derive(Clone, Debug)]
 pub struct Report {
     findings: [(Claim, Finding); 4],
+    /// Whether the cluster file wants nobody to be blocked.
+    staged: bool,
 }
 
 impl Claim {
@@ -123,7 +132,23 @@ impl Report {
         self.findings.iter().all(|(_, finding)| *finding == Finding::Proved)
     }
 
-    /// Whether a claim is violated.
+    /// Whether every claim is what the cluster file wants: proved, but for isolation where that is violated on purpose.
+    #[must_use]
+    pub fn is_as_meant(&self) -> bool {
+        self.findings.iter().all(|(claim, finding)| match finding {
+            Finding::Proved => !self.staged || *claim != Claim::Isolation,
+            Finding::OnPurpose(_) => self.staged && *claim == Claim::Isolation,
+            Finding::Violated(_) | Finding::Undecided(_) | Finding::Unjudged(_) => false,
+        })
+    }
+
+    /// Whether nothing is left to be said but that isolation is violated on purpose.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.staged && self.is_as_meant()
+    }
+
+    /// Whether a claim is violated, and not on purpose.
     #[must_use]
     pub fn is_violated(&self) -> bool {
         self.findings.iter().any(|(_, finding)| matches!(finding, Finding::Violated(_)))
@@ -152,7 +177,7 @@ pub enum NotVerified {
 /// Where a claim is not proved.
 pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<Verified, NotVerified> {
     let report = check(&ruleset, site, families)?;
-    if report.is_proved() {
+    if report.is_as_meant() {
         return Ok(Verified(ruleset));
     }
     Err(NotVerified::Claims { report: Box::new(report), ruleset: Box::new(ruleset) })
@@ -163,16 +188,30 @@ pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<V
 /// # Errors
 /// Where the rules are too large to be judged.
 pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<Report, TooLarge> {
-    let claims = Claims::of(site);
+    let mut report = if site.cluster().guard().is_staged() {
+        staged::report(ruleset, site, families)?
+    } else {
+        judged(ruleset, &Claims::of(site), families)?
+    };
     let ruleset = merged(ruleset);
-    let mut report = judge::report(&ruleset, &own_part(&ruleset), &claims, families)?;
     if let Some(text) = ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)) {
         // A violation stands: what was read is enough for it.
         for (_, finding) in report.findings.iter_mut().filter(|(_, finding)| !matches!(finding, Finding::Violated(_))) {
-            *finding = Finding::Unjudged(text.clone());
+            *finding = match finding {
+                // What it would keep out is not known to be counted then.
+                Finding::OnPurpose(witness) => Finding::Violated(witness.clone()),
+                Finding::Proved | Finding::Violated(_) | Finding::Undecided(_) | Finding::Unjudged(_) => {
+                    Finding::Unjudged(text.clone())
+                }
+            };
         }
     }
     Ok(report)
+}
+
+fn judged(ruleset: &Ruleset, claims: &Claims<'_>, families: Families) -> Result<Report, TooLarge> {
+    let ruleset = merged(ruleset);
+    judge::report(&ruleset, &own_part(&ruleset), claims, families)
 }
 
 /// The part of a ruleset that is ours: somebody else's rules may block what they like, and that is no interference of

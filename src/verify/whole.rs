@@ -56,6 +56,8 @@ pub enum Reached {
     No,
     /// This one does, for certain, who is not to.
     Wrongly(Shown),
+    /// This one does, for certain, and nobody is to be blocked (`on-block = "log-only"`).
+    OnPurpose(Shown),
     /// This one does not, for certain, who is to.
     Blocked(Shown),
     /// This one is led elsewhere, for certain: whoever listens there decides whether that is the service.
@@ -138,7 +140,7 @@ impl Reached {
     fn doubt(&mut self, why: &str) {
         match self {
             Self::Undecided(_) | Self::Unjudged(_) => {}
-            Self::Yes | Self::No | Self::Wrongly(_) | Self::Blocked(_) | Self::Led(_) => {
+            Self::Yes | Self::No | Self::Wrongly(_) | Self::OnPurpose(_) | Self::Blocked(_) | Self::Led(_) => {
                 *self = Self::Unjudged(why.to_owned());
             }
         }
@@ -155,6 +157,7 @@ impl Answer {
             (
                 _,
                 Reached::Wrongly(_)
+                | Reached::OnPurpose(_)
                 | Reached::Blocked(_)
                 | Reached::Led(_)
                 | Reached::Undecided(_)
@@ -166,7 +169,7 @@ impl Answer {
     /// Whether it is otherwise for certain.
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        matches!(self.reached, Reached::Wrongly(_) | Reached::Blocked(_) | Reached::Led(_))
+        matches!(self.reached, Reached::Wrongly(_) | Reached::OnPurpose(_) | Reached::Blocked(_) | Reached::Led(_))
     }
 
     /// Whether rules of somebody else shut out who is admitted, or let in who is not, for certain.
@@ -175,6 +178,8 @@ impl Answer {
         match &self.reached {
             Reached::Wrongly(_) => true,
             Reached::Blocked(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
+            // Nobody's rules are why.
+            Reached::OnPurpose(_) => false,
             Reached::Yes | Reached::No | Reached::Led(_) | Reached::Undecided(_) | Reached::Unjudged(_) => false,
         }
     }
@@ -249,6 +254,13 @@ pub fn whole_beside(
             answers.push(asker.out(&mut space, service)?);
         }
     }
+    if site.cluster().guard().is_staged() {
+        for answer in answers.iter_mut().filter(|answer| answer.who == Who::Others) {
+            if let Reached::Wrongly(shown) = &answer.reached {
+                answer.reached = Reached::OnPurpose(shown.clone());
+            }
+        }
+    }
     if let Some(why) = honest_rules.tells_vrfs_apart(surroundings) {
         answers.iter_mut().for_each(|answer| answer.reached.doubt(&why));
     }
@@ -277,7 +289,7 @@ fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -
 }
 
 /// The ports that a service has on other nodes.
-fn asked_of_peers(site: &Site<'_>, service: &SiteService<'_>) -> Ports {
+pub(super) fn asked_of_peers(site: &Site<'_>, service: &SiteService<'_>) -> Ports {
     let others = peers_of(site);
     let ports = others.iter().map(|node| node.ports(service.id, service.service));
     ports.flat_map(|ports| ports.ranges().iter().copied()).collect()

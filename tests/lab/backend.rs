@@ -82,6 +82,24 @@ impl Backend {
         }
     }
 
+    /// How many packets rules with this comment have met, in all chains and both families.
+    pub fn counted(self, comment: &str) -> u64 {
+        let text = match self {
+            Backend::Nft => run(&["nft", "list", "table", "inet", "ringfence"], ""),
+            Backend::IptablesLegacy | Backend::IptablesNft => {
+                let save = |tool| run(&[&self.tool(tool, "-save"), "-c"], "");
+                save("iptables") + &save("ip6tables")
+            }
+        };
+        let packets = text.lines().filter(|line| line.contains(comment)).map(|line| match self {
+            Backend::Nft => line.split("counter packets ").nth(1).and_then(|rest| rest.split(' ').next()),
+            Backend::IptablesLegacy | Backend::IptablesNft => {
+                line.strip_prefix('[').and_then(|rest| rest.split(':').next())
+            }
+        });
+        packets.map(|number| number.and_then(|number| number.parse::<u64>().ok()).expect("a counter")).sum()
+    }
+
     /// How many times the hooks lead into the guard.
     pub fn jumps(self) -> usize {
         match self {

@@ -22,6 +22,7 @@ use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
 use crate::net::{PortRange, Ports};
 
 mod addresses;
+mod allowances;
 mod nodes;
 mod services;
 mod sources;
@@ -219,7 +220,7 @@ fn read_guard(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> Guard {
     let mut guard = Guard::default();
     let Some(mut table) = top.get("guard").and_then(|value| reader.table(value, "[guard]")) else { return guard };
     guard.interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
-    let words = [("drop", OnBlock::Drop), ("reject", OnBlock::Reject)];
+    let words = [("drop", OnBlock::Drop), ("reject", OnBlock::Reject), ("log-only", OnBlock::LogOnly)];
     let value = table.get("on-block");
     guard.on_block_span = value.map(|value| reader.span(value));
     let on_block = value.and_then(|value| reader.word(value, "`on-block`", &words));
@@ -227,6 +228,7 @@ fn read_guard(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> Guard {
     guard.log = table.get("log").and_then(|value| reader.boolean(value, "`log`")).unwrap_or(false);
     let through = table.get("open-through").and_then(|value| reader.word(value, "`open-through`", &Through::WORDS));
     guard.through = through.unwrap_or_default();
+    guard.allow = table.get("allow").map(|value| allowances::read(value, reader)).unwrap_or_default();
     table.finish(reader);
     guard
 }

@@ -42,6 +42,7 @@ mod write;
 
 pub use attributes::{Malformed, Message, Writer, attributes, find, messages, text_of, u32_of};
 pub use batch::{CommitError, Missing};
+pub use elements::pieces;
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
 pub use ipsets::{IpSets, ip_sets};

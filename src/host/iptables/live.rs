@@ -13,8 +13,9 @@ use crate::dialect::netlink::{Kernel, Scope};
 use crate::dialect::{Read, ipset, iptables};
 use crate::host::links::lo_is_loopback;
 use crate::host::nft;
-use crate::ir::{self, Counted, Match, Ruleset, Verdict};
+use crate::ir::{self, Counted, Match, Rule, Ruleset, Verdict};
 use crate::net::Interface;
+use crate::verify::is_let_on;
 
 /// Others change nf_tables some times a second at worst.
 const ATTEMPTS: usize = 5;
@@ -307,7 +308,9 @@ fn loaded(version: Version) -> Result<Vec<String>, Error> {
 /// Adds up the counters of our rules that block.
 fn count(ruleset: &Ruleset, counters: &mut BTreeMap<String, Counter>) {
     let own = ruleset.tables.iter().flat_map(|table| &table.chains).filter(|chain| is_own_chain(&chain.name));
-    for rule in own.flat_map(|chain| &chain.rules).filter(|rule| rule.verdict == Some(Verdict::Drop)) {
+    // What only logs counts what it would block.
+    let blocks = |rule: &&Rule| rule.verdict == Some(Verdict::Drop) || is_let_on(rule);
+    for rule in own.flat_map(|chain| &chain.rules).filter(blocks) {
         let Some(Counted { packets, bytes }) = rule.counted() else { continue };
         let comment = rule.comment.clone().unwrap_or_else(|| "everything else".to_owned());
         let counter = counters.entry(comment).or_default();

@@ -14,7 +14,7 @@ mod sets;
 mod tests;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -37,6 +37,15 @@ const LONGEST_NAME: usize = 100;
 const FIRST_LINE: &str = "# ringfence 1 sha256 ";
 /// The hexadecimal digits of a SHA-256.
 const CHECKSUM: usize = 64;
+
+/// A file of somebody else's folder, which nobody but root and this process's user can have written, of at most so many bytes; `None`
+/// where there is none.
+///
+/// # Errors
+/// Where it is no such file, a link to one among them.
+pub fn read_trusted(path: &Path, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    folder::read_trusted(path, most)
+}
 
 /// Which of the two folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

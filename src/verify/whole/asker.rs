@@ -391,7 +391,7 @@ fn worse(one: Reached, other: Reached) -> Reached {
         Reached::Unjudged(_) => 1,
         Reached::Undecided(_) => 2,
         Reached::Led(_) => 3,
-        Reached::Wrongly(_) | Reached::Blocked(_) => 4,
+        Reached::Wrongly(_) | Reached::OnPurpose(_) | Reached::Blocked(_) => 4,
     };
     if weight(&other) > weight(&one) { other } else { one }
 }

@@ -40,6 +40,41 @@ on_each_backend! {
         }
     }
 
+    /// What only logs lets strangers on and counts them, by either family; a peer is not counted. Once it blocks, they are out.
+    fn log_only_lets_on_and_counts(backend) {
+        let lab = Lab::new();
+        let _server = Server::start(GUARDED);
+        let peers = || {
+            for host in HOSTS {
+                let to = SocketAddr::new(host, GUARDED);
+                assert!(lab.converse(&Shot::plain(Segment::syn(lab.peer(host), to))).is_some(), "a peer");
+            }
+        };
+        backend.load(&Rules::compile(&format!("{CLUSTER}\n[guard]\non-block = \"log-only\"\n")));
+        peers();
+        assert_eq!(backend.counted("isolation: http"), 0);
+        for outcome in strangers(&lab) {
+            assert!(outcome.delivered() && !outcome.answers.is_empty(), "{outcome:?}");
+        }
+        assert!(backend.counted("isolation: http") >= 4, "{}", backend.counted("isolation: http"));
+        // Whatever else filters is asked as without the guard.
+        for host in HOSTS {
+            backend.foreign_rule(host, "-A INPUT -p tcp --dport 8098 -j DROP");
+        }
+        assert!(strangers(&lab).iter().all(|outcome| outcome.answers.is_empty()), "another firewall has the last word");
+        for host in HOSTS {
+            backend.foreign_rule(host, "-D INPUT -p tcp --dport 8098 -j DROP");
+        }
+        if backend == Backend::Nft {
+            run(&["nft", "delete", "table", "inet", "ringfence"], "");
+        }
+        backend.load(&Rules::usual());
+        for outcome in strangers(&lab) {
+            assert!(!outcome.delivered() && outcome.answers.is_empty(), "{outcome:?}");
+        }
+        peers();
+    }
+
     /// A busy host pays nothing for the guard: no connection is tracked on its account.
     fn tracks_nothing(backend) {
         let lab = Lab::new();
