@@ -16,7 +16,7 @@ mod site;
 mod syntax;
 mod toml_reader;
 
-pub use config::{Loaded, closed, load, parse, parse_with_profile};
+pub use config::{Included, Loaded, closed, included_now, load, parse, parse_kept};
 pub use model::{Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
 pub use profile::{Profile, embedded_profiles};
 pub use site::{Site, SiteService};

@@ -49,6 +49,11 @@ impl<'f> Reader<'f> {
         Self { file, findings }
     }
 
+    /// The same for another file.
+    pub fn in_file(&mut self, file: FileId) -> Reader<'_> {
+        Reader { file, findings: self.findings }
+    }
+
     /// Notes a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.findings.push(finding);

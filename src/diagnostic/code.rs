@@ -105,6 +105,8 @@ codes! {
     RoutesSyntax = "routes-syntax", Error;
     /// A part of what `ip` is to have printed is not there.
     MissingRoutes = "missing-routes", Error;
+    /// An `include` that must not be followed, or that leads to no file.
+    BadInclude = "bad-include", Error;
     /// The requested dialect cannot express this.
     NotInDialect = "not-in-dialect", Error;
     /// A node whose `addresses` lack the address in its name.
@@ -209,6 +211,8 @@ codes! {
     OtherErlang = "other-erlang", Note;
     /// A setting that another one overrides.
     Overridden = "overridden", Note;
+    /// A pattern of `include` that no file fits.
+    EmptyInclude = "empty-include", Note;
     /// A limit of the VM that has `ports` in its name.
     MaxPorts = "max-ports", Note;
     /// A member that is none any more.
