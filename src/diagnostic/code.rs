@@ -141,6 +141,14 @@ codes! {
     VmArgsSyntax = "vm-args-syntax", Error;
     /// An output that shows no members.
     MembershipSyntax = "membership-syntax", Error;
+    /// A text that is none of what `ansible-inventory --list` prints.
+    InventorySyntax = "inventory-syntax", Error;
+    /// A variable of a host of an inventory that is not there, or whose value cannot be used.
+    InventoryVariable = "inventory-variable", Error;
+    /// A group that an inventory does not have.
+    UnknownGroup = "unknown-group", Error;
+    /// A line of a file of addresses that is none of hosts(5).
+    AddressesSyntax = "addresses-syntax", Error;
     /// A file that another one takes in, and that was not read.
     NotRead = "not-read", Warning;
     /// A value of riak.conf that is not known from the file, or hardly what was meant.

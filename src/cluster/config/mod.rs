@@ -28,6 +28,7 @@ mod nodes;
 mod services;
 mod sources;
 
+pub(super) use addresses::{read_cidr, read_node_address};
 pub use include::{Included, included_now};
 pub(super) use nodes::read_short_node;
 pub(super) use services::read_service;
