@@ -27,7 +27,7 @@ impl ForeignValue<'_> {
 
     /// Where a client comes from.
     pub fn source(&self, findings: &mut Findings) -> Option<Cidr> {
-        self.read(findings, |text, reader| read_cidr(text, reader)).map(|source| source.network)
+        self.read(findings, read_cidr).map(|source| source.network)
     }
 
     /// A port or a range of them.
