@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 /// A command in a folder of `tests`, its exit code, and the form of what it prints.
 type Run = (&'static str, &'static str, i32, &'static str);
 
-const ON_FILES: [Run; 19] = [
+const ON_FILES: [Run; 21] = [
     ("transcripts", "diff old.toml new.toml", 1, "diff-files"),
     ("transcripts", "diff old.toml same.toml", 0, "diff-files"),
     ("transcripts", "diff old.toml nowhere.toml", 2, "diff-files"),
@@ -44,6 +44,8 @@ const ON_FILES: [Run; 19] = [
     ("lint", "lint nowhere.toml", 2, "lint"),
     ("import/states", "import --from etc --membership stdin", 0, "import"),
     ("import/bad-ports", "import --from etc --membership stdin", 2, "import"),
+    ("import/inventory", "import --inventory list.json --addresses hosts", 0, "import"),
+    ("import/bad-inventory", "import --inventory list.json --addresses hosts", 2, "import"),
     ("import/states", "import --from etc --membership stdin -o cluster.toml", 2, "import"),
 ];
 

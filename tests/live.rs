@@ -87,6 +87,12 @@ fn every_run_prints_what_is_written() {
     netns::isolated("every_run_prints_what_is_written", || transcript("apply.txt", 20));
 }
 
+/// What a cluster file includes is a part of it: for every look, and for what comes back where it cannot be read any more.
+#[test]
+fn what_is_included_counts_as_the_file_does() {
+    netns::isolated("what_is_included_counts_as_the_file_does", || transcript("include.txt", 20));
+}
+
 /// Rules of iptables-nft that ask sets of ipset, which netlink has the members of.
 #[test]
 fn what_is_in_sets_of_ipset_is_known() {

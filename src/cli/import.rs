@@ -1,4 +1,4 @@
-//! `ringfence import`: a cluster file from what Riak already knows.
+//! `ringfence import`: a cluster file from what Riak, or an inventory of Ansible, already knows.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, Permissions};
@@ -19,16 +19,19 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Source
 use crate::host::links::networks;
 use crate::import::cluster_file::{Known, write};
 use crate::import::files;
+use crate::import::hosts::Hosts;
+use crate::import::inventory::{self, Asked, Inventory};
 use crate::import::membership::{self, Membership};
 use crate::import::settings::{self, Settings};
 use crate::net::parse_address;
 use crate::outcome::Outcome;
 use crate::report::{Body, Imported};
 
-/// Write a cluster file from Riak's own files and outputs.
+/// Write a cluster file from Riak's own files and outputs, or from an inventory.
 ///
 /// Reads app.config, vm.args, riak.conf and advanced.config, found in the usual places or named, and the output of
-/// `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`, `status` or the JSON of /stats. What is proposed and not known is
+/// `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`, `status` or the JSON of /stats; or instead of all these what
+/// `ansible-inventory --list` prints. What is proposed and not known is
 /// marked with CONFIRM. Where something is missing or wrong, nothing is written.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +44,11 @@ pub struct Arguments {
     /// An address of a node whose name has none; several for several addresses.
     #[arg(long = "address", value_name = "NODE=ADDRESS", value_parser = node_address)]
     addresses: Vec<(String, IpAddr)>,
+    /// Addresses of host names, for all that have none: a file in the form of /etc/hosts. Names are never looked up otherwise.
+    #[arg(long = "addresses", value_name = "FILE")]
+    hosts: Option<PathBuf>,
+    #[command(flatten)]
+    inventory: InventoryArguments,
     /// What the cluster is called in the rulesets.
     #[arg(long, value_name = "NAME", default_value = "riak")]
     name: String,
@@ -53,6 +61,21 @@ pub struct Arguments {
     /// Print one document of JSON, with the cluster file in it, of a schema in /usr/share/ringfence/schemas.
     #[arg(long)]
     json: bool,
+}
+
+/// An inventory instead of Riak's files and outputs.
+#[derive(Args)]
+struct InventoryArguments {
+    /// What `ansible-inventory --list` printed: the nodes and clients, with their addresses, and ports in variables that begin with
+    /// `ringfence_`; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "membership"])]
+    inventory: Option<PathBuf>,
+    /// The group of the inventory that has the nodes.
+    #[arg(long, value_name = "GROUP", default_value = "nodes", requires = "inventory")]
+    node_group: String,
+    /// The group that has the clients; `clients`, if there is one.
+    #[arg(long, value_name = "GROUP", requires = "inventory")]
+    client_group: Option<String>,
 }
 
 /// Where Riak's files and outputs are.
@@ -72,7 +95,10 @@ pub struct RiakArguments {
 const EXAMPLES: &str = "\
 Examples:
   riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
-  ringfence import --from node1/ node2/ node3/ --membership status.txt";
+  ringfence import --from node1/ node2/ node3/ --membership status.txt
+  ansible-inventory --list | ringfence import --inventory - --addresses /etc/hosts -o cluster.toml
+
+Variables of an inventory, and where they count: rulesets/REFERENCE.md";
 
 /// What was read.
 pub struct Read {
@@ -144,18 +170,29 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             path.display()
         );
     }
+    let named = [&arguments.riak.membership, &arguments.inventory.inventory, &arguments.hosts];
+    let from_input = named.into_iter().flatten().filter(|path| path.as_path() == Path::new("-")).count();
+    anyhow::ensure!(from_input < 2, "standard input can be one of the files only, and `-` names it for {from_input}");
     let (mut sources, mut findings) = (Sources::default(), Findings::default());
-    let read = arguments.riak.read(&mut sources, &mut findings)?;
-    let broken = findings.errors() > 0;
     let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     for (name, address) in &arguments.addresses {
         addresses.entry(name.clone()).or_default().push(*address);
     }
+    let hosts = read_hosts(arguments, &mut sources, &mut findings)?;
+    let inventory = read_inventory(arguments, &addresses, hosts.as_ref(), &mut sources, &mut findings)?;
+    let read = match &inventory {
+        Some(_) => Read { settings: Vec::new(), members: None },
+        None => arguments.riak.read(&mut sources, &mut findings)?,
+    };
+    let inventory = inventory.flatten();
+    let broken = findings.errors() > 0;
     let networks = networks().context("cannot read this host's interfaces")?;
     let known = Known {
         name: &arguments.name,
         settings: &read.settings,
         members: read.members.as_ref().map(|members| members.today.as_slice()),
+        inventory: inventory.as_ref(),
+        hosts: hosts.as_ref(),
         joining: &arguments.joining,
         addresses: &addresses,
         networks: &networks,
@@ -180,6 +217,38 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let body = || Body::Import(Box::new(Imported { changed: written.is_some(), written, text: text.clone() }));
     present(body, || if arguments.output.is_some() { String::new() } else { text.clone() })?;
     Ok(Outcome::Success)
+}
+
+/// Addresses of names, where a file has them.
+fn read_hosts(arguments: &Arguments, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Hosts>> {
+    let Some(path) = &arguments.hosts else { return Ok(None) };
+    let (name, text) = read_output(path)?;
+    let id = sources.add(SourceFile::new(name, text));
+    let text = sources.get(id).map_or("", |file| &file.text);
+    Ok(Some(Hosts::parse(text, id, findings)))
+}
+
+/// The inventory, where one is named; nothing in it where something is wrong with it, which was said then.
+fn read_inventory(
+    arguments: &Arguments,
+    addresses: &BTreeMap<String, Vec<IpAddr>>,
+    hosts: Option<&Hosts>,
+    sources: &mut Sources,
+    findings: &mut Findings,
+) -> anyhow::Result<Option<Option<Inventory>>> {
+    let own = &arguments.inventory;
+    let Some(path) = &own.inventory else { return Ok(None) };
+    let (name, text) = read_output(path)?;
+    let id = sources.add(SourceFile::new(name, text));
+    let text = sources.get(id).map_or("", |file| &file.text);
+    let asked = Asked {
+        nodes: &own.node_group,
+        clients: own.client_group.as_deref(),
+        hosts,
+        given: &|name| addresses.contains_key(name),
+        allow_public: arguments.allow_public,
+    };
+    Ok(Some(inventory::parse(text, id, &asked, findings)))
 }
 
 /// The result is a cluster file as any other, and judged as one.

@@ -15,9 +15,11 @@ mod profile;
 mod site;
 mod syntax;
 mod toml_reader;
+mod values;
 
-pub use config::{Loaded, closed, load, parse, parse_with_profile};
+pub use config::{Included, Loaded, closed, included_now, load, parse, parse_kept};
 pub use model::{Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
 pub use profile::{Profile, embedded_profiles};
 pub use site::{Site, SiteService};
 pub use toml_reader::closest;
+pub use values::ForeignValue;

@@ -12,7 +12,7 @@ pub struct Cluster {
     pub(super) name: String,
     pub(super) profile: String,
     pub(super) profile_version: u32,
-    /// SHA-256 of the cluster file and, where the profile is a file, of that; in hexadecimal digits.
+    /// SHA-256 of the cluster file, of its profile, where that is a file, and of all that it includes; in hexadecimal digits.
     pub(super) digest: String,
     pub(super) services: Vec<Service>,
     pub(super) nodes: Vec<Node>,
@@ -21,6 +21,7 @@ pub struct Cluster {
     pub(super) untrusted: Vec<Source>,
     pub(super) allow_public: bool,
     pub(super) guard: Guard,
+    pub(super) includes: Vec<String>,
     pub(super) sources: Arc<Sources>,
 }
 
@@ -252,6 +253,12 @@ impl Cluster {
         &self.guard
     }
 
+    /// What the file includes, as it says so: patterns of names below its folder.
+    #[must_use]
+    pub fn includes(&self) -> &[String] {
+        &self.includes
+    }
+
     /// The texts that the cluster was read from.
     #[must_use]
     pub fn sources(&self) -> &Sources {
@@ -265,7 +272,8 @@ impl Cluster {
         self.guard.allow.iter().find(|(own, _)| *own == wanted).map(|(_, span)| self.place(*span))
     }
 
-    /// A place as `cluster.toml:4`: the file's base name, so that the same file gives the same output anywhere.
+    /// A place as `cluster.toml:4`: the file's base name, so that the same file gives the same output anywhere; in what it includes
+    /// as `clients.d/mail.toml:4`.
     #[must_use]
     pub fn place(&self, span: Span) -> String {
         let Some(file) = self.sources.get(span.file) else { return String::new() };

@@ -49,6 +49,11 @@ impl<'f> Reader<'f> {
         Self { file, findings }
     }
 
+    /// The same for another file.
+    pub fn in_file(&mut self, file: FileId) -> Reader<'_> {
+        Reader { file, findings: self.findings }
+    }
+
     /// Notes a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.findings.push(finding);
@@ -172,7 +177,12 @@ impl<'f> Reader<'f> {
             DeValue::Integer(number) => Cow::Owned(number.to_string()),
             other => return self.wrong_type(value, what, "a port number or a string such as \"6000-6009\"", other),
         };
-        match PortRange::from_str(&text) {
+        self.port_text(Text { text: &text, span: self.span(value) }, what)
+    }
+
+    /// A port or a range of them.
+    pub fn port_text(&mut self, text: Text<'_>, what: &str) -> Option<PortRange> {
+        match PortRange::from_str(text.text) {
             Ok(range) => Some(range),
             Err(error) => {
                 let (code, help) = match &error {
@@ -181,9 +191,8 @@ impl<'f> Reader<'f> {
                     }
                     ParsePortError::Inverted { meant } => (Code::InvertedRange, format!("did you mean `\"{meant}\"`?")),
                 };
-                let message = format!("{what}: `{}` is {}", printable(&text), describe_port_error(&error));
-                let finding = Diagnostic::new(code, self.span(value), message).help(help);
-                self.push(finding);
+                let message = format!("{what}: `{}` is {}", printable(text.text), describe_port_error(&error));
+                self.push(Diagnostic::new(code, text.span, message).help(help));
                 None
             }
         }
@@ -202,7 +211,8 @@ impl<'f> Reader<'f> {
         parsed.into_iter().collect()
     }
 
-    fn interface(&mut self, text: Text<'_>) -> Option<Interface> {
+    /// The name of an interface.
+    pub fn interface(&mut self, text: Text<'_>) -> Option<Interface> {
         match Interface::from_str(text.text) {
             Ok(interface) => Some(interface),
             Err(error) => {

@@ -1,10 +1,14 @@
 //! What a ruleset says about itself to whoever reads it.
 
 use crate::cluster::{Client, Node, OnBlock, Site, SiteService, Source, State};
+use crate::diagnostic::SourceFile;
 use crate::net::{AddressClass, Interface, Ports};
 
 /// So many networks of a client are named; the rules name the others.
 const NETWORKS_NAMED: usize = 4;
+
+/// So many included files are named.
+const FILES_NAMED: usize = 8;
 
 /// So many unused services are named.
 const SERVICES_NAMED: usize = 12;
@@ -31,7 +35,7 @@ fn identity(site: &Site<'_>) -> Vec<String> {
         None => "every node".to_owned(),
     };
     let (profile, version) = cluster.profile();
-    vec![
+    let mut lines = vec![
         format!("Firewall rules of the cluster {} for {place}.", cluster.name()),
         format!(
             "Made by ringfence {}. Do not edit: change the cluster file and compile again.",
@@ -39,7 +43,13 @@ fn identity(site: &Site<'_>) -> Vec<String> {
         ),
         format!("Input: sha256 {}", cluster.digest()),
         format!("Profile: {profile}, version {version}"),
-    ]
+    ];
+    let included: Vec<String> = cluster.sources().included().map(SourceFile::base_name).collect();
+    if !included.is_empty() {
+        let named: Vec<&str> = included.iter().take(FILES_NAMED).map(String::as_str).collect();
+        lines.insert(3, format!("Included: {}{}", named.join(", "), more(included.len(), FILES_NAMED)));
+    }
+    lines
 }
 
 fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {

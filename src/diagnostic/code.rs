@@ -107,6 +107,8 @@ codes! {
     RoutesSyntax = "routes-syntax", Error;
     /// A part of what `ip` is to have printed is not there.
     MissingRoutes = "missing-routes", Error;
+    /// An `include` that must not be followed, or that leads to no file.
+    BadInclude = "bad-include", Error;
     /// The requested dialect cannot express this.
     NotInDialect = "not-in-dialect", Error;
     /// A node whose `addresses` lack the address in its name.
@@ -143,6 +145,14 @@ codes! {
     VmArgsSyntax = "vm-args-syntax", Error;
     /// An output that shows no members.
     MembershipSyntax = "membership-syntax", Error;
+    /// A text that is none of what `ansible-inventory --list` prints.
+    InventorySyntax = "inventory-syntax", Error;
+    /// A variable of a host of an inventory that is not there, or whose value cannot be used.
+    InventoryVariable = "inventory-variable", Error;
+    /// A group that an inventory does not have.
+    UnknownGroup = "unknown-group", Error;
+    /// A line of a file of addresses that is none of hosts(5).
+    AddressesSyntax = "addresses-syntax", Error;
     /// A file that another one takes in, and that was not read.
     NotRead = "not-read", Warning;
     /// A value of riak.conf that is not known from the file, or hardly what was meant.
@@ -213,6 +223,8 @@ codes! {
     OtherErlang = "other-erlang", Note;
     /// A setting that another one overrides.
     Overridden = "overridden", Note;
+    /// A pattern of `include` that no file fits.
+    EmptyInclude = "empty-include", Note;
     /// A limit of the VM that has `ports` in its name.
     MaxPorts = "max-ports", Note;
     /// A member that is none any more.

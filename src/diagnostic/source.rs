@@ -1,6 +1,7 @@
 //! The texts that findings point into.
 
-/// Which of the run's texts. Where a cluster file is read it is the first, and its profile, if that is a file, the second.
+/// Which of the run's texts. Where a cluster file is read it is the first, its profile, if that is a file, the second, and what
+/// it includes comes behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(u16);
 
@@ -9,6 +10,14 @@ impl FileId {
     pub const CLUSTER: Self = Self(0);
     /// The profile that the cluster file names.
     pub const PROFILE: Self = Self(1);
+    /// The first file that the cluster file includes.
+    pub const FIRST_INCLUDED: Self = Self(2);
+
+    /// The one behind it. INVARIANT (size): far fewer are included than there are.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// A piece of a text, in bytes.
@@ -30,12 +39,17 @@ pub struct SourceFile {
     /// What it says.
     pub text: String,
     line_starts: Vec<u32>,
+    /// Where it is as seen from the file that includes it.
+    inside: Option<String>,
 }
 
 /// The texts of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    files: Vec<SourceFile>,
+    /// Nothing where the profile would be that is no file.
+    files: Vec<Option<SourceFile>>,
+    /// How many behind the profile are included.
+    included: usize,
 }
 
 impl SourceFile {
@@ -44,16 +58,33 @@ impl SourceFile {
     pub fn new(name: String, text: String) -> Self {
         let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
-        Self { name, text, line_starts }
+        Self { name, text, line_starts, inside: None }
+    }
+
+    /// A file that another one includes, which calls it `inside`.
+    #[must_use]
+    pub fn included(name: String, inside: String, text: String) -> Self {
+        Self { inside: Some(inside), ..Self::new(name, text) }
+    }
+
+    /// Where it is as seen from the file that includes it, if one does.
+    #[must_use]
+    pub fn inside(&self) -> Option<&str> {
+        self.inside.as_deref()
     }
 
     /// The name without its folders, fit to be written into a comment of any ruleset: other characters than letters,
-    /// digits and `._-` become `?`, and what is too long is cut.
+    /// digits and `._-` become `?`, and what is too long is cut. Of a file that is included it has the folders below that of the
+    /// file that does, and if it is cut then at its begin: files of one name in two folders are two.
     #[must_use]
     pub fn base_name(&self) -> String {
         const LONGEST: usize = 40;
-        let name = self.name.rsplit('/').next().unwrap_or(&self.name);
         let fit = |c: char| if c.is_ascii_alphanumeric() || "._- ".contains(c) { c } else { '?' };
+        if let Some(inside) = &self.inside {
+            let too_many = inside.chars().count().saturating_sub(LONGEST);
+            return inside.chars().skip(too_many).map(|c| if c == '/' { c } else { fit(c) }).collect();
+        }
+        let name = self.name.rsplit('/').next().unwrap_or(&self.name);
         name.chars().take(LONGEST).map(fit).collect()
     }
 
@@ -76,29 +107,42 @@ impl SourceFile {
 }
 
 impl Sources {
-    /// The cluster file and, when it was read from a file, its profile.
+    /// The cluster file. The place behind it is its profile's.
     #[must_use]
     pub fn new(cluster: SourceFile) -> Self {
-        Self { files: vec![cluster] }
+        Self { files: vec![Some(cluster), None], included: 0 }
     }
 
-    /// Adds the profile.
+    /// Adds the profile, where that is a file.
     pub fn add_profile(&mut self, profile: SourceFile) {
-        self.files.truncate(1);
-        self.files.push(profile);
+        if let Some(place) = self.files.get_mut(usize::from(FileId::PROFILE.0)) {
+            *place = Some(profile);
+        }
+    }
+
+    /// Adds what the cluster file includes, in this order, from [`FileId::FIRST_INCLUDED`] on. To be called before any other text
+    /// is added.
+    pub fn add_included(&mut self, files: Vec<SourceFile>) {
+        self.included = files.len();
+        self.files.extend(files.into_iter().map(Some));
+    }
+
+    /// What the cluster file includes.
+    pub fn included(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter().skip(usize::from(FileId::FIRST_INCLUDED.0)).take(self.included).flatten()
     }
 
     /// Adds a text. INVARIANT (size): no run reads more than 65,535 files; whoever looks for files stops long before.
     pub fn add(&mut self, file: SourceFile) -> FileId {
         let id = FileId(self.files.len() as u16);
-        self.files.push(file);
+        self.files.push(Some(file));
         id
     }
 
     /// One of the texts.
     #[must_use]
     pub fn get(&self, id: FileId) -> Option<&SourceFile> {
-        self.files.get(usize::from(id.0))
+        self.files.get(usize::from(id.0))?.as_ref()
     }
 }
 
@@ -121,6 +165,25 @@ mod tests {
         assert_eq!(name("/etc/ringfence/cluster.toml"), "cluster.toml");
         assert_eq!(name("a\"\nreturn\n#.toml"), "a??return??.toml");
         assert_eq!(name(&"é".repeat(300)).len(), 40);
+        let inside = |inside: &str| SourceFile::included("/x".into(), inside.into(), String::new()).base_name();
+        assert_eq!(inside("clients.d/a\"\n.toml"), "clients.d/a??.toml");
+        assert_eq!(inside(&format!("{}/a.toml", "d".repeat(100))), format!("{}/a.toml", "d".repeat(33)));
+    }
+
+    #[test]
+    fn what_is_included_has_places_of_its_own() {
+        let file = |name: &str| SourceFile::new(name.into(), String::new());
+        let mut sources = Sources::new(file("cluster"));
+        assert!(sources.get(FileId::PROFILE).is_none());
+        sources.add_included(vec![file("a"), file("b")]);
+        let other = sources.add(file("other"));
+        sources.add_profile(file("profile"));
+        let name = |id| sources.get(id).map(|file| file.name.as_str());
+        assert_eq!(name(FileId::PROFILE), Some("profile"));
+        assert_eq!(name(FileId::FIRST_INCLUDED.next()), Some("b"));
+        assert_eq!(name(other), Some("other"));
+        let included: Vec<&str> = sources.included().map(|file| file.name.as_str()).collect();
+        assert_eq!(included, ["a", "b"]);
     }
 
     #[test]

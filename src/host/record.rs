@@ -1,7 +1,7 @@
 //! What is remembered between runs.
 //!
 //! ```text
-//!  state     good/       the cluster file, its profile and the ruleset that were last applied and not taken back
+//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back
 //!            candidate/  the same of an apply that waits to be confirmed
 //!            reserved    the reserved ports that are there because of us
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Place, ReadySet, Store, checksum};
 use super::{Backend, HostError, deeds};
-use crate::cluster::{self, Cluster, Loaded};
+use crate::cluster::{self, Cluster, Included, Loaded};
 use crate::diagnostic::FileId;
 use crate::net::{PortRange, Ports};
 
@@ -30,6 +30,8 @@ pub const GOOD: &str = "good";
 pub const CANDIDATE: &str = "candidate";
 const CLUSTER_FILE: &str = "cluster.toml";
 const PROFILE_FILE: &str = "profile.toml";
+/// What the cluster file includes: names and texts.
+const INCLUDED_FILE: &str = "included.json";
 const RECORD_FILE: &str = "record.json";
 const RESERVED: &str = "reserved";
 const REJECTED: &str = "rejected";
@@ -49,7 +51,7 @@ pub struct Record {
     pub backend: Backend,
     /// Where the cluster file was.
     pub config: PathBuf,
-    /// Of the cluster file and its profile.
+    /// Of the cluster file, its profile and what it includes.
     pub digest: String,
     /// The protected ports.
     pub ports: String,
@@ -80,6 +82,14 @@ pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, Strin
     let texts = [(FileId::CLUSTER, CLUSTER_FILE), (FileId::PROFILE, PROFILE_FILE)];
     for (id, name) in texts {
         files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().to_vec())));
+    }
+    let included: Vec<Included> = cluster
+        .sources()
+        .included()
+        .map(|file| Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() })
+        .collect();
+    if !cluster.includes().is_empty() {
+        files.extend(serde_json::to_vec_pretty(&included).ok().map(|bytes| (INCLUDED_FILE, bytes)));
     }
     files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
     files
@@ -149,13 +159,15 @@ impl Kept {
         let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let name = self.record.config.display().to_string();
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
-        cluster::parse_with_profile(&name, cluster, text(PROFILE_FILE).as_deref())
+        let included: Option<Vec<Included>> =
+            self.files.get(INCLUDED_FILE).and_then(|bytes| serde_json::from_slice(bytes).ok());
+        cluster::parse_kept(&name, cluster, text(PROFILE_FILE).as_deref(), included.as_deref())
     }
 
     /// The SHA-256 of the rules as they were written down.
     #[must_use]
     pub fn rules_digest(&self) -> String {
-        let other = [CLUSTER_FILE, PROFILE_FILE, RECORD_FILE];
+        let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, RECORD_FILE];
         let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
         let all = rules.fold(Vec::new(), |mut all, (name, bytes)| {
             // Their names and ends tell two files from one.

@@ -19,8 +19,8 @@ use super::sources::Ends;
 use super::store::{Place, checksum};
 use super::whole::surroundings;
 use super::{HostError, deeds, iptables, nft, place, record, translation, ways};
-use crate::cluster::{Cluster, Site, Through};
-use crate::diagnostic::FileId;
+use crate::cluster::{Cluster, Site, Through, included_now};
+use crate::diagnostic::{FileId, SourceFile};
 use crate::net::{Elsewhere, Interface};
 
 const SEEN: &str = "seen";
@@ -35,6 +35,11 @@ pub struct Seen {
     handle: u64,
     /// The files that the rules are made from, and their SHA-256.
     inputs: Vec<(PathBuf, String)>,
+    /// What the cluster file includes, as it says so; and which files that were, behind its profile in `inputs`.
+    #[serde(default)]
+    includes: Vec<String>,
+    #[serde(default)]
+    included: Vec<PathBuf>,
     /// For which node.
     pub node: Option<String>,
     /// The protected ports.
@@ -55,7 +60,7 @@ pub struct Seen {
     /// When that was, in UTC; not noted by versions before.
     #[serde(default)]
     pub at: Option<String>,
-    /// The SHA-256 of the cluster file and its profile.
+    /// The SHA-256 of the cluster file, its profile and what it includes.
     #[serde(default)]
     pub digest: Option<String>,
 }
@@ -87,6 +92,8 @@ impl Seen {
             generation,
             handle,
             inputs: inputs(site.cluster(), config),
+            includes: site.cluster().includes().to_vec(),
+            included: included(site.cluster(), config),
             node: site.node().map(|node| node.name().to_owned()),
             ports: record::text(&site.protected()),
             others: in_force.others.iter().map(ToString::to_string).collect(),
@@ -135,6 +142,10 @@ impl Seen {
         if surrounded().ok()? != seen.surroundings {
             return None;
         }
+        // A file more or less changes none of those that were read.
+        if !seen.includes.is_empty() && included_now(&record::absolute(config), &seen.includes)? != seen.included {
+            return None;
+        }
         let same = seen.inputs.iter().all(|(path, digest)| digest_of(path).as_ref() == Some(digest));
         same.then(|| {
             let counters = counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect();
@@ -171,10 +182,19 @@ pub fn forget(host: &Host) -> Result<(), HostError> {
 
 /// The files, as they were read.
 fn inputs(cluster: &Cluster, config: &Path) -> Vec<(PathBuf, String)> {
-    let digest = |id| cluster.sources().get(id).map(|file| (file, checksum(file.text.as_bytes())));
-    let config = digest(FileId::CLUSTER).map(|(_, digest)| (record::absolute(config), digest));
-    let profile = digest(FileId::PROFILE).map(|(file, digest)| (record::absolute(Path::new(&file.name)), digest));
-    config.into_iter().chain(profile).collect()
+    let digest = |file: &SourceFile| checksum(file.text.as_bytes());
+    let of = |id| cluster.sources().get(id);
+    let file = of(FileId::CLUSTER).map(|file| (record::absolute(config), digest(file)));
+    let profile = of(FileId::PROFILE).map(|file| (record::absolute(Path::new(&file.name)), digest(file)));
+    let included = included(cluster, config).into_iter().zip(cluster.sources().included().map(digest));
+    file.into_iter().chain(profile).chain(included).collect()
+}
+
+/// Where that is what the cluster file includes.
+fn included(cluster: &Cluster, config: &Path) -> Vec<PathBuf> {
+    let config = record::absolute(config);
+    let folder = config.parent().unwrap_or(Path::new(""));
+    cluster.sources().included().filter_map(SourceFile::inside).map(|inside| folder.join(inside)).collect()
 }
 
 fn digest_of(path: &Path) -> Option<String> {

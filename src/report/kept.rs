@@ -21,7 +21,7 @@ pub struct LastApplied {
     pub backend: Backend,
     /// Where the cluster file was.
     pub config: PathBuf,
-    /// The SHA-256 of the cluster file and its profile.
+    /// The SHA-256 of the cluster file, its profile and what it includes.
     pub digest: String,
     /// The SHA-256 of the rules that were made of it for this node.
     pub rules_digest: String,

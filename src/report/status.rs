@@ -74,7 +74,7 @@ pub struct Status {
     pub unchanged_since: bool,
     /// The version of this program.
     pub version: &'static str,
-    /// The SHA-256 of the cluster file and its profile that the rules are held against; `null` where there is none.
+    /// The SHA-256 of the cluster file, its profile and what it includes that the rules are held against; `null` where there is none.
     pub digest: Option<String>,
     /// When the claims were proved last on what the kernel holds, in UTC: now, or in the look that this rests on; `null` where
     /// they are not proved.

@@ -81,6 +81,8 @@ fn import(written: &Written) -> Result<Cluster, String> {
         name: "any",
         settings: &settings,
         members: members.as_deref(),
+        inventory: None,
+        hosts: None,
         joining: &[],
         addresses: &BTreeMap::new(),
         networks: &[],

@@ -8,7 +8,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::net::{AddressClass, Cidr, ParseAddressError, parse_address};
 
 /// The address of a node. `name` is the node's, where the address was taken from it.
-pub(super) fn read_node_address(text: Text<'_>, name: Option<&str>, reader: &mut Reader<'_>) -> Option<IpAddr> {
+pub(in crate::cluster) fn read_node_address(
+    text: Text<'_>,
+    name: Option<&str>,
+    reader: &mut Reader<'_>,
+) -> Option<IpAddr> {
     if name.is_none() && text.text.contains('/') {
         let message = format!("`{}` is a network, and a node has single addresses", printable(text.text));
         let help = "list the node's own addresses; networks belong under `[networks]` or to a `[[client]]`";
@@ -25,7 +29,8 @@ pub(super) fn read_node_address(text: Text<'_>, name: Option<&str>, reader: &mut
     check_class(text, Cidr::host(address), reader).then_some(address)
 }
 
-pub(super) fn read_cidr(text: Text<'_>, reader: &mut Reader<'_>) -> Option<Source> {
+/// A network, or a single address.
+pub(in crate::cluster) fn read_cidr(text: Text<'_>, reader: &mut Reader<'_>) -> Option<Source> {
     match text.text.parse::<Cidr>() {
         Ok(network) => check_class(text, network, reader).then_some(Source { network, span: text.span }),
         Err(error) => {

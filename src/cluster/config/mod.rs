@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,19 +23,22 @@ use crate::net::{PortRange, Ports};
 
 mod addresses;
 mod allowances;
+mod beside;
+mod include;
 mod nodes;
 mod services;
 mod sources;
 
+pub(super) use addresses::{read_cidr, read_node_address};
+pub use include::{Included, included_now};
 pub(super) use nodes::read_short_node;
 pub(super) use services::read_service;
 
+use beside::{Beside, Identity, LARGEST_FILE, read_text};
+use include::{Part, Pattern};
 use nodes::read_nodes;
 use services::{load_profile, read_services};
-use sources::{read_clients, read_networks};
-
-/// 100,000 nodes in their longest form take about 20 MB.
-const LARGEST_FILE: u64 = 256 << 20;
+use sources::{Clients, read_networks};
 
 /// The profile of a cluster file that names none.
 const DEFAULT_PROFILE: &str = "riak";
@@ -54,64 +57,86 @@ pub struct Loaded {
 /// Reads a cluster file; `-` is standard input. Fails only if the file itself cannot be read.
 pub fn load(path: &Path) -> io::Result<Loaded> {
     if path == Path::new("-") {
-        let text = read_text(io::stdin().lock())?;
+        let text = read_text(io::stdin().lock(), LARGEST_FILE)?;
         return Ok(parse("standard input", text, Path::new("")));
     }
-    let text = read_text(File::open(path)?)?;
-    Ok(parse(&path.to_string_lossy(), text, path.parent().unwrap_or(Path::new(""))))
+    let file = File::open(path)?;
+    let own = Identity::of(&file)?;
+    let text = read_text(file, LARGEST_FILE)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(parse_with(&path.to_string_lossy(), text, Beside::Folder(folder, Some(own))))
 }
 
-fn read_text(reader: impl io::Read) -> io::Result<String> {
-    let mut text = String::new();
-    reader.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", LARGEST_FILE >> 20)));
-    }
-    Ok(text)
-}
-
-/// The file of a profile that is given by path: its name and what it says.
-type ProfileFiles<'a> = dyn Fn(&str) -> io::Result<(String, String)> + 'a;
-
-/// Reads the text of a cluster file. `folder` is where a profile given by path is looked for.
+/// Reads the text of a cluster file. `folder` is where a profile given by path, and what the file includes, are looked for.
 #[must_use]
 pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
-    parse_with(name, text, &|profile| {
-        let path = folder.join(profile);
-        Ok((path.to_string_lossy().into_owned(), read_text(File::open(&path)?)?))
-    })
+    parse_with(name, text, Beside::Folder(folder, None))
 }
 
-/// Reads the text of a cluster file. A profile given by path has this text, wherever it was.
+/// Reads the text of a cluster file again that was applied. A profile given by path has this text, and what it includes is this,
+/// wherever they were; nothing is looked for. `included` is nothing where it is not known.
 #[must_use]
-pub fn parse_with_profile(name: &str, text: String, profile: Option<&str>) -> Loaded {
-    parse_with(name, text, &|path| {
-        profile.map(|text| (path.to_owned(), text.to_owned())).ok_or_else(|| io::ErrorKind::NotFound.into())
-    })
+pub fn parse_kept(name: &str, text: String, profile: Option<&str>, included: Option<&[Included]>) -> Loaded {
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    parse_with(name, text, Beside::Kept(folder, profile, included))
 }
 
-fn parse_with(name: &str, text: String, profiles: &ProfileFiles<'_>) -> Loaded {
+fn parse_with(name: &str, text: String, beside: Beside<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
-    let draft = parse_document(&text, FileId::CLUSTER, &mut findings)
-        .and_then(|document| read_document(&document, profiles, &mut profile_file, &mut findings));
-    let mut digest = Sha256::new();
-    digest.update(&text);
+    let document = parse_document(&text, FileId::CLUSTER, &mut findings);
+    let (includes, included, whole) = document.as_ref().map_or((Vec::new(), Vec::new(), false), |document| {
+        includes(document, beside, &mut Reader::new(FileId::CLUSTER, &mut findings))
+    });
+    let documents = include::documents(&included, &mut findings);
+    let draft = document
+        .as_ref()
+        .and_then(|document| read_document(document, (&documents, whole), beside, &mut profile_file, &mut findings));
+    drop(documents);
+    drop(document);
+    let digest = digest_of(&text, profile_file.as_ref(), &included);
     let mut sources = Sources::new(SourceFile::new(name.to_owned(), text));
     if let Some(file) = profile_file {
-        digest.update(&file.text);
         sources.add_profile(file);
     }
+    sources.add_included(included);
     let sources = Arc::new(sources);
     let mut cluster = draft.filter(|_| findings.errors() == 0);
     if let Some(cluster) = &mut cluster {
         cluster.sources = Arc::clone(&sources);
-        for byte in digest.finalize() {
-            // Writing to a String cannot fail.
-            let _ = write!(cluster.digest, "{byte:02x}");
-        }
+        (cluster.digest, cluster.includes) = (digest, includes);
     }
     Loaded { cluster, findings: findings.sorted(), sources }
+}
+
+/// What a cluster file includes, as it says so; the files; and whether these are all.
+fn includes(
+    document: &Spanned<DeTable<'_>>,
+    beside: Beside<'_>,
+    reader: &mut Reader<'_>,
+) -> (Vec<String>, Vec<SourceFile>, bool) {
+    let mut top = reader.document(document);
+    let (patterns, may_all) = include::patterns(top.get("include"), reader);
+    let (files, whole) = beside.included(&patterns, reader);
+    (patterns.iter().map(Pattern::written).collect(), files, may_all && whole)
+}
+
+/// SHA-256 of all that was read. TOML has no NUL (<https://toml.io>), which so tells where a text ends and another begins; without
+/// included files it is that of versions before there were any.
+fn digest_of(text: &str, profile: Option<&SourceFile>, included: &[SourceFile]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(text);
+    profile.into_iter().for_each(|file| digest.update(&file.text));
+    for file in included {
+        for part in ["\0", file.inside().unwrap_or_default(), "\0", &file.text] {
+            digest.update(part);
+        }
+    }
+    digest.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A cluster without members: what a profile guards is closed for everybody but loopback. For a host of which nothing
@@ -154,40 +179,63 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
         untrusted: Vec::new(),
         allow_public: false,
         guard: Guard::default(),
+        includes: Vec::new(),
         sources: Arc::new(Sources::new(SourceFile::new(String::new(), String::new()))),
     })
 }
 
+/// Included files, as documents, and whether that is all of them.
+type IncludedDocuments<'a> = (&'a [(FileId, Option<Spanned<DeTable<'a>>>)], bool);
+
 fn read_document(
     document: &Spanned<DeTable<'_>>,
-    profiles: &ProfileFiles<'_>,
+    (included, whole): IncludedDocuments<'_>,
+    beside: Beside<'_>,
     profile_file: &mut Option<SourceFile>,
     findings: &mut Findings,
 ) -> Option<Cluster> {
     let reader = &mut Reader::new(FileId::CLUSTER, findings);
     let mut top = reader.document(document);
+    // Which was read before.
+    top.get("include");
+    let whole = whole && included.iter().all(|(_, document)| document.is_some());
+    let documents = included.iter().filter_map(|(file, document)| Some((*file, document.as_ref()?)));
+    let mut parts: Vec<Part<'_>> = documents.map(|(file, document)| include::part(file, document, reader)).collect();
     let cluster = top.require("cluster", reader, "every cluster file has `[cluster]` with a `name`");
     let mut cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
     let span = cluster.as_ref().map_or(top.span, |table| table.span);
     let name = cluster.as_mut().and_then(|table| read_name(table, reader, "the cluster", ""));
     let profile = match cluster.as_mut().and_then(|table| table.get("profile")) {
         Some(value) => {
-            reader.text(value, "`profile`").and_then(|name| load_profile(name, profiles, profile_file, reader))
+            reader.text(value, "`profile`").and_then(|name| load_profile(name, beside, profile_file, reader))
         }
-        None => load_profile(Text { text: DEFAULT_PROFILE, span }, profiles, profile_file, reader),
+        None => load_profile(Text { text: DEFAULT_PROFILE, span }, beside, profile_file, reader),
     };
     let mut unread = Unread::default();
     let services = read_services(&mut top, profile.as_ref(), &mut unread, reader);
-    let (nodes, failed) = reader.fails(|reader| read_nodes(&mut top, cluster.as_mut(), &services, reader));
-    unread.nodes = failed;
+    let (nodes, failed) = reader.fails(|reader| {
+        let mut nodes = read_nodes(&mut top, cluster.as_mut(), &services, reader);
+        for Part { file, table } in &mut parts {
+            nodes.extend(read_nodes(table, None, &services, &mut reader.in_file(*file)));
+        }
+        nodes
+    });
+    unread.nodes = failed || !whole;
     unread.ports_without_state.extend(nodes.iter().flat_map(|node| node.ports.iter().map(|(id, _)| *id)));
     if let Some(table) = cluster {
         table.finish(reader);
     }
     let (networks, failed) = reader.fails(|reader| read_networks(&mut top, reader));
     unread.private = failed;
-    let (clients, failed) = reader.fails(|reader| read_clients(&mut top, &services, &networks.private, reader));
-    unread.clients = failed;
+    let (clients, failed) = reader.fails(|reader| {
+        let mut clients = Clients::new(&services, &networks.private);
+        clients.read(&mut top, reader);
+        for Part { file, table } in &mut parts {
+            clients.read(table, &mut reader.in_file(*file));
+        }
+        clients.list
+    });
+    unread.clients = failed || !whole;
     let guard = read_guard(&mut top, reader);
     top.finish(reader);
     // Without the services nothing that follows could be judged.
@@ -204,6 +252,7 @@ fn read_document(
         untrusted: networks.untrusted,
         allow_public: networks.allow_public,
         guard,
+        includes: Vec::new(),
         sources: Arc::new(Sources::new(SourceFile::new(String::new(), String::new()))),
     };
     check::check(&cluster, span, &unread, findings);

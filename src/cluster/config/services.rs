@@ -1,6 +1,6 @@
 //! Profiles, `[services]`, and the services that nodes and clients name.
 
-use super::ProfileFiles;
+use super::beside::Beside;
 use crate::cluster::check::Unread;
 use crate::cluster::model::{Service, ServiceId, State};
 use crate::cluster::profile::{Profile, embedded_names, embedded_text, read_profile};
@@ -10,14 +10,14 @@ use crate::net::Ports;
 
 pub(super) fn load_profile(
     name: Text<'_>,
-    profiles: &ProfileFiles<'_>,
+    beside: Beside<'_>,
     profile_file: &mut Option<SourceFile>,
     reader: &mut Reader<'_>,
 ) -> Option<Profile> {
     let mut findings = Findings::default();
     let profile = if name.text.contains('/') || name.text.ends_with(".toml") {
-        let (path, text) = match profiles(name.text) {
-            Ok(found) => found,
+        let file = match beside.profile(name.text) {
+            Ok(file) => file,
             Err(error) => {
                 let message = format!("the profile `{}` cannot be read: {error}", printable(name.text));
                 let help = "the path is relative to the folder of the cluster file";
@@ -25,8 +25,8 @@ pub(super) fn load_profile(
                 return None;
             }
         };
-        let profile = read_profile(&text, &mut findings);
-        *profile_file = Some(SourceFile::new(path, text));
+        let profile = read_profile(&file.text, &mut findings);
+        *profile_file = Some(file);
         profile
     } else if let Some(text) = embedded_text(name.text) {
         read_profile(text, &mut findings)

@@ -39,29 +39,37 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     networks
 }
 
-pub(super) fn read_clients(
-    top: &mut TableReader<'_>,
-    services: &[Service],
-    private: &[Source],
-    reader: &mut Reader<'_>,
-) -> Vec<Client> {
-    let mut clients: Vec<Client> = Vec::new();
-    let mut sources = 0;
-    let Some(value) = top.get("client") else { return clients };
-    let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return clients };
-    for item in list {
-        let Some(table) = reader.table(item, "[[client]]") else { continue };
-        let Some(client) = read_client(table, services, private, reader) else { continue };
-        sources += client.from.len();
-        if sources > MOST_SOURCES {
-            let message = format!("the clients have more than {MOST_SOURCES} sources in all");
-            let help = "`from = \"private\"` counts each private network for each client; name fewer or wider networks";
-            reader.push(Diagnostic::new(Code::TooManySources, client.span, message).help(help));
-            break;
-        }
-        clients.push(client);
+/// The clients of all parts of a cluster file.
+pub(super) struct Clients<'a> {
+    services: &'a [Service],
+    private: &'a [Source],
+    pub list: Vec<Client>,
+    sources: usize,
+}
+
+impl<'a> Clients<'a> {
+    pub fn new(services: &'a [Service], private: &'a [Source]) -> Self {
+        Self { services, private, list: Vec::new(), sources: 0 }
     }
-    clients
+
+    /// Reads those of one part.
+    pub fn read(&mut self, top: &mut TableReader<'_>, reader: &mut Reader<'_>) {
+        let Some(value) = top.get("client") else { return };
+        let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return };
+        for item in list {
+            let Some(table) = reader.table(item, "[[client]]") else { continue };
+            let Some(client) = read_client(table, self.services, self.private, reader) else { continue };
+            self.sources += client.from.len();
+            if self.sources > MOST_SOURCES {
+                let message = format!("the clients have more than {MOST_SOURCES} sources in all");
+                let help =
+                    "`from = \"private\"` counts each private network for each client; name fewer or wider networks";
+                reader.push(Diagnostic::new(Code::TooManySources, client.span, message).help(help));
+                break;
+            }
+            self.list.push(client);
+        }
+    }
 }
 
 fn read_client(

@@ -15,6 +15,8 @@ use std::net::IpAddr;
 
 use askama::Template;
 
+use super::hosts::Hosts;
+use super::inventory::{Addresses, Client, Inventory};
 use super::membership::Member;
 use super::settings::Settings;
 use crate::cluster::{Profile, embedded_profiles};
@@ -33,6 +35,10 @@ pub struct Known<'a> {
     pub settings: &'a [Settings],
     /// The members, where an output was read.
     pub members: Option<&'a [Member]>,
+    /// What an inventory says, where one was read; then there are no members.
+    pub inventory: Option<&'a Inventory>,
+    /// Addresses of host names.
+    pub hosts: Option<&'a Hosts>,
     /// Nodes that are about to join, by name.
     pub joining: &'a [String],
     /// Addresses of nodes that somebody gave by hand.
@@ -60,6 +66,16 @@ struct LongNode {
     lines: Vec<Row>,
 }
 
+/// A client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ClientRows {
+    name: String,
+    comment: String,
+    from: Vec<Row>,
+    services: String,
+    interfaces: Option<String>,
+}
+
 /// A service that is not as in the profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ServiceRows {
@@ -78,6 +94,7 @@ struct ClusterFile {
     networks: Vec<Row>,
     allow_public: bool,
     services: Vec<ServiceRows>,
+    clients: Vec<ClientRows>,
 }
 
 /// Writes the cluster file. `None` only where a finding says what is missing.
@@ -100,7 +117,10 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let known = &Known { settings: &settings, ..*known };
     let networks = networks::propose(&nodes, known, &mut proposals);
     let found = services::collect(known, &profile, &nodes, findings, &mut proposals);
-    warn(&found, &profile, &mut proposals);
+    let clients = clients(known);
+    if clients.is_empty() {
+        warn(&found, &profile, &mut proposals);
+    }
     if findings.errors() > before || nodes.is_empty() {
         return None;
     }
@@ -122,8 +142,33 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         networks,
         allow_public: known.allow_public,
         services: found.rows,
+        clients,
     };
     file.render().ok().map(|text| text.trim_end().to_owned() + "\n")
+}
+
+/// The clients of an inventory.
+fn clients(known: &Known<'_>) -> Vec<ClientRows> {
+    let clients = known.inventory.map(|inventory| inventory.clients.as_slice()).unwrap_or_default();
+    let rows = |client: &Client| ClientRows {
+        name: quoted(&client.name),
+        comment: place(client.span, known.sources),
+        from: client
+            .from
+            .iter()
+            .flat_map(|from| from.list.iter().map(move |network| (from, network)))
+            .map(|(from, network)| Row { value: quoted(&network.to_string()), comment: said(from, known) })
+            .collect(),
+        services: list(client.services.iter().cloned()),
+        interfaces: client.interfaces.as_ref().map(|names| list(names.iter().map(ToString::to_string))),
+    };
+    clients.iter().map(rows).collect()
+}
+
+/// Where addresses of an inventory come from.
+fn said<T>(addresses: &Addresses<T>, known: &Known<'_>) -> String {
+    let doubt = if addresses.certain { "" } else { "; CONFIRM that it comes from there" };
+    format!("{}: {}{doubt}", place(addresses.span, known.sources), comment(&addresses.what))
 }
 
 /// What is worth knowing about the settings of a node, whatever is made of them.
@@ -165,6 +210,8 @@ fn about(known: &Known<'_>, usual: &[String]) -> Vec<String> {
         files.filter_map(|id| known.sources.get(*id)).map(|file| comment(&file.name)).collect();
     let members = known.members.and_then(|members| members.first());
     names.extend(members.and_then(|member| known.sources.get(member.span.file)).map(|file| comment(&file.name)));
+    let node = known.inventory.and_then(|inventory| inventory.nodes.first());
+    names.extend(node.and_then(|node| known.sources.get(node.span.file)).map(|file| comment(&file.name)));
     const NAMED: usize = 12;
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);

@@ -20,7 +20,7 @@ const WIDEST_V6: u8 = 16;
 pub(super) fn propose(nodes: &[Node], known: &Known<'_>, findings: &mut Findings) -> Vec<Row> {
     let addresses = nodes.iter().flat_map(|node| &node.addresses);
     let mut chosen: BTreeMap<Cidr, String> =
-        addresses.map(|address| network_of(Cidr::host(*address), *address, known.networks)).collect();
+        addresses.map(|address| network_of(Cidr::host(*address), *address, known)).collect();
     let of_interfaces: Vec<Cidr> =
         known.networks.iter().map(|(_, network)| *network).filter(|network| chosen.contains_key(network)).collect();
     chosen.retain(|network, _| !of_interfaces.iter().any(|other| other != network && other.contains(*network)));
@@ -34,13 +34,13 @@ pub(super) fn propose(nodes: &[Node], known: &Known<'_>, findings: &mut Findings
     chosen.into_iter().map(|(network, comment)| Row { value: quoted(&network.to_string()), comment }).collect()
 }
 
-fn network_of(host: Cidr, address: IpAddr, interfaces: &[(String, Cidr)]) -> (Cidr, String) {
+fn network_of(host: Cidr, address: IpAddr, known: &Known<'_>) -> (Cidr, String) {
     let fit = |network: &Cidr| {
         let widest = if address.is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
         network.contains(host) && network.prefix_length() >= widest && network.class() == AddressClass::Private
     };
     let narrowest =
-        interfaces.iter().filter(|(_, network)| fit(network)).max_by_key(|(_, network)| network.prefix_length());
+        known.networks.iter().filter(|(_, network)| fit(network)).max_by_key(|(_, network)| network.prefix_length());
     if let Some((name, network)) = narrowest {
         return (*network, format!("CONFIRM: the network of {name} on this host"));
     }
@@ -49,7 +49,10 @@ fn network_of(host: Cidr, address: IpAddr, interfaces: &[(String, Cidr)]) -> (Ci
     }
     let prefix = if address.is_ipv4() { PREFIX_V4 } else { PREFIX_V6 };
     match Cidr::containing(address, prefix) {
-        Some(network) => (network, format!("CONFIRM: around {address}, from the node's name or settings")),
+        Some(network) => {
+            let from = if known.inventory.is_some() { "the inventory" } else { "the node's name or settings" };
+            (network, format!("CONFIRM: around {address}, from {from}"))
+        }
         None => (host, format!("CONFIRM: {address} alone")),
     }
 }

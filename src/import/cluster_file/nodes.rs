@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use super::{Known, LongNode, Row, comment, list, place, quoted};
+use super::{Known, LongNode, Row, comment, list, place, quoted, said};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::import::inventory;
 use crate::import::membership::{Member, State};
 use crate::import::settings::{Bind, Settings};
 use crate::net::{AddressClass, Cidr, parse_address};
@@ -17,13 +18,15 @@ pub(super) struct Node {
     pub addresses: Vec<IpAddr>,
     /// Why there are more addresses than the one in the name.
     more: String,
+    /// The interfaces on which it admits, where that is known.
+    interfaces: Option<Row>,
 }
 
 impl Node {
     /// A short entry, or a table where there is more to say.
     pub fn rows(self, own: Vec<Row>) -> Result<Row, LongNode> {
         let plain = matches!(self.addresses.as_slice(), [one] if host_address(&self.name) == Some(*one));
-        if plain && own.is_empty() {
+        if plain && own.is_empty() && self.interfaces.is_none() {
             return Ok(Row { value: quoted(&self.name), comment: self.comment });
         }
         let mut lines = Vec::new();
@@ -31,6 +34,7 @@ impl Node {
             let value = format!("addresses = {}", list(self.addresses.iter().map(ToString::to_string)));
             lines.push(Row { value, comment: self.more });
         }
+        lines.extend(self.interfaces);
         lines.extend(own);
         Err(LongNode { name: quoted(&self.name), comment: self.comment, lines })
     }
@@ -53,9 +57,10 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
             findings.push(finding.also(first.span, "here first").help(help));
         }
     }
-    let mut named: Vec<(String, Option<Span>, String)> = match known.members {
-        Some(members) => members.iter().filter_map(|member| admitted(member, known, findings)).collect(),
-        None => from_files(known, findings),
+    let mut named: Vec<(String, Option<Span>, String)> = match (known.inventory, known.members) {
+        (Some(inventory), _) => inventory.nodes.iter().map(|node| of_inventory(node, known)).collect(),
+        (None, Some(members)) => members.iter().filter_map(|member| admitted(member, known, findings)).collect(),
+        (None, None) => from_files(known, findings),
     };
     let mut seen: HashSet<String> = named.iter().map(|(name, ..)| name.clone()).collect();
     for name in known.joining {
@@ -66,11 +71,14 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
     if known.members.is_some() {
         strangers(&settings, &seen, findings);
     }
+    let listed = known.inventory.map(|inventory| inventory.nodes.as_slice()).unwrap_or_default();
+    let listed: BTreeMap<&str, &inventory::Node> = listed.iter().map(|node| (node.name.as_str(), node)).collect();
     let nodes: Vec<Node> = named
         .into_iter()
         .filter_map(|(name, span, comment)| {
             let own = settings.get(name.as_str()).copied();
-            node(name, span, comment, own, known, findings)
+            let listed = listed.get(name.as_str()).copied();
+            node(name, span, comment, (own, listed), known, findings)
         })
         .collect();
     second_networks(&nodes, &settings, findings);
@@ -128,12 +136,17 @@ fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Opti
     Some((member.name.clone(), Some(member.span), comment))
 }
 
+fn of_inventory(node: &inventory::Node, known: &Known<'_>) -> (String, Option<Span>, String) {
+    let comment = format!("{}: {}", place(node.span, known.sources), comment(&node.host));
+    (node.name.clone(), Some(node.span), comment)
+}
+
 const HOW_TO_READ: &str =
     "read what Riak says, with the rights of Riak: `riak-admin member-status | ringfence import --membership -`";
 
 /// Where no output says who is in the cluster, and several nodes' files do.
 pub(super) fn warn_of_unknown_members(known: &Known<'_>, proposals: &mut Findings) {
-    if known.members.is_none() {
+    if known.members.is_none() && known.inventory.is_none() {
         let message = format!(
             "only the {} nodes whose files were read are admitted: whoever else is in the cluster is cut off",
             known.settings.len()
@@ -175,7 +188,7 @@ fn node(
     name: String,
     span: Option<Span>,
     comment: String,
-    own: Option<&Settings>,
+    (own, listed): (Option<&Settings>, Option<&inventory::Node>),
     known: &Known<'_>,
     findings: &mut Findings,
 ) -> Option<Node> {
@@ -185,7 +198,10 @@ fn node(
     };
     let (addresses, more) = match known.addresses.get(&name) {
         Some(given) => (given.clone(), "as given by --address".to_owned()),
-        None => known_addresses(&name, own, known, findings),
+        None => match listed.and_then(|node| node.addresses.as_ref()) {
+            Some(addresses) => (addresses.list.clone(), said(addresses, known)),
+            None => known_addresses(&name, own, known, findings),
+        },
     };
     let shown = name.escape_debug().to_string();
     if addresses.is_empty() {
@@ -197,7 +213,8 @@ fn node(
         let hint = own.map(peer_binds).unwrap_or_default().iter().find_map(|(bind, ..)| usable(bind));
         let example = hint.map_or_else(|| "10.20.0.11".to_owned(), |address| address.to_string());
         let mut help = format!(
-            "say which: `--address {shown}={example}`; names are never looked up, because rules must load without DNS"
+            "say which: `--address {shown}={example}`, or for all at once `--addresses FILE`, in the form of /etc/hosts; names are \
+             never looked up, because rules must load without DNS"
         );
         if hint.is_some() {
             help.push_str(" (the example is where it takes handoff; name every address from which it connects)");
@@ -227,7 +244,11 @@ fn node(
         findings.push(at(Code::UnusableAddress, message).help(help));
         return None;
     }
-    Some(Node { name, comment, addresses, more })
+    let interfaces = listed.and_then(|node| node.interfaces.as_ref()).map(|(names, span)| Row {
+        value: format!("interfaces = {}", list(names.iter().map(ToString::to_string))),
+        comment: place(*span, known.sources),
+    });
+    Some(Node { name, comment, addresses, more, interfaces })
 }
 
 /// The address in the name and those in the node's own files, and where these stand.
@@ -238,24 +259,41 @@ fn known_addresses(
     findings: &mut Findings,
 ) -> (Vec<IpAddr>, String) {
     let mut addresses: Vec<IpAddr> = host_address(name).into_iter().collect();
-    let in_name = !addresses.is_empty();
     let mut more = String::new();
+    if addresses.is_empty()
+        && let Some((_, host)) = name.rsplit_once('@')
+        && let Some(resolved) = known.hosts.and_then(|hosts| hosts.resolve(host, findings))
+    {
+        more = place(resolved.span, known.sources);
+        addresses = resolved.addresses;
+    }
+    let in_name = !addresses.is_empty();
     for (bind, setting, span) in own.map(peer_binds).unwrap_or_default() {
-        match bind {
-            // Where handoff listens says nothing of where a host name leads.
-            Bind::Address(_) if addresses.is_empty() && !setting.contains("interface") => {}
-            Bind::Address(address) if !addresses.contains(&address) => {
+        let found = match bind {
+            Bind::Address(address) => vec![address],
+            Bind::Name(host) => match known.hosts.and_then(|hosts| hosts.resolve(&host, findings)) {
+                Some(resolved) => resolved.addresses,
+                None => {
+                    let message = format!("`{setting}` is `{}`, and names are never looked up", host.escape_debug());
+                    let name = name.escape_debug();
+                    let help = format!(
+                        "if that is another address than the one in `{name}`, name each: `--address {name}=ADDRESS`"
+                    );
+                    findings.push(Diagnostic::new(Code::SecondNetwork, span, message).help(help));
+                    continue;
+                }
+            },
+        };
+        // Where handoff listens says nothing of where a host name leads.
+        if addresses.is_empty() && !setting.contains("interface") {
+            continue;
+        }
+        for address in found {
+            if !addresses.contains(&address) {
                 addresses.push(address);
-                more = format!("with {}, {setting}", place(span, known.sources));
-            }
-            Bind::Address(_) => {}
-            Bind::Name(host) => {
-                let message = format!("`{setting}` is `{}`, and names are never looked up", host.escape_debug());
-                let name = name.escape_debug();
-                let help = format!(
-                    "if that is another address than the one in `{name}`, name each: `--address {name}=ADDRESS`"
-                );
-                findings.push(Diagnostic::new(Code::SecondNetwork, span, message).help(help));
+                let before =
+                    if more.is_empty() || more.starts_with("with ") { String::new() } else { format!("{more}; ") };
+                more = format!("{before}with {}, {setting}", place(span, known.sources));
             }
         }
     }

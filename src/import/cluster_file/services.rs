@@ -7,6 +7,7 @@ use super::range::{lines_for, ways};
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+use crate::import::SERVICES;
 use crate::import::files::USUAL;
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
@@ -18,10 +19,6 @@ const FIRST_PROPOSED: u16 = 6000;
 const EPMD: u16 = 4369;
 /// Sets of ports are kept small; a node needs one port, and more only for restarts.
 const WIDEST_PROPOSED: usize = 1024;
-
-/// The services of the riak profile that a host file moves, in the order in which they are written.
-const NAMES: [&str; 9] =
-    ["http", "https", "protobuf", "handoff", "epmd", "distribution", "cluster-manager", "solr", "solr-jmx"];
 
 /// What the settings amount to.
 pub(super) struct Services {
@@ -75,27 +72,35 @@ pub(super) fn collect(
     missing_settings(known, nodes, proposals);
     let mut services = Services { rows: Vec::new(), own: BTreeMap::new(), usual: Vec::new(), opened: BTreeSet::new() };
     let mut taken = Ports::default();
-    for name in NAMES.into_iter().filter(|name| *name != "distribution") {
-        let found: Vec<OnNode> =
+    for name in SERVICES.into_iter().filter(|name| *name != "distribution") {
+        let mut found: Vec<OnNode> =
             known.settings.iter().filter_map(|settings| on_node(name, settings, known, findings)).collect();
+        found.extend(of_inventory(name, known, profile));
         let used = settle(name, &found, profile, &mut services, findings);
         let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
-    let (found, unbounded) = ranges(known, findings);
+    let (mut found, unbounded) = ranges(known, findings);
+    found.extend(of_inventory("distribution", known, profile));
     if found.is_empty() {
         propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
     } else {
         let common = settle("distribution", &found, profile, &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
     }
-    let position = |row: &super::ServiceRows| NAMES.iter().position(|name| *name == row.name);
+    let position = |row: &super::ServiceRows| SERVICES.iter().position(|name| *name == row.name);
     services.rows.sort_by_key(position);
     services
 }
 
 /// Whose settings are not known, said once.
 fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) {
+    if known.inventory.is_some() {
+        let message = "none of Riak's files was read: ports that the inventory does not name are those of the profile";
+        let help = "name ports that somebody moved with `ringfence_ports`, and run `ringfence lint` on a node";
+        findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
+        return;
+    }
     if known.settings.is_empty() {
         let message = "none of Riak's files was read: the ports are those of the profile";
         let help = format!(
@@ -152,6 +157,25 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
         }
     }
     (!ports.is_empty()).then(|| OnNode::new(ports, origins.join("; "), settings, known))
+}
+
+/// The ports of a service on the nodes of an inventory, if it has any. Of nodes that it has none for these are the profile's.
+fn of_inventory(name: &str, known: &Known<'_>, profile: &Profile) -> Vec<OnNode> {
+    let nodes = known.inventory.map(|inventory| inventory.nodes.as_slice()).unwrap_or_default();
+    let usual = profile.services.iter().find(|service| service.name() == name).filter(|service| service.is_guarded());
+    let usual = usual.map(Service::ports).filter(|ports| !ports.is_empty());
+    let found: Vec<OnNode> = nodes
+        .iter()
+        .filter_map(|node| {
+            let own = node.ports.iter().find(|(service, ..)| *service == name);
+            let (ports, origin, file) = match own {
+                Some((_, ports, span)) => (ports, origin("ringfence_ports", *span, known), Some(span.file)),
+                None => (usual?, String::new(), None),
+            };
+            Some(OnNode { ports: ports.clone(), origin, node: Some(node.name.clone()), file })
+        })
+        .collect();
+    if found.iter().any(|own| own.file.is_some()) { found } else { Vec::new() }
 }
 
 fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {

@@ -19,6 +19,8 @@ fn write_all(confs: &[String], joining: &[&str], networks: &[(&str, &str)]) -> (
         name: "test",
         settings: &settings,
         members: None,
+        inventory: None,
+        hosts: None,
         joining: &joining,
         addresses: &BTreeMap::new(),
         networks: &networks,
