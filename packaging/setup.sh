@@ -31,6 +31,9 @@ if [ "${1:-}" != demo ]; then
 	need 'command -v firewall-cmd' firewalld firewalld
 	need 'command -v ufw' ufw ufw
 	need 'command -v dbus-daemon' dbus dbus-daemon
+	need 'test -x /usr/sbin/sshd' openssh-server openssh-server
+	need 'command -v ansible-playbook' ansible-core ansible-core
+	need '! command -v apt-get || /usr/bin/python3 -c "import apt"' python3-apt python3-dnf
 	need '! command -v firewall-cmd || /usr/bin/python3 -c "import nftables"' python3-nftables python3-nftables
 fi
 if [ "${1:-}" = build ] || [ "${1:-}" = packages ]; then
@@ -38,6 +41,7 @@ if [ "${1:-}" = build ] || [ "${1:-}" = packages ]; then
 	need 'command -v dpkg-shlibdeps' dpkg-dev dpkg-dev
 	need 'command -v rpmbuild' rpm rpm-build
 	need 'command -v strip' binutils binutils
+	need 'command -v ansible-galaxy' ansible-core ansible-core
 fi
 if [ "${1:-}" = packages ]; then
 	need 'command -v rpm' rpm rpm
@@ -68,6 +72,19 @@ if [ -n "$missing" ]; then
 	# The tests run firewalld in namespaces of their own; on this machine it is neither to start now nor later. (ufw does nothing
 	# until somebody enables it.)
 	mask=
+	policy=
+	no_sshd=
+	case " $packages " in
+	*[[:space:]]openssh-server[[:space:]]*)
+		# Nor an sshd: the tests run their own. This is how Debian's packages are told (policy-rc.d).
+		if command -v apt-get >/dev/null && [ ! -e /usr/sbin/policy-rc.d ]; then
+			policy=/usr/sbin/policy-rc.d
+			printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
+			$root chmod 755 $policy
+		fi
+		no_sshd=yes
+		;;
+	esac
 	case " $packages " in
 	*[[:space:]]firewalld[[:space:]]*)
 		unit=/etc/systemd/system/firewalld.service
@@ -82,6 +99,14 @@ if [ -n "$missing" ]; then
 			$root rm -f "$mask"
 			if command -v systemctl >/dev/null; then $root systemctl disable -q firewalld 2>/dev/null || true; fi
 			mask=
+		fi
+		if [ -n "$policy" ]; then
+			$root rm -f "$policy"
+			policy=
+		fi
+		if [ -n "$no_sshd" ]; then
+			if command -v systemctl >/dev/null; then $root systemctl disable -q ssh sshd 2>/dev/null || true; fi
+			no_sshd=
 		fi
 	}
 	trap unmask EXIT

@@ -9,10 +9,7 @@ run.py short|full|COUNT --package FILE --collection FILE [--ansible FOLDER] [--o
 import argparse
 import os
 import pathlib
-import re
-import subprocess
 import sys
-import tempfile
 import time
 
 import place
@@ -30,6 +27,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("NOT TESTED: the fleet, which takes root (namespaces with machines of their own)")
     asked.package, asked.collection = asked.package.resolve(), asked.collection.resolve()
+    asked.ansible = pathlib.Path(asked.ansible).absolute()
     place.inside()
     count = {"short": 3, "full": 5}.get(asked.what) or int(asked.what)
     fleet = scenes.Fleet(count, asked)
