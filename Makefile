@@ -2,13 +2,14 @@
 # make test    everything that a change must pass
 # make bench   speed and memory, as ratios within one run
 # make fuzz    half a minute of random input for everything that reads a text
-# make packages  the .deb and the .rpm, in target/packages
+# make packages  the .deb, the .rpm and the Ansible collection, in target/packages
+# make fleet   real Ansible against five nodes, with packets counted; root; ten minutes. FLEET=50: so many nodes, two roll-outs
 # make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
 # make constructs  every construct of nft and iptables against real packets; root; five minutes
 # make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests
+.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests fleet fleet-short
 
 setup:
 	@sh packaging/setup.sh
@@ -29,13 +30,13 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh findings/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh tests/fleet/*.sh findings/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	@if [ "$$(id -u)" = 0 ]; then $(ON_TEXT); else RINGFENCE_SKIP_KERNEL=1 $(ON_TEXT) && echo 'NOT TESTED: what of --lib takes root (a namespace in one thread)' >&2; fi
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 	@# One after the other: each is a whole machine, some with a systemd, and each is to have the time that it waits for.
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages -- --test-threads=1; \
-	else echo 'NOT TESTED: packages, which takes root (dpkg and rpm work in roots of their own)' >&2; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages -- --test-threads=1 && $(MAKE) --no-print-directory fleet-short; \
+	else echo 'NOT TESTED: packages and the fleet, which takes root (dpkg and rpm work in roots of their own)' >&2; fi
 
 bench: setup
 	$(CARGO) bench --bench compile
@@ -77,6 +78,17 @@ packages-for-tests:
 	@packaging/is-static.sh $(TARGET)/$(HOST)/debug/ringfence
 	@packaging/chroot.sh target/chroot/bookworm
 	packaging/build.sh $(TARGET) dev target/packages-for-tests $(HOST)
+
+# ANSIBLE=DIR: the tools of that folder instead of the system's.
+FLEET = full
+ANSIBLE = /usr/bin
+RUN_FLEET = python3 tests/fleet/run.py
+fleet: packages
+	$(RUN_FLEET) $(FLEET) --package target/packages/ringfence_*.deb --collection target/packages/ringfence-cluster-*.tar.gz --ansible $(ANSIBLE)
+
+# Of the packages that are there.
+fleet-short:
+	$(RUN_FLEET) short --package target/packages-for-tests/ringfence_*.deb --collection target/packages-for-tests/ringfence-cluster-*.tar.gz
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.

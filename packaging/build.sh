@@ -39,4 +39,10 @@ if ! rpmbuild -bb --quiet --define "_topdir $top" --define "_rpmdir $top" --defi
 	exit 1
 fi
 mv "$top"/*.rpm "$output/"
+
+# It writes into the home folder otherwise.
+ANSIBLE_HOME=$top/ansible HOME=$top ansible-galaxy collection build packaging/ansible --output-path "$output" >"$log" 2>&1 || {
+	cat "$log" >&2
+	exit 1
+}
 ls "$output"/*

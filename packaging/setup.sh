@@ -32,6 +32,9 @@ if [ "${1:-}" != demo ]; then
 	need 'command -v ufw' ufw ufw
 	need 'command -v fail2ban-server' fail2ban fail2ban-server
 	need 'command -v dbus-daemon' dbus dbus-daemon
+	need 'test -x /usr/sbin/sshd' openssh-server openssh-server
+	need 'command -v ansible-playbook' ansible-core ansible-core
+	need '! command -v apt-get || /usr/bin/python3 -c "import apt"' python3-apt python3-dnf
 	need '! command -v firewall-cmd || /usr/bin/python3 -c "import nftables"' python3-nftables python3-nftables
 fi
 if [ "${1:-}" = build ] || [ "${1:-}" = packages ]; then
@@ -39,6 +42,7 @@ if [ "${1:-}" = build ] || [ "${1:-}" = packages ]; then
 	need 'command -v dpkg-shlibdeps' dpkg-dev dpkg-dev
 	need 'command -v rpmbuild' rpm rpm-build
 	need 'command -v strip' binutils binutils
+	need 'command -v ansible-galaxy' ansible-core ansible-core
 fi
 if [ "${1:-}" = packages ]; then
 	need 'command -v rpm' rpm rpm
@@ -66,9 +70,22 @@ if [ -n "$missing" ]; then
 	packages=$*
 	echo "installing: $*" >&2
 	if [ "$(id -u)" = 0 ]; then root=; else root=sudo; fi
-	# The tests run firewalld and fail2ban in namespaces of their own; on this machine they are neither to start now nor later. (ufw
+	# The tests run firewalld, fail2ban and sshd in namespaces of their own; on this machine they are neither to start now nor later. (ufw
 	# does nothing until somebody enables it.)
 	masked=
+	policy=
+	no_sshd=
+	case " $packages " in
+	*[[:space:]]openssh-server[[:space:]]*)
+		# This is how Debian's packages are told (policy-rc.d).
+		if command -v apt-get >/dev/null && [ ! -e /usr/sbin/policy-rc.d ]; then
+			policy=/usr/sbin/policy-rc.d
+			printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
+			$root chmod 755 $policy
+		fi
+		no_sshd=yes
+		;;
+	esac
 	for service in firewalld fail2ban; do
 		unit=/etc/systemd/system/$service.service
 		case " $packages " in
@@ -86,6 +103,14 @@ if [ -n "$missing" ]; then
 			if command -v systemctl >/dev/null; then $root systemctl disable -q "$service" 2>/dev/null || true; fi
 		done
 		masked=
+		if [ -n "$policy" ]; then
+			$root rm -f "$policy"
+			policy=
+		fi
+		if [ -n "$no_sshd" ]; then
+			if command -v systemctl >/dev/null; then $root systemctl disable -q ssh sshd 2>/dev/null || true; fi
+			no_sshd=
+		fi
 	}
 	trap unmask EXIT
 	log=$(mktemp)
