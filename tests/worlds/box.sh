@@ -49,21 +49,28 @@ mkdir dev/shm dev/pts; mount -t tmpfs shm dev/shm; mount -t devpts -o newinstanc
 mkdir -p ".$share"; mount --bind -o ro "$share" ".$share"; mount -o remount,bind,ro ".$share"
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 cp "$work/vm-job" vm-job; chmod +x vm-job
-fresh() { mount -t tmpfs run run; mkdir -p run/lock run/job; mount --bind "$work/job" run/job; }
-fresh
+mount -t tmpfs run run; mkdir run/lock run/job; mount --bind "$work/job" run/job
 mount -t tmpfs tmp tmp
 ip link set lo up
-env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot . sh /run/job/before >>"$work/job/said" 2>&1
-umount run/job run tmp
-fresh
-printf '[Service]\nType=exec\nExecStart=/vm-job\nTimeoutStopSec=5\n' >etc/systemd/system/vm-job.service
-mkdir -p etc/systemd/system/multi-user.target.wants
-ln -sf ../vm-job.service etc/systemd/system/multi-user.target.wants/
+# Before anything of it runs: a package asks whether it is in a chroot.
 pivot_root . mnt
-umount -l /mnt
-exec env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /lib/systemd/systemd --log-target=null --unit=multi-user.target
+exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot . sh -ec "$inside"
 S
-export root share work group disk="${VM_DISK:-}"
+cat >"$work/inside" <<'S'
+umount -l /mnt
+sh /run/job/before >>/run/job/said 2>&1
+# As after a start: nothing is left in /run and /tmp.
+mount --bind /run/job /mnt
+umount /run/job /run /tmp
+mount -t tmpfs run /run; mkdir /run/lock /run/job; mount --bind /mnt /run/job
+umount /mnt
+printf '[Service]\nType=exec\nExecStart=/vm-job\nTimeoutStopSec=5\n' >/etc/systemd/system/vm-job.service
+mkdir -p /etc/systemd/system/multi-user.target.wants
+ln -sf ../vm-job.service /etc/systemd/system/multi-user.target.wants/
+exec env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null --unit=multi-user.target
+S
+inside=$(cat "$work/inside")
+export root share work group inside disk="${VM_DISK:-}"
 # Into the group first, so that it is the root of the new namespace of groups.
 # shellcheck disable=SC2016 # expanded there
 sh -c 'echo $$ >"$group/cgroup.procs" && exec unshare --mount --propagation private --net --pid --fork --ipc --uts --cgroup --kill-child sh "$work/start"' \

@@ -24,11 +24,11 @@ if [ -n "${missing:-}" ]; then
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
 if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
-# The release of this machine, whose programs `host` has for the rows of other firewalls.
+# The release of this machine, a root of which `host` has for packages and other firewalls.
 SUITE=$(sed -nE 's/^VERSION_CODENAME="?([a-z]+)"?$/\1/p' /etc/os-release)
 for world in "${only[@]}"; do
   if [ "$world" = host ]; then
-    # They are rows of the long form alone.
+    # Both are rows of the long form alone.
     case " ${all[*]} $MODE" in *" $SUITE "*full) world=$SUITE ;; *) continue ;; esac
   fi
   case $MODE in short) with= ;; *) with=$ROOTS-through/$world ;; esac
