@@ -24,8 +24,13 @@ if [ -n "${missing:-}" ]; then
 fi
 mkdir -p "$ROOTS" "$RESULTS" "$HERE/docs"
 if [ -f "$HERE/docs/worlds.md" ]; then python3 -B "$lab/page.py" take "$HERE/docs/worlds.md" "$RESULTS"; fi
+# The release of this machine, a root of which `host` has for packages and other firewalls.
+SUITE=$(sed -nE 's/^VERSION_CODENAME="?([a-z]+)"?$/\1/p' /etc/os-release)
 for world in "${only[@]}"; do
-  if [ "$world" = host ]; then continue; fi
+  if [ "$world" = host ]; then
+    # Both are rows of the long form alone.
+    case " ${all[*]} $MODE" in *" $SUITE "*full) world=$SUITE ;; *) continue ;; esac
+  fi
   case $MODE in short) with= ;; *) with=$ROOTS-through/$world ;; esac
   "$lab/root.sh" "$world" "$ROOTS/$world" "$with"
 done
@@ -33,7 +38,7 @@ case $MODE in short) tests=no ;; *) tests=yes ;; esac
 if [ "${BUILD:-yes}" = yes ]; then TESTS=${TESTS:-$tests} "$lab/build.sh" "$ROOTS"; fi
 COMMIT=$(cat "$HERE/target/worlds-build/commit")
 DAY=$(date +%F)
-export HERE MODE ROOTS RESULTS COMMIT DAY
+export HERE MODE ROOTS RESULTS COMMIT DAY SUITE
 jobs=${JOBS:-$(awk -v cores="$(nproc)" '{ print ($1 > cores / 2) ? 1 : 2 }' /proc/loadavg)}
 status=0
 printf '%s\n' "${only[@]}" | xargs -P "$jobs" -n 1 "$lab/world.sh" || status=1

@@ -12,7 +12,7 @@ from load import Hammer
 CONFIG = "/etc/ringfence/cluster.toml"
 # What is done before systemd starts: the package is installed, as an image would be, and nothing of it is in force.
 BEFORE = """set -e
-ip link add eth1 type dummy; ip link set eth1 up
+ip link add eth1 type veth peer name far1; ip link set eth1 up; ip link set far1 up
 ip addr add 10.20.0.11/24 dev eth1; ip addr add fd20::11/64 dev eth1 nodad
 mkdir -p /etc/ringfence
 cat >/etc/ringfence/cluster.toml <<'C'

@@ -158,7 +158,8 @@ def page(folder, mode, worlds):
     names = listed + [name for name in planned("full") if name not in listed and any(name in rows for rows in results.values())]
     print("# Kernels and tools that were tried\n")
     print(f"Made by `make matrix` ({mode}); every figure is of its last run in that world. Emulated machines of Debian's own")
-    print("kernels and tools; `host` is the machine that made this page. Times are of an emulation and say nothing but that it ends.\n")
+    print("kernels and tools; `host` is the machine that made this page, where packages and other firewalls are in a root of its")
+    print("release with a systemd of their own. Times are of an emulation and say nothing but that it ends.\n")
     keys = ("kernel", "nft", "iptables", "ipset", "libnftnl", "systemd")
     rows = []
     for world in worlds:
