@@ -76,7 +76,7 @@ mod tests {
             "2026-03-01T00:00:00",
             "99999999999-01-01T00:00:00Z",
         ] {
-            assert_eq!(super::seconds(text), None, "{text}");
+            assert_eq!(seconds(text), None, "{text}");
         }
     }
 }
