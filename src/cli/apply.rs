@@ -16,6 +16,7 @@ use super::output::{Undone, print, say};
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
 use crate::cluster::{Cluster, Node};
+use crate::diagnostic::Severity;
 use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
 use crate::host::identity::{self, NotOneNode};
@@ -267,7 +268,14 @@ fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
     }
     // What speaks against it is said by whoever refuses it.
     let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false };
-    Ok(live::ahead(cluster, &arguments.site, host, &asking)?.map(|ahead| Some(ahead.planned)))
+    match live::ahead(cluster, &arguments.site, host, &asking) {
+        Ok(found) => Ok(found.map(|ahead| Some(ahead.planned))),
+        // Applying does not rest on it, and is not to depend on the form of what is said.
+        Err(error) => {
+            document::add_said(Severity::Warning, None, format!("what would change cannot be told: {error:#}"));
+            Ok(Ok(None))
+        }
+    }
 }
 
 /// That it is refused, in the document as well.
@@ -286,14 +294,17 @@ fn show(
     applied: &Applied,
     facts: &report::Applied,
 ) -> anyhow::Result<()> {
-    let Some(planned) = planned else { return print(&facts.text()) };
+    if !document::is_wanted() {
+        return print(&facts.text());
+    }
     let confirm = applied.pending.is_some().then(|| Confirm {
         command: arguments.host.confirming(),
         seconds: applied.time_left.map(|time| time.as_secs_f64()),
         deadline: applied.time_left.map(|time| utc(SystemTime::now() + time)),
     });
-    let effect = planned.effect.done(&applied.work, applied.changed);
-    let objections = planned.objections;
+    let (effect, objections) =
+        planned.map_or_else(|| (Effect::nothing(), Vec::new()), |planned| (planned.effect, planned.objections));
+    let effect = effect.done(&applied.work, applied.changed);
     document::set(Body::Apply(Box::new(Apply { effect, objections, confirm, applied: Some(facts.clone()) })));
     Ok(())
 }

@@ -100,9 +100,16 @@ impl HostArguments {
 
     /// The command that confirms a change that was made with these arguments.
     pub fn confirming(&self) -> String {
-        let place = self.state.state_dir.as_ref().map(|dir| format!(" --state-dir {}", dir.display()));
+        let place = self.state.host().state_dir.map(|dir| format!(" --state-dir {}", for_a_shell(&dir)));
         format!("ringfence confirm{}", place.unwrap_or_default())
     }
+}
+
+/// A path as a word of a shell.
+fn for_a_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 impl WaitArguments {
@@ -268,6 +275,13 @@ pub fn applied_text(site: &Site<'_>, backend: Backend, applied: &Applied) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(for_a_shell(Path::new("/var/lib/ringfence")), "/var/lib/ringfence");
+        assert_eq!(for_a_shell(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+        assert_eq!(for_a_shell(Path::new("$(x)")), "'$(x)'");
+    }
 
     #[test]
     fn spans_of_time() {

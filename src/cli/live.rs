@@ -103,7 +103,7 @@ pub fn ahead(
         Backend::Iptables => Around::of(&site, &links, backend, None),
     };
     for doubt in doubts(&judgement) {
-        say(&format!("warning: {doubt}"));
+        (asking.say)(&format!("warning: {doubt}"));
     }
     // Rules of others in iptables stay where they are.
     let found = difference_on_host(&own_part(&in_force.ruleset), wanted, site.elsewhere())?;
