@@ -12,6 +12,8 @@ mod commands;
 mod firewalld;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;
+#[path = "through/slow.rs"]
+mod slow;
 #[path = "through/stage.rs"]
 mod stage;
 #[path = "through/ufw.rs"]

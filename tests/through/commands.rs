@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use super::stage::{DENIED, Machine, PEER, STRANGER, alone, assert_same, files, shell, tried};
 
-const CONFIG: &str = "/run/c.toml";
-const STATE: &str = "/run/state";
+pub const CONFIG: &str = "/run/c.toml";
+pub const STATE: &str = "/run/state";
 
 /// What a command says, and how it ends.
-struct Ran {
+pub struct Ran {
     code: i32,
     said: String,
 }
 
 impl Ran {
     #[track_caller]
-    fn ended(self, code: i32) -> Self {
+    pub fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}", self.said);
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Self {
+    pub fn says(self, words: &str) -> Self {
         assert!(self.said.contains(words), "no {words:?} in\n{}", self.said);
         self
     }
 }
 
-fn ringfence(arguments: &str) -> Ran {
+pub fn ringfence(arguments: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     let output = command
         .args(arguments.split(' '))
@@ -42,7 +42,7 @@ fn ringfence(arguments: &str) -> Ran {
 }
 
 /// A cluster of this machine, the peer and, where that is asked for, the one whom the admin denies.
-fn cluster(through: &str, with_denied: bool, more: &str) {
+pub fn cluster(through: &str, with_denied: bool, more: &str) {
     let peers: &[[&str; 2]] = if with_denied { &[PEER, DENIED] } else { &[PEER] };
     let nodes = peers
         .iter()
@@ -186,7 +186,7 @@ fn sorted(text: &str) -> Vec<&str> {
 }
 
 /// An old script, for both families.
-fn load_iptables(variant: &str) {
+pub fn load_iptables(variant: &str) {
     for (program, denied, other) in [("iptables", DENIED[0], "192.0.2.7"), ("ip6tables", DENIED[1], "2001:db8::7")] {
         let run = format!("{program}-{variant}");
         shell(&format!(
@@ -199,7 +199,7 @@ fn load_iptables(variant: &str) {
 }
 
 /// The table `filter` of both families, without what packets have changed.
-fn filter(variant: &str) -> String {
+pub fn filter(variant: &str) -> String {
     let of = |program: &str| shell(&format!("{program}-{variant}-save -t filter | sed 's/^#.*//; s/\\[[0-9:]*\\]//'"));
     format!("{}{}", of("iptables"), of("ip6tables"))
 }
