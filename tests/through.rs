@@ -16,6 +16,8 @@ mod firewalld;
 mod lab;
 #[path = "through/observed.rs"]
 mod observed;
+#[path = "through/slow.rs"]
+mod slow;
 #[path = "through/stage.rs"]
 mod stage;
 #[path = "through/ufw.rs"]

@@ -32,7 +32,7 @@ use super::reserve::reserve;
 use super::reserved;
 use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
-use super::steps::Before;
+use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
 use super::{Changed, HostError, iptables, place, read};
 use crate::cluster::Site;
@@ -149,9 +149,9 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let done = change(host, plan, &before, work.rules, pending.is_some()).and_then(|(changed, rules, seen)| {
         let before = Before { root: host.root.clone(), ports: ports_before.clone(), rules };
         let (now, judgement) = open(host, plan, &before, seen, &mut warnings)?;
-        Ok((changed, now, judgement))
+        Ok((changed, before, now, judgement))
     });
-    let (changed, in_force, mut judgement) = match done {
+    let (changed, before, in_force, mut judgement) = match done {
         Ok(done) => done,
         Err(error) => {
             // Where it is not certain that nothing has changed, the watchdog stays.
@@ -167,7 +167,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     };
     warnings.extend(plan.prepared.weakness().filter(|_| changed != Changed::Nothing).map(str::to_owned));
     let (mut ended, mut kept) = (Ended::default(), true);
-    let pending = pending.map(|pending| wait_from_now(host, plan, pending, &mut warnings)).transpose()?;
+    let pending = pending.map(|pending| wait_from_now(host, plan, &before, pending, &mut warnings)).transpose()?;
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         let other = plan.prepared.backend.other();
@@ -315,17 +315,28 @@ fn begin(
 fn wait_from_now(
     host: &Host,
     plan: &Plan<'_>,
+    before: &Before,
     mut pending: Pending,
     warnings: &mut Vec<String>,
 ) -> Result<Pending, HostError> {
     let Some(time) = plan.confirm_within else { return Ok(pending) };
     match pending::prolong(&host.store, &mut pending, time) {
         Ok(true) => {}
-        Ok(false) => return Err(HostError::TakenBack),
+        Ok(false) => return Err(taken_back_for_good(host, before)),
         Err(HostError::Lost) => return Err(HostError::Lost),
         Err(error) => warnings.push(format!("the time to confirm is counted from before the change: {error}")),
     }
     Ok(pending)
+}
+
+/// What this run went on to bring while its watchdog took the change back, and after it, is given back, too: another firewall
+/// that is slow may have been told of the admitted when nothing guards them any more.
+fn taken_back_for_good(host: &Host, before: &Before) -> HostError {
+    match steps::give_back(&host.store, before, Step::Openings) {
+        Ok(()) => HostError::TakenBack,
+        Err(second @ HostError::StillOpen(_)) => second,
+        Err(second) => HostError::Mismatch(Restored::Failed(Box::new(second))),
+    }
 }
 
 /// Ends the sessions into protected ports, which the rules have ended already, and those that this host opened, if that

@@ -202,7 +202,7 @@ pub fn load_iptables(variant: &str) {
 }
 
 /// The table `filter` of both families, without what packets have changed.
-fn filter(variant: &str) -> String {
+pub fn filter(variant: &str) -> String {
     let of = |program: &str| shell(&format!("{program}-{variant}-save -t filter | sed 's/^#.*//; s/\\[[0-9:]*\\]//'"));
     format!("{}{}", of("iptables"), of("ip6tables"))
 }

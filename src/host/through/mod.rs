@@ -148,12 +148,22 @@ pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> 
         openings_hold(asked.site)?;
         store.write(Place::State, OPENED, b"")?;
     }
-    let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;
-    brought |= ufw::bring(root, wanted.for_ufw(root), store)?;
-    brought |= bring_chains(wanted, asked)?;
+    let brought = bring_each(root, store, wanted, asked);
+    // A watchdog that did not wait for this run any more has taken the note away with what it found by then.
+    if !wanted.is_nothing() && !is_opened(store).unwrap_or(false) {
+        store.write(Place::State, OPENED, b"")?;
+    }
+    let brought = brought?;
     if wanted.is_nothing() {
         store.remove(Place::State, OPENED)?;
     }
+    Ok(brought)
+}
+
+fn bring_each(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
+    let mut brought = firewalld::bring(root, wanted.for_firewalld(root))?;
+    brought |= ufw::bring(root, wanted.for_ufw(root), store)?;
+    brought |= bring_chains(wanted, asked)?;
     Ok(brought)
 }
 
