@@ -284,6 +284,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         given.ruleset.sets.extend(read.ruleset.sets);
         given.ruleset.unread.extend(read.ruleset.unread);
         given.ruleset.neighbours.extend(read.ruleset.neighbours);
+        given.ruleset.expecting.extend(read.ruleset.expecting);
         given.ruleset.tables.extend(read.ruleset.tables.into_iter().map(|table| files.placed(table)));
         for unknown in read.unknown {
             given.unknown.push(match files.place(unknown.line) {

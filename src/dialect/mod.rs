@@ -5,6 +5,7 @@
 
 mod devices;
 pub mod firewalld;
+mod helpers;
 pub mod iproute;
 pub mod ipset;
 pub mod iptables;

@@ -8,6 +8,7 @@
 mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::IpAddr;
 
 use self::sets::Asked;
@@ -52,6 +53,7 @@ impl Everything {
             if !lo_is_loopback() {
                 all.ruleset.unread.push("lo is not the name of the loopback interface here".to_owned());
             }
+            all.ruleset.expecting = expecting();
             let asked = Asked::by(&all.ruleset.tables);
             if asked.is_nothing() {
                 return Ok(all);
@@ -129,6 +131,18 @@ impl Everything {
         }
         Ok(())
     }
+}
+
+/// What besides the rules may have connection tracking expect TCP connections: helpers that connections get by their port (a setting
+/// that Linux had up to 5.19), and helpers in user space, which may bear any name. Where the kernel has neither, neither file is there.
+fn expecting() -> Vec<String> {
+    const SETTING: &str = "/proc/sys/net/netfilter/nf_conntrack_helper";
+    const IN_USER_SPACE: &str = "/sys/module/nfnetlink_cthelper";
+    let is_off = |text: String| text.trim() == "0";
+    let by_port = fs::exists(SETTING).unwrap_or(true) && !fs::read_to_string(SETTING).is_ok_and(is_off);
+    let in_user_space = fs::exists(IN_USER_SPACE).unwrap_or(true);
+    let by_port = by_port.then(|| "net.netfilter.nf_conntrack_helper is not 0".to_owned());
+    by_port.into_iter().chain(in_user_space.then(|| "helpers in user space (nfnetlink_cthelper)".to_owned())).collect()
 }
 
 /// The number of the last change of nf_tables.

@@ -55,6 +55,8 @@ pub struct Ruleset {
     pub unread: Vec<String>,
     /// Parts that no packet of IP meets, but that may keep this host and its neighbours from finding each other (ARP).
     pub neighbours: Vec<String>,
+    /// What besides the rules may have connection tracking expect TCP connections, whatever helpers the rules name.
+    pub expecting: Vec<String>,
 }
 
 /// A table of one address family.

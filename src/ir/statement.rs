@@ -99,7 +99,9 @@ impl Marking {
 /// How a connection is to be tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// By a helper, with an expectation, with timeouts or events of its own.
+    /// By a helper that may expect TCP connections, or with an expectation of one: what is expected is "related".
+    Expecting,
+    /// With timeouts or events of its own, or by a helper that expects no TCP connection.
     Detail,
     /// In a zone of its own: its packets may meet another connection, or none.
     Zone,
@@ -272,7 +274,7 @@ impl Statement {
             },
             Self::NoTrack => Effect { changes: Changes::Untracked, ..Effect::NONE },
             // Before connection tracking it hangs a template on the packet, whose state is "new" (xt_CT.c).
-            Self::Track(Tracking::Detail) => Effect { changes: Changes::Unseen, ..Effect::NONE },
+            Self::Track(Tracking::Expecting | Tracking::Detail) => Effect { changes: Changes::Unseen, ..Effect::NONE },
             Self::Track(Tracking::Zone) => Effect { changes: Changes::Connection, ..Effect::NONE },
             Self::Translate(Translation::Source | Translation::Masquerade, _) => {
                 Effect { way: Way::Accepted, may_leave: false, changes: Changes::Source }
@@ -341,7 +343,7 @@ impl Statement {
                 Field::Other(text) => text,
             },
             Self::NoTrack => "notrack",
-            Self::Track(Tracking::Detail) => "ct helper set",
+            Self::Track(Tracking::Expecting | Tracking::Detail) => "ct helper set",
             Self::Track(Tracking::Zone) => "ct zone set",
             Self::Translate(Translation::Source, _) => "snat",
             Self::Translate(Translation::Masquerade, _) => "masquerade",

@@ -384,6 +384,7 @@ fn statement(random: &mut Random, sets: &[Set]) -> Statement {
         5 => write(Field::Other("ip saddr set".into())),
         6 | 7 => Statement::NoTrack,
         8 => Statement::Track(Tracking::Zone),
+        9 if constant => Statement::Track(Tracking::Expecting),
         9 => Statement::Track(Tracking::Detail),
         10 => Statement::Translate(Translation::Source, Destined::Unknown),
         11 => Statement::Translate(Translation::Destination, Destined::Unknown),

@@ -154,6 +154,7 @@ fn what_a_statement_does_is_seen_behind_it() {
         (write(Field::Other("ip saddr set".into()), true), ANYTHING),
         (write(Field::Other("ip saddr set".into()), false), ANYTHING),
         (Statement::NoTrack, "pb pb bpbpp b yy"),
+        (Statement::Track(Tracking::Expecting), "pb pb bpbpp ? yn"),
         (Statement::Track(Tracking::Detail), "pb pb bpbpp ? yn"),
         (Statement::Track(Tracking::Zone), "pb pb b??pp ? y?"),
         (translate(Translation::Source), SOURCE),

@@ -28,6 +28,8 @@ pub(in crate::dialect) struct Content<'a> {
     kind: Kind,
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    /// Networks that are excepted from larger ones (`nomatch`).
+    excepted: Vec<(u128, u128)>,
     /// Addresses of IPv4 by the ports of TCP that they are with.
     endpoints: BTreeMap<u16, Vec<(u32, u32)>>,
     /// The first thing in it that is not known.
@@ -87,13 +89,13 @@ impl<'a> Content<'a> {
         let list = networks.is_none() && !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
         let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none(), list, ports };
         let unknown = unknown.map(|text| (number, text.into()));
-        Content { kind, v4: Vec::new(), v6: Vec::new(), endpoints: BTreeMap::new(), unknown }
+        Content { kind, v4: Vec::new(), v6: Vec::new(), excepted: Vec::new(), endpoints: BTreeMap::new(), unknown }
     }
 
     /// The same, on its own.
     pub(in crate::dialect) fn into_owned(self) -> Content<'static> {
         let unknown = self.unknown.map(|(number, text)| (number, text.into_owned().into()));
-        Content { kind: self.kind, v4: self.v4, v6: self.v6, endpoints: self.endpoints, unknown }
+        Content { unknown, kind: self.kind, v4: self.v4, v6: self.v6, excepted: self.excepted, endpoints: self.endpoints }
     }
 
     /// Whether both are of one type and family.
@@ -123,6 +125,7 @@ impl<'a> Content<'a> {
     pub(in crate::dialect) fn flush(&mut self) {
         self.v4.clear();
         self.v6.clear();
+        self.excepted.clear();
         self.endpoints.clear();
         if self.kind.known {
             self.unknown = None;
@@ -160,6 +163,34 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// Adds a network that is excepted from larger ones; false if the set has no exceptions.
+    pub(in crate::dialect) fn except(&mut self, range: Range) -> bool {
+        let parts = |first: IpAddr, last: IpAddr| -> Vec<(u128, u128)> {
+            let bits = |address| match address {
+                IpAddr::V4(own) => u128::from(own.to_bits()),
+                IpAddr::V6(own) => own.to_bits(),
+            };
+            match (first, last) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => Cidr::covering_v4(first.to_bits(), last.to_bits())
+                    .map(|part| (bits(part.first()), bits(part.last())))
+                    .collect(),
+                (first, last) => vec![(bits(first), bits(last))],
+            }
+        };
+        let fits = self.kind.networks && !self.kind.ports;
+        match range {
+            Range::V4((first, last)) if fits && !self.kind.ipv6 => {
+                self.excepted.extend(parts(IpAddr::V4(first.into()), IpAddr::V4(last.into())));
+                (first, last) != (0, u32::MAX) && last != 0
+            }
+            Range::V6((first, last)) if fits && self.kind.ipv6 => {
+                self.excepted.push((first, last));
+                (first, last) != (0, u128::MAX) && last != 0
+            }
+            Range::V4(_) | Range::V6(_) => false,
+        }
+    }
+
     fn add_v4(&mut self, (first, last): (u32, u32), expanded: &mut usize) -> bool {
         if first == last {
             self.v4.push((first, last));
@@ -182,7 +213,16 @@ impl<'a> Content<'a> {
 
     /// The set, and what in it is not known.
     pub(in crate::dialect) fn into_set(self, name: &str) -> (Set, Option<Doubt<'a>>) {
-        let Content { kind, v4, v6, endpoints, unknown } = self;
+        let Content { kind, mut v4, mut v6, excepted, endpoints, mut unknown } = self;
+        if !excepted.is_empty() {
+            let all = v4.iter().map(|&(first, last)| (first.into(), last.into())).chain(v6.iter().copied());
+            match without(all, &excepted) {
+                Some(left) if kind.ipv6 => v6 = left,
+                // These come of 32 bits.
+                Some(left) => v4 = left.into_iter().map(|(first, last)| (first as u32, last as u32)).collect(),
+                None => _ = unknown.get_or_insert((0, "nomatch".into())),
+            }
+        }
         let by_port = |(port, list)| (port, Elements::ipv4(list));
         let elements = match &unknown {
             Some(_) => Elements::Unknown,
@@ -195,10 +235,44 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Whether an option of an element takes it back some time, or takes part of others out again. (Counters and comments do not
-/// matter.)
+/// Whether an option of an element takes it back some time. (Counters and comments do not matter.)
 pub(in crate::dialect) fn is_fickle(option: &str) -> bool {
-    matches!(option, "timeout" | "nomatch")
+    option == "timeout"
+}
+
+/// What networks hold where the smallest one that an address is in decides, and some are excepted (ip_set_hash_gen.h,
+/// mtype_test_cidrs). Networks are one within the other, or apart. `None` where one of them is both: the later `add` holds.
+fn without(networks: impl Iterator<Item = (u128, u128)>, excepted: &[(u128, u128)]) -> Option<Vec<(u128, u128)>> {
+    let excepted = excepted.iter().map(|&(first, last)| (first, last, false));
+    let mut all: Vec<(u128, u128, bool)> =
+        networks.map(|(first, last)| (first, last, true)).chain(excepted).collect();
+    // Larger ones in front of those within them.
+    all.sort_unstable_by_key(|&(first, last, held)| (first, std::cmp::Reverse(last), held));
+    all.dedup();
+    if all.windows(2).any(|pair| matches!(pair, [(a, b, _), (c, d, _)] if (a, b) == (c, d))) {
+        return None;
+    }
+    let (mut left, mut around, mut at): (Vec<(u128, u128)>, Vec<(u128, bool)>, u128) = Default::default();
+    for (first, last, held) in all {
+        while let Some((end, held)) = around.pop_if(|(end, _)| *end < first) {
+            left.extend(Some((at, end)).filter(|_| held && at <= end));
+            at = at.max(end.saturating_add(1));
+        }
+        if let Some((_, true)) = around.last()
+            && let Some(before) = first.checked_sub(1)
+        {
+            left.extend(Some((at, before)).filter(|_| at <= before));
+        }
+        at = first;
+        around.push((last, held));
+    }
+    let mut done = false;
+    while let Some((end, held)) = around.pop() {
+        left.extend(Some((at, end)).filter(|_| held && at <= end && !done));
+        done |= end == u128::MAX;
+        at = at.max(end.saturating_add(1));
+    }
+    Some(left)
 }
 
 /// The ends of a network; bits behind the prefix do not count.

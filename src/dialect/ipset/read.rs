@@ -186,14 +186,21 @@ impl<'a> Sets<'a> {
         }
         let fixed = options.is_empty() || !words(options).any(is_fickle);
         if content.has_ports() {
-            let taken = fixed && endpoint(value).is_some_and(|(range, port)| content.add_endpoint(range, port));
+            let plain = fixed && !words(options).any(|word| word == "nomatch");
+            let taken = plain && endpoint(value).is_some_and(|(range, port)| content.add_endpoint(range, port));
             if !taken {
                 content.doubt(number, element);
             }
             return Ok(());
         }
         let range = if content.is_ipv6() { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) };
-        if !(fixed && range.is_some_and(|range| content.add(range, &mut self.expanded))) {
+        let excepted = words(options).any(|word| word == "nomatch");
+        let taken = fixed
+            && range.is_some_and(|range| match excepted {
+                true => content.except(range),
+                false => content.add(range, &mut self.expanded),
+            });
+        if !taken {
             content.doubt(number, element);
         }
         Ok(())

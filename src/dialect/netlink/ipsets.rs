@@ -205,12 +205,46 @@ impl Entry {
                 continue;
             }
             let element = Element::of(element)?;
-            let taken = element.doubt.is_none() && element.range().is_some_and(|own| self.content.add(own, expanded));
+            let taken = element.doubt.is_none() && self.take(&element, expanded);
             if !taken {
                 self.content.doubt(0, element.to_string());
             }
         }
         Ok(())
+    }
+}
+
+impl Entry {
+    /// Adds an element; false if the set takes none of its kind.
+    fn take(&mut self, element: &Element, expanded: &mut usize) -> bool {
+        match (element.range(), element.endpoint) {
+            (Some(Range::V4(own)), Some(port)) if self.content.has_ports() && !element.excepted => {
+                port.known().is_some_and(|port| self.content.add_endpoint(own, port))
+            }
+            (Some(own), None) if element.excepted => self.content.except(own),
+            (Some(own), None) => self.content.add(own, expanded),
+            (Some(_), Some(_)) | (None, _) => false,
+        }
+    }
+}
+
+/// A port, with the number of its protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Port {
+    port: Option<u16>,
+    protocol: Option<u8>,
+}
+
+impl Port {
+    /// The port where it is one of TCP; `Some(None)` where it is one of another protocol that is known.
+    fn known(self) -> Option<Option<u16>> {
+        let port = self.port?;
+        match self.protocol? {
+            6 => Some(Some(port)),
+            // ICMP, UDP, ICMPv6, SCTP, UDPLite (IANA).
+            1 | 17 | 58 | 132 | 136 => Some(None),
+            _ => None,
+        }
     }
 }
 
@@ -220,6 +254,8 @@ fn newest(kind: &str) -> u8 {
         "hash:ip" => 6,
         "hash:net" => 7,
         "bitmap:ip" => 3,
+        "hash:ip,port" => 7,
+        "hash:net,port" => 8,
         // Nothing is known of its elements anyway.
         _ => u8::MAX,
     }
@@ -283,13 +319,16 @@ fn create_flags(flags: u32) -> impl Iterator<Item = Cow<'static, str>> {
 struct Element {
     address: Option<IpAddr>,
     prefix: Option<u8>,
+    endpoint: Option<Port>,
+    /// Whether it is excepted from larger ones.
+    excepted: bool,
     /// What more it has than its address.
     doubt: Option<Cow<'static, str>>,
 }
 
 impl Element {
     fn of(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut element = Self { address: None, prefix: None, doubt: None };
+        let mut element = Self { address: None, prefix: None, endpoint: None, excepted: false, doubt: None };
         for attribute in attributes(bytes) {
             let (kind, value) = attribute?;
             let doubt = match kind {
@@ -301,11 +340,23 @@ impl Element {
                     element.prefix = Some(byte(value)?);
                     continue;
                 }
+                IPSET_ATTR_PORT => {
+                    let port = <[u8; 2]>::try_from(value).map_err(|_| Malformed)?;
+                    element.endpoint.get_or_insert_default().port = Some(u16::from_be_bytes(port));
+                    continue;
+                }
+                IPSET_ATTR_PROTO => {
+                    element.endpoint.get_or_insert_default().protocol = Some(byte(value)?);
+                    continue;
+                }
                 IPSET_ATTR_BYTES | IPSET_ATTR_PACKETS | IPSET_ATTR_COMMENT | IPSET_ATTR_SKBMARK
                 | IPSET_ATTR_SKBPRIO | IPSET_ATTR_SKBQUEUE | IPSET_ATTR_PAD => continue,
                 IPSET_ATTR_CADT_FLAGS => match u32_of(value)? {
                     0 => continue,
-                    IPSET_FLAG_NOMATCH => "nomatch".into(),
+                    IPSET_FLAG_NOMATCH => {
+                        element.excepted = true;
+                        continue;
+                    }
                     other => format!("flags {other:#x}").into(),
                 },
                 IPSET_ATTR_TIMEOUT => "timeout".into(),
@@ -334,6 +385,13 @@ impl fmt::Display for Element {
         }
         if let Some(prefix) = self.prefix.filter(|own| self.address.is_none_or(|address| *own != longest(address))) {
             write!(f, "/{prefix}")?;
+        }
+        if let Some(Port { port, protocol }) = self.endpoint {
+            let shown = |number: Option<u16>| number.map_or("?".to_owned(), |number| number.to_string());
+            write!(f, ",{}:{}", shown(protocol.map(u16::from)), shown(port))?;
+        }
+        if self.excepted {
+            f.write_str(" nomatch")?;
         }
         self.doubt.iter().try_for_each(|doubt| write!(f, " {doubt}"))
     }

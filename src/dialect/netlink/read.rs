@@ -93,6 +93,9 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     let exists = tables.so_far().iter().any(|table| table.is(name));
     if scope == Scope::Whole {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_UNSPEC, |_| {})?;
+        dump(socket, &mut tables, NFT_MSG_GETOBJ, NFPROTO_UNSPEC, |writer| {
+            writer.u32(NFTA_OBJ_TYPE, NFT_OBJECT_CT_HELPER);
+        })?;
         // What is not there is unknown to whoever looks for it.
         tables.keep_sets(|table, set| table.is(name) || (can_be_asked_for(&table.name) && can_be_asked_for(&set.name)));
     } else if exists && scope != Scope::Entrances {

@@ -37,6 +37,19 @@ pub struct Table {
     pub chains: Vec<Chain>,
     /// How many objects the kernel counts in it, of whatever kind.
     pub uses: u32,
+    /// Its helpers of connection tracking, where these were asked for.
+    pub helpers: Vec<Helper>,
+}
+
+/// A helper of connection tracking, as an object of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Helper {
+    /// The object's name.
+    pub name: String,
+    /// What the kernel calls the helper.
+    pub kind: String,
+    /// The transport protocol that it is for.
+    pub protocol: Option<u8>,
 }
 
 /// A set.
@@ -173,7 +186,9 @@ impl Tables {
             return Ok(());
         }
         let kind = message.kind & 0xff;
-        if ![NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE].contains(&kind) {
+        if ![NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWOBJ]
+            .contains(&kind)
+        {
             return Ok(());
         }
         // In each of these the attribute 1 names the table.
@@ -191,6 +206,7 @@ impl Tables {
             (NFT_MSG_NEWSETELEM, Some(table)) => table.take_elements(body, &mut self.recent.1)?,
             (NFT_MSG_NEWCHAIN, Some(table)) => table.chains.push(Chain::read(body)?),
             (NFT_MSG_NEWRULE, Some(table)) => table.take_rule(body, &mut self.recent.0)?,
+            (NFT_MSG_NEWOBJ, Some(table)) => table.helpers.extend(Helper::read(body)?),
             _ => {}
         }
         Ok(())
@@ -385,6 +401,21 @@ impl Set {
             attributes: only(body, &SET_SETTINGS)?,
             elements: Vec::new(),
         })
+    }
+}
+
+impl Helper {
+    /// `None` for an object of another kind.
+    fn read(body: &[u8]) -> Result<Option<Self>, Malformed> {
+        if find(body, NFTA_OBJ_TYPE)?.map(u32_of).transpose()? != Some(NFT_OBJECT_CT_HELPER) {
+            return Ok(None);
+        }
+        let data = find(body, NFTA_OBJ_DATA)?.unwrap_or_default();
+        Ok(Some(Self {
+            name: text_of(find(body, NFTA_OBJ_NAME)?.ok_or(Malformed)?),
+            kind: find(data, NFTA_CT_HELPER_NAME)?.map(text_of).unwrap_or_default(),
+            protocol: find(data, NFTA_CT_HELPER_L4PROTO)?.and_then(|value| value.first().copied()),
+        }))
     }
 }
 

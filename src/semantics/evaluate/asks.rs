@@ -48,17 +48,18 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
 }
 
 impl Rules<'_> {
-    /// Whether connection tracking may expect connections, which are "related" then: where rules hand some to helpers, or say what is
-    /// expected.
+    /// Whether connection tracking may expect TCP connections, which are "related" then: where rules hand some to helpers that do, or
+    /// say what is expected, or something besides the rules may.
     #[must_use]
     pub fn may_expect(&self) -> bool {
         let mut rules = self.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         let expects = |one: &Statement| {
             let effect = one.effect();
-            matches!(one, Statement::Track(Tracking::Detail)) || effect.changes == Changes::Everything
+            matches!(one, Statement::Track(Tracking::Expecting)) || effect.changes == Changes::Everything
         };
         let unknown = |rule: &Rule| matches!(rule.verdict, Some(Verdict::Unknown(_)));
-        !self.ruleset.unread.is_empty() || rules.any(|rule| unknown(rule) || rule.statements.iter().any(expects))
+        let besides = !self.ruleset.unread.is_empty() || !self.ruleset.expecting.is_empty();
+        besides || rules.any(|rule| unknown(rule) || rule.statements.iter().any(expects))
     }
 }
 

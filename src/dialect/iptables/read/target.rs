@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::rule::{Draft, Reading};
 use super::values;
 use super::words::Word;
+use crate::dialect::helpers;
 use crate::dialect::xtables::target;
 use crate::ir::{Destined, Family, Field, Marking, Match, Reject, Rule, Statement, Tracking, Translation, Verdict};
 
@@ -83,12 +84,7 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
     let names: Vec<String> = options.iter().map(|words| named(words)).collect();
     match name {
         "CT" if names.iter().any(|name| name == "--notrack") => Some(vec![Statement::NoTrack]),
-        "CT" if names.iter().any(|name| name.starts_with("--zone")) => Some(vec![Statement::Track(Tracking::Zone)]),
-        "CT" => {
-            let known =
-                |name: &String| matches!(name.as_str(), "--helper" | "--timeout" | "--ctevents" | "--expevents");
-            names.iter().all(known).then(|| vec![Statement::Track(Tracking::Detail)])
-        }
+        "CT" => track(options),
         "DNAT" | "SNAT" | "REDIRECT" | "MASQUERADE" | "NETMAP" => {
             let kind = match target(name) {
                 Some(Statement::Translate(kind, _)) => kind,
@@ -114,6 +110,21 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
         }
         name => target(name).map(|one| vec![one]),
     }
+}
+
+/// What `-j CT` does to the tracking of a connection (libxt_CT.c): a zone does not keep it from having a helper, too.
+fn track(options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
+    let mut zone = false;
+    let mut how = Tracking::Detail;
+    for words in options {
+        match words {
+            [name, helper] if name.text == "--helper" => how = helpers::tracking(&helper.text, None),
+            [name, ..] if matches!(name.text.as_ref(), "--timeout" | "--ctevents" | "--expevents") => {}
+            [name, ..] if name.text.starts_with("--zone") => zone = true,
+            _ => return None,
+        }
+    }
+    Some(helpers::tracked(how, zone))
 }
 
 /// What `-j MARK` makes of the mark (libxt_MARK.c).

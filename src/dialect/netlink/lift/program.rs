@@ -6,12 +6,13 @@
 use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::names::Names;
-use super::super::table::Rule;
+use super::super::table::{Helper, Rule};
 use super::finish::{Alternatives, Decided};
 use super::matches::{FRAGMENT, TCP};
 use super::statements::{self, Expressed, Fields};
 use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
+use crate::dialect::helpers;
 use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Verdict};
 
 /// A rule that is followed.
@@ -19,6 +20,8 @@ pub struct Program<'a> {
     pub(super) sets: &'a Sets<'a>,
     /// Names for numbers.
     pub(super) names: Option<&'a Names>,
+    /// The table's helpers of connection tracking.
+    helpers: &'a [Helper],
     /// Whether this is the guard's own table, which calls the loopback interface by its number alone.
     pub(super) strict: bool,
     /// Whether it is met at devices, where no packet is known by its family.
@@ -44,6 +47,7 @@ impl<'a> Program<'a> {
         Self {
             sets,
             names: None,
+            helpers: &[],
             strict: false,
             at_devices,
             registers: Vec::new(),
@@ -60,6 +64,11 @@ impl<'a> Program<'a> {
     /// The same with names for numbers.
     pub fn named(self, names: &'a Names) -> Self {
         Self { names: Some(names), ..self }
+    }
+
+    /// The same in a table with these helpers.
+    pub fn helped(self, helpers: &'a [Helper]) -> Self {
+        Self { helpers, ..self }
     }
 
     /// The same for the guard's own table.
@@ -202,6 +211,7 @@ impl<'a> Program<'a> {
             "ct" => self.connection_mark(&fields),
             "exthdr" => self.header_is_there(&fields),
             "nat" | "redir" | "masq" => self.translate(name, &fields),
+            "objref" => self.helper(&fields),
             "match" => compat::test(self, &fields),
             "target" => compat::target(self, &fields),
             _ => None,
@@ -239,6 +249,17 @@ impl<'a> Program<'a> {
             }
             Expressed::Decides(text) => self.rule.verdict = Some(Verdict::Unknown(text.to_owned())),
         }
+    }
+
+    /// Hands the connection to a helper that is known: one of the table, by its name.
+    fn helper(&mut self, fields: &Fields<'_>) -> Option<()> {
+        fields.number(NFTA_OBJREF_IMM_TYPE).filter(|kind| *kind == NFT_OBJECT_CT_HELPER)?;
+        let name = fields.text(NFTA_OBJREF_IMM_NAME)?;
+        let helper = self.helpers.iter().find(|helper| helper.name == name)?;
+        // For which protocol it is has to be said: there is none for all.
+        let how = helpers::tracking(&helper.kind, Some(helper.protocol?));
+        self.does(Statement::Track(how));
+        Some(())
     }
 
     pub(super) fn does(&mut self, statement: Statement) {

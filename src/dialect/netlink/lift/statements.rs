@@ -238,9 +238,9 @@ fn object<'n>(fields: &Fields<'_>) -> Expressed<'n> {
     match fields.number(NFTA_OBJREF_IMM_TYPE) {
         Some(NFT_OBJECT_COUNTER) => Expressed::Does(Statement::Counter(None)),
         Some(NFT_OBJECT_QUOTA | NFT_OBJECT_LIMIT | NFT_OBJECT_CONNLIMIT) => Expressed::Tests,
-        Some(NFT_OBJECT_CT_HELPER | NFT_OBJECT_CT_TIMEOUT | NFT_OBJECT_CT_EXPECT) => {
-            Expressed::Does(Statement::Track(Tracking::Detail))
-        }
+        // Those that are known not to are understood before.
+        Some(NFT_OBJECT_CT_HELPER | NFT_OBJECT_CT_EXPECT) => Expressed::Does(Statement::Track(Tracking::Expecting)),
+        Some(NFT_OBJECT_CT_TIMEOUT) => Expressed::Does(Statement::Track(Tracking::Detail)),
         Some(NFT_OBJECT_SECMARK) => Expressed::Does(Statement::Write { field: Field::SecurityMark, constant: true }),
         Some(NFT_OBJECT_SYNPROXY) => Expressed::Does(Statement::Divert(Diversion::Synproxy)),
         _ => Expressed::Decides("an object"),

@@ -14,11 +14,10 @@ type Line = (String, String);
 const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
 
 /// Objects that decide nothing by themselves.
-const SILENT: [&str; 12] = [
+const SILENT: [&str; 11] = [
     "counter",
     "quota",
     "limit",
-    "ct helper",
     "ct timeout",
     "ct expectation",
     "secmark",
@@ -55,7 +54,7 @@ fn object(command: &str, kind: &str, body: &Value) -> Result<Vec<Line>, String> 
         return Ok(Vec::new());
     }
     let found = match kind {
-        "table" | "chain" | "rule" | "set" | "map" | "element" => body.as_object(),
+        "table" | "chain" | "rule" | "set" | "map" | "element" | "ct helper" => body.as_object(),
         "meter" => body.as_object().filter(|_| command == "flush"),
         _ => return Err(format!("`{}` is nothing that is known of nft's JSON", shown(kind))),
     };
@@ -68,6 +67,7 @@ fn object(command: &str, kind: &str, body: &Value) -> Result<Vec<Line>, String> 
         "set" | "map" if !removes => vec![object.set()?],
         "element" if command != "flush" => vec![object.elements(command)?],
         "rule" if !removes => vec![object.rule(command)],
+        "ct helper" if !removes => vec![object.helper()],
         "rule" => return Err("a rule goes by its handle, which says nothing in a file".to_owned()),
         _ => vec![format!("{command} {kind} {}", object.path)],
     };
@@ -121,6 +121,16 @@ impl<'v> Object<'v> {
             "element" => format!("elements of {} of {table}", shown(self.name)),
             kind => format!("{kind} {} of {table}", shown(self.name)),
         }
+    }
+
+    /// A helper of connection tracking; what is said of it otherwise than usual is left out, and then it is any.
+    fn helper(&self) -> String {
+        let known = ["family", "table", "name", "handle", "type", "protocol", "l3proto"];
+        let said = |key: &str| self.body.get(key).and_then(Value::as_str);
+        let kind = said("type").and_then(quoted).zip(said("protocol").filter(|own| is_identifier(own)));
+        let said = kind.filter(|_| self.others(&known).is_empty());
+        let said = said.map(|(kind, protocol)| format!("type {kind} protocol {protocol}"));
+        format!("add ct helper {} {{ {} }}", self.path, said.unwrap_or_default())
     }
 
     /// The members that are not among these.

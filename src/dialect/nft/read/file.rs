@@ -86,10 +86,10 @@ impl<'a> File<'a> {
             (Kind::Word, "rule") => self.rule_command(cursor, action),
             (Kind::Word, "set" | "map") => self.set_command(cursor, action, object.text == "map"),
             (Kind::Word, "element") => self.element_command(cursor, action),
+            (Kind::Word, "ct") => self.tracking_command(cursor, action),
             (
                 Kind::Word,
-                "flowtable" | "counter" | "counters" | "quota" | "quotas" | "limit" | "limits" | "secmark" | "synproxy"
-                | "ct",
+                "flowtable" | "counter" | "counters" | "quota" | "quotas" | "limit" | "limits" | "secmark" | "synproxy",
             ) => skip_object(cursor),
             _ => Err(ReadError::new(object.line, format!("{} is nothing that nft knows", object.described()))),
         }
@@ -226,6 +226,16 @@ impl<'a> File<'a> {
             Action::Add | Action::Insert => {}
         }
         Ok(())
+    }
+
+    /// `ct helper TABLE NAME { … }`. One that is deleted is kept: what takes its name may be no worse.
+    fn tracking_command(&mut self, cursor: &mut Cursor<'a>, action: Action) -> Result<(), ReadError> {
+        let kind = cursor.peek()?;
+        if !kind.is_word("helper") || !matches!(action, Action::Add | Action::Insert) {
+            return skip_object(cursor);
+        }
+        cursor.next()?;
+        self.table(cursor)?.add_helper(cursor)
     }
 
     fn element_command(&mut self, cursor: &mut Cursor<'a>, action: Action) -> Result<(), ReadError> {

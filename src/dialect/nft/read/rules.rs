@@ -439,14 +439,21 @@ impl<'a> RuleReader<'_, 'a> {
 
     /// `ct helper set "ftp-standard"`, `ct original zone set 1`.
     fn track(&mut self, start: usize, set_at: usize, what: &str) {
-        let how = match what {
-            "helper" | "timeout" | "expectation" => Tracking::Detail,
-            _ => Tracking::Zone,
-        };
         self.words.at = set_at + 1;
         if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
             return self.unknown_verdict(start);
         }
+        let helper = match self.words.since(set_at + 1) {
+            [name] => name.name().and_then(|name| self.table.helpers.get(name)).copied(),
+            _ => None,
+        };
+        let how = match what {
+            // What is not in the table is in no place that was read.
+            "helper" => helper.unwrap_or(Tracking::Expecting),
+            "expectation" => Tracking::Expecting,
+            "timeout" => Tracking::Detail,
+            _ => Tracking::Zone,
+        };
         self.does(Statement::Track(how));
     }
 }

@@ -7,8 +7,9 @@ use super::cursor::{Cursor, unclosed};
 use super::lexer::{Kind, Token, hides_rule, join};
 use super::names;
 use super::sets::{RawMap, RawSet};
+use crate::dialect::helpers;
 use crate::dialect::read::{ReadError, Unknown};
-use crate::ir::{ChainKind, Family, Hook, Policy};
+use crate::ir::{ChainKind, Family, Hook, Policy, Tracking};
 
 /// The address family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +111,9 @@ pub struct RawTable<'a> {
     pub chains: Vec<Option<RawChain<'a>>>,
     /// Where its chains are.
     pub chain_index: HashMap<&'a str, usize>,
+    /// Its helpers of connection tracking, by name: how they track. Of several of one name, the kernel keeps the first; here none
+    /// may be worse than what is kept.
+    pub helpers: HashMap<&'a str, Tracking>,
     /// What stands in it and was not understood.
     pub unknown: Vec<Unknown>,
     /// How many tokens of named sets and maps may still be read for rules.
@@ -129,6 +133,7 @@ impl<'a> RawTable<'a> {
             maps: HashMap::new(),
             chains: Vec::new(),
             chain_index: HashMap::new(),
+            helpers: HashMap::new(),
             unknown: Vec::new(),
             left: Cell::new(MOST_LOOKED_UP),
         }
@@ -212,6 +217,26 @@ impl<'a> RawTable<'a> {
         Ok(())
     }
 
+    /// `helper NAME { … }` behind `ct`; other objects are passed over.
+    pub fn add_tracking(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        if !cursor.peek()?.is_word("helper") {
+            return skip_object(cursor);
+        }
+        cursor.next()?;
+        self.add_helper(cursor)
+    }
+
+    /// `NAME { … }` of a helper.
+    pub fn add_helper(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        let (name, line) = cursor.name("the name of a helper")?;
+        let how = helper(cursor, line)?;
+        let known = self.helpers.entry(name).or_insert(how);
+        if *known != how {
+            *known = Tracking::Expecting;
+        }
+        Ok(())
+    }
+
     /// What stands between the brackets of a table; the opening one was taken.
     pub fn block(&mut self, cursor: &mut Cursor<'a>, line: u32) -> Result<(), ReadError> {
         loop {
@@ -236,11 +261,9 @@ impl<'a> RawTable<'a> {
                     let text = format!("include {}", join(&cursor.statement()?));
                     self.unknown.push(Unknown { line: token.line, text });
                 }
+                (Kind::Word, "ct") => self.add_tracking(cursor)?,
                 // None of these decides on a packet by itself.
-                (
-                    Kind::Word,
-                    "flowtable" | "counter" | "quota" | "limit" | "secmark" | "synproxy" | "ct" | "tunnel",
-                ) => {
+                (Kind::Word, "flowtable" | "counter" | "quota" | "limit" | "secmark" | "synproxy" | "tunnel") => {
                     skip_object(cursor)?;
                 }
                 _ => {
@@ -250,6 +273,40 @@ impl<'a> RawTable<'a> {
             }
         }
     }
+}
+
+/// `{ type "NAME" protocol PROTOCOL; l3proto FAMILY; }`: how such a helper tracks. What else it says, or says twice, is not known.
+fn helper(cursor: &mut Cursor<'_>, line: u32) -> Result<Tracking, ReadError> {
+    if !cursor.take("{")? {
+        return Ok(Tracking::Expecting);
+    }
+    let mut words = Vec::new();
+    loop {
+        let token = cursor.next()?;
+        match token.kind {
+            Kind::End => return Err(unclosed(line)),
+            Kind::Symbol if token.is("}") => break,
+            Kind::Symbol if token.is("{") => {
+                cursor.skip_block(line)?;
+                words.push("{");
+            }
+            Kind::Word if cursor.variable_command(&token)? => {}
+            Kind::Word | Kind::Quoted => words.push(token.text),
+            Kind::Symbol if token.is(";") => {}
+            Kind::Symbol => words.push("?"),
+            Kind::Newline | Kind::Hidden => {}
+        }
+    }
+    let protocol = |word: &str| match word {
+        "udp" => Some(helpers::UDP),
+        _ => names::number(word).and_then(|number| u8::try_from(number).ok()),
+    };
+    Ok(match words.as_slice() {
+        ["type", kind, "protocol", of] | ["type", kind, "protocol", of, "l3proto", _] => {
+            protocol(of).map_or(Tracking::Expecting, |of| helpers::tracking(kind, Some(of)))
+        }
+        _ => Tracking::Expecting,
+    })
 }
 
 /// The sets that a rule may fill or empty: `add @NAME {`, `set add … @NAME`, `meter NAME`.

@@ -24,6 +24,8 @@ fn targets() {
             ("-j CT --notrack", &["does=notrack"]),
             ("-j CT --zone 3", &["does=ct zone set"]),
             ("-j CT --helper ftp", &["does=ct helper set"]),
+            ("-j CT --zone 3 --helper ftp", &["does=ct helper set does=ct zone set"]),
+            ("-j CT --zone 3 --helper tftp", &["does=ct zone set"]),
             ("-j TEE --gateway 10.0.0.1", &["does=dup"]),
             ("-p tcp -j TPROXY --on-port 80", &["proto:6 does=tproxy"]),
             ("-j CT --frobnicate", &["=> ?-j CT --frobnicate"]),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::super::super::constants::*;
 use super::super::program::Program;
 use super::Info;
+use crate::dialect::helpers;
 use crate::dialect::xtables::target;
 use crate::ir::{Destined, Family, Field, Marking, Reject, Statement, Tracking, Translation, Verdict};
 
@@ -20,7 +21,12 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> D
     let statement = match name {
         "REJECT" => return Does::Decides(Verdict::Reject(reject(info, family))),
         "SET" => return Does::Statements(sets(program, revision, info)),
-        "CT" => track(info),
+        "CT" => {
+            return match track(info) {
+                Some(found) => Does::Statements(found),
+                None => Does::Decides(Verdict::Unknown("-j CT".to_owned())),
+            };
+        }
         "CONNMARK" => connection_mark(info),
         "MARK" => Some(mark(revision, info)),
         "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
@@ -54,14 +60,18 @@ fn prefix(name: &str, info: Info<'_>) -> String {
 }
 
 /// struct xt_ct_target_info: not to be tracked, or in a zone (whose number may be the mark, or of one direction), or with a
-/// helper and the like.
-fn track(info: Info<'_>) -> Option<Statement> {
+/// helper (16 bytes of text behind two masks of events) and the like.
+fn track(info: Info<'_>) -> Option<Vec<Statement>> {
     let (flags, zone) = (info.u16(0)?, info.u16(2)?);
-    Some(match (flags & 1, flags & 28, zone) {
-        (1, ..) => Statement::NoTrack,
-        (_, 0, 0) => Statement::Track(Tracking::Detail),
-        _ => Statement::Track(Tracking::Zone),
-    })
+    if flags & 1 != 0 {
+        return Some(vec![Statement::NoTrack]);
+    }
+    let how = match info.text(12, 16).as_deref() {
+        Some("") => Tracking::Detail,
+        Some(name) => helpers::tracking(name, None),
+        None => Tracking::Expecting,
+    };
+    Some(helpers::tracked(how, (flags & 28, zone) != (0, 0)))
 }
 
 /// struct xt_mark_tginfo2: a number and a mask.

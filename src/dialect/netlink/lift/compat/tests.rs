@@ -235,6 +235,19 @@ fn newer_range(flags: u32, address: [u8; 4], (first, last): (u16, u16)) -> Struc
     start.bytes(&first.to_be_bytes()).bytes(&last.to_be_bytes()).zeros(4)
 }
 
+/// struct xt_ct_target_info with a helper.
+fn helper(name: &[u8]) -> Structure {
+    new().zeros(12).bytes(name).zeros(16 - name.len()).zeros(8)
+}
+
+#[test]
+fn a_zone_keeps_no_connection_from_a_helper() {
+    let info = new().short(0).short(5).zeros(8).bytes(b"ftp").zeros(21);
+    let rules = lifted(expression("target", "CT", 1, &info.0));
+    let found: Vec<&Statement> = rules.iter().flat_map(|rule| &rule.statements).collect();
+    assert_eq!(found, [&Statement::Track(Tracking::Expecting), &Statement::Track(Tracking::Zone)]);
+}
+
 #[test]
 fn targets_do_what_they_say() {
     let to = |address: Option<[u8; 4]>, ports| Destined::To {
@@ -263,6 +276,10 @@ fn targets_do_what_they_say() {
         ("CT", 1, new().short(1).zeros(50), Statement::NoTrack),
         ("CT", 1, new().short(0).short(5).zeros(50), Statement::Track(Tracking::Zone)),
         ("CT", 1, new().zeros(54), Statement::Track(Tracking::Detail)),
+        ("CT", 2, helper(b"netbios-ns"), Statement::Track(Tracking::Detail)),
+        ("CT", 2, helper(b"ftp"), Statement::Track(Tracking::Expecting)),
+        // Without an end it is no name.
+        ("CT", 2, helper(b"netbios-ns______"), Statement::Track(Tracking::Expecting)),
         ("LOG", 0, new().bytes(b"\x04\0fw: \0").zeros(40), Statement::Log("fw: ".to_owned())),
         ("NFQUEUE", 3, new().zeros(8), Statement::Divert(Diversion::Queue)),
         (

@@ -3,6 +3,7 @@
 mod bounds;
 mod files;
 mod foreign;
+mod helpers;
 mod hidden;
 mod rules;
 
