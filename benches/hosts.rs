@@ -1,5 +1,6 @@
 //! What the answers for a whole host cost, beside the tools that only list its rules.
-//! `cargo bench --bench hosts`; needs root, nft and iptables. Nothing is asserted: only ratios of one run mean anything.
+//! `cargo bench --bench hosts`; needs root, nft and iptables. Only ratios of one run mean anything; where one is above its
+//! target, or so much memory is taken as must not be, the row says FAIL, and the exit code is 1.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ mod measure;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use measure::rulesets::kube_proxy;
 use measure::{Cost, median, run};
@@ -30,10 +31,13 @@ const RULES: u32 = 5_000;
 const ELEMENTS: u32 = 100_000;
 const SERVICES: u32 = 8_000;
 
-fn main() {
+/// What ours may take, at most, in MB.
+const MEMORY: f64 = 300.0;
+
+fn main() -> ExitCode {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         println!("not measured: no network namespace ({error})");
-        return;
+        return ExitCode::SUCCESS;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -47,16 +51,17 @@ fn main() {
     println!("{:44} {:>22} {:>22}  ratio (target)", "", "ringfence", "the listing");
     fs::write(path("host.nft"), host()).unwrap();
     sh(folder.path(), "nft -f host.nft");
-    row(folder.path(), "5,000 rules, 100,000 elements: --live", &["--live"], "nft list ruleset");
+    let mut fine = row(folder.path(), "5,000 rules, 100,000 elements: --live", &["--live"], "nft list ruleset");
     sh(folder.path(), "nft list ruleset > listed.nft");
     let saved = ["--ruleset", "listed.nft", "--routes", "routes"];
-    row(folder.path(), "the same, saved", &saved, "nft list ruleset");
+    fine &= row(folder.path(), "the same, saved", &saved, "nft list ruleset");
     sh(folder.path(), "nft flush ruleset");
     fs::write(path("kube.ipt"), kube_proxy(SERVICES)).unwrap();
     sh(folder.path(), "iptables-nft-restore kube.ipt");
-    row(folder.path(), "kube-proxy, 8,000 services: --live", &["--live"], "iptables-nft-save");
+    fine &= row(folder.path(), "kube-proxy, 8,000 services: --live", &["--live"], "iptables-nft-save");
     let saved = ["--ruleset", "kube.ipt", "--routes", "routes"];
-    row(folder.path(), "the same, saved", &saved, "iptables-nft-save");
+    fine &= row(folder.path(), "the same, saved", &saved, "iptables-nft-save");
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A host's own firewall: sets of networks, and many rules for single addresses and ports.
@@ -74,7 +79,8 @@ fn host() -> String {
     text
 }
 
-fn row(folder: &Path, name: &str, arguments: &[&str], listing: &str) {
+/// One row; false where it says FAIL.
+fn row(folder: &Path, name: &str, arguments: &[&str], listing: &str) -> bool {
     let (mut ours, mut theirs): (Vec<Cost>, Vec<Cost>) = Default::default();
     for round in 0..=ROUNDS {
         let mut verify = Command::new(env!("CARGO_BIN_EXE_ringfence"));
@@ -90,15 +96,18 @@ fn row(folder: &Path, name: &str, arguments: &[&str], listing: &str) {
                 theirs.push(other);
             }
             (Err(error), _) | (_, Err(error)) => {
-                println!("{name:44} {error}");
-                return;
+                println!("{name:44} FAIL: {error}");
+                return false;
             }
         }
     }
     let shown = |cost: Cost| format!("{:.0} ms {:.0} MB", cost.milliseconds, cost.megabytes);
     let (ours, theirs) = (median(&ours), median(&theirs));
     let ratio = ours.milliseconds / theirs.milliseconds;
-    println!("{name:44} {:>22} {:>22}  {ratio:.2} ({TARGET})", shown(ours), shown(theirs));
+    let fine = ratio <= TARGET && ours.megabytes <= MEMORY;
+    let shown_ratio = format!("{ratio:.2} ({TARGET}){}", if fine { "" } else { " FAIL" });
+    println!("{name:44} {:>22} {:>22}  {shown_ratio}", shown(ours), shown(theirs));
+    fine
 }
 
 fn sh(folder: &Path, script: &str) {

@@ -26,11 +26,14 @@ mod lab;
 mod network;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use case::{Case, Line, Verdict};
-use lab::netns::isolated;
+use lab::netns::{isolated, not_possible};
+use lab::server::{Server, connect_from};
 use network::Network;
 
 /// A file of rules, with what its first lines say.
@@ -175,5 +178,75 @@ fn without_rules_what_was_seen_reaches() {
         }
         let wrong = each(&cases, false);
         assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+/// A file with a helper as this namespace's host.
+fn helped(name: &str) -> (Case, Network) {
+    let case = case(host(&folder().join(name)));
+    let network = Network::new(&case);
+    kernel::load(&case).unwrap_or_else(|error| panic!("{name}: {error}"));
+    (case, network)
+}
+
+/// What connection tracking expects in this thread's namespace.
+fn expected() -> Option<String> {
+    fs::read_to_string("/proc/thread-self/net/nf_conntrack_expect").ok()
+}
+
+/// A connection of somebody who is not admitted, to the protected port.
+fn stranger() -> Line {
+    Line { verdict: Verdict::Reaches, ..Line::parse(1, "asked 203.0.113.9 eth0 8098 : reaches").unwrap() }
+}
+
+/// FTP's server names the protected port as the one where it will be asked, and whoever asks then is `related`.
+#[test]
+fn what_a_helper_of_ftp_expects_gets_in() {
+    isolated("what_a_helper_of_ftp_expects_gets_in", || {
+        let (case, network) = helped("related-by-ftp.nft");
+        let _protected = Server::saying(("::", 8098), b"host 8098\n");
+        let listener = TcpListener::bind("0.0.0.0:21").unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The helper looks behind the end of a line that it has seen.
+            stream.write_all(b"220 here\r\n").unwrap();
+            let mut word = [0; 16];
+            assert!(stream.read(&mut word).unwrap() > 0);
+            // 31 * 256 + 162 is 8098.
+            stream.write_all(b"227 Entering Passive Mode (198,51,100,11,31,162).\r\n").unwrap();
+            stream
+        });
+        let control = network.far.enter(|| {
+            let mut stream =
+                connect_from("203.0.113.9:0".parse().unwrap(), "198.51.100.11:21".parse().unwrap()).unwrap();
+            let mut word = [0; 64];
+            assert!(stream.read(&mut word).unwrap() > 0);
+            stream.write_all(b"PASV\r\n").unwrap();
+            assert!(stream.read(&mut word).unwrap() > 0);
+            stream
+        });
+        let kept = server.join().unwrap();
+        assert!(kernel::connects(&case, &network, &stranger()), "it was expected: {:?}", expected());
+        drop((control, kept));
+    });
+}
+
+/// TFTP's client and who asks for a name in NetBIOS are answered from elsewhere: by UDP, and no connection of TCP is `related`.
+#[test]
+fn what_helpers_of_udp_expect_is_not_tcp() {
+    isolated("what_helpers_of_udp_expect_is_not_tcp", || {
+        let (case, network) = helped("related-by-tftp.nft");
+        let _protected = Server::saying(("::", 8098), b"host 8098\n");
+        network.far.enter(|| {
+            let socket = UdpSocket::bind("203.0.113.9:8098").unwrap();
+            socket.send_to(b"\0\x01file\0octet\0", "198.51.100.11:69").unwrap();
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let Some(list) = expected() else {
+            return not_possible("expectations of TFTP", "the kernel does not list what is expected");
+        };
+        assert!(list.contains("proto=17") && !list.contains("proto=6"), "{list:?}");
+        let line = Line { verdict: Verdict::Blocked, ..stranger() };
+        assert!(!kernel::connects(&case, &network, &line), "nobody expected it");
     });
 }

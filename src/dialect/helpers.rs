@@ -38,7 +38,9 @@ mod tests {
             assert_eq!(tracking(name, Some(UDP)), Tracking::Detail);
             assert_eq!(tracking(name, Some(6)), Tracking::Expecting);
         }
-        for name in ["ftp", "amanda", "RAS", "sip", "irc", "sane", "pptp", "", "TFTP", "tftp ", "tftp-1069", "netbios-ns2"] {
+        for name in
+            ["ftp", "amanda", "RAS", "sip", "irc", "sane", "pptp", "", "TFTP", "tftp ", "tftp-1069", "netbios-ns2"]
+        {
             assert_eq!(tracking(name, Some(UDP)), Tracking::Expecting, "{name}");
         }
     }

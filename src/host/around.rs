@@ -198,7 +198,40 @@ fn without_own_chains(table: &mut Table) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::ir::Chain;
+
+    /// A table with one rule in a chain.
+    fn table(family: Family, name: &str, chain: &str) -> Table {
+        let chains = vec![Chain::named(chain, vec![Rule::default()])];
+        Table { family, name: name.to_owned(), sets: Vec::new(), chains }
+    }
+
+    #[test]
+    fn two_kinds_of_iptables_are_noticed() {
+        let doubled = |nf_tables: Vec<Table>, legacy: Vec<Table>| {
+            let handles = nf_tables.iter().map(|_| BTreeMap::new()).collect();
+            let tables = nf_tables.into_iter().chain(legacy).collect();
+            is_doubled(&Everything {
+                ruleset: Ruleset { tables, ..Ruleset::default() },
+                handles,
+                ..Everything::default()
+            })
+        };
+        let filter = || table(Family::Ip, "filter", "INPUT");
+        assert!(doubled(vec![filter()], vec![filter()]));
+        assert!(doubled(vec![table(Family::Inet, "own", "c"), filter()], vec![table(Family::Ip6, "filter", "INPUT")]));
+        let mut empty = filter();
+        empty.chains.iter_mut().for_each(|chain| chain.rules.clear());
+        for other in
+            [vec![], vec![empty], vec![table(Family::Ip, "nat", "INPUT")], vec![table(Family::Ip, "filter", "own")]]
+        {
+            assert!(!doubled(vec![filter()], other.clone()) && !doubled(other, vec![filter()]));
+        }
+        assert!(!doubled(vec![table(Family::Inet, "filter", "INPUT")], vec![filter()]), "that is none of iptables");
+    }
 
     #[test]
     fn what_cannot_be_judged_may_let_somebody_in() {

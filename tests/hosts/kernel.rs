@@ -112,6 +112,11 @@ fn for_any_nft(text: &str) -> String {
         .replace("hook output priority dstnat;", "hook output priority -100;")
 }
 
+/// Whether a line's connection comes to be, just now.
+pub fn connects(case: &Case, network: &Network, line: &Line) -> bool {
+    attempted(case, network, line).result.is_ok()
+}
+
 fn attempted(case: &Case, network: &Network, line: &Line) -> Attempt {
     let patience = match line.verdict {
         Verdict::Reaches => REACHES,

@@ -16,8 +16,9 @@ use ringfence::semantics::{Door, Outcome, Rules};
 use super::generate::{self, Points, Random};
 use super::lab::{netns, versions};
 
-/// Hosts of which the kernel's words say less than their text.
-const VAGUER: [&str; 0] = [];
+/// Hosts of which the kernel's words say less than their text: here a chain is empty behind NAT at output, and what has been led
+/// elsewhere meets it. Texts of iptables are read without chains that do nothing.
+const VAGUER: [&str; 1] = ["bookworm-iptables-node-redirect"];
 
 /// Packets for each host.
 const PACKETS: usize = 4000;
@@ -120,6 +121,7 @@ fn compare(host: &Path, text: &Ruleset, bytes: &Ruleset) -> (usize, usize) {
     let points = Points::of(text);
     let mut random = Random::new(14);
     let mut certain = (0, 0);
+    let mut vaguer = None;
     let rules = [Rules::new, Rules::of_honest].map(|make| (make(text), make(bytes)));
     for _ in 0..PACKETS {
         let packet = scope.packet(&mut random, &points);
@@ -140,11 +142,19 @@ fn compare(host: &Path, text: &Ruleset, bytes: &Ruleset) -> (usize, usize) {
                     say(of_text),
                     say(of_bytes)
                 );
+                if is_certain(one) && !is_certain(other) && vaguer.is_none() {
+                    vaguer = Some(format!(
+                        "{door:?}: {packet}: text {one:?}, bytecode {other:?}\n{}\n{}",
+                        say(of_text),
+                        say(of_bytes)
+                    ));
+                }
                 certain.0 += usize::from(is_certain(one));
                 certain.1 += usize::from(is_certain(other));
             }
         }
     }
+    vaguer.into_iter().for_each(|packet| println!("{} is vaguer by bytecode: {packet}", host.display()));
     certain
 }
 
@@ -163,9 +173,9 @@ fn real_hosts_mean_the_same_in_text_and_in_the_kernel() {
             seen.insert(name, certain);
         }
         // The kernel's own words are no vaguer than what is listed of them.
-        let vague = |(name, (text, bytes)): &(&String, &(usize, usize))| bytes < text && !VAGUER.contains(&name.as_str());
-        let vaguer: Vec<_> = seen.iter().filter(vague).collect();
-        assert!(vaguer.is_empty(), "certain by text, and by bytecode: {vaguer:?}");
+        let vague = seen.iter().filter(|(_, (text, bytes))| bytes < text);
+        let vague: Vec<&str> = vague.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(vague, VAGUER, "{seen:?}");
         let silent: Vec<_> = seen.iter().filter(|(_, (_, bytes))| *bytes <= PACKETS).map(|(name, _)| name).collect();
         assert_eq!(silent, Vec::<&String>::new(), "hosts of which nearly nothing is certain");
         assert!(versions::nft() < (1, 0, 6) || seen.len() >= 44, "only {} hosts could be loaded", seen.len());

@@ -42,7 +42,7 @@ const SETS: [(&str, Option<usize>); 36] = [
     ("bitmap:ip range 10.0.0.0/24 comment counters\nadd 10.0.0.7 comment timeout", Some(1)),
     ("bitmap:ip,mac range 10.0.0.0/24\nadd 10.0.0.7,02:00:00:00:00:01", None),
     ("bitmap:port range 0-1000\nadd 80\nadd 90-95", None),
-    ("hash:ip,port\nadd 10.0.0.1,tcp:80\nadd 10.0.0.1,udp:53\nadd 10.0.0.1,icmp:ping", None),
+    ("hash:ip,port\nadd 10.0.0.1,tcp:80\nadd 10.0.0.1,udp:53\nadd 10.0.0.1,icmp:ping", Some(1)),
     ("hash:ip,port counters\nadd 10.0.0.1,tcp:80\nadd 10.0.0.9,tcp:80\nadd 10.0.0.1,udp:53", Some(2)),
     ("hash:ip,port\nadd 10.0.0.1,7:80", None),
     ("hash:ip,port timeout 9\nadd 10.0.0.1,tcp:80", None),
@@ -95,7 +95,7 @@ fn the_kernel_says_what_the_text_says() {
         let (sets, unknown) = by_text();
         let found = by_netlink();
         let with_ports = |set: &&Set| matches!(set.elements, Elements::Endpoints(_));
-        assert_eq!(found.sets.values().filter(with_ports).count(), 2);
+        assert_eq!(found.sets.values().filter(with_ports).count(), 3);
         assert_eq!(found.sets, sets);
         assert_eq!(found.unknown.keys().collect::<Vec<_>>(), unknown.keys().collect::<Vec<_>>());
         for (name, why) in &found.unknown {

@@ -95,7 +95,14 @@ impl<'a> Content<'a> {
     /// The same, on its own.
     pub(in crate::dialect) fn into_owned(self) -> Content<'static> {
         let unknown = self.unknown.map(|(number, text)| (number, text.into_owned().into()));
-        Content { unknown, kind: self.kind, v4: self.v4, v6: self.v6, excepted: self.excepted, endpoints: self.endpoints }
+        Content {
+            unknown,
+            kind: self.kind,
+            v4: self.v4,
+            v6: self.v6,
+            excepted: self.excepted,
+            endpoints: self.endpoints,
+        }
     }
 
     /// Whether both are of one type and family.
@@ -244,8 +251,7 @@ pub(in crate::dialect) fn is_fickle(option: &str) -> bool {
 /// mtype_test_cidrs). Networks are one within the other, or apart. `None` where one of them is both: the later `add` holds.
 fn without(networks: impl Iterator<Item = (u128, u128)>, excepted: &[(u128, u128)]) -> Option<Vec<(u128, u128)>> {
     let excepted = excepted.iter().map(|&(first, last)| (first, last, false));
-    let mut all: Vec<(u128, u128, bool)> =
-        networks.map(|(first, last)| (first, last, true)).chain(excepted).collect();
+    let mut all: Vec<(u128, u128, bool)> = networks.map(|(first, last)| (first, last, true)).chain(excepted).collect();
     // Larger ones in front of those within them.
     all.sort_unstable_by_key(|&(first, last, held)| (first, std::cmp::Reverse(last), held));
     all.dedup();

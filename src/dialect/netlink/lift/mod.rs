@@ -155,11 +155,8 @@ fn rules(
     let mut rules = Vec::with_capacity(chain.rules.len());
     let strict = family == Family::Inet && table.name == ir::ours::TABLE;
     for rule in &chain.rules {
-        for lifted in Program::new(family, sets)
-            .named(names)
-            .helped(&table.helpers)
-            .strictly(strict)
-            .lift(rule, &rule.program()?)
+        for lifted in
+            Program::new(family, sets).named(names).helped(&table.helpers).strictly(strict).lift(rule, &rule.program()?)
         {
             let tests = lifted.matches.iter().filter_map(|one| match one {
                 Match::Unknown(text) => Some(text),
