@@ -208,13 +208,17 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         }
     };
     let site = live_site(cluster, node)?;
-    let backend = arguments.site.backend.choose(host)?;
-    let prepared = Prepared::new(&site, backend)?;
+    let prepare = || {
+        let backend = arguments.site.backend.choose(host)?;
+        Ok::<_, HostError>((backend, Prepared::new(&site, backend)?))
+    };
+    let mut early = None;
     // Before anything else speaks against it that was not there then; what counts is the look in the moment of the change.
     if let Some(agreed) = &arguments.agreed {
-        let in_force = read(backend)?;
-        let work = host_plan::plan(host, &site, &prepared, &in_force, &links, false)?;
-        let (prepared, links) = (&prepared, links.as_slice());
+        let (backend, prepared) = early.insert(prepare()?);
+        let in_force = read(*backend)?;
+        let work = host_plan::plan(host, &site, prepared, &in_force, &links, false)?;
+        let links = links.as_slice();
         agreed.hold(&Looked { host, site: &site, prepared, in_force: &in_force, work: &work, links })?;
     }
     let objections = all_objections(&site, &links, place::ssh_session())?;
@@ -225,6 +229,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     for warning in warnings(&site.protected(), &links) {
         say(&warning.line());
     }
+    let (backend, prepared) = early.map_or_else(prepare, Ok)?;
     if let Some(cut) = cut_peers(host, &site, &links)
         && warned_or_refused(arguments, &cut)
     {

@@ -8,7 +8,8 @@ use crate::host::apply::Host;
 use crate::host::identity::{Objection, node_of};
 use crate::host::links::Link;
 use crate::host::record::Kept;
-use crate::host::{Backend, HostError, left_behind, peers, read, record};
+use crate::host::{Backend, HostError, iptables, left_behind, peers, read, record};
+use crate::verify::lets_on;
 
 /// Which rules are in force, as far as it matters to a file.
 pub enum Before {
@@ -64,11 +65,20 @@ pub fn unblocks(kept: &Result<Option<Kept>, HostError>, cluster: &Cluster) -> Op
         return None;
     }
     let blocks = match kept {
-        Ok(Some(kept)) => kept.load().cluster.is_none_or(|last| !last.guard().is_staged()),
+        Ok(Some(kept)) => kept.load().cluster.is_none_or(|last| !last.guard().is_staged()) || blocks_now(),
         Ok(None) => may_be_in_force(),
         Err(_) => true,
     };
     blocks.then_some(Objection::Unblocks)
+}
+
+/// Whether rules of ours are in the kernel that block, or that cannot be seen: what was remembered may be older.
+fn blocks_now() -> bool {
+    [Backend::Nft, Backend::Iptables].into_iter().any(|backend| match read(backend) {
+        Ok(there) => !there.absent && !lets_on(&there.ruleset),
+        Err(HostError::NoNfTables | HostError::Iptables(iptables::Error::Missing { .. })) => false,
+        Err(_) => true,
+    })
 }
 
 /// Whether rules of ours are in the kernel, or that cannot be seen.

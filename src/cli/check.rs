@@ -24,6 +24,7 @@ use crate::host::record::Kept;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
+use crate::verify::lets_on;
 
 /// Whether nothing says that rules of ours were ever to be in force.
 pub fn is_untouched(host: &Host) -> bool {
@@ -151,6 +152,14 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     }
     if enforced && unreserved.is_empty() {
         return Ok((String::new(), Outcome::Success));
+    }
+    // To open ports is for somebody who is there, whatever was remembered of what was applied last.
+    if cluster.guard().is_staged() && !in_force.absent && !lets_on(&in_force.ruleset) {
+        remark.say(format!(
+            "{}: what is in force blocks, and what was applied last only logs: nothing was done; `ringfence apply` decides",
+            judgement.standing.words()
+        ));
+        return Ok((String::new(), Outcome::No));
     }
     let prepared = Prepared::new(&site, backend)?;
     // Where there is nothing to bring back, nothing is, and what there is to say is said.

@@ -42,6 +42,7 @@ pub fn metrics(status: Option<&Status>) -> String {
     let states = STATES.map(|(_, own)| (vec![("state", own)], u64::from(own == name).to_string()));
     family(&mut text, "state", "gauge", "Whether the rules of ringfence are in this state.", &states);
     let Some(status) = status else { return text };
+    let one = |value: String| [(Vec::new(), value)];
     let info = vec![
         ("version", status.version),
         ("node", status.node.as_deref().unwrap_or_default()),
@@ -62,9 +63,23 @@ pub fn metrics(status: Option<&Status>) -> String {
             .map(|(service, count)| (vec![("service", service.as_str())], of(count).to_string()))
             .collect()
     };
-    family(&mut text, "blocked_packets_total", "counter", "Packets that were blocked.", &blocked(|one| one.packets));
-    family(&mut text, "blocked_bytes_total", "counter", "Bytes that were blocked.", &blocked(|one| one.bytes));
-    let one = |value: String| [(Vec::new(), value)];
+    // What only logs has blocked nothing.
+    let (packets, bytes) = (blocked(|one| one.packets), blocked(|one| one.bytes));
+    if status.lets_on {
+        family(
+            &mut text,
+            "let_on_packets_total",
+            "counter",
+            "Packets that blocking rules would have blocked.",
+            &packets,
+        );
+        family(&mut text, "let_on_bytes_total", "counter", "Bytes that blocking rules would have blocked.", &bytes);
+    } else {
+        family(&mut text, "blocked_packets_total", "counter", "Packets that were blocked.", &packets);
+        family(&mut text, "blocked_bytes_total", "counter", "Bytes that were blocked.", &bytes);
+    }
+    let about = "Whether the cluster file can be used, as the next start of the machine needs it.";
+    family(&mut text, "cluster_file_usable", "gauge", about, &one(u64::from(!status.of_last_apply).to_string()));
     if let Some(at) = status.proved_at.as_deref().and_then(seconds) {
         let about = "When the claims were proved last on what the kernel holds.";
         family(&mut text, "last_proof_timestamp_seconds", "gauge", about, &one(at.to_string()));
@@ -182,6 +197,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|own| own == line), "no {line:?} in\n{text}");
         }
+        let staged = Status { lets_on: true, of_last_apply: true, ..status };
+        let text_of_staged = metrics(Some(&staged));
+        assert!(text_of_staged.contains("ringfence_let_on_packets_total{service=\"http\"} 3"), "{text_of_staged}");
+        assert!(
+            !text_of_staged.contains("blocked_packets") && text_of_staged.contains("ringfence_cluster_file_usable 0")
+        );
         assert!(text.contains("node=\"riak@\\\"a\\\\b\\\"\""), "{text}");
     }
 }

@@ -10,7 +10,8 @@
 //! - A rule that may turn a packet into another one is told whatever it asks, unless it is known to lead elsewhere.
 //! - Handles, counters, logs, comments, and names of tables, chains and sets are left out; chains that routed packets meet alone, too.
 //!
-//! Who is not admitted is blocked by the guard, so a rule that only he may meet is left out but for such a one that translates.
+//! Who is not admitted is blocked by the guard, so a rule that only he may meet is left out but for such a one that translates; not so where
+//! the file only logs.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -89,7 +90,9 @@ impl Concerned {
         let here = || surroundings.addresses.iter().chain(claims.addresses()).copied().map(Cidr::host);
         let admitted = claims.admitted().iter().flat_map(Admitted::families).flat_map(Elements::networks);
         let own = surroundings.complete.then(|| Ranges::of(here()));
-        let addresses = surroundings.complete.then(|| Ranges::of(here().chain(admitted)));
+        // Where nobody is blocked, whom others block counts, whoever that is.
+        let narrows = surroundings.complete && !site.cluster().guard().is_staged();
+        let addresses = narrows.then(|| Ranges::of(here().chain(admitted)));
         Self { services, all, guarded, own, addresses }
     }
 }

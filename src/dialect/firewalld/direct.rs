@@ -91,7 +91,9 @@ pub fn is_own(rule: &Rule) -> bool {
                 *names == [DeviceName::Is(Interface::loopback())]
             }
             // Neighbour discovery, before what looks back.
-            [Match::Protocol { number: ICMPV6, negated: false }, ..] => true,
+            [Match::Protocol { number: ICMPV6, negated: false }, rest @ ..] => {
+                rest.iter().all(|one| matches!(one, Match::Unknown(_)))
+            }
             _ => false,
         },
         Some(Verdict::Drop) => match rule.matches.as_slice() {

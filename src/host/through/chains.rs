@@ -18,7 +18,7 @@ use crate::host::iptables::{self, Tools, Variant, Version, opened};
 use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
 use crate::host::{Backend, HostError};
-use crate::ir::{Family, Opening, Rule, Ruleset, Table, ours};
+use crate::ir::{Chain, Family, Opening, Rule, Ruleset, Table, ours};
 use crate::net::Surroundings;
 use crate::verify::Answer;
 
@@ -194,7 +194,7 @@ impl Chains {
             let handles = now.handles.get(at);
             (table.family, &table.name) == (before.family, &before.name)
                 && handles == known
-                && (known.is_some() || table.chains == before.chains)
+                && (known.is_some() || without_counts(table) == without_counts(before))
         };
         Ok(now.ruleset.tables.iter().enumerate().any(is_same))
     }
@@ -230,6 +230,15 @@ impl Chains {
         }
         Ok(text)
     }
+}
+
+/// The chains of a table as they are whatever packets they have met.
+fn without_counts(table: &Table) -> Vec<Chain> {
+    let mut chains = table.chains.clone();
+    for chain in &mut chains {
+        chain.rules = std::mem::take(&mut chain.rules).into_iter().map(Rule::without_counts).collect();
+    }
+    chains
 }
 
 /// Takes all of ours out of all tables. Says whether there was any.

@@ -91,13 +91,24 @@ fn asked(line: &str) -> Vec<&str> {
     sets.filter_map(|pair| pair.get(1).copied()).collect()
 }
 
+/// The sets that a file of ipset makes.
+fn created(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let name = |line: &str| line.trim_start().strip_prefix("create ")?.split_whitespace().next().map(str::to_owned);
+    text.lines().filter_map(name).collect()
+}
+
 /// Makes, empty, the sets of ours that such files ask, so that they can be loaded: nobody is in them until the guard is applied, or
 /// ever, where it is gone. Gives their names.
 ///
 /// # Errors
 /// Where ipset is not there.
 pub fn make_sets(root: &Path) -> Result<Vec<String>, HostError> {
-    let saved = saved(root);
+    let mut saved = saved(root);
+    // What such a file makes itself it makes as it was, and would not where it is there already.
+    let makes: Vec<String> =
+        FILES.iter().filter_map(|name| fs::read(root.join(name)).ok()).flat_map(|bytes| created(&bytes)).collect();
+    saved.iter_mut().for_each(|one| one.sets.retain(|set| !makes.contains(set)));
     let mut made = Vec::new();
     if saved.iter().all(|one| one.sets.is_empty()) {
         return Ok(made);
