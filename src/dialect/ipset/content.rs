@@ -258,7 +258,9 @@ fn without(networks: impl Iterator<Item = (u128, u128)>, excepted: &[(u128, u128
     if all.windows(2).any(|pair| matches!(pair, [(a, b, _), (c, d, _)] if (a, b) == (c, d))) {
         return None;
     }
-    let (mut left, mut around, mut at): (Vec<(u128, u128)>, Vec<(u128, bool)>, u128) = Default::default();
+    let mut left: Vec<(u128, u128)> = Vec::new();
+    let mut around: Vec<(u128, bool)> = Vec::new();
+    let mut at = 0;
     for (first, last, held) in all {
         while let Some((end, held)) = around.pop_if(|(end, _)| *end < first) {
             left.extend(Some((at, end)).filter(|_| held && at <= end));
