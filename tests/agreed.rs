@@ -16,18 +16,16 @@
 mod netns;
 
 mod document;
+#[path = "document/host.rs"]
+mod host;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
 use std::process::Command;
 
+use host::{CLUSTER, Host};
 use netns::{isolated, run};
 use serde_json::{Value, json};
-
-const CLUSTER: &str = "[cluster]\nname = \"plan\"\nprofile = \"riak\"\nnodes = [\"riak@10.20.0.11\", \"riak@10.20.0.12\"]\n\
-[networks]\nprivate = [\"10.20.0.0/24\"]\n[[client]]\nname = \"web\"\nservices = [\"http\"]\nfrom = [\"10.20.1.0/24\"]\n\
-[services.distribution]\nports = \"6000-6009\"\n";
 
 /// What stands in the rules of a host with containers, one of which has published a port.
 const OTHERS: &str = "table ip nat {\n\
@@ -40,46 +38,15 @@ table ip filter {\n\
  chain INPUT { type filter hook input priority 0; policy accept; ip saddr @banned tcp dport { 22, 8098 } drop; }\n\
  chain FORWARD { type filter hook forward priority 0; policy drop; }\n}\n";
 
-struct Host {
-    folder: tempfile::TempDir,
+/// A host with containers.
+fn with_containers() -> Host {
+    let host = Host::new();
+    netns::ip("link add docker0 type bridge\naddr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n");
+    run(&["nft", "-f", "-"], OTHERS);
+    host
 }
 
 impl Host {
-    fn new() -> Self {
-        netns::ip(
-            "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\n\
-             link set far up\nroute add 10.20.1.0/24 via 10.20.0.1\nlink add docker0 type bridge\n\
-             addr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n",
-        );
-        run(&["nft", "-f", "-"], OTHERS);
-        let host = Self { folder: tempfile::tempdir().unwrap() };
-        host.write(CLUSTER);
-        host
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, text: &str) {
-        fs::write(self.path("cluster.toml"), text).unwrap();
-    }
-
-    fn run(&self, line: &str, code: i32) -> Value {
-        netns::assert_away_from_home();
-        let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .current_dir(self.folder.path())
-            .args(line.split(' '))
-            .arg("--json")
-            .env("RINGFENCE_STATE_DIR", self.path("state"))
-            .env_remove("SSH_CONNECTION")
-            .output()
-            .unwrap();
-        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        assert_eq!(output.status.code(), Some(code), "{line}: {out}{err}");
-        document::of(&out)
-    }
-
     fn plan(&self, code: i32) {
         self.run("diff cluster.toml --out change.plan", code);
         let text = fs::read_to_string(self.path("change.plan")).unwrap();
@@ -118,7 +85,7 @@ fn nft(line: &str) {
 fn what_was_agreed_to_is_brought_in_once() {
     isolated("what_was_agreed_to_is_brought_in_once", || {
         let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
+        let host = with_containers();
         host.plan(1);
         let done = host.apply("", 0);
         assert_eq!((&done["changed"], &done["state"]), (&json!(true), &json!("enforced")));
@@ -155,7 +122,7 @@ fn what_was_agreed_to_is_brought_in_once() {
 fn what_means_something_else_is_seen() {
     isolated("what_means_something_else_is_seen", || {
         let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
+        let host = with_containers();
         host.plan(1);
         host.write(&format!("# a remark\n{CLUSTER}"));
         host.outdated("input");
@@ -211,7 +178,7 @@ fn what_means_something_else_is_seen() {
 fn what_means_the_same_is_no_reason() {
     isolated("what_means_the_same_is_no_reason", || {
         let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
+        let host = with_containers();
         host.plan(1);
         // A container starts that publishes another port: Docker's rules of both its tables, its end of a cable, its addresses.
         nft("add rule ip nat DOCKER iifname != \"docker0\" tcp dport 49153 counter dnat to 172.17.0.3:8098");
@@ -238,7 +205,7 @@ fn what_means_the_same_is_no_reason() {
 fn what_is_no_plan_of_this_host_is_refused() {
     isolated("what_is_no_plan_of_this_host_is_refused", || {
         let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
+        let host = with_containers();
         host.unusable("bad-plan");
         host.plan(1);
         let path = host.path("change.plan");
@@ -284,7 +251,7 @@ fn said(host: &Host, line: &str, code: i32) -> String {
     // Where process 1 may not be looked at, a hook takes the network for that of another machine, so it gets processes of its own.
     let output = Command::new("unshare")
         .args(["--pid", "--fork", "--mount-proc", "--", env!("CARGO_BIN_EXE_ringfence")])
-        .current_dir(host.folder.path())
+        .current_dir(host.path(""))
         .args(line.replace("ROOT", &root).split(' '))
         .env("RINGFENCE_STATE_DIR", host.path("state"))
         .env_remove("SSH_CONNECTION")
@@ -300,7 +267,7 @@ fn said(host: &Host, line: &str, code: i32) -> String {
 fn what_the_file_allows_is_said_and_noted() {
     isolated("what_the_file_allows_is_said_and_noted", || {
         let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
+        let host = with_containers();
         let cloud = CLUSTER.replace("10.20.0.11", "10.20.0.31");
         let allows = |words: &str| format!("{cloud}[guard]\ninterfaces = [\"eth1\", \"eth7\"]\nallow = [{words}]\n");
         let apply = |more: &str, code| {
@@ -361,7 +328,7 @@ fn what_the_file_allows_is_said_and_noted() {
 
 fn staged(backend: &str) {
     let _namespace = netns::Namespace::unshare();
-    let host = Host::new();
+    let host = with_containers();
     let quiet = format!("{CLUSTER}[guard]\non-block = \"log-only\"\n");
     let apply = |more: &str, code| {
         host.run(&format!("apply cluster.toml --backend {backend} --root {}{more}", host.path("root").display()), code)
