@@ -142,6 +142,11 @@ impl Pattern<'_> {
     fn refused(&self, name: &str, why: &Refusal) -> Diagnostic {
         let shown = printable(name);
         let (code, message, help) = match why {
+            Refusal::Missing if matches!(self.wanted, Wanted::Fitting(..)) => (
+                Code::BadInclude,
+                format!("the folder of `{shown}` is not there, so who would be in it is not known"),
+                "make the folder, be it with nothing in it, or take this out",
+            ),
             Refusal::Missing => (Code::BadInclude, format!("there is no file `{shown}` to be included"), WHERE),
             Refusal::Outside => (
                 Code::BadInclude,
@@ -200,18 +205,15 @@ impl Folder {
         Ok(File::from(openat2(folder, name, OpenHow::new().flags(flags).resolve(resolve))?))
     }
 
-    /// The names that fit, sorted, as seen from here. No such folder holds no such file.
+    /// The names that fit, sorted, as seen from here.
     fn names(&self, pattern: &Wanted) -> Result<Vec<String>, Refusal> {
         let (folder, fit) = match pattern {
             Wanted::File(name) => return Ok(vec![name.clone()]),
             Wanted::Fitting(folder, fit) => (folder, fit),
         };
         let at = if folder.is_empty() { "." } else { folder.as_str() };
-        let opened = match self.open(at, OFlag::O_DIRECTORY) {
-            Ok(opened) => opened,
-            Err(Refusal::Missing) => return Ok(Vec::new()),
-            Err(other) => return Err(other),
-        };
+        // One that is not there may be one that is not mounted, or that a link does not find: who is in it is not known then.
+        let opened = self.open(at, OFlag::O_DIRECTORY)?;
         let mut names = Vec::new();
         for entry in Dir::from_fd(opened.into())?.iter() {
             let name = entry?.file_name().to_string_lossy().into_owned();
