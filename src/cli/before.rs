@@ -81,6 +81,12 @@ fn blocks_now() -> bool {
     })
 }
 
+/// Whether rules of ours are in the kernel that block nobody: the first that block are the first that cut anybody off.
+fn lets_on_now() -> bool {
+    let seen = |backend| read(backend).is_ok_and(|there| there.has_rules() && lets_on(&there.ruleset));
+    [Backend::Nft, Backend::Iptables].into_iter().any(seen)
+}
+
 /// Whether rules of ours are in the kernel, or that cannot be seen.
 fn may_be_in_force() -> bool {
     let nft = match read(Backend::Nft) {
@@ -98,7 +104,7 @@ pub fn is_in_force() -> bool {
 }
 
 /// Sessions that the first rules on this host would block, in words. What was applied and is only to be brought back is no
-/// news to anybody's session, and neither is a change of rules that are in force, which `diff` shows by its members.
+/// news to anybody's session, and neither is a change of rules that block, which `diff` shows by its members.
 ///
 /// That sockets cannot be read is said in place of them. It counts as if there were such a session: nothing is in force that
 /// would be lost, so leaving the host as it is costs least, and who is there can look by other means.
@@ -112,5 +118,5 @@ pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String>
     };
     let kept = record::kept(&host.store, record::GOOD).ok().flatten();
     let applied = kept.is_some_and(|kept| kept.record.digest == site.cluster().digest());
-    (!applied && !is_in_force()).then_some(found)
+    (!applied && (!is_in_force() || lets_on_now())).then_some(found)
 }

@@ -36,7 +36,7 @@ pub fn is_untouched(host: &Host) -> bool {
 
 /// Whether rules of ours are seen in one of the two ways into the kernel.
 pub fn in_force() -> bool {
-    [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| !there.absent))
+    [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| there.has_rules()))
 }
 
 /// What there is to say again and again while nothing is done.
@@ -103,7 +103,7 @@ fn look(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
 }
 
 fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
-    if !read(pending.backend)?.absent {
+    if read(pending.backend)?.has_rules() {
         remark.say("a change is waiting to be confirmed; nothing was done".to_owned());
         return Ok((String::new(), Outcome::Success));
     }

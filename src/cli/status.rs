@@ -72,11 +72,12 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let found = look(arguments);
-    if let Some(file) = &arguments.metrics {
-        write_metrics(file, found.as_ref().ok().and_then(Option::as_ref))?;
-    }
+    let written =
+        arguments.metrics.as_ref().map(|file| write_metrics(file, found.as_ref().ok().and_then(Option::as_ref)));
     let Some(document) = found? else { return Ok(Outcome::Unusable) };
     present(|| Body::Status(Box::new(document.clone())), || document.text())?;
+    // Whoever asks wants to know it, whatever became of the file.
+    written.transpose()?;
     Ok(match document.state {
         _ if document.closed.is_some() => Outcome::FellBack,
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,

@@ -309,6 +309,12 @@ pub fn left_behind(backend: Backend) -> bool {
 }
 
 impl InForce {
+    /// Whether there are rules of ours: sets alone judge nobody.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        !self.absent && self.ruleset.tables.iter().any(ir::ours::has_part)
+    }
+
     /// The kernel's numbers of the ruleset, and of our table in it.
     #[must_use]
     pub fn version(&self) -> Option<(u32, u64)> {

@@ -4,7 +4,7 @@
 //! stand in the kernel's chains themselves; with that of iptables direct rules have chains of their own (`INPUT_direct`).
 
 use crate::dialect::iptables::read;
-use crate::ir::{ConnectionStates, DeviceName, End, Family, Foreign, Match, Rule, Table, Verdict};
+use crate::ir::{Chain, ConnectionStates, DeviceName, End, Family, Foreign, Match, Rule, Table, Verdict};
 use crate::net::Interface;
 
 /// A rule that firewalld keeps for a chain.
@@ -71,42 +71,60 @@ pub fn has_own_chains(table: &Table) -> bool {
     table.chains.iter().any(|chain| chain.name == "INPUT_direct")
 }
 
-/// Whether a rule in a chain of the kernel's is one of those that firewalld makes where it works by iptables. It is a closed list
-/// (`build_default_rules` of its `ipXtables.py`, 0.9 to 2.4): whatever is not on it is somebody else's.
+/// Which rules of a chain of the kernel's are those that firewalld makes where it works by iptables. It is a closed list
+/// (`build_default_rules` of its `ipXtables.py`, 0.9 to 2.4), by table and place: whatever is not on it is somebody else's.
 #[must_use]
-pub fn is_own(rule: &Rule) -> bool {
-    match &rule.verdict {
-        Some(Verdict::Jump(chain)) => rule.matches.is_empty() && is_own_chain(chain),
-        Some(Verdict::Accept) => match rule.matches.as_slice() {
-            [Match::ConnectionState { states, negated: false }] => {
-                states.0 & !(ConnectionStates::ESTABLISHED.0 | ConnectionStates::RELATED.0) == 0
-            }
-            [Match::DestinationTranslated] => true,
-            // One rule for a state or a translation is read as two.
-            [before @ .., Match::Foreign(Foreign::Translated { end: End::Destination, negated: false })] => {
-                before.iter().all(|one| matches!(one, Match::ConnectionState { negated: true, .. }))
-            }
-            [Match::InInterface { names, negated: false }] => *names == [Interface::loopback()],
-            [Match::Foreign(Foreign::Device { names, negated: false, .. })] => {
-                *names == [DeviceName::Is(Interface::loopback())]
-            }
-            // Neighbour discovery, before what looks back.
-            [Match::Protocol { number: ICMPV6, negated: false }, rest @ ..] => {
-                rest.iter().all(|one| matches!(one, Match::Unknown(_)))
-            }
-            _ => false,
-        },
+pub fn own_rules(table: &str, chain: &Chain) -> Vec<bool> {
+    let (filters, looks_back) = (table == "filter", ["raw", "mangle"].contains(&table) && chain.name == "PREROUTING");
+    // It rejects once, behind what leads to its own chains.
+    let rejects = filters && ["INPUT", "FORWARD"].contains(&chain.name.as_str());
+    let is_lead =
+        |rule: &Rule| matches!(&rule.verdict, Some(Verdict::Jump(to)) if rule.matches.is_empty() && is_own_chain(to));
+    let is_last_word = |rule: &Rule| matches!(rule.verdict, Some(Verdict::Reject(_))) && rule.matches.is_empty();
+    let lead = chain.rules.iter().position(is_lead).filter(|_| rejects);
+    let last = lead.and_then(|lead| chain.rules.iter().skip(lead).position(is_last_word).map(|at| lead + at));
+    let is_own = |(at, rule): (usize, &Rule)| match &rule.verdict {
+        Some(Verdict::Jump(_)) => is_lead(rule),
+        Some(Verdict::Accept) if filters => is_accepted(rule),
+        Some(Verdict::Accept) => looks_back && is_about_neighbours(rule),
         Some(Verdict::Drop) => match rule.matches.as_slice() {
-            // All of it is dropped in panic mode.
-            [] => true,
-            [Match::ConnectionState { states, negated: false }] => *states == ConnectionStates::INVALID,
-            [Match::Foreign(Foreign::WayBack { missing: true, .. })] => true,
+            [Match::ConnectionState { states, negated: false }] => filters && *states == ConnectionStates::INVALID,
+            [Match::Foreign(Foreign::WayBack { missing: true, .. })] => looks_back,
             _ => false,
         },
-        Some(Verdict::Reject(_)) => rule.matches.is_empty(),
+        Some(Verdict::Reject(_)) => last == Some(at),
         None => rule.log().is_some_and(|prefix| LOGS.iter().any(|own| prefix.starts_with(own))),
         Some(Verdict::Goto(_) | Verdict::Return | Verdict::Unknown(_)) => false,
+    };
+    chain.rules.iter().enumerate().map(is_own).collect()
+}
+
+/// Of a connection that goes on or is related, translated, or over loopback.
+fn is_accepted(rule: &Rule) -> bool {
+    match rule.matches.as_slice() {
+        [Match::ConnectionState { states, negated: false }] => {
+            states.0 & !(ConnectionStates::ESTABLISHED.0 | ConnectionStates::RELATED.0) == 0
+        }
+        [Match::DestinationTranslated] => true,
+        // One rule for a state or a translation is read as two.
+        [before @ .., Match::Foreign(Foreign::Translated { end: End::Destination, negated: false })] => {
+            before.iter().all(|one| matches!(one, Match::ConnectionState { negated: true, .. }))
+        }
+        [Match::InInterface { names, negated: false }] => *names == [Interface::loopback()],
+        [Match::Foreign(Foreign::Device { names, negated: false, .. })] => {
+            *names == [DeviceName::Is(Interface::loopback())]
+        }
+        _ => false,
     }
+}
+
+/// Neighbour discovery, before what looks back: by its type alone.
+fn is_about_neighbours(rule: &Rule) -> bool {
+    matches!(
+        rule.matches.as_slice(),
+        [Match::Protocol { number: ICMPV6, negated: false } | Match::Unknown(_), rest @ ..]
+            if rest.iter().all(|one| matches!(one, Match::Unknown(_)))
+    )
 }
 
 const ICMPV6: u8 = 58;
@@ -157,24 +175,43 @@ mod tests {
         assert_eq!(beyond(&there, &brought), [&there[1]]);
     }
 
+    /// The rules of a table of IPv6 that are taken for firewalld's, by their place in its only chain with a hook.
+    fn own(table: &str, chain: &str, rules: &str) -> Vec<bool> {
+        let rules: String = rules.lines().map(|rule| format!("-A {chain} {}\n", rule.trim())).collect();
+        let text = format!(
+            "*{table}\n:{chain} ACCEPT [0:0]\n:{chain}_direct - [0:0]\n:f2b - [0:0]\n:mine_direct - [0:0]\n{rules}COMMIT\n"
+        );
+        let chains = read(&text, Family::Ip6).unwrap().ruleset.tables.remove(0).chains;
+        own_rules(table, chains.iter().find(|own| own.name == chain).unwrap())
+    }
+
     #[test]
-    fn its_own_rules_speak_of_nobody() {
-        let text = "*filter\n:INPUT ACCEPT [0:0]\n:INPUT_direct - [0:0]\n:f2b - [0:0]\n:mine_direct - [0:0]\n\
-             -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j INPUT_direct\n\
-             -A INPUT -j REJECT --reject-with icmp-host-prohibited\n-A INPUT -s 192.0.2.9 -j DROP\n-A INPUT -i eth1 -j DROP\n\
-             -A INPUT -p tcp -j f2b\n-A INPUT -p tcp --dport 8098 -j DROP\n\
-             -A INPUT -m conntrack --ctstate INVALID -j DROP\n-A INPUT -p udp -j DROP\n-A INPUT -p 47 -j ACCEPT\n\
-             -A INPUT -m set --match-set bans src -j DROP\n-A INPUT -m u32 --u32 0x0=0x0 -j DROP\n-A INPUT -m mark --mark 1 -j DROP\n\
-             -A INPUT -m rpfilter --validmark --invert -j DROP\n-A INPUT -m conntrack --ctstate NEW -j DROP\n-A INPUT ! -i lo -j ACCEPT\n\
-             -A INPUT -m addrtype --dst-type LOCAL -j INPUT_direct\n-A INPUT -j mine_direct\nCOMMIT\n";
-        let chains = read(text, Family::Ip).unwrap().ruleset.tables.remove(0).chains;
-        let rules = &chains.iter().find(|chain| chain.name == "INPUT").unwrap().rules;
+    fn its_own_rules_are_known() {
+        // The first is read as two.
+        let rules = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n-i lo -j ACCEPT\n-j INPUT_direct\n\
+             -m conntrack --ctstate INVALID -j DROP\n-j REJECT --reject-with icmp6-adm-prohibited";
+        assert_eq!(own("filter", "INPUT", rules), [true; 6]);
+        assert_eq!(own("filter", "OUTPUT", "-o lo -j ACCEPT\n-j OUTPUT_direct"), [true; 2]);
+        let rules = "-p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT\n-m rpfilter --validmark --invert -j DROP";
+        assert_eq!(own("mangle", "PREROUTING", rules), [true; 2]);
+    }
+
+    #[test]
+    fn whatever_else_there_is_is_somebody_elses() {
+        let rules = "-s fd00::9 -j DROP\n-i eth1 -j DROP\n-p tcp -j f2b\n-p tcp --dport 8098 -j DROP\n-p udp -j DROP\n\
+             -p 47 -j ACCEPT\n-m set --match-set bans src -j DROP\n-m u32 --u32 0x0=0x0 -j DROP\n-m mark --mark 1 -j DROP\n\
+             -m rpfilter --validmark --invert -j DROP\n-m conntrack --ctstate NEW -j DROP\n! -i lo -j ACCEPT\n\
+             -m addrtype --dst-type LOCAL -j INPUT_direct\n-j mine_direct\n-j DROP\n-j REJECT\n-j LOG --log-prefix mine\n\
+             -p ipv6-icmp -s fe80::/10 -j ACCEPT\n-p ipv6-icmp -j ACCEPT";
+        assert_eq!(own("filter", "INPUT", rules), [false; 19]);
+        assert_eq!(own("filter", "OUTPUT", "-j OUTPUT_direct\n-j REJECT"), [true, false], "it has no last word there");
+        assert_eq!(own("filter", "INPUT", "-j REJECT\n-j INPUT_direct\n-j REJECT"), [false, true, true]);
         assert_eq!(
-            rules.iter().map(is_own).collect::<Vec<_>>(),
-            [
-                true, true, true, true, true, false, false, false, false, true, false, false, false, false, false,
-                true, false, false, false, false
-            ]
+            own("raw", "OUTPUT", "-m conntrack --ctstate INVALID -j DROP\n-i lo -j ACCEPT")
+                .iter()
+                .filter(|own| **own)
+                .count(),
+            0
         );
     }
 }

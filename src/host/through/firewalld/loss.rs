@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{ETC, POLICY, SET, firewall_cmd};
-use crate::dialect::firewalld::direct::{Direct, direct, has_own_chains, is_own};
+use crate::dialect::firewalld::direct::{Direct, direct, has_own_chains, own_rules};
 use crate::dialect::iptables::{beyond, rule_line};
 use crate::host::HostError;
 use crate::host::through::program::runs_by;
@@ -108,12 +108,10 @@ fn flushed(ruleset: &Ruleset, kept: &[Direct], has_direct: bool) -> Vec<String> 
             let of_chain =
                 |one: &&Direct| (one.family, &one.table, &one.chain) == (table.family, &table.name, &chain.name);
             let brought: Vec<Rule> = kept.iter().filter(of_chain).map(|one| one.rule.clone()).collect();
-            let others: Vec<Rule> = chain
-                .rules
-                .iter()
-                .filter(|rule| !(comes_back(table, rule) || (works_by_iptables && is_own(rule))))
-                .cloned()
-                .collect();
+            let own = own_rules(&table.name, chain);
+            let is_others = |(rule, own): &(&Rule, bool)| !(comes_back(table, rule) || (works_by_iptables && *own));
+            let others: Vec<Rule> =
+                chain.rules.iter().zip(own).filter(is_others).map(|(rule, _)| rule.clone()).collect();
             for rule in beyond(&others, &brought) {
                 let place = || rule.place.as_ref().map(|place| place.text.clone()).unwrap_or_default();
                 let words = rule_line(rule).unwrap_or_else(|_| place());
