@@ -99,6 +99,10 @@ class Node:
         """No new connection of ssh; those that are open stay."""
         self.run("sh", "-c", "kill -9 $(cat /run/sshd.listener)")
 
+    def hang_up(self):
+        """No old one, either: the controller keeps its connections open for a while."""
+        self.run("pkill", "-9", "-x", "sshd")
+
     def answer_again(self):
         os.kill(self.first, signal.SIGUSR1)
         patiently("%s answers" % self.name, lambda: self.run("sh", "-c", "ss -ltn | grep -q ':22 '").returncode == 0)

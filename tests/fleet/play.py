@@ -67,7 +67,9 @@ class Controller:
             cluster_package_file=str(self.package), cluster_confirm_within=120, cluster_connect_timeout=30,
             cluster_clients=[dict(name="momentum", **{"from": ["10.77.0.150"]}, services=["http"])])
         settings.update(changes)
-        groups = dict(nodes=dict(hosts={node.name: host(node) for node in nodes}), leaving=dict(hosts={node.name: host(node) for node in leaving}))
+        # A client that is a host of the inventory is one by its variables, of which each may be a text or a list.
+        clients = dict(hosts=dict(web=dict(ansible_host="10.77.0.152", ringfence_services="http")))
+        groups = dict(clients=clients, nodes=dict(hosts={node.name: host(node) for node in nodes}), leaving=dict(hosts={node.name: host(node) for node in leaving}))
         path = self.folder / "inventory.yml"
         path.write_text(json.dumps(dict(all=dict(vars=settings, children=groups)), indent=1))
 

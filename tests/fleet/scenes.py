@@ -211,6 +211,10 @@ def broken_file(fleet):
     fleet.ended_badly(run, "host-bits")
     fleet.same([one["host"] for one in run.records if one["how"] == "failed"], [fleet.members[0].name], "who saw it")
     fleet.same([one["host"] for one in run.of(BRING)], [], "who applied it")
+    # A variable that only looks like one would be passed over, and other addresses taken.
+    run = fleet.play(cluster_addresses=["10.77.0.9"])
+    fleet.ended_badly(run, "these are no host variables of ringfence")
+    fleet.same(run.changed(), [], "what was changed")
     fleet.same(fleet.all_rules(), before, "rules and files")
     fleet.packets()
 
@@ -226,6 +230,15 @@ def peer_does_not_get_through(fleet):
     fleet.packets()
 
 
+def is_taken_back_by_itself(fleet, first, second, before):
+    """The second node's change, which nobody confirmed, while the first one's stays."""
+    patiently("it takes itself back", lambda: not second.is_pending(), 40)
+    now = fleet.all_rules()
+    fleet.check(now[first.name] != before[first.name], "the first node was confirmed")
+    fleet.same(now[second.name][0], before[second.name][0], "its rules")
+    return now
+
+
 def confirmation_is_lost(fleet):
     """No new connection to the changed node: it takes itself back, and the nodes behind it are left alone."""
     first, second = fleet.members[:2]
@@ -237,11 +250,8 @@ def confirmation_is_lost(fleet):
 
     run = fleet.play(meanwhile=meanwhile, cluster_clients=[], cluster_confirm_within=15, cluster_connect_timeout=4)
     fleet.check(run.code != 0, "ended well")
-    patiently("it takes itself back", lambda: not second.is_pending(), 40)
-    now = fleet.all_rules()
+    now = is_taken_back_by_itself(fleet, first, second, before)
     fleet.same(run.applied(), [first.name, second.name], "who was changed")
-    fleet.check(now[first.name] != before[first.name], "the first node was confirmed")
-    fleet.same(now[second.name][0], before[second.name][0], "its rules")
     fleet.check("taken back" in (fleet.status(second).get("taken_back") or ""), "its status does not say so")
     for node in fleet.members[2:]:
         fleet.same(now[node.name], before[node.name], "who comes behind")
@@ -263,10 +273,7 @@ def controller_is_killed(fleet):
 
     run = fleet.play(meanwhile=meanwhile, cluster_clients=[], cluster_confirm_within=10)
     fleet.same(run.code, -signal.SIGKILL, "how it ended")
-    patiently("it takes itself back", lambda: not second.is_pending(), 40)
-    now = fleet.all_rules()
-    fleet.check(now[first.name] != before[first.name], "the first node was confirmed")
-    fleet.same(now[second.name][0], before[second.name][0], "its rules")
+    is_taken_back_by_itself(fleet, first, second, before)
     fleet.packets()
     fleet.settings["cluster_clients"] = []
     fleet.ended_well(fleet.play())
@@ -279,6 +286,7 @@ def unreachable(fleet):
     before = fleet.all_rules()
     last = fleet.members[-1]
     last.stop_answering()
+    last.hang_up()
     run = fleet.play(cluster_clients=ANOTHER)
     fleet.ended_badly(run, "UNREACHABLE")
     fleet.same(run.changed(), [], "what was changed")

@@ -20,6 +20,8 @@ description:
     Two things only a run can find out. One is the objection V(not-through), and what firewalld would lose by a reload. The
     other is what others do to the kernel's rules between the check and the run.
   - Where ringfence is not installed, check mode says what would come of it in a word, and the run fails.
+extends_documentation_fragment:
+  - ringfence.cluster.program
 author:
   - the ringfence maintainers (@ringfence)
 attributes:
@@ -33,7 +35,7 @@ options:
   state:
     description:
       - V(applied) brings the rules into force. Where they are, and the file is the same, nothing is changed.
-      - V(confirmed) keeps a change that waits for it. Where nothing waits, that is fine, unless the last change was taken back.
+      - V(confirmed) keeps a change that waits for it. Where nothing waits, that is fine as long as what was applied last is in force.
       - V(rolled_back) takes a change back that waits, and brings back the cluster file from before it.
       - V(absent) takes away the rules, the reserved ports and the state. The cluster file and the package stay.
     type: str
@@ -59,7 +61,7 @@ options:
   confirm_within:
     description:
       - Take the change back unless it is confirmed within so many seconds. The host does that by itself, also where nobody reaches it.
-      - The time begins when the change is in force.
+      - The time begins when the change is in force. From 1 to 86400.
     type: int
   allow:
     description: Objections that are no reason to refuse, by their codes.
@@ -75,14 +77,16 @@ options:
       - other-cluster
       - other-source
       - not-through
+      - unblocks
     default: []
   accept:
     description:
       - With which states of the host the module is content, beside V(enforced), once the rules are in force.
       - V(undecided) is where rules of others are not understood. V(shadowed) is where they shut peers out, or let strangers pass.
+      - V(staged) is where the file only logs whom it would block. Nobody is blocked then.
     type: list
     elements: str
-    choices: [undecided, shadowed]
+    choices: [undecided, shadowed, staged]
     default: []
   cut_outgoing:
     description: Also end the sessions that this host opened to hosts that are no longer admitted.
@@ -91,15 +95,6 @@ options:
   root:
     description: Write other files, as that of the reserved ports, below this folder.
     type: path
-  executable:
-    description: Where ringfence is. By default it is looked for in the usual places.
-    type: path
-  state_dir:
-    description: Where ringfence keeps its state, if not in C(/var/lib/ringfence).
-    type: path
-  wait:
-    description: Wait at most so many seconds for another run that is at work. By default ringfence's own.
-    type: int
 notes:
   - Needs root.
   - The program is run with a list of arguments. No shell sees any of them.
@@ -228,6 +223,8 @@ BEFORE = ".before"
 # Exit codes of ringfence: nothing is there that was asked about; something is not understood.
 NOTHING_THERE = 4
 UNDECIDED = 3
+# Of a time to confirm, in seconds.
+LONGEST = 86400
 
 
 class Applying(object):
@@ -278,7 +275,7 @@ class Applying(object):
         return None
 
     def content_with(self, ended):
-        return ended.get("state") in ["enforced", "not-applied"] + self.module.params["accept"]
+        return ended.get("state") == "not-applied" or is_fine(self.module, ended)
 
     def run(self):
         result = dict(file=self.file, confirm=None)
@@ -318,8 +315,10 @@ class Applying(object):
             result.update(changed=False, file="same")
             self.fail(result, ended.why())
         if result["confirm"] is None:
-            remove(before)
-        if not self.content_with(ended):
+            # Also one that an earlier run left, whose change was confirmed by somebody else.
+            remove(self.config + BEFORE)
+        # Not kept for the next start of the machine, or its time is up already: exit codes say so, and no state.
+        if not is_fine(self.module, ended) or ended.code not in (0, 1, UNDECIDED):
             self.fail(result, ended.why())
         self.module.exit_json(**result)
 
@@ -332,13 +331,23 @@ class Applying(object):
             self.module.fail_json(msg="there is no folder %s, which the package makes" % folder)
         before = self.config + BEFORE
         # What is there was itself taken back: what to go back to is older still.
-        if not (os.path.exists(before) and self.program.status().get("taken_back")):
+        if not (os.path.exists(before) and was_taken_back(self.program.status())):
             write(self.module, before, self.old or "")
         write(self.module, self.config, self.wanted)
         return before
 
     def fail(self, result, why):
         self.module.fail_json(**dict(result, msg=why))
+
+
+def is_fine(module, ended):
+    """Whether the rules are as they are to be."""
+    return ended.get("state") in ["enforced"] + module.params["accept"]
+
+
+def was_taken_back(status):
+    """Whether a change did not stay: it is said, or its host started again, which keeps only what was confirmed."""
+    return bool(status.get("taken_back")) or status.get("state") == "not-applied"
 
 
 def facts(ended):
@@ -377,19 +386,30 @@ def put_back(module, config, before):
     return "restored"
 
 
+def answer_of(module, program):
+    """The status. Without an answer nobody knows whether something waits."""
+    status = program.status()
+    if not status.answered:
+        module.fail_json(msg=status.why(), **facts(status))
+    return status
+
+
 def confirmed(module, program):
     config = module.params["config"]
-    status = program.status()
+    status = answer_of(module, program)
     waits = status.get("pending_seconds") is not None
     if not waits and status.get("taken_back"):
         module.fail_json(msg="there is nothing to confirm: %s" % status.get("taken_back"), **facts(status))
+    # Before it is confirmed: what stays would be no better for it.
+    if not module.check_mode and not is_fine(module, status):
+        module.fail_json(msg="not confirmed: %s" % status.why(), **facts(status))
     if module.check_mode or not waits:
         if not module.check_mode:
             remove(config + BEFORE)
         module.exit_json(changed=waits, rules_changed=False, file="same", **facts(status))
     words = program.arguments(["confirm"] + (["--cut-outgoing"] if module.params["cut_outgoing"] else []))
     ended = program.ask(words)
-    if ended.get("changed") is not True or ended.get("state") not in ["enforced"] + module.params["accept"]:
+    if ended.get("changed") is not True or not is_fine(module, ended):
         module.fail_json(msg=ended.why(), **facts(ended))
     remove(config + BEFORE)
     module.exit_json(changed=True, rules_changed=False, file="same", **facts(ended))
@@ -397,10 +417,10 @@ def confirmed(module, program):
 
 def rolled_back(module, program):
     config = module.params["config"]
-    status = program.status()
+    status = answer_of(module, program)
     waits = status.get("pending_seconds") is not None
     # Its host took it back by itself meanwhile: then the file is still to follow.
-    restores = os.path.exists(config + BEFORE) and (waits or bool(status.get("taken_back")))
+    restores = os.path.exists(config + BEFORE) and (waits or was_taken_back(status))
     if module.check_mode:
         module.exit_json(changed=waits or restores, rules_changed=waits, file="restored" if restores else "same", **facts(status))
     ended = status
@@ -434,7 +454,7 @@ def absent(module, program):
 
 def main():
     allowed = ["cut-ssh", "no-node", "missing-interface", "foreign-address", "other-interface", "vrf-interface",
-               "other-cluster", "other-source", "not-through"]
+               "other-cluster", "other-source", "not-through", "unblocks"]
     module = AnsibleModule(
         argument_spec=dict(
             COMMON,
@@ -445,13 +465,16 @@ def main():
             backend=dict(type="str", choices=["auto", "nft", "iptables"], default="auto"),
             confirm_within=dict(type="int"),
             allow=dict(type="list", elements="str", choices=allowed, default=[]),
-            accept=dict(type="list", elements="str", choices=["undecided", "shadowed"], default=[]),
+            accept=dict(type="list", elements="str", choices=["undecided", "shadowed", "staged"], default=[]),
             cut_outgoing=dict(type="bool", default=False),
             root=dict(type="path"),
         ),
         supports_check_mode=True,
     )
     state = module.params["state"]
+    within = module.params["confirm_within"]
+    if within is not None and not 1 <= within <= LONGEST:
+        module.fail_json(msg="confirm_within: from 1 to %d seconds" % LONGEST)
     if state == "applied":
         Applying(module).run()
     program = Program(module)

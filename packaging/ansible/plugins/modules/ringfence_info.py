@@ -16,6 +16,8 @@ version_added: 1.0.0
 description:
   - Runs C(ringfence status), and returns its document.
   - That rules are not in force is an answer and no failure. A cluster file that cannot be used is a failure.
+extends_documentation_fragment:
+  - ringfence.cluster.program
 author:
   - the ringfence maintainers (@ringfence)
 attributes:
@@ -30,15 +32,6 @@ options:
     description: Read everything again, even where the kernel says that nothing has changed.
     type: bool
     default: false
-  executable:
-    description: Where ringfence is. By default it is looked for in the usual places.
-    type: path
-  state_dir:
-    description: Where ringfence keeps its state, if not in C(/var/lib/ringfence).
-    type: path
-  wait:
-    description: Not used here. It is there so that all modules of this collection take the same.
-    type: int
 notes:
   - Needs root.
 seealso:

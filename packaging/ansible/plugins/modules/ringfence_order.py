@@ -17,6 +17,8 @@ description:
   - A node that joins is admitted everywhere before it joins. A node that leaves hands over what it owns until it is gone, and
     is admitted until then. So a change opens first, and closes last. C(ringfence diff --membership) says which is which.
   - Fails where a node would be shut out that is still a member, or of which nobody knows.
+extends_documentation_fragment:
+  - ringfence.cluster.program
 author:
   - the ringfence maintainers (@ringfence)
 attributes:
@@ -51,15 +53,6 @@ options:
     description: The cluster file that is on the host.
     type: path
     default: /etc/ringfence/cluster.toml
-  executable:
-    description: Where ringfence is. By default it is looked for in the usual places.
-    type: path
-  state_dir:
-    description: Not used here. It is there so that all modules of this collection take the same.
-    type: path
-  wait:
-    description: Not used here. It is there so that all modules of this collection take the same.
-    type: int
 """
 
 EXAMPLES = r"""
@@ -94,7 +87,7 @@ cut:
   type: list
   elements: str
 lost:
-  description: Nodes of the file on the host that are not among O(nodes).
+  description: Nodes of the file on the host that are not among O(nodes). Not looked for where O(membership) says who is a member.
   returned: always
   type: list
   elements: str
@@ -113,8 +106,6 @@ from ansible_collections.ringfence.cluster.plugins.module_utils.program import C
 
 # Why a node is closed that is no member: all other words are of members that are about to go (src/cli/membership.rs).
 NO_MEMBER = ["no member", "invalid"]
-# And why one is opened that is one already.
-CUT_OFF = "a member already, and blocked until then"
 WRONG_CLUSTER = "wrong-cluster"
 
 
@@ -124,7 +115,7 @@ class Order(object):
         self.program = Program(module)
         self.old = read_text(module.params["config"])
 
-    def against(self, config, text, membership):
+    def against(self, config, text, membership, hint=""):
         """`ringfence diff CONFIG --membership`, or `None` where the members are another cluster's."""
         handle, path = tempfile.mkstemp(dir=self.module.tmpdir)
         with os.fdopen(handle, "wb") as file:
@@ -136,14 +127,15 @@ class Order(object):
             return ended
         if any(one["code"] == WRONG_CLUSTER for one in ended.get("errors", [])):
             return None
-        self.module.fail_json(msg=ended.why(), errors=ended.get("errors", []), cut=[], lost=[], document=None)
+        self.module.fail_json(msg=ended.why() + hint, errors=ended.get("errors", []), cut=[], lost=[], document=None)
 
     def lost(self):
-        """Nodes of the file on the host that are not wanted any more, in ringfence's own reading of both."""
-        if self.old is None or self.program.path is None:
+        """Nodes of the file on the host that are not wanted any more, in ringfence's own reading of both. Who is a member decides
+        where that is known, whatever became of the file."""
+        if self.old is None or self.program.path is None or self.module.params["membership"].strip():
             return []
         members = "ring_members : [%s]\n" % ",".join("'%s'" % name for name in self.module.params["nodes"])
-        ended = self.against(self.module.params["config"], None, members)
+        ended = self.against(self.module.params["config"], None, members, "; mend the file on the host, or move it away")
         # Of another cluster: `apply` refuses that, and says so.
         return [] if ended is None else names(ended, "close_last")
 
@@ -158,7 +150,12 @@ class Order(object):
                                       cut=[], lost=lost, document=None)
             document = ended.document
             gone = set(names(ended, "close_last", NO_MEMBER))
-            cut = names(ended, "open_first", [CUT_OFF])
+            cut = names(ended, "open_first")
+            stay = [name for name in wanted["nodes"] if name not in wanted["leaving"]]
+            known = [name for name in stay if name not in gone]
+            if set(wanted["leaving"]) & gone and 2 * len(known) <= len(stay):
+                self.module.fail_json(msg="whoever was asked for the members does not know most of this cluster: ask one that is in it",
+                                      cut=[], lost=lost, document=document)
         else:
             cut = [name for name in lost if name not in gone]
         if cut:

@@ -46,6 +46,13 @@ options:
         themselves answer so, as C(on-block = "reject") does. Then it is no sign of anything.
     type: bool
     default: true
+  listening:
+    description:
+      - Those of O(ports) on which the other host itself reaches a program. They have to be reached from here, too. Another
+        firewall refuses as a host does on which nobody listens.
+    type: list
+    elements: int
+    default: []
 """
 
 EXAMPLES = r"""
@@ -112,14 +119,17 @@ def main():
             source=dict(type="str"),
             timeout=dict(type="int", default=5),
             accept_refused=dict(type="bool", default=True),
+            listening=dict(type="list", elements="int", default=[]),
         ),
         supports_check_mode=True,
     )
     wanted = module.params
-    good = ["connected"] + (["refused"] if wanted["accept_refused"] else [])
-    answers = [dict(port=port, answer=patiently(wanted["host"], port, wanted["source"], wanted["timeout"], good))
-               for port in wanted["ports"]]
-    bad = ["port %d: %s" % (one["port"], one["answer"]) for one in answers if one["answer"] not in good]
+    good, answers = {}, []
+    for port in wanted["ports"]:
+        refusal = ["refused"] if wanted["accept_refused"] and port not in wanted["listening"] else []
+        good[port] = ["connected"] + refusal
+        answers.append(dict(port=port, answer=patiently(wanted["host"], port, wanted["source"], wanted["timeout"], good[port])))
+    bad = ["port %d: %s" % (one["port"], one["answer"]) for one in answers if one["answer"] not in good[one["port"]]]
     if bad:
         module.fail_json(msg="%s is not reached from here: %s" % (wanted["host"], ", ".join(bad)), answers=answers)
     module.exit_json(changed=False, answers=answers)
