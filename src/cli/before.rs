@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Site};
 use crate::diagnostic::Code;
 use crate::host::another::{OtherCluster, other_cluster};
 use crate::host::apply::Host;
-use crate::host::identity::{Objection, node_of};
+use crate::host::identity::{Objection, Saved, nodes_of};
 use crate::host::links::Link;
 use crate::host::record::Kept;
 use crate::host::{Backend, HostError, iptables, left_behind, peers, read, record};
@@ -22,19 +22,14 @@ pub enum Before {
 }
 
 /// Asked before it is known which node this host is: that the last one is not in the file is then no news.
-pub fn before(
-    kept: &Result<Option<Kept>, HostError>,
-    cluster: &Cluster,
-    asked: Option<&str>,
-    links: &[Link],
-) -> Before {
+pub fn before(kept: &Result<Option<Kept>, HostError>, cluster: &Cluster, asked: &[String], links: &[Link]) -> Before {
     let kept = match kept {
         Ok(Some(kept)) => kept,
         Ok(None) => return Before::Same,
         Err(error) => return unknown(error),
     };
-    let node = node_of(cluster, asked, kept.record.node.as_deref(), links).ok();
-    match other_cluster(kept, cluster, &site_of(cluster, node).protected()) {
+    let nodes = nodes_of(cluster, asked, &Saved::of(&kept.record), links).ok();
+    match other_cluster(kept, cluster, &site_of(cluster, nodes.as_deref()).protected()) {
         Ok(other) => other.map_or(Before::Same, Before::Other),
         Err(error) => unknown(&error),
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::before::{Before, before, unblocks};
-use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
+use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_nodes, site_of};
 use super::input::Input;
 use super::output::{Undone, print, say};
 use super::ways::{allowances, in_use, vrfs, warnings};
@@ -52,9 +52,9 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
     }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
-    let asked = arguments.node.as_deref();
+    let asked = arguments.node.as_slice();
     let (candidates, mut fine) = candidates(input, host, asked, &links);
-    let has_node = |cluster: &Cluster| own_node(cluster, host, asked, &links).is_ok();
+    let has_node = |cluster: &Cluster| own_nodes(cluster, host, asked, &links).is_ok();
     let good_has_node = candidates.iter().any(|(cluster, own)| !own && has_node(cluster));
     for (cluster, own) in &candidates {
         if *own && good_has_node && !cluster.nodes().is_empty() && !has_node(cluster) {
@@ -104,7 +104,7 @@ pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
 }
 
 /// What may be used, the best first, and whether that is as it should be.
-fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
+fn candidates(input: &Input, host: &Host, asked: &[String], links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
     match input.load_to(Undone::Changed, |_| Vec::new()) {
@@ -131,7 +131,7 @@ fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -
 fn of_another(
     kept: &Result<Option<Kept>, HostError>,
     cluster: &Cluster,
-    asked: Option<&str>,
+    asked: &[String],
     links: &[Link],
 ) -> Option<String> {
     match before(kept, cluster, asked, links) {
@@ -150,24 +150,24 @@ fn bring(
     links: &[Link],
     keep: bool,
 ) -> anyhow::Result<Outcome> {
-    let asked = arguments.node.as_deref();
+    let asked = arguments.node.as_slice();
     let nobody = cluster.nodes().is_empty();
     let every_node = nobody
-        || asked.is_none()
+        || asked.is_empty()
             && record::kept(&host.store, record::GOOD).ok().flatten().is_some_and(|kept| kept.record.node.is_none());
-    let node = match own_node(cluster, host, asked, links) {
-        Ok(node) => Some(node),
+    let nodes = match own_nodes(cluster, host, asked, links) {
+        Ok(nodes) => Some(nodes),
         Err(_) if every_node => None,
         Err(error) => {
             loud(&format!("{}; the rules fit every node now", error.message(cluster)));
             None
         }
     };
-    let proper = node.is_some() || every_node;
+    let proper = nodes.is_some() || every_node;
     // Without a look at the routing the rules are no worse than those of a file.
-    let site = live_site(cluster, node).unwrap_or_else(|error| {
+    let site = live_site(cluster, nodes.as_deref()).unwrap_or_else(|error| {
         loud(&error.to_string());
-        site_of(cluster, node)
+        site_of(cluster, nodes.as_deref())
     });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
     let of_vrfs = vrfs(&site).unwrap_or_default();

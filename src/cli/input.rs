@@ -1,5 +1,6 @@
 //! The cluster file that a command is about, the node, and the texts of other files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -80,18 +81,60 @@ pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
     })
 }
 
-/// What `--node` asks for.
-pub fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
-    match node.and_then(|name| cluster.node(name)) {
-        Some(node) => Site::of_node(cluster, node),
-        None => Site::of_every_node(cluster),
+/// Of a command that is about one cluster, and is given several.
+pub fn one_cluster(cluster: &Cluster, what: &str) -> Vec<Diagnostic> {
+    if !cluster.is_joined() {
+        return Vec::new();
     }
+    let message = format!("{what} looks at one cluster, and these are several: {}", cluster.name());
+    vec![Diagnostic::placeless(Code::ClusterFolder, message).help("name the file of the one that is meant")]
+}
+
+/// What `--node` asks for.
+pub fn site<'a>(cluster: &'a Cluster, nodes: &[String]) -> Site<'a> {
+    let named: Vec<&Node> = nodes.iter().filter_map(|name| cluster.node(name)).collect();
+    if named.is_empty() { Site::of_every_node(cluster) } else { Site::of_nodes(cluster, &named) }
+}
+
+/// What is wrong with `--node`, where nobody looks at this host for those that are not given: with one cluster's node goes one of each
+/// other's.
+pub fn all_node_findings(cluster: &Cluster, nodes: &[String]) -> Vec<Diagnostic> {
+    let findings = node_findings(cluster, nodes);
+    if !findings.is_empty() || nodes.is_empty() {
+        return findings;
+    }
+    let lacks = |part: &&Cluster| !nodes.iter().any(|name| part.node(name).is_some());
+    let missing = cluster.parts().iter().filter(lacks).map(|part| {
+        let message = format!(
+            "`--node` names no node of the cluster `{}`, which is guarded together with the others",
+            part.name()
+        );
+        let help = "give `--node` once for each cluster, or not at all for rules that fit every node";
+        Diagnostic::placeless(Code::NoNode, message).help(help)
+    });
+    missing.collect()
 }
 
 /// What is wrong with `--node`.
-pub fn node_findings(cluster: &Cluster, node: Option<&str>) -> Vec<Diagnostic> {
+pub fn node_findings(cluster: &Cluster, nodes: &[String]) -> Vec<Diagnostic> {
+    let mut findings: Vec<Diagnostic> = nodes.iter().flat_map(|name| unknown_node(cluster, name)).collect();
+    for part in cluster.parts() {
+        let own = nodes.iter().filter(|name| part.node(name).is_some()).collect::<BTreeSet<_>>();
+        if own.len() > 1 {
+            let names: Vec<&str> = own.into_iter().map(String::as_str).collect();
+            let message =
+                format!("`--node` names several nodes of the cluster `{}`: {}", part.name(), names.join(", "));
+            findings.push(Diagnostic::placeless(Code::NoNode, message).help("a host is one of them"));
+        }
+    }
+    findings
+}
+
+fn unknown_node(cluster: &Cluster, name: &str) -> Vec<Diagnostic> {
     const NAMED: usize = 10;
-    let Some(name) = node.filter(|name| cluster.node(name).is_none()) else { return Vec::new() };
+    if cluster.node(name).is_some() {
+        return Vec::new();
+    }
     let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
     let more = match cluster.nodes().len().saturating_sub(NAMED) {
         0 => String::new(),

@@ -10,7 +10,7 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
-use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
+use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes};
 use super::input::{DEFAULT_CONFIG, Input, node_findings};
 use super::output::{Undone, fail, present, print_findings, say};
 use super::ways::{in_use, sources, unknown_sources, warnings};
@@ -65,7 +65,7 @@ impl Arguments {
 
     /// What was applied last, for whoever writes metrics only.
     fn of(host: &StateArguments) -> Self {
-        let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+        let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
         Self { config: None, json: false, metrics: None, full: false, site, host: host.clone() }
     }
 }
@@ -133,10 +133,12 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     };
     let quick = backend == Backend::Nft && !arguments.full;
     // Who this host is must be known without another look at it.
-    let node = match (&arguments.site.node, &known) {
-        (Some(name), _) => Some(Some(name.as_str())),
-        (None, Some(record)) => Some(record.node.as_deref()),
-        (None, None) => None,
+    let node = match (arguments.site.node.as_slice(), &known) {
+        ([name], _) => Some(Some(name.as_str())),
+        // Of several clusters nothing was noted.
+        ([_, _, ..], _) => None,
+        ([], Some(record)) => Some(record.node.as_deref()),
+        ([], None) => None,
     };
     let seen = node.filter(|_| quick).and_then(|node| Seen::still(&host, &config, node));
     let document = match seen {
@@ -247,19 +249,19 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     if closed {
         return closed_host(host, &cluster, config, &in_force, &links);
     }
-    let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);
-    let wrong = node_findings(&cluster, arguments.site.node.as_deref());
+    let nodes = own_nodes(&cluster, host, &arguments.site.node, &links);
+    let wrong = node_findings(&cluster, &arguments.site.node);
     if !wrong.is_empty() {
         print_findings(&wrong, &Sources::default(), arguments.json, Undone::Nothing)?;
         return Ok(None);
     }
-    let nobody = node.as_ref().err().map(|error| error.message(&cluster));
-    let site = live_site(&cluster, node.ok())?;
+    let nobody = nodes.as_ref().err().map(|error| error.message(&cluster));
+    let site = live_site(&cluster, nodes.ok().as_deref())?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let standing = judgement.standing;
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
-    document.node = site.node().map(|node| node.name().to_owned());
+    document.node = site.node_names();
     document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);

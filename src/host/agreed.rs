@@ -29,7 +29,7 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::store::checksum;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError, place};
-use crate::cluster::{Node, Site};
+use crate::cluster::Site;
 use crate::dialect::netlink::{Expression, RequestError, Table, pieces};
 use crate::ir::Ruleset;
 use crate::net::{Cidr, Surroundings};
@@ -234,7 +234,7 @@ impl Agreed {
 }
 
 fn input(looked: &Looked<'_>) -> String {
-    let node = looked.site.node().map(Node::name);
+    let node = looked.site.node_names();
     let backend = looked.prepared.backend.name();
     let digest = looked.site.cluster().digest();
     checksum(format!("{digest}\n{node:?}\n{backend}\n{}\n", env!("CARGO_PKG_VERSION")).as_bytes())

@@ -253,7 +253,7 @@ fn record_of(host: &Host, plan: &Plan<'_>) -> Record {
         root: record::absolute(&host.root),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: Some(plan.site.cluster().name().to_owned()),
-        node: plan.site.node().map(|node| node.name().to_owned()),
+        node: plan.site.node_names(),
         backend: plan.prepared.backend,
         config: record::absolute(plan.config),
         digest: plan.site.cluster().digest().to_owned(),

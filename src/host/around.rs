@@ -67,7 +67,8 @@ impl Around {
             Ok(surroundings) => surroundings,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        let own: Vec<IpAddr> = site.node().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
+        let own: Vec<IpAddr> =
+            site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
         let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| *address);
         let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
         if others.any(|node| surroundings.refused_by(node).is_some()) {
@@ -120,6 +121,7 @@ impl Around {
             Self::Answered { answers, .. } => answers.iter().find(open).map(|answer| {
                 let who = match &answer.who {
                     Who::Peers | Who::Others => "peers".to_owned(),
+                    Who::PeersOf(name) => format!("peers of {name}"),
                     Who::Client(name) => format!("the client {name}"),
                 };
                 match answer.direction {

@@ -15,7 +15,6 @@ use super::rules::Snapshot;
 use super::sessions::{self, Ended};
 use super::store::ReadySet;
 use super::{Backend, Changed, HostError, left_behind, read, reserved, through};
-use crate::cluster::Site;
 use crate::net::Ports;
 
 /// What was there, and was taken away.
@@ -52,12 +51,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
     let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
-    let node = match pending.record.node.as_deref() {
-        Some(name) => Some(cluster.node(name).ok_or(HostError::BadSnapshot)?),
-        None => None,
-    };
-    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
-    let site = on_this_host(site)?;
+    let site = on_this_host(pending.record.site(&cluster).ok_or(HostError::BadSnapshot)?)?;
     let now = read(pending.backend)?;
     let judgement = judge(&site, &now, links)?;
     if !judgement.may_stay(pending.backend) {

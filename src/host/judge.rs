@@ -22,7 +22,7 @@ use super::through::chains::Asked;
 use super::through::{Look, Wanted};
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
-use crate::cluster::{Node, Site};
+use crate::cluster::Site;
 use crate::outcome::Outcome;
 use crate::verify::{Families, Report, check, own_part};
 
@@ -211,16 +211,14 @@ fn is_last(host: &Host, site: &Site<'_>, in_force: &InForce) -> bool {
     let waiting = pending::waiting(&host.store).ok().flatten().map(|_| record::CANDIDATE);
     let sets = waiting.into_iter().chain([record::GOOD]);
     sets.filter_map(|set| record::kept(&host.store, set).ok().flatten()).any(|kept| {
-        let other =
-            kept.record.digest != site.cluster().digest() || kept.record.node.as_deref() != site.node().map(Node::name);
+        let other = kept.record.digest != site.cluster().digest() || kept.record.node != site.node_names();
         other && kept.record.backend == in_force.backend && is_of(&kept, in_force)
     })
 }
 
 fn is_of(kept: &Kept, in_force: &InForce) -> bool {
     let Some(cluster) = kept.load().cluster else { return false };
-    let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
-    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
+    let Some(site) = kept.record.site(&cluster) else { return false };
     let judged = on_this_host(site).and_then(|site| {
         let report = check(&in_force.ruleset, &site, Families::Both)?;
         by_rules(&site, in_force, &report)

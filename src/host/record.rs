@@ -1,7 +1,8 @@
 //! What is remembered between runs.
 //!
 //! ```text
-//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back
+//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back;
+//!                        of a folder of cluster files all of them in one file
 //!            candidate/  the same of an apply that waits to be confirmed
 //!            reserved    the reserved ports that are there because of us
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
@@ -20,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Place, ReadySet, Store, checksum};
 use super::{Backend, HostError, deeds};
-use crate::cluster::{self, Cluster, Included, Loaded};
-use crate::diagnostic::FileId;
+use crate::cluster::{self, AND, Cluster, Included, KeptFile, Loaded, Node, Site};
+use crate::diagnostic::{FileId, SourceFile, Texts};
 use crate::net::{PortRange, Ports};
 
 /// Sets of files.
@@ -33,6 +34,8 @@ const PROFILE_FILE: &str = "profile.toml";
 /// What the cluster file includes: names and texts.
 const INCLUDED_FILE: &str = "included.json";
 const RECORD_FILE: &str = "record.json";
+/// In place of these three, where the cluster files are those of a folder: each with its profile and what it includes.
+const CLUSTERS_FILE: &str = "clusters.json";
 const RESERVED: &str = "reserved";
 const REJECTED: &str = "rejected";
 const UNKEPT: &str = "unkept";
@@ -42,14 +45,14 @@ const UNKEPT: &str = "unkept";
 pub struct Record {
     /// The version of this program.
     pub version: String,
-    /// The name of the cluster; `None` where it was written before this was noted.
+    /// The name of the cluster, or the names of several that are guarded together; `None` where it was written before this was noted.
     #[serde(default)]
     pub cluster: Option<String>,
-    /// The node that this host is; `None` for rules that fit every node.
+    /// The node that this host is, or one of each cluster; `None` for rules that fit every node.
     pub node: Option<String>,
     /// How the rules were brought in.
     pub backend: Backend,
-    /// Where the cluster file was.
+    /// Where the cluster file was, or the folder of several.
     pub config: PathBuf,
     /// Of the cluster file, its profile and what it includes.
     pub digest: String,
@@ -73,26 +76,85 @@ impl Record {
     pub fn ports(&self) -> Ports {
         ports(&self.ports)
     }
+
+    /// The names of the clusters, where they were noted; several that were guarded together stand in the order of their files.
+    #[must_use]
+    pub fn clusters(&self) -> Option<Vec<&str>> {
+        self.cluster.as_deref().map(|names| names.split(AND).collect())
+    }
+
+    /// The nodes that this host was, one of each cluster; `None` for rules that fit every node.
+    #[must_use]
+    pub fn nodes(&self) -> Option<Vec<&str>> {
+        self.node.as_deref().map(|names| names.split(AND).collect())
+    }
+
+    /// The site that was applied; `None` where the cluster is not the one of this record, which then has not its nodes.
+    #[must_use]
+    pub fn site<'a>(&self, cluster: &'a Cluster) -> Option<Site<'a>> {
+        let Some(names) = self.nodes() else { return Some(Site::of_every_node(cluster)) };
+        let here: Vec<&Node> = names.iter().map(|name| cluster.node(name)).collect::<Option<_>>()?;
+        let site = Site::of_nodes(cluster, &here);
+        (site.node_names() == self.node).then_some(site)
+    }
 }
 
 /// The files that are kept of an apply.
 pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<(&'static str, Vec<u8>)> {
     let mut files: Vec<(&'static str, Vec<u8>)> =
         ruleset.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+    if cluster.is_joined() || is_of_folder(cluster, &record.config) {
+        let all: Vec<KeptText> = cluster.sources().of_each().iter().map(KeptText::of).collect();
+        files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes)));
+        files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
+        return files;
+    }
     let texts = [(FileId::CLUSTER, CLUSTER_FILE), (FileId::PROFILE, PROFILE_FILE)];
     for (id, name) in texts {
         files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().to_vec())));
     }
-    let included: Vec<Included> = cluster
-        .sources()
-        .included()
-        .map(|file| Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() })
-        .collect();
+    let included: Vec<Included> = cluster.sources().included().map(included).collect();
     if !cluster.includes().is_empty() {
         files.extend(serde_json::to_vec_pretty(&included).ok().map(|bytes| (INCLUDED_FILE, bytes)));
     }
     files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
     files
+}
+
+/// Whether this is the folder of the cluster file, and not the file itself.
+#[must_use]
+pub fn is_of_folder(cluster: &Cluster, config: &Path) -> bool {
+    let file = cluster.sources().get(FileId::CLUSTER).map(|file| absolute(Path::new(&file.name)));
+    file.is_some_and(|file| file.parent() == Some(&absolute(config)))
+}
+
+/// A cluster file of a folder, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct KeptText {
+    name: String,
+    text: String,
+    profile: Option<String>,
+    included: Vec<Included>,
+}
+
+impl KeptText {
+    fn of(texts: &Texts<'_>) -> Self {
+        Self {
+            name: absolute(Path::new(&texts.file.name)).display().to_string(),
+            text: texts.file.text.clone(),
+            profile: texts.profile.map(|file| file.text.clone()),
+            included: texts.included.iter().map(|file| included(file)).collect(),
+        }
+    }
+
+    fn file(&self) -> KeptFile<'_> {
+        let Self { name, text, profile, included } = self;
+        KeptFile { name, text, profile: profile.as_deref(), included: Some(included) }
+    }
+}
+
+fn included(file: &SourceFile) -> Included {
+    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() }
 }
 
 /// Writes a set.
@@ -157,6 +219,12 @@ impl Kept {
     #[must_use]
     pub fn load(&self) -> Loaded {
         let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        if let Some(bytes) = self.files.get(CLUSTERS_FILE) {
+            // One that cannot be read is none that can be used.
+            let all: Vec<KeptText> = serde_json::from_slice(bytes).unwrap_or_default();
+            let all: Vec<KeptFile<'_>> = all.iter().map(KeptText::file).collect();
+            return cluster::parse_kept_together(&all);
+        }
         let name = self.record.config.display().to_string();
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
         let included: Option<Vec<Included>> =
@@ -167,7 +235,7 @@ impl Kept {
     /// The SHA-256 of the rules as they were written down.
     #[must_use]
     pub fn rules_digest(&self) -> String {
-        let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, RECORD_FILE];
+        let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, CLUSTERS_FILE, RECORD_FILE];
         let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
         let all = rules.fold(Vec::new(), |mut all, (name, bytes)| {
             // Their names and ends tell two files from one.

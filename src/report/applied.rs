@@ -8,7 +8,7 @@ use super::claims::{Claimed, claims_text};
 use super::host::{exposed_text, sessions_of, sessions_text};
 use super::others::Others;
 use super::status::LETS_ON;
-use crate::cluster::{Node, Site};
+use crate::cluster::Site;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Changed, apply};
 
@@ -81,7 +81,7 @@ impl Applied {
     #[must_use]
     pub fn of(site: &Site<'_>, backend: Backend, applied: &apply::Applied, exposed: Vec<String>) -> Self {
         Self {
-            node: site.node().map(|node| Node::name(node).to_owned()),
+            node: site.node_names(),
             backend,
             changed: applied.changed,
             state: applied.judgement.standing,
