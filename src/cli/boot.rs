@@ -209,19 +209,30 @@ fn bring(
     })
 }
 
-/// What is closed for everyone where nothing can be used: what the profile guards that the file names, and what was guarded before.
+/// What is closed for everyone where nothing can be used: what the profile guards that the file names, or those of a folder, and what was
+/// guarded before.
 pub fn closed(config: &Path, host: &Host) -> Option<Cluster> {
-    let named = fs::read_to_string(config).ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
-        Some(line.trim().trim_matches(['"', '\'']).to_owned())
-    });
+    let files =
+        if config.is_dir() { cluster::cluster_files(config).unwrap_or_default() } else { vec![config.to_owned()] };
+    let mut named = files.iter().map(|file| profile_of(file));
+    let first = named.next().flatten();
     // What nobody confirmed must not close more; nor must the way by which somebody could mend it be closed.
     let before = match record::kept(&host.store, record::CANDIDATE) {
         Ok(None) => record::reserved(&host.store).unwrap_or_default(),
         Ok(Some(_)) | Err(_) => Ports::default(),
     };
+    let others = named.filter_map(|name| cluster::closed(name.as_deref(), &Ports::default()));
+    let others: Vec<PortRange> = others.flat_map(|other| site_of(&other, None).protected().ranges().to_vec()).collect();
+    let before: Ports = before.ranges().iter().copied().chain(others).collect();
     let before = reserved::without(&before, &PortRange::single(SSH).into_iter().collect());
-    cluster::closed(named.as_deref(), &before)
+    cluster::closed(first.as_deref(), &before)
+}
+
+/// The profile that a cluster file names, whatever else of it cannot be used.
+fn profile_of(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
+    Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
 /// The last resort.

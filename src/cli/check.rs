@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::boot;
 use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, no_right, note, own_links};
-use super::input::{DEFAULT_CONFIG, Input};
+use super::input::{Input, default_config, moved};
 use super::output::{log, print, say};
 use super::ways::{all_objections, allowances, in_use};
 use crate::cluster::{Cluster, Site};
@@ -80,7 +80,7 @@ pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Resu
         Err(error) if !in_force() => {
             log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
-            let config = kept.map_or_else(|| DEFAULT_CONFIG.into(), |kept| kept.record.config);
+            let config = kept.map_or_else(default_config, |kept| moved(kept.record.config));
             let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
             boot::run_locked(&Input { config, json: false }, &site, host)
         }

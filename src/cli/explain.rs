@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::host::own_links;
-use super::input::{DEFAULT_CONFIG, Input, all_node_findings, site};
+use super::input::{Input, all_node_findings, default_config, site};
 use super::output::{present, say, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_rules};
@@ -106,7 +106,7 @@ struct Here {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let live = arguments.live || (arguments.config.is_none() && arguments.ruleset.is_empty());
-    let config = arguments.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = arguments.config.clone().unwrap_or_else(default_config);
     let input = Input { config, json: arguments.json };
     let Some(cluster) = input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
         return Ok(Outcome::Unusable);

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
@@ -11,14 +13,64 @@ use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
 
+/// Where the cluster files are where there are several, which takes the place of that file.
+pub const DEFAULT_FOLDER: &str = "/etc/ringfence/clusters.d";
+
+/// Whether there are cluster files in the folder of several. One that is empty, or cannot be looked into, is as one that is not there
+/// as long as there is the file; what is asked for by its name is read, and then an error.
+fn has_several(folder: &Path) -> bool {
+    cluster::cluster_files(folder).is_ok_and(|files| !files.is_empty())
+}
+
+/// Whether a file is there, be it a link that leads nowhere.
+fn is_there(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok()
+}
+
+/// Which of the two is meant where nobody says so: the file, where it is there. Where both are, reading it is an error, see
+/// [`both_places`].
+pub fn default_config() -> PathBuf {
+    of_default(Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)).to_owned()
+}
+
+fn of_default<'a>(file: &'a Path, folder: &'a Path) -> &'a Path {
+    if !is_there(file) && has_several(folder) { folder } else { file }
+}
+
+/// What was applied from one of the two places is looked for where it is now: a file that was moved into the folder is no other one.
+pub fn moved(config: PathBuf) -> PathBuf {
+    let default = [DEFAULT_CONFIG, DEFAULT_FOLDER].iter().any(|own| config == Path::new(own));
+    if default { default_config() } else { config }
+}
+
+/// A cluster file as it is named on the command line.
+pub fn config_parser() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(moved)
+}
+
+/// Why neither of two places is used: nobody knows which is meant, and either could be the one that is no longer.
+fn both_places(config: &Path, file: &Path, folder: &Path) -> Option<Diagnostic> {
+    let either = config == file || config == folder;
+    (either && is_there(file) && has_several(folder)).then(|| {
+        let message = format!("there are {} and cluster files in {}, and only one of the two is used", file.display(), folder.display());
+        let help = format!(
+            "move {} into {} under the name of its cluster, to guard it together with the others; or move the files of the folder away",
+            file.display(),
+            folder.display()
+        );
+        Diagnostic::placeless(Code::ClusterFolder, message).help(help)
+    })
+}
+
 /// What another file is mostly to be.
 pub const RULESET: &str = "ruleset";
 
 /// The cluster file, and how its findings are shown.
 #[derive(Clone, clap::Args)]
 pub struct Input {
-    /// The cluster file; `-` reads standard input.
-    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
+    /// The cluster file, or a folder with one for each cluster of the host; `-` reads standard input. Without it
+    /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = config_parser())]
     pub config: PathBuf,
     /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
     /// line, on standard error.
@@ -38,6 +90,10 @@ impl Input {
         undone: Undone,
         further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
     ) -> anyhow::Result<Option<Cluster>> {
+        if let Some(both) = both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)) {
+            print_findings(&[both], &Sources::default(), self.json, undone)?;
+            return Ok(None);
+        }
         let loaded = match cluster::load(&self.config) {
             Ok(loaded) => loaded,
             // A finding like any other, for whoever reads findings.
@@ -146,4 +202,27 @@ fn unknown_node(cluster: &Cluster, name: &str) -> Vec<Diagnostic> {
     };
     let message = format!("the cluster has no node `{}`", name.escape_debug());
     vec![Diagnostic::placeless(Code::UnknownNode, message).help(help)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_two_places_is_used_and_never_silently_of_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, several) = (folder.path().join("cluster.toml"), folder.path().join("clusters.d"));
+        let chosen = || of_default(&file, &several).to_owned();
+        let both = |config: &Path| both_places(config, &file, &several).map(|finding| finding.code);
+        assert_eq!((chosen(), both(&file)), (file.clone(), None));
+        fs::create_dir(&several).unwrap();
+        fs::write(several.join("riak.toml.bak"), "").unwrap();
+        assert_eq!((chosen(), both(&file)), (file.clone(), None));
+        fs::write(several.join("riak.toml"), "").unwrap();
+        assert_eq!((chosen(), both(&several)), (several.clone(), None));
+        // A link that leads nowhere is a file that is not there any more.
+        std::os::unix::fs::symlink("nowhere", &file).unwrap();
+        assert_eq!((both(&several), both(&file)), (Some(Code::ClusterFolder), Some(Code::ClusterFolder)));
+        assert_eq!(both(Path::new("other.toml")), None);
+    }
 }

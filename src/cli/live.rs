@@ -19,7 +19,9 @@ use crate::host::record::Kept;
 use crate::host::sessions::affected;
 use crate::host::{Backend, Changed, HostError, Prepared, pending, place, read, record};
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Effect, Member, Names, Objection, Others, Planned, rules_difference, sessions_of};
+use crate::report::{
+    Body, Changes, Effect, Member, Names, Objection, Others, Planned, Together, rules_difference, sessions_of,
+};
 use crate::verify::own_part;
 
 /// What was found, and how it ends.
@@ -124,6 +126,7 @@ pub fn ahead(
         others: Others::of(&in_force, &around),
         exposed: exposed(&site.protected(), site.node_names().as_deref()).0,
         objections,
+        together: Together::of(&site),
         rules: if writes_rules { rules_difference(&in_force, wanted) } else { String::new() },
     };
     let outcome = match refused {

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::boot;
 use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes};
-use super::input::{DEFAULT_CONFIG, Input, node_findings};
+use super::input::{Input, default_config, moved, node_findings};
 use super::output::{Undone, fail, present, print_findings, say};
 use super::ways::{in_use, sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
@@ -31,7 +31,7 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, metrics};
+use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -39,7 +39,7 @@ use crate::verify::lets_on;
 /// That Erlang listens where no rule guards is not as wanted either.
 #[derive(Args)]
 pub struct Arguments {
-    /// The cluster file; otherwise the one that was applied last.
+    /// The cluster file, or the folder of several; otherwise what was applied last.
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
     /// Print it as one document of JSON, of a schema in /usr/share/ringfence/schemas.
@@ -122,8 +122,8 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     let waiting = pending::waiting(&host.store).ok().flatten().map(|pending| pending.record);
     let last = waiting.or(good);
     let known = last.clone();
-    let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
-    let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| moved(record.config.clone())));
+    let config = config.unwrap_or_else(default_config);
     let backend = match arguments.site.backend {
         BackendChoice::Auto => match last {
             Some(record) => record.backend,
@@ -186,7 +186,7 @@ fn gone(node: Option<&str>, config: &Path) -> String {
 
 /// A file as the argument of a command, where it has to be named.
 fn named(config: &Path) -> String {
-    if config == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", config.display()) }
+    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
 }
 
 /// What the rules are held against.
@@ -270,6 +270,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     about_allowances(&mut document, &site, &links);
     document.of_last_apply = !own;
     document.digest = Some(cluster.digest().to_owned());
+    document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
     if judgement.left_behind {
         document.warnings.push(STALE.to_owned());

@@ -8,6 +8,7 @@ use super::claims::{Claimed, claims_text};
 use super::host::{exposed_text, sessions_of, sessions_text};
 use super::others::Others;
 use super::status::LETS_ON;
+use super::together::Together;
 use crate::cluster::Site;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Changed, apply};
@@ -51,6 +52,9 @@ pub struct Applied {
     pub others: Others,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// A change waits to be confirmed.
@@ -98,6 +102,7 @@ impl Applied {
             outgoing: sessions_of(&applied.sessions.outgoing),
             others: Others::of(&applied.in_force, &applied.judgement.around),
             exposed,
+            together: Together::of(site),
         }
     }
 
@@ -113,6 +118,7 @@ impl Applied {
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "in force for {who} ({}): {what}", self.backend.name());
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         match self.state {
             Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
             Standing::Staged => {

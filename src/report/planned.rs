@@ -9,6 +9,7 @@ use super::host::{exposed_text, sessions_text};
 use super::members::members_text;
 use super::objection::Objection;
 use super::others::Others;
+use super::together::Together;
 use crate::host::judge::Standing;
 use crate::host::plan::Kind;
 use crate::host::{Backend, Changed};
@@ -38,6 +39,9 @@ pub struct Planned {
     pub exposed: Vec<String>,
     /// What speaks against it.
     pub objections: Vec<Objection>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// How the texts of the rules differ, without the members of sets.
     #[serde(skip)]
     pub rules: String,
@@ -67,6 +71,7 @@ impl Planned {
             let _ = writeln!(text, "sessions that this host opened to hosts no longer admitted, which go on: {count}");
             text.push_str(&sessions_text(&self.outgoing));
         }
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));
         text

@@ -12,6 +12,7 @@ use super::host::exposed_text;
 use super::kept::LastApplied;
 use super::objection::Objection;
 use super::others::Others;
+use super::together::Together;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Counters};
 
@@ -81,6 +82,9 @@ pub struct Status {
     pub proved_at: Option<String>,
     /// What was applied last and not taken back.
     pub last_applied: Option<LastApplied>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// What a service has blocked.
@@ -152,6 +156,7 @@ impl Status {
             digest: None,
             proved_at: None,
             last_applied: None,
+            together: None,
         }
     }
 
@@ -176,6 +181,7 @@ impl Status {
                 }
             }
         };
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         if self.lets_on {
             let _ = writeln!(text, "{LETS_ON}");
         }
