@@ -236,25 +236,79 @@ fn packets(wire: &netns::Namespace) {
     }
 }
 
+/// A host that is a node of both, with whom it has to do at the other end, and something that listens.
+fn stage() -> (netns::Namespace, Host, Vec<TcpListener>) {
+    let wire = netns::Namespace::unshare_aside();
+    let host = Host::new();
+    netns::ip(&format!("link set far netns {}\n", wire.path()));
+    wire.enter(|| {
+        netns::ip("link set lo up\nlink set far up\n");
+        let all = ["10.20.0.12/24", "10.20.0.13/24", "10.20.1.7/32", "10.20.2.7/32", "10.20.3.7/32", "10.20.0.1/24"];
+        all.iter().for_each(|address| netns::ip(&format!("addr add {address} dev far\n")));
+    });
+    netns::ip("route add 10.20.2.0/24 via 10.20.0.1\nroute add 10.20.3.0/24 via 10.20.0.1\n");
+    let servers = PORTS.iter().map(|port| TcpListener::bind(("0.0.0.0", *port)).unwrap()).collect();
+    for from in ["10.20.0.12", "10.20.0.13", "10.20.1.7", "10.20.2.7", "10.20.3.7"] {
+        assert!(reaches(&wire, from, 8098), "{from} without rules");
+    }
+    (wire, host, servers)
+}
+
+#[test]
+fn two_clusters_are_guarded_by_iptables() {
+    isolated("two_clusters_are_guarded_by_iptables", || {
+        let _home = netns::Namespace::unshare();
+        if let Err(error) = netns::attempt(&["iptables", "-S"], "") {
+            return netns::not_possible("iptables", &error);
+        }
+        let (wire, host, _servers) = stage();
+        host.file("riak.toml", RIAK);
+        host.file("rabbit.toml", RABBIT);
+        host.apply("clusters.d", " --backend iptables", 0);
+        packets(&wire);
+        assert_eq!(host.run("status", 0)["state"], "enforced");
+        fs::remove_file(host.path("clusters.d").join("riak.toml")).unwrap();
+        host.apply("clusters.d", "", 1);
+        packets(&wire);
+        host.run(&format!("remove --root {}", host.path("root").display()), 0);
+        assert!(reaches(&wire, "10.20.3.7", 5672));
+    });
+}
+
+/// Who names half of a host, or asks for what is about one cluster, is told so.
+#[test]
+fn what_is_about_one_cluster_is_refused_for_two() {
+    isolated("what_is_about_one_cluster_is_refused_for_two", || {
+        let _home = netns::Namespace::unshare();
+        let host = Host::new();
+        host.file("riak.toml", RIAK);
+        host.file("rabbit.toml", RABBIT);
+        let said = |line: &str, code| host.said(line, code);
+        assert!(said("compile clusters.d --node riak@10.20.0.11", 2).contains("no node of the cluster `rabbit`"));
+        let both = "--node riak@10.20.0.11 --node rabbit@10.20.0.11";
+        assert!(said(&format!("compile clusters.d {both}"), 0).contains("rabbit@10.20.0.11, riak@10.20.0.11"));
+        let two = "--node riak@10.20.0.11 --node riak@10.20.0.12 --node rabbit@10.20.0.11";
+        assert!(said(&format!("verify clusters.d {two}"), 2).contains("several nodes of the cluster `riak`"));
+        assert!(said("apply clusters.d --node nobody@10.20.0.11", 2).contains("unknown-node"));
+        for line in
+            ["compile clusters.d --all -o out", "lint clusters.d --no-sockets", "diff clusters.d --membership x"]
+        {
+            assert!(said(line, 2).contains("[cluster-folder]"), "{line}");
+        }
+        assert!(said("explain clusters.d --from 10.20.0.12 --port handoff", 0).contains("riak@10.20.0.12"));
+        // Both have one of that name.
+        assert!(said("explain clusters.d --from 10.20.0.12 --port distribution", 2).contains("distribution (riak)"));
+        // One file alone is as ever.
+        said("compile clusters.d/riak.toml --all -o out", 0);
+        assert!(said("diff clusters.d/riak.toml clusters.d --meaning", 1).contains("amqp (rabbit)"));
+    });
+}
+
 #[test]
 fn a_host_goes_from_one_cluster_to_two_and_back() {
     isolated("a_host_goes_from_one_cluster_to_two_and_back", || {
-        let wire = netns::Namespace::unshare_aside();
         let _home = netns::Namespace::unshare();
-        let host = Host::new();
-        netns::ip(&format!("link set far netns {}\n", wire.path()));
-        wire.enter(|| {
-            netns::ip("link set lo up\nlink set far up\n");
-            let all =
-                ["10.20.0.12/24", "10.20.0.13/24", "10.20.1.7/32", "10.20.2.7/32", "10.20.3.7/32", "10.20.0.1/24"];
-            all.iter().for_each(|address| netns::ip(&format!("addr add {address} dev far\n")));
-        });
-        netns::ip("route add 10.20.2.0/24 via 10.20.0.1\nroute add 10.20.3.0/24 via 10.20.0.1\n");
-        let _servers: Vec<TcpListener> =
-            PORTS.iter().map(|port| TcpListener::bind(("0.0.0.0", *port)).unwrap()).collect();
-        for from in ["10.20.0.12", "10.20.0.13", "10.20.1.7", "10.20.2.7", "10.20.3.7"] {
-            assert!(reaches(&wire, from, 8098), "{from} without rules");
-        }
+        let (wire, host, _servers) = stage();
         // One file, then a folder with the same: an ordinary change, in which nothing is lost.
         host.write(RIAK);
         host.apply("cluster.toml", "", 0);

@@ -151,7 +151,7 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
         let message =
             format!("`--all` makes the rules of each node of one cluster, and these are several: {}", cluster.name());
         let help = "which of their nodes share a host no file says: name them with `--node`, once for each cluster";
-        findings.push(Diagnostic::placeless(Code::NotInDialect, message).help(help));
+        findings.push(Diagnostic::placeless(Code::ClusterFolder, message).help(help));
     }
     if let (Some(span), true) = (cluster.guard().reject_span(), arguments.format.iter().any(|f| f.is_iptables())) {
         debug_assert_eq!(cluster.guard().on_block(), OnBlock::Reject);
