@@ -221,6 +221,26 @@ impl<'a> Site<'a> {
     pub fn protected(&self) -> Ports {
         protected(&self.services)
     }
+
+    /// Whether the same rules fit another site: it is of the same clusters, with the same ports and interfaces, on a host that answers
+    /// for the same and translates or not. Whose addresses are this host's may differ.
+    #[must_use]
+    pub fn is_alike(&self, other: &Site<'_>) -> bool {
+        let host = |site: &Site<'_>| (site.translates, site.elsewhere.clone());
+        std::ptr::eq(self.cluster, other.cluster)
+            && self.own_of_node() == other.own_of_node()
+            && host(self) == host(other)
+    }
+
+    /// What rules for one node of each cluster can have that rules for another have not, but for what they say in comments: its ports and
+    /// interfaces.
+    #[must_use]
+    pub fn own_of_node(&self) -> Vec<(Vec<&Ports>, Option<&[Interface]>)> {
+        self.parts
+            .iter()
+            .map(|part| (part.services.iter().map(|service| &service.ports).collect(), part.interfaces()))
+            .collect()
+    }
 }
 
 fn protected(services: &[SiteService<'_>]) -> Ports {
