@@ -304,6 +304,55 @@ fn what_is_about_one_cluster_is_refused_for_two() {
     });
 }
 
+/// Nobody is there when a package brings a file: what was refused before stays out, whatever it comes with, and whoever a port's first rules
+/// would cut off is looked for, whatever is guarded already.
+#[test]
+fn a_file_that_comes_later_brings_nothing_that_was_refused_and_cuts_nobody_off() {
+    isolated("a_file_that_comes_later_brings_nothing_that_was_refused_and_cuts_nobody_off", || {
+        let _home = netns::Namespace::unshare();
+        let (wire, host, _servers) = stage();
+        let root = host.path("root").display().to_string();
+        let post_install = |code| host.said(&format!("hook post-install clusters.d --root {root}"), code);
+        host.file("riak.toml", RIAK);
+        host.apply("clusters.d", "", 0);
+        let good = in_force();
+        let wider = RIAK.replace("10.20.1.7", "10.20.3.7");
+        assert_ne!(wider, RIAK);
+        host.file("riak.toml", &wider);
+        host.apply("clusters.d", " --confirm-within 60s", 0);
+        host.run("rollback", 0);
+        assert_eq!(in_force(), good);
+        host.file("rabbit.toml", RABBIT);
+        let said = post_install(1);
+        assert!(said.contains("applied once and not confirmed"), "{said}");
+        host.said(&format!("apply clusters.d --boot --root {root}"), 7);
+        assert_eq!(in_force(), good);
+        // The same file by itself is no other one.
+        fs::remove_file(host.path("clusters.d").join("rabbit.toml")).unwrap();
+        assert!(post_install(1).contains("applied once and not confirmed"));
+
+        host.file("riak.toml", RIAK);
+        host.file("rabbit.toml", RABBIT);
+        let to = "10.20.0.11:25672".parse().unwrap();
+        let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).expect("nothing guards it yet");
+        netns::ip("route replace 10.20.3.0/24 via 10.20.0.1\n");
+        let forgotten = wire.enter(|| {
+            netns::ip("route replace 10.20.0.11/32 dev far src 10.20.3.7\n");
+            let session = connect();
+            netns::ip("route del 10.20.0.11/32 dev far src 10.20.3.7\n");
+            session
+        });
+        let said = post_install(1);
+        assert!(said.contains("refused: cut-peer: ") && said.contains("10.20.3.7"), "{said}");
+        assert_eq!(in_force(), good);
+        // With nobody to cut off it is brought in.
+        drop(forgotten);
+        std::thread::sleep(Duration::from_millis(200));
+        post_install(0);
+        packets(&wire);
+    });
+}
+
 #[test]
 fn a_host_goes_from_one_cluster_to_two_and_back() {
     isolated("a_host_goes_from_one_cluster_to_two_and_back", || {

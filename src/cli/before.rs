@@ -107,11 +107,19 @@ pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String>
     if site.cluster().guard().is_staged() {
         return None;
     }
-    let found = match peers::cut_peers(site, links) {
-        Ok(found) => peers::message(&found)?,
-        Err(error) => peers::unknown(&error),
-    };
     let kept = record::kept(&host.store, record::GOOD).ok().flatten();
-    let applied = kept.is_some_and(|kept| kept.record.digest == site.cluster().digest());
-    (!applied && (!is_in_force() || lets_on_now())).then_some(found)
+    if kept.as_ref().is_some_and(|kept| kept.record.digest == site.cluster().digest()) {
+        return None;
+    }
+    // What is guarded already has its members; a port that comes to it is as one that nothing guarded.
+    let guarded = (is_in_force() && !lets_on_now())
+        .then(|| kept.map(|kept| kept.record.ports()).unwrap_or_else(|| site.protected()));
+    let is_new = |port: u16| guarded.as_ref().is_none_or(|guarded| !guarded.has(port));
+    if guarded.as_ref().is_some_and(|guarded| site.protected().without(guarded).is_empty()) {
+        return None;
+    }
+    match peers::cut_peers(site, links) {
+        Ok(found) => peers::message(&found.into_iter().filter(|cut| is_new(cut.local.port())).collect::<Vec<_>>()),
+        Err(error) => Some(peers::unknown(&error)),
+    }
 }

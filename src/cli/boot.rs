@@ -5,12 +5,12 @@
 //! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::before::{Before, before, unblocks};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_nodes, site_of};
-use super::input::Input;
+use super::input::{Input, places};
 use super::output::{Undone, print, say};
 use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
@@ -88,12 +88,12 @@ fn writable(backend: Backend) -> Backend {
 
 /// Why a cluster file is not to be used where nobody asks for it.
 pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
-    let good = record::kept(&host.store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
-    if good.as_deref() == Some(cluster.digest()) {
+    let good = record::kept(&host.store, record::GOOD).ok().flatten().map(|kept| kept.record);
+    if good.as_ref().is_some_and(|good| good.digest == cluster.digest()) {
         return None;
     }
-    match record::rejected(&host.store) {
-        Ok(rejected) => rejected.iter().any(|one| one == cluster.digest()).then(|| {
+    match record::is_rejected(&host.store, cluster, good.as_ref()) {
+        Ok(rejected) => rejected.then(|| {
             "the cluster file was applied once and not confirmed; it is not used before somebody applies it again"
                 .to_owned()
         }),
@@ -212,8 +212,10 @@ fn bring(
 /// What is closed for everyone where nothing can be used: what the profile guards that the file names, or those of a folder, and what was
 /// guarded before.
 pub fn closed(config: &Path, host: &Host) -> Option<Cluster> {
-    let files =
-        if config.is_dir() { cluster::cluster_files(config).unwrap_or_default() } else { vec![config.to_owned()] };
+    let of = |place: &Path| {
+        if place.is_dir() { cluster::cluster_files(place).unwrap_or_default() } else { vec![place.to_owned()] }
+    };
+    let files: Vec<PathBuf> = places(config).iter().flat_map(|place| of(place)).collect();
     let mut named = files.iter().map(|file| profile_of(file));
     let first = named.next().flatten();
     // What nobody confirmed must not close more; nor must the way by which somebody could mend it be closed.

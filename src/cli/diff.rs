@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
-use super::input::{DEFAULT_CONFIG, Input, all_node_findings, config_parser, site};
+use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, site};
 use super::output::{present, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::read_with_text;
@@ -24,7 +24,7 @@ use crate::report::{Body, Changes, Form, Names, texts_difference};
 pub struct Arguments {
     /// The cluster file to hold this host against, or the folder of several; with NEW, the old cluster file (`.toml`) or ruleset. A ruleset in several files:
     /// with commas between them.
-    #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG, value_parser = config_parser())]
+    #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     old: PathBuf,
     /// The new cluster file or ruleset.
     new: Option<PathBuf>,

@@ -1,10 +1,13 @@
 //! The cluster file that a command is about, the node, and the texts of other files.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, Command};
 
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
@@ -43,14 +46,35 @@ pub fn moved(config: PathBuf) -> PathBuf {
     if default { default_config() } else { config }
 }
 
-/// A cluster file as it is named on the command line.
-pub fn config_parser() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().map(moved)
+/// A cluster file, or a folder of them, as it is named on the command line. What is named is that and nothing else; what is not, is
+/// where it is now.
+#[derive(Clone)]
+pub struct ConfigParser;
+
+impl TypedValueParser for ConfigParser {
+    type Value = PathBuf;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<PathBuf, clap::Error> {
+        PathBufValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<PathBuf, clap::Error> {
+        let named = self.parse_ref(command, argument, value)?;
+        Ok(if source == ValueSource::DefaultValue { default_config() } else { named })
+    }
 }
 
 /// Why neither of two places is used: nobody knows which is meant, and either could be the one that is no longer.
 fn both_places(config: &Path, file: &Path, folder: &Path) -> Option<Diagnostic> {
-    let either = config == file || config == folder;
+    // By whatever name it is called: a link, or a path from where somebody stands.
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let either = [file, folder].into_iter().any(|own| place(config) == place(own));
     (either && is_there(file) && has_several(folder)).then(|| {
         let message = format!("there are {} and cluster files in {}, and only one of the two is used", file.display(), folder.display());
         let help = format!(
@@ -62,6 +86,15 @@ fn both_places(config: &Path, file: &Path, folder: &Path) -> Option<Diagnostic> 
     })
 }
 
+/// Where cluster files may be meant by a name: where both places have some, nobody knows which are.
+pub fn places(config: &Path) -> Vec<PathBuf> {
+    let (file, folder) = (Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER));
+    match both_places(config, file, folder) {
+        Some(_) => vec![file.to_owned(), folder.to_owned()],
+        None => vec![config.to_owned()],
+    }
+}
+
 /// What another file is mostly to be.
 pub const RULESET: &str = "ruleset";
 
@@ -70,7 +103,7 @@ pub const RULESET: &str = "ruleset";
 pub struct Input {
     /// The cluster file, or a folder with one for each cluster of the host; `-` reads standard input. Without it
     /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
-    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = config_parser())]
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     pub config: PathBuf,
     /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
     /// line, on standard error.
@@ -109,6 +142,12 @@ impl Input {
         print_findings(&findings, &loaded.sources, self.json, undone)?;
         let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
         Ok(loaded.cluster.filter(|_| !errors))
+    }
+
+    /// Whether there are cluster files in both places, so that nobody knows which are meant.
+    #[must_use]
+    pub fn is_of_both_places(&self) -> bool {
+        both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)).is_some()
     }
 
     fn unreadable(&self, error: &io::Error) -> anyhow::Error {
@@ -224,5 +263,10 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", &file).unwrap();
         assert_eq!((both(&several), both(&file)), (Some(Code::ClusterFolder), Some(Code::ClusterFolder)));
         assert_eq!(both(Path::new("other.toml")), None);
+        // Another name of it is no other place.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&several, &link).unwrap();
+        let dotted = folder.path().join("clusters.d/../clusters.d");
+        assert_eq!((both(&link), both(&dotted)), (Some(Code::ClusterFolder), Some(Code::ClusterFolder)));
     }
 }

@@ -131,7 +131,9 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         },
         chosen => chosen.choose(&host)?,
     };
-    let quick = backend == Backend::Nft && !arguments.full;
+    // What is in force is not what is meant where files are in both places, and reading them says so.
+    let input = Input { config: config.clone(), json: arguments.json };
+    let quick = backend == Backend::Nft && !arguments.full && !input.is_of_both_places();
     // Who this host is must be known without another look at it.
     let node = match (arguments.site.node.as_slice(), &known) {
         ([name], _) => Some(Some(name.as_str())),

@@ -6,7 +6,7 @@
 //! INVARIANT (no less strict): a port belongs to one cluster. The exception is epmd, which is one program for all Erlang of a host: its
 //! port admits whom any of the clusters admits there. Whatever else two files say of one port, or of one source, is refused.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -21,6 +21,11 @@ const EPMD: &str = "epmd";
 
 /// The longest word for names of sets: those of nf_tables and of chains have room for it, and ipsets get a checksum.
 const LONGEST_TAG: usize = 16;
+
+/// What a comment says before it names a service takes less than this.
+const ROOM_BEFORE_SERVICE: usize = 24;
+/// The same as [`crate::ir::LONGEST_COMMENT`], which is no word of a cluster; a test holds the one against the other.
+const LONGEST_COMMENT: usize = 120;
 
 impl Cluster {
     /// The same cluster where so many texts come before its own in these.
@@ -67,6 +72,9 @@ pub(super) fn conflicts(clusters: &[Cluster], findings: &mut Findings) {
         for other in clusters.iter().skip(at + 1) {
             guards(one, other, findings);
             ports(one, other, findings);
+            for (guarding, other) in [(one, other), (other, one)] {
+                unused(guarding, other, findings);
+            }
             for (trusting, distrusting) in [(one, other), (other, one)] {
                 untrusted(trusting, distrusting, findings);
             }
@@ -125,7 +133,10 @@ fn untrusted(trusting: &Cluster, distrusting: &Cluster, findings: &mut Findings)
         node.addresses().iter().map(|&(address, span)| (node.name(), Source { network: Cidr::host(address), span }))
     });
     let clients = trusting.clients.iter().flat_map(|client| client.from.iter().map(|source| (client.name(), *source)));
-    let admitted: Vec<(&str, Source)> = nodes.chain(clients).collect();
+    // Most are in none of them, and there may be many.
+    let list: Networks = distrusting.untrusted.iter().map(|source| source.network).collect();
+    let doubtful = |(_, source): &(&str, Source)| list.overlaps(source.network) && !own.covers(source.network);
+    let admitted: Vec<(&str, Source)> = nodes.chain(clients).filter(doubtful).collect();
     for distrusted in &distrusting.untrusted {
         for (who, source) in &admitted {
             // Networks are nested or apart.
@@ -173,6 +184,26 @@ fn ports(one: &Cluster, other: &Cluster, findings: &mut Findings) {
     }
 }
 
+/// A port that one file leaves alone and another guards is guarded, and whoever the first is for is a stranger there.
+fn unused(guarding: &Cluster, other: &Cluster, findings: &mut Findings) {
+    let (a, b) = (SitePart::of_every_node(guarding), SitePart::of_every_node(other));
+    for first in a.services().iter().filter(|own| own.service.is_guarded()) {
+        for second in b.services().iter().filter(|own| !own.service.is_guarded()) {
+            let Some(common) = first.ports.intersection(&second.ports) else { continue };
+            let (x, y) = (first.service, second.service);
+            let message = format!(
+                "port {common} is guarded here for `{}` of `{}`; hosts of `{}`, for which `{}` is unused, do not get in there",
+                x.name, guarding.name, other.name, y.name
+            );
+            let finding = Diagnostic::new(Code::UnguardedOverlap, y.span.unwrap_or(other.begin()), message);
+            let finding = finding.also(x.span.unwrap_or(guarding.begin()), "guarded");
+            findings.push(finding.help(
+                "where they have to, say nothing of its `state` in both files, or name them as a client of the other",
+            ));
+        }
+    }
+}
+
 /// Whether a service is the same one in two clusters: epmd, or what is closed for everybody in both, with the same ports on every node.
 fn is_one((one, first): (&Cluster, &Service), (other, second): (&Cluster, &Service)) -> bool {
     let everywhere = |cluster: &Cluster, service: &Service| {
@@ -198,7 +229,7 @@ pub(super) fn join(mut parts: Vec<Cluster>, sources: &Arc<Sources>) -> Cluster {
     for ((part, tag), owners) in parts.iter_mut().zip(words).zip(owners) {
         let name = part.name.clone();
         part.services.iter_mut().zip(owners).for_each(|(service, owners)| {
-            service.name = format!("{} ({owners})", service.name);
+            service.name = of_owners(&service.name, &owners);
         });
         part.clients.iter_mut().for_each(|client| client.name = format!("{} ({name})", client.name));
         part.peers = format!("peers of {name}");
@@ -253,14 +284,41 @@ fn position(services: &[Service], wanted: &Service) -> ServiceId {
     ServiceId(services.iter().position(|own| own.name == wanted.name).unwrap_or(usize::MAX))
 }
 
+/// The name of a service with those of its clusters. It stands in comments of rules, which have little room: where it does not fit it has
+/// the first of them, who has a service of that name only once, and where even that is too long a checksum.
+fn of_owners(service: &str, owners: &[String]) -> String {
+    let room = LONGEST_COMMENT - ROOM_BEFORE_SERVICE;
+    let all = format!("{service} ({})", owners.join(AND));
+    if all.len() <= room {
+        return all;
+    }
+    let first = owners.first().map(String::as_str).unwrap_or_default();
+    let short = match owners.len() {
+        0 | 1 => all,
+        several => format!("{service} ({first} and {} more)", several - 1),
+    };
+    if short.len() <= room {
+        return short;
+    }
+    let checksum = short_digest(&short);
+    let end = (0..=room - checksum.len() - 1).rev().find(|&end| short.is_char_boundary(end)).unwrap_or(0);
+    format!("{} {checksum}", short.get(..end).unwrap_or_default())
+}
+
+/// Some hexadecimal digits that are others for any other text.
+fn short_digest(text: &str) -> String {
+    let digits = super::config::hexadecimal(&Sha256::digest(text));
+    digits.get(..8).unwrap_or(&digits).to_owned()
+}
+
 /// For each service of each cluster, of which clusters it is: more than one where they have it in common.
-fn owners(parts: &[Cluster]) -> Vec<Vec<String>> {
-    let of = |part: &Cluster, service: &Service| -> String {
+fn owners(parts: &[Cluster]) -> Vec<Vec<Vec<String>>> {
+    let of = |part: &Cluster, service: &Service| -> Vec<String> {
         let has = |other: &&Cluster| {
             other.name == part.name
                 || other.services.iter().any(|own| service.is_guarded() && is_one((part, service), (*other, own)))
         };
-        parts.iter().filter(has).map(|other| other.name.as_str()).collect::<Vec<_>>().join(AND)
+        parts.iter().filter(has).map(|other| other.name.clone()).collect()
     };
     parts.iter().map(|part| part.services.iter().map(|service| of(part, service)).collect()).collect()
 }
@@ -274,24 +332,22 @@ fn guard(parts: &[Cluster]) -> Guard {
     guard
 }
 
-/// A word for each, of letters, digits and `_`, and each another one. The same names always have the same.
+/// A word for each, of letters, digits and `_`, and each another one. A cluster has the same one whatever its file is called, since names of
+/// sets and chains are made of it: where the beginnings of names are alike, the words have checksums.
 fn tags(parts: &[Cluster]) -> Vec<String> {
-    let mut taken: BTreeSet<String> = BTreeSet::new();
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    parts
-        .iter()
-        .map(|part| {
-            let plain: String = part.name.chars().take(LONGEST_TAG).map(fit).collect();
-            let mut numbered = (2..).map(|number| format!("{plain}_{number}"));
-            let mut tag = plain.clone();
-            while taken.contains(&tag.to_ascii_lowercase()) {
-                let Some(next) = numbered.next() else { break };
-                tag = next;
-            }
-            taken.insert(tag.to_ascii_lowercase());
-            tag
-        })
-        .collect()
+    let plain = |part: &Cluster| part.name.chars().take(LONGEST_TAG).map(fit).collect::<String>();
+    let is_alike = |one: &str, other: &Cluster| plain(other).eq_ignore_ascii_case(one);
+    let of = |part: &Cluster| {
+        let word = plain(part);
+        let alone = parts.iter().filter(|other| is_alike(&word, other)).count() == 1;
+        if alone {
+            word
+        } else {
+            format!("{}_{}", word.chars().take(LONGEST_TAG - 9).collect::<String>(), short_digest(&part.name))
+        }
+    };
+    parts.iter().map(of).collect()
 }
 
 /// SHA-256 of what was read, in hexadecimal digits: names have no line ends, which so tell the files apart.

@@ -2,10 +2,14 @@
 
 use crate::cluster::{Client, Node, OnBlock, Site, SitePart, SiteService, Source, State};
 use crate::diagnostic::{SourceFile, Texts};
+use crate::ir::LONGEST_LINE;
 use crate::net::{AddressClass, Interface, Ports};
 
 /// So many networks of a client are named; the rules name the others.
 const NETWORKS_NAMED: usize = 4;
+
+/// What the rest of a line that is too long begins with.
+const CONTINUED: &str = "    ";
 
 /// So many included files are named.
 const FILES_NAMED: usize = 8;
@@ -25,7 +29,22 @@ pub fn lines(site: &Site<'_>) -> Vec<String> {
     not_admitted(site, &mut lines);
     lines.push(String::new());
     lines.extend(ASSUMPTIONS.map(str::to_owned));
-    lines
+    lines.into_iter().flat_map(|line| wrapped(&line)).collect()
+}
+
+/// A line in pieces that every dialect takes: names of many clusters are longer than one.
+fn wrapped(line: &str) -> Vec<String> {
+    let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
+    while rest.len() > LONGEST_LINE {
+        let end = (1..=LONGEST_LINE).rev().find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
+        let end =
+            rest.get(..end).and_then(|piece| piece.rfind(' ')).filter(|&end| end > CONTINUED.len()).unwrap_or(end);
+        let next = format!("{CONTINUED}{}", rest.get(end..).unwrap_or_default().trim_start());
+        pieces.push(rest.get(..end).unwrap_or_default().to_owned());
+        rest = next;
+    }
+    pieces.push(rest);
+    pieces
 }
 
 fn identity(site: &Site<'_>) -> Vec<String> {
@@ -117,6 +136,10 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
     let all = site.services().iter().filter(|service| service.service.state() == State::Unused);
     let unused: Vec<String> = all
         .map(|service| match service.ports.is_empty() || service.ports.intersection(&protected).is_some() {
+            // Where there are several clusters, it may be guarded for another one.
+            true if site.cluster().is_joined() && !service.ports.is_empty() => {
+                format!("{} {}, but for another cluster", service.service.name(), ports(&service.ports))
+            }
             true => service.service.name().to_owned(),
             false => format!("{} {}", service.service.name(), ports(&service.ports)),
         })

@@ -119,6 +119,8 @@ codes! {
     NotInDialect = "not-in-dialect", Error;
     /// A node whose `addresses` lack the address in its name.
     AddressMismatch = "address-mismatch", Warning;
+    /// A port that the file of one cluster of this host leaves alone and that of another guards.
+    UnguardedOverlap = "unguarded-overlap", Warning;
     /// A distribution range with fewer ports than the cluster has nodes.
     NarrowRange = "narrow-range", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.

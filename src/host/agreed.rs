@@ -244,8 +244,8 @@ fn input(looked: &Looked<'_>) -> String {
 fn ours(looked: &Looked<'_>) -> Result<String, HostError> {
     let Looked { host, site, work, .. } = looked;
     let kept = record::kept(&host.store, GOOD).map(|kept| kept.map(|kept| (kept.rules_digest(), kept.record)));
-    let rejected = record::rejected(&host.store);
-    let rejected = rejected.map(|all| all.iter().any(|one| one == site.cluster().digest()));
+    let good = kept.as_ref().ok().and_then(Option::as_ref).map(|(_, record)| record);
+    let rejected = record::is_rejected(&host.store, site.cluster(), good);
     let all = [
         of_snapshot(looked.in_force.snapshot())?,
         // The file that keeps them is in a folder, and no part of the kernel.

@@ -143,6 +143,7 @@ mod tests {
         let _lock = store.lock("a test").unwrap();
         let record = Record {
             version: String::new(),
+            parts: Vec::new(),
             cluster: named.then(|| before.name().to_owned()),
             node: Some(node.to_owned()),
             backend: Backend::Nft,

@@ -84,7 +84,7 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
         // Both judge; that one more does is no reason to take the confirmation back.
         let _ = Snapshot::nothing(pending.backend.other()).restore();
     }
-    record::reject(&host.store, &pending.record.digest, false)?;
+    record::accept(&host.store, &pending.record)?;
     let _ = reserve(&host.store, &pending.root, &pending.record.ports());
     pending::end(&host.store, &pending.id)
 }

@@ -179,9 +179,9 @@ pub fn write_before(store: &Store, snapshot: &Snapshot) -> Result<(), HostError>
 /// Where one of the two fails; then nothing may be changed.
 pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> Result<(), HostError> {
     // What was applied last and not taken back is good, even if it is applied once more.
-    let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
-    if good.as_ref() != Some(&pending.record.digest) {
-        record::reject(store, &pending.record.digest, true)?;
+    let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record);
+    if good.as_ref().is_none_or(|good| good.digest != pending.record.digest) {
+        record::reject(store, &pending.record, good.as_ref())?;
     }
     forget(store)?;
     write(store, pending)?;
@@ -331,6 +331,7 @@ mod tests {
             root: "/".into(),
             version: String::new(),
             cluster: None,
+            parts: Vec::new(),
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

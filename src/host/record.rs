@@ -56,6 +56,10 @@ pub struct Record {
     pub config: PathBuf,
     /// Of the cluster file, its profile and what it includes.
     pub digest: String,
+    /// Of several clusters that are guarded together, the digest of each. They come to another host's or another day's files together with
+    /// others, and are the same ones then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// The protected ports.
     pub ports: String,
     /// Below which folder files were written outside of the state folder.
@@ -75,6 +79,11 @@ impl Record {
     #[must_use]
     pub fn ports(&self) -> Ports {
         ports(&self.ports)
+    }
+
+    /// The digests of what was applied: of all together, and of each cluster of several.
+    pub fn digests(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.digest).chain(&self.parts).map(String::as_str)
     }
 
     /// The names of the clusters, where they were noted; several that were guarded together stand in the order of their files.
@@ -119,6 +128,13 @@ pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, Strin
     }
     files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
     files
+}
+
+/// The digest of each of several clusters; nothing for one.
+#[must_use]
+pub fn digests_of_parts(cluster: &Cluster) -> Vec<String> {
+    let parts = if cluster.is_joined() { cluster.parts() } else { &[] };
+    parts.iter().map(|part| part.digest().to_owned()).collect()
 }
 
 /// Whether this is the folder of the cluster file, and not the file itself.
@@ -286,23 +302,48 @@ pub fn ports(text: &str) -> Ports {
 ///
 /// # Errors
 /// Where the file is not what was written.
-pub fn rejected(store: &Store) -> Result<Vec<String>, HostError> {
+fn rejected(store: &Store) -> Result<Vec<String>, HostError> {
     let bytes = store.read(Place::State, REJECTED)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
-/// Notes a digest, or forgets it.
+/// Whether a cluster, or one of several, must not be applied at boot, unless that one is part of what was confirmed last.
+///
+/// # Errors
+/// Where the file is not what was written.
+pub fn is_rejected(store: &Store, cluster: &Cluster, good: Option<&Record>) -> Result<bool, HostError> {
+    let rejected = rejected(store)?;
+    let is_good = |digest: &str| good.is_some_and(|good| good.digests().any(|own| own == digest));
+    let mut digests = std::iter::once(cluster).chain(cluster.parts()).map(Cluster::digest);
+    Ok(digests.any(|digest| !is_good(digest) && rejected.iter().any(|one| one == digest)))
+}
+
+/// Notes the digests of what was not confirmed, but for those that were confirmed with something else.
 ///
 /// # Errors
 /// Where the state cannot be written.
-pub fn reject(store: &Store, digest: &str, rejects: bool) -> Result<(), HostError> {
+pub fn reject(store: &Store, record: &Record, good: Option<&Record>) -> Result<(), HostError> {
+    let is_good = |digest: &str| good.is_some_and(|good| good.digests().any(|own| own == digest));
+    let new: Vec<&str> = record.digests().filter(|digest| !is_good(digest)).collect();
+    write_rejected(store, record, &new)
+}
+
+/// Forgets the digests of what is confirmed.
+///
+/// # Errors
+/// Where the state cannot be written.
+pub fn accept(store: &Store, record: &Record) -> Result<(), HostError> {
+    write_rejected(store, record, &[])
+}
+
+/// Those that are written down, without those of a record, and with some.
+fn write_rejected(store: &Store, record: &Record, new: &[&str]) -> Result<(), HostError> {
     const MOST: usize = 100;
     let mut all = rejected(store)?;
     let before = all.clone();
-    all.retain(|own| own != digest);
-    if rejects {
-        all.push(digest.to_owned());
-    }
+    let is_of_record = |digest: &String| record.digests().any(|own| own == digest);
+    all.retain(|own| !is_of_record(own));
+    all.extend(new.iter().map(|&digest| digest.to_owned()));
     let last = all.split_off(all.len().saturating_sub(MOST));
     match last.as_slice() {
         same if same == before.as_slice() => Ok(()),

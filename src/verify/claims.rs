@@ -1,5 +1,6 @@
 //! What a cluster file wants to become of every packet. Source: DESIGN, "What the guard means".
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::Claim;
@@ -46,13 +47,21 @@ impl<'a> Claims<'a> {
     #[must_use]
     pub fn of(site: &Site<'a>) -> Self {
         let parts = site.parts();
-        let admitted = parts.iter().enumerate().flat_map(|(part, own)| admitted(part, own)).collect();
+        let mut admitted: Vec<Admitted<'_>> =
+            parts.iter().enumerate().flat_map(|(part, own)| admitted(part, own)).collect();
+        for admitted in &mut admitted {
+            let others = parts.iter().enumerate().filter(|(at, _)| *at != admitted.part).map(|(_, other)| other);
+            if let Some(own) = parts.get(admitted.part) {
+                admitted.ports =
+                    others.fold(admitted.ports.clone(), |ports, other| ports.without(&contested(own, other)));
+            }
+        }
         let protected = parts.iter().flat_map(|part| part.protected().ranges().to_vec()).collect();
         let here = parts.iter().flat_map(|part| part.node().map_or_else(|| part.others(), |node| vec![node]));
-        let mut addresses: Vec<IpAddr> = Vec::new();
+        let (mut addresses, mut seen): (Vec<IpAddr>, HashSet<IpAddr>) = Default::default();
         for (address, _) in here.flat_map(Node::addresses) {
             // The nodes of several clusters have one host's.
-            if parts.len() == 1 || !addresses.contains(address) {
+            if parts.len() == 1 || seen.insert(*address) {
                 addresses.push(*address);
             }
         }
@@ -408,6 +417,21 @@ fn from(space: &mut Space<'_>, lists: &[Elements]) -> Bounded<Set> {
 }
 
 /// Whom a cluster admits at a site.
+/// The ports that two clusters guard and that are not one service for both, which only epmd is, open in both with the same ports: nobody is
+/// admitted there. A file with such a port is refused; were it not, its rules would not be proved.
+fn contested(one: &SitePart<'_>, other: &SitePart<'_>) -> Ports {
+    let (guarded, theirs) = (one.protected(), other.protected());
+    let both = guarded.without(&guarded.without(&theirs));
+    let epmd = |part: &SitePart<'_>| -> Vec<Ports> {
+        let is_epmd = |name: &str| name == "epmd" || name.starts_with("epmd (");
+        let open =
+            part.services().iter().filter(|own| own.service.state() == State::Open && is_epmd(own.service.name()));
+        open.map(|own| own.ports.clone()).collect()
+    };
+    let theirs = epmd(other);
+    epmd(one).iter().filter(|ports| theirs.contains(ports)).fold(both, |both, common| both.without(common))
+}
+
 fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
     let cluster = part.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));

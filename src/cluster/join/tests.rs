@@ -186,16 +186,83 @@ fn a_folder_without_a_file_and_a_file_that_cannot_be_read_are_errors() {
 
 #[test]
 fn words_for_names_are_told_apart() {
-    let words = |names: [&str; 4]| {
-        let named = |name: &str| {
+    let words = |names: &[&str]| -> Vec<String> {
+        let named = |name: &&str| {
             let text = RIAK.replace("name = \"riak\"", &format!("name = \"{name}\""));
             crate::cluster::parse("x.toml", text, Path::new("")).cluster.unwrap()
         };
-        tags(&names.map(named))
+        tags(&names.iter().map(named).collect::<Vec<_>>())
     };
-    assert_eq!(words(["riak", "riak@b", "riak.b", "RIAK"]), ["riak", "riak_b", "riak_b_2", "RIAK_2"]);
     let long = "a".repeat(20);
-    assert_eq!(words([&long, &format!("{long}b"), "x", "y"])[..2], ["a".repeat(16), format!("{}_2", "a".repeat(16))]);
+    let names = ["riak", "riak@b", "riak.b", "RIAK", &long, &format!("{long}b"), "x"];
+    let found = words(&names);
+    assert_eq!(found[6], "x");
+    let lower: std::collections::HashSet<String> = found.iter().map(|word| word.to_ascii_lowercase()).collect();
+    assert!(lower.len() == names.len() && found.iter().all(|word| word.len() <= LONGEST_TAG), "{found:?}");
+    // Whatever the files are called.
+    let turned: Vec<&str> = names.iter().rev().copied().collect();
+    assert_eq!(words(&turned).into_iter().rev().collect::<Vec<_>>(), found);
+}
+
+#[test]
+fn however_long_the_names_are_there_are_rules() {
+    assert_eq!(LONGEST_COMMENT, crate::ir::LONGEST_COMMENT);
+    let name = |at: usize| format!("{at:02}{}", "n".repeat(62));
+    let files: Vec<(String, String)> = (10..26)
+        .map(|at| {
+            let named = RIAK.replace("name = \"riak\"", &format!("name = \"{}\"", name(at))).replace("riak@", &format!("c{at}@"));
+            let ports = format!(
+                "[services.http]\nports = \"9{at}0\"\n[services.handoff]\nports = \"9{at}1\"\n[services.protobuf]\nports = \"9{at}2\"\n"
+            );
+            (format!("{at}.toml"), named.replace("6000-6009", &format!("7{at}0-7{at}9")) + &ports)
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let loaded = loaded(&files);
+    let cluster = loaded.cluster.unwrap_or_else(|| panic!("{:?}", loaded.findings));
+    let names: std::collections::HashSet<&str> =
+        cluster.services().iter().filter(|own| own.is_guarded()).map(Service::name).collect();
+    assert_eq!(names.len(), 16 * 4 + 1);
+    let epmd = cluster.services().iter().find(|own| own.name().starts_with("epmd")).unwrap();
+    assert_eq!(epmd.name(), format!("epmd ({} and 15 more)", name(10)));
+    let site = Site::of_every_node(&cluster);
+    let rules = crate::prove::nft(&site).unwrap();
+    assert!(crate::prove::iptables(&site, crate::compile::SetsMode::Auto).is_ok());
+    // Each service has a counter of its own.
+    let chains = rules.compiled().tables.iter().flat_map(|table| &table.chains).filter(|chain| chain.name == "block");
+    let counted: std::collections::HashSet<&str> = chains
+        .flat_map(|chain| &chain.rules)
+        .filter_map(|rule| rule.comment.as_deref()?.strip_prefix("isolation: "))
+        .collect();
+    assert!(names.is_subset(&counted), "{counted:?}");
+    let longer = "s".repeat(64);
+    let found = [of_owners(&longer, &[name(1)]), of_owners(&longer, &[name(2)])];
+    assert!(
+        found[0] != found[1] && found.iter().all(|own| own.len() <= LONGEST_COMMENT - ROOM_BEFORE_SERVICE),
+        "{found:?}"
+    );
+}
+
+/// What one file guards and another leaves alone is guarded, and said.
+#[test]
+fn a_port_that_one_file_leaves_alone_is_guarded_and_said() {
+    let unused = format!("{RABBIT}[services.epmd]\nstate = \"unused\"\n");
+    let loaded = loaded(&[("riak.toml", RIAK), ("rabbit.toml", &unused)]);
+    let warned: Vec<&str> = loaded
+        .findings
+        .iter()
+        .filter(|own| own.code == Code::UnguardedOverlap)
+        .map(|own| own.message.as_str())
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "port 4369 is guarded here for `epmd` of `riak`; hosts of `rabbit`, for which `epmd` is unused, do not get in there"
+        ]
+    );
+    let cluster = loaded.cluster.unwrap();
+    let header = crate::compile::header(&Site::of_every_node(&cluster)).join("\n");
+    assert!(header.contains("epmd (rabbit) 4369, but for another cluster"), "{header}");
 }
 
 #[test]
