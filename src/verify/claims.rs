@@ -58,13 +58,10 @@ impl<'a> Claims<'a> {
         }
         let protected = parts.iter().flat_map(|part| part.protected().ranges().to_vec()).collect();
         let here = parts.iter().flat_map(|part| part.node().map_or_else(|| part.others(), |node| vec![node]));
-        let (mut addresses, mut seen): (Vec<IpAddr>, HashSet<IpAddr>) = Default::default();
-        for (address, _) in here.flat_map(Node::addresses) {
-            // The nodes of several clusters have one host's.
-            if parts.len() == 1 || seen.insert(*address) {
-                addresses.push(*address);
-            }
-        }
+        // The nodes of several clusters have one host's.
+        let mut seen = HashSet::new();
+        let addresses = here.flat_map(Node::addresses).map(|(address, _)| *address);
+        let addresses: Vec<IpAddr> = addresses.filter(|own| parts.len() == 1 || seen.insert(*own)).collect();
         let networks = |of: fn(&Cluster) -> &[Source]| -> Vec<Cidr> {
             parts.iter().flat_map(|part| of(part.cluster())).map(|source| source.network).collect()
         };
