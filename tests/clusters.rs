@@ -318,7 +318,7 @@ fn a_file_that_comes_later_brings_nothing_that_was_refused_and_cuts_nobody_off()
         host.file("riak.toml", RIAK);
         host.apply("clusters.d", "", 0);
         let good = in_force();
-        let wider = RIAK.replace("10.20.1.7", "10.20.3.7");
+        let wider = RIAK.replace("10.20.1.0/24", "10.20.3.0/24");
         assert_ne!(wider, RIAK);
         host.file("riak.toml", &wider);
         host.apply("clusters.d", " --confirm-within 60s", 0);
