@@ -58,12 +58,15 @@ pub fn is_active() -> bool {
     look(root).is_ok_and(|there| there.is_some())
 }
 
-/// Whether it drops everything, because the admin said `firewall-cmd --panic-on`. That is left as it is.
+/// That it drops everything, because the admin said `firewall-cmd --panic-on`.
+pub const PANIC: &str = "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`";
+
+/// Whether that is so. It is left so.
 ///
 /// # Errors
 /// Where the kernel's rules cannot be read.
-pub fn panics() -> Result<bool, HostError> {
-    Ok(everything()?.0.panic)
+pub fn panics(root: &Path) -> Result<bool, HostError> {
+    Ok(look(root)?.is_some_and(|(there, _)| there.panic))
 }
 
 /// The files that let these openings through, with their paths.
@@ -102,9 +105,7 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
                 lines.push(HostError::Behind(there.behind.iter().cloned().collect()).to_string());
             }
             if there.panic && !lines.is_empty() {
-                lines.push(
-                    "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned(),
-                );
+                lines.push(PANIC.to_owned());
             }
         }
         None if lines.is_empty() => {}
