@@ -152,6 +152,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         remark.say(format!("{}: {LETS_ON}", judgement.standing.words()));
     }
     if enforced && unreserved.is_empty() {
+        pending::note_taken_back(&host.store);
         return Ok((String::new(), Outcome::Success));
     }
     // To open ports is for somebody who is there, whatever was remembered of what was applied last.
@@ -199,6 +200,9 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {
+        pending::note_taken_back(&host.store);
+    }
     // What is worth a note is no reason to have done nothing.
     let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
@@ -220,6 +224,9 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     }
     say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
-        say(Changes::of(&found, Names { clusters: [None, None] }).text().trim_end());
+        let changes = Changes::of(&found, Names { clusters: [None, None] });
+        if judgement.openings.is_empty() || !changes.same {
+            say(changes.text().trim_end());
+        }
     }
 }

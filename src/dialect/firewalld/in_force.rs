@@ -84,6 +84,12 @@ impl InForce {
         self.strange == 0 && self.rules.iter().eq(wanted.rules.iter().collect::<BTreeSet<_>>())
     }
 
+    /// Whether our policy or sets are there, be they empty.
+    #[must_use]
+    pub fn has_remains(&self) -> bool {
+        self.policy || !self.sets.is_empty()
+    }
+
     /// Whether all is as it is to be. Of a policy that was emptied nothing is left that matters.
     #[must_use]
     pub fn is(&self, wanted: &Wanted) -> bool {

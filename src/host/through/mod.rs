@@ -193,17 +193,18 @@ fn bring_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
     Err(HostError::Changing)
 }
 
-/// Takes all of ours away, whatever is remembered. Says whether there was any.
+/// Takes all of ours away, whatever is remembered. Says whether there was any, and what stays all the same.
 ///
 /// # Errors
 /// Where one of them refuses. All are tried.
-pub fn take_away(root: &Path, store: &Store) -> Result<bool, HostError> {
-    let by_firewalld = firewalld::bring(root, &[]);
+pub fn take_away(root: &Path, store: &Store) -> Result<(bool, Option<firewalld::Stays>), HostError> {
+    let by_firewalld = firewalld::take_away(root);
     let by_ufw = ufw::bring(root, &[], store);
     let by_chains = chains::take_away();
-    let brought = by_firewalld? | by_ufw? | by_chains?;
+    let (by_firewalld, stays) = by_firewalld?;
+    let brought = by_firewalld | by_ufw? | by_chains?;
     store.remove(Place::State, OPENED)?;
-    Ok(brought)
+    Ok((brought, stays))
 }
 
 /// Whether something may be open because of us. Who wants nothing open and cannot read it leaves what may be there: it is no wider than

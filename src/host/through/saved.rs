@@ -48,9 +48,26 @@ impl std::fmt::Display for Saved {
             )?,
             None => f.write_str("the next start of the machine brings them back")?,
         }
-        f.write_str(
-            "; take them out, or save again now that they are gone from the kernel (`netfilter-persistent save`)",
-        )
+        match self.save() {
+            Some(command) => {
+                write!(f, "; take them out, or save again now that they are gone from the kernel (`{command}`)")
+            }
+            // Who saved the whole of the kernel there wrote more than his own.
+            None => f.write_str("; take them out there"),
+        }
+    }
+}
+
+impl Saved {
+    /// The command that writes such a file, where there is one.
+    fn save(&self) -> Option<&'static str> {
+        match self.path.to_string_lossy() {
+            path if path.contains("/etc/iptables/") => Some("netfilter-persistent save"),
+            path if path.ends_with("/sysconfig/iptables") => Some("service iptables save"),
+            path if path.ends_with("/sysconfig/ip6tables") => Some("service ip6tables save"),
+            path if path.ends_with("/sysconfig/ipset") => Some("service ipset save"),
+            _ => None,
+        }
     }
 }
 
