@@ -14,6 +14,8 @@ mod fail2ban;
 mod firewalld;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;
+#[path = "through/honest.rs"]
+mod honest;
 #[path = "through/observed.rs"]
 mod observed;
 #[path = "through/slow.rs"]
