@@ -306,3 +306,17 @@ impl From<Drift> for String {
         drift.text()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_taken_back_takes_nobody() {
+        let new = Status::new(Standing::Enforced, Backend::Nft, "c.toml".into(), &Counters::default(), None);
+        let waits = Status { pending_seconds: Some(0.0), ..new };
+        assert!(waits.text().contains("`ringfence rollback` takes it back"));
+        let text = Status { being_taken_back: true, ..waits }.text();
+        assert!(text.contains("is being taken back now") && !text.contains("rollback"), "{text}");
+    }
+}

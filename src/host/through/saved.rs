@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn each_file_is_saved_by_its_own_command() {
+        for (path, command) in [
+            ("/etc/iptables/rules.v4", Some("netfilter-persistent save")),
+            ("/etc/sysconfig/ip6tables", Some("service ip6tables save")),
+            ("/etc/nftables.conf", None),
+            ("/etc/sysconfig/nftables.conf", None),
+        ] {
+            let said = Saved { path: path.into(), line: 2, sets: Vec::new() }.to_string();
+            assert_eq!(said.contains(" save"), command.is_some(), "{said}");
+            assert!(command.is_none_or(|command| said.contains(command)), "{said}");
+        }
+    }
+
+    #[test]
     fn what_only_speaks_of_it_is_not() {
         let text =
             "*filter\n-A INPUT -m comment --comment \"ringfence: see the wiki\" -m set --match-set bans src -j DROP\n";
