@@ -264,7 +264,9 @@ fn two_clusters_are_guarded_by_iptables() {
         let (wire, host, _servers) = stage();
         host.file("riak.toml", RIAK);
         host.file("rabbit.toml", RABBIT);
-        host.apply("clusters.d", " --backend iptables", 0);
+        host.apply("clusters.d", " --backend iptables --confirm-within 60s", 0);
+        packets(&wire);
+        assert_eq!(host.run("confirm", 0)["node"], "rabbit@10.20.0.11, riak@10.20.0.11");
         packets(&wire);
         assert_eq!(host.run("status", 0)["state"], "enforced");
         fs::remove_file(host.path("clusters.d").join("riak.toml")).unwrap();

@@ -1,5 +1,6 @@
 //! What a cluster file wants to become of every packet. Source: DESIGN, "What the guard means".
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::Claim;
@@ -49,13 +50,10 @@ impl<'a> Claims<'a> {
         let admitted = parts.iter().enumerate().flat_map(|(part, own)| admitted(part, own)).collect();
         let protected = parts.iter().flat_map(|part| part.protected().ranges().to_vec()).collect();
         let here = parts.iter().flat_map(|part| part.node().map_or_else(|| part.others(), |node| vec![node]));
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for (address, _) in here.flat_map(Node::addresses) {
-            // The nodes of several clusters have one host's.
-            if parts.len() == 1 || !addresses.contains(address) {
-                addresses.push(*address);
-            }
-        }
+        // The nodes of several clusters have one host's.
+        let mut seen = HashSet::new();
+        let addresses = here.flat_map(Node::addresses).map(|(address, _)| *address);
+        let addresses: Vec<IpAddr> = addresses.filter(|own| parts.len() == 1 || seen.insert(*own)).collect();
         let networks = |of: fn(&Cluster) -> &[Source]| -> Vec<Cidr> {
             parts.iter().flat_map(|part| of(part.cluster())).map(|source| source.network).collect()
         };
