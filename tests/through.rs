@@ -12,10 +12,10 @@ mod commands;
 mod fail2ban;
 #[path = "through/firewalld.rs"]
 mod firewalld;
-#[allow(dead_code, reason = "other tests use the rest")]
-mod lab;
 #[path = "through/honest.rs"]
 mod honest;
+#[allow(dead_code, reason = "other tests use the rest")]
+mod lab;
 #[path = "through/observed.rs"]
 mod observed;
 #[path = "through/slow.rs"]

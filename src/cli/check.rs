@@ -171,7 +171,11 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     };
     if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
-        let shadows = Others::of(&in_force, &judgement.around).shadows();
+        let others = Others::of(&in_force, &judgement.around);
+        let mut shadows = others.shadows();
+        if judgement.standing == Standing::Undecided {
+            shadows.push(others.doubt().to_owned());
+        }
         let why = judgement.vrfs.iter().chain(&shadows).next();
         let why = why.map_or("`ringfence status` says why", String::as_str);
         remark.say(format!("{words}, and there is nothing to bring back: {why}"));

@@ -253,10 +253,11 @@ impl Entry {
                 })
             });
         let network = if ours.leg == Leg::In { from } else { to };
-        let hits_network = network_of(network)
-            .is_none_or(|own| own.has(ours.network.first()) || ours.network.has(own.first()));
+        let hits_network =
+            network_of(network).is_none_or(|own| own.has(ours.network.first()) || ours.network.has(own.first()));
         let hits_way = way_of(way).is_none_or(|(leg, interface)| {
-            leg == ours.leg && (interface.is_none() || ours.interface.is_none() || interface == ours.interface.as_deref())
+            leg == ours.leg
+                && (interface.is_none() || ours.interface.is_none() || interface == ours.interface.as_deref())
         });
         (is_of_tcp || !is_other_protocol) && hits_ports && hits_network && hits_way
     }
@@ -390,7 +391,8 @@ mod tests {
 
     #[test]
     fn only_what_may_hit_ours_is_in_its_way() {
-        let ours = rules(&[opening(&["10.0.0.2/31"], &[(4369, 4369), (8098, 8099)], Leg::In)], false).unwrap().remove(0);
+        let ours =
+            rules(&[opening(&["10.0.0.2/31"], &[(4369, 4369), (8098, 8099)], Leg::In)], false).unwrap().remove(0);
         let out = rules(&[opening(&["10.0.0.2/31"], &[(8098, 8099)], Leg::Out)], true).unwrap().remove(0);
         let on = |name: &str| Allow { interface: Some(name.to_owned()), ..ours.clone() };
         for (rule, hits) in [

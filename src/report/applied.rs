@@ -138,7 +138,9 @@ impl Applied {
         match self.openings {
             Some(true) => text.push_str("what other firewalls of this host let through was brought up to date\n"),
             Some(false) => {
-                text.push_str("DRIFTED: what other firewalls of this host let through could not be brought up to date\n");
+                text.push_str(
+                    "DRIFTED: what other firewalls of this host let through could not be brought up to date\n",
+                );
             }
             None => {}
         }

@@ -51,7 +51,15 @@ impl Others {
                 let remedy = around.remedy().map(|through| {
                     format!("`open-through = \"{}\"` under [guard] lets through whom a final drop keeps out, and nobody else", through.word())
                 });
-                Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, programs, doubled, panic, ..others }
+                Self {
+                    judged: true,
+                    answers: wanting.map(Answered::of).collect(),
+                    remedy,
+                    programs,
+                    doubled,
+                    panic,
+                    ..others
+                }
             }
             Around::Unjudged(why) => Self { because: Some(why.clone()), ..others },
         }
@@ -88,7 +96,7 @@ impl Others {
             self.answers.iter().any(|answer| !answer.good && !answer.is_certain() && answer.is_about_others() == others)
         };
         match (is(false), is(true)) {
-            (true, false) => "it is not certain that whom the file admits gets through: rules of others are not understood",
+            (true, false) => "it is not certain that whom the file admits gets through",
             (true, true) | (false, _) => "rules of others are not understood",
         }
     }

@@ -22,7 +22,8 @@ fn panic_mode_is_left_alone_and_said_first() {
             let ran = ringfence(&format!("apply {CONFIG} --allow not-through"));
             assert!(PEER.iter().all(|from| machine.reaches(from, 8098)), "{backend}: {}", ran.said);
             shell("firewall-cmd --panic-on");
-            let rules = || shell("nft --stateless list ruleset; iptables -S; iptables -t raw -S; iptables -t mangle -S");
+            let rules =
+                || shell("nft --stateless list ruleset; iptables -S; iptables -t raw -S; iptables -t mangle -S");
             let stopped = rules();
             for arguments in ["hook check", &format!("apply {CONFIG} --allow not-through"), "hook check"] {
                 let ran = ringfence(arguments).ended(1).says("firewalld is in panic mode");
@@ -32,7 +33,11 @@ fn panic_mode_is_left_alone_and_said_first() {
             }
             let ran = ringfence(&format!("status {CONFIG}")).ended(1);
             assert!(first_line(&ran.said).contains("panic mode"), "{}", ran.said);
-            assert!(!ran.said.contains("open-through = ") && !ran.said.contains("is not what the file wants"), "{}", ran.said);
+            assert!(
+                !ran.said.contains("open-through = ") && !ran.said.contains("is not what the file wants"),
+                "{}",
+                ran.said
+            );
             shell("firewall-cmd --panic-off");
             ringfence("hook check");
             machine.assert_through_peers("panic mode is over");

@@ -275,7 +275,8 @@ pub(in crate::host) fn remedy(
     }
     let tables = &everything.ruleset.tables;
     let blocking = answers.iter().filter_map(blocked_at);
-    let blocking = blocking.filter_map(|one| named(&everything.ruleset, one.by).into_iter().find_map(|at| tables.get(at)));
+    let blocking =
+        blocking.filter_map(|one| named(&everything.ruleset, one.by).into_iter().find_map(|at| tables.get(at)));
     let blocking: Vec<Option<Through>> = blocking.map(managed_by).collect();
     let mut found: Vec<Through> = blocking.iter().copied().flatten().collect();
     if blocking.contains(&None) {
