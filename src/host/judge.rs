@@ -6,8 +6,8 @@
 //! - Then come the rules of others. In iptables they may pass ours by, and stand in the same proof. In nf_tables nobody can open what
 //!   we block, but they can shut peers out, on the way in and on the way back: [`Around`] has the answers of the whole host.
 //!
-//! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain; and enforced only where it is
-//! certain that nobody is. What is not understood of others, or comes and goes (a ban with a timeout), makes it undecided.
+//! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain; and enforced only where the
+//! rules of others leave neither open. What is not understood of them, or comes and goes (a ban with a timeout), makes it undecided.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::Site;
 use crate::outcome::Outcome;
-use crate::verify::{Families, Report, check, own_part};
+use crate::verify::{Families, Reached, Report, Who, check, own_part};
 
 /// What is in force is to the cluster file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -139,10 +139,16 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
     let standing = match by_rules {
         _ if shadowed => Standing::Shadowed,
-        Standing::Enforced if around.may_let_in() || around.doubts().is_some() => Standing::Undecided,
+        Standing::Enforced if around.may_let_in() || is_doubtful(&around) => Standing::Undecided,
         other => other,
     };
     Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
+}
+
+/// Whether a rule leaves open that somebody whom the file admits gets through. What is not known of routes and addresses is listed, and
+/// is no other firewall's.
+fn is_doubtful(around: &Around) -> bool {
+    around.answers().iter().any(|answer| answer.who != Who::Others && matches!(answer.reached, Reached::Undecided(_)))
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
@@ -241,7 +247,7 @@ mod tests {
     use crate::cluster::{Cluster, parse};
     use crate::dialect::nft;
     use crate::net::Surroundings;
-    use crate::verify::{Who, whole};
+    use crate::verify::whole;
 
     const CLUSTER: &str = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
         [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n\

@@ -175,7 +175,7 @@ mod tests {
             ("/etc/sysconfig/nftables.conf", None),
         ] {
             let said = Saved { path: path.into(), line: 2, sets: Vec::new() }.to_string();
-            assert_eq!(said.contains(" save"), command.is_some(), "{said}");
+            assert_eq!(said.contains("save again"), command.is_some(), "{said}");
             assert!(command.is_none_or(|command| said.contains(command)), "{said}");
         }
     }
