@@ -395,9 +395,11 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
         Err(error) => document.warnings.push(error.to_string()),
     }
     if let Ok(Some(note)) = pending::taken_back(&host.store) {
-        document.not_taken_back = note.failed.is_some();
+        // As long as it waits, and there is time, it is said that nobody has confirmed it.
+        let is_over = note.failed.is_some() && document.pending_seconds.is_none_or(|left| left == 0.0);
+        document.not_taken_back = is_over && document.pending_seconds.is_none();
         // What is in force may be what the file says, and is not what it is to be all the same.
-        if document.not_taken_back && matches!(document.state, Standing::Enforced | Standing::NotApplied) {
+        if is_over && matches!(document.state, Standing::Enforced | Standing::NotApplied) {
             document.state = Standing::Drifted;
         }
         document.taken_back = Some(match note.failed {
