@@ -152,6 +152,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         remark.say(format!("{}: {LETS_ON}", judgement.standing.words()));
     }
     if enforced && unreserved.is_empty() {
+        pending::note_taken_back(&host.store);
         return Ok((String::new(), Outcome::Success));
     }
     // To open ports is for somebody who is there, whatever was remembered of what was applied last.
@@ -170,7 +171,11 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     };
     if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
-        let shadows = Others::of(&in_force, &judgement.around).shadows();
+        let others = Others::of(&in_force, &judgement.around);
+        let mut shadows = others.shadows();
+        if judgement.standing == Standing::Undecided {
+            shadows.push(others.doubt().to_owned());
+        }
         let why = judgement.vrfs.iter().chain(&shadows).next();
         let why = why.map_or("`ringfence status` says why", String::as_str);
         remark.say(format!("{words}, and there is nothing to bring back: {why}"));
@@ -199,6 +204,9 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {
+        pending::note_taken_back(&host.store);
+    }
     // What is worth a note is no reason to have done nothing.
     let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
@@ -220,6 +228,9 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     }
     say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
-        say(Changes::of(&found, Names { clusters: [None, None] }).text().trim_end());
+        let changes = Changes::of(&found, Names { clusters: [None, None] });
+        if judgement.openings.is_empty() || !changes.same {
+            say(changes.text().trim_end());
+        }
     }
 }

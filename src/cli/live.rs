@@ -17,7 +17,7 @@ use crate::host::links::Link;
 use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
-use crate::host::{Backend, Changed, HostError, Prepared, pending, place, read, record};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::outcome::Outcome;
 use crate::report::{
     Body, Changes, Effect, Member, Names, Objection, Others, Planned, Together, rules_difference, sessions_of,
@@ -104,7 +104,7 @@ pub fn ahead(
         Backend::Nft => Around::of(&site, &links, backend, Some(wanted)),
         Backend::Iptables => Around::of(&site, &links, backend, None),
     };
-    for doubt in doubts(&judgement) {
+    for doubt in doubts(&in_force, &judgement) {
         (asking.say)(&format!("warning: {doubt}"));
     }
     // Rules of others in iptables stay where they are.
@@ -124,6 +124,7 @@ pub fn ahead(
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),
         others: Others::of(&in_force, &around),
+        with_openings: work.answers.is_some(),
         exposed: exposed(&site.protected(), site.node_names().as_deref()).0,
         objections,
         together: Together::of(&site),
@@ -217,12 +218,15 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
 }
 
 /// What of others applying does not mend, beside what is told of their rules.
-fn doubts(judgement: &Judgement) -> Vec<String> {
+fn doubts(in_force: &InForce, judgement: &Judgement) -> Vec<String> {
     let words = judgement.standing.words();
     match judgement.standing {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
-        Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
+        Standing::Undecided => {
+            let doubt = Others::of(in_force, &judgement.around).doubt();
+            vec![format!("{words}: {doubt}, see `ringfence status`")]
+        }
         Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
             Vec::new()
         }

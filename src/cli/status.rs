@@ -179,7 +179,8 @@ fn where_rules_are() -> Result<Backend, HostError> {
 /// That what was applied is there no more.
 fn gone(node: Option<&str>, config: &Path) -> String {
     format!(
-        "was applied for {} from {}, and is gone: strangers get in; `ringfence apply{}` brings it back",
+        "was applied for {} from {}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they drop is \
+         dropped for peers, too; `ringfence apply{}` brings it back",
         node.unwrap_or("every node"),
         config.display(),
         named(config)
@@ -384,7 +385,10 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
             let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
             let waiting = waiting.filter(|pending| !pending.confirmed);
             document.pending_seconds = waiting.as_ref().map(left);
-            if document.pending_seconds == Some(0.0) {
+            let failed = matches!(pending::taken_back(&host.store), Ok(Some(note)) if note.failed.is_some());
+            document.being_taken_back =
+                document.pending_seconds == Some(0.0) && pending::is_watched(&host.store) && !failed;
+            if document.pending_seconds == Some(0.0) && !document.being_taken_back {
                 let words =
                     "a change waits whose time is up: its watchdog was stopped, or cannot bring back what was before";
                 document.warnings.push(words.to_owned());
@@ -393,6 +397,13 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
         Err(error) => document.warnings.push(error.to_string()),
     }
     if let Ok(Some(note)) = pending::taken_back(&host.store) {
+        // As long as it waits, and there is time, it is said that nobody has confirmed it.
+        let is_over = note.failed.is_some() && document.pending_seconds.is_none_or(|left| left == 0.0);
+        document.not_taken_back = is_over && document.pending_seconds.is_none();
+        // What is in force may be what the file says, and is not what it is to be all the same.
+        if is_over && matches!(document.state, Standing::Enforced | Standing::NotApplied) {
+            document.state = Standing::Drifted;
+        }
         document.taken_back = Some(match note.failed {
             None if note.asked => format!("a change was taken back at {}, by `ringfence rollback`", note.when),
             None => format!("a change was taken back at {}, because nobody confirmed it", note.when),

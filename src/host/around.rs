@@ -10,6 +10,7 @@ use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
+use crate::dialect::firewalld;
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
 use crate::net::Cidr;
 use crate::semantics::TooLarge;
@@ -32,6 +33,8 @@ pub enum Around {
         programs: Vec<&'static str>,
         /// Whether nf_tables and iptables-legacy both have chains of iptables' that filter.
         doubled: bool,
+        /// Whether firewalld drops everything, because the admin wants it to.
+        panic: bool,
     },
     /// Why they cannot be judged.
     Unjudged(String),
@@ -54,7 +57,10 @@ impl Around {
                 let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
                 let remedy = remedy(&everything, &answers, site, &surroundings);
                 let (programs, doubled) = (programs(&everything), is_doubled(&everything));
-                Self::Answered { answers, lasting, remedy, programs, doubled }
+                let of_firewalld = firewalld::InForce::of(&everything.ruleset);
+                let panic = of_firewalld.is_loaded && of_firewalld.panic;
+                let remedy = remedy.filter(|_| !panic);
+                Self::Answered { answers, lasting, remedy, programs, doubled, panic }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
         }
@@ -81,7 +87,7 @@ impl Around {
     /// What comes of rules that are still to be written.
     #[must_use]
     pub fn ahead(answers: Vec<Answer>) -> Self {
-        Self::Answered { answers, lasting: false, remedy: None, programs: Vec::new(), doubled: false }
+        Self::Answered { answers, lasting: false, remedy: None, programs: Vec::new(), doubled: false, panic: false }
     }
 
     /// By whose means those could be let through who are shut out, where the cluster file has none.

@@ -18,10 +18,12 @@ use super::{Backend, Changed, HostError, left_behind, read, reserved, through};
 use crate::net::Ports;
 
 /// What was there, and was taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
     /// What other firewalls let through because of us.
     pub openings: bool,
+    /// What of that stays, empty, in words.
+    pub stays: Option<String>,
     /// Rules.
     pub rules: bool,
     /// Ports that were reserved because of us.
@@ -107,8 +109,10 @@ pub fn rollback(host: &Host) -> Result<bool, HostError> {
 /// Where the kernel refuses.
 pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
     let (ours, now) = (record::reserved(&host.store).unwrap_or_default(), reserved::in_force().unwrap_or_default());
+    let (openings, stays) = through::take_away(&host.root, &host.store)?;
     let mut removed = Removed {
-        openings: through::take_away(&host.root, &host.store)?,
+        openings,
+        stays: stays.as_ref().map(ToString::to_string),
         rules: false,
         // Those that are in force; what is remembered of others goes with the state.
         reserved_ports: reserved::without(&ours, &now) != ours,

@@ -165,6 +165,16 @@ pub fn taken_back(store: &Store) -> Result<Option<TakenBack>, HostError> {
     record::read_json(store, Place::Volatile, TAKEN_BACK)
 }
 
+/// Notes that what could not be taken back at first is taken back now.
+pub fn note_taken_back(store: &Store) {
+    if let Ok(Some(note)) = taken_back(store)
+        && note.failed.is_some()
+    {
+        // What is in force counts; a note that cannot be written does not.
+        let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &TakenBack { failed: None, ..note });
+    }
+}
+
 /// Writes down what is to be brought back. Also again, when it turns out to be something else.
 ///
 /// # Errors

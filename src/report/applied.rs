@@ -32,9 +32,9 @@ pub struct Applied {
     /// Whether reserved ports were brought up to date.
     #[serde(skip)]
     pub reserved_ports: bool,
-    /// Whether what other firewalls let through was brought up to date.
+    /// Whether what other firewalls let through was brought up to date; `false` where that was tried and they did not.
     #[serde(skip)]
-    pub openings: bool,
+    pub openings: Option<bool>,
     /// Whether it waits to be confirmed.
     #[serde(skip)]
     pub waits: Option<Waits>,
@@ -90,7 +90,10 @@ impl Applied {
             changed: applied.changed,
             state: applied.judgement.standing,
             reserved_ports: applied.work.about_ports(),
-            openings: !applied.work.openings.is_empty(),
+            openings: match applied.judgement.openings.is_empty() {
+                true => Some(true).filter(|_| !applied.work.openings.is_empty()),
+                false => Some(false),
+            },
             waits: applied.pending.as_ref().map(|pending| Waits {
                 seconds: applied.time_left.map(|time| time.as_secs_f64()),
                 cut_outgoing: pending.cut_outgoing,
@@ -112,6 +115,7 @@ impl Applied {
         let mut text = String::new();
         let who = self.node.as_deref().unwrap_or("every node");
         let what = match self.changed {
+            Changed::Nothing if self.openings.is_some() => "no rule of the guard had to be changed",
             Changed::Nothing => "nothing had to be changed",
             Changed::Members => "members changed; no rule and no counter was touched",
             Changed::Rules => "rules changed",
@@ -127,10 +131,18 @@ impl Applied {
             Standing::Shadowed => {
                 let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
             }
-            Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+            Standing::Undecided => {
+                let _ = writeln!(text, "UNDECIDED: {}", self.others.doubt());
+            }
         }
-        if self.openings {
-            text.push_str("what other firewalls of this host let through was brought up to date\n");
+        match self.openings {
+            Some(true) => text.push_str("what other firewalls of this host let through was brought up to date\n"),
+            Some(false) => {
+                text.push_str(
+                    "DRIFTED: what other firewalls of this host let through could not be brought up to date\n",
+                );
+            }
+            None => {}
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");

@@ -35,6 +35,9 @@ pub struct Planned {
     pub outgoing: Vec<String>,
     /// What others have on the way, and what comes of it.
     pub others: Others,
+    /// Whether that is of the host with what other firewalls are to let through.
+    #[serde(skip)]
+    pub with_openings: bool,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
     /// What speaks against it.
@@ -59,7 +62,11 @@ impl Planned {
             text.push_str(&self.rules);
             text.push_str(&members_text(&self.effect.members));
         }
-        text.push_str(&self.effect.meaning.text());
+        let openings = !self.effect.openings.is_empty();
+        match openings && self.effect.extent == Changed::Nothing {
+            true => text.push_str("the guard stays as it is\n"),
+            false => text.push_str(&self.effect.meaning.text()),
+        }
         text.push_str(&self.writes_text());
         if !self.cut.is_empty() {
             // Writing to a String cannot fail.
@@ -72,6 +79,9 @@ impl Planned {
             text.push_str(&sessions_text(&self.outgoing));
         }
         text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
+        if openings && !self.with_openings && !self.others.answers.is_empty() {
+            text.push_str("the answers that follow are of this host as it is, before that is let through:\n");
+        }
         text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));
         text
