@@ -325,13 +325,13 @@ fn a_file_that_comes_later_brings_nothing_that_was_refused_and_cuts_nobody_off()
         host.run("rollback", 0);
         assert_eq!(in_force(), good);
         host.file("rabbit.toml", RABBIT);
-        let said = post_install(1);
+        let said = post_install(6);
         assert!(said.contains("applied once and not confirmed"), "{said}");
         host.said(&format!("apply clusters.d --boot --root {root}"), 7);
         assert_eq!(in_force(), good);
         // The same file by itself is no other one.
         fs::remove_file(host.path("clusters.d").join("rabbit.toml")).unwrap();
-        assert!(post_install(1).contains("applied once and not confirmed"));
+        assert!(post_install(6).contains("applied once and not confirmed"));
 
         host.file("riak.toml", RIAK);
         host.file("rabbit.toml", RABBIT);
