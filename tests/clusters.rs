@@ -17,6 +17,7 @@ mod document;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod host;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -32,6 +33,7 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 use ringfence::cluster::{Cluster, Site, load};
 use ringfence::compile::{self, SetsMode};
 use ringfence::ir::{Elements, Ruleset, Verdict};
+use ringfence::prove;
 use ringfence::verify::{Claim, Claims, Families, Finding, check};
 use serde_json::Value;
 
@@ -304,6 +306,49 @@ fn what_is_about_one_cluster_is_refused_for_two() {
         said("compile clusters.d/riak.toml --all -o out", 0);
         assert!(said("diff clusters.d/riak.toml clusters.d --meaning", 1).contains("amqp (rabbit)"));
     });
+}
+
+#[test]
+fn however_long_the_names_are_there_are_rules() {
+    let name = |at: usize| format!("{at:02}{}", "n".repeat(62));
+    let files: Vec<(String, String)> = (10..26)
+        .map(|at| {
+            let named = RIAK.replace("name = \"riak\"", &format!("name = \"{}\"", name(at))).replace("riak@", &format!("c{at}@"));
+            let ports = format!(
+                "[services.http]\nports = \"9{at}0\"\n[services.handoff]\nports = \"9{at}1\"\n[services.protobuf]\nports = \"9{at}2\"\n"
+            );
+            (format!("{at}.toml"), named.replace("6000-6009", &format!("7{at}0-7{at}9")) + &ports)
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+    let loaded = load(folder.path()).unwrap();
+    let cluster = loaded.cluster.unwrap_or_else(|| panic!("{:?}", loaded.findings));
+    let names: HashSet<&str> = cluster.services().iter().filter(|own| own.is_guarded()).map(|own| own.name()).collect();
+    assert_eq!(names.len(), 16 * 4 + 1);
+    let epmd = cluster.services().iter().find(|own| own.name().starts_with("epmd")).unwrap();
+    assert_eq!(epmd.name(), format!("epmd ({} and 15 more)", name(10)));
+    let site = Site::of_every_node(&cluster);
+    let rules = prove::nft(&site).unwrap();
+    assert!(prove::iptables(&site, SetsMode::Auto).is_ok());
+    // Each service has a counter of its own.
+    let chains = rules.compiled().tables.iter().flat_map(|table| &table.chains).filter(|chain| chain.name == "block");
+    let counted: HashSet<&str> = chains
+        .flat_map(|chain| &chain.rules)
+        .filter_map(|rule| rule.comment.as_deref()?.strip_prefix("isolation: "))
+        .collect();
+    assert!(names.is_subset(&counted), "{counted:?}");
+}
+
+/// A header says nothing of a port but what becomes of it.
+#[test]
+fn what_one_file_leaves_alone_is_said_to_be_guarded_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("riak.toml"), RIAK).unwrap();
+    fs::write(folder.path().join("rabbit.toml"), RABBIT.to_owned() + "[services.epmd]\nstate = \"unused\"\n").unwrap();
+    let cluster = load(folder.path()).unwrap().cluster.unwrap();
+    let header = compile::header(&Site::of_every_node(&cluster)).join("\n");
+    assert!(header.contains("epmd (rabbit) 4369, but for another cluster"), "{header}");
 }
 
 /// Nobody is there when a package brings a file: what was refused before stays out, whatever it comes with, and whoever a port's first rules

@@ -24,7 +24,7 @@ const LONGEST_TAG: usize = 16;
 
 /// What a comment says before it names a service takes less than this.
 const ROOM_BEFORE_SERVICE: usize = 24;
-/// The same as [`crate::ir::LONGEST_COMMENT`], which is no word of a cluster; a test holds the one against the other.
+/// The longest comment that rules have; what makes them refuses a longer one.
 const LONGEST_COMMENT: usize = 120;
 
 impl Cluster {
