@@ -124,9 +124,15 @@ on_a_machine! {
 
     fn a_rule_that_may_choose_a_protected_port_as_a_source_is_named(machine) {
         machine.ringfence("apply old.toml").ended(0);
+        // Whether peers admit the source that this host is given is not known.
+        let as_meant = |arguments: &str| {
+            let ran = machine.ringfence(arguments);
+            let code = if ran.out.contains("UNDECIDED") { 3 } else { 0 };
+            ran.ended(code)
+        };
         let warned = || {
-            let ran = machine.ringfence("status").ended(0);
-            assert_eq!(machine.ringfence("status").ended(0).out.replace('\r', ""), ran.out, "the short look says the same");
+            let ran = as_meant("status");
+            assert_eq!(as_meant("status").out.replace('\r', ""), ran.out, "the short look says the same");
             ran.out.contains("masquerades")
         };
         assert!(!warned());
@@ -136,7 +142,7 @@ on_a_machine! {
             let chain = if rule.starts_with("dnat") { "type nat hook prerouting priority -100;" } else { chain };
             run(&["nft", "-f", "-"], &format!("table inet foreign {{\n chain nat {{ {chain}\n {rule}\n }}\n}}\n"));
             // The rules have to know that the host translates.
-            machine.ringfence("apply old.toml").ended(0);
+            as_meant("apply old.toml");
             assert_eq!(warned(), !rule.starts_with("dnat"), "{rule}");
             run(&["nft", "delete", "table", "inet", "foreign"], "");
             machine.ringfence("apply old.toml").ended(0);
