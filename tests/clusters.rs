@@ -30,7 +30,7 @@ use host::Host;
 use netns::isolated;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
-use ringfence::cluster::{Cluster, Site, load};
+use ringfence::cluster::{Cluster, Service, Site, load};
 use ringfence::compile::{self, SetsMode};
 use ringfence::ir::{Elements, Ruleset, Verdict};
 use ringfence::prove;
@@ -324,7 +324,7 @@ fn however_long_the_names_are_there_are_rules() {
     files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
     let loaded = load(folder.path()).unwrap();
     let cluster = loaded.cluster.unwrap_or_else(|| panic!("{:?}", loaded.findings));
-    let names: HashSet<&str> = cluster.services().iter().filter(|own| own.is_guarded()).map(|own| own.name()).collect();
+    let names: HashSet<&str> = cluster.services().iter().filter(|own| own.is_guarded()).map(Service::name).collect();
     assert_eq!(names.len(), 16 * 4 + 1);
     let epmd = cluster.services().iter().find(|own| own.name().starts_with("epmd")).unwrap();
     assert_eq!(epmd.name(), format!("epmd ({} and 15 more)", name(10)));
