@@ -9,6 +9,7 @@ use crate::host::identity::{Objection, Saved, nodes_of};
 use crate::host::links::Link;
 use crate::host::record::Kept;
 use crate::host::{Backend, HostError, iptables, left_behind, peers, read, record};
+use crate::net::Ports;
 use crate::verify::lets_on;
 
 /// Which rules are in force, as far as it matters to a file.
@@ -107,19 +108,24 @@ pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String>
     if site.cluster().guard().is_staged() {
         return None;
     }
+    let found = match peers::cut_peers(site, links) {
+        Ok(found) if found.is_empty() => return None,
+        found => found,
+    };
     let kept = record::kept(&host.store, record::GOOD).ok().flatten();
     if kept.as_ref().is_some_and(|kept| kept.record.digest == site.cluster().digest()) {
         return None;
     }
     // What is guarded already has its members; a port that comes to it is as one that nothing guarded.
-    let guarded = (is_in_force() && !lets_on_now())
-        .then(|| kept.map(|kept| kept.record.ports()).unwrap_or_else(|| site.protected()));
-    let is_new = |port: u16| guarded.as_ref().is_none_or(|guarded| !guarded.has(port));
-    if guarded.as_ref().is_some_and(|guarded| site.protected().without(guarded).is_empty()) {
-        return None;
-    }
-    match peers::cut_peers(site, links) {
-        Ok(found) => peers::message(&found.into_iter().filter(|cut| is_new(cut.local.port())).collect::<Vec<_>>()),
-        Err(error) => Some(peers::unknown(&error)),
+    let guarded = if is_in_force() && !lets_on_now() {
+        kept.map_or_else(|| site.protected(), |kept| kept.record.ports())
+    } else {
+        Ports::default()
+    };
+    match found {
+        Ok(found) => {
+            peers::message(&found.into_iter().filter(|cut| !guarded.has(cut.local.port())).collect::<Vec<_>>())
+        }
+        Err(error) => (!site.protected().without(&guarded).is_empty()).then(|| peers::unknown(&error)),
     }
 }
