@@ -145,10 +145,11 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
 }
 
-/// Whether a rule leaves open that somebody whom the file admits gets through. What is not known of routes and addresses is listed, and
-/// is no other firewall's.
+/// Whether a rule leaves open that peers get through. Of clients that is listed: many a client's network has no route here, and by which
+/// interface it comes is not known then. What is not known of routes and addresses is listed, too, and is no other firewall's.
 fn is_doubtful(around: &Around) -> bool {
-    around.answers().iter().any(|answer| answer.who != Who::Others && matches!(answer.reached, Reached::Undecided(_)))
+    let of_peers = |who: &Who| matches!(who, Who::Peers | Who::PeersOf(_));
+    around.answers().iter().any(|answer| of_peers(&answer.who) && matches!(answer.reached, Reached::Undecided(_)))
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
