@@ -12,7 +12,7 @@ use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
 use crate::dialect::firewalld;
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
-use crate::net::Cidr;
+use crate::net::{Cidr, Surroundings, Way};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
 
@@ -35,6 +35,9 @@ pub enum Around {
         doubled: bool,
         /// Whether firewalld drops everything, because the admin wants it to.
         panic: bool,
+        /// Whether rules leave open that somebody who is admitted gets through, to whom a way leads. Where none does, as to the network of
+        /// a client that is not there yet, it is the way that leaves open by which interface he comes.
+        may_shut_out: bool,
     },
     /// Why they cannot be judged.
     Unjudged(String),
@@ -60,7 +63,8 @@ impl Around {
                 let of_firewalld = firewalld::InForce::of(&everything.ruleset);
                 let panic = of_firewalld.is_loaded && of_firewalld.panic;
                 let remedy = remedy.filter(|_| !panic);
-                Self::Answered { answers, lasting, remedy, programs, doubled, panic }
+                let may_shut_out = answers.iter().any(|answer| is_doubtful(answer, &surroundings));
+                Self::Answered { answers, lasting, remedy, programs, doubled, panic, may_shut_out }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
         }
@@ -87,7 +91,15 @@ impl Around {
     /// What comes of rules that are still to be written.
     #[must_use]
     pub fn ahead(answers: Vec<Answer>) -> Self {
-        Self::Answered { answers, lasting: false, remedy: None, programs: Vec::new(), doubled: false, panic: false }
+        Self::Answered {
+            answers,
+            lasting: false,
+            remedy: None,
+            programs: Vec::new(),
+            doubled: false,
+            panic: false,
+            may_shut_out: false,
+        }
     }
 
     /// By whose means those could be let through who are shut out, where the cluster file has none.
@@ -113,6 +125,13 @@ impl Around {
             Self::Answered { answers, .. } => answers.iter().any(|answer| answer.who == Who::Others && open(answer)),
             Self::Unjudged(_) => true,
         }
+    }
+
+    /// Whether rules leave open that somebody who is admitted gets through. What is not known of routes and addresses is listed, and is no
+    /// other firewall's.
+    #[must_use]
+    pub fn may_shut_out(&self) -> bool {
+        matches!(self, Self::Answered { may_shut_out: true, .. })
     }
 
     /// Why it is not certain of somebody who is admitted whether he gets through, where it is not.
@@ -157,6 +176,13 @@ impl Around {
             Self::Nothing | Self::Unjudged(_) => &[],
         }
     }
+}
+
+/// Whether rules leave it open of somebody who is admitted, to whom a way may lead.
+fn is_doubtful(answer: &Answer, surroundings: &Surroundings) -> bool {
+    let Reached::Undecided(shown) = &answer.reached else { return false };
+    let mut ends = std::iter::once(shown.packet.source).chain(shown.packet.destination);
+    answer.who != Who::Others && !ends.any(|end| surroundings.way_to(end) == Way::Nowhere)
 }
 
 /// The programs that made some of the rules, as far as names tell.

@@ -24,7 +24,7 @@ use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::Site;
 use crate::outcome::Outcome;
-use crate::verify::{Families, Reached, Report, Who, check, own_part};
+use crate::verify::{Families, Report, check, own_part};
 
 /// What is in force is to the cluster file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -139,17 +139,10 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
     let standing = match by_rules {
         _ if shadowed => Standing::Shadowed,
-        Standing::Enforced if around.may_let_in() || is_doubtful(&around) => Standing::Undecided,
+        Standing::Enforced if around.may_let_in() || around.may_shut_out() => Standing::Undecided,
         other => other,
     };
     Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
-}
-
-/// Whether a rule leaves open that peers get through. Of clients that is listed: many a client's network has no route here, and by which
-/// interface it comes is not known then. What is not known of routes and addresses is listed, too, and is no other firewall's.
-fn is_doubtful(around: &Around) -> bool {
-    let of_peers = |who: &Who| matches!(who, Who::Peers | Who::PeersOf(_));
-    around.answers().iter().any(|answer| of_peers(&answer.who) && matches!(answer.reached, Reached::Undecided(_)))
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
@@ -248,7 +241,7 @@ mod tests {
     use crate::cluster::{Cluster, parse};
     use crate::dialect::nft;
     use crate::net::Surroundings;
-    use crate::verify::whole;
+    use crate::verify::{Who, whole};
 
     const CLUSTER: &str = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\"riak@10.9.0.1\", \"riak@10.9.0.5\"]\n\
         [networks]\nprivate = [\"10.9.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n\
