@@ -479,7 +479,7 @@ fn a_host_goes_from_one_cluster_to_two_and_back() {
         assert_eq!(refused["objections"][0]["code"], "other-cluster", "{refused}");
         let message = refused["objections"][0]["message"].as_str().unwrap();
         assert!(
-            message.contains("`rabbit`") && message.contains("5671-5672") && !message.contains("4369"),
+            message.contains("guards `rabbit`, too") && message.contains("5671-5672") && !message.contains("4369"),
             "{message}"
         );
         host.said(&format!("hook post-install clusters.d --root {root}"), 1);

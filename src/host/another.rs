@@ -24,16 +24,22 @@ pub struct OtherCluster {
     pub file: String,
     /// What is guarded now, and would not be any more.
     pub unguarded: Ports,
+    /// Whether the clusters of the file are in force with it.
+    pub others_stay: bool,
 }
 
 impl OtherCluster {
     /// What would happen.
     #[must_use]
     pub fn message(&self) -> String {
-        let Self { in_force, file, unguarded } = self;
+        let Self { in_force, file, unguarded, others_stay } = self;
         let (in_force, file) = (in_force.escape_debug(), file.escape_debug());
         let which = if self.in_force == self.file {
             format!("the cluster file and what is in force are both called `{file}`, and have no node in common")
+        } else if *others_stay {
+            format!(
+                "what is in force guards `{in_force}`, too, of which no cluster file is there any more, only of `{file}`"
+            )
         } else {
             format!("the cluster file is of the cluster `{file}`, and what is in force is of `{in_force}`")
         };
@@ -78,7 +84,8 @@ pub fn other_cluster(kept: &Kept, cluster: &Cluster, protected: &Ports) -> Resul
         return Ok(None);
     }
     let unguarded = reserved::without(&record.ports(), protected);
-    Ok(Some(OtherCluster { in_force: lost.join(AND), file: cluster.name().to_owned(), unguarded }))
+    let others_stay = record.clusters().is_some_and(|names| lost.len() < names.len());
+    Ok(Some(OtherCluster { in_force: lost.join(AND), file: cluster.name().to_owned(), unguarded, others_stay }))
 }
 
 /// Whether a cluster that is in force is among those of a file, or of a folder.
