@@ -22,10 +22,8 @@ const EPMD: &str = "epmd";
 /// The longest word for names of sets: those of nf_tables and of chains have room for it, and ipsets get a checksum.
 const LONGEST_TAG: usize = 16;
 
-/// What a comment says before it names a service takes less than this.
-const ROOM_BEFORE_SERVICE: usize = 24;
-/// The longest comment that rules have; what makes them refuses a longer one.
-const LONGEST_COMMENT: usize = 120;
+/// The longest name of a service with its clusters' names. Rules name it in comments, whose room is 120 bytes for nft as for iptables.
+const LONGEST_SERVICE: usize = 96;
 
 impl Cluster {
     /// The same cluster where so many texts come before its own in these.
@@ -287,9 +285,8 @@ fn position(services: &[Service], wanted: &Service) -> ServiceId {
 /// The name of a service with those of its clusters. It stands in comments of rules, which have little room: where it does not fit it has
 /// the first of them, who has a service of that name only once, and where even that is too long a checksum.
 fn of_owners(service: &str, owners: &[String]) -> String {
-    let room = LONGEST_COMMENT - ROOM_BEFORE_SERVICE;
     let all = format!("{service} ({})", owners.join(AND));
-    if all.len() <= room {
+    if all.len() <= LONGEST_SERVICE {
         return all;
     }
     let first = owners.first().map(String::as_str).unwrap_or_default();
@@ -297,11 +294,11 @@ fn of_owners(service: &str, owners: &[String]) -> String {
         0 | 1 => all,
         several => format!("{service} ({first} and {} more)", several - 1),
     };
-    if short.len() <= room {
+    if short.len() <= LONGEST_SERVICE {
         return short;
     }
     let checksum = short_digest(&short);
-    let end = (0..=room - checksum.len() - 1).rev().find(|&end| short.is_char_boundary(end)).unwrap_or(0);
+    let end = (0..LONGEST_SERVICE - checksum.len()).rev().find(|&end| short.is_char_boundary(end)).unwrap_or(0);
     format!("{} {checksum}", short.get(..end).unwrap_or_default())
 }
 
