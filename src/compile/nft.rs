@@ -68,7 +68,10 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
     let blocks: Vec<String> = blocks(&site.protected())
         .iter()
         .filter(|block| block.bits > 0)
-        .map(|block| format!("{}-{}", block.first, block.last()))
+        .map(|block| match (block.first, block.last()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        })
         .collect();
     let mut remarks = Vec::new();
     if !blocks.is_empty() {
