@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use every::Make as _;
+
 use super::files::{Batch, write_files};
 use super::input::{Input, all_node_findings, site};
 use super::output::{Undone, print};
@@ -133,7 +135,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         every::write(&cluster, &batch, arguments)?;
         batch.finish()?;
     } else {
-        let texts = texts(arguments, &site(&cluster, &arguments.node))?;
+        let site = site(&cluster, &arguments.node);
+        let texts = arguments.texts(&arguments.make(&site)?, &site)?;
         match &arguments.output {
             None => texts.iter().try_for_each(|(_, text)| print(text))?,
             Some(output) => write_files(output, &texts)?,
@@ -186,12 +189,6 @@ fn widened(site: &SitePart<'_>, node: &Node) -> Diagnostic {
     let message = format!("rules for every node admit on {on}, not only on the interfaces of `{}`", node.name());
     let help = "make each node its own rules with `--node NAME` or `--all -o DIR`";
     Diagnostic::new(Code::InterfacesWidened, node.span(), message).help(help)
-}
-
-/// What was asked for, as files.
-fn texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<every::Texts> {
-    let made = proven(arguments, site)?;
-    every::Make::texts(arguments, &made, site)
 }
 
 impl every::Make for Arguments {
