@@ -48,6 +48,8 @@ struct Host {
     expected: Vec<(String, String)>,
     seen: Vec<Line>,
     text: String,
+    /// The sets of ipset that it has, in a file of the same name.
+    sets: Option<String>,
 }
 
 fn folder() -> PathBuf {
@@ -72,6 +74,7 @@ fn host(path: &Path) -> Host {
         expected: Vec::new(),
         seen: Vec::new(),
         text: text.clone(),
+        sets: fs::read_to_string(path.with_extension("ipset")).ok(),
     };
     for (at, line) in text.lines().map_while(|line| line.strip_prefix("# ")).enumerate() {
         match line.split_once(' ').unwrap() {
@@ -92,9 +95,12 @@ fn host(path: &Path) -> Host {
 #[test]
 fn no_answer_is_yes_that_must_not_be() {
     let (mut wrong, mut answers) = (Vec::new(), 0);
-    for Host { name, cluster, node, routes, expected, .. } in hosts() {
+    for Host { name, cluster, node, routes, expected, sets, .. } in hosts() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
-        command.args(["verify", &cluster, "--node", &node, "--ruleset", &name, "--routes", &routes]);
+        command.args(["verify", &cluster, "--node", &node, "--routes", &routes, "--ruleset", &name]);
+        if sets.is_some() {
+            command.arg(Path::new(&name).with_extension("ipset")).arg("ip6tables");
+        }
         let output = command.current_dir(folder()).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!expected.is_empty(), "{name} expects nothing");
@@ -113,7 +119,13 @@ fn no_answer_is_yes_that_must_not_be() {
 fn case(host: Host) -> Case {
     let routes = fs::read_to_string(folder().join(host.network.as_ref().unwrap_or(&host.routes))).unwrap();
     let file = if host.name.ends_with(".ipt") { "iptables" } else { "nft" };
-    Case::in_turn(&host.name, host.seen, &routes, (file, host.text))
+    let mut rulesets = vec![(file, host.text)];
+    if let Some(sets) = host.sets {
+        rulesets.insert(0, ("ipset", sets));
+        // Who is asked about the host is asked about IPv6, too.
+        rulesets.push(("ip6tables", fs::read_to_string(folder().join("ip6tables")).unwrap()));
+    }
+    Case::in_turn(&host.name, host.seen, &routes, rulesets)
 }
 
 fn differing(case: &Case, with_rules: bool) -> Vec<String> {
@@ -138,11 +150,12 @@ fn the_kernel_does_what_was_seen() {
     });
 }
 
-/// Tables of devices say the same where the kernel is asked for them.
+/// Tables of devices, and sets, say the same where the kernel is asked for them.
 #[test]
 fn the_kernel_is_read_as_the_text_is() {
     isolated("the_kernel_is_read_as_the_text_is", || {
-        let hosts: Vec<Host> = hosts().into_iter().filter(|host| host.name.starts_with("netdev-")).collect();
+        let asked = |host: &Host| ["netdev-", "set-"].iter().any(|start| host.name.starts_with(start));
+        let hosts: Vec<Host> = hosts().into_iter().filter(asked).collect();
         let hosts = hosts.into_iter().filter(|host| host.routes == "routes");
         let wrong: Vec<String> =
             hosts.flat_map(|host| std::thread::spawn(|| told_live(host)).join().unwrap()).collect();

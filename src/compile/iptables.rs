@@ -183,7 +183,9 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool, ports: f
     let own = |set: &&Set| match set.elements {
         Elements::Ipv4(_) => family == Family::Ip,
         Elements::Ipv6(_) => family == Family::Ip6,
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => false,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            false
+        }
     };
     for set in admissions.untrusted.iter().filter(own) {
         for (source, origin) in source_matches(set, use_sets) {

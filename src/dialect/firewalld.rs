@@ -185,7 +185,9 @@ pub(super) fn merged(elements: &Elements) -> Vec<(u128, u128)> {
     let list: Vec<(u128, u128)> = match elements {
         Elements::Ipv4(list) => list.iter().map(|&(a, b)| (a.into(), b.into())).collect(),
         Elements::Ipv6(list) => list.clone(),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => Vec::new(),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            Vec::new()
+        }
     };
     let mut joined: Vec<(u128, u128)> = Vec::with_capacity(list.len());
     for (first, last) in list {

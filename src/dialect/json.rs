@@ -154,6 +154,7 @@ fn set(set: &Set) -> SetView<'_> {
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
         Elements::Endpoints(_) => "endpoint",
+        Elements::Dual(..) | Elements::Passing(_) => "several",
         Elements::Unknown => "unknown",
     };
     let (interval, size) = match set.kind {

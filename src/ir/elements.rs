@@ -15,6 +15,10 @@ pub enum Elements {
     Ports(Vec<PortRange>),
     /// IPv4 or IPv6 addresses, by the TCP ports that they are with; of one family, and no port twice.
     Endpoints(Vec<(u16, Elements)>),
+    /// Addresses of both families, as a `list:set` of ipset may have them.
+    Dual(Vec<(u32, u32)>, Vec<(u128, u128)>),
+    /// Elements with timeouts: each of these may be gone by now, and nothing else is among them.
+    Passing(Box<Elements>),
     /// Elements of a kind that is not known here, or that come and go.
     Unknown,
 }
@@ -26,13 +30,14 @@ fn within<T: Copy + Ord>(list: &[(T, T)], own: T) -> bool {
 }
 
 impl Elements {
-    /// Whether an address is among them.
+    /// Whether an address is among them for certain.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         match (self, address) {
-            (Self::Ipv4(list), IpAddr::V4(own)) => within(list, own.to_bits()),
-            (Self::Ipv6(list), IpAddr::V6(own)) => within(list, own.to_bits()),
-            (Self::Ipv4(_) | Self::Ipv6(_) | Self::Ports(_) | Self::Endpoints(_) | Self::Unknown, _) => false,
+            (Self::Ipv4(list) | Self::Dual(list, _), IpAddr::V4(own)) => within(list, own.to_bits()),
+            (Self::Ipv6(list) | Self::Dual(_, list), IpAddr::V6(own)) => within(list, own.to_bits()),
+            (Self::Ipv4(_) | Self::Ipv6(_) | Self::Ports(_) | Self::Endpoints(_), _) => false,
+            (Self::Passing(_) | Self::Unknown, _) => false,
         }
     }
 
@@ -44,6 +49,8 @@ impl Elements {
             Self::Ipv6(list) => list.len(),
             Self::Ports(list) => list.len(),
             Self::Endpoints(list) => list.iter().map(|(_, addresses)| addresses.len()).sum(),
+            Self::Dual(v4, v6) => v4.len() + v6.len(),
+            Self::Passing(these) => these.len(),
             Self::Unknown => 0,
         }
     }
@@ -54,13 +61,46 @@ impl Elements {
         self.len() == 0
     }
 
-    /// The addresses as networks, in the fewest that there can be; none for ports.
+    /// The addresses as networks, in the fewest that there can be; none for ports, and for what comes and goes.
     #[must_use]
     pub fn networks(&self) -> Vec<Cidr> {
         match self {
             Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
             Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
-            Self::Ports(_) | Self::Endpoints(_) | Self::Unknown => Vec::new(),
+            Self::Dual(v4, v6) => {
+                let v4 = v4.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b));
+                v4.chain(v6.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b))).collect()
+            }
+            Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => Vec::new(),
+        }
+    }
+
+    /// The elements, and whether each may be gone by now.
+    #[must_use]
+    pub fn lasting(&self) -> (&Self, bool) {
+        match self {
+            Self::Passing(these) => (these, true),
+            other => (other, false),
+        }
+    }
+
+    /// These, each of which may be gone by now. What is not known stays so.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        match self {
+            other @ (Self::Passing(_) | Self::Unknown) => other,
+            other => Self::Passing(Box::new(other)),
+        }
+    }
+
+    /// The family that tests of them are for; `None` where they are of both, of none or not known.
+    #[must_use]
+    pub fn is_ipv4(&self) -> Option<bool> {
+        match self {
+            Self::Ipv4(_) => Some(true),
+            Self::Ipv6(_) => Some(false),
+            Self::Passing(these) => these.is_ipv4(),
+            Self::Ports(_) | Self::Endpoints(_) | Self::Dual(..) | Self::Unknown => None,
         }
     }
 

@@ -43,7 +43,11 @@ fn plain(ruleset: &Ruleset) -> String {
             set.elements = match set.elements {
                 Elements::Ipv4(_) => Elements::Ipv4(Vec::new()),
                 Elements::Ipv6(_) => Elements::Ipv6(Vec::new()),
-                Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => Elements::Ports(Vec::new()),
+                Elements::Ports(_)
+                | Elements::Endpoints(_)
+                | Elements::Dual(..)
+                | Elements::Passing(_)
+                | Elements::Unknown => Elements::Ports(Vec::new()),
             };
         }
         table.chains.iter_mut().for_each(|chain| chain.remarks.clear());

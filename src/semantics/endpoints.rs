@@ -1,4 +1,4 @@
-//! Tests of sets that hold addresses with ports.
+//! Tests of sets of ipset that hold ports, or addresses with ports.
 //!
 //! ipset looks for the port in the whole header of TCP: of a fragment without it nothing is found, and the test fails, or holds where
 //! it is turned round (ip_set_get_ip4_port, ip_set_test).
@@ -10,8 +10,9 @@ use super::foreign::client_port;
 use super::holds::{At, Holds};
 use super::matching::Fit;
 use super::packet::{Packet, Shape, TCP};
-use super::space::Space;
-use crate::ir::{Elements, Ruleset, Table};
+use super::space::{Space, pairs};
+use crate::ir::{Addresses, Elements, Ruleset, Table};
+use crate::net::PortRange;
 
 type Endpoints = [(u16, Elements)];
 
@@ -19,7 +20,8 @@ type Endpoints = [(u16, Elements)];
 pub(super) fn of<'r>(ruleset: &'r Ruleset, table: &'r Table, name: &str) -> Option<&'r Endpoints> {
     match &ruleset.set(table, name)?.elements {
         Elements::Endpoints(list) => Some(list),
-        Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Ports(_) | Elements::Unknown => None,
+        Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Ports(_) | Elements::Dual(..) => None,
+        Elements::Passing(_) | Elements::Unknown => None,
     }
 }
 
@@ -27,6 +29,41 @@ pub(super) fn of<'r>(ruleset: &'r Ruleset, table: &'r Table, name: &str) -> Opti
 fn of_client(list: &Endpoints, negated: bool, at: At) -> Holds {
     let ports: Vec<(u16, u16)> = list.iter().map(|(port, _)| (*port, *port)).collect();
     if client_port(&ports, at.trust) == Holds::No { negated.into() } else { Holds::Unknown }
+}
+
+/// The ports of a set of ports that is asked for a destination, where a set of addresses could be, too.
+pub(super) fn ports<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &Addresses) -> Option<&'r [PortRange]> {
+    let Addresses::Set(name) = addresses else { return None };
+    match &ruleset.set(table, name)?.elements {
+        Elements::Ports(list) => Some(list),
+        Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Dual(..) => None,
+        Elements::Passing(_) | Elements::Unknown => None,
+    }
+}
+
+/// Whether the destination port is in a set, for a packet.
+pub(super) fn port_holds(list: &[PortRange], negated: bool, packet: &Packet, at: At) -> Holds {
+    if packet.protocol != TCP || at.view.leaves() || !at.view.to_service() {
+        return Holds::Unknown;
+    }
+    if !packet.shape.shows_flags() {
+        return negated.into();
+    }
+    let is_in = list.iter().any(|range| (range.first()..=range.last()).contains(&packet.port));
+    (is_in != negated).into()
+}
+
+/// For which packets the destination port is in a set.
+pub(super) fn port_fit(space: &mut Space<'_>, list: &[PortRange], negated: bool, at: At) -> Bounded<Fit> {
+    if at.view.leaves() || !at.view.to_service() {
+        return Ok(Fit::UNKNOWN);
+    }
+    let Some(to) = space.port(&pairs(list))? else { return Ok(Fit::UNKNOWN) };
+    let (tcp, shown) = (space.protocol(TCP)?, space.shape(Shape::shows_flags)?);
+    let within = space.sets.each([tcp, shown, to])?;
+    let others = space.sets.complement(tcp)?;
+    let known = if negated { space.sets.difference(tcp, within)? } else { within };
+    Fit::split(space, known, others)
 }
 
 /// Whether such a test holds for a packet.

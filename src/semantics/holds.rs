@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::endpoints;
 use super::foreign::{self, Trust, client_port};
 use super::matching::ports_of;
 use super::packet::{Locality, Packet, Shape, TCP};
@@ -87,6 +88,9 @@ pub(super) fn holds(
             address(ruleset, table, addresses, *negated, own, packet)
         }
         Match::Destination { addresses, negated } => {
+            if let Some(ports) = endpoints::ports(ruleset, table, addresses) {
+                return endpoints::port_holds(ports, *negated, packet, at);
+            }
             let own = if view.leaves() { Some(packet.source) } else { packet.destination };
             address(ruleset, table, addresses, *negated, own, packet)
         }
@@ -207,13 +211,19 @@ fn address(
             None => return Holds::Unknown,
         },
     };
+    let (elements, passing) = elements.lasting();
     let other_family = match elements {
         Elements::Ipv4(_) => packet.source.is_ipv6(),
         Elements::Ipv6(_) => packet.source.is_ipv4(),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => return Holds::Unknown,
+        Elements::Dual(..) => false,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Passing(_) | Elements::Unknown => {
+            return Holds::Unknown;
+        }
     };
     match own {
         _ if other_family => Holds::No,
+        // It may be gone by now.
+        Some(own) if passing && elements.has(own) => Holds::Unknown,
         Some(own) => (elements.has(own) != negated).into(),
         None => Holds::Unknown,
     }
@@ -225,9 +235,15 @@ pub(super) fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16
         PortMatch::Ports(ports) => has(ports.ranges()),
         PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
             Some(Elements::Ports(ranges)) => has(ranges),
-            Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown) | None => {
-                Holds::Unknown
-            }
+            Some(
+                Elements::Ipv4(_)
+                | Elements::Ipv6(_)
+                | Elements::Endpoints(_)
+                | Elements::Dual(..)
+                | Elements::Passing(_)
+                | Elements::Unknown,
+            )
+            | None => Holds::Unknown,
         },
     }
 }

@@ -1,6 +1,7 @@
 //! For which packets the tests of a rule hold: [`holds`](super::holds) for sets of packets.
 
 use super::diagram::{Bounded, Set};
+use super::endpoints;
 use super::field::Field;
 use super::foreign::{self, client_port};
 use super::holds::{At, Holds, Tracked, client_block};
@@ -65,6 +66,9 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             if view.leaves() { here(space, list, *negated) } else { other_host(space, list, *negated) }
         }
         Match::Destination { addresses, negated } => {
+            if let Some(ports) = endpoints::ports(ruleset, table, addresses) {
+                return endpoints::port_fit(space, ports, *negated, at);
+            }
             let list = listed(ruleset, table, addresses);
             if view.leaves() { other_host(space, list, *negated) } else { here(space, list, *negated) }
         }
@@ -191,24 +195,41 @@ fn always_or_never(holds: Holds) -> Option<Set> {
 
 /// Whether the other host's address is among these.
 fn other_host(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
-    let Some(list) = list else { return Ok(Fit::UNKNOWN) };
+    let Some((list, passing)) = list.map(Elements::lasting) else { return Ok(Fit::UNKNOWN) };
     let Some(from) = space.source(list)? else { return Ok(Fit::UNKNOWN) };
-    if !negated {
-        return Ok(Fit::exactly(from));
-    }
-    let family = space.family(matches!(list, Elements::Ipv4(_)))?;
-    space.sets.difference(family, from).map(Fit::exactly)
+    let known = if negated { not_among(space, list, from)? } else { from };
+    // Who is in it now may be gone a moment later.
+    Fit::split(space, known, if passing { from } else { Set::EMPTY })
 }
 
 /// Whether the address on this host's side is among these.
 fn here(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
-    let Some(list) = list else { return Ok(Fit::UNKNOWN) };
+    let Some((list, passing)) = list.map(Elements::lasting) else { return Ok(Fit::UNKNOWN) };
     let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
-    let family = space.family(matches!(list, Elements::Ipv4(_)))?;
     let unknown = space.some_destination()?;
-    let doubted = space.sets.intersection(family, unknown)?;
-    let known = if negated { space.sets.difference(family, to)? } else { to };
+    let mut doubted = match list.is_ipv4() {
+        Some(ipv4) => {
+            let family = space.family(ipv4)?;
+            space.sets.intersection(family, unknown)?
+        }
+        None => unknown,
+    };
+    if passing {
+        doubted = space.sets.union(doubted, to)?;
+    }
+    let known = if negated { not_among(space, list, to)? } else { to };
     Fit::split(space, known, doubted)
+}
+
+/// The packets of the list's family, or of both, that are not among those.
+fn not_among(space: &mut Space<'_>, list: &Elements, those: Set) -> Bounded<Set> {
+    match list.is_ipv4() {
+        Some(ipv4) => {
+            let family = space.family(ipv4)?;
+            space.sets.difference(family, those)
+        }
+        None => space.sets.complement(those),
+    }
 }
 
 fn connection_state(space: &mut Space<'_>, states: ConnectionStates, negated: bool, tracked: Tracked) -> Bounded<Fit> {
@@ -248,7 +269,8 @@ fn listed<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &'r Addresses) 
         Addresses::These(list) => list,
         Addresses::Set(name) => &ruleset.set(table, name)?.elements,
     };
-    matches!(list, Elements::Ipv4(_) | Elements::Ipv6(_)).then_some(list)
+    let (these, _) = list.lasting();
+    matches!(these, Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Dual(..)).then_some(list)
 }
 
 pub(super) fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> Option<Vec<(u16, u16)>> {
@@ -256,7 +278,12 @@ pub(super) fn ports_of(ruleset: &Ruleset, table: &Table, ports: &PortMatch) -> O
         PortMatch::Ports(list) => Some(pairs(list.ranges()).into_owned()),
         PortMatch::Set(name) => match &ruleset.set(table, name)?.elements {
             Elements::Ports(list) => Some(pairs(list).into_owned()),
-            Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown => None,
+            Elements::Ipv4(_)
+            | Elements::Ipv6(_)
+            | Elements::Endpoints(_)
+            | Elements::Dual(..)
+            | Elements::Passing(_)
+            | Elements::Unknown => None,
         },
     }
 }

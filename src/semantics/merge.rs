@@ -57,7 +57,10 @@ fn same_family(one: &Match, other: &Match) -> bool {
     let kind = |one: &Match| match listed(one) {
         Some(Elements::Ipv4(_)) => Some(4),
         Some(Elements::Ipv6(_)) => Some(6),
-        Some(Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown) | None => None,
+        Some(
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown,
+        )
+        | None => None,
     };
     kind(one).is_some() && kind(one) == kind(other)
 }

@@ -112,6 +112,8 @@ impl Ranges {
         match these {
             Elements::Ipv4(list) => Elements::Ipv4(common(list, &self.v4)),
             Elements::Ipv6(list) => Elements::Ipv6(common(list, &self.v6)),
+            Elements::Dual(v4, v6) => Elements::Dual(common(v4, &self.v4), common(v6, &self.v6)),
+            Elements::Passing(these) => self.of_these(these).passing(),
             Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => these.clone(),
         }
     }
@@ -321,10 +323,11 @@ impl<'a> Slice<'a> {
             },
         };
         let some = self.concerned.addresses.as_ref().map_or_else(|| these.clone(), |known| known.of_these(these));
-        let none = match &some {
+        let none = match some.lasting().0 {
             Elements::Ipv4(list) => list.is_empty(),
             Elements::Ipv6(list) => list.is_empty(),
-            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => false,
+            Elements::Dual(v4, v6) => v4.is_empty() && v6.is_empty(),
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Passing(_) | Elements::Unknown => false,
         };
         (negated || !none).then(|| format!("{what} {negated} {some:?}"))
     }
@@ -334,7 +337,15 @@ impl<'a> Slice<'a> {
             PortMatch::Ports(ports) => Some(ports.clone()),
             PortMatch::Set(name) => match self.ruleset.set(self.table, name).map(|set| &set.elements) {
                 Some(Elements::Ports(list)) => Some(list.iter().copied().collect()),
-                Some(Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Endpoints(_) | Elements::Unknown) | None => None,
+                Some(
+                    Elements::Ipv4(_)
+                    | Elements::Ipv6(_)
+                    | Elements::Endpoints(_)
+                    | Elements::Dual(..)
+                    | Elements::Passing(_)
+                    | Elements::Unknown,
+                )
+                | None => None,
             },
         };
         let Some(these) = these else { return Some(format!("{what} {negated} unknown")) };

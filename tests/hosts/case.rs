@@ -120,9 +120,9 @@ impl Case {
 
     /// One that is no folder: its name, its lines, what `ip` printed, the file and text of its rules; lines are tried in their order.
     #[allow(dead_code, reason = "only `tests/whole.rs` has such")]
-    pub fn in_turn(name: &str, lines: Vec<Line>, routes: &str, rules: (&'static str, String)) -> Case {
+    pub fn in_turn(name: &str, lines: Vec<Line>, routes: &str, rulesets: Vec<(&'static str, String)>) -> Case {
         let (name, origin, routes) = (name.to_owned(), "in turn: yes".to_owned(), routes.to_owned());
-        Case { name, lines, origin, said: Said::read(&routes), routes, rulesets: vec![rules] }
+        Case { name, lines, origin, said: Said::read(&routes), routes, rulesets }
     }
 
     pub fn rulesets(&self) -> &[(&'static str, String)] {

@@ -156,7 +156,9 @@ fn elements<'a>(ruleset: &'a Ruleset, table: &'a Table, addresses: &'a Addresses
     };
     match elements {
         Elements::Ipv4(_) | Elements::Ipv6(_) => Some(elements),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => None,
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            None
+        }
     }
 }
 

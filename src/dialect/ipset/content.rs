@@ -1,10 +1,14 @@
 //! A set of ipset → a set of the IR, wherever it was read: in text, or by netlink.
 //!
-//! A set of another type than `hash:ip`, `hash:net`, `bitmap:ip` and, for IPv4, `hash:ip,port` and `hash:net,port`, or with elements that come and go, or with one that nobody
-//! here knows, has [`Elements::Unknown`], and it is said why.
+//! Known are the types `hash:ip`, `hash:net`, `bitmap:ip`, `hash:ip,port`, `hash:net,port` and `bitmap:port`, and a `list:set` of such with
+//! addresses alone. A set of another type, or with an option or an element that nobody here knows, has [`Elements::Unknown`], and it
+//! is said why.
 //!
-//! - `hash:ip` holds single addresses: a range or network adds each. `hash:net` splits a range into networks.
+//! - `hash:ip` holds single addresses: a range or network adds each. With a `netmask` an address stands for its network. `hash:net`
+//!   splits a range into networks.
 //! - `hash:net` takes no /0, so the writer makes two halves of it; they are put together again.
+//! - A `list:set` has whatever one of its sets has; of a packet those count that are of its family (list_set_ktest).
+//! - With `timeout`, and with `forceadd`, which makes room for new ones, elements go by themselves: [`Elements::Passing`].
 //!
 //! INVARIANT (unread is not empty): doubt is never taken back but by emptying a set of a kind that is known.
 
@@ -12,9 +16,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::networks::{whole_v4, whole_v6, without};
 use crate::dialect::iptables::name as ir_name;
 use crate::ir::{Elements, Set, SetKind};
-use crate::net::Cidr;
+use crate::net::{Cidr, PortRange};
 
 /// So many addresses may be added as parts of ranges.
 pub(in crate::dialect) const EXPANDED: usize = 1 << 21;
@@ -26,29 +31,53 @@ const MOST_PORTS: usize = 64;
 #[derive(Clone, Debug)]
 pub(in crate::dialect) struct Content<'a> {
     kind: Kind,
+    /// Whether elements can be known at all; and if not, whatever they are.
+    known: bool,
+    /// Whether elements go by themselves.
+    passing: bool,
+    /// An address stands for its network with a prefix of so many bits.
+    netmask: Option<u32>,
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
     /// Networks that are excepted from larger ones (`nomatch`).
     excepted: Vec<(u128, u128)>,
-    /// Addresses of IPv4 by the ports of TCP that they are with.
-    endpoints: BTreeMap<u16, Vec<(u32, u32)>>,
+    /// Addresses by the ports of TCP that they are with.
+    endpoints: BTreeMap<u16, Addresses>,
+    ports: Vec<(u16, u16)>,
+    /// The names of other sets.
+    sets: Vec<String>,
     /// The first thing in it that is not known.
     unknown: Option<Doubt<'a>>,
 }
+
+/// Addresses of IPv4 and of IPv6.
+type Addresses = (Vec<(u32, u32)>, Vec<(u128, u128)>);
 
 /// The line, and the words that nobody here knows.
 pub(in crate::dialect) type Doubt<'a> = (u32, Cow<'a, str>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
-    networks: bool,
+    holds: Holds,
     ipv6: bool,
-    /// Whether elements can be known at all; and if not, whatever they are.
-    known: bool,
-    /// Whether elements may be other sets.
-    list: bool,
-    /// Whether elements have ports.
-    ports: bool,
+}
+
+/// What the elements of a set are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dialect) enum Holds {
+    Addresses,
+    Networks,
+    /// Addresses with ports.
+    AddressPorts,
+    /// Networks with ports.
+    NetworkPorts,
+    Ports,
+    /// Other sets.
+    Sets,
+    /// Something else; perhaps other sets.
+    Others {
+        perhaps_sets: bool,
+    },
 }
 
 /// The ends of an element.
@@ -58,56 +87,81 @@ pub(in crate::dialect) enum Range {
     V6((u128, u128)),
 }
 
+impl Holds {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Self::Addresses,
+            "hash:net" | "nethash" => Self::Networks,
+            "hash:ip,port" => Self::AddressPorts,
+            "hash:net,port" => Self::NetworkPorts,
+            "bitmap:port" => Self::Ports,
+            "list:set" => Self::Sets,
+            other => Self::Others { perhaps_sets: !["hash:", "bitmap:"].iter().any(|start| other.starts_with(start)) },
+        }
+    }
+}
+
 impl<'a> Content<'a> {
     /// An empty set of a type, with the options of `create`.
     pub(in crate::dialect) fn new(kind: &'a str, options: impl Iterator<Item = &'a str>, number: u32) -> Self {
-        let networks = match kind {
-            "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Some(false),
-            "hash:net" | "nethash" => Some(true),
-            "hash:ip,port" => Some(false),
-            "hash:net,port" => Some(true),
-            _ => None,
-        };
-        let ports = kind.ends_with(",port");
-        let mut ipv6 = false;
-        let mut unknown = networks.is_none().then_some(kind);
+        let holds = Holds::of(kind);
+        let (mut ipv6, mut passing, mut netmask) = (false, false, None);
+        let mut unknown = matches!(holds, Holds::Others { .. }).then_some(kind);
         let mut options = options;
         while let Some(option) = options.next() {
             match option {
                 "family" => match options.next() {
-                    Some("inet6" | "ipv6" | "-6") if ports => unknown = unknown.or(Some("family")),
+                    _ if matches!(holds, Holds::Ports | Holds::Sets) => {}
                     Some("inet6" | "ipv6" | "-6") => ipv6 = true,
                     Some("inet" | "ipv4" | "-4") => {}
                     _ => unknown = unknown.or(Some("family")),
                 },
-                "hashsize" | "maxelem" | "bucketsize" | "initval" | "range" => drop(options.next()),
+                "timeout" => {
+                    options.next();
+                    passing = true;
+                }
+                "forceadd" => passing = true,
+                "netmask" => {
+                    let bits = options.next().and_then(|own| own.parse().ok());
+                    netmask = bits.filter(|own| *own > 0 && holds == Holds::Addresses);
+                    unknown = unknown.or(netmask.is_none().then_some("netmask"));
+                }
+                "hashsize" | "maxelem" | "bucketsize" | "initval" | "range" | "size" => drop(options.next()),
                 "counters" | "comment" | "skbinfo" | "-exist" | "--exist" | "-!" => {}
-                // Among others: timeout, forceadd, netmask, bitmask.
+                // Among others: bitmask.
                 other => unknown = unknown.or(Some(other)),
             }
         }
-        let list = networks.is_none() && !["hash:", "bitmap:"].iter().any(|start| kind.starts_with(start));
-        let kind = Kind { networks: networks.unwrap_or(true), ipv6, known: unknown.is_none(), list, ports };
-        let unknown = unknown.map(|text| (number, text.into()));
-        Content { kind, v4: Vec::new(), v6: Vec::new(), excepted: Vec::new(), endpoints: BTreeMap::new(), unknown }
+        if netmask.is_some_and(|own| own > if ipv6 { 128 } else { 32 }) {
+            unknown = unknown.or(Some("netmask"));
+        }
+        Content {
+            kind: Kind { holds, ipv6 },
+            known: unknown.is_none(),
+            passing,
+            netmask,
+            v4: Vec::new(),
+            v6: Vec::new(),
+            excepted: Vec::new(),
+            endpoints: BTreeMap::new(),
+            ports: Vec::new(),
+            sets: Vec::new(),
+            unknown: unknown.map(|text| (number, text.into())),
+        }
     }
 
     /// The same, on its own.
     pub(in crate::dialect) fn into_owned(self) -> Content<'static> {
-        let unknown = self.unknown.map(|(number, text)| (number, text.into_owned().into()));
-        Content {
-            unknown,
-            kind: self.kind,
-            v4: self.v4,
-            v6: self.v6,
-            excepted: self.excepted,
-            endpoints: self.endpoints,
-        }
+        Content { unknown: self.unknown.map(|(number, text)| (number, text.into_owned().into())), ..self }
     }
 
     /// Whether both are of one type and family.
     pub(in crate::dialect) fn is_like(&self, other: &Self) -> bool {
         self.kind == other.kind
+    }
+
+    pub(in crate::dialect) fn holds(&self) -> Holds {
+        self.kind.holds
     }
 
     pub(in crate::dialect) fn is_ipv6(&self) -> bool {
@@ -116,7 +170,12 @@ impl<'a> Content<'a> {
 
     /// Whether its elements may be other sets (`list:set`): who changes it may change those.
     pub(in crate::dialect) fn is_list(&self) -> bool {
-        self.kind.list
+        matches!(self.kind.holds, Holds::Sets | Holds::Others { perhaps_sets: true })
+    }
+
+    /// Whether its elements may have a time after which they are gone.
+    pub(in crate::dialect) fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// Whether it is not known what is in it.
@@ -134,39 +193,79 @@ impl<'a> Content<'a> {
         self.v6.clear();
         self.excepted.clear();
         self.endpoints.clear();
-        if self.kind.known {
+        self.ports.clear();
+        self.sets.clear();
+        if self.known {
             self.unknown = None;
         }
     }
 
-    /// Whether its elements have ports.
-    pub(in crate::dialect) fn has_ports(&self) -> bool {
-        self.kind.ports
+    /// Adds an address or a network with a port, of TCP or, where there is none, of another protocol; false if the set takes none.
+    pub(in crate::dialect) fn add_endpoint(&mut self, range: Range, port: Option<u16>) -> bool {
+        let networks = match self.kind.holds {
+            Holds::AddressPorts => false,
+            Holds::NetworkPorts => true,
+            Holds::Addresses | Holds::Networks | Holds::Ports | Holds::Sets | Holds::Others { .. } => return false,
+        };
+        let mut none = Addresses::default();
+        let (v4, v6) = port.map_or(&mut none, |port| self.endpoints.entry(port).or_default());
+        let fits = match range {
+            Range::V4((first, last)) if !self.kind.ipv6 => {
+                v4.push((first, last));
+                (first == last || networks) && first <= last && last != 0 && (first, last) != (0, u32::MAX)
+            }
+            Range::V6((first, last)) if self.kind.ipv6 => {
+                v6.push((first, last));
+                (first == last || networks) && first <= last && last != 0 && (first, last) != (0, u128::MAX)
+            }
+            Range::V4(_) | Range::V6(_) => false,
+        };
+        fits && self.endpoints.len() <= MOST_PORTS
     }
 
-    /// Adds an address or a network with a port, of TCP or, where there is none, of another protocol; false if the set takes none.
-    pub(in crate::dialect) fn add_endpoint(&mut self, (first, last): (u32, u32), port: Option<u16>) -> bool {
-        let fits = self.kind.ports && (first == last || self.kind.networks) && first <= last && last != 0;
-        if let Some(port) = port {
-            self.endpoints.entry(port).or_default().push((first, last));
-        }
-        fits && (first, last) != (0, u32::MAX) && self.endpoints.len() <= MOST_PORTS
+    /// Adds ports; false if the set takes none.
+    pub(in crate::dialect) fn add_ports(&mut self, first: u16, last: u16) -> bool {
+        self.ports.push((first, last));
+        self.kind.holds == Holds::Ports && 0 < first && first <= last
+    }
+
+    /// Adds another set; false if the set takes none.
+    pub(in crate::dialect) fn add_set(&mut self, name: &str) -> bool {
+        self.sets.push(name.to_owned());
+        self.kind.holds == Holds::Sets
+    }
+
+    /// Whether another set is among its elements.
+    pub(in crate::dialect) fn has_set(&self, name: &str) -> bool {
+        self.sets.iter().any(|own| own == name)
     }
 
     /// Adds an address, network or range; false if it is none that the set takes.
     pub(in crate::dialect) fn add(&mut self, range: Range, expanded: &mut usize) -> bool {
-        if self.kind.ports {
-            return false;
-        }
-        match range {
-            Range::V4(ends) if !self.kind.ipv6 => self.add_v4(ends, expanded),
-            Range::V6((first, last)) if self.kind.ipv6 => {
+        let networks = match self.kind.holds {
+            Holds::Addresses => false,
+            Holds::Networks => true,
+            Holds::AddressPorts | Holds::NetworkPorts | Holds::Ports | Holds::Sets | Holds::Others { .. } => {
+                return false;
+            }
+        };
+        match (range, self.netmask) {
+            (Range::V4((first, last)), Some(bits)) if !self.kind.ipv6 => {
+                self.v4.push((v4_network(first, bits).0, v4_network(last, bits).1));
+                last != 0
+            }
+            (Range::V6((first, last)), Some(bits)) if self.kind.ipv6 => {
+                self.v6.push(v6_network(first, bits));
+                first == last && last != 0
+            }
+            (Range::V4(ends), None) if !self.kind.ipv6 => self.add_v4(ends, networks, expanded),
+            (Range::V6((first, last)), None) if self.kind.ipv6 => {
                 // hash:ip takes no networks of IPv6; neither type the address ::, nor everything.
-                let fits = if self.kind.networks { (first, last) != (0, u128::MAX) } else { first == last };
+                let fits = if networks { (first, last) != (0, u128::MAX) } else { first == last };
                 self.v6.push((first, last));
                 fits && last != 0
             }
-            Range::V4(_) | Range::V6(_) => false,
+            (Range::V4(_) | Range::V6(_), _) => false,
         }
     }
 
@@ -184,7 +283,7 @@ impl<'a> Content<'a> {
                 (first, last) => vec![(bits(first), bits(last))],
             }
         };
-        let fits = self.kind.networks && !self.kind.ports;
+        let fits = self.kind.holds == Holds::Networks;
         match range {
             Range::V4((first, last)) if fits && !self.kind.ipv6 => {
                 self.excepted.extend(parts(IpAddr::V4(first.into()), IpAddr::V4(last.into())));
@@ -198,12 +297,12 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn add_v4(&mut self, (first, last): (u32, u32), expanded: &mut usize) -> bool {
+    fn add_v4(&mut self, (first, last): (u32, u32), networks: bool, expanded: &mut usize) -> bool {
         if first == last {
             self.v4.push((first, last));
             return first != 0;
         }
-        if self.kind.networks {
+        if networks {
             let parts = Cidr::covering_v4(first, last).filter_map(|part| match (part.first(), part.last()) {
                 (IpAddr::V4(first), IpAddr::V4(last)) => Some((first.to_bits(), last.to_bits())),
                 _ => None,
@@ -218,69 +317,98 @@ impl<'a> Content<'a> {
         first != 0
     }
 
-    /// The set, and what in it is not known.
-    pub(in crate::dialect) fn into_set(self, name: &str) -> (Set, Option<Doubt<'a>>) {
-        let Content { kind, mut v4, mut v6, excepted, endpoints, mut unknown } = self;
-        if !excepted.is_empty() {
-            let all = v4.iter().map(|&(first, last)| (first.into(), last.into())).chain(v6.iter().copied());
-            match without(all, &excepted) {
-                Some(left) if kind.ipv6 => v6 = left,
+    /// The set, and what in it is not known; `of_others` are those that it may have among its elements.
+    fn into_set(mut self, name: &str, of_others: &BTreeMap<String, Elements>) -> (Set, Option<Doubt<'a>>) {
+        let elements = self.elements(of_others);
+        let elements = if self.passing { elements.passing() } else { elements };
+        let kind = match self.kind.holds {
+            Holds::Addresses | Holds::AddressPorts if self.netmask.is_none() => SetKind::Hash { size: None },
+            _ => SetKind::Interval,
+        };
+        (Set { name: ir_name(name), kind, elements, origins: Vec::new() }, self.unknown)
+    }
+
+    fn elements(&mut self, of_others: &BTreeMap<String, Elements>) -> Elements {
+        if self.unknown.is_some() {
+            return Elements::Unknown;
+        }
+        let ipv6 = self.kind.ipv6;
+        match self.kind.holds {
+            Holds::Others { .. } => Elements::Unknown,
+            Holds::AddressPorts | Holds::NetworkPorts => {
+                let endpoints = std::mem::take(&mut self.endpoints).into_iter();
+                let of = |(v4, v6)| if ipv6 { Elements::ipv6(v6) } else { Elements::ipv4(v4) };
+                Elements::Endpoints(endpoints.map(|(port, both)| (port, of(both))).collect())
+            }
+            Holds::Ports => {
+                let ports = self.ports.iter().filter_map(|(first, last)| PortRange::new(*first, *last));
+                Elements::Ports(ports.collect::<crate::net::Ports>().ranges().to_vec())
+            }
+            Holds::Sets => self.joined(of_others),
+            Holds::Addresses | Holds::Networks => self.addresses(),
+        }
+    }
+
+    fn addresses(&mut self) -> Elements {
+        // What is excepted from networks may be so no longer.
+        if !self.excepted.is_empty() && !self.passing {
+            let all = self.v4.iter().map(|&(first, last)| (first.into(), last.into())).chain(self.v6.iter().copied());
+            match without(all, &self.excepted) {
+                Some(left) if self.kind.ipv6 => self.v6 = left,
                 // These come of 32 bits.
-                Some(left) => v4 = left.into_iter().map(|(first, last)| (first as u32, last as u32)).collect(),
-                None => _ = unknown.get_or_insert((0, "nomatch".into())),
+                Some(left) => self.v4 = left.into_iter().map(|(first, last)| (first as u32, last as u32)).collect(),
+                None => {
+                    self.doubt(0, "nomatch");
+                    return Elements::Unknown;
+                }
             }
         }
-        let by_port = |(port, list)| (port, Elements::ipv4(list));
-        let elements = match &unknown {
-            Some(_) => Elements::Unknown,
-            None if kind.ports => Elements::Endpoints(endpoints.into_iter().map(by_port).collect()),
-            None if kind.ipv6 => whole_v6(Elements::ipv6(v6)),
-            None => whole_v4(Elements::ipv4(v4)),
-        };
-        let kind = if kind.networks { SetKind::Interval } else { SetKind::Hash { size: None } };
-        (Set { name: ir_name(name), kind, elements, origins: Vec::new() }, unknown)
+        match self.kind.ipv6 {
+            true => whole_v6(Elements::ipv6(std::mem::take(&mut self.v6))),
+            false => whole_v4(Elements::ipv4(std::mem::take(&mut self.v4))),
+        }
+    }
+
+    fn joined(&mut self, of_others: &BTreeMap<String, Elements>) -> Elements {
+        let (mut v4, mut v6) = Addresses::default();
+        for name in std::mem::take(&mut self.sets) {
+            let found = of_others.get(&name).map(Elements::lasting);
+            self.passing |= found.is_some_and(|(_, passing)| passing);
+            match found {
+                Some((Elements::Ipv4(list), _)) => v4.extend(list),
+                Some((Elements::Ipv6(list), _)) => v6.extend(list),
+                // A test with one field finds nothing in sets whose elements have two: they are left for who asks for them.
+                Some((
+                    Elements::Ports(_)
+                    | Elements::Endpoints(_)
+                    | Elements::Dual(..)
+                    | Elements::Passing(_)
+                    | Elements::Unknown,
+                    _,
+                ))
+                | None => {
+                    self.doubt(0, format!("its set {name}"));
+                    return Elements::Unknown;
+                }
+            }
+        }
+        match (Elements::ipv4(v4), Elements::ipv6(v6)) {
+            (Elements::Ipv4(v4), Elements::Ipv6(v6)) => Elements::Dual(v4, v6),
+            _ => Elements::Unknown,
+        }
     }
 }
 
-/// Whether an option of an element takes it back some time. (Counters and comments do not matter.)
-pub(in crate::dialect) fn is_fickle(option: &str) -> bool {
-    option == "timeout"
-}
-
-/// What networks hold where the smallest one that an address is in decides, and some are excepted (ip_set_hash_gen.h,
-/// mtype_test_cidrs). Networks are one within the other, or apart. `None` where one of them is both: the later `add` holds.
-fn without(networks: impl Iterator<Item = (u128, u128)>, excepted: &[(u128, u128)]) -> Option<Vec<(u128, u128)>> {
-    let excepted = excepted.iter().map(|&(first, last)| (first, last, false));
-    let mut all: Vec<(u128, u128, bool)> = networks.map(|(first, last)| (first, last, true)).chain(excepted).collect();
-    // Larger ones in front of those within them.
-    all.sort_unstable_by_key(|&(first, last, held)| (first, std::cmp::Reverse(last), held));
-    all.dedup();
-    if all.windows(2).any(|pair| matches!(pair, [(a, b, _), (c, d, _)] if (a, b) == (c, d))) {
-        return None;
+/// Sets by their names, in their order; and what in each is not known. Those that lists have are looked up among them.
+pub(in crate::dialect) fn sets<'a>(all: Vec<(String, Content<'a>)>) -> Vec<(Set, Option<Doubt<'a>>)> {
+    let in_lists = |name: &str| all.iter().any(|(_, content)| content.has_set(name));
+    let members: Vec<bool> = all.iter().map(|(name, content)| !content.is_list() && in_lists(name)).collect();
+    let mut of_others = BTreeMap::new();
+    let nothing = BTreeMap::new();
+    for ((name, content), _) in all.iter().zip(members).filter(|(_, member)| *member) {
+        of_others.insert(name.clone(), content.clone().into_set(name, &nothing).0.elements);
     }
-    let mut left: Vec<(u128, u128)> = Vec::new();
-    let mut around: Vec<(u128, bool)> = Vec::new();
-    let mut at = 0;
-    for (first, last, held) in all {
-        while let Some((end, held)) = around.pop_if(|(end, _)| *end < first) {
-            left.extend(Some((at, end)).filter(|_| held && at <= end));
-            at = at.max(end.saturating_add(1));
-        }
-        if let Some((_, true)) = around.last()
-            && let Some(before) = first.checked_sub(1)
-        {
-            left.extend(Some((at, before)).filter(|_| at <= before));
-        }
-        at = first;
-        around.push((last, held));
-    }
-    let mut done = false;
-    while let Some((end, held)) = around.pop() {
-        left.extend(Some((at, end)).filter(|_| held && at <= end && !done));
-        done |= end == u128::MAX;
-        at = at.max(end.saturating_add(1));
-    }
-    Some(left)
+    all.into_iter().map(|(name, content)| content.into_set(&name, &of_others)).collect()
 }
 
 /// The ends of a network; bits behind the prefix do not count.
@@ -293,17 +421,4 @@ pub(in crate::dialect) fn v4_network(bits: u32, prefix: u32) -> (u32, u32) {
 pub(in crate::dialect) fn v6_network(bits: u128, prefix: u32) -> (u128, u128) {
     let host = u128::MAX.checked_shr(prefix).unwrap_or(0);
     (bits & !host, bits | host)
-}
-
-/// Two halves of everything are everything.
-fn whole_v4(elements: Elements) -> Elements {
-    const HALF: u32 = 1 << 31;
-    let halves = Elements::Ipv4(vec![(0, HALF - 1), (HALF, u32::MAX)]);
-    if elements == halves { Elements::Ipv4(vec![(0, u32::MAX)]) } else { elements }
-}
-
-fn whole_v6(elements: Elements) -> Elements {
-    const HALF: u128 = 1 << 127;
-    let halves = Elements::Ipv6(vec![(0, HALF - 1), (HALF, u128::MAX)]);
-    if elements == halves { Elements::Ipv6(vec![(0, u128::MAX)]) } else { elements }
 }

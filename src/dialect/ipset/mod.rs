@@ -1,6 +1,7 @@
 //! ipset text, for `ipset restore`; and what `ipset save` and `ipset list` make of it.
 
 pub(in crate::dialect) mod content;
+mod networks;
 mod read;
 mod write;
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use rustc_hash::FxHashMap;
 
-use super::content::{Content, EXPANDED, Range, is_fickle, v4_network, v6_network};
+use super::content::{self, Content, EXPANDED, Holds, Range, v4_network, v6_network};
 use crate::dialect::iptables::shown;
 use crate::dialect::read::{ReadError, Unknown};
 use crate::ir::Set;
@@ -158,6 +158,10 @@ impl<'a> Sets<'a> {
 
     fn rename(&mut self, old: &str, new: &'a str) -> Result<(), String> {
         let at = self.find(old)?;
+        // A list goes on having it, by its new name.
+        for entry in self.list.iter_mut().filter(|entry| entry.content.has_set(old) || entry.content.has_set(new)) {
+            entry.content.doubt(0, "a set of it has another name now");
+        }
         if is_option(new) || self.index.contains_key(new) {
             return Err(format!("no new name for a set: {}", shown(new)));
         }
@@ -184,22 +188,29 @@ impl<'a> Sets<'a> {
         if content.is_unknown() {
             return Ok(());
         }
-        let fixed = options.is_empty() || !words(options).any(is_fickle);
-        if content.has_ports() {
-            let plain = fixed && !words(options).any(|word| word == "nomatch");
-            let taken = plain && endpoint(value).is_some_and(|(range, port)| content.add_endpoint(range, port));
-            if !taken {
-                content.doubt(number, element);
-            }
-            return Ok(());
-        }
-        let range = if content.is_ipv6() { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) };
-        let excepted = words(options).any(|word| word == "nomatch");
-        let taken = fixed
-            && range.is_some_and(|range| match excepted {
-                true => content.except(range),
-                false => content.add(range, &mut self.expanded),
-            });
+        let mut excepted = false;
+        // A comment or a counter leaves an element as it is.
+        let known = words(options).all(|option| {
+            excepted |= option == "nomatch";
+            option != "timeout" || content.is_passing()
+        });
+        let taken = known
+            && match content.holds() {
+                Holds::Addresses | Holds::Networks => {
+                    let range = range(value, content.is_ipv6());
+                    range.is_some_and(|range| match excepted {
+                        true => content.except(range),
+                        false => content.add(range, &mut self.expanded),
+                    })
+                }
+                Holds::AddressPorts | Holds::NetworkPorts => {
+                    let found = endpoint(value, content.is_ipv6()).filter(|_| !excepted);
+                    found.is_some_and(|(range, port)| content.add_endpoint(range, port))
+                }
+                Holds::Ports => ports(value).is_some_and(|(first, last)| content.add_ports(first, last)),
+                Holds::Sets => content.add_set(value),
+                Holds::Others { .. } => false,
+            };
         if !taken {
             content.doubt(number, element);
         }
@@ -257,9 +268,10 @@ impl<'a> Sets<'a> {
 
     fn finish(self) -> Saved {
         let mut saved = Saved::default();
-        for Entry { name, content, .. } in self.list.into_iter().filter(|entry| !entry.removed) {
-            let is_list = content.is_list();
-            let (set, doubt) = content.into_set(name);
+        let there: Vec<Entry<'_>> = self.list.into_iter().filter(|entry| !entry.removed).collect();
+        let names: Vec<(&str, bool)> = there.iter().map(|entry| (entry.name, entry.content.is_list())).collect();
+        let made = content::sets(there.into_iter().map(|entry| (entry.name.to_owned(), entry.content)).collect());
+        for ((set, doubt), (name, is_list)) in made.into_iter().zip(names) {
             saved.lists.extend(is_list.then(|| set.name.clone()));
             saved.unknown.extend(doubt.map(|(line, text)| Unknown { line, text: format!("{name} {text}") }));
             saved.sets.push(set);
@@ -292,17 +304,31 @@ fn v4_range(value: &str) -> Option<(u32, u32)> {
     Some(v4_network(address(first)?, prefix(length, 32)?))
 }
 
+fn range(value: &str, ipv6: bool) -> Option<Range> {
+    if ipv6 { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) }
+}
+
 /// An address or a network, and behind it a protocol and a port, which is `None` where the protocol is not TCP. Without a protocol, or
 /// with a name, a port is not read.
-fn endpoint(value: &str) -> Option<((u32, u32), Option<u16>)> {
+fn endpoint(value: &str, ipv6: bool) -> Option<(Range, Option<u16>)> {
     let (address, port) = value.split_once(',')?;
     let (protocol, port) = port.split_once(':')?;
     let port = match protocol {
-        "tcp" => Some(port.parse().ok().filter(|own: &u16| own.to_string() == port)?),
+        "tcp" => Some(number(port)?),
         "udp" | "udplite" | "sctp" | "icmp" | "icmpv6" => None,
         _ => return None,
     };
-    Some((v4_range(address)?, port))
+    Some((range(address, ipv6)?, port))
+}
+
+/// A port, or two with `-`.
+fn ports(value: &str) -> Option<(u16, u16)> {
+    let (first, last) = value.split_once('-').unwrap_or((value, value));
+    Some((number(first)?, number(last)?))
+}
+
+fn number(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|own: &u16| own.to_string() == text)
 }
 
 fn v6_range(value: &str) -> Option<(u128, u128)> {

@@ -42,7 +42,12 @@ fn set_row(set: &Set) -> SetRow {
         SetKind::Interval => "hash:net",
     };
     let family = match set.elements {
-        Elements::Ipv4(_) | Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => "inet",
+        Elements::Ipv4(_)
+        | Elements::Ports(_)
+        | Elements::Endpoints(_)
+        | Elements::Dual(..)
+        | Elements::Passing(_)
+        | Elements::Unknown => "inet",
         Elements::Ipv6(_) => "inet6",
     };
     let count = set.elements.len();

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use super::attributes::{Malformed, Message, Writer, attributes, find, text_of, u32_of};
 use super::constants::*;
 use super::socket::{RequestError, Socket};
-use crate::dialect::ipset::content::{Content, EXPANDED, Range, v4_network, v6_network};
+use crate::dialect::ipset::content::{self, Content, EXPANDED, Holds, Range, v4_network, v6_network};
 use crate::dialect::iptables::name as ir_name;
 use crate::ir::{Elements, Set};
 
@@ -161,6 +161,7 @@ impl Reading {
 
     fn finish(self) -> IpSets {
         let mut found = IpSets::default();
+        let mut all = Vec::with_capacity(self.list.len());
         for Entry { name, mut content, said, seen } in self.list {
             if said != Some(seen) {
                 content.doubt(0, "members that are not listed");
@@ -169,14 +170,14 @@ impl Reading {
             if name.contains('\\') {
                 content.doubt(0, "a name that is no text");
             }
-            let is_list = content.is_list();
-            let (set, doubt) = content.into_set(&name);
-            let name = ir_name(&name);
-            found.unknown.extend(doubt.map(|(_, text)| (name.clone(), text.into_owned())));
-            if is_list {
-                found.lists.insert(name.clone());
+            if content.is_list() {
+                found.lists.insert(ir_name(&name));
             }
-            found.sets.insert(name, set);
+            all.push((name, content));
+        }
+        for (set, doubt) in content::sets(all) {
+            found.unknown.extend(doubt.map(|(_, text)| (set.name.clone(), text.into_owned())));
+            found.sets.insert(set.name.clone(), set);
         }
         found
     }
@@ -217,13 +218,20 @@ impl Entry {
 impl Entry {
     /// Adds an element; false if the set takes none of its kind.
     fn take(&mut self, element: &Element, expanded: &mut usize) -> bool {
-        match (element.range(), element.endpoint) {
-            (Some(Range::V4(own)), Some(port)) if self.content.has_ports() && !element.excepted => {
+        if element.passing && !self.content.is_passing() {
+            return false;
+        }
+        match (self.content.holds(), element.range(), element.endpoint, &element.set) {
+            (Holds::AddressPorts | Holds::NetworkPorts, Some(own), Some(port), None) if !element.excepted => {
                 port.known().is_some_and(|port| self.content.add_endpoint(own, port))
             }
-            (Some(own), None) if element.excepted => self.content.except(own),
-            (Some(own), None) => self.content.add(own, expanded),
-            (Some(_), Some(_)) | (None, _) => false,
+            (Holds::Addresses | Holds::Networks, Some(own), None, None) if element.excepted => self.content.except(own),
+            (Holds::Addresses | Holds::Networks, Some(own), None, None) => self.content.add(own, expanded),
+            (Holds::Ports, None, Some(Port { port: Some(port), protocol: None }), None) if !element.excepted => {
+                self.content.add_ports(port, port)
+            }
+            (Holds::Sets, None, None, Some(name)) if !element.excepted => self.content.add_set(name),
+            _ => false,
         }
     }
 }
@@ -253,7 +261,7 @@ fn newest(kind: &str) -> u8 {
     match kind {
         "hash:ip" => 6,
         "hash:net" => 7,
-        "bitmap:ip" => 3,
+        "bitmap:ip" | "bitmap:port" | "list:set" => 3,
         "hash:ip,port" => 7,
         "hash:net,port" => 8,
         // Nothing is known of its elements anyway.
@@ -289,14 +297,14 @@ fn options(
             | IPSET_ATTR_ELEMENTS
             | IPSET_ATTR_REFERENCES
             | IPSET_ATTR_MEMSIZE => {}
-            // The range of bitmap:ip.
-            IPSET_ATTR_IP | IPSET_ATTR_IP_TO => {}
+            // The ranges of bitmap:ip and bitmap:port.
+            IPSET_ATTR_IP | IPSET_ATTR_IP_TO | IPSET_ATTR_PORT | IPSET_ATTR_PORT_TO => {}
             IPSET_ATTR_CADT_FLAGS => words.extend(create_flags(u32_of(value)?)),
-            IPSET_ATTR_TIMEOUT => words.push("timeout".into()),
-            IPSET_ATTR_NETMASK => words.push("netmask".into()),
+            IPSET_ATTR_TIMEOUT => words.extend(["timeout".into(), u32_of(value)?.to_string().into()]),
+            IPSET_ATTR_NETMASK => words.extend(["netmask".into(), byte(value)?.to_string().into()]),
             IPSET_ATTR_BITMASK => words.push("bitmask".into()),
             IPSET_ATTR_MARKMASK => words.push("markmask".into()),
-            IPSET_ATTR_SIZE => words.push("size".into()),
+            IPSET_ATTR_SIZE => words.extend(["size".into(), u32_of(value)?.to_string().into()]),
             other => words.push(format!("attribute {other}").into()),
         }
     }
@@ -320,6 +328,10 @@ struct Element {
     address: Option<IpAddr>,
     prefix: Option<u8>,
     endpoint: Option<Port>,
+    /// The name of another set.
+    set: Option<String>,
+    /// Whether it has a time.
+    passing: bool,
     /// Whether it is excepted from larger ones.
     excepted: bool,
     /// What more it has than its address.
@@ -328,7 +340,15 @@ struct Element {
 
 impl Element {
     fn of(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut element = Self { address: None, prefix: None, endpoint: None, excepted: false, doubt: None };
+        let mut element = Self {
+            address: None,
+            prefix: None,
+            endpoint: None,
+            set: None,
+            passing: false,
+            excepted: false,
+            doubt: None,
+        };
         for attribute in attributes(bytes) {
             let (kind, value) = attribute?;
             let doubt = match kind {
@@ -359,7 +379,14 @@ impl Element {
                     }
                     other => format!("flags {other:#x}").into(),
                 },
-                IPSET_ATTR_TIMEOUT => "timeout".into(),
+                IPSET_ATTR_TIMEOUT => {
+                    element.passing = true;
+                    continue;
+                }
+                IPSET_ATTR_NAME => {
+                    element.set = Some(text_of(value));
+                    continue;
+                }
                 other => format!("attribute {other}").into(),
             };
             element.doubt.get_or_insert(doubt);
@@ -379,9 +406,10 @@ impl Element {
 /// As `ipset save` has it.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => write!(f, "{address}")?,
-            None => f.write_str("a member without an address")?,
+        match (self.address, &self.set) {
+            (Some(address), _) => write!(f, "{address}")?,
+            (None, Some(set)) => write!(f, "{set}")?,
+            (None, None) => f.write_str("a member without an address")?,
         }
         if let Some(prefix) = self.prefix.filter(|own| self.address.is_none_or(|address| *own != longest(address))) {
             write!(f, "/{prefix}")?;
@@ -392,6 +420,9 @@ impl fmt::Display for Element {
         }
         if self.excepted {
             f.write_str(" nomatch")?;
+        }
+        if self.passing {
+            f.write_str(" timeout")?;
         }
         self.doubt.iter().try_for_each(|doubt| write!(f, " {doubt}"))
     }

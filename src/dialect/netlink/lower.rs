@@ -118,7 +118,9 @@ fn set_of(name: &str, flags: u32, size: Option<u32>, elements: &Elements) -> Res
         Elements::Ipv4(_) => (key_type::IPV4_ADDR, 4),
         Elements::Ipv6(_) => (key_type::IPV6_ADDR, 16),
         Elements::Ports(_) => (key_type::INET_SERVICE, 2),
-        Elements::Endpoints(_) | Elements::Unknown => return Err(NotWritable(format!("set {name}"))),
+        Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            return Err(NotWritable(format!("set {name}")));
+        }
     };
     let keys = keys_of(elements, flags & NFT_SET_INTERVAL != 0);
     let elements = keys.ok_or_else(|| NotWritable(format!("a range in the set {name} of single values")))?;
@@ -154,7 +156,7 @@ fn keys_of(elements: &Elements, interval: bool) -> Option<Keys> {
         Elements::Ipv4(list) => push!(list.iter().copied()),
         Elements::Ipv6(list) => push!(list.iter().copied()),
         Elements::Ports(list) => push!(list.iter().map(|range| (range.first(), range.last()))),
-        Elements::Endpoints(_) | Elements::Unknown => return None,
+        Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => return None,
     }
     Some(keys)
 }
@@ -319,7 +321,11 @@ impl Lowering<'_> {
         let (family, offset, length) = match elements {
             Elements::Ipv4(_) => (Family::Ip, v4, 4),
             Elements::Ipv6(_) => (Family::Ip6, v6, 16),
-            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {
+            Elements::Ports(_)
+            | Elements::Endpoints(_)
+            | Elements::Dual(..)
+            | Elements::Passing(_)
+            | Elements::Unknown => {
                 return Err(NotWritable("addresses".into()));
             }
         };
@@ -459,7 +465,9 @@ fn joined(elements: &Elements) -> Elements {
     match elements {
         Elements::Ipv4(list) => Elements::Ipv4(join!(list)),
         Elements::Ipv6(list) => Elements::Ipv6(join!(list)),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => elements.clone(),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            elements.clone()
+        }
     }
 }
 

@@ -28,7 +28,11 @@ pub fn additions(table: &Table) -> Result<String, WriteError> {
         let key = match &set.elements {
             Elements::Ipv4(_) => "ipv4_addr",
             Elements::Ipv6(_) => "ipv6_addr",
-            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => return Err(unknown(&set.name)),
+            Elements::Ports(_)
+            | Elements::Endpoints(_)
+            | Elements::Dual(..)
+            | Elements::Passing(_)
+            | Elements::Unknown => return Err(unknown(&set.name)),
         };
         let name = &set.name;
         let _ = writeln!(text, "add set {place} {name} {{ type {key}; flags interval; }}\nflush set {place} {name}");
@@ -54,7 +58,9 @@ fn parts(set: &Set) -> Vec<Set> {
         Elements::Ipv6(list) => {
             list.chunks(ELEMENTS_A_COMMAND).map(|some| part(Elements::Ipv6(some.to_vec()))).collect()
         }
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => Vec::new(),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            Vec::new()
+        }
     }
 }
 

@@ -89,7 +89,9 @@ fn set_row(set: &Set) -> Result<SetRow<'_>, WriteError> {
         Elements::Ipv4(_) => "ipv4_addr",
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
-        Elements::Endpoints(_) | Elements::Unknown => return Err(unknown(&set.name)),
+        Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            return Err(unknown(&set.name));
+        }
     };
     let (interval, size) = match set.kind {
         SetKind::Hash { size } => (false, size),
@@ -215,13 +217,18 @@ fn address_text(table: &Table, field: &str, addresses: &Addresses, not: &str) ->
     let header = match elements {
         Elements::Ipv4(_) => "ip",
         Elements::Ipv6(_) => "ip6",
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => return Err(unknown("addresses")),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            return Err(unknown("addresses"));
+        }
     };
     let list: Vec<String> = match (addresses, elements) {
         (Addresses::Set(name), _) => vec![format!("@{name}")],
         (_, Elements::Ipv4(list)) => list.iter().map(|&range| Ipv4Range(range).to_string()).collect(),
         (_, Elements::Ipv6(list)) => list.iter().map(|&range| Ipv6Range(range).to_string()).collect(),
-        (_, Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown) => Vec::new(),
+        (
+            _,
+            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown,
+        ) => Vec::new(),
     };
     Ok(match list.as_slice() {
         [one] => format!("{header} {field} {not}{one}"),
@@ -263,7 +270,7 @@ impl Display for ElementLines<'_> {
             Elements::Ipv4(list) => self.lines(f, list.iter().map(|&range| Ipv4Range(range))),
             Elements::Ipv6(list) => self.lines(f, list.iter().map(|&range| Ipv6Range(range))),
             Elements::Ports(list) => self.port_lines(f, list),
-            Elements::Endpoints(_) | Elements::Unknown => Err(fmt::Error),
+            Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => Err(fmt::Error),
         }
     }
 }

@@ -33,7 +33,12 @@ pub fn carry_out(tools: &Tools, variant: Variant, version: Version, text: &str) 
 pub fn fill(tools: &Tools, set: &Set) -> Result<(), Error> {
     let family = match &set.elements {
         Elements::Ipv6(_) => "inet6",
-        Elements::Ipv4(_) | Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => "inet",
+        Elements::Ipv4(_)
+        | Elements::Ports(_)
+        | Elements::Endpoints(_)
+        | Elements::Dual(..)
+        | Elements::Passing(_)
+        | Elements::Unknown => "inet",
     };
     // hash:net takes no network of the whole family.
     let networks = set.elements.networks();

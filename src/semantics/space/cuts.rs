@@ -101,6 +101,11 @@ impl<'a> Cuts<'a> {
                     self.list(addresses);
                 }
             }
+            Elements::Dual(v4, v6) => {
+                self.v4.push(Cow::Borrowed(v4));
+                self.v6.push(Cow::Borrowed(v6));
+            }
+            Elements::Passing(these) => self.list(these),
             Elements::Unknown => {}
         }
     }
@@ -109,7 +114,14 @@ impl<'a> Cuts<'a> {
         match list {
             Elements::Ipv4(list) => self.to_v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.to_v6.push(Cow::Borrowed(list)),
-            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
+            Elements::Dual(v4, v6) => {
+                self.to_v4.push(Cow::Borrowed(v4));
+                self.to_v6.push(Cow::Borrowed(v6));
+            }
+            Elements::Passing(these) => self.destinations(these),
+            // A set of ipset may be one of ports.
+            Elements::Ports(list) => self.ports.push(pairs(list)),
+            Elements::Endpoints(_) | Elements::Unknown => {}
         }
     }
 
@@ -146,7 +158,11 @@ impl<'a> Cuts<'a> {
         match list {
             Elements::Ipv4(list) => self.v4.push(Cow::Owned(list.clone())),
             Elements::Ipv6(list) => self.v6.push(Cow::Owned(list.clone())),
-            Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
+            Elements::Ports(_)
+            | Elements::Endpoints(_)
+            | Elements::Dual(..)
+            | Elements::Passing(_)
+            | Elements::Unknown => {}
         }
     }
 

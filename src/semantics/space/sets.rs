@@ -154,8 +154,9 @@ impl Space<'_> {
 
     fn listed(&mut self, field: Field, list: &Elements, labels: Option<Vec<(u32, u32)>>) -> Bounded<Option<Set>> {
         let Some(labels) = labels else { return Ok(None) };
-        let family = self.family(matches!(list, Elements::Ipv4(_)))?;
         let among = self.sets.among(field.number(), &labels)?;
+        let Some(ipv4) = list.is_ipv4() else { return Ok(Some(among)) };
+        let family = self.family(ipv4)?;
         self.sets.intersection(family, among).map(Some)
     }
 
@@ -306,6 +307,11 @@ pub(super) fn addresses(
     match list {
         Elements::Ipv4(list) => v4.labels(list).map(|labels| above(labels, first)),
         Elements::Ipv6(list) => v6.labels(list).map(|labels| above(labels, first + v4.count())),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => None,
+        Elements::Dual(four, six) => {
+            let mut labels = above(v4.labels(four)?, first);
+            labels.extend(above(v6.labels(six)?, first + v4.count()));
+            Some(labels)
+        }
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Passing(_) | Elements::Unknown => None,
     }
 }

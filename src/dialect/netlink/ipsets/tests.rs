@@ -60,19 +60,36 @@ fn only(parts: &[Vec<u8>]) -> String {
     let found = read(parts).unwrap();
     let (set, doubt) = (found.sets.get("a").unwrap(), found.unknown.get("a"));
     assert_eq!(set.elements == Elements::Unknown, doubt.is_some());
-    let networks = set.elements.networks();
-    doubt.map_or_else(|| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), ToOwned::to_owned)
+    let (these, passing) = set.elements.lasting();
+    let networks: Vec<String> = these.networks().iter().map(ToString::to_string).collect();
+    let perhaps = if passing { "perhaps " } else { "" };
+    doubt.map_or_else(|| format!("{perhaps}{}", networks.join(" ")), ToOwned::to_owned)
 }
 
 #[test]
 fn a_set_may_span_messages() {
     let first = message("a", Some(("hash:net", 7, 2, &with(3))), &[&v4([10, 1, 2, 3], Some(8))]);
     let more = message("a", None, &[&v4([11, 0, 0, 1], Some(32)), &v4([12, 0, 0, 1], None)]);
-    let other = message("b", Some(("list:set", 3, 0, &|writer| writer.u32(IPSET_ATTR_SIZE, 8))), &[]);
+    let of_two = |writer: &mut Writer| {
+        writer.u32(IPSET_ATTR_SIZE, 8);
+        writer.u32(IPSET_ATTR_ELEMENTS, 2);
+    };
+    let member = |name: &'static str| move |writer: &mut Writer| writer.text(IPSET_ATTR_NAME, name);
+    let other = message("b", Some(("list:set", 3, 0, &of_two)), &[&member("a"), &member("c")]);
     let parts = [first.clone(), more.clone(), other.clone()];
     assert_eq!(only(&parts), "10.0.0.0/8 11.0.0.1 12.0.0.1");
     let found = read(&parts).unwrap();
-    assert_eq!(found.unknown.get("b").unwrap(), "list:set");
+    assert_eq!(found.unknown.get("b").unwrap(), "its set c");
+    let six = |writer: &mut Writer| {
+        let address = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        writer.nest(IPSET_ATTR_IP, |writer| {
+            writer.attribute(IPSET_ATTR_IPADDR_IPV6 | NLA_F_NET_BYTEORDER, &address);
+        });
+        writer.attribute(IPSET_ATTR_CIDR, &[32]);
+    };
+    let known = read(&[parts.as_slice(), &[message("c", Some(("hash:net", 7, 10, &with(1))), &[&six])]].concat());
+    let shown: Vec<String> = known.unwrap().sets["b"].elements.networks().iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "11.0.0.1", "12.0.0.1", "2001:db8::/32"]);
     assert_eq!(found.lists, BTreeSet::from(["b".to_owned()]));
     // Less than the set is said to have.
     assert_eq!(only(&[first.clone(), other.clone()]), "members that are not listed");
@@ -95,7 +112,7 @@ fn what_is_not_known_of_a_set_is_said() {
     };
     let flags = |flags: u32| move |writer: &mut Writer| writer.u32(IPSET_ATTR_CADT_FLAGS, flags);
     assert_eq!(header("hash:ip", 6, 2, &flags(8 | 16 | 64)), "10.0.0.1");
-    assert_eq!(header("hash:ip", 6, 2, &flags(8 | 32)), "forceadd");
+    assert_eq!(header("hash:ip", 6, 2, &flags(8 | 32)), "perhaps 10.0.0.1");
     assert_eq!(header("hash:ip", 6, 2, &flags(1 << 9)), "flags 0x200");
     assert_eq!(header("hash:ip", 7, 2, &|_| ()), "revision 7");
     assert_eq!(header("hash:net", 8, 2, &|_| ()), "revision 8");
@@ -104,8 +121,13 @@ fn what_is_not_known_of_a_set_is_said() {
     assert_eq!(header("hash:ip", 6, 7, &|_| ()), "family");
     assert_eq!(header("hash:ip", 6, 10, &|_| ()), "10.0.0.1", "named, as the address does not fit");
     assert_eq!(header("hash:ip,port", 7, 2, &|_| ()), "10.0.0.1");
-    assert_eq!(header("hash:ip", 6, 2, &|writer| writer.u32(IPSET_ATTR_TIMEOUT, 9)), "timeout");
-    assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_NETMASK, &[24])), "netmask");
+    assert_eq!(header("hash:ip", 6, 2, &|writer| writer.u32(IPSET_ATTR_TIMEOUT, 9)), "perhaps 10.0.0.1");
+    assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_NETMASK, &[24])), "10.0.0.0/24");
+    assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_NETMASK, &[33])), "netmask");
+    assert_eq!(header("hash:net", 7, 2, &|writer| writer.attribute(IPSET_ATTR_NETMASK, &[24])), "netmask");
+    assert_eq!(header("list:set", 4, 0, &|_| ()), "revision 4");
+    assert_eq!(header("list:set", 3, 0, &|_| ()), "10.0.0.1", "no set");
+    assert_eq!(header("bitmap:port", 3, 0, &|_| ()), "10.0.0.1", "no port");
     assert_eq!(header("hash:ip", 6, 2, &|writer| writer.attribute(IPSET_ATTR_BITMASK, &[0; 8])), "bitmask");
     assert_eq!(header("hash:ip", 6, 2, &|writer| writer.u32(40, 1)), "attribute 40");
 }

@@ -85,7 +85,8 @@ fn family_of(elements: &Elements) -> Option<Family> {
     match elements {
         Elements::Ipv4(_) => Some(Family::Ip),
         Elements::Ipv6(_) => Some(Family::Ip6),
-        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => None,
+        Elements::Passing(these) => family_of(these),
+        Elements::Ports(_) | Elements::Endpoints(_) | Elements::Dual(..) | Elements::Unknown => None,
     }
 }
 

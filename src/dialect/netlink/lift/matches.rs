@@ -184,7 +184,7 @@ impl<'a> Program<'a> {
             Test::Lookup(negated, name) if length == whole && mask.is_none() => {
                 let (set, values) = self.set(name)?;
                 let fits = matches!(
-                    (ip, values),
+                    (ip, values.lasting()),
                     (Family::Ip, Values::Ipv4(_)) | (Family::Ip6, Values::Ipv6(_)) | (_, Values::Unknown)
                 );
                 let addresses = match set.is_anonymous() {
@@ -222,7 +222,7 @@ impl<'a> Program<'a> {
             return Some(ports::destination(&ranges, negated));
         };
         let (set, values) = self.set(name)?;
-        match (values, set.is_anonymous()) {
+        match (values.lasting(), set.is_anonymous()) {
             (Values::Ports(_) | Values::Unknown, false) if set.key_length == 2 => {
                 let ports = PortMatch::Set(set.name.clone());
                 Some(Match::DestinationPort { ports, negated: *negated })

@@ -15,6 +15,8 @@ pub enum Values {
     Ipv6(Vec<(u128, u128)>),
     Ports(Vec<(u16, u16)>),
     Interfaces(Vec<Interface>),
+    /// Each of these may be gone by now, and nothing else is in it.
+    Passing(Box<Values>),
     /// Rules add to it or take from it.
     Filled,
     Unknown,
@@ -57,6 +59,11 @@ impl Set {
         if !self.is_plain()? {
             return Ok(None);
         }
+        self.keys_and(&[])
+    }
+
+    /// The same, where elements may have these attributes, too.
+    fn keys_and(&self, more: &[u16]) -> Result<Option<Vec<Element<'_>>>, Malformed> {
         let length = usize::try_from(self.key_length).unwrap_or(0);
         let mut keys = Vec::with_capacity(self.elements.len() / (length + 16));
         for element in attributes(&self.elements) {
@@ -72,6 +79,7 @@ impl Set {
                     },
                     // A comment.
                     (NFTA_SET_ELEM_USERDATA | NFTA_SET_ELEM_PAD, _) => {}
+                    (other, _) if more.contains(&other) => {}
                     _ => return Ok(None),
                 }
             }
@@ -83,18 +91,40 @@ impl Set {
 
     /// Whether it holds keys and nothing else: no maps, no elements that come and go or that count and limit.
     pub(in super::super) fn is_plain(&self) -> Result<bool, Malformed> {
-        const FLAGS: u32 = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_INTERVAL;
-        const MORE: [u16; 4] = [NFTA_SET_TIMEOUT, NFTA_SET_OBJ_TYPE, NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS];
+        Ok(self.holds_keys()? && self.flags & NFT_SET_TIMEOUT == 0 && !self.has(&[NFTA_SET_TIMEOUT])?)
+    }
+
+    /// Whether it holds keys, perhaps for a time, and nothing else.
+    fn holds_keys(&self) -> Result<bool, Malformed> {
+        const FLAGS: u32 = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_INTERVAL | NFT_SET_TIMEOUT;
+        const MORE: [u16; 3] = [NFTA_SET_OBJ_TYPE, NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS];
+        Ok(self.flags & !FLAGS == 0 && !self.has(&MORE)?)
+    }
+
+    fn has(&self, wanted: &[u16]) -> Result<bool, Malformed> {
         for attribute in attributes(&self.attributes) {
-            if MORE.contains(&attribute?.0) {
-                return Ok(false);
+            if wanted.contains(&attribute?.0) {
+                return Ok(true);
             }
         }
-        Ok(self.flags & !FLAGS == 0)
+        Ok(false)
     }
 
     pub(super) fn values(&self) -> Result<Values, Malformed> {
-        let Some(keys) = self.keys()?.filter(|keys| !(self.is_anonymous() && touching(keys))) else {
+        if self.is_plain()? {
+            return self.values_of(self.keys()?);
+        }
+        if !self.holds_keys()? {
+            return Ok(Values::Unknown);
+        }
+        Ok(match self.values_of(self.keys_and(&[NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION])?)? {
+            Values::Unknown => Values::Unknown,
+            these => Values::Passing(Box::new(these)),
+        })
+    }
+
+    fn values_of(&self, keys: Option<Vec<Element<'_>>>) -> Result<Values, Malformed> {
+        let Some(keys) = keys.filter(|keys| !(self.is_anonymous() && touching(keys))) else {
             return Ok(Values::Unknown);
         };
         let interval = self.flags & NFT_SET_INTERVAL != 0;
@@ -158,6 +188,7 @@ impl Values {
         match self {
             Self::Ipv4(_) => Elements::Ipv4(Vec::new()),
             Self::Ipv6(_) => Elements::Ipv6(Vec::new()),
+            Self::Passing(these) => these.family(),
             Self::Ports(_) | Self::Interfaces(_) | Self::Filled | Self::Unknown => Elements::Unknown,
         }
     }
@@ -172,7 +203,16 @@ impl Values {
                 // Port 0.
                 None => Elements::Unknown,
             },
+            Self::Passing(these) => these.into_elements().passing(),
             Self::Interfaces(_) | Self::Filled | Self::Unknown => Elements::Unknown,
+        }
+    }
+
+    /// These, whether or not each may be gone by now.
+    pub fn lasting(&self) -> &Self {
+        match self {
+            Self::Passing(these) => these,
+            other => other,
         }
     }
 }

@@ -212,7 +212,11 @@ fn contradicts_itself(matches: &[Match]) -> bool {
             | Match::Destination { addresses: Addresses::These(elements), .. } => match elements {
                 Elements::Ipv4(_) => families.push(Family::Ip),
                 Elements::Ipv6(_) => families.push(Family::Ip6),
-                Elements::Ports(_) | Elements::Endpoints(_) | Elements::Unknown => {}
+                Elements::Ports(_)
+                | Elements::Endpoints(_)
+                | Elements::Dual(..)
+                | Elements::Passing(_)
+                | Elements::Unknown => {}
             },
             Match::NotDirectlyTcp | Match::FirstFragment => families.push(Family::Ip6),
             Match::InInterface { .. }

@@ -306,7 +306,7 @@ fn addresses(table: &RawTable<'_>, family: Family, right: &Right<'_, '_>) -> Opt
     let key = if family == Family::Ip { Key::Ipv4 } else { Key::Ipv6 };
     if let Right::Named(name) = right {
         let set = table.find_set(name).filter(|set| set.key().is_none_or(|found| found == key))?;
-        return Some((Addresses::Set((*name).to_owned()), set.values().is_some()));
+        return Some((Addresses::Set((*name).to_owned()), set.is_known()));
     }
     Some((Addresses::These(values(key, right)?.into_merged_elements()), true))
 }

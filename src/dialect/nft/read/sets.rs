@@ -19,6 +19,8 @@ pub struct RawSet<'a> {
     tokens: Vec<Token<'a>>,
     /// Whether there may be more or less in it: elements that come and go, or that were not understood.
     fickle: bool,
+    /// Whether each element may be gone some time, without anybody's doing.
+    passing: bool,
     interval: bool,
     merged: bool,
     size: Option<u32>,
@@ -52,17 +54,32 @@ pub fn without_options<'r, 'a>(element: &'r [Token<'a>]) -> Option<&'r [Token<'a
 impl<'a> RawSet<'a> {
     /// A set of which nothing is known but its name.
     pub fn new(name: &'a str, line: u32) -> Self {
-        Self { name, line, values: None, tokens: Vec::new(), fickle: false, interval: false, merged: false, size: None }
+        Self {
+            name,
+            line,
+            values: None,
+            tokens: Vec::new(),
+            fickle: false,
+            passing: false,
+            interval: false,
+            merged: false,
+            size: None,
+        }
     }
 
-    /// What is in it, if that is known.
+    /// What is in it, if that is known and stays.
     pub fn values(&self) -> Option<&Values<'a>> {
-        self.values.as_ref().filter(|_| !self.fickle)
+        self.values.as_ref().filter(|_| !self.fickle && !self.passing)
     }
 
     /// Its elements with commas between them, where it is of a type that has no values here, and they are known.
     pub fn tokens(&self) -> Option<&[Token<'a>]> {
-        (self.values.is_none() && !self.fickle).then_some(self.tokens.as_slice())
+        (self.values.is_none() && !self.fickle && !self.passing).then_some(self.tokens.as_slice())
+    }
+
+    /// Whether it is known what is in it, be it for a time.
+    pub fn is_known(&self) -> bool {
+        self.values.is_some() && !self.fickle
     }
 
     /// What it is looked up by, if that is known.
@@ -90,14 +107,15 @@ impl<'a> RawSet<'a> {
                 (Kind::Word, "flags") => {
                     let flags = cursor.statement()?;
                     self.interval |= flags.iter().any(|flag| flag.is_word("interval"));
-                    self.fickle |= flags.iter().any(|flag| flag.is_word("timeout") || flag.is_word("dynamic"));
+                    self.fickle |= flags.iter().any(|flag| flag.is_word("dynamic"));
+                    self.passing |= flags.iter().any(|flag| flag.is_word("timeout"));
                 }
                 (Kind::Word, "size") => {
                     self.size = cursor.statement()?.first().and_then(|size| super::names::number(size.text));
                 }
                 (Kind::Word, "timeout") => {
                     cursor.statement()?;
-                    self.fickle = true;
+                    self.passing = true;
                 }
                 (Kind::Word, "elements") => {
                     cursor.take("=")?;
@@ -156,7 +174,7 @@ impl<'a> RawSet<'a> {
                 Kind::End => return Err(unclosed(line)),
                 Kind::Symbol if next.is(",") || next.is("}") => break,
                 Kind::Word if OPTIONS.contains(&next.text) => {
-                    self.fickle |= !Self::options(cursor, line)?;
+                    self.said(cursor, line)?;
                     break;
                 }
                 Kind::Newline | Kind::Hidden => {}
@@ -191,24 +209,33 @@ impl<'a> RawSet<'a> {
             understood &= self.values.as_mut().and_then(|values| values.push(token.text)).is_some();
         }
         if !alone {
-            understood &= Self::options(cursor, line)?;
+            self.said(cursor, line)?;
         }
         self.fickle |= !understood;
         Ok(())
     }
 
-    /// What stands behind an element. Whether it leaves the element as it is: a comment or a counter does, a time limit or
-    /// a rate limit does not.
-    fn options(cursor: &mut Cursor<'a>, line: u32) -> Result<bool, ReadError> {
+    /// What stands behind an element. A comment or a counter leaves it as it is, a time limit lets it go some time, and
+    /// whatever else, as a rate limit, decides whether it is found.
+    fn said(&mut self, cursor: &mut Cursor<'a>, line: u32) -> Result<(), ReadError> {
         let mut harmless = true;
         let mut depth = 0_usize;
         loop {
             let token = cursor.peek()?;
             match (token.kind, token.text) {
                 (Kind::End, _) => return Err(unclosed(line)),
-                (Kind::Symbol, "," | "}") if depth == 0 => return Ok(harmless),
+                (Kind::Symbol, "," | "}") if depth == 0 => {
+                    self.fickle |= !harmless;
+                    return Ok(());
+                }
                 (Kind::Symbol, "{") => (depth, harmless) = (depth + 1, false),
                 (Kind::Symbol, "}") => depth -= 1,
+                (Kind::Word, "timeout" | "expires") => {
+                    self.passing = true;
+                    cursor.next()?;
+                    // How long.
+                    harmless &= cursor.peek()?.kind == Kind::Word;
+                }
                 (Kind::Word, "comment" | "counter" | "packets" | "bytes" | "last" | "used" | "never")
                 | (Kind::Quoted | Kind::Newline | Kind::Hidden, _) => {}
                 (Kind::Word, number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {}
@@ -235,6 +262,7 @@ impl<'a> RawSet<'a> {
             Some(values) if self.merged => values.into_merged_elements(),
             Some(values) => values.into_elements(),
         };
+        let elements = if self.passing { elements.passing() } else { elements };
         Set { name: self.name.to_owned(), kind, elements, origins: Vec::new() }
     }
 }

@@ -129,7 +129,7 @@ impl<'a> Values<'a> {
             Elements::Ipv4(list) => Elements::Ipv4(touching_joined(list, |last| last.checked_add(1))),
             Elements::Ipv6(list) => Elements::Ipv6(touching_joined(list, |last| last.checked_add(1))),
             Elements::Ports(list) => Elements::Ports(list.into_iter().collect::<Ports>().ranges().to_vec()),
-            other @ (Elements::Endpoints(_) | Elements::Unknown) => other,
+            other @ (Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown) => other,
         }
     }
 }
