@@ -334,7 +334,8 @@ fn what_is_too_large_leaves_room_for_each_packet() {
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
         let question = Question { translates: seed % 5 == 0, flags: vec![OPENING], ..Question::default() };
-        let limits = Limits { steps: *random.pick(&[2_500, 6_000, 12_000, 40_000, 400_000_000]), runs: 10_000_000 };
+        let limits =
+            Limits { steps: *random.pick(&[1_500, 2_500, 6_000, 12_000, 40_000, 400_000_000]), runs: 10_000_000 };
         let limits = Limits { runs: *random.pick(&[limits.runs, limits.runs, 600, 1_200, 3_000]), ..limits };
         let deepest = *random.pick(&[0, 1, 2, 4, 4_096]);
         let Ok(mut space) = Space::limited(&[&ruleset], &question, limits, deepest) else {

@@ -314,7 +314,7 @@ fn element_variations(elements: &Elements) -> Vec<(String, Elements)> {
                 all.push((format!("port {n} shifted"), Elements::Ports(merged)));
             }
         }
-        Elements::Endpoints(_) | Elements::Unknown => {}
+        Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {}
     }
     all
 }

@@ -294,7 +294,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         }
     }
     if given.ruleset.forget_changed_through(|name| lists.contains(name)) {
-        given.unknown.push("ipset: rules change sets through a list of sets".to_owned());
+        given.unknown.push("ipset: rules change sets that a list of sets has, or through it".to_owned());
     }
     Ok(given)
 }

@@ -104,8 +104,10 @@ impl Everything {
                 self.unknown.extend(unknown);
                 let is_any = |name: &str| lists.contains(name) || name.starts_with(UNNAMED_IP_SET);
                 if self.ruleset.forget_changed_through(is_any) {
-                    self.unknown
-                        .push("ipset: rules change sets through a list of sets, or one without a name".to_owned());
+                    self.unknown.push(
+                        "ipset: rules change sets that a list of sets has, or through it, or one without a name"
+                            .to_owned(),
+                    );
                 }
             }
             Err(error) => self.unknown.push(format!("ipset: {error}")),

@@ -335,16 +335,22 @@ impl Ruleset {
         bad.next()
     }
 
-    /// Forgets what is in the sets outside of tables, where rules change one that may stand for others (`list:set`). Says whether.
+    /// Forgets what is in the sets outside of tables, where rules change one that may stand for others (`list:set`); where they
+    /// change any other, what is in those that may stand for it. Says whether.
     pub fn forget_changed_through(&mut self, stands_for_others: impl Fn(&str) -> bool) -> bool {
-        let mut changed = self.tables.iter().flat_map(|table| {
+        let changed = self.tables.iter().flat_map(|table| {
             let statements = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
             let outside = |name: &&str| !table.sets.iter().any(|own| own.name == **name);
             statements.filter_map(Statement::updates).filter(outside)
         });
-        let forgets = changed.any(stands_for_others);
-        if forgets {
-            self.sets.iter_mut().for_each(|set| set.elements = Elements::Unknown);
+        let changed: Vec<bool> = changed.map(&stands_for_others).collect();
+        let through = changed.contains(&true);
+        let forgotten = |set: &&mut Set| through || (!changed.is_empty() && stands_for_others(&set.name));
+        let known = |set: &&mut Set| set.elements != Elements::Unknown;
+        let mut forgets = through;
+        for set in self.sets.iter_mut().filter(forgotten).filter(known) {
+            set.elements = Elements::Unknown;
+            forgets = true;
         }
         forgets
     }

@@ -197,6 +197,17 @@ impl Scope {
         // No dialect writes it.
         let ports = [80, 8098].map(|port| (port, self.elements4(random, 2)));
         sets.push(set("endpoints", SetKind::Interval, Elements::Endpoints(ports.to_vec())));
+        // Elements that may be gone, and lists of sets.
+        sets.push(set("passing4", SetKind::Interval, self.elements4(random, 4).passing()));
+        if let Some(v6) = self.v6 {
+            sets.push(set("passing6", SetKind::Interval, self.elements6(random, v6, 4).passing()));
+            let (v4, v6) = (self.elements4(random, 3), self.elements6(random, v6, 3));
+            if let (Elements::Ipv4(v4), Elements::Ipv6(v6)) = (v4, v6) {
+                let dual = Elements::Dual(v4, v6);
+                sets.push(set("dual", SetKind::Interval, dual.clone()));
+                sets.push(set("passing", SetKind::Interval, dual.passing()));
+            }
+        }
         sets
     }
 
@@ -480,7 +491,13 @@ impl Draft<'_> {
                 let fitting: Vec<IpAddr> = self.scope.destinations.iter().filter(fitting).copied().collect();
                 let address = *random.pick(&fitting);
                 self.ipv4 = Some(address.is_ipv4());
-                Some(Match::Destination { addresses: Addresses::network(ringfence::net::Cidr::host(address)), negated })
+                let addresses = match self.scope.foreign.then(|| random.below(4)) {
+                    Some(0) => self.addresses(random),
+                    // ipset has sets of ports.
+                    Some(1) => Addresses::Set("ports".into()),
+                    _ => Addresses::network(ringfence::net::Cidr::host(address)),
+                };
+                Some(Match::Destination { addresses, negated })
             }
             12 => Some(Match::Unknown("ct mark 1".into())),
             13 => Some(Match::Limit { per_minute: 10, burst: 5 }),
@@ -566,7 +583,8 @@ impl Draft<'_> {
             (true, _) if !named => Addresses::These(self.scope.elements4(random, 3)),
             (ipv4, _) => {
                 let fits = |set: &&Set| {
-                    matches!((&set.elements, ipv4), (Elements::Ipv4(_), true) | (Elements::Ipv6(_), false))
+                    let dual = matches!(set.elements.lasting().0, Elements::Dual(..));
+                    dual || set.elements.is_ipv4() == Some(ipv4)
                 };
                 let fitting: Vec<&Set> = self.sets.iter().filter(fits).collect();
                 Addresses::Set(random.pick(&fitting).name.clone())
@@ -622,6 +640,11 @@ impl Points {
                     self.add(addresses);
                 }
             }
+            Elements::Dual(v4, v6) => {
+                self.add(&Elements::Ipv4(v4.clone()));
+                self.add(&Elements::Ipv6(v6.clone()));
+            }
+            Elements::Passing(these) => self.add(these),
             Elements::Unknown => {}
         }
     }

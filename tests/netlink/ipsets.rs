@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use ringfence::dialect::ipset;
@@ -13,7 +13,7 @@ use super::generate::Random;
 use super::lab::netns;
 
 /// Sets, and how many of their elements are known; `None` where what is in them is not. Each line `create` or `add` of its own.
-const SETS: [(&str, Option<usize>); 36] = [
+const SETS: [(&str, Option<usize>); 40] = [
     ("hash:ip\nadd 10.0.0.1\nadd 10.0.0.3\nadd 192.168.1.0/30", Some(6)),
     ("hash:ip family inet6\nadd fd00::1\nadd fd00::3", Some(2)),
     (
@@ -23,10 +23,10 @@ const SETS: [(&str, Option<usize>); 36] = [
     ("hash:ip hashsize 64 maxelem 100\nadd 10.0.0.1-10.0.0.9", Some(9)),
     ("hash:ip", Some(0)),
     ("hash:ip family inet6", Some(0)),
-    ("hash:ip timeout 500\nadd 10.0.0.1", None),
-    ("hash:ip timeout 0\nadd 10.0.0.1 timeout 0", None),
-    ("hash:ip forceadd\nadd 10.0.0.1", None),
-    ("hash:ip netmask 24\nadd 10.0.0.1", None),
+    ("hash:ip timeout 500\nadd 10.0.0.1", Some(1)),
+    ("hash:ip timeout 0\nadd 10.0.0.1 timeout 0", Some(1)),
+    ("hash:ip forceadd\nadd 10.0.0.1", Some(1)),
+    ("hash:ip netmask 24\nadd 10.0.0.1", Some(1)),
     ("hash:ip bitmask 255.255.0.255\nadd 10.0.0.1", None),
     ("hash:net\nadd 10.0.0.0/8\nadd 11.0.0.0-11.0.0.6\nadd 12.0.0.1", Some(5)),
     ("hash:net\nadd 0.0.0.0/1\nadd 128.0.0.0/1", Some(1)),
@@ -34,26 +34,72 @@ const SETS: [(&str, Option<usize>); 36] = [
     ("hash:net family inet6 comment\nadd fd00::/64 comment x\nadd fd01::1", Some(2)),
     ("hash:net\nadd 10.0.0.0/8\nadd 10.2.0.0/16 nomatch", Some(2)),
     ("hash:net family inet6\nadd fd00::/64\nadd fd00::1 nomatch", Some(2)),
-    ("hash:net timeout 90\nadd 10.0.0.0/8 timeout 80", None),
+    ("hash:net timeout 90\nadd 10.0.0.0/8 timeout 80", Some(1)),
     ("hash:net counters\nadd 10.0.0.0/8 packets 7 bytes 9", Some(1)),
     ("bitmap:ip range 10.0.0.0/24\nadd 10.0.0.7\nadd 10.0.0.1-10.0.0.2", Some(3)),
-    ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd 10.0.1.0", None),
-    ("bitmap:ip range 10.0.0.0/24 timeout 9\nadd 10.0.0.7", None),
+    ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd 10.0.1.0", Some(1)),
+    ("bitmap:ip range 10.0.0.0/24 timeout 9\nadd 10.0.0.7", Some(1)),
     ("bitmap:ip range 10.0.0.0/24 comment counters\nadd 10.0.0.7 comment timeout", Some(1)),
     ("bitmap:ip,mac range 10.0.0.0/24\nadd 10.0.0.7,02:00:00:00:00:01", None),
-    ("bitmap:port range 0-1000\nadd 80\nadd 90-95", None),
+    ("bitmap:port range 0-1000\nadd 80\nadd 90-95", Some(2)),
     ("hash:ip,port\nadd 10.0.0.1,tcp:80\nadd 10.0.0.1,udp:53\nadd 10.0.0.1,icmp:ping", Some(1)),
     ("hash:ip,port counters\nadd 10.0.0.1,tcp:80\nadd 10.0.0.9,tcp:80\nadd 10.0.0.1,udp:53", Some(2)),
     ("hash:ip,port\nadd 10.0.0.1,7:80", None),
-    ("hash:ip,port timeout 9\nadd 10.0.0.1,tcp:80", None),
+    ("hash:ip,port timeout 9\nadd 10.0.0.1,tcp:80", Some(1)),
     ("hash:net,port\nadd 10.0.0.0/8,tcp:53-55\nadd 10.2.0.0/16,sctp:53", Some(3)),
-    ("hash:ip,port family inet6\nadd fd00::1,tcp:80-82", None),
+    ("hash:ip,port family inet6\nadd fd00::1,tcp:80-82", Some(3)),
     ("hash:ip,port,ip\nadd 10.0.0.1,sctp:80,10.0.0.2", None),
     ("hash:ip,port,net\nadd 10.0.0.1,80,10.0.0.0/8", None),
     ("hash:net,port\nadd 10.0.0.0/8,udp:53\nadd 10.2.0.0/16,udp:53 nomatch", None),
     ("hash:net,iface\nadd 10.0.0.0/8,eth0\nadd 0.0.0.0/0,physdev:eth1", None),
-    ("list:set size 8\nadd s0\nadd s1", None),
+    ("list:set size 8\nadd s0\nadd s1", Some(8)),
+    ("list:set size 8 timeout 900\nadd s4\nadd s0 timeout 20", Some(6)),
+    ("list:set size 8\nadd s11\nadd s6", Some(5)),
+    ("list:set size 8\nadd s0\nadd s25", None),
+    ("list:set size 8", Some(0)),
 ];
+
+/// Sets of addresses, in which `ipset test` looks as a rule does.
+const TESTED: [&str; 8] = [
+    "hash:ip netmask 28\nadd 10.0.0.1\nadd 10.0.0.77",
+    "hash:ip\nadd 10.0.0.1\nadd 10.0.0.64/28",
+    "hash:ip timeout 900\nadd 10.0.0.1\nadd 10.0.0.3 timeout 0",
+    "bitmap:ip range 10.0.0.0/24 netmask 29\nadd 10.0.0.8\nadd 10.0.0.130",
+    "hash:net\nadd 10.0.0.0/25\nadd 10.0.0.16/28 nomatch\nadd 10.0.0.18/31",
+    "hash:net timeout 900\nadd 10.0.0.0/25\nadd 10.0.0.16/28 nomatch\nadd 10.0.0.18/31",
+    "hash:ip family inet6 netmask 124\nadd 2001:db8::11\nadd 2001:db8::45",
+    "hash:net family inet6\nadd 2001:db8::/121\nadd 2001:db8::10/124 nomatch",
+];
+
+/// Whoever is in a set, as ipset says, is in it here, and nobody else is where elements do not go by themselves.
+#[test]
+fn ipset_finds_who_is_in_a_set() {
+    netns::isolated("ipsets::ipset_finds_who_is_in_a_set", || {
+        let _namespace = netns::Namespace::unshare();
+        for (at, text) in TESTED.iter().enumerate() {
+            let name = format!("s{at}");
+            let create = format!("create {name} {}\n", text.replace("\nadd ", &format!("\nadd {name} ")));
+            netns::run(&["ipset", "restore"], &create);
+            let (set, passing) = {
+                let elements = by_netlink().sets.remove(&name).unwrap().elements;
+                let (these, passing) = elements.lasting();
+                (these.clone(), passing)
+            };
+            let mut found = 0;
+            for last in 0..=255_u8 {
+                let address: IpAddr = match text.contains("inet6") {
+                    true => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(last)).into(),
+                    false => Ipv4Addr::new(10, 0, 0, last).into(),
+                };
+                let there = netns::attempt(&["ipset", "test", &name, &address.to_string()], "").is_ok();
+                found += usize::from(there);
+                let same = if passing { set.has(address) || !there } else { set.has(address) == there };
+                assert!(same, "{address} in {text}: {there}");
+            }
+            assert!(found > 1 && found < 200, "{found} in {text}");
+        }
+    });
+}
 
 fn by_netlink() -> IpSets {
     ip_sets(&mut Socket::open(Protocol::Netfilter).unwrap()).unwrap()
@@ -95,7 +141,9 @@ fn the_kernel_says_what_the_text_says() {
         let (sets, unknown) = by_text();
         let found = by_netlink();
         let with_ports = |set: &&Set| matches!(set.elements, Elements::Endpoints(_));
-        assert_eq!(found.sets.values().filter(with_ports).count(), 3);
+        assert_eq!(found.sets.values().filter(with_ports).count(), 4);
+        let passing = |set: &&Set| matches!(set.elements, Elements::Passing(_));
+        assert_eq!(found.sets.values().filter(passing).count(), 7);
         assert_eq!(found.sets, sets);
         assert_eq!(found.unknown.keys().collect::<Vec<_>>(), unknown.keys().collect::<Vec<_>>());
         for (name, why) in &found.unknown {
@@ -104,7 +152,7 @@ fn the_kernel_says_what_the_text_says() {
             assert!(is_known, "{name}: {why}, {}", unknown[name]);
         }
         assert!(made >= 26, "only {made} sets could be made");
-        assert_eq!(found.lists.into_iter().collect::<Vec<_>>(), ["s35"]);
+        assert_eq!(found.lists.into_iter().collect::<Vec<_>>(), ["s35", "s36", "s37", "s38", "s39"]);
     });
 }
 

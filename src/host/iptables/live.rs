@@ -117,7 +117,7 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
     let Saved { sets, unknown, lists } = ipset::saved(&text).map_err(|error| Error::Unreadable { what, error })?;
     live.ruleset.sets = sets;
     if live.ruleset.forget_changed_through(|name| lists.contains(name)) {
-        live.unknown.push("ipset: rules change sets through a list of sets".to_owned());
+        live.unknown.push("ipset: rules change sets that a list of sets has, or through it".to_owned());
     }
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("ipset: {}", unknown.text)));
     let own = saved_sets(&text).into_iter().filter(|set| is_own_set(&set.name)).collect();

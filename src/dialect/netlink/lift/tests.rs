@@ -350,6 +350,8 @@ fn sets_hold_what_the_kernel_finds_in_them() {
     for flag in [8, 16, 32, 64, 128, 256, 1 << 20] {
         assert_eq!(ranges(flag, &[(9, false)]), None, "{flag}");
     }
+    let timed = raw_set("x", 16, key_type::INET_SERVICE, &[(&9_u16.to_be_bytes(), false)]);
+    assert!(matches!(timed.values().unwrap(), Values::Passing(these) if matches!(*these, Values::Ports(_))));
     // Port 0 is none of the IR's.
     let zero = raw_set("x", 0, key_type::INET_SERVICE, &[(&[0, 0], false)]);
     assert_eq!(zero.values().unwrap().into_elements(), Elements::Unknown);

@@ -234,7 +234,10 @@ impl<'a> RawSet<'a> {
                     self.passing = true;
                     cursor.next()?;
                     // How long.
-                    harmless &= cursor.peek()?.kind == Kind::Word;
+                    if cursor.peek()?.kind != Kind::Word {
+                        harmless = false;
+                        continue;
+                    }
                 }
                 (Kind::Word, "comment" | "counter" | "packets" | "bytes" | "last" | "used" | "never")
                 | (Kind::Quoted | Kind::Newline | Kind::Hidden, _) => {}

@@ -209,10 +209,10 @@ fn sets_in_all_their_spellings() {
         all("define a = { 0.0.0.1, 0.0.0.2 }\ntable t {\nset s {\ntype ipv4_addr\nelements = { $a, 0.0.0.7 }\n}\n}");
     assert_eq!(read.ruleset.tables[0].sets[0].elements, Elements::Ipv4(vec![(1, 1), (2, 2), (7, 7)]));
     for unknown in [
-        "type ipv4_addr\nflags timeout",
         "type ipv4_addr\nflags constant, dynamic",
-        "type ipv4_addr\ntimeout 1h",
-        "type ipv4_addr\nelements = { 1.2.3.4 timeout 5m expires 3m }",
+        "type ipv4_addr\nflags timeout, dynamic",
+        "type ipv4_addr\nflags timeout\nelements = { 1.2.3.4 timeout 5m limit rate 1/second }",
+        "type ipv4_addr\nflags timeout\nelements = { 1.2.3.4 timeout 5m expires }",
         "type ipv4_addr\nelements = { 1.2.3.4 limit rate 1/second }",
         "type ipv4_addr\nelements = { * }",
         "type ipv4_addr\nelements = { 1.2.3.4, 6.7.8.9 { 5 } }",
@@ -222,6 +222,16 @@ fn sets_in_all_their_spellings() {
     ] {
         let (_, elements, listed) = set(unknown);
         assert_eq!((elements, listed), (Elements::Unknown, true), "{unknown}");
+    }
+    let perhaps = Elements::Ipv4(vec![(0x0102_0304, 0x0102_0304)]).passing();
+    for passing in [
+        "type ipv4_addr\nflags timeout\nelements = { 1.2.3.4 }",
+        "type ipv4_addr\ntimeout 1h\nelements = { 1.2.3.4 expires 5m3s20ms comment \"x\" }",
+        "type ipv4_addr\nflags interval, timeout\nelements = { 1.2.3.4 timeout 5m expires 3m counter packets 1 bytes 2 }",
+        "type ipv4_addr\nelements = { 1.2.3.4 timeout 5m expires 3m }",
+    ] {
+        let (_, elements, listed) = set(passing);
+        assert_eq!((elements, listed), (perhaps.clone(), false), "{passing}");
     }
     // What is in these the rules say that look something up in them, or do not know.
     for joined in ["type ipv4_addr . inet_service\nelements = { 1.2.3.4 . 22 }", "type mark\nelements = { 1 }"] {
