@@ -190,13 +190,18 @@ fn a_set_that_rules_change_is_unknown() {
         (empty, "tcp dport 7777 jump { add @s { ip saddr } }", accepts),
         ("map s { type ipv4_addr : verdict; }", "add @s { ip saddr : accept }", "ip saddr vmap @s"),
         ("set s { type ipv4_addr; flags dynamic; }", "", accepts),
-        ("set s { type ipv4_addr; flags timeout; }", "", accepts),
-        ("set s { type ipv4_addr; timeout 1m; }", "", accepts),
+        ("set s { type ipv4_addr; flags timeout; elements = { 203.0.113.9 } }", "", accepts),
+        ("set s { type ipv4_addr; timeout 1m; elements = { 203.0.113.9 expires 3s } }", "", accepts),
+        ("set s { type ipv4_addr; flags timeout, dynamic; }", "", accepts),
+        ("set s { type ipv4_addr; flags timeout; }", "tcp dport 7777 add @s { ip saddr }", accepts),
         (full, "tcp dport 7777 delete @s { ip saddr }", "ip saddr != @s accept"),
     ] {
         let found = of_nft(&with(set, first, second), Claim::Isolation);
         assert!(!matches!(found, Finding::Proved), "{set} {first}");
     }
+    // Who is not in it now is not in it.
+    let timed = "set s { type ipv4_addr; flags timeout; }";
+    assert!(matches!(of_nft(&with(timed, "", accepts), Claim::Isolation), Finding::Proved));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn what_is_not_understood_leaves_both_possible() {
         for verdict in verdicts {
             let _namespace = netns::Namespace::unshare();
             let text = format!(
-                "table inet ringfence {{\nset s {{ type ipv4_addr; flags timeout; timeout 1h; }}\n\
+                "table inet ringfence {{\nset s {{ type ipv4_addr; flags timeout; timeout 1h; elements = {{ 10.0.0.1 }} }}\n\
                  chain input {{ type filter hook input priority 0; policy accept;\n{verdict}\n}}\n}}\n"
             );
             netns::run(&["nft", "-f", "-"], &text);
