@@ -217,6 +217,9 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         if seed % 4 == 0 {
             surroundings.routes.clear();
         }
+        if seed % 3 > 0 {
+            surroundings.groups = Some(vec![("eth1".parse().unwrap(), 7), ("wg0".parse().unwrap(), 9)]);
+        }
         let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
         // Some are asked about alone, and only as they come to addresses of this host.
         let named = [vec![(0x0a14_0000, 0x0a14_001f)], vec![(0x0a14_0008, 0x0a14_0008)], vec![(0, u32::MAX)]];

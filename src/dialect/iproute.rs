@@ -32,10 +32,22 @@ enum Line {
     Refused(Refused),
     /// Of `ip route`: something else than the destination decides.
     Special,
-    /// The first line of an interface in `ip addr`: which, whether it stands on another one, which it is part of, whether it is a VRF.
-    Link { name: Option<Interface>, alone: bool, master: Option<Interface>, vrf: bool },
+    /// The first line of an interface in `ip addr`.
+    Link(Link),
     /// It says nothing about where the host stands.
     Nothing,
+}
+
+/// An interface.
+struct Link {
+    name: Option<Interface>,
+    /// Whether it stands on no other one.
+    alone: bool,
+    /// Which it is part of.
+    master: Option<Interface>,
+    vrf: bool,
+    /// Its group, where that is said by its number, or is that of all.
+    group: Option<u32>,
 }
 
 /// A table that every host has a rule for, behind that for `local`.
@@ -66,7 +78,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             continue;
         };
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
-        of_a_link = matches!(line, Line::Link { .. }) || indented && of_a_link;
+        of_a_link = matches!(line, Line::Link(_)) || indented && of_a_link;
         match line {
             Line::Rule { first, usual, table, refuses } => {
                 lists += usize::from(first);
@@ -85,7 +97,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             Line::Route(to, by) => found.routes.push((to, by)),
             Line::Refused(refused) => found.refused.push(refused),
             Line::Special => found.by_policy = true,
-            Line::Link { name, alone, master, vrf } => links.push((name, alone, master, vrf)),
+            Line::Link(link) => links.push(link),
             Line::Nothing => {}
         }
     }
@@ -113,10 +125,16 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
 }
 
 /// Which interfaces stand on no others, and which are VRFs or part of one.
-fn stand(found: &mut Surroundings, links: &[(Option<Interface>, bool, Option<Interface>, bool)]) {
-    let masters: Vec<&Interface> = links.iter().filter_map(|(_, _, master, _)| master.as_ref()).collect();
-    let vrfs: Vec<&Interface> = links.iter().filter(|own| own.3).filter_map(|(name, ..)| name.as_ref()).collect();
-    for (name, alone, master, _) in links {
+fn stand(found: &mut Surroundings, links: &[Link]) {
+    let masters: Vec<&Interface> = links.iter().filter_map(|own| own.master.as_ref()).collect();
+    let vrfs: Vec<&Interface> = links.iter().filter(|own| own.vrf).filter_map(|own| own.name.as_ref()).collect();
+    let of = |own: &Link| match own.group? {
+        0 => Some(None),
+        group => own.name.clone().map(|name| Some((name, group))),
+    };
+    let groups = links.iter().map(of).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
+    found.groups = groups.map(|all| all.into_iter().flatten().collect());
+    for Link { name, alone, master, .. } in links {
         let Some(name) = name else { continue };
         if *alone && !masters.contains(&name) {
             found.plain.push(name.clone());
@@ -184,13 +202,18 @@ fn link(name: &str, flags: &str, rest: &[&str]) -> Line {
     let (name, below) = name.trim_end_matches(':').split_once('@').unwrap_or((name.trim_end_matches(':'), "NONE"));
     let elsewhere = below.strip_prefix("if").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let has = |flag: &str| flags.trim_matches(['<', '>']).split(',').any(|own| own == flag);
-    Line::Link {
+    Line::Link(Link {
         name: interface(name),
         alone: elsewhere || below == "NONE",
         master: after(rest, "master").and_then(interface),
         // Bonds have ARP, and bridges are no masters by their flags.
         vrf: has("MASTER") && has("NOARP"),
-    }
+        group: match after(rest, "group") {
+            Some("default") => Some(0),
+            // Names are this host's own (/etc/iproute2/group).
+            other => other.and_then(|number| number.parse().ok()),
+        },
+    })
 }
 
 fn interface(name: &str) -> Option<Interface> {

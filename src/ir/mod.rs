@@ -27,7 +27,7 @@ use serde::Serialize;
 
 pub use bits::{ConnectionStates, PacketTypes, TcpFlags};
 pub use elements::Elements;
-pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
+pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side, Varying};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};
 pub use owner::owner;
@@ -241,6 +241,21 @@ impl Rule {
     /// The statements by which packets fare otherwise.
     pub fn effective(&self) -> impl Iterator<Item = &Statement> {
         self.statements.iter().filter(|one| !one.effect().is_none())
+    }
+
+    /// What a rule does besides where it counts by each sender and its table is full: the packet is gone (hashlimit_mt_common in
+    /// xt_hashlimit.c, "max count of … reached"; seen on Linux 6.18). Stands before the rule, with the tests that come before.
+    #[must_use]
+    pub fn where_there_is_no_room(&self) -> Option<Self> {
+        let counts = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies(Varying::RateOfEach)));
+        let at = self.matches.iter().position(counts)?;
+        Some(Self {
+            matches: self.matches.get(..=at)?.to_vec(),
+            statements: Vec::new(),
+            verdict: Some(Verdict::Drop),
+            comment: self.comment.clone(),
+            place: self.place.clone(),
+        })
     }
 
     /// A statement with which a dialect that writes only counters and logs has nothing to begin.

@@ -75,7 +75,10 @@ fn is_of_ip(one: &Match) -> bool {
             | Foreign::ExtensionHeader(_)
             | Foreign::DestinationType { .. }
             | Foreign::SourceType { .. }
-            | Foreign::WayBack { .. },
+            | Foreign::WayBack { .. }
+            | Foreign::Group { .. }
+            | Foreign::PartOfVrf { .. }
+            | Foreign::Varies(_),
         )
         | Match::Unknown(_) => false,
     }

@@ -105,7 +105,10 @@ fn asked_bits(one: &Match) -> u32 {
             | Foreign::DestinationType { .. }
             | Foreign::SourceType { .. }
             | Foreign::LaterFragment { .. }
-            | Foreign::Endpoint { .. },
+            | Foreign::Endpoint { .. }
+            | Foreign::Group { .. }
+            | Foreign::PartOfVrf { .. }
+            | Foreign::Varies(_),
         )
         | Match::InInterface { .. }
         | Match::Source { .. }

@@ -301,6 +301,9 @@ impl<'a> Flow<'_, 'a> {
         if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
             return Ok(Fit::of(touched.mark.holds(*mask, *value, *negated)));
         }
+        if let Some(found) = self.rules.fit_of_interface(space, one, way)? {
+            return Ok(found);
+        }
         let as_elsewhere = fit(space, self.rules.ruleset, table, one, way.at)?;
         if !way.at_device {
             return Ok(as_elsewhere);

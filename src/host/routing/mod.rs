@@ -144,8 +144,17 @@ pub fn ways() -> Result<Surroundings, RequestError> {
     }
     let rules_refuse =
         rules.iter().any(|rule| rule.refuses) || [true, false].into_iter().any(|ipv4| lacks(&rules, ipv4));
-    let (plain, vrfs) = (plain(&links), vrfs(&links));
-    Ok(Surroundings { plain, vrfs, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+    let (plain, vrfs, groups) = (plain(&links), vrfs(&links), groups(&links));
+    Ok(Surroundings { plain, vrfs, groups, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+}
+
+/// The interfaces that are in another group than 0; `None` where that of one is not known, or one of them has a name that no rule can have.
+fn groups(links: &[RoutedLink]) -> Option<Vec<(Interface, u32)>> {
+    let of = |own: &RoutedLink| match own.group? {
+        0 => Some(None),
+        group => named(&own.name).map(|name| Some((name, group))),
+    };
+    links.iter().map(of).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
 }
 
 /// The interfaces that stand on no others.

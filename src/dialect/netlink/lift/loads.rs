@@ -4,7 +4,7 @@
 use super::super::constants::*;
 use super::program::Program;
 use super::statements::Fields;
-use super::value::Value;
+use super::value::{HELPER, LONGEST_VALUE, NOTED, Value};
 
 impl Program<'_> {
     pub(super) fn immediate(&mut self, fields: &Fields<'_>) -> Option<()> {
@@ -40,6 +40,25 @@ impl Program<'_> {
         let mark = fields.number(NFTA_CT_KEY)? == NFT_CT_MARK && !fields.has(NFTA_CT_DIRECTION);
         let register = fields.number(NFTA_CT_DREG).filter(|_| mark)?;
         self.load(register, 4, Value::Connection(NFT_CT_MARK));
+        Some(())
+    }
+
+    /// What else connection tracking has noted of a connection.
+    pub(super) fn noted(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let register = fields.number(NFTA_CT_DREG)?;
+        let name = if fields.number(NFTA_CT_KEY)? == NFT_CT_HELPER { HELPER } else { NOTED };
+        self.load(register, LONGEST_VALUE, Value::Loaded(name.to_owned()));
+        Some(())
+    }
+
+    /// A number is put into network order; `None` where that is not what the expression does.
+    pub(super) fn in_order(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let (from, to) = (fields.number(NFTA_BYTEORDER_SREG)?, fields.number(NFTA_BYTEORDER_DREG)?);
+        let length = fields.number(NFTA_BYTEORDER_LEN)?;
+        (fields.number(NFTA_BYTEORDER_OP)? == NFT_BYTEORDER_HTON).then_some(())?;
+        let value = self.value(from, length);
+        self.tested(from);
+        self.load(to, length, Value::InOrder(Box::new(value)));
         Some(())
     }
 

@@ -36,7 +36,8 @@ use super::names::Names;
 use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
-use crate::ir::{self, DeviceName, Family, Match, Verdict};
+use crate::dialect::xtables::crowded;
+use crate::ir::{self, DeviceName, Family, Foreign, Match, Verdict};
 use crate::net::Interface;
 
 pub use compat::UNNAMED as UNNAMED_IP_SET;
@@ -174,7 +175,7 @@ fn rules(
             rules.push(ir::Rule { place, ..lifted });
         }
     }
-    Ok(rules)
+    Ok(crowded(rules))
 }
 
 /// The rule in words: the kernel has no text of it.
@@ -190,10 +191,15 @@ fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &i
         Some(Verdict::Unknown(text)) => format!(": {text}"),
     };
     let (chain, family, table) = (&chain.name, family.name(), &table.name);
+    let varying = rule.matches.iter().find_map(|one| match one {
+        Match::Foreign(Foreign::Varies(of)) => Some(format!(", which hangs on {}", of.words())),
+        _ => None,
+    });
+    let hangs = varying.unwrap_or_default();
     ir::Place {
         line: 0,
         handle: Some(handle),
-        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}"),
+        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}{hangs}"),
     }
 }
 

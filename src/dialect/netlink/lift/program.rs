@@ -13,7 +13,7 @@ use super::statements::{self, Expressed, Fields};
 use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
 use crate::dialect::helpers;
-use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Verdict};
+use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Varying, Verdict};
 
 /// A rule that is followed.
 pub struct Program<'a> {
@@ -137,7 +137,7 @@ impl<'a> Program<'a> {
             Expression::Meta { key, register } => {
                 let length = match *key {
                     NFT_META_IIF | NFT_META_OIF | NFT_META_NFPROTO | NFT_META_L4PROTO | NFT_META_MARK
-                    | NFT_META_PROTOCOL | NFT_META_PKTTYPE => 4,
+                    | NFT_META_PROTOCOL | NFT_META_PKTTYPE | NFT_META_IIFGROUP | NFT_META_OIFGROUP => 4,
                     // Names, and others of at most their length.
                     _ => 16,
                 };
@@ -188,7 +188,7 @@ impl<'a> Program<'a> {
             }
             Expression::Limit { rate, unit, burst } => match per_minute(*rate, *unit) {
                 Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
-                None => self.unknown(format!("limit {rate} each {unit} s")),
+                None => self.push(Match::Foreign(Foreign::Varies(Varying::Rate))),
             },
             Expression::Counter { packets, bytes } => {
                 self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
@@ -206,9 +206,10 @@ impl<'a> Program<'a> {
         let understood = match name {
             "immediate" => self.immediate(&fields),
             "bitwise" => self.modify(&fields),
+            "byteorder" => self.in_order(&fields),
             "lookup" => self.decide_by_map(&fields).or_else(|| self.load_from_map(&fields)),
             "fib" => self.way_back(&fields).or_else(|| self.source_type(&fields)),
-            "ct" => self.connection_mark(&fields),
+            "ct" => self.connection_mark(&fields).or_else(|| self.noted(&fields)),
             "exthdr" => self.header_is_there(&fields),
             "nat" | "redir" | "masq" => self.translate(name, &fields),
             "objref" => self.helper(&fields),
@@ -236,10 +237,15 @@ impl<'a> Program<'a> {
                 self.does(statement);
             }
             Expressed::Rejects(how) => self.rule.verdict = Some(Verdict::Reject(how)),
-            Expressed::Tests => self.unknown(name.to_owned()),
+            Expressed::Tests(Some(of)) => self.push(Match::Foreign(Foreign::Varies(of))),
+            Expressed::Tests(None) => self.unknown(name.to_owned()),
             Expressed::Loads(to) => {
                 if let Some(from) = fields.looked_up(name) {
                     self.tested(from);
+                }
+                if let Some((from, length)) = fields.hashed(name) {
+                    // What it is made of is there, or the number is not.
+                    self.tested_all(from, length);
                 }
                 self.load(to, LONGEST_VALUE, Value::Loaded(name.to_owned()));
             }
@@ -354,7 +360,17 @@ impl<'a> Program<'a> {
         match found {
             Some(found) if found == [[TRANSLATED]] && self.is_asking() => self.push(Match::DestinationTranslated),
             Some(found) => self.push_any(found),
-            None => self.unknown(format!("{value} {test}")),
+            None => self.not_said(&value, test),
+        }
+    }
+
+    /// A test without a word of its own.
+    fn not_said(&mut self, value: &Value, test: &Test<'_>) {
+        let Some(of) = value.varying() else { return self.unknown(format!("{value} {test}")) };
+        let one = Match::Foreign(Foreign::Varies(of));
+        // What nft asks for by itself before it looks into such a header.
+        if self.tests.last().is_none_or(|last| *last != [[one.clone()]]) {
+            self.push(one);
         }
     }
 
@@ -369,7 +385,7 @@ impl<'a> Program<'a> {
         self.tested_all(register, length);
         match found {
             Some(found) => self.push_any(found),
-            None => self.unknown(format!("{value} {test}")),
+            None => self.not_said(&value, &test),
         }
     }
 }

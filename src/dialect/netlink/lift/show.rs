@@ -50,6 +50,7 @@ impl Display for Value {
             Self::Connection(other) => write!(f, "ct {other}"),
             Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
             Self::Loaded(name) => f.write_str(name),
+            Self::InOrder(value) => write!(f, "{value}"),
             Self::Constant(_) => f.write_str("a number"),
             Self::Mapped { set, .. } => write!(f, "what map {set} says"),
             Self::WayBack { same_interface: true } => f.write_str("fib saddr . iif oif"),

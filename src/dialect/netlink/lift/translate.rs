@@ -62,7 +62,8 @@ impl Program<'_> {
                     return Some(());
                 }
             }
-            None if !whole_networks => {
+            // What is behind the prefix of a network stays: it is one of these addresses in any case.
+            None => {
                 if let Some(statement) = statement(&[]) {
                     self.doubt_loads();
                     self.ended = true;
@@ -70,7 +71,7 @@ impl Program<'_> {
                     return Some(());
                 }
             }
-            Some(_) | None => {}
+            Some(_) => {}
         }
         // What is not there leaves the rule before.
         self.doubt_loads();

@@ -2,6 +2,7 @@
 
 use super::super::constants::*;
 use super::lookups::Part;
+use crate::ir::Varying;
 
 /// What a register holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Value {
     Constant(Vec<u8>),
     /// Another value, of whose bits these may have been changed.
     Modified(Box<Value>, Vec<u8>),
+    /// A number whose first byte stands first now.
+    InOrder(Box<Value>),
     Unknown(String),
 }
 
@@ -49,7 +52,7 @@ impl Value {
                 | NFT_META_PROTOCOL,
             ) => false,
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
-            Self::Masked(value, _) | Self::Modified(value, _) => value.may_be_missing(),
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.may_be_missing(),
             // Without a connection there is none of these.
             Self::Connection(_)
             | Self::Loaded(_)
@@ -67,7 +70,7 @@ impl Value {
 
     /// Whether it may be compared in another length than it is loaded in.
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_))
+        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_) | Self::Loaded(_))
     }
 
     /// How many bytes of its register count; `None` where that is for its load to say.
@@ -91,10 +94,46 @@ impl Value {
             | Self::Mapped { .. }
             | Self::Constant(_)
             | Self::Modified(..)
+            | Self::InOrder(_)
+            | Self::Unknown(_) => None,
+        }
+    }
+
+    /// On what it hangs, where no packet says so.
+    pub fn varying(&self) -> Option<Varying> {
+        match self {
+            Self::Meta(NFT_META_SKUID | NFT_META_SKGID) => Some(Varying::Owner),
+            Self::Meta(NFT_META_PRANDOM) => Some(Varying::Chance),
+            Self::Meta(NFT_META_IIFTYPE | NFT_META_OIFTYPE) => Some(Varying::Link),
+            Self::Header { base: NFT_PAYLOAD_LL_HEADER, .. } => Some(Varying::Link),
+            Self::Connection(NFT_CT_STATUS) => Some(Varying::Connection),
+            Self::Loaded(name) => match name.as_str() {
+                "numgen" | "hash" => Some(Varying::Chance),
+                "socket" => Some(Varying::Socket),
+                HELPER => Some(Varying::Helper),
+                NOTED => Some(Varying::Connection),
+                _ => None,
+            },
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.varying(),
+            Self::Meta(_)
+            | Self::Header { .. }
+            | Self::FragmentOffset
+            | Self::DestinationType { .. }
+            | Self::ConnectionState
+            | Self::Connection(_)
+            | Self::SourceType
+            | Self::WayBack { .. }
+            | Self::Mapped { .. }
+            | Self::HeaderPresent(_)
+            | Self::Constant(_)
             | Self::Unknown(_) => None,
         }
     }
 }
+
+/// What is loaded of a connection: its helper, or something else that has no word here.
+pub const HELPER: &str = "ct helper";
+pub const NOTED: &str = "ct";
 
 /// A test of a value.
 #[derive(Clone, Debug)]

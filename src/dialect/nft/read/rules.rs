@@ -12,10 +12,12 @@ use super::nat;
 use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
+use super::varying::varying;
 use super::words::Words;
 use crate::ir::ours;
 use crate::ir::{
-    Counted, Destined, Diversion, Family, Field, Marking, Match, Reject, Statement, Tracking, Translation, Verdict,
+    Counted, Destined, Diversion, Family, Field, Foreign, Marking, Match, Reject, Statement, Tracking, Translation,
+    Varying, Verdict,
 };
 
 /// What reads one rule.
@@ -91,6 +93,11 @@ impl<'a> RuleReader<'_, 'a> {
             "reject" => self.reject(start),
             "snat" | "dnat" | "masquerade" | "redirect" if nat::translates(self, start) => {}
             "xt" if self.words.take_word("target") => self.unknown_verdict(start),
+            // So nft prints `-m hashlimit`, which drops what there is no room for; a meter of nft's own leaves the rule then.
+            "meter" if self.table.may_be_of_iptables() && grammar::meter(&mut self.words).is_some() => {
+                let test = Match::Foreign(Foreign::Varies(Varying::RateOfEach));
+                self.known_test(vec![vec![test]], self.words.text_since(start));
+            }
             "limit" => self.limit(start),
             "quota" => self.test(start),
             _ => match self.named(token.text) {
@@ -382,7 +389,11 @@ impl<'a> RuleReader<'_, 'a> {
         let implied = expressions::implied(&self.words, start);
         self.words.at = start;
         if grammar::test(&mut self.words) {
-            return self.unknown_test(self.words.text_since(start), implied);
+            let text = self.words.text_since(start);
+            return match varying(&self.words, start) {
+                Some(of) => self.known_test(vec![with(implied, Match::Foreign(Foreign::Varies(of)))], text),
+                None => self.unknown_test(text, implied),
+            };
         }
         // Where it ends is not known, and so neither is what the rule decides.
         if !implied.is_empty() {
@@ -456,6 +467,11 @@ impl<'a> RuleReader<'_, 'a> {
         };
         self.does(Statement::Track(how));
     }
+}
+
+fn with(mut tests: Vec<Match>, one: Match) -> Vec<Match> {
+    tests.push(one);
+    tests
 }
 
 /// Whether a value can be had of every packet. A connection's mark cannot: there may be no connection.

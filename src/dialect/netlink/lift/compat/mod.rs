@@ -13,6 +13,8 @@ pub use targets::UNNAMED;
 use super::super::constants::*;
 use super::program::{Program, fit};
 use super::statements::Fields;
+use crate::dialect::xtables::varying;
+use crate::ir::{Foreign, Match};
 
 /// The bytes of a structure. Numbers are in this machine's byte order, unless said otherwise; what lies behind the end is
 /// `None`.
@@ -67,7 +69,10 @@ pub(super) fn test(program: &mut Program<'_>, fields: &Fields<'_>) -> Option<()>
     }
     match matches::of(program, &name, revision, info) {
         Some(tests) => tests.into_iter().for_each(|tests| program.push_any(tests)),
-        None => program.unknown(format!("-m {name}")),
+        None => match varying(&name) {
+            Some(of) => program.push(Match::Foreign(Foreign::Varies(of))),
+            None => program.unknown(format!("-m {name}")),
+        },
     }
     Some(())
 }

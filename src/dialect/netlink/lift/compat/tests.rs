@@ -6,7 +6,7 @@ use crate::dialect::netlink::attributes::Writer;
 use crate::dialect::netlink::{Expression, Rule};
 use crate::ir::{
     self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes,
-    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Verdict,
+    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Varying, Verdict,
 };
 use crate::net::PortRange;
 
@@ -197,7 +197,10 @@ fn states_and_translations_are_alternatives() {
     let state = |negated| Match::ConnectionState { states: ConnectionStates::ESTABLISHED, negated };
     assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x82)), [[state(false)], [translated(false)]]);
     assert_eq!(tests("conntrack", 3, &conntrack(1, 1, 0x82)), [[state(true), translated(true)]]);
-    assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x1000)), [[Match::Unknown("-m conntrack".to_owned())]]);
+    assert_eq!(
+        tests("conntrack", 3, &conntrack(1, 0, 0x1000)),
+        [[Match::Foreign(Foreign::Varies(Varying::Connection))]]
+    );
 }
 
 /// An address of this host is `UNICAST` to IPv6 (seen on Linux 6.18).
