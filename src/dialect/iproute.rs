@@ -128,12 +128,9 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
 fn stand(found: &mut Surroundings, links: &[Link]) {
     let masters: Vec<&Interface> = links.iter().filter_map(|own| own.master.as_ref()).collect();
     let vrfs: Vec<&Interface> = links.iter().filter(|own| own.vrf).filter_map(|own| own.name.as_ref()).collect();
-    let of = |own: &Link| match own.group? {
-        0 => Some(None),
-        group => own.name.clone().map(|name| Some((name, group))),
-    };
+    let of = |own: &Link| Some((own.name.clone(), own.group?));
     let groups = links.iter().map(of).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
-    found.groups = groups.map(|all| all.into_iter().flatten().collect());
+    found.groups = groups.map(|all| all.into_iter().filter_map(|(name, group)| Some((name?, group))).collect());
     for Link { name, alone, master, .. } in links {
         let Some(name) = name else { continue };
         if *alone && !masters.contains(&name) {

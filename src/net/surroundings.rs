@@ -24,7 +24,7 @@ pub struct Surroundings {
     pub vrfs: Vec<Interface>,
     /// Whether there may be VRFs that are not known by their names.
     pub unnamed_vrfs: bool,
-    /// The interfaces that are in another group than 0, each with its group; `None` where groups are not known.
+    /// All interfaces that a rule can name, each with its group; `None` where these are not known.
     pub groups: Option<Vec<(Interface, u32)>>,
     /// Its routes: what is reached by which interface. The longest prefix counts.
     pub routes: Vec<(Cidr, Interface)>,
@@ -86,12 +86,10 @@ impl Surroundings {
         self.unnamed_vrfs || !self.vrfs.is_empty()
     }
 
-    /// The group of an interface; of one that is not named it is that of all others. `None` where it is not known.
+    /// The group of an interface; `None` where it is not known, as that of one that is not there yet.
     #[must_use]
     pub fn group_of(&self, interface: Option<&Interface>) -> Option<u32> {
-        let groups = self.groups.as_ref()?;
-        let own = groups.iter().find(|(name, _)| Some(name) == interface);
-        Some(own.map_or(0, |(_, group)| *group))
+        self.groups.as_ref()?.iter().find(|(name, _)| Some(name) == interface).map(|(_, group)| *group)
     }
 
     /// The way to an address.

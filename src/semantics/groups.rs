@@ -1,7 +1,7 @@
 //! Tests of what is known of interfaces besides their names: their groups, and whether they are part of a VRF.
 //!
-//! INVARIANT (doubt): without a list of all interfaces nothing is known of any. One that no rule and no question names is in group 0: those
-//! in others are told apart wherever groups are asked for, see [`cuts`](super::space).
+//! INVARIANT (doubt): without a list of all interfaces nothing is known of any, and never of one that is not in it: it may come, and be in
+//! any group. Those that are in it are told apart wherever groups are asked for, see [`Space`].
 
 use super::diagram::{Bounded, Set, TooLarge};
 use super::evaluate::Rules;

@@ -148,13 +148,11 @@ pub fn ways() -> Result<Surroundings, RequestError> {
     Ok(Surroundings { plain, vrfs, groups, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
 }
 
-/// The interfaces that are in another group than 0; `None` where that of one is not known, or one of them has a name that no rule can have.
+/// The group of each interface that a rule can name; `None` where the kernel does not tell one.
 fn groups(links: &[RoutedLink]) -> Option<Vec<(Interface, u32)>> {
-    let of = |own: &RoutedLink| match own.group? {
-        0 => Some(None),
-        group => named(&own.name).map(|name| Some((name, group))),
-    };
-    links.iter().map(of).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
+    let all: Vec<(Option<Interface>, u32)> =
+        links.iter().map(|own| Some((named(&own.name), own.group?))).collect::<Option<_>>()?;
+    Some(all.into_iter().filter_map(|(name, group)| Some((name?, group))).collect())
 }
 
 /// The interfaces that stand on no others.

@@ -85,6 +85,10 @@ fn read(reader: &mut RuleReader<'_, '_>, kind: Translation, start: usize) -> Opt
 /// `prefix to NETWORK`: what is behind the prefix stays, and so it is one of these addresses.
 fn network(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Family>, start: usize) -> Option<()> {
     let network: Cidr = reader.words.next()?.name().filter(|text| text.contains('/'))?.parse().ok()?;
+    // JSON says it twice.
+    if reader.words.take_word("netmap") {
+        reader.words.take(",");
+    }
     flags(&mut reader.words)?;
     let target = Target { addresses: Some((network.first(), network.last())), ports: None };
     of_family(reader, named.or(target.family()), start);
