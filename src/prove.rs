@@ -11,7 +11,7 @@ use crate::compile::{self, SetsMode};
 use crate::dialect::{self, ReadError};
 use crate::ir::{Family, Ruleset};
 use crate::semantics::TooLarge;
-use crate::verify::{Families, NotVerified, Report, Verified, verify};
+use crate::verify::{Families, NotVerified, Report, Verified, proves_alike, verify};
 
 pub use opened::{OpenedIptables, opened_iptables, opened_nft, openings_hold};
 
@@ -96,6 +96,27 @@ impl Emitted {
         self.texts.iter().find(|(own, _)| *own == wanted).map(|(_, text)| text.as_str())
     }
 
+    /// A text as it is for another site of which the same is proved (see [`crate::verify::proves_alike`]): the same rules to the byte under
+    /// the header of that site. `None` where that cannot be said, and the rules of the other site have to be made and proved by themselves.
+    #[must_use]
+    pub fn text_for(&self, wanted: Text, site: &Site<'_>, other: &Site<'_>) -> Option<String> {
+        let proved = [&self.compiled, self.verified.ruleset()];
+        let text = self.text(wanted).filter(|_| proved.into_iter().all(|rules| proves_alike(rules, site, other)))?;
+        let header = compile::header(other);
+        // What a header says must not leave its comment, here as anywhere: see `Ruleset::unfit_text`.
+        let fit = Ruleset { header: header.clone(), ..Ruleset::default() }.unfit_text().is_none();
+        let (own, new) = (comment(&self.compiled.header), comment(&header));
+        match wanted {
+            // Sets have none.
+            Text::Ipset => Some(text.to_owned()),
+            Text::Nft | Text::Iptables | Text::Ip6tables => {
+                let (before, rules) = text.split_once(&own)?;
+                let all_comments = before.lines().all(|line| line.starts_with('#'));
+                (fit && all_comments).then(|| [before, &new, rules].concat())
+            }
+        }
+    }
+
     /// The rules as JSON, which is written from what was compiled: so all claims are proved on that, too.
     ///
     /// # Errors
@@ -158,6 +179,12 @@ pub fn ipsets(site: &Site<'_>, sets: SetsMode) -> Result<String, NotEmitted> {
         return Ok(iptables(site, sets)?.text(Text::Ipset).unwrap_or_default().to_owned());
     }
     ipset(&compile::iptables(site, sets))
+}
+
+/// A header as the files have it, with the ends of the lines around it.
+fn comment(header: &[String]) -> String {
+    let lines = header.iter().map(|line| if line.is_empty() { "#".to_owned() } else { format!("# {line}") });
+    format!("\n{}\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn ipset(compiled: &Ruleset) -> Result<String, NotEmitted> {

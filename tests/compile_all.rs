@@ -7,8 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const FORMATS: &str =
-    "nft,iptables,ip6tables,ipset,sysctl,json,open-nft,open-iptables,open-ip6tables,open-ipset,firewalld,ufw";
+/// All, of which each node's are made by themselves; and those that nodes share but for the header.
+const FORMATS: [&str; 2] = [
+    "nft,iptables,ip6tables,ipset,sysctl,json,open-nft,open-iptables,open-ip6tables,open-ipset,firewalld,ufw",
+    "nft,iptables,ip6tables,ipset,sysctl",
+];
 
 /// Nodes alike, and nodes with ports, interfaces and addresses of their own.
 fn cluster() -> String {
@@ -30,9 +33,9 @@ fn cluster() -> String {
     text
 }
 
-fn compile(folder: &Path, arguments: &[&str]) -> Output {
+fn compile(folder: &Path, formats: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
-    command.current_dir(folder).args(["compile", "c.toml", "-f", FORMATS]).args(arguments).output().unwrap()
+    command.current_dir(folder).args(["compile", "c.toml", "-f", formats]).args(arguments).output().unwrap()
 }
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -42,24 +45,26 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn each_node_gets_what_it_gets_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("c.toml"), cluster()).unwrap();
-    let output = compile(folder.path(), &["--all", "-o", "all"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let all = folder.path().join("all");
-    assert_eq!(fs::read_dir(&all).unwrap().count(), 24);
-    let mut different = Vec::new();
-    for at in [1, 2, 3, 4, 5, 24] {
-        let name = format!("riak@n{at}");
-        assert!(compile(folder.path(), &["--node", &name, "-o", &name]).status.success());
-        let own = files(&all.join(&name));
-        assert_eq!(own.len(), 12);
-        assert!(own == files(&folder.path().join(&name)), "{name}");
-        different.push(own["ringfence.nft"].clone());
+    for formats in FORMATS {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("c.toml"), cluster()).unwrap();
+        let output = compile(folder.path(), formats, &["--all", "-o", "all"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let all = folder.path().join("all");
+        assert_eq!(fs::read_dir(&all).unwrap().count(), 24);
+        let mut different = Vec::new();
+        for at in [1, 2, 3, 4, 5, 24] {
+            let name = format!("riak@n{at}");
+            assert!(compile(folder.path(), formats, &["--node", &name, "-o", &name]).status.success());
+            let own = files(&all.join(&name));
+            assert_eq!(own.len(), formats.split(',').count());
+            assert!(own == files(&folder.path().join(&name)), "{name}");
+            different.push(own["ringfence.nft"].clone());
+        }
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), 6, "each says for whom it is");
     }
-    different.sort();
-    different.dedup();
-    assert_eq!(different.len(), 6, "each says for whom it is");
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn nothing_is_written_where_one_cannot_be() {
     fs::write(all.join("riak@n7"), "mine").unwrap();
     fs::create_dir(all.join("riak@n2")).unwrap();
     fs::write(all.join("riak@n2/ringfence.nft"), "old").unwrap();
-    let output = compile(folder.path(), &["--all", "-o", "all"]);
+    let output = compile(folder.path(), FORMATS[0], &["--all", "-o", "all"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("riak@n7 is a file"), "{said}");
     assert_eq!(fs::read_dir(&all).unwrap().count(), 2, "{said}");

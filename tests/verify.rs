@@ -12,7 +12,8 @@ use ringfence::ir::{
     Addresses, Base, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, TcpFlags, Verdict,
 };
 use ringfence::net::{Elsewhere, PortRange, Ports};
-use ringfence::verify::{Claim, Families, Finding, Report, check};
+use ringfence::prove::{self, Text};
+use ringfence::verify::{Claim, Families, Finding, Report, check, proves_alike};
 
 /// Every golden case of good input, with the node that its arguments name.
 fn cases() -> Vec<(String, Cluster, Option<String>)> {
@@ -51,6 +52,45 @@ fn with_elsewhere<'a>(site: Site<'a>) -> Site<'a> {
         destination("vrf-blue", "10.20.0.11"),
         destination("vrf-blue", "10.99.0.1"),
     ]))
+}
+
+/// A proof holds for another node only where the file says the same of both and no rule tells destinations apart.
+#[test]
+fn a_proof_is_shared_only_where_nothing_tells_the_nodes_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cluster.toml");
+    let nodes = [("one", ""), ("two", ""), ("ports", "services.http.ports = 18098"), ("on", "interfaces = [\"eth1\"]")];
+    let nodes = nodes.iter().enumerate().map(|(at, (name, more))| {
+        format!("[[node]]\nname = \"riak@{name}\"\naddresses = [\"10.20.0.{}\"]\n{more}\n", at + 1)
+    });
+    let start = "[cluster]\nname = \"c\"\n[networks]\nprivate = [\"10.20.0.0/16\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+    fs::write(&path, start.to_owned() + &nodes.collect::<String>()).unwrap();
+    let cluster = cluster::load(&path).unwrap().cluster.unwrap();
+    let of = |name: &str| Site::of_node(&cluster, cluster.node(&format!("riak@{name}")).unwrap());
+    let rules = compile::nft(&of("one"));
+    assert!(proves_alike(&rules, &of("one"), &of("two")));
+    let made = [prove::nft(&of("one")).unwrap(), prove::iptables(&of("one"), SetsMode::Always).unwrap()];
+    let alone = [prove::nft(&of("two")).unwrap(), prove::iptables(&of("two"), SetsMode::Always).unwrap()];
+    for (at, text) in [(0, Text::Nft), (1, Text::Iptables), (1, Text::Ip6tables), (1, Text::Ipset)] {
+        let shared = made[at].text_for(text, &of("one"), &of("two"));
+        assert!(shared.is_some() && shared.as_deref() == alone[at].text(text), "{text:?}");
+        assert_eq!(made[at].text_for(text, &of("one"), &of("ports")), None, "{text:?}");
+    }
+    for (one, other) in [("one", "ports"), ("one", "on"), ("on", "two")] {
+        assert!(!proves_alike(&rules, &of(one), &of(other)), "{one}, {other}");
+    }
+    assert!(!proves_alike(&rules, &of("one"), &Site::of_every_node(&cluster).translating(true)));
+    let elsewhere = with_elsewhere(of("one"));
+    assert!(!proves_alike(&rules, &of("one"), &elsewhere));
+    // The same sites, and rules that drop what is for the one: proved of nobody else.
+    let mut drops = rules.clone();
+    let addresses = Addresses::network("10.20.0.1".parse().unwrap());
+    let matches = vec![Match::Destination { addresses, negated: true }];
+    drops.tables[0].chains[0].rules.insert(0, Rule { matches, verdict: Some(Verdict::Drop), ..Rule::default() });
+    assert!(!proves_alike(&drops, &of("one"), &of("two")));
+    let mut unread = rules;
+    unread.unread.push("what nobody read".to_owned());
+    assert!(!proves_alike(&unread, &of("one"), &of("two")));
 }
 
 fn assert_proved(name: &str, report: &Report) {

@@ -131,7 +131,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     if let (true, Some(output)) = (arguments.all, &arguments.output) {
         let batch = Batch::into(output)?;
-        every::write(&cluster, &batch, |site| texts(arguments, site))?;
+        every::write(&cluster, &batch, arguments)?;
         batch.finish()?;
     } else {
         let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
@@ -186,12 +186,45 @@ fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
 /// What was asked for, as files.
 fn texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<every::Texts> {
     let made = proven(arguments, site)?;
-    arguments.format.iter().map(|&format| Ok((format.file_name(), text(format, site, &made)?))).collect()
+    every::Make::texts(arguments, &made, site)
+}
+
+impl every::Make for Arguments {
+    type Made = Made;
+
+    fn make(&self, site: &Site<'_>) -> anyhow::Result<Made> {
+        proven(self, site)
+    }
+
+    fn texts(&self, made: &Made, site: &Site<'_>) -> anyhow::Result<every::Texts> {
+        self.format.iter().map(|&format| Ok((format.file_name(), text(format, site, made)?))).collect()
+    }
+
+    fn texts_for(&self, made: &Made, site: &Site<'_>, other: &Site<'_>) -> Option<every::Texts> {
+        let of = |emitted: &Option<Emitted>, text| emitted.as_ref()?.text_for(text, site, other);
+        let text = |format| match format {
+            Format::Nft => of(&made.nft, Text::Nft),
+            Format::Iptables => of(&made.iptables, Text::Iptables),
+            Format::Ip6tables => of(&made.iptables, Text::Ip6tables),
+            Format::Ipset => of(&made.iptables, Text::Ipset),
+            // It says nothing but ports.
+            Format::Sysctl => text(format, other, made).ok(),
+            // JSON is proved on what it was written from, and what other firewalls are to let through names this host's addresses.
+            Format::Json
+            | Format::OpenNft
+            | Format::OpenIptables
+            | Format::OpenIp6tables
+            | Format::OpenIpset
+            | Format::Firewalld
+            | Format::Ufw => None,
+        };
+        self.format.iter().map(|&format| Some((format.file_name(), text(format)?))).collect()
+    }
 }
 
 /// What was asked for, proved.
 #[derive(Default)]
-struct Made {
+pub(super) struct Made {
     nft: Option<Emitted>,
     iptables: Option<Emitted>,
     ipset: Option<String>,

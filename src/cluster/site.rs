@@ -117,6 +117,22 @@ impl<'a> Site<'a> {
         guarded.flat_map(|service| service.ports.ranges().iter().copied()).collect()
     }
 
+    /// Whether the same rules fit another site: it is of the same cluster, with the same ports and interfaces, on a host that answers
+    /// for the same and translates or not. Whose addresses are this host's may differ.
+    #[must_use]
+    pub fn is_alike(&self, other: &Site<'_>) -> bool {
+        let host = |site: &Site<'_>| (site.translates, site.elsewhere.clone());
+        std::ptr::eq(self.cluster, other.cluster)
+            && self.own_of_node() == other.own_of_node()
+            && host(self) == host(other)
+    }
+
+    /// What rules for one node of a cluster can have that rules for another have not, but for what they say in comments.
+    #[must_use]
+    pub fn own_of_node(&self) -> (Vec<&Ports>, Option<&[Interface]>) {
+        (self.services.iter().map(|service| &service.ports).collect(), self.interfaces())
+    }
+
     /// The interfaces on which peers are admitted here, sorted; `None` for any.
     #[must_use]
     pub fn interfaces(&self) -> Option<&[Interface]> {

@@ -105,6 +105,34 @@ pub enum Match {
     Unknown(String),
 }
 
+impl Match {
+    /// Whether the test may tell two destination addresses of this host apart.
+    #[must_use]
+    pub fn may_ask_for_destination(&self) -> bool {
+        match self {
+            Self::Destination { .. } | Self::Foreign(_) | Self::Unknown(_) => true,
+            // These ask what the address is to this host, and a claim is about such as are this host's.
+            Self::DestinationLocal | Self::DestinationOfInterface => false,
+            Self::InInterface { .. }
+            | Self::Source { .. }
+            | Self::Family(_)
+            | Self::Protocol { .. }
+            | Self::ConnectionState { .. }
+            | Self::DestinationPort { .. }
+            | Self::PortBlock(_)
+            | Self::FlagBit { .. }
+            | Self::TcpFlags { .. }
+            | Self::DestinationTranslated
+            | Self::OriginalPort(_)
+            | Self::PacketType { .. }
+            | Self::NotDirectlyTcp
+            | Self::PerhapsDirectlyTcp
+            | Self::FirstFragment
+            | Self::Limit { .. } => false,
+        }
+    }
+}
+
 /// Addresses to compare with, all of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addresses {

@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::cluster::Site;
-use crate::ir::{Policy, Ruleset, Verdict, ours};
+use crate::ir::{Match, Policy, Ruleset, Verdict, ours};
 use crate::semantics::{Door, Packet, TooLarge, merged, rewriting};
 
 /// A claim about a ruleset.
@@ -181,6 +181,16 @@ pub fn verify(ruleset: Ruleset, site: &Site<'_>, families: Families) -> Result<V
         return Ok(Verified(ruleset));
     }
     Err(NotVerified::Claims { report: Box::new(report), ruleset: Box::new(ruleset) })
+}
+
+/// Whether what is proved of a ruleset about one site is proved about another, too. Of all that is claimed only this host's own
+/// addresses differ between sites that are alike, and these stand in a claim as destinations: whom the file admits comes to them. Rules
+/// that ask for no destination's address do the same to all of them.
+#[must_use]
+pub fn proves_alike(ruleset: &Ruleset, site: &Site<'_>, other: &Site<'_>) -> bool {
+    let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    let matches = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
+    site.is_alike(other) && ruleset.unread.is_empty() && !matches.into_iter().any(Match::may_ask_for_destination)
 }
 
 /// Judges every claim about a site on a ruleset.

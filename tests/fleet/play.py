@@ -73,6 +73,25 @@ class Controller:
         path = self.folder / "inventory.yml"
         path.write_text(json.dumps(dict(all=dict(vars=settings, children=groups)), indent=1))
 
+    def cluster_file(self, count):
+        """The cluster file of so many nodes and clients, as the role makes it, for each of two of them. Nobody is connected to."""
+        def hosts(prefix, subnet, **more):
+            return {"%s%d" % (prefix, at): dict(ansible_host="10.78.%d.%d" % (subnet, at + 1), **more) for at in range(count)}
+        settings = dict(ansible_connection="local", cluster_name="many", cluster_private=["10.78.0.0/16"])
+        groups = dict(nodes=dict(hosts=hosts("n", 1)), clients=dict(hosts=hosts("c", 2, ringfence_services=["http"])))
+        role = self.folder / "collections/ansible_collections/ringfence/cluster/roles/cluster"
+        made = "{{ lookup('ansible.builtin.template', '%s/templates/cluster.toml.j2', template_vars={'cluster__hosts': cluster__everyone}) }}" % role
+        said = dict(name="Say it", **{"ansible.builtin.copy": dict(content=made, dest=str(self.folder) + "/many.{{ inventory_hostname }}", mode="0600")})
+        play = dict(hosts="n0:n1", gather_facts=False, vars_files=[str(role / "defaults/main.yml"), str(role / "vars/main.yml")], tasks=[said])
+        (self.folder / "many.inventory.yml").write_text(json.dumps(dict(all=dict(vars=settings, children=groups))))
+        (self.folder / "many.yml").write_text(json.dumps([play]))
+        # A bound, and no measure: what grows with the third power of the hosts takes hours.
+        ended = subprocess.run([self.tool("ansible-playbook"), "-i", "many.inventory.yml", "many.yml"], env=self.environment, cwd=self.folder,
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        if ended.returncode:
+            raise RuntimeError(ended.stdout + ended.stderr)
+        return [(self.folder / ("many." + node)).read_text() for node in ("n0", "n1")]
+
     def run(self, *arguments, meanwhile=None):
         """`meanwhile` runs beside it, with the process."""
         self.number += 1

@@ -115,6 +115,13 @@ def strangers_pass_before(fleet):
     fleet.packets()
 
 
+def file_of_many(fleet):
+    """The cluster file of a hundred nodes and as many clients is made in seconds, and is the same for each node."""
+    one, other = fleet.controller.cluster_file(100)
+    fleet.same(one, other, "the files of two nodes")
+    fleet.same((one.count("[[node]]"), one.count("[[client]]")), (100, 100), "who is in it")
+
+
 def check_before_install(fleet):
     """Check mode before the package is there says what would be installed, and installs nothing."""
     run = fleet.play("--check")
@@ -296,8 +303,8 @@ def unreachable(fleet):
     fleet.ended_well(fleet.play())
 
 
-SHORT = [strangers_pass_before, check_before_install, first_roll_out, second_run, confirmation_is_lost]
-FULL = [strangers_pass_before, check_before_install, first_roll_out, second_run, check_is_run, join, leave, broken_file, peer_does_not_get_through,
+SHORT = [strangers_pass_before, file_of_many, check_before_install, first_roll_out, second_run, confirmation_is_lost]
+FULL = [strangers_pass_before, file_of_many, check_before_install, first_roll_out, second_run, check_is_run, join, leave, broken_file, peer_does_not_get_through,
         confirmation_is_lost, controller_is_killed, unreachable]
 MANY = [strangers_pass_before, first_roll_out, second_run]
 
