@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  cluster.toml ──▶ cluster::load ──▶ Cluster ──▶ Site ──▶ compile ──▶ ir::Ruleset ──▶ write ──▶ text
+//!  clusters.d/*.toml ─────────┤          │          │                       │                       │
 //!  rulesets/*.toml ──profile──┘          │          │                       ▲                       │
 //!                                        │          │ claims                └───────── read ────────┘
 //!                                        ▼          ▼                       │

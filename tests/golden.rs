@@ -1,7 +1,7 @@
 //! Golden cases: `tests/cases/NAME/cluster.toml` → every format, or the whole text of the findings.
 //!
 //! A case is a folder with
-//! - `cluster.toml`, the input;
+//! - `cluster.toml`, the input; or `clusters.d`, a folder with one for each of several clusters;
 //! - `args`, further arguments, if it has any; without `--format` among them every format is made;
 //! - `out/`, the files that must come of it; without that folder the run must fail with exit code 2;
 //! - `stderr`, what is printed on standard error; without it, nothing must be.
@@ -34,7 +34,8 @@ fn bless() -> bool {
 fn run(case: &Path, output: &Path) -> Output {
     let args = fs::read_to_string(case.join("args")).unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
-    command.current_dir(case).args(["compile", "cluster.toml", "--output"]).arg(output).args(args.split_whitespace());
+    let config = if case.join("clusters.d").is_dir() { "clusters.d" } else { "cluster.toml" };
+    command.current_dir(case).args(["compile", config, "--output"]).arg(output).args(args.split_whitespace());
     if !args.contains("--format") {
         command.args(["--format", FORMATS]);
     }

@@ -89,14 +89,20 @@ impl Wanted {
     fn golden(case: &Path) -> Wanted {
         let args = fs::read_to_string(case.join("args")).unwrap_or_default();
         let args: Vec<&str> = args.split_whitespace().collect();
-        let cluster = fs::read_to_string(case.join("cluster.toml")).unwrap();
+        // What is in a folder is read from there.
+        let cluster = fs::read_to_string(case.join("cluster.toml")).unwrap_or_default();
         let node = args.windows(2).find(|pair| pair[0] == "--node").map(|pair| pair[1].to_owned());
         let sets = if args.contains(&"always") { SetsMode::Always } else { SetsMode::Auto };
         Wanted { cluster, folder: case.to_owned(), node, sets }
     }
 
     fn site<T>(&self, work: impl FnOnce(&Site<'_>) -> T) -> T {
-        let loaded = cluster::parse("cluster.toml", self.cluster.clone(), &self.folder);
+        let several = self.folder.join("clusters.d");
+        let loaded = if several.is_dir() {
+            cluster::load(&several).unwrap()
+        } else {
+            cluster::parse("cluster.toml", self.cluster.clone(), &self.folder)
+        };
         let cluster = loaded.cluster.unwrap_or_else(|| panic!("no cluster:\n{}", self.cluster));
         let site = match &self.node {
             Some(node) => Site::of_node(&cluster, cluster.node(node).unwrap()),

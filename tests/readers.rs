@@ -90,12 +90,18 @@ fn with_tcp_before_reset(rule: &mut Rule) {
     }
 }
 
+/// The cluster file of a case, or its folder of several.
+fn config(case: &Path) -> PathBuf {
+    let folder = case.join("clusters.d");
+    if folder.is_dir() { folder } else { case.join("cluster.toml") }
+}
+
 #[test]
 fn what_was_written_is_read_as_what_was_compiled() {
     for case in golden_cases() {
         let arguments = fs::read_to_string(case.join("args")).unwrap_or_default();
         let name = arguments.split_once("--node ").map(|(_, name)| name.split_whitespace().next().unwrap());
-        let cluster = cluster::load(&case.join("cluster.toml")).unwrap().cluster.unwrap();
+        let cluster = cluster::load(&config(&case)).unwrap().cluster.unwrap();
         let site = match name {
             Some(name) => Site::of_node(&cluster, cluster.node(name).unwrap()),
             None => Site::of_every_node(&cluster),

@@ -30,10 +30,15 @@ fn output(case: &Path, file: &str) -> String {
     fs::read_to_string(case.join("out").join(format!("ringfence.{file}"))).unwrap()
 }
 
+/// The cluster file of a case, or its folder of several.
+fn config(case: &Path) -> PathBuf {
+    let folder = case.join("clusters.d");
+    if folder.is_dir() { folder } else { case.join("cluster.toml") }
+}
+
 /// What compiling makes of a case.
 fn compiled(case: &Path) -> Ruleset {
-    let text = fs::read_to_string(case.join("cluster.toml")).unwrap();
-    let cluster = cluster::parse("cluster.toml", text, case).cluster.unwrap();
+    let cluster = cluster::load(&config(case)).unwrap().cluster.unwrap();
     let args = fs::read_to_string(case.join("args")).unwrap_or_default();
     let args: Vec<&str> = args.split_whitespace().collect();
     let site = match args.as_slice() {

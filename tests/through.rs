@@ -12,6 +12,8 @@ mod commands;
 mod fail2ban;
 #[path = "through/firewalld.rs"]
 mod firewalld;
+#[path = "through/honest.rs"]
+mod honest;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;
 #[path = "through/observed.rs"]

@@ -15,6 +15,12 @@ use ringfence::net::{Elsewhere, PortRange, Ports};
 use ringfence::prove::{self, Text};
 use ringfence::verify::{Claim, Families, Finding, Report, check, proves_alike};
 
+/// The cluster file of a case, or its folder of several.
+fn config(case: &Path) -> PathBuf {
+    let folder = case.join("clusters.d");
+    if folder.is_dir() { folder } else { case.join("cluster.toml") }
+}
+
 /// Every golden case of good input, with the node that its arguments name.
 fn cases() -> Vec<(String, Cluster, Option<String>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -24,7 +30,7 @@ fn cases() -> Vec<(String, Cluster, Option<String>)> {
     let case = |path: PathBuf| {
         let args = fs::read_to_string(path.join("args")).unwrap_or_default();
         let node = args.split_once("--node ").map(|(_, node)| node.trim().to_owned());
-        let cluster = cluster::load(&path.join("cluster.toml")).unwrap().cluster.unwrap();
+        let cluster = cluster::load(&config(&path)).unwrap().cluster.unwrap();
         (path.file_name().unwrap().to_string_lossy().into_owned(), cluster, node)
     };
     paths.into_iter().map(case).collect()
@@ -417,7 +423,13 @@ fn rules_for_every_node_admit_what_each_node_admits() {
     for (name, cluster, _) in cases() {
         let every = Site::of_every_node(&cluster);
         for node in cluster.nodes().iter().take(4) {
-            let own = Site::of_node(&cluster, node);
+            // Of several clusters a host is one of each.
+            let others = cluster
+                .parts()
+                .iter()
+                .filter_map(|part| if part.node(node.name()).is_some() { Some(node) } else { part.nodes().first() });
+            let own = Site::of_nodes(&cluster, &others.collect::<Vec<_>>());
+            assert!(own.is_of_nodes(), "{name}");
             let report = check(&compile::nft(&every), &own, Families::Both).unwrap();
             let reachability = report.findings().iter().find(|(claim, _)| *claim == Claim::Reachability).unwrap();
             assert_eq!(reachability.1, Finding::Proved, "{name}: {}", node.name());

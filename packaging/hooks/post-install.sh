@@ -5,7 +5,7 @@
 #     ringfence_post_install || :
 #
 # before the service starts. It asks nothing, takes at most some seconds, and may run twice or at once. It returns
-#   0  the rules of /etc/ringfence/cluster.toml are in force; or there is nothing to do, and it was said why: no ringfence, no
+#   0  the rules of /etc/ringfence/cluster.toml, or of the files in clusters.d there, are in force; or there is nothing to do, and it was said why: no ringfence, no
 #      cluster file, a chroot or an image that is being built, no right to change the network
 #   1  the change is refused, and what was in force before still is; or rules of others shut peers out or pass these by
 #   2  the file has errors, or something is wrong with the machine; what was in force before still is

@@ -8,18 +8,18 @@ use clap::{Args, ValueEnum};
 use super::before::{Before, before, cut_peers, is_in_force, unblocks};
 use super::document;
 use super::host::{
-    BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, node_after,
+    BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, nodes_after,
     note, own_links,
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{AND, Cluster, Node};
 use crate::diagnostic::Severity;
 use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
-use crate::host::identity::{self, NotOneNode};
+use crate::host::identity;
 use crate::host::links::Link;
 use crate::host::place;
 use crate::host::record::Kept;
@@ -73,7 +73,7 @@ pub struct Arguments {
 impl Arguments {
     /// What is asked for where nobody is there to ask for more.
     pub fn plain(input: Input, host: HostArguments) -> Self {
-        let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+        let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
         Self {
             input,
             site,
@@ -98,6 +98,7 @@ impl Arguments {
     fn follow(&mut self, plan: agreed::Plan) {
         let agreed::Plan { config, node, backend, agreed, .. } = plan;
         self.input.config = config;
+        let node = node.iter().flat_map(|names| names.split(AND)).map(str::to_owned).collect();
         self.site = SiteArguments { node, backend: BackendChoice::of(backend) };
         self.agreed = Some(agreed);
     }
@@ -177,7 +178,7 @@ fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.boot {
         return boot::run(&arguments.input, &arguments.site, &arguments.host.wait, &host);
     }
-    let asked = arguments.site.node.as_deref();
+    let asked = &arguments.site.node;
     let Some(cluster) = arguments.input.load_to(Undone::Changed, |cluster| node_findings(cluster, asked))? else {
         return Ok(Outcome::Unusable);
     };
@@ -194,20 +195,20 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         Ok(planned) => planned,
         Err(outcome) => return Ok(outcome),
     };
-    if refused_for_what_was(arguments, cluster, before(&kept, cluster, arguments.site.node.as_deref(), &links)) {
+    if refused_for_what_was(arguments, cluster, before(&kept, cluster, &arguments.site.node, &links)) {
         return Ok(refusal(planned));
     }
     if refused(&said(arguments, cluster, unblocks(&kept, cluster).as_slice())) {
         return Ok(refusal(planned));
     }
-    let node = match choose_node(arguments, cluster, &kept, &links)? {
-        Ok(node) => node,
+    let nodes = match choose_nodes(arguments, cluster, &kept, &links)? {
+        Ok(nodes) => nodes,
         Err(outcome) => {
             refusal(planned);
             return Ok(outcome);
         }
     };
-    let site = live_site(cluster, node)?;
+    let site = live_site(cluster, nodes.as_deref())?;
     let prepare = || {
         let backend = arguments.site.backend.choose(host)?;
         Ok::<_, HostError>((backend, Prepared::new(&site, backend)?))
@@ -315,21 +316,19 @@ fn show(
 }
 
 /// `None`: the rules that fit every node. An outcome: refused, and said so.
-fn choose_node<'a>(
+fn choose_nodes<'a>(
     arguments: &Arguments,
     cluster: &'a Cluster,
     kept: &Result<Option<Kept>, HostError>,
     links: &[Link],
-) -> anyhow::Result<Result<Option<&'a Node>, Outcome>> {
-    match node_after(cluster, kept, arguments.site.node.as_deref(), links) {
-        Ok(node) => Ok(Ok(Some(node))),
-        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_none() => Ok(Ok(None)),
+) -> anyhow::Result<Result<Option<Vec<&'a Node>>, Outcome>> {
+    match nodes_after(cluster, kept, &arguments.site.node, links) {
+        Ok(nodes) => Ok(Ok(Some(nodes))),
+        Err(_) if arguments.allow.contains(&Allowed::NoNode) && arguments.site.node.is_empty() => Ok(Ok(None)),
         Err(error) => {
-            let how = match error {
-                NotOneNode::Unknown(_) => "",
-                NotOneNode::Gone(_) | NotOneNode::None | NotOneNode::Several(_) => {
-                    "; `--allow no-node` applies the rules that fit every node"
-                }
+            let how = match nobody(&error) {
+                Outcome::No => "; `--allow no-node` applies the rules that fit every node",
+                _ => "",
             };
             say(&format!("refused: {}: {}{how}\nnothing was changed", error.code(), error.message(cluster)));
             Ok(Err(nobody(&error)))

@@ -5,10 +5,11 @@ use crate::cluster::{Cluster, Site};
 use crate::diagnostic::Code;
 use crate::host::another::{OtherCluster, other_cluster};
 use crate::host::apply::Host;
-use crate::host::identity::{Objection, node_of};
+use crate::host::identity::{Objection, Saved, nodes_of};
 use crate::host::links::Link;
 use crate::host::record::Kept;
 use crate::host::{Backend, HostError, iptables, left_behind, peers, read, record};
+use crate::net::Ports;
 use crate::verify::lets_on;
 
 /// Which rules are in force, as far as it matters to a file.
@@ -22,19 +23,14 @@ pub enum Before {
 }
 
 /// Asked before it is known which node this host is: that the last one is not in the file is then no news.
-pub fn before(
-    kept: &Result<Option<Kept>, HostError>,
-    cluster: &Cluster,
-    asked: Option<&str>,
-    links: &[Link],
-) -> Before {
+pub fn before(kept: &Result<Option<Kept>, HostError>, cluster: &Cluster, asked: &[String], links: &[Link]) -> Before {
     let kept = match kept {
         Ok(Some(kept)) => kept,
         Ok(None) => return Before::Same,
         Err(error) => return unknown(error),
     };
-    let node = node_of(cluster, asked, kept.record.node.as_deref(), links).ok();
-    match other_cluster(kept, cluster, &site_of(cluster, node).protected()) {
+    let nodes = nodes_of(cluster, asked, &Saved::of(&kept.record), links).ok();
+    match other_cluster(kept, cluster, &site_of(cluster, nodes.as_deref()).protected()) {
         Ok(other) => other.map_or(Before::Same, Before::Other),
         Err(error) => unknown(&error),
     }
@@ -113,10 +109,23 @@ pub fn cut_peers(host: &Host, site: &Site<'_>, links: &[Link]) -> Option<String>
         return None;
     }
     let found = match peers::cut_peers(site, links) {
-        Ok(found) => peers::message(&found)?,
-        Err(error) => peers::unknown(&error),
+        Ok(found) if found.is_empty() => return None,
+        found => found,
     };
     let kept = record::kept(&host.store, record::GOOD).ok().flatten();
-    let applied = kept.is_some_and(|kept| kept.record.digest == site.cluster().digest());
-    (!applied && (!is_in_force() || lets_on_now())).then_some(found)
+    if kept.as_ref().is_some_and(|kept| kept.record.digest == site.cluster().digest()) {
+        return None;
+    }
+    // What is guarded already has its members; a port that comes to it is as one that nothing guarded.
+    let guarded = if is_in_force() && !lets_on_now() {
+        kept.map_or_else(|| site.protected(), |kept| kept.record.ports())
+    } else {
+        Ports::default()
+    };
+    match found {
+        Ok(found) => {
+            peers::message(&found.into_iter().filter(|cut| !guarded.has(cut.local.port())).collect::<Vec<_>>())
+        }
+        Err(error) => (!site.protected().without(&guarded).is_empty()).then(|| peers::unknown(&error)),
+    }
 }

@@ -5,12 +5,12 @@
 //! - Nobody may be there: whatever is not as it should be is said loudly, and with an exit code that is not 0.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::before::{Before, before, unblocks};
-use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_node, site_of};
-use super::input::Input;
+use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_nodes, site_of};
+use super::input::{Input, places};
 use super::output::{Undone, print, say};
 use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
@@ -52,9 +52,9 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
     }
     // Addresses may not be there yet; then the name decides that was kept.
     let links = own_links().unwrap_or_default();
-    let asked = arguments.node.as_deref();
+    let asked = arguments.node.as_slice();
     let (candidates, mut fine) = candidates(input, host, asked, &links);
-    let has_node = |cluster: &Cluster| own_node(cluster, host, asked, &links).is_ok();
+    let has_node = |cluster: &Cluster| own_nodes(cluster, host, asked, &links).is_ok();
     let good_has_node = candidates.iter().any(|(cluster, own)| !own && has_node(cluster));
     for (cluster, own) in &candidates {
         if *own && good_has_node && !cluster.nodes().is_empty() && !has_node(cluster) {
@@ -88,12 +88,12 @@ fn writable(backend: Backend) -> Backend {
 
 /// Why a cluster file is not to be used where nobody asks for it.
 pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
-    let good = record::kept(&host.store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
-    if good.as_deref() == Some(cluster.digest()) {
+    let good = record::kept(&host.store, record::GOOD).ok().flatten().map(|kept| kept.record);
+    if good.as_ref().is_some_and(|good| good.digest == cluster.digest()) {
         return None;
     }
-    match record::rejected(&host.store) {
-        Ok(rejected) => rejected.iter().any(|one| one == cluster.digest()).then(|| {
+    match record::is_rejected(&host.store, cluster, good.as_ref()) {
+        Ok(rejected) => rejected.then(|| {
             "the cluster file was applied once and not confirmed; it is not used before somebody applies it again"
                 .to_owned()
         }),
@@ -104,7 +104,7 @@ pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
 }
 
 /// What may be used, the best first, and whether that is as it should be.
-fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
+fn candidates(input: &Input, host: &Host, asked: &[String], links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
     match input.load_to(Undone::Changed, |_| Vec::new()) {
@@ -131,7 +131,7 @@ fn candidates(input: &Input, host: &Host, asked: Option<&str>, links: &[Link]) -
 fn of_another(
     kept: &Result<Option<Kept>, HostError>,
     cluster: &Cluster,
-    asked: Option<&str>,
+    asked: &[String],
     links: &[Link],
 ) -> Option<String> {
     match before(kept, cluster, asked, links) {
@@ -150,24 +150,24 @@ fn bring(
     links: &[Link],
     keep: bool,
 ) -> anyhow::Result<Outcome> {
-    let asked = arguments.node.as_deref();
+    let asked = arguments.node.as_slice();
     let nobody = cluster.nodes().is_empty();
     let every_node = nobody
-        || asked.is_none()
+        || asked.is_empty()
             && record::kept(&host.store, record::GOOD).ok().flatten().is_some_and(|kept| kept.record.node.is_none());
-    let node = match own_node(cluster, host, asked, links) {
-        Ok(node) => Some(node),
+    let nodes = match own_nodes(cluster, host, asked, links) {
+        Ok(nodes) => Some(nodes),
         Err(_) if every_node => None,
         Err(error) => {
             loud(&format!("{}; the rules fit every node now", error.message(cluster)));
             None
         }
     };
-    let proper = node.is_some() || every_node;
+    let proper = nodes.is_some() || every_node;
     // Without a look at the routing the rules are no worse than those of a file.
-    let site = live_site(cluster, node).unwrap_or_else(|error| {
+    let site = live_site(cluster, nodes.as_deref()).unwrap_or_else(|error| {
         loud(&error.to_string());
-        site_of(cluster, node)
+        site_of(cluster, nodes.as_deref())
     });
     // Interfaces and addresses may come later; nobody is there whose session could be cut.
     let of_vrfs = vrfs(&site).unwrap_or_default();
@@ -209,19 +209,32 @@ fn bring(
     })
 }
 
-/// What is closed for everyone where nothing can be used: what the profile guards that the file names, and what was guarded before.
+/// What is closed for everyone where nothing can be used: what the profile guards that the file names, or those of a folder, and what was
+/// guarded before.
 pub fn closed(config: &Path, host: &Host) -> Option<Cluster> {
-    let named = fs::read_to_string(config).ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
-        Some(line.trim().trim_matches(['"', '\'']).to_owned())
-    });
+    let of = |place: &Path| {
+        if place.is_dir() { cluster::cluster_files(place).unwrap_or_default() } else { vec![place.to_owned()] }
+    };
+    let files: Vec<PathBuf> = places(config).iter().flat_map(|place| of(place)).collect();
+    let mut named = files.iter().map(|file| profile_of(file));
+    let first = named.next().flatten();
     // What nobody confirmed must not close more; nor must the way by which somebody could mend it be closed.
     let before = match record::kept(&host.store, record::CANDIDATE) {
         Ok(None) => record::reserved(&host.store).unwrap_or_default(),
         Ok(Some(_)) | Err(_) => Ports::default(),
     };
+    let others = named.filter_map(|name| cluster::closed(name.as_deref(), &Ports::default()));
+    let others: Vec<PortRange> = others.flat_map(|other| site_of(&other, None).protected().ranges().to_vec()).collect();
+    let before: Ports = before.ranges().iter().copied().chain(others).collect();
     let before = reserved::without(&before, &PortRange::single(SSH).into_iter().collect());
-    cluster::closed(named.as_deref(), &before)
+    cluster::closed(first.as_deref(), &before)
+}
+
+/// The profile that a cluster file names, whatever else of it cannot be used.
+fn profile_of(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
+    Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
 /// The last resort.

@@ -8,15 +8,16 @@
 use anyhow::Context as _;
 
 use super::boot;
-use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links};
-use super::input::{DEFAULT_CONFIG, Input};
+use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, no_right, note, own_links};
+use super::input::{Input, default_config, moved};
 use super::output::{log, print, say};
 use super::ways::{all_objections, allowances, in_use};
-use crate::cluster::{Cluster, Node, Site};
+use crate::cluster::{Cluster, Site};
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, STALE, apply};
 use crate::host::bring_again;
 use crate::host::deeds::Deeds;
+use crate::host::identity::on_this_host;
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
@@ -79,8 +80,8 @@ pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Resu
         Err(error) if !in_force() => {
             log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
-            let config = kept.map_or_else(|| DEFAULT_CONFIG.into(), |kept| kept.record.config);
-            let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+            let config = kept.map_or_else(default_config, |kept| moved(kept.record.config));
+            let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
             boot::run_locked(&Input { config, json: false }, &site, host)
         }
         Err(error) => Err(error),
@@ -110,7 +111,7 @@ fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyho
     let kept = record::kept(&host.store, record::CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let kept = kept.context("the change that waits to be confirmed cannot be read")?;
     let cluster = kept.load().cluster.context("the change that waits to be confirmed cannot be used")?;
-    let site = live_site(&cluster, node(&kept, &cluster)?)?;
+    let site = site(&kept, &cluster)?;
     let links = own_links().unwrap_or_default();
     let judgement = bring_again(&Prepared::new(&site, pending.backend)?, &site, &links)?;
     log(
@@ -132,14 +133,14 @@ fn ends(standing: Standing) -> Outcome {
     }
 }
 
-fn node<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
-    let Some(name) = kept.record.node.as_deref() else { return Ok(None) };
-    Ok(Some(cluster.node(name).context("what was applied has not the node it was applied for")?))
+fn site<'a>(kept: &Kept, cluster: &'a Cluster) -> anyhow::Result<Site<'a>> {
+    let site = kept.record.site(cluster).context("what was applied has not the node it was applied for")?;
+    Ok(on_this_host(site)?)
 }
 
 fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
     let cluster = kept.load().cluster.context("what was applied last cannot be used")?;
-    let site = live_site(&cluster, node(kept, &cluster)?)?;
+    let site = site(kept, &cluster)?;
     let backend = kept.record.backend;
     let links = own_links().unwrap_or_default();
     let in_force = read(backend)?;
@@ -151,6 +152,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         remark.say(format!("{}: {LETS_ON}", judgement.standing.words()));
     }
     if enforced && unreserved.is_empty() {
+        pending::note_taken_back(&host.store);
         return Ok((String::new(), Outcome::Success));
     }
     // To open ports is for somebody who is there, whatever was remembered of what was applied last.
@@ -169,7 +171,11 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     };
     if !enforced && unreserved.is_empty() && nothing()? {
         let words = judgement.standing.words();
-        let shadows = Others::of(&in_force, &judgement.around).shadows();
+        let others = Others::of(&in_force, &judgement.around);
+        let mut shadows = others.shadows();
+        if judgement.standing == Standing::Undecided {
+            shadows.push(others.doubt().to_owned());
+        }
         let why = judgement.vrfs.iter().chain(&shadows).next();
         let why = why.map_or("`ringfence status` says why", String::as_str);
         remark.say(format!("{words}, and there is nothing to bring back: {why}"));
@@ -198,6 +204,9 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {
+        pending::note_taken_back(&host.store);
+    }
     // What is worth a note is no reason to have done nothing.
     let _ = Deeds::allow(&host.store, &kept.record, &allowances);
     note(host, &site, &kept.record.config, &applied);
@@ -219,6 +228,9 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     }
     say(claims_text(&Claimed::on_host(judgement), "what the kernel held").trim_end());
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
-        say(Changes::of(&found, Names { clusters: [None, None] }).text().trim_end());
+        let changes = Changes::of(&found, Names { clusters: [None, None] });
+        if judgement.openings.is_empty() || !changes.same {
+            say(changes.text().trim_end());
+        }
     }
 }

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use every::Make as _;
+
 use super::files::{Batch, write_files};
-use super::host::site_of;
-use super::input::{Input, node_findings};
+use super::input::{Input, all_node_findings, site};
 use super::output::{Undone, print};
 use super::proof::explained;
-use crate::cluster::{Cluster, Node, OnBlock, Site};
+use crate::cluster::{Cluster, Node, OnBlock, Site, SitePart};
 use crate::compile::{SetsMode, openings};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
@@ -36,9 +37,9 @@ pub struct Arguments {
     /// What to make, with commas between several; several need `-o`.
     #[arg(long, short, value_enum, value_delimiter = ',', default_value = "nft")]
     format: Vec<Format>,
-    /// For this node alone: its own ports and interfaces. Otherwise one ruleset fits every node.
+    /// For this node alone: its own ports and interfaces. Otherwise one ruleset fits every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    node: Option<String>,
+    node: Vec<String>,
     /// For each node in a folder of its own; needs `-o`.
     #[arg(long, requires = "output")]
     all: bool,
@@ -134,8 +135,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         every::write(&cluster, &batch, arguments)?;
         batch.finish()?;
     } else {
-        let node = arguments.node.as_deref().and_then(|name| cluster.node(name));
-        let texts = texts(arguments, &site_of(&cluster, node))?;
+        let site = site(&cluster, &arguments.node);
+        let texts = arguments.texts(&arguments.make(&site)?, &site)?;
         match &arguments.output {
             None => texts.iter().try_for_each(|(_, text)| print(text))?,
             Some(output) => write_files(output, &texts)?,
@@ -148,7 +149,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// What is wrong with this cluster for these arguments.
 fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
-    let mut findings = node_findings(cluster, arguments.node.as_deref());
+    let mut findings = all_node_findings(cluster, &arguments.node);
+    if arguments.all && cluster.is_joined() {
+        let message =
+            format!("`--all` makes the rules of each node of one cluster, and these are several: {}", cluster.name());
+        let help = "which of their nodes share a host no file says: name them with `--node`, once for each cluster";
+        findings.push(Diagnostic::placeless(Code::ClusterFolder, message).help(help));
+    }
     if let (Some(span), true) = (cluster.guard().reject_span(), arguments.format.iter().any(|f| f.is_iptables())) {
         debug_assert_eq!(cluster.guard().on_block(), OnBlock::Reject);
         let message = "iptables cannot reject in the tables raw and mangle";
@@ -166,14 +173,15 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
             "write the value to /proc/sys/net/ipv4/ip_local_reserved_ports in one piece, or use fewer, wider ranges";
         findings.push(Diagnostic::placeless(Code::LongPortList, message).help(help));
     }
-    if arguments.node.is_none() && !arguments.all {
-        findings.extend(site.widened().into_iter().map(|node| widened(&site, node)));
+    if arguments.node.is_empty() && !arguments.all {
+        let of = |part: &SitePart<'_>| part.widened().into_iter().map(|node| widened(part, node)).collect::<Vec<_>>();
+        findings.extend(site.parts().iter().flat_map(of));
     }
     findings
 }
 
 /// A node's own interfaces are less strict in rules that fit every node; that must not go unsaid.
-fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
+fn widened(site: &SitePart<'_>, node: &Node) -> Diagnostic {
     let on = match site.interfaces() {
         None => "any interface".to_owned(),
         Some(names) => names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -181,12 +189,6 @@ fn widened(site: &Site<'_>, node: &Node) -> Diagnostic {
     let message = format!("rules for every node admit on {on}, not only on the interfaces of `{}`", node.name());
     let help = "make each node its own rules with `--node NAME` or `--all -o DIR`";
     Diagnostic::new(Code::InterfacesWidened, node.span(), message).help(help)
-}
-
-/// What was asked for, as files.
-fn texts(arguments: &Arguments, site: &Site<'_>) -> anyhow::Result<every::Texts> {
-    let made = proven(arguments, site)?;
-    every::Make::texts(arguments, &made, site)
 }
 
 impl every::Make for Arguments {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
-use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
+use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, site};
 use super::output::{present, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::read_with_text;
@@ -22,9 +22,9 @@ use crate::report::{Body, Changes, Form, Names, texts_difference};
 /// nothing.
 #[derive(Args)]
 pub struct Arguments {
-    /// The cluster file to hold this host against; with NEW, the old cluster file (`.toml`) or ruleset. A ruleset in several files:
+    /// The cluster file to hold this host against, or the folder of several; with NEW, the old cluster file (`.toml`) or ruleset. A ruleset in several files:
     /// with commas between them.
-    #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG)]
+    #[arg(value_name = "CONFIG|OLD", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     old: PathBuf,
     /// The new cluster file or ruleset.
     new: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(new_path) = &arguments.new else {
         let input = Input { config: arguments.old.clone(), json: arguments.json };
         if let Some(output) = &arguments.membership {
-            return membership::run(&input, output, &arguments.joining, arguments.site.node.as_deref());
+            return membership::run(&input, output, &arguments.joining, &arguments.site.node);
         }
         if let Some(out) = &arguments.out {
             return plan::write(&input, &arguments.site, &arguments.host.host(), arguments.meaning, out);
@@ -114,7 +114,8 @@ fn files(named: &Path) -> Vec<PathBuf> {
 fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
     let is_cluster_file = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
     let paths = files(path);
-    if paths.len() > 1 || !is_cluster_file(path) {
+    let is_folder = path.is_dir();
+    if !is_folder && (paths.len() > 1 || !is_cluster_file(path)) {
         anyhow::ensure!(
             !paths.iter().any(|path| is_cluster_file(path)),
             "{}: a cluster file is all of a side; only rulesets stand together, with commas between",
@@ -126,9 +127,9 @@ fn side(arguments: &Arguments, path: &Path) -> anyhow::Result<Option<Side>> {
         return Ok(Some(Side { text, ruleset: given.ruleset, cluster: None }));
     }
     let input = Input { config: path.to_owned(), json: arguments.json };
-    let Some(cluster) = input.load(|cluster| node_findings(cluster, arguments.site.node.as_deref()))? else {
+    let Some(cluster) = input.load(|cluster| all_node_findings(cluster, &arguments.site.node))? else {
         return Ok(None);
     };
-    let (text, ruleset) = compiled(&site(&cluster, arguments.site.node.as_deref()))?;
+    let (text, ruleset) = compiled(&site(&cluster, &arguments.site.node))?;
     Ok(Some(Side { text, ruleset, cluster: Some(cluster) }))
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::host::own_links;
-use super::input::{DEFAULT_CONFIG, Input, node_findings, site};
+use super::input::{Input, all_node_findings, default_config, site};
 use super::output::{present, say, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Node, Site};
 use crate::explain::{Fate, explain};
-use crate::host::identity::node_of;
+use crate::host::identity::{Saved, nodes_of};
 use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
 use crate::ir::ours::has_part;
@@ -51,9 +51,9 @@ pub struct Arguments {
     /// The state of its connection, for rulesets that track connections.
     #[arg(long, value_name = "STATE", default_value = "new")]
     state: String,
-    /// The rules of this node; otherwise those that fit every node.
+    /// The rules of this node; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    node: Vec<String>,
     /// A ruleset instead of the compiled nft one; several files are taken together.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
@@ -106,12 +106,12 @@ struct Here {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let live = arguments.live || (arguments.config.is_none() && arguments.ruleset.is_empty());
-    let config = arguments.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = arguments.config.clone().unwrap_or_else(default_config);
     let input = Input { config, json: arguments.json };
-    let Some(cluster) = input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
+    let Some(cluster) = input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
         return Ok(Outcome::Unusable);
     };
-    let site = site(&cluster, arguments.node.as_deref());
+    let site = site(&cluster, &arguments.node);
     let (given, whose, here) = if live {
         let Everything { ruleset, unknown, .. } = Everything::read()?;
         let links = own_links()?;
@@ -231,7 +231,10 @@ fn port(text: &str, site: &Site<'_>) -> anyhow::Result<u16> {
     if let Ok(port) = text.parse() {
         return Ok(port);
     }
-    let named = site.services().iter().find(|service| service.service.name() == text);
+    let full = site.services().iter().find(|service| service.service.name() == text);
+    // In one of several clusters it has a plain name, which another's may have, too.
+    let mut plain = site.services().iter().filter(|service| service.service.plain_name() == text);
+    let named = full.or_else(|| plain.next().filter(|_| plain.next().is_none()));
     let first = named.and_then(|service| service.ports.ranges().first()).map(|range| range.first());
     first.ok_or_else(|| {
         let names: Vec<&str> = site.services().iter().map(|service| service.service.name()).collect();
@@ -256,14 +259,15 @@ fn packet(
     cluster: &Cluster,
     here: Option<&Here>,
 ) -> anyhow::Result<Packet> {
-    let asked = arguments.node.as_deref();
-    let node = match here {
+    let asked = &arguments.node;
+    let nodes: Vec<&Node> = match here {
         // With the addresses of the one that this host is; another host's would not be for it.
-        Some(here) => node_of(cluster, asked, None, &here.links).ok(),
-        None => asked.and_then(|name| cluster.node(name)).or(cluster.nodes().first()),
+        Some(here) => nodes_of(cluster, asked, &Saved::default(), &here.links).unwrap_or_default(),
+        None if asked.is_empty() => cluster.nodes().first().into_iter().collect(),
+        None => asked.iter().filter_map(|name| cluster.node(name)).collect(),
     };
     let of_family = |address: &IpAddr| address.is_ipv4() == from.is_ipv4();
-    let own = node.and_then(|node| node.addresses().iter().map(|(address, _)| *address).find(of_family));
+    let own = nodes.iter().flat_map(|node| node.addresses()).map(|(address, _)| *address).find(of_family);
     let of_nodes = |to: IpAddr| cluster.nodes().iter().flat_map(Node::addresses).any(|(address, _)| *address == to);
     let is_own = |to: IpAddr| here.map_or_else(|| of_nodes(to), |here| here.surroundings.addresses.contains(&to));
     anyhow::ensure!(

@@ -12,7 +12,7 @@ use super::output::say;
 use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::Severity;
 use crate::host::apply::{Applied, Host};
-use crate::host::identity::{NotOneNode, node_of, on_this_host};
+use crate::host::identity::{NotOneNode, Saved, nodes_of, on_this_host};
 use crate::host::judge::Standing;
 use crate::host::links::{Link, links};
 use crate::host::listeners::{Program, listening};
@@ -64,9 +64,10 @@ pub struct WaitArguments {
 /// Which rules, for whom.
 #[derive(Args)]
 pub struct SiteArguments {
-    /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has.
+    /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has. May be given once
+    /// for each cluster.
     #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
+    pub node: Vec<String>,
     /// How rules get into the kernel; auto is that of the last apply, else nft if the kernel has nf_tables.
     #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
     pub backend: BackendChoice,
@@ -166,29 +167,29 @@ pub fn own_links() -> anyhow::Result<Vec<Link>> {
     links().context("cannot read this host's interfaces")
 }
 
-/// The node that this host is.
-pub fn own_node<'a>(
+/// The nodes that this host is, of each cluster one.
+pub fn own_nodes<'a>(
     cluster: &'a Cluster,
     host: &Host,
-    asked: Option<&str>,
+    asked: &[String],
     links: &[Link],
-) -> Result<&'a Node, NotOneNode> {
-    node_after(cluster, &record::kept(&host.store, record::GOOD), asked, links)
+) -> Result<Vec<&'a Node>, NotOneNode> {
+    nodes_after(cluster, &record::kept(&host.store, record::GOOD), asked, links)
 }
 
 /// The same where what was applied last was read already: of a large cluster that takes its time.
-pub fn node_after<'a>(
+pub fn nodes_after<'a>(
     cluster: &'a Cluster,
     kept: &Result<Option<Kept>, HostError>,
-    asked: Option<&str>,
+    asked: &[String],
     links: &[Link],
-) -> Result<&'a Node, NotOneNode> {
+) -> Result<Vec<&'a Node>, NotOneNode> {
     let kept = kept.as_ref().unwrap_or_else(|error| {
         say(&format!("warning: what was applied last is not known: {error}"));
         &None
     });
-    let saved = kept.as_ref().and_then(|kept| kept.record.node.as_deref());
-    node_of(cluster, asked, saved, links)
+    let saved = kept.as_ref().map(|kept| Saved::of(&kept.record)).unwrap_or_default();
+    nodes_of(cluster, asked, &saved, links)
 }
 
 /// How it ends that this host is no node, or several: a name that nobody has is bad input.
@@ -196,16 +197,17 @@ pub fn nobody(error: &NotOneNode) -> Outcome {
     match error {
         NotOneNode::Unknown(_) => Outcome::Unusable,
         NotOneNode::Gone(_) | NotOneNode::None | NotOneNode::Several(_) => Outcome::No,
+        NotOneNode::Of(_, error) => nobody(error),
     }
 }
 
 /// The site as this host has it, see [`on_this_host`].
-pub fn live_site<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Result<Site<'a>, HostError> {
-    on_this_host(site_of(cluster, node))
+pub fn live_site<'a>(cluster: &'a Cluster, nodes: Option<&[&'a Node]>) -> Result<Site<'a>, HostError> {
+    on_this_host(site_of(cluster, nodes))
 }
 
-pub fn site_of<'a>(cluster: &'a Cluster, node: Option<&'a Node>) -> Site<'a> {
-    node.map_or_else(|| Site::of_every_node(cluster), |node| Site::of_node(cluster, node))
+pub fn site_of<'a>(cluster: &'a Cluster, nodes: Option<&[&'a Node]>) -> Site<'a> {
+    nodes.map_or_else(|| Site::of_every_node(cluster), |nodes| Site::of_nodes(cluster, nodes))
 }
 
 /// A span of time as people write it: 90, 90s, 5m, 1h.
@@ -263,7 +265,7 @@ pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
 
 /// What was done.
 pub fn applied_facts(site: &Site<'_>, backend: Backend, applied: &Applied) -> report::Applied {
-    let (exposed, _) = exposed(&site.protected(), site.node().map(Node::name));
+    let (exposed, _) = exposed(&site.protected(), site.node_names().as_deref());
     report::Applied::of(site, backend, applied, exposed)
 }
 

@@ -1,7 +1,13 @@
 //! The cluster file that a command is about, the node, and the texts of other files.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, Command};
 
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
@@ -10,14 +16,94 @@ use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
 
+/// Where the cluster files are where there are several, which takes the place of that file.
+pub const DEFAULT_FOLDER: &str = "/etc/ringfence/clusters.d";
+
+/// Whether there are cluster files in the folder of several. One that is empty, or cannot be looked into, is as one that is not there
+/// as long as there is the file; what is asked for by its name is read, and then an error.
+fn has_several(folder: &Path) -> bool {
+    cluster::cluster_files(folder).is_ok_and(|files| !files.is_empty())
+}
+
+/// Whether a file is there, be it a link that leads nowhere.
+fn is_there(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok()
+}
+
+/// Which of the two is meant where nobody says so: the file, where it is there. Where both are, reading it is an error, see
+/// [`both_places`].
+pub fn default_config() -> PathBuf {
+    of_default(Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)).to_owned()
+}
+
+fn of_default<'a>(file: &'a Path, folder: &'a Path) -> &'a Path {
+    if !is_there(file) && has_several(folder) { folder } else { file }
+}
+
+/// What was applied from one of the two places is looked for where it is now: a file that was moved into the folder is no other one.
+pub fn moved(config: PathBuf) -> PathBuf {
+    let default = [DEFAULT_CONFIG, DEFAULT_FOLDER].iter().any(|own| config == Path::new(own));
+    if default { default_config() } else { config }
+}
+
+/// A cluster file, or a folder of them, as it is named on the command line. What is named is that and nothing else; what is not, is
+/// where it is now.
+#[derive(Clone)]
+pub struct ConfigParser;
+
+impl TypedValueParser for ConfigParser {
+    type Value = PathBuf;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<PathBuf, clap::Error> {
+        PathBufValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<PathBuf, clap::Error> {
+        let named = self.parse_ref(command, argument, value)?;
+        Ok(if source == ValueSource::DefaultValue { default_config() } else { named })
+    }
+}
+
+/// Why neither of two places is used: nobody knows which is meant, and either could be the one that is no longer.
+fn both_places(config: &Path, file: &Path, folder: &Path) -> Option<Diagnostic> {
+    // By whatever name it is called: a link, or a path from where somebody stands.
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let either = [file, folder].into_iter().any(|own| place(config) == place(own));
+    (either && is_there(file) && has_several(folder)).then(|| {
+        let message = format!("there are {} and cluster files in {}, and only one of the two is used", file.display(), folder.display());
+        let help = format!(
+            "move {} into {} under the name of its cluster, to guard it together with the others; or move the files of the folder away",
+            file.display(),
+            folder.display()
+        );
+        Diagnostic::placeless(Code::ClusterFolder, message).help(help)
+    })
+}
+
+/// Where cluster files may be meant by a name: where both places have some, nobody knows which are.
+pub fn places(config: &Path) -> Vec<PathBuf> {
+    let (file, folder) = (Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER));
+    match both_places(config, file, folder) {
+        Some(_) => vec![file.to_owned(), folder.to_owned()],
+        None => vec![config.to_owned()],
+    }
+}
+
 /// What another file is mostly to be.
 pub const RULESET: &str = "ruleset";
 
 /// The cluster file, and how its findings are shown.
 #[derive(Clone, clap::Args)]
 pub struct Input {
-    /// The cluster file; `-` reads standard input.
-    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG)]
+    /// The cluster file, or a folder with one for each cluster of the host; `-` reads standard input. Without it
+    /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     pub config: PathBuf,
     /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
     /// line, on standard error.
@@ -37,6 +123,10 @@ impl Input {
         undone: Undone,
         further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
     ) -> anyhow::Result<Option<Cluster>> {
+        if let Some(both) = both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)) {
+            print_findings(&[both], &Sources::default(), self.json, undone)?;
+            return Ok(None);
+        }
         let loaded = match cluster::load(&self.config) {
             Ok(loaded) => loaded,
             // A finding like any other, for whoever reads findings.
@@ -52,6 +142,12 @@ impl Input {
         print_findings(&findings, &loaded.sources, self.json, undone)?;
         let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
         Ok(loaded.cluster.filter(|_| !errors))
+    }
+
+    /// Whether there are cluster files in both places, so that nobody knows which are meant.
+    #[must_use]
+    pub fn is_of_both_places(&self) -> bool {
+        both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)).is_some()
     }
 
     fn unreadable(&self, error: &io::Error) -> anyhow::Error {
@@ -80,18 +176,60 @@ pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
     })
 }
 
-/// What `--node` asks for.
-pub fn site<'a>(cluster: &'a Cluster, node: Option<&str>) -> Site<'a> {
-    match node.and_then(|name| cluster.node(name)) {
-        Some(node) => Site::of_node(cluster, node),
-        None => Site::of_every_node(cluster),
+/// Of a command that is about one cluster, and is given several.
+pub fn one_cluster(cluster: &Cluster, what: &str) -> Vec<Diagnostic> {
+    if !cluster.is_joined() {
+        return Vec::new();
     }
+    let message = format!("{what} looks at one cluster, and these are several: {}", cluster.name());
+    vec![Diagnostic::placeless(Code::ClusterFolder, message).help("name the file of the one that is meant")]
+}
+
+/// What `--node` asks for.
+pub fn site<'a>(cluster: &'a Cluster, nodes: &[String]) -> Site<'a> {
+    let named: Vec<&Node> = nodes.iter().filter_map(|name| cluster.node(name)).collect();
+    if named.is_empty() { Site::of_every_node(cluster) } else { Site::of_nodes(cluster, &named) }
+}
+
+/// What is wrong with `--node`, where nobody looks at this host for those that are not given: with one cluster's node goes one of each
+/// other's.
+pub fn all_node_findings(cluster: &Cluster, nodes: &[String]) -> Vec<Diagnostic> {
+    let findings = node_findings(cluster, nodes);
+    if !findings.is_empty() || nodes.is_empty() {
+        return findings;
+    }
+    let lacks = |part: &&Cluster| !nodes.iter().any(|name| part.node(name).is_some());
+    let missing = cluster.parts().iter().filter(lacks).map(|part| {
+        let message = format!(
+            "`--node` names no node of the cluster `{}`, which is guarded together with the others",
+            part.name()
+        );
+        let help = "give `--node` once for each cluster, or not at all for rules that fit every node";
+        Diagnostic::placeless(Code::NoNode, message).help(help)
+    });
+    missing.collect()
 }
 
 /// What is wrong with `--node`.
-pub fn node_findings(cluster: &Cluster, node: Option<&str>) -> Vec<Diagnostic> {
+pub fn node_findings(cluster: &Cluster, nodes: &[String]) -> Vec<Diagnostic> {
+    let mut findings: Vec<Diagnostic> = nodes.iter().flat_map(|name| unknown_node(cluster, name)).collect();
+    for part in cluster.parts() {
+        let own = nodes.iter().filter(|name| part.node(name).is_some()).collect::<BTreeSet<_>>();
+        if own.len() > 1 {
+            let names: Vec<&str> = own.into_iter().map(String::as_str).collect();
+            let message =
+                format!("`--node` names several nodes of the cluster `{}`: {}", part.name(), names.join(", "));
+            findings.push(Diagnostic::placeless(Code::NoNode, message).help("a host is one of them"));
+        }
+    }
+    findings
+}
+
+fn unknown_node(cluster: &Cluster, name: &str) -> Vec<Diagnostic> {
     const NAMED: usize = 10;
-    let Some(name) = node.filter(|name| cluster.node(name).is_none()) else { return Vec::new() };
+    if cluster.node(name).is_some() {
+        return Vec::new();
+    }
     let names: Vec<&str> = cluster.nodes().iter().take(NAMED).map(Node::name).collect();
     let more = match cluster.nodes().len().saturating_sub(NAMED) {
         0 => String::new(),
@@ -103,4 +241,32 @@ pub fn node_findings(cluster: &Cluster, node: Option<&str>) -> Vec<Diagnostic> {
     };
     let message = format!("the cluster has no node `{}`", name.escape_debug());
     vec![Diagnostic::placeless(Code::UnknownNode, message).help(help)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_two_places_is_used_and_never_silently_of_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, several) = (folder.path().join("cluster.toml"), folder.path().join("clusters.d"));
+        let chosen = || of_default(&file, &several).to_owned();
+        let both = |config: &Path| both_places(config, &file, &several).map(|finding| finding.code);
+        assert_eq!((chosen(), both(&file)), (file.clone(), None));
+        fs::create_dir(&several).unwrap();
+        fs::write(several.join("riak.toml.bak"), "").unwrap();
+        assert_eq!((chosen(), both(&file)), (file.clone(), None));
+        fs::write(several.join("riak.toml"), "").unwrap();
+        assert_eq!((chosen(), both(&several)), (several.clone(), None));
+        // A link that leads nowhere is a file that is not there any more.
+        std::os::unix::fs::symlink("nowhere", &file).unwrap();
+        assert_eq!((both(&several), both(&file)), (Some(Code::ClusterFolder), Some(Code::ClusterFolder)));
+        assert_eq!(both(Path::new("other.toml")), None);
+        // Another name of it is no other place.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&several, &link).unwrap();
+        let dotted = folder.path().join("clusters.d/../clusters.d");
+        assert_eq!((both(&link), both(&dotted)), (Some(Code::ClusterFolder), Some(Code::ClusterFolder)));
+    }
 }

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::host::{StateArguments, own_links, own_node, site_of};
+use super::host::{StateArguments, own_links, own_nodes, site_of};
 use super::import::{Read, RiakArguments};
-use super::input::{Input, node_findings};
+use super::input::{Input, node_findings, one_cluster};
 use super::output::{Undone, present, print_findings, say};
 use super::ways;
 use crate::cluster::{Cluster, Node};
@@ -52,8 +52,10 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let asked = arguments.node.as_deref();
-    let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, asked))? else {
+    let asked = arguments.node.as_slice();
+    let further =
+        |cluster: &Cluster| one_cluster(cluster, "`lint`").into_iter().chain(node_findings(cluster, asked)).collect();
+    let Some(cluster) = arguments.input.load(further)? else {
         return Ok(Outcome::Unusable);
     };
     let mut sources = cluster.sources().clone();
@@ -64,7 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let settings = if unreadable.errors() > 0 { None } else { own_settings(&read, node, &mut unreadable) };
     let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
     let reserved = reserved::in_force()?;
-    let site = site_of(&cluster, node);
+    let site = site_of(&cluster, node.as_ref().map(std::slice::from_ref));
     let subject = Subject {
         site: &site,
         settings,
@@ -100,8 +102,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// The rules that fit every node are looked at where this host is none.
 fn own<'a>(arguments: &Arguments, cluster: &'a Cluster) -> anyhow::Result<Option<&'a Node>> {
     let host = arguments.state.host();
-    match own_node(cluster, &host, arguments.node.as_deref(), &own_links()?) {
-        Ok(node) => Ok(Some(node)),
+    match own_nodes(cluster, &host, arguments.node.as_slice(), &own_links()?) {
+        Ok(nodes) => Ok(nodes.first().copied()),
         Err(error) if arguments.node.is_some() => anyhow::bail!("{}", error.message(cluster)),
         Err(error) => {
             say(&format!("warning: {}", error.message(cluster)));

@@ -2,11 +2,11 @@
 
 use super::before::{before, cut_peers, unblocks};
 use super::document;
-use super::host::{SiteArguments, exposed, live_site, nobody, node_after, own_links};
+use super::host::{SiteArguments, exposed, live_site, nobody, nodes_after, own_links};
 use super::input::{Input, node_findings};
 use super::output::{present, say};
 use super::ways::{all_objections, warnings};
-use crate::cluster::{Cluster, Node, Site};
+use crate::cluster::{Cluster, Site};
 use crate::diagnostic::{Code, Severity};
 use crate::diff::difference_on_host;
 use crate::host::agreed::{Agreed, Looked};
@@ -17,9 +17,11 @@ use crate::host::links::Link;
 use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
-use crate::host::{Backend, Changed, HostError, Prepared, pending, place, read, record};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Effect, Member, Names, Objection, Others, Planned, rules_difference, sessions_of};
+use crate::report::{
+    Body, Changes, Effect, Member, Names, Objection, Others, Planned, Together, rules_difference, sessions_of,
+};
 use crate::verify::own_part;
 
 /// What was found, and how it ends.
@@ -60,7 +62,7 @@ pub fn shown(
     meaning_only: bool,
     asking: &Asking<'_>,
 ) -> anyhow::Result<Result<(Ahead, Outcome), Outcome>> {
-    let asked = arguments.node.as_deref();
+    let asked = &arguments.node;
     let Some(cluster) = input.load(|cluster| node_findings(cluster, asked))? else {
         return Ok(Err(Outcome::Unusable));
     };
@@ -102,7 +104,7 @@ pub fn ahead(
         Backend::Nft => Around::of(&site, &links, backend, Some(wanted)),
         Backend::Iptables => Around::of(&site, &links, backend, None),
     };
-    for doubt in doubts(&judgement) {
+    for doubt in doubts(&in_force, &judgement) {
         (asking.say)(&format!("warning: {doubt}"));
     }
     // Rules of others in iptables stay where they are.
@@ -114,7 +116,7 @@ pub fn ahead(
     let members = Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let meaning = Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] });
     let planned = Planned {
-        node: site.node().map(|node| node.name().to_owned()),
+        node: site.node_names(),
         state: judgement.standing,
         backend,
         absent: in_force.absent,
@@ -122,8 +124,10 @@ pub fn ahead(
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),
         others: Others::of(&in_force, &around),
-        exposed: exposed(&site.protected(), site.node().map(Node::name)).0,
+        with_openings: work.answers.is_some(),
+        exposed: exposed(&site.protected(), site.node_names().as_deref()).0,
         objections,
+        together: Together::of(&site),
         rules: if writes_rules { rules_difference(&in_force, wanted) } else { String::new() },
     };
     let outcome = match refused {
@@ -154,7 +158,7 @@ fn for_whom<'a>(
     let Asking { allowed, say: tell, .. } = asking;
     let mut refused = refusal(host, tell);
     let mut objections: Vec<Objection> = Vec::new();
-    if let Some(other) = before(kept, cluster, arguments.node.as_deref(), links).objection() {
+    if let Some(other) = before(kept, cluster, &arguments.node, links).objection() {
         let other = Objection::of(&other, cluster, allowed);
         tell(&other.ahead());
         objections.push(other);
@@ -164,9 +168,9 @@ fn for_whom<'a>(
         tell(&unblocks.ahead());
         objections.push(unblocks);
     }
-    let node = match node_after(cluster, kept, arguments.node.as_deref(), links) {
-        Ok(node) => Some(node),
-        Err(error) if arguments.node.is_some() => {
+    let nodes = match nodes_after(cluster, kept, &arguments.node, links) {
+        Ok(nodes) => Some(nodes),
+        Err(error) if !arguments.node.is_empty() => {
             say(&format!("refused: {}: {}", error.code(), error.message(cluster)));
             document::add_error(error.code().as_str(), error.message(cluster));
             return Ok(Err(nobody(&error)));
@@ -181,7 +185,7 @@ fn for_whom<'a>(
             None
         }
     };
-    let site = live_site(cluster, node)?;
+    let site = live_site(cluster, nodes.as_deref())?;
     for objection in &all_objections(&site, links, place::ssh_session())? {
         let objection = Objection::of(objection, cluster, allowed);
         tell(&objection.ahead());
@@ -214,12 +218,15 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
 }
 
 /// What of others applying does not mend, beside what is told of their rules.
-fn doubts(judgement: &Judgement) -> Vec<String> {
+fn doubts(in_force: &InForce, judgement: &Judgement) -> Vec<String> {
     let words = judgement.standing.words();
     match judgement.standing {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
-        Standing::Undecided => vec![format!("{words}: rules of others are not understood, see `ringfence status`")],
+        Standing::Undecided => {
+            let doubt = Others::of(in_force, &judgement.around).doubt();
+            vec![format!("{words}: {doubt}, see `ringfence status`")]
+        }
         Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
             Vec::new()
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::import::read_output;
-use super::input::{Input, node_findings, site};
+use super::input::{Input, node_findings, one_cluster, site};
 use super::output::{Undone, present, print_findings};
 use super::proof::compiled;
 use crate::cluster::{Cluster, Node};
@@ -19,8 +19,11 @@ use crate::import::membership::{self, Member, Membership, State};
 use crate::outcome::Outcome;
 use crate::report::{Body, Changes, MembershipOrder, Mover, Names, Stage, Step};
 
-pub fn run(input: &Input, output: &Path, joining: &[String], node: Option<&str>) -> anyhow::Result<Outcome> {
-    let Some(cluster) = input.load(|cluster| node_findings(cluster, node))? else {
+pub fn run(input: &Input, output: &Path, joining: &[String], node: &[String]) -> anyhow::Result<Outcome> {
+    let further = |cluster: &Cluster| {
+        one_cluster(cluster, "`diff --membership`").into_iter().chain(node_findings(cluster, node)).collect()
+    };
+    let Some(cluster) = input.load(further)? else {
         return Ok(Outcome::Unusable);
     };
     let (name, text) = read_output(output)?;
@@ -169,7 +172,7 @@ fn clusters(
     Ok(closed.map(|closed| (opened, closed)))
 }
 
-fn step(old: &Cluster, new: &Cluster, node: Option<&str>, nodes: Vec<Mover>) -> anyhow::Result<Step> {
+fn step(old: &Cluster, new: &Cluster, node: &[String], nodes: Vec<Mover>) -> anyhow::Result<Step> {
     // A node that goes has no rules of its own any more; those that fit every node are shown then.
     let (_, old_rules) = compiled(&site(old, node))?;
     let (_, new_rules) = compiled(&site(new, node))?;

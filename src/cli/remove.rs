@@ -53,14 +53,15 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     drop(lock);
     let saved = saved(&host.root);
     let paths = saved.iter().map(|one| one.path.clone()).collect();
-    present(|| Body::Remove(Box::new(Removal::of(removed, paths))), || text(removed))?;
+    present(|| Body::Remove(Box::new(Removal::of(&removed, paths))), || text(&removed))?;
+    removed.stays.iter().for_each(|stays| say(&format!("warning: {stays}")));
     saved.iter().for_each(|one| say(&format!("warning: {one}")));
     Ok(Outcome::Success)
 }
 
 /// What was taken away, in words: rules that somebody flushed leave the rest behind.
-fn text(removed: Removed) -> String {
-    let Removed { openings, rules, reserved_ports, file, state } = removed;
+fn text(removed: &Removed) -> String {
+    let Removed { openings, stays: _, rules, reserved_ports, file, state } = *removed;
     let parts = [
         (openings, "what other firewalls let through for it"),
         (rules, "rules"),
@@ -72,5 +73,7 @@ fn text(removed: Removed) -> String {
     let Some((last, first)) = parts.split_last() else { return "there was nothing to remove\n".to_owned() };
     let list = if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
     let before = if rules { "" } else { "there were no rules; " };
-    format!("removed: {list}; {before}the ports are open as far as nothing else blocks them\n")
+    // Peers had a way through what blocks them.
+    let peers = if openings { ", and what other firewalls of this host drop they drop for peers again" } else { "" };
+    format!("removed: {list}; {before}the ports are open as far as nothing else blocks them{peers}\n")
 }

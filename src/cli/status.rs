@@ -10,8 +10,8 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
-use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_node};
-use super::input::{DEFAULT_CONFIG, Input, node_findings};
+use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes};
+use super::input::{Input, default_config, moved, node_findings};
 use super::output::{Undone, fail, present, print_findings, say};
 use super::ways::{in_use, sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site};
@@ -31,7 +31,7 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, metrics};
+use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -39,7 +39,7 @@ use crate::verify::lets_on;
 /// That Erlang listens where no rule guards is not as wanted either.
 #[derive(Args)]
 pub struct Arguments {
-    /// The cluster file; otherwise the one that was applied last.
+    /// The cluster file, or the folder of several; otherwise what was applied last.
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
     /// Print it as one document of JSON, of a schema in /usr/share/ringfence/schemas.
@@ -65,7 +65,7 @@ impl Arguments {
 
     /// What was applied last, for whoever writes metrics only.
     fn of(host: &StateArguments) -> Self {
-        let site = SiteArguments { node: None, backend: BackendChoice::Auto };
+        let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
         Self { config: None, json: false, metrics: None, full: false, site, host: host.clone() }
     }
 }
@@ -122,8 +122,8 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     let waiting = pending::waiting(&host.store).ok().flatten().map(|pending| pending.record);
     let last = waiting.or(good);
     let known = last.clone();
-    let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| record.config.clone()));
-    let config = config.unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = arguments.config.clone().or_else(|| last.as_ref().map(|record| moved(record.config.clone())));
+    let config = config.unwrap_or_else(default_config);
     let backend = match arguments.site.backend {
         BackendChoice::Auto => match last {
             Some(record) => record.backend,
@@ -131,12 +131,16 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         },
         chosen => chosen.choose(&host)?,
     };
-    let quick = backend == Backend::Nft && !arguments.full;
+    // What is in force is not what is meant where files are in both places, and reading them says so.
+    let input = Input { config: config.clone(), json: arguments.json };
+    let quick = backend == Backend::Nft && !arguments.full && !input.is_of_both_places();
     // Who this host is must be known without another look at it.
-    let node = match (&arguments.site.node, &known) {
-        (Some(name), _) => Some(Some(name.as_str())),
-        (None, Some(record)) => Some(record.node.as_deref()),
-        (None, None) => None,
+    let node = match (arguments.site.node.as_slice(), &known) {
+        ([name], _) => Some(Some(name.as_str())),
+        // Of several clusters nothing was noted.
+        ([_, _, ..], _) => None,
+        ([], Some(record)) => Some(record.node.as_deref()),
+        ([], None) => None,
     };
     let seen = node.filter(|_| quick).and_then(|node| Seen::still(&host, &config, node));
     let document = match seen {
@@ -175,7 +179,8 @@ fn where_rules_are() -> Result<Backend, HostError> {
 /// That what was applied is there no more.
 fn gone(node: Option<&str>, config: &Path) -> String {
     format!(
-        "was applied for {} from {}, and is gone: strangers get in; `ringfence apply{}` brings it back",
+        "was applied for {} from {}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they drop is \
+         dropped for peers, too; `ringfence apply{}` brings it back",
         node.unwrap_or("every node"),
         config.display(),
         named(config)
@@ -184,7 +189,7 @@ fn gone(node: Option<&str>, config: &Path) -> String {
 
 /// A file as the argument of a command, where it has to be named.
 fn named(config: &Path) -> String {
-    if config == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", config.display()) }
+    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
 }
 
 /// What the rules are held against.
@@ -247,19 +252,19 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     if closed {
         return closed_host(host, &cluster, config, &in_force, &links);
     }
-    let node = own_node(&cluster, host, arguments.site.node.as_deref(), &links);
-    let wrong = node_findings(&cluster, arguments.site.node.as_deref());
+    let nodes = own_nodes(&cluster, host, &arguments.site.node, &links);
+    let wrong = node_findings(&cluster, &arguments.site.node);
     if !wrong.is_empty() {
         print_findings(&wrong, &Sources::default(), arguments.json, Undone::Nothing)?;
         return Ok(None);
     }
-    let nobody = node.as_ref().err().map(|error| error.message(&cluster));
-    let site = live_site(&cluster, node.ok())?;
+    let nobody = nodes.as_ref().err().map(|error| error.message(&cluster));
+    let site = live_site(&cluster, nodes.ok().as_deref())?;
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let standing = judgement.standing;
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
-    document.node = site.node().map(|node| node.name().to_owned());
+    document.node = site.node_names();
     document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);
@@ -268,6 +273,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     about_allowances(&mut document, &site, &links);
     document.of_last_apply = !own;
     document.digest = Some(cluster.digest().to_owned());
+    document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
     if judgement.left_behind {
         document.warnings.push(STALE.to_owned());
@@ -379,7 +385,10 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
             let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
             let waiting = waiting.filter(|pending| !pending.confirmed);
             document.pending_seconds = waiting.as_ref().map(left);
-            if document.pending_seconds == Some(0.0) {
+            let failed = matches!(pending::taken_back(&host.store), Ok(Some(note)) if note.failed.is_some());
+            document.being_taken_back =
+                document.pending_seconds == Some(0.0) && pending::is_watched(&host.store) && !failed;
+            if document.pending_seconds == Some(0.0) && !document.being_taken_back {
                 let words =
                     "a change waits whose time is up: its watchdog was stopped, or cannot bring back what was before";
                 document.warnings.push(words.to_owned());
@@ -388,6 +397,13 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
         Err(error) => document.warnings.push(error.to_string()),
     }
     if let Ok(Some(note)) = pending::taken_back(&host.store) {
+        // As long as it waits, and there is time, it is said that nobody has confirmed it.
+        let is_over = note.failed.is_some() && document.pending_seconds.is_none_or(|left| left == 0.0);
+        document.not_taken_back = is_over && document.pending_seconds.is_none();
+        // What is in force may be what the file says, and is not what it is to be all the same.
+        if is_over && matches!(document.state, Standing::Enforced | Standing::NotApplied) {
+            document.state = Standing::Drifted;
+        }
         document.taken_back = Some(match note.failed {
             None if note.asked => format!("a change was taken back at {}, by `ringfence rollback`", note.when),
             None => format!("a change was taken back at {}, because nobody confirmed it", note.when),

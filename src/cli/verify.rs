@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
-use super::input::{Input, node_findings, read_text, site};
+use super::input::{Input, all_node_findings, node_findings, read_text, site};
 use super::output::{Undone, fail, present, print_findings, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{FileId, SourceFile, Sources};
+use crate::diagnostic::{Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
-use crate::host::identity;
+use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
@@ -28,9 +28,9 @@ use crate::verify::{Answer, Families, check, whole};
 pub struct Arguments {
     #[command(flatten)]
     input: Input,
-    /// Rules for this node alone; otherwise those that fit every node.
+    /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    node: Vec<String>,
     /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
@@ -56,13 +56,13 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(cluster) = arguments.input.load(|cluster| node_findings(cluster, arguments.node.as_deref()))? else {
+    let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
     if arguments.live {
         return live(arguments, &cluster);
     }
-    let site = site(&cluster, arguments.node.as_deref());
+    let site = site(&cluster, &arguments.node);
     if arguments.ruleset.is_empty() && cluster.guard().reject_span().is_none() {
         prove::iptables(&site, SetsMode::Auto).map_err(|error| explained(error, &site))?;
     }
@@ -91,6 +91,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
+/// With a look at this host the nodes that are not named are found by their addresses.
+fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
+    if arguments.live { node_findings(cluster, &arguments.node) } else { all_node_findings(cluster, &arguments.node) }
+}
+
 /// Where a host stands in its networks; nothing where the file does not say it.
 fn read_routes(path: &Path, as_json: bool) -> anyhow::Result<Option<Surroundings>> {
     let file = SourceFile::new(path.display().to_string(), read_text(path, "file of routes")?);
@@ -102,14 +107,14 @@ fn read_routes(path: &Path, as_json: bool) -> anyhow::Result<Option<Surroundings
 /// All rules of this host, as they are now.
 fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
     let links = own_links()?;
-    let node = match identity::node_of(cluster, arguments.node.as_deref(), None, &links) {
-        Ok(node) => node,
+    let nodes = match nodes_of(cluster, &arguments.node, &Saved::default(), &links) {
+        Ok(nodes) => nodes,
         Err(error) => {
             fail(error.code().as_str(), error.message(cluster));
             return Ok(nobody(&error));
         }
     };
-    let site = live_site(cluster, Some(node))?;
+    let site = live_site(cluster, Some(&nodes))?;
     let everything = Everything::read()?;
     let given = Given {
         ruleset: everything.ruleset,

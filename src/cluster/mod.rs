@@ -1,6 +1,6 @@
 //! Who is in the cluster, and who may talk to it: the model, the file that it is read from, and the profiles.
 //!
-//! [`load`] turns a cluster file into a [`Cluster`] or into findings. A `Cluster` has private fields and only this room
+//! [`load`] turns a cluster file, or a folder with one for each cluster of a host, into a [`Cluster`] or into findings. A `Cluster` has private fields and only this room
 //! makes one, so whoever holds it holds a valid one: addresses are usable and unique, every service that is guarded has
 //! ports, no port has two services, every node lies in a private network and in no untrusted one.
 //!
@@ -10,6 +10,8 @@
 mod change;
 mod check;
 mod config;
+mod folder;
+mod join;
 mod model;
 mod profile;
 mod site;
@@ -17,9 +19,10 @@ mod syntax;
 mod toml_reader;
 mod values;
 
-pub use config::{Included, Loaded, closed, included_now, load, parse, parse_kept};
-pub use model::{Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
+pub use config::{Included, Loaded, closed, included_now, parse, parse_kept};
+pub use folder::{KeptFile, cluster_files, load, parse_kept_together};
+pub use model::{AND, Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
 pub use profile::{Profile, embedded_profiles};
-pub use site::{Site, SiteService};
+pub use site::{Site, SitePart, SiteService};
 pub use toml_reader::closest;
 pub use values::ForeignValue;

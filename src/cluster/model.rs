@@ -23,7 +23,19 @@ pub struct Cluster {
     pub(super) guard: Guard,
     pub(super) includes: Vec<String>,
     pub(super) sources: Arc<Sources>,
+    /// Where several clusters are guarded together: each as its own file has it. Its services and clients are called here as there.
+    pub(super) parts: Vec<Self>,
+    /// Where it is one of several: a word that fits into the names of sets and chains, and that none of the others has.
+    pub(super) tag: Option<String>,
+    /// How its nodes are called as those who are admitted.
+    pub(super) peers: String,
 }
+
+/// How the nodes of a cluster are called that is guarded alone.
+pub(super) const PEERS: &str = "peers";
+
+/// What stands between the names of several clusters, or nodes, and in none of them.
+pub const AND: &str = ", ";
 
 /// Position of a service in [`Cluster::services`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,7 +110,9 @@ pub struct Guard {
     pub(super) on_block: OnBlock,
     pub(super) on_block_span: Option<Span>,
     pub(super) log: bool,
+    pub(super) log_span: Option<Span>,
     pub(super) through: Through,
+    pub(super) through_span: Option<Span>,
     pub(super) allow: Vec<(Allowance, Span)>,
 }
 
@@ -259,6 +273,41 @@ impl Cluster {
         &self.includes
     }
 
+    /// The clusters that it stands for, each with a file of its own: several that are guarded together on one host, or itself alone.
+    #[must_use]
+    pub fn parts(&self) -> &[Self] {
+        if self.parts.is_empty() { std::slice::from_ref(self) } else { &self.parts }
+    }
+
+    /// Whether several clusters are guarded together.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// A word for the names of sets and chains, where it is one of several.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// How its nodes are called as those who are admitted: `peers`, or `peers of NAME` where it is one of several.
+    #[must_use]
+    pub fn peers(&self) -> &str {
+        &self.peers
+    }
+
+    /// The services that several of the clusters have in common, and which: their ports admit whom any of these admits.
+    #[must_use]
+    pub fn shared(&self) -> Vec<(&Service, Vec<&str>)> {
+        let owners = |service: &Service| -> Vec<&str> {
+            let has = |part: &&Self| part.services.iter().any(|own| own.name == service.name);
+            self.parts.iter().filter(has).map(Self::name).collect()
+        };
+        let all = self.services.iter().map(|service| (service, owners(service)));
+        all.filter(|(_, owners)| owners.len() > 1).collect()
+    }
+
     /// The texts that the cluster was read from.
     #[must_use]
     pub fn sources(&self) -> &Sources {
@@ -286,6 +335,12 @@ impl Service {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name in its own cluster file: where several clusters are guarded, those that have the service stand behind it in brackets.
+    #[must_use]
+    pub fn plain_name(&self) -> &str {
+        self.name.split_once(" (").map_or(&self.name, |(name, _)| name)
     }
 
     /// Open, blocked or unused.

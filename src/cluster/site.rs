@@ -1,21 +1,29 @@
-//! What one ruleset is for: one node, or every node.
+//! What one ruleset is for: one node, or every node; of each cluster that is guarded there.
 
 use std::collections::BTreeSet;
 
-use super::model::{Client, Cluster, Node, Service, ServiceId};
+use super::model::{AND, Client, Cluster, Node, Service, ServiceId};
 use crate::net::{Elsewhere, Interface, Ports};
+
+/// What is guarded, seen from where its rules will run: a cluster, or several that share a host.
+#[derive(Clone, Debug)]
+pub struct Site<'a> {
+    cluster: &'a Cluster,
+    parts: Vec<SitePart<'a>>,
+    services: Vec<SiteService<'a>>,
+    elsewhere: Elsewhere,
+    translates: bool,
+}
 
 /// A cluster seen from where its rules will run. For one node: that node's ports and interfaces. For every node: the
 /// union of the nodes' ports, and the union of their interfaces, because rules that fit everywhere must not cut
 /// anybody off anywhere.
 #[derive(Clone, Debug)]
-pub struct Site<'a> {
+pub struct SitePart<'a> {
     cluster: &'a Cluster,
     node: Option<&'a Node>,
     services: Vec<SiteService<'a>>,
     interfaces: Option<Vec<Interface>>,
-    elsewhere: Elsewhere,
-    translates: bool,
 }
 
 /// A service with the ports that it has at a site.
@@ -29,25 +37,14 @@ pub struct SiteService<'a> {
     pub ports: Ports,
 }
 
-impl<'a> Site<'a> {
-    /// The site of one node.
-    #[must_use]
-    pub fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
+impl<'a> SitePart<'a> {
+    fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
         let services = services(cluster, |id, service| node.ports(id, service).clone());
         let interfaces = node.interfaces.as_ref().or(cluster.guard.interfaces.as_ref());
-        Self {
-            cluster,
-            node: Some(node),
-            services,
-            interfaces: interfaces.map(|list| sorted(list)),
-            elsewhere: Elsewhere::default(),
-            translates: false,
-        }
+        Self { cluster, node: Some(node), services, interfaces: interfaces.map(|list| sorted(list)) }
     }
 
-    /// The site that fits every node.
-    #[must_use]
-    pub fn of_every_node(cluster: &'a Cluster) -> Self {
+    pub(super) fn of_every_node(cluster: &'a Cluster) -> Self {
         // Without any node (where everything is closed) the services have the ports of the profile all the same.
         let nobody = cluster.nodes.is_empty();
         // Most nodes say nothing of their own: asked once, not once per service.
@@ -64,7 +61,97 @@ impl<'a> Site<'a> {
         let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
         let interfaces = limited.then(|| all.into_iter().collect());
-        Self { cluster, node: None, services, interfaces, elsewhere: Elsewhere::default(), translates: false }
+        Self { cluster, node: None, services, interfaces }
+    }
+
+    /// The cluster, as its own file has it.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// The node, unless it is every node.
+    #[must_use]
+    pub fn node(&self) -> Option<&'a Node> {
+        self.node
+    }
+
+    /// The other nodes: all of them where it is every node.
+    #[must_use]
+    pub fn others(&self) -> Vec<&'a Node> {
+        let own = self.node.map(Node::name);
+        self.cluster.nodes.iter().filter(|node| Some(node.name()) != own).collect()
+    }
+
+    /// All services of the cluster with their ports here, by name.
+    #[must_use]
+    pub fn services(&self) -> &[SiteService<'a>] {
+        &self.services
+    }
+
+    /// The ports of every service that is guarded here.
+    #[must_use]
+    pub fn protected(&self) -> Ports {
+        protected(&self.services)
+    }
+
+    /// The interfaces on which peers are admitted here, sorted; `None` for any.
+    #[must_use]
+    pub fn interfaces(&self) -> Option<&[Interface]> {
+        self.interfaces.as_deref()
+    }
+
+    /// The nodes that asked to admit on fewer interfaces than this site does.
+    #[must_use]
+    pub fn widened(&self) -> Vec<&'a Node> {
+        let narrower = |node: &&Node| {
+            let own = node.interfaces.as_deref().map(sorted);
+            own.is_some_and(|own| self.interfaces.as_ref().is_none_or(|all| own.len() < all.len()))
+        };
+        self.cluster.nodes.iter().filter(narrower).collect()
+    }
+
+    /// The interfaces on which a client is admitted here, sorted; `None` for any.
+    #[must_use]
+    pub fn client_interfaces(&self, client: &Client) -> Option<Vec<Interface>> {
+        client.interfaces().map(sorted).or_else(|| self.interfaces.clone())
+    }
+}
+
+impl<'a> Site<'a> {
+    /// The site of one node. Where several clusters are guarded it takes one of each, see [`Self::of_nodes`].
+    #[must_use]
+    pub fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
+        Self::of_nodes(cluster, &[node])
+    }
+
+    /// The site of a host that is these nodes, of each cluster one. Where one is missing it is every node: of a host nobody knows
+    /// half of.
+    #[must_use]
+    pub fn of_nodes(cluster: &'a Cluster, here: &[&'a Node]) -> Self {
+        let parts: Option<Vec<SitePart<'a>>> = if cluster.is_joined() {
+            // A node of the whole is called there as it is in its part.
+            let own = |part: &'a Cluster| here.iter().find_map(|node| part.node(node.name()));
+            cluster.parts().iter().map(|part| Some(SitePart::of_node(part, own(part)?))).collect()
+        } else {
+            here.first().map(|node| vec![SitePart::of_node(cluster, node)])
+        };
+        parts.map_or_else(|| Self::of_every_node(cluster), |parts| Self::of_parts(cluster, parts))
+    }
+
+    /// The site that fits every node.
+    #[must_use]
+    pub fn of_every_node(cluster: &'a Cluster) -> Self {
+        Self::of_parts(cluster, cluster.parts().iter().map(SitePart::of_every_node).collect())
+    }
+
+    fn of_parts(cluster: &'a Cluster, parts: Vec<SitePart<'a>>) -> Self {
+        // A service is called in a part as it is in the whole.
+        let services = services(cluster, |_, service| {
+            let own = parts.iter().flat_map(|part| &part.services).filter(|own| own.service.name == service.name);
+            own.flat_map(|own| own.ports.ranges().iter().copied()).collect()
+        });
+        Self { cluster, parts, services, elsewhere: Elsewhere::default(), translates: false }
     }
 
     /// The same site on a host that answers for these destinations, too.
@@ -92,16 +179,35 @@ impl<'a> Site<'a> {
         &self.elsewhere
     }
 
-    /// The cluster.
+    /// The cluster; where several are guarded together, what they are together.
     #[must_use]
     pub fn cluster(&self) -> &'a Cluster {
         self.cluster
     }
 
-    /// The node, unless the site is every node.
+    /// Each cluster that is guarded, as its own file has it. Who is admitted is asked of these.
     #[must_use]
-    pub fn node(&self) -> Option<&'a Node> {
-        self.node
+    pub fn parts(&self) -> &[SitePart<'a>] {
+        &self.parts
+    }
+
+    /// The nodes that the host is: of each cluster one, or none where the site is every node.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<&'a Node> {
+        self.parts.iter().filter_map(SitePart::node).collect()
+    }
+
+    /// Their names, in the order of the clusters; `None` where the site is every node.
+    #[must_use]
+    pub fn node_names(&self) -> Option<String> {
+        let names: Option<Vec<&str>> = self.parts.iter().map(|part| part.node.map(Node::name)).collect();
+        names.map(|names| names.join(AND))
+    }
+
+    /// Whether it is one node of each cluster.
+    #[must_use]
+    pub fn is_of_nodes(&self) -> bool {
+        self.parts.iter().all(|part| part.node.is_some())
     }
 
     /// All services with their ports here, by name.
@@ -113,11 +219,10 @@ impl<'a> Site<'a> {
     /// The ports of every service that is guarded here.
     #[must_use]
     pub fn protected(&self) -> Ports {
-        let guarded = self.services.iter().filter(|service| service.service.is_guarded());
-        guarded.flat_map(|service| service.ports.ranges().iter().copied()).collect()
+        protected(&self.services)
     }
 
-    /// Whether the same rules fit another site: it is of the same cluster, with the same ports and interfaces, on a host that answers
+    /// Whether the same rules fit another site: it is of the same clusters, with the same ports and interfaces, on a host that answers
     /// for the same and translates or not. Whose addresses are this host's may differ.
     #[must_use]
     pub fn is_alike(&self, other: &Site<'_>) -> bool {
@@ -127,33 +232,20 @@ impl<'a> Site<'a> {
             && host(self) == host(other)
     }
 
-    /// What rules for one node of a cluster can have that rules for another have not, but for what they say in comments.
+    /// What rules for one node of each cluster can have that rules for another have not, but for what they say in comments: its ports and
+    /// interfaces.
     #[must_use]
-    pub fn own_of_node(&self) -> (Vec<&Ports>, Option<&[Interface]>) {
-        (self.services.iter().map(|service| &service.ports).collect(), self.interfaces())
+    pub fn own_of_node(&self) -> Vec<(Vec<&Ports>, Option<&[Interface]>)> {
+        self.parts
+            .iter()
+            .map(|part| (part.services.iter().map(|service| &service.ports).collect(), part.interfaces()))
+            .collect()
     }
+}
 
-    /// The interfaces on which peers are admitted here, sorted; `None` for any.
-    #[must_use]
-    pub fn interfaces(&self) -> Option<&[Interface]> {
-        self.interfaces.as_deref()
-    }
-
-    /// The nodes that asked to admit on fewer interfaces than this site does.
-    #[must_use]
-    pub fn widened(&self) -> Vec<&'a Node> {
-        let narrower = |node: &&Node| {
-            let own = node.interfaces.as_deref().map(sorted);
-            own.is_some_and(|own| self.interfaces.as_ref().is_none_or(|all| own.len() < all.len()))
-        };
-        self.cluster.nodes.iter().filter(narrower).collect()
-    }
-
-    /// The interfaces on which a client is admitted here, sorted; `None` for any.
-    #[must_use]
-    pub fn client_interfaces(&self, client: &Client) -> Option<Vec<Interface>> {
-        client.interfaces().map(sorted).or_else(|| self.interfaces.clone())
-    }
+fn protected(services: &[SiteService<'_>]) -> Ports {
+    let guarded = services.iter().filter(|service| service.service.is_guarded());
+    guarded.flat_map(|service| service.ports.ranges().iter().copied()).collect()
 }
 
 fn services<'a>(cluster: &'a Cluster, ports: impl Fn(ServiceId, &'a Service) -> Ports) -> Vec<SiteService<'a>> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::ORIGINS_UP_TO;
-use crate::cluster::{Client, Cluster, Node, Site, State};
+use crate::cluster::{Client, Cluster, Node, Site, SitePart, State};
 use crate::diagnostic::Span;
 use crate::ir::{Elements, LONGEST_COMMENT, Set, SetKind};
 use crate::net::{Cidr, Interface, Ports};
@@ -23,6 +23,12 @@ pub struct Admissions {
 pub struct Grant {
     /// Who may use what: `peers`, `clients of http`.
     pub what: String,
+    /// The same as a part of a name: `peers`, `http-clients`. Where several clusters are guarded no other grant has it.
+    pub key: String,
+    /// The name of the set of its ports, which only peers have.
+    pub port_set: String,
+    /// The name of the chain in which its sources are asked for first.
+    pub chain: String,
     /// For each of the sets, the names that complete it: services of the peers, clients of a service.
     pub names: Vec<String>,
     /// The ports.
@@ -40,11 +46,14 @@ type Named<'a> = (Cidr, &'a str, Span);
 
 impl Admissions {
     pub fn of(site: &Site<'_>) -> Self {
-        let mut grants: Vec<Grant> = peers(site).into_iter().collect();
-        grants.extend(clients(site));
+        let mut grants: Vec<Grant> = site.parts().iter().filter_map(peers).collect();
+        grants.extend(site.parts().iter().flat_map(clients));
         let cluster = site.cluster();
         let untrusted = || cluster.untrusted().iter().map(|source| (source.network, "untrusted", source.span));
         let untrusted = family_sets(cluster, ("untrusted", ""), untrusted, Part::All);
+        if cluster.is_joined() {
+            tell_apart(&mut grants);
+        }
         Self { protected: site.protected(), grants, untrusted }
     }
 
@@ -55,7 +64,44 @@ impl Admissions {
     }
 }
 
-fn peers<'a>(site: &Site<'a>) -> Option<Grant> {
+/// Names of several clusters may be spelt alike once they are put together: each set, chain and key gets one of its own. The same
+/// clusters always have the same.
+fn tell_apart(grants: &mut [Grant]) {
+    let mut taken: [HashSet<String>; 3] = Default::default();
+    let mut only = |list: usize, name: &mut String| {
+        let Some(taken) = taken.get_mut(list) else { return };
+        let plain = name.clone();
+        for number in 2_u32.. {
+            // Some of the programs that take them tell no capitals apart.
+            if taken.insert(name.to_ascii_lowercase()) {
+                break;
+            }
+            *name = format!("{plain}_{number}");
+        }
+    };
+    let [sets, keys, chains] = [0, 1, 2];
+    for own in ["protected", "untrusted4", "untrusted6"] {
+        only(sets, &mut own.to_owned());
+    }
+    for own in ["block", "admit", "to_this_host", "hidden", "judge", "translated", "ports", "prerouting", "input"] {
+        only(chains, &mut own.to_owned());
+    }
+    for grant in grants {
+        grant.sources.iter_mut().for_each(|set| only(sets, &mut set.name));
+        if grant.peers {
+            only(sets, &mut grant.port_set);
+            only(chains, &mut grant.chain);
+        }
+        only(keys, &mut grant.key);
+    }
+}
+
+/// What a name gets behind it where several clusters are guarded together.
+fn tagged(cluster: &Cluster, between: &str) -> String {
+    cluster.tag().map(|tag| format!("{between}{tag}")).unwrap_or_default()
+}
+
+fn peers<'a>(site: &SitePart<'a>) -> Option<Grant> {
     let open = |state| state == State::Open;
     let services: Vec<_> = site.services().iter().filter(|s| open(s.service.state()) && s.service.peers()).collect();
     let ports: Ports = services.iter().flat_map(|service| service.ports.ranges().iter().copied()).collect();
@@ -65,9 +111,13 @@ fn peers<'a>(site: &Site<'a>) -> Option<Grant> {
     let names: Vec<&str> = services.iter().map(|service| service.service.name()).collect();
     let named = |node: &'a Node| node.addresses().iter().map(|&(a, span)| (Cidr::host(a), node.name(), span));
     let sources = || site.cluster().nodes().iter().flat_map(named);
-    let sources = source_sets(site.cluster(), "peers", "", sources);
+    let cluster = site.cluster();
+    let sources = source_sets(cluster, &format!("peers{}", tagged(cluster, "_")), "", sources);
     Some(Grant {
-        what: "peers".to_owned(),
+        what: cluster.peers().to_owned(),
+        key: format!("peers{}", tagged(cluster, "-")),
+        port_set: format!("peer_ports{}", tagged(cluster, "_")),
+        chain: format!("peers{}", tagged(cluster, "_")),
         names: vec![names.join(", "); sources.len()],
         ports,
         peers: true,
@@ -77,7 +127,7 @@ fn peers<'a>(site: &Site<'a>) -> Option<Grant> {
 }
 
 /// One grant for each service and each choice of interfaces: however many clients there are, the rules stay few.
-fn clients<'a>(site: &Site<'a>) -> Vec<Grant> {
+fn clients<'a>(site: &SitePart<'a>) -> Vec<Grant> {
     let cluster = site.cluster();
     let mut grants = Vec::new();
     for service in site.services().iter().filter(|service| service.service.state() == State::Open) {
@@ -98,9 +148,14 @@ fn clients<'a>(site: &Site<'a>) -> Vec<Grant> {
             };
             let sources = || members.iter().flat_map(named);
             let name = service.service.name();
-            let sources = source_sets(cluster, &format!("{name}_clients"), &on, sources);
+            let plain = service.service.plain_name();
+            let sources = source_sets(cluster, &format!("{plain}_clients{}", tagged(cluster, "_")), &on, sources);
+            let on = interfaces.iter().flatten().map(|interface| format!("-{interface}")).collect::<String>();
             grants.push(Grant {
                 what: format!("clients of {name}"),
+                key: format!("{plain}-clients{}{on}", tagged(cluster, "-")),
+                port_set: String::new(),
+                chain: String::new(),
                 names: sources.iter().map(|set| names_in(set, &members)).collect(),
                 ports: service.ports.clone(),
                 peers: false,

@@ -1,11 +1,15 @@
 //! What a ruleset says about itself to whoever reads it.
 
-use crate::cluster::{Client, Node, OnBlock, Site, SiteService, Source, State};
-use crate::diagnostic::SourceFile;
+use crate::cluster::{Client, Node, OnBlock, Site, SitePart, SiteService, Source, State};
+use crate::diagnostic::{SourceFile, Texts};
+use crate::ir::LONGEST_LINE;
 use crate::net::{AddressClass, Interface, Ports};
 
 /// So many networks of a client are named; the rules name the others.
 const NETWORKS_NAMED: usize = 4;
+
+/// What the rest of a line that is too long begins with.
+const CONTINUED: &str = "    ";
 
 /// So many included files are named.
 const FILES_NAMED: usize = 8;
@@ -25,13 +29,31 @@ pub fn lines(site: &Site<'_>) -> Vec<String> {
     not_admitted(site, &mut lines);
     lines.push(String::new());
     lines.extend(ASSUMPTIONS.map(str::to_owned));
-    lines
+    lines.into_iter().flat_map(|line| wrapped(&line)).collect()
+}
+
+/// A line in pieces that every dialect takes: names of many clusters are longer than one.
+fn wrapped(line: &str) -> Vec<String> {
+    let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
+    while rest.len() > LONGEST_LINE {
+        let end = (1..=LONGEST_LINE).rev().find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
+        let end =
+            rest.get(..end).and_then(|piece| piece.rfind(' ')).filter(|&end| end > CONTINUED.len()).unwrap_or(end);
+        let next = format!("{CONTINUED}{}", rest.get(end..).unwrap_or_default().trim_start());
+        pieces.push(rest.get(..end).unwrap_or_default().to_owned());
+        rest = next;
+    }
+    pieces.push(rest);
+    pieces
 }
 
 fn identity(site: &Site<'_>) -> Vec<String> {
+    if site.cluster().is_joined() {
+        return identities(site);
+    }
     let cluster = site.cluster();
-    let place = match site.node() {
-        Some(node) => format!("the node {}", node.name()),
+    let place = match site.node_names() {
+        Some(node) => format!("the node {node}"),
         None => "every node".to_owned(),
     };
     let (profile, version) = cluster.profile();
@@ -44,10 +66,46 @@ fn identity(site: &Site<'_>) -> Vec<String> {
         format!("Input: sha256 {}", cluster.digest()),
         format!("Profile: {profile}, version {version}"),
     ];
-    let included: Vec<String> = cluster.sources().included().map(SourceFile::base_name).collect();
-    if !included.is_empty() {
-        let named: Vec<&str> = included.iter().take(FILES_NAMED).map(String::as_str).collect();
-        lines.insert(3, format!("Included: {}{}", named.join(", "), more(included.len(), FILES_NAMED)));
+    if let Some(included) = included(cluster.sources().included()) {
+        lines.insert(3, included);
+    }
+    lines
+}
+
+fn included<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Option<String> {
+    let included: Vec<String> = files.map(SourceFile::base_name).collect();
+    let named: Vec<&str> = included.iter().take(FILES_NAMED).map(String::as_str).collect();
+    (!named.is_empty()).then(|| format!("Included: {}{}", named.join(", "), more(included.len(), FILES_NAMED)))
+}
+
+/// The same of several clusters, each with what it was made from; and what they have in common.
+fn identities(site: &Site<'_>) -> Vec<String> {
+    let cluster = site.cluster();
+    let place = match site.node_names() {
+        Some(nodes) => format!("the nodes {nodes}"),
+        None => "every node of each".to_owned(),
+    };
+    let mut lines = vec![
+        format!("Firewall rules of the clusters {} for {place}.", cluster.name()),
+        format!(
+            "Made by ringfence {}. Do not edit: change the cluster files and compile again.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        "They are guarded together, since two tables would block each other's. Whom one of them admits, it admits to its own ports.".to_owned(),
+    ];
+    for (part, Texts { file, included: files, .. }) in cluster.parts().iter().zip(cluster.sources().of_each()) {
+        let (profile, version) = part.profile();
+        lines.push(format!("Cluster {}: {}, profile {profile}, version {version}", part.name(), file.base_name()));
+        lines.push(format!("  Input: sha256 {}", part.digest()));
+        lines.extend(included(files.into_iter()).map(|line| format!("  {line}")));
+    }
+    for (service, owners) in cluster.shared().into_iter().filter(|(service, _)| service.state() == State::Open) {
+        let owners = owners.join(" or ");
+        lines.push(format!(
+            "SHARED: {}, port {}, admits whom {owners} admits to it: the union.",
+            service.name(),
+            service.ports()
+        ));
     }
     lines
 }
@@ -56,12 +114,7 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
     let open = site.services().iter().filter(|service| service.service.state() == State::Open);
     let mut rows: Vec<[String; 3]> = Vec::new();
     for service in open {
-        let mut who: Vec<String> = Vec::new();
-        if service.service.peers() {
-            who.push(peers(site));
-        }
-        let clients = site.cluster().clients().iter().filter(|client| client.services().contains(&service.id));
-        who.extend(clients.map(|client| client_summary(site, client)));
+        let mut who: Vec<String> = site.parts().iter().flat_map(|part| admitted_to(part, service)).collect();
         if who.is_empty() {
             who.push("nobody".to_owned());
         }
@@ -83,6 +136,10 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
     let all = site.services().iter().filter(|service| service.service.state() == State::Unused);
     let unused: Vec<String> = all
         .map(|service| match service.ports.is_empty() || service.ports.intersection(&protected).is_some() {
+            // Where there are several clusters, it may be guarded for another one.
+            true if site.cluster().is_joined() && !service.ports.is_empty() => {
+                format!("{} {}, but for another cluster", service.service.name(), ports(&service.ports))
+            }
             true => service.service.name().to_owned(),
             false => format!("{} {}", service.service.name(), ports(&service.ports)),
         })
@@ -92,6 +149,15 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
         let more = more(unused.len(), SERVICES_NAMED);
         lines.push(format!("NOT guarded, because said to be unused: {}{more}.", named.join("; ")));
     }
+}
+
+/// Whom a cluster admits to a service, which is called in a part as in the whole.
+fn admitted_to(part: &SitePart<'_>, service: &SiteService<'_>) -> Vec<String> {
+    let own = part.services().iter().find(|own| own.service.name() == service.service.name());
+    let Some(own) = own.filter(|own| own.service.state() == State::Open) else { return Vec::new() };
+    let clients = part.cluster().clients().iter().filter(|client| client.services().contains(&own.id));
+    let peers = own.service.peers().then(|| peers(part));
+    peers.into_iter().chain(clients.map(|client| client_summary(part, client))).collect()
 }
 
 fn name_and_ports(service: &SiteService<'_>) -> (String, String) {
@@ -112,13 +178,14 @@ fn more(count: usize, named: usize) -> String {
     }
 }
 
-fn peers(site: &Site<'_>) -> String {
+fn peers(site: &SitePart<'_>) -> String {
     let count = site.cluster().nodes().len();
     let nodes = if count == 1 { "the 1 node".to_owned() } else { format!("the {count} nodes") };
-    format!("{nodes}{}", interfaces(site.interfaces()))
+    let of = site.cluster().tag().map(|_| format!(" of {}", site.cluster().name())).unwrap_or_default();
+    format!("{nodes}{of}{}", interfaces(site.interfaces()))
 }
 
-fn client_summary(site: &Site<'_>, client: &Client) -> String {
+fn client_summary(site: &SitePart<'_>, client: &Client) -> String {
     // Public networks first: they are what a reviewer must not miss.
     let public = |source: &&Source| source.network.class() == AddressClass::Public;
     let (public, private): (Vec<&Source>, Vec<&Source>) = client.from().iter().partition(public);
@@ -153,7 +220,7 @@ fn not_admitted(site: &Site<'_>, lines: &mut Vec<String>) {
         let more = more(cluster.untrusted().len(), NETWORKS_NAMED);
         lines.push(format!("Untrusted, blocked whatever else is said: {}{more}.", list.join(", ")));
     }
-    if site.node().is_none() && !site.widened().is_empty() {
+    if site.parts().iter().any(|part| part.node().is_none() && !part.widened().is_empty()) {
         lines.push(
             "Some nodes name interfaces of their own; rules for every node admit on those of all nodes.".to_owned(),
         );

@@ -27,14 +27,13 @@ const NETWORK_RULES_UP_TO: usize = 2;
 const COMPARED_UP_TO: usize = 8;
 
 const PROTECTED: &str = "protected";
-const PEER_PORTS: &str = "peer_ports";
 
 /// The ruleset of a site for nf_tables.
 #[must_use]
 pub fn nft(site: &Site<'_>) -> Ruleset {
     let admissions = Admissions::of(site);
     let mut sets = vec![port_set(PROTECTED, &admissions.protected, site)];
-    sets.extend(admissions.grants.iter().filter(|grant| grant.peers).map(|g| port_set(PEER_PORTS, &g.ports, site)));
+    sets.extend(admissions.grants.iter().filter(|grant| grant.peers).map(|g| port_set(&g.port_set, &g.ports, site)));
     let mut chains = vec![
         Chain::named("block", block_rules(site, |ports| vec![ports_match(ports)])),
         Chain::named("admit", admit_rules(&admissions, AskedPort::AtSocket)),
@@ -49,14 +48,13 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     if site.translates() {
         chains.push(Chain::named("translated", admit_rules(&admissions, AskedPort::OnWire)));
     }
-    let fast = fast_grant(&admissions, site);
-    chains.extend(
-        fast.map(|grant| explained("peers", "Most of what comes to these ports is a peer's.", peers_rules(grant))),
-    );
+    let fast = fast_grants(&admissions, site);
+    let remark = "Most of what comes to these ports is a peer's.";
+    chains.extend(fast.iter().map(|(grant, _)| explained(&grant.chain, remark, peers_rules(grant))));
     chains.push(explained(
         "ports",
         "All protected ports: those that every peer may use, then the others.",
-        ports_rules(&admissions, fast),
+        ports_rules(&admissions, &fast),
     ));
     chains.push(base_chain("prerouting", Hook::Prerouting, RAW, prerouting_rules(&admissions.protected), site));
     chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected, site), site));
@@ -70,7 +68,10 @@ fn base_chain(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>, site: &Si
     let blocks: Vec<String> = blocks(&site.protected())
         .iter()
         .filter(|block| block.bits > 0)
-        .map(|block| format!("{}-{}", block.first, block.last()))
+        .map(|block| match (block.first, block.last()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        })
         .collect();
     let mut remarks = Vec::new();
     if !blocks.is_empty() {
@@ -154,30 +155,38 @@ fn input_rules(ports: &Ports, site: &Site<'_>) -> Vec<Rule> {
     translated.into_iter().chain(block_matches(ports).into_iter().map(jump)).collect()
 }
 
-/// The peers, if data from them may pass before anything else is asked: none of them is untrusted.
-fn fast_grant<'g>(admissions: &'g Admissions, site: &Site<'_>) -> Option<&'g Grant> {
+/// The peers, if data from them may pass before anything else is asked: none of them is untrusted. Each with the ports that lead to
+/// them: of a port that several clusters have in common those of the first are asked for first, and then everybody.
+fn fast_grants<'g>(admissions: &'g Admissions, site: &Site<'_>) -> Vec<(&'g Grant, Ports)> {
     let untrusted: Networks = site.cluster().untrusted().iter().map(|source| source.network).collect();
     let nodes = site.cluster().nodes().iter().flat_map(Node::addresses);
     let trusted = nodes.into_iter().all(|&(address, _)| !untrusted.overlaps(Cidr::host(address)));
-    admissions.grants.iter().find(|grant| grant.peers && trusted)
+    let mut rest = admissions.protected.clone();
+    let mut fast = Vec::new();
+    for grant in admissions.grants.iter().filter(|grant| grant.peers && trusted) {
+        let left = rest.without(&grant.ports);
+        fast.push((grant, rest.without(&left)));
+        rest = left;
+    }
+    fast
 }
 
 /// Where a segment goes by its port. What is none of ours falls through.
-fn ports_rules(admissions: &Admissions, fast: Option<&Grant>) -> Vec<Rule> {
-    let none = Ports::default();
-    let of_peers = fast.map_or(&none, |grant| &grant.ports);
-    let others = admissions.protected.without(of_peers);
-    let [of_peers_blocks, other_blocks] = [of_peers, &others].map(aligned);
+fn ports_rules(admissions: &Admissions, fast: &[(&Grant, Ports)]) -> Vec<Rule> {
+    let others = fast.iter().fold(admissions.protected.clone(), |rest, (_, ports)| rest.without(ports));
+    let of_peers = fast.iter().map(|(grant, ports)| (aligned(ports), grant.chain.as_str()));
+    let blocks: Vec<(Vec<PortBlock>, &str)> = of_peers.chain([(aligned(&others), "judge")]).collect();
     let goto = |matches: Vec<Match>, chain: &str| rule(matches, Verdict::Goto(chain.into()));
-    if of_peers_blocks.len() + other_blocks.len() <= COMPARED_UP_TO {
-        let compared = |blocks: Vec<PortBlock>, chain: &'static str| {
-            blocks.into_iter().map(move |block| goto(vec![Match::PortBlock(block)], chain))
+    if blocks.iter().map(|(blocks, _)| blocks.len()).sum::<usize>() <= COMPARED_UP_TO {
+        let compared = |(blocks, chain): (Vec<PortBlock>, &str)| {
+            let one = |block| goto(vec![Match::PortBlock(block)], chain);
+            blocks.into_iter().map(one).collect::<Vec<Rule>>()
         };
-        return compared(of_peers_blocks, "peers").chain(compared(other_blocks, "judge")).collect();
+        return blocks.into_iter().flat_map(compared).collect();
     }
     let of = |set: &str| vec![Match::DestinationPort { ports: PortMatch::Set(set.into()), negated: false }];
-    let peers = fast.map(|_| goto(of(PEER_PORTS), "peers"));
-    peers.into_iter().chain([goto(of(PROTECTED), "judge")]).collect()
+    let peers = fast.iter().map(|(grant, _)| goto(of(&grant.port_set), &grant.chain));
+    peers.chain([goto(of(PROTECTED), "judge")]).collect()
 }
 
 /// The ports as blocks, exactly.
@@ -296,7 +305,7 @@ fn admit_rules(admissions: &Admissions, asked: AskedPort) -> Vec<Rule> {
             // What is cheaper or fails more often comes first.
             if grant.peers {
                 matches.push(source);
-                matches.extend(asked.tests(PortMatch::Set(PEER_PORTS.into())));
+                matches.extend(asked.tests(PortMatch::Set(grant.port_set.clone())));
             } else {
                 matches.extend(asked.tests(PortMatch::Ports(grant.ports.clone())));
                 matches.push(source);

@@ -4,8 +4,10 @@
 //! nobody in whom the guard does not, even where the guard was flushed. Two things of the guard it cannot say: that a source comes
 //! from outside, and that the port is this host's own.
 
+use std::collections::HashSet;
+
 use super::admission::{Admissions, Grant};
-use crate::cluster::{Node, Site, State};
+use crate::cluster::{Node, Site, SitePart, State};
 use crate::ir::{Leg, Opening};
 use crate::net::{Cidr, Networks, Ports};
 
@@ -21,25 +23,38 @@ pub fn openings(site: &Site<'_>) -> Vec<Opening> {
             sets.filter(|network| !own.contains(network)).flat_map(|network| without(network, &untrusted)).collect();
         all.extend(incoming(&grant, &networks));
     }
-    all.extend(outgoing(site));
+    all.extend(site.parts().iter().flat_map(outgoing));
+    if site.cluster().is_joined() {
+        tell_apart(&mut all);
+    }
     all
+}
+
+/// What comes of the names of several clusters may be alike; of one name are those of IPv4 and of IPv6 only.
+fn tell_apart(all: &mut [Opening]) {
+    let mut taken: HashSet<(String, bool)> = HashSet::new();
+    for opening in all {
+        let plain = opening.name.clone();
+        for number in 2_u32.. {
+            if taken.insert((opening.name.clone(), opening.is_ipv4())) {
+                break;
+            }
+            opening.name = format!("{plain}-{number}");
+        }
+    }
 }
 
 /// This host's addresses, which do not come in from outside.
 fn own(site: &Site<'_>) -> Vec<Cidr> {
-    site.node().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(*address)).collect()
+    site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(*address)).collect()
 }
 
 fn incoming(grant: &Grant, networks: &[Cidr]) -> Vec<Opening> {
     let names: Vec<&str> = grant.names.first().map(String::as_str).into_iter().collect();
-    let service = grant.what.strip_prefix("clients of ");
-    let on = grant.interfaces.iter().flatten().filter(|_| service.is_some());
-    let on: String = on.map(|interface| format!("-{interface}")).collect();
-    let name = service.map_or_else(|| "peers".to_owned(), |service| format!("{service}-clients{on}"));
-    let about = if service.is_some() { grant.what.clone() } else { format!("{}: {}", grant.what, names.concat()) };
+    let about = if grant.peers { format!("{}: {}", grant.what, names.concat()) } else { grant.what.clone() };
     by_family(networks)
         .map(|networks| Opening {
-            name: plain(&name),
+            name: plain(&grant.key),
             about: about.clone(),
             leg: Leg::In,
             networks,
@@ -50,9 +65,9 @@ fn incoming(grant: &Grant, networks: &[Cidr]) -> Vec<Opening> {
 }
 
 /// All peers at all the ports that any of them has, which need not be this host's.
-fn outgoing(site: &Site<'_>) -> Vec<Opening> {
-    let own = site.node().map(Node::name);
-    let peers: Vec<&Node> = site.cluster().nodes().iter().filter(|node| Some(node.name()) != own).collect();
+fn outgoing(site: &SitePart<'_>) -> Vec<Opening> {
+    let peers: Vec<&Node> = site.others();
+    let tag = site.cluster().tag();
     let services: Vec<_> = site
         .services()
         .iter()
@@ -69,8 +84,11 @@ fn outgoing(site: &Site<'_>) -> Vec<Opening> {
     let networks: Vec<Cidr> =
         peers.iter().flat_map(|node| node.addresses()).map(|(address, _)| Cidr::host(*address)).collect();
     let openings = by_family(&networks).map(|networks| Opening {
-        name: "to-peers".to_owned(),
-        about: "this host to its peers".to_owned(),
+        name: tag.map_or_else(|| "to-peers".to_owned(), |tag| plain(&format!("to-peers-{tag}"))),
+        about: match tag {
+            Some(_) => format!("this host to its {}", site.cluster().peers()),
+            None => "this host to its peers".to_owned(),
+        },
         leg: Leg::Out,
         networks,
         ports: ports.clone(),

@@ -93,6 +93,12 @@ codes! {
     InvertedRange = "inverted-range", Error;
     /// Two services on one port.
     PortOverlap = "port-overlap", Error;
+    /// A folder that is to have cluster files, and has none, or too many; or one beside a cluster file in whose place it is.
+    ClusterFolder = "cluster-folder", Error;
+    /// Files of clusters that are guarded together say different things of what there is only one of.
+    GuardConflict = "guard-conflict", Error;
+    /// Somebody whom one of the files admits and another distrusts.
+    UntrustedConflict = "untrusted-conflict", Error;
     /// Something that only somebody who is there may allow.
     NeverAllowed = "never-allowed", Error;
     /// No service is open or blocked.
@@ -113,6 +119,8 @@ codes! {
     NotInDialect = "not-in-dialect", Error;
     /// A node whose `addresses` lack the address in its name.
     AddressMismatch = "address-mismatch", Warning;
+    /// A port that the file of one cluster of this host leaves alone and that of another guards.
+    UnguardedOverlap = "unguarded-overlap", Warning;
     /// A distribution range with fewer ports than the cluster has nodes.
     NarrowRange = "narrow-range", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.

@@ -10,7 +10,7 @@ mod source;
 
 pub use code::{Code, Severity};
 pub use render::{Plain, render_json, render_text};
-pub use source::{FileId, SourceFile, Sources, Span};
+pub use source::{FileId, SourceFile, Sources, Span, Texts};
 
 use rustc_hash::FxHashMap;
 
@@ -73,6 +73,15 @@ impl Diagnostic {
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Some(first) = self.labels.first_mut() {
             first.text = text.into();
+        }
+        self
+    }
+
+    /// The same finding where so many texts come before its own.
+    #[must_use]
+    pub(crate) fn behind(mut self, others: u16) -> Self {
+        for label in &mut self.labels {
+            label.span.file = label.span.file.behind(others);
         }
         self
     }

@@ -18,6 +18,12 @@ impl FileId {
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+
+    /// The same text where so many come before it.
+    #[must_use]
+    pub(crate) fn behind(self, others: u16) -> Self {
+        Self(self.0.saturating_add(others))
+    }
 }
 
 /// A piece of a text, in bytes.
@@ -48,8 +54,28 @@ pub struct SourceFile {
 pub struct Sources {
     /// Nothing where the profile would be that is no file.
     files: Vec<Option<SourceFile>>,
+    /// One for each cluster file.
+    extents: Vec<Extent>,
+}
+
+/// Where the texts of one cluster file stand.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// The cluster file itself, with its profile behind it.
+    first: usize,
     /// How many behind the profile are included.
     included: usize,
+}
+
+/// The texts of one cluster file.
+#[derive(Clone, Debug)]
+pub struct Texts<'a> {
+    /// The cluster file.
+    pub file: &'a SourceFile,
+    /// Its profile, where that is a file.
+    pub profile: Option<&'a SourceFile>,
+    /// What it includes.
+    pub included: Vec<&'a SourceFile>,
 }
 
 impl SourceFile {
@@ -110,7 +136,35 @@ impl Sources {
     /// The cluster file. The place behind it is its profile's.
     #[must_use]
     pub fn new(cluster: SourceFile) -> Self {
-        Self { files: vec![Some(cluster), None], included: 0 }
+        Self { files: vec![Some(cluster), None], extents: vec![Extent { first: 0, included: 0 }] }
+    }
+
+    /// The texts of several cluster files, one behind the other; and how many come before those of each.
+    #[must_use]
+    pub fn join(all: Vec<Self>) -> (Self, Vec<u16>) {
+        let mut joined = Self::default();
+        let mut before = Vec::new();
+        for own in all {
+            let first = joined.files.len();
+            // INVARIANT (size)
+            before.push(first as u16);
+            let extents = own.extents.iter().map(|extent| Extent { first: extent.first + first, ..*extent });
+            joined.extents.extend(extents);
+            joined.files.extend(own.files);
+        }
+        (joined, before)
+    }
+
+    /// The texts of each cluster file.
+    #[must_use]
+    pub fn of_each(&self) -> Vec<Texts<'_>> {
+        let at = |index: usize| self.files.get(index).and_then(Option::as_ref);
+        let texts = |extent: &Extent| {
+            let included = extent.first + 2..extent.first + 2 + extent.included;
+            let included = included.filter_map(at).collect();
+            Some(Texts { file: at(extent.first)?, profile: at(extent.first + 1), included })
+        };
+        self.extents.iter().filter_map(texts).collect()
     }
 
     /// Adds the profile, where that is a file.
@@ -123,13 +177,15 @@ impl Sources {
     /// Adds what the cluster file includes, in this order, from [`FileId::FIRST_INCLUDED`] on. To be called before any other text
     /// is added.
     pub fn add_included(&mut self, files: Vec<SourceFile>) {
-        self.included = files.len();
+        if let Some(extent) = self.extents.first_mut() {
+            extent.included = files.len();
+        }
         self.files.extend(files.into_iter().map(Some));
     }
 
-    /// What the cluster file includes.
+    /// What the cluster files include.
     pub fn included(&self) -> impl Iterator<Item = &SourceFile> {
-        self.files.iter().skip(usize::from(FileId::FIRST_INCLUDED.0)).take(self.included).flatten()
+        self.of_each().into_iter().flat_map(|texts| texts.included)
     }
 
     /// Adds a text. INVARIANT (size): no run reads more than 65,535 files; whoever looks for files stops long before.

@@ -36,7 +36,13 @@ pub struct Allow {
     pub interface: Option<String>,
     /// For whom.
     pub about: String,
+    /// Says that its source port may be any there is, so that ufw takes it for another rule than the same without: it stands in for
+    /// that one while it is moved.
+    pub stands_in: bool,
 }
+
+/// All ports from which TCP comes.
+const ANY_PORT: &str = "1:65535";
 
 /// An opening with more sources than rules can be made for: its name, and how many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +75,7 @@ pub fn rules(openings: &[Opening], with_outgoing: bool) -> Result<Vec<Allow>, To
                     ports: ports.clone(),
                     interface: interface.clone(),
                     about: opening.name.clone(),
+                    stands_in: false,
                 }));
             }
         }
@@ -109,6 +116,12 @@ impl Allow {
         ["--force", "delete"].map(str::to_owned).into_iter().chain(self.words()).collect()
     }
 
+    /// The rule that lets the same through while this one is moved.
+    #[must_use]
+    pub fn stand_in(&self) -> Self {
+        Self { stands_in: true, ..self.clone() }
+    }
+
     fn words(&self) -> Vec<String> {
         let mut words = vec!["allow"];
         match (self.leg, &self.interface) {
@@ -118,13 +131,15 @@ impl Allow {
             (Leg::Out, Some(interface)) => words.extend(["out", "on", interface]),
         }
         let (network, ports) = (self.network.to_string(), self.port_list());
-        let ends = match self.leg {
-            Leg::In => ["from", &network, "to", "any"],
-            Leg::Out => ["from", "any", "to", &network],
+        let (from, to) = match self.leg {
+            Leg::In => (network.as_str(), "any"),
+            Leg::Out => ("any", network.as_str()),
         };
-        words.extend(["proto", "tcp"]);
-        words.extend(ends);
-        words.extend(["port", &ports]);
+        words.extend(["proto", "tcp", "from", from]);
+        if self.stands_in {
+            words.extend(["port", ANY_PORT]);
+        }
+        words.extend(["to", to, "port", &ports]);
         words.into_iter().map(str::to_owned).collect()
     }
 
@@ -143,8 +158,35 @@ impl Allow {
             Leg::Out => ("out", network.as_str(), any),
         };
         let on = self.interface.as_ref().map(|name| format!("_{name}")).unwrap_or_default();
-        format!("tcp {} {to} any {from} {way}{on}", sorted(&self.port_list()))
+        let source_ports = if self.stands_in { ANY_PORT } else { "any" };
+        format!("tcp {} {to} {source_ports} {from} {way}{on}", sorted(&self.port_list()))
     }
+}
+
+/// The way, and the interface, of the last word of a rule; `None` for what passes through this host, and what is not known.
+fn way_of(word: &str) -> Option<(Leg, Option<&str>)> {
+    let (way, interface) = word.split_once('_').map_or((word, None), |(way, name)| (way, Some(name)));
+    match way {
+        "in" => Some((Leg::In, interface)),
+        "out" => Some((Leg::Out, interface)),
+        _ => None,
+    }
+}
+
+fn network_of(text: &str) -> Option<Cidr> {
+    let (address, length) = text.split_once('/').unwrap_or((text, ""));
+    let address: std::net::IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let length = if length.is_empty() { longest } else { length.parse().ok()? };
+    Cidr::containing(address, length)
+}
+
+fn ports_of(list: &str) -> Option<Ports> {
+    let one = |text: &str| {
+        let (first, last) = text.split_once(':').unwrap_or((text, text));
+        PortRange::new(first.parse().ok()?, last.parse().ok()?)
+    };
+    list.split(',').map(one).collect()
 }
 
 fn sorted(ports: &str) -> String {
@@ -180,25 +222,61 @@ impl Entry {
     #[must_use]
     pub fn to_allow(&self) -> Option<Allow> {
         let words: Vec<&str> = self.key.split(' ').collect();
-        let &["tcp", ports, to, "any", from, way] = words.as_slice() else { return None };
-        let (way, interface) = way.split_once('_').map_or((way, None), |(way, name)| (way, Some(name.to_owned())));
-        let (leg, network) = match way {
-            "in" => (Leg::In, from),
-            "out" => (Leg::Out, to),
+        let &["tcp", ports, to, source_ports, from, way] = words.as_slice() else { return None };
+        let stands_in = match source_ports {
+            "any" => false,
+            ANY_PORT => true,
             _ => return None,
         };
-        let (address, length) = network.split_once('/').unwrap_or((network, ""));
-        let address: std::net::IpAddr = address.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let length = if length.is_empty() { longest } else { length.parse().ok()? };
-        let network = Cidr::containing(address, length)?;
-        let one = |text: &str| {
-            let (first, last) = text.split_once(':').unwrap_or((text, text));
-            PortRange::new(first.parse().ok()?, last.parse().ok()?)
-        };
-        let ports = ports.split(',').map(one).collect::<Option<Ports>>()?;
+        let (leg, interface) = way_of(way)?;
+        let network = network_of(if leg == Leg::In { from } else { to })?;
         let about = self.comment.strip_prefix(MARK)?.to_owned();
-        Some(Allow { leg, network, ports, interface, about })
+        let interface = interface.map(str::to_owned);
+        Some(Allow { leg, network, ports: ports_of(ports)?, interface, about, stands_in })
+    }
+
+    /// Whether it keeps out something that a rule of ours lets through, or may: what is not understood of it may.
+    #[must_use]
+    pub fn may_hit(&self, ours: &Allow) -> bool {
+        if !self.keeps_out() {
+            return false;
+        }
+        let words: Vec<&str> = self.key.split(' ').collect();
+        // Behind the two ends may stand the names of profiles, which say the same.
+        let [protocol, ports, to, _, from, .., way] = words.as_slice() else { return true };
+        let is_of_tcp = ["tcp", "any"].contains(protocol);
+        let is_other_protocol = ["udp", "ah", "esp", "gre", "ipv6", "igmp", "vrrp"].contains(protocol);
+        let hits_ports = *ports == "any"
+            || ports_of(ports).is_none_or(|own| {
+                own.ranges().iter().any(|own| {
+                    ours.ports.ranges().iter().any(|one| own.first() <= one.last() && one.first() <= own.last())
+                })
+            });
+        let network = if ours.leg == Leg::In { from } else { to };
+        let hits_network =
+            network_of(network).is_none_or(|own| own.has(ours.network.first()) || ours.network.has(own.first()));
+        let hits_way = way_of(way).is_none_or(|(leg, interface)| {
+            leg == ours.leg
+                && (interface.is_none() || ours.interface.is_none() || interface == ours.interface.as_deref())
+        });
+        (is_of_tcp || !is_other_protocol) && hits_ports && hits_network && hits_way
+    }
+
+    /// As `ufw status` would say it, more or less.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let words: Vec<&str> = self.key.split(' ').collect();
+        let [protocol, ports, to, source_ports, from, .., way] = words.as_slice() else {
+            return format!("{} {}", self.action, self.key);
+        };
+        let end = |address: &str, ports: &str| {
+            let address = if ["0.0.0.0/0", "::/0"].contains(&address) { "any" } else { address };
+            let ports = if ports == "any" { String::new() } else { format!(" port {ports}") };
+            format!("{address}{ports}")
+        };
+        let protocol = if *protocol == "any" { String::new() } else { format!(" proto {protocol}") };
+        let way = way.replace('_', " on ");
+        format!("{} {way}{protocol} from {} to {}", self.action, end(from, source_ports), end(to, ports))
     }
 }
 
@@ -305,5 +383,44 @@ mod tests {
             "--force delete allow in on eth0 proto tcp from 10.0.0.2 to any port 4369,8098:8099"
         );
         assert_eq!(brought(text), BTreeMap::from([("ufw-user-input".to_owned(), 1)]));
+        let other = own.stand_in();
+        assert!(other.key() != own.key() && other.to_add().join(" ").contains("from 10.0.0.2 port 1:65535 to any"));
+        let written = Entry { key: other.key(), ..all[0].clone() };
+        assert_eq!(written.to_allow(), Some(other));
+    }
+
+    #[test]
+    fn only_what_may_hit_ours_is_in_its_way() {
+        let ours =
+            rules(&[opening(&["10.0.0.2/31"], &[(4369, 4369), (8098, 8099)], Leg::In)], false).unwrap().remove(0);
+        let out = rules(&[opening(&["10.0.0.2/31"], &[(8098, 8099)], Leg::Out)], true).unwrap().remove(0);
+        let on = |name: &str| Allow { interface: Some(name.to_owned()), ..ours.clone() };
+        for (rule, hits) in [
+            ("deny any any 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("deny tcp 25 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("deny tcp 22,8000:9000 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("deny udp 8098 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("reject any 8099 0.0.0.0/0 any 10.0.0.3 in", true),
+            ("reject any any 0.0.0.0/0 any 10.0.0.4 in", false),
+            ("limit_log-all tcp 8098 0.0.0.0/0 any 10.0.0.0/8 in_eth0", true),
+            ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out", false),
+            // By the name of a profile, or not understood.
+            ("deny tcp 8098 0.0.0.0/0 any 0.0.0.0/0 Riak - in", true),
+            ("deny tcp 25 0.0.0.0/0 any 0.0.0.0/0 Postfix - in", false),
+            ("deny tcp riak 0.0.0.0/0 any 10.0.0.0/255.0.0.0 in", true),
+            ("deny quic 8098 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("deny", true),
+            ("allow any any 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("route:deny any any 0.0.0.0/0 any 0.0.0.0/0 in", false),
+        ] {
+            let entry = entry(rule).unwrap();
+            assert_eq!(entry.may_hit(&ours), hits, "{rule}");
+        }
+        let deny = entry(" deny any any 0.0.0.0/0 any 10.0.0.2 in_eth1").unwrap();
+        assert!(deny.may_hit(&ours) && deny.may_hit(&on("eth1")) && !deny.may_hit(&on("eth0")));
+        assert_eq!(deny.described(), "deny in on eth1 from 10.0.0.2 to any");
+        let deny = entry(" deny tcp 8098 10.0.0.3 any 0.0.0.0/0 out").unwrap();
+        assert!(deny.may_hit(&out) && !deny.may_hit(&ours));
+        assert_eq!(deny.described(), "deny out proto tcp from any to 10.0.0.3 port 8098");
     }
 }

@@ -29,7 +29,7 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::store::checksum;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError, place};
-use crate::cluster::{Node, Site};
+use crate::cluster::Site;
 use crate::dialect::netlink::{Expression, RequestError, Table, pieces};
 use crate::ir::Ruleset;
 use crate::net::{Cidr, Surroundings};
@@ -234,7 +234,7 @@ impl Agreed {
 }
 
 fn input(looked: &Looked<'_>) -> String {
-    let node = looked.site.node().map(Node::name);
+    let node = looked.site.node_names();
     let backend = looked.prepared.backend.name();
     let digest = looked.site.cluster().digest();
     checksum(format!("{digest}\n{node:?}\n{backend}\n{}\n", env!("CARGO_PKG_VERSION")).as_bytes())
@@ -244,8 +244,8 @@ fn input(looked: &Looked<'_>) -> String {
 fn ours(looked: &Looked<'_>) -> Result<String, HostError> {
     let Looked { host, site, work, .. } = looked;
     let kept = record::kept(&host.store, GOOD).map(|kept| kept.map(|kept| (kept.rules_digest(), kept.record)));
-    let rejected = record::rejected(&host.store);
-    let rejected = rejected.map(|all| all.iter().any(|one| one == site.cluster().digest()));
+    let good = kept.as_ref().ok().and_then(Option::as_ref).map(|(_, record)| record);
+    let rejected = record::is_rejected(&host.store, site.cluster(), good);
     let all = [
         of_snapshot(looked.in_force.snapshot())?,
         // The file that keeps them is in a folder, and no part of the kernel.

@@ -2,6 +2,8 @@
 //!
 //! A cluster is known by its name. Two that were never given one of their own (`import` calls every cluster `riak`) are told
 //! apart by their nodes: no name and no address of a node in common, and it is another one.
+//!
+//! Of several that are guarded together each has to be there: with the file of one, its ports would be open to everyone.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,7 +11,7 @@ use std::net::IpAddr;
 use super::HostError;
 use super::record::{self, Kept};
 use super::reserved;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{AND, Cluster, Node};
 use crate::diagnostic::Code;
 use crate::net::Ports;
 
@@ -22,16 +24,22 @@ pub struct OtherCluster {
     pub file: String,
     /// What is guarded now, and would not be any more.
     pub unguarded: Ports,
+    /// Whether the clusters of the file are in force with it.
+    pub others_stay: bool,
 }
 
 impl OtherCluster {
     /// What would happen.
     #[must_use]
     pub fn message(&self) -> String {
-        let Self { in_force, file, unguarded } = self;
+        let Self { in_force, file, unguarded, others_stay } = self;
         let (in_force, file) = (in_force.escape_debug(), file.escape_debug());
         let which = if self.in_force == self.file {
             format!("the cluster file and what is in force are both called `{file}`, and have no node in common")
+        } else if *others_stay {
+            format!(
+                "what is in force guards `{in_force}`, too, of which no cluster file is there any more, only of `{file}`"
+            )
         } else {
             format!("the cluster file is of the cluster `{file}`, and what is in force is of `{in_force}`")
         };
@@ -54,23 +62,54 @@ pub fn other_cluster(kept: &Kept, cluster: &Cluster, protected: &Ports) -> Resul
     if record.digest == cluster.digest() {
         return Ok(None);
     }
-    let own_node = record.node.as_deref().is_some_and(|name| cluster.node(name).is_some());
-    if own_node && record.cluster.as_deref() == Some(cluster.name()) {
-        return Ok(None);
-    }
-    let before = || kept.load().cluster.ok_or(HostError::BadSnapshot);
-    let in_force = match &record.cluster {
-        Some(name) if name != cluster.name() => name.clone(),
-        Some(_) | None => {
-            let before = before()?;
-            if before.name() == cluster.name() && has_common(&before, cluster) {
-                return Ok(None);
+    let mut before = None;
+    let lost = match record.clusters() {
+        Some(names) => {
+            let nodes = record.nodes().unwrap_or_default();
+            let mut lost = Vec::new();
+            for (at, name) in names.into_iter().enumerate() {
+                if !is_there(kept, &mut before, cluster, name, nodes.get(at).copied())? {
+                    lost.push(name.to_owned());
+                }
             }
-            before.name().to_owned()
+            lost
+        }
+        None => {
+            let before = read(kept, &mut before)?;
+            let same = |now: &&Cluster| before.name() == now.name() && has_common(before, now);
+            if cluster.parts().iter().any(|now| same(&now)) { Vec::new() } else { vec![before.name().to_owned()] }
         }
     };
+    if lost.is_empty() {
+        return Ok(None);
+    }
     let unguarded = reserved::without(&record.ports(), protected);
-    Ok(Some(OtherCluster { in_force, file: cluster.name().to_owned(), unguarded }))
+    let others_stay = record.clusters().is_some_and(|names| lost.len() < names.len());
+    Ok(Some(OtherCluster { in_force: lost.join(AND), file: cluster.name().to_owned(), unguarded, others_stay }))
+}
+
+/// Whether a cluster that is in force is among those of a file, or of a folder.
+fn is_there(
+    kept: &Kept,
+    before: &mut Option<Cluster>,
+    cluster: &Cluster,
+    name: &str,
+    node: Option<&str>,
+) -> Result<bool, HostError> {
+    let Some(now) = cluster.parts().iter().find(|part| part.name() == name) else { return Ok(false) };
+    if node.is_some_and(|node| now.node(node).is_some()) {
+        return Ok(true);
+    }
+    let before = read(kept, before)?;
+    Ok(before.parts().iter().any(|part| part.name() == name && has_common(part, now)))
+}
+
+/// What was applied last, read once.
+fn read<'a>(kept: &Kept, before: &'a mut Option<Cluster>) -> Result<&'a Cluster, HostError> {
+    if before.is_none() {
+        *before = kept.load().cluster;
+    }
+    before.as_ref().ok_or(HostError::BadSnapshot)
 }
 
 /// Whether two clusters have a node in common, by its name or an address.
@@ -111,6 +150,7 @@ mod tests {
         let _lock = store.lock("a test").unwrap();
         let record = Record {
             version: String::new(),
+            parts: Vec::new(),
             cluster: named.then(|| before.name().to_owned()),
             node: Some(node.to_owned()),
             backend: Backend::Nft,

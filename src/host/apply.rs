@@ -181,7 +181,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         if plan.keep {
             let done = good
                 .and_then(|good| keep(&host.store, &record, good, plan.allowances))
-                .and_then(|()| record::reject(&host.store, &record.digest, false))
+                .and_then(|()| record::accept(&host.store, &record))
                 .and_then(|()| pending::forget(&host.store));
             if let Err(error) = done {
                 kept = false;
@@ -253,10 +253,11 @@ fn record_of(host: &Host, plan: &Plan<'_>) -> Record {
         root: record::absolute(&host.root),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: Some(plan.site.cluster().name().to_owned()),
-        node: plan.site.node().map(|node| node.name().to_owned()),
+        node: plan.site.node_names(),
         backend: plan.prepared.backend,
         config: record::absolute(plan.config),
         digest: plan.site.cluster().digest().to_owned(),
+        parts: record::digests_of_parts(plan.site.cluster()),
         ports: record::text(&plan.site.protected()),
     }
 }

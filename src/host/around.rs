@@ -10,8 +10,9 @@ use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
+use crate::dialect::firewalld;
 use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
-use crate::net::Cidr;
+use crate::net::{Cidr, Surroundings, Way};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
 
@@ -32,6 +33,11 @@ pub enum Around {
         programs: Vec<&'static str>,
         /// Whether nf_tables and iptables-legacy both have chains of iptables' that filter.
         doubled: bool,
+        /// Whether firewalld drops everything, because the admin wants it to.
+        panic: bool,
+        /// Whether rules leave open that somebody who is admitted gets through, to whom a way leads. Where none does, as to the network of
+        /// a client that is not there yet, it is the way that leaves open by which interface he comes.
+        may_shut_out: bool,
     },
     /// Why they cannot be judged.
     Unjudged(String),
@@ -54,7 +60,11 @@ impl Around {
                 let lasting = everything.ruleset.sets.is_empty() && everything.writers.is_empty();
                 let remedy = remedy(&everything, &answers, site, &surroundings);
                 let (programs, doubled) = (programs(&everything), is_doubled(&everything));
-                Self::Answered { answers, lasting, remedy, programs, doubled }
+                let of_firewalld = firewalld::InForce::of(&everything.ruleset);
+                let panic = of_firewalld.is_loaded && of_firewalld.panic;
+                let remedy = remedy.filter(|_| !panic);
+                let may_shut_out = answers.iter().any(|answer| is_doubtful(answer, &surroundings));
+                Self::Answered { answers, lasting, remedy, programs, doubled, panic, may_shut_out }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),
         }
@@ -67,7 +77,8 @@ impl Around {
             Ok(surroundings) => surroundings,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        let own: Vec<IpAddr> = site.node().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
+        let own: Vec<IpAddr> =
+            site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
         let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| *address);
         let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
         if others.any(|node| surroundings.refused_by(node).is_some()) {
@@ -80,7 +91,15 @@ impl Around {
     /// What comes of rules that are still to be written.
     #[must_use]
     pub fn ahead(answers: Vec<Answer>) -> Self {
-        Self::Answered { answers, lasting: false, remedy: None, programs: Vec::new(), doubled: false }
+        Self::Answered {
+            answers,
+            lasting: false,
+            remedy: None,
+            programs: Vec::new(),
+            doubled: false,
+            panic: false,
+            may_shut_out: false,
+        }
     }
 
     /// By whose means those could be let through who are shut out, where the cluster file has none.
@@ -108,6 +127,13 @@ impl Around {
         }
     }
 
+    /// Whether rules leave open that somebody who is admitted gets through. What is not known of routes and addresses is listed, and is no
+    /// other firewall's.
+    #[must_use]
+    pub fn may_shut_out(&self) -> bool {
+        matches!(self, Self::Answered { may_shut_out: true, .. })
+    }
+
     /// Why it is not certain of somebody who is admitted whether he gets through, where it is not.
     #[must_use]
     pub fn doubts(&self) -> Option<String> {
@@ -120,6 +146,7 @@ impl Around {
             Self::Answered { answers, .. } => answers.iter().find(open).map(|answer| {
                 let who = match &answer.who {
                     Who::Peers | Who::Others => "peers".to_owned(),
+                    Who::PeersOf(name) => format!("peers of {name}"),
                     Who::Client(name) => format!("the client {name}"),
                 };
                 match answer.direction {
@@ -149,6 +176,13 @@ impl Around {
             Self::Nothing | Self::Unjudged(_) => &[],
         }
     }
+}
+
+/// Whether rules leave it open of somebody who is admitted, to whom a way may lead.
+fn is_doubtful(answer: &Answer, surroundings: &Surroundings) -> bool {
+    let Reached::Undecided(shown) = &answer.reached else { return false };
+    let mut ends = std::iter::once(shown.packet.source).chain(shown.packet.destination);
+    answer.who != Who::Others && !ends.any(|end| surroundings.way_to(end) == Way::Nowhere)
 }
 
 /// The programs that made some of the rules, as far as names tell.

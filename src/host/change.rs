@@ -4,7 +4,7 @@
 use super::agreed::{Aspect, of_snapshot};
 use super::apply::{Host, Plan};
 use super::error::Restored;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Standing, judge};
 use super::links::Link;
 use super::pending;
 use super::rules::{InForce, Prepared, Snapshot};
@@ -78,9 +78,14 @@ pub(super) fn open(
     });
     match opened {
         Err(error) if plan.boot || !plan.keep => {
-            // The guard is what counts then.
+            // The guard is what counts then; that not all is as it was wanted is no success all the same.
+            let (now, mut judgement) = look(plan)?;
+            if !plan.boot && judgement.standing.is_ours() {
+                judgement.standing = Standing::Drifted;
+            }
+            judgement.openings.push(error.to_string());
             warnings.push(error.to_string());
-            look(plan)
+            Ok((now, judgement))
         }
         Err(error) => Err(match steps::give_back(&host.store, before, Step::Openings) {
             Ok(()) => HostError::NotOpened(Box::new(error)),

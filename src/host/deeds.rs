@@ -147,6 +147,7 @@ mod tests {
         let record = Record {
             version: "0.1.0".to_owned(),
             cluster: None,
+            parts: Vec::new(),
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

@@ -15,14 +15,15 @@ use super::rules::Snapshot;
 use super::sessions::{self, Ended};
 use super::store::ReadySet;
 use super::{Backend, Changed, HostError, left_behind, read, reserved, through};
-use crate::cluster::Site;
 use crate::net::Ports;
 
 /// What was there, and was taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
     /// What other firewalls let through because of us.
     pub openings: bool,
+    /// What of that stays, empty, in words.
+    pub stays: Option<String>,
     /// Rules.
     pub rules: bool,
     /// Ports that were reserved because of us.
@@ -52,12 +53,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     let mut pending = settle(host)?.ok_or(HostError::NothingWaits)?;
     let kept = record::kept(&host.store, CANDIDATE)?.filter(|kept| kept.record == pending.record);
     let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
-    let node = match pending.record.node.as_deref() {
-        Some(name) => Some(cluster.node(name).ok_or(HostError::BadSnapshot)?),
-        None => None,
-    };
-    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
-    let site = on_this_host(site)?;
+    let site = on_this_host(pending.record.site(&cluster).ok_or(HostError::BadSnapshot)?)?;
     let now = read(pending.backend)?;
     let judgement = judge(&site, &now, links)?;
     if !judgement.may_stay(pending.backend) {
@@ -90,7 +86,7 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
         // Both judge; that one more does is no reason to take the confirmation back.
         let _ = Snapshot::nothing(pending.backend.other()).restore();
     }
-    record::reject(&host.store, &pending.record.digest, false)?;
+    record::accept(&host.store, &pending.record)?;
     let _ = reserve(&host.store, &pending.root, &pending.record.ports());
     pending::end(&host.store, &pending.id)
 }
@@ -113,8 +109,10 @@ pub fn rollback(host: &Host) -> Result<bool, HostError> {
 /// Where the kernel refuses.
 pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
     let (ours, now) = (record::reserved(&host.store).unwrap_or_default(), reserved::in_force().unwrap_or_default());
+    let (openings, stays) = through::take_away(&host.root, &host.store)?;
     let mut removed = Removed {
-        openings: through::take_away(&host.root, &host.store)?,
+        openings,
+        stays: stays.as_ref().map(ToString::to_string),
         rules: false,
         // Those that are in force; what is remembered of others goes with the state.
         reserved_ports: reserved::without(&ours, &now) != ours,

@@ -1,14 +1,16 @@
 //! Which node of the cluster this host is, and what speaks against applying rules here.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::another::OtherCluster;
 use super::links::Link;
 use super::place::Ssh;
+use super::record::Record;
 use super::routing::Routing;
 use super::sources::OtherSource;
 use super::{HostError, sessions, translation};
-use crate::cluster::{Cluster, Node, Site, closest};
+use crate::cluster::{Cluster, Node, Site, SitePart, closest};
 use crate::diagnostic::Code;
 use crate::net::Interface;
 use crate::verify::Claims;
@@ -38,6 +40,35 @@ pub enum NotOneNode {
     None,
     /// Several have.
     Several(Vec<String>),
+    /// That, of one of several clusters that are guarded together, by its name.
+    Of(String, Box<Self>),
+}
+
+/// Who this host was by what was applied last: the names of the clusters, as far as they are known, and of its nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Saved<'a> {
+    clusters: Vec<&'a str>,
+    nodes: Vec<&'a str>,
+}
+
+impl<'a> Saved<'a> {
+    /// As it was noted.
+    #[must_use]
+    pub fn of(record: &'a Record) -> Self {
+        Self { clusters: record.clusters().unwrap_or_default(), nodes: record.nodes().unwrap_or_default() }
+    }
+
+    /// The node of one cluster of a folder: of the cluster of that name, or which the cluster has. It was none where that cluster was
+    /// not among those applied.
+    fn node_of(&self, part: &Cluster) -> Option<&'a str> {
+        let named = self.clusters.iter().position(|name| *name == part.name()).and_then(|at| self.nodes.get(at));
+        named.or_else(|| self.nodes.iter().find(|name| part.node(name).is_some())).copied()
+    }
+
+    /// The node where one cluster is guarded: of several that were, that of this one.
+    fn only(&self, cluster: &Cluster) -> Option<&'a str> {
+        self.node_of(cluster).or_else(|| self.nodes.first().copied())
+    }
 }
 
 /// Something that would hurt, and is refused unless it is asked for.
@@ -77,12 +108,37 @@ pub enum Objection {
     OtherSource(OtherSource),
 }
 
-/// The node that this host is: the one that was asked for, else the one of the last apply, else the one whose address
-/// this host has.
+/// The nodes that this host is, of each cluster one: the one that was asked for, else the one of the last apply, else the one whose
+/// address this host has.
 ///
 /// # Errors
-/// Where that is not exactly one.
-pub fn node_of<'a>(
+/// Where that is not exactly one of each cluster. A name that was asked for and that no cluster has is an error, and so are two of one
+/// cluster.
+pub fn nodes_of<'a>(
+    cluster: &'a Cluster,
+    asked: &[String],
+    saved: &Saved<'_>,
+    links: &[Link],
+) -> Result<Vec<&'a Node>, NotOneNode> {
+    if let Some(unknown) = asked.iter().find(|name| cluster.node(name).is_none()) {
+        return Err(NotOneNode::Unknown(unknown.clone()));
+    }
+    let of = |part: &'a Cluster| {
+        let own: BTreeSet<&str> = asked.iter().map(String::as_str).filter(|name| part.node(name).is_some()).collect();
+        if own.len() > 1 {
+            return Err(NotOneNode::Several(own.into_iter().map(str::to_owned).collect()));
+        }
+        let saved = if cluster.is_joined() { saved.node_of(part) } else { saved.only(part) };
+        node_of(part, own.first().copied(), saved, links)
+    };
+    let named = |part: &Cluster, error| match part.tag() {
+        Some(_) => NotOneNode::Of(part.name().to_owned(), Box::new(error)),
+        None => error,
+    };
+    cluster.parts().iter().map(|part| of(part).map_err(|error| named(part, error))).collect()
+}
+
+fn node_of<'a>(
     cluster: &'a Cluster,
     asked: Option<&str>,
     saved: Option<&str>,
@@ -131,6 +187,7 @@ impl NotOneNode {
         match self {
             Self::Unknown(_) => Code::UnknownNode,
             Self::Gone(_) | Self::None | Self::Several(_) => Code::NoNode,
+            Self::Of(_, error) => error.code(),
         }
     }
 
@@ -165,6 +222,10 @@ impl NotOneNode {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 format!("several nodes have an address of this host: {}; {which}", list(&names))
             }
+            Self::Of(name, error) => {
+                let part = cluster.parts().iter().find(|part| part.name() == name).unwrap_or(cluster);
+                format!("of the cluster `{name}`: {}", error.message(part))
+            }
         }
     }
 }
@@ -181,30 +242,37 @@ pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Obje
         let ssh = cut.iter().find(|session| session.local.port() == port);
         objections.extend(ssh.map(|session| Objection::CutSomeSsh(session.local, session.remote)));
     }
-    let own: Vec<&Interface> = site.interfaces().unwrap_or_default().iter().collect();
+    let own: Vec<&Interface> = site.parts().iter().filter_map(SitePart::interfaces).flatten().collect();
     let of_clients = site.cluster().clients().iter().filter_map(|client| client.interfaces()).flatten();
     // Rules for every node name interfaces that only some of them have.
-    if site.node().is_some() {
+    if site.is_of_nodes() {
         let mut missing: Vec<&Interface> = own.iter().copied().chain(of_clients).collect();
         missing.retain(|name| !links.iter().any(|link| link.name == name.as_str()));
         missing.sort();
         missing.dedup();
         objections.extend(missing.into_iter().cloned().map(Objection::MissingInterface));
     }
-    for (address, _) in site.node().map(Node::addresses).unwrap_or_default() {
-        let link = links.iter().find(|link| link.addresses.contains(address));
-        match link {
-            None => objections.push(Objection::ForeignAddress { address: *address, here: here(site.cluster(), links) }),
-            Some(link) => {
-                let admitted =
-                    site.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
-                if !admitted && link.name != "lo" {
-                    objections.push(Objection::OtherInterface(*address, link.name.clone()));
-                }
+    for part in site.parts() {
+        for found in addresses(part, links) {
+            // One address may be that of a node of each cluster.
+            if !objections.contains(&found) {
+                objections.push(found);
             }
         }
     }
     objections
+}
+
+/// What speaks against a node's addresses on this host.
+fn addresses(part: &SitePart<'_>, links: &[Link]) -> Vec<Objection> {
+    let of = |address: IpAddr| {
+        let Some(link) = links.iter().find(|link| link.addresses.contains(&address)) else {
+            return Some(Objection::ForeignAddress { address, here: here(part.cluster(), links) });
+        };
+        let admitted = part.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
+        (!admitted && link.name != "lo").then(|| Objection::OtherInterface(address, link.name.clone()))
+    };
+    part.node().map(Node::addresses).unwrap_or_default().iter().filter_map(|(address, _)| of(*address)).collect()
 }
 
 /// Whether the guard would block the packets of an SSH session.

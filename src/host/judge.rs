@@ -6,8 +6,8 @@
 //! - Then come the rules of others. In iptables they may pass ours by, and stand in the same proof. In nf_tables nobody can open what
 //!   we block, but they can shut peers out, on the way in and on the way back: [`Around`] has the answers of the whole host.
 //!
-//! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain. What is not understood of
-//! others makes a proof undecided where they can pass ours by, and is listed as undecided where they cannot.
+//! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain; and enforced only where the
+//! rules of others leave neither open. What is not understood of them, or comes and goes (a ban with a timeout), makes it undecided.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use super::through::chains::Asked;
 use super::through::{Look, Wanted};
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
-use crate::cluster::{Node, Site};
+use crate::cluster::Site;
 use crate::outcome::Outcome;
 use crate::verify::{Families, Report, check, own_part};
 
@@ -41,7 +41,8 @@ pub enum Standing {
     Drifted,
     /// Our rules are, and somebody else's pass them by, or shut out whom they admit.
     Shadowed,
-    /// Something is not understood, and may be either: our rules, or rules of somebody else that may let strangers in.
+    /// Something is not understood, and may be either: our rules, or rules of somebody else that may let strangers in or shut out whom
+    /// the file admits.
     Undecided,
     /// There is nothing of ours.
     Absent,
@@ -58,7 +59,8 @@ pub struct Judgement {
     pub vrfs: Vec<String>,
     /// What comes of the rules of others; [`Around::Nothing`] where ours are not what the file says.
     pub around: Around,
-    /// What other firewalls of the host do not let through, or should no more, a line each. Not looked for by [`judge`].
+    /// What other firewalls of the host do not let through, or should no more, a line each, or why that could not be brought. Not looked
+    /// for by [`judge`].
     pub openings: Vec<String>,
     /// Whether rules of ours are in the other way into the kernel, too, and judge whomever they know. Not looked for by
     /// [`judge`].
@@ -137,7 +139,7 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
     let shadowed = !vrfs.is_empty() || around.shadows().next().is_some();
     let standing = match by_rules {
         _ if shadowed => Standing::Shadowed,
-        Standing::Enforced if around.may_let_in() => Standing::Undecided,
+        Standing::Enforced if around.may_let_in() || around.may_shut_out() => Standing::Undecided,
         other => other,
     };
     Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
@@ -150,7 +152,7 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
 /// As [`judge`].
 pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judgement, HostError> {
     let mut judgement = judge(site, in_force, links)?;
-    if judgement.standing == Standing::Drifted && is_last(host, site, in_force) {
+    if judgement.standing == Standing::Drifted && is_last(host, site, in_force, None) {
         judgement.standing = Standing::NotApplied;
     }
     judgement.left_behind = left_behind(in_force.backend);
@@ -162,7 +164,8 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
         let asked = Asked { site, links, backend: in_force.backend, instead: None };
         judgement.openings = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.lines().to_vec();
         if !judgement.openings.is_empty() {
-            judgement.standing = Standing::Drifted;
+            let is_last = is_last(host, site, in_force, Some(links));
+            judgement.standing = if is_last { Standing::NotApplied } else { Standing::Drifted };
         }
     }
     Ok(judgement)
@@ -205,27 +208,29 @@ pub fn vrfs(site: &Site<'_>) -> Result<Vec<Objection>, HostError> {
     Ok(unlisted_vrfs(&lists, &Routing::read().map_err(HostError::Routing)?))
 }
 
-/// Whether what is in force is what waits to be confirmed, or what was applied last, of another file than this one. What cannot
-/// be read or judged says nothing.
-fn is_last(host: &Host, site: &Site<'_>, in_force: &InForce) -> bool {
+/// Whether what is in force is what waits to be confirmed, or what was applied last, of another file than this one; with interfaces,
+/// also what other firewalls let through. What cannot be read or judged says nothing.
+fn is_last(host: &Host, site: &Site<'_>, in_force: &InForce, links: Option<&[Link]>) -> bool {
     let waiting = pending::waiting(&host.store).ok().flatten().map(|_| record::CANDIDATE);
     let sets = waiting.into_iter().chain([record::GOOD]);
     sets.filter_map(|set| record::kept(&host.store, set).ok().flatten()).any(|kept| {
-        let other =
-            kept.record.digest != site.cluster().digest() || kept.record.node.as_deref() != site.node().map(Node::name);
-        other && kept.record.backend == in_force.backend && is_of(&kept, in_force)
+        let other = kept.record.digest != site.cluster().digest() || kept.record.node != site.node_names();
+        other && kept.record.backend == in_force.backend && is_of(&kept, in_force, links.map(|links| (host, links)))
     })
 }
 
-fn is_of(kept: &Kept, in_force: &InForce) -> bool {
+fn is_of(kept: &Kept, in_force: &InForce, opened: Option<(&Host, &[Link])>) -> bool {
     let Some(cluster) = kept.load().cluster else { return false };
-    let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
-    let site = node.map_or_else(|| Site::of_every_node(&cluster), |node| Site::of_node(&cluster, node));
+    let Some(site) = kept.record.site(&cluster) else { return false };
     let judged = on_this_host(site).and_then(|site| {
         let report = check(&in_force.ruleset, &site, Families::Both)?;
-        by_rules(&site, in_force, &report)
+        let standing = by_rules(&site, in_force, &report)?;
+        let Some((host, links)) = opened else { return Ok(standing.is_ours()) };
+        let asked = Asked { site: &site, links, backend: in_force.backend, instead: None };
+        let look = Look::at(&host.root, &host.store, &Wanted::of(&site), &asked)?;
+        Ok::<_, HostError>(standing.is_ours() && look.lines().is_empty())
     });
-    judged.is_ok_and(Standing::is_ours)
+    judged.unwrap_or(false)
 }
 
 #[cfg(test)]

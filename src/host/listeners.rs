@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::sockets::{Which, table};
+use crate::cluster::AND;
 use crate::dialect::netlink::RequestError;
 use crate::net::Ports;
 
@@ -46,12 +47,14 @@ impl Listening {
         self.local.ip().is_unspecified()
     }
 
-    /// Whether it is a socket of this node's VM; of any VM's where no node is asked for.
+    /// Whether it is a socket of this node's VM, or of one of several's; of any VM's where no node is asked for.
     #[must_use]
     pub fn is_of(&self, node: Option<&str>) -> bool {
         match (&self.program, node) {
             (Program::Erlang(_), None) => true,
-            (Program::Erlang(own), Some(node)) => own.as_deref().is_some_and(|own| same_node(own, node)),
+            (Program::Erlang(own), Some(nodes)) => {
+                own.as_deref().is_some_and(|own| nodes.split(AND).any(|node| same_node(own, node)))
+            }
             (Program::Epmd | Program::Other, _) => false,
         }
     }

@@ -165,6 +165,16 @@ pub fn taken_back(store: &Store) -> Result<Option<TakenBack>, HostError> {
     record::read_json(store, Place::Volatile, TAKEN_BACK)
 }
 
+/// Notes that what could not be taken back at first is taken back now.
+pub fn note_taken_back(store: &Store) {
+    if let Ok(Some(note)) = taken_back(store)
+        && note.failed.is_some()
+    {
+        // What is in force counts; a note that cannot be written does not.
+        let _ = record::write_json(store, Place::Volatile, TAKEN_BACK, &TakenBack { failed: None, ..note });
+    }
+}
+
 /// Writes down what is to be brought back. Also again, when it turns out to be something else.
 ///
 /// # Errors
@@ -179,9 +189,9 @@ pub fn write_before(store: &Store, snapshot: &Snapshot) -> Result<(), HostError>
 /// Where one of the two fails; then nothing may be changed.
 pub fn begin(store: &Store, state_dir: Option<&PathBuf>, pending: &Pending) -> Result<(), HostError> {
     // What was applied last and not taken back is good, even if it is applied once more.
-    let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record.digest);
-    if good.as_ref() != Some(&pending.record.digest) {
-        record::reject(store, &pending.record.digest, true)?;
+    let good = record::kept(store, record::GOOD).ok().flatten().map(|kept| kept.record);
+    if good.as_ref().is_none_or(|good| good.digest != pending.record.digest) {
+        record::reject(store, &pending.record, good.as_ref())?;
     }
     forget(store)?;
     write(store, pending)?;
@@ -331,6 +341,7 @@ mod tests {
             root: "/".into(),
             version: String::new(),
             cluster: None,
+            parts: Vec::new(),
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

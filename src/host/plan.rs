@@ -154,12 +154,8 @@ pub fn plan(
 pub fn foreign(host: &Host, prepared: &Prepared, in_force: &InForce) -> Result<Vec<String>, HostError> {
     let kept = record::kept(&host.store, GOOD).ok().flatten().filter(|kept| kept.record.backend == prepared.backend);
     let cluster = kept.as_ref().and_then(|kept| kept.load().cluster);
-    let node = kept.as_ref().and_then(|kept| kept.record.node.as_deref());
-    let last = cluster.as_ref().and_then(|cluster| {
-        let site = match node {
-            Some(name) => Site::of_node(cluster, cluster.node(name)?),
-            None => Site::of_every_node(cluster),
-        };
+    let last = cluster.as_ref().zip(kept.as_ref()).and_then(|(cluster, kept)| {
+        let site = kept.record.site(cluster)?;
         Prepared::new(&super::identity::on_this_host(site).ok()?, prepared.backend).ok()
     });
     let known: Vec<&Prepared> = last.iter().chain([prepared]).collect();

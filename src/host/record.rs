@@ -1,7 +1,8 @@
 //! What is remembered between runs.
 //!
 //! ```text
-//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back
+//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back;
+//!                        of a folder of cluster files all of them in one file
 //!            candidate/  the same of an apply that waits to be confirmed
 //!            reserved    the reserved ports that are there because of us
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
@@ -20,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Place, ReadySet, Store, checksum};
 use super::{Backend, HostError, deeds};
-use crate::cluster::{self, Cluster, Included, Loaded};
-use crate::diagnostic::FileId;
+use crate::cluster::{self, AND, Cluster, Included, KeptFile, Loaded, Node, Site};
+use crate::diagnostic::{FileId, SourceFile, Texts};
 use crate::net::{PortRange, Ports};
 
 /// Sets of files.
@@ -33,6 +34,8 @@ const PROFILE_FILE: &str = "profile.toml";
 /// What the cluster file includes: names and texts.
 const INCLUDED_FILE: &str = "included.json";
 const RECORD_FILE: &str = "record.json";
+/// In place of these three, where the cluster files are those of a folder: each with its profile and what it includes.
+const CLUSTERS_FILE: &str = "clusters.json";
 const RESERVED: &str = "reserved";
 const REJECTED: &str = "rejected";
 const UNKEPT: &str = "unkept";
@@ -42,17 +45,21 @@ const UNKEPT: &str = "unkept";
 pub struct Record {
     /// The version of this program.
     pub version: String,
-    /// The name of the cluster; `None` where it was written before this was noted.
+    /// The name of the cluster, or the names of several that are guarded together; `None` where it was written before this was noted.
     #[serde(default)]
     pub cluster: Option<String>,
-    /// The node that this host is; `None` for rules that fit every node.
+    /// The node that this host is, or one of each cluster; `None` for rules that fit every node.
     pub node: Option<String>,
     /// How the rules were brought in.
     pub backend: Backend,
-    /// Where the cluster file was.
+    /// Where the cluster file was, or the folder of several.
     pub config: PathBuf,
     /// Of the cluster file, its profile and what it includes.
     pub digest: String,
+    /// Of several clusters that are guarded together, the digest of each. They come to another host's or another day's files together with
+    /// others, and are the same ones then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// The protected ports.
     pub ports: String,
     /// Below which folder files were written outside of the state folder.
@@ -73,26 +80,97 @@ impl Record {
     pub fn ports(&self) -> Ports {
         ports(&self.ports)
     }
+
+    /// The digests of what was applied: of all together, and of each cluster of several.
+    pub fn digests(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.digest).chain(&self.parts).map(String::as_str)
+    }
+
+    /// The names of the clusters, where they were noted; several that were guarded together stand in the order of their files.
+    #[must_use]
+    pub fn clusters(&self) -> Option<Vec<&str>> {
+        self.cluster.as_deref().map(|names| names.split(AND).collect())
+    }
+
+    /// The nodes that this host was, one of each cluster; `None` for rules that fit every node.
+    #[must_use]
+    pub fn nodes(&self) -> Option<Vec<&str>> {
+        self.node.as_deref().map(|names| names.split(AND).collect())
+    }
+
+    /// The site that was applied; `None` where the cluster is not the one of this record, which then has not its nodes.
+    #[must_use]
+    pub fn site<'a>(&self, cluster: &'a Cluster) -> Option<Site<'a>> {
+        let Some(names) = self.nodes() else { return Some(Site::of_every_node(cluster)) };
+        let here: Vec<&Node> = names.iter().map(|name| cluster.node(name)).collect::<Option<_>>()?;
+        let site = Site::of_nodes(cluster, &here);
+        (site.node_names() == self.node).then_some(site)
+    }
 }
 
 /// The files that are kept of an apply.
 pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<(&'static str, Vec<u8>)> {
     let mut files: Vec<(&'static str, Vec<u8>)> =
         ruleset.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+    if cluster.is_joined() || is_of_folder(cluster, &record.config) {
+        let all: Vec<KeptText> = cluster.sources().of_each().iter().map(KeptText::of).collect();
+        files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes)));
+        files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
+        return files;
+    }
     let texts = [(FileId::CLUSTER, CLUSTER_FILE), (FileId::PROFILE, PROFILE_FILE)];
     for (id, name) in texts {
         files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().to_vec())));
     }
-    let included: Vec<Included> = cluster
-        .sources()
-        .included()
-        .map(|file| Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() })
-        .collect();
+    let included: Vec<Included> = cluster.sources().included().map(included).collect();
     if !cluster.includes().is_empty() {
         files.extend(serde_json::to_vec_pretty(&included).ok().map(|bytes| (INCLUDED_FILE, bytes)));
     }
     files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
     files
+}
+
+/// The digest of each of several clusters; nothing for one.
+#[must_use]
+pub fn digests_of_parts(cluster: &Cluster) -> Vec<String> {
+    let parts = if cluster.is_joined() { cluster.parts() } else { &[] };
+    parts.iter().map(|part| part.digest().to_owned()).collect()
+}
+
+/// Whether this is the folder of the cluster file, and not the file itself.
+#[must_use]
+pub fn is_of_folder(cluster: &Cluster, config: &Path) -> bool {
+    let file = cluster.sources().get(FileId::CLUSTER).map(|file| absolute(Path::new(&file.name)));
+    file.is_some_and(|file| file.parent() == Some(&absolute(config)))
+}
+
+/// A cluster file of a folder, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct KeptText {
+    name: String,
+    text: String,
+    profile: Option<String>,
+    included: Vec<Included>,
+}
+
+impl KeptText {
+    fn of(texts: &Texts<'_>) -> Self {
+        Self {
+            name: absolute(Path::new(&texts.file.name)).display().to_string(),
+            text: texts.file.text.clone(),
+            profile: texts.profile.map(|file| file.text.clone()),
+            included: texts.included.iter().map(|file| included(file)).collect(),
+        }
+    }
+
+    fn file(&self) -> KeptFile<'_> {
+        let Self { name, text, profile, included } = self;
+        KeptFile { name, text, profile: profile.as_deref(), included: Some(included) }
+    }
+}
+
+fn included(file: &SourceFile) -> Included {
+    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() }
 }
 
 /// Writes a set.
@@ -157,6 +235,12 @@ impl Kept {
     #[must_use]
     pub fn load(&self) -> Loaded {
         let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        if let Some(bytes) = self.files.get(CLUSTERS_FILE) {
+            // One that cannot be read is none that can be used.
+            let all: Vec<KeptText> = serde_json::from_slice(bytes).unwrap_or_default();
+            let all: Vec<KeptFile<'_>> = all.iter().map(KeptText::file).collect();
+            return cluster::parse_kept_together(&all);
+        }
         let name = self.record.config.display().to_string();
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
         let included: Option<Vec<Included>> =
@@ -167,7 +251,7 @@ impl Kept {
     /// The SHA-256 of the rules as they were written down.
     #[must_use]
     pub fn rules_digest(&self) -> String {
-        let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, RECORD_FILE];
+        let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, CLUSTERS_FILE, RECORD_FILE];
         let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
         let all = rules.fold(Vec::new(), |mut all, (name, bytes)| {
             // Their names and ends tell two files from one.
@@ -218,23 +302,48 @@ pub fn ports(text: &str) -> Ports {
 ///
 /// # Errors
 /// Where the file is not what was written.
-pub fn rejected(store: &Store) -> Result<Vec<String>, HostError> {
+fn rejected(store: &Store) -> Result<Vec<String>, HostError> {
     let bytes = store.read(Place::State, REJECTED)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
-/// Notes a digest, or forgets it.
+/// Whether a cluster, or one of several, must not be applied at boot, unless that one is part of what was confirmed last.
+///
+/// # Errors
+/// Where the file is not what was written.
+pub fn is_rejected(store: &Store, cluster: &Cluster, good: Option<&Record>) -> Result<bool, HostError> {
+    let rejected = rejected(store)?;
+    let is_good = |digest: &str| good.is_some_and(|good| good.digests().any(|own| own == digest));
+    let mut digests = std::iter::once(cluster).chain(cluster.parts()).map(Cluster::digest);
+    Ok(digests.any(|digest| !is_good(digest) && rejected.iter().any(|one| one == digest)))
+}
+
+/// Notes the digests of what was not confirmed, but for those that were confirmed with something else.
 ///
 /// # Errors
 /// Where the state cannot be written.
-pub fn reject(store: &Store, digest: &str, rejects: bool) -> Result<(), HostError> {
+pub fn reject(store: &Store, record: &Record, good: Option<&Record>) -> Result<(), HostError> {
+    let is_good = |digest: &str| good.is_some_and(|good| good.digests().any(|own| own == digest));
+    let new: Vec<&str> = record.digests().filter(|digest| !is_good(digest)).collect();
+    write_rejected(store, record, &new)
+}
+
+/// Forgets the digests of what is confirmed.
+///
+/// # Errors
+/// Where the state cannot be written.
+pub fn accept(store: &Store, record: &Record) -> Result<(), HostError> {
+    write_rejected(store, record, &[])
+}
+
+/// Those that are written down, without those of a record, and with some.
+fn write_rejected(store: &Store, record: &Record, new: &[&str]) -> Result<(), HostError> {
     const MOST: usize = 100;
     let mut all = rejected(store)?;
     let before = all.clone();
-    all.retain(|own| own != digest);
-    if rejects {
-        all.push(digest.to_owned());
-    }
+    let is_of_record = |digest: &String| record.digests().any(|own| own == digest);
+    all.retain(|own| !is_of_record(own));
+    all.extend(new.iter().map(|&digest| digest.to_owned()));
     let last = all.split_off(all.len().saturating_sub(MOST));
     match last.as_slice() {
         same if same == before.as_slice() => Ok(()),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::links::Link;
 use super::routing::{destinations, sources_towards};
 use super::store::checksum;
-use crate::cluster::{Node, Site};
+use crate::cluster::{Node, Site, SitePart};
 use crate::dialect::netlink::RequestError;
 use crate::net::Cidr;
 
@@ -31,6 +31,9 @@ pub struct Ends {
     peers: Vec<IpAddr>,
     /// By which routes they were chosen, in short; nothing where all are looked up.
     routes: Option<String>,
+    /// Those of the nodes of other clusters that this host is, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more: Vec<Ends>,
 }
 
 /// An address that this host takes towards peers, and that they do not know it by.
@@ -52,18 +55,24 @@ impl Ends {
     /// # Errors
     /// Where there are many peers, and the kernel does not tell its routes.
     pub fn of(site: &Site<'_>) -> Result<Self, RequestError> {
+        let mut all = site.parts().iter().map(Self::of_part).collect::<Result<Vec<Self>, RequestError>>()?.into_iter();
+        let first = all.next().unwrap_or_default();
+        Ok(Self { more: all.collect(), ..first })
+    }
+
+    fn of_part(site: &SitePart<'_>) -> Result<Self, RequestError> {
         let addresses = |node: &Node| node.addresses().iter().map(|(address, _)| *address).collect::<Vec<_>>();
         let Some(node) = site.node() else { return Ok(Self::default()) };
         let own = addresses(node);
         // Peers of a family that the node has no address of cannot know it by one.
         let known = |peer: &IpAddr| own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
-        let others = site.cluster().nodes().iter().filter(|other| other.name() != node.name());
-        let peers: BTreeSet<IpAddr> = others.flat_map(addresses).filter(known).collect();
+        let others = site.others();
+        let peers: BTreeSet<IpAddr> = others.into_iter().flat_map(addresses).filter(known).collect();
         if peers.len() <= EACH {
-            return Ok(Self { own, peers: peers.into_iter().collect(), routes: None });
+            return Ok(Self { own, peers: peers.into_iter().collect(), routes: None, more: Vec::new() });
         }
         let routes = destinations()?;
-        Ok(Self { own, peers: one_of_each(peers, &routes), routes: Some(in_short(&routes)) })
+        Ok(Self { own, peers: one_of_each(peers, &routes), routes: Some(in_short(&routes)), more: Vec::new() })
     }
 
     /// Whether the routes are still those by which the peers were chosen.
@@ -71,10 +80,16 @@ impl Ends {
     /// # Errors
     /// Where the kernel does not tell.
     pub fn are_current(&self) -> Result<bool, RequestError> {
-        match &self.routes {
-            None => Ok(true),
-            Some(routes) => Ok(*routes == in_short(&destinations()?)),
+        let current = match &self.routes {
+            None => true,
+            Some(routes) => *routes == in_short(&destinations()?),
+        };
+        for more in &self.more {
+            if !more.are_current()? {
+                return Ok(false);
+            }
         }
+        Ok(current)
     }
 
     /// What this host calls itself towards peers that know it by other addresses. Nothing where there is no way to a peer yet, or
@@ -104,7 +119,15 @@ impl Ends {
             let and_others = several || peers.len() > 1;
             Some(OtherSource { source, towards, and_others, known: self.own.clone() })
         };
-        Ok(found.into_iter().filter_map(objection).collect())
+        let mut found: Vec<OtherSource> = found.into_iter().filter_map(objection).collect();
+        for more in &self.more {
+            for other in more.other_sources(links)? {
+                if !found.contains(&other) {
+                    found.push(other);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -83,6 +83,10 @@ impl Seen {
         if guard.through() != Through::None || !guard.allow().is_empty() {
             return Ok(());
         }
+        // Which files there are in a folder each look is to see.
+        if site.cluster().is_joined() || record::is_of_folder(site.cluster(), config) {
+            return Ok(());
+        }
         let Some((generation, handle)) = in_force.version().filter(|_| around.is_settled()) else { return Ok(()) };
         let names = |list: Vec<Interface>| list.iter().map(|name| name.as_str().to_owned()).collect();
         let seen = Self {
@@ -94,7 +98,7 @@ impl Seen {
             inputs: inputs(site.cluster(), config),
             includes: site.cluster().includes().to_vec(),
             included: included(site.cluster(), config),
-            node: site.node().map(|node| node.name().to_owned()),
+            node: site.node_names(),
             ports: record::text(&site.protected()),
             others: in_force.others.iter().map(ToString::to_string).collect(),
             masquerade: in_force.masquerade.clone(),

@@ -22,7 +22,6 @@ use super::store::Store;
 use super::through::chains::Asked;
 use super::through::{self, Wanted};
 use super::{HostError, Snapshot};
-use crate::cluster::Site;
 use crate::net::Ports;
 
 /// Something that an apply changes.
@@ -93,9 +92,7 @@ fn close_or_reopen(store: &Store, before: &Before) -> Result<(), HostError> {
         }
         return through::take_away(&before.root, store).map(drop);
     };
-    let node = kept.record.node.as_deref().and_then(|name| cluster.node(name));
-    let site = node.map_or_else(|| Site::of_every_node(cluster), |node| Site::of_node(cluster, node));
-    let site = on_this_host(site)?;
+    let site = on_this_host(kept.record.site(cluster).ok_or(HostError::BadSnapshot)?)?;
     let links = links().map_err(|error| HostError::Place { what: "this host's interfaces", error })?;
     let asked = Asked { site: &site, links: &links, backend: kept.record.backend, instead: None };
     through::bring(&before.root, store, &Wanted::of(&site), &asked).map(drop)

@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 
 use super::identity::Objection;
 use super::routing::Routing;
-use crate::cluster::Site;
+use crate::cluster::{Site, SitePart};
 use crate::net::Interface;
 
 /// Interfaces on which somebody is admitted: for whom in words, and which.
 #[must_use]
 pub fn admitted(site: &Site<'_>) -> Vec<(String, Vec<Interface>)> {
-    let peers = site.interfaces().map(|list| ("peers".to_owned(), list.to_vec()));
+    let of = |part: &SitePart<'_>| part.interfaces().map(|list| (part.cluster().peers().to_owned(), list.to_vec()));
+    let peers = site.parts().iter().filter_map(of);
     let clients = site.cluster().clients().iter().filter_map(|client| {
         let who = format!("the client `{}`", client.name().escape_debug());
         client.interfaces().map(|list| (who, list.to_vec()))
     });
-    peers.into_iter().chain(clients).collect()
+    peers.chain(clients).collect()
 }
 
 /// Interfaces of these lists that are part of a VRF which the same list lacks.

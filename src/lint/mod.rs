@@ -37,7 +37,7 @@ pub struct Subject<'a> {
     pub reserved: &'a Ports,
 }
 
-/// Everything that does not fit.
+/// Everything that does not fit. It is about one cluster: of several that are guarded together each is looked at by its own file.
 pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
     if let Some(settings) = subject.settings {
         who(subject, settings, findings);
@@ -58,7 +58,7 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
 fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     let Some(name) = settings.name.as_ref().filter(|name| name.value.contains('@')) else { return };
     let shown = name.value.escape_debug();
-    match (subject.site.cluster().node(&name.value), subject.site.node()) {
+    match (subject.site.cluster().node(&name.value), subject.node()) {
         (None, _) => {
             let message = format!("this host's Riak is called `{shown}`, and the cluster file has no such node");
             let help = "add it to `nodes` on every node, or put its name right; what is not in the file is a stranger";
@@ -74,16 +74,21 @@ fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     }
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
     /// The address to which a service should be bound here, as a help says it.
     fn own_address(&self) -> String {
-        let own = self.site.node().and_then(|node| node.addresses().first());
+        let own = self.node().and_then(|node| node.addresses().first());
         own.map_or("ADDRESS".to_owned(), |(address, _)| address.to_string())
     }
 
     /// What the node is called, for the kernel's sockets.
     fn own_name(&self) -> Option<&str> {
-        self.site.node().map(Node::name)
+        self.node().map(Node::name)
+    }
+
+    /// The node of this host.
+    fn node(&self) -> Option<&'a Node> {
+        self.site.nodes().first().copied()
     }
 
     /// A finding about a setting, or about the lack of one in Riak's files.

@@ -69,7 +69,11 @@ pub fn opened_iptables(site: &Site<'_>) -> Result<OpenedIptables, NotEmitted> {
     let text = |family| -> Result<String, NotEmitted> {
         let own = all.tables.iter().filter(|table| table.family == family);
         let chains: Vec<&Chain> = own.flat_map(|table| &table.chains).collect();
-        let mut text = format!("{remarks}*filter\n");
+        let command = if family == Family::Ip { "iptables-restore" } else { "ip6tables-restore" };
+        let mut text = format!(
+            "# Load it with `{command} --noflush < FILE` only: without --noflush all that others have in the table filter goes.\n\
+             {remarks}*filter\n"
+        );
         chains.iter().for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
         for (chain, rule) in chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule))) {
             let rule = dialect::iptables::rule_line(rule).map_err(unwritable)?;

@@ -8,7 +8,8 @@ use super::claims::{Claimed, claims_text};
 use super::host::{exposed_text, sessions_of, sessions_text};
 use super::others::Others;
 use super::status::LETS_ON;
-use crate::cluster::{Node, Site};
+use super::together::Together;
+use crate::cluster::Site;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::{Backend, Changed, apply};
 
@@ -31,9 +32,9 @@ pub struct Applied {
     /// Whether reserved ports were brought up to date.
     #[serde(skip)]
     pub reserved_ports: bool,
-    /// Whether what other firewalls let through was brought up to date.
+    /// Whether what other firewalls let through was brought up to date; `false` where that was tried and they did not.
     #[serde(skip)]
-    pub openings: bool,
+    pub openings: Option<bool>,
     /// Whether it waits to be confirmed.
     #[serde(skip)]
     pub waits: Option<Waits>,
@@ -51,6 +52,9 @@ pub struct Applied {
     pub others: Others,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// A change waits to be confirmed.
@@ -81,12 +85,15 @@ impl Applied {
     #[must_use]
     pub fn of(site: &Site<'_>, backend: Backend, applied: &apply::Applied, exposed: Vec<String>) -> Self {
         Self {
-            node: site.node().map(|node| Node::name(node).to_owned()),
+            node: site.node_names(),
             backend,
             changed: applied.changed,
             state: applied.judgement.standing,
             reserved_ports: applied.work.about_ports(),
-            openings: !applied.work.openings.is_empty(),
+            openings: match applied.judgement.openings.is_empty() {
+                true => Some(true).filter(|_| !applied.work.openings.is_empty()),
+                false => Some(false),
+            },
             waits: applied.pending.as_ref().map(|pending| Waits {
                 seconds: applied.time_left.map(|time| time.as_secs_f64()),
                 cut_outgoing: pending.cut_outgoing,
@@ -98,6 +105,7 @@ impl Applied {
             outgoing: sessions_of(&applied.sessions.outgoing),
             others: Others::of(&applied.in_force, &applied.judgement.around),
             exposed,
+            together: Together::of(site),
         }
     }
 
@@ -107,12 +115,14 @@ impl Applied {
         let mut text = String::new();
         let who = self.node.as_deref().unwrap_or("every node");
         let what = match self.changed {
+            Changed::Nothing if self.openings.is_some() => "no rule of the guard had to be changed",
             Changed::Nothing => "nothing had to be changed",
             Changed::Members => "members changed; no rule and no counter was touched",
             Changed::Rules => "rules changed",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "in force for {who} ({}): {what}", self.backend.name());
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         match self.state {
             Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
             Standing::Staged => {
@@ -121,10 +131,18 @@ impl Applied {
             Standing::Shadowed => {
                 let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
             }
-            Standing::Undecided => text.push_str("UNDECIDED: rules of others are not understood\n"),
+            Standing::Undecided => {
+                let _ = writeln!(text, "UNDECIDED: {}", self.others.doubt());
+            }
         }
-        if self.openings {
-            text.push_str("what other firewalls of this host let through was brought up to date\n");
+        match self.openings {
+            Some(true) => text.push_str("what other firewalls of this host let through was brought up to date\n"),
+            Some(false) => {
+                text.push_str(
+                    "DRIFTED: what other firewalls of this host let through could not be brought up to date\n",
+                );
+            }
+            None => {}
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");

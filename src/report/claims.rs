@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::origin::source_line;
+use super::together::Together;
 use crate::cluster::Site;
 use crate::host::judge::Judgement;
 use crate::ir::{Policy, Ruleset, Table};
@@ -19,6 +20,9 @@ pub struct Proof {
     pub families: &'static [&'static str],
     /// Each claim, in the order of reports.
     pub claims: Vec<Claimed>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// Whether files for iptables were among what was judged.
     #[serde(skip)]
     pub for_iptables: bool,
@@ -143,6 +147,7 @@ impl Proof {
                 Families::Ipv6 => &["IPv6"],
             },
             claims: claims.collect(),
+            together: Together::of(site),
             for_iptables: ruleset.tables.iter().any(|table| !table.family.has_both() && is_iptables(table)),
             writers: writers.to_vec(),
         }
@@ -151,7 +156,7 @@ impl Proof {
     /// Each claim and what came of it, with the packet, the rule and the line of the cluster file.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.together.as_ref().map(Together::text).unwrap_or_default();
         for claimed in &self.claims {
             let name = claimed.claim;
             // Writing to a String cannot fail.

@@ -100,8 +100,8 @@ pub struct Imported {
 impl Removal {
     /// What was there.
     #[must_use]
-    pub fn of(removed: Removed, saved_in: Vec<PathBuf>) -> Self {
-        let Removed { openings, rules, reserved_ports, file, state } = removed;
+    pub fn of(removed: &Removed, saved_in: Vec<PathBuf>) -> Self {
+        let Removed { openings, stays: _, rules, reserved_ports, file, state } = *removed;
         Self {
             changed: openings || rules || reserved_ports || file || state,
             openings,

@@ -34,6 +34,7 @@ mod rules;
 #[cfg(test)]
 mod schemas;
 mod status;
+mod together;
 mod way;
 mod whole;
 
@@ -55,6 +56,7 @@ pub use others::Others;
 pub use planned::Planned;
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, LETS_ON, Status};
+pub use together::{OneOf, Shared, Together};
 pub use way::{ByInterface, Explanation, Way};
 pub use whole::{Answered, Whole};
 

@@ -7,9 +7,14 @@ use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Span;
 use crate::net::Cidr;
 
-/// The node or client that has an address, and its line.
+/// The node or client that has an address, and its line; of several clusters that are guarded together the one of each.
 #[must_use]
 pub fn source_line(cluster: &Cluster, source: IpAddr) -> Option<String> {
+    let lines: Vec<String> = cluster.parts().iter().filter_map(|part| line(part, source)).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+fn line(cluster: &Cluster, source: IpAddr) -> Option<String> {
     let nodes = cluster.nodes().iter().flat_map(|node| node.addresses().iter().map(move |a| (node.name(), *a)));
     let mut nodes = nodes.filter(|(_, (address, _))| *address == source);
     if let Some((name, (_, span))) = nodes.next() {
@@ -25,16 +30,25 @@ pub fn source_line(cluster: &Cluster, source: IpAddr) -> Option<String> {
 pub struct Owners<'a> {
     cluster: &'a Cluster,
     nodes: HashMap<IpAddr, (&'a str, Span)>,
+    /// Where several clusters are guarded together, for which of them these are.
+    more: Vec<Owners<'a>>,
 }
 
 impl<'a> Owners<'a> {
     pub fn new(cluster: &'a Cluster) -> Self {
         let named = |node: &'a Node| node.addresses().iter().map(|&(address, span)| (address, (node.name(), span)));
-        Self { cluster, nodes: cluster.nodes().iter().flat_map(named).collect() }
+        if cluster.is_joined() {
+            return Self { cluster, nodes: HashMap::new(), more: cluster.parts().iter().map(Self::new).collect() };
+        }
+        Self { cluster, nodes: cluster.nodes().iter().flat_map(named).collect(), more: Vec::new() }
     }
 
-    /// The one that has all of a network, and its line.
+    /// The one that has all of a network, and its line; of several clusters that are guarded together the one of each.
     pub fn of(&self, network: Cidr) -> Option<String> {
+        if !self.more.is_empty() {
+            let lines: Vec<String> = self.more.iter().filter_map(|own| own.of(network)).collect();
+            return (!lines.is_empty()).then(|| lines.join("; "));
+        }
         if let Some((name, span)) = self.nodes.get(&network.first()).filter(|_| network.is_host()) {
             return Some(format!("{name}, {}", self.cluster.place(*span)));
         }

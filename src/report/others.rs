@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::whole::{Alike, Answered};
 use crate::host::InForce;
 use crate::host::around::Around;
+use crate::host::through::firewalld::PANIC;
 
 /// What others have on the way, and what comes of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Others {
     /// Whether both kinds of iptables filter here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub doubled: bool,
+    /// Whether firewalld drops everything, as the admin wants it (`firewall-cmd --panic-on`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub panic: bool,
     /// What of the cluster file's would let those through who are shut out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -41,13 +45,21 @@ impl Others {
         let others = Self { chains, ..Self::default() };
         match around {
             Around::Nothing => others,
-            Around::Answered { answers, programs, doubled, .. } => {
-                let (programs, doubled) = (programs.clone(), *doubled);
+            Around::Answered { answers, programs, doubled, panic, .. } => {
+                let (programs, doubled, panic) = (programs.clone(), *doubled, *panic);
                 let wanting = answers.iter().filter(|answer| !answer.is_good());
                 let remedy = around.remedy().map(|through| {
                     format!("`open-through = \"{}\"` under [guard] lets through whom a final drop keeps out, and nobody else", through.word())
                 });
-                Self { judged: true, answers: wanting.map(Answered::of).collect(), remedy, programs, doubled, ..others }
+                Self {
+                    judged: true,
+                    answers: wanting.map(Answered::of).collect(),
+                    remedy,
+                    programs,
+                    doubled,
+                    panic,
+                    ..others
+                }
             }
             Around::Unjudged(why) => Self { because: Some(why.clone()), ..others },
         }
@@ -57,12 +69,16 @@ impl Others {
     #[must_use]
     pub fn shadows(&self) -> Vec<String> {
         let certain = self.answers.iter().filter(|answer| answer.shadow).cloned().collect::<Vec<_>>();
-        Answered::alike(&certain).iter().map(Alike::line).collect()
+        let stopped = self.panic.then(|| PANIC.to_owned());
+        stopped.into_iter().chain(Answered::alike(&certain).iter().map(Alike::line)).collect()
     }
 
     /// What they do for certain, in short.
     #[must_use]
     pub fn headline(&self) -> &'static str {
+        if self.panic {
+            return PANIC;
+        }
         let is = |others| self.answers.iter().any(|answer| answer.shadow && answer.is_about_others() == others);
         match (is(false), is(true)) {
             (true, false) => "whom the file admits is shut out by what is not ours",
@@ -70,6 +86,18 @@ impl Others {
             (true, true) | (false, false) => {
                 "by what is not ours, whom the file admits is shut out or strangers get in"
             }
+        }
+    }
+
+    /// What is not certain because of them, in short.
+    #[must_use]
+    pub fn doubt(&self) -> &'static str {
+        let is = |others| {
+            self.answers.iter().any(|answer| !answer.good && !answer.is_certain() && answer.is_about_others() == others)
+        };
+        match (is(false), is(true)) {
+            (true, false) => "it is not certain that whom the file admits gets through",
+            (true, true) | (false, _) => "rules of others are not understood",
         }
     }
 

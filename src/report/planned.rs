@@ -9,6 +9,7 @@ use super::host::{exposed_text, sessions_text};
 use super::members::members_text;
 use super::objection::Objection;
 use super::others::Others;
+use super::together::Together;
 use crate::host::judge::Standing;
 use crate::host::plan::Kind;
 use crate::host::{Backend, Changed};
@@ -34,10 +35,16 @@ pub struct Planned {
     pub outgoing: Vec<String>,
     /// What others have on the way, and what comes of it.
     pub others: Others,
+    /// Whether that is of the host with what other firewalls are to let through.
+    #[serde(skip)]
+    pub with_openings: bool,
     /// Where the node's Erlang VM listens and no rule guards.
     pub exposed: Vec<String>,
     /// What speaks against it.
     pub objections: Vec<Objection>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// How the texts of the rules differ, without the members of sets.
     #[serde(skip)]
     pub rules: String,
@@ -55,7 +62,11 @@ impl Planned {
             text.push_str(&self.rules);
             text.push_str(&members_text(&self.effect.members));
         }
-        text.push_str(&self.effect.meaning.text());
+        let openings = !self.effect.openings.is_empty();
+        match openings && self.effect.extent == Changed::Nothing {
+            true => text.push_str("the guard stays as it is\n"),
+            false => text.push_str(&self.effect.meaning.text()),
+        }
         text.push_str(&self.writes_text());
         if !self.cut.is_empty() {
             // Writing to a String cannot fail.
@@ -66,6 +77,10 @@ impl Planned {
             let count = self.outgoing.len();
             let _ = writeln!(text, "sessions that this host opened to hosts no longer admitted, which go on: {count}");
             text.push_str(&sessions_text(&self.outgoing));
+        }
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
+        if openings && !self.with_openings && !self.others.answers.is_empty() {
+            text.push_str("the answers that follow are of this host as it is, before that is let through:\n");
         }
         text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));

@@ -12,7 +12,9 @@ use super::host::exposed_text;
 use super::kept::LastApplied;
 use super::objection::Objection;
 use super::others::Others;
+use super::together::Together;
 use crate::host::judge::{Judgement, Standing};
+use crate::host::through::firewalld::PANIC;
 use crate::host::{Backend, Counters};
 
 /// What rules do that only log.
@@ -49,9 +51,15 @@ pub struct Status {
     /// A change waits to be confirmed, for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_seconds: Option<f64>,
+    /// Whether its time is up, and it is being taken back in this moment.
+    #[serde(skip)]
+    pub being_taken_back: bool,
     /// That the last change was taken back, when and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_back: Option<String>,
+    /// Whether it should have been, and not all of it could be: what nobody confirmed is in force in part.
+    #[serde(skip)]
+    pub not_taken_back: bool,
     /// Whether all protected ports are reserved.
     pub reserved_ports_in_force: bool,
     /// What the node's Erlang VM has open beyond the ports that are guarded.
@@ -81,6 +89,9 @@ pub struct Status {
     pub proved_at: Option<String>,
     /// What was applied last and not taken back.
     pub last_applied: Option<LastApplied>,
+    /// Several clusters that are guarded together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// What a service has blocked.
@@ -137,7 +148,9 @@ impl Status {
             lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
+            being_taken_back: false,
             taken_back: None,
+            not_taken_back: false,
             reserved_ports_in_force: state != Standing::Absent,
             exposed: Vec::new(),
             erlang_seen: true,
@@ -152,6 +165,7 @@ impl Status {
             digest: None,
             proved_at: None,
             last_applied: None,
+            together: None,
         }
     }
 
@@ -167,6 +181,7 @@ impl Status {
             (state, None) => {
                 let (words, backend, of) = (state.words(), self.backend.name(), self.config.display());
                 match self.of_last_apply {
+                    false if self.others.panic => writeln!(text, "{words} for {who} ({backend}), {of}; {PANIC}"),
                     false => writeln!(text, "{words} for {who} ({backend}), {of}"),
                     true => writeln!(
                         text,
@@ -176,11 +191,20 @@ impl Status {
                 }
             }
         };
+        text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         if self.lets_on {
             let _ = writeln!(text, "{LETS_ON}");
         }
         self.gone.iter().for_each(|gone| _ = writeln!(text, "{gone}"));
-        if let (Standing::Drifted, None) = (self.state, &self.closed) {
+        if self.state == Standing::Undecided {
+            let _ = writeln!(text, "{}", self.others.doubt());
+        }
+        if let Some(note) = self.taken_back.as_ref().filter(|_| self.not_taken_back) {
+            let _ = writeln!(text, "{note}");
+            text.push_str(
+                "what nobody confirmed is in force in part: `ringfence hook check` tries again to take it back, `ringfence apply` keeps it\n",
+            );
+        } else if let (Standing::Drifted, None) = (self.state, &self.closed) {
             let first = if self.of_last_apply { "once the file is put right, " } else { "" };
             let _ = writeln!(
                 text,
@@ -188,6 +212,9 @@ impl Status {
             );
         }
         match self.pending_seconds {
+            Some(0.0) if self.being_taken_back => {
+                text.push_str("NOT CONFIRMED, and the time is up: it is being taken back now\n");
+            }
             Some(0.0) => text.push_str(
                 "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
             ),
@@ -202,7 +229,7 @@ impl Status {
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
         self.allowances.iter().for_each(|one| _ = writeln!(text, "{}", one.allowance()));
         text.push_str(&self.drift.text());
-        if let Some(note) = &self.taken_back {
+        if let Some(note) = self.taken_back.as_ref().filter(|_| !self.not_taken_back) {
             let _ = writeln!(text, "{note}");
         }
         let verb = if self.lets_on { "let on:" } else { "blocked:" };
@@ -277,5 +304,19 @@ impl Drift {
 impl From<Drift> for String {
     fn from(drift: Drift) -> Self {
         drift.text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_taken_back_takes_nobody() {
+        let new = Status::new(Standing::Enforced, Backend::Nft, "c.toml".into(), &Counters::default(), None);
+        let waits = Status { pending_seconds: Some(0.0), ..new };
+        assert!(waits.text().contains("`ringfence rollback` takes it back"));
+        let text = Status { being_taken_back: true, ..waits }.text();
+        assert!(text.contains("is being taken back now") && !text.contains("rollback"), "{text}");
     }
 }

@@ -44,6 +44,9 @@ pub struct Answered {
     pub because: Option<String>,
 }
 
+/// What stands before the name of one of several clusters. No client is called so: names have no spaces but before what is in brackets.
+const PEERS_OF: &str = "peers of ";
+
 impl Answered {
     /// An answer in words.
     #[must_use]
@@ -61,6 +64,7 @@ impl Answered {
         Self {
             who: match &answer.who {
                 Who::Peers => "peers".to_owned(),
+                Who::PeersOf(name) => format!("{PEERS_OF}{name}"),
                 Who::Client(name) => name.clone(),
                 Who::Others => "others".to_owned(),
             },
@@ -112,6 +116,12 @@ impl Answered {
     }
 
     fn question(&self, services: &str) -> String {
+        if let Some(name) = self.who.strip_prefix(PEERS_OF) {
+            return match self.direction {
+                "out" => format!("this host reaches its peers of {name} at {services}"),
+                _ => format!("peers of {name} reach {services}"),
+            };
+        }
         match (self.who.as_str(), self.direction) {
             ("others", _) => format!("nobody else reaches {services}"),
             (_, "out") => format!("this host reaches its peers' {services}"),

@@ -1,9 +1,10 @@
 //! What a cluster file wants to become of every packet. Source: DESIGN, "What the guard means".
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::Claim;
-use crate::cluster::{Node, Site, State};
+use crate::cluster::{Cluster, Node, Site, SitePart, Source, State};
 use crate::ir::{Elements, TcpFlags};
 use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports, Surroundings};
 use crate::semantics::{Bounded, Door, Field, Locality, OPENING, Packet, Question, Set, Shape, Space, TCP, TooLarge};
@@ -18,7 +19,7 @@ pub struct Claims<'a> {
     elsewhere: Elsewhere,
     translates: bool,
     addresses: Vec<IpAddr>,
-    /// The same as lists; nothing where it is not said which node this host is.
+    /// The same as lists; nothing where it is not said which nodes this host is.
     own: Vec<Elements>,
     /// Whether strangers are to pass, too: then nothing is to be blocked.
     lets_on: bool,
@@ -26,8 +27,12 @@ pub struct Claims<'a> {
 
 /// Some sources and the ports that they are admitted to.
 pub struct Admitted<'a> {
-    /// `peers`, or the client's name.
+    /// `peers`, or the client's name; where several clusters are guarded `peers of NAME`, and the client's with its cluster.
     pub who: &'a str,
+    /// Whether these are the nodes of a cluster.
+    pub is_peers: bool,
+    /// Of which of the clusters, in the order of [`Site::parts`].
+    pub part: usize,
     /// The ports.
     pub ports: Ports,
     /// The interfaces; `None` for any.
@@ -37,34 +42,37 @@ pub struct Admitted<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// The claims about a site.
+    /// The claims about a site: of each cluster by what its own file says, and not by what the clusters are together, so that a mistake
+    /// in putting them together cannot prove itself.
     #[must_use]
     pub fn of(site: &Site<'a>) -> Self {
-        let cluster = site.cluster();
-        let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
-        let nodes: Vec<Cidr> = nodes.collect();
-        let peer_ports = site.services().iter().filter(|s| s.service.state() == State::Open && s.service.peers());
-        let ports = peer_ports.flat_map(|service| service.ports.ranges().iter().copied()).collect();
-        let mut admitted = vec![Admitted::new("peers", ports, site.interfaces().map(<[Interface]>::to_vec), &nodes)];
-        for client in cluster.clients() {
-            let used = site.services().iter().filter(|service| client.services().contains(&service.id));
-            let open = used.filter(|service| service.service.state() == State::Open);
-            let ports = open.flat_map(|service| service.ports.ranges().iter().copied()).collect();
-            let list: Vec<Cidr> = client.from().iter().map(|source| source.network).collect();
-            admitted.push(Admitted::new(client.name(), ports, site.client_interfaces(client), &list));
+        let parts = site.parts();
+        let mut admitted: Vec<Admitted<'_>> =
+            parts.iter().enumerate().flat_map(|(part, own)| admitted(part, own)).collect();
+        for admitted in &mut admitted {
+            let others = parts.iter().enumerate().filter(|(at, _)| *at != admitted.part).map(|(_, other)| other);
+            if let Some(own) = parts.get(admitted.part) {
+                admitted.ports =
+                    others.fold(admitted.ports.clone(), |ports, other| ports.without(&contested(own, other)));
+            }
         }
-        let here: Vec<&Node> = site.node().map_or_else(|| cluster.nodes().iter().collect(), |node| vec![node]);
-        let addresses: Vec<IpAddr> =
-            here.iter().flat_map(|node| node.addresses()).map(|&(address, _)| address).collect();
-        let untrusted_list: Vec<Cidr> = cluster.untrusted().iter().map(|source| source.network).collect();
+        let protected = parts.iter().flat_map(|part| part.protected().ranges().to_vec()).collect();
+        let here = parts.iter().flat_map(|part| part.node().map_or_else(|| part.others(), |node| vec![node]));
+        // The nodes of several clusters have one host's.
+        let mut seen = HashSet::new();
+        let addresses = here.flat_map(Node::addresses).map(|(address, _)| *address);
+        let addresses: Vec<IpAddr> = addresses.filter(|own| parts.len() == 1 || seen.insert(*own)).collect();
+        let networks = |of: fn(&Cluster) -> &[Source]| -> Vec<Cidr> {
+            parts.iter().flat_map(|part| of(part.cluster())).map(|source| source.network).collect()
+        };
         Self {
-            protected: site.protected(),
+            protected,
             admitted,
-            untrusted: families(&untrusted_list),
-            private: families(&cluster.private().iter().map(|source| source.network).collect::<Vec<Cidr>>()),
+            untrusted: families(&networks(Cluster::untrusted)),
+            private: families(&networks(Cluster::private)),
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
-            own: if site.node().is_some() {
+            own: if site.is_of_nodes() {
                 families(&addresses.iter().copied().map(Cidr::host).collect::<Vec<Cidr>>())
             } else {
                 Vec::new()
@@ -405,6 +413,54 @@ fn from(space: &mut Space<'_>, lists: &[Elements]) -> Bounded<Set> {
     Ok(all)
 }
 
+/// Whom a cluster admits at a site.
+/// The ports that two clusters guard and that are not one service for both, which only epmd is, open in both with the same ports: nobody is
+/// admitted there. A file with such a port is refused; were it not, its rules would not be proved.
+fn contested(one: &SitePart<'_>, other: &SitePart<'_>) -> Ports {
+    let (guarded, theirs) = (one.protected(), other.protected());
+    let both = guarded.without(&guarded.without(&theirs));
+    let epmd = |part: &SitePart<'_>| -> Vec<Ports> {
+        let is_epmd = |name: &str| name == "epmd" || name.starts_with("epmd (");
+        let open =
+            part.services().iter().filter(|own| own.service.state() == State::Open && is_epmd(own.service.name()));
+        open.map(|own| own.ports.clone()).collect()
+    };
+    let theirs = epmd(other);
+    epmd(one).iter().filter(|ports| theirs.contains(ports)).fold(both, |both, common| both.without(common))
+}
+
+fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
+    let cluster = part.cluster();
+    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
+    let nodes: Vec<Cidr> = nodes.collect();
+    let peer_ports = part.services().iter().filter(|s| s.service.state() == State::Open && s.service.peers());
+    let ports = peer_ports.flat_map(|service| service.ports.ranges().iter().copied()).collect();
+    let interfaces = part.interfaces().map(<[Interface]>::to_vec);
+    let mut all = vec![Admitted {
+        who: cluster.peers(),
+        is_peers: true,
+        part: at,
+        ports,
+        interfaces,
+        families: families(&nodes),
+    }];
+    for client in cluster.clients() {
+        let used = part.services().iter().filter(|service| client.services().contains(&service.id));
+        let open = used.filter(|service| service.service.state() == State::Open);
+        let ports = open.flat_map(|service| service.ports.ranges().iter().copied()).collect();
+        let list: Vec<Cidr> = client.from().iter().map(|source| source.network).collect();
+        all.push(Admitted {
+            who: client.name(),
+            is_peers: false,
+            part: at,
+            ports,
+            interfaces: part.client_interfaces(client),
+            families: families(&list),
+        });
+    }
+    all
+}
+
 /// A list for each family that has some.
 fn families(networks: &[Cidr]) -> Vec<Elements> {
     let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
@@ -425,9 +481,5 @@ impl<'a> Admitted<'a> {
 
     fn has(&self, source: IpAddr) -> bool {
         self.families.iter().any(|list| list.has(source))
-    }
-
-    fn new(who: &'a str, ports: Ports, interfaces: Option<Vec<Interface>>, list: &[Cidr]) -> Self {
-        Self { who, ports, interfaces, families: families(list) }
     }
 }

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
-use super::whole::asked_of_peers;
+use super::whole::asked_of_all_peers;
 use super::{Admitted, Claims};
 use crate::cluster::Site;
 use crate::ir::{
@@ -82,8 +82,8 @@ impl Concerned {
     fn of(site: &Site<'_>, surroundings: &Surroundings) -> Self {
         let claims = Claims::of(site);
         let guarded = site.protected();
-        let asked = site.services().iter().map(|service| asked_of_peers(site, service));
-        let asked: Vec<PortRange> = asked.flat_map(|ports| ports.ranges().to_vec()).collect();
+        let asked = asked_of_all_peers(site);
+        let asked: Vec<PortRange> = asked.iter().flat_map(|ports| ports.ranges().to_vec()).collect();
         let services: Ports = guarded.ranges().iter().copied().chain(asked).collect();
         let ephemeral = PortRange::new(EPHEMERAL.0, EPHEMERAL.1);
         let all = services.ranges().iter().copied().chain(ephemeral).collect();

@@ -20,7 +20,7 @@ mod by;
 use std::net::IpAddr;
 
 use super::claims::{Admitted, Claims};
-use crate::cluster::{Node, Site, SiteService, State};
+use crate::cluster::{Site, SitePart, SiteService, State};
 use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
@@ -32,6 +32,8 @@ use asker::{Asker, not_from_outside};
 pub enum Who {
     /// The nodes of the cluster.
     Peers,
+    /// The nodes of one of several clusters that are guarded together, by its name.
+    PeersOf(String),
     /// A client, by its name.
     Client(String),
     /// Everybody who is not admitted to the service.
@@ -152,7 +154,7 @@ impl Answer {
     #[must_use]
     pub fn is_good(&self) -> bool {
         match (&self.who, &self.reached) {
-            (Who::Peers | Who::Client(_), Reached::Yes) | (Who::Others, Reached::No) => true,
+            (Who::Peers | Who::PeersOf(_) | Who::Client(_), Reached::Yes) | (Who::Others, Reached::No) => true,
             (_, Reached::Yes | Reached::No) => false,
             (
                 _,
@@ -249,9 +251,11 @@ pub fn whole_beside(
     for service in site.services().iter().filter(|service| service.service.is_guarded()) {
         answers.push(asker.others(&mut space, service)?);
     }
-    for service in site.services().iter().filter(|service| service.service.state() == State::Open) {
-        if service.service.peers() && !asker.peers().is_empty() {
-            answers.push(asker.out(&mut space, service)?);
+    for (at, part) in site.parts().iter().enumerate() {
+        for service in part.services().iter().filter(|service| service.service.state() == State::Open) {
+            if service.service.peers() && !part.others().is_empty() {
+                answers.push(asker.out(&mut space, (at, part), service)?);
+            }
         }
     }
     if site.cluster().guard().is_staged() {
@@ -278,7 +282,7 @@ fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -
     question.surroundings = surroundings.clone();
     question.sources.push(not_from_outside());
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
-    question.ports.extend(site.services().iter().map(|service| asked_of_peers(site, service).ranges().to_vec()));
+    question.ports.extend(asked_of_all_peers(site).into_iter().map(|ports| ports.ranges().to_vec()));
     for admitted in claims.admitted() {
         for (interface, list) in by_interface(admitted, surroundings) {
             question.interfaces.extend(interface);
@@ -288,16 +292,17 @@ fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -
     question
 }
 
-/// The ports that a service has on other nodes.
-pub(super) fn asked_of_peers(site: &Site<'_>, service: &SiteService<'_>) -> Ports {
-    let others = peers_of(site);
+/// The ports that a service of a cluster has on its other nodes.
+fn asked_of_peers(part: &SitePart<'_>, service: &SiteService<'_>) -> Ports {
+    let others = part.others();
     let ports = others.iter().map(|node| node.ports(service.id, service.service));
     ports.flat_map(|ports| ports.ranges().iter().copied()).collect()
 }
 
-fn peers_of<'a>(site: &Site<'a>) -> Vec<&'a Node> {
-    let own = site.node().map(Node::name);
-    site.cluster().nodes().iter().filter(|node| Some(node.name()) != own).collect()
+/// Those of every service of every cluster.
+pub(super) fn asked_of_all_peers(site: &Site<'_>) -> Vec<Ports> {
+    let of = |part: &SitePart<'_>| part.services().iter().map(|own| asked_of_peers(part, own)).collect::<Vec<_>>();
+    site.parts().iter().flat_map(of).collect()
 }
 
 /// The sources of somebody who is admitted, by the interface that they come in on, where that is known.

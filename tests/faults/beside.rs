@@ -201,7 +201,7 @@ on_a_machine! {
                 run(&["nft", "delete", "table", "inet", "ringfence"], "");
             }
         }
-        machine.ringfence("status").ended(4).says("was applied for riak@10.20.0.1 from ").says("and is gone: strangers get in");
+        machine.ringfence("status").ended(4).says("was applied for riak@10.20.0.1 from ").says("and is gone: nothing but other firewalls of this host keeps anybody out");
     }
 
     fn at_boot_with_nothing_usable_the_ports_are_closed_for_all_but_loopback(machine) {

@@ -103,6 +103,20 @@ fn standings(name: &'static str, backend: &'static str) {
         ("on another", |_| nft("flush chain inet other in"), (1, "shadowed"), 1, 1),
         ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
         (
+            "one that may ban a client, to whose network a way leads",
+            |_| {
+                netns::ip("route add 10.20.1.0/24 dev eth1\n");
+                nft(
+                    "table inet other { chain in { type filter hook input priority 0; ip saddr 10.20.1.0/24 numgen random mod 2 == 0 drop; }; }",
+                );
+            },
+            (3, "undecided"),
+            3,
+            3,
+        ),
+        ("the same where none does", |_| netns::ip("route del 10.20.1.0/24 dev eth1\n"), (0, "enforced"), 0, 0),
+        ("not any more", |_| nft("delete table inet other"), (0, "enforced"), 0, 0),
+        (
             "one that drops only where nobody is admitted",
             |_| {
                 nft(

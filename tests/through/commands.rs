@@ -324,7 +324,10 @@ fn through_program(machine: &Machine, (word, etc, first): (&str, &str, &str), ha
     cluster("none", false, "");
     ringfence(&format!("apply {CONFIG}")).ended(1).says(&format!("`open-through = \"{word}\"` under [guard]"));
     cluster("auto", false, "");
-    ringfence(&format!("diff {CONFIG}")).ended(1).says(first);
+    let planned = ringfence(&format!("diff {CONFIG}")).ended(1).says(first).says("the guard stays as it is");
+    planned.says("the answers that follow are of this host as it is");
+    let status = ringfence(&format!("status {CONFIG}")).ended(6);
+    assert!(status.said.contains("NOT APPLIED") && !status.said.contains("DRIFTED"), "{}", status.said);
     ringfence(&format!("apply {CONFIG}"))
         .ended(0)
         .says("what other firewalls of this host let through was brought up to date");
@@ -345,7 +348,7 @@ fn through_program(machine: &Machine, (word, etc, first): (&str, &str, &str), ha
     assert!(!machine.reaches(PEER[0], 8098), "not wanted any more");
     ringfence("rollback").ended(0);
     machine.assert_through("after a change was taken back");
-    ringfence("remove").ended(0);
+    ringfence("remove").ended(0).says("what other firewalls of this host drop they drop for peers again");
     machine.assert_blocked("after remove");
     assert_same(&before, &files(etc));
 }

@@ -145,7 +145,7 @@ fn panic_a_flush_and_a_stop_are_said_and_left() {
         machine.start_firewalld();
         assert!(machine.reaches(PEER[0], 8098) && machine.reaches(PEER[1], 4369));
         shell("firewall-cmd --panic-on");
-        assert!(panics().unwrap());
+        assert!(panics(root()).unwrap());
         let fewer = [opening("peers", &[PEER[0]], &[(8098, 8098)])];
         let plan = planned(root(), &fewer).unwrap();
         assert!(plan.iter().any(|line| line.contains("--panic-off")), "{plan:?}");

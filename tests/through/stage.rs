@@ -148,6 +148,13 @@ impl Machine {
         assert!(wrong.is_empty(), "{when}: {wrong:?}");
     }
 
+    /// The same where the cluster file names the peer alone.
+    #[track_caller]
+    pub fn assert_through_peers(&self, when: &str) {
+        assert!(PEER.iter().all(|from| self.reaches(from, 8098)), "{when}");
+        assert!(STRANGER.iter().all(|from| !self.reaches(from, 8098)), "{when}");
+    }
+
     #[track_caller]
     pub fn assert_blocked(&self, when: &str) {
         for from in PEER.iter().chain(&STRANGER) {

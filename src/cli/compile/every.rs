@@ -66,14 +66,19 @@ fn first_fault(results: impl IndexedParallelIterator<Item = anyhow::Result<()>>)
     results.find_first(anyhow::Result::is_err).unwrap_or(Ok(()))
 }
 
+/// Ports and interfaces of a node.
+type Own = (Vec<Ports>, Option<Vec<Interface>>);
+
 /// The nodes whose rules may be the same, the first of each and the others, in the order of the file.
 fn groups(cluster: &Cluster) -> Vec<(&Node, Vec<&Node>)> {
-    let mut places: HashMap<(Vec<Ports>, Option<Vec<Interface>>), usize> = HashMap::new();
+    let mut places: HashMap<Vec<Own>, usize> = HashMap::new();
     let mut groups: Vec<(&Node, Vec<&Node>)> = Vec::new();
     for node in cluster.nodes() {
         let site = Site::of_node(cluster, node);
-        let (ports, interfaces) = site.own_of_node();
-        let own = (ports.into_iter().cloned().collect(), interfaces.map(<[Interface]>::to_vec));
+        let own = site.own_of_node().into_iter().map(|(ports, interfaces)| {
+            (ports.into_iter().cloned().collect::<Vec<_>>(), interfaces.map(<[Interface]>::to_vec))
+        });
+        let own: Vec<Own> = own.collect();
         match places.get(&own).and_then(|place| groups.get_mut(*place)) {
             Some((_, others)) => others.push(node),
             None => {

@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{self, Unread};
-use super::model::{Cluster, Guard, OnBlock, Service, State, Through};
+use super::model::{Cluster, Guard, OnBlock, PEERS, Service, State, Through};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::parse_document;
 use super::toml_reader::{Reader, TableReader, Text};
@@ -55,7 +55,7 @@ pub struct Loaded {
 }
 
 /// Reads a cluster file; `-` is standard input. Fails only if the file itself cannot be read.
-pub fn load(path: &Path) -> io::Result<Loaded> {
+pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     if path == Path::new("-") {
         let text = read_text(io::stdin().lock(), LARGEST_FILE)?;
         return Ok(parse("standard input", text, Path::new("")));
@@ -132,7 +132,11 @@ fn digest_of(text: &str, profile: Option<&SourceFile>, included: &[SourceFile]) 
             digest.update(part);
         }
     }
-    digest.finalize().iter().fold(String::new(), |mut text, byte| {
+    hexadecimal(&digest.finalize())
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -181,6 +185,9 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
         guard: Guard::default(),
         includes: Vec::new(),
         sources: Arc::new(Sources::new(SourceFile::new(String::new(), String::new()))),
+        parts: Vec::new(),
+        tag: None,
+        peers: PEERS.to_owned(),
     })
 }
 
@@ -254,6 +261,9 @@ fn read_document(
         guard,
         includes: Vec::new(),
         sources: Arc::new(Sources::new(SourceFile::new(String::new(), String::new()))),
+        parts: Vec::new(),
+        tag: None,
+        peers: PEERS.to_owned(),
     };
     check::check(&cluster, span, &unread, findings);
     Some(cluster)
@@ -274,8 +284,12 @@ fn read_guard(top: &mut TableReader<'_>, reader: &mut Reader<'_>) -> Guard {
     guard.on_block_span = value.map(|value| reader.span(value));
     let on_block = value.and_then(|value| reader.word(value, "`on-block`", &words));
     guard.on_block = on_block.unwrap_or_default();
-    guard.log = table.get("log").and_then(|value| reader.boolean(value, "`log`")).unwrap_or(false);
-    let through = table.get("open-through").and_then(|value| reader.word(value, "`open-through`", &Through::WORDS));
+    let log = table.get("log");
+    guard.log_span = log.map(|value| reader.span(value));
+    guard.log = log.and_then(|value| reader.boolean(value, "`log`")).unwrap_or(false);
+    let through = table.get("open-through");
+    guard.through_span = through.map(|value| reader.span(value));
+    let through = through.and_then(|value| reader.word(value, "`open-through`", &Through::WORDS));
     guard.through = through.unwrap_or_default();
     guard.allow = table.get("allow").map(|value| allowances::read(value, reader)).unwrap_or_default();
     table.finish(reader);

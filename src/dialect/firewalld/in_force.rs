@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{IpSet, RichRule, SET, Wanted, merged};
-use crate::ir::{Addresses, ChainKind, Elements, Match, Policy, PortMatch, Rule, Ruleset, Table, Verdict};
+use crate::ir::{Addresses, ChainKind, Elements, Match, Policy, PortMatch, Rule, Ruleset, Set, Table, Verdict};
 
 /// What the kernel holds of firewalld, as far as it is about us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +29,9 @@ impl InForce {
     #[must_use]
     pub fn of(ruleset: &Ruleset) -> Self {
         let mut found = Self::default();
+        let by_iptables = Self::is_of_iptables(ruleset);
         for table in &ruleset.tables {
-            found.panic |= panics(table);
+            found.panic |= panics(table, by_iptables);
             for chain in &table.chains {
                 found.is_loaded |= is_main(table, &chain.name);
                 if chain.name.ends_with("INPUT_POLICIES_pre") {
@@ -52,8 +53,14 @@ impl InForce {
                 }
             }
         }
-        let tables = ruleset.tables.iter().flat_map(|table| &table.sets);
-        let sets = tables.chain(&ruleset.sets).filter(|set| set.name.starts_with(SET));
+        // In other tables, and where it works by nftables in ipset, sets with such names are not its own.
+        let sets: Vec<&Set> = if by_iptables {
+            ruleset.sets.iter().collect()
+        } else {
+            let own = ruleset.tables.iter().filter(|table| table.name == "firewalld");
+            own.flat_map(|table| &table.sets).collect()
+        };
+        let sets = sets.into_iter().filter(|set| set.name.starts_with(SET));
         found.sets = sets.map(|set| (set.name.clone(), set.elements.clone())).collect();
         found
     }
@@ -75,6 +82,12 @@ impl InForce {
     #[must_use]
     pub fn has_rules_of(&self, wanted: &Wanted) -> bool {
         self.strange == 0 && self.rules.iter().eq(wanted.rules.iter().collect::<BTreeSet<_>>())
+    }
+
+    /// Whether our policy or sets are there, be they empty.
+    #[must_use]
+    pub fn has_remains(&self) -> bool {
+        self.policy || !self.sets.is_empty()
     }
 
     /// Whether all is as it is to be. Of a policy that was emptied nothing is left that matters.
@@ -171,11 +184,11 @@ fn ours(rule: &Rule) -> Option<Vec<RichRule>> {
 }
 
 /// Whether a table is what `firewall-cmd --panic-on` makes of it.
-fn panics(table: &Table) -> bool {
+fn panics(table: &Table, by_iptables: bool) -> bool {
     table.chains.iter().any(|chain| {
         let drops = chain.base.is_some_and(|base| base.kind == ChainKind::Filter && base.policy == Policy::Drop);
         let of_nft = table.name.starts_with("firewalld") && chain.name.starts_with("raw_");
-        drops && (of_nft || (table.name == "raw" && chain.name == "PREROUTING"))
+        drops && (of_nft || (by_iptables && table.name == "raw" && chain.name == "PREROUTING"))
     })
 }
 

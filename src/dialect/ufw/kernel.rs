@@ -4,7 +4,7 @@
 
 use super::Allow;
 use crate::dialect::iptables::{beyond, read, rule_line};
-use crate::ir::{Addresses, Chain, Elements, Family, Leg, Match, PortMatch, Rule, Ruleset, Verdict};
+use crate::ir::{Addresses, Chain, Elements, Family, Foreign, Leg, Match, PortMatch, Rule, Ruleset, Verdict};
 
 /// The chains of the users' rules, and of what stands before and behind them in ufw's own files.
 const USERS: [&str; 3] = ["user-input", "user-output", "user-forward"];
@@ -93,7 +93,9 @@ impl Beyond<'_> {
             }
             Match::InInterface { negated: false, .. }
             | Match::Family(_)
-            | Match::Protocol { number: 6, negated: false } => true,
+            | Match::Protocol { number: 6, negated: false }
+            // From any port: what stood in for another.
+            | Match::Foreign(Foreign::SourcePort { negated: false, .. }) => true,
             _ => false,
         });
         known && side && ports && self.rule.verdict == Some(Verdict::Accept)

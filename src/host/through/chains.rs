@@ -261,28 +261,39 @@ pub fn take_away() -> Result<bool, HostError> {
     Ok(brought)
 }
 
-/// By whose means whoever is shut out could be let through; none where the cluster file names one, or nothing of the kind would help.
+/// By whose means whoever is shut out could be let through; `auto` where it takes more than the cluster file names, or than one; none
+/// where nothing of the kind would help.
 pub(in crate::host) fn remedy(
     everything: &Everything,
     answers: &[Answer],
     site: &Site<'_>,
     surroundings: &Surroundings,
 ) -> Option<Through> {
-    if site.cluster().guard().through() != Through::None {
+    let named_one = site.cluster().guard().through();
+    if named_one == Through::Auto {
         return None;
     }
-    let blocked = answers.iter().find_map(blocked_at)?;
     let tables = &everything.ruleset.tables;
-    let table = named(&everything.ruleset, blocked.by).into_iter().find_map(|at| tables.get(at))?;
-    if let Some(program) = managed_by(table) {
-        return Some(program);
+    let blocking = answers.iter().filter_map(blocked_at);
+    let blocking =
+        blocking.filter_map(|one| named(&everything.ruleset, one.by).into_iter().find_map(|at| tables.get(at)));
+    let blocking: Vec<Option<Through>> = blocking.map(managed_by).collect();
+    let mut found: Vec<Through> = blocking.iter().copied().flatten().collect();
+    if blocking.contains(&None) {
+        let means = means(everything);
+        let placed = place(&everything.ruleset, &means, Through::Auto, &openings(site), site, surroundings).ok()?;
+        found.extend(placed.parts.iter().filter(|part| !part.leads.is_empty()).map(|part| match part.means {
+            Means::Nft | Means::Nobody => Through::Nftables,
+            Means::IptablesNft | Means::IptablesLegacy => Through::Iptables,
+        }));
     }
-    let means = means(everything);
-    let placed = place(&everything.ruleset, &means, Through::Auto, &openings(site), site, surroundings).ok()?;
-    placed.parts.first().map(|part| match part.means {
-        Means::Nft | Means::Nobody => Through::Nftables,
-        Means::IptablesNft | Means::IptablesLegacy => Through::Iptables,
-    })
+    match named_one {
+        Through::None => {
+            let first = found.first().copied()?;
+            Some(if found.iter().all(|one| *one == first) { first } else { Through::Auto })
+        }
+        _ => found.iter().any(|one| *one != named_one).then_some(Through::Auto),
+    }
 }
 
 /// firewalld has sets with such names, too, and is told by its own means to take them away.

@@ -58,12 +58,15 @@ pub fn is_active() -> bool {
     look(root).is_ok_and(|there| there.is_some())
 }
 
-/// Whether it drops everything, because the admin said `firewall-cmd --panic-on`. That is left as it is.
+/// That it drops everything, because the admin said `firewall-cmd --panic-on`.
+pub const PANIC: &str = "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`";
+
+/// Whether that is so. It is left so.
 ///
 /// # Errors
 /// Where the kernel's rules cannot be read.
-pub fn panics() -> Result<bool, HostError> {
-    Ok(everything()?.0.panic)
+pub fn panics(root: &Path) -> Result<bool, HostError> {
+    Ok(look(root)?.is_some_and(|(there, _)| there.panic))
 }
 
 /// The files that let these openings through, with their paths.
@@ -102,9 +105,7 @@ pub fn planned(root: &Path, openings: &[Opening]) -> Result<Vec<String>, HostErr
                 lines.push(HostError::Behind(there.behind.iter().cloned().collect()).to_string());
             }
             if there.panic && !lines.is_empty() {
-                lines.push(
-                    "firewalld is in panic mode: nothing gets through until `firewall-cmd --panic-off`".to_owned(),
-                );
+                lines.push(PANIC.to_owned());
             }
         }
         None if lines.is_empty() => {}
@@ -157,6 +158,45 @@ pub fn bring(root: &Path, openings: &[Opening]) -> Result<bool, HostError> {
         return Ok(true);
     }
     Err(HostError::NotThrough { program: "firewalld", missing: steps(&there, &wanted) })
+}
+
+/// The same for no openings at all, where also what is left empty goes if that is possible; and what of it stays.
+///
+/// # Errors
+/// As [`bring`].
+pub fn take_away(root: &Path) -> Result<(bool, Option<Stays>), HostError> {
+    let nothing = Wanted::default();
+    let is_empty = look(root)?.is_some_and(|(there, _)| there.is(&nothing) && there.has_remains());
+    let mut brought = bring(root, &[])?;
+    if let (true, Some((there, _))) = (is_empty, look(root)?) {
+        emptied(root, &there)?;
+    }
+    let remains = look(root)?.map(|(there, _)| there).filter(InForce::has_remains);
+    brought |= is_empty && remains.is_none();
+    Ok((brought, remains.map(|there| Stays { policy: there.policy, sets: there.sets.into_keys().collect() })))
+}
+
+/// What of ours is left at runtime, empty: a reload would take it away, and something of the admin's with it, or firewalld would not take
+/// its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stays {
+    policy: bool,
+    sets: Vec<String>,
+}
+
+impl std::fmt::Display for Stays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let policy = self.policy.then(|| format!("the policy `{POLICY}`"));
+        let sets = (!self.sets.is_empty()).then(|| format!("the ipsets {}", self.sets.join(", ")));
+        let parts: Vec<String> = policy.into_iter().chain(sets).collect();
+        write!(
+            f,
+            "firewalld has {} still, empty, so that they let nobody through: a reload now would also lose what it has at runtime only, or \
+             fail. They go with its next reload or restart; after `firewall-cmd --runtime-to-permanent`, which would write them into \
+             /etc/firewalld, run `ringfence remove` once more",
+            parts.join(" and ")
+        )
+    }
 }
 
 /// Closes again and refuses, where a policy that keeps somebody out would come too late.

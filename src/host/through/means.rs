@@ -79,10 +79,15 @@ fn is_of_iptables(table: &Table) -> bool {
 pub fn managed_by(table: &Table) -> Option<Through> {
     let of_ufw = |chain: &Chain| chain.name.starts_with("ufw-") || chain.name.starts_with("ufw6-");
     let of_firewalld = |chain: &Chain| chain.name == "INPUT_direct" || MAIN_OF_IPTABLES.contains(&chain.name.as_str());
-    if table.name == "firewalld" || table.chains.iter().any(of_firewalld) {
+    if is_firewallds(table) || table.chains.iter().any(of_firewalld) {
         return Some(Through::Firewalld);
     }
     table.chains.iter().any(of_ufw).then_some(Through::Ufw)
+}
+
+/// A table of nft that firewalld makes: beside its rules one while it loads them, and in panic mode (`firewalld_policy_drop`).
+fn is_firewallds(table: &Table) -> bool {
+    table.name.strip_prefix("firewalld").is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 #[cfg(test)]
@@ -116,6 +121,17 @@ mod tests {
         assert_eq!(managed_by(&of("ufw-user-input").tables[0]), Some(Through::Ufw));
         assert_eq!(managed_by(&of("INPUT_ZONES").tables[0]), Some(Through::Firewalld));
         assert_eq!(managed_by(&of("INPUT_POLICIES").tables[0]), Some(Through::Firewalld));
+        for (name, expected) in [
+            ("firewalld", Some(Through::Firewalld)),
+            ("firewalld_policy_drop", Some(Through::Firewalld)),
+            ("firewalling", None),
+        ] {
+            let text = format!("table inet {name} {{\n\tchain raw_output {{\n\t\tdrop\n\t}}\n}}\n");
+            let ruleset = nft::read(&text).unwrap().ruleset;
+            assert_eq!(managed_by(&ruleset.tables[0]), expected, "{name}");
+            let everything = Everything { ruleset, handles: vec![Default::default()], ..Everything::default() };
+            assert_eq!(means(&everything)[0] == Means::Nobody, expected.is_some(), "{name}");
+        }
         assert_eq!(managed_by(&of("INPUT").tables[0]), None);
     }
 }

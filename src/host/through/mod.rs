@@ -102,6 +102,9 @@ impl Look {
         if wanted.is_nothing() && !is_opened(store).unwrap_or(false) {
             return Ok(Self::default());
         }
+        if is_stopped(root, wanted)? {
+            return Ok(Self::default());
+        }
         let mut lines = firewalld::planned(root, wanted.for_firewalld(root))?;
         lines.extend(ufw::planned(root, wanted.for_ufw(root), store)?);
         // What these let through is not there yet, and would be looked for in the chains.
@@ -136,12 +139,21 @@ fn look_at_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<Option<Chains>, 
     Chains::look(wanted.through, &wanted.openings, asked).map(Some)
 }
 
+/// Whether somebody wants nothing to get through at all (`firewall-cmd --panic-on`): then nothing is opened, in no firewall, until he
+/// wants it no more. What is open can always go.
+fn is_stopped(root: &Path, wanted: &Wanted) -> Result<bool, HostError> {
+    Ok(!wanted.is_nothing() && firewalld::panics(root)?)
+}
+
 /// Opens what is to be open and nothing else. Says whether there was anything to write.
 ///
 /// # Errors
 /// Where one of them refuses. What was brought until then is there, and is found by the next run.
 pub fn bring(root: &Path, store: &Store, wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
     if wanted.is_nothing() && !is_opened(store).unwrap_or(false) {
+        return Ok(false);
+    }
+    if is_stopped(root, wanted)? {
         return Ok(false);
     }
     if !wanted.is_nothing() {
@@ -181,17 +193,18 @@ fn bring_chains(wanted: &Wanted, asked: &Asked<'_>) -> Result<bool, HostError> {
     Err(HostError::Changing)
 }
 
-/// Takes all of ours away, whatever is remembered. Says whether there was any.
+/// Takes all of ours away, whatever is remembered. Says whether there was any, and what stays all the same.
 ///
 /// # Errors
 /// Where one of them refuses. All are tried.
-pub fn take_away(root: &Path, store: &Store) -> Result<bool, HostError> {
-    let by_firewalld = firewalld::bring(root, &[]);
+pub fn take_away(root: &Path, store: &Store) -> Result<(bool, Option<firewalld::Stays>), HostError> {
+    let by_firewalld = firewalld::take_away(root);
     let by_ufw = ufw::bring(root, &[], store);
     let by_chains = chains::take_away();
-    let brought = by_firewalld? | by_ufw? | by_chains?;
+    let (by_firewalld, stays) = by_firewalld?;
+    let brought = by_firewalld | by_ufw? | by_chains?;
     store.remove(Place::State, OPENED)?;
-    Ok(brought)
+    Ok((brought, stays))
 }
 
 /// Whether something may be open because of us. Who wants nothing open and cannot read it leaves what may be there: it is no wider than

@@ -191,7 +191,7 @@ impl Blocked<'_> {
 /// The other side of somebody who is admitted and dropped.
 fn blocked_for_certain(answer: &Answer) -> Option<IpAddr> {
     match (&answer.who, &answer.reached) {
-        (Who::Peers | Who::Client(_), Reached::Blocked(shown)) => Some(shown.packet.source),
+        (Who::Peers | Who::PeersOf(_) | Who::Client(_), Reached::Blocked(shown)) => Some(shown.packet.source),
         _ => None,
     }
 }

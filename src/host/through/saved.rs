@@ -48,9 +48,26 @@ impl std::fmt::Display for Saved {
             )?,
             None => f.write_str("the next start of the machine brings them back")?,
         }
-        f.write_str(
-            "; take them out, or save again now that they are gone from the kernel (`netfilter-persistent save`)",
-        )
+        match self.save() {
+            Some(command) => {
+                write!(f, "; take them out, or save again now that they are gone from the kernel (`{command}`)")
+            }
+            // Who saved the whole of the kernel there wrote more than his own.
+            None => f.write_str("; take them out there"),
+        }
+    }
+}
+
+impl Saved {
+    /// The command that writes such a file, where there is one.
+    fn save(&self) -> Option<&'static str> {
+        match self.path.to_string_lossy() {
+            path if path.contains("/etc/iptables/") => Some("netfilter-persistent save"),
+            path if path.ends_with("/sysconfig/iptables") => Some("service iptables save"),
+            path if path.ends_with("/sysconfig/ip6tables") => Some("service ip6tables save"),
+            path if path.ends_with("/sysconfig/ipset") => Some("service ipset save"),
+            _ => None,
+        }
     }
 }
 
@@ -147,6 +164,20 @@ mod tests {
         assert_eq!(of("etc/sysconfig/ip6tables", text), Some((2, vec![])));
         assert_eq!(of("etc/nftables.conf", "flush ruleset\ntable inet ringfence {\n}\n"), Some((2, vec![])));
         assert_eq!(of("etc/iptables/ipsets", "create ringfence-peers4 hash:net\n"), Some((1, vec![])));
+    }
+
+    #[test]
+    fn each_file_is_saved_by_its_own_command() {
+        for (path, command) in [
+            ("/etc/iptables/rules.v4", Some("netfilter-persistent save")),
+            ("/etc/sysconfig/ip6tables", Some("service ip6tables save")),
+            ("/etc/nftables.conf", None),
+            ("/etc/sysconfig/nftables.conf", None),
+        ] {
+            let said = Saved { path: path.into(), line: 2, sets: Vec::new() }.to_string();
+            assert_eq!(said.contains("save again"), command.is_some(), "{said}");
+            assert!(command.is_none_or(|command| said.contains(command)), "{said}");
+        }
     }
 
     #[test]

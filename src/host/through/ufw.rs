@@ -9,8 +9,11 @@
 //! - ufw loads all its users' rules when it deletes one. What somebody put into their chains by iptables, as a ban, would be gone: it is
 //!   named, and nothing is done, until it is ufw's or away. As long as nothing of ours is to be deleted it is nobody's business.
 //!
+//! - ufw takes the same rule at another place for the one that is there. So while one of ours is moved another stands in for it, that is
+//!   told from it by nothing that a packet could show.
+//!
 //! INVARIANT (any moment may be the last): deleted first, then added. It is written down before, so that the next run looks in the
-//! kernel for what a run left there that did not end.
+//! kernel for what a run left there that did not end; what stood in for others is one of ours that is not wanted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +24,7 @@ use crate::dialect::ufw::{Allow, Beyond, Entry, InForce, MOST, TooMany, brought,
 use crate::host::HostError;
 use crate::host::store::{Place, Store};
 use crate::host::whole::Everything;
-use crate::ir::{Leg, Opening};
+use crate::ir::Opening;
 
 const HELP: &str = "look at `ufw status verbose`";
 /// What `ufw` holds for as long as it runs. While it loads its rules, some are lacking that it is about to bring.
@@ -97,7 +100,8 @@ fn ufw(words: &[String]) -> Result<(), HostError> {
 pub fn planned(root: &Path, openings: &[Opening], store: &Store) -> Result<Vec<String>, HostError> {
     let was_cut = was_cut(store);
     let plan = Plan::of(root, openings)?;
-    let mut lines = plan.commands();
+    let mut lines = plan.behind.clone();
+    lines.extend(plan.commands());
     if !is_enabled(root) {
         if !lines.is_empty() {
             lines.push("ufw is not enabled: in force with `ufw enable`".to_owned());
@@ -153,11 +157,19 @@ pub fn bring(root: &Path, openings: &[Opening], store: &Store) -> Result<bool, H
         return Ok(false);
     }
     store.write(Place::State, CHANGING, b"")?;
+    // Behind what the admin has put behind ours, so that nobody passes that meanwhile.
+    let moved: Vec<Allow> = plan.delete.iter().filter(|rule| plan.moves(rule)).map(Allow::stand_in).collect();
+    for rule in &moved {
+        ufw(&rule.to_add())?;
+    }
     for rule in &plan.delete {
         ufw(&rule.to_delete())?;
     }
     for rule in &plan.add {
         ufw(&rule.to_add())?;
+    }
+    for rule in &moved {
+        ufw(&rule.to_delete())?;
     }
     if is_enabled(root) {
         in_force(root, openings, was_cut)?;
@@ -232,6 +244,8 @@ struct Plan {
     all: Vec<Allow>,
     delete: Vec<Allow>,
     add: Vec<Allow>,
+    /// Why some of them are moved, a line each.
+    behind: Vec<String>,
 }
 
 impl Plan {
@@ -252,7 +266,7 @@ impl Plan {
             .into_iter()
             .map(|(name, is_ipv4)| file(root, name, is_ipv4))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut plan = Self { files, all: Vec::new(), delete: Vec::new(), add: Vec::new() };
+        let mut plan = Self { files, all: Vec::new(), delete: Vec::new(), add: Vec::new(), behind: Vec::new() };
         for file in &plan.files {
             let own = wanted.iter().filter(|rule| rule.network.is_ipv4() == file.is_ipv4);
             let kept = kept(&file.entries);
@@ -270,8 +284,20 @@ impl Plan {
             let ours = file.entries.iter().filter(|entry| entry.is_ours());
             let goes = ours.filter(|entry| !kept.contains(entry.key.as_str()) || !keys.contains(&entry.key));
             plan.delete.extend(goes.filter_map(Entry::to_allow));
+            let denies = file.entries.iter().enumerate().filter(|(at, deny)| {
+                let before = file.entries.iter().take(*at).filter(|own| own.is_ours() && keys.contains(&own.key));
+                before.into_iter().any(|own| comes_before(own, deny))
+            });
+            plan.behind.extend(denies.map(|(_, deny)| {
+                format!("`ufw {}` stands behind what is let through, which is moved behind it", deny.described())
+            }));
         }
         Ok(plan)
+    }
+
+    /// Whether a rule that goes comes back at another place.
+    fn moves(&self, rule: &Allow) -> bool {
+        self.add.iter().any(|other| other.key() == rule.key())
     }
 
     fn commands(&self) -> Vec<String> {
@@ -306,21 +332,16 @@ fn was_cut(store: &Store) -> bool {
     store.read(Place::State, CHANGING).map_or(true, |found| found.is_some())
 }
 
-/// Ours that stand behind everything that keeps somebody out, the same way.
+/// Ours that stand behind everything that keeps out somebody whom they let through.
 fn kept(entries: &[Entry]) -> BTreeSet<&str> {
-    let way = |entry: &Entry| {
-        let last = entry.key.rsplit(' ').next().unwrap_or_default();
-        if last.starts_with("out") { Leg::Out } else { Leg::In }
-    };
-    let mut kept = BTreeSet::new();
-    for entry in entries {
-        if entry.is_ours() {
-            kept.insert((way(entry), entry.key.as_str()));
-        } else if entry.keeps_out() {
-            kept.retain(|(leg, _)| *leg != way(entry));
-        }
-    }
-    kept.into_iter().map(|(_, key)| key).collect()
+    let ours = entries.iter().enumerate().filter(|(_, own)| own.is_ours());
+    let stays = |(at, own): &(usize, &Entry)| !entries.iter().skip(at + 1).any(|deny| comes_before(own, deny));
+    ours.filter(stays).map(|(_, own)| own.key.as_str()).collect()
+}
+
+/// Whether one of ours, where it stands before a rule of somebody else's, lets through what that may keep out.
+fn comes_before(own: &Entry, deny: &Entry) -> bool {
+    deny.keeps_out() && own.to_allow().is_none_or(|own| deny.may_hit(&own))
 }
 
 fn file(root: &Path, name: &str, is_ipv4: bool) -> Result<File, HostError> {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::super::claims::{Admitted, Claims};
 use super::super::judge::shown_packet;
 use super::by::{admitting, blocking, doubted, leading, name_of};
-use super::{Answer, Direction, Reached, Shown, Stage, Who, asked_of_peers, by_interface, is_open, peers_of};
-use crate::cluster::{Node, Site, SiteService};
+use super::{Answer, Direction, Reached, Shown, Stage, Who, asked_of_peers, by_interface, is_open};
+use crate::cluster::{Cluster, Node, Site, SitePart, SiteService};
 use crate::ir::{ConnectionStates, Elements, TcpFlags};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{
@@ -43,10 +43,6 @@ struct Asked {
 }
 
 impl Asker<'_, '_, '_> {
-    pub(super) fn peers(&self) -> Vec<IpAddr> {
-        peers_of(self.site).into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect()
-    }
-
     /// Where the packets are for that are asked about: an address of this host, which may be one of a VRF.
     fn here(&self, space: &mut Space<'_>) -> Bounded<Set> {
         let vrfs = self.surroundings.has_vrfs();
@@ -113,7 +109,7 @@ impl Asker<'_, '_, '_> {
         }
         let found = self.between_neighbours(space, packets, found)?;
         let found = self.routed(admitted.families().iter().flat_map(Elements::networks), found);
-        Ok(answer(who(admitted), Direction::In, service, found))
+        Ok(answer(who(self.site, admitted), Direction::In, service, found))
     }
 
     /// This host's addresses, as far as rules tell them apart. Whom a file admits comes to the addresses in it.
@@ -222,12 +218,18 @@ impl Asker<'_, '_, '_> {
         known.into_iter().map(|(_, address)| Some(address)).chain([None]).collect()
     }
 
-    /// Whether this host reaches its peers' service.
-    pub(super) fn out(&mut self, space: &mut Space<'_>, service: &SiteService<'_>) -> Bounded<Answer> {
-        let peers: Vec<Cidr> = self.peers().into_iter().map(Cidr::host).collect();
-        let ports = asked_of_peers(self.site, service);
+    /// Whether this host reaches its peers' service, in one of the clusters.
+    pub(super) fn out(
+        &mut self,
+        space: &mut Space<'_>,
+        (at, part): (usize, &SitePart<'_>),
+        service: &SiteService<'_>,
+    ) -> Bounded<Answer> {
+        let peers = part.others().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(*address));
+        let peers: Vec<Cidr> = peers.collect();
+        let ports = asked_of_peers(part, service);
         let (mut packets, mut anywhere) = (Set::EMPTY, Set::EMPTY);
-        for admitted in self.claims.admitted().iter().filter(|one| one.who == "peers") {
+        for admitted in self.claims.admitted().iter().filter(|one| one.is_peers && one.part == at) {
             let own = self.packets_of(space, admitted, &ports)?;
             packets = space.sets.union(packets, own.packets)?;
             anywhere = space.sets.union(anywhere, own.anywhere)?;
@@ -251,7 +253,7 @@ impl Asker<'_, '_, '_> {
         }
         let found = self.between_neighbours(space, packets, found)?;
         let found = self.routed(peers.iter().copied(), found);
-        let mut answer = answer(Who::Peers, Direction::Out, service, found);
+        let mut answer = answer(peers_of(part.cluster()), Direction::Out, service, found);
         answer.ports = ports;
         Ok(answer)
     }
@@ -376,8 +378,15 @@ fn ports_of(space: &mut Space<'_>, ports: &Ports) -> Bounded<Set> {
     space.port(&list)?.ok_or(TooLarge)
 }
 
-fn who(admitted: &Admitted<'_>) -> Who {
-    if admitted.who == "peers" { Who::Peers } else { Who::Client(admitted.who.to_owned()) }
+fn who(site: &Site<'_>, admitted: &Admitted<'_>) -> Who {
+    match site.parts().get(admitted.part).filter(|_| admitted.is_peers) {
+        Some(part) => peers_of(part.cluster()),
+        None => Who::Client(admitted.who.to_owned()),
+    }
+}
+
+fn peers_of(cluster: &Cluster) -> Who {
+    cluster.tag().map_or(Who::Peers, |_| Who::PeersOf(cluster.name().to_owned()))
 }
 
 fn answer(who: Who, direction: Direction, service: &SiteService<'_>, reached: Reached) -> Answer {
