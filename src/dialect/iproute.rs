@@ -102,7 +102,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
         }
     }
     stand(&mut found, &links);
-    found.unnamed_vrfs = of_vrfs && links.is_empty();
+    found.unnamed_vrfs = has_unnamed_vrfs(&links, of_vrfs);
     let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
     // Something that is not what `ip` prints is not held against what is not in it, too.
     if findings.errors() == 0 {
@@ -122,6 +122,15 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     let mut all = Findings::default();
     all.append(findings);
     (found, all.sorted())
+}
+
+/// Whether there may be VRFs that the list does not name. It may be one in part: `ip -4 addr` leaves out who has no address of IPv4, and
+/// another command all but one.
+fn has_unnamed_vrfs(links: &[Link], of_vrfs: bool) -> bool {
+    let listed = |name: &Interface| links.iter().any(|own| own.name.as_ref() == Some(name));
+    let masters = links.iter().filter_map(|own| own.master.as_ref());
+    // Those that cannot be named may be masters, too.
+    masters.clone().any(|master| !listed(master)) || (of_vrfs && !links.iter().any(|own| own.vrf))
 }
 
 /// Which interfaces stand on no others, and which are VRFs or part of one.
@@ -320,6 +329,27 @@ mod tests {
     fn messages(text: &str) -> Vec<String> {
         let (_, findings) = super::read(text, FileId::CLUSTER);
         findings.iter().map(|one| format!("{} {}", one.code, one.message)).collect()
+    }
+
+    /// A list in part: `ip -4 addr` has no VRF that has no address of IPv4.
+    #[test]
+    fn a_vrf_that_is_not_listed_is_there_all_the_same() {
+        let eth1 = "3: eth1: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue master vrf0 state UP group default\n";
+        let vrf0 = "4: vrf0: <NOARP,MASTER,UP> mtu 65575 qdisc noqueue state UP group default\n";
+        let eth0 = "2: eth0: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state UP group default\n";
+        let by_rule = "1000:\tfrom all lookup [l3mdev-table]\n";
+        for (text, unnamed, vrfs) in [
+            (eth0.to_owned(), false, 0),
+            (format!("{eth0}{eth1}"), true, 0),
+            (format!("{eth0}{eth1}{vrf0}"), false, 2),
+            (format!("{by_rule}{eth0}"), true, 0),
+            (by_rule.to_owned(), true, 0),
+            (format!("{by_rule}{eth0}{eth1}{vrf0}"), false, 2),
+            (format!("{eth1}{}{vrf0}", eth1.replace("eth1", "eth2").replace("vrf0", "vrf1")), true, 2),
+        ] {
+            let found = read(&text);
+            assert_eq!((found.unnamed_vrfs, found.vrfs.len()), (unnamed, vrfs), "{text}");
+        }
     }
 
     #[test]

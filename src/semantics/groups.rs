@@ -68,9 +68,10 @@ impl Rules<'_> {
         }))
     }
 
-    /// Where there are no VRFs, nothing came in by one, and the name is empty (nft_meta_get_eval_sdifname).
+    /// Where there are no VRFs, nothing came in by one, and the name is empty (nft_meta_get_eval_sdifname). The kernel makes a rule of
+    /// `ip rule` with the first of them; where somebody chose other rules, an interface that is not listed may be part of one.
     fn part_of_vrf(&self, negated: bool, at: At) -> Holds {
-        let none = self.beside.is_some_and(|own| own.groups.is_some() && !own.has_vrfs());
+        let none = self.beside.is_some_and(|own| own.groups.is_some() && !own.has_vrfs() && !own.by_policy);
         if none && !at.view.leaves() { negated.into() } else { Holds::Unknown }
     }
 
