@@ -121,7 +121,7 @@ fn understood(rules: &[Rule]) -> &'static str {
         other => other.effect().way == Way::Anything,
     };
     let unknown = |one: &Match| matches!(one, Match::Unknown(_));
-    let varies = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies(_)));
+    let varies = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies { .. }));
     let lost = |rule: &Rule| {
         matches!(rule.verdict, Some(Verdict::Unknown(_)))
             || rule.statements.iter().any(open)

@@ -111,7 +111,7 @@ enum MatchView<'a> {
     WayBack { same_interface: bool, missing: bool },
     InterfaceGroup { side: &'static str, group: u32, negated: bool },
     PartOfVrf { name: String, negated: bool },
-    Varies { by: &'static str },
+    Varies { by: &'static str, text: &'a str },
     Unknown(&'a str),
 }
 
@@ -311,7 +311,7 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
             negated: *negated,
         },
         Foreign::PartOfVrf { name, negated } => MatchView::PartOfVrf { name: name.to_string(), negated: *negated },
-        Foreign::Varies(of) => MatchView::Varies { by: of.words() },
+        Foreign::Varies { on, text } => MatchView::Varies { by: on.words(), text },
     }
 }
 

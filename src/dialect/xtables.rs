@@ -1,9 +1,9 @@
 //! What matches and targets of iptables do, whichever way they are read: by their text, or out of nf_tables' expressions.
 
-use crate::ir::{Destined, Diversion, Field, Marking, Rule, Statement, Translation, Varying};
+use crate::ir::{Destined, Diversion, Field, Marking, Statement, Translation, Varying};
 
 /// On what it hangs whether a match of this name holds, where no packet says so, whatever its options are. But for the lack of room
-/// that [`crowded`] sees to, none of them decides, and none changes what others ask for (the kernel's `net/netfilter/xt_*.c`; where
+/// of [`Rule::up_to_a_crowd`](crate::ir::Rule::up_to_a_crowd), none of them decides, and none changes what others ask for (the kernel's `net/netfilter/xt_*.c`; where
 /// there is no memory at all, packets are gone anyway).
 pub fn varying(name: &str) -> Option<Varying> {
     Some(match name {
@@ -20,14 +20,6 @@ pub fn varying(name: &str) -> Option<Varying> {
         "connbytes" | "connlabel" => Varying::Connection,
         _ => return None,
     })
-}
-
-/// The same rules, and before each that counts by sender what it does where there is no room.
-pub fn crowded(rules: Vec<Rule>) -> Vec<Rule> {
-    if !rules.iter().any(|rule| rule.where_there_is_no_room().is_some()) {
-        return rules;
-    }
-    rules.into_iter().flat_map(|rule| [rule.where_there_is_no_room(), Some(rule)]).flatten().collect()
 }
 
 /// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows. Where a

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::PortMatch;
+use super::{PortMatch, Varying};
 use crate::net::Interface;
 
 /// A test of somebody else's rule.
@@ -110,78 +110,14 @@ pub enum Foreign {
         negated: bool,
     },
     /// Something that no packet says. The test may hold or not for every packet; whether it does is known to depend on this alone, and
-    /// to ask for it decides nothing and changes nothing that another test here looks at.
-    Varies(Varying),
-}
-
-/// On what it hangs whether a test holds, where no packet says so. Sources: the kernel's `net/netfilter/nft_*.c` and `xt_*.c`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Varying {
-    /// How many packets come in a time (`limit rate over`, limits with a name).
-    Rate,
-    /// How many come in a time from each (`-m hashlimit`). What there is no room for in its table is dropped, see
-    /// [`Rule::where_there_is_no_room`](super::Rule::where_there_is_no_room).
-    RateOfEach,
-    /// How much has come so far (`quota`).
-    Amount,
-    /// How many connections there are (`ct count`, `-m connlimit`).
-    Connections,
-    /// Who came before, and when (`-m recent`).
-    Recent,
-    /// Chance, or numbers made of the packet (`numgen`, `jhash`, `symhash`, `-m statistic`).
-    Chance,
-    /// The socket of this host that the packet is for, and what it is like (`socket`, `-m socket`).
-    Socket,
-    /// Whose socket the packet is from, or for: also at input, where the kernel has looked for those of connections
-    /// (`meta skuid`, `-m owner`).
-    Owner,
-    /// The helper of the connection (`ct helper`, `-m helper`).
-    Helper,
-    /// What else connection tracking has noted of the connection: its zone, status, addresses as it began, counts.
-    Connection,
-    /// The link layer: its addresses, its VLAN.
-    Link,
-    /// The port of a bridge that the packet came by (`-m physdev`).
-    Bridge,
-}
-
-impl Varying {
-    /// What it is, in words that go on "it hangs on …".
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Rate => "how many packets come in a time",
-            Self::RateOfEach => "how many packets come in a time from each",
-            Self::Amount => "how much has come so far",
-            Self::Connections => "how many connections there are",
-            Self::Recent => "who came before",
-            Self::Chance => "chance",
-            Self::Socket => "a socket of this host",
-            Self::Owner => "whose socket it is",
-            Self::Helper => "the connection's helper",
-            Self::Connection => "what connection tracking has noted",
-            Self::Link => "the link layer",
-            Self::Bridge => "the port of a bridge",
-        }
-    }
-
-    /// Whether a test of it needs connections, so that the kernel has tracking loaded for the family of its table (nft_ct_get_init,
-    /// nft_connlimit_init, conntrack_mt_check, connlimit_mt_check, helper_mt_check).
-    #[must_use]
-    pub fn needs_connections(self) -> bool {
-        match self {
-            Self::Connections | Self::Helper | Self::Connection => true,
-            Self::Rate
-            | Self::RateOfEach
-            | Self::Amount
-            | Self::Recent
-            | Self::Chance
-            | Self::Socket
-            | Self::Owner
-            | Self::Link
-            | Self::Bridge => false,
-        }
-    }
+    /// to ask for it decides nothing and changes nothing that another test here looks at, but for what [`Varying`] says.
+    Varies {
+        /// On what it hangs.
+        on: Varying,
+        /// The test as it stands, with all that it is compared with: two that ask for something else are not the same. What counts
+        /// by itself, as how much of a quota is used, is no part of it.
+        text: String,
+    },
 }
 
 /// The interface that a packet came in on, or the one that it leaves by.

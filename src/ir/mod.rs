@@ -22,16 +22,18 @@ mod opening;
 pub mod ours;
 mod owner;
 pub mod statement;
+mod varying;
 
 use serde::Serialize;
 
 pub use bits::{ConnectionStates, PacketTypes, TcpFlags};
 pub use elements::Elements;
-pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side, Varying};
+pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};
 pub use owner::owner;
 pub use statement::{Counted, Destined, Diversion, Field, Marking, Reject, Statement, Tracking, Translation};
+pub use varying::Varying;
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";
@@ -127,6 +129,16 @@ impl Chain {
     pub fn named(name: &str, rules: Vec<Rule>) -> Self {
         Self { name: name.to_owned(), base: None, remarks: Vec::new(), rules }
     }
+
+    /// The rules as they were read: those that say together what one said there. What was not read stands for itself.
+    pub fn as_read(&self) -> impl Iterator<Item = &[Rule]> {
+        self.rules.chunk_by(Rule::was_read_with)
+    }
+
+    /// The same, to be changed.
+    pub fn as_read_mut(&mut self) -> impl Iterator<Item = &mut [Rule]> {
+        self.rules.chunk_by_mut(Rule::was_read_with)
+    }
 }
 
 /// What makes a chain a base chain.
@@ -212,6 +224,15 @@ impl Rule {
         })
     }
 
+    /// Whether the two say, with others, what one said where they were read.
+    fn was_read_with(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Some(one), Some(other)) if one.line == 0 && one.handle.is_none() => one == other,
+            (Some(one), Some(other)) => (one.line, one.handle) == (other.line, other.handle),
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// Whether it counts.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -241,21 +262,6 @@ impl Rule {
     /// The statements by which packets fare otherwise.
     pub fn effective(&self) -> impl Iterator<Item = &Statement> {
         self.statements.iter().filter(|one| !one.effect().is_none())
-    }
-
-    /// What a rule does besides where it counts by each sender and its table is full: the packet is gone (hashlimit_mt_common in
-    /// xt_hashlimit.c, "max count of … reached"; seen on Linux 6.18). Stands before the rule, with the tests that come before.
-    #[must_use]
-    pub fn where_there_is_no_room(&self) -> Option<Self> {
-        let counts = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies(Varying::RateOfEach)));
-        let at = self.matches.iter().position(counts)?;
-        Some(Self {
-            matches: self.matches.get(..=at)?.to_vec(),
-            statements: Vec::new(),
-            verdict: Some(Verdict::Drop),
-            comment: self.comment.clone(),
-            place: self.place.clone(),
-        })
     }
 
     /// A statement with which a dialect that writes only counters and logs has nothing to begin.

@@ -167,6 +167,10 @@ impl<'a> Rules<'a> {
             |one: &Statement| matches!(one, Statement::Write { field: Field::Connection | Field::Other(_), .. });
         self.marks_connections |=
             rule.statements.iter().any(marks) || matches!(rule.verdict, Some(Verdict::Unknown(_)));
+        if rule.marks_by_a_test() {
+            self.touches |= self.asks_for_marks;
+            self.alters |= self.asks_for_marks;
+        }
         let statements = rule.effective().map(|one| (one.updates(), one.effect()));
         let verdict = rule.verdict.iter().map(|verdict| (None, verdict.effect()));
         for (set, effect) in statements.chain(verdict) {

@@ -81,7 +81,7 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
         }
         // Of a chain at devices, and of what is known of interfaces besides their names, it is answered before.
         Foreign::Hung(_) | Foreign::Group { .. } | Foreign::PartOfVrf { .. } => Holds::Unknown,
-        Foreign::Varies(_) => Holds::Unknown,
+        Foreign::Varies { .. } => Holds::Unknown,
         Foreign::Mark { of: Marked::Connection, .. } if at.trust == Trust::Honest => return None,
         // What is known of a packet's is looked at before.
         Foreign::Mark { .. } => Holds::Unknown,
@@ -165,7 +165,7 @@ pub(super) fn holds(
         | Foreign::Hung(_)
         | Foreign::Group { .. }
         | Foreign::PartOfVrf { .. }
-        | Foreign::Varies(_) => Holds::Unknown,
+        | Foreign::Varies { .. } => Holds::Unknown,
     }
 }
 
@@ -265,7 +265,9 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let doubted = space.locality(|own| certain(own).is_none())?;
             Fit::split(space, known, doubted)
         }
-        Foreign::Hung(_) | Foreign::Group { .. } | Foreign::PartOfVrf { .. } | Foreign::Varies(_) => Ok(Fit::UNKNOWN),
+        Foreign::Hung(_) | Foreign::Group { .. } | Foreign::PartOfVrf { .. } | Foreign::Varies { .. } => {
+            Ok(Fit::UNKNOWN)
+        }
         Foreign::SourceType { types, negated } => kinds::fit(space, *types, *negated, at),
         Foreign::LaterFragment { negated } => {
             let (v4, shape) = (space.family(true)?, space.shape(|own| own.is_later_fragment() != *negated)?);

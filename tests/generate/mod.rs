@@ -519,7 +519,10 @@ impl Draft<'_> {
             6 if random.chance(40) => Foreign::Endpoint { set: "endpoints".into(), negated },
             6 => Foreign::Direction { reply: negated },
             7 if random.chance(50) => match random.below(4) {
-                0 => Foreign::Varies([Varying::Amount, Varying::Connection][random.below(2)]),
+                0 => {
+                    let all = [Varying::Amount, Varying::Connection, Varying::RateOfEach, Varying::SocketWithMark];
+                    Foreign::Varies { on: all[random.below(all.len())], text: String::new() }
+                }
                 1 => Foreign::PartOfVrf { name: DeviceName::Is(random.pick(&self.scope.interfaces).clone()), negated },
                 _ => Foreign::Group { side, group: [0, 7][random.below(2)], negated },
             },

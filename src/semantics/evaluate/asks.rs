@@ -28,7 +28,7 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
             matches!(
                 one,
                 Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
-            ) || matches!(one, Foreign::Varies(of) if of.needs_connections())
+            ) || matches!(one, Foreign::Varies { on, .. } if on.needs_connections())
         }
         _ => false,
     };

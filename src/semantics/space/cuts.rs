@@ -277,7 +277,7 @@ impl<'a> Cuts<'a> {
                 | Foreign::LaterFragment { .. }
                 | Foreign::WayBack { .. }
                 | Foreign::PartOfVrf { .. }
-                | Foreign::Varies(_),
+                | Foreign::Varies { .. },
             )
             | Match::Family(_)
             | Match::DestinationLocal

@@ -60,7 +60,7 @@ impl Reader<'_, '_, '_> {
         }
         if kind == Kind::Limit {
             // Where no number of packets a minute says it.
-            return tests.matches.push(self.limit().unwrap_or(Match::Foreign(Foreign::Varies(Varying::Rate))));
+            return tests.matches.push(self.limit().unwrap_or_else(|| self.varies(Varying::Rate, self.options())));
         }
         if kind == Kind::State && self.options().any(|option| self.is_about_translation(option)) {
             return tests.matches.push(self.translated().unwrap_or_else(|| self.unknown(self.options())));
@@ -101,7 +101,12 @@ impl Reader<'_, '_, '_> {
     fn whole(&self, kind: Kind) -> Option<Option<Match>> {
         let known = self.options().all(|option| option.known && !option.negated);
         match kind {
-            Kind::Varies(of) => Some(Some(Match::Foreign(Foreign::Varies(of)))),
+            Kind::Varies(Varying::Socket) => {
+                let harmless = |option: &Opt| matches!(self.name(option), "--transparent" | "--nowildcard");
+                let on = if self.options().all(harmless) { Varying::Socket } else { Varying::SocketWithMark };
+                Some(Some(self.varies(on, self.options())))
+            }
+            Kind::Varies(on) => Some(Some(self.varies(on, self.options()))),
             Kind::WayBack => {
                 let has = |name: &str| self.options().any(|option| self.name(option) == name);
                 let test = Foreign::WayBack { same_interface: !has("--loose"), missing: has("--invert") };
@@ -207,6 +212,15 @@ impl Reader<'_, '_, '_> {
     }
 
     fn unknown<'o>(&self, options: impl IntoIterator<Item = &'o Opt>) -> Match {
+        Match::Unknown(self.text(options))
+    }
+
+    fn varies<'o>(&self, on: Varying, options: impl IntoIterator<Item = &'o Opt>) -> Match {
+        Match::varies(on, &self.text(options))
+    }
+
+    /// The module with these options, as they stand there.
+    fn text<'o>(&self, options: impl IntoIterator<Item = &'o Opt>) -> String {
         let mut text = self.draft.written(self.module.words.clone());
         for option in options {
             if !text.is_empty() {
@@ -214,7 +228,7 @@ impl Reader<'_, '_, '_> {
             }
             text.push_str(&self.draft.written(option.words.clone()));
         }
-        Match::Unknown(text)
+        text
     }
 
     /// What an option says; `None` if that is more than the IR has words for.
@@ -280,9 +294,7 @@ impl Reader<'_, '_, '_> {
                 };
                 Some(Test::Is(Match::Foreign(Foreign::Direction { reply })))
             }
-            (Kind::State, name) if is_noted(name) => {
-                Some(Test::Is(Match::Foreign(Foreign::Varies(Varying::Connection))))
-            }
+            (Kind::State, name) if is_noted(name) => Some(Test::Is(self.varies(Varying::Connection, [option]))),
             (Kind::State, "--ctstate") if end_of(self.value(option, 0)).is_some() => {
                 let end = end_of(self.value(option, 0))?;
                 Some(Test::Is(Match::Foreign(Foreign::Translated { end, negated })))

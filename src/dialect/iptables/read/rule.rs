@@ -332,8 +332,9 @@ impl Draft<'_, '_> {
         let protocol = self.protocol.filter(|_| !implied).map(|(number, negated)| Match::Protocol { number, negated });
         // iptables looks at addresses, interfaces and the protocol first, wherever they stand. Sets of sources join
         // them, as the writer has it, unless a test stands before them that remembers what it saw.
-        let remembers =
-            |one: &&Match| matches!(one, Match::Limit { .. } | Match::Foreign(Foreign::Varies(_)) | Match::Unknown(_));
+        let remembers = |one: &&Match| {
+            matches!(one, Match::Limit { .. } | Match::Foreign(Foreign::Varies { .. }) | Match::Unknown(_))
+        };
         let movable = tests.matches.iter().take_while(|one| !remembers(one));
         let movable = movable.count();
         let address = |one: &mut Match| matches!(one, Match::Source { .. } | Match::Destination { .. });

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use super::{policy, shown, values};
-use crate::dialect::xtables::crowded;
 use crate::ir::{Base, Chain, ChainKind, Family, Hook, Policy, Rule, Table, Verdict};
 
 /// The tables of iptables.
@@ -277,7 +276,7 @@ impl TableDraft {
                 name: values::name(&chain.name),
                 base: chain.base,
                 remarks: Vec::new(),
-                rules: crowded(chain.rules.into()),
+                rules: chain.rules.into(),
             })
             .collect();
         (!chains.is_empty()).then(|| Table { family, name: self.name.to_owned(), sets: Vec::new(), chains })

@@ -3,6 +3,7 @@
 
 use super::super::constants::*;
 use super::program::Program;
+use super::show::raw;
 use super::statements::Fields;
 use super::value::{HELPER, LONGEST_VALUE, NOTED, Value};
 
@@ -47,15 +48,17 @@ impl Program<'_> {
     pub(super) fn noted(&mut self, fields: &Fields<'_>) -> Option<()> {
         let register = fields.number(NFTA_CT_DREG)?;
         let name = if fields.number(NFTA_CT_KEY)? == NFT_CT_HELPER { HELPER } else { NOTED };
-        self.load(register, LONGEST_VALUE, Value::Loaded(name.to_owned()));
+        self.load(register, LONGEST_VALUE, Value::Loaded { by: name.to_owned(), how: raw(fields.0, None) });
         Some(())
     }
 
     /// A number is put into network order; `None` where that is not what the expression does.
     pub(super) fn in_order(&mut self, fields: &Fields<'_>) -> Option<()> {
         let (from, to) = (fields.number(NFTA_BYTEORDER_SREG)?, fields.number(NFTA_BYTEORDER_DREG)?);
-        let length = fields.number(NFTA_BYTEORDER_LEN)?;
-        (fields.number(NFTA_BYTEORDER_OP)? == NFT_BYTEORDER_HTON).then_some(())?;
+        // Pieces of another size than the whole are put in order each by itself (nft_byteorder_eval).
+        let (length, size) = (fields.number(NFTA_BYTEORDER_LEN)?, fields.number(NFTA_BYTEORDER_SIZE)?);
+        let in_order = fields.number(NFTA_BYTEORDER_OP)? == NFT_BYTEORDER_HTON && length == 4 && size == 4;
+        in_order.then_some(())?;
         let value = self.value(from, length);
         self.tested(from);
         self.load(to, length, Value::InOrder(Box::new(value)));

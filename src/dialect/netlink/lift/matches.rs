@@ -165,7 +165,7 @@ impl<'a> Program<'a> {
             | Value::Connection(_)
             | Value::Constant(_)
             | Value::HeaderPresent(_)
-            | Value::Loaded(_)
+            | Value::Loaded { .. }
             | Value::Mapped { .. }
             | Value::Modified(..)
             | Value::InOrder(_)

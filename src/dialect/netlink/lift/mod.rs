@@ -36,7 +36,6 @@ use super::names::Names;
 use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
-use crate::dialect::xtables::crowded;
 use crate::ir::{self, DeviceName, Family, Foreign, Match, Verdict};
 use crate::net::Interface;
 
@@ -161,6 +160,8 @@ fn rules(
         {
             let tests = lifted.matches.iter().filter_map(|one| match one {
                 Match::Unknown(text) => Some(text),
+                // In our own there is none, and no word for it.
+                Match::Foreign(Foreign::Varies { text, .. }) if strict => Some(text),
                 _ => None,
             });
             let verdict = match &lifted.verdict {
@@ -175,7 +176,7 @@ fn rules(
             rules.push(ir::Rule { place, ..lifted });
         }
     }
-    Ok(crowded(rules))
+    Ok(rules)
 }
 
 /// The rule in words: the kernel has no text of it.
@@ -192,7 +193,7 @@ fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &i
     };
     let (chain, family, table) = (&chain.name, family.name(), &table.name);
     let varying = rule.matches.iter().find_map(|one| match one {
-        Match::Foreign(Foreign::Varies(of)) => Some(format!(", which hangs on {}", of.words())),
+        Match::Foreign(Foreign::Varies { on, .. }) => Some(format!(", which hangs on {}", on.words())),
         _ => None,
     });
     let hangs = varying.unwrap_or_default();

@@ -3,12 +3,15 @@
 //! INVARIANT (loads): a load may end the rule, where a packet has not what is to be loaded. So a load is either followed by
 //! a test that implies it, or it is itself an unknown test.
 
+use std::fmt::Write as _;
+
 use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::names::Names;
 use super::super::table::{Helper, Rule};
 use super::finish::{Alternatives, Decided};
 use super::matches::{FRAGMENT, TCP};
+use super::show::raw;
 use super::statements::{self, Expressed, Fields};
 use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
@@ -188,7 +191,10 @@ impl<'a> Program<'a> {
             }
             Expression::Limit { rate, unit, burst } => match per_minute(*rate, *unit) {
                 Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
-                None => self.push(Match::Foreign(Foreign::Varies(Varying::Rate))),
+                None => {
+                    let text = format!("limit rate {rate} each {unit} seconds, burst {burst}");
+                    self.push(Match::varies(Varying::Rate, &text));
+                }
             },
             Expression::Counter { packets, bytes } => {
                 self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
@@ -237,17 +243,25 @@ impl<'a> Program<'a> {
                 self.does(statement);
             }
             Expressed::Rejects(how) => self.rule.verdict = Some(Verdict::Reject(how)),
-            Expressed::Tests(Some(of)) => self.push(Match::Foreign(Foreign::Varies(of))),
+            Expressed::Tests(Some(on)) => {
+                // How much of a quota is used counts by itself.
+                let counted = (name == "quota").then_some(NFTA_QUOTA_CONSUMED);
+                self.push(Match::varies(on, &format!("{name}{}", raw(data, counted))));
+            }
             Expressed::Tests(None) => self.unknown(name.to_owned()),
             Expressed::Loads(to) => {
                 if let Some(from) = fields.looked_up(name) {
                     self.tested(from);
                 }
+                let mut how = raw(data, None);
                 if let Some((from, length)) = fields.hashed(name) {
+                    let made_of = self.parts(from, length).unwrap_or_default();
+                    // Writing to a String cannot fail.
+                    made_of.iter().for_each(|part| _ = write!(how, " of {}{}", part.value, part.value.how()));
                     // What it is made of is there, or the number is not.
                     self.tested_all(from, length);
                 }
-                self.load(to, LONGEST_VALUE, Value::Loaded(name.to_owned()));
+                self.load(to, LONGEST_VALUE, Value::Loaded { by: name.to_owned(), how });
             }
             Expressed::Unclear => {
                 self.registers.clear();
@@ -366,12 +380,18 @@ impl<'a> Program<'a> {
 
     /// A test without a word of its own.
     fn not_said(&mut self, value: &Value, test: &Test<'_>) {
-        let Some(of) = value.varying() else { return self.unknown(format!("{value} {test}")) };
-        let one = Match::Foreign(Foreign::Varies(of));
+        let Some(on) = value.varying() else { return self.unknown(format!("{value} {test}")) };
+        let own = format!("{value}{} {test}", value.how());
         // What nft asks for by itself before it looks into such a header.
-        if self.tests.last().is_none_or(|last| *last != [[one.clone()]]) {
-            self.push(one);
+        if let Some([all]) = self.tests.last_mut().map(Vec::as_mut_slice)
+            && let [Match::Foreign(Foreign::Varies { on: before, text })] = all.as_mut_slice()
+            && *before == on
+        {
+            // Writing to a String cannot fail.
+            _ = write!(text, ", {own}");
+            return;
         }
+        self.push(Match::varies(on, &own));
     }
 
     /// `value in set`.

@@ -25,8 +25,13 @@ pub enum Value {
         same_interface: bool,
     },
     Masked(Box<Value>, Vec<u8>),
-    /// Something that an expression of this name loaded.
-    Loaded(String),
+    /// Something that an expression loaded.
+    Loaded {
+        /// Its name.
+        by: String,
+        /// How it was asked, and of what it was made.
+        how: String,
+    },
     /// What a map says of these.
     Mapped {
         key: Vec<Part>,
@@ -55,7 +60,7 @@ impl Value {
             Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.may_be_missing(),
             // Without a connection there is none of these.
             Self::Connection(_)
-            | Self::Loaded(_)
+            | Self::Loaded { .. }
             | Self::Mapped { .. }
             | Self::WayBack { .. }
             | Self::HeaderPresent(_) => true,
@@ -70,7 +75,7 @@ impl Value {
 
     /// Whether it may be compared in another length than it is loaded in.
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_) | Self::Loaded(_))
+        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_) | Self::Loaded { .. })
     }
 
     /// How many bytes of its register count; `None` where that is for its load to say.
@@ -90,12 +95,32 @@ impl Value {
             | Self::WayBack { .. }
             | Self::HeaderPresent(_)
             | Self::Masked(..)
-            | Self::Loaded(_)
+            | Self::Loaded { .. }
             | Self::Mapped { .. }
             | Self::Constant(_)
             | Self::Modified(..)
             | Self::InOrder(_)
             | Self::Unknown(_) => None,
+        }
+    }
+
+    /// How it was loaded, where its name does not say that.
+    pub fn how(&self) -> &str {
+        match self {
+            Self::Loaded { how, .. } => how,
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.how(),
+            Self::Meta(_)
+            | Self::Header { .. }
+            | Self::FragmentOffset
+            | Self::DestinationType { .. }
+            | Self::ConnectionState
+            | Self::Connection(_)
+            | Self::SourceType
+            | Self::WayBack { .. }
+            | Self::Mapped { .. }
+            | Self::HeaderPresent(_)
+            | Self::Constant(_)
+            | Self::Unknown(_) => "",
         }
     }
 
@@ -107,7 +132,7 @@ impl Value {
             Self::Meta(NFT_META_IIFTYPE | NFT_META_OIFTYPE) => Some(Varying::Link),
             Self::Header { base: NFT_PAYLOAD_LL_HEADER, .. } => Some(Varying::Link),
             Self::Connection(NFT_CT_STATUS) => Some(Varying::Connection),
-            Self::Loaded(name) => match name.as_str() {
+            Self::Loaded { by, .. } => match by.as_str() {
                 "numgen" | "hash" => Some(Varying::Chance),
                 "socket" => Some(Varying::Socket),
                 HELPER => Some(Varying::Helper),

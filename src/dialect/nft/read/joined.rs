@@ -5,9 +5,9 @@ use super::grammar;
 use super::lexer::Token;
 use super::selectors::{Alternatives, Right, Selector};
 use super::tables::RawTable;
-use super::varying::varying;
+use super::varying::{varies, varying};
 use super::words::Words;
-use crate::ir::{Foreign, Match, Varying};
+use crate::ir::{Match, Varying};
 
 /// An element of a set becomes at most so many alternatives: a range of ports of any protocol becomes several.
 const MOST_OF_ELEMENT: usize = 64;
@@ -101,7 +101,7 @@ impl<'a> Key<'a> {
                 Part::Opaque(first, of) => {
                     let mut test = header(first);
                     let unknown = || Match::Unknown(text.to_owned());
-                    test.push(of.map_or_else(unknown, |of| Match::Foreign(Foreign::Varies(of))));
+                    test.push(of.map_or_else(unknown, |on| varies(on, text)));
                     vec![test]
                 }
             };

@@ -44,7 +44,6 @@ use tables::{RawBase, RawChain, RawFamily, RawTable};
 
 use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_OF_NFT, Read, ReadError, Unknown, check_jumps};
-use crate::dialect::xtables::crowded;
 use crate::ir::{
     Addresses, Base, Chain, DeviceName, Family, Foreign, Hook, Match, Place, Policy, PortMatch, Rule, Ruleset, Table,
     Verdict,
@@ -163,7 +162,6 @@ fn understood(
             let place = Place { line: rule.line, handle: None, text: lexer::one_line(piece) };
             expand(rules::read(&table, &rule.tokens), place, budget, &mut rules, unknown);
         }
-        let rules = crowded(rules);
         add_chain((&chain, family), rules, table.dormant, &mut chains);
     }
     let used = used_sets(&chains);

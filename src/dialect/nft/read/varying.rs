@@ -2,7 +2,7 @@
 
 use super::words::Words;
 use crate::dialect::xtables;
-use crate::ir::Varying;
+use crate::ir::{Match, Varying};
 
 /// On what a test or a key that begins here hangs, where no packet says so. Its grammar is looked at elsewhere.
 pub fn varying(words: &Words<'_, '_>, start: usize) -> Option<Varying> {
@@ -21,7 +21,20 @@ pub fn varying(words: &Words<'_, '_>, start: usize) -> Option<Varying> {
             | "original" | "reply",
         ) => Varying::Connection,
         ("ether" | "vlan" | "@ll", _) | ("meta", "iiftype" | "oiftype") | ("iiftype" | "oiftype", _) => Varying::Link,
-        ("xt", "match") => xtables::varying(words.text_at(start + 2))?,
+        // nft does not say the options.
+        ("xt", "match") => match xtables::varying(words.text_at(start + 2))? {
+            Varying::Socket => Varying::SocketWithMark,
+            on => on,
+        },
         _ => return None,
     })
+}
+
+/// The test, without what counts by itself: how much of a quota is used.
+pub fn varies(on: Varying, text: &str) -> Match {
+    let lasting = match (on, text.split_once(" used ")) {
+        (Varying::Amount, Some((lasting, _))) => lasting,
+        _ => text,
+    };
+    Match::varies(on, lasting)
 }

@@ -114,7 +114,7 @@ fn terse_foreign(one: &Foreign) -> String {
         Foreign::WayBack { same_interface, missing } => format!("back:{same_interface}:{}", !missing),
         Foreign::Group { group, negated, .. } => format!("{}group:{group}", not(negated)),
         Foreign::PartOfVrf { name, negated } => format!("{}part:{name}", not(negated)),
-        Foreign::Varies(of) => format!("varies:{of:?}"),
+        Foreign::Varies { on, .. } => format!("varies:{on:?}"),
     }
 }
 
@@ -269,6 +269,10 @@ fn modules() {
             ("-m conntrack ! --ctstate NEW,DNAT", &["!ct:new !translated:Destination"]),
             ("-m conntrack --ctstate NEW,SNAT", &["?[-m conntrack --ctstate NEW,SNAT]"]),
             ("-m conntrack --ctstatus ASSURED", &["varies:Connection"]),
+            ("-m socket --transparent --nowildcard", &["varies:Socket"]),
+            ("-m socket", &["varies:Socket"]),
+            ("-m socket --nowildcard --restore-skmark", &["varies:SocketWithMark"]),
+            ("-m socket --something-newer", &["varies:SocketWithMark"]),
             ("-m conntrack ! --ctorigdstport 5", &["?[-m conntrack ! --ctorigdstport 5]"]),
             ("-m addrtype --dst-type LOCAL -m addrtype --dst-type LOCAL --limit-iface-in", &["local own"]),
             (

@@ -185,7 +185,7 @@ fn several_things_at_once() {
 #[test]
 fn maps_whose_keys_the_rules_do_not_say() {
     let rule = "numgen random mod 2 vmap { 0 : goto other, 1 : drop }";
-    let maybe = || vec![Match::Foreign(Foreign::Varies(Varying::Chance))];
+    let maybe = || vec![Match::varies(Varying::Chance, "numgen random mod 2 vmap")];
     let goto = Verdict::Goto("other".into());
     let (rules, listed) = rules_of("inet", rule);
     assert_eq!(rules, [(maybe(), Some(goto)), (maybe(), Some(Verdict::Drop))]);
@@ -196,7 +196,7 @@ fn maps_whose_keys_the_rules_do_not_say() {
     // By chance, or who knows how: but to one of these two.
     let sent = sent("dnat ip to numgen random mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 . 80 }");
     let address = |text: &str| Some((text.parse().unwrap(), text.parse().unwrap()));
-    let chance = || vec![V4, Match::Foreign(Foreign::Varies(Varying::Chance))];
+    let chance = || vec![V4, Match::varies(Varying::Chance, "dnat ip to numgen random mod 2 map")];
     let to = |text: &str, ports| (chance(), Translation::Destination, Destined::To { addresses: address(text), ports });
     assert_eq!(sent, [to("10.0.0.1", None), to("10.0.0.2", Some((80, 80)))]);
 }
@@ -357,7 +357,7 @@ fn tables_of_iptables_are_read_with_care() {
             .matches
             .clone()
     };
-    assert_eq!(read("ip filter", "ct status dnat"), [Match::Foreign(Foreign::Varies(Varying::Connection))]);
+    assert_eq!(read("ip filter", "ct status dnat"), [Match::varies(Varying::Connection, "ct status dnat")]);
     assert_eq!(read("ip own", "ct status dnat"), [translated(End::Destination, false)]);
     assert_eq!(read("ip6 filter", "fib daddr type unicast"), [unknown("fib daddr type unicast")]);
     assert_eq!(read("ip6 filter", "fib daddr type local"), [Match::DestinationLocal]);

@@ -3,7 +3,7 @@
 use super::{
     V4, V6, block, forms, interface, port, protocol, rules_of, source, source_set, states, tcp_flags, unknown,
 };
-use crate::ir::{Addresses, Elements, Foreign, Match, PortBlock, PortMatch, Reject, TcpFlags, Varying, Verdict};
+use crate::ir::{Addresses, Elements, Match, PortBlock, PortMatch, Reject, TcpFlags, Varying, Verdict};
 
 #[test]
 fn addresses_and_interfaces() {
@@ -199,7 +199,7 @@ fn limits() {
     }
     for rule in ["limit rate over 10/minute", "limit rate 7/day", "limit rate 10 mbytes/second", "limit name \"x\""] {
         let (rules, listed) = rules_of("inet", &format!("{rule} drop"));
-        assert_eq!(rules, [(vec![Match::Foreign(Foreign::Varies(Varying::Rate))], Some(Verdict::Drop))]);
+        assert_eq!(rules, [(vec![Match::varies(Varying::Rate, rule)], Some(Verdict::Drop))]);
         assert_eq!(listed, [] as [&str; 0]);
     }
 }
