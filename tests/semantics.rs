@@ -365,7 +365,10 @@ fn what_is_too_large_leaves_room_for_each_packet() {
             if let Some((usual, perhaps)) = plausible {
                 let (usual, perhaps) = (space.has(usual, &packet), space.has(perhaps, &packet));
                 let plausible = rules.is_plausible(&packet);
-                assert!(usual || perhaps || plausible == Plausible::No, "seed {seed}: {packet}");
+                // Whether rules lead tracking astray is asked of those that TCP may meet: of what else is not tracked, nothing is said
+                // where a chain is too large.
+                let asked = packet.protocol == TCP;
+                assert!(usual || perhaps || !asked || plausible == Plausible::No, "seed {seed}: {packet}");
                 // What is not certain may be so because a chain is too large; what is certain, is.
                 assert!(!usual || plausible == Plausible::Yes, "seed {seed}: {packet} in {ruleset:#?}");
             }
