@@ -174,6 +174,46 @@ fn what_means_something_else_is_seen() {
     });
 }
 
+/// Where a rule hangs on something that no packet says, what it asks for is a part of what was agreed to all the same.
+#[test]
+fn what_no_packet_says_is_part_of_it() {
+    isolated("what_no_packet_says_is_part_of_it", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = with_containers();
+        let of_nft = |test: &str| {
+            nft(&format!("flush ruleset\n{OTHERS}insert rule ip filter INPUT {test} tcp dport 8098 accept"));
+        };
+        let counted = |rate: &str| {
+            nft(&format!("flush ruleset\n{OTHERS}"));
+            let by_sender = format!("--hashlimit-above {rate} --hashlimit-mode srcip --hashlimit-name x");
+            let rule = format!("iptables-nft -t raw -A PREROUTING -p tcp -m hashlimit {by_sender} -j LOG");
+            run(&rule.split(' ').collect::<Vec<_>>(), "");
+        };
+        let load = |counts: bool, test: &str| if counts { counted(test) } else { of_nft(test) };
+        for (counts, agreed, other) in [
+            (false, "ct zone 1", "ct zone 2"),
+            (false, "meta skuid 0", "meta skuid 1000"),
+            (false, "ct count over 5", "ct count over 6"),
+            (false, "limit rate over 5/second", "limit rate over 6/second"),
+            (false, "jhash ip saddr mod 2 0", "jhash ip daddr mod 2 0"),
+            // It drops what its table has no room for, whatever its target is.
+            (true, "1000/sec", "999/sec"),
+        ] {
+            load(counts, agreed);
+            host.plan(1);
+            load(counts, other);
+            host.outdated("around");
+            // The same again is the same.
+            load(counts, agreed);
+            let again = format!("apply --plan change.plan --root {} --confirm-within 60s", host.path("root").display());
+            // What is open about peers then is said.
+            assert_eq!(host.run(&again, if counts { 3 } else { 0 })["changed"], true, "{agreed}");
+            host.run("rollback", 0);
+            host.run("remove", 0);
+        }
+    });
+}
+
 #[test]
 fn what_means_the_same_is_no_reason() {
     isolated("what_means_the_same_is_no_reason", || {

@@ -38,7 +38,8 @@ fn bare(mut ruleset: Ruleset) -> Ruleset {
             *rule = Rule { place: None, ..rule.clone().without_counts() };
             for one in &mut rule.matches {
                 match one {
-                    Match::Unknown(text) | Match::Foreign(Foreign::ExtensionHeader(text)) => text.clear(),
+                    Match::Unknown(text)
+                    | Match::Foreign(Foreign::ExtensionHeader(text) | Foreign::Varies { text, .. }) => text.clear(),
                     _ => {}
                 }
             }

@@ -14,7 +14,7 @@ use ringfence::cluster::{self, Site};
 use ringfence::compile;
 use ringfence::dialect::{iptables, nft};
 use ringfence::ir::statement::Way;
-use ringfence::ir::{Destined, Family, Match, Rule, Ruleset, Statement, Verdict};
+use ringfence::ir::{Destined, Family, Foreign, Match, Rule, Ruleset, Statement, Verdict};
 
 fn golden_cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -121,6 +121,7 @@ fn understood(rules: &[Rule]) -> &'static str {
         other => other.effect().way == Way::Anything,
     };
     let unknown = |one: &Match| matches!(one, Match::Unknown(_));
+    let varies = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies { .. }));
     let lost = |rule: &Rule| {
         matches!(rule.verdict, Some(Verdict::Unknown(_)))
             || rule.statements.iter().any(open)
@@ -128,7 +129,7 @@ fn understood(rules: &[Rule]) -> &'static str {
     };
     if rules.iter().any(lost) {
         "unknown"
-    } else if rules.iter().flat_map(|rule| &rule.matches).any(unknown) {
+    } else if rules.iter().flat_map(|rule| &rule.matches).any(|one| unknown(one) || varies(one)) {
         "bounded"
     } else {
         "exact"

@@ -12,7 +12,7 @@ use std::process::Command;
 use ringfence::cluster::{self, Site};
 use ringfence::compile::{self, SetsMode};
 use ringfence::dialect::{ReadError, ipset, iptables};
-use ringfence::ir::{Addresses, Elements, Family, Match, Ruleset, Set, SetKind, Statement, Table};
+use ringfence::ir::{Addresses, Elements, Family, Foreign, Match, Ruleset, Set, SetKind, Statement, Table};
 
 const COMMANDS: [(&str, Family); 2] = [("iptables", Family::Ip), ("ip6tables", Family::Ip6)];
 
@@ -260,7 +260,7 @@ fn without_unknown_texts(mut tables: Vec<Table>) -> Vec<Table> {
     use ringfence::ir::Verdict;
     for rule in tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {
         for one in &mut rule.matches {
-            if let Match::Unknown(text) = one {
+            if let Match::Unknown(text) | Match::Foreign(Foreign::Varies { text, .. }) = one {
                 text.clear();
             }
         }

@@ -217,6 +217,9 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         if seed % 4 == 0 {
             surroundings.routes.clear();
         }
+        if seed % 3 > 0 {
+            surroundings.groups = Some(vec![("eth1".parse().unwrap(), 7), ("wg0".parse().unwrap(), 9)]);
+        }
         let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
         // Some are asked about alone, and only as they come to addresses of this host.
         let named = [vec![(0x0a14_0000, 0x0a14_001f)], vec![(0x0a14_0008, 0x0a14_0008)], vec![(0, u32::MAX)]];
@@ -327,7 +330,7 @@ fn addresses_that_nobody_asks_about_leave_room_for_each_packet() {
 #[test]
 fn what_is_too_large_leaves_room_for_each_packet() {
     let (mut unwieldy, mut refused, mut wider, mut exact) = (0, 0, 0, 0);
-    for seed in 0..1300 {
+    for seed in 0..2600 {
         let mut random = Random::new(60_000 + seed);
         let scope =
             Scope { unknowns: seed % 4 == 0, statements: seed % 3 != 0, foreign: seed % 5 > 2, ..Scope::wide() };
@@ -363,7 +366,10 @@ fn what_is_too_large_leaves_room_for_each_packet() {
             if let Some((usual, perhaps)) = plausible {
                 let (usual, perhaps) = (space.has(usual, &packet), space.has(perhaps, &packet));
                 let plausible = rules.is_plausible(&packet);
-                assert!(usual || perhaps || plausible == Plausible::No, "seed {seed}: {packet}");
+                // Whether rules lead tracking astray is asked of those that TCP may meet: of what else is not tracked, nothing is said
+                // where a chain is too large.
+                let asked = packet.protocol == TCP;
+                assert!(usual || perhaps || !asked || plausible == Plausible::No, "seed {seed}: {packet}");
                 // What is not certain may be so because a chain is too large; what is certain, is.
                 assert!(!usual || plausible == Plausible::Yes, "seed {seed}: {packet} in {ruleset:#?}");
             }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::host::{SiteArguments, StateArguments};
 use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, site};
-use super::output::{present, warn_unknown};
+use super::output::{present, warn_open, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::read_with_text;
 use super::{live, membership, plan};
@@ -97,7 +97,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         text + &changes.text()
     })?;
     Ok(match (changes.undecided.is_some(), changes.same) {
-        (true, _) => Outcome::Undecided,
+        (true, _) => {
+            warn_open(&old.ruleset);
+            warn_open(&new.ruleset);
+            Outcome::Undecided
+        }
         (false, true) => Outcome::Success,
         (false, false) => Outcome::No,
     })

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::host::own_links;
 use super::input::{Input, all_node_findings, default_config, site};
-use super::output::{present, say, warn_unknown};
+use super::output::{present, say, warn_open, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Node, Site};
@@ -133,6 +133,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let all: Vec<_> = arrival.on.iter().map(Option::as_ref).zip(fates).collect();
         let explanation = Explanation::several(whose.word(), &packet, &all);
         show(whose, &explanation)?;
+        warn_open(&given.ruleset);
         return Ok(Outcome::Undecided);
     }
     let packet = on(arrival.on.first().unwrap_or(&None));
@@ -146,7 +147,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
         Fate::Blocked => Outcome::No,
-        Fate::Undecided => Outcome::Undecided,
+        Fate::Undecided => {
+            warn_open(&given.ruleset);
+            Outcome::Undecided
+        }
     })
 }
 

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::{document, journal};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
+use crate::ir::Ruleset;
 use crate::outcome::Outcome;
 use crate::report::Body;
 
@@ -81,6 +82,20 @@ pub fn warn_unknown(unknown: &[String]) {
     }
     if let Some(more) = unknown.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(stderr, "warning: ... and {more} more");
+    }
+}
+
+/// Says on which rules it may hang where an answer stays open, because no packet says whether they apply.
+pub fn warn_open(ruleset: &Ruleset) {
+    const SHOWN: usize = 20;
+    let open: Vec<String> = ruleset.varying().collect();
+    let mut stderr = anstream::stderr().lock();
+    for text in open.iter().take(SHOWN) {
+        // Nobody is left to read why nobody could be told.
+        let _ = writeln!(stderr, "warning: what is open may hang on a rule that no packet says all of: {text}");
+    }
+    if let Some(more) = open.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(stderr, "warning: ... and {more} more such rules");
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
-use super::output::{Undone, fail, present, print_findings, warn_unknown};
+use super::output::{Undone, fail, present, print_findings, warn_open, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
@@ -87,7 +87,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(match (report.is_proved(), report.is_violated() || report.is_staged()) {
         (true, _) => Outcome::Success,
         (false, true) => Outcome::No,
-        (false, false) => Outcome::Undecided,
+        (false, false) => {
+            warn_open(&given.ruleset);
+            Outcome::Undecided
+        }
     })
 }
 
@@ -135,6 +138,7 @@ fn answered(given: &Given, site: &Site<'_>, surroundings: &Surroundings) -> anyh
     } else if answers.iter().any(Answer::is_bad) {
         Outcome::No
     } else {
+        warn_open(&given.ruleset);
         Outcome::Undecided
     })
 }

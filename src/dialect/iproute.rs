@@ -32,10 +32,22 @@ enum Line {
     Refused(Refused),
     /// Of `ip route`: something else than the destination decides.
     Special,
-    /// The first line of an interface in `ip addr`: which, whether it stands on another one, which it is part of, whether it is a VRF.
-    Link { name: Option<Interface>, alone: bool, master: Option<Interface>, vrf: bool },
+    /// The first line of an interface in `ip addr`.
+    Link(Link),
     /// It says nothing about where the host stands.
     Nothing,
+}
+
+/// An interface.
+struct Link {
+    name: Option<Interface>,
+    /// Whether it stands on no other one.
+    alone: bool,
+    /// Which it is part of.
+    master: Option<Interface>,
+    vrf: bool,
+    /// Its group, where that is said by its number, or is that of all.
+    group: Option<u32>,
 }
 
 /// A table that every host has a rule for, behind that for `local`.
@@ -66,7 +78,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             continue;
         };
         taken.extend(words.windows(2).filter_map(|pair| if let ["src", own] = pair { host(own) } else { None }));
-        of_a_link = matches!(line, Line::Link { .. }) || indented && of_a_link;
+        of_a_link = matches!(line, Line::Link(_)) || indented && of_a_link;
         match line {
             Line::Rule { first, usual, table, refuses } => {
                 lists += usize::from(first);
@@ -85,12 +97,12 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
             Line::Route(to, by) => found.routes.push((to, by)),
             Line::Refused(refused) => found.refused.push(refused),
             Line::Special => found.by_policy = true,
-            Line::Link { name, alone, master, vrf } => links.push((name, alone, master, vrf)),
+            Line::Link(link) => links.push(link),
             Line::Nothing => {}
         }
     }
     stand(&mut found, &links);
-    found.unnamed_vrfs = of_vrfs && links.is_empty();
+    found.unnamed_vrfs = has_unnamed_vrfs(&links, of_vrfs);
     let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
     // Something that is not what `ip` prints is not held against what is not in it, too.
     if findings.errors() == 0 {
@@ -112,11 +124,23 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     (found, all.sorted())
 }
 
+/// Whether there may be VRFs that the list does not name. It may be one in part: `ip -4 addr` leaves out who has no address of IPv4, and
+/// another command all but one.
+fn has_unnamed_vrfs(links: &[Link], of_vrfs: bool) -> bool {
+    let listed = |name: &Interface| links.iter().any(|own| own.name.as_ref() == Some(name));
+    let masters = links.iter().filter_map(|own| own.master.as_ref());
+    // Those that cannot be named may be masters, too.
+    masters.clone().any(|master| !listed(master)) || (of_vrfs && !links.iter().any(|own| own.vrf))
+}
+
 /// Which interfaces stand on no others, and which are VRFs or part of one.
-fn stand(found: &mut Surroundings, links: &[(Option<Interface>, bool, Option<Interface>, bool)]) {
-    let masters: Vec<&Interface> = links.iter().filter_map(|(_, _, master, _)| master.as_ref()).collect();
-    let vrfs: Vec<&Interface> = links.iter().filter(|own| own.3).filter_map(|(name, ..)| name.as_ref()).collect();
-    for (name, alone, master, _) in links {
+fn stand(found: &mut Surroundings, links: &[Link]) {
+    let masters: Vec<&Interface> = links.iter().filter_map(|own| own.master.as_ref()).collect();
+    let vrfs: Vec<&Interface> = links.iter().filter(|own| own.vrf).filter_map(|own| own.name.as_ref()).collect();
+    let of = |own: &Link| Some((own.name.clone(), own.group?));
+    let groups = links.iter().map(of).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
+    found.groups = groups.map(|all| all.into_iter().filter_map(|(name, group)| Some((name?, group))).collect());
+    for Link { name, alone, master, .. } in links {
         let Some(name) = name else { continue };
         if *alone && !masters.contains(&name) {
             found.plain.push(name.clone());
@@ -184,13 +208,18 @@ fn link(name: &str, flags: &str, rest: &[&str]) -> Line {
     let (name, below) = name.trim_end_matches(':').split_once('@').unwrap_or((name.trim_end_matches(':'), "NONE"));
     let elsewhere = below.strip_prefix("if").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let has = |flag: &str| flags.trim_matches(['<', '>']).split(',').any(|own| own == flag);
-    Line::Link {
+    Line::Link(Link {
         name: interface(name),
         alone: elsewhere || below == "NONE",
         master: after(rest, "master").and_then(interface),
         // Bonds have ARP, and bridges are no masters by their flags.
         vrf: has("MASTER") && has("NOARP"),
-    }
+        group: match after(rest, "group") {
+            Some("default") => Some(0),
+            // Names are this host's own (/etc/iproute2/group).
+            other => other.and_then(|number| number.parse().ok()),
+        },
+    })
 }
 
 fn interface(name: &str) -> Option<Interface> {
@@ -300,6 +329,27 @@ mod tests {
     fn messages(text: &str) -> Vec<String> {
         let (_, findings) = super::read(text, FileId::CLUSTER);
         findings.iter().map(|one| format!("{} {}", one.code, one.message)).collect()
+    }
+
+    /// A list in part: `ip -4 addr` has no VRF that has no address of IPv4.
+    #[test]
+    fn a_vrf_that_is_not_listed_is_there_all_the_same() {
+        let eth1 = "3: eth1: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue master vrf0 state UP group default\n";
+        let vrf0 = "4: vrf0: <NOARP,MASTER,UP> mtu 65575 qdisc noqueue state UP group default\n";
+        let eth0 = "2: eth0: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state UP group default\n";
+        let by_rule = "1000:\tfrom all lookup [l3mdev-table]\n";
+        for (text, unnamed, vrfs) in [
+            (eth0.to_owned(), false, 0),
+            (format!("{eth0}{eth1}"), true, 0),
+            (format!("{eth0}{eth1}{vrf0}"), false, 2),
+            (format!("{by_rule}{eth0}"), true, 0),
+            (by_rule.to_owned(), true, 0),
+            (format!("{by_rule}{eth0}{eth1}{vrf0}"), false, 2),
+            (format!("{eth1}{}{vrf0}", eth1.replace("eth1", "eth2").replace("vrf0", "vrf1")), true, 2),
+        ] {
+            let found = read(&text);
+            assert_eq!((found.unnamed_vrfs, found.vrfs.len()), (unnamed, vrfs), "{text}");
+        }
     }
 
     #[test]

@@ -109,6 +109,9 @@ enum MatchView<'a> {
     SourceType { types: Vec<&'static str>, negated: bool },
     LaterFragment { negated: bool },
     WayBack { same_interface: bool, missing: bool },
+    InterfaceGroup { side: &'static str, group: u32, negated: bool },
+    PartOfVrf { name: String, negated: bool },
+    Varies { by: &'static str, text: &'a str },
     Unknown(&'a str),
 }
 
@@ -300,6 +303,16 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
         Foreign::WayBack { same_interface, missing } => {
             MatchView::WayBack { same_interface: *same_interface, missing: *missing }
         }
+        Foreign::Group { side, group, negated } => MatchView::InterfaceGroup {
+            side: match side {
+                Side::In => "in",
+                Side::Out => "out",
+            },
+            group: *group,
+            negated: *negated,
+        },
+        Foreign::PartOfVrf { name, negated } => MatchView::PartOfVrf { name: name.to_string(), negated: *negated },
+        Foreign::Varies { on, text } => MatchView::Varies { by: on.words(), text },
     }
 }
 

@@ -10,6 +10,7 @@ pub mod iproute;
 pub mod ipset;
 pub mod iptables;
 pub mod json;
+mod marks;
 pub mod netlink;
 pub mod nft;
 mod read;

@@ -1,6 +1,26 @@
-//! What targets of iptables do, whichever way they are read: by their text, or out of nf_tables' expressions.
+//! What matches and targets of iptables do, whichever way they are read: by their text, or out of nf_tables' expressions.
 
-use crate::ir::{Destined, Diversion, Field, Marking, Statement, Translation};
+use crate::ir::{Destined, Diversion, Field, Marking, Statement, Translation, Varying};
+
+/// On what it hangs whether a match of this name holds, where no packet says so, whatever its options are. But for the lack of room
+/// of [`Rule::up_to_a_crowd`](crate::ir::Rule::up_to_a_crowd), none of them decides, and none changes what others ask for (the kernel's `net/netfilter/xt_*.c`; where
+/// there is no memory at all, packets are gone anyway).
+pub fn varying(name: &str) -> Option<Varying> {
+    Some(match name {
+        "hashlimit" => Varying::RateOfEach,
+        "recent" => Varying::Recent,
+        "connlimit" => Varying::Connections,
+        "quota" => Varying::Amount,
+        "statistic" => Varying::Chance,
+        "physdev" => Varying::Bridge,
+        "owner" => Varying::Owner,
+        "socket" => Varying::Socket,
+        "mac" => Varying::Link,
+        "helper" => Varying::Helper,
+        "connbytes" | "connlabel" => Varying::Connection,
+        _ => return None,
+    })
+}
 
 /// What a target of a name does; `None` for those that take their options to say, and for those that nobody here knows. Where a
 /// translation leads to is in its options, too.

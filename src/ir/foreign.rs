@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::PortMatch;
+use super::{PortMatch, Varying};
 use crate::net::Interface;
 
 /// A test of somebody else's rule.
@@ -90,6 +90,33 @@ pub enum Foreign {
         same_interface: bool,
         /// The test holds where there is none.
         missing: bool,
+    },
+    /// The group of the interface that the packet came in on, or leaves by, is this one (or is not). Without such an interface the test
+    /// fails either way.
+    Group {
+        /// Which of the two.
+        side: Side,
+        /// The number of the group, which is 0 where nobody has chosen another one.
+        group: u32,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// The interface that is part of a VRF, and that the packet came in on, has this name (or has not): the name is empty where the
+    /// packet came in by no VRF.
+    PartOfVrf {
+        /// The pattern, which does not fit the empty name.
+        name: DeviceName,
+        /// Turns the test round.
+        negated: bool,
+    },
+    /// Something that no packet says. The test may hold or not for every packet; whether it does is known to depend on this alone, and
+    /// to ask for it decides nothing and changes nothing that another test here looks at, but for what [`Varying`] says.
+    Varies {
+        /// On what it hangs.
+        on: Varying,
+        /// The test as it stands, with all that it is compared with: two that ask for something else are not the same. What counts
+        /// by itself, as how much of a quota is used, is no part of it.
+        text: String,
     },
 }
 

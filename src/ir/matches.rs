@@ -1,6 +1,6 @@
 //! What a rule asks of a packet.
 
-use super::{ConnectionStates, Elements, Family, Foreign, PacketTypes, TcpFlags};
+use super::{ConnectionStates, Elements, Family, Foreign, PacketTypes, TcpFlags, Varying};
 use crate::net::{Cidr, Interface, Ports};
 
 /// One test of a rule.
@@ -106,6 +106,12 @@ pub enum Match {
 }
 
 impl Match {
+    /// A test of something that no packet says.
+    #[must_use]
+    pub fn varies(on: Varying, text: &str) -> Self {
+        Self::Foreign(Foreign::Varies { on, text: text.to_owned() })
+    }
+
     /// Whether the test may tell two destination addresses of this host apart.
     #[must_use]
     pub fn may_ask_for_destination(&self) -> bool {

@@ -22,6 +22,7 @@ mod opening;
 pub mod ours;
 mod owner;
 pub mod statement;
+mod varying;
 
 use serde::Serialize;
 
@@ -32,6 +33,7 @@ pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};
 pub use owner::owner;
 pub use statement::{Counted, Destined, Diversion, Field, Marking, Reject, Statement, Tracking, Translation};
+pub use varying::Varying;
 
 /// The version of the JSON form; raised when a reader of the old one would misunderstand the new.
 pub const SCHEMA: &str = "ringfence.ruleset/1";
@@ -127,6 +129,16 @@ impl Chain {
     pub fn named(name: &str, rules: Vec<Rule>) -> Self {
         Self { name: name.to_owned(), base: None, remarks: Vec::new(), rules }
     }
+
+    /// The rules as they were read: those that say together what one said there. What was not read stands for itself.
+    pub fn as_read(&self) -> impl Iterator<Item = &[Rule]> {
+        self.rules.chunk_by(Rule::was_read_with)
+    }
+
+    /// The same, to be changed.
+    pub fn as_read_mut(&mut self) -> impl Iterator<Item = &mut [Rule]> {
+        self.rules.chunk_by_mut(Rule::was_read_with)
+    }
 }
 
 /// What makes a chain a base chain.
@@ -210,6 +222,15 @@ impl Rule {
             Statement::Log(prefix) => Some(prefix.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether the two say, with others, what one said where they were read.
+    fn was_read_with(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Some(one), Some(other)) if one.line == 0 && one.handle.is_none() => one == other,
+            (Some(one), Some(other)) => (one.line, one.handle) == (other.line, other.handle),
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// Whether it counts.

@@ -37,7 +37,8 @@ impl Table {
 }
 
 fn may_stop(rule: &Rule) -> bool {
-    rule.statements.iter().any(|one| one.effect().way.may_drop())
+    rule.up_to_a_crowd().is_some()
+        || rule.statements.iter().any(|one| one.effect().way.may_drop())
         || rule.verdict.as_ref().is_some_and(|verdict| verdict.effect().way.may_drop())
 }
 
@@ -75,7 +76,10 @@ fn is_of_ip(one: &Match) -> bool {
             | Foreign::ExtensionHeader(_)
             | Foreign::DestinationType { .. }
             | Foreign::SourceType { .. }
-            | Foreign::WayBack { .. },
+            | Foreign::WayBack { .. }
+            | Foreign::Group { .. }
+            | Foreign::PartOfVrf { .. }
+            | Foreign::Varies { .. },
         )
         | Match::Unknown(_) => false,
     }

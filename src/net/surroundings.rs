@@ -24,6 +24,8 @@ pub struct Surroundings {
     pub vrfs: Vec<Interface>,
     /// Whether there may be VRFs that are not known by their names.
     pub unnamed_vrfs: bool,
+    /// All interfaces that a rule can name, each with its group; `None` where these are not known.
+    pub groups: Option<Vec<(Interface, u32)>>,
     /// Its routes: what is reached by which interface. The longest prefix counts.
     pub routes: Vec<(Cidr, Interface)>,
     /// Whether something else than the destination decides on a route: then none of them says for certain which way is taken.
@@ -82,6 +84,12 @@ impl Surroundings {
     #[must_use]
     pub fn has_vrfs(&self) -> bool {
         self.unnamed_vrfs || !self.vrfs.is_empty()
+    }
+
+    /// The group of an interface; `None` where it is not known, as that of one that is not there yet.
+    #[must_use]
+    pub fn group_of(&self, interface: Option<&Interface>) -> Option<u32> {
+        self.groups.as_ref()?.iter().find(|(name, _)| Some(name) == interface).map(|(_, group)| *group)
     }
 
     /// The way to an address.

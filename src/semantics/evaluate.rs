@@ -90,6 +90,8 @@ pub struct Rules<'a> {
     pub(super) trust: Trust,
     /// What is known of the host's routes.
     pub(super) surroundings: Option<&'a Surroundings>,
+    /// What is known of the host besides, whether its routes are known or not.
+    pub(super) beside: Option<&'a Surroundings>,
     /// Interfaces that stand on no others; `None` where nothing is known of any.
     pub(super) plain: Option<&'a [Interface]>,
     /// Whether packets of VRFs meet rules twice, the second time on another interface.
@@ -129,6 +131,7 @@ impl<'a> Rules<'a> {
             marks: Marks::of(ruleset),
             trust: Trust::Nobody,
             surroundings: None,
+            beside: None,
             plain: None,
             twice: false,
             translates_own: !ruleset.unread.is_empty() || ruleset.tables.iter().any(hidden::translates_own),
@@ -151,6 +154,7 @@ impl<'a> Rules<'a> {
     pub fn beside(self, surroundings: &'a Surroundings) -> Self {
         Self {
             surroundings: surroundings.is_known().then_some(surroundings),
+            beside: Some(surroundings),
             plain: Some(&surroundings.plain),
             twice: surroundings.has_vrfs(),
             ..self
@@ -163,6 +167,10 @@ impl<'a> Rules<'a> {
             |one: &Statement| matches!(one, Statement::Write { field: Field::Connection | Field::Other(_), .. });
         self.marks_connections |=
             rule.statements.iter().any(marks) || matches!(rule.verdict, Some(Verdict::Unknown(_)));
+        if rule.marks_by_a_test() {
+            self.touches |= self.asks_for_marks;
+            self.alters |= self.asks_for_marks;
+        }
         let statements = rule.effective().map(|one| (one.updates(), one.effect()));
         let verdict = rule.verdict.iter().map(|verdict| (None, verdict.effect()));
         for (set, effect) in statements.chain(verdict) {
@@ -390,6 +398,9 @@ impl<'a> Rules<'a> {
         }
         if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
             return touched.mark.holds(*mask, *value, *negated);
+        }
+        if let Some(found) = self.of_interface(one, packet, way) {
+            return found;
         }
         if let Some(found) = way.at_device.then(|| self.at_device(one, packet, way.at)).flatten() {
             return found;

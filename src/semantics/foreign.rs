@@ -79,8 +79,9 @@ fn fixed(one: &Foreign, at: At) -> Option<Holds> {
             // It has no such interface, and an empty name.
             turned(names.iter().any(|name| name.fits("")).into(), *negated)
         }
-        // Of a chain at devices it is answered before.
-        Foreign::Hung(_) => Holds::Unknown,
+        // Of a chain at devices, and of what is known of interfaces besides their names, it is answered before.
+        Foreign::Hung(_) | Foreign::Group { .. } | Foreign::PartOfVrf { .. } => Holds::Unknown,
+        Foreign::Varies { .. } => Holds::Unknown,
         Foreign::Mark { of: Marked::Connection, .. } if at.trust == Trust::Honest => return None,
         // What is known of a packet's is looked at before.
         Foreign::Mark { .. } => Holds::Unknown,
@@ -160,7 +161,11 @@ pub(super) fn holds(
             let way = surroundings.map_or(Way::Unknown, |own| own.way_to(packet.source));
             turned(way_back(way, *same_interface, packet.interface.as_ref()), *missing)
         }
-        Foreign::ExtensionHeader(_) | Foreign::Hung(_) => Holds::Unknown,
+        Foreign::ExtensionHeader(_)
+        | Foreign::Hung(_)
+        | Foreign::Group { .. }
+        | Foreign::PartOfVrf { .. }
+        | Foreign::Varies { .. } => Holds::Unknown,
     }
 }
 
@@ -260,7 +265,9 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             let doubted = space.locality(|own| certain(own).is_none())?;
             Fit::split(space, known, doubted)
         }
-        Foreign::Hung(_) => Ok(Fit::UNKNOWN),
+        Foreign::Hung(_) | Foreign::Group { .. } | Foreign::PartOfVrf { .. } | Foreign::Varies { .. } => {
+            Ok(Fit::UNKNOWN)
+        }
         Foreign::SourceType { types, negated } => kinds::fit(space, *types, *negated, at),
         Foreign::LaterFragment { negated } => {
             let (v4, shape) = (space.family(true)?, space.shape(|own| own.is_later_fragment() != *negated)?);

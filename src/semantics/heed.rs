@@ -85,6 +85,9 @@ fn of_rule(rule: &Rule, marks_are_followed: bool) -> Own {
             Changes::Untracked | Changes::Unseen | Changes::Connection | Changes::Everything => own.leaves = true,
         }
     }
+    if rule.marks_by_a_test() {
+        own.writes = u32::MAX;
+    }
     own.asks = rule.matches.iter().fold(0, |bits, one| bits | asked_bits(one));
     own
 }
@@ -105,7 +108,10 @@ fn asked_bits(one: &Match) -> u32 {
             | Foreign::DestinationType { .. }
             | Foreign::SourceType { .. }
             | Foreign::LaterFragment { .. }
-            | Foreign::Endpoint { .. },
+            | Foreign::Endpoint { .. }
+            | Foreign::Group { .. }
+            | Foreign::PartOfVrf { .. }
+            | Foreign::Varies { .. },
         )
         | Match::InInterface { .. }
         | Match::Source { .. }

@@ -25,6 +25,7 @@ mod evaluate;
 mod field;
 mod flow;
 mod foreign;
+mod groups;
 mod heed;
 mod holds;
 mod journey;

@@ -38,7 +38,7 @@ fn asked(one: &Match) -> Option<Asked<'_>> {
 
 impl Rules<'_> {
     /// Whether a device may stand on others. One that no rule and no question names may be any.
-    fn may_be_stacked(&self, device: Option<&Interface>) -> bool {
+    pub(super) fn may_be_stacked(&self, device: Option<&Interface>) -> bool {
         self.plain.is_some_and(|plain| device.is_none_or(|own| *own != Interface::loopback() && !plain.contains(own)))
     }
 

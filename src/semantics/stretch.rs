@@ -12,6 +12,7 @@ use std::rc::Rc;
 use super::diagram::{Bounded, Set, TooLarge};
 use super::flow::Flow;
 use super::holds::At;
+use super::mark::Mark;
 use super::matching::{Fit, fit};
 use super::space::Space;
 use super::touched::Touched;
@@ -61,6 +62,10 @@ impl State {
     /// At the beginning of a base chain.
     pub(super) fn of(touched: Touched) -> Self {
         Self { touched, unsure: false }
+    }
+
+    fn with_mark_unknown(self) -> Self {
+        Self { touched: Touched { mark: Mark::UNKNOWN, ..self.touched }, ..self }
     }
 }
 
@@ -177,9 +182,11 @@ impl<'a> Flow<'_, 'a> {
 
     /// What a rule does.
     fn rule(&mut self, space: &mut Space<'_>, rule: &'a Rule, way: Entrance, state: State) -> Bounded<Stretch> {
-        let fits = self.fits(space, rule, way, state.touched)?;
+        let state = if rule.marks_by_a_test() { state.with_mark_unknown() } else { state };
+        let fits = self.fits(space, &rule.matches, way, state.touched)?;
+        let crowd = self.crowd(space, rule, way, state.touched)?;
         if fits.may.is_empty() {
-            return Ok(Stretch::nothing(state));
+            return Ok(Stretch { dropped: crowd, ..Stretch::nothing(state) });
         }
         let acts = self.act(space, rule, way, state)?;
         let mut after = Vec::new();
@@ -209,9 +216,10 @@ impl<'a> Flow<'_, 'a> {
                 }
             }
         }
+        let dropped = space.sets.intersection(acts.dropped, fits.may)?;
         Ok(Stretch {
             accepted: space.sets.intersection(acts.accepted, fits.may)?,
-            dropped: space.sets.intersection(acts.dropped, fits.may)?,
+            dropped: space.sets.union(dropped, crowd)?,
             returned: space.sets.intersection(acts.returned, fits.may)?,
             stopped: space.sets.intersection(acts.stopped, fits.must)?,
             after,
@@ -279,10 +287,18 @@ impl<'a> Flow<'_, 'a> {
         }
     }
 
-    /// For which packets a rule applies.
-    pub(super) fn fits(&self, space: &mut Space<'_>, rule: &Rule, way: Entrance, touched: Touched) -> Bounded<Fit> {
+    /// Which packets may be gone at a rule for want of room, see [`Rule::up_to_a_crowd`].
+    pub(super) fn crowd(&self, space: &mut Space<'_>, rule: &Rule, way: Entrance, touched: Touched) -> Bounded<Set> {
+        match rule.up_to_a_crowd() {
+            Some(tests) => self.fits(space, tests, way, touched).map(|fits| fits.may),
+            None => Ok(Set::EMPTY),
+        }
+    }
+
+    /// For which packets all these tests hold.
+    pub(super) fn fits(&self, space: &mut Space<'_>, tests: &[Match], way: Entrance, touched: Touched) -> Bounded<Fit> {
         let mut all = Fit::ALWAYS;
-        for one in &rule.matches {
+        for one in tests {
             let own = self.fit(space, one, way, touched)?;
             all = all.and(space, own)?;
             if space.sets.intersection(all.may, self.concerned)?.is_empty() {
@@ -300,6 +316,9 @@ impl<'a> Flow<'_, 'a> {
         }
         if let Match::Foreign(Foreign::Mark { of: Marked::Packet, mask, value, negated }) = one {
             return Ok(Fit::of(touched.mark.holds(*mask, *value, *negated)));
+        }
+        if let Some(found) = self.rules.fit_of_interface(space, one, way)? {
+            return Ok(found);
         }
         let as_elsewhere = fit(space, self.rules.ruleset, table, one, way.at)?;
         if !way.at_device {

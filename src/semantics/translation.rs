@@ -16,7 +16,9 @@ use super::stretch::Entrance;
 use super::touched::Touched;
 use super::view::View;
 use crate::ir::statement::{Changes, Way};
-use crate::ir::{Chain, ChainKind, Destined, Family, Hook, Policy, Rule, Statement, Table, Translation, Verdict};
+use crate::ir::{
+    Chain, ChainKind, Destined, Family, Hook, Match, Policy, Rule, Statement, Table, Translation, Verdict,
+};
 
 /// Chains jump no deeper than the kernel follows (NFT_JUMP_STACK_SIZE, linux/netfilter/nf_tables.h).
 const DEEPEST: usize = 16;
@@ -168,7 +170,8 @@ impl<'a> Walk<'_, 'a, '_> {
     fn chain(&mut self, chain: &'a Chain, depth: usize) -> Ends<bool> {
         let mut ends = Ends::default();
         for rule in &chain.rules {
-            let applies = self.applies(rule);
+            let applies = self.applies(&rule.matches);
+            ends.dropped |= rule.up_to_a_crowd().is_some_and(|tests| self.applies(tests) != Holds::No);
             if applies == Holds::No {
                 continue;
             }
@@ -220,9 +223,9 @@ impl<'a> Walk<'_, 'a, '_> {
         self.found.push(Translated { table: self.table, chain, rule, led, packets: true });
     }
 
-    fn applies(&self, rule: &Rule) -> Holds {
+    fn applies(&self, tests: &[Match]) -> Holds {
         let mut all = Holds::Yes;
-        for one in &rule.matches {
+        for one in tests {
             match self.rules.holds(one, self.table, self.way, self.touched, self.packet) {
                 Holds::No => return Holds::No,
                 Holds::Unknown => all = Holds::Unknown,
@@ -324,7 +327,10 @@ impl<'a> Flow<'_, 'a> {
             if walks.visits > MOST_VISITS {
                 return Err(TooLarge);
             }
-            let fits = self.fits(space, rule, walks.way, walks.touched)?;
+            let crowd = self.crowd(space, rule, walks.way, walks.touched)?;
+            let crowd = space.sets.intersection(arriving, crowd)?;
+            ends.dropped = space.sets.union(ends.dropped, crowd)?;
+            let fits = self.fits(space, &rule.matches, walks.way, walks.touched)?;
             let hit = space.sets.intersection(arriving, fits.may)?;
             if hit.is_empty() {
                 continue;

@@ -28,7 +28,12 @@ impl Rules<'_> {
         let apart = |one: &Match| match one {
             Match::InInterface { names, .. } => names.iter().any(|name| fits(&DeviceName::Is(name.clone()))),
             Match::Foreign(Foreign::Device { names, .. }) => names.iter().any(fits),
-            Match::Foreign(Foreign::WayBack { .. } | Foreign::SourceType { .. }) => true,
+            Match::Foreign(
+                Foreign::WayBack { .. }
+                | Foreign::SourceType { .. }
+                | Foreign::Group { .. }
+                | Foreign::PartOfVrf { .. },
+            ) => true,
             _ => false,
         };
         let by_state = |one: &Match| matches!(one, Match::ConnectionState { .. });

@@ -198,6 +198,11 @@ impl<'a> Slice<'a> {
     fn rule(&mut self, rule: &'a Rule) -> Told {
         let mut turns = rule.statements.iter().any(|one| self.turns(one));
         let mut does: Vec<String> = rule.effective().map(|one| format!("{one:?}")).collect();
+        // What its tests do is done whether the rest of them holds or not.
+        let by_its_tests = rule.up_to_a_crowd().is_some() || rule.marks_by_a_test();
+        if by_its_tests {
+            does.push("what its tests do".to_owned());
+        }
         match &rule.verdict {
             None => {}
             Some(verdict @ (Verdict::Jump(name) | Verdict::Goto(name))) => {
@@ -223,7 +228,7 @@ impl<'a> Slice<'a> {
         let translates = rule.statements.iter().any(leads_elsewhere);
         let mut text = String::new();
         for test in &rule.matches {
-            let narrowed = if turns { Some(self.whole(test)) } else { self.narrowed(test, translates) };
+            let narrowed = if turns || by_its_tests { Some(self.whole(test)) } else { self.narrowed(test, translates) };
             match narrowed {
                 // Writing to a String cannot fail.
                 Some(test) => _ = write!(text, "{test}, "),

@@ -232,6 +232,7 @@ const BOTH: &[&str] = &[
     "-m socket",
     "-m socket --nowildcard",
     "-m socket --transparent",
+    "-m socket --nowildcard --restore-skmark",
     "-p tcp --dport 8098 -m socket --nowildcard",
     "-m rateest --rateest x --rateest-lt --rateest-bps 1000",
     "-m nfacct --nfacct-name x",

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ringfence::ir::{
     AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
     Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement,
-    Table, TcpFlags, Tracking, Translation, Verdict,
+    Table, TcpFlags, Tracking, Translation, Varying, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
@@ -535,6 +535,14 @@ impl Draft<'_> {
             }
             6 if random.chance(40) => Foreign::Endpoint { set: "endpoints".into(), negated },
             6 => Foreign::Direction { reply: negated },
+            7 if random.chance(50) => match random.below(4) {
+                0 => {
+                    let all = [Varying::Amount, Varying::Connection, Varying::RateOfEach, Varying::SocketWithMark];
+                    Foreign::Varies { on: all[random.below(all.len())], text: String::new() }
+                }
+                1 => Foreign::PartOfVrf { name: DeviceName::Is(random.pick(&self.scope.interfaces).clone()), negated },
+                _ => Foreign::Group { side, group: [0, 7][random.below(2)], negated },
+            },
             7 => Foreign::DestinationType { types: AddressTypes(1 << random.below(6)), negated },
             8 | 9 if random.chance(30) => Foreign::LaterFragment { negated },
             8 | 9 if random.chance(50) => {

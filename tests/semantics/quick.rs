@@ -131,6 +131,9 @@ fn chains_at_devices_are_met_by_whatever_stands_on_these() {
         if seed % 4 == 1 {
             surroundings.routes.clear();
         }
+        if seed % 3 > 0 {
+            surroundings.groups = Some(vec![(interface("eth1"), 7), (interface("wg0"), 9)]);
+        }
         let question = Question {
             interfaces: ["eth0", "eth1", "eth2", "wg0"]
                 .map(interface)

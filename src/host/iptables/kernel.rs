@@ -42,13 +42,16 @@ pub(super) fn compare(kernel: &Kernel, version: Version, printed: &mut ir::Table
     if let Some(chain) = table.chains.iter().find(|chain| !chain.rules.is_empty() && !shown(chain)) {
         return Err(differs(&format!("the chain {} is missing", chain.name)));
     }
-    let wrong = printed.chains.iter().find(|chain| rules_of(table, &chain.name).len() != chain.rules.len());
+    let wrong = printed.chains.iter().find(|chain| rules_of(table, &chain.name).len() != chain.as_read().count());
     if let Some(chain) = wrong {
         return Err(differs(&format!("the chain {} has another number of rules", chain.name)));
     }
     for chain in &mut printed.chains {
-        for (there, rule) in rules_of(table, &chain.name).iter().zip(&mut chain.rules) {
-            if let Some(lost) = lost(there, rule.place.as_ref().map_or("", |place| place.text.as_str())) {
+        let name = chain.name.clone();
+        for (there, rules) in rules_of(table, &name).iter().zip(chain.as_read_mut()) {
+            let text = rules.first().and_then(|rule| rule.place.as_ref()).map_or("", |place| place.text.as_str());
+            let Some(lost) = lost(there, text) else { continue };
+            for rule in rules {
                 rule.matches.push(Match::Unknown(format!("{lost}, which {version}-nft-save does not show")));
             }
         }

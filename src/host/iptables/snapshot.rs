@@ -291,18 +291,20 @@ fn own_table(table: &Table) -> OwnTable {
     let mut own = OwnTable { name: table.name.clone(), ..OwnTable::default() };
     for chain in &table.chains {
         if is_own_chain(&chain.name) {
-            let rules = chain.rules.iter().map(|rule| text(rule).to_owned()).collect();
+            let rules = chain.as_read().filter_map(<[Rule]>::first).map(|rule| text(rule).to_owned()).collect();
             own.chains.push(OwnChain { name: chain.name.clone(), rules });
             continue;
         }
         let (mut behind, mut passed_by) = (0, false);
-        for rule in &chain.rules {
+        // The kernel has one rule for each of these, and its places are counted so.
+        for rules in chain.as_read() {
+            let Some(rule) = rules.first() else { continue };
             if leads_to_us(rule) {
                 let rule = text(rule).splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
                 own.jumps.push(Jump { chain: chain.name.clone(), rule, behind: Some(behind), passed_by });
             } else {
                 behind += 1;
-                passed_by |= may_end_the_chain(rule);
+                passed_by |= rules.iter().any(may_end_the_chain);
             }
         }
         own.others.push((chain.name.clone(), behind));

@@ -12,6 +12,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -68,13 +69,15 @@ pub struct RoutedLink {
     pub link: Option<u32>,
     /// Where it is a VRF: its routing table.
     pub vrf_table: Option<u32>,
+    /// The number of its group, where the kernel tells.
+    pub group: Option<u32>,
 }
 
 #[cfg(test)]
 impl RoutedLink {
     /// One that stands on no other.
     pub fn alone(index: u32, name: &str, master: Option<u32>, vrf_table: Option<u32>) -> Self {
-        Self { index, name: name.into(), master, link: None, vrf_table }
+        Self { index, name: name.into(), master, link: None, vrf_table, group: Some(0) }
     }
 }
 
@@ -262,7 +265,7 @@ fn link(message: &Message<'_>) -> Result<Option<RoutedLink>, Malformed> {
         return Ok(None);
     }
     let index = number(message.payload.get(4..8).ok_or(Malformed)?)?;
-    let mut link = RoutedLink { index, name: String::new(), master: None, link: None, vrf_table: None };
+    let mut link = RoutedLink { index, name: String::new(), master: None, link: None, vrf_table: None, group: None };
     let (mut kind, mut far) = (String::new(), false);
     for attribute in attributes(message.payload.get(LINK_HEADER..).ok_or(Malformed)?) {
         match attribute? {
@@ -270,6 +273,7 @@ fn link(message: &Message<'_>) -> Result<Option<RoutedLink>, Malformed> {
             (IFLA_MASTER, value) => link.master = Some(number(value)?),
             (IFLA_LINK, value) => link.link = Some(number(value)?).filter(|other| ![0, index].contains(other)),
             (IFLA_LINK_NETNSID, _) => far = true,
+            (IFLA_GROUP, value) => link.group = Some(number(value)?),
             (IFLA_LINKINFO, value) => {
                 link.vrf_table = vrf_table(value)?;
                 kind = kind_of(value)?;

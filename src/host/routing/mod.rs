@@ -144,8 +144,15 @@ pub fn ways() -> Result<Surroundings, RequestError> {
     }
     let rules_refuse =
         rules.iter().any(|rule| rule.refuses) || [true, false].into_iter().any(|ipv4| lacks(&rules, ipv4));
-    let (plain, vrfs) = (plain(&links), vrfs(&links));
-    Ok(Surroundings { plain, vrfs, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+    let (plain, vrfs, groups) = (plain(&links), vrfs(&links), groups(&links));
+    Ok(Surroundings { plain, vrfs, groups, routes: found, by_policy, refused, rules_refuse, ..Surroundings::default() })
+}
+
+/// The group of each interface that a rule can name; `None` where the kernel does not tell one.
+fn groups(links: &[RoutedLink]) -> Option<Vec<(Interface, u32)>> {
+    let all: Vec<(Option<Interface>, u32)> =
+        links.iter().map(|own| Some((named(&own.name), own.group?))).collect::<Option<_>>()?;
+    Some(all.into_iter().filter_map(|(name, group)| Some((name?, group))).collect())
 }
 
 /// The interfaces that stand on no others.

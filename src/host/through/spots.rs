@@ -355,6 +355,12 @@ mod tests {
             -A LOGDROP -m limit --limit 5/min -j LOG\n-A LOGDROP -j DROP\nCOMMIT\n";
         let ruleset = iptables::read(text, Family::Ip).unwrap().ruleset;
         assert_eq!(spots(&ruleset.tables[0], Leg::In), [Spot { chain: "INPUT".to_owned(), at: 4, on: Vec::new() }]);
+        // Counted by sender, what is logged may be dropped for want of room, as all the rest.
+        let by_sender =
+            text.replace("-m limit --limit 5/min", "-m hashlimit --hashlimit-upto 5/min --hashlimit-name x");
+        assert_ne!(by_sender, text);
+        let ruleset = iptables::read(&by_sender, Family::Ip).unwrap().ruleset;
+        assert_eq!(spots(&ruleset.tables[0], Leg::In), [Spot { chain: "INPUT".to_owned(), at: 4, on: Vec::new() }]);
         assert_eq!(spots(&ruleset.tables[0], Leg::Out), []);
     }
 }

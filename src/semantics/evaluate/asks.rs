@@ -24,10 +24,12 @@ pub(super) fn asks_connections(table: &Table, ipv4: bool) -> bool {
     let other = if ipv4 { Family::Ip6 } else { Family::Ip };
     let test = |one: &Match| match one {
         Match::ConnectionState { .. } | Match::DestinationTranslated | Match::OriginalPort(_) => true,
-        Match::Foreign(one) => matches!(
-            one,
-            Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
-        ),
+        Match::Foreign(one) => {
+            matches!(
+                one,
+                Foreign::Translated { .. } | Foreign::Direction { .. } | Foreign::Mark { of: Marked::Connection, .. }
+            ) || matches!(one, Foreign::Varies { on, .. } if on.needs_connections())
+        }
         _ => false,
     };
     // In a table of both families, what leads to addresses is for the family of these (nft_nat_init).

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::super::holds::{At, Holds};
+use super::super::mark::Mark;
 use super::super::packet::Packet;
 use super::super::stretch::Entrance;
 use super::super::touched::Touched;
@@ -67,8 +68,16 @@ impl<'a> Run<'_, 'a, '_> {
     fn chain(&mut self, chain: &'a Chain) -> Ends {
         let mut possible = Ends::default();
         for rule in &chain.rules {
-            let applies = self.applies(rule);
+            if rule.marks_by_a_test() {
+                self.touched.mark = Mark::UNKNOWN;
+            }
+            let applies = self.applies(&rule.matches);
+            let crowd = rule.up_to_a_crowd().is_some_and(|tests| self.applies(tests) != Holds::No);
+            possible.dropped |= crowd;
             if applies == Holds::No {
+                if crowd {
+                    self.note(chain, Some(rule), false);
+                }
                 continue;
             }
             self.note(chain, Some(rule), applies == Holds::Yes);
@@ -142,9 +151,10 @@ impl<'a> Run<'_, 'a, '_> {
         ends
     }
 
-    fn applies(&self, rule: &Rule) -> Holds {
+    /// Whether all these tests hold.
+    fn applies(&self, tests: &[Match]) -> Holds {
         let mut all = Holds::Yes;
-        for one in &rule.matches {
+        for one in tests {
             match self.holds(one) {
                 Holds::No => return Holds::No,
                 Holds::Unknown => all = Holds::Unknown,

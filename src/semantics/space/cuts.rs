@@ -38,6 +38,8 @@ pub(super) struct Cuts<'a> {
     pub(super) translates: bool,
     /// Whether rules tell kinds of sources apart.
     pub(super) by_kind: bool,
+    /// Whether they tell groups of interfaces apart.
+    by_group: bool,
     /// How many of the lists, in their order above, are the question's and those of our own rules, which come first.
     pub(super) first: [usize; 5],
     /// The destinations that are asked about, of IPv4 and of IPv6; all, where that is not said.
@@ -82,6 +84,11 @@ impl<'a> Cuts<'a> {
             if ours {
                 cuts.first = [cuts.v4.len(), cuts.v6.len(), cuts.ports.len(), cuts.to_v4.len(), cuts.to_v6.len()];
             }
+        }
+        if let Some(groups) = question.surroundings.groups.as_ref().filter(|_| cuts.by_group) {
+            // The one that stands on no other, whatever else is known.
+            cuts.interfaces.insert(Interface::loopback());
+            cuts.interfaces.extend(groups.iter().map(|(name, _)| name.clone()));
         }
         // What another table than `local` answers for is not asked about one by one.
         if let Some(home) = question.home.as_ref().filter(|_| question.elsewhere.entries().is_empty()) {
@@ -269,6 +276,7 @@ impl<'a> Cuts<'a> {
                 set(name).into_iter().for_each(|list| self.list(list));
             }
             Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
+            Match::Foreign(Foreign::Group { .. }) => self.by_group = true,
             Match::Foreign(Foreign::Device { names, .. } | Foreign::Hung(names)) => self.devices(names),
             Match::Foreign(Foreign::SourcePort { ports: PortMatch::Ports(list), .. }) => {
                 self.ports.push(pairs(list.ranges()))
@@ -283,7 +291,9 @@ impl<'a> Cuts<'a> {
                 | Foreign::ExtensionHeader(_)
                 | Foreign::DestinationType { .. }
                 | Foreign::LaterFragment { .. }
-                | Foreign::WayBack { .. },
+                | Foreign::WayBack { .. }
+                | Foreign::PartOfVrf { .. }
+                | Foreign::Varies { .. },
             )
             | Match::Family(_)
             | Match::DestinationLocal

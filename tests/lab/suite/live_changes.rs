@@ -112,6 +112,49 @@ on_each_variant! {
         assert_eq!(before, host.saved("iptables"));
     }
 
+    /// A rule that counts by sender is one rule, as is one that is read as several, and what stands behind keeps its place.
+    fn a_jump_keeps_its_place_behind_rules_that_are_read_as_others(host) {
+        let _home = Namespace::unshare();
+        let wanted = with_sets(&THREE, "");
+        host.apply(&wanted);
+        let places = [("raw", "PREROUTING"), ("mangle", "INPUT")];
+        for (table, chain) in places {
+            let counted = "-p tcp -m hashlimit --hashlimit-above 1000/sec --hashlimit-mode srcip --hashlimit-name";
+            host.tool("iptables", &format!("-t {table} -I {chain} {counted} {table}1 -j DROP"));
+            // This is read as two rules.
+            host.tool("iptables", &format!("-t {table} -I {chain} -p tcp -m tcp ! --tcp-flags SYN,ACK SYN -j LOG"));
+            host.tool("iptables", &format!("-t {table} -A {chain} -s 10.77.0.0/16 -j ACCEPT"));
+            host.tool("iptables", &format!("-t {table} -A {chain} {counted} {table}2 -j DROP"));
+        }
+        let saved = |host: &Host| {
+            let saved = run(&[&format!("iptables-{}-save", host.variant)], "");
+            let rules = saved.lines().filter(|line| places.iter().any(|(_, chain)| line.starts_with(&format!("-A {chain} "))));
+            rules.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = saved(host);
+        assert!(before.iter().filter(|rule| rule.contains("RINGFENCE")).count() >= 2, "{before:?}");
+        assert_eq!(before.iter().filter(|rule| rule.contains("hashlimit")).count(), 4, "{before:?}");
+        // All of the kernel's rules are in the text, and what cannot pass it by may stay.
+        assert_eq!(host.read().unknown, [""; 0]);
+        assert_eq!(host.read().complaints(), [""; 0]);
+        let kept = host.read().snapshot().clone();
+        assert!(host.try_apply(&wanted).unwrap().is_nothing());
+        host.remove();
+        assert!(!saved(host).iter().any(|rule| rule.contains("RINGFENCE")));
+        host.restore(&kept);
+        assert_eq!(saved(host), before);
+        // At the very end, too.
+        for (table, chain) in places {
+            host.tool("iptables", &format!("-t {table} -D {chain} -s 10.77.0.0/16 -j ACCEPT"));
+            let counted = "-p tcp -m hashlimit --hashlimit-above 1000/sec --hashlimit-mode srcip --hashlimit-name";
+            host.tool("iptables", &format!("-t {table} -D {chain} {counted} {table}2 -j DROP"));
+        }
+        let (before, kept) = (saved(host), host.read().snapshot().clone());
+        host.remove();
+        host.restore(&kept);
+        assert_eq!(saved(host), before);
+    }
+
     fn several_jumps_become_one(host) {
         let _home = Namespace::unshare();
         plant_foreign();

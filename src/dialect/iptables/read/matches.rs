@@ -4,7 +4,7 @@ use super::modules::Kind;
 use super::rule::{Draft, Module, Opt};
 use super::values;
 use crate::ir::{
-    AddressTypes, Addresses, End, Family, Foreign, Marked, Match, PacketTypes, PortBlock, PortMatch, TcpFlags,
+    AddressTypes, Addresses, End, Family, Foreign, Marked, Match, PacketTypes, PortBlock, PortMatch, TcpFlags, Varying,
 };
 use crate::net::{PortRange, Ports};
 
@@ -59,7 +59,8 @@ impl Reader<'_, '_, '_> {
             return tests.matches.push(test.unwrap_or_else(|| self.unknown(self.options())));
         }
         if kind == Kind::Limit {
-            return tests.matches.push(self.limit().unwrap_or_else(|| self.unknown(self.options())));
+            // Where no number of packets a minute says it.
+            return tests.matches.push(self.limit().unwrap_or_else(|| self.varies(Varying::Rate, self.options())));
         }
         if kind == Kind::State && self.options().any(|option| self.is_about_translation(option)) {
             return tests.matches.push(self.translated().unwrap_or_else(|| self.unknown(self.options())));
@@ -100,6 +101,12 @@ impl Reader<'_, '_, '_> {
     fn whole(&self, kind: Kind) -> Option<Option<Match>> {
         let known = self.options().all(|option| option.known && !option.negated);
         match kind {
+            Kind::Varies(Varying::Socket) => {
+                let harmless = |option: &Opt| matches!(self.name(option), "--transparent" | "--nowildcard");
+                let on = if self.options().all(harmless) { Varying::Socket } else { Varying::SocketWithMark };
+                Some(Some(self.varies(on, self.options())))
+            }
+            Kind::Varies(on) => Some(Some(self.varies(on, self.options()))),
             Kind::WayBack => {
                 let has = |name: &str| self.options().any(|option| self.name(option) == name);
                 let test = Foreign::WayBack { same_interface: !has("--loose"), missing: has("--invert") };
@@ -205,6 +212,15 @@ impl Reader<'_, '_, '_> {
     }
 
     fn unknown<'o>(&self, options: impl IntoIterator<Item = &'o Opt>) -> Match {
+        Match::Unknown(self.text(options))
+    }
+
+    fn varies<'o>(&self, on: Varying, options: impl IntoIterator<Item = &'o Opt>) -> Match {
+        Match::varies(on, &self.text(options))
+    }
+
+    /// The module with these options, as they stand there.
+    fn text<'o>(&self, options: impl IntoIterator<Item = &'o Opt>) -> String {
         let mut text = self.draft.written(self.module.words.clone());
         for option in options {
             if !text.is_empty() {
@@ -212,7 +228,7 @@ impl Reader<'_, '_, '_> {
             }
             text.push_str(&self.draft.written(option.words.clone()));
         }
-        Match::Unknown(text)
+        text
     }
 
     /// What an option says; `None` if that is more than the IR has words for.
@@ -278,6 +294,7 @@ impl Reader<'_, '_, '_> {
                 };
                 Some(Test::Is(Match::Foreign(Foreign::Direction { reply })))
             }
+            (Kind::State, name) if is_noted(name) => Some(Test::Is(self.varies(Varying::Connection, [option]))),
             (Kind::State, "--ctstate") if end_of(self.value(option, 0)).is_some() => {
                 let end = end_of(self.value(option, 0))?;
                 Some(Test::Is(Match::Foreign(Foreign::Translated { end, negated })))
@@ -327,6 +344,22 @@ impl Reader<'_, '_, '_> {
         let burst = find("--limit-burst").map_or(Some(5), |option| values::number(self.value(option, 0)))?;
         Some(Match::Limit { per_minute, burst })
     }
+}
+
+/// Whether an option asks for something else that connection tracking has noted.
+fn is_noted(name: &str) -> bool {
+    matches!(
+        name,
+        "--ctstatus"
+            | "--ctexpire"
+            | "--ctorigsrc"
+            | "--ctorigdst"
+            | "--ctreplsrc"
+            | "--ctrepldst"
+            | "--ctorigsrcport"
+            | "--ctreplsrcport"
+            | "--ctrepldstport"
+    )
 }
 
 /// The end of a connection that a state of conntrack's is about.

@@ -1,5 +1,8 @@
 //! The match modules that are known here, and which options are theirs.
 
+use crate::dialect::xtables::varying;
+use crate::ir::Varying;
+
 /// A match module that is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -22,6 +25,8 @@ pub(super) enum Kind {
     WayBack,
     /// `rt`, `hbh` and `dst`: a header that is not there fails them, negated or not.
     ExtensionHeader,
+    /// One that looks at what no packet says, whatever its options are.
+    Varies(Varying),
 }
 
 impl Kind {
@@ -40,7 +45,7 @@ impl Kind {
             "mark" | "connmark" => Self::Mark,
             "rpfilter" => Self::WayBack,
             "rt" | "hbh" | "dst" => Self::ExtensionHeader,
-            _ => return None,
+            other => Self::Varies(varying(other)?),
         })
     }
 }
@@ -58,6 +63,8 @@ pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
         "--fragres" | "--fragfirst" | "--fragmore" | "--fraglast" => (Kind::Fragment, 0),
         "--limit" | "--limit-burst" => (Kind::Limit, 1),
         "--ctstate" | "--state" | "--ctdir" | "--ctorigdstport" => (Kind::State, 1),
+        "--ctstatus" | "--ctexpire" | "--ctorigsrc" | "--ctorigdst" | "--ctreplsrc" | "--ctrepldst"
+        | "--ctorigsrcport" | "--ctreplsrcport" | "--ctrepldstport" => (Kind::State, 1),
         "--match-set" => (Kind::Set, 2),
         "--comment" => (Kind::Comment, 1),
         "--pkt-type" => (Kind::PacketType, 1),

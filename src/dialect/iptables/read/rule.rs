@@ -332,7 +332,10 @@ impl Draft<'_, '_> {
         let protocol = self.protocol.filter(|_| !implied).map(|(number, negated)| Match::Protocol { number, negated });
         // iptables looks at addresses, interfaces and the protocol first, wherever they stand. Sets of sources join
         // them, as the writer has it, unless a test stands before them that remembers what it saw.
-        let movable = tests.matches.iter().take_while(|one| !matches!(one, Match::Limit { .. } | Match::Unknown(_)));
+        let remembers = |one: &&Match| {
+            matches!(one, Match::Limit { .. } | Match::Foreign(Foreign::Varies { .. }) | Match::Unknown(_))
+        };
+        let movable = tests.matches.iter().take_while(|one| !remembers(one));
         let movable = movable.count();
         let address = |one: &mut Match| matches!(one, Match::Source { .. } | Match::Destination { .. });
         let sets: Vec<Match> = tests.matches.extract_if(..movable, address).collect();

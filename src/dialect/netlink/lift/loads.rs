@@ -3,8 +3,9 @@
 
 use super::super::constants::*;
 use super::program::Program;
+use super::show::raw;
 use super::statements::Fields;
-use super::value::Value;
+use super::value::{HELPER, LONGEST_VALUE, NOTED, Value};
 
 impl Program<'_> {
     pub(super) fn immediate(&mut self, fields: &Fields<'_>) -> Option<()> {
@@ -40,6 +41,27 @@ impl Program<'_> {
         let mark = fields.number(NFTA_CT_KEY)? == NFT_CT_MARK && !fields.has(NFTA_CT_DIRECTION);
         let register = fields.number(NFTA_CT_DREG).filter(|_| mark)?;
         self.load(register, 4, Value::Connection(NFT_CT_MARK));
+        Some(())
+    }
+
+    /// What else connection tracking has noted of a connection.
+    pub(super) fn noted(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let register = fields.number(NFTA_CT_DREG)?;
+        let name = if fields.number(NFTA_CT_KEY)? == NFT_CT_HELPER { HELPER } else { NOTED };
+        self.load(register, LONGEST_VALUE, Value::Loaded { by: name.to_owned(), how: raw(fields.0, None) });
+        Some(())
+    }
+
+    /// A number is put into network order; `None` where that is not what the expression does.
+    pub(super) fn in_order(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let (from, to) = (fields.number(NFTA_BYTEORDER_SREG)?, fields.number(NFTA_BYTEORDER_DREG)?);
+        // Pieces of another size than the whole are put in order each by itself (nft_byteorder_eval).
+        let (length, size) = (fields.number(NFTA_BYTEORDER_LEN)?, fields.number(NFTA_BYTEORDER_SIZE)?);
+        let in_order = fields.number(NFTA_BYTEORDER_OP)? == NFT_BYTEORDER_HTON && length == 4 && size == 4;
+        in_order.then_some(())?;
+        let value = self.value(from, length);
+        self.tested(from);
+        self.load(to, length, Value::InOrder(Box::new(value)));
         Some(())
     }
 

@@ -15,7 +15,7 @@ use super::program::{Program, first_byte, verdict};
 use super::statements::Fields;
 use super::value::{Test, Value};
 use super::values::Values;
-use crate::ir::{Match, PortBlock, Verdict};
+use crate::ir::{Match, PortBlock, Varying, Verdict};
 
 /// A set that is looked into becomes at most so many tests, and a map so many rules.
 const MOST_TESTS: usize = 256;
@@ -169,7 +169,10 @@ impl<'a> Program<'a> {
         let mut decided = Vec::new();
         for entry in &entries.each {
             let verdict = decision(&entry.says)?;
-            let doubt = || vec![vec![Match::Unknown(format!("an element of map {name}"))]];
+            let varying = varying_of(&parts);
+            let unknown = || Match::Unknown(format!("an element of map {name}"));
+            let doubt =
+                || vec![vec![varying.map_or_else(unknown, |on| Match::varies(on, &found_in(&name, &parts, entry)))]];
             let tests = self.of_group(&parts, 0, &[entry]).unwrap_or_else(doubt);
             decided.push(Decided { tests, statement: None, verdict });
             if decided.len() > MOST_RULES {
@@ -222,7 +225,8 @@ impl<'a> Program<'a> {
         let mut decided = Vec::new();
         for entry in &entries.each {
             let Says::Value(value) = &entry.says else { return None };
-            let tests = self.of_group(key, 0, &[entry])?;
+            let varying = || Some(vec![vec![Match::varies(varying_of(key)?, &found_in(name, key, entry))]]);
+            let tests = self.of_group(key, 0, &[entry]).or_else(varying)?;
             decided.push(Decided { tests, statement: Some(statement(value)?), verdict: None });
             if decided.len() > MOST_RULES {
                 return None;
@@ -251,6 +255,17 @@ impl<'a> Program<'a> {
         }
         Some(joined(all))
     }
+}
+
+/// An element of a map, and what is looked up.
+fn found_in(name: &str, parts: &[Part], entry: &Entry<'_>) -> String {
+    let key: Vec<String> = parts.iter().map(|part| format!("{}{}", part.value, part.value.how())).collect();
+    format!("{} {} of map {name}", key.join(" . "), Test::Range(false, &entry.from, &entry.to))
+}
+
+/// On what a key hangs, where no packet says so.
+fn varying_of(parts: &[Part]) -> Option<Varying> {
+    parts.iter().find_map(|part| part.value.varying())
 }
 
 fn decision(says: &Says<'_>) -> Option<Option<Verdict>> {

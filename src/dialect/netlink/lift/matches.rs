@@ -6,6 +6,7 @@ use super::program::Program;
 use super::value::{Test, Value};
 use super::values::{Key as _, Values};
 use super::{Set, ports, routes};
+use crate::dialect::marks::between;
 use crate::ir::{self, Addresses, Elements, End, Family, Foreign, Match, PortBlock, PortMatch, TcpFlags};
 
 /// TCP's protocol number (IANA).
@@ -36,6 +37,15 @@ impl<'a> Program<'a> {
             return Some(vec![vec![one]]);
         }
         match (value, test) {
+            (Value::InOrder(of), test) => ordered_mark(of, test),
+            // Where an IPv6 packet has no other header in front of its TCP, it has not this one.
+            (
+                Value::HeaderPresent(0 | 43 | 44 | 60 | 135),
+                Test::Compare(NFT_CMP_EQ, [0]) | Test::Compare(NFT_CMP_NEQ, [1]),
+            ) => {
+                let family = Some(Match::Family(Family::Ip6)).filter(|_| self.ip != Some(Family::Ip6));
+                Some(vec![family.into_iter().chain([Match::PerhapsDirectlyTcp]).collect()])
+            }
             (
                 Value::Header { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },
                 Test::Range(false, from, to),
@@ -155,9 +165,10 @@ impl<'a> Program<'a> {
             | Value::Connection(_)
             | Value::Constant(_)
             | Value::HeaderPresent(_)
-            | Value::Loaded(_)
+            | Value::Loaded { .. }
             | Value::Mapped { .. }
             | Value::Modified(..)
+            | Value::InOrder(_)
             | Value::Unknown(_) => None,
         }
     }
@@ -294,6 +305,33 @@ impl<'a> Program<'a> {
     pub(super) fn set(&self, name: &str) -> Option<&(&'a Set, Values)> {
         self.sets.get(name)
     }
+}
+
+/// A mark that is compared as a number.
+fn ordered_mark(value: &Value, test: &Test<'_>) -> Option<Alternatives> {
+    let of = match value {
+        Value::Meta(NFT_META_MARK) => ir::Marked::Packet,
+        Value::Connection(NFT_CT_MARK) => ir::Marked::Connection,
+        _ => return None,
+    };
+    let (ends, negated) = match test {
+        Test::Compare(operator, data) => {
+            let limit = u32::read(data)?;
+            let ends = match *operator {
+                NFT_CMP_LT => (0, limit.checked_sub(1)?),
+                NFT_CMP_LTE => (0, limit),
+                NFT_CMP_GT => (limit.checked_add(1)?, u32::MAX),
+                NFT_CMP_GTE => (limit, u32::MAX),
+                _ => return None,
+            };
+            (ends, false)
+        }
+        Test::Range(negated, from, to) => {
+            (Some((u32::read(from)?, u32::read(to)?)).filter(|(from, to)| from <= to)?, *negated)
+        }
+        Test::Lookup(..) => return None,
+    };
+    between(of, ends, negated).map(|tests| vec![tests])
 }
 
 /// A number in the host's byte order.

@@ -54,6 +54,15 @@ impl Program<'_> {
             (NFT_META_L4PROTO, Test::Compare(operator, [number])) => {
                 Some(Match::Protocol { number: *number, negated: unequal(*operator)? })
             }
+            (NFT_META_IIFGROUP | NFT_META_OIFGROUP, Test::Compare(operator, data)) => {
+                let side = if key == NFT_META_IIFGROUP { Side::In } else { Side::Out };
+                let (group, negated) = (native(data)?, unequal(*operator)?);
+                Some(Match::Foreign(Foreign::Group { side, group, negated }))
+            }
+            (NFT_META_SDIFNAME, Test::Compare(operator, data)) => {
+                let (name, negated) = (self.name(data).filter(|name| !name.fits(""))?, unequal(*operator)?);
+                Some(Match::Foreign(Foreign::PartOfVrf { name, negated }))
+            }
             (NFT_META_MARK, _) => self.mark(Marked::Packet, u32::MAX, test),
             _ => None,
         }

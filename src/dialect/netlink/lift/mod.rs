@@ -36,7 +36,7 @@ use super::names::Names;
 use super::table::{Base, Chain, Set, Table, set_name};
 use crate::dialect::devices::hung;
 use crate::dialect::read::{DEEPEST_HERE, check_jumps};
-use crate::ir::{self, DeviceName, Family, Match, Verdict};
+use crate::ir::{self, DeviceName, Family, Foreign, Match, Verdict};
 use crate::net::Interface;
 
 pub use compat::UNNAMED as UNNAMED_IP_SET;
@@ -160,6 +160,8 @@ fn rules(
         {
             let tests = lifted.matches.iter().filter_map(|one| match one {
                 Match::Unknown(text) => Some(text),
+                // In our own there is none, and no word for it.
+                Match::Foreign(Foreign::Varies { text, .. }) if strict => Some(text),
                 _ => None,
             });
             let verdict = match &lifted.verdict {
@@ -190,10 +192,15 @@ fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &i
         Some(Verdict::Unknown(text)) => format!(": {text}"),
     };
     let (chain, family, table) = (&chain.name, family.name(), &table.name);
+    let varying = rule.matches.iter().find_map(|one| match one {
+        Match::Foreign(Foreign::Varies { on, .. }) => Some(format!(", which hangs on {}", on.words())),
+        _ => None,
+    });
+    let hangs = varying.unwrap_or_default();
     ir::Place {
         line: 0,
         handle: Some(handle),
-        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}"),
+        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}{hangs}"),
     }
 }
 

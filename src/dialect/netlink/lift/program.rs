@@ -3,17 +3,20 @@
 //! INVARIANT (loads): a load may end the rule, where a packet has not what is to be loaded. So a load is either followed by
 //! a test that implies it, or it is itself an unknown test.
 
+use std::fmt::Write as _;
+
 use super::super::constants::*;
 use super::super::expression::Expression;
 use super::super::names::Names;
 use super::super::table::{Helper, Rule};
 use super::finish::{Alternatives, Decided};
 use super::matches::{FRAGMENT, TCP};
+use super::show::raw;
 use super::statements::{self, Expressed, Fields};
 use super::value::{LONGEST_VALUE, Register, Test, Value};
 use super::{Sets, compat};
 use crate::dialect::helpers;
-use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Verdict};
+use crate::ir::{self, Counted, Family, Foreign, Match, Reject, Statement, Varying, Verdict};
 
 /// A rule that is followed.
 pub struct Program<'a> {
@@ -137,7 +140,7 @@ impl<'a> Program<'a> {
             Expression::Meta { key, register } => {
                 let length = match *key {
                     NFT_META_IIF | NFT_META_OIF | NFT_META_NFPROTO | NFT_META_L4PROTO | NFT_META_MARK
-                    | NFT_META_PROTOCOL | NFT_META_PKTTYPE => 4,
+                    | NFT_META_PROTOCOL | NFT_META_PKTTYPE | NFT_META_IIFGROUP | NFT_META_OIFGROUP => 4,
                     // Names, and others of at most their length.
                     _ => 16,
                 };
@@ -188,7 +191,10 @@ impl<'a> Program<'a> {
             }
             Expression::Limit { rate, unit, burst } => match per_minute(*rate, *unit) {
                 Some(per_minute) => self.push(Match::Limit { per_minute, burst: *burst }),
-                None => self.unknown(format!("limit {rate} each {unit} s")),
+                None => {
+                    let text = format!("limit rate {rate} each {unit} seconds, burst {burst}");
+                    self.push(Match::varies(Varying::Rate, &text));
+                }
             },
             Expression::Counter { packets, bytes } => {
                 self.does(Statement::Counter(Some(Counted { packets: *packets, bytes: *bytes })));
@@ -206,9 +212,10 @@ impl<'a> Program<'a> {
         let understood = match name {
             "immediate" => self.immediate(&fields),
             "bitwise" => self.modify(&fields),
+            "byteorder" => self.in_order(&fields),
             "lookup" => self.decide_by_map(&fields).or_else(|| self.load_from_map(&fields)),
             "fib" => self.way_back(&fields).or_else(|| self.source_type(&fields)),
-            "ct" => self.connection_mark(&fields),
+            "ct" => self.connection_mark(&fields).or_else(|| self.noted(&fields)),
             "exthdr" => self.header_is_there(&fields),
             "nat" | "redir" | "masq" => self.translate(name, &fields),
             "objref" => self.helper(&fields),
@@ -236,12 +243,25 @@ impl<'a> Program<'a> {
                 self.does(statement);
             }
             Expressed::Rejects(how) => self.rule.verdict = Some(Verdict::Reject(how)),
-            Expressed::Tests => self.unknown(name.to_owned()),
+            Expressed::Tests(Some(on)) => {
+                // How much of a quota is used counts by itself.
+                let counted = (name == "quota").then_some(NFTA_QUOTA_CONSUMED);
+                self.push(Match::varies(on, &format!("{name}{}", raw(data, counted))));
+            }
+            Expressed::Tests(None) => self.unknown(name.to_owned()),
             Expressed::Loads(to) => {
                 if let Some(from) = fields.looked_up(name) {
                     self.tested(from);
                 }
-                self.load(to, LONGEST_VALUE, Value::Loaded(name.to_owned()));
+                let mut how = raw(data, None);
+                if let Some((from, length)) = fields.hashed(name) {
+                    let made_of = self.parts(from, length).unwrap_or_default();
+                    // Writing to a String cannot fail.
+                    made_of.iter().for_each(|part| _ = write!(how, " of {}{}", part.value, part.value.how()));
+                    // What it is made of is there, or the number is not.
+                    self.tested_all(from, length);
+                }
+                self.load(to, LONGEST_VALUE, Value::Loaded { by: name.to_owned(), how });
             }
             Expressed::Unclear => {
                 self.registers.clear();
@@ -354,8 +374,24 @@ impl<'a> Program<'a> {
         match found {
             Some(found) if found == [[TRANSLATED]] && self.is_asking() => self.push(Match::DestinationTranslated),
             Some(found) => self.push_any(found),
-            None => self.unknown(format!("{value} {test}")),
+            None => self.not_said(&value, test),
         }
+    }
+
+    /// A test without a word of its own.
+    fn not_said(&mut self, value: &Value, test: &Test<'_>) {
+        let Some(on) = value.varying() else { return self.unknown(format!("{value} {test}")) };
+        let own = format!("{value}{} {test}", value.how());
+        // What nft asks for by itself before it looks into such a header.
+        if let Some([all]) = self.tests.last_mut().map(Vec::as_mut_slice)
+            && let [Match::Foreign(Foreign::Varies { on: before, text })] = all.as_mut_slice()
+            && *before == on
+        {
+            // Writing to a String cannot fail.
+            _ = write!(text, ", {own}");
+            return;
+        }
+        self.push(Match::varies(on, &own));
     }
 
     /// `value in set`.
@@ -369,7 +405,7 @@ impl<'a> Program<'a> {
         self.tested_all(register, length);
         match found {
             Some(found) => self.push_any(found),
-            None => self.unknown(format!("{value} {test}")),
+            None => self.not_said(&value, &test),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What was not understood, in words close to those of `nft --debug=netlink`.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
+use super::super::attributes::attributes;
 use super::super::constants::*;
 use super::value::{Test, Value};
 
@@ -12,6 +13,16 @@ impl Display for Bytes<'_> {
         f.write_str("0x")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// All that an expression is told, but for one attribute: two that are told something else are not the same.
+pub fn raw(data: &[u8], except: Option<u16>) -> String {
+    let mut text = String::new();
+    for (kind, value) in attributes(data).map_while(Result::ok).filter(|(kind, _)| Some(*kind) != except) {
+        // Writing to a String cannot fail.
+        _ = write!(text, " {kind}:{}", Bytes(value));
+    }
+    text
 }
 
 impl Display for Value {
@@ -49,7 +60,8 @@ impl Display for Value {
             Self::Connection(NFT_CT_PROTO_DST) => f.write_str("ct original proto-dst"),
             Self::Connection(other) => write!(f, "ct {other}"),
             Self::Masked(value, mask) => write!(f, "{value} & {}", Bytes(mask)),
-            Self::Loaded(name) => f.write_str(name),
+            Self::Loaded { by, .. } => f.write_str(by),
+            Self::InOrder(value) => write!(f, "{value}"),
             Self::Constant(_) => f.write_str("a number"),
             Self::Mapped { set, .. } => write!(f, "what map {set} says"),
             Self::WayBack { same_interface: true } => f.write_str("fib saddr . iif oif"),

@@ -8,7 +8,7 @@ use super::super::constants::*;
 use super::super::table::set_name;
 use super::matches::native;
 use super::value::Value;
-use crate::ir::{Diversion, Family, Field, Marking, Reject, Statement, Tracking};
+use crate::ir::{Diversion, Family, Field, Marking, Reject, Statement, Tracking, Varying};
 
 /// What an expression without a form of its own does.
 pub enum Expressed<'a> {
@@ -16,8 +16,8 @@ pub enum Expressed<'a> {
     Does(Statement),
     /// Answers the sender, and drops.
     Rejects(Reject),
-    /// May leave the rule.
-    Tests,
+    /// May leave the rule; on what that hangs, where it is known.
+    Tests(Option<Varying>),
     /// Puts something into this register, or leaves the rule.
     Loads(u32),
     /// May leave the rule, and changes registers.
@@ -68,6 +68,9 @@ impl Fields<'_> {
             "ct" => self.number(NFTA_CT_DREG),
             "fib" => self.number(NFTA_FIB_DREG),
             "byteorder" => self.number(NFTA_BYTEORDER_DREG),
+            "numgen" => self.number(NFTA_NG_DREG),
+            "hash" => self.number(NFTA_HASH_DREG),
+            "socket" => self.number(NFTA_SOCKET_DREG),
             _ => None,
         }
     }
@@ -90,6 +93,11 @@ impl Fields<'_> {
     /// The register whose value is looked up in a map.
     pub fn looked_up(&self, name: &str) -> Option<u32> {
         if name == "lookup" { self.number(NFTA_LOOKUP_SREG) } else { None }
+    }
+
+    /// The registers that a number is made of: the first, and how many bytes.
+    pub fn hashed(&self, name: &str) -> Option<(u32, u32)> {
+        if name == "hash" { self.number(NFTA_HASH_SREG).zip(self.number(NFTA_HASH_LEN)) } else { None }
     }
 
     /// The register that an expression which writes reads from.
@@ -137,7 +145,7 @@ pub fn of<'n>(
             _ => Expressed::Decides("exthdr set"),
         },
         "lookup" => match fields.number(NFTA_LOOKUP_DREG) {
-            None => Expressed::Tests,
+            None => Expressed::Tests(None),
             Some(NFT_REG_VERDICT) => Expressed::Decides("vmap"),
             Some(to) => Expressed::Loads(to),
         },
@@ -145,7 +153,10 @@ pub fn of<'n>(
         | "socket" | "xfrm" | "tunnel" | "immediate" => {
             fields.target(name).map_or(Expressed::Unclear, Expressed::Loads)
         }
-        "cmp" | "range" | "limit" | "quota" | "connlimit" | "match" => Expressed::Tests,
+        "limit" => Expressed::Tests(Some(Varying::Rate)),
+        "quota" => Expressed::Tests(Some(Varying::Amount)),
+        "connlimit" => Expressed::Tests(Some(Varying::Connections)),
+        "cmp" | "range" | "match" => Expressed::Tests(None),
         "objref" => object(fields),
         "log" => does(Statement::Log(fields.text(NFTA_LOG_PREFIX).unwrap_or_default())),
         "last" => does(Statement::Note),
@@ -237,7 +248,9 @@ fn harmless(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) ->
 fn object<'n>(fields: &Fields<'_>) -> Expressed<'n> {
     match fields.number(NFTA_OBJREF_IMM_TYPE) {
         Some(NFT_OBJECT_COUNTER) => Expressed::Does(Statement::Counter(None)),
-        Some(NFT_OBJECT_QUOTA | NFT_OBJECT_LIMIT | NFT_OBJECT_CONNLIMIT) => Expressed::Tests,
+        Some(NFT_OBJECT_QUOTA) => Expressed::Tests(Some(Varying::Amount)),
+        Some(NFT_OBJECT_LIMIT) => Expressed::Tests(Some(Varying::Rate)),
+        Some(NFT_OBJECT_CONNLIMIT) => Expressed::Tests(Some(Varying::Connections)),
         // Those that are known not to are understood before.
         Some(NFT_OBJECT_CT_HELPER | NFT_OBJECT_CT_EXPECT) => Expressed::Does(Statement::Track(Tracking::Expecting)),
         Some(NFT_OBJECT_CT_TIMEOUT) => Expressed::Does(Statement::Track(Tracking::Detail)),

@@ -8,7 +8,7 @@ use super::super::lower::lower;
 use super::*;
 use crate::dialect::netlink::Rule;
 use crate::dialect::netlink::attributes::Writer;
-use crate::ir::{Addresses, ConnectionStates, Elements, Foreign, PortBlock, PortMatch, Reject, TcpFlags};
+use crate::ir::{Addresses, ConnectionStates, Elements, Foreign, PortBlock, PortMatch, Reject, TcpFlags, Varying};
 use crate::net::PortRange;
 
 const PORTS: &str = "ports";
@@ -272,26 +272,101 @@ fn what_only_resembles_a_test_is_unknown() {
         guarded(&ip(), &[network(12, 4), lookup("nowhere", false)]),
         guarded(&ip(), &[network(12, 4), other("lookup", &[(2, 1), (3, 1)]), equal(&[10, 0, 0, 1])]),
         vec![other("ct", &[(1, 1), (2, 3)])],
-        vec![other("quota", &[])],
-        // A further bit.
-        vec![
-            connection(NFT_CT_DIRECTION),
-            equal(&[0]),
-            connection(NFT_CT_STATUS),
-            mask(&0x30_u32.to_ne_bytes()),
-            compare(NFT_CMP_NEQ, &[0; 4]),
-        ],
         vec![connection(NFT_CT_PROTO_DST), compare(NFT_CMP_NEQ, &[0, 80])],
         vec![DestinationType { of_interface: true, register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
         // Numbers that no kernel gives.
         vec![Payload { base: 1, offset: 0, length: u32::MAX, register: u32::MAX }],
-        vec![other("limit", &[])],
     ];
     for program in cases {
         let rule = lifted(&[program.clone(), vec![decision(NF_ACCEPT)]].concat());
         assert!(rule.matches.iter().any(|one| matches!(one, Match::Unknown(_))), "{program:?}: {rule:?}");
         assert_eq!(rule.verdict, Some(Verdict::Accept));
     }
+}
+
+#[test]
+fn what_no_packet_says_is_known_to_be_that() {
+    let link = || Payload { base: 0, offset: 6, length: 6, register: 1 };
+    for (program, of) in [
+        (vec![other("quota", &[])], Varying::Amount),
+        (vec![other("limit", &[])], Varying::Rate),
+        (vec![other("connlimit", &[])], Varying::Connections),
+        (vec![other("numgen", &[(1, 1)]), equal(&[0; 4])], Varying::Chance),
+        (vec![meta(NFT_META_SKUID), equal(&[0; 4])], Varying::Owner),
+        (vec![other("ct", &[(1, 1), (2, NFT_CT_ZONE)]), equal(&[0; 2])], Varying::Connection),
+        (vec![other("ct", &[(1, 1), (2, NFT_CT_HELPER)]), equal(&[0; 16])], Varying::Helper),
+        // nft asks for the type of the device first.
+        (vec![meta(NFT_META_IIFTYPE), equal(&[1, 0]), link(), equal(&[2, 0, 0, 0, 0, 1])], Varying::Link),
+        // A further bit.
+        (
+            vec![connection(NFT_CT_STATUS), mask(&0x30_u32.to_ne_bytes()), compare(NFT_CMP_NEQ, &[0; 4])],
+            Varying::Connection,
+        ),
+    ] {
+        let rule = lifted(&[program.clone(), vec![decision(NF_DROP)]].concat());
+        assert!(
+            matches!(rule.matches.as_slice(), [Match::Foreign(Foreign::Varies { on, .. })] if *on == of),
+            "{program:?}: {rule:?}"
+        );
+        assert_eq!(rule.verdict, Some(Verdict::Drop));
+    }
+}
+
+/// What a test compares with, and how what it looks at was made, is a part of it: two that ask for something else are not the same.
+#[test]
+fn tests_of_what_no_packet_says_differ_by_what_they_ask() {
+    let zone = |key: u32, zone: u8| vec![other("ct", &[(1, 1), (2, key)]), equal(&[zone, 0])];
+    let hashed = |offset| {
+        let made = other("hash", &[(1, 1), (2, 1), (3, 4), (4, 2)]);
+        [&ip()[..], &[network(offset, 4), made, equal(&[0; 4])]].concat()
+    };
+    let link = |last| {
+        let header = Payload { base: 0, offset: 6, length: 6, register: 1 };
+        vec![meta(NFT_META_IIFTYPE), equal(&[1, 0]), header, equal(&[2, 0, 0, 0, 0, last])]
+    };
+    for (one, another) in [
+        (vec![meta(NFT_META_SKUID), equal(&[0; 4])], vec![meta(NFT_META_SKUID), equal(&[1, 0, 0, 0])]),
+        (zone(NFT_CT_ZONE, 1), zone(NFT_CT_ZONE, 2)),
+        (zone(NFT_CT_ZONE, 1), zone(NFT_CT_HELPER, 1)),
+        (hashed(12), hashed(16)),
+        (link(1), link(2)),
+        (vec![other("limit", &[(1, 5)])], vec![other("limit", &[(1, 6)])]),
+        (vec![other("quota", &[(1, 5)])], vec![other("quota", &[(1, 6)])]),
+        (vec![other("connlimit", &[(1, 5)])], vec![other("connlimit", &[(1, 6)])]),
+    ] {
+        let varies = |program: &[Expression]| {
+            let rule = lifted(program);
+            let varies = |one: &Match| matches!(one, Match::Foreign(Foreign::Varies { .. }));
+            assert_eq!(rule.matches.iter().filter(|one| varies(one)).count(), 1, "{program:?}: {rule:?}");
+            rule.matches
+        };
+        assert_ne!(varies(&one), varies(&another));
+        assert_eq!(varies(&one), varies(&one));
+    }
+    // How much is used of it counts by itself.
+    let used = |bytes| lifted(&[other("quota", &[(1, 5), (NFTA_QUOTA_CONSUMED, bytes)])]).matches;
+    assert_eq!(used(1), used(2));
+}
+
+#[test]
+fn marks_are_numbers_once_they_are_in_order() {
+    let in_order = || other("byteorder", &[(1, 1), (2, 1), (3, 1), (4, 4), (5, 4)]);
+    let mark = |mask, value| Match::Foreign(Foreign::Mark { of: ir::Marked::Packet, mask, value, negated: true });
+    let above = lifted(&[meta(NFT_META_MARK), in_order(), compare(NFT_CMP_GT, &5_u32.to_be_bytes())]);
+    assert_eq!(above.matches, [mark(0xffff_fffc, 0), mark(0xffff_fffe, 4)]);
+    // In halves, in pieces of eight bytes, the other way round, without a size.
+    for told in [
+        [(1, 1), (2, 1), (3, 1), (4, 4), (5, 2)].as_slice(),
+        &[(1, 1), (2, 1), (3, 1), (4, 4), (5, 8)],
+        &[(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)],
+        &[(1, 1), (2, 1), (3, 0), (4, 4), (5, 4)],
+        &[(1, 1), (2, 1), (3, 1), (4, 4)],
+    ] {
+        let other = lifted(&[meta(NFT_META_MARK), other("byteorder", told), compare(NFT_CMP_GT, &5_u32.to_be_bytes())]);
+        assert!(other.matches.iter().any(|one| matches!(one, Match::Unknown(_))), "{told:?}: {other:?}");
+    }
+    let group = lifted(&[meta(NFT_META_IIFGROUP), compare(NFT_CMP_NEQ, &7_u32.to_ne_bytes())]);
+    assert_eq!(group.matches, [Match::Foreign(Foreign::Group { side: ir::Side::In, group: 7, negated: true })]);
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl Program<'_> {
                 Some(Held::Mapped(at)) => value.get(*at..).map(|bytes| Some(bytes.to_vec())),
                 Some(Held::Unknown) => None,
             });
-            Some(Statement::Translate(kind, destined(bytes, ipv6)?))
+            let to = destined(bytes, ipv6)?;
+            (!whole_networks || is_one_network(&to)).then_some(Statement::Translate(kind, to))
         };
         let one_map =
             registers.iter().flatten().all(|register| self.mapped(*register).is_none_or(|own| Some(own) == map));
@@ -62,7 +63,8 @@ impl Program<'_> {
                     return Some(());
                 }
             }
-            None if !whole_networks => {
+            // What is behind the prefix of a network stays: it is one of these addresses in any case.
+            None => {
                 if let Some(statement) = statement(&[]) {
                     self.doubt_loads();
                     self.ended = true;
@@ -70,7 +72,7 @@ impl Program<'_> {
                     return Some(());
                 }
             }
-            Some(_) | None => {}
+            Some(_) => {}
         }
         // What is not there leaves the rule before.
         self.doubt_loads();
@@ -113,6 +115,19 @@ impl Program<'_> {
     }
 }
 
+/// Whether the addresses are all of one network. The kernel takes those bits in which the two ends differ, be they one behind the other
+/// or not, from the packet (nft_nat_setup_netmap).
+fn is_one_network(to: &Destined) -> bool {
+    let Destined::To { addresses: Some((first, last)), .. } = to else { return false };
+    let bits = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let (first, last) = (bits(first), bits(last));
+    let differing = first ^ last;
+    first & differing == 0 && differing & differing.wrapping_add(1) == 0
+}
+
 /// `None` where a value is not known, or has not the length that it has to have.
 fn destined(bytes: [Option<Option<Vec<u8>>>; ENDS], ipv6: bool) -> Option<Destined> {
     let [address, last_address, port, last_port] = bytes;
@@ -140,4 +155,30 @@ fn destined(bytes: [Option<Option<Vec<u8>>>; ENDS], ipv6: bool) -> Option<Destin
         }
     };
     Some(Destined::To { addresses, ports })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between the ends of a range that is no network, the kernel's bits lead elsewhere: 10.0.0.6 to 10.0.0.9 differ in four bits.
+    #[test]
+    fn only_a_network_is_mapped_into_itself() {
+        for (first, last, expected) in [
+            ("10.0.0.0", "10.0.0.255", true),
+            ("10.0.0.7", "10.0.0.7", true),
+            ("0.0.0.0", "255.255.255.255", true),
+            ("fd00::", "fd00::ffff", true),
+            ("10.0.0.6", "10.0.0.9", false),
+            ("10.0.0.1", "10.0.0.255", false),
+            ("10.0.0.0", "10.0.0.254", false),
+            ("10.0.1.0", "10.0.2.255", false),
+            ("fd00::1", "fd00::2", false),
+        ] {
+            let ends = (first.parse().unwrap(), last.parse().unwrap());
+            let to = Destined::To { addresses: Some(ends), ports: None };
+            assert_eq!(is_one_network(&to), expected, "{first}-{last}");
+        }
+        assert!(!is_one_network(&Destined::To { addresses: None, ports: None }));
+    }
 }

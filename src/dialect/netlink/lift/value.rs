@@ -2,6 +2,7 @@
 
 use super::super::constants::*;
 use super::lookups::Part;
+use crate::ir::Varying;
 
 /// What a register holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,13 @@ pub enum Value {
         same_interface: bool,
     },
     Masked(Box<Value>, Vec<u8>),
-    /// Something that an expression of this name loaded.
-    Loaded(String),
+    /// Something that an expression loaded.
+    Loaded {
+        /// Its name.
+        by: String,
+        /// How it was asked, and of what it was made.
+        how: String,
+    },
     /// What a map says of these.
     Mapped {
         key: Vec<Part>,
@@ -37,6 +43,8 @@ pub enum Value {
     Constant(Vec<u8>),
     /// Another value, of whose bits these may have been changed.
     Modified(Box<Value>, Vec<u8>),
+    /// A number whose first byte stands first now.
+    InOrder(Box<Value>),
     Unknown(String),
 }
 
@@ -49,10 +57,10 @@ impl Value {
                 | NFT_META_PROTOCOL,
             ) => false,
             Self::Meta(_) | Self::Header { .. } | Self::FragmentOffset => true,
-            Self::Masked(value, _) | Self::Modified(value, _) => value.may_be_missing(),
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.may_be_missing(),
             // Without a connection there is none of these.
             Self::Connection(_)
-            | Self::Loaded(_)
+            | Self::Loaded { .. }
             | Self::Mapped { .. }
             | Self::WayBack { .. }
             | Self::HeaderPresent(_) => true,
@@ -67,7 +75,7 @@ impl Value {
 
     /// Whether it may be compared in another length than it is loaded in.
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_))
+        matches!(self, Self::Meta(_) | Self::WayBack { .. } | Self::HeaderPresent(_) | Self::Loaded { .. })
     }
 
     /// How many bytes of its register count; `None` where that is for its load to say.
@@ -87,14 +95,70 @@ impl Value {
             | Self::WayBack { .. }
             | Self::HeaderPresent(_)
             | Self::Masked(..)
-            | Self::Loaded(_)
+            | Self::Loaded { .. }
             | Self::Mapped { .. }
             | Self::Constant(_)
             | Self::Modified(..)
+            | Self::InOrder(_)
+            | Self::Unknown(_) => None,
+        }
+    }
+
+    /// How it was loaded, where its name does not say that.
+    pub fn how(&self) -> &str {
+        match self {
+            Self::Loaded { how, .. } => how,
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.how(),
+            Self::Meta(_)
+            | Self::Header { .. }
+            | Self::FragmentOffset
+            | Self::DestinationType { .. }
+            | Self::ConnectionState
+            | Self::Connection(_)
+            | Self::SourceType
+            | Self::WayBack { .. }
+            | Self::Mapped { .. }
+            | Self::HeaderPresent(_)
+            | Self::Constant(_)
+            | Self::Unknown(_) => "",
+        }
+    }
+
+    /// On what it hangs, where no packet says so.
+    pub fn varying(&self) -> Option<Varying> {
+        match self {
+            Self::Meta(NFT_META_SKUID | NFT_META_SKGID) => Some(Varying::Owner),
+            Self::Meta(NFT_META_PRANDOM) => Some(Varying::Chance),
+            Self::Meta(NFT_META_IIFTYPE | NFT_META_OIFTYPE) => Some(Varying::Link),
+            Self::Header { base: NFT_PAYLOAD_LL_HEADER, .. } => Some(Varying::Link),
+            Self::Connection(NFT_CT_STATUS) => Some(Varying::Connection),
+            Self::Loaded { by, .. } => match by.as_str() {
+                "numgen" | "hash" => Some(Varying::Chance),
+                "socket" => Some(Varying::Socket),
+                HELPER => Some(Varying::Helper),
+                NOTED => Some(Varying::Connection),
+                _ => None,
+            },
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.varying(),
+            Self::Meta(_)
+            | Self::Header { .. }
+            | Self::FragmentOffset
+            | Self::DestinationType { .. }
+            | Self::ConnectionState
+            | Self::Connection(_)
+            | Self::SourceType
+            | Self::WayBack { .. }
+            | Self::Mapped { .. }
+            | Self::HeaderPresent(_)
+            | Self::Constant(_)
             | Self::Unknown(_) => None,
         }
     }
 }
+
+/// What is loaded of a connection: its helper, or something else that has no word here.
+pub const HELPER: &str = "ct helper";
+pub const NOTED: &str = "ct";
 
 /// A test of a value.
 #[derive(Clone, Debug)]

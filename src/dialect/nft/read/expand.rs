@@ -63,7 +63,9 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
                 matches.extend(alternative.iter().cloned());
                 let mut rule = Rule { matches, verdict: entry.verdict.clone(), ..whole.clone() };
                 rule.statements.extend(entry.statement.clone());
-                if count > 1 && contradicts_itself(&rule.matches) {
+                // What its tests do is done whether those behind hold or not.
+                let does = rule.up_to_a_crowd().is_some() || rule.marks_by_a_test();
+                if count > 1 && !does && contradicts_itself(&rule.matches) {
                     impossible.get_or_insert(rule);
                 } else {
                     rules.push(rule);

@@ -11,6 +11,7 @@ use super::rules::RuleReader;
 use super::selectors::{Alternatives, Right, Selector, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
 use super::words::{Words, elements};
+use crate::dialect::marks::between;
 use crate::ir::{Family, Foreign, Marked, Match, PacketTypes, PortBlock, TcpFlags, ours};
 
 /// What nft takes for granted where a limit says nothing of a burst.
@@ -110,7 +111,7 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     reader.words.at = start;
     if let Some(one) = marks::special(&mut reader.words).filter(|one| !misprinted(reader.table, one)) {
         let family = match &one {
-            Match::Foreign(Foreign::ExtensionHeader(_)) => Some(Match::Family(Family::Ip6)),
+            Match::Foreign(Foreign::ExtensionHeader(_)) | Match::PerhapsDirectlyTcp => Some(Match::Family(Family::Ip6)),
             Match::Foreign(Foreign::LaterFragment { .. }) => Some(Match::Family(Family::Ip)),
             _ => None,
         };
@@ -147,6 +148,13 @@ pub fn test(reader: &mut RuleReader<'_, '_>, start: usize) -> Option<()> {
     // lists as what they are.
     if reader.words.word(start) == "@th" && !matches!(right, Right::Set(_) | Right::Named(_)) {
         return None;
+    }
+    if let Selector::Mark(of) = selector
+        && let Some((ends, negated)) = ends_of_mark(operator, &right)
+    {
+        let tests = between(of, ends, negated).filter(|_| reader.words.value_ends())?;
+        reader.known_test(vec![tests], reader.words.text_since(start));
+        return Some(());
     }
     let (right, negated) = comparison(selector, operator, right)?;
     if !reader.words.value_ends() {
@@ -343,6 +351,35 @@ fn comparison<'r, 'a>(selector: Selector, operator: Operator, right: Right<'r, '
         Operator::Above => Some((Right::Ports(limit()?.checked_add(1)?, u16::MAX), false)),
         Operator::AtLeast => Some((Right::Ports(limit()?, u16::MAX), false)),
     }
+}
+
+/// Between which ends a mark has to be, or must not be, where it is not compared with single numbers. nft compares marks as numbers,
+/// the first byte first (seen on Linux 6.18).
+fn ends_of_mark(operator: Operator, right: &Right<'_, '_>) -> Option<((u32, u32), bool)> {
+    let ends = match right {
+        Right::One([first, dash, last]) if dash.is_word("-") => Some((first.text, last.text)),
+        Right::One([one]) => one.name()?.split_once('-'),
+        _ => return None,
+    };
+    if let Some((first, last)) = ends {
+        let ends = (names::number(first)?, names::number(last)?);
+        let negated = match operator {
+            Operator::Implicit | Operator::Equal => false,
+            Operator::NotEqual => true,
+            Operator::None | Operator::Below | Operator::AtMost | Operator::Above | Operator::AtLeast => return None,
+        };
+        return (ends.0 <= ends.1).then_some((ends, negated));
+    }
+    let Right::One([one]) = right else { return None };
+    let limit = names::number(one.text);
+    let ends = match operator {
+        Operator::Implicit | Operator::Equal | Operator::NotEqual | Operator::None => return None,
+        Operator::Below => (0, limit?.checked_sub(1)?),
+        Operator::AtMost => (0, limit?),
+        Operator::Above => (limit?.checked_add(1)?, u32::MAX),
+        Operator::AtLeast => (limit?, u32::MAX),
+    };
+    Some((ends, false))
 }
 
 /// What has to hold for a test that begins at `start` and is not understood.

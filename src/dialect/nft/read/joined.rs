@@ -5,8 +5,9 @@ use super::grammar;
 use super::lexer::Token;
 use super::selectors::{Alternatives, Right, Selector};
 use super::tables::RawTable;
+use super::varying::{varies, varying};
 use super::words::Words;
-use crate::ir::Match;
+use crate::ir::{Match, Varying};
 
 /// An element of a set becomes at most so many alternatives: a range of ports of any protocol becomes several.
 const MOST_OF_ELEMENT: usize = 64;
@@ -16,8 +17,8 @@ const MOST_OF_ELEMENT: usize = 64;
 enum Part<'a> {
     /// What the IR has words for.
     Known(Selector),
-    /// Something else, by the word that it begins with.
-    Opaque(&'a str),
+    /// Something else, by the word that it begins with, and on what it hangs, where that is known.
+    Opaque(&'a str, Option<Varying>),
 }
 
 /// What is looked up.
@@ -43,7 +44,7 @@ impl<'a> Key<'a> {
                         words.at = start;
                         grammar::number(words)
                     };
-                    known.then_some(Part::Opaque(first))?
+                    known.then(|| Part::Opaque(first, varying(words, start)))?
                 }
             });
             if !words.take_word(".") {
@@ -59,7 +60,7 @@ impl<'a> Key<'a> {
 
     /// Whether there is a part in it that the IR has no words for.
     pub fn is_opaque(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Opaque(_)))
+        self.0.iter().any(|part| matches!(part, Part::Opaque(..)))
     }
 
     /// Whether the header right behind that of IPv6 is a part of it.
@@ -73,7 +74,7 @@ impl<'a> Key<'a> {
         for part in &self.0 {
             let implied = match part {
                 Part::Known(selector) => selector.implied(),
-                Part::Opaque(first) => header(first),
+                Part::Opaque(first, _) => header(first),
             };
             for one in implied {
                 if !all.contains(&one) {
@@ -97,9 +98,10 @@ impl<'a> Key<'a> {
         for (part, value) in self.0.iter().zip(values) {
             let own = match part {
                 Part::Known(selector) => selector.compare(table, &Right::One(value), false, text)?,
-                Part::Opaque(first) => {
+                Part::Opaque(first, of) => {
                     let mut test = header(first);
-                    test.push(Match::Unknown(text.to_owned()));
+                    let unknown = || Match::Unknown(text.to_owned());
+                    test.push(of.map_or_else(unknown, |on| varies(on, text)));
                     vec![test]
                 }
             };

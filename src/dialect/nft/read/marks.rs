@@ -37,6 +37,11 @@ pub fn special(words: &mut Words<'_, '_>) -> Option<Match> {
         words.at = start;
         way_back(words)
     });
+    words.at = if found.is_some() { words.at } else { start };
+    // Where an IPv6 packet has no other header in front of its TCP, it has not this one.
+    if found.is_none() && lacks_header(words) && words.value_ends() {
+        return Some(Match::PerhapsDirectlyTcp);
+    }
     let found = found.or_else(|| {
         words.at = start;
         extension_header(words)
@@ -120,8 +125,21 @@ fn way_back(words: &mut Words<'_, '_>) -> Option<Foreign> {
 
 /// What is read of a header that is not there ends the rule, negated or not. `exthdr HEADER missing` is the one test that
 /// such a packet passes.
+const HEADERS: [&str; 5] = ["hbh", "rt", "dst", "mh", "srh"];
+
+/// `exthdr HEADER missing`.
+fn lacks_header(words: &mut Words<'_, '_>) -> bool {
+    let header = words.take_word("exthdr")
+        && words.next().is_some_and(|token| HEADERS.contains(&token.text) || token.text == "frag");
+    let unequal = header && words.take("!=");
+    if header && !unequal {
+        words.take("==");
+    }
+    let says = |words: &mut Words<'_, '_>, texts: [&str; 2]| texts.iter().any(|text| words.take_word(text));
+    header && if unequal { says(words, ["exists", "1"]) } else { says(words, ["missing", "0"]) }
+}
+
 fn extension_header(words: &mut Words<'_, '_>) -> Option<Foreign> {
-    const HEADERS: [&str; 5] = ["hbh", "rt", "dst", "mh", "srh"];
     let start = words.at;
     if words.take_word("exthdr") {
         let header = words.next().is_some_and(|token| HEADERS.contains(&token.text));

@@ -33,6 +33,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod values;
+mod varying;
 mod words;
 
 use std::collections::HashSet;

@@ -13,6 +13,7 @@ use super::rules::RuleReader;
 use super::tables::RawFamily;
 use super::words::{Words, elements};
 use crate::ir::{Destined, Family, Match, Statement, Translation};
+use crate::net::Cidr;
 
 /// Addresses and ports, or either of them.
 #[derive(Clone, Copy, Default)]
@@ -61,6 +62,9 @@ fn read(reader: &mut RuleReader<'_, '_>, kind: Translation, start: usize) -> Opt
     if named.is_some() {
         reader.words.take_all(&["addr", ".", "port"]);
     }
+    if addressed && reader.words.take_all(&["prefix", "to"]) {
+        return network(reader, kind, named, start);
+    }
     if !reader.words.take_word("to") {
         flags(&mut reader.words).filter(|()| !addressed)?;
         reader.end_with(start, Statement::Translate(kind, Target::default().destined()));
@@ -76,6 +80,20 @@ fn read(reader: &mut RuleReader<'_, '_>, kind: Translation, start: usize) -> Opt
     }
     reader.words.at = at;
     by_map(reader, kind, named, start)
+}
+
+/// `prefix to NETWORK`: what is behind the prefix stays, and so it is one of these addresses.
+fn network(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Family>, start: usize) -> Option<()> {
+    let network: Cidr = reader.words.next()?.name().filter(|text| text.contains('/'))?.parse().ok()?;
+    // JSON says it twice.
+    if reader.words.take_word("netmap") {
+        reader.words.take(",");
+    }
+    flags(&mut reader.words)?;
+    let target = Target { addresses: Some((network.first(), network.last())), ports: None };
+    of_family(reader, named.or(target.family()), start);
+    reader.end_with(start, Statement::Translate(kind, target.destined()));
+    Some(())
 }
 
 /// A rule of both families translates packets of the one that its addresses are of.

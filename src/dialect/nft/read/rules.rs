@@ -12,10 +12,12 @@ use super::nat;
 use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
 use super::tables::{RawFamily, RawTable};
+use super::varying::{varies, varying};
 use super::words::Words;
 use crate::ir::ours;
 use crate::ir::{
-    Counted, Destined, Diversion, Family, Field, Marking, Match, Reject, Statement, Tracking, Translation, Verdict,
+    Counted, Destined, Diversion, Family, Field, Marking, Match, Reject, Statement, Tracking, Translation, Varying,
+    Verdict,
 };
 
 /// What reads one rule.
@@ -28,15 +30,21 @@ pub struct RuleReader<'r, 'a> {
     pub draft: Draft,
     /// Where its verdict stands.
     decided_at: Option<usize>,
+    /// The sets in which it counts by sender.
+    counted_in: Vec<String>,
 }
 
 /// Reads a rule.
 pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
     let draft = Draft { parts: Vec::new(), statements: Vec::new(), outcome: Outcome::One(None), comment: None };
     let words = Words::new(tokens);
-    let mut reader = RuleReader { table, words, draft, decided_at: None };
+    let mut reader = RuleReader { table, words, draft, decided_at: None, counted_in: Vec::new() };
     while let Some(token) = reader.words.peek() {
         reader.statement(token);
+    }
+    // That the rule hangs on it is said where it stands.
+    for set in std::mem::take(&mut reader.counted_in) {
+        reader.does(Statement::Update { set });
     }
     reader.judge_inequalities();
     reader.doubt_next_header();
@@ -91,6 +99,7 @@ impl<'a> RuleReader<'_, 'a> {
             "reject" => self.reject(start),
             "snat" | "dnat" | "masquerade" | "redirect" if nat::translates(self, start) => {}
             "xt" if self.words.take_word("target") => self.unknown_verdict(start),
+            "meter" if self.table.may_be_of_iptables() && self.counts_by_sender(start) => {}
             "limit" => self.limit(start),
             "quota" => self.test(start),
             _ => match self.named(token.text) {
@@ -99,6 +108,16 @@ impl<'a> RuleReader<'_, 'a> {
                 None => self.test(start),
             },
         }
+    }
+
+    /// So nft prints `-m hashlimit`, which drops what there is no room for; a meter of nft's own leaves the rule then.
+    fn counts_by_sender(&mut self, start: usize) -> bool {
+        let Some((set, _)) = grammar::meter(&mut self.words) else { return false };
+        let text = self.words.text_since(start);
+        self.known_test(vec![vec![Match::varies(Varying::RateOfEach, &text)]], text);
+        // Of its key nothing is asked: what a packet lacks of it is counted as zero.
+        self.counted_in.push(set.to_owned());
+        true
     }
 
     fn does(&mut self, statement: Statement) {
@@ -382,7 +401,14 @@ impl<'a> RuleReader<'_, 'a> {
         let implied = expressions::implied(&self.words, start);
         self.words.at = start;
         if grammar::test(&mut self.words) {
-            return self.unknown_test(self.words.text_since(start), implied);
+            let text = self.words.text_since(start);
+            return match varying(&self.words, start) {
+                Some(on) => {
+                    let test = varies(on, &text);
+                    self.known_test(vec![with(implied, test)], text);
+                }
+                None => self.unknown_test(text, implied),
+            };
         }
         // Where it ends is not known, and so neither is what the rule decides.
         if !implied.is_empty() {
@@ -456,6 +482,11 @@ impl<'a> RuleReader<'_, 'a> {
         };
         self.does(Statement::Track(how));
     }
+}
+
+fn with(mut tests: Vec<Match>, one: Match) -> Vec<Match> {
+    tests.push(one);
+    tests
 }
 
 /// Whether a value can be had of every packet. A connection's mark cannot: there may be no connection.

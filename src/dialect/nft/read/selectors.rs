@@ -3,7 +3,7 @@
 //! A comparison becomes alternatives: lists of matches of which at most one list holds, as whole. Most have one list;
 //! "TCP or UDP" has two. A rule with alternatives becomes as many rules, one after the other.
 
-use super::devices::interfaces;
+use super::devices::{device, interfaces};
 use super::lexer::Token;
 use super::marks;
 use super::names;
@@ -42,6 +42,10 @@ pub enum Selector {
         /// Whether it goes by number.
         by_index: bool,
     },
+    /// `iifgroup`, `oifgroup`.
+    Group(Side),
+    /// `meta sdifname`.
+    PartOfVrf,
     /// `meta mark`, `ct mark`.
     Mark(Marked),
     /// `ct direction`.
@@ -133,6 +137,11 @@ impl Selector {
             (&["meta", "oif"], by_index(Side::Out)),
             (&["oifname"], by_name(Side::Out)),
             (&["meta", "oifname"], by_name(Side::Out)),
+            (&["iifgroup"], Self::Group(Side::In)),
+            (&["meta", "iifgroup"], Self::Group(Side::In)),
+            (&["oifgroup"], Self::Group(Side::Out)),
+            (&["meta", "oifgroup"], Self::Group(Side::Out)),
+            (&["meta", "sdifname"], Self::PartOfVrf),
             (&["mark"], Self::Mark(Marked::Packet)),
             (&["meta", "mark"], Self::Mark(Marked::Packet)),
             (&["ct", "mark"], Self::Mark(Marked::Connection)),
@@ -165,6 +174,8 @@ impl Selector {
             // Any transport that has ports; without its header the rule does not apply.
             Self::Port(None) | Self::SourcePort(None) => vec![ANY_PORT],
             Self::Interface { .. }
+            | Self::Group(_)
+            | Self::PartOfVrf
             | Self::Mark(_)
             | Self::Direction
             | Self::Protocol
@@ -206,6 +217,14 @@ impl Selector {
             Self::Port(number) => port_blocks(table, number, right, negated),
             Self::SourcePort(number) => source_port(table, number, right, negated, text),
             Self::Interface { side, by_index } => interfaces(table, (side, by_index), right, negated),
+            Self::Group(side) => groups(side, right, negated),
+            Self::PartOfVrf => match right.names()?.as_slice() {
+                [name] => {
+                    let name = device(name, false).filter(|name| !name.fits(""))?;
+                    Some(vec![vec![Match::Foreign(Foreign::PartOfVrf { name, negated })]])
+                }
+                _ => None,
+            },
             Self::Mark(of) => marks::alternatives(of, u32::MAX, right, negated),
             Self::Direction => match right.names()?.as_slice() {
                 // What has no connection leaves the rule either way.
@@ -259,7 +278,9 @@ impl Selector {
             | Self::Port(_)
             | Self::SourcePort(_)
             | Self::Interface { .. } => true,
-            Self::Mark(_)
+            Self::Group(_)
+            | Self::PartOfVrf
+            | Self::Mark(_)
             | Self::Direction
             | Self::Protocol
             | Self::IpProtocol
@@ -287,6 +308,16 @@ fn address_type(text: &str) -> Option<AddressTypes> {
         None => text,
     };
     AddressTypes::named(name).filter(|_| name.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+/// Groups of interfaces by their numbers; of the names (/etc/iproute2/group) one is the same everywhere.
+fn groups(side: Side, right: &Right<'_, '_>, negated: bool) -> Option<Alternatives> {
+    let number = |name: &str| if name == "default" { Some(0) } else { names::number(name) };
+    let mut numbers: Vec<u32> = right.names()?.into_iter().map(number).collect::<Option<_>>()?;
+    numbers.sort_unstable();
+    numbers.dedup();
+    let tests = numbers.into_iter().map(|group| Match::Foreign(Foreign::Group { side, group, negated }));
+    Some(if negated { vec![tests.collect()] } else { tests.map(|test| vec![test]).collect() })
 }
 
 /// A test on the protocol.

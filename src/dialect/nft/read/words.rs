@@ -43,6 +43,11 @@ impl<'r, 'a> Words<'r, 'a> {
         self.tokens.get(at).filter(|token| token.kind == Kind::Word).map_or("", |token| token.text)
     }
 
+    /// The text at a place, between quotes or not.
+    pub fn text_at(&self, at: usize) -> &'a str {
+        self.tokens.get(at).map_or("", |token| token.text)
+    }
+
     /// Takes the next token if it is this word.
     pub fn take_word(&mut self, word: &str) -> bool {
         let found = self.word(self.at) == word;

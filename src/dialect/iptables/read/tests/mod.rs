@@ -112,6 +112,9 @@ fn terse_foreign(one: &Foreign) -> String {
         }
         Foreign::LaterFragment { negated } => format!("{}fragment", not(negated)),
         Foreign::WayBack { same_interface, missing } => format!("back:{same_interface}:{}", !missing),
+        Foreign::Group { group, negated, .. } => format!("{}group:{group}", not(negated)),
+        Foreign::PartOfVrf { name, negated } => format!("{}part:{name}", not(negated)),
+        Foreign::Varies { on, .. } => format!("varies:{on:?}"),
     }
 }
 
@@ -265,7 +268,11 @@ fn modules() {
             ),
             ("-m conntrack ! --ctstate NEW,DNAT", &["!ct:new !translated:Destination"]),
             ("-m conntrack --ctstate NEW,SNAT", &["?[-m conntrack --ctstate NEW,SNAT]"]),
-            ("-m conntrack --ctstatus ASSURED", &["?[-m conntrack --ctstatus ASSURED]"]),
+            ("-m conntrack --ctstatus ASSURED", &["varies:Connection"]),
+            ("-m socket --transparent --nowildcard", &["varies:Socket"]),
+            ("-m socket", &["varies:Socket"]),
+            ("-m socket --nowildcard --restore-skmark", &["varies:SocketWithMark"]),
+            ("-m socket --something-newer", &["varies:SocketWithMark"]),
             ("-m conntrack ! --ctorigdstport 5", &["?[-m conntrack ! --ctorigdstport 5]"]),
             ("-m addrtype --dst-type LOCAL -m addrtype --dst-type LOCAL --limit-iface-in", &["local own"]),
             (
@@ -280,8 +287,8 @@ fn modules() {
             ("-m limit --limit 10/min", &["limit:10/5"]),
             ("-m limit --limit 10/minute --limit-burst 7", &["limit:10/7"]),
             ("-m limit --limit 5/sec", &["limit:300/5"]),
-            ("-m limit --limit 3/hour", &["?[-m limit --limit 3/hour]"]),
-            ("-m limit", &["?[-m limit]"]),
+            ("-m limit --limit 3/hour", &["varies:Rate"]),
+            ("-m limit", &["varies:Rate"]),
             ("-m conntrack --ctstate NEW,ESTABLISHED", &["ct:established,new"]),
             ("-m conntrack ! --ctstate INVALID,UNTRACKED", &["!ct:invalid,untracked"]),
             ("-m state --state RELATED", &["ct:related"]),

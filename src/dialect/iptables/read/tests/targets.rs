@@ -37,7 +37,7 @@ fn targets() {
             ("-g ACCEPT", &["=> ?-g ACCEPT"]),
             ("-j INPUT", &["=> ?-j INPUT"]),
             ("-j U --frobnicate", &["?[--frobnicate] => Jump(\"U\")"]),
-            ("-m recent -j ACCEPT --rcheck", &["?[-m recent --rcheck] => Accept"]),
+            ("-m recent -j ACCEPT --rcheck", &["varies:Recent => Accept"]),
         ],
     );
     // Which of the two is meant, the chain or the target?

@@ -7,7 +7,7 @@ use super::super::program::Program;
 use super::Info;
 use crate::ir::{
     AddressTypes, Addresses, ConnectionStates, Elements, End, Family, Foreign, Marked, Match, PacketTypes, PortBlock,
-    PortMatch, TcpFlags,
+    PortMatch, TcpFlags, Varying,
 };
 use crate::net::PortRange;
 
@@ -38,7 +38,12 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> O
         }
         ("mark", 1) => mark(Marked::Packet, info).map(one),
         ("connmark", 1) => mark(Marked::Connection, info).map(one),
-        ("limit", 0) => limit(info).map(one),
+        ("limit", 0) => {
+            info.bytes(0, 8)?;
+            // The average and the burst; what is behind them counts by itself.
+            let other = || Match::varies(Varying::Rate, &format!("-m limit {:?}", (info.u32(0), info.u32(4))));
+            Some(one(limit(info).unwrap_or_else(other)))
+        }
         ("pkttype", 0) => {
             let types = PacketTypes(1_u8.checked_shl(info.u32(0).filter(|kind| *kind < 4)?)?);
             Some(one(Match::PacketType { types, negated: info.u32(4)? != 0 }))
@@ -199,7 +204,7 @@ fn connection(revision: u32, info: Info<'_>) -> Option<Vec<Alternatives>> {
     // The rest of the structure has to be there, too.
     info.bytes(0, if revision == 3 { 162 } else { 152 })?;
     let one = |found: Match| vec![vec![found]];
-    let unknown = || one(Match::Unknown("-m conntrack".to_owned()));
+    let unknown = || one(Match::varies(Varying::Connection, &format!("-m conntrack {:?}", info.0)));
     let state = || connection_states(revision, bits, turned & STATE != 0).unwrap_or_else(unknown);
     let reply = turned & DIRECTION != 0;
     Some(match asked {

@@ -12,7 +12,10 @@ pub use targets::UNNAMED;
 
 use super::super::constants::*;
 use super::program::{Program, fit};
+use super::show::raw;
 use super::statements::Fields;
+use crate::dialect::xtables::varying;
+use crate::ir::{Match, Varying};
 
 /// The bytes of a structure. Numbers are in this machine's byte order, unless said otherwise; what lies behind the end is
 /// `None`.
@@ -67,9 +70,26 @@ pub(super) fn test(program: &mut Program<'_>, fields: &Fields<'_>) -> Option<()>
     }
     match matches::of(program, &name, revision, info) {
         Some(tests) => tests.into_iter().for_each(|tests| program.push_any(tests)),
-        None => program.unknown(format!("-m {name}")),
+        None => match varying(&name) {
+            Some(on) => {
+                let on = if on == Varying::Socket { socket(revision, info) } else { on };
+                program.push(Match::varies(on, &format!("-m {name}{}", raw(fields.0, None))));
+            }
+            None => program.unknown(format!("-m {name}")),
+        },
     }
     Some(())
+}
+
+/// struct xt_socket_mtinfo1, 2 and 3: flags. `--restore-skmark` is a flag of revision 3 (XT_SOCKET_RESTORESKMARK); what is newer may do
+/// as much.
+fn socket(revision: u32, info: Info<'_>) -> Varying {
+    const RESTORES_MARK: u8 = 4;
+    match (revision, info.u8(0)) {
+        (0..=2, _) => Varying::Socket,
+        (3, Some(flags)) if flags & RESTORES_MARK == 0 => Varying::Socket,
+        _ => Varying::SocketWithMark,
+    }
 }
 
 /// A target: what it does; always something.

@@ -6,7 +6,7 @@ use crate::dialect::netlink::attributes::Writer;
 use crate::dialect::netlink::{Expression, Rule};
 use crate::ir::{
     self, ConnectionStates, Destined, Diversion, Family, Field, Foreign, Marked, Marking, Match, PacketTypes,
-    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Verdict,
+    PortMatch, Reject, Statement, TcpFlags, Tracking, Translation, Varying, Verdict,
 };
 use crate::net::PortRange;
 
@@ -197,7 +197,32 @@ fn states_and_translations_are_alternatives() {
     let state = |negated| Match::ConnectionState { states: ConnectionStates::ESTABLISHED, negated };
     assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x82)), [[state(false)], [translated(false)]]);
     assert_eq!(tests("conntrack", 3, &conntrack(1, 1, 0x82)), [[state(true), translated(true)]]);
-    assert_eq!(tests("conntrack", 3, &conntrack(1, 0, 0x1000)), [[Match::Unknown("-m conntrack".to_owned())]]);
+    assert_eq!(varying("conntrack", 3, &conntrack(1, 0, 0x1000)), Some(Varying::Connection));
+    assert_ne!(tests("conntrack", 3, &conntrack(1, 0, 0x1000)), tests("conntrack", 3, &conntrack(1, 0, 0x2000)));
+}
+
+/// On what a match hangs that is nothing but one test of something that no packet says.
+fn varying(name: &str, revision: u32, info: &Structure) -> Option<Varying> {
+    match tests(name, revision, info).concat().as_slice() {
+        [Match::Foreign(Foreign::Varies { on, .. })] => Some(*on),
+        _ => None,
+    }
+}
+
+/// The bit of `--restore-skmark`, and what may be newer.
+#[test]
+fn a_socket_may_give_its_mark() {
+    for (revision, flags, expected) in [
+        (1, 1, Varying::Socket),
+        (2, 3, Varying::Socket),
+        (3, 3, Varying::Socket),
+        (3, 4, Varying::SocketWithMark),
+        (3, 6, Varying::SocketWithMark),
+        (4, 0, Varying::SocketWithMark),
+    ] {
+        assert_eq!(varying("socket", revision, &new().bytes(&[flags])), Some(expected), "{revision}: {flags}");
+    }
+    assert_eq!(varying("socket", 3, &new()), Some(Varying::SocketWithMark));
 }
 
 /// An address of this host is `UNICAST` to IPv6 (seen on Linux 6.18).

@@ -3,7 +3,7 @@
 use super::{V4, V6, all, block, forms, interface, port, protocol, rules_of, source, states, unknown};
 use crate::ir::{
     AddressTypes, Addresses, Destined, DeviceName, Elements, End, Foreign, Marked, Match, PortMatch, Rule, Side,
-    Statement, Translation, Verdict,
+    Statement, Translation, Varying, Verdict,
 };
 
 fn device(side: Side, names: &[&str], negated: bool) -> Match {
@@ -185,18 +185,18 @@ fn several_things_at_once() {
 #[test]
 fn maps_whose_keys_the_rules_do_not_say() {
     let rule = "numgen random mod 2 vmap { 0 : goto other, 1 : drop }";
-    let maybe = || vec![unknown("numgen random mod 2 vmap")];
+    let maybe = || vec![Match::varies(Varying::Chance, "numgen random mod 2 vmap")];
     let goto = Verdict::Goto("other".into());
     let (rules, listed) = rules_of("inet", rule);
     assert_eq!(rules, [(maybe(), Some(goto)), (maybe(), Some(Verdict::Drop))]);
-    assert_eq!(listed, ["numgen random mod 2 vmap"]);
+    assert_eq!(listed, [] as [&str; 0]);
     let of_tcp = |verdict| (vec![protocol(6, false), unknown("tcp flags vmap")], Some(verdict));
     let (rules, _) = rules_of("inet", "tcp flags vmap { syn : accept, ack : drop }");
     assert_eq!(rules, [of_tcp(Verdict::Accept), of_tcp(Verdict::Drop)]);
     // By chance, or who knows how: but to one of these two.
     let sent = sent("dnat ip to numgen random mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 . 80 }");
     let address = |text: &str| Some((text.parse().unwrap(), text.parse().unwrap()));
-    let chance = || vec![V4, unknown("dnat ip to numgen random mod 2 map")];
+    let chance = || vec![V4, Match::varies(Varying::Chance, "dnat ip to numgen random mod 2 map")];
     let to = |text: &str, ports| (chance(), Translation::Destination, Destined::To { addresses: address(text), ports });
     assert_eq!(sent, [to("10.0.0.1", None), to("10.0.0.2", Some((80, 80)))]);
 }
@@ -301,7 +301,9 @@ fn where_translations_lead_to() {
         ("snat ip to 192.0.2.1", vec![V4], Source, to("192.0.2.1", "192.0.2.1", None)),
         // A network may be a range or a prefix that is kept; what is worked out from the packet is not known.
         ("dnat to 10.0.0.0/24", vec![], Destination, Destined::Unknown),
-        ("dnat ip prefix to 10.0.0.0/24", vec![], Destination, Destined::Unknown),
+        ("dnat ip prefix to 10.0.0.0/24", vec![V4], Destination, to("10.0.0.0", "10.0.0.255", None)),
+        ("snat prefix to 10.0.0.0/24", vec![V4], Source, to("10.0.0.0", "10.0.0.255", None)),
+        ("dnat ip prefix to 10.0.0.7/24", vec![], Destination, Destined::Unknown),
         ("redirect to :numgen inc mod 2", vec![], Redirect, Destined::Unknown),
         ("dnat to 10.0.0.9-10.0.0.1", vec![], Destination, Destined::Unknown),
     ] {
@@ -355,7 +357,7 @@ fn tables_of_iptables_are_read_with_care() {
             .matches
             .clone()
     };
-    assert_eq!(read("ip filter", "ct status dnat"), [unknown("ct status dnat")]);
+    assert_eq!(read("ip filter", "ct status dnat"), [Match::varies(Varying::Connection, "ct status dnat")]);
     assert_eq!(read("ip own", "ct status dnat"), [translated(End::Destination, false)]);
     assert_eq!(read("ip6 filter", "fib daddr type unicast"), [unknown("fib daddr type unicast")]);
     assert_eq!(read("ip6 filter", "fib daddr type local"), [Match::DestinationLocal]);

@@ -6,6 +6,7 @@ mod foreign;
 mod helpers;
 mod hidden;
 mod rules;
+mod varying;
 
 use std::fs;
 use std::path::{Path, PathBuf};
