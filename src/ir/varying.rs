@@ -92,6 +92,9 @@ impl Rule {
     fn varying(&self, (table, chain): (&Table, &Chain)) -> Option<String> {
         let on = self.matches.iter().find_map(|one| match one {
             Match::Foreign(Foreign::Varies { on, .. }) => Some(on.words()),
+            // Where a list of interfaces says it, nothing is open of these.
+            Match::Foreign(Foreign::Group { .. }) => Some("the group of an interface"),
+            Match::Foreign(Foreign::PartOfVrf { .. }) => Some("the interface that is part of a VRF"),
             _ => None,
         })?;
         let of = || format!("a rule of chain {} of table {} {}", chain.name, table.family.name(), table.name);
