@@ -534,6 +534,32 @@ fn chains_for_nat_come_when_the_kernel_translates() {
     }
 }
 
+/// Who may open a connection and send nothing on it reaches nobody.
+#[test]
+fn a_connection_that_only_opens_reaches_nobody() {
+    let with = |hook: &str, rule: &str| {
+        let chain = format!("chain o {{ type filter hook {hook}; policy accept; {rule} }}");
+        of_nft(&guarded("", &chain), Claim::Reachability)
+    };
+    for hook in ["prerouting priority -300", "prerouting priority -150", "prerouting priority -90", "input priority 9"]
+    {
+        for rule in [
+            "tcp flags & syn != syn tcp dport 8099 drop;",
+            "tcp flags & (syn | ack) == ack drop;",
+            "tcp flags psh,ack / fin,syn,rst,psh,ack drop;",
+        ] {
+            assert!(matches!(with(hook, rule), Finding::Violated(_)), "{hook}: {rule}");
+        }
+        // No program sends a segment without flags; the guard itself drops none of an admitted source at input.
+        let early = hook.starts_with("pre");
+        let none = with(hook, "tcp flags & (fin | syn | rst | psh | ack | urg) == 0 drop;");
+        assert_eq!(none == Finding::Proved, early, "{hook}");
+        assert_eq!(with(hook, "tcp flags & syn != syn tcp dport 22 drop;"), Finding::Proved, "{hook}");
+        assert_eq!(with(hook, "tcp flags & syn != syn ip saddr 203.0.113.0/24 drop;"), Finding::Proved, "{hook}");
+    }
+    assert!(!matches!(with("ingress device \"eth0\" priority 0", "tcp flags & syn != syn drop;"), Finding::Proved));
+}
+
 /// What the link layer says at a device is not yet what the bridge or the device on it says.
 #[test]
 fn the_kind_of_packet_changes_behind_the_device() {

@@ -157,7 +157,8 @@ fn set(set: &Set) -> SetView<'_> {
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
         Elements::Endpoints(_) => "endpoint",
-        Elements::Dual(..) | Elements::Passing(_) => "several",
+        Elements::Dual(..) => "ipv4_addr or ipv6_addr",
+        Elements::Passing(_) => "unknown",
         Elements::Unknown => "unknown",
     };
     let (interval, size) = match set.kind {

@@ -55,7 +55,7 @@ pub use foreign::{CLIENT_PORTS, Trust};
 pub use journey::{Arrival, Home, Leg};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
-pub use plausible::{OPENING, Plausible};
+pub use plausible::{GOING_ON, OPENING, Plausible};
 pub use rewrite::rewriting;
 pub use space::{Question, Space};
 pub use view::View;

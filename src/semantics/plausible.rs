@@ -28,6 +28,9 @@ pub enum Plausible {
 /// alone. Who asks for honest packets has to tell these apart.
 pub const OPENING: (TcpFlags, TcpFlags) = (TcpFlags(0x17), TcpFlags::SYN);
 
+/// The test of flags of what goes on with a connection: ACK without SYN and RST, whatever else the segment carries.
+pub const GOING_ON: (TcpFlags, TcpFlags) = (TcpFlags(0x16), TcpFlags::ACK);
+
 fn opens(flags: TcpFlags) -> bool {
     flags.0 & OPENING.0.0 == OPENING.1.0
 }

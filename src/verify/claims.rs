@@ -7,7 +7,9 @@ use super::Claim;
 use crate::cluster::{Cluster, Node, Site, SitePart, Source, State};
 use crate::ir::{Elements, TcpFlags};
 use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports, Surroundings};
-use crate::semantics::{Bounded, Door, Field, Locality, OPENING, Packet, Question, Set, Shape, Space, TCP, TooLarge};
+use crate::semantics::{
+    Bounded, Door, Field, GOING_ON, Locality, OPENING, Packet, Question, Set, Shape, Space, TCP, TooLarge,
+};
 
 /// The claims about a site.
 pub struct Claims<'a> {
@@ -94,7 +96,7 @@ impl<'a> Claims<'a> {
         let mut question = Question {
             ports: self.admitted.iter().map(|admitted| admitted.ports.ranges().to_vec()).collect(),
             interfaces: self.admitted.iter().flat_map(|admitted| admitted.interfaces.clone()).flatten().collect(),
-            flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN), OPENING],
+            flags: vec![(TcpFlags::SYN.with(TcpFlags::ACK), TcpFlags::SYN), OPENING, GOING_ON],
             sources: Vec::new(),
             elsewhere: self.elsewhere.clone(),
             translates: self.translates,
@@ -227,6 +229,14 @@ impl<'a> Claims<'a> {
                 None => (Claim::Isolation, false),
             });
         }
+        // A connection that only opens is of no use to anybody.
+        let early = matches!(door, Door::BeforeTranslation | Door::Prerouting | Door::Wire);
+        if early && tcp && flags_visible && goes_on(packet.flags) && packet.locality.is_local() {
+            let admitted = || self.admitting(packet.source, packet.port, packet.interface.as_ref()).is_some();
+            if self.protects(packet.port) && admitted() {
+                return Some((Claim::Reachability, true));
+            }
+        }
         Some(if tcp && flags_visible && !new { (Claim::OwnReplies, true) } else { (Claim::NonInterference, true) })
     }
 }
@@ -238,6 +248,10 @@ fn shows_flags(shape: Shape) -> bool {
 
 fn is_opening(flags: TcpFlags) -> bool {
     flags.0 & TcpFlags::SYN.with(TcpFlags::ACK).0 == TcpFlags::SYN.0
+}
+
+fn goes_on(flags: TcpFlags) -> bool {
+    flags.0 & GOING_ON.0.0 == GOING_ON.1.0
 }
 
 /// Which of the two ports of a translated connection.
@@ -297,6 +311,7 @@ impl Claims<'_> {
         let new = space.flags(is_opening)?;
         let new = space.sets.intersection(flags_visible, new)?;
         let protected = self.protected_ports(space, Which::Own)?;
+        let mut going_on = Set::EMPTY;
         let judged = match door {
             Door::Input => space.shape(|shape| shows_flags(shape) || shape == Shape::FirstShort)?,
             // Nothing is claimed there.
@@ -307,6 +322,8 @@ impl Claims<'_> {
             | Door::AnswersArrive => return Ok(Vec::new()),
             Door::BeforeTranslation | Door::Prerouting | Door::Wire => {
                 let here = space.locality(Locality::is_local)?;
+                let flags = space.flags(goes_on)?;
+                going_on = space.sets.each([flags_visible, flags, here, protected])?;
                 space.sets.intersection(new, here)?
             }
         };
@@ -315,6 +332,10 @@ impl Claims<'_> {
         all.push((Claim::Reachability, true, space.sets.intersection(judged, admitted)?));
         all.push((Claim::Isolation, false, space.sets.difference(judged, admitted)?));
         let rest = space.sets.difference(rest, judged)?;
+        // A connection that only opens is of no use to anybody.
+        let going_on = space.sets.each([rest, tcp, going_on, admitted])?;
+        all.push((Claim::Reachability, true, going_on));
+        let rest = space.sets.difference(rest, going_on)?;
         let visible = space.sets.intersection(tcp, flags_visible)?;
         let replies = space.sets.difference(visible, new)?;
         all.push((Claim::OwnReplies, true, space.sets.intersection(rest, replies)?));

@@ -13,7 +13,7 @@
 //! INVARIANT (unread is not empty): doubt is never taken back but by emptying a set of a kind that is known.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::networks::{whole_v4, whole_v6, without};
@@ -45,7 +45,7 @@ pub(in crate::dialect) struct Content<'a> {
     endpoints: BTreeMap<u16, Addresses>,
     ports: Vec<(u16, u16)>,
     /// The names of other sets.
-    sets: Vec<String>,
+    sets: BTreeSet<String>,
     /// The first thing in it that is not known.
     unknown: Option<Doubt<'a>>,
 }
@@ -145,7 +145,7 @@ impl<'a> Content<'a> {
             excepted: Vec::new(),
             endpoints: BTreeMap::new(),
             ports: Vec::new(),
-            sets: Vec::new(),
+            sets: BTreeSet::new(),
             unknown: unknown.map(|text| (number, text.into())),
         }
     }
@@ -153,6 +153,11 @@ impl<'a> Content<'a> {
     /// The same, on its own.
     pub(in crate::dialect) fn into_owned(self) -> Content<'static> {
         Content { unknown: self.unknown.map(|(number, text)| (number, text.into_owned().into())), ..self }
+    }
+
+    /// Whether both were made with the same options, as far as these say what is in them.
+    pub(in crate::dialect) fn is_made_like(&self, other: &Self) -> bool {
+        self.is_like(other) && (self.passing, self.netmask, self.known) == (other.passing, other.netmask, other.known)
     }
 
     /// Whether both are of one type and family.
@@ -231,13 +236,13 @@ impl<'a> Content<'a> {
 
     /// Adds another set; false if the set takes none.
     pub(in crate::dialect) fn add_set(&mut self, name: &str) -> bool {
-        self.sets.push(name.to_owned());
+        self.sets.insert(name.to_owned());
         self.kind.holds == Holds::Sets
     }
 
-    /// Whether another set is among its elements.
-    pub(in crate::dialect) fn has_set(&self, name: &str) -> bool {
-        self.sets.iter().any(|own| own == name)
+    /// The other sets that are its elements.
+    pub(in crate::dialect) fn sets(&self) -> &BTreeSet<String> {
+        &self.sets
     }
 
     /// Adds an address, network or range; false if it is none that the set takes.
@@ -252,11 +257,11 @@ impl<'a> Content<'a> {
         match (range, self.netmask) {
             (Range::V4((first, last)), Some(bits)) if !self.kind.ipv6 => {
                 self.v4.push((v4_network(first, bits).0, v4_network(last, bits).1));
-                last != 0
+                v4_network(first, bits).0 != 0
             }
             (Range::V6((first, last)), Some(bits)) if self.kind.ipv6 => {
                 self.v6.push(v6_network(first, bits));
-                first == last && last != 0
+                first == last && v6_network(first, bits).0 != 0
             }
             (Range::V4(ends), None) if !self.kind.ipv6 => self.add_v4(ends, networks, expanded),
             (Range::V6((first, last)), None) if self.kind.ipv6 => {
@@ -318,7 +323,7 @@ impl<'a> Content<'a> {
     }
 
     /// The set, and what in it is not known; `of_others` are those that it may have among its elements.
-    fn into_set(mut self, name: &str, of_others: &BTreeMap<String, Elements>) -> (Set, Option<Doubt<'a>>) {
+    fn into_set(mut self, name: &str, of_others: &mut Others) -> (Set, Option<Doubt<'a>>) {
         let elements = self.elements(of_others);
         let elements = if self.passing { elements.passing() } else { elements };
         let kind = match self.kind.holds {
@@ -328,7 +333,7 @@ impl<'a> Content<'a> {
         (Set { name: ir_name(name), kind, elements, origins: Vec::new() }, self.unknown)
     }
 
-    fn elements(&mut self, of_others: &BTreeMap<String, Elements>) -> Elements {
+    fn elements(&mut self, of_others: &mut Others) -> Elements {
         if self.unknown.is_some() {
             return Elements::Unknown;
         }
@@ -369,10 +374,15 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn joined(&mut self, of_others: &BTreeMap<String, Elements>) -> Elements {
+    fn joined(&mut self, of_others: &mut Others) -> Elements {
         let (mut v4, mut v6) = Addresses::default();
         for name in std::mem::take(&mut self.sets) {
-            let found = of_others.get(&name).map(Elements::lasting);
+            let found = of_others.known.get(&name).map(Elements::lasting);
+            let Some(left) = of_others.left.checked_sub(found.map_or(0, |(these, _)| these.len())) else {
+                self.doubt(0, "more elements of its sets than are looked at");
+                return Elements::Unknown;
+            };
+            of_others.left = left;
             self.passing |= found.is_some_and(|(_, passing)| passing);
             match found {
                 Some((Elements::Ipv4(list), _)) => v4.extend(list),
@@ -399,16 +409,23 @@ impl<'a> Content<'a> {
     }
 }
 
+/// What lists look up of the sets that they have.
+struct Others {
+    known: BTreeMap<String, Elements>,
+    /// So many elements may still be taken from them, by all lists together.
+    left: usize,
+}
+
 /// Sets by their names, in their order; and what in each is not known. Those that lists have are looked up among them.
 pub(in crate::dialect) fn sets<'a>(all: Vec<(String, Content<'a>)>) -> Vec<(Set, Option<Doubt<'a>>)> {
-    let in_lists = |name: &str| all.iter().any(|(_, content)| content.has_set(name));
-    let members: Vec<bool> = all.iter().map(|(name, content)| !content.is_list() && in_lists(name)).collect();
-    let mut of_others = BTreeMap::new();
-    let nothing = BTreeMap::new();
-    for ((name, content), _) in all.iter().zip(members).filter(|(_, member)| *member) {
-        of_others.insert(name.clone(), content.clone().into_set(name, &nothing).0.elements);
+    let members: BTreeSet<&String> = all.iter().flat_map(|(_, content)| &content.sets).collect();
+    let mut others = Others { known: BTreeMap::new(), left: EXPANDED };
+    let mut known = BTreeMap::new();
+    for (name, content) in all.iter().filter(|(name, content)| !content.is_list() && members.contains(name)) {
+        known.insert(name.clone(), content.clone().into_set(name, &mut others).0.elements);
     }
-    all.into_iter().map(|(name, content)| content.into_set(&name, &of_others)).collect()
+    others.known = known;
+    all.into_iter().map(|(name, content)| content.into_set(&name, &mut others)).collect()
 }
 
 /// The ends of a network; bits behind the prefix do not count.

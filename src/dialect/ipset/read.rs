@@ -10,7 +10,7 @@ use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::content::{self, Content, EXPANDED, Holds, Range, v4_network, v6_network};
 use crate::dialect::iptables::shown;
@@ -41,7 +41,13 @@ pub fn read(text: &str) -> Result<(Vec<Set>, Vec<Unknown>), ReadError> {
 /// # Errors
 /// If the text is not ipset's, or is cut off, or ipset would refuse it.
 pub fn saved(text: &str) -> Result<Saved, ReadError> {
-    let mut sets = Sets { list: Vec::new(), index: FxHashMap::default(), last: 0, expanded: EXPANDED };
+    let mut sets = Sets {
+        list: Vec::new(),
+        index: FxHashMap::default(),
+        last: 0,
+        expanded: EXPANDED,
+        renamed: FxHashSet::default(),
+    };
     let lines = || text.split('\n').zip(1_u32..).map(|(line, number)| (line.trim_matches(BLANK), number));
     let mut ruled = lines().filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
     if let Some((line, number)) = lines().find(|(line, _)| line.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f))
@@ -72,6 +78,8 @@ struct Sets<'a> {
     /// The set of the last `add`: the next one is mostly for the same one.
     last: usize,
     expanded: usize,
+    /// Names that sets had or have by being renamed.
+    renamed: FxHashSet<String>,
 }
 
 struct Entry<'a> {
@@ -136,7 +144,7 @@ impl<'a> Sets<'a> {
         let content = Content::new(kind, words(options), number);
         if let Some(entry) = self.index.get(name).and_then(|&at| self.list.get(at)) {
             let exist = words(rest).any(|word| matches!(word, "-exist" | "-!" | "--exist"));
-            return match exist && entry.content.is_like(&content) {
+            return match exist && entry.content.is_made_like(&content) {
                 true => Ok(()),
                 false => Err(format!("the set {} is there already", shown(name))),
             };
@@ -159,9 +167,7 @@ impl<'a> Sets<'a> {
     fn rename(&mut self, old: &str, new: &'a str) -> Result<(), String> {
         let at = self.find(old)?;
         // A list goes on having it, by its new name.
-        for entry in self.list.iter_mut().filter(|entry| entry.content.has_set(old) || entry.content.has_set(new)) {
-            entry.content.doubt(0, "a set of it has another name now");
-        }
+        self.renamed.extend([old.to_owned(), new.to_owned()]);
         if is_option(new) || self.index.contains_key(new) {
             return Err(format!("no new name for a set: {}", shown(new)));
         }
@@ -268,7 +274,13 @@ impl<'a> Sets<'a> {
 
     fn finish(self) -> Saved {
         let mut saved = Saved::default();
-        let there: Vec<Entry<'_>> = self.list.into_iter().filter(|entry| !entry.removed).collect();
+        let renamed = self.renamed;
+        let mut there: Vec<Entry<'_>> = self.list.into_iter().filter(|entry| !entry.removed).collect();
+        for Entry { content, .. } in &mut there {
+            if content.sets().iter().any(|name| renamed.contains(name)) {
+                content.doubt(0, "a set of it has another name now");
+            }
+        }
         let names: Vec<(&str, bool)> = there.iter().map(|entry| (entry.name, entry.content.is_list())).collect();
         let made = content::sets(there.into_iter().map(|entry| (entry.name.to_owned(), entry.content)).collect());
         for ((set, doubt), (name, is_list)) in made.into_iter().zip(names) {

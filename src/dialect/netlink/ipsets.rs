@@ -163,7 +163,9 @@ impl Reading {
         let mut found = IpSets::default();
         let mut all = Vec::with_capacity(self.list.len());
         for Entry { name, mut content, said, seen } in self.list {
-            if said != Some(seen) {
+            // What has run out counts until the kernel clears it away.
+            let passed = content.is_passing() && said.is_some_and(|said| seen < said);
+            if said != Some(seen) && !passed {
                 content.doubt(0, "members that are not listed");
             }
             // A name that stands for bytes that cannot be shown may be the name of another set, too.

@@ -112,10 +112,18 @@ pub fn read(tools: &Tools) -> Result<Live, Error> {
     let rules = live.ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let texts = rules.filter_map(|rule| rule.place.as_ref()).map(|place| place.text.as_str());
     let named: BTreeSet<String> = texts.flat_map(sets_of).map(str::to_owned).collect();
-    let text = read_sets(tools, &named)?;
+    let (whole, text) = read_sets(tools, &named)?;
     let what = "ipset save".to_owned();
     let Saved { sets, unknown, lists } = ipset::saved(&text).map_err(|error| Error::Unreadable { what, error })?;
     live.ruleset.sets = sets;
+    // A list that rules fill need not be one that they ask.
+    let lists = match ipset::saved(&whole) {
+        Ok(all) => all.lists,
+        Err(error) => return Err(Error::Unreadable { what: "ipset save".to_owned(), error }),
+    }
+    .into_iter()
+    .chain(lists)
+    .collect::<BTreeSet<_>>();
     if live.ruleset.forget_changed_through(|name| lists.contains(name)) {
         live.unknown.push("ipset: rules change sets that a list of sets has, or through it".to_owned());
     }
@@ -320,17 +328,19 @@ fn count(ruleset: &Ruleset, counters: &mut BTreeMap<String, Counter>) {
 }
 
 /// What ipset saves of our sets and those with these names. Others may be huge, or of kinds that nobody here knows.
-fn read_sets(tools: &Tools, named: &BTreeSet<String>) -> Result<String, Error> {
+/// What `ipset save` says of all sets, and of those that are ours or named.
+fn read_sets(tools: &Tools, named: &BTreeSet<String>) -> Result<(String, String), Error> {
     // The tool would load the module, which shows there unless there is no /sys.
     let modules = Path::new("/sys/module");
     let is_loaded = !modules.is_dir() || modules.join("ip_set").exists();
     if !is_loaded || (named.is_empty() && !tools.has_ipset()) {
-        return Ok(String::new());
+        return Ok((String::new(), String::new()));
     }
     let text = tools.ipset(&["save"], "")?;
     let is_wanted = |line: &&str| {
         let name = line.split(' ').nth(1).unwrap_or_default();
         is_own_set(name) || named.contains(name)
     };
-    Ok(text.lines().filter(is_wanted).flat_map(|line| [line, "\n"]).collect())
+    let wanted = text.lines().filter(is_wanted).flat_map(|line| [line, "\n"]).collect();
+    Ok((text, wanted))
 }

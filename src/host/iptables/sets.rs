@@ -97,7 +97,10 @@ enum Difference {
 fn compare(there: &OwnSet, wanted: &OwnSet) -> Difference {
     match (meaning(there), meaning(wanted)) {
         (Some(a), Some(b)) if a == b => Difference::Nothing,
-        (Some(_), Some(_)) if type_of(there) == type_of(wanted) => Difference::Members,
+        // A set with timeouts takes other elements than one without.
+        (Some(a), Some(b)) if type_of(there) == type_of(wanted) && a.elements.lasting().1 == b.elements.lasting().1 => {
+            Difference::Members
+        }
         (None, None) if there == wanted => Difference::Nothing,
         _ => Difference::Kind,
     }

@@ -112,6 +112,12 @@ impl Space<'_> {
         Ok(all)
     }
 
+    /// Whether packets are told apart by the states of their connections; else all are in one of them.
+    #[must_use]
+    pub fn tells_states_apart(&self) -> bool {
+        self.states.len() > 1
+    }
+
     /// The packets of connections in such states.
     ///
     /// # Errors

@@ -320,7 +320,11 @@ fn honest_segments(space: &mut Space<'_>) -> Bounded<Set> {
     /// ACK alone, with PSH, with FIN, and with both.
     const GOING_ON: [TcpFlags; 4] = [TcpFlags(0x10), TcpFlags(0x18), TcpFlags(0x11), TcpFlags(0x19)];
     let new = space.states(|own| own != ConnectionStates::ESTABLISHED && own != ConnectionStates::RELATED)?;
-    let others = space.states(|own| own != ConnectionStates::NEW)?;
+    // Where rules do not ask for states, all are one.
+    let others = match space.tells_states_apart() {
+        true => space.states(|own| own != ConnectionStates::NEW)?,
+        false => Set::ALL,
+    };
     let (opening, going_on) = (space.segments(&[TcpFlags::SYN])?, space.segments(&GOING_ON)?);
     let (opening, going_on) = (space.sets.intersection(opening, new)?, space.sets.intersection(going_on, others)?);
     space.sets.union(opening, going_on)

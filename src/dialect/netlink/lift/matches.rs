@@ -238,7 +238,9 @@ impl<'a> Program<'a> {
                 let ports = PortMatch::Set(set.name.clone());
                 Some(Match::DestinationPort { ports, negated: *negated })
             }
-            (Values::Ports(list), true) => Some(ports::destination(list, *negated)),
+            (Values::Ports(list), true) if !matches!(values, Values::Passing(_)) => {
+                Some(ports::destination(list, *negated))
+            }
             _ => None,
         }
     }
