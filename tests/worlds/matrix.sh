@@ -5,6 +5,7 @@
 #   ONLY='a b'     these worlds only; ROWS=REGEX these rows only: results of earlier runs stay beside them
 #   PATIENCE=N     a row, and a machine, may take N times as long as they do on idle processors; otherwise 1
 #   KILLS=N        so many changes are killed in each row of kills, otherwise 40, or 6 in the short form
+#   KILLS_EVERY=N  in emulated machines the suite of faults kills at every N-th step of a command, otherwise at every 5th
 #   JOBS=N         so many worlds at a time, otherwise two, or one where the machine has other work
 set -eu
 HERE=$(cd "$(dirname "$0")/../.." && pwd)

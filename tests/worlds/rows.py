@@ -28,6 +28,8 @@ from lab import BACKENDS, Failed, Machine, NotPossible, cluster, sh, text_of
 # So many seconds a row may take in an emulated machine, times PATIENCE where its processors have other work, too.
 LIMIT = 120
 PATIENCE = float(os.environ.get("PATIENCE") or 1)
+# Kills at every how many-th step of the suite of faults an emulated machine has time for; on the machine itself at each.
+KILLS_EVERY = int(os.environ.get("KILLS_EVERY") or 5)
 # The suites, in parts where the whole takes an emulated machine more than an hour, and what each part is to the harness.
 WITHOUT_KILLS = ["--skip", "kills::"]
 SUITES = {
@@ -164,8 +166,9 @@ class Rows:
             raise Failed("it was not built")
         # What a machine with bridges and tunnels has loaded.
         sh("modprobe -a br_netfilter bridge macvlan vxlan dummy vrf", check=False)
+        every = 1 if self.phase == "host" else KILLS_EVERY
         ran = subprocess.Popen([self.suites[name], *arguments, "--test-threads=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, errors="replace")
+                               text=True, errors="replace", env={**os.environ, "KILLS_EVERY": str(every)})
         said = []
         # What a machine that is cut off has tried is to be seen, too.
         with open(f"{os.path.dirname(self.out.name)}/{name}.txt", "w", buffering=1) as file:
@@ -184,7 +187,8 @@ class Rows:
         not_here = len(re.findall(r"not possible here", text))
         if ran.returncode or not passed:
             extra["result"] = "FAILED"
-        return f"{passed} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}; {not_here} not possible here"
+        sample = f", killed at every {every}th step" if "kills::" in arguments[:1] and every > 1 else ""
+        return f"{passed} passed{sample}, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}; {not_here} not possible here"
 
 
 def versions():

@@ -6,7 +6,7 @@ built=$HERE/target/worlds-build
 out=$RESULTS/$name
 rm -rf "$out"
 mkdir -p "$out"
-rows() { echo "ROWS='${ROWS:-}' PATIENCE='${PATIENCE:-}' KILLS='${KILLS:-}' PYTHONDONTWRITEBYTECODE=1 python3 $HERE/tests/worlds/rows.py $1 $MODE $2 $built"; }
+rows() { echo "ROWS='${ROWS:-}' PATIENCE='${PATIENCE:-}' KILLS='${KILLS:-}' KILLS_EVERY='${KILLS_EVERY:-}' PYTHONDONTWRITEBYTECODE=1 python3 $HERE/tests/worlds/rows.py $1 $MODE $2 $built"; }
 # A machine that takes longer has its rows cut off, which are then not tried.
 export VM_T=${VM_T:-$((3300 * ${PATIENCE:-1}))} VM_M=${VM_M:-1500}
 wanted=$(python3 -B "$HERE/tests/worlds/rows.py" list "$MODE" | grep -E "${ROWS:-}" || true)
