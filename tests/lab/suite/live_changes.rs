@@ -91,6 +91,33 @@ on_each_variant! {
         assert!(host.remove().is_nothing());
     }
 
+    fn a_set_that_rules_fill_through_a_list_proves_nothing(host) {
+        let _home = Namespace::unshare();
+        let wanted = with_sets(&["10.20.0.11"], "");
+        host.apply(&wanted);
+        // A rule fills the list, and none asks it.
+        let own = run(&["ipset", "list", "-n"], "").lines().find(|name| name.ends_with('4')).unwrap().to_owned();
+        run(&["ipset", "create", "all", "list:set"], "");
+        run(&["ipset", "add", "all", &own], "");
+        assert!(host.is_proved(&wanted));
+        host.tool("iptables", "-t raw -A PREROUTING -j SET --add-set all src");
+        assert!(!host.is_proved(&wanted), "{own} may have anybody now");
+    }
+
+    fn a_set_of_ours_with_timeouts_is_made_anew(host) {
+        let _home = Namespace::unshare();
+        let wanted = with_sets(&["10.20.0.11", "10.20.0.12"], "");
+        host.apply(&wanted);
+        let own = run(&["ipset", "list", "-n"], "").lines().find(|name| name.ends_with('4')).unwrap().to_owned();
+        let header = run(&["ipset", "save", &own], "").lines().next().unwrap().to_owned();
+        let kind = header.split(' ').nth(2).unwrap().to_owned();
+        run(&["ipset", "create", "timed", &kind, "timeout", "0"], "");
+        run(&["ipset", "add", "timed", "10.20.0.99"], "");
+        run(&["ipset", "swap", "timed", &own], "");
+        assert!(!host.is_proved(&wanted));
+        host.apply(&wanted);
+    }
+
     fn a_jump_that_is_passed_by_moves_to_the_top(host) {
         let _home = Namespace::unshare();
         let wanted = with_sets(&THREE, "");
