@@ -121,6 +121,7 @@ fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
         families: Families::Both,
         unknown: everything.unknown,
         writers: everything.writers,
+        texts: Vec::new(),
     };
     warn_unknown(&given.unknown);
     answered(&given, &site, &surroundings(&links)?)
