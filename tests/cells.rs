@@ -187,7 +187,8 @@ fn consistent(name: &str, found: &Matrix, findings: &[(Claim, Finding)]) {
     if proved(Claim::Isolation) && proved(Claim::Reachability) {
         assert!(all.iter().all(|cell| cell.held == Held::Proved && cell.found == cell.wanted), "{name}");
     }
-    let violated = |claim| findings.iter().any(|(own, finding)| *own == claim && matches!(finding, Finding::Violated(_)));
+    let violated =
+        |claim| findings.iter().any(|(own, finding)| *own == claim && matches!(finding, Finding::Violated(_)));
     if violated(Claim::Reachability) {
         assert!(all.iter().any(|cell| cell.held == Held::Violated), "{name}");
     }
@@ -271,7 +272,8 @@ fn the_rows_are_everybody() {
         ]
     );
     // A client who is untrusted in part is admitted in part, and the rest is his.
-    let http = site.services().iter().filter(|own| own.service.is_guarded()).position(|own| own.service.name() == "http");
+    let http =
+        site.services().iter().filter(|own| own.service.is_guarded()).position(|own| own.service.name() == "http");
     let cell = &found.rows[1].cells[http.unwrap()];
     assert_eq!((cell.wanted, cell.found, cell.held), (Fare::Mixed, Fare::Mixed, Held::Proved));
 }

@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
+use super::review::is_hidden;
 use super::{
     Apply, Changes, Confirmation, Explanation, Imported, Linted, MembershipOrder, Planned, Proof, Removal, Review,
     Rollback, Status, Whole,
 };
-use super::review::is_hidden;
 use crate::diagnostic::Plain;
 use crate::outcome::Outcome;
 

@@ -171,9 +171,7 @@ impl Judge<'_, '_, '_> {
                 shown(space, scope, &cases, |case| case.doubted)?,
             ) {
                 (Some(witness), _) => Finding::Violated(witness),
-                (None, Some(witness)) => {
-                    self.unwieldy(space).map_or(Finding::Undecided(witness), Finding::Unjudged)
-                }
+                (None, Some(witness)) => self.unwieldy(space).map_or(Finding::Undecided(witness), Finding::Unjudged),
                 (None, None) => Finding::Proved,
             };
         }

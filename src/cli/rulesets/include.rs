@@ -42,8 +42,7 @@ pub fn parts(path: &Path, text: String, allowed: &[PathBuf]) -> (Vec<Part>, Vec<
     let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let folders = folder.into_iter().chain(allowed.iter().map(PathBuf::as_path));
     let roots = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
-    let mut reader =
-        Reader { roots, parts: Vec::new(), texts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
+    let mut reader = Reader { roots, parts: Vec::new(), texts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
     reader.file(path, &text, 0);
     if let [one] = reader.parts.as_mut_slice() {
         // Nothing is included.

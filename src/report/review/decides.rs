@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use super::Deciding;
 use super::words::{clipped, plain};
-use crate::ir::{Policy, Ruleset, Verdict};
-use crate::semantics::{Door, Outcome, Packet, Rules, Step, TCP};
-use crate::ir::TcpFlags;
+use crate::ir::{Policy, Ruleset, TcpFlags, Verdict};
 use crate::net::Interface;
-use crate::verify::{Cell, Fare, Held, On, Row};
+use crate::semantics::{Door, Outcome, Packet, Rules, Step, TCP};
+use crate::verify::{Cell, Fare, Held, On, Row, Witness};
 
 /// The rules that decide, each once.
 pub(super) struct Decides<'a> {
@@ -31,7 +30,7 @@ impl<'a> Decides<'a> {
     /// A rule that decides in a cell of a service with this first port: its number, from 1.
     pub(super) fn number(&mut self, row: &Row, cell: &Cell, port: u16) -> Option<usize> {
         let deciding = match (&cell.witness, cell.held) {
-            (Some(witness), _) => deciding(&self.rules.trace(witness.door, &witness.packet)),
+            (Some(witness), _) => self.of_witness(witness),
             // Of some it is one rule, of others another.
             (None, Held::Proved) if cell.found != Fare::Mixed => self.of_first(row, cell, port),
             (None, Held::Proved | Held::Violated | Held::OnPurpose | Held::Undecided) => None,
@@ -42,6 +41,17 @@ impl<'a> Decides<'a> {
         self.all.push(deciding.clone());
         self.numbers.insert(deciding, self.all.len());
         Some(self.all.len())
+    }
+
+    /// What decides on the packet that shows why a cell is not proved. Where it passes the door at which it is to be blocked because no
+    /// rule is there, it is what lets it in at the next.
+    fn of_witness(&self, witness: &Witness) -> Option<Deciding> {
+        let packet = &witness.packet;
+        let there = self.rules.trace(witness.door, packet);
+        deciding(&there).or_else(|| {
+            let next = (there.0.may_pass && Door::Input.sees(packet)).then(|| self.rules.trace(Door::Input, packet))?;
+            deciding(&next).filter(|_| next.0.may_pass && !next.0.may_block)
+        })
     }
 
     /// What decides on the first source's request for a connection.
@@ -69,14 +79,12 @@ impl<'a> Decides<'a> {
 fn deciding((outcome, steps): &(Outcome, Vec<Step<'_>>)) -> Option<Deciding> {
     let goes_on = |step: &&Step<'_>| match step.rule.map(|rule| rule.verdict.as_ref()) {
         Some(Some(Verdict::Jump(_) | Verdict::Goto(_)) | None) => true,
-        Some(Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_))) | None => {
-            false
-        }
+        Some(Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_)))
+        | None => false,
     };
     let unsure = || steps.iter().find(|step| !step.certain && step.rule.is_some());
-    let accepts_at_end = |step: &&Step<'_>| {
-        step.rule.is_none() && step.chain.base.is_none_or(|base| base.policy == Policy::Accept)
-    };
+    let accepts_at_end =
+        |step: &&Step<'_>| step.rule.is_none() && step.chain.base.is_none_or(|base| base.policy == Policy::Accept);
     let last = || steps.iter().rev().find(|step| !goes_on(step) && (!outcome.may_pass || !accepts_at_end(step)));
     let step = match (outcome.may_pass, outcome.may_block) {
         (true, true) => unsure().or_else(last),

@@ -4,11 +4,24 @@ use super::words::{count, few};
 use super::{Cell, Deciding, Fate, Review, Row, Unguarded};
 use crate::report::claims::{Because, Claimed, Finding, Ruled};
 
-/// A cell that is not proved, with whose it is.
+/// Cells of a row that are not proved and say the same, by the same rule.
 pub(super) struct Open<'a> {
-    pub(super) row: &'a Row,
-    pub(super) service: &'a str,
+    row: &'a Row,
+    services: Vec<&'a str>,
+    /// The first of them.
     pub(super) cell: &'a Cell,
+}
+
+impl Open<'_> {
+    /// Whose cells, and of which services.
+    pub(super) fn place(&self) -> String {
+        format!("{}, {}, at {}", self.row.label(), self.row.family, self.services.join(", "))
+    }
+
+    /// What decides where no rule does.
+    pub(super) fn no_rule(&self) -> Option<&'static str> {
+        (self.cell.packet.is_some() && self.cell.rule.is_none()).then_some("no rule has a say on it")
+    }
 }
 
 impl Review {
@@ -57,8 +70,15 @@ impl Review {
 }
 
 fn row_open<'a>(row: &'a Row, review: &'a Review) -> Vec<Open<'a>> {
-    let cells = row.cells.iter().zip(&review.services).filter(|(cell, _)| cell.shown != Finding::Proved);
-    cells.map(|(cell, service)| Open { row, service: &service.name, cell }).collect()
+    let mut all: Vec<Open<'a>> = Vec::new();
+    for (cell, service) in row.cells.iter().zip(&review.services).filter(|(cell, _)| cell.shown != Finding::Proved) {
+        let said = |cell: &Cell| (cell.found, cell.wanted, cell.shown, cell.rule, cell.packet.is_some());
+        match all.iter_mut().find(|open| said(open.cell) == said(cell)) {
+            Some(open) => open.services.push(&service.name),
+            None => all.push(Open { row, services: vec![&service.name], cell }),
+        }
+    }
+    all
 }
 
 impl Row {
@@ -144,7 +164,9 @@ pub(super) fn reasons(claim: &Claimed) -> Vec<(&'static str, String)> {
             let mut all = vec![("packet", witness.packet.clone())];
             if let Some(behind) = &witness.behind {
                 let rule = match &behind.rule {
-                    Ruled::Policy { chain, table } => format!("none; the policy of chain {chain} in table {table} is drop"),
+                    Ruled::Policy { chain, table } => {
+                        format!("none; the policy of chain {chain} in table {table} is drop")
+                    }
                     Ruled::Rule { line: 0, text } => text.clone(),
                     Ruled::Rule { line, text } => format!("line {line}: {text}"),
                     Ruled::Nothing => "none matches".to_owned(),

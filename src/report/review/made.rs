@@ -6,9 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::decides::Decides;
 use super::words::{clipped, plain};
-use super::{
-    Allowed, Asked, Cell, Digested, Fate, Guarded, Kind, Named, Review, Reviewed, Row, Unguarded,
-};
+use super::{Allowed, Asked, Cell, Digested, Fate, Guarded, Kind, Named, Review, Reviewed, Row, Unguarded};
 use crate::cluster::{Allowance, Client, Cluster, Node, Site, SitePart, Source, State};
 use crate::compile;
 use crate::diagnostic::Plain;
@@ -98,7 +96,9 @@ impl Review {
             families: proof.families,
             claims: proof.claims.into_iter().map(harmless).collect(),
             answers: answers.into_iter().map(harmless_answer).collect(),
-            services: guarded().map(|own| Guarded { name: plain(own.service.name()), ports: listed(&own.ports) }).collect(),
+            services: guarded()
+                .map(|own| Guarded { name: plain(own.service.name()), ports: listed(&own.ports) })
+                .collect(),
             rows,
             deciding: decides.all,
             because: matrix.because.as_deref().map(clipped),
@@ -302,7 +302,9 @@ fn named(site: &Site<'_>, row: &verify::Row) -> (Kind, Vec<Named>) {
     match &row.who {
         Whose::Peers(at) => (Kind::Peers, part(*at).map(|cluster| nodes(cluster, row.ipv4)).unwrap_or_default()),
         Whose::Client(at, client) => {
-            let of = |cluster: &Cluster| cluster.clients().get(*client).map(|client| named_client(cluster, client, of_family));
+            let of = |cluster: &Cluster| {
+                cluster.clients().get(*client).map(|client| named_client(cluster, client, of_family))
+            };
             (Kind::Client, part(*at).and_then(of).into_iter().collect())
         }
         Whose::Private(network) => (Kind::Private, vec![named_network(site, *network, Cluster::private)]),
@@ -323,7 +325,11 @@ fn nodes(cluster: &Cluster, ipv4: bool) -> Vec<Named> {
 
 fn named_client(cluster: &Cluster, client: &Client, of_family: impl Fn(&Cidr) -> bool) -> Named {
     let networks = client.from().iter().map(|source| source.network).filter(|network| of_family(network));
-    Named::of(client.name(), networks.map(|network| network.to_string()).collect(), plain(&cluster.place(client.span())))
+    Named::of(
+        client.name(),
+        networks.map(|network| network.to_string()).collect(),
+        plain(&cluster.place(client.span())),
+    )
 }
 
 fn named_network(site: &Site<'_>, network: Cidr, of: fn(&Cluster) -> &[Source]) -> Named {

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
+use super::Review;
 use super::grid::{GLOSSARY, Open, reasons, result};
 use super::words::few;
-use super::Review;
 
 /// So many sources of a row are named.
 const NAMED: usize = 4;
@@ -19,7 +19,11 @@ fn code(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let text = text.replace('|', "\\|");
-    let pad = if text.starts_with('`') || text.ends_with('`') || text.trim() != text || text.trim().is_empty() { " " } else { "" };
+    let pad = if text.starts_with('`') || text.ends_with('`') || text.trim() != text || text.trim().is_empty() {
+        " "
+    } else {
+        ""
+    };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
@@ -31,7 +35,8 @@ impl Review {
         self.identity_rows(&mut text);
         text.push_str("\n## Claims\n\n| claim | | |\n|---|---|---|\n");
         for claim in &self.claims {
-            let why: Vec<String> = reasons(claim).iter().map(|(name, value)| format!("{name}: {}", code(value))).collect();
+            let why: Vec<String> =
+                reasons(claim).iter().map(|(name, value)| format!("{name}: {}", code(value))).collect();
             // Writing to a String cannot fail.
             let _ = writeln!(text, "| {} | {} | {} |", claim.claim, result(&claim.result), why.join("<br>"));
         }
@@ -49,7 +54,10 @@ impl Review {
             let _ = writeln!(text, "| {name} | {value} |");
         };
         for cluster in &self.clusters {
-            row("cluster", format!("{}, {}, profile {}", code(&cluster.name), code(&cluster.file), code(&cluster.profile)));
+            row(
+                "cluster",
+                format!("{}, {}, profile {}", code(&cluster.name), code(&cluster.file), code(&cluster.profile)),
+            );
             row("input", format!("sha256 {}", code(&cluster.input)));
         }
         for digested in &self.texts {
@@ -66,13 +74,21 @@ impl Review {
         if self.answers.is_empty() {
             return;
         }
-        text.push_str("\n## The whole host\n\n| who | | service | | packet | because of |\n|---|---|---|---|---|---|\n");
+        text.push_str(
+            "\n## The whole host\n\n| who | | service | | packet | because of |\n|---|---|---|---|---|---|\n",
+        );
         for one in &self.answers {
             let good = if one.good { one.result.to_owned() } else { format!("**{}**", one.result.to_uppercase()) };
             let shown = |value: &Option<String>| value.as_deref().map(code).unwrap_or_default();
             let (packet, because) = (shown(&one.packet), shown(&one.because));
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "| {} | {} | {} | {good} | {packet} | {because} |", code(&one.who), one.direction, code(&one.service));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {good} | {packet} | {because} |",
+                code(&one.who),
+                one.direction,
+                code(&one.service)
+            );
         }
     }
 
@@ -96,20 +112,26 @@ impl Review {
             let _ = writeln!(text, "Nothing is certain because of {}.", code(part));
         }
         if self.shows_less_than_claims() {
-            text.push_str("A claim above is not proved though every cell is: the packet that shows it belongs to no cell.\n");
+            text.push_str(
+                "A claim above is not proved though every cell is: the packet that shows it belongs to no cell.\n",
+            );
         }
     }
 
     fn open_cells(&self, text: &mut String) {
         let open: Vec<Open<'_>> = self.open().into_iter().filter(|open| open.cell.packet.is_some()).collect();
         if !open.is_empty() {
-            text.push_str("\n## Cells that are not proved\n\n| who | service | rules | wanted | packet | rule |\n|---|---|---|---|---|---|\n");
+            text.push_str(
+                "\n## Cells that are not proved\n\n| cells | rules | wanted | packet | rule |\n|---|---|---|---|---|\n",
+            );
         }
-        for Open { row, service, cell } in open {
+        for open in open {
+            let Open { cell, .. } = &open;
             let packet = cell.packet.as_deref().map(code).unwrap_or_default();
             let (found, wanted, number) = (cell.word(), cell.wanted.word(), cell.number());
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "| {} | {} | {found} | {wanted} | {packet} | {number} |", code(&row.label()), code(service));
+            let number = open.no_rule().map_or(number, str::to_owned);
+            let _ = writeln!(text, "| {} | {found} | {wanted} | {packet} | {number} |", code(&open.place()));
         }
         text.push_str("\n## Rules that decide\n\nOf the packet that is shown, or of the first source's request for a connection.\n\n");
         text.push_str("| | where | rule |\n|---|---|---|\n");
@@ -126,12 +148,21 @@ impl Review {
                 lines.iter().for_each(|line| _ = writeln!(text, "- {line}"));
             }
         };
-        section("Not guarded, because said to be unused", self.unguarded.iter().map(|own| match &own.why {
-            Some(why) => format!("{}: {}", code(&own.words()), code(why)),
-            None => code(&own.words()),
-        }).collect());
+        section(
+            "Not guarded, because said to be unused",
+            self.unguarded
+                .iter()
+                .map(|own| match &own.why {
+                    Some(why) => format!("{}: {}", code(&own.words()), code(why)),
+                    None => code(&own.words()),
+                })
+                .collect(),
+        );
         section("Not understood in the rules", self.not_understood.iter().map(|part| code(part)).collect());
-        section("Allowed by the cluster file", self.allowances.iter().map(|own| format!("{} ({})", code(&own.what), code(&own.place))).collect());
+        section(
+            "Allowed by the cluster file",
+            self.allowances.iter().map(|own| format!("{} ({})", code(&own.what), code(&own.place))).collect(),
+        );
         section("Found about the cluster file", self.notes.iter().map(|note| code(&super::noted(note))).collect());
         let ports = format!("`net.ipv4.ip_local_reserved_ports` has {}", self.reserved_ports.join(","));
         // These are sentences of this program.

@@ -54,7 +54,8 @@ impl Review {
     /// The matrix, and below it what is not proved in it and the rules that decide.
     #[must_use]
     pub fn matrix_text(&self) -> String {
-        let mut table = vec![[vec![String::new(); 3], self.services.iter().map(|own| own.name.clone()).collect()].concat()];
+        let mut table =
+            vec![[vec![String::new(); 3], self.services.iter().map(|own| own.name.clone()).collect()].concat()];
         table.push([vec![String::new(); 3], self.services.iter().map(|own| few(&own.ports, 2, 0)).collect()].concat());
         for row in &self.rows {
             let cells = row.cells.iter().map(|cell| format!("{} {}", cell.word(), cell.number()).trim_end().to_owned());
@@ -66,17 +67,23 @@ impl Review {
         if let Some(part) = &self.because {
             let _ = writeln!(text, "  nothing is certain because of: {part}");
         }
-        for Open { row, service, cell } in self.open().into_iter().filter(|open| open.cell.packet.is_some()) {
-            let (who, wanted) = (row.label(), cell.wanted.word());
-            let _ = writeln!(text, "\n  {who} at {service}: {}, and the cluster file wants it {wanted}", cell.word());
+        for open in self.open().into_iter().filter(|open| open.cell.packet.is_some()) {
+            let Open { cell, .. } = &open;
+            let wanted = cell.wanted.word();
+            let _ = writeln!(text, "\n  {}: {}, and the cluster file wants it {wanted}", open.place(), cell.word());
             cell.packet.iter().for_each(|packet| _ = writeln!(text, "    packet: {packet}"));
             let rule = cell.rule.and_then(|rule| self.deciding.get(rule.checked_sub(1)?));
             rule.iter().for_each(|rule| _ = writeln!(text, "    rule:   {}: {}", rule.place(), rule.text));
+            open.no_rule().iter().for_each(|none| _ = writeln!(text, "    rule:   {none}"));
         }
         if self.shows_less_than_claims() {
-            text.push_str("  a claim above is not proved though every cell is: the packet that shows it belongs to no cell\n");
+            text.push_str(
+                "  a claim above is not proved though every cell is: the packet that shows it belongs to no cell\n",
+            );
         }
-        text.push_str("\n  rules that decide, of the packet that is shown or of the first source's request:\n");
+        if !self.deciding.is_empty() {
+            text.push_str("\n  rules that decide, of the packet that is shown or of the first source's request:\n");
+        }
         for (at, rule) in self.deciding.iter().enumerate() {
             let _ = writeln!(text, "  [{}] {}: {}", at + 1, rule.place(), rule.text);
         }
@@ -92,12 +99,21 @@ impl Review {
                 lines.iter().for_each(|line| _ = writeln!(text, "  - {line}"));
             }
         };
-        section("NOT GUARDED, because said to be unused", self.unguarded.iter().map(|own| match &own.why {
-            Some(why) => format!("{}: {why}", own.words()),
-            None => own.words(),
-        }).collect());
+        section(
+            "NOT GUARDED, because said to be unused",
+            self.unguarded
+                .iter()
+                .map(|own| match &own.why {
+                    Some(why) => format!("{}: {why}", own.words()),
+                    None => own.words(),
+                })
+                .collect(),
+        );
         section("NOT UNDERSTOOD in the rules, taken for anything that it might do", self.not_understood.clone());
-        section("ALLOWED by the cluster file", self.allowances.iter().map(|own| format!("{} ({})", own.what, own.place)).collect());
+        section(
+            "ALLOWED by the cluster file",
+            self.allowances.iter().map(|own| format!("{} ({})", own.what, own.place)).collect(),
+        );
         section("FOUND about the cluster file", self.notes.iter().map(super::noted).collect());
         section("WHAT IT RESTS ON", self.assumptions.clone());
         let ports = format!("net.ipv4.ip_local_reserved_ports has {}", self.reserved_ports.join(","));
@@ -121,7 +137,8 @@ fn sources(text: &mut String, row: &Row) {
 
 /// Cells under each other.
 fn columns(table: &[Vec<String>]) -> String {
-    let width = |at: usize| table.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width =
+        |at: usize| table.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
     for row in table {

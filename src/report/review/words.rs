@@ -72,6 +72,9 @@ mod tests {
         assert_eq!(count("340282366920938463463374607431768211456"), "about 2^128");
         assert_eq!(count("18446744073709551616"), "about 2^64");
         let words = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!((few(&words, 2, 0), few(&words, 3, 4)), ("a, b and 1 more".to_owned(), "a, b, c and 4 more".to_owned()));
+        assert_eq!(
+            (few(&words, 2, 0), few(&words, 3, 4)),
+            ("a, b and 1 more".to_owned(), "a, b, c and 4 more".to_owned())
+        );
     }
 }

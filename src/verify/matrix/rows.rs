@@ -96,6 +96,7 @@ fn networks(site: &Site<'_>, of: fn(&Cluster) -> &[Source], who: fn(Cidr) -> Who
             all.push(source.network);
         }
     }
-    let listed = |network: Cidr| Listed { who: who(network), on: vec![On::Any], list: Elements::of_networks(&[network]) };
+    let listed =
+        |network: Cidr| Listed { who: who(network), on: vec![On::Any], list: Elements::of_networks(&[network]) };
     all.into_iter().map(listed).collect()
 }
