@@ -7,12 +7,13 @@ use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
 use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_findings, site};
-use super::output::{Undone, fail, warn_unknown};
+use super::output::{Undone, fail, print_findings, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules};
+use super::verify::lies;
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::Plain;
+use crate::diagnostic::{Plain, Sources};
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::outcome::Outcome;
@@ -65,8 +66,15 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
     } else {
         (read_rules(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
     };
+    let untrue = given.untrue(&site);
+    print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;
     warn_unknown(&given.unknown);
-    judged(&site, rules, given, Beside { notes, ..Beside::default() }).map(Ok)
+    let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
+    let notes = notes.into_iter().chain(said).collect();
+    let judged = judged(&site, rules, given, Beside { notes, ..Beside::default() })?;
+    // Who believes the header believes something else than the rules do.
+    let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
+    Ok(Ok(Judged { outcome, ..judged }))
 }
 
 /// What is known beside the rules.
@@ -117,7 +125,7 @@ fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) ->
     let Beside { notes, answers, host } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
-    let Given { ruleset, families, unknown, writers, texts } = given;
+    let Given { ruleset, families, unknown, writers, texts, .. } = given;
     let answers = answers.iter().map(Answered::of).collect();
     let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes };
     Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome })

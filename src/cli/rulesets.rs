@@ -15,9 +15,12 @@ use places::{Files, Spot};
 
 use super::input::{RULESET, read_text};
 use super::output::say;
+use crate::cluster::Site;
+use crate::diagnostic::Diagnostic;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
+use crate::prove;
 use crate::report::Digested;
 use crate::verify::Families;
 
@@ -33,12 +36,26 @@ pub struct Given {
     pub writers: Vec<String>,
     /// The files, and what they include, with their digests.
     pub texts: Vec<Digested>,
+    /// What each file begins with: its name, and the remarks before its rules.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Given {
     /// Rules that no text had to tell.
     pub fn made(ruleset: Ruleset) -> Self {
-        Self { ruleset, families: Families::Both, unknown: Vec::new(), writers: Vec::new(), texts: Vec::new() }
+        Self {
+            ruleset,
+            families: Families::Both,
+            unknown: Vec::new(),
+            writers: Vec::new(),
+            texts: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// What these files say in their headers of a site that is not so.
+    pub fn untrue(&self, site: &Site<'_>) -> Vec<Diagnostic> {
+        self.headers.iter().flat_map(|(name, text)| prove::untrue(name, text, site)).collect()
     }
 }
 
@@ -245,12 +262,19 @@ fn writer(text: &str) -> Option<String> {
     Some(name.chars().filter(|c| !c.is_control()).take(60).collect())
 }
 
+/// The remarks that a text begins with, line by line.
+fn remarks(text: &str) -> String {
+    let lines = text.lines().take_while(|line| line.is_empty() || line.starts_with('#'));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     let mut given = Given::made(Ruleset::default());
     for source in sources {
         check_family(source)?;
         given.ruleset.unread.extend(source.unread.iter().cloned());
         given.texts.extend(source.texts.iter().cloned());
+        given.headers.extend(source.parts.first().map(|part| (source.name.clone(), remarks(&part.text))));
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }
