@@ -177,11 +177,11 @@ fn allowances(site: &Site<'_>) -> Vec<Allowed> {
         }
         if cluster.allow_public() {
             let place = cluster.private().first().map(|source| cluster.place(source.span));
-            let what = "allow-public: private networks in public address space".to_owned();
+            let what = "private networks in public address space (allow-public)".to_owned();
             all.push(Allowed { what, place: plain(&place.unwrap_or_default()) });
         }
         for client in cluster.clients().iter().filter(|client| client.allow_public()) {
-            let what = plain(&format!("allow-public: client {}", client.name()));
+            let what = plain(&format!("client {} from public address space (allow-public)", client.name()));
             all.push(Allowed { what, place: plain(&cluster.place(client.span())) });
         }
     }

@@ -107,7 +107,7 @@ fn hostile_words_are_harmless_in_every_form() {
     let review = review(&cluster, basis);
     assert!(!review.deciding.is_empty() && review.verdict != Finding::Proved);
     for (form, text) in every_form(&review) {
-        let hidden = text.chars().find(|c| *c != '\n' && words::is_hidden(*c));
+        let hidden = text.chars().find(|c| *c != '\n' && is_hidden(*c));
         assert_eq!(hidden, None, "{form}");
         let marked = match form {
             // Nothing of it is markup there, or a quote that ends a string.

@@ -143,7 +143,8 @@ fn column(
     };
     let Concerned { plain, odd } = concerned;
     let (leaks, cuts) = (Claim::Isolation, Claim::Reachability);
-    let (violated, doubted): (fn(&Case) -> Set, fn(&Case) -> Set) = (|case| case.violated, |case| case.doubted);
+    let violated = |case: &Case| case.violated;
+    let doubted = |case: &Case| case.doubted;
     Ok(Column {
         refused: from(vec![told.refused], plain)?,
         kept_out: from(vec![told.kept_out], plain)?,
