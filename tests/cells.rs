@@ -3,7 +3,13 @@
 //! The specification is the plain one, as for the claims ([`spaces::specification`]): each packet that rules or claims can tell apart is
 //! put into the cells that it belongs to. The matrix goes another way, by sets of packets and classes of sources.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 mod generate;
 mod spaces;

@@ -46,7 +46,17 @@ impl Review {
             Finding::OnPurpose => "VIOLATED ON PURPOSE: nobody is blocked, as the cluster file wants it for now",
             Finding::Undecided => "UNDECIDED: at least one claim can be neither proved nor refuted",
         };
-        format!("{so}, {of}")
+        let half = self.not_judged().map(|half| format!("; {half}")).unwrap_or_default();
+        format!("{so}, {of}{half}")
+    }
+
+    /// That half of the packets were not asked about: a file of iptables speaks of one family.
+    pub(super) fn not_judged(&self) -> Option<&'static str> {
+        match self.families {
+            ["IPv4"] => Some("IPv6 is not in these files and was NOT judged"),
+            ["IPv6"] => Some("IPv4 is not in these files and was NOT judged"),
+            _ => None,
+        }
     }
 
     /// How many cells are known in each way.

@@ -229,3 +229,17 @@ fn the_same_input_makes_the_same_bytes() {
     };
     assert_eq!(make(), make());
 }
+
+/// A file of iptables speaks of one family, and nobody takes it for both.
+#[test]
+fn what_was_not_judged_is_said() {
+    let cluster = cluster("cluster.toml", "");
+    let emitted = prove::nft(&Site::of_every_node(&cluster)).unwrap();
+    let review = review(&cluster, Basis { families: Families::Ipv4, ..basis(emitted.verified().ruleset()) });
+    assert!(review.rows.iter().all(|row| row.family == "IPv4"));
+    for (form, text) in every_form(&review) {
+        assert_eq!(text.contains("IPv6 is not in these files and was NOT judged"), form != "json", "{form}");
+    }
+    assert!(review.matrix_text().contains("NOT judged"));
+    assert_eq!(review.families, ["IPv4"]);
+}

@@ -64,6 +64,7 @@ impl Review {
         let mut text = columns(&table);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {}", self.counts_text());
+        self.not_judged().iter().for_each(|half| _ = writeln!(text, "  {half}"));
         if let Some(part) = &self.because {
             let _ = writeln!(text, "  nothing is certain because of: {part}");
         }
