@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::slice;
 
 use clap::Args;
 
@@ -71,7 +72,8 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
     warn_unknown(&given.unknown);
     let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
     let notes = notes.into_iter().chain(said).collect();
-    let judged = judged(&site, rules, given, Beside { notes, ..Beside::default() })?;
+    let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
+    let judged = judged(&site, rules, given, Beside { notes, lies: said_wrongly, ..Beside::default() })?;
     // Who believes the header believes something else than the rules do.
     let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
     Ok(Ok(Judged { outcome, ..judged }))
@@ -81,6 +83,7 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
 #[derive(Default)]
 struct Beside {
     notes: Vec<Plain>,
+    lies: Vec<String>,
     answers: Vec<Answer>,
     host: Option<Asked>,
 }
@@ -118,16 +121,16 @@ fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Resu
     let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(Asked::now(name.trim()));
-    judged(&site, "kernel", given, Beside { notes, answers, host }).map(Ok)
+    judged(&site, "kernel", given, Beside { notes, answers, host, ..Beside::default() }).map(Ok)
 }
 
 fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
-    let Beside { notes, answers, host } = beside;
+    let Beside { notes, lies, answers, host } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
     let Given { ruleset, families, unknown, writers, texts, .. } = given;
     let answers = answers.iter().map(Answered::of).collect();
-    let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes };
+    let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies };
     Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome })
 }
 

@@ -39,7 +39,7 @@ pub(super) use words::is_hidden;
 pub struct Review {
     /// The version of ringfence.
     pub version: &'static str,
-    /// What came of all claims together, and of the answers about a whole host.
+    /// What came of all claims together, of the answers about a whole host, and of what headers say.
     pub verdict: Finding,
     /// Which rules were judged: those that the cluster file makes (`compiled`), those of `files`, or what the `kernel` holds.
     #[cfg_attr(test, schemars(extend("enum" = ["compiled", "files", "kernel"])))]
@@ -81,6 +81,10 @@ pub struct Review {
     pub not_understood: Vec<String>,
     /// Whose word is taken for what the kernel holds.
     pub taken_from: Vec<String>,
+    /// What headers of the rules say of who is admitted, and what is not so: the rules are judged for themselves, but who believes the
+    /// header is deceived.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lies: Vec<String>,
     /// What was found about the cluster file. The head of a document of JSON has it.
     #[serde(skip)]
     pub notes: Vec<Plain>,

@@ -42,12 +42,24 @@ impl Review {
         };
         let so = match self.verdict {
             Finding::Proved => "PROVED: every claim holds for every packet",
+            // The claims are about the rules, which may be good under a header that is not.
+            Finding::Violated if self.only_lies() => {
+                "VIOLATED: every claim holds, but a header says something else of who is admitted"
+            }
             Finding::Violated => "VIOLATED: at least one claim does not hold",
             Finding::OnPurpose => "VIOLATED ON PURPOSE: nobody is blocked, as the cluster file wants it for now",
             Finding::Undecided => "UNDECIDED: at least one claim can be neither proved nor refuted",
         };
+        let lie =
+            if self.lies.is_empty() || self.only_lies() { "" } else { "; and a HEADER LIES about who is admitted" };
         let half = self.not_judged().map(|half| format!("; {half}")).unwrap_or_default();
-        format!("{so}, {of}{half}")
+        format!("{so}, {of}{lie}{half}")
+    }
+
+    /// Whether all that is wrong is what a header says.
+    fn only_lies(&self) -> bool {
+        let proved = self.claims.iter().all(|claim| claim.result == Finding::Proved);
+        !self.lies.is_empty() && proved && self.answers.iter().all(|answer| answer.good)
     }
 
     /// That half of the packets were not asked about: a file of iptables speaks of one family.

@@ -44,6 +44,8 @@ pub struct Basis<'a> {
     pub host: Option<Asked>,
     /// What was found about the cluster file.
     pub notes: Vec<Plain>,
+    /// What headers of the rules say of who is admitted and is not so.
+    pub lies: Vec<String>,
 }
 
 impl Digested {
@@ -74,7 +76,7 @@ impl Review {
     /// What there is to review of a site, on these rules.
     #[must_use]
     pub fn of(site: &Site<'_>, basis: Basis<'_>, report: &Report, matrix: &Matrix) -> Self {
-        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes } = basis;
+        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies } = basis;
         let proof = Proof::of(report, site, ruleset, families, &writers);
         let guarded = || site.services().iter().filter(|service| service.service.is_guarded());
         let staged = site.cluster().guard().is_staged();
@@ -87,7 +89,7 @@ impl Review {
         name_no_more_than(MOST_NAMED, &mut rows);
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            verdict: verdict(report, &answers),
+            verdict: verdict(report, &answers, !lies.is_empty()),
             rules,
             clusters: clusters(site),
             texts,
@@ -108,17 +110,18 @@ impl Review {
             assumptions: compile::assumptions(staged),
             not_understood: unknown.iter().map(|part| clipped(part)).collect(),
             taken_from: writers.iter().map(|writer| plain(writer)).collect(),
+            lies: lies.iter().map(|lie| clipped(lie)).collect(),
             notes,
         }
     }
 }
 
-/// A claim that is not proved weighs more than all that are; so does an answer.
-fn verdict(report: &Report, answers: &[Answered]) -> Finding {
+/// A claim that is not proved weighs more than all that are; so does an answer, and a header that lies.
+fn verdict(report: &Report, answers: &[Answered], lies: bool) -> Finding {
     // Where nobody is blocked, it is meant that others get in.
     let meant = |answer: &Answered| report.is_staged() && answer.is_about_others();
     let bad = answers.iter().any(|answer| !answer.good && answer.is_certain() && !meant(answer));
-    if report.is_violated() || bad {
+    if report.is_violated() || bad || lies {
         Finding::Violated
     } else if answers.iter().any(|answer| !answer.is_certain()) {
         Finding::Undecided

@@ -108,6 +108,9 @@ impl Review {
             let _ = writeln!(text, " {} |", code(&row.origin()));
         }
         let _ = writeln!(text, "\nCells: {}.", self.counts_text());
+        for lie in &self.lies {
+            let _ = writeln!(text, "**VIOLATED**, though not in a cell: {}\n", code(lie));
+        }
         if let Some(part) = &self.because {
             let _ = writeln!(text, "Nothing is certain because of {}.", code(part));
         }

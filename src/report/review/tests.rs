@@ -30,6 +30,7 @@ fn basis(ruleset: &Ruleset) -> Basis<'_> {
         answers: Vec::new(),
         host: None,
         notes: Vec::new(),
+        lies: Vec::new(),
     }
 }
 
@@ -242,4 +243,27 @@ fn what_was_not_judged_is_said() {
     }
     assert!(review.matrix_text().contains("NOT judged"));
     assert_eq!(review.families, ["IPv4"]);
+}
+
+/// Rules that are good under a header that is not are no good rules: the verdict, the headline and the matrix know it.
+#[test]
+fn a_header_that_lies_is_in_the_verdict() {
+    let cluster = cluster("cluster.toml", "");
+    let emitted = prove::nft(&Site::of_every_node(&cluster)).unwrap();
+    let lie = "r.nft:13: the header says `everybody`".to_owned();
+    let lying = review(&cluster, Basis { lies: vec![lie.clone()], ..basis(emitted.verified().ruleset()) });
+    assert_eq!((lying.verdict, lying.counts()[1]), (Finding::Violated, 0));
+    assert!(lying.matrix_text().contains(&format!("VIOLATED, though not in a cell: {lie}")));
+    for (form, text) in every_form(&lying) {
+        assert!(!text.contains("PROVED: every claim"), "{form}");
+        let said =
+            if form == "json" { "\"verdict\": \"violated\"" } else { "VIOLATED: every claim holds, but a header" };
+        assert!(text.contains(said) && text.contains("the header says"), "{form}: {text}");
+    }
+    let open =
+        dialect::nft::read("table inet t { chain c { type filter hook input priority 0; accept\n} }").unwrap().ruleset;
+    let both = review(&cluster, Basis { lies: vec![lie], ..basis(&open) });
+    assert!(
+        both.verdict_text().contains("at least one claim does not hold") && both.verdict_text().contains("HEADER LIES")
+    );
 }

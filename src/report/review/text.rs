@@ -65,6 +65,7 @@ impl Review {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {}", self.counts_text());
         self.not_judged().iter().for_each(|half| _ = writeln!(text, "  {half}"));
+        self.lies.iter().for_each(|lie| _ = writeln!(text, "  VIOLATED, though not in a cell: {lie}"));
         if let Some(part) = &self.because {
             let _ = writeln!(text, "  nothing is certain because of: {part}");
         }
