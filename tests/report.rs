@@ -182,3 +182,30 @@ fn large() -> String {
     }
     text
 }
+
+/// What is no document is not written over: a pipe, a link, the cluster file, a ruleset.
+#[test]
+fn only_documents_are_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::copy(root().join("tests/transcripts/small.toml"), path("small.toml")).unwrap();
+    fs::write(path("r.nft"), "table inet t { }\n").unwrap();
+    fs::write(path("old.txt"), "old\n").unwrap();
+    std::os::unix::fs::symlink("old.txt", path("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    let cluster_file = fs::read_to_string(path("small.toml")).unwrap();
+    for name in ["small.toml", "./r.nft", "link", "pipe"] {
+        for form in ["text", "json"] {
+            let words = ["report", "small.toml", "--ruleset", "r.nft", "--format", form, "-o", name];
+            assert_eq!(ringfence(folder.path(), &words).status.code(), Some(2), "{name}");
+        }
+    }
+    assert_eq!(fs::read_to_string(path("small.toml")).unwrap(), cluster_file);
+    assert_eq!(fs::read_to_string(path("r.nft")).unwrap(), "table inet t { }\n");
+    assert_eq!(fs::read_to_string(path("old.txt")).unwrap(), "old\n");
+    assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+    // A regular file is.
+    let output = ringfence(folder.path(), &["report", "small.toml", "-o", "old.txt"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(fs::read_to_string(path("old.txt")).unwrap().starts_with("Review of"));
+}

@@ -43,6 +43,14 @@ pub struct Judging {
     live: bool,
 }
 
+impl Judging {
+    /// The files that it names, and those in a folder of cluster files.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
+        inside.chain([self.config.clone()]).chain(self.ruleset.iter().cloned()).collect()
+    }
+}
+
 /// What came of it, and how the command ends.
 pub struct Judged {
     pub review: Review,

@@ -1,5 +1,7 @@
 //! `ringfence report`: one document from which somebody judges the rules without running anything; and `ringfence matrix`, its middle.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -13,7 +15,8 @@ use crate::report::{Body, Form, Review};
 /// Write one document from which a reviewer can judge the rules without running anything.
 ///
 /// What is guarded and what is not, digests of what was read and made, each claim with its proof or the packet for which it does not hold,
-/// and who gets to which service by the rules. It ends as `verify` does.
+/// and who gets to which service by the rules. It ends as `verify` does; with `--live`, the claims and the answers about the whole host
+/// both count, and the worse of them.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -32,7 +35,7 @@ pub struct Arguments {
 /// Show who gets to which service, by the rules.
 ///
 /// Peers, clients, private and untrusted networks and everyone else, and for each whether it is admitted or blocked, and how that is known.
-/// It ends as `verify` does.
+/// It ends as `report` does.
 #[derive(Args)]
 pub struct Matrix {
     #[command(flatten)]
@@ -72,6 +75,9 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if let Some(file) = &arguments.output {
+        spare(file, &arguments.judging)?;
+    }
     let shape = arguments.shape();
     let Judged { review, outcome } = match judge(&arguments.judging, shape == Shape::Json)? {
         Ok(judged) => judged,
@@ -92,6 +98,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         None => print(&text)?,
     }
     Ok(outcome)
+}
+
+/// Refuses to write over what is no document: whatever is there takes the name away from what was there before.
+fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
+    let shown = file.display();
+    // Without following it: a link would go, and what it leads to stay as it was.
+    let Ok(there) = fs::symlink_metadata(file) else { return Ok(()) };
+    anyhow::ensure!(
+        there.is_file() || there.is_dir(),
+        "{shown} is there and no regular file: name another, or print it"
+    );
+    let same =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+    anyhow::ensure!(!judging.inputs().iter().any(same), "{shown} is one of the files that are read: name another");
+    Ok(())
 }
 
 pub fn run_matrix(arguments: &Matrix) -> anyhow::Result<Outcome> {
