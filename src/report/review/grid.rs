@@ -205,11 +205,21 @@ pub(super) fn reasons(claim: &Claimed) -> Vec<(&'static str, String)> {
 /// What words of the document mean.
 pub(super) const GLOSSARY: [(&str, &str); 9] = [
     ("proved", "it holds for every packet that there can be, by the rules; no sample was taken"),
-    ("violated", "there is a packet for which it does not hold, and it is shown"),
+    (
+        "violated",
+        "there is a packet for which it does not hold; what passes the place where it has to be blocked counts as admitted, though a later \
+         rule may still drop it",
+    ),
     ("undecided", "a part of the rules is not understood, and what it may do decides"),
-    ("admitted", "every segment of TCP from these sources to these ports gets in, as far as the judged rules go"),
+    (
+        "admitted",
+        "every segment that an honest sender's connection has gets in from these sources to these ports, as far as the judged rules go",
+    ),
     ("blocked", "none does, in whatever state its connection is"),
-    ("mixed", "some do and some do not: some sources, or some kinds of packets"),
+    (
+        "mixed",
+        "some do and some do not: some sources, or some kinds of packets; where it is violated, it may be undecided of others",
+    ),
     ("isolation", "nobody gets to a guarded port whom the cluster file does not admit"),
     ("reachability", "everybody does whom it admits"),
     ("non-interference, own replies", "nothing else is blocked, and answers to this host's own connections arrive"),
