@@ -3,6 +3,7 @@
 //! one.
 
 mod opened;
+mod said;
 
 use thiserror::Error;
 
@@ -14,6 +15,7 @@ use crate::semantics::TooLarge;
 use crate::verify::{Families, NotVerified, Report, Verified, proves_alike, verify};
 
 pub use opened::{OpenedIptables, opened_iptables, opened_nft, openings_hold};
+pub use said::untrue;
 
 /// Proven rules and their texts.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 /// A command in a folder of `tests`, its exit code, and the form of what it prints.
 type Run = (&'static str, &'static str, i32, &'static str);
 
-const ON_FILES: [Run; 21] = [
+const ON_FILES: [Run; 25] = [
     ("transcripts", "diff old.toml new.toml", 1, "diff-files"),
     ("transcripts", "diff old.toml same.toml", 0, "diff-files"),
     ("transcripts", "diff old.toml nowhere.toml", 2, "diff-files"),
@@ -42,6 +42,10 @@ const ON_FILES: [Run; 21] = [
     ("transcripts", "explain old.toml --from 10.20.0.12 --port 8098", 3, "explain"),
     ("transcripts", "explain old.toml --from 10.20.0.12 --port 8098 --iif eth1", 0, "explain"),
     ("transcripts", "explain old.toml --from 10.20.0.12 --port nonsense", 2, "explain"),
+    ("transcripts", "report small.toml", 0, "report"),
+    ("transcripts", "report small.toml --ruleset early-accept.nft", 1, "report"),
+    ("transcripts", "report small.toml --ruleset nowhere.nft", 2, "report"),
+    ("transcripts", "report nowhere.toml", 2, "report"),
     ("lint", "lint cluster.toml --no-sockets --node riak@10.20.0.11 --from wide", 1, "lint"),
     ("lint", "lint cluster.toml --no-sockets --node riak@10.20.0.11 --from nowhere", 2, "lint"),
     ("lint", "lint nowhere.toml", 2, "lint"),
@@ -275,5 +279,37 @@ fn what_is_refused_or_wrong_is_a_document_as_well() {
         // What was applied last is looked at, and what is wrong with the file is an error all the same.
         let status = host.run("status", 0);
         assert_eq!((&status["of_last_apply"], &status["errors"][0]["code"]), (&json!(true), &json!("syntax")));
+    });
+}
+
+/// What the kernel holds is reviewed as what a file makes: the same cells, until somebody opens one.
+#[test]
+fn a_review_of_a_host_is_of_what_its_kernel_holds() {
+    isolated("a_review_of_a_host_is_of_what_its_kernel_holds", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = Host::new();
+        let open = host.run("report cluster.toml --live", 1);
+        assert_eq!((&open["verdict"], &open["rules"]), (&json!("violated"), &json!("kernel")));
+        assert!(open["host"]["at"].as_str().unwrap().ends_with('Z'), "{open}");
+        host.apply("", 0);
+        let held = host.run("report cluster.toml --live", 0);
+        let made = host.run("report cluster.toml --node riak@10.20.0.11", 0);
+        assert_eq!((&held["verdict"], &held["texts"]), (&json!("proved"), &json!([])));
+        let told = |review: &Value| -> Vec<(Value, Value, Value)> {
+            let rows = review["rows"].as_array().unwrap().iter();
+            let cells = rows.flat_map(|row| row["cells"].as_array().unwrap());
+            cells.map(|cell| (cell["found"].clone(), cell["wanted"].clone(), cell["shown"].clone())).collect()
+        };
+        assert_eq!(told(&held), told(&made));
+        assert!(held["answers"].as_array().unwrap().iter().all(|answer| answer["good"] == true), "{held}");
+        run(&["nft", "insert", "rule", "inet", "ringfence", "admit", "ip", "saddr", "192.0.2.0/24", "accept"], "");
+        let spoiled = host.run("report cluster.toml --live", 1);
+        for row in spoiled["rows"].as_array().unwrap() {
+            let wrong = row["kind"] == "others" && row["family"] == "IPv4";
+            assert!(
+                row["cells"].as_array().unwrap().iter().all(|cell| (cell["shown"] == "violated") == wrong),
+                "{row}"
+            );
+        }
     });
 }

@@ -54,6 +54,8 @@ macro_rules! on_each_backend {
 mod addresses;
 #[path = "lab/suite/block.rs"]
 mod block;
+#[path = "lab/suite/cells.rs"]
+mod cells;
 #[path = "lab/suite/doors.rs"]
 mod doors;
 #[path = "lab/suite/golden.rs"]

@@ -22,10 +22,10 @@ use generate::{Points, Random, Scope};
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::compile::{self, SetsMode};
 use ringfence::dialect::iptables;
-use ringfence::ir::{Family, Match, Ruleset, Verdict, ours};
-use ringfence::net::Elsewhere;
-use ringfence::semantics::{Door, Locality, Outcome, Packet, Plausible, Rules, Shape, Space, merged, rewriting};
+use ringfence::ir::{Family, Ruleset};
+use ringfence::semantics::{Door, Locality, Packet, Space, merged, rewriting};
 use ringfence::verify::{Claim, Claims, Families, Finding, check, own_part};
+use spaces::specification::{Found, Judged, Specification, disturbed, elsewhere};
 use spaces::{enriched, every_packet, how_many, unusual};
 
 /// More packets than a test looks at one by one.
@@ -40,70 +40,13 @@ fn cluster(name: &str) -> Cluster {
     loaded.cluster.unwrap_or_else(|| panic!("{}: not a cluster", fs::read_to_string(&path).unwrap()))
 }
 
-/// What came of a claim, for a packet after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    Proved,
-    Undecided,
-    Violated,
-}
-
-struct Specification<'a> {
-    claims: Claims<'a>,
-    all: Rules<'a>,
-    own: Rules<'a>,
-    input_decides: bool,
-}
-
-impl Specification<'_> {
-    fn packet(&self, packet: &Packet, found: &mut BTreeMap<Claim, Found>) {
-        for door in [Door::BeforeTranslation, Door::Input] {
-            let Some((claim, wanted)) = self.claims.wants(door, packet) else { continue };
-            let plausible = if claim == Claim::Reachability { self.all.is_plausible(packet) } else { Plausible::Yes };
-            if plausible == Plausible::No {
-                continue;
-            }
-            let late = if door == Door::Input { Door::Input } else { Door::Prerouting };
-            for outcome in self.outcomes(claim, door, late, packet) {
-                let (wrong, right) =
-                    if wanted { (outcome.may_block, outcome.may_pass) } else { (outcome.may_pass, outcome.may_block) };
-                if !wrong {
-                    continue;
-                }
-                let now = if !right && plausible == Plausible::Yes { Found::Violated } else { Found::Undecided };
-                let before = found.entry(claim).or_insert(Found::Proved);
-                if now == Found::Violated || *before == Found::Proved {
-                    *before = now;
-                }
-            }
+/// Notes what comes of a packet.
+fn note(specification: &Specification<'_>, packet: &Packet, found: &mut BTreeMap<Claim, Found>) {
+    for Judged { claim, found: now, .. } in specification.packet(packet) {
+        let before = found.entry(claim).or_insert(Found::Proved);
+        if now == Found::Violated || *before == Found::Proved {
+            *before = now;
         }
-    }
-
-    fn outcomes(&self, claim: Claim, door: Door, late: Door, packet: &Packet) -> Vec<Outcome> {
-        match claim {
-            Claim::Isolation => vec![self.blocking(door, packet)],
-            Claim::Reachability => {
-                let family = |address: &&std::net::IpAddr| address.is_ipv4() == packet.source.is_ipv4();
-                let to = self.claims.addresses().iter().filter(family);
-                let mut packets: Vec<Packet> =
-                    to.map(|to| Packet { destination: Some(*to), ..packet.clone() }).collect();
-                if packets.is_empty() || !matches!(packet.locality, Locality::Local | Locality::Vrf) {
-                    packets = vec![packet.clone()];
-                }
-                packets.iter().map(|packet| self.all.evaluate(late, packet)).collect()
-            }
-            Claim::NonInterference | Claim::OwnReplies => vec![self.own.evaluate(late, packet)],
-        }
-    }
-
-    fn blocking(&self, door: Door, packet: &Packet) -> Outcome {
-        let outcome = self.all.evaluate(door, packet);
-        if door != Door::BeforeTranslation || !outcome.may_pass || !self.input_decides {
-            return outcome;
-        }
-        let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
-        let later = self.all.evaluate(Door::Input, &Packet { shape, ..packet.clone() });
-        Outcome { may_pass: later.may_pass, may_block: outcome.may_block || later.may_block }
     }
 }
 
@@ -118,12 +61,10 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
     }
     wanted_of_each_packet(name, &claims, &mut space);
     let ours = own_part(&ruleset);
-    let all = Rules::new(&ruleset);
-    let input_decides = !ruleset.tables.iter().any(ours::has_part) && all.keeps_destinations() && !claims.translates();
-    let specification = Specification { claims, input_decides, own: Rules::new(&ours), all };
+    let specification = Specification::of(claims, &ruleset, &ours);
     let mut expected: BTreeMap<Claim, Found> = BTreeMap::new();
     for packet in every_packet(&mut space) {
-        specification.packet(&packet, &mut expected);
+        note(&specification, &packet, &mut expected);
     }
     // A space with too few classes would not show it by its own packets.
     let points = Points::of(&ruleset);
@@ -133,7 +74,7 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
         let packet = scope.packet(&mut random, &points);
         let packet = unusual(&mut random, &space, packet);
         if space.has(space.possible(), &packet) {
-            specification.packet(&packet, &mut expected);
+            note(&specification, &packet, &mut expected);
         }
     }
     let report = check(&ruleset, site, Families::Both).unwrap();
@@ -158,7 +99,7 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
                 ..packet.clone()
             };
             let mut alone = BTreeMap::new();
-            specification.packet(&undirected, &mut alone);
+            note(&specification, &undirected, &mut alone);
             assert_eq!(alone.get(claim), Some(&found), "{name}: {claim:?}: {packet}");
         }
         *counts.entry((*claim, found as u8)).or_default() += 1;
@@ -182,43 +123,6 @@ fn wanted_of_each_packet(name: &str, claims: &Claims<'_>, space: &mut Space<'_>)
             assert_eq!(found, expected, "{name}: {packet} at {door:?}");
         }
     }
-}
-
-fn elsewhere() -> Elsewhere {
-    let destination = |name: &str, network: &str| (name.parse().ok(), network.parse().unwrap());
-    Elsewhere::new([destination("", "10.20.7.0/24"), destination("eth1", "10.20.0.11")])
-}
-
-/// A few rules of strangers around a guard, in which something may be missing or be another thing.
-fn disturbed(random: &mut Random, scope: &Scope, guard: &Ruleset) -> Ruleset {
-    let mut ruleset = guard.clone();
-    for _ in 0..random.below(4) {
-        let table = random.below(ruleset.tables.len());
-        let table = &mut ruleset.tables[table];
-        let chain = random.below(table.chains.len());
-        let rules = &mut table.chains[chain].rules;
-        if rules.is_empty() {
-            continue;
-        }
-        let at = random.below(rules.len());
-        match random.below(5) {
-            0 => _ = rules.remove(at),
-            1 => _ = rules[at].matches.pop(),
-            2 => rules[at].matches.push(Match::Unknown("meta mark 1".into())),
-            3 => rules[at].verdict = Some(Verdict::Accept),
-            _ => rules[at].verdict = Some(Verdict::Drop),
-        }
-    }
-    if random.chance(60) {
-        let mut other = scope.ruleset(random);
-        enriched(random, &mut other);
-        // Few rules: each packet is looked at.
-        for chain in other.tables.iter_mut().flat_map(|table| &mut table.chains) {
-            chain.rules.truncate(2);
-        }
-        ruleset.tables.extend(other.tables.into_iter().take(1));
-    }
-    ruleset
 }
 
 #[test]

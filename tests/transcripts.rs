@@ -66,3 +66,15 @@ fn what_the_readme_shows_is_what_was_printed() {
     }
     assert!(shown >= 4, "{shown} blocks");
 }
+
+#[test]
+fn what_the_page_of_reports_shows_is_what_was_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let transcript = fs::read_to_string(root.join("tests/transcripts/report.txt")).unwrap();
+    let page = fs::read_to_string(root.join("docs/report.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```\n").filter(|block| block.starts_with("$ ringfence ")).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        assert!(transcript.contains(block), "docs/report.md shows what no transcript has:\n{block}");
+    }
+}

@@ -25,6 +25,14 @@ pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()
     batch.finish()
 }
 
+/// Writes one file, whole or not at all.
+pub fn write_file(file: &Path, text: String) -> anyhow::Result<()> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| anyhow::anyhow!("{} is no name of a file", file.display()))?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_files(folder, &[(name, text)])
+}
+
 /// Files of several folders below one, of which all or none are there in the end. Several threads may write at once.
 pub struct Batch {
     folder: PathBuf,

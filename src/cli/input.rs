@@ -11,7 +11,7 @@ use clap::{Arg, Command};
 
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
-use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
+use crate::diagnostic::{Code, Diagnostic, Plain, Severity, Sources};
 
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -123,6 +123,15 @@ impl Input {
         undone: Undone,
         further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
     ) -> anyhow::Result<Option<Cluster>> {
+        Ok(self.load_with_findings(undone, further)?.map(|(cluster, _)| cluster))
+    }
+
+    /// The same, with what was found: none of it is an error.
+    pub fn load_with_findings(
+        &self,
+        undone: Undone,
+        further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
+    ) -> anyhow::Result<Option<(Cluster, Vec<Plain>)>> {
         if let Some(both) = both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)) {
             print_findings(&[both], &Sources::default(), self.json, undone)?;
             return Ok(None);
@@ -141,7 +150,8 @@ impl Input {
         findings.extend(loaded.cluster.as_ref().map(further).unwrap_or_default());
         print_findings(&findings, &loaded.sources, self.json, undone)?;
         let errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
-        Ok(loaded.cluster.filter(|_| !errors))
+        let plain = findings.iter().map(|finding| Plain::of(finding, &loaded.sources));
+        Ok(loaded.cluster.filter(|_| !errors).map(|cluster| (cluster, plain.collect())))
     }
 
     /// Whether there are cluster files in both places, so that nobody knows which are meant.

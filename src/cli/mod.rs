@@ -22,6 +22,7 @@ mod host;
 mod import;
 mod input;
 mod journal;
+mod judged;
 mod lint;
 mod live;
 mod membership;
@@ -30,12 +31,14 @@ mod plan;
 mod profiles;
 mod proof;
 mod remove;
+mod report;
 mod rulesets;
 mod status;
 mod verify;
 mod watch;
 mod ways;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -62,6 +65,8 @@ enum Command {
     Verify(verify::Arguments),
     Diff(diff::Arguments),
     Explain(explain::Arguments),
+    Report(report::Arguments),
+    Matrix(report::Matrix),
     Apply(apply::Arguments),
     Confirm(confirm::Confirm),
     Rollback(confirm::Rollback),
@@ -85,6 +90,7 @@ impl Command {
             Self::Verify(arguments) => arguments.document(),
             Self::Diff(arguments) => arguments.document(),
             Self::Explain(arguments) => arguments.json().then_some(Form::Explain),
+            Self::Report(arguments) => arguments.document(),
             Self::Apply(arguments) => arguments.document(),
             Self::Confirm(arguments) => arguments.json().then_some(Form::Confirm),
             Self::Rollback(arguments) => arguments.json().then_some(Form::Rollback),
@@ -93,6 +99,7 @@ impl Command {
             Self::Import(arguments) => arguments.json().then_some(Form::Import),
             Self::Lint(arguments) => arguments.json().then_some(Form::Lint),
             Self::Compile(_)
+            | Self::Matrix(_)
             | Self::Hook(_)
             | Self::Watch(_)
             | Self::Watchdog(_)
@@ -107,6 +114,8 @@ impl Command {
             Self::Verify(_)
             | Self::Diff(_)
             | Self::Explain(_)
+            | Self::Report(_)
+            | Self::Matrix(_)
             | Self::Status(_)
             | Self::Lint(_)
             | Self::Profiles(_) => true,
@@ -133,11 +142,15 @@ pub fn run() -> ExitCode {
     if let Some(form) = arguments.command.document() {
         document::begin(form);
     }
+    // The only document that may go into a file.
+    let file = if let Command::Report(report) = &arguments.command { report.file().map(Path::to_owned) } else { None };
     let ended = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Matrix(arguments) => report::run_matrix(&arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Confirm(arguments) => confirm::run_confirm(&arguments),
         Command::Rollback(arguments) => confirm::run_rollback(&arguments),
@@ -160,7 +173,7 @@ pub fn run() -> ExitCode {
         output::fail(code, words.to_owned());
         outcome
     });
-    let printed = output::print_document(outcome).map(|()| outcome);
+    let printed = output::print_document(outcome, file.as_deref()).map(|()| outcome);
     ExitCode::from(
         printed
             .unwrap_or_else(|error| {

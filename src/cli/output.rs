@@ -1,9 +1,11 @@
 //! What commands print: results to stdout, everything else to stderr.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::files::write_file;
 use super::{document, journal};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources, render_json, render_text};
 use crate::ir::Ruleset;
@@ -123,11 +125,12 @@ pub fn fail(code: &'static str, words: String) {
     document::add_error(code, words);
 }
 
-/// Prints the document of a run that ends like this, if it has one.
-pub fn print_document(outcome: Outcome) -> anyhow::Result<()> {
-    match document::end(outcome) {
-        Some(document) => print_alone(&document.json()?),
-        None => Ok(()),
+/// Prints the document of a run that ends like this, if it has one; or writes it into a file, unless there is nothing to say in it.
+pub fn print_document(outcome: Outcome, file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(document) = document::end(outcome) else { return Ok(()) };
+    match file.filter(|_| document.body.is_some()) {
+        Some(file) => write_file(file, document.json()?),
+        None => print_alone(&document.json()?),
     }
 }
 

@@ -15,9 +15,13 @@ use places::{Files, Spot};
 
 use super::input::{RULESET, read_text};
 use super::output::say;
+use crate::cluster::Site;
+use crate::diagnostic::Diagnostic;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
+use crate::prove;
+use crate::report::Digested;
 use crate::verify::Families;
 
 /// What some files say together.
@@ -30,12 +34,28 @@ pub struct Given {
     pub unknown: Vec<String>,
     /// Whose word is taken for what the kernel holds, as the texts say it: `iptables-save v1.8.9`.
     pub writers: Vec<String>,
+    /// The files, and what they include, with their digests.
+    pub texts: Vec<Digested>,
+    /// What each file begins with: its name, and the remarks before its rules.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Given {
     /// Rules that no text had to tell.
     pub fn made(ruleset: Ruleset) -> Self {
-        Self { ruleset, families: Families::Both, unknown: Vec::new(), writers: Vec::new() }
+        Self {
+            ruleset,
+            families: Families::Both,
+            unknown: Vec::new(),
+            writers: Vec::new(),
+            texts: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// What these files say in their headers of a site that is not so.
+    pub fn untrue(&self, site: &Site<'_>) -> Vec<Diagnostic> {
+        self.headers.iter().flat_map(|(name, text)| prove::untrue(name, text, site)).collect()
     }
 }
 
@@ -113,11 +133,13 @@ struct Source {
     parts: Vec<Part>,
     /// What of it cannot be had from the text.
     unread: Vec<String>,
+    /// The file, and what it includes, with their digests.
+    texts: Vec<Digested>,
 }
 
 impl Source {
     fn of(name: &str, dialect: Dialect, parts: Vec<Part>) -> Self {
-        Self { name: name.to_owned(), dialect, parts, unread: Vec::new() }
+        Self { name: name.to_owned(), dialect, parts, unread: Vec::new(), texts: Vec::new() }
     }
 
     /// What `nft -j` printed, in nft's words.
@@ -188,18 +210,23 @@ fn sources<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -
     let mut sources = Vec::new();
     for path in paths {
         let (name, text) = (path.display().to_string(), read_text(path, RULESET)?);
+        let mut texts = vec![Digested::of(&name, &text)];
         let dialect = detect_file(path, &text);
         if dialect == Dialect::Nft && dialect::nft::json::is_json(&text) {
-            sources.push(Source::of_json(&name, &text)?);
+            sources.push(Source { texts, ..Source::of_json(&name, &text)? });
             continue;
         }
         let parts = match dialect {
-            Dialect::Nft if path != Path::new("-") => include::parts(path, text, allowed),
+            Dialect::Nft if path != Path::new("-") => {
+                let (parts, included) = include::parts(path, text, allowed);
+                texts.extend(included);
+                parts
+            }
             Dialect::Nft | Dialect::Iptables | Dialect::Ip6tables | Dialect::Ipset => {
                 vec![Part::whole(&name, text)]
             }
         };
-        sources.push(Source::of(&name, dialect, parts));
+        sources.push(Source { texts, ..Source::of(&name, dialect, parts) });
     }
     Ok(sources)
 }
@@ -235,11 +262,19 @@ fn writer(text: &str) -> Option<String> {
     Some(name.chars().filter(|c| !c.is_control()).take(60).collect())
 }
 
+/// The remarks that a text begins with, line by line.
+fn remarks(text: &str) -> String {
+    let lines = text.lines().take_while(|line| line.is_empty() || line.starts_with('#'));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     let mut given = Given::made(Ruleset::default());
     for source in sources {
         check_family(source)?;
         given.ruleset.unread.extend(source.unread.iter().cloned());
+        given.texts.extend(source.texts.iter().cloned());
+        given.headers.extend(source.parts.first().map(|part| (source.name.clone(), remarks(&part.text))));
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }

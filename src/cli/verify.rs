@@ -11,7 +11,7 @@ use super::proof::explained;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Diagnostic, FileId, SourceFile, Sources};
+use crate::diagnostic::{Code, Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
@@ -19,7 +19,7 @@ use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
 use crate::report::{Body, Form, Proof, Whole};
-use crate::verify::{Answer, Families, check, whole};
+use crate::verify::{Answer, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
 ///
@@ -77,6 +77,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if matches!(surroundings, Some(None)) {
         return Ok(Outcome::Unusable);
     }
+    let untrue = given.untrue(&site);
+    print_findings(&untrue, &Sources::default(), arguments.input.json, Undone::Nothing)?;
     warn_unknown(&given.unknown);
     if let Some(surroundings) = surroundings.flatten() {
         return answered(&given, &site, &surroundings);
@@ -84,7 +86,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let report = check(&given.ruleset, &site, given.families)?;
     let proof = Proof::of(&report, &site, &given.ruleset, given.families, &given.writers);
     present(|| Body::Verify(Box::new(proof.clone())), || proof.text())?;
-    Ok(match (report.is_proved(), report.is_violated() || report.is_staged()) {
+    let bad = report.is_violated() || report.is_staged() || lies(&untrue);
+    Ok(match (report.is_proved() && !bad, bad) {
         (true, _) => Outcome::Success,
         (false, true) => Outcome::No,
         (false, false) => {
@@ -92,6 +95,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Outcome::Undecided
         }
     })
+}
+
+/// Whether a header says something else of who is admitted than is so. Another input may mean the same.
+pub fn lies(untrue: &[Diagnostic]) -> bool {
+    untrue.iter().any(|finding| finding.code == Code::HeaderAdmits)
 }
 
 /// With a look at this host the nodes that are not named are found by their addresses.
@@ -119,12 +127,7 @@ fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
     };
     let site = live_site(cluster, Some(&nodes))?;
     let everything = Everything::read()?;
-    let given = Given {
-        ruleset: everything.ruleset,
-        families: Families::Both,
-        unknown: everything.unknown,
-        writers: everything.writers,
-    };
+    let given = Given { unknown: everything.unknown, writers: everything.writers, ..Given::made(everything.ruleset) };
     warn_unknown(&given.unknown);
     answered(&given, &site, &surroundings(&links)?)
 }

@@ -32,6 +32,23 @@ pub fn lines(site: &Site<'_>) -> Vec<String> {
     lines.into_iter().flat_map(|line| wrapped(&line)).collect()
 }
 
+/// What a ruleset rests on, and what it does not cover: what its header says, a sentence each.
+pub fn assumptions(staged: bool) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    if staged {
+        all.push(STAGED.join(" "));
+    }
+    for line in ASSUMPTIONS {
+        match (line.strip_prefix("- "), all.last_mut()) {
+            (None, Some(last)) if line.starts_with("  ") => *last = format!("{last} {}", line.trim_start()),
+            (None, _) => all.push(line.to_owned()),
+            (Some(line), _) => all.push(line.to_owned()),
+        }
+    }
+    let plain = |text: &String| text.trim_end_matches([';', '.', ':']).to_owned();
+    all.iter().map(plain).collect()
+}
+
 /// A line in pieces that every dialect takes: names of many clusters are longer than one.
 fn wrapped(line: &str) -> Vec<String> {
     let (mut pieces, mut rest) = (Vec::new(), line.to_owned());

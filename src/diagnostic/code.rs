@@ -123,6 +123,10 @@ codes! {
     UnguardedOverlap = "unguarded-overlap", Warning;
     /// A distribution range with fewer ports than the cluster has nodes.
     NarrowRange = "narrow-range", Warning;
+    /// The header of a ruleset has another digest than the cluster file.
+    HeaderInput = "header-input", Warning;
+    /// The header of a ruleset says something else of who is admitted than the cluster file.
+    HeaderAdmits = "header-admits", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.

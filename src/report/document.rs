@@ -6,9 +6,10 @@
 
 use serde::Serialize;
 
+use super::review::is_hidden;
 use super::{
-    Apply, Changes, Confirmation, Explanation, Imported, Linted, MembershipOrder, Planned, Proof, Removal, Rollback,
-    Status, Whole,
+    Apply, Changes, Confirmation, Explanation, Imported, Linted, MembershipOrder, Planned, Proof, Removal, Review,
+    Rollback, Status, Whole,
 };
 use crate::diagnostic::Plain;
 use crate::outcome::Outcome;
@@ -34,6 +35,8 @@ pub enum Form {
     Lint,
     /// `remove`.
     Remove,
+    /// `report`.
+    Report,
     /// `rollback`.
     Rollback,
     /// `status`.
@@ -46,7 +49,7 @@ pub enum Form {
 
 impl Form {
     /// All of them, by their names.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Apply,
         Self::Confirm,
         Self::Diff,
@@ -56,6 +59,7 @@ impl Form {
         Self::Import,
         Self::Lint,
         Self::Remove,
+        Self::Report,
         Self::Rollback,
         Self::Status,
         Self::Verify,
@@ -75,6 +79,7 @@ impl Form {
             Self::Import => "ringfence/import/1",
             Self::Lint => "ringfence/lint/1",
             Self::Remove => "ringfence/remove/1",
+            Self::Report => "ringfence/report/1",
             Self::Rollback => "ringfence/rollback/1",
             Self::Status => "ringfence/status/1",
             Self::Verify => "ringfence/verify/1",
@@ -125,6 +130,8 @@ pub enum Body {
     Lint(Box<Linted>),
     /// Of `remove`.
     Remove(Box<Removal>),
+    /// Of `report`.
+    Report(Box<Review>),
     /// Of `rollback`.
     Rollback(Box<Rollback>),
     /// Of `status`.
@@ -148,6 +155,38 @@ impl Document<Body> {
     /// # Errors
     /// Where it holds what JSON cannot say, as no document does.
     pub fn json(&self) -> Result<String, serde_json::Error> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        Ok(seen(serde_json::to_string_pretty(self)? + "\n"))
+    }
+}
+
+/// The same JSON, in which nothing turns the direction of writing around or cannot be seen: such characters stand only in its strings,
+/// where their numbers mean the same (RFC 8259, 7).
+fn seen(json: String) -> String {
+    let hides = |c: char| c != '\n' && is_hidden(c);
+    if !json.contains(hides) {
+        return json;
+    }
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if hides(c) {
+            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown.push_str(&units);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen;
+
+    #[test]
+    fn json_hides_nothing_and_means_the_same() {
+        let text = "a\u{202e}\u{9b}\u{e0041}\u{7f}é";
+        let json = seen(serde_json::to_string(text).unwrap());
+        assert_eq!(json, "\"a\\u202e\\u009b\\udb40\\udc41\\u007fé\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

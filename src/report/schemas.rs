@@ -59,6 +59,7 @@ fn of(form: Form) -> Value {
         Form::Import => schema::<Imported>(form),
         Form::Lint => schema::<Linted>(form),
         Form::Remove => schema::<Removal>(form),
+        Form::Report => schema::<Review>(form),
         Form::Rollback => schema::<Rollback>(form),
         Form::Status => schema::<Status>(form),
         Form::Verify => schema::<Proof>(form),

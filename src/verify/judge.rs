@@ -4,21 +4,23 @@ use std::net::IpAddr;
 
 use super::{Claim, Claims, Families, Finding, Report, Witness};
 use crate::ir::{Ruleset, ours};
-use crate::semantics::{Bounded, Door, Fates, Field, Flow, Locality, Packet, Rules, Set, Shape, Space};
+use crate::semantics::{Bounded, Door, Fates, Field, Flow, Locality, Packet, Question, Rules, Set, Shape, Space};
 
-/// Packets for which a claim does not hold, or may not.
-struct Case {
-    claim: Claim,
-    door: Door,
-    wanted: bool,
+/// Packets that a claim says something of, and those of them for which it does not hold, or may not.
+pub(super) struct Case {
+    pub(super) claim: Claim,
+    pub(super) door: Door,
+    pub(super) wanted: bool,
     /// Where all of them go to.
-    to: Option<IpAddr>,
-    violated: Set,
-    doubted: Set,
+    pub(super) to: Option<IpAddr>,
+    /// All of them.
+    pub(super) asked: Set,
+    pub(super) violated: Set,
+    pub(super) doubted: Set,
 }
 
 /// What is asked of packets.
-struct Judge<'c, 'r, 'a> {
+pub(super) struct Judge<'c, 'r, 'a> {
     claims: &'c Claims<'c>,
     /// All rules.
     all: Flow<'r, 'a>,
@@ -27,13 +29,23 @@ struct Judge<'c, 'r, 'a> {
     /// Whether what input blocks is blocked: in rules that are all somebody else's and translate nothing, the port at input
     /// is the port on the wire. Our own have to block before any translation, whoever may make it.
     input_decides: bool,
-    cases: Vec<Case>,
+    pub(super) cases: Vec<Case>,
 }
 
 /// Judges every claim on rules of which some are `ours`.
 pub(super) fn report(ruleset: &Ruleset, own: &Ruleset, claims: &Claims<'_>, families: Families) -> Bounded<Report> {
     let question = claims.question();
-    let mut space = Space::new(&[ruleset], &question)?;
+    judged(ruleset, own, (claims, &question), |space, judge| judge.report(space, families))
+}
+
+/// What is told of every claim on rules of which some are `ours`, judged on packets as the question tells them apart.
+pub(super) fn judged<T>(
+    ruleset: &Ruleset,
+    own: &Ruleset,
+    (claims, question): (&Claims<'_>, &Question),
+    told: impl FnOnce(&mut Space<'_>, &Judge<'_, '_, '_>) -> Bounded<T>,
+) -> Bounded<T> {
+    let mut space = Space::new(&[ruleset], question)?;
     let (all, own) = (Rules::new(ruleset), Rules::new(own));
     let foreign = !ruleset.tables.iter().any(ours::has_part);
     let mut judge = Judge {
@@ -46,10 +58,22 @@ pub(super) fn report(ruleset: &Ruleset, own: &Ruleset, claims: &Claims<'_>, fami
     for door in [Door::BeforeTranslation, Door::Input] {
         judge.door(&mut space, door)?;
     }
-    judge.report(&mut space, families)
+    told(&mut space, &judge)
+}
+
+impl Case {
+    /// All of these, before it is known how they fare.
+    fn of(claim: Claim, door: Door, wanted: bool, set: Set) -> Self {
+        Self { claim, door, wanted, to: None, asked: set, violated: set, doubted: Set::EMPTY }
+    }
 }
 
 impl Judge<'_, '_, '_> {
+    /// What was too large to be judged, see [`Flow::unwieldy`].
+    pub(super) fn unwieldy(&self, space: &Space<'_>) -> Option<String> {
+        self.all.unwieldy(space).or_else(|| self.own.unwieldy(space))
+    }
+
     /// What has to become of packets at a door, and by which claim.
     fn door(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<()> {
         let late = if door == Door::Input { Door::Input } else { Door::Prerouting };
@@ -62,13 +86,13 @@ impl Judge<'_, '_, '_> {
                 // What is to be blocked must be blocked before destination NAT can change its port.
                 Claim::Isolation => {
                     let fates = self.blocking(space, door)?;
-                    let case = Case { claim, door, wanted, to: None, violated: set, doubted: Set::EMPTY };
+                    let case = Case::of(claim, door, wanted, set);
                     self.note(space, &case, (fates.may_pass, fates.may_block))?;
                 }
                 Claim::Reachability => self.reaching(space, late, set)?,
                 Claim::NonInterference | Claim::OwnReplies => {
                     let fates = self.own.fates(space, late)?;
-                    let case = Case { claim, door: late, wanted, to: None, violated: set, doubted: Set::EMPTY };
+                    let case = Case::of(claim, late, wanted, set);
                     self.note(space, &case, (fates.may_block, fates.may_pass))?;
                 }
             }
@@ -100,12 +124,10 @@ impl Judge<'_, '_, '_> {
                 may_pass = space.if_it_were(may_pass, Field::Destination, label)?;
             }
             let case = Case {
-                claim: Claim::Reachability,
-                door,
-                wanted: true,
                 to: to.map(|(_, address)| address),
                 violated: space.sets.intersection(certain, concerned)?,
                 doubted: space.sets.intersection(uncertain, concerned)?,
+                ..Case::of(Claim::Reachability, door, true, Set::EMPTY)
             };
             self.note(space, &case, (may_block, may_pass))?;
         }
@@ -119,7 +141,7 @@ impl Judge<'_, '_, '_> {
         let all = space.sets.union(case.violated, case.doubted)?;
         let wrong = space.sets.intersection(all, wrong)?;
         let doubted = space.sets.difference(wrong, violated)?;
-        self.cases.push(Case { violated, doubted, ..*case });
+        self.cases.push(Case { asked: all, violated, doubted, ..*case });
         Ok(())
     }
 
@@ -149,10 +171,7 @@ impl Judge<'_, '_, '_> {
                 shown(space, scope, &cases, |case| case.doubted)?,
             ) {
                 (Some(witness), _) => Finding::Violated(witness),
-                (None, Some(witness)) => {
-                    let unwieldy = self.all.unwieldy(space).or_else(|| self.own.unwieldy(space));
-                    unwieldy.map_or(Finding::Undecided(witness), Finding::Unjudged)
-                }
+                (None, Some(witness)) => self.unwieldy(space).map_or(Finding::Undecided(witness), Finding::Unjudged),
                 (None, None) => Finding::Proved,
             };
         }

@@ -15,11 +15,13 @@
 
 mod claims;
 mod judge;
+mod matrix;
 mod staged;
 mod touching;
 mod whole;
 
 pub use claims::{Admitted, Claims};
+pub use matrix::{Cell, Fare, Held, Matrix, On, Row, Whose, matrix};
 pub use staged::{is_let_on, lets_on};
 pub use touching::touching;
 pub use whole::{Answer, By, Direction, Named, Reached, Shown, Stage, Who, whole, whole_beside};
@@ -203,8 +205,7 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
     } else {
         judged(ruleset, &Claims::of(site), families)?
     };
-    let ruleset = merged(ruleset);
-    if let Some(text) = ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)) {
+    if let Some(text) = unjudged(&merged(ruleset)) {
         // A violation stands: what was read is enough for it.
         for (_, finding) in report.findings.iter_mut().filter(|(_, finding)| !matches!(finding, Finding::Violated(_))) {
             *finding = match finding {
@@ -217,6 +218,11 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
         }
     }
     Ok(report)
+}
+
+/// The part of merged rules because of which nothing certain can be said of any packet, but for what it does not let in or out.
+fn unjudged(ruleset: &Ruleset) -> Option<String> {
+    ruleset.unread.first().cloned().or_else(|| rewriting(ruleset))
 }
 
 fn judged(ruleset: &Ruleset, claims: &Claims<'_>, families: Families) -> Result<Report, TooLarge> {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod specification;
+
 use ringfence::ir::{
     Addresses, ChainKind, ConnectionStates, Destined, Family, Field as Written, Hook, Match, PacketTypes, PortBlock,
     PortMatch, Ruleset, Statement, TcpFlags, Translation,

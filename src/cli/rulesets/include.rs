@@ -9,6 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::report::Digested;
+
 /// Files that include files that include files: nft gives up here (`MAX_INCLUDE_DEPTH`).
 const DEEPEST: usize = 16;
 
@@ -35,24 +37,26 @@ impl Part {
     }
 }
 
-/// The parts that a text consists of, in their order. Files may also be in these folders.
-pub fn parts(path: &Path, text: String, allowed: &[PathBuf]) -> Vec<Part> {
+/// The parts that a text consists of, in their order, and the digests of the files that it includes. Files may also be in these folders.
+pub fn parts(path: &Path, text: String, allowed: &[PathBuf]) -> (Vec<Part>, Vec<Digested>) {
     let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let folders = folder.into_iter().chain(allowed.iter().map(PathBuf::as_path));
     let roots = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
-    let mut reader = Reader { roots, parts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
+    let mut reader = Reader { roots, parts: Vec::new(), texts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
     reader.file(path, &text, 0);
     if let [one] = reader.parts.as_mut_slice() {
         // Nothing is included.
         one.text = text;
     }
-    reader.parts
+    (reader.parts, reader.texts)
 }
 
 struct Reader {
     /// Where files may be read; nowhere, for what does not come from a file.
     roots: Vec<PathBuf>,
     parts: Vec<Part>,
+    /// Of what was included.
+    texts: Vec<Digested>,
     files: usize,
     bytes: usize,
 }
@@ -73,6 +77,7 @@ impl Reader {
             let next = Part { first: number.saturating_add(1), ..Part::whole(&name, String::new()) };
             self.parts.push(std::mem::replace(&mut own, next));
             for (path, text) in files {
+                self.texts.push(Digested::of(&path.display().to_string(), &text));
                 self.file(&path, &text, depth + 1);
             }
         }
@@ -229,7 +234,7 @@ mod tests {
         let absolute = format!("include \"{}/*.nft\"", folder.join("etc/rules.d").display());
         let read = |text: &str| -> Vec<(String, u32, String)> {
             let name = |part: &Part| part.name.strip_prefix(folder.to_str().unwrap()).unwrap_or("?").to_owned();
-            let parts = parts(&main, text.to_owned(), &[]);
+            let (parts, _) = parts(&main, text.to_owned(), &[]);
             parts
                 .into_iter()
                 .map(|part| (name(&part), part.first, part.text))
@@ -261,7 +266,7 @@ mod tests {
         fs::write(folder.join("share/d.nft"), "d\n").unwrap();
         let allowed = [folder.join("share")];
         let texts = |name: &str| -> Vec<String> {
-            let parts = parts(&main, format!("include \"{name}\"\n"), &allowed);
+            let (parts, _) = parts(&main, format!("include \"{name}\"\n"), &allowed);
             parts.into_iter().map(|part| part.text).filter(|text| !text.is_empty()).collect()
         };
         assert_eq!(texts("../share/d.nft"), ["d\n"]);

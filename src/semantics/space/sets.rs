@@ -7,7 +7,7 @@ use super::super::diagram::{Assignment, Bounded, Set};
 use super::super::door::Door;
 use super::super::field::Field;
 use super::super::packet::{Locality, Shape, TCP};
-use super::{Space, single};
+use super::{Space, single, span};
 use crate::ir::{ConnectionStates, Elements, TcpFlags};
 use crate::net::Interface;
 
@@ -134,6 +134,18 @@ impl Space<'_> {
     pub fn source(&mut self, list: &Elements) -> Bounded<Option<Set>> {
         let labels = addresses(list, &self.v4, &self.v6, 0);
         self.listed(Field::Source, list, labels)
+    }
+
+    /// The labels of the addresses of a list, as ascending ranges; `None` if it is not one that the space was cut by.
+    #[must_use]
+    pub fn source_labels(&self, list: &Elements) -> Option<Vec<(u32, u32)>> {
+        addresses(list, &self.v4, &self.v6, 0)
+    }
+
+    /// The labels of all sources of a family, from the first to the last.
+    #[must_use]
+    pub fn family_labels(&self, ipv4: bool) -> (u32, u32) {
+        span(if ipv4 { (0, self.v4.count()) } else { (self.v4.count(), self.v6.count()) })
     }
 
     /// The packets to addresses of a list, where the destination is known; `None` if it is not one that the space was cut by.

@@ -1,0 +1,154 @@
+//! What `report` and `matrix` say something of: the rules of a cluster file, of files, or of this host's kernel, judged.
+
+use std::fs;
+use std::path::PathBuf;
+use std::slice;
+
+use clap::Args;
+
+use super::host::{live_site, nobody, own_links};
+use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_findings, site};
+use super::output::{Undone, fail, print_findings, warn_unknown};
+use super::proof::explained;
+use super::rulesets::{Given, read_rules};
+use super::verify::lies;
+use crate::cluster::{Cluster, Site};
+use crate::compile::SetsMode;
+use crate::diagnostic::{Plain, Sources};
+use crate::host::identity::{Saved, nodes_of};
+use crate::host::whole::{Everything, surroundings};
+use crate::outcome::Outcome;
+use crate::prove::{self, Emitted, Text};
+use crate::report::{Answered, Asked, Basis, Digested, Review};
+use crate::verify::{Answer, Report, matrix, whole};
+
+/// Whose rules.
+#[derive(Args)]
+pub struct Judging {
+    /// The cluster file, or a folder with one for each cluster of the host; `-` reads standard input. Without it
+    /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
+    #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
+    config: PathBuf,
+    /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
+    #[arg(long, value_name = "NAME")]
+    node: Vec<String>,
+    /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
+    ruleset: Vec<PathBuf>,
+    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
+    #[arg(long, value_name = "DIR", requires = "ruleset")]
+    include_from: Vec<PathBuf>,
+    /// All rules that this host has now. Needs root.
+    #[arg(long)]
+    live: bool,
+}
+
+impl Judging {
+    /// The files that it names, and those in a folder of cluster files.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
+        inside.chain([self.config.clone()]).chain(self.ruleset.iter().cloned()).collect()
+    }
+}
+
+/// What came of it, and how the command ends.
+pub struct Judged {
+    pub review: Review,
+    pub outcome: Outcome,
+}
+
+/// Judges them; how it ends where there is nothing to judge, which was said then.
+pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, Outcome>> {
+    let input = Input { config: judging.config.clone(), json: as_json };
+    let further = |cluster: &Cluster| {
+        if judging.live { node_findings(cluster, &judging.node) } else { all_node_findings(cluster, &judging.node) }
+    };
+    let Some((cluster, notes)) = input.load_with_findings(Undone::Nothing, further)? else {
+        return Ok(Err(Outcome::Unusable));
+    };
+    if judging.live {
+        return live(judging, &cluster, notes);
+    }
+    let site = site(&cluster, &judging.node);
+    let (given, rules) = if judging.ruleset.is_empty() {
+        (made(&site)?, "compiled")
+    } else {
+        (read_rules(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
+    };
+    let untrue = given.untrue(&site);
+    print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;
+    warn_unknown(&given.unknown);
+    let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
+    let notes = notes.into_iter().chain(said).collect();
+    let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
+    let judged = judged(&site, rules, given, Beside { notes, lies: said_wrongly, ..Beside::default() })?;
+    // Who believes the header believes something else than the rules do.
+    let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
+    Ok(Ok(Judged { outcome, ..judged }))
+}
+
+/// What is known beside the rules.
+#[derive(Default)]
+struct Beside {
+    notes: Vec<Plain>,
+    lies: Vec<String>,
+    answers: Vec<Answer>,
+    host: Option<Asked>,
+}
+
+/// The rules of a cluster file, as nft reads them, and the digests of every text that is made of it.
+fn made(site: &Site<'_>) -> anyhow::Result<Given> {
+    let emitted = prove::nft(site).map_err(|error| explained(error, site))?;
+    let mut texts = digests(&emitted, &[Text::Nft]);
+    if site.cluster().guard().reject_span().is_none() {
+        let other = prove::iptables(site, SetsMode::Auto).map_err(|error| explained(error, site))?;
+        texts.extend(digests(&other, &[Text::Iptables, Text::Ip6tables, Text::Ipset]));
+    }
+    Ok(Given { texts, ..Given::made(emitted.verified().ruleset().clone()) })
+}
+
+fn digests(emitted: &Emitted, wanted: &[Text]) -> Vec<Digested> {
+    let of = |text: &Text| Some(Digested::of(text.file_name(), emitted.text(*text)?));
+    wanted.iter().filter_map(of).collect()
+}
+
+/// All rules of this host, as they are now.
+fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Result<Result<Judged, Outcome>> {
+    let links = own_links()?;
+    let nodes = match nodes_of(cluster, &judging.node, &Saved::default(), &links) {
+        Ok(nodes) => nodes,
+        Err(error) => {
+            fail(error.code().as_str(), error.message(cluster));
+            return Ok(Err(nobody(&error)));
+        }
+    };
+    let site = live_site(cluster, Some(&nodes))?;
+    let Everything { ruleset, unknown, writers, .. } = Everything::read()?;
+    let given = Given { unknown, writers, ..Given::made(ruleset) };
+    warn_unknown(&given.unknown);
+    let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(Asked::now(name.trim()));
+    judged(&site, "kernel", given, Beside { notes, answers, host, ..Beside::default() }).map(Ok)
+}
+
+fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
+    let Beside { notes, lies, answers, host } = beside;
+    let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
+    let outcome = outcome(&report, &answers);
+    let Given { ruleset, families, unknown, writers, texts, .. } = given;
+    let answers = answers.iter().map(Answered::of).collect();
+    let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies };
+    Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome })
+}
+
+/// As `verify` ends, of the claims; and as `verify --live` does, of the answers: the worse of both.
+fn outcome(report: &Report, answers: &[Answer]) -> Outcome {
+    if report.is_violated() || report.is_staged() || answers.iter().any(Answer::is_bad) {
+        Outcome::No
+    } else if report.is_proved() && answers.iter().all(Answer::is_good) {
+        Outcome::Success
+    } else {
+        Outcome::Undecided
+    }
+}

@@ -1,0 +1,125 @@
+//! `ringfence report`: one document from which somebody judges the rules without running anything; and `ringfence matrix`, its middle.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::files::write_file;
+use super::judged::{Judged, Judging, judge};
+use super::output::{present, print};
+use crate::outcome::Outcome;
+use crate::report::{Body, Form, Review};
+
+/// Write one document from which a reviewer can judge the rules without running anything.
+///
+/// What is guarded and what is not, digests of what was read and made, each claim with its proof or the packet for which it does not hold,
+/// and who gets to which service by the rules. It ends as `verify` does; with `--live`, the claims and the answers about the whole host
+/// both count, and the worse of them.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    judging: Judging,
+    /// The form of the document; otherwise what the name of `--output` ends with, or text.
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
+    format: Option<Shape>,
+    /// The same as `--format json`: one document of JSON, of a schema in /usr/share/ringfence/schemas.
+    #[arg(long)]
+    json: bool,
+    /// Write it into this file, whole or not at all, instead of printing it.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Show who gets to which service, by the rules.
+///
+/// Peers, clients, private and untrusted networks and everyone else, and for each whether it is admitted or blocked, and how that is known.
+/// It ends as `report` does.
+#[derive(Args)]
+pub struct Matrix {
+    #[command(flatten)]
+    judging: Judging,
+}
+
+/// The form of a document.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    Text,
+    Markdown,
+    Json,
+    Html,
+}
+
+impl Arguments {
+    /// The form of the document that is asked for, if it is one of JSON.
+    pub fn document(&self) -> Option<Form> {
+        (self.shape() == Shape::Json).then_some(Form::Report)
+    }
+
+    /// The file that it goes into.
+    pub fn file(&self) -> Option<&Path> {
+        self.output.as_deref()
+    }
+
+    fn shape(&self) -> Shape {
+        let ends_with = self.output.as_ref().and_then(|file| file.extension()?.to_str());
+        let named = match ends_with {
+            Some("html" | "htm") => Some(Shape::Html),
+            Some("md" | "markdown") => Some(Shape::Markdown),
+            Some("json") => Some(Shape::Json),
+            _ => None,
+        };
+        if self.json { Shape::Json } else { self.format.or(named).unwrap_or(Shape::Text) }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if let Some(file) = &arguments.output {
+        spare(file, &arguments.judging)?;
+    }
+    let shape = arguments.shape();
+    let Judged { review, outcome } = match judge(&arguments.judging, shape == Shape::Json)? {
+        Ok(judged) => judged,
+        Err(outcome) => return Ok(outcome),
+    };
+    let text = match shape {
+        // It is printed, or written, when it is known how the command ends.
+        Shape::Json => {
+            present(|| Body::Report(Box::new(review)), String::new)?;
+            return Ok(outcome);
+        }
+        Shape::Text => review.text(),
+        Shape::Markdown => review.markdown(),
+        Shape::Html => review.html()?,
+    };
+    match &arguments.output {
+        Some(file) => write_file(file, text)?,
+        None => print(&text)?,
+    }
+    Ok(outcome)
+}
+
+/// Refuses to write over what is no document: whatever is there takes the name away from what was there before.
+fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
+    let shown = file.display();
+    // Without following it: a link would go, and what it leads to stay as it was.
+    let Ok(there) = fs::symlink_metadata(file) else { return Ok(()) };
+    anyhow::ensure!(
+        there.is_file() || there.is_dir(),
+        "{shown} is there and no regular file: name another, or print it"
+    );
+    let same =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+    anyhow::ensure!(!judging.inputs().iter().any(same), "{shown} is one of the files that are read: name another");
+    Ok(())
+}
+
+pub fn run_matrix(arguments: &Matrix) -> anyhow::Result<Outcome> {
+    let Judged { review, outcome } = match judge(&arguments.judging, false)? {
+        Ok(judged) => judged,
+        Err(outcome) => return Ok(outcome),
+    };
+    print(&Review::matrix_text(&review))?;
+    Ok(outcome)
+}

@@ -1,0 +1,302 @@
+//! The review document: from which somebody judges the rules without running anything.
+//!
+//! It says what is guarded and how that is known: the cluster, the digests of what was read and made, what came of each claim, the
+//! *matrix* of who gets to which service, what the rules rest on, and what is not guarded. The matrix comes from
+//! [`verify::matrix`](crate::verify::matrix()), so from the rules: beside what they do stands what the cluster file wants.
+//!
+//! - Nothing is judged here. What decides in a cell is looked up by leading one packet through the rules, as `explain` does: the one
+//!   that shows why a cell is not proved, otherwise the first source's request for a connection. It is an example of a rule that
+//!   decides; other sources of the same cell may meet others that say the same.
+//! - The same input makes the same bytes: no time and no name of a machine, unless it is about what a kernel holds.
+//!
+//! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
+//! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
+//!
+//! Not here, though a reviewer may ask for it: a picture of the cluster, SARIF, what a rehearsal saw, what changed since an earlier
+//! document, `why` and `until` of clients, a check of a document against rules (`verify --review`), and every rule with its reason:
+//! only those that decide in a cell are named.
+
+mod decides;
+mod grid;
+mod html;
+mod made;
+mod markdown;
+mod text;
+mod words;
+
+use serde::Serialize;
+
+use super::claims::{Claimed, Finding};
+use super::whole::Answered;
+use crate::diagnostic::Plain;
+
+pub use made::Basis;
+pub(super) use words::is_hidden;
+
+/// What there is to review.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Review {
+    /// The version of ringfence.
+    pub version: &'static str,
+    /// What came of all claims together, of the answers about a whole host, and of what headers say.
+    pub verdict: Finding,
+    /// Which rules were judged: those that the cluster file makes (`compiled`), those of `files`, or what the `kernel` holds.
+    #[cfg_attr(test, schemars(extend("enum" = ["compiled", "files", "kernel"])))]
+    pub rules: &'static str,
+    /// The clusters that are guarded.
+    pub clusters: Vec<Reviewed>,
+    /// The texts of the rules, those that were judged or, of compiled ones, all that were made.
+    pub texts: Vec<Digested>,
+    /// The host whose rules these are, where a kernel was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Asked>,
+    /// Whether nobody is blocked on purpose (`on-block = "log-only"`).
+    pub staged: bool,
+    /// The families that were judged.
+    pub families: &'static [&'static str],
+    /// Each claim, and what came of it.
+    pub claims: Vec<Claimed>,
+    /// Who reaches what on the whole host, where a kernel was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answered>,
+    /// The services that are guarded: the columns of the matrix.
+    pub services: Vec<Guarded>,
+    /// The rows of the matrix. Whoever the file does not name is in exactly one of each family.
+    pub rows: Vec<Row>,
+    /// The rules that decide in the cells, which name them by their places here, from 1.
+    pub deciding: Vec<Deciding>,
+    /// The part of the rules because of which nothing is proved, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// Services that are not guarded.
+    pub unguarded: Vec<Unguarded>,
+    /// Ports that have to be kept from this host's own connections (`net.ipv4.ip_local_reserved_ports`).
+    pub reserved_ports: Vec<String>,
+    /// What the cluster file allows that is refused otherwise.
+    pub allowances: Vec<Allowed>,
+    /// What the rules rest on, and what they do not cover.
+    pub assumptions: Vec<String>,
+    /// Parts of the rules that are not understood, taken for anything that they might do.
+    pub not_understood: Vec<String>,
+    /// Whose word is taken for what the kernel holds.
+    pub taken_from: Vec<String>,
+    /// What headers of the rules say of who is admitted, and what is not so: the rules are judged for themselves, but who believes the
+    /// header is deceived.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lies: Vec<String>,
+    /// What was found about the cluster file. The head of a document of JSON has it.
+    #[serde(skip)]
+    pub notes: Vec<Plain>,
+}
+
+/// A cluster that is guarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Reviewed {
+    /// Its name.
+    pub name: String,
+    /// The node; `null` where the rules fit every node.
+    pub node: Option<String>,
+    /// The cluster file.
+    pub file: String,
+    /// SHA-256 of the cluster file with its profile and all that it includes.
+    pub input: String,
+    /// The profile and its version.
+    pub profile: String,
+}
+
+/// A text and its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Digested {
+    /// The file.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// A host that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// When.
+    pub at: String,
+    /// By which user.
+    pub uid: u32,
+}
+
+/// A service that is guarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Guarded {
+    /// Its name.
+    pub name: String,
+    /// Its ports.
+    pub ports: Vec<String>,
+}
+
+/// A service that is not guarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Unguarded {
+    /// Its name.
+    pub name: String,
+    /// The ports that it has, where any are known.
+    pub ports: Vec<String>,
+    /// Why, as the profile says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Something that the cluster file allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Allowed {
+    /// What, by its word in the file, and of whom.
+    pub what: String,
+    /// The line of the cluster file.
+    pub place: String,
+}
+
+/// A rule, or the policy of a chain, that decides in some cells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Deciding {
+    /// The family and name of its table.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// Its line in the text, from 1, where there is a text.
+    pub line: Option<u32>,
+    /// What it says.
+    pub text: String,
+}
+
+/// Some sources of one family, and how they fare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Who they are.
+    pub kind: Kind,
+    /// The same in words.
+    pub who: String,
+    /// Each of them by name. Clients stand together only where there are very many, and only those who fare alike.
+    pub sources: Vec<Named>,
+    /// How many more there are than are named.
+    pub more: usize,
+    /// `IPv4` or `IPv6`.
+    #[cfg_attr(test, schemars(extend("enum" = ["IPv4", "IPv6"])))]
+    pub family: &'static str,
+    /// The interfaces that they come in on; empty for any.
+    pub interfaces: Vec<String>,
+    /// Whether it is any other interface than these.
+    pub other_interfaces: bool,
+    /// How many addresses, in decimal digits.
+    pub addresses: String,
+    /// How they fare at each of the services.
+    pub cells: Vec<Cell>,
+}
+
+/// Whose sources these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The nodes of a cluster.
+    Peers,
+    /// Clients.
+    Client,
+    /// Whoever is in a private network, and is neither named otherwise nor untrusted.
+    Private,
+    /// Whoever is in an untrusted network.
+    Untrusted,
+    /// Everybody else.
+    Others,
+}
+
+/// A source, and where the cluster file names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its addresses and networks, the first few.
+    pub networks: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+    /// The line of the cluster file.
+    pub place: String,
+}
+
+/// How sources fare at a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Cell {
+    /// What the rules do.
+    pub found: Fate,
+    /// What the cluster file wants.
+    pub wanted: Fate,
+    /// How it is known.
+    pub shown: Finding,
+    /// A rule that decides, by its place among `deciding`, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// A packet that shows why it is not proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<String>,
+}
+
+/// What becomes of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// All get in.
+    Admitted,
+    /// None gets in.
+    Blocked,
+    /// Some do, some do not.
+    Mixed,
+    /// It cannot be said.
+    Undecided,
+}
+
+impl Fate {
+    /// The word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Blocked => "blocked",
+            Self::Mixed => "mixed",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+impl Review {
+    /// How many cells are known in each way, in the order of [`Finding`]: proved, violated, violated on purpose, undecided.
+    #[must_use]
+    pub fn counts(&self) -> [usize; 4] {
+        let all = || self.rows.iter().flat_map(|row| &row.cells);
+        let of = |finding| all().filter(|cell| cell.shown == finding).count();
+        [Finding::Proved, Finding::Violated, Finding::OnPurpose, Finding::Undecided].map(of)
+    }
+}
+
+/// A finding in a line.
+fn noted(note: &Plain) -> String {
+    let code = note.code.map(|code| format!("[{code}]")).unwrap_or_default();
+    // The same file gives the same document anywhere.
+    let file = note.file.as_ref().map(|file| file.rsplit('/').next().unwrap_or(file));
+    let place = file.map(|file| match note.line {
+        Some(line) => format!(" ({file}:{line})"),
+        None => format!(" ({file})"),
+    });
+    words::plain(&format!("{}{code}: {}{}", note.severity, note.message, place.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests;
