@@ -17,8 +17,9 @@ use super::generate::{self, Points, Random};
 use super::lab::{netns, versions};
 
 /// Hosts of which the kernel's words say less than their text: here a chain is empty behind NAT at output, and what has been led
-/// elsewhere meets it. Texts of iptables are read without chains that do nothing.
-const VAGUER: [&str; 1] = ["bookworm-iptables-node-redirect"];
+/// elsewhere meets it. Texts of iptables are read without chains that do nothing. And `dnat ip to` in a table of both families says in
+/// text that it is for IPv4; its bytecode tests nothing before the translation, whose family is not looked at yet.
+const VAGUER: [&str; 2] = ["bookworm-iptables-node-redirect", "trixie-netavark"];
 
 /// Packets for each host.
 const PACKETS: usize = 4000;
@@ -72,7 +73,11 @@ fn load(host: &Path) -> Option<Ruleset> {
     }
     ruleset.sets = sets.map(|text| ipset::read(&text).unwrap().0).unwrap_or_default();
     let Some(text) = part(host, "nft") else { return Some(ruleset) };
-    match netns::attempt(&["nft", "-f", "-"], &text) {
+    // Up to nft 1.0.6 the priority has a name at prerouting alone.
+    let known = text
+        .replace("hook output priority dstnat + 10;", "hook output priority -90;")
+        .replace("hook output priority dstnat;", "hook output priority -100;");
+    match netns::attempt(&["nft", "-f", "-"], &known) {
         Ok(_) => {
             let read = nft::read(&text).unwrap().ruleset;
             ruleset.tables.extend(read.tables);
@@ -178,6 +183,6 @@ fn real_hosts_mean_the_same_in_text_and_in_the_kernel() {
         assert_eq!(vague, VAGUER, "{seen:?}");
         let silent: Vec<_> = seen.iter().filter(|(_, (_, bytes))| *bytes <= PACKETS).map(|(name, _)| name).collect();
         assert_eq!(silent, Vec::<&String>::new(), "hosts of which nearly nothing is certain");
-        assert!(versions::nft() < (1, 0, 6) || seen.len() >= 41, "only {} hosts could be loaded", seen.len());
+        assert!(versions::nft() < (1, 0, 6) || seen.len() >= 42, "only {} hosts could be loaded", seen.len());
     });
 }
