@@ -1,0 +1,447 @@
+//! What a rehearsal has shown: a matrix of packets, and those of them about which the three answers do not agree.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::cluster::Site;
+use crate::rehearse::{self, Column, Rehearsal, Row, Seen, fate_word};
+
+/// Clients that fare alike stand together where there are more rows.
+const MOST_ROWS: usize = 40;
+
+/// What `ringfence rehearse` has to say.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Rehearsed {
+    /// Whether what was observed, what the cluster file wants and what the rules compute to agree about every packet. `proved` means that
+    /// they do, of the packets that were sent; it is no proof about others.
+    pub verdict: Agreement,
+    /// The cluster, or several.
+    pub cluster: String,
+    /// The node whose rules these are; with several clusters one of each. `null` for rules that fit every node.
+    pub node: Option<String>,
+    /// Where the rules were: `nft` or `iptables`.
+    pub backend: &'static str,
+    /// Whose rules these are.
+    #[cfg_attr(test, schemars(extend("enum" = ["compiled", "files"])))]
+    pub rules: &'static str,
+    /// The kernel that they were rehearsed on, as it calls its version.
+    pub kernel: String,
+    /// Whether a user namespace was needed, because whoever ran it is not root.
+    pub user_namespace: bool,
+    /// How many addresses packets came from.
+    pub sources: usize,
+    /// How many peers and networks of clients the cluster file has.
+    pub places: usize,
+    /// At so many of them packets came from: fewer only of very many.
+    pub places_tried: usize,
+    /// All packets together.
+    pub packets: Counts,
+    /// Whether IPv6 was left out because this kernel has none.
+    pub without_ipv6: bool,
+    /// The services, and ports that are none's.
+    pub services: Vec<Tried>,
+    /// The sources.
+    pub rows: Vec<Group>,
+    /// The first packets about which the answers do not agree.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// Whether three answers agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Agreement {
+    /// About every packet that was sent.
+    Agree,
+    /// Not about one at least.
+    Disagree,
+    /// Nobody is kept out for now, as the cluster file wants it (`on-block = "log-only"`), and else they do.
+    OnPurpose,
+    /// None disagrees, but what the rules compute to cannot be said of one packet at least.
+    Undecided,
+}
+
+/// How packets fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Counts {
+    /// So many were sent: once without any rules, and once with them.
+    pub tried: usize,
+    /// So many got through.
+    pub through: usize,
+    /// So many did the guard drop, by its counters.
+    pub by_guard: usize,
+    /// So many did other rules drop.
+    pub by_others: usize,
+    /// So many did rules drop of whom it is not told whose they are.
+    pub by_rules: usize,
+    /// So many does the kernel drop without any rules, too: of these nothing was observed.
+    pub by_kernel: usize,
+    /// So many are to get through by the cluster file.
+    pub wanted: usize,
+    /// So many get through for certain by what the rules compute to.
+    pub computed: usize,
+    /// Of so many that cannot be said.
+    pub undecided: usize,
+    /// About so many the answers do not agree.
+    pub disagree: usize,
+}
+
+/// A service and its ports.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Tried {
+    /// Its name.
+    pub name: String,
+    /// Its ports, of which some are tried of very many.
+    pub ports: Vec<String>,
+}
+
+/// Sources that are shown together.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Group {
+    /// Whose they are.
+    pub who: String,
+    /// Of which family.
+    pub family: &'static str,
+    /// By which interface they came, where rules may hang on that.
+    pub interface: Option<String>,
+    /// How their packets to each of the services fared.
+    pub cells: Vec<Counts>,
+}
+
+/// A packet about which the answers do not agree.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Disagreement {
+    /// Whose it is.
+    pub who: String,
+    /// For which service.
+    pub service: String,
+    /// The packet.
+    pub packet: String,
+    /// How it was sent.
+    pub kind: &'static str,
+    /// What became of it.
+    #[cfg_attr(test, schemars(extend("enum" = ["through", "guard", "other-rules", "rules", "kernel"])))]
+    pub observed: &'static str,
+    /// What the cluster file wants.
+    #[cfg_attr(test, schemars(extend("enum" = ["through", "blocked"])))]
+    pub wanted: &'static str,
+    /// What the rules compute to.
+    #[cfg_attr(test, schemars(extend("enum" = ["through", "blocked", "undecided"])))]
+    pub computed: &'static str,
+}
+
+impl Rehearsed {
+    /// What was shown at a site. `compiled`: whether the rules are those that the cluster file makes.
+    #[must_use]
+    pub fn of(found: &Rehearsal, site: &Site<'_>, compiled: bool, kernel: String) -> Self {
+        let sum = found.sum();
+        let verdict = match (sum.wrong, sum.on_purpose, sum.undecided) {
+            (1.., _, _) => Agreement::Disagree,
+            (0, 1.., _) => Agreement::OnPurpose,
+            (0, 0, 1..) => Agreement::Undecided,
+            (0, 0, 0) => Agreement::Agree,
+        };
+        Self {
+            verdict,
+            cluster: site.cluster().name().to_owned(),
+            node: site.node_names(),
+            backend: found.backend.name(),
+            rules: if compiled { "compiled" } else { "files" },
+            kernel,
+            user_namespace: found.as_user,
+            sources: found.sources,
+            places: found.places.0,
+            places_tried: found.places.1,
+            packets: Counts::of(sum),
+            without_ipv6: found.without_ipv6,
+            services: found.columns.iter().map(Tried::of).collect(),
+            rows: found.rows.iter().map(|(row, cells)| Group::of(row, cells)).collect(),
+            disagreements: found.wrong.iter().map(|wrong| Disagreement::of(wrong, found)).collect(),
+        }
+    }
+
+    /// All of it as text; with colours for a terminal.
+    #[must_use]
+    pub fn text(&self, coloured: bool) -> String {
+        let of = self.node.as_deref().map_or_else(|| "every node".to_owned(), |node| format!("node {node}"));
+        let whose =
+            if self.rules == "compiled" { "the rules that the cluster file makes" } else { "the rules in these files" };
+        // Writing to a String cannot fail.
+        let mut text =
+            format!("Rehearsal of {whose}, {}, {of}, by {} on Linux {}\n\n", self.cluster, self.backend, self.kernel);
+        self.matrix(&mut text, coloured);
+        text.push('\n');
+        self.summary(&mut text);
+        self.told(&mut text);
+        text
+    }
+
+    fn matrix(&self, text: &mut String, coloured: bool) {
+        let mut head = [vec![String::new(); 2], vec![String::new(); 2]];
+        head[0].extend(self.services.iter().map(|own| own.name.clone()));
+        head[1].extend(self.services.iter().map(|own| few(&own.ports)));
+        let mut table: Vec<Vec<String>> = head.into();
+        let mut bad = vec![Vec::new(); table.len()];
+        for (label, family, cells) in self.shown_rows() {
+            let words = cells.iter().map(|cell| cell.word());
+            table.push([label, family].into_iter().chain(words).collect());
+            bad.push(cells.iter().map(|cell| cell.tone()).collect());
+        }
+        let columns = table.first().map_or(0, Vec::len);
+        let width = |at: usize| table.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
+        for (row, tones) in table.iter().zip(&bad) {
+            let mut line = String::new();
+            for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let pad = " ".repeat(width.saturating_sub(cell.chars().count()) + 2);
+                let tone = at.checked_sub(2).and_then(|at| tones.get(at)).copied().flatten().filter(|_| coloured);
+                match tone {
+                    Some(tone) => _ = write!(line, "\u{1b}[{tone}m{cell}\u{1b}[0m{pad}"),
+                    None => _ = write!(line, "{cell}{pad}"),
+                }
+            }
+            let _ = writeln!(text, "  {}", line.trim_end());
+        }
+    }
+
+    /// The rows; of very many clients those that fare alike together.
+    fn shown_rows(&self) -> Vec<(String, String, Vec<Counts>)> {
+        let together = self.rows.len() > MOST_ROWS;
+        let mut shown: Vec<(&Group, usize, Vec<Counts>)> = Vec::new();
+        for row in &self.rows {
+            let words = |cells: &[Counts]| cells.iter().map(Counts::word).collect::<Vec<_>>();
+            let like = |(other, ..): &&mut (&Group, usize, Vec<Counts>)| {
+                let client = |group: &Group| group.who.starts_with("client ");
+                client(row)
+                    && client(other)
+                    && row.family == other.family
+                    && row.interface == other.interface
+                    && words(&row.cells) == words(&other.cells)
+            };
+            match shown.iter_mut().find(like).filter(|_| together) {
+                Some((_, more, cells)) => {
+                    *more += 1;
+                    cells.iter_mut().zip(&row.cells).for_each(|(all, one)| *all = all.and(one));
+                }
+                None => shown.push((row, 0, row.cells.clone())),
+            }
+        }
+        let named = shown.into_iter().map(|(row, more, cells)| {
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let on = row.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+            (format!("{}{more}{on}", row.who), row.family.to_owned(), cells)
+        });
+        named.collect()
+    }
+
+    fn summary(&self, text: &mut String) {
+        let Counts { tried, through, by_guard, by_others, by_rules, by_kernel, undecided, disagree, .. } = self.packets;
+        let places = if self.places_tried < self.places {
+            format!(
+                ", at {} of {} peers and networks of clients, the edges of each included",
+                self.places_tried, self.places
+            )
+        } else {
+            String::new()
+        };
+        let _ = writeln!(text, "  {tried} packets from {} addresses{places}: {through} got through", self.sources);
+        let by = [
+            (by_guard, "dropped by the guard, by its counters"),
+            (by_others, "dropped by other rules"),
+            (by_rules, "dropped by rules; whose is not told"),
+            (by_kernel, "dropped by the kernel without any rules, too, so that nothing was observed of these"),
+        ];
+        for (count, words) in by.into_iter().filter(|(count, _)| *count > 0) {
+            let _ = writeln!(text, "  {count} {words}");
+        }
+        if self.without_ipv6 {
+            text.push_str("  IPv6 was NOT rehearsed: this kernel has none\n");
+        }
+        let _ = writeln!(
+            text,
+            "  {}",
+            match self.verdict {
+                Agreement::Agree =>
+                    "observed, wanted by the cluster file, computed from the rules: the three AGREE about each of them"
+                        .to_owned(),
+                Agreement::OnPurpose => {
+                    "nobody is kept out ON PURPOSE, as the cluster file wants it for now (`on-block = \"log-only\"`)"
+                        .to_owned()
+                }
+                Agreement::Undecided => format!("UNDECIDED: of {undecided} it cannot be computed what becomes of them"),
+                Agreement::Disagree => format!(
+                    "observed, wanted by the cluster file, computed from the rules: the three DISAGREE about {disagree} of them"
+                ),
+            }
+        );
+        text.push_str("  these packets are a sample; `ringfence verify` is about all\n");
+    }
+
+    fn told(&self, text: &mut String) {
+        for one in &self.disagreements {
+            let _ = writeln!(text, "\n  {}, at {}: {}", one.who, one.service, one.words());
+            let _ = writeln!(text, "    packet:   {} ({})", one.packet, one.kind);
+            let _ = writeln!(text, "    observed: {}", seen_text(one.observed));
+            let _ = writeln!(text, "    wanted:   {}", one.wanted);
+            let _ = writeln!(text, "    computed: {}", one.computed);
+        }
+        let more = self.packets.disagree.saturating_sub(self.disagreements.len());
+        if more > 0 {
+            let _ = writeln!(text, "\n  ... and {more} packets more");
+        }
+    }
+}
+
+impl Counts {
+    fn of(cell: rehearse::Cell) -> Self {
+        Self {
+            tried: cell.tried,
+            through: cell.through,
+            by_guard: cell.guard,
+            by_others: cell.others,
+            by_rules: cell.rules,
+            by_kernel: cell.kernel,
+            wanted: cell.wanted,
+            computed: cell.computed,
+            undecided: cell.undecided,
+            disagree: cell.wrong,
+        }
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            tried: self.tried + other.tried,
+            through: self.through + other.through,
+            by_guard: self.by_guard + other.by_guard,
+            by_others: self.by_others + other.by_others,
+            by_rules: self.by_rules + other.by_rules,
+            by_kernel: self.by_kernel + other.by_kernel,
+            wanted: self.wanted + other.wanted,
+            computed: self.computed + other.computed,
+            undecided: self.undecided + other.undecided,
+            disagree: self.disagree + other.disagree,
+        }
+    }
+
+    /// What a cell of the matrix says.
+    fn word(&self) -> String {
+        if self.tried == 0 {
+            return "-".to_owned();
+        }
+        let all = |count: usize| count == self.tried;
+        let by = [
+            (self.by_guard, "guard"),
+            (self.by_others, "other rules"),
+            (self.by_rules, "rules"),
+            (self.by_kernel, "kernel"),
+        ];
+        let blockers: Vec<&str> = by.into_iter().filter(|(count, _)| *count > 0).map(|(_, word)| word).collect();
+        let what = if all(self.through) {
+            "through".to_owned()
+        } else if all(self.by_kernel) {
+            "- kernel".to_owned()
+        } else if self.through == 0 {
+            format!("blocked: {}", blockers.join(", "))
+        } else {
+            format!("{} of {} through", self.through, self.tried)
+        };
+        match (self.disagree, self.undecided) {
+            (0, 0) => what,
+            (0, _) => format!("UNDECIDED {what}"),
+            (_, _) => format!("WRONG {what}"),
+        }
+    }
+
+    /// Its colour, as a terminal's number.
+    fn tone(&self) -> Option<u8> {
+        match (self.disagree, self.undecided, self.tried) {
+            (1.., ..) => Some(31),
+            (0, 1.., _) => Some(33),
+            (0, 0, tried) if tried > 0 && self.through == tried => Some(32),
+            (0, 0, _) => None,
+        }
+    }
+}
+
+impl Tried {
+    fn of(column: &Column) -> Self {
+        Self { name: column.name.clone(), ports: column.ports.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Group {
+    fn of(row: &Row, cells: &[rehearse::Cell]) -> Self {
+        Self {
+            who: row.who.words(),
+            family: if row.ipv6 { "IPv6" } else { "IPv4" },
+            interface: row.interface.clone(),
+            cells: cells.iter().copied().map(Counts::of).collect(),
+        }
+    }
+}
+
+impl Disagreement {
+    fn of(wrong: &rehearse::Wrong, found: &Rehearsal) -> Self {
+        Self {
+            who: found.rows.get(wrong.row).map(|(row, _)| row.who.words()).unwrap_or_default(),
+            service: found.columns.get(wrong.column).map(|column| column.name.clone()).unwrap_or_default(),
+            packet: wrong.packet.to_string(),
+            kind: wrong.kind,
+            observed: match wrong.seen {
+                Seen::Through => "through",
+                Seen::Guard => "guard",
+                Seen::Others => "other-rules",
+                Seen::Rules => "rules",
+                Seen::Kernel => "kernel",
+            },
+            wanted: if wrong.wanted { "through" } else { "blocked" },
+            computed: fate_word(wrong.computed),
+        }
+    }
+
+    /// What is wrong, and with what.
+    fn words(&self) -> &'static str {
+        let through = self.observed == "through";
+        let wanted = self.wanted == "through";
+        match (self.observed == "kernel", through == wanted) {
+            (true, _) => "the rules do not do what the cluster file wants, though this kernel drops it anyway",
+            (false, true) => {
+                "it fares as it is to, and the rules compute to something else: a mistake in ringfence, please report it"
+            }
+            (false, false) if (self.computed == "through") == through && self.computed != "undecided" => {
+                if through {
+                    "the rules let it in, and the cluster file does not"
+                } else {
+                    "the rules block it, and the cluster file admits it"
+                }
+            }
+            (false, false) => "it does not fare as it is to, nor as the rules compute to: please report it",
+        }
+    }
+}
+
+fn seen_text(word: &str) -> &str {
+    match word {
+        "through" => "it got through",
+        "guard" => "dropped by the guard",
+        "other-rules" => "dropped by rules that are not the guard's",
+        "rules" => "dropped by rules",
+        "kernel" => "nothing: the kernel drops it without any rules, too",
+        other => other,
+    }
+}
+
+fn few(ports: &[String]) -> String {
+    const SHOWN: usize = 2;
+    let shown: Vec<&str> = ports.iter().take(SHOWN).map(String::as_str).collect();
+    match ports.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
