@@ -44,7 +44,8 @@ fn rehearsed(line: &str, code: i32) -> Value {
 
 /// Cells with a word in the name of their row, and of the family: the service, and what became of the packets.
 fn cells<'a>(found: &'a Value, who: &str, family: &str) -> Vec<(&'a str, &'a Value)> {
-    let services: Vec<&str> = found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
+    let services: Vec<&str> =
+        found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
     let rows = found["rows"].as_array().unwrap().iter();
     let wanted = rows.filter(|row| row["who"].as_str().unwrap().contains(who) && row["family"] == family);
     let cells: Vec<(&str, &Value)> =
@@ -55,7 +56,8 @@ fn cells<'a>(found: &'a Value, who: &str, family: &str) -> Vec<(&'a str, &'a Val
 
 /// The places where the answers do not agree: row, family and service.
 fn wrong(found: &Value) -> Vec<(String, String, String)> {
-    let services: Vec<&str> = found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
+    let services: Vec<&str> =
+        found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
     let mut places = Vec::new();
     for row in found["rows"].as_array().unwrap() {
         for (service, cell) in services.iter().zip(row["cells"].as_array().unwrap()) {
@@ -146,8 +148,10 @@ fn a_rule_that_is_open() {
         let found = rehearsed(&format!("{SMALL} --ruleset {rules}"), 1);
         assert_eq!(found["verdict"], "disagree");
         let places = wrong(&found);
-        for who in ["everyone else", "others in private 10.20.0.0/24", "spoofed: loopback", "spoofed: this host's own"] {
-            let is_wrong = |(own, family, service): &(String, String, String)| own == who && family == "IPv4" && service == "http";
+        for who in ["everyone else", "others in private 10.20.0.0/24", "spoofed: loopback", "spoofed: this host's own"]
+        {
+            let is_wrong =
+                |(own, family, service): &(String, String, String)| own == who && family == "IPv4" && service == "http";
             assert!(places.iter().any(is_wrong), "{who} is not seen: {places:?}");
         }
         let good = |(who, _, service): &(String, String, String)| {
@@ -155,10 +159,17 @@ fn a_rule_that_is_open() {
         };
         assert!(!places.iter().any(good), "{places:?}");
         let first = &found["disagreements"][0];
-        assert_eq!((first["observed"].as_str(), first["wanted"].as_str()), (Some("through"), Some("blocked")), "{first}");
+        assert_eq!(
+            (first["observed"].as_str(), first["wanted"].as_str()),
+            (Some("through"), Some("blocked")),
+            "{first}"
+        );
         assert_eq!(first["computed"], "through", "{first}");
         let text = String::from_utf8(ringfence(&format!("rehearse {SMALL} --ruleset {rules}")).stdout).unwrap();
-        assert!(text.contains("WRONG") && text.contains("the rules let it in, and the cluster file does not"), "{text}");
+        assert!(
+            text.contains("WRONG") && text.contains("the rules let it in, and the cluster file does not"),
+            "{text}"
+        );
         // No terminal, no colour.
         assert!(!text.contains('\u{1b}'), "{text}");
     });
@@ -187,10 +198,16 @@ fn another_table_is_not_the_guard() {
         let other = "\ntable inet other {\n chain input {\n  type filter hook input priority 10\n  tcp dport 8098 drop\n }\n}\n";
         let rules = changed(&folder, "\ntable inet ringfence {", &format!("{other}\ntable inet ringfence {{"));
         let found = rehearsed(&format!("{SMALL} --ruleset {rules}"), 1);
-        let (_, http) = cells(&found, "client app", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
+        let (_, http) =
+            cells(&found, "client app", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
         assert_eq!(http["by_others"], http["tried"], "{http}");
-        let (_, strangers) = cells(&found, "everyone else", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
-        assert_eq!((strangers["by_others"].as_u64(), strangers["disagree"].as_u64()), (Some(0), Some(0)), "{strangers}");
+        let (_, strangers) =
+            cells(&found, "everyone else", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
+        assert_eq!(
+            (strangers["by_others"].as_u64(), strangers["disagree"].as_u64()),
+            (Some(0), Some(0)),
+            "{strangers}"
+        );
     });
 }
 
@@ -200,11 +217,18 @@ fn no_guard_at_all() {
     isolated("no_guard_at_all", || {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("all.nft");
-        fs::write(&path, "table inet other {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\n").unwrap();
+        fs::write(
+            &path,
+            "table inet other {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\n",
+        )
+        .unwrap();
         let found = rehearsed(&format!("{SMALL} --ruleset {}", path.display()), 1);
         let sum = &found["packets"];
         assert_eq!((sum["through"].as_u64(), sum["by_guard"].as_u64()), (Some(0), Some(0)), "{sum}");
-        assert_eq!(sum["by_others"].as_u64().unwrap() + sum["by_kernel"].as_u64().unwrap(), sum["tried"].as_u64().unwrap());
+        assert_eq!(
+            sum["by_others"].as_u64().unwrap() + sum["by_kernel"].as_u64().unwrap(),
+            sum["tried"].as_u64().unwrap()
+        );
     });
 }
 
@@ -216,10 +240,17 @@ fn the_host_stays_as_it_is() {
         run(&["ip", "link", "set", "lo", "up"], "");
         run(&["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0"], "");
         run(&["ip", "addr", "add", "10.20.0.11/24", "dev", "eth0"], "");
-        run(&["nft", "-f", "-"], "table inet mine {\n chain input {\n  type filter hook input priority 0\n  counter\n }\n}\n");
+        run(
+            &["nft", "-f", "-"],
+            "table inet mine {\n chain input {\n  type filter hook input priority 0\n  counter\n }\n}\n",
+        );
         let now = || {
-            let lists: [&[&str]; 4] =
-                [&["nft", "list", "ruleset"], &["ip", "-o", "addr"], &["ip", "route", "show", "table", "all"], &["ip", "-o", "link"]];
+            let lists: [&[&str]; 4] = [
+                &["nft", "list", "ruleset"],
+                &["ip", "-o", "addr"],
+                &["ip", "route", "show", "table", "all"],
+                &["ip", "-o", "link"],
+            ];
             let sysctl = fs::read_to_string("/proc/sys/net/ipv4/conf/all/accept_local").unwrap();
             lists.map(|command| run(command, "")).concat() + &sysctl
         };

@@ -42,7 +42,7 @@ pub use tally::{Cell, Rehearsal, Seen, Wrong};
 
 use crate::cluster::Site;
 use crate::explain::Fate;
-use crate::ir::{Ruleset, ours};
+use crate::ir::Ruleset;
 use crate::verify::Claims;
 use judge::Judge;
 use load::Counters;
@@ -127,12 +127,6 @@ fn attribute(wire: &mut Wire, plan: &Plan, counters: &Counters, seen: &mut [Seen
         }
     }
     Ok(())
-}
-
-/// Whether rules have a part of ours, so that what is missing may be the guard's.
-#[must_use]
-pub fn has_guard(ruleset: &Ruleset) -> bool {
-    ruleset.tables.iter().any(ours::has_part)
 }
 
 /// A computed verdict in a word.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::frame::Kind;
-use super::sources::{Sources, Who, evenly, of_host, sources};
+use super::sources::{Sources, Who, evenly, of_host, of_rules, sources};
 use super::wire::Sent;
 use crate::cluster::Site;
 use crate::ir::{Match, Ruleset};
@@ -84,7 +84,7 @@ pub fn plan(site: &Site<'_>, ruleset: &Ruleset, ipv6: bool) -> Plan {
     let own = of_host(site);
     let cables = cables(site, ruleset);
     let columns = columns(site);
-    let Sources { mut all, places, taken } = sources(site, &own);
+    let Sources { mut all, places, taken } = sources(site, &own, of_rules(ruleset));
     all.retain(|(address, _)| ipv6 || address.is_ipv4());
     let ports: usize = columns.iter().map(|column| column.tried.len()).sum();
     // Whoever is nobody is always tried: of all others those whose turn it is.

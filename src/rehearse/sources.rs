@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::cluster::{Node, Site};
+use crate::cluster::{Client, Node, Site};
+use crate::ir::{Addresses, Elements, Match, Ruleset};
 use crate::net::Cidr;
 
 /// Of more places than that some are left out, evenly; of each that is kept its edges are.
@@ -84,16 +85,27 @@ pub fn of_host(site: &Site<'_>) -> Vec<IpAddr> {
 fn named(site: &Site<'_>) -> Vec<Cidr> {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
-    let clients = cluster.clients().iter().flat_map(|client| client.from());
+    let clients = cluster.clients().iter().flat_map(Client::from);
     let others = cluster.private().iter().chain(cluster.untrusted());
     nodes.chain(clients.chain(others).map(|source| source.network)).collect()
 }
 
-/// The addresses to send from to a host with these.
-pub fn sources(site: &Site<'_>, own: &[IpAddr]) -> Sources {
+/// The networks that rules ask sources for: whoever opened one by mistake is to be seen.
+pub fn of_rules(ruleset: &Ruleset) -> Vec<Cidr> {
+    let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    let asked = rules.flat_map(|rule| &rule.matches).filter_map(|own| match own {
+        Match::Source { addresses: Addresses::These(elements), .. } => Some(elements),
+        _ => None,
+    });
+    let sets = ruleset.tables.iter().flat_map(|table| &table.sets).chain(&ruleset.sets).map(|set| &set.elements);
+    asked.chain(sets).flat_map(Elements::networks).collect()
+}
+
+/// The addresses to send from to a host with addresses of its own, and with rules that ask for these networks.
+pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: Vec<Cidr>) -> Sources {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
-    let clients = cluster.clients().iter().flat_map(|client| client.from()).map(|source| source.network);
+    let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network);
     let mut places: Vec<Cidr> = nodes.chain(clients).collect();
     places.sort_unstable_by_key(|network| (network.first(), network.last()));
     places.dedup();
@@ -102,9 +114,12 @@ pub fn sources(site: &Site<'_>, own: &[IpAddr]) -> Sources {
     let taken = kept.len();
     let around = evenly(cluster.private().iter().map(|own| own.network).collect(), MOST_PLACES / 4);
     let untrusted = evenly(cluster.untrusted().iter().map(|own| own.network).collect(), MOST_PLACES / 4);
+    let known: BTreeSet<Cidr> = named(site).into_iter().collect();
+    let further: BTreeSet<Cidr> = asked.into_iter().filter(|network| !known.contains(network)).collect();
+    let further = evenly(further.into_iter().collect(), MOST_PLACES / 4);
     let mut all: BTreeSet<IpAddr> = own.iter().copied().collect();
     all.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
-    all.extend(kept.iter().chain(&around).chain(&untrusted).flat_map(|network| edges(*network)));
+    all.extend(kept.iter().chain(&around).chain(&untrusted).chain(&further).flat_map(|network| edges(*network)));
     all.extend(around.iter().filter_map(|network| stranger(*network, site)));
     // From the internet, and documentation networks (RFC 5737, 3849).
     all.extend([[8, 8, 8, 8], [203, 0, 113, 9]].map(IpAddr::from));
@@ -151,7 +166,7 @@ fn stranger(network: Cidr, site: &Site<'_>) -> Option<IpAddr> {
     const TRIES: usize = 4096;
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
-    let clients = cluster.clients().iter().flat_map(|client| client.from());
+    let clients = cluster.clients().iter().flat_map(Client::from);
     let named: Vec<Cidr> = nodes.chain(clients.chain(cluster.untrusted()).map(|source| source.network)).collect();
     let mut next = stepped(network.first(), true);
     for _ in 0..TRIES {

@@ -189,9 +189,9 @@ impl Rehearsed {
         let mut table: Vec<Vec<String>> = head.into();
         let mut bad = vec![Vec::new(); table.len()];
         for (label, family, cells) in self.shown_rows() {
-            let words = cells.iter().map(|cell| cell.word());
+            let words = cells.iter().map(Counts::word);
             table.push([label, family].into_iter().chain(words).collect());
-            bad.push(cells.iter().map(|cell| cell.tone()).collect());
+            bad.push(cells.iter().map(Counts::tone).collect());
         }
         let columns = table.first().map_or(0, Vec::len);
         let width = |at: usize| table.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
