@@ -232,6 +232,27 @@ fn no_guard_at_all() {
     });
 }
 
+/// The pages show what is printed, but for the version of the kernel.
+#[test]
+fn what_the_pages_show_is_what_is_printed() {
+    isolated("what_the_pages_show_is_what_is_printed", || {
+        let mut shown = 0;
+        for page in ["README.md", "docs/rehearse.md"] {
+            let text = fs::read_to_string(file(page)).unwrap();
+            for block in text.split("```\n").filter(|block| block.starts_with("$ ringfence rehearse ")) {
+                let (line, output) = block.split_once('\n').unwrap();
+                let arguments = line.strip_prefix("$ ringfence ").unwrap();
+                let mut command = Command::new(PROGRAM);
+                let found = command.current_dir(file("tests/transcripts")).args(arguments.split(' ')).output().unwrap();
+                let rest = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+                assert_eq!(rest(&String::from_utf8(found.stdout).unwrap()), rest(output), "{page}: {line}");
+                shown += 1;
+            }
+        }
+        assert!(shown >= 2, "{shown} blocks");
+    });
+}
+
 /// The host's rules, addresses and settings are what they were.
 #[test]
 fn the_host_stays_as_it_is() {

@@ -6,8 +6,8 @@ use crate::explain::Fate;
 use crate::host::Backend;
 use crate::semantics::Packet;
 
-/// Packets that are told one by one.
-const MOST_WRONG: usize = 20;
+/// So many cells with answers that do not agree show a packet.
+const MOST_WRONG: usize = 100;
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub struct Rehearsal {
     pub columns: Vec<Column>,
     /// Each row with a cell for each column.
     pub rows: Vec<(Row, Vec<Cell>)>,
-    /// The first packets with answers that do not agree; at least one of each cell that has some, as long as there are not too many.
+    /// Of each cell that has some the first packet with answers that do not agree, as long as there are not too many.
     pub wrong: Vec<Wrong>,
     /// How many addresses were sent from.
     pub sources: usize,
@@ -163,16 +163,15 @@ impl Rehearsal {
 
 pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Backend, as_user: bool) -> Rehearsal {
     let mut cells = vec![vec![Cell::default(); plan.columns.len()]; plan.rows.len()];
-    let (mut first, mut further) = (Vec::new(), Vec::new());
+    let mut first = Vec::new();
     for (shot, answers) in plan.shots.iter().zip(answers) {
         let Some(cell) = cells.get_mut(shot.row).and_then(|row| row.get_mut(shot.column)) else { continue };
         if !cell.add(answers, staged) {
             continue;
         }
-        let list = if cell.wrong == 1 { &mut first } else { &mut further };
-        if list.len() < MOST_WRONG {
+        if cell.wrong == 1 && first.len() < MOST_WRONG {
             let interface = plan.cables.get(shot.sent.cable).map_or("", String::as_str);
-            list.push(Wrong {
+            first.push(Wrong {
                 row: shot.row,
                 column: shot.column,
                 packet: whole(&shot.sent, interface),
@@ -183,8 +182,7 @@ pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Ba
             });
         }
     }
-    first.append(&mut further);
-    first.truncate(MOST_WRONG);
+    first.sort_by_key(|wrong: &Wrong| (wrong.row, wrong.column));
     let without_ipv6 = !plan.rows.iter().any(|row| row.ipv6);
     Rehearsal {
         backend,
@@ -196,5 +194,52 @@ pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Ba
         places: plan.places,
         staged,
         without_ipv6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(seen: Seen, wanted: bool, computed: Fate, staged: bool) -> Cell {
+        let mut cell = Cell::default();
+        cell.add(Answers { seen, wanted, computed }, staged);
+        cell
+    }
+
+    #[test]
+    fn three_answers_agree_or_it_is_said() {
+        use Fate::{Blocked, Delivered, Undecided};
+        let wrong = |seen, wanted, computed| of(seen, wanted, computed, false).wrong == 1;
+        assert!(!wrong(Seen::Through, true, Delivered) && !wrong(Seen::Guard, false, Blocked));
+        assert!(!wrong(Seen::Others, false, Blocked) && !wrong(Seen::Rules, false, Blocked));
+        // Any one of the three that stands alone.
+        assert!(wrong(Seen::Through, false, Blocked) && wrong(Seen::Guard, true, Delivered));
+        assert!(wrong(Seen::Through, false, Delivered) && wrong(Seen::Guard, true, Blocked));
+        assert!(wrong(Seen::Through, true, Blocked) && wrong(Seen::Others, false, Delivered));
+        // What cannot be computed excuses nothing that was seen.
+        assert!(wrong(Seen::Through, false, Undecided) && wrong(Seen::Rules, true, Undecided));
+        let undecided = of(Seen::Through, true, Undecided, false);
+        assert_eq!((undecided.wrong, undecided.undecided), (0, 1));
+    }
+
+    /// A rule that is missing must not look blocked because the kernel drops such a packet anyway.
+    #[test]
+    fn what_the_kernel_drops_is_not_blocked() {
+        let open = of(Seen::Kernel, false, Fate::Delivered, false);
+        assert_eq!((open.wrong, open.kernel, open.guard), (1, 1, 0));
+        let closed = of(Seen::Kernel, false, Fate::Blocked, false);
+        assert_eq!((closed.wrong, closed.kernel, closed.guard), (0, 1, 0));
+    }
+
+    /// Whom nobody is to keep out for now is let on on purpose; whoever is admitted is kept out by mistake all the same.
+    #[test]
+    fn only_strangers_are_let_on_on_purpose() {
+        let stranger = of(Seen::Through, false, Fate::Delivered, true);
+        assert_eq!((stranger.wrong, stranger.on_purpose), (0, 1));
+        let peer = of(Seen::Guard, true, Fate::Blocked, true);
+        assert_eq!((peer.wrong, peer.on_purpose), (1, 0));
+        let told_otherwise = of(Seen::Through, false, Fate::Blocked, true);
+        assert_eq!((told_otherwise.wrong, told_otherwise.on_purpose), (1, 0));
     }
 }

@@ -9,12 +9,14 @@ use crate::rehearse::{self, Column, Rehearsal, Row, Seen, fate_word};
 
 /// Clients that fare alike stand together where there are more rows.
 const MOST_ROWS: usize = 40;
+/// So many disagreements are told one by one.
+const MOST_TOLD: usize = 10;
 
 /// What `ringfence rehearse` has to say.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rehearsed {
-    /// Whether what was observed, what the cluster file wants and what the rules compute to agree about every packet. `proved` means that
+    /// Whether what was observed, what the cluster file wants and what the rules compute to agree about every packet. `agree` means that
     /// they do, of the packets that were sent; it is no proof about others.
     pub verdict: Agreement,
     /// The cluster, or several.
@@ -44,7 +46,7 @@ pub struct Rehearsed {
     pub services: Vec<Tried>,
     /// The sources.
     pub rows: Vec<Group>,
-    /// The first packets about which the answers do not agree.
+    /// Of each cell that has some the first packet about which the answers do not agree; of a hundred cells at most.
     pub disagreements: Vec<Disagreement>,
 }
 
@@ -283,17 +285,25 @@ impl Rehearsed {
         text.push_str("  these packets are a sample; `ringfence verify` is about all\n");
     }
 
+    /// The disagreements; what is the same at several services once.
     fn told(&self, text: &mut String) {
-        for one in &self.disagreements {
-            let _ = writeln!(text, "\n  {}, at {}: {}", one.who, one.service, one.words());
+        let like = |one: &Disagreement, other: &Disagreement| {
+            let said =
+                |own: &Disagreement| (own.who.clone(), own.packet_from(), own.observed, own.wanted, own.computed);
+            said(one) == said(other)
+        };
+        let groups: Vec<&[Disagreement]> = self.disagreements.chunk_by(like).collect();
+        for group in groups.iter().take(MOST_TOLD) {
+            let Some(one) = group.first() else { continue };
+            let services: Vec<&str> = group.iter().map(|own| own.service.as_str()).collect();
+            let _ = writeln!(text, "\n  {}, at {}: {}", one.who, services.join(", "), one.words());
             let _ = writeln!(text, "    packet:   {} ({})", one.packet, one.kind);
             let _ = writeln!(text, "    observed: {}", seen_text(one.observed));
             let _ = writeln!(text, "    wanted:   {}", one.wanted);
             let _ = writeln!(text, "    computed: {}", one.computed);
         }
-        let more = self.packets.disagree.saturating_sub(self.disagreements.len());
-        if more > 0 {
-            let _ = writeln!(text, "\n  ... and {more} packets more");
+        if groups.len() > MOST_TOLD {
+            text.push_str("\n  ... and more; `--json` has the first packet of each cell\n");
         }
     }
 }
@@ -403,6 +413,13 @@ impl Disagreement {
             wanted: if wrong.wanted { "through" } else { "blocked" },
             computed: fate_word(wrong.computed),
         }
+    }
+
+    /// Where it comes from, by which interface.
+    fn packet_from(&self) -> String {
+        let from = self.packet.split(" to ").next().unwrap_or_default();
+        let on = self.packet.split(", ").find(|part| part.starts_with("in on ")).unwrap_or_default();
+        format!("{from} {on}")
     }
 
     /// What is wrong, and with what.
