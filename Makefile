@@ -46,6 +46,7 @@ bench: setup
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
+	$(CARGO) bench --bench rehearse
 
 # Makes roots of Debian in target/worlds (7 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:
