@@ -124,6 +124,34 @@ fn three_answers_agree_by_iptables() {
     });
 }
 
+/// Each cluster file of the golden cases: interfaces, two clusters, wide ranges, many sources, both families, rules that only log.
+#[test]
+fn every_golden_case_agrees() {
+    isolated("every_golden_case_agrees", || {
+        let with_ipset = netns::attempt_anywhere(&["ipset", "--version"], "").is_ok();
+        let mut cases: Vec<PathBuf> =
+            fs::read_dir(file("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        cases.retain(|case| case.join("out").is_dir());
+        cases.sort();
+        assert!(cases.len() > 20, "{} cases", cases.len());
+        for case in cases {
+            let name = case.file_name().unwrap().to_str().unwrap();
+            let single = format!("tests/cases/{name}/cluster.toml");
+            let input = if file(&single).exists() { single } else { format!("tests/cases/{name}/clusters.d") };
+            for format in ["nft", "iptables"].into_iter().filter(|format| *format == "nft" || with_ipset) {
+                if format == "iptables" && !case.join("out/ringfence.iptables").exists() {
+                    continue;
+                }
+                let on_purpose = name == "log-only";
+                let found = rehearsed(&format!("{input} --format {format}"), i32::from(on_purpose));
+                let verdict = if on_purpose { "on-purpose" } else { "agree" };
+                assert_eq!(found["verdict"], verdict, "{name}, {format}: {}", found["disagreements"]);
+                assert!(found["packets"]["through"] != 0, "{name}, {format}");
+            }
+        }
+    });
+}
+
 /// Interfaces, a node of two families, services of its own.
 #[test]
 fn a_node_with_interfaces() {

@@ -18,7 +18,7 @@ const MOST_RANGES: usize = 12;
 const MOST_OTHERS: usize = 8;
 /// Interfaces that are made: those on which the file admits somebody, and one more.
 const MOST_NAMED: usize = 4;
-/// So many segments go out, twice. Of more, sources are left out.
+/// About so many requests go out, twice. Of more, peers and networks are left out.
 const MOST_REQUESTS: usize = 90_000;
 const MOST_OF_KIND: usize = 8_000;
 /// The kernel keeps first fragments that wait for others only up to four megabytes (net.ipv4.ipfrag_high_thresh).
@@ -84,15 +84,10 @@ pub fn plan(site: &Site<'_>, ruleset: &Ruleset, ipv6: bool) -> Plan {
     let own = of_host(site);
     let cables = cables(site, ruleset);
     let columns = columns(site);
-    let Sources { mut all, places, taken } = sources(site, &own, of_rules(ruleset));
-    all.retain(|(address, _)| ipv6 || address.is_ipv4());
     let ports: usize = columns.iter().map(|column| column.tried.len()).sum();
-    // Whoever is nobody is always tried: of all others those whose turn it is.
     let most = MOST_REQUESTS / (ports * cables.len()).max(1);
-    let (named, others): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|(_, who)| matches!(who, Who::Peer(_) | Who::Client(_)));
-    let room = most.saturating_sub(others.len()).max(most / 2);
-    let all = [evenly(named, room), evenly(others, most)].concat();
+    let Sources { mut all, places, taken } = sources(site, &own, of_rules(ruleset), most);
+    all.retain(|(address, _)| ipv6 || address.is_ipv4());
     let rows: BTreeSet<Row> = all.iter().flat_map(|(address, who)| rows(*address, who, &cables)).collect();
     let mut plan = Plan {
         cables,

@@ -101,33 +101,47 @@ pub fn of_rules(ruleset: &Ruleset) -> Vec<Cidr> {
     asked.chain(sets).flat_map(Elements::networks).collect()
 }
 
-/// The addresses to send from to a host with addresses of its own, and with rules that ask for these networks.
-pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: Vec<Cidr>) -> Sources {
+/// The addresses to send from to a host with addresses of its own, and with rules that ask for these networks: about as many as `most`.
+/// Of more, whole places are left out, so that each that is tried is tried at its edges.
+pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: Vec<Cidr>, most: usize) -> Sources {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network);
-    let mut places: Vec<Cidr> = nodes.chain(clients).collect();
-    places.sort_unstable_by_key(|network| (network.first(), network.last()));
-    places.dedup();
-    let count = places.len();
-    let kept: Vec<Cidr> = evenly(places, MOST_PLACES);
-    let taken = kept.len();
-    let around = evenly(cluster.private().iter().map(|own| own.network).collect(), MOST_PLACES / 4);
-    let untrusted = evenly(cluster.untrusted().iter().map(|own| own.network).collect(), MOST_PLACES / 4);
+    let places: BTreeSet<Cidr> = nodes.chain(clients).collect();
+    let places: Vec<Cidr> = places.into_iter().collect();
     let known: BTreeSet<Cidr> = named(site).into_iter().collect();
     let further: BTreeSet<Cidr> = asked.into_iter().filter(|network| !known.contains(network)).collect();
-    let further = evenly(further.into_iter().collect(), MOST_PLACES / 4);
+    let further: Vec<Cidr> = further.into_iter().collect();
+    let mut room = MOST_PLACES;
+    let (all, taken) = loop {
+        let kept = evenly(places.clone(), room);
+        let taken = kept.len();
+        let all = addresses(site, own, kept, &further, room);
+        if all.len() <= most || room < 8 {
+            break (all, taken);
+        }
+        room = room * 3 / 4;
+    };
+    let names = Names::of(site);
+    let all = all.into_iter().map(|address| (address, names.who(address, own, site))).collect();
+    Sources { all, places: places.len(), taken }
+}
+
+fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: &[Cidr], room: usize) -> BTreeSet<IpAddr> {
+    let cluster = site.cluster();
+    let some = |list: Vec<Cidr>| evenly(list, room / 4);
+    let private = some(cluster.private().iter().map(|own| own.network).collect());
+    let untrusted = some(cluster.untrusted().iter().map(|own| own.network).collect());
     let mut all: BTreeSet<IpAddr> = own.iter().copied().collect();
     all.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
-    all.extend(kept.iter().chain(&around).chain(&untrusted).chain(&further).flat_map(|network| edges(*network)));
-    all.extend(around.iter().filter_map(|network| stranger(*network, site)));
+    all.extend(private.iter().filter_map(|network| stranger(*network, site)));
+    let networks = [kept, private, untrusted, some(further.to_vec())].concat();
+    all.extend(networks.into_iter().flat_map(edges));
     // From the internet, and documentation networks (RFC 5737, 3849).
     all.extend([[8, 8, 8, 8], [203, 0, 113, 9]].map(IpAddr::from));
     let far = [[0x2001, 0xdb8, 0xbad, 9], [0x2600, 0, 0, 1]];
     all.extend(far.map(|[a, b, c, d]| IpAddr::from(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, d))));
-    let names = Names::of(site);
-    let all = all.into_iter().map(|address| (address, names.who(address, own, site))).collect();
-    Sources { all, places: count, taken }
+    all
 }
 
 /// Some of a list, the first and the last always.
