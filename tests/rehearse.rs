@@ -152,6 +152,26 @@ fn every_golden_case_agrees() {
     });
 }
 
+/// Of very many some are left out, and how many were tried is said.
+#[test]
+fn many_are_sampled() {
+    isolated("many_are_sampled", || {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes: Vec<String> = (0..2000).map(|at| format!("\"riak@10.20.{}.{}\"", at / 200, at % 200 + 1)).collect();
+        let path = folder.path().join("cluster.toml");
+        let text = format!(
+            "[cluster]\nname = \"many\"\nprofile = \"riak\"\nnodes = [{}]\n[networks]\nprivate = [\"10.20.0.0/16\"]\n\
+             [services.distribution]\nports = \"6000-6009\"\n",
+            nodes.join(", ")
+        );
+        fs::write(&path, text).unwrap();
+        let found = rehearsed(&path.display().to_string(), 0);
+        let count = |name: &str| found[name].as_u64().unwrap();
+        assert_eq!(count("places"), 2000);
+        assert!((500..2000).contains(&count("places_tried")) && count("sources") > count("places_tried"), "{found}");
+    });
+}
+
 /// Interfaces, a node of two families, services of its own.
 #[test]
 fn a_node_with_interfaces() {
@@ -305,7 +325,9 @@ fn the_host_stays_as_it_is() {
         };
         let before = now();
         for format in ["nft", "iptables"] {
-            ringfence(&format!("rehearse {SMALL} --format {format}"));
+            let output = ringfence(&format!("rehearse {SMALL} --format {format}"));
+            let can = format == "nft" || netns::attempt_anywhere(&["ipset", "--version"], "").is_ok();
+            assert_eq!(output.status.success(), can, "{}", String::from_utf8_lossy(&output.stderr));
         }
         assert_eq!(now(), before);
     });
