@@ -24,6 +24,8 @@ class Vm:
         self.number, self.waiting, self.lock, self.events = 0, {}, threading.Lock(), []
         words = ["erl", "-noshell", "-name", self.name, "-setcookie", COOKIE, "-start_epmd", "false", "-pa", "/mnt",
                  "-kernel", "inet_dist_listen_min", str(PORTS[0]), "inet_dist_listen_max", str(PORTS[1]), "-connect_all", "false",
+                 # Only who is told to connects: a question to a node that is gone connects to nobody.
+                 "-kernel", "dist_auto_connect", "never",
                  "+S", "1:1", "+SDcpu", "1:1", "+SDio", "1", "+A", "1", "-eval", "mesh:start()."]
         if family == 6:
             words[2:2] = ["-proto_dist", "inet6_tcp"]
@@ -108,4 +110,6 @@ class Erlang:
     def kill(self):
         for vm in self.vms.values():
             vm.kill()
-        end(self.epmd)
+        self.vms = {}
+        if self.epmd:
+            end(self.epmd)

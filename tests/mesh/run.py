@@ -1,50 +1,100 @@
 #!/usr/bin/python3
 """A cluster lab: real Erlang nodes under real guards, with everybody knocking at every door meanwhile.
 
-run.py short|full|soak [--backend nft|iptables] [--binary FILE] [--only SCENES] [--no-guard]
+run.py short|full|soak|NUMBER [--backend nft|iptables] [--binary FILE] [--only SCENES] [--changes N] [--seed N]
 
-`short` is three nodes of which one joins, `full` five; both back ends one after the other, unless one is named. Needs root.
-`--no-guard` brings no rules in, to see the scenes fail.
+`short` is four nodes and what matters most, `full` five and all, then labs that are broken on purpose (a NUMBER is one of those), `soak`
+five and so many changes. Both back ends one after the other, unless one is named; each lab has namespaces of its own. Needs root.
 """
 
 import argparse
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
 import place
 
-COUNTS = dict(short=4, full=5, soak=5)
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what")
+    parser.add_argument("--backend", choices=("nft", "iptables"))
+    parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path(os.environ.get("RINGFENCE", "target/debug/ringfence")))
+    parser.add_argument("--only", help="scenes by name, with commas; most rest on those before")
+    parser.add_argument("--changes", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def scene(lab, play):
+    begun, what = time.monotonic(), play.__doc__.splitlines()[0]
+    try:
+        play(lab)
+    except BaseException:
+        print("FAILED: " + what, flush=True)
+        raise
+    print("%5.1f s  %s" % (time.monotonic() - begun, what), flush=True)
+
+
+def one(asked):
+    """One lab, in namespaces of its own."""
+    place.inside()
+    import broken
+    import labs
+    import scenes
+    import soak
+
+    def make(kind=labs.Lab, nodes=4, pace=0.2):
+        lab = kind(nodes, asked.backend, asked.binary, pace)
+        lab.traffic.start()
+        return lab
+    begun = time.monotonic()
+    if asked.what.isdigit():
+        return broken.fails(make, int(asked.what))
+    if asked.what == "soak":
+        lab = make(nodes=5, pace=0.5)
+        print("%s, seed %d" % (asked.backend, asked.seed), flush=True)
+        wrong = soak.Soak(lab, asked.changes, asked.seed).run()
+        sys.exit("FAILED:\n" + "\n".join(wrong) if wrong else 0)
+    lab = make(nodes=5 if asked.what == "full" else 4)
+    print("%s: %d nodes" % (asked.backend, len(lab.names)), flush=True)
+    for play in scenes.FULL if asked.what == "full" else scenes.SHORT:
+        if not asked.only or play.__name__ in asked.only.split(","):
+            scene(lab, play)
+    print("%s: %d passed, 0 failed, %.0f s" % (asked.backend, lab.passed, time.monotonic() - begun))
+
+
+def versions():
+    script = ("uname -r; nft --version; iptables --version; cat $(dirname $(readlink -f $(command -v erl)))/../releases/*/OTP_VERSION")
+    kernel, nft, iptables, otp = place.shell(script).splitlines()
+    return "Linux %s, %s, %s, OTP %s" % (kernel, nft.split(" (")[0], iptables, otp)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=sorted(COUNTS))
-    parser.add_argument("--backend", choices=("nft", "iptables"), required=True)
-    parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path(os.environ.get("RINGFENCE", "target/debug/ringfence")))
-    parser.add_argument("--only")
-    parser.add_argument("--no-guard", action="store_true")
-    asked = parser.parse_args()
+    asked = arguments()
     if os.geteuid() != 0:
         sys.exit("NOT TESTED: the lab, which takes root (namespaces with machines of their own)")
     asked.binary = asked.binary.resolve()
-    place.inside()
-    import lab as labs
-    import scenes
-    lab = labs.Lab(COUNTS[asked.what], asked.backend, asked.binary, 0.2, guarded=not asked.no_guard)
-    failed = False
-    begun_all = time.monotonic()
-    print("%s, %s: %d nodes" % (asked.what, asked.backend, len(lab.names)), flush=True)
-    for scene in scenes.SHORT:
-        begun = time.monotonic()
+    if asked.backend:
+        return one(asked)
+    print(versions(), flush=True)
+    runs = [(asked.what, backend) for backend in ("nft", "iptables")]
+    if asked.what == "full":
+        from broken import ALL
+        runs += [(str(number), "nft") for number in range(len(ALL))]
+    for what, backend in runs:
+        words = [sys.executable, "-u", sys.argv[0], what, "--backend", backend] + sys.argv[2:]
+        process = subprocess.Popen(words)
         try:
-            scene(lab)
+            code = process.wait()
         except BaseException:
-            print("FAILED: %s" % scene.__doc__.splitlines()[0])
+            process.terminate()
+            process.wait()
             raise
-        print("%5.1f s  %s" % (time.monotonic() - begun, scene.__doc__.splitlines()[0]), flush=True)
-    print("%d passed, 0 failed, %.0f s" % (lab.passed, time.monotonic() - begun_all))
+        if code:
+            sys.exit("FAILED: %s" % " ".join(words[2:]))
 
 
 if __name__ == "__main__":

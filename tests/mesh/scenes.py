@@ -2,10 +2,12 @@
 
 import random
 import re
+import subprocess
 import time
 
 import policy
-from place import patiently
+from labs import RINGFENCE
+from place import end, patiently
 from policy import NOTHING, Rules
 from traffic import Writer
 
@@ -14,7 +16,6 @@ def without_rules(lab):
     """Without rules strangers get everywhere, and what counts them sees it; so it does with a rule that cuts peers off."""
     for name in lab.names:
         lab.erlang[name].start()
-    lab.traffic.start()
     patiently("everybody gets to every port", lambda: all(
         lab.traffic.passed[source, target, family, port] for source in lab.hosts for target in lab.names if source != target
         for family in (4, 6) for port in policy.PORTS_ASKED), 20)
@@ -36,9 +37,10 @@ def without_rules(lab):
     # What was counted on purpose goes with those VMs.
     for name in (first, second):
         lab.may_part(name)
-        lab.erlang[name].kill()
+        lab.stop(name)
     time.sleep(0.2)
     lab.broken.clear()
+    lab.past = [0, 0, 0]
     for name in (first, second):
         lab.erlang[name].start()
 
@@ -47,11 +49,11 @@ def form(lab):
     """The rules come in before Erlang runs; nodes start, find each other and connect, each direction by itself. Nobody else gets anything."""
     members = lab.names[:-1]
     for name in lab.names:
-        lab.erlang[name].kill()
+        lab.stop(name)
     # The last one is to join later: its own file has it already.
     for name in lab.names:
         lab.apply(name, Rules(tuple(members if name in members else lab.names), ("client",)))
-        lab.same(lab.state(name) if lab.guarded else "enforced", "enforced", "state of " + name)
+        lab.same(lab.state(name), "enforced", "state of " + name)
     for name in lab.names:
         lab.erlang[name].start()
         lab.same(lab.erlang[name].ports(), policy.DISTRIBUTION, "ports that epmd names over loopback")
@@ -110,14 +112,15 @@ def leave(lab):
         said = lab.apply(name, others, *(["--cut-outgoing"] if name == second else []))
         applied = time.monotonic()
         if name == first:
-            lab.check(goes_on.search(said), "apply does not list the session that this host opened:\n" + said)
-            lab.check("`ss -K dst ADDRESS` does afterwards" in said, "does not say how it ends")
+            first_said = said
         ends = [family for family in (4, 6) if (name, family) not in out[:1]]
         for family in ends:
             patiently("%s and %s part by IPv%d" % (old, name, family), lambda: not lab.connected(name, old, family), 1)
         when = [at for at, vm, node in lab.ended if at > begun and vm in lab.names_of(name) and node in lab.names_of(old)]
         lab.same(len(when), len(ends), "connections that ended")
         lab.check(max(when) < applied + 1, "they end late")
+    lab.check(goes_on.search(first_said), "apply does not list the session that this host opened:\n" + first_said)
+    lab.check("`ss -K dst ADDRESS` does afterwards" in first_said, "does not say how it ends")
     lab.check(lab.connected(first, old, 4), "what the first node opened does not go on")
     lab.hosts[first].must("ss", "-K", "dst", lab.hosts[old].v4)
     patiently("what was opened towards it is cut", lambda: not lab.connected(first, old, 4), 1)
@@ -125,25 +128,62 @@ def leave(lab):
     lab.settle()
 
 
+class Writing:
+    """A client writes meanwhile. Nothing of it is lost."""
+
+    def __init__(self, lab, what):
+        self.lab, self.what, self.writer = lab, what, Writer(lab.hosts["client"], [lab.hosts[name] for name in lab.names[:-1]])
+
+    def __enter__(self):
+        self.lab.servers.kept.clear()
+        self.writer.start()
+
+    def __exit__(self, kind, *_):
+        self.writer.end()
+        if kind:
+            return
+        lab, writer = self.lab, self.writer
+        lab.same(writer.lost, [], "what was written and not answered")
+        lab.same([one for one in writer.answered if lab.servers.kept[one] != 1], [], "what was answered, and not kept once")
+        lab.check(len(writer.answered) > 10, "nothing was written")
+        lab.same(writer.again, 0, "segments that were sent twice")
+        print("         %s; %d writes, 0 lost" % (self.what, len(writer.answered)))
+
+
 def rolling(lab, rounds=2, seed=1):
     """Rules change node by node, in any order, while the mesh is up and a client writes: nothing breaks, nothing is lost."""
     order = random.Random(seed)
     members = lab.names[:-1]
-    writer = Writer(lab.hosts["client"], [lab.hosts[name] for name in members])
-    writer.start()
-    for number in range(rounds):
-        rules = Rules(tuple(lab.names if number % 2 == 0 else members), ("client",) if number % 4 < 2 else ("client", "stranger"))
+    with Writing(lab, "%d changes" % ((rounds + 1) * len(members))):
+        for number in range(rounds):
+            rules = Rules(tuple(lab.names if number % 2 == 0 else members), ("client",) if number % 4 < 2 else ("client", "stranger"))
+            for name in order.sample(members, len(members)):
+                lab.apply(name, rules)
         for name in order.sample(members, len(members)):
-            lab.apply(name, rules)
-    for name in order.sample(members, len(members)):
-        lab.apply(name, Rules(tuple(members), ("client",)))
-    writer.end()
-    lab.same(writer.lost, [], "what was written and not answered")
-    kept = lab.servers.kept
-    lab.same([one for one in writer.answered if kept[one] != 1], [], "what was answered, and not kept once")
-    lab.check(len(writer.answered) > 10, "nothing was written")
-    lab.same(writer.again, 0, "segments that were sent twice")
-    print("         %d changes; %d writes, 0 lost" % ((rounds + 1) * len(members), len(writer.answered)))
+            lab.apply(name, Rules(tuple(members), ("client",)))
+    lab.settle()
+
+
+def rolling_more(lab):
+    """The same, twelve times."""
+    rolling(lab, 12, 3)
+
+
+def first_rules(lab):
+    """The rules are taken away, and come in anew into a mesh that is up, by the other back end, and by the first one again."""
+    members = lab.names[:-1]
+    own, other = lab.backend, {"nft": "iptables", "iptables": "nft"}[lab.backend]
+    rules = Rules(tuple(members), ("client",))
+    with Writing(lab, "%d changes" % (4 * len(members))):
+        for name in members:
+            lab.changes(name, NOTHING)
+            lab.ringfence(name, "remove")
+            lab.is_now(name, NOTHING)
+        for lab.backend in (own, other, own):
+            for name in members:
+                lab.apply(name, rules)
+                lab.same(lab.state(name), "enforced", "state of " + name)
+    lab.settle(flushed=True)
     lab.settle()
 
 
@@ -170,14 +210,34 @@ def killed(lab, times=6, seed=2):
     lab.settle()
 
 
+def killed_more(lab):
+    """The same, sixty times."""
+    killed(lab, 60, 4)
+
+
 def flushed(lab):
     """`nft flush ruleset`: status says so, strangers get in as the documents say, and the drift timer's command puts it back."""
     name = lab.names[0]
     lab.flush(name)
-    lab.check(lab.state(name) == "absent", "state is " + lab.state(name))
+    lab.same(lab.state(name), "absent", "state")
     patiently("strangers get in while there are no rules", lambda: lab.traffic.counts()["flushed"] > 0)
     lab.restore(name)
     lab.same(lab.state(name), "enforced", "state")
+    lab.settle(flushed=True)
+    # Nobody gets in any more.
+    lab.settle()
+
+
+def watched(lab):
+    """`nft flush ruleset` where `ringfence watch` runs: it is back by itself."""
+    name = lab.names[0]
+    watch = lab.hosts[name].begin(RINGFENCE, "watch", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    for _ in range(10):
+        lab.flush(name)
+        patiently("it is back", lambda: lab.state(name) == "enforced", 10)
+        lab.is_now(name, lab.files[name])
+    end(watch)
     lab.settle(flushed=True)
     lab.settle()
 
@@ -192,4 +252,4 @@ def reboot(lab):
 
 
 SHORT = [without_rules, form, join, leave, rolling, killed, flushed, reboot]
-
+FULL = SHORT[:5] + [rolling_more, first_rules, killed_more, flushed, watched, reboot]

@@ -6,6 +6,7 @@ segment was sent twice.
 
 import collections
 import errno
+import random
 import select
 import socket
 import struct
@@ -108,10 +109,12 @@ class Knock:
 class Traffic(threading.Thread):
     """Knocks from everybody at every guarded port of everybody. The counts are those since `begin`."""
 
-    def __init__(self, hosts, nodes, guards, pace):
+    def __init__(self, hosts, guards, pace):
         super().__init__(daemon=True)
-        self.hosts, self.nodes, self.guards, self.pace = hosts, nodes, guards, pace
+        self.hosts, self.guards, self.pace = hosts, guards, pace
         self.lock, self.sources, self.targets = threading.Lock(), [], []
+        # Whose rules change now: strangers knock there all the time.
+        self.hot, self.strangers = None, ["stranger", "untrusted"]
         self.failed = None
         self.begin()
 
@@ -121,8 +124,7 @@ class Traffic(threading.Thread):
             self.passed = collections.Counter()
 
     def run(self):
-        waiting = {}
-        poll = select.poll()
+        self.waiting, self.poll = {}, select.poll()
         try:
             while True:
                 for source in list(self.sources):
@@ -130,29 +132,36 @@ class Traffic(threading.Thread):
                     for target in list(self.targets):
                         if source == target:
                             continue
-                        for family in (4, 6):
-                            for port in policy.PORTS_ASKED:
-                                knock = Knock(self.hosts[source], self.hosts[target], family, port)
-                                waiting[knock.socket.fileno()] = knock
-                                poll.register(knock.socket, select.POLLOUT)
-                    self.sweep(poll, waiting)
+                        self.knock(source, target, policy.PORTS_ASKED)
+                    self.sweep()
                 end = time.monotonic() + self.pace
                 while time.monotonic() < end:
-                    self.sweep(poll, waiting)
-                    time.sleep(0.02)
+                    hot = self.hot
+                    for source in self.strangers if hot else ():
+                        enter(source)
+                        self.knock(source, hot, [random.choice(policy.PORTS_ASKED)])
+                    self.sweep()
+                    time.sleep(0.01)
         except BaseException as error:
             self.failed = error
             raise
 
-    def sweep(self, poll, waiting):
-        done = {number for number, _ in poll.poll(0)}
-        for number, knock in list(waiting.items()):
+    def knock(self, source, target, ports):
+        for family in (4, 6):
+            for port in ports:
+                knock = Knock(self.hosts[source], self.hosts[target], family, port)
+                self.waiting[knock.socket.fileno()] = knock
+                self.poll.register(knock.socket, select.POLLOUT)
+
+    def sweep(self):
+        done = {number for number, _ in self.poll.poll(0)}
+        for number, knock in list(self.waiting.items()):
             answer = knock.answer(number in done)
             if answer is not None:
                 self.judge(knock, answer, time.monotonic())
-                poll.unregister(number)
+                self.poll.unregister(number)
                 knock.socket.close()
-                del waiting[number]
+                del self.waiting[number]
 
     def judge(self, knock, answer, end):
         verdict = self.guards[knock.target].verdict(knock.source, knock.port, knock.begun, end)

@@ -2,9 +2,8 @@
 
 import concurrent.futures
 import json
-import os
 import shutil
-import signal
+import subprocess
 import threading
 import time
 
@@ -21,8 +20,8 @@ OTHERS = dict(client=50, stranger=100, untrusted=200)
 
 
 class Lab:
-    def __init__(self, count, backend, binary, pace, guarded=True):
-        self.passed, self.backend, self.guarded = 0, backend, guarded
+    def __init__(self, count, backend, binary, pace):
+        self.passed, self.backend, self.past = 0, backend, [0, 0, 0]
         shutil.copy(binary, SHARED / "ringfence")
         compile_agent()
         self.names = ["n%d" % at for at in range(1, count + 1)]
@@ -30,10 +29,9 @@ class Lab:
         self.guards = {name: Guard() for name in self.hosts}
         self.files = {}
         self.lock, self.stable, self.ended, self.broken = threading.Lock(), set(), [], []
-        self.families = {}
         self.servers = Servers([self.hosts[name] for name in self.names])
         self.servers.start()
-        self.traffic = Traffic(self.hosts, self.names, self.guards, pace)
+        self.traffic = Traffic(self.hosts, self.guards, pace)
         self.traffic.targets = list(self.names)
         self.traffic.sources = list(self.hosts)
         self.erlang = {name: Erlang(self.hosts[name], self.hear) for name in self.names}
@@ -46,7 +44,7 @@ class Lab:
         self.passed += 1
 
     def same(self, one, other, what):
-        self.check(one == other, "%s:\n%s\n---- and not\n%s" % (what, one, other))
+        self.check(one == other, "%s:\n%s\n---- and not\n%s" % (what, str(one)[:2000], str(other)[:2000]))
 
     def settle(self, flushed=False):
         """Nothing went wrong since this was asked last: with strangers, with who is admitted, with Erlang's connections."""
@@ -60,16 +58,25 @@ class Lab:
         asked, unanswered, longest = self.beats()
         self.same(unanswered, 0, "questions between nodes that nobody answered")
         if not flushed:
-            self.same(counts["flushed"], 0, "strangers through flushed rules where nobody flushed")
+            self.same(counts["flushed"], 0, "strangers through where rules were to be, and were not")
         print("         strangers: %d tried, %d through%s; admitted: %d tried, 0 lost; %d of Erlang's connections held, %d questions, at most %d ms"
-              % (counts["strangers"], counts["through"], ", %d while flushed" % counts["flushed"] if flushed else "", counts["admitted"],
+              % (counts["strangers"], counts["through"], ", %d while there were no rules" % counts["flushed"] if flushed else "", counts["admitted"],
                  len(self.stable), asked, longest), flush=True)
         self.traffic.begin()
+        self.traffic.hot = None
         return counts
 
     def beats(self):
-        found = [vm.counts() for name in self.names for vm in self.erlang[name].vms.values()]
-        return sum(one[0] for one in found), sum(one[1] for one in found), max([one[2] for one in found] or [0])
+        """Questions that nodes asked each other and that were answered, and that were not; the longest wait in milliseconds."""
+        found = [vm.counts() for name in self.names for vm in self.erlang[name].vms.values()] + [self.past]
+        return sum(one[0] for one in found), sum(one[1] for one in found), max(one[2] for one in found)
+
+    def stop(self, name):
+        """What of Erlang runs there is killed. What it counted stays."""
+        for vm in self.erlang[name].vms.values():
+            counts = vm.counts()
+            self.past = [self.past[0] + counts[0], self.past[1] + counts[1], max(self.past[2], counts[2])]
+        self.erlang[name].kill()
 
     # Erlang's connections.
 
@@ -130,15 +137,20 @@ class Lab:
 
     def apply(self, name, rules=None, *arguments):
         """The rules come into force, and until they are it may be either."""
-        guard, rules = self.guards[name], rules or self.files[name]
+        rules = rules or self.files[name]
         self.write(name, rules)
-        if not self.guarded:
-            guard.may_be(rules)
-            return ""
-        guard.may_be(*guard.now(), rules)
+        self.changes(name, rules)
         said = self.ringfence(name, "apply", "--backend", self.backend, *arguments)
-        guard.may_be(rules)
+        self.is_now(name, rules)
         return said
+
+    def changes(self, name, *rules):
+        """From now on its rules may be these, too."""
+        self.traffic.hot = name
+        self.guards[name].may_be(*dict.fromkeys(self.guards[name].now() + rules))
+
+    def is_now(self, name, rules):
+        self.guards[name].may_be(rules)
 
     def ringfence(self, name, *words, codes=(0,)):
         ended = self.hosts[name].run(RINGFENCE, *words)
@@ -151,10 +163,10 @@ class Lab:
 
     def kill_apply(self, name, rules, seconds):
         """`apply` is killed after so long. Whether it came to its end."""
-        guard = self.guards[name]
         self.write(name, rules)
-        guard.may_be(*guard.now(), rules)
-        process = self.hosts[name].begin(RINGFENCE, "apply", "--backend", self.backend, stdout=-3, stderr=-3, stdin=-3)
+        self.changes(name, rules)
+        process = self.hosts[name].begin(RINGFENCE, "apply", "--backend", self.backend, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
         time.sleep(seconds)
         was_over = process.poll() is not None
         end(process)
@@ -162,27 +174,27 @@ class Lab:
 
     def flush(self, name):
         """Somebody takes all rules of the host away."""
-        guard = self.guards[name]
-        guard.may_be(*guard.now(), NOTHING)
+        self.changes(name, NOTHING)
         self.hosts[name].must("nft", "flush", "ruleset")
 
     def restore(self, name, *words):
         """What the drift timer runs, or something else that is to bring back what was applied last."""
         self.ringfence(name, *(words or ("hook", "check")))
-        self.guards[name].may_be(self.files[name])
+        self.is_now(name, self.files[name])
 
     def reboot(self, name):
         """Everything that runs there ends, the kernel forgets its rules, and the machine starts as the units have it: rules, then network."""
-        host, guard = self.hosts[name], self.guards[name]
+        host = self.hosts[name]
         self.may_part(name)
-        before = guard.now()
-        guard.may_be(*before, DOWN)
-        self.erlang[name].kill()
+        self.changes(name, DOWN)
+        self.stop(name)
         host.unplug()
         host.must("sh", "-ec", "nft flush ruleset; ipset destroy; rm -rf /run/ringfence; echo > /proc/sys/net/ipv4/ip_local_reserved_ports")
-        code = host.run(RINGFENCE, "apply", "--boot").returncode
-        self.same(code, 0, "how the start of the machine ends")
+        self.boot(name)
         host.plug()
         self.erlang[name].start()
         time.sleep(0.3)
-        guard.may_be(self.files[name])
+        self.is_now(name, self.files[name])
+
+    def boot(self, name):
+        self.ringfence(name, "apply", "--boot")
