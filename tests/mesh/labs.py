@@ -1,50 +1,26 @@
-"""The lab: hosts, Erlang on them, their rules, and what must hold of it all."""
+"""The lab: hosts with rules, Erlang on them, and what must hold of it all."""
 
 import concurrent.futures
-import json
-import shutil
 import subprocess
 import threading
 import time
 
-import policy
+from ground import RINGFENCE, Ground
 from nodes import Erlang, compile_agent
-from place import SHARED, build, end, patiently
-from policy import DOWN, NOTHING, Guard, Rules
-from traffic import Servers, Traffic
-
-RINGFENCE = "/mnt/ringfence"
-FILE = "/etc/ringfence/cluster.toml"
-# The last lies in an untrusted network inside of the private one.
-OTHERS = dict(client=50, stranger=100, untrusted=200)
+from place import end, patiently
+from policy import DOWN, NOTHING
+from traffic import Servers
 
 
-class Lab:
+class Lab(Ground):
     def __init__(self, count, backend, binary, pace):
-        self.passed, self.backend, self.past = 0, backend, [0, 0, 0]
-        shutil.copy(binary, SHARED / "ringfence")
+        super().__init__(count, backend, binary, pace)
+        self.past = [0, 0, 0]
         compile_agent()
-        self.names = ["n%d" % at for at in range(1, count + 1)]
-        self.hosts = build(dict({name: 10 + at for at, name in enumerate(self.names, 1)}, **OTHERS))
-        self.guards = {name: Guard() for name in self.hosts}
-        self.files = {}
         self.lock, self.stable, self.ended, self.broken = threading.Lock(), set(), [], []
         self.servers = Servers([self.hosts[name] for name in self.names])
         self.servers.start()
-        self.traffic = Traffic(self.hosts, self.guards, pace)
-        self.traffic.targets = list(self.names)
-        self.traffic.sources = list(self.hosts)
         self.erlang = {name: Erlang(self.hosts[name], self.hear) for name in self.names}
-
-    # What is checked.
-
-    def check(self, true, what):
-        if not true:
-            raise AssertionError(what)
-        self.passed += 1
-
-    def same(self, one, other, what):
-        self.check(one == other, "%s:\n%s\n---- and not\n%s" % (what, str(one)[:2000], str(other)[:2000]))
 
     def settle(self, flushed=False):
         """Nothing went wrong since this was asked last: with strangers, with who is admitted, with Erlang's connections."""
@@ -130,36 +106,6 @@ class Lab:
         patiently("they part", lambda: not self.connected(one, other, family) and not self.connected(other, one, family))
 
     # Rules.
-
-    def write(self, name, rules):
-        self.hosts[name].path(FILE).write_text(rules.text(self.hosts))
-        self.files[name] = rules
-
-    def apply(self, name, rules=None, *arguments):
-        """The rules come into force, and until they are it may be either."""
-        rules = rules or self.files[name]
-        self.write(name, rules)
-        self.changes(name, rules)
-        said = self.ringfence(name, "apply", "--backend", self.backend, *arguments)
-        self.is_now(name, rules)
-        return said
-
-    def changes(self, name, *rules):
-        """From now on its rules may be these, too."""
-        self.traffic.hot = name
-        self.guards[name].may_be(*dict.fromkeys(self.guards[name].now() + rules))
-
-    def is_now(self, name, rules):
-        self.guards[name].may_be(rules)
-
-    def ringfence(self, name, *words, codes=(0,)):
-        ended = self.hosts[name].run(RINGFENCE, *words)
-        if ended.returncode not in codes:
-            raise AssertionError("%s: ringfence %s ends with %d\n%s%s" % (name, " ".join(words), ended.returncode, ended.stdout, ended.stderr))
-        return ended.stdout + ended.stderr
-
-    def state(self, name):
-        return json.loads(self.hosts[name].run(RINGFENCE, "status", "--json").stdout)["state"]
 
     def kill_apply(self, name, rules, seconds):
         """`apply` is killed after so long. Whether it came to its end."""

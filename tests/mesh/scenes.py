@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import policy
-from labs import RINGFENCE
+from ground import RINGFENCE
 from place import end, patiently
 from policy import NOTHING, Rules
 from traffic import Writer

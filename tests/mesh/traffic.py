@@ -109,9 +109,11 @@ class Knock:
 class Traffic(threading.Thread):
     """Knocks from everybody at every guarded port of everybody. The counts are those since `begin`."""
 
-    def __init__(self, hosts, guards, pace):
+    def __init__(self, hosts, guards, pace, ports=policy.PORTS_ASKED, one_family=policy.DISTRIBUTION):
         super().__init__(daemon=True)
         self.hosts, self.guards, self.pace = hosts, guards, pace
+        # What is asked. On some ports something may listen in one family only: there a peer may be refused.
+        self.ports, self.one_family = ports, one_family
         self.lock, self.sources, self.targets = threading.Lock(), [], []
         # Whose rules change now: strangers knock there all the time.
         self.hot, self.strangers = None, ["stranger", "untrusted"]
@@ -132,14 +134,14 @@ class Traffic(threading.Thread):
                     for target in list(self.targets):
                         if source == target:
                             continue
-                        self.knock(source, target, policy.PORTS_ASKED)
+                        self.knock(source, target, self.ports)
                     self.sweep()
                 end = time.monotonic() + self.pace
                 while time.monotonic() < end:
                     hot = self.hot
                     for source in self.strangers if hot else ():
                         enter(source)
-                        self.knock(source, hot, [random.choice(policy.PORTS_ASKED)])
+                        self.knock(source, hot, [random.choice(self.ports)])
                     self.sweep()
                     time.sleep(0.01)
         except BaseException as error:
@@ -167,9 +169,9 @@ class Traffic(threading.Thread):
         verdict = self.guards[knock.target].verdict(knock.source, knock.port, knock.begun, end)
         if verdict == policy.MUST_PASS and policy.DOWN in self.guards[knock.source].between(knock.begun, end):
             verdict = policy.EITHER
-        # A refusal comes from the host as much as a connection does. Of the two VMs one listens on IPv4 only.
+        # A refusal comes from the host as much as a connection does.
         refused = answer == "ECONNREFUSED"
-        fine = answer == "through" or refused and knock.port in policy.DISTRIBUTION
+        fine = answer == "through" or refused and knock.port in self.one_family
         reached = fine or refused or answer == "sent twice"
         with self.lock:
             self.count[verdict, reached] += 1
