@@ -20,6 +20,7 @@ PLACE = pathlib.Path("/run/mesh")
 SHARED = PLACE / "shared"
 INSIDE = "RINGFENCE_MESH_INSIDE"
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,16 +32,22 @@ def inside():
         return
     words = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"]
     words += [sys.executable, "-u"] + sys.argv
-    process = subprocess.Popen(words, env=dict(os.environ, **{INSIDE: "1"}), start_new_session=True)
+    sys.exit(follow(words, dict(os.environ, **{INSIDE: "1"})))
 
-    def end(number, _):
-        process.kill()
-        process.wait()
-        sys.exit(128 + number)
+
+def follow(words, env=None):
+    """How a program ends. It ends at the latest with this one, however that ends."""
+    process = subprocess.Popen(words, env=env, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), start_new_session=True)
+    ended = []
+
+    def end_it(number, _):
+        ended.append(128 + number)
+        os.kill(process.pid, signal.SIGKILL)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-    sys.exit(process.wait())
+        signal.signal(number, end_it)
+    code = process.wait()
+    return ended[0] if ended else code
 
 
 def shell(script):

@@ -1,16 +1,16 @@
 #!/usr/bin/python3
 """A cluster lab: real Erlang nodes under real guards, with everybody knocking at every door meanwhile.
 
-run.py short|full|soak|NUMBER [--backend nft|iptables] [--binary FILE] [--only SCENES] [--changes N] [--seed N]
+run.py short|full|soak|rabbit|ejabberd|NUMBER [--backend nft|iptables] [--binary FILE] [--only SCENES] [--changes N] [--seed N]
 
-`short` is four nodes and what matters most, `full` five and all, then labs that are broken on purpose (a NUMBER is one of those), `soak`
-five and so many changes. Both back ends one after the other, unless one is named; each lab has namespaces of its own. Needs root.
+`short` is four nodes and what matters most, `full` five and all, then Debian's services and labs that are broken on purpose (a NUMBER is
+one of those), `soak` five and so many changes. Both back ends one after the other, unless one is named; each lab has namespaces of its
+own. Needs root.
 """
 
 import argparse
 import os
 import pathlib
-import subprocess
 import sys
 import time
 
@@ -28,10 +28,10 @@ def arguments():
     return parser.parse_args()
 
 
-def scene(lab, play):
+def scene(play, *on):
     begun, what = time.monotonic(), play.__doc__.splitlines()[0]
     try:
-        play(lab)
+        play(*on)
     except BaseException:
         print("FAILED: " + what, flush=True)
         raise
@@ -42,7 +42,9 @@ def one(asked):
     """One lab, in namespaces of its own."""
     place.inside()
     import broken
+    import ejabberd
     import labs
+    import rabbit
     import scenes
     import soak
 
@@ -53,6 +55,10 @@ def one(asked):
     begun = time.monotonic()
     if asked.what.isdigit():
         return broken.fails(make, int(asked.what))
+    services = dict(rabbit=rabbit, ejabberd=ejabberd)
+    if asked.what in services:
+        print("%s, %s" % (asked.what, asked.backend), flush=True)
+        return scene(services[asked.what].play, asked.backend, asked.binary)
     if asked.what == "soak":
         lab = make(nodes=5, pace=0.5)
         print("%s, seed %d" % (asked.backend, asked.seed), flush=True)
@@ -62,7 +68,7 @@ def one(asked):
     print("%s: %d nodes" % (asked.backend, len(lab.names)), flush=True)
     for play in scenes.FULL if asked.what == "full" else scenes.SHORT:
         if not asked.only or play.__name__ in asked.only.split(","):
-            scene(lab, play)
+            scene(play, lab)
     print("%s: %d passed, 0 failed, %.0f s" % (asked.backend, lab.passed, time.monotonic() - begun))
 
 
@@ -83,16 +89,11 @@ def main():
     runs = [(asked.what, backend) for backend in ("nft", "iptables")]
     if asked.what == "full":
         from broken import ALL
+        runs += [(service, backend) for service in ("rabbit", "ejabberd") for backend in ("nft", "iptables")]
         runs += [(str(number), "nft") for number in range(len(ALL))]
     for what, backend in runs:
         words = [sys.executable, "-u", sys.argv[0], what, "--backend", backend] + sys.argv[2:]
-        process = subprocess.Popen(words)
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+        code = place.follow(words)
         if code:
             sys.exit("FAILED: %s" % " ".join(words[2:]))
 
