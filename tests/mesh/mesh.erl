@@ -1,7 +1,7 @@
 %% What a node of the lab does besides being a node: it obeys lines of standard input, tells of nodes that come and go, and
 %% asks each connected node something ten times a second.
 %%
-%% In: `NUMBER connect|drop|nodes|counts [NODE]`. Out: `NUMBER ANSWER`, or `* up|down NODE`. It ends with its standard input.
+%% In: `NUMBER connect|drop|nodes|counts|stop [NODE]`. Out: `NUMBER ANSWER`, or `* up|down NODE`. It ends with its standard input.
 -module(mesh).
 -export([start/0]).
 
@@ -23,6 +23,7 @@ listen(Counts) ->
 
 do(["connect", Node], _) -> atom_to_list(net_kernel:connect_node(list_to_atom(Node)));
 do(["drop", Node], _) -> atom_to_list(erlang:disconnect_node(list_to_atom(Node)));
+do(["stop"], _) -> init:stop(), "ok";
 do(["nodes"], _) -> lists:join(" ", [atom_to_list(Node) || Node <- lists:sort(nodes())]);
 do(["counts"], Counts) -> [integer_to_list(counters:get(Counts, At)) ++ " " || At <- [1, 2, 3]].
 

@@ -8,6 +8,8 @@ import time
 from place import HERE, SHARED, end, shell
 
 COOKIE = "lab"
+# Only who is told to connects: a question to a node that is gone connects to nobody.
+WHEN_TOLD = ("-connect_all", "false", "-kernel", "dist_auto_connect", "never")
 PORTS = (6000, 6009)
 
 
@@ -18,14 +20,12 @@ def compile_agent():
 class Vm:
     """A node, driven by lines of its standard input (see mesh.erl)."""
 
-    def __init__(self, host, family, hear):
+    def __init__(self, host, family, hear, settings):
         self.host, self.family, self.hear = host, family, hear
         self.name = "riak@" + host.v4 if family == 4 else "six@" + host.v6
         self.number, self.waiting, self.lock, self.events = 0, {}, threading.Lock(), []
         words = ["erl", "-noshell", "-name", self.name, "-setcookie", COOKIE, "-start_epmd", "false", "-pa", "/mnt",
-                 "-kernel", "inet_dist_listen_min", str(PORTS[0]), "inet_dist_listen_max", str(PORTS[1]), "-connect_all", "false",
-                 # Only who is told to connects: a question to a node that is gone connects to nobody.
-                 "-kernel", "dist_auto_connect", "never",
+                 "-kernel", "inet_dist_listen_min", str(PORTS[0]), "inet_dist_listen_max", str(PORTS[1]), *settings,
                  "+S", "1:1", "+SDcpu", "1:1", "+SDio", "1", "+A", "1", "-eval", "mesh:start()."]
         if family == 6:
             words[2:2] = ["-proto_dist", "inet6_tcp"]
@@ -87,8 +87,8 @@ class Vm:
 class Erlang:
     """What of Erlang runs on a host."""
 
-    def __init__(self, host, hear, families=(4, 6)):
-        self.host, self.hear, self.families, self.vms, self.epmd = host, hear, families, {}, None
+    def __init__(self, host, hear):
+        self.host, self.hear, self.families, self.settings, self.vms, self.epmd = host, hear, (4, 6), WHEN_TOLD, {}, None
 
     def start(self):
         # In the foreground: whoever kills it knows which one.
@@ -98,7 +98,7 @@ class Erlang:
             if time.monotonic() > end:
                 raise AssertionError("%s: epmd does not start" % self.host.name)
             time.sleep(0.02)
-        self.vms = {family: Vm(self.host, family, self.hear) for family in self.families}
+        self.vms = {family: Vm(self.host, family, self.hear, self.settings) for family in self.families}
         for vm in self.vms.values():
             vm.wait()
         return self

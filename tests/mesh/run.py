@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """A cluster lab: real Erlang nodes under real guards, with everybody knocking at every door meanwhile.
 
-run.py short|full|soak|rabbit|ejabberd|NUMBER [--backend nft|iptables] [--binary FILE] [--only SCENES] [--changes N] [--seed N]
+run.py short|full|soak|rabbit|ejabberd|defaultsNUMBER|NUMBER [--backend nft|iptables] [--binary FILE] [--only SCENES] [--changes N] [--seed N]
 
-`short` is four nodes and what matters most, `full` five and all, then Debian's services and labs that are broken on purpose (a NUMBER is
-one of those), `soak` five and so many changes. Both back ends one after the other, unless one is named; each lab has namespaces of its
+`short` is four nodes and what matters most, `full` five and all, then Debian's services, VMs with other settings, and labs that are broken on purpose
+(a NUMBER is one of those), `soak` five and so many changes. Both back ends one after the other, unless one is named; each lab has namespaces of its
 own. Needs root.
 """
 
@@ -42,6 +42,7 @@ def one(asked):
     """One lab, in namespaces of its own."""
     place.inside()
     import broken
+    import defaults
     import ejabberd
     import labs
     import rabbit
@@ -55,6 +56,8 @@ def one(asked):
     begun = time.monotonic()
     if asked.what.isdigit():
         return broken.fails(make, int(asked.what))
+    if asked.what.startswith("defaults"):
+        return defaults.play(make, int(asked.what[-1]))
     services = dict(rabbit=rabbit, ejabberd=ejabberd)
     if asked.what in services:
         print("%s, %s" % (asked.what, asked.backend), flush=True)
@@ -89,7 +92,9 @@ def main():
     runs = [(asked.what, backend) for backend in ("nft", "iptables")]
     if asked.what == "full":
         from broken import ALL
+        from defaults import WAYS
         runs += [(service, backend) for service in ("rabbit", "ejabberd") for backend in ("nft", "iptables")]
+        runs += [("defaults%d" % number, backend) for number in range(len(WAYS)) for backend in ("nft", "iptables")]
         runs += [(str(number), "nft") for number in range(len(ALL))]
     for what, backend in runs:
         words = [sys.executable, "-u", sys.argv[0], what, "--backend", backend] + sys.argv[2:]
