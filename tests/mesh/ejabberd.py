@@ -35,7 +35,7 @@ class ChatRules(Rules):
 
 class Chats(Ground):
     def __init__(self, backend, binary):
-        super().__init__(2, backend, binary, 0.2, ports=[policy.EPMD, 6000, CLIENTS, SERVERS], one_family=[6000])
+        super().__init__(2, backend, binary, 0.2, ports=[policy.EPMD, 6000, CLIENTS, SERVERS], refusing=[6000])
         for name in self.names + ["stranger"]:
             host = self.hosts[name]
             host.path("/etc/default/ejabberd").write_text(SETTINGS % host.v4)

@@ -37,7 +37,7 @@ class RabbitRules(Rules):
 
 class Rabbits(Ground):
     def __init__(self, backend, binary):
-        super().__init__(3, backend, binary, 0.2, ports=[policy.EPMD, DISTRIBUTION, AMQP], one_family=[DISTRIBUTION])
+        super().__init__(3, backend, binary, 0.2, ports=[policy.EPMD, DISTRIBUTION, AMQP], refusing=[DISTRIBUTION])
         self.traffic.start()
 
     def node(self, name):

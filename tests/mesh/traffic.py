@@ -14,6 +14,7 @@ import threading
 import time
 
 import policy
+from nodes import PORTS
 from place import enter, within
 
 LISTENERS = [policy.HTTP, policy.HANDOFF, policy.PROTOBUF]
@@ -109,11 +110,11 @@ class Knock:
 class Traffic(threading.Thread):
     """Knocks from everybody at every guarded port of everybody. The counts are those since `begin`."""
 
-    def __init__(self, hosts, guards, pace, ports=policy.PORTS_ASKED, one_family=policy.DISTRIBUTION):
+    def __init__(self, hosts, guards, pace, ports=policy.PORTS_ASKED, refusing=policy.DISTRIBUTION + [PORTS[1]]):
         super().__init__(daemon=True)
         self.hosts, self.guards, self.pace = hosts, guards, pace
-        # What is asked. On some ports something may listen in one family only: there a peer may be refused.
-        self.ports, self.one_family = ports, one_family
+        # What is asked. On some ports somebody listens in one family only, or nobody: there a peer may be refused.
+        self.ports, self.refusing = ports, refusing
         self.lock, self.sources, self.targets = threading.Lock(), [], []
         # Whose rules change now: strangers knock there all the time.
         self.hot, self.strangers = None, ["stranger", "untrusted"]
@@ -171,7 +172,7 @@ class Traffic(threading.Thread):
             verdict = policy.EITHER
         # A refusal comes from the host as much as a connection does.
         refused = answer == "ECONNREFUSED"
-        fine = answer == "through" or refused and knock.port in self.one_family
+        fine = answer == "through" or refused and knock.port in self.refusing
         reached = fine or refused or answer == "sent twice"
         with self.lock:
             self.count[verdict, reached] += 1
