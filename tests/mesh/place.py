@@ -24,19 +24,20 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def inside():
-    """Begins once more in namespaces of its own, and returns there. Whatever ends this process ends all that it started."""
+def inside(seconds=None):
+    """Begins once more in namespaces of its own, and returns there. Whatever ends this process ends all that it started, so many
+    seconds at the latest."""
     if os.environ.get(INSIDE):
         shell("mount --make-rprivate / && mount -t tmpfs run /run && mkdir -p /run/netns /run/mesh/shared && ip link set lo up")
         resource.setrlimit(resource.RLIMIT_NOFILE, (16384, 16384))
         return
     words = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"]
     words += [sys.executable, "-u"] + sys.argv
-    sys.exit(follow(words, dict(os.environ, **{INSIDE: "1"})))
+    sys.exit(follow(words, dict(os.environ, **{INSIDE: "1"}), seconds))
 
 
-def follow(words, env=None):
-    """How a program ends. It ends at the latest with this one, however that ends."""
+def follow(words, env=None, seconds=None):
+    """How a program ends. It ends at the latest with this one, however that ends, and after so many seconds."""
     process = subprocess.Popen(words, env=env, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), start_new_session=True)
     ended = []
 
@@ -46,7 +47,12 @@ def follow(words, env=None):
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_it)
-    code = process.wait()
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print("FAILED: not within %d seconds" % seconds, flush=True)
+        os.kill(process.pid, signal.SIGKILL)
+        code = process.wait() and 124
     return ended[0] if ended else code
 
 
