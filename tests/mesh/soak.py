@@ -23,19 +23,22 @@ class Soak:
         self.took = 0.05
 
     def run(self):
+        """What was wrong."""
         lab = self.lab
         scenes.form(lab)
         lab.traffic.begin()
-        while self.count() < self.changes:
-            kind, = self.order.choices(list(KINDS), list(KINDS.values()))
-            getattr(self, kind)()
-            self.hold()
-            if self.count() - self.said >= 500:
-                self.said = self.count()
-                self.tell()
-        lab.traffic.hot = None
-        time.sleep(1.5)
-        self.tell()
+        try:
+            while self.count() < self.changes:
+                kind, = self.order.choices(list(KINDS), list(KINDS.values()))
+                getattr(self, kind)()
+                self.hold()
+                if self.count() - self.said >= 500:
+                    self.said = self.count()
+                    self.tell()
+            lab.traffic.hot = None
+            time.sleep(1.5)
+        finally:
+            self.tell()
         return self.wrong()
 
     def count(self):
