@@ -4,7 +4,7 @@
 # make fuzz    half a minute of random input for everything that reads a text
 # make packages  the .deb, the .rpm and the Ansible collection, in target/packages
 # make fleet   real Ansible against five nodes, with packets counted; root; ten minutes. FLEET=50: so many nodes, two roll-outs
-# make lab     real Erlang nodes on hosts with both back ends, and everybody knocking at every door; RabbitMQ, ejabberd; root; ten minutes
+# make lab     real Erlang nodes on hosts with both back ends, and everybody knocking at every door; RabbitMQ, ejabberd; root; a quarter of an hour
 # make soak    10,000 changes of rules under such nodes with each back end, in any order, with kills, flushes and starts; root; SOAK=N: so many
 # make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
 # make constructs  every construct of nft and iptables against real packets; root; five minutes
