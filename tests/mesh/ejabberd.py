@@ -19,6 +19,7 @@ private = ["10.78.0.0/24", "fd78::/64"]
 untrusted = {untrusted}
 
 {nodes}{clients}"""
+PROGRAM = "/usr/sbin/ejabberdctl"
 CLIENTS, SERVERS = 5222, 5269
 SETTINGS = 'ERLANG_NODE=ejabberd@%s\nFIREWALL_WINDOW=6000-6009\nERL_OPTIONS="-env ERL_CRASH_DUMP_BYTES 0"\n'
 
@@ -47,10 +48,10 @@ class Chats(Ground):
         return "ejabberd@" + self.hosts[name].v4
 
     def ctl(self, name, *words):
-        return self.hosts[name].run("ejabberdctl", *words)
+        return self.hosts[name].run(PROGRAM, *words)
 
     def start(self, name):
-        started = self.hosts[name].run("ejabberdctl", "start")
+        started = self.hosts[name].run(PROGRAM, "start")
         self.same(started.returncode, 0, "start of %s: %s" % (name, started.stdout + started.stderr))
         patiently("%s starts" % name, lambda: self.ctl(name, "status").returncode == 0, 90)
 

@@ -12,6 +12,7 @@ from place import patiently, within
 from policy import Rules
 
 BIN = "/usr/lib/rabbitmq/bin/"
+PROGRAM = BIN + "rabbitmq-server"
 USER, PASSWORD = b"lab", b"lab"
 FILE = """[cluster]
 name = "rabbits"
@@ -53,7 +54,7 @@ class Rabbits(Ground):
         return ended
 
     def start(self, name):
-        self.hosts[name].must(BIN + "rabbitmq-server", "-detached", env=self.environment(name))
+        self.hosts[name].must(PROGRAM, "-detached", env=self.environment(name))
         patiently("%s starts" % name, lambda: self.ctl(name, "await_startup", "--timeout", "30", may_fail=True).returncode == 0, 90)
 
     def join(self, name, other, may_fail=False):
