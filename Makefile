@@ -26,7 +26,7 @@ ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test s
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test documents --test agreed --test clusters --test plan --test faults --test netlink --test host_iptables --test through --test readers \
-	--test readers_iptables --test nft_json --test kernel --test hosts --test whole --test lint --test import
+	--test readers_iptables --test nft_json --test kernel --test hosts --test rehearse --test whole --test lint --test import
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
@@ -48,6 +48,7 @@ bench: setup
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
+	$(CARGO) bench --bench rehearse
 
 # Makes roots of Debian in target/worlds (7 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:

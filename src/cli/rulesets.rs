@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
-use crate::prove;
+use crate::prove::{self, Text};
 use crate::report::Digested;
 use crate::verify::Families;
 
@@ -38,6 +38,8 @@ pub struct Given {
     pub texts: Vec<Digested>,
     /// What each file begins with: its name, and the remarks before its rules.
     pub headers: Vec<(String, String)>,
+    /// What each tool would load, the files of one dialect in their order and with what they include.
+    pub loads: Vec<(Text, String)>,
 }
 
 impl Given {
@@ -50,6 +52,7 @@ impl Given {
             writers: Vec::new(),
             texts: Vec::new(),
             headers: Vec::new(),
+            loads: Vec::new(),
         }
     }
 
@@ -70,6 +73,17 @@ pub enum Dialect {
     Ip6tables,
     /// For `ipset restore`, or from `ipset save`.
     Ipset,
+}
+
+impl Dialect {
+    fn text(self) -> Text {
+        match self {
+            Self::Nft => Text::Nft,
+            Self::Iptables => Text::Iptables,
+            Self::Ip6tables => Text::Ip6tables,
+            Self::Ipset => Text::Ipset,
+        }
+    }
 }
 
 /// What a text is written in, by what it says of itself and by its first lines.
@@ -294,6 +308,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         }
         let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
         let files = Files::of(&parts);
+        given.loads.push((dialect.text(), files.text.to_string()));
         let read = match dialect {
             Dialect::Nft => dialect::nft::read(&files.text),
             Dialect::Iptables => dialect::iptables::read(&files.text, Family::Ip),
