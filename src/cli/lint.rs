@@ -11,8 +11,9 @@ use super::output::{Undone, present, print_findings, say};
 use super::ways;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
-use crate::host::listeners::{Listening, listening, runs};
+use crate::host::listeners::{Listening, Program, listening, runs};
 use crate::host::reserved;
+use crate::host::started::{Started, started};
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
 use crate::outcome::Outcome;
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         settings,
         members: read.members.as_ref(),
         listening: listening.as_deref(),
+        started: &started_by(listening.as_deref().unwrap_or_default(), node),
         ephemeral: reserved::given_out()?,
         reserved: &reserved,
     };
@@ -141,6 +143,13 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
         findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
     }
     own
+}
+
+/// What epmd was started by, or else this host's node, which starts it where it does not run.
+fn started_by(listening: &[Listening], node: Option<&Node>) -> Started {
+    let epmd = listening.iter().find(|one| one.program == Program::Epmd);
+    let node = || listening.iter().find(|one| one.is_of(node.map(Node::name)));
+    epmd.or_else(node).filter(|one| one.pid != 0).map_or(Started::Unknown, |one| started(one.pid))
 }
 
 fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {

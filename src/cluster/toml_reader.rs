@@ -15,8 +15,11 @@ use crate::net::{Interface, ParsePortError, PortRange, Ports};
 /// A value and its place.
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
-/// The longest name of a cluster, node, client or service.
+/// The longest name of a cluster, client, service or profile.
 pub const LONGEST_NAME: usize = 64;
+/// The longest name of a node. It is an atom of Erlang, which has up to 255 characters (Erlang's reference manual, Data Types:
+/// Atom), and pods of Kubernetes come near to that.
+pub const LONGEST_NODE_NAME: usize = 255;
 
 /// The document being read and what was found in it so far.
 pub struct Reader<'f> {
@@ -32,6 +35,8 @@ pub struct TableReader<'t> {
     /// Where it begins.
     pub span: Span,
     known: Vec<&'static str>,
+    /// Keys that are missing, and what is most likely a misspelling of each.
+    misspelt: Vec<(&'static str, &'t str)>,
 }
 
 /// A text and its place.
@@ -74,14 +79,22 @@ impl<'f> Reader<'f> {
     /// The whole document as a table.
     pub fn document<'t>(&self, document: &'t Spanned<DeTable<'t>>) -> TableReader<'t> {
         let span = Span::new(self.file, 0..0);
-        TableReader { table: document.get_ref(), title: "the file".into(), span, known: Vec::new() }
+        TableReader {
+            table: document.get_ref(),
+            title: "the file".into(),
+            span,
+            known: Vec::new(),
+            misspelt: Vec::new(),
+        }
     }
 
     /// A value that must be a table.
     pub fn table<'t>(&mut self, value: &'t Value<'t>, title: impl Into<Cow<'static, str>>) -> Option<TableReader<'t>> {
         let title = title.into();
         match value.get_ref() {
-            DeValue::Table(table) => Some(TableReader { table, title, span: self.span(value), known: Vec::new() }),
+            DeValue::Table(table) => {
+                Some(TableReader { table, title, span: self.span(value), known: Vec::new(), misspelt: Vec::new() })
+            }
             other => self.wrong_type(value, &title, "a table", other),
         }
     }
@@ -239,12 +252,21 @@ impl<'f> Reader<'f> {
 
     /// Whether a text may be a name: `[A-Za-z0-9._@-]`, at most 64, not beginning with `.` or `-`.
     pub fn check_name(&mut self, text: Text<'_>, what: &str, extra: &str) -> bool {
+        self.check_name_up_to(LONGEST_NAME, text, what, extra)
+    }
+
+    /// Whether a text may be the name of a node, which is longer.
+    pub fn check_node_name(&mut self, text: Text<'_>, extra: &str) -> bool {
+        self.check_name_up_to(LONGEST_NODE_NAME, text, "a node", extra)
+    }
+
+    fn check_name_up_to(&mut self, longest: usize, text: Text<'_>, what: &str, extra: &str) -> bool {
         let bad = text.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._@-".contains(*c) || extra.contains(*c)));
         let reason = if text.text.is_empty() {
             "is empty".to_owned()
         } else if let Some(bad) = bad {
             format!("has the character `{}`", bad.escape_default())
-        } else if text.text.len() > LONGEST_NAME {
+        } else if text.text.len() > longest {
             format!("has {} characters", text.text.len())
         } else if text.text.starts_with(['.', '-']) {
             "begins with `.` or `-`".to_owned()
@@ -252,8 +274,7 @@ impl<'f> Reader<'f> {
             return true;
         };
         let message = format!("the name of {what} {reason}");
-        let help =
-            format!("use up to {LONGEST_NAME} letters, digits, `.`, `_`, `@` and `-`, not beginning with `.` or `-`");
+        let help = format!("use up to {longest} letters, digits, `.`, `_`, `@` and `-`, not beginning with `.` or `-`");
         self.push(Diagnostic::new(Code::BadName, text.span, message).help(help));
         false
     }
@@ -266,10 +287,28 @@ impl<'f> Reader<'f> {
 }
 
 impl<'t> TableReader<'t> {
+    /// All keys that there may be, asked for or not. A key that is none of them and near to one that is missing is read in
+    /// its place, besides being reported: what is wrong inside is not to be found only once the key is spelt right.
+    pub fn may_have(mut self, keys: &[&'static str]) -> Self {
+        let missing = || keys.iter().copied().filter(|key| !self.table.contains_key(*key));
+        let strange = self.table.keys().map(|key| &**key.get_ref()).filter(|key| !keys.contains(key));
+        let mut misspelt: Vec<(&'static str, &'t str)> = Vec::new();
+        for found in strange {
+            // What it most likely is has to be missing: otherwise it is something else.
+            let meant = closest(found, keys.iter().copied()).and_then(|near| missing().find(|key| *key == near));
+            if let Some(meant) = meant.filter(|meant| misspelt.iter().all(|(key, _)| key != meant)) {
+                misspelt.push((meant, found));
+            }
+        }
+        self.misspelt = misspelt;
+        self
+    }
+
     /// The value of a key, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
         self.known.push(key);
-        self.table.get(key)
+        let meant = || self.misspelt.iter().find(|(own, _)| *own == key).map(|(_, found)| *found);
+        self.table.get(key).or_else(|| self.table.get(meant()?))
     }
 
     /// The value of a key that must be there.

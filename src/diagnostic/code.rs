@@ -209,6 +209,8 @@ codes! {
     UnboundedDistribution = "unbounded-distribution", Warning;
     /// A service that is blocked listens beyond loopback.
     BlockedListener = "blocked-listener", Warning;
+    /// Other clusters replicate from this node, and are not admitted.
+    BlockedReplication = "blocked-replication", Warning;
     /// A service that is not guarded listens beyond loopback.
     UnguardedListener = "unguarded-listener", Error;
     /// A service that others are to reach listens on loopback only.

@@ -47,6 +47,7 @@ mod rules;
 pub mod sessions;
 pub mod sockets;
 pub mod sources;
+pub mod started;
 pub mod status;
 pub mod steps;
 pub mod store;

@@ -7,7 +7,9 @@
 //! Everything here is pure: the command reads the files and asks the kernel.
 
 mod distribution;
+mod epmd;
 mod members;
+mod replication;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use std::net::IpAddr;
 use crate::cluster::{Node, Site};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::host::listeners::Listening;
+use crate::host::started::Started;
 use crate::import::membership::Membership;
 use crate::import::settings::{Listener, Settings, Style};
 use crate::net::Ports;
@@ -31,6 +34,8 @@ pub struct Subject<'a> {
     pub members: Option<&'a Membership>,
     /// What listens; `None` where the kernel did not tell.
     pub listening: Option<&'a [Listening]>,
+    /// How epmd was started, or else this host's node.
+    pub started: &'a Started,
     /// The ports that the kernel gives to outgoing connections.
     pub ephemeral: (u16, u16),
     /// Those of them that it does not give.
@@ -42,6 +47,8 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
     if let Some(settings) = subject.settings {
         who(subject, settings, findings);
         services::settings(subject, settings, findings);
+        epmd::settings(subject, settings, findings);
+        replication::settings(subject, settings, findings);
         distribution::settings(subject, settings, findings);
     }
     if let Some(listening) = subject.listening {
@@ -145,12 +152,7 @@ impl<'a> Subject<'a> {
                 let file = if conf { "advanced.config" } else { "app.config" };
                 format!("`{{riak_core, [{{cluster_mgr, {{\"{address}\", {port}}}}}]}}` in {file}")
             }
-            ("epmd", true) => format!(
-                "`ERL_EPMD_ADDRESS={address}` in the environment in which epmd starts (a running epmd goes on as it is)"
-            ),
-            ("epmd", false) => format!(
-                "`-env ERL_EPMD_ADDRESS {address}` in vm.args (a running epmd goes on as it is until it is restarted)"
-            ),
+            ("epmd", conf) => epmd::environment(self, address, conf),
             ("distribution", true) => format!("`erlang.distribution.interface = {address}` in riak.conf"),
             ("distribution", false) => {
                 format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address))

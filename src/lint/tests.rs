@@ -42,6 +42,7 @@ fn found(listening: &[Listening], conf: Option<&str>) -> Vec<&'static str> {
         settings: settings.as_ref(),
         members: None,
         listening: Some(listening),
+        started: &Started::Unknown,
         ephemeral: (32768, 60999),
         reserved: &Ports::default(),
     };

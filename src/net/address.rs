@@ -64,6 +64,20 @@ const PRIVATE_V4: [(Ipv4Addr, u8); 4] = [
     (Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
 
+/// The first group and the length of the prefix.
+const PRIVATE_V6: (u16, u8) = (0xfc00, 7);
+
+/// Where [`AddressClass::Private`] is, as the lowest and highest address of each network.
+pub(super) fn private_v4() -> impl Iterator<Item = (u32, u32)> {
+    PRIVATE_V4.iter().map(|&(base, length)| (base.to_bits(), base.to_bits() | (u32::MAX >> length)))
+}
+
+/// The same for IPv6: RFC 4193.
+pub(super) fn private_v6() -> impl Iterator<Item = (u128, u128)> {
+    let base = u128::from(PRIVATE_V6.0) << 112;
+    std::iter::once((base, base | (u128::MAX >> PRIVATE_V6.1)))
+}
+
 /// Reads one address. Exactly the canonical forms: no leading zero, no zone, no prefix.
 pub fn parse_address(text: &str) -> Result<IpAddr, ParseAddressError> {
     text.parse().map_err(|_| explain_bad_address(text))
@@ -193,7 +207,7 @@ fn class_v4(net: Ipv4Net) -> AddressClass {
 
 fn class_v6(net: Ipv6Net) -> AddressClass {
     let base = |first: u16| Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0);
-    if within_v6(net, base(0xfc00), 7) {
+    if within_v6(net, base(PRIVATE_V6.0), PRIVATE_V6.1) {
         AddressClass::Private
     } else if within_v6(net, Ipv6Addr::LOCALHOST, 128) {
         AddressClass::Loopback

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::Cidr;
+use super::address::{private_v4, private_v6};
 
 /// The union of some networks, ready to be asked: sorted, disjoint intervals per family. One question costs a binary
 /// search, so 100,000 addresses against 100,000 networks are a matter of milliseconds.
@@ -33,6 +34,25 @@ impl Networks {
         }
     }
 
+    /// How many IPv4 addresses of the union are in none of the networks that are set aside for private use.
+    #[must_use]
+    pub fn public_v4(&self) -> u64 {
+        let private: Vec<(u32, u32)> = private_v4().collect();
+        let count = |(first, last): (u32, u32)| u64::from(last - first) + 1;
+        let all: u64 = self.v4.iter().map(|&interval| count(interval)).sum();
+        all - common(&self.v4, &private).map(count).sum::<u64>()
+    }
+
+    /// The same for IPv6; all of it is one less than it has.
+    #[must_use]
+    pub fn public_v6(&self) -> u128 {
+        let private: Vec<(u128, u128)> = private_v6().collect();
+        let count = |(first, last): (u128, u128)| (last - first).saturating_add(1);
+        // The intervals are disjoint, so that only all of IPv6 as one does not fit.
+        let all = self.v6.iter().map(|&interval| count(interval)).fold(0_u128, u128::saturating_add);
+        all - common(&self.v6, &private).map(count).sum::<u128>()
+    }
+
     /// Whether the union has an IPv4 address.
     #[must_use]
     pub fn has_ipv4(&self) -> bool {
@@ -60,6 +80,12 @@ impl FromIterator<Cidr> for Networks {
         }
         Self { v4: merge(v4, |last| last.checked_add(1)), v6: merge(v6, |last| last.checked_add(1)) }
     }
+}
+
+/// What two lists of disjoint intervals have in common; one of them is short.
+fn common<T: Copy + Ord>(one: &[(T, T)], short: &[(T, T)]) -> impl Iterator<Item = (T, T)> {
+    let pairs = one.iter().flat_map(move |own| short.iter().map(move |other| (own.0.max(other.0), own.1.min(other.1))));
+    pairs.filter(|(first, last)| first <= last)
 }
 
 fn merge<T: Copy + Ord>(mut intervals: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
@@ -113,6 +139,20 @@ mod tests {
         assert!(!set.overlaps(net("9.255.255.255")));
         assert!(!set.overlaps(net("fd00::/8")));
         assert!(!set.has_ipv6());
+    }
+
+    #[test]
+    fn what_is_public_is_counted_on_the_union() {
+        let whole: Networks = (0..=255_u32).map(|first| net(&format!("{first}.0.0.0/8"))).collect();
+        let private = (1 << 24) + (1 << 20) + (1 << 16) + (1 << 22);
+        assert_eq!(whole.public_v4(), (1 << 32) - private);
+        assert_eq!(networks(&["0.0.0.0/0"]).public_v4(), (1 << 32) - private);
+        assert_eq!(networks(&["10.0.0.0/8", "192.168.0.0/17", "172.16.0.0/12"]).public_v4(), 0);
+        assert_eq!(networks(&["9.0.0.0/8", "9.1.0.0/16", "11.0.0.0/8"]).public_v4(), 1 << 25);
+        assert_eq!(networks(&["fc00::/6", "2001:db8::/32"]).public_v6(), (1 << 121) + (1 << 96));
+        assert_eq!(networks(&["::/0"]).public_v6(), u128::MAX - (1 << 121));
+        assert_eq!(networks(&["::/1", "8000::/1"]).public_v6(), u128::MAX - (1 << 121));
+        assert_eq!((whole.public_v6(), Networks::default().public_v4()), (0, 0));
     }
 
     #[test]

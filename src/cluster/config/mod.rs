@@ -43,6 +43,9 @@ use sources::{Clients, read_networks};
 /// The profile of a cluster file that names none.
 const DEFAULT_PROFILE: &str = "riak";
 
+/// What stands at the top of a cluster file.
+const TABLES: [&str; 7] = ["include", "cluster", "networks", "node", "client", "services", "guard"];
+
 /// What came of a cluster file.
 #[derive(Debug)]
 pub struct Loaded {
@@ -115,7 +118,7 @@ fn includes(
     beside: Beside<'_>,
     reader: &mut Reader<'_>,
 ) -> (Vec<String>, Vec<SourceFile>, bool) {
-    let mut top = reader.document(document);
+    let mut top = reader.document(document).may_have(&TABLES);
     let (patterns, may_all) = include::patterns(top.get("include"), reader);
     let (files, whole) = beside.included(&patterns, reader);
     (patterns.iter().map(Pattern::written).collect(), files, may_all && whole)
@@ -202,14 +205,15 @@ fn read_document(
     findings: &mut Findings,
 ) -> Option<Cluster> {
     let reader = &mut Reader::new(FileId::CLUSTER, findings);
-    let mut top = reader.document(document);
+    let mut top = reader.document(document).may_have(&TABLES);
     // Which was read before.
     top.get("include");
     let whole = whole && included.iter().all(|(_, document)| document.is_some());
     let documents = included.iter().filter_map(|(file, document)| Some((*file, document.as_ref()?)));
     let mut parts: Vec<Part<'_>> = documents.map(|(file, document)| include::part(file, document, reader)).collect();
     let cluster = top.require("cluster", reader, "every cluster file has `[cluster]` with a `name`");
-    let mut cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
+    let cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
+    let mut cluster = cluster.map(|table| table.may_have(&["name", "profile", "nodes"]));
     let span = cluster.as_ref().map_or(top.span, |table| table.span);
     let name = cluster.as_mut().and_then(|table| read_name(table, reader, "the cluster", ""));
     let profile = match cluster.as_mut().and_then(|table| table.get("profile")) {

@@ -30,6 +30,7 @@ pub(super) fn read_nodes(
     {
         for item in list {
             if let Some(table) = reader.table(item, "[[node]]") {
+                let table = table.may_have(&["name", "addresses", "services", "interfaces"]);
                 nodes.extend(read_long_node(table, services, reader));
             }
         }
@@ -52,7 +53,7 @@ pub(in crate::cluster) fn read_short_node(name: Text<'_>, reader: &mut Reader<'_
     let address = read_node_address(Text { text: host_part(name.text), span: name.span }, Some(name.text), reader);
     // What has been found to be no address needs no second finding about its characters.
     let address = address?;
-    let named = reader.check_name(name, "a node", if address.is_ipv6() { ":" } else { "" });
+    let named = reader.check_node_name(name, if address.is_ipv6() { ":" } else { "" });
     let node = Node {
         name: name.text.into(),
         addresses: NodeAddresses::One([(address, name.span)]),
@@ -91,7 +92,7 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     let ports = read_node_ports(&mut table, services, reader);
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     table.finish(reader);
-    let name = name.filter(|name| reader.check_name(*name, "a node", extra_characters(name.text)))?;
+    let name = name.filter(|name| reader.check_node_name(*name, extra_characters(name.text)))?;
     Some(Node {
         name: name.text.into(),
         addresses: NodeAddresses::Many(addresses.into()),

@@ -20,7 +20,8 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     let mut networks = ReadNetworks { private: Vec::new(), untrusted: Vec::new(), allow_public: false };
     let help = "name the networks that every node lies in: `[networks]` with `private = [\"10.20.0.0/24\"]`";
     let Some(value) = top.require("networks", reader, help) else { return networks };
-    let Some(mut table) = reader.table(value, "[networks]") else { return networks };
+    let Some(table) = reader.table(value, "[networks]") else { return networks };
+    let mut table = table.may_have(&["private", "untrusted", "allow-public"]);
     if let Some(value) = table.require("private", reader, help) {
         let texts = reader.texts(value, "`private`").unwrap_or_default();
         networks.private = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
@@ -58,6 +59,7 @@ impl<'a> Clients<'a> {
         let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return };
         for item in list {
             let Some(table) = reader.table(item, "[[client]]") else { continue };
+            let table = table.may_have(&["name", "from", "services", "interfaces", "allow-public", "why", "until"]);
             let Some(client) = read_client(table, self.services, self.private, reader) else { continue };
             self.sources += client.from.len();
             if self.sources > MOST_SOURCES {

@@ -6,6 +6,7 @@
 mod networks;
 mod nodes;
 mod range;
+mod replication;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
 pub use range::ways;
+pub use replication::replicated;
 pub use services::ports_line;
 
 /// What a cluster file is made of.

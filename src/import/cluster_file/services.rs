@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Node;
 use super::range::{lines_for, ways};
+use super::replication::replicated;
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
@@ -77,6 +78,11 @@ pub(super) fn collect(
             known.settings.iter().filter_map(|settings| on_node(name, settings, known, findings)).collect();
         found.extend(of_inventory(name, known, profile));
         let used = settle(name, &found, profile, &mut services, findings);
+        if name == "protobuf" {
+            let said =
+                known.settings.iter().find_map(|settings| replicated(settings, &used, "it is blocked for everyone"));
+            said.into_iter().for_each(|finding| proposals.push(finding));
+        }
         let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
@@ -309,7 +315,8 @@ fn propose(
     services: &mut Services,
     findings: &mut Findings,
 ) {
-    let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
+    // Each node needs one, and one that restarts a spare while its old VM still holds the port.
+    let width = (nodes + 1).clamp(2, WIDEST_PROPOSED) as u16;
     let Some(range) = free_range(width, taken) else { return };
     let settings = known.settings.first();
     let unknown = unbounded.is_empty();

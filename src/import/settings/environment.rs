@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{Found, address, addresses_and_ports, boolean, port};
+use super::values::{Found, address, addresses_and_ports, boolean, port, sink_peers};
 use super::{Draft, Layout, PairName, Setting, Source, advanced};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::erlang::{Kind, Term};
@@ -103,6 +103,22 @@ pub(super) fn read_one(
         ("yokozuna", "solr_jmx_port") => draft.jmx_port.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_min") => draft.minimum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_max") => draft.maximum.0.extend(port(term, found).map(|port| (third, port))),
+        // The flag `-erl_epmd_port` beats it, wherever this stands (`erl_epmd.erl`, `listen_port_please/2`, of Erlang/OTP).
+        ("kernel", "erl_epmd_node_listen_port") => draft.fixed.0.extend(port(term, found).map(|port| (second, port))),
+        ("riak_kv", "replrtq_enablesrc") => {
+            draft.replication_source.0.extend(boolean(term, found).map(|yes| (third, yes)));
+        }
+        ("riak_kv", "ttaaefs_scope") => {
+            if let Some(scope) = term.as_atom() {
+                let value = scope != "disabled";
+                draft.full_sync.add(third, Setting { value, name: found.name.clone(), span: term.span });
+            }
+        }
+        ("riak_kv", "ttaaefs_peerip") => draft.peer.0.extend(address(term, found).map(|ip| (third, ip))),
+        ("riak_kv", "replrtq_sinkpeers") => {
+            let value = term.as_text().map(|text| sink_peers(&text)).unwrap_or_default();
+            draft.sink_peers.add(third, Setting { value, name: found.name.clone(), span: term.span });
+        }
         ("kernel", "inet_dist_use_interface") => draft.interface.0.extend(address(term, found).map(|ip| (third, ip))),
         _ => {}
     }

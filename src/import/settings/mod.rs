@@ -72,7 +72,8 @@ pub struct Distribution {
     pub maximum: Option<Setting<u16>>,
     /// `inet_dist_use_interface`.
     pub interface: Option<Setting<Bind>>,
-    /// `-erl_epmd_port`: one port, known to all nodes without epmd.
+    /// `-erl_epmd_port`, else `erl_epmd_node_listen_port` of kernel: one port, known to all nodes without epmd. It takes the place of
+    /// the range (seen on OTP 25 and 29).
     pub fixed: Option<Setting<u16>>,
 }
 
@@ -101,6 +102,16 @@ pub struct Epmd {
     pub not_started: Option<Setting<()>>,
 }
 
+/// Next-generation replication between clusters (Riak KV 3.x; `riak_kv.schema` of <https://github.com/OpenRiak/riak_kv>). It has no
+/// listener of its own: nodes of the other cluster come to the usual interfaces, unless told otherwise to protocol buffers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// What makes this node a source from which others fetch: `replrtq_enablesrc`, or a `ttaaefs_scope`, whose queue they consume.
+    pub source: Option<Setting<()>>,
+    /// Hosts of other clusters that its settings name: `ttaaefs_peerip`, `replrtq_sinkpeers`.
+    pub peers: Vec<Setting<Bind>>,
+}
+
 /// Which file an admin of this node changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -126,6 +137,8 @@ pub struct Settings {
     pub distribution: Distribution,
     /// Its port mapper.
     pub epmd: Epmd,
+    /// What other clusters fetch from it.
+    pub replication: Replication,
     /// A limit of the VM's port objects, which is no range of TCP ports.
     pub max_ports: Option<Setting<u64>>,
     /// Whether a file was read that says where Riak's services listen. Without, none of them has a default here.
@@ -268,6 +281,10 @@ struct Draft {
     epmd_addresses: Slot<Vec<Bind>>,
     not_started: Slot<()>,
     max_ports: Slot<u64>,
+    replication_source: Slot<bool>,
+    full_sync: Slot<bool>,
+    peer: Slot<Bind>,
+    sink_peers: Slot<Vec<Bind>>,
     knows_listeners: bool,
     knows_flags: bool,
 }
@@ -370,6 +387,15 @@ impl Draft {
                 listeners.push(Listener { service, bind: EVERYWHERE, port, setting, bind_setting: None });
             }
         }
+        let sources = [self.replication_source.last(findings), self.full_sync.last(findings)];
+        let source = sources.into_iter().flatten().find(|setting| setting.value);
+        let peers = self.sink_peers.last(findings).into_iter().flat_map(|Setting { value, name, span }| {
+            value.into_iter().map(move |value| Setting { value, name: name.clone(), span })
+        });
+        let replication = Replication {
+            source: source.map(|Setting { name, span, .. }| Setting { value: (), name, span }),
+            peers: self.peer.last(findings).into_iter().chain(peers).collect(),
+        };
         Settings {
             files: Vec::new(),
             style: Style::AppConfig,
@@ -386,6 +412,7 @@ impl Draft {
                 addresses: self.epmd_addresses.last(findings),
                 not_started: self.not_started.last(findings),
             },
+            replication,
             max_ports: self.max_ports.last(findings),
             knows_listeners: self.knows_listeners,
             knows_flags: self.knows_flags,

@@ -1,6 +1,6 @@
 //! Settings in riak.conf.
 
-use super::values::Found;
+use super::values::{Found, sink_peers};
 use super::{Bind, Draft, Layout, Setting, Slot, Source};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::import::riak_conf::Entry;
@@ -52,6 +52,18 @@ fn reader(key: &[&str]) -> Option<Read> {
             |draft, entry, found| add_port(&mut draft.maximum, entry, found)
         }
         ["erlang", "distribution", "interface"] => |draft, entry, found| add_bind(&mut draft.interface, entry, found),
+        ["replrtq_enablesrc"] => |draft, entry, found| {
+            add_choice(&mut draft.replication_source, entry, found, entry.value == "enabled");
+        },
+        // The scope of a full sync: `all`, `bucket`, `type`, or none.
+        ["ttaaefs_scope"] => |draft, entry, found| {
+            add_choice(&mut draft.full_sync, entry, found, entry.value != "disabled");
+        },
+        ["ttaaefs_peerip"] => |draft, entry, found| add_bind(&mut draft.peer, entry, found),
+        ["replrtq_sinkpeers"] => |draft, entry, found| {
+            let value = sink_peers(&entry.value);
+            draft.sink_peers.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
+        },
         ["erlang", "max_ports"] => |draft, entry, found| {
             if let Ok(value) = entry.value.parse() {
                 draft.max_ports.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
@@ -60,6 +72,10 @@ fn reader(key: &[&str]) -> Option<Read> {
         _ => return None,
     };
     Some(read)
+}
+
+fn add_choice(slot: &mut Slot<bool>, entry: &Entry, found: &Found<'_>, value: bool) {
+    slot.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
 }
 
 fn add_port(slot: &mut Slot<u16>, entry: &Entry, found: &mut Found<'_>) {

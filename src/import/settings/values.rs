@@ -64,6 +64,31 @@ impl Found<'_> {
     }
 }
 
+/// The hosts in `host:port:protocol|queue:host:port:protocol|…` (`replrtq_sinkpeers` in `riak_kv.schema`). They only help to say whom
+/// to admit, so what is none is left out.
+pub(super) fn sink_peers(text: &str) -> Vec<Bind> {
+    let host = |peer: &str| {
+        let (rest, protocol) = peer.trim().rsplit_once(':')?;
+        let (rest, port) = rest.rsplit_once(':')?;
+        let is_peer = matches!(protocol, "pb" | "http") && port.parse::<u16>().is_ok();
+        let behind_queue = rest.split_once(':').map_or(rest, |(_, host)| host);
+        // Without a queue the whole rest may be an IPv6 address.
+        let host = if parse_address(rest).is_ok() { rest } else { behind_queue };
+        match parse_address(host) {
+            Ok(address) if is_peer => Some(Bind::Address(address)),
+            Err(_) if is_peer && is_host_name(host) => Some(Bind::Name(host.to_owned())),
+            Ok(_) | Err(_) => None,
+        }
+    };
+    let mut hosts: Vec<Bind> = Vec::new();
+    for found in text.split('|').filter_map(host) {
+        if !hosts.contains(&found) {
+            hosts.push(found);
+        }
+    }
+    hosts
+}
+
 /// A host name has a letter that makes it no mistyped address (RFC 1123, 2.1).
 fn is_host_name(text: &str) -> bool {
     let fit = |label: &str| {
