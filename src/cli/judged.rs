@@ -10,11 +10,11 @@ use super::host::{live_site, nobody, own_links};
 use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_findings, site};
 use super::output::{Undone, fail, print_findings, warn_unknown};
 use super::proof::explained;
-use super::rulesets::{Given, read_rules};
+use super::rulesets::{Given, read_rules_for_document};
 use super::verify::lies;
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Plain, Sources};
+use crate::diagnostic::{Plain, Sources, Texts};
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::outcome::Outcome;
@@ -55,6 +55,8 @@ impl Judging {
 pub struct Judged {
     pub review: Review,
     pub outcome: Outcome,
+    /// Every file that was read.
+    pub read: Vec<PathBuf>,
 }
 
 /// Judges them; how it ends where there is nothing to judge, which was said then.
@@ -73,7 +75,7 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
     let (given, rules) = if judging.ruleset.is_empty() {
         (made(&site)?, "compiled")
     } else {
-        (read_rules(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
+        (read_rules_for_document(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
     };
     let untrue = given.untrue(&site);
     print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;
@@ -136,10 +138,21 @@ fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) ->
     let Beside { notes, lies, answers, host } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
-    let Given { ruleset, families, unknown, writers, texts, .. } = given;
+    let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
+    let read = files.into_iter().chain(cluster_files(site)).collect();
     let answers = answers.iter().map(Answered::of).collect();
     let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies };
-    Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome })
+    Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome, read })
+}
+
+/// The cluster files, with profiles and what they include.
+fn cluster_files(site: &Site<'_>) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = Vec::new();
+    for Texts { file, profile, included } in site.cluster().sources().of_each() {
+        let files = profile.into_iter().chain(included).chain([file]);
+        all.extend(files.map(|file| PathBuf::from(&file.name)));
+    }
+    all
 }
 
 /// As `verify` ends, of the claims; and as `verify --live` does, of the answers: the worse of both.

@@ -76,13 +76,16 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(file) = &arguments.output {
-        spare(file, &arguments.judging)?;
+        spare(file, &arguments.judging.inputs())?;
     }
     let shape = arguments.shape();
-    let Judged { review, outcome } = match judge(&arguments.judging, shape == Shape::Json)? {
+    let Judged { review, outcome, read } = match judge(&arguments.judging, shape == Shape::Json)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };
+    if let Some(file) = &arguments.output {
+        spare(file, &read)?;
+    }
     let text = match shape {
         // It is printed, or written, when it is known how the command ends.
         Shape::Json => {
@@ -101,7 +104,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// Refuses to write over what is no document: whatever is there takes the name away from what was there before.
-fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
+fn spare(file: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
     let shown = file.display();
     // Without following it: a link would go, and what it leads to stay as it was.
     let Ok(there) = fs::symlink_metadata(file) else { return Ok(()) };
@@ -111,12 +114,12 @@ fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
     );
     let same =
         |path: &PathBuf| fs::metadata(path).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
-    anyhow::ensure!(!judging.inputs().iter().any(same), "{shown} is one of the files that are read: name another");
+    anyhow::ensure!(!inputs.iter().any(same), "{shown} is one of the files that are read: name another");
     Ok(())
 }
 
 pub fn run_matrix(arguments: &Matrix) -> anyhow::Result<Outcome> {
-    let Judged { review, outcome } = match judge(&arguments.judging, false)? {
+    let Judged { review, outcome, .. } = match judge(&arguments.judging, false)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };

@@ -127,6 +127,10 @@ codes! {
     HeaderInput = "header-input", Warning;
     /// The header of a ruleset says something else of who is admitted than the cluster file.
     HeaderAdmits = "header-admits", Warning;
+    /// The header of a ruleset says that its rules are of another cluster or for another node than is asked about.
+    HeaderNode = "header-node", Warning;
+    /// The header of a ruleset says that its rules rest on something else than they do.
+    HeaderRests = "header-rests", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.

@@ -167,6 +167,13 @@ impl Plain {
         Self { code, severity: word(severity), message, file: None, line: None, help: None }
     }
 
+    /// Calls the file by its name alone.
+    pub fn forget_folder(&mut self) {
+        if let Some(file) = &mut self.file {
+            *file = file.rsplit('/').next().unwrap_or_default().to_owned();
+        }
+    }
+
     /// Whether it is an error.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -21,6 +21,7 @@ mod grid;
 mod html;
 mod made;
 mod markdown;
+mod rows;
 mod text;
 mod words;
 
@@ -252,15 +253,21 @@ pub struct Cell {
 /// What becomes of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// All get in.
     Admitted,
     /// None gets in.
     Blocked,
-    /// Some do, some do not.
+    /// None gets in, but not because of what blocks them where it has to.
+    BlockedElsewhere,
+    /// Some certainly do, some certainly do not.
     Mixed,
-    /// It cannot be said.
+    /// Some certainly do; of the others it cannot be said.
+    SomeAdmitted,
+    /// Some certainly do not; of the others it cannot be said.
+    SomeBlocked,
+    /// It can be said of none.
     Undecided,
 }
 
@@ -270,6 +277,9 @@ impl Fate {
         match self {
             Self::Admitted => "admitted",
             Self::Blocked => "blocked",
+            Self::BlockedElsewhere => "blocked elsewhere",
+            Self::SomeAdmitted => "some admitted",
+            Self::SomeBlocked => "some blocked",
             Self::Mixed => "mixed",
             Self::Undecided => "undecided",
         }

@@ -13,6 +13,8 @@ pub(super) struct Case {
     pub(super) wanted: bool,
     /// Where all of them go to.
     pub(super) to: Option<IpAddr>,
+    /// The label of that address.
+    label: Option<u32>,
     /// All of them.
     pub(super) asked: Set,
     pub(super) violated: Set,
@@ -29,7 +31,17 @@ pub(super) struct Judge<'c, 'r, 'a> {
     /// Whether what input blocks is blocked: in rules that are all somebody else's and translate nothing, the port at input
     /// is the port on the wire. Our own have to block before any translation, whoever may make it.
     input_decides: bool,
+    /// Whether no connection is translated on its way: what is blocked before input is so for whatever comes there.
+    stays: bool,
     pub(super) cases: Vec<Case>,
+}
+
+/// What certainly becomes of packets by all doors on their way to a socket; of the others it cannot be said.
+pub(super) struct Arrivals {
+    /// Those that come there.
+    pub(super) inside: Set,
+    /// Those that do not.
+    pub(super) outside: Set,
 }
 
 /// Judges every claim on rules of which some are `ours`.
@@ -43,14 +55,16 @@ pub(super) fn judged<T>(
     ruleset: &Ruleset,
     own: &Ruleset,
     (claims, question): (&Claims<'_>, &Question),
-    told: impl FnOnce(&mut Space<'_>, &Judge<'_, '_, '_>) -> Bounded<T>,
+    told: impl FnOnce(&mut Space<'_>, &mut Judge<'_, '_, '_>) -> Bounded<T>,
 ) -> Bounded<T> {
     let mut space = Space::new(&[ruleset], question)?;
     let (all, own) = (Rules::new(ruleset), Rules::new(own));
     let foreign = !ruleset.tables.iter().any(ours::has_part);
+    let stays = all.keeps_destinations() && !claims.translates();
     let mut judge = Judge {
         claims,
-        input_decides: foreign && all.keeps_destinations() && !claims.translates(),
+        input_decides: foreign && stays,
+        stays,
         all: Flow::new(&all),
         own: Flow::new(&own),
         cases: Vec::new(),
@@ -58,13 +72,13 @@ pub(super) fn judged<T>(
     for door in [Door::BeforeTranslation, Door::Input] {
         judge.door(&mut space, door)?;
     }
-    told(&mut space, &judge)
+    told(&mut space, &mut judge)
 }
 
 impl Case {
     /// All of these, before it is known how they fare.
     fn of(claim: Claim, door: Door, wanted: bool, set: Set) -> Self {
-        Self { claim, door, wanted, to: None, asked: set, violated: set, doubted: Set::EMPTY }
+        Self { claim, door, wanted, to: None, label: None, asked: set, violated: set, doubted: Set::EMPTY }
     }
 }
 
@@ -125,6 +139,7 @@ impl Judge<'_, '_, '_> {
             }
             let case = Case {
                 to: to.map(|(_, address)| address),
+                label: to.map(|(label, _)| label),
                 violated: space.sets.intersection(certain, concerned)?,
                 doubted: space.sets.intersection(uncertain, concerned)?,
                 ..Case::of(Claim::Reachability, door, true, Set::EMPTY)
@@ -156,6 +171,28 @@ impl Judge<'_, '_, '_> {
         Ok(Fates { may_pass, may_block: space.sets.union(early.may_block, blocked)? })
     }
 
+    /// What becomes of packets by all doors, each as it is on the wire. Where connections may be translated, what is blocked before input
+    /// may come there as another.
+    pub(super) fn arrivals(&mut self, space: &mut Space<'_>) -> Bounded<Arrivals> {
+        let early = self.all.fates(space, Door::Prerouting)?;
+        let late = self.all.fates(space, Door::Input)?;
+        let (passing, blocked) = (put_together(space, late.may_pass)?, put_together(space, late.may_block)?);
+        let here = space.locality(Locality::is_local)?;
+        let routed = space.sets.complement(here)?;
+        let may_block = space.sets.any([early.may_block, blocked, routed])?;
+        let may_pass = if self.stays {
+            space.sets.each([early.may_pass, passing, here])?
+        } else {
+            space.sets.union(passing, routed)?
+        };
+        Ok(Arrivals { inside: space.sets.complement(may_block)?, outside: space.sets.complement(may_pass)? })
+    }
+
+    /// Whether a connection may have had another port before.
+    pub(super) fn translates(&self) -> bool {
+        !self.stays
+    }
+
     /// Every claim by its cases. A violation weighs more than a doubt, and of each the packet is shown that reads best.
     fn report(&self, space: &mut Space<'_>, families: Families) -> Bounded<Report> {
         let scope = match families {
@@ -176,6 +213,15 @@ impl Judge<'_, '_, '_> {
             };
         }
         Ok(Report { findings, staged: false })
+    }
+}
+
+impl Arrivals {
+    /// The same of what comes to the address of a case.
+    pub(super) fn at(&self, space: &mut Space<'_>, case: &Case) -> Bounded<Self> {
+        let mut as_there =
+            |set: Set| case.label.map_or(Ok(set), |label| space.if_it_were(set, Field::Destination, label));
+        Ok(Self { inside: as_there(self.inside)?, outside: as_there(self.outside)? })
     }
 }
 

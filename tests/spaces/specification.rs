@@ -31,14 +31,15 @@ pub struct Specification<'a> {
     all: Rules<'a>,
     own: Rules<'a>,
     input_decides: bool,
+    stays: bool,
 }
 
 impl<'a> Specification<'a> {
     pub fn of(claims: Claims<'a>, ruleset: &'a Ruleset, own: &'a Ruleset) -> Self {
         let all = Rules::new(ruleset);
         let foreign = !ruleset.tables.iter().any(ours::has_part);
-        let input_decides = foreign && all.keeps_destinations() && !claims.translates();
-        Self { claims, input_decides, own: Rules::new(own), all }
+        let stays = all.keeps_destinations() && !claims.translates();
+        Self { claims, input_decides: foreign && stays, stays, own: Rules::new(own), all }
     }
 
     /// Each claim about a packet, and what comes of it.
@@ -80,6 +81,28 @@ impl<'a> Specification<'a> {
             }
             Claim::NonInterference | Claim::OwnReplies => vec![(None, self.own.evaluate(late, packet))],
         }
+    }
+
+    /// Whether a packet certainly gets in by all doors, or certainly does not.
+    pub fn ends(&self, packet: &Packet, to: Option<IpAddr>) -> Option<bool> {
+        let packet = &Packet { destination: to.or(packet.destination), ..packet.clone() };
+        if !packet.locality.is_local() {
+            return self.stays.then_some(false);
+        }
+        let early = self.all.evaluate(Door::Prerouting, packet);
+        let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
+        let late = self.all.evaluate(Door::Input, &Packet { shape, ..packet.clone() });
+        match (early, late) {
+            (Outcome { may_block: false, .. }, Outcome { may_block: false, .. }) => Some(true),
+            (_, Outcome { may_pass: false, .. }) => Some(false),
+            (Outcome { may_pass: false, .. }, _) if self.stays => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether no connection is translated.
+    pub fn stays(&self) -> bool {
+        self.stays
     }
 
     fn blocking(&self, door: Door, packet: &Packet) -> Outcome {

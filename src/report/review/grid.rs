@@ -140,7 +140,8 @@ impl Cell {
         match self.shown {
             Finding::Proved => found.to_owned(),
             Finding::Violated => format!("VIOLATED: {found}"),
-            Finding::OnPurpose => format!("{found} on purpose"),
+            Finding::OnPurpose if matches!(self.found, Fate::Admitted | Fate::Mixed) => format!("{found} on purpose"),
+            Finding::OnPurpose => format!("VIOLATED ON PURPOSE: {found}"),
             Finding::Undecided if self.found == Fate::Undecided => "UNDECIDED".to_owned(),
             Finding::Undecided => format!("UNDECIDED: {found}"),
         }
@@ -203,12 +204,12 @@ pub(super) fn reasons(claim: &Claimed) -> Vec<(&'static str, String)> {
 }
 
 /// What words of the document mean.
-pub(super) const GLOSSARY: [(&str, &str); 9] = [
+pub(super) const GLOSSARY: [(&str, &str); 11] = [
     ("proved", "it holds for every packet that there can be, by the rules; no sample was taken"),
     (
         "violated",
-        "there is a packet for which it does not hold; what passes the place where it has to be blocked counts as admitted, though a later \
-         rule may still drop it",
+        "there is a packet for which it does not hold: it passes a door that it must not, or is blocked at one that it must pass; what becomes \
+         of packets by all doors stands behind it",
     ),
     ("undecided", "a part of the rules is not understood, and what it may do decides"),
     (
@@ -217,9 +218,15 @@ pub(super) const GLOSSARY: [(&str, &str); 9] = [
     ),
     ("blocked", "none does, in whatever state its connection is"),
     (
-        "mixed",
-        "some do and some do not: some sources, or some kinds of packets; where it is violated, it may be undecided of others",
+        "blocked elsewhere",
+        "none does as the rules are, but not because of what blocks them where it has to: at prerouting, before a translation can move them, \
+         and at input again",
     ),
+    (
+        "mixed",
+        "some certainly do and some certainly do not: some sources, or some kinds of packets; where it is violated, it may be undecided of others",
+    ),
+    ("some admitted, some blocked", "these certainly; of the others it cannot be said"),
     ("isolation", "nobody gets to a guarded port whom the cluster file does not admit"),
     ("reachability", "everybody does whom it admits"),
     ("non-interference, own replies", "nothing else is blocked, and answers to this host's own connections arrive"),

@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::grid::{GLOSSARY, reasons, result};
 use super::words::few;
-use super::{Cell, Finding, Named, Review, Row, noted};
+use super::{Cell, Fate, Finding, Named, Review, Row, noted};
 
 #[derive(Template)]
 #[template(path = "review.html")]
@@ -29,9 +29,9 @@ fn look(cell: &Cell) -> &'static str {
     match (cell.shown, cell.found) {
         (Finding::Violated | Finding::OnPurpose, _) => "bad",
         (Finding::Undecided, _) => "open",
-        (Finding::Proved, super::Fate::Admitted) => "in",
-        (Finding::Proved, super::Fate::Mixed) => "some",
-        (Finding::Proved, super::Fate::Blocked | super::Fate::Undecided) => "out",
+        (Finding::Proved, Fate::Admitted) => "in",
+        (Finding::Proved, Fate::Mixed | Fate::SomeAdmitted | Fate::SomeBlocked) => "some",
+        (Finding::Proved, Fate::Blocked | Fate::BlockedElsewhere | Fate::Undecided) => "out",
     }
 }
 

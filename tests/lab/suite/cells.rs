@@ -113,9 +113,9 @@ fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
                 for (cell, service) in std::iter::zip(&row.cells, &services) {
                     let wanted = match cell.found {
                         Fare::Admitted => true,
-                        Fare::Blocked => false,
+                        Fare::Blocked | Fare::Elsewhere => false,
                         // It is not said of each source.
-                        Fare::Mixed | Fare::Undecided => continue,
+                        Fare::Mixed | Fare::SomeAdmitted | Fare::SomeBlocked | Fare::Undecided => continue,
                     };
                     let ranges = service.ports.ranges();
                     let ports = [ranges[0].first(), ranges[ranges.len() - 1].last()];

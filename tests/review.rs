@@ -1,0 +1,276 @@
+//! What a review says of rules, cluster files and places that are odd.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn ringfence(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringfence")).current_dir(folder).args(words).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A folder with the small cluster and its guard.
+struct Here(tempfile::TempDir);
+
+impl Here {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(root().join("tests/transcripts/small.toml"), folder.path().join("small.toml")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn guard(&self) -> String {
+        out(&ringfence(self.0.path(), &["compile", "small.toml", "--format", "nft"]))
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        ringfence(self.0.path(), words)
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.run(&[&["report"], words, &["--format", "json"]].concat());
+        serde_json::from_str(&out(&output)).unwrap()
+    }
+}
+
+/// The words of each cell of a row.
+fn cells(review: &Value, kind: &str, family: &str) -> Vec<String> {
+    let rows = review["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["kind"] == kind && row["family"] == family).unwrap();
+    let of = |cell: &Value| format!("{} {}", cell["shown"].as_str().unwrap(), cell["found"].as_str().unwrap());
+    row["cells"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// A violated cell says what becomes of packets by all doors, not by the one at which the violation is.
+#[test]
+fn what_is_blocked_too_late_is_not_admitted() {
+    let here = Here::new();
+    let everything = "{ type filter hook prerouting priority";
+    for (rules, others, client) in [
+        // Behind the place where a translation could have moved it.
+        (
+            format!("table inet t {{ chain c {everything} -50; tcp dport 1-65535 drop; }} }}"),
+            "blocked-elsewhere",
+            "blocked",
+        ),
+        // At its place, but input is open.
+        (
+            format!("table inet t {{ chain c {everything} -300; meta l4proto tcp drop; }} }}"),
+            "blocked-elsewhere",
+            "blocked",
+        ),
+        (
+            format!("table inet t {{ chain c {everything} -450; meta l4proto tcp drop; }} }}"),
+            "blocked-elsewhere",
+            "blocked",
+        ),
+    ] {
+        here.write("r.nft", &rules);
+        let review = here.json(&["small.toml", "--ruleset", "r.nft"]);
+        assert_eq!(review["verdict"], "violated", "{rules}");
+        assert_eq!(cells(&review, "others", "IPv4"), vec![format!("violated {others}"); 5], "{rules}");
+        assert_eq!(cells(&review, "client", "IPv4")[3], format!("violated {client}"), "{rules}");
+        let text = out(&here.run(&["matrix", "small.toml", "--ruleset", "r.nft"]));
+        assert!(text.contains("VIOLATED: blocked elsewhere [1]"), "{text}");
+        // The rule that is named is the one that blocks.
+        assert!(text.contains("line 1: ") && text.contains(" drop"), "{text}");
+    }
+}
+
+/// Nothing is said to get in of which it is not known.
+#[test]
+fn mixed_is_what_is_known_of_both() {
+    let here = Here::new();
+    here.write(
+        "r.nft",
+        &format!(
+            "{}table inet t {{ chain c {{ type filter hook input priority -300; ip saddr 10.20.1.0/24 tcp flags & (syn|ack) == syn drop\n\
+             ip saddr 10.20.1.0/24 meta mark != 0x12345 drop\n}} }}\n",
+            here.guard()
+        ),
+    );
+    let review = here.json(&["small.toml", "--ruleset", "r.nft"]);
+    assert_eq!(cells(&review, "client", "IPv4")[3], "violated some-blocked");
+    let text = out(&here.run(&["report", "small.toml", "--ruleset", "r.nft"]));
+    assert!(text.contains("VIOLATED: some blocked"), "{text}");
+}
+
+/// What is not known because of a translation is so by the rule that translates.
+#[test]
+fn a_translation_is_named_where_it_is_the_doubt() {
+    let here = Here::new();
+    here.write(
+        "r.nft",
+        &format!(
+            "{}table ip t {{ chain c {{ type nat hook prerouting priority -100; tcp dport 8098 redirect to :4369\n}} }}\n",
+            here.guard()
+        ),
+    );
+    let review = here.json(&["small.toml", "--ruleset", "r.nft"]);
+    let rows = review["rows"].as_array().unwrap();
+    let undecided =
+        rows.iter().flat_map(|row| row["cells"].as_array().unwrap()).filter(|cell| cell["shown"] == "undecided");
+    let named: Vec<usize> = undecided.map(|cell| cell["rule"].as_u64().unwrap() as usize).collect();
+    assert!(!named.is_empty());
+    for rule in named {
+        let text = review["deciding"][rule - 1]["text"].as_str().unwrap();
+        assert_eq!(text, "tcp dport 8098 redirect to :4369");
+    }
+}
+
+fn many(clients: usize, from: impl Fn(usize) -> String) -> String {
+    let mut text =
+        "[cluster]\nname = \"many\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\nprivate = [\"10.20.0.0/24\"]\n\
+                    untrusted = [\"10.20.0.128/25\"]\n[services.distribution]\nports = \"6000-6009\"\n"
+            .to_owned();
+    for at in 0..clients {
+        let service = if at % 2 == 0 { "http" } else { "protobuf" };
+        let state = from(at);
+        writeln!(text, "[[client]]\nname = \"c{at:05}\"\nfrom = [\"{state}\"]\nservices = [\"{service}\"]").unwrap();
+    }
+    text + "[services.protobuf]\nstate = \"open\"\n"
+}
+
+/// Of very many cells that are violated, the gravest have packets, and each group has one.
+#[test]
+fn strangers_have_packets_first() {
+    let here = Here::new();
+    here.write("many.toml", &many(2000, |at| format!("10.7.{}.{}", at / 250, at % 250 + 1)));
+    here.write(
+        "r.nft",
+        "table inet t { chain c { type filter hook input priority 0; tcp dport 6000-6009 accept\n tcp dport 8000-9000 accept\n} }\n",
+    );
+    let review = here.json(&["many.toml", "--ruleset", "r.nft"]);
+    let rows = review["rows"].as_array().unwrap();
+    for row in rows.iter().filter(|row| row["kind"] != "client") {
+        for cell in row["cells"].as_array().unwrap().iter().filter(|cell| cell["shown"] == "violated") {
+            assert!(cell["packet"].is_string(), "{} {cell}", row["who"]);
+        }
+    }
+    let clients: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "client").collect();
+    assert_eq!(clients.len(), 2, "{clients:?}");
+    for row in clients {
+        assert_eq!(row["who"], "1000 clients who fare alike");
+        assert!(row["cells"].as_array().unwrap().iter().any(|cell| cell["packet"].is_string()));
+    }
+}
+
+/// Addresses are counted once, in a row as among rows.
+#[test]
+fn nobody_is_counted_twice() {
+    let here = Here::new();
+    here.write("many.toml", &many(70, |_| "10.9.0.0/16".to_owned()));
+    let review = here.json(&["many.toml"]);
+    let rows = review["rows"].as_array().unwrap();
+    let clients: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "client").collect();
+    assert!(clients.iter().all(|row| row["addresses"] == "65536"), "{clients:?}");
+    here.write(
+        "nested.toml",
+        "[cluster]\nname = \"n\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\nprivate = [\"10.20.0.0/24\", \"10.20.0.64/26\"]\n\
+         [services.distribution]\nports = \"6000-6009\"\n",
+    );
+    let review = here.json(&["nested.toml"]);
+    let rows = review["rows"].as_array().unwrap();
+    let of = |kind: &str| -> Vec<u64> {
+        let own = rows.iter().filter(|row| row["kind"] == kind && row["family"] == "IPv4");
+        own.map(|row| row["addresses"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    assert_eq!((of("private"), of("peers"), of("others")), (vec![191, 64], vec![1], vec![(1 << 32) - 256]));
+}
+
+/// The same files give the same document, wherever they are; of one name they are told apart.
+#[test]
+fn no_folder_is_in_the_document() {
+    let here = Here::new();
+    let odd = "table inet x { chain c { type filter hook input priority 5; frobnicate 1 accept\n} }\n";
+    for folder in ["one", "two/deep"] {
+        here.write(&format!("{folder}/small.toml"), &fs::read_to_string(here.path("small.toml")).unwrap());
+        here.write(&format!("{folder}/a/r.nft"), odd);
+        let lying = here.guard().replace("app (10.20.1.0/24)", "app (10.20.0.0/16)");
+        here.write(&format!("{folder}/r.nft"), &format!("include \"inc/*.nft\"\n{lying}"));
+        here.write(&format!("{folder}/inc/r.nft"), odd);
+    }
+    for form in ["text", "markdown", "html", "json"] {
+        let of = |folder: &str| {
+            let name = |file: &str| here.path(folder).join(file).to_str().unwrap().to_owned();
+            let (config, one, other) = (name("small.toml"), name("r.nft"), name("a/r.nft"));
+            let output = here.run(&["report", &config, "--format", form, "--ruleset", &one, &other]);
+            assert_eq!(output.status.code(), Some(1));
+            out(&output)
+        };
+        let text = of("one");
+        assert_eq!(text, of("two/deep"), "{form}");
+        assert!(!text.contains("/one/") && !text.contains("deep"), "{text}");
+        assert!(text.contains("r.nft (2)") && text.contains("r.nft (3)"), "{text}");
+        assert!(!text.contains(here.0.path().to_str().unwrap()), "{text}");
+    }
+}
+
+/// Neither is what a cluster file or a ruleset includes, and the mode of what is written over stays.
+#[test]
+fn what_is_read_is_not_written_over() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let here = Here::new();
+    here.write("top.nft", &format!("include \"inc/x.nft\"\n{}", here.guard()));
+    here.write("inc/x.nft", "table inet x { }\n");
+    let own = "[cluster]\nname = \"small\"\ninclude = [\"more/*.toml\"]\nnodes = [\"riak@10.20.0.11\"]\n[networks]\n\
+               private = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000\"\n";
+    here.write("own.toml", own);
+    here.write("more/c.toml", "[[client]]\nname = \"app\"\nfrom = [\"10.20.1.0/24\"]\nservices = [\"http\"]\n");
+    for (name, words) in [
+        ("inc/x.nft", vec!["small.toml", "--ruleset", "top.nft"]),
+        ("more/c.toml", vec!["own.toml"]),
+        ("own.toml", vec!["own.toml"]),
+    ] {
+        let before = fs::read_to_string(here.path(name)).unwrap();
+        let output = here.run(&[&["report"], words.as_slice(), &["-o", name]].concat());
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("is one of the files that are read"), "{name}");
+        assert_eq!(fs::read_to_string(here.path(name)).unwrap(), before);
+    }
+    here.write("out.txt", "");
+    fs::set_permissions(here.path("out.txt"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(here.run(&["report", "small.toml", "-o", "out.txt"]).status.code(), Some(0));
+    assert_eq!(fs::metadata(here.path("out.txt")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// A header lies wherever it stands.
+#[test]
+fn headers_of_included_files_and_of_other_nodes_are_judged() {
+    let here = Here::new();
+    here.write("inc/z.nft", &here.guard().replace("app (10.20.1.0/24)", "app (10.20.0.0/16)"));
+    here.write("top.nft", "flush ruleset\ninclude \"inc/*.nft\"\n");
+    let codes = |words: &[&str]| -> (i32, Vec<String>) {
+        let output = here.run(&[&["verify", "small.toml", "--json"], words].concat());
+        let found: Value = serde_json::from_str(&out(&output)).unwrap();
+        let codes = found["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap().to_owned());
+        (output.status.code().unwrap(), codes.collect())
+    };
+    assert_eq!(codes(&["--ruleset", "top.nft"]), (1, vec!["header-admits".to_owned()]));
+    let other = here.run(&["compile", "small.toml", "--format", "nft", "--node", "riak@10.20.0.12"]);
+    here.write("other.nft", &out(&other));
+    let asked = ["--ruleset", "other.nft", "--node", "riak@10.20.0.11"];
+    assert_eq!(codes(&asked), (0, vec!["header-node".to_owned()]));
+}
