@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
+mod document;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +53,7 @@ impl Here {
 
     fn json(&self, words: &[&str]) -> Value {
         let output = self.run(&[&["report"], words, &["--format", "json"]].concat());
-        serde_json::from_str(&out(&output)).unwrap()
+        document::of(&out(&output))
     }
 }
 
@@ -235,7 +237,7 @@ fn what_is_read_is_not_written_over() {
     let here = Here::new();
     here.write("top.nft", &format!("include \"inc/x.nft\"\n{}", here.guard()));
     here.write("inc/x.nft", "table inet x { }\n");
-    let own = "[cluster]\nname = \"small\"\ninclude = [\"more/*.toml\"]\nnodes = [\"riak@10.20.0.11\"]\n[networks]\n\
+    let own = "include = [\"more/*.toml\"]\n[cluster]\nname = \"small\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\n\
                private = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000\"\n";
     here.write("own.toml", own);
     here.write("more/c.toml", "[[client]]\nname = \"app\"\nfrom = [\"10.20.1.0/24\"]\nservices = [\"http\"]\n");
@@ -254,6 +256,123 @@ fn what_is_read_is_not_written_over() {
     fs::set_permissions(here.path("out.txt"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(here.run(&["report", "small.toml", "-o", "out.txt"]).status.code(), Some(0));
     assert_eq!(fs::metadata(here.path("out.txt")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// What changed is told by meaning, since rules as since a report.
+#[test]
+fn what_changed_since_before_is_told() {
+    let here = Here::new();
+    let old = fs::read_to_string(here.path("small.toml")).unwrap();
+    here.write("old.nft", &here.guard());
+    here.run(&["report", "small.toml", "-o", "old.json"]);
+    let same = |file: &str| here.json(&["small.toml", "--since", file])["since"]["same"].clone();
+    assert_eq!((same("old.nft"), same("old.json")), (Value::Bool(true), Value::Bool(true)));
+    let new = old.replace("10.20.1.0/24", "10.20.2.0/24").replace(
+        "[services.distribution]",
+        "[[client]]\nname = \"web\"\nfrom = [\"10.30.0.1\"]\nservices = [\"http\"]\n[services.handoff]\nstate = \"unused\"\n\
+         [services.distribution]",
+    );
+    here.write("small.toml", &new);
+    let moves = |review: &Value| -> Vec<String> {
+        let all = review["since"]["moves"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        all.map(|one| [&one["change"], &one["who"], &one["what"], &one["because"]].map(text).join(" | ")).collect()
+    };
+    let review = here.json(&["small.toml", "--since", "old.json"]);
+    assert_eq!(review["since"]["no_longer_guarded"], serde_json::json!(["handoff 8099"]));
+    assert_eq!(
+        moves(&review),
+        [
+            "other | client app, IPv4 | comes from 10.20.2.0/24, and before from 10.20.1.0/24 | -",
+            "gains | client web, IPv4 | is new (10.30.0.1): http admitted | -",
+        ]
+    );
+    let review = here.json(&["small.toml", "--since", "old.nft"]);
+    assert_eq!(review["since"]["no_longer_guarded"], serde_json::json!(["handoff"]));
+    let found = moves(&review);
+    let wanted =
+        ["gains | 10.20.2.0/24, 10.30.0.1 | port 8098-8099 | app, small.toml:", "loses | 10.20.1.0/24 | http | -"];
+    assert!(wanted.iter().all(|wanted| found.iter().any(|one| one.starts_with(wanted))), "{found:#?}");
+    for form in ["text", "markdown", "html"] {
+        for file in ["old.json", "old.nft"] {
+            let text = out(&here.run(&["report", "small.toml", "--since", file, "--format", form]));
+            for words in ["since", "NO LONGER GUARDED", "GAINS: ", file] {
+                assert!(text.contains(words), "{form} {file}: {words}");
+            }
+        }
+    }
+    // Back again.
+    here.write("small.toml", &old);
+    here.run(&["report", "small.toml", "-o", "old.json"]);
+    here.write("small.toml", &old.replace("services = [\"http\"]", "services = []"));
+    let found = moves(&here.json(&["small.toml", "--since", "old.json"]));
+    assert_eq!(found, ["loses | client app, IPv4 | http: blocked, and before admitted | -"]);
+}
+
+/// What is no document of before, or another version's, is not taken for one.
+#[test]
+fn another_document_is_none_of_before() {
+    let here = Here::new();
+    here.run(&["report", "small.toml", "-o", "old.json"]);
+    let old = fs::read_to_string(here.path("old.json")).unwrap();
+    here.write("next.json", &old.replace("ringfence/report/1", "ringfence/report/2"));
+    here.write("half.json", "{\"schema\": \"ringfence/report/1\", \"errors\": []}");
+    here.write("less.json", "{\"schema\": \"ringfence/report/1\", \"rows\": []}");
+    here.write("verify.json", &out(&here.run(&["verify", "small.toml", "--json"])));
+    for file in ["next.json", "half.json", "less.json", "verify.json", "small.toml", "none.json"] {
+        let output = here.run(&["report", "small.toml", "--since", file]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{file}");
+    }
+    let output = here.run(&["report", "small.toml", "--since", "old.json", "-o", "old.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_to_string(here.path("old.json")).unwrap(), old);
+}
+
+/// Why clients are admitted and until when is in every form. Without a day, the document does not hang on one.
+#[test]
+fn days_are_told_and_held_against_the_day_that_is_given() {
+    let here = Here::new();
+    fs::copy(root().join("tests/cases/client-terms/cluster.toml"), here.path("terms.toml")).unwrap();
+    let day = |words: &[&str], epoch: Option<&str>| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        command.current_dir(here.0.path()).args(["report", "terms.toml", "--format", "json"]).args(words);
+        command.env_remove("SOURCE_DATE_EPOCH").envs(epoch.map(|epoch| ("SOURCE_DATE_EPOCH", epoch)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let found: Value = serde_json::from_str(&out(&output)).unwrap();
+        let past = found["reasons"].as_array().unwrap().iter().map(|one| one["past"].clone()).collect();
+        let codes = found["findings"].as_array().unwrap().iter().map(|one| one["code"].clone()).collect();
+        Value::Array(vec![found["today"].clone(), Value::Array(past), Value::Array(codes)])
+    };
+    let expired = serde_json::json!(["2026-06-01", [true, false], ["client-expired"]]);
+    assert_eq!(day(&["--today", "2026-06-01"], None), expired);
+    // 2026-06-01, 12:00.
+    assert_eq!(day(&[], Some("1780315200")), expired);
+    assert_eq!(
+        day(&["--today", "2026-05-31"], Some("1780315200")),
+        serde_json::json!(["2026-05-31", [false, false], []])
+    );
+    assert_eq!(day(&[], None), serde_json::json!([null, [null, null], []]));
+    for form in ["text", "markdown", "html"] {
+        let text = out(&here.run(&["report", "terms.toml", "--today", "2026-06-01", "--format", form]));
+        for words in [
+            "until 2026-05-31, which is PAST",
+            "copies the buckets of 2025",
+            "until 2026-06-01",
+            "on 2026-06-01, 1 of them past",
+        ] {
+            assert!(text.contains(words), "{form}: {words}\n{text}");
+        }
+        let text = out(&here.run(&["report", "terms.toml", "--format", form]));
+        assert!(text.contains("no day was given"), "{form}");
+    }
+    let bad = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .current_dir(here.0.path())
+        .args(["compile", "terms.toml"])
+        .env("SOURCE_DATE_EPOCH", "yesterday")
+        .output()
+        .unwrap();
+    assert_eq!((bad.status.code(), bad.stdout.len()), (Some(2), 0));
 }
 
 /// A header lies wherever it stands.

@@ -13,7 +13,8 @@ use super::files::{Batch, write_files};
 use super::input::{Input, all_node_findings, site};
 use super::output::{Undone, print};
 use super::proof::explained;
-use crate::cluster::{Cluster, Node, OnBlock, Site, SitePart};
+use super::today::Today;
+use crate::cluster::{Cluster, Node, OnBlock, Site, SitePart, expired};
 use crate::compile::{SetsMode, openings};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
@@ -52,6 +53,8 @@ pub struct Arguments {
     /// Write files into this folder instead of printing; it is made if it is not there. Other files in it stay.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    today: Today,
 }
 
 const EXAMPLES: &str = "\
@@ -127,7 +130,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         arguments.format.len() == 1 || arguments.output.is_some(),
         "several formats need a folder to be written to: add `-o DIR`"
     );
-    let Some(cluster) = arguments.input.load_to(Undone::Written, |cluster| findings(arguments, cluster))? else {
+    let today = arguments.today.day()?;
+    let further = |cluster: &Cluster| expired(cluster, today).into_iter().chain(findings(arguments, cluster)).collect();
+    let Some(cluster) = arguments.input.load_to(Undone::Written, further)? else {
         return Ok(Outcome::Unusable);
     };
     if let (true, Some(output)) = (arguments.all, &arguments.output) {

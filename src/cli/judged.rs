@@ -11,8 +11,10 @@ use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_
 use super::output::{Undone, fail, print_findings, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules_for_document};
+use super::since::Before;
+use super::today::Today;
 use super::verify::lies;
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{Cluster, Day, Site, expired};
 use crate::compile::SetsMode;
 use crate::diagnostic::{Plain, Sources, Texts};
 use crate::host::identity::{Saved, nodes_of};
@@ -37,13 +39,21 @@ pub struct Judging {
     ruleset: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
-    include_from: Vec<PathBuf>,
+    pub include_from: Vec<PathBuf>,
     /// All rules that this host has now. Needs root.
     #[arg(long)]
     live: bool,
+    #[command(flatten)]
+    today: Today,
 }
 
 impl Judging {
+    /// The day that last days are held against. Where a kernel is asked, that is now; otherwise the same input makes the same document on
+    /// any day.
+    fn day(&self) -> anyhow::Result<Option<Day>> {
+        if self.live { self.today.day().map(Some) } else { self.today.given() }
+    }
+
     /// The files that it names, and those in a folder of cluster files.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -61,15 +71,23 @@ pub struct Judged {
 
 /// Judges them; how it ends where there is nothing to judge, which was said then.
 pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, Outcome>> {
+    judge_since(judging, as_json, None)
+}
+
+/// The same with what changed since something.
+pub fn judge_since(judging: &Judging, as_json: bool, since: Option<Before>) -> anyhow::Result<Result<Judged, Outcome>> {
     let input = Input { config: judging.config.clone(), json: as_json };
     let further = |cluster: &Cluster| {
         if judging.live { node_findings(cluster, &judging.node) } else { all_node_findings(cluster, &judging.node) }
     };
+    let today = judging.day()?;
+    let late = |cluster: &Cluster| today.map(|day| expired(cluster, day)).unwrap_or_default();
+    let further = |cluster: &Cluster| further(cluster).into_iter().chain(late(cluster)).collect();
     let Some((cluster, notes)) = input.load_with_findings(Undone::Nothing, further)? else {
         return Ok(Err(Outcome::Unusable));
     };
     if judging.live {
-        return live(judging, &cluster, notes);
+        return live(judging, &cluster, Beside { notes, today, since, ..Beside::default() });
     }
     let site = site(&cluster, &judging.node);
     let (given, rules) = if judging.ruleset.is_empty() {
@@ -83,7 +101,7 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
     let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
     let notes = notes.into_iter().chain(said).collect();
     let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
-    let judged = judged(&site, rules, given, Beside { notes, lies: said_wrongly, ..Beside::default() })?;
+    let judged = judged(&site, rules, given, Beside { notes, today, since, lies: said_wrongly, ..Beside::default() })?;
     // Who believes the header believes something else than the rules do.
     let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
     Ok(Ok(Judged { outcome, ..judged }))
@@ -96,6 +114,8 @@ struct Beside {
     lies: Vec<String>,
     answers: Vec<Answer>,
     host: Option<Asked>,
+    today: Option<Day>,
+    since: Option<Before>,
 }
 
 /// The rules of a cluster file, as nft reads them, and the digests of every text that is made of it.
@@ -115,7 +135,7 @@ fn digests(emitted: &Emitted, wanted: &[Text]) -> Vec<Digested> {
 }
 
 /// All rules of this host, as they are now.
-fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Result<Result<Judged, Outcome>> {
+fn live(judging: &Judging, cluster: &Cluster, beside: Beside) -> anyhow::Result<Result<Judged, Outcome>> {
     let links = own_links()?;
     let nodes = match nodes_of(cluster, &judging.node, &Saved::default(), &links) {
         Ok(nodes) => nodes,
@@ -131,18 +151,21 @@ fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Resu
     let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(Asked::now(name.trim()));
-    judged(&site, "kernel", given, Beside { notes, answers, host, ..Beside::default() }).map(Ok)
+    judged(&site, "kernel", given, Beside { answers, host, ..beside }).map(Ok)
 }
 
 fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
-    let Beside { notes, lies, answers, host } = beside;
+    let Beside { notes, lies, answers, host, today, since } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
     let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
     let read = files.into_iter().chain(cluster_files(site)).collect();
     let answers = answers.iter().map(Answered::of).collect();
-    let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies };
-    Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome, read })
+    let basis =
+        Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies, today };
+    let mut review = Review::of(site, basis, &report, &matrix);
+    review.since = since.map(|since| since.changes(&review, &ruleset, site));
+    Ok(Judged { review, outcome, read })
 }
 
 /// The cluster files, with profiles and what they include.

@@ -8,8 +8,9 @@ use super::host::{StateArguments, own_links, own_nodes, site_of};
 use super::import::{Read, RiakArguments};
 use super::input::{Input, node_findings, one_cluster};
 use super::output::{Undone, present, print_findings, say};
+use super::today::Today;
 use super::ways;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, expired};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
 use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
@@ -37,6 +38,8 @@ pub struct Arguments {
     /// Look at the files only, not at what listens.
     #[arg(long)]
     no_sockets: bool,
+    #[command(flatten)]
+    today: Today,
 }
 
 const EXAMPLES: &str = "\
@@ -53,6 +56,7 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_slice();
+    let today = arguments.today.day()?;
     let further =
         |cluster: &Cluster| one_cluster(cluster, "`lint`").into_iter().chain(node_findings(cluster, asked)).collect();
     let Some(cluster) = arguments.input.load(further)? else {
@@ -80,6 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ways::findings(&site, &own_links()?, &mut findings)?;
     }
     lint(&subject, &mut findings);
+    expired(&cluster, today).into_iter().for_each(|finding| findings.push(finding));
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
     print_findings(&unreadable, &sources, arguments.input.json, Undone::Nothing)?;

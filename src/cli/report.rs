@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::files::write_file;
-use super::judged::{Judged, Judging, judge};
+use super::judged::{Judged, Judging, judge, judge_since};
 use super::output::{present, print};
+use super::since::Before;
 use crate::outcome::Outcome;
 use crate::report::{Body, Form, Review};
 
@@ -21,6 +22,10 @@ use crate::report::{Body, Form, Review};
 pub struct Arguments {
     #[command(flatten)]
     judging: Judging,
+    /// Also tell what changed, by meaning, since a document of JSON that was made before (all that is named in it), or since the rules in
+    /// these files.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    since: Vec<PathBuf>,
     /// The form of the document; otherwise what the name of `--output` ends with, or text.
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
     format: Option<Shape>,
@@ -76,10 +81,11 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(file) = &arguments.output {
-        spare(file, &arguments.judging.inputs())?;
+        spare(file, &[arguments.judging.inputs(), arguments.since.clone()].concat())?;
     }
     let shape = arguments.shape();
-    let Judged { review, outcome, read } = match judge(&arguments.judging, shape == Shape::Json)? {
+    let since = Before::read(&arguments.since, &arguments.judging.include_from)?;
+    let Judged { review, outcome, read } = match judge_since(&arguments.judging, shape == Shape::Json, since)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };

@@ -107,6 +107,8 @@ codes! {
     TooManySources = "too-many-sources", Error;
     /// A text that is no interface name.
     BadInterface = "bad-interface", Error;
+    /// A text that is no day.
+    BadUntil = "bad-until", Error;
     /// `--node` names no node.
     UnknownNode = "unknown-node", Error;
     /// A line of what `ip` is to have printed that it does not print.
@@ -145,6 +147,8 @@ codes! {
     FamilyWithoutNodes = "family-without-nodes", Warning;
     /// A client that is admitted to nothing or from nowhere.
     UnusedClient = "unused-client", Warning;
+    /// A client who was wanted until a day that is past.
+    ClientExpired = "client-expired", Warning;
     /// A private network without node or client.
     UnusedNetwork = "unused-network", Warning;
     /// An open service that admits nobody.

@@ -12,16 +12,17 @@
 //! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
 //! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
 //!
-//! Not here, though a reviewer may ask for it: a picture of the cluster, SARIF, what a rehearsal saw, what changed since an earlier
-//! document, `why` and `until` of clients, a check of a document against rules (`verify --review`), and every rule with its reason:
+//! Not here, though a reviewer may ask for it: a picture of the cluster, SARIF, what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
 //! only those that decide in a cell are named.
 
 mod decides;
+mod earlier;
 mod grid;
 mod html;
 mod made;
 mod markdown;
 mod rows;
+mod since;
 mod text;
 mod words;
 
@@ -31,7 +32,9 @@ use super::claims::{Claimed, Finding};
 use super::whole::Answered;
 use crate::diagnostic::Plain;
 
+pub use earlier::{Earlier, NotEarlier};
 pub use made::Basis;
+pub use since::{Move, Since};
 pub(super) use words::is_hidden;
 
 /// What there is to review.
@@ -56,6 +59,9 @@ pub struct Review {
     pub staged: bool,
     /// The families that were judged.
     pub families: &'static [&'static str],
+    /// What changed since rules or a document of before, where these were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
     /// Each claim, and what came of it.
     pub claims: Vec<Claimed>,
     /// Who reaches what on the whole host, where a kernel was asked.
@@ -70,6 +76,12 @@ pub struct Review {
     /// The part of the rules because of which nothing is proved, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Clients of which the cluster file says why they are admitted, or until when: those past it first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// The day that last days are held against; nothing where none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub today: Option<String>,
     /// Services that are not guarded.
     pub unguarded: Vec<Unguarded>,
     /// Ports that have to be kept from this host's own connections (`net.ipv4.ip_local_reserved_ports`).
@@ -150,6 +162,24 @@ pub struct Unguarded {
     /// Why, as the profile says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// Why a client is admitted, and until when it is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Reason {
+    /// Its name.
+    pub client: String,
+    /// The line of the cluster file.
+    pub place: String,
+    /// Why, as the cluster file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Its last day. It is admitted behind that, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Whether that is past; `null` where it has none, or no day was given.
+    pub past: Option<bool>,
 }
 
 /// Something that the cluster file allows.

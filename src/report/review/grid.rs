@@ -1,7 +1,7 @@
 //! What the forms of a review say alike: the words of a row, of a cell, of a claim.
 
 use super::words::{count, few};
-use super::{Cell, Deciding, Fate, Review, Row, Unguarded};
+use super::{Cell, Deciding, Fate, Reason, Review, Row, Unguarded};
 use crate::report::claims::{Because, Claimed, Finding, Ruled};
 
 /// Cells of a row that are not proved and say the same, by the same rule.
@@ -69,6 +69,23 @@ impl Review {
             ["IPv6"] => Some("IPv4 is not in these files and was NOT judged"),
             _ => None,
         }
+    }
+
+    /// Clients by why they are admitted and until when: the first few, and how many more there are.
+    pub(super) fn reasons_shown(&self) -> (&[Reason], usize) {
+        const SHOWN: usize = 1000;
+        let shown = self.reasons.get(..SHOWN).unwrap_or(&self.reasons);
+        (shown, self.reasons.len() - shown.len())
+    }
+
+    /// What is said of last days of clients; nothing where no client has one.
+    pub(super) fn days_text(&self) -> Option<String> {
+        let any = self.reasons.iter().any(|own| own.until.is_some());
+        let past = self.reasons.iter().filter(|own| own.past == Some(true)).count();
+        any.then(|| match &self.today {
+            None => "no day was given (`--today`), so it is not said which of them are past".to_owned(),
+            Some(today) => format!("on {today}, {past} of them past and still admitted: nothing closes by the clock"),
+        })
     }
 
     /// How many cells are known in each way.
@@ -158,6 +175,14 @@ impl Deciding {
     pub(super) fn place(&self) -> String {
         let line = self.line.map(|line| format!(", line {line}")).unwrap_or_default();
         format!("table {}, chain {}{line}", self.table, self.chain)
+    }
+}
+
+impl Reason {
+    /// Until when, in words.
+    pub(super) fn term(&self) -> Option<String> {
+        let until = self.until.as_ref()?;
+        Some(if self.past == Some(true) { format!("until {until}, which is PAST") } else { format!("until {until}") })
     }
 }
 

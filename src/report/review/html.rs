@@ -50,7 +50,7 @@ fn ports(ports: &[String]) -> String {
 
 /// The networks of a source.
 fn networks(source: &Named) -> String {
-    few(&source.networks, source.networks.len(), source.more)
+    few(&source.networks, 4, source.more)
 }
 
 /// Whether a row has more to name than its own words do.

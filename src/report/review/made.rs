@@ -3,10 +3,10 @@
 use sha2::{Digest as _, Sha256};
 
 use super::decides::Decides;
-use super::rows::rows;
+use super::rows::{MOST_NAMED, rows};
 use super::words::{clipped, plain};
-use super::{Allowed, Asked, Digested, Guarded, Review, Reviewed, Unguarded};
-use crate::cluster::{Allowance, Node, Site, SitePart, State};
+use super::{Allowed, Asked, Digested, Guarded, Reason, Review, Reviewed, Unguarded};
+use crate::cluster::{Allowance, Client, Cluster, Day, Node, Site, SitePart, State};
 use crate::compile;
 use crate::diagnostic::Plain;
 use crate::host::deeds::Deed;
@@ -38,6 +38,8 @@ pub struct Basis<'a> {
     pub notes: Vec<Plain>,
     /// What headers of the rules say of who is admitted and is not so.
     pub lies: Vec<String>,
+    /// The day that last days of clients are held against, where one was given.
+    pub today: Option<Day>,
 }
 
 impl Digested {
@@ -68,7 +70,7 @@ impl Review {
     /// What there is to review of a site, on these rules.
     #[must_use]
     pub fn of(site: &Site<'_>, basis: Basis<'_>, report: &Report, matrix: &Matrix) -> Self {
-        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies } = basis;
+        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies, today } = basis;
         let proof = Proof::of(report, site, ruleset, families, &writers);
         let guarded = || site.services().iter().filter(|service| service.service.is_guarded());
         let staged = site.cluster().guard().is_staged();
@@ -86,6 +88,7 @@ impl Review {
             host,
             staged,
             families: proof.families,
+            since: None,
             claims: proof.claims.into_iter().map(harmless).collect(),
             answers: answers.into_iter().map(harmless_answer).collect(),
             services: guarded()
@@ -94,6 +97,8 @@ impl Review {
             rows,
             deciding: decides.all,
             because: matrix.because.as_deref().map(clipped),
+            reasons: reasons(site, today),
+            today: today.map(|day| day.to_string()),
             unguarded: unguarded(site),
             reserved_ports: listed(&site.protected()),
             allowances: allowances(site),
@@ -165,6 +170,23 @@ fn unguarded(site: &Site<'_>) -> Vec<Unguarded> {
         why: own.service.why().map(plain),
     };
     unused.map(of).collect()
+}
+
+/// Why clients are admitted, and until when. Who is past it comes first.
+fn reasons(site: &Site<'_>, today: Option<Day>) -> Vec<Reason> {
+    let of = |cluster: &Cluster, client: &Client| Reason {
+        client: plain(client.name()),
+        place: plain(&cluster.place(client.span())),
+        why: client.why().map(plain),
+        until: client.until().map(|day| day.to_string()),
+        past: client.until().and_then(|until| Some(until < today?)),
+    };
+    let parts = site.parts().iter().map(SitePart::cluster);
+    let all = parts.flat_map(|cluster| cluster.clients().iter().map(move |client| of(cluster, client)));
+    let mut all: Vec<Reason> = all.filter(|own| own.why.is_some() || own.until.is_some()).collect();
+    all.sort_by_key(|own| own.past != Some(true));
+    all.truncate(MOST_NAMED);
+    all
 }
 
 fn allowances(site: &Site<'_>) -> Vec<Allowed> {

@@ -14,9 +14,9 @@ use crate::verify::{self, Held, Matrix, On, Whose};
 /// So many clients are rows of their own.
 const APART: usize = 64;
 /// So many sources are named in all rows together.
-const MOST_NAMED: usize = 20_000;
+pub(super) const MOST_NAMED: usize = 20_000;
 /// So many networks of one source are named.
-const MOST_NETWORKS: usize = 4;
+const MOST_NETWORKS: usize = 64;
 
 /// Ascending ranges of addresses.
 type Ranges = Vec<(IpAddr, IpAddr)>;

@@ -31,6 +31,7 @@ fn basis(ruleset: &Ruleset) -> Basis<'_> {
         host: None,
         notes: Vec::new(),
         lies: Vec::new(),
+        today: None,
     }
 }
 
