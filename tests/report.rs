@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const FORMS: [(&str, &str); 4] = [("text", "txt"), ("markdown", "md"), ("json", "json"), ("html", "html")];
+const FORMS: [(&str, &str); 5] =
+    [("text", "txt"), ("markdown", "md"), ("json", "json"), ("html", "html"), ("sarif", "sarif")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,6 +71,15 @@ fn documents_are_what_is_written() {
         let text = fs::read_to_string(case.join("review.txt")).unwrap();
         assert!(text.contains(&out(&matrix)), "the matrix is the one of the document");
     }
+}
+
+/// The sample is what the program makes of the example.
+#[test]
+fn the_sample_is_up_to_date() {
+    let folder = root().join("rulesets/examples");
+    let output = ringfence(&folder, &["report", "mail-east.toml", "--format", "html"]);
+    assert_eq!(output.status.code(), Some(0));
+    held_against(&folder.join("mail-east.report.html"), &out(&output));
 }
 
 /// Every form has every cell, as JSON says it.

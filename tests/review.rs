@@ -258,6 +258,116 @@ fn what_is_read_is_not_written_over() {
     assert_eq!(fs::metadata(here.path("out.txt")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+fn result(sarif: &Value) -> Vec<(String, String, String)> {
+    let run = &sarif["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let one = |result: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let place = &result["locations"][0]["physicalLocation"];
+        let line = place["region"]["startLine"].as_u64().unwrap();
+        assert!(line >= 1 && matches!(result["level"].as_str(), Some("error" | "warning" | "note")), "{result}");
+        assert_eq!(rules[result["ruleIndex"].as_u64().unwrap() as usize]["id"], result["ruleId"]);
+        assert!(!text(&result["message"]["text"]).is_empty());
+        let uri = text(&place["artifactLocation"]["uri"]);
+        assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()) && !uri.starts_with('/'), "{uri}");
+        (text(&result["ruleId"]), text(&result["level"]), format!("{uri}:{line}"))
+    };
+    run["results"].as_array().unwrap().iter().map(one).collect()
+}
+
+/// SARIF has findings, claims and cells at lines of the cluster file. Its schema is large and not ours: where a copy of it is named by
+/// `RINGFENCE_SARIF_SCHEMA`, all of it is held against that.
+#[test]
+fn sarif_has_what_is_wrong_at_its_line() {
+    let here = Here::new();
+    here.write("r.nft", &here.guard().replace("ip saddr 10.20.1.0/24", "ip saddr 10.20.1.0/25"));
+    fs::copy(root().join("tests/cases/client-terms/cluster.toml"), here.path("a b.toml")).unwrap();
+    let sarif = |words: &[&str]| -> Value {
+        let output = here.run(&[&["report"], words, &["--format", "sarif"]].concat());
+        let found: Value = serde_json::from_str(&out(&output)).unwrap();
+        if let Some(file) = std::env::var_os("RINGFENCE_SARIF_SCHEMA") {
+            let schema: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+            let wrong: Vec<String> = jsonschema::validator_for(&schema)
+                .unwrap()
+                .iter_errors(&found)
+                .map(|error| error.to_string())
+                .collect();
+            assert!(wrong.is_empty(), "{wrong:#?}");
+        }
+        assert_eq!((&found["version"], found["runs"].as_array().unwrap().len()), (&Value::from("2.1.0"), 1));
+        found
+    };
+    let told = |rule: &str, level: &str, place: &str| (rule.to_owned(), level.to_owned(), place.to_owned());
+    assert_eq!(result(&sarif(&["small.toml"])), []);
+    assert_eq!(
+        result(&sarif(&["small.toml", "--ruleset", "r.nft"])),
+        [told("claim-reachability", "error", "small.toml:1"), told("cell-to-be-admitted", "error", "small.toml:10")]
+    );
+    let late = sarif(&["a b.toml", "--today", "2026-06-01"]);
+    assert_eq!(result(&late), [told("client-expired", "warning", "a%20b.toml:9")]);
+}
+
+/// The picture has a line for each way in that the matrix has, and says in words what it draws.
+#[test]
+fn the_picture_is_the_matrix() {
+    let here = Here::new();
+    here.write("early.nft", &fs::read_to_string(root().join("tests/transcripts/early-accept.nft")).unwrap());
+    for words in [vec!["small.toml"], vec!["small.toml", "--ruleset", "early.nft"]] {
+        let review = here.json(&words);
+        let page = out(&here.run(&[&["report"], words.as_slice(), &["--format", "html"]].concat()));
+        let (_, svg) = page.split_once("<svg").unwrap();
+        let (svg, _) = svg.split_once("</svg>").unwrap();
+        let cells = review["rows"].as_array().unwrap().iter().flat_map(|row| row["cells"].as_array().unwrap());
+        let of = |shown: &str, found: &str| {
+            cells.clone().filter(|cell| cell["shown"] == shown && cell["found"] == found).count()
+        };
+        // One more of each kind is in the legend.
+        let drawn = |class: &str| svg.matches(&format!("class=\"{class}\"")).count() - 1;
+        assert_eq!(drawn("way-in"), of("proved", "admitted"), "{svg}");
+        assert_eq!(drawn("way-bad"), of("violated", "mixed"), "{svg}");
+        assert!(
+            svg.contains("<title ") && svg.contains("client app: admitted to http; blocked from distribution"),
+            "{svg}"
+        );
+    }
+}
+
+/// A report fits as long as everything that it was made of is what it was.
+#[test]
+fn a_report_fits_what_it_was_made_of() {
+    let here = Here::new();
+    here.write("r.nft", &here.guard());
+    here.run(&["report", "small.toml", "-o", "compiled.json"]);
+    here.run(&["report", "small.toml", "--ruleset", "r.nft", "-o", "files.json"]);
+    let held = |words: &[&str]| -> (Option<i32>, String) {
+        let output = here.run(&[&["verify", "small.toml"], words].concat());
+        (output.status.code(), out(&output))
+    };
+    assert_eq!(held(&["--review", "compiled.json"]).0, Some(0));
+    assert_eq!(held(&["--ruleset", "r.nft", "--review", "files.json"]).0, Some(0));
+    // Rules that do the same by another text, and rules that do not.
+    here.write("r.nft", &format!("{}\n# a remark\n", here.guard()));
+    let (code, text) = held(&["--ruleset", "r.nft", "--review", "files.json"]);
+    assert_eq!(
+        (code, text.contains("other texts of rules"), text.contains("its matrix")),
+        (Some(1), true, false),
+        "{text}"
+    );
+    here.write("r.nft", &here.guard().replace("ip saddr 10.20.1.0/24", "ip saddr 10.20.1.0/25"));
+    let (code, text) = held(&["--ruleset", "r.nft", "--review", "files.json"]);
+    assert_eq!((code, text.contains("its matrix"), text.contains("its verdict")), (Some(1), true, true), "{text}");
+    let changed = fs::read_to_string(here.path("small.toml")).unwrap() + "\n# a remark\n";
+    here.write("small.toml", &changed);
+    let (code, text) = held(&["--review", "compiled.json"]);
+    assert_eq!((code, text.contains("another cluster file")), (Some(1), true), "{text}");
+    // A report of rules that are violated fits, and ends as they do.
+    here.write("r.nft", "table inet t { }\n");
+    here.run(&["report", "small.toml", "--ruleset", "r.nft", "-o", "bad.json"]);
+    let (code, text) = held(&["--ruleset", "r.nft", "--review", "bad.json"]);
+    assert_eq!((code, text.starts_with("the report fits: VIOLATED")), (Some(1), true), "{text}");
+    assert_eq!(held(&["--review", "r.nft"]).0, Some(2));
+}
+
 /// What changed is told by meaning, since rules as since a report.
 #[test]
 fn what_changed_since_before_is_told() {

@@ -1,7 +1,7 @@
 //! What `report` and `matrix` say something of: the rules of a cluster file, of files, or of this host's kernel, judged.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use clap::Args;
@@ -48,6 +48,18 @@ pub struct Judging {
 }
 
 impl Judging {
+    /// The same for a command that has its own arguments.
+    pub fn of(config: &Path, node: &[String], (ruleset, include_from): (&[PathBuf], &[PathBuf]), live: bool) -> Self {
+        Self {
+            config: config.to_owned(),
+            node: node.to_vec(),
+            ruleset: ruleset.to_vec(),
+            include_from: include_from.to_vec(),
+            live,
+            today: Today::default(),
+        }
+    }
+
     /// The day that last days are held against. Where a kernel is asked, that is now; otherwise the same input makes the same document on
     /// any day.
     fn day(&self) -> anyhow::Result<Option<Day>> {

@@ -54,6 +54,8 @@ enum Shape {
     Markdown,
     Json,
     Html,
+    /// Findings, and claims and cells that are not proved, at lines of the cluster file: SARIF 2.1.0.
+    Sarif,
 }
 
 impl Arguments {
@@ -73,6 +75,7 @@ impl Arguments {
             Some("html" | "htm") => Some(Shape::Html),
             Some("md" | "markdown") => Some(Shape::Markdown),
             Some("json") => Some(Shape::Json),
+            Some("sarif") => Some(Shape::Sarif),
             _ => None,
         };
         if self.json { Shape::Json } else { self.format.or(named).unwrap_or(Shape::Text) }
@@ -101,6 +104,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Shape::Text => review.text(),
         Shape::Markdown => review.markdown(),
         Shape::Html => review.html()?,
+        Shape::Sarif => review.sarif()?,
     };
     match &arguments.output {
         Some(file) => write_file(file, text)?,

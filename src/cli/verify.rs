@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
-use super::output::{Undone, fail, present, print_findings, warn_open, warn_unknown};
+use super::judged::{Judged, Judging, judge};
+use super::output::{Undone, fail, present, print, print_findings, warn_open, warn_unknown};
 use super::proof::explained;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
@@ -18,7 +19,7 @@ use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::report::{Body, Form, Proof, Whole};
+use crate::report::{Body, Earlier, Form, Proof, Whole};
 use crate::verify::{Answer, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
@@ -45,6 +46,10 @@ pub struct Arguments {
     /// addr` print there, of both families, one after the other.
     #[arg(long, value_name = "FILE", requires = "ruleset", conflicts_with = "live")]
     routes: Option<PathBuf>,
+    /// Whether a report of JSON (`report --format json`) still fits: the digests of what it was made of, and each cell of its matrix, are
+    /// held against what the cluster file makes, against the rulesets given, or, with --live, against what this host holds.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["routes", "json"])]
+    review: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -56,6 +61,9 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if let Some(file) = &arguments.review {
+        return fits(arguments, file);
+    }
     let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
@@ -95,6 +103,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Outcome::Undecided
         }
     })
+}
+
+/// Whether a report is what would be said now; it ends as that report would, or with 1 where it is not.
+fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
+    let name = file.display();
+    let text = read_text(file, "report")?;
+    let before = Earlier::read(&text).map_err(|error| anyhow::anyhow!("{name} {error}"))?;
+    let rules = (arguments.ruleset.as_slice(), arguments.include_from.as_slice());
+    let judging = Judging::of(&arguments.input.config, &arguments.node, rules, arguments.live);
+    let Judged { review, outcome, .. } = match judge(&judging, false)? {
+        Ok(judged) => judged,
+        Err(outcome) => return Ok(outcome),
+    };
+    let differences = before.differences(&Earlier::of(&review));
+    if differences.is_empty() {
+        print(&format!("the report fits: {}\n", review.verdict_text()))?;
+        return Ok(outcome);
+    }
+    let lines: String = differences.iter().map(|what| format!("  - {what}\n")).collect();
+    print(&format!("THE REPORT DOES NOT FIT:\n{lines}now: {}\n", review.verdict_text()))?;
+    Ok(Outcome::No)
 }
 
 /// Whether a header says something else of who is admitted than is so. Another input may mean the same.

@@ -12,7 +12,7 @@
 //! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
 //! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
 //!
-//! Not here, though a reviewer may ask for it: a picture of the cluster, SARIF, what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
+//! Not here, though a reviewer may ask for it: what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
 //! only those that decide in a cell are named.
 
 mod decides;
@@ -21,7 +21,9 @@ mod grid;
 mod html;
 mod made;
 mod markdown;
+mod picture;
 mod rows;
+mod sarif;
 mod since;
 mod text;
 mod words;

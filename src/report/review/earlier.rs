@@ -187,25 +187,38 @@ impl Earlier {
         (moves, open)
     }
 
-    /// What of another document does not fit this one, in words.
-    pub(super) fn differences(&self, other: &Self) -> Vec<String> {
+    /// What of a document that was made now is not as in this one, in words. Rules of a kernel have no text, so that only what they do is
+    /// compared.
+    #[must_use]
+    pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut all = Vec::new();
         let mut differ = |what: &str, same: bool| {
             if !same {
                 all.push(what.to_owned());
             }
         };
-        differ("the input of the clusters is another one", self.clusters == other.clusters);
+        let inputs = |own: &Self| -> Vec<(String, String)> {
+            own.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.input.clone())).collect()
+        };
+        differ("it was made of another cluster file (profile and included files count)", inputs(self) == inputs(now));
+        let nodes =
+            |own: &Self| -> Option<Vec<String>> { own.clusters.iter().map(|cluster| cluster.node.clone()).collect() };
+        // Rules for every node are also those of one.
+        differ("it is about another node", nodes(self).zip(nodes(now)).is_none_or(|(one, other)| one == other));
         let sorted = |texts: &[Text]| {
             let mut all: Vec<String> = texts.iter().map(|text| text.sha256.clone()).collect();
             all.sort();
             all
         };
-        differ("the texts of the rules are others", sorted(&self.texts) == sorted(&other.texts));
-        differ("other families were judged", self.families == other.families);
-        differ("the verdict is another one", self.verdict == other.verdict && self.staged == other.staged);
-        differ("other services are guarded, or other ports", self.services == other.services);
-        differ("the matrix is another one", self.rows == other.rows);
+        let texts = self.texts.is_empty() || now.texts.is_empty() || sorted(&self.texts) == sorted(&now.texts);
+        differ("it is about other texts of rules", texts);
+        differ("it judges other families", self.families == now.families);
+        differ("its verdict is another one", self.verdict == now.verdict && self.staged == now.staged);
+        differ("other services are guarded, or other ports", self.services == now.services);
+        differ(
+            "its matrix is another one: who gets in, or what is wanted, or how that is known",
+            self.rows == now.rows,
+        );
         all
     }
 }

@@ -18,6 +18,11 @@ impl Open<'_> {
         format!("{}, {}, at {}", self.row.label(), self.row.family, self.services.join(", "))
     }
 
+    /// The first line of the cluster file that names them.
+    pub(super) fn origin(&self) -> String {
+        self.row.sources.first().map(|source| source.place.clone()).unwrap_or_default()
+    }
+
     /// What decides where no rule does.
     pub(super) fn no_rule(&self) -> Option<&'static str> {
         (self.cell.packet.is_some() && self.cell.rule.is_none()).then_some("no rule has a say on it")
@@ -34,7 +39,8 @@ impl Review {
     }
 
     /// The verdict, and of what.
-    pub(super) fn verdict_text(&self) -> String {
+    #[must_use]
+    pub fn verdict_text(&self) -> String {
         let of = match self.rules {
             "compiled" => "of the rules that the cluster file makes",
             "files" => "of the rules in these files",

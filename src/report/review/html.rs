@@ -5,13 +5,15 @@
 use askama::Template;
 
 use super::grid::{GLOSSARY, reasons, result};
+use super::picture::{Picture, Way};
 use super::words::few;
-use super::{Cell, Fate, Finding, Named, Review, Row, noted};
+use super::{Cell, Fate, Finding, Kind, Named, Review, Row, noted};
 
 #[derive(Template)]
 #[template(path = "review.html")]
 struct Page<'a> {
     review: &'a Review,
+    picture: Picture,
     glossary: &'static [(&'static str, &'static str)],
 }
 
@@ -64,6 +66,6 @@ impl Review {
     /// # Errors
     /// Where the template fails, as it does for no review.
     pub fn html(&self) -> Result<String, askama::Error> {
-        Page { review: self, glossary: &GLOSSARY }.render()
+        Page { review: self, picture: self.picture(), glossary: &GLOSSARY }.render()
     }
 }
