@@ -8,11 +8,11 @@ use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
 use super::judged::{Judged, Judging, judge};
 use super::output::{Undone, fail, present, print, print_findings, warn_open, warn_unknown};
-use super::proof::explained;
+use super::proof::{explained, lies};
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Code, Diagnostic, FileId, SourceFile, Sources};
+use crate::diagnostic::{Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
@@ -124,11 +124,6 @@ fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let lines: String = differences.iter().map(|what| format!("  - {what}\n")).collect();
     print(&format!("THE REPORT DOES NOT FIT:\n{lines}now: {}\n", review.verdict_text()))?;
     Ok(Outcome::No)
-}
-
-/// Whether a header says something else of who is admitted than is so. Another input may mean the same.
-pub fn lies(untrue: &[Diagnostic]) -> bool {
-    untrue.iter().any(|finding| finding.code == Code::HeaderAdmits)
 }
 
 /// With a look at this host the nodes that are not named are found by their addresses.
