@@ -7,7 +7,7 @@ use super::lookups::Part;
 use super::program::{Program, first_byte};
 use super::statements::Fields;
 use super::value::Value;
-use crate::ir::{Destined, Statement, Translation};
+use crate::ir::{Destined, Family, Match, Statement, Translation};
 
 /// What a register of a translation holds.
 enum Held {
@@ -40,7 +40,12 @@ impl Program<'_> {
         };
         let registers = registers.map(|kind| if kind == 0 { None } else { fields.number(kind) });
         let whole_networks = name == "nat" && fields.number(NFTA_NAT_FLAGS).unwrap_or(0) & NF_NAT_RANGE_NETMAP != 0;
-        let ipv6 = fields.number(NFTA_NAT_FAMILY) == Some(NFPROTO_IPV6.into());
+        let family = if name == "nat" { fields.number(NFTA_NAT_FAMILY).and_then(one_family) } else { None };
+        let ipv6 = family == Some(Family::Ip6);
+        // In a table of both families, others go on with the next rule (nft_nat_inet_eval).
+        if let Some(family) = family.filter(|family| self.ip != Some(*family)) {
+            self.push(Match::Family(family));
+        }
         let held = registers.map(|register| register.map(|register| self.held(register)));
         let map = registers.iter().flatten().find_map(|register| self.mapped(*register));
         let statement = |value: &[u8]| {
@@ -112,6 +117,15 @@ impl Program<'_> {
         let first = first_byte(register);
         let own = self.registers.iter().find(|own| own.first <= first && first - own.first < own.length)?;
         Some(((first - own.first) as usize, &own.value))
+    }
+}
+
+/// The family that a translation is for, if it is for one.
+fn one_family(number: u32) -> Option<Family> {
+    match u8::try_from(number) {
+        Ok(NFPROTO_IPV4) => Some(Family::Ip),
+        Ok(NFPROTO_IPV6) => Some(Family::Ip6),
+        _ => None,
     }
 }
 
