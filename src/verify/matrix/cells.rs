@@ -110,7 +110,8 @@ pub(super) fn rows(
 /// Rows in the order in which they get packets that show what is not proved, as long as there are any to be had: strangers first, since
 /// there it weighs most, and of those who fare alike the first.
 fn in_order(rows: &[Row]) -> Vec<usize> {
-    let mut seen: HashSet<(u8, bool, &On, Vec<(Fare, Fare, Held)>)> = HashSet::new();
+    type Alike<'r> = (u8, bool, &'r On, Vec<(Fare, Fare, Held)>);
+    let mut seen: HashSet<Alike<'_>> = HashSet::new();
     let mut all: Vec<(bool, u8, usize)> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let weight = match row.who {
