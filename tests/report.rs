@@ -133,7 +133,8 @@ fn a_page_is_one_file() {
     for case in cases() {
         let html = fs::read_to_string(case.join("review.html")).unwrap();
         for word in ["<script", " src=", "http://", "https://", "url(", "@import", "<link", "<iframe", "onclick"] {
-            assert!(!html.contains(word), "{word}");
+            // The tips of arrows are in the page itself.
+            assert!(!html.replace("url(#tip", "").contains(word), "{word}");
         }
         let targets = html.split("href=\"").skip(1).map(|part| part.split('"').next().unwrap());
         for target in targets {
