@@ -4,12 +4,14 @@
 # make fuzz    half a minute of random input for everything that reads a text
 # make packages  the .deb, the .rpm and the Ansible collection, in target/packages
 # make fleet   real Ansible against five nodes, with packets counted; root; ten minutes. FLEET=50: so many nodes, two roll-outs
+# make lab     real Erlang nodes on hosts with both back ends, and everybody knocking at every door; RabbitMQ, ejabberd; root; a quarter of an hour
+# make soak    10,000 changes of rules under such nodes with each back end, in any order, with kills, flushes and starts; root; SOAK=N: so many
 # make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
 # make constructs  every construct of nft and iptables against real packets; root; five minutes
 # make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests fleet fleet-short
+.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests fleet fleet-short lab lab-short soak
 
 setup:
 	@sh packaging/setup.sh
@@ -24,19 +26,19 @@ ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test s
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test documents --test agreed --test clusters --test plan --test faults --test netlink --test host_iptables --test through --test readers \
-	--test readers_iptables --test nft_json --test kernel --test hosts --test whole --test lint --test import
+	--test readers_iptables --test nft_json --test kernel --test hosts --test rehearse --test whole --test lint --test import
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh tests/fleet/*.sh findings/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh tests/fleet/*.sh tests/mesh/*.sh findings/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	@if [ "$$(id -u)" = 0 ]; then $(ON_TEXT); else RINGFENCE_SKIP_KERNEL=1 $(ON_TEXT) && echo 'NOT TESTED: what of --lib takes root (a namespace in one thread)' >&2; fi
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
 	@# One after the other: each is a whole machine, some with a systemd, and each is to have the time that it waits for.
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages -- --test-threads=1 && $(MAKE) --no-print-directory fleet-short; \
-	else echo 'NOT TESTED: packages and the fleet, which takes root (dpkg and rpm work in roots of their own)' >&2; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory packages-for-tests && $(CARGO) test --test packages -- --test-threads=1 && $(MAKE) --no-print-directory fleet-short lab-short; \
+	else echo 'NOT TESTED: packages, the fleet and the lab, which take root (dpkg and rpm work in roots of their own)' >&2; fi
 
 bench: setup
 	$(CARGO) bench --bench compile
@@ -46,6 +48,7 @@ bench: setup
 	$(CARGO) bench --bench apply
 	$(CARGO) bench --bench packet_path
 	$(CARGO) bench --bench netlink
+	$(CARGO) bench --bench rehearse
 
 # Makes roots of Debian in target/worlds (7 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:
@@ -89,6 +92,21 @@ fleet: packages
 # Of the packages that are there.
 fleet-short:
 	$(RUN_FLEET) short --package target/packages-for-tests/ringfence_*.deb --collection target/packages-for-tests/ringfence-cluster-*.tar.gz
+
+# What the tests have built. RINGFENCE=FILE: another one.
+RUN_LAB = python3 tests/mesh/run.py
+lab: setup
+	$(CARGO) build --quiet --target-dir $(TARGET)
+	@sh tests/mesh/services.sh
+	$(RUN_LAB) full
+
+lab-short:
+	$(RUN_LAB) short
+
+SOAK = 10000
+soak: setup
+	$(CARGO) build --quiet --target-dir $(TARGET)
+	$(RUN_LAB) soak --changes $(SOAK)
 
 # A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.

@@ -97,7 +97,13 @@ fn lowered(hosts: &[u32]) -> LoweredTable {
     let elements = Elements::ipv4(hosts.iter().map(|&host| (host, host)).collect());
     let kind = SetKind::Hash { size: Some(HOSTS * 2) };
     let set = Set { name: SET.into(), kind, elements, origins: Vec::new() };
-    let table = ringfence::ir::Table { family: Family::Inet, name: TABLE.into(), sets: vec![set], chains: Vec::new() };
+    let table = ringfence::ir::Table {
+        family: Family::Inet,
+        name: TABLE.into(),
+        legacy: false,
+        sets: vec![set],
+        chains: Vec::new(),
+    };
     lower(&table).unwrap()
 }
 

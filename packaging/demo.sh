@@ -16,5 +16,10 @@ echo "# the same, loaded into the kernel in a network namespace of its own, as n
 if [ "$(id -u)" = 0 ]; then set -- unshare --net; else set -- unshare --map-root-user --net; fi
 "$@" sh -c "nft --file '$ruleset' && nft list table inet ringfence"
 echo
-echo "# Shown: a ruleset made from $file, proved before it was printed, and taken by this kernel; nothing of this host was changed."
+echo "\$ ringfence rehearse $file"
+# Where it cannot be had (2) it says why, and what came before stands.
+tried=", and tried with packets there"
+"$program" rehearse "$file" || { [ $? = 2 ]; tried=; }
+echo
+echo "# Shown: a ruleset made from $file, proved before it was printed, taken by this kernel$tried; nothing of this host was changed."
 echo "# Next: make a cluster file of your own, as README.md says it under 'From a running cluster to rules in three commands'."

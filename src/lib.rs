@@ -29,6 +29,7 @@
 //! - [`host`] is the machine: it brings rules into force so that every step may be the last, proves what the kernel then holds,
 //!   takes a change back that nobody confirms, and says what is in force.
 //! - [`import`] reads Riak's own files and outputs, and writes a cluster file; [`lint`] holds this host's Riak against one.
+//! - [`rehearse`] tries rules on a kernel with packets, in network namespaces of its own, before any host has them.
 //! - [`report`] is what was found as data: verdicts, witnesses, changes, objections. Text and JSON are renderings of it.
 //! - [`cli`] reads, calls, prints, and ends with the code of an [`outcome`]. What `compile` writes was read back and proved first.
 //!
@@ -48,6 +49,7 @@ pub mod lint;
 pub mod net;
 pub mod outcome;
 pub mod prove;
+pub mod rehearse;
 pub mod report;
 pub mod semantics;
 pub mod verify;

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 /// A command in a folder of `tests`, its exit code, and the form of what it prints.
 type Run = (&'static str, &'static str, i32, &'static str);
 
-const ON_FILES: [Run; 25] = [
+const ON_FILES: [Run; 28] = [
     ("transcripts", "diff old.toml new.toml", 1, "diff-files"),
     ("transcripts", "diff old.toml same.toml", 0, "diff-files"),
     ("transcripts", "diff old.toml nowhere.toml", 2, "diff-files"),
@@ -46,6 +46,9 @@ const ON_FILES: [Run; 25] = [
     ("transcripts", "report small.toml --ruleset early-accept.nft", 1, "report"),
     ("transcripts", "report small.toml --ruleset nowhere.nft", 2, "report"),
     ("transcripts", "report nowhere.toml", 2, "report"),
+    ("transcripts", "rehearse small.toml", 0, "rehearse"),
+    ("transcripts", "rehearse small.toml --ruleset early-accept.nft", 1, "rehearse"),
+    ("transcripts", "rehearse nowhere.toml", 2, "rehearse"),
     ("lint", "lint cluster.toml --no-sockets --node riak@10.20.0.11 --from wide", 1, "lint"),
     ("lint", "lint cluster.toml --no-sockets --node riak@10.20.0.11 --from nowhere", 2, "lint"),
     ("lint", "lint nowhere.toml", 2, "lint"),

@@ -14,7 +14,7 @@ const RANKS: [&[&str]; 9] = [
     &["verify", "explain", "diff"],
     &["prove"],
     &["host"],
-    &["lint"],
+    &["lint", "rehearse"],
     &["report"],
     &["cli"],
 ];

@@ -683,7 +683,8 @@ fn what_prerouting_drops_late_is_a_difference() {
         let (hook, priority, policy) = (Hook::Prerouting, 0, Policy::Accept);
         let base = Base { kind: ChainKind::Filter, hook, priority, policy, shared: false };
         let chain = Chain { base: Some(base), ..Chain::named("late", rules) };
-        let table = Table { family: Family::Inet, name: "t".into(), sets: Vec::new(), chains: vec![chain] };
+        let table =
+            Table { family: Family::Inet, name: "t".into(), legacy: false, sets: Vec::new(), chains: vec![chain] };
         Ruleset { tables: vec![table], ..Ruleset::default() }
     };
     let matches = vec![Match::TcpFlags { mask: TcpFlags::ACK, value: TcpFlags::ACK }];

@@ -29,7 +29,9 @@ mod membership;
 mod output;
 mod plan;
 mod profiles;
+mod progress;
 mod proof;
+mod rehearse;
 mod remove;
 mod report;
 mod rulesets;
@@ -69,6 +71,7 @@ enum Command {
     Explain(explain::Arguments),
     Report(report::Arguments),
     Matrix(report::Matrix),
+    Rehearse(rehearse::Arguments),
     Apply(apply::Arguments),
     Confirm(confirm::Confirm),
     Rollback(confirm::Rollback),
@@ -93,6 +96,7 @@ impl Command {
             Self::Diff(arguments) => arguments.document(),
             Self::Explain(arguments) => arguments.json().then_some(Form::Explain),
             Self::Report(arguments) => arguments.document(),
+            Self::Rehearse(arguments) => arguments.json().then_some(Form::Rehearse),
             Self::Apply(arguments) => arguments.document(),
             Self::Confirm(arguments) => arguments.json().then_some(Form::Confirm),
             Self::Rollback(arguments) => arguments.json().then_some(Form::Rollback),
@@ -118,6 +122,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Report(_)
             | Self::Matrix(_)
+            | Self::Rehearse(_)
             | Self::Status(_)
             | Self::Lint(_)
             | Self::Profiles(_) => true,
@@ -153,6 +158,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Matrix(arguments) => report::run_matrix(&arguments),
+        Command::Rehearse(arguments) => rehearse::run(&arguments),
         Command::Apply(arguments) => apply::run(arguments),
         Command::Confirm(arguments) => confirm::run_confirm(&arguments),
         Command::Rollback(arguments) => confirm::run_rollback(&arguments),

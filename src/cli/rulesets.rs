@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
-use crate::prove::{self, Remark};
+use crate::prove::{self, Remark, Text};
 use crate::report::Digested;
 use crate::verify::Families;
 
@@ -40,6 +40,8 @@ pub struct Given {
     pub remarks: Vec<(String, Vec<Remark>)>,
     /// Every file that was read, as it was called.
     pub files: Vec<PathBuf>,
+    /// What each tool would load, the files of one dialect in their order and with what they include.
+    pub loads: Vec<(Text, String)>,
 }
 
 impl Given {
@@ -53,6 +55,7 @@ impl Given {
             texts: Vec::new(),
             remarks: Vec::new(),
             files: Vec::new(),
+            loads: Vec::new(),
         }
     }
 
@@ -73,6 +76,17 @@ pub enum Dialect {
     Ip6tables,
     /// For `ipset restore`, or from `ipset save`.
     Ipset,
+}
+
+impl Dialect {
+    fn text(self) -> Text {
+        match self {
+            Self::Nft => Text::Nft,
+            Self::Iptables => Text::Iptables,
+            Self::Ip6tables => Text::Ip6tables,
+            Self::Ipset => Text::Ipset,
+        }
+    }
 }
 
 /// What a text is written in, by what it says of itself and by its first lines.
@@ -340,6 +354,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         }
         let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
         let files = Files::of(&parts);
+        given.loads.push((dialect.text(), files.text.to_string()));
         let read = match dialect {
             Dialect::Nft => dialect::nft::read(&files.text),
             Dialect::Iptables => dialect::iptables::read(&files.text, Family::Ip),

@@ -116,7 +116,7 @@ fn tables(site: &Site<'_>, admissions: &Admissions, family: Family, use_sets: bo
     }
     mangle.push(Chain::named(DOOR, input_rules(&admissions.protected, site)));
     mangle.push(shared_chain("INPUT", Hook::Input, MANGLE));
-    let table = |name: &str, chains| Table { family, name: name.into(), sets: Vec::new(), chains };
+    let table = |name: &str, chains| Table { family, name: name.into(), legacy: false, sets: Vec::new(), chains };
     [table("raw", raw), table("mangle", mangle)]
 }
 

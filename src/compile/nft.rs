@@ -60,7 +60,7 @@ pub fn nft(site: &Site<'_>) -> Ruleset {
     chains.push(base_chain("input", Hook::Input, FIRST_AT_INPUT, input_rules(&admissions.protected, site), site));
     let sources = admissions.grants.into_iter().flat_map(|grant| grant.sources);
     sets.extend(admissions.untrusted.into_iter().chain(sources).filter(|set| !stands_in_rules(set)));
-    let table = Table { family: Family::Inet, name: ours::TABLE.into(), sets, chains };
+    let table = Table { family: Family::Inet, name: ours::TABLE.into(), legacy: false, sets, chains };
     Ruleset { header: header::lines(site), tables: vec![table], ..Ruleset::default() }
 }
 

@@ -240,7 +240,7 @@ mod tests {
     /// A table with one rule in a chain.
     fn table(family: Family, name: &str, chain: &str) -> Table {
         let chains = vec![Chain::named(chain, vec![Rule::default()])];
-        Table { family, name: name.to_owned(), sets: Vec::new(), chains }
+        Table { family, name: name.to_owned(), legacy: false, sets: Vec::new(), chains }
     }
 
     #[test]

@@ -242,7 +242,8 @@ fn in_words(ruleset: &Ruleset, chain: &str, at: usize) -> String {
 /// A rule in nft's words, where it has some.
 fn written(chain: &str, rule: &ir::Rule) -> Option<String> {
     let only = ir::Chain::named(chain, vec![rule.clone()]);
-    let table = ir::Table { family: Family::Inet, name: TABLE.to_owned(), sets: Vec::new(), chains: vec![only] };
+    let table =
+        ir::Table { family: Family::Inet, name: TABLE.to_owned(), legacy: false, sets: Vec::new(), chains: vec![only] };
     let text = nft::write(&Ruleset { tables: vec![table], ..Ruleset::default() }).ok()?;
     let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("chain "));
     lines.nth(1).map(str::to_owned)

@@ -68,10 +68,20 @@ pub struct Table {
     pub family: Family,
     /// Its name.
     pub name: String,
+    /// Whether it is known to be one of iptables-legacy, which nf_tables does not show, and which may have the same name as one of those.
+    pub legacy: bool,
     /// Its sets.
     pub sets: Vec<Set>,
     /// Its chains; a chain is defined before it is jumped to.
     pub chains: Vec<Chain>,
+}
+
+impl Table {
+    /// Its name for a reader, who may know another one by it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        if self.legacy { format!("{} of iptables-legacy", self.name) } else { self.name.clone() }
+    }
 }
 
 /// An address family of netfilter.

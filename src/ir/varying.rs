@@ -1,6 +1,8 @@
 //! What no packet says: rules whose tests may hold or not for each.
 
-use super::{Chain, Foreign, Match, Place, Rule, Ruleset, Table};
+use std::collections::HashSet;
+
+use super::{Addresses, Chain, Elements, Foreign, Match, Place, PortMatch, Rule, Ruleset, Table};
 
 /// On what it hangs whether a test holds, where no packet says so. Sources: the kernel's `net/netfilter/nft_*.c` and `xt_*.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +91,25 @@ impl Rule {
     }
 
     /// The rule in words, where it hangs on something that no packet says.
-    fn varying(&self, (table, chain): (&Table, &Chain)) -> Option<String> {
+    fn varying(&self, passing: impl Fn(&str) -> bool, (table, chain): (&Table, &Chain)) -> Option<String> {
+        let set = |name: &str| passing(name).then(|| format!("what is in set {name}, which leaves it with time"));
         let on = self.matches.iter().find_map(|one| match one {
-            Match::Foreign(Foreign::Varies { on, .. }) => Some(on.words()),
+            Match::Foreign(Foreign::Varies { on, .. }) => Some(on.words().to_owned()),
             // Where a list of interfaces says it, nothing is open of these.
-            Match::Foreign(Foreign::Group { .. }) => Some("the group of an interface"),
-            Match::Foreign(Foreign::PartOfVrf { .. }) => Some("the interface that is part of a VRF"),
+            Match::Foreign(Foreign::Group { .. }) => Some("the group of an interface".to_owned()),
+            Match::Foreign(Foreign::PartOfVrf { .. }) => Some("the interface that is part of a VRF".to_owned()),
+            Match::Source { addresses: Addresses::Set(name), .. }
+            | Match::Destination { addresses: Addresses::Set(name), .. }
+            | Match::DestinationPort { ports: PortMatch::Set(name), .. }
+            | Match::OriginalPort(PortMatch::Set(name))
+            | Match::Foreign(
+                Foreign::Endpoint { set: name, .. } | Foreign::SourcePort { ports: PortMatch::Set(name), .. },
+            ) => set(name),
             _ => None,
         })?;
         let of = || format!("a rule of chain {} of table {} {}", chain.name, table.family.name(), table.name);
         let place = self.place.as_ref().map_or_else(of, Place::described);
-        // Where the kernel was asked, its place says it.
-        Some(if place.contains(on) { place } else { format!("{place}, which hangs on {on}") })
+        Some(format!("{place}, which hangs on {on}"))
     }
 
     /// Whether what comes to the rule may be given another mark by its tests alone.
@@ -115,11 +124,48 @@ impl Rule {
 impl Ruleset {
     /// The rules that hang on something that no packet says, in words; each line of a text once.
     pub fn varying(&self) -> impl Iterator<Item = String> {
-        let rules = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
-        let mut rules: Vec<String> = rules
-            .flat_map(|(table, chain)| chain.rules.iter().filter_map(move |rule| rule.varying((table, chain))))
-            .collect();
-        rules.dedup();
-        rules.into_iter()
+        let mut all = Vec::new();
+        for table in &self.tables {
+            let sets = table.sets.iter().chain(&self.sets);
+            let passing: HashSet<&str> =
+                sets.filter(|set| matches!(set.elements, Elements::Passing(_))).map(|set| set.name.as_str()).collect();
+            for chain in &table.chains {
+                let open = |rule: &Rule| rule.varying(|name| passing.contains(name), (table, chain));
+                all.extend(chain.rules.iter().filter_map(open));
+            }
+        }
+        all.dedup();
+        all.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Family, Set, SetKind};
+
+    #[test]
+    fn a_set_whose_elements_leave_by_themselves_is_named() {
+        let elements = Elements::Ipv4(vec![(1, 1)]);
+        let set = |name: &str, elements: Elements| Set {
+            name: name.to_owned(),
+            kind: SetKind::Hash { size: None },
+            elements,
+            origins: Vec::new(),
+        };
+        let from = |name: &str| Match::Source { addresses: Addresses::Set(name.to_owned()), negated: false };
+        let rules =
+            ["kept", "timed", "outside", "timed"].map(|name| Rule { matches: vec![from(name)], ..Rule::default() });
+        let chains = vec![Chain::named("c", rules.to_vec())];
+        let sets = vec![set("kept", elements.clone()), set("timed", elements.clone().passing())];
+        let table = Table { family: Family::Inet, name: "t".to_owned(), legacy: false, sets, chains };
+        let outside = set("outside", elements.passing());
+        let ruleset = Ruleset { tables: vec![table], sets: vec![outside], ..Ruleset::default() };
+        let told = |name: &str| {
+            format!(
+                "a rule of chain c of table inet t, which hangs on what is in set {name}, which leaves it with time"
+            )
+        };
+        assert_eq!(ruleset.varying().collect::<Vec<_>>(), ["timed", "outside", "timed"].map(told));
     }
 }

@@ -21,7 +21,7 @@ const BOTH: [Leg; 2] = [Leg::In, Leg::Out];
 /// Where it cannot be written, or does not do what it is to.
 pub fn opened_nft(site: &Site<'_>, family: Family, table: &str) -> Result<String, NotEmitted> {
     let Opened { sets, chains } = opened(&openings(site), family, OpeningShape::Nft, &BOTH);
-    let table = Table { family, name: table.to_owned(), sets, chains };
+    let table = Table { family, name: table.to_owned(), legacy: false, sets, chains };
     let unwritable = |error: dialect::nft::WriteError| NotEmitted::Unwritable(error.to_string());
     let rule = |leg| dialect::nft::rule_line(&table, &Opened::jump(leg, &[])).map_err(unwritable);
     let place = format!("the table {} {}", family.name(), table.name);
@@ -59,7 +59,7 @@ pub fn opened_iptables(site: &Site<'_>) -> Result<OpenedIptables, NotEmitted> {
     for family in [Family::Ip, Family::Ip6] {
         let Opened { sets, chains } = opened(&openings(site), family, OpeningShape::Iptables, &BOTH);
         all.sets.extend(sets);
-        all.tables.push(Table { family, name: "filter".to_owned(), sets: Vec::new(), chains });
+        all.tables.push(Table { family, name: "filter".to_owned(), legacy: false, sets: Vec::new(), chains });
     }
     let unwritable = |error: dialect::iptables::WriteError| NotEmitted::Unwritable(error.to_string());
     let lead = |leg, base| -> Result<String, NotEmitted> {
@@ -104,7 +104,7 @@ pub fn openings_hold(site: &Site<'_>) -> Result<(), NotEmitted> {
 
 fn compiled(site: &Site<'_>, family: Family) -> Table {
     let Opened { sets, chains } = opened(&openings(site), family, OpeningShape::Nft, &BOTH);
-    Table { family, name: "filter".to_owned(), sets, chains }
+    Table { family, name: "filter".to_owned(), legacy: false, sets, chains }
 }
 
 fn remarks(site: &Site<'_>, place: &str, [comes, goes]: [String; 2]) -> String {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::origin::source_line;
 use super::together::Together;
 use crate::cluster::Site;
+use crate::dialect::nft;
 use crate::host::judge::Judgement;
 use crate::ir::{Policy, Ruleset, Table};
 use crate::semantics::Rules;
@@ -289,10 +290,14 @@ impl Behind {
             let drops = step.chain.base.is_some_and(|base| base.policy == Policy::Drop);
             step.rule.is_none() && drops && outcome.may_block
         });
-        let last = steps.iter().rev().find_map(|step| step.rule.and_then(|rule| rule.place.as_ref()));
+        let last = steps.iter().rev().find_map(|step| {
+            let rule = step.rule?;
+            rule.place.as_ref().map(|place| (step.table, rule, place))
+        });
         let rule = match (policy, last) {
-            (Some(step), _) => Ruled::Policy { chain: step.chain.name.clone(), table: step.table.name.clone() },
-            (None, Some(place)) => Ruled::Rule { line: place.line, text: place.text.clone() },
+            (Some(step), _) => Ruled::Policy { chain: step.chain.name.clone(), table: step.table.title() },
+            (None, Some((_, _, place))) if place.line > 0 => Ruled::Rule { line: place.line, text: place.text.clone() },
+            (None, Some((table, rule, place))) => Ruled::Rule { line: 0, text: nft::placed(table, rule, place) },
             (None, None) => Ruled::Nothing,
         };
         Self {

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::review::is_hidden;
 use super::{
-    Apply, Changes, Confirmation, Explanation, Imported, Linted, MembershipOrder, Planned, Proof, Removal, Review,
-    Rollback, Status, Whole,
+    Apply, Changes, Confirmation, Explanation, Imported, Linted, MembershipOrder, Planned, Proof, Rehearsed, Removal,
+    Review, Rollback, Status, Whole,
 };
 use crate::diagnostic::Plain;
 use crate::outcome::Outcome;
@@ -33,6 +33,8 @@ pub enum Form {
     Import,
     /// `lint`.
     Lint,
+    /// `rehearse`.
+    Rehearse,
     /// `remove`.
     Remove,
     /// `report`.
@@ -49,7 +51,7 @@ pub enum Form {
 
 impl Form {
     /// All of them, by their names.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Apply,
         Self::Confirm,
         Self::Diff,
@@ -58,6 +60,7 @@ impl Form {
         Self::Explain,
         Self::Import,
         Self::Lint,
+        Self::Rehearse,
         Self::Remove,
         Self::Report,
         Self::Rollback,
@@ -78,6 +81,7 @@ impl Form {
             Self::Explain => "ringfence/explain/1",
             Self::Import => "ringfence/import/1",
             Self::Lint => "ringfence/lint/1",
+            Self::Rehearse => "ringfence/rehearse/1",
             Self::Remove => "ringfence/remove/1",
             Self::Report => "ringfence/report/1",
             Self::Rollback => "ringfence/rollback/1",
@@ -128,6 +132,8 @@ pub enum Body {
     Import(Box<Imported>),
     /// Of `lint`.
     Lint(Box<Linted>),
+    /// Of `rehearse`.
+    Rehearse(Box<Rehearsed>),
     /// Of `remove`.
     Remove(Box<Removal>),
     /// Of `report`.

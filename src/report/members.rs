@@ -58,12 +58,13 @@ impl Member {
             for (values, others, added, owners) in
                 [(&before, &after, false, was.as_ref()), (&after, &before, true, Some(&is))]
             {
-                for value in values.difference(others) {
+                for (value, passing) in values.difference(others) {
                     let who = match value {
                         Value::Network(network) => owners.and_then(|owners| owners.of(*network)),
                         Value::Port(..) => None,
                     };
-                    found.push(Self { set: name.to_owned(), added, member: value.to_string(), who });
+                    let member = if *passing { format!("{value} for a time") } else { value.to_string() };
+                    found.push(Self { set: name.to_owned(), added, member, who });
                 }
             }
         }
@@ -71,15 +72,18 @@ impl Member {
     }
 }
 
-fn values(set: &Set) -> BTreeSet<Value> {
-    match &set.elements {
+/// What is in a set, each with whether it leaves it by itself.
+fn values(set: &Set) -> BTreeSet<(Value, bool)> {
+    let (elements, passing) = set.elements.lasting();
+    let values: Vec<Value> = match elements {
         // A set may hold the ports of a range one by one.
         Elements::Ports(list) => {
             let ports: Ports = list.iter().copied().collect();
             ports.ranges().iter().map(|range| Value::Port(range.first(), range.last())).collect()
         }
         other => other.networks().into_iter().map(Value::Network).collect(),
-    }
+    };
+    values.into_iter().map(|value| (value, passing)).collect()
 }
 
 /// Some of them.
@@ -107,4 +111,25 @@ pub fn members_text(members: &[Member]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::SetKind;
+
+    /// What leaves a set by itself is not the same as what stays.
+    #[test]
+    fn members_for_a_time_come_and_go_too() {
+        let of = |elements: Elements| {
+            let (name, kind) = ("s".to_owned(), SetKind::Hash { size: None });
+            values(&Set { name, kind, elements, origins: Vec::new() })
+        };
+        let (one, other) = (Elements::ipv4(vec![(1, 1)]), Elements::ipv4(vec![(2, 2)]));
+        let (kept, passing) = (of(one.clone()), of(one.passing()));
+        assert_eq!((kept.len(), passing.len(), kept.intersection(&passing).count()), (1, 1, 0));
+        assert_eq!(of(other.passing()).intersection(&passing).count(), 0);
+        let ports = Elements::Ports(vec![crate::net::PortRange::single(80).unwrap()]);
+        assert_eq!(of(ports.passing()).len(), 1);
+    }
 }

@@ -30,6 +30,7 @@ mod objection;
 mod origin;
 mod others;
 mod planned;
+mod rehearsed;
 mod review;
 mod rules;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use objection::Objection;
 pub use origin::source_line;
 pub use others::Others;
 pub use planned::Planned;
+pub use rehearsed::{Agreement, Rehearsed};
 pub use review::{Asked, Basis, Digested, Earlier, Move, NotEarlier, Review, Since};
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, LETS_ON, Status};

@@ -46,7 +46,7 @@ fn plain(ruleset: &Ruleset) -> Result<String, WriteError> {
         table.sets.sort_by(|a, b| a.name.cmp(&b.name));
         for set in &mut table.sets {
             set.origins.clear();
-            set.elements = match set.elements {
+            set.elements = match set.elements.lasting().0 {
                 Elements::Ipv4(_) => Elements::Ipv4(Vec::new()),
                 Elements::Ipv6(_) => Elements::Ipv6(Vec::new()),
                 Elements::Ports(_)

@@ -58,6 +58,7 @@ fn of(form: Form) -> Value {
         Form::Explain => schema::<Explanation>(form),
         Form::Import => schema::<Imported>(form),
         Form::Lint => schema::<Linted>(form),
+        Form::Rehearse => schema::<Rehearsed>(form),
         Form::Remove => schema::<Removal>(form),
         Form::Report => schema::<Review>(form),
         Form::Rollback => schema::<Rollback>(form),

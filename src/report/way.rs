@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::dialect::nft;
 use crate::explain::{Explained, Fate, Passage};
 use crate::ir::{Policy, Verdict};
 use crate::net::Interface;
@@ -248,14 +249,15 @@ impl Met {
 
     fn of(step: &Step<'_>) -> Option<Self> {
         let said = |certain, text| {
-            Some(Self { table: step.table.name.clone(), chain: step.chain.name.clone(), certain, text })
+            let table = step.table.title();
+            Some(Self { table, chain: step.chain.name.clone(), certain, text })
         };
         let Some(rule) = step.rule else {
             let policy = if step.chain.base?.policy == Policy::Drop { "drop" } else { "accept" };
             return said(true, format!("end of the chain, policy {policy}"));
         };
         let text = match &rule.place {
-            Some(place) => place.described(),
+            Some(place) => nft::placed(step.table, rule, place),
             None => rule.comment.clone().unwrap_or_else(|| verdict_text(rule.verdict.as_ref())),
         };
         said(step.certain, text)

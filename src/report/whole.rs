@@ -36,6 +36,9 @@ pub struct Answered {
     /// Whether rules of somebody else are why it is not, for certain.
     #[serde(skip)]
     pub shadow: bool,
+    /// The peers that are blocked for certain, by name; of more than a thousand nodes none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub whom: Vec<String>,
     /// The packet that shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
@@ -77,6 +80,7 @@ impl Answered {
             result,
             good: answer.is_good(),
             shadow: answer.is_shadow(),
+            whom: answer.whom.clone(),
             packet: shown.map(|shown| packet(shown, answer.direction)),
             because: part.or_else(|| shown.map(|shown| because(shown, result))),
         }
@@ -100,8 +104,8 @@ impl Answered {
         let mut all: Vec<Alike<'_>> = Vec::new();
         for answer in answers {
             let same = |one: &Self| {
-                (&one.who, one.direction, one.result, &one.because)
-                    == (&answer.who, answer.direction, answer.result, &answer.because)
+                (&one.who, one.direction, one.result, &one.whom, &one.because)
+                    == (&answer.who, answer.direction, answer.result, &answer.whom, &answer.because)
             };
             match all.iter_mut().find(|alike| same(alike.first)) {
                 Some(alike) => alike.services.push(answer.asked()),
@@ -137,7 +141,8 @@ impl Answered {
             (false, true) => "NO",
         };
         let mut text = format!("  {word:9} {}\n", self.question(services));
-        for (name, value) in [("packet", &self.packet), ("because", &self.because)] {
+        let whom = (!self.whom.is_empty()).then(|| listed(&self.whom));
+        for (name, value) in [("blocked", &whom), ("packet", &self.packet), ("because", &self.because)] {
             if let Some(value) = value {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "            {name}: {value}");
@@ -165,8 +170,19 @@ impl Alike<'_> {
     pub fn line(&self) -> String {
         let question = self.first.question(&self.services.join(", "));
         let because = self.first.because.as_ref().map_or_else(String::new, |because| format!(", because of {because}"));
-        format!("it is not so that {question}{because}")
+        let whom = &self.first.whom;
+        let whom = if whom.is_empty() { String::new() } else { format!(" ({} blocked)", listed(whom)) };
+        format!("it is not so that {question}{whom}{because}")
     }
+}
+
+/// So many names stand in a line.
+const MOST_LISTED: usize = 4;
+
+fn listed(names: &[String]) -> String {
+    let (first, rest) = names.split_at(names.len().min(MOST_LISTED));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", first.join(", "))
 }
 
 /// The packet, told from whoever opens the connection.
@@ -196,7 +212,8 @@ fn said(by: &By) -> String {
         Stage::Out => "on the way out: ",
     };
     let owner = owner(&by.table, &by.chain).map_or_else(String::new, |owner| format!(", made by {owner}"));
-    let place = format!("chain {} of table {}{owner}", by.chain, by.table);
+    let legacy = if by.legacy { " of iptables-legacy" } else { "" };
+    let place = format!("chain {} of table {}{legacy}{owner}", by.chain, by.table);
     match &by.rule {
         Some(Named::Line(line, text)) => format!("{stage}line {line} in {place}: {text}"),
         Some(Named::Handle(text)) => format!("{stage}the {text}{owner}"),
@@ -236,3 +253,34 @@ leads out of, and finds its neighbours where ICMPv6 passes at all; nobody else i
 and from other interfaces nothing comes with a loopback address, which Linux drops unless net.ipv4.conf.*.route_localnet is set.
 What stands beside netfilter (XDP, tc, other namespaces) is not in rules.
 ";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::{self, Site};
+    use crate::dialect::iptables;
+    use crate::ir::Family;
+    use crate::net::Surroundings;
+    use crate::verify::whole;
+
+    fn answered(rules: &str, legacy: bool) -> String {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/mail-east/cluster.toml");
+        let cluster = cluster::load(&file).unwrap().cluster.unwrap();
+        let mut read = iptables::read(rules, Family::Ip).unwrap().ruleset;
+        read.tables.iter_mut().for_each(|table| table.legacy = legacy);
+        let site = Site::of_node(&cluster, &cluster.nodes()[0]);
+        Whole::of(&whole(&read, &site, &Surroundings::default()).unwrap()).text()
+    }
+
+    /// Who of the peers is shut out, and in which of the two tables that have that name.
+    #[test]
+    fn who_is_shut_out_and_by_which_variant_is_told() {
+        let rules = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.20.0.12/32 -j DROP\nCOMMIT\n";
+        let (of_nft, legacy) = (answered(rules, false), answered(rules, true));
+        assert!(of_nft.contains("            blocked: riak@10.20.0.12\n"), "{of_nft}");
+        assert!(of_nft.contains("in chain INPUT of table ip filter: -A INPUT -s"), "{of_nft}");
+        assert!(legacy.contains("in chain INPUT of table ip filter of iptables-legacy: -A INPUT -s"), "{legacy}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::cluster::{Site, SitePart, SiteService, State};
 use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
-use crate::semantics::{Flow, Home, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
+use crate::semantics::{Flow, Home, Packet, Question, Rules, Set, Space, TooLarge, merged, rewriting};
 use asker::{Asker, not_from_outside};
 
 /// Who is asked about.
@@ -86,6 +86,8 @@ pub struct By {
     pub stage: Stage,
     /// The table's family and name.
     pub table: String,
+    /// Whether it is one of iptables-legacy.
+    pub legacy: bool,
     /// The chain.
     pub chain: String,
     /// The rule; `None` is the policy of the chain.
@@ -135,6 +137,8 @@ pub struct Answer {
     pub ports: Ports,
     /// What came of it.
     pub reached: Reached,
+    /// The peers that are blocked for certain, by name, where that is what came of it and there are not very many nodes.
+    pub whom: Vec<String>,
 }
 
 impl Reached {
@@ -240,6 +244,7 @@ pub fn whole_beside(
         honest_rules: &honest_rules,
         stranger_rules: &stranger_rules,
         arp: ruleset.neighbours.first().cloned(),
+        blocked: Set::EMPTY,
         unjudged: ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)),
     };
     let mut answers = Vec::new();

@@ -173,7 +173,7 @@ impl Scope {
                 let rules = exempt.into_iter().chain(self.rules(random, &sets, &names, 6)).collect();
                 chains.push(Chain { base: Some(base), ..Chain::named(name, rules) });
             }
-            Table { family: Family::Inet, name: format!("table{number}"), sets, chains }
+            Table { family: Family::Inet, name: format!("table{number}"), legacy: false, sets, chains }
         };
         Ruleset { tables: (0..tables).map(|number| table(number, random)).collect(), ..Ruleset::default() }
     }

@@ -20,7 +20,13 @@ fn hosts(count: u32, size: u32) -> Table {
     let elements = ir::Elements::ipv4((first..first + count).map(|one| (one, one)).collect());
     let kind = ir::SetKind::Hash { size: Some(size) };
     let set = ir::Set { name: "hosts".into(), kind, elements, origins: Vec::new() };
-    let table = ir::Table { family: ir::Family::Inet, name: "ringfence".into(), sets: vec![set], chains: Vec::new() };
+    let table = ir::Table {
+        family: ir::Family::Inet,
+        name: "ringfence".into(),
+        legacy: false,
+        sets: vec![set],
+        chains: Vec::new(),
+    };
     write(&lower(&table).unwrap()).unwrap()
 }
 

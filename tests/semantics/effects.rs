@@ -31,7 +31,7 @@ fn ruleset(chains: Vec<Chain>) -> Ruleset {
     let passed = Chain::named("passed", vec![rule(&[], None, Some(Verdict::Accept))]);
     let returning = Chain::named("returning", vec![rule(&[], None, Some(Verdict::Return))]);
     let chains = [passed, returning].into_iter().chain(chains).collect();
-    let table = Table { family: Family::Inet, name: "t".into(), sets: vec![set], chains };
+    let table = Table { family: Family::Inet, name: "t".into(), legacy: false, sets: vec![set], chains };
     Ruleset { tables: vec![table], ..Ruleset::default() }
 }
 

@@ -103,7 +103,7 @@ fn shared(scope: &Scope, random: &mut Random, own: &[Chain], jumps: &[Match], ot
             ..Chain::named("PREROUTING", front.into_iter().chain([jump]).chain(behind).collect())
         };
         let chains = own.iter().cloned().chain([foreign.clone(), everybody]).collect();
-        tables.push(Table { family: Family::Ip, name: name.into(), sets: sets.clone(), chains });
+        tables.push(Table { family: Family::Ip, name: name.into(), legacy: false, sets: sets.clone(), chains });
     }
     Ruleset { tables, ..Ruleset::default() }
 }

@@ -182,7 +182,7 @@ fn what_is_known_to_stand_on_no_other_does_not_meet_the_chains_of_others() {
     let own = |tests: Vec<Match>| {
         let drops = rule(tests, None, Some(Verdict::Drop));
         let chains = vec![chain(ChainKind::Filter, (Hook::Ingress, 0), vec![drops])];
-        let table = Table { family: Family::Netdev, name: "t".into(), sets: Vec::new(), chains };
+        let table = Table { family: Family::Netdev, name: "t".into(), legacy: false, sets: Vec::new(), chains };
         Ruleset { tables: vec![table], ..Ruleset::default() }
     };
     for (tests, known, on, expected) in [

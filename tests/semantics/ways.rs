@@ -38,7 +38,7 @@ fn ruleset(chains: Vec<Chain>) -> Ruleset {
     // Connection tracking is there.
     let tracking = rule(vec![Match::DestinationTranslated], None, None);
     let chains = chains.into_iter().chain([Chain::named("tracking", vec![tracking])]).collect();
-    let table = Table { family: Family::Inet, name: "t".into(), sets: Vec::new(), chains };
+    let table = Table { family: Family::Inet, name: "t".into(), legacy: false, sets: Vec::new(), chains };
     Ruleset { tables: vec![table], ..Ruleset::default() }
 }
 

@@ -4,19 +4,15 @@
 //! once, where that is all that is claimed (see [`crate::verify::proves_alike`]); what is written for one of them alone is as for any other node.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::iter::{
     IndexedParallelIterator, IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
 };
 
 use crate::cli::files::Batch;
+use crate::cli::progress::Progress;
 use crate::cluster::{Cluster, Node, Site};
 use crate::net::{Interface, Ports};
-
-/// Whoever waits longer sees how far it is.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Files' names and what is in them.
 pub(super) type Texts = Vec<(&'static str, String)>;
@@ -38,10 +34,10 @@ pub(super) trait Make: Sync {
 
 /// Writes the files of each node into a folder of the node's name.
 pub(super) fn write<M: Make>(cluster: &Cluster, batch: &Batch, maker: &M) -> anyhow::Result<()> {
-    let progress = Progress::new(cluster.nodes().len());
+    let progress = Progress::new(cluster.nodes().len(), "nodes");
     let put = |node: &Node, texts: &Texts| {
         batch.put(node.name(), texts)?;
-        progress.one_more();
+        progress.more(1);
         Ok(())
     };
     let results = groups(cluster).into_par_iter().map(|(first, others)| {
@@ -88,34 +84,4 @@ fn groups(cluster: &Cluster) -> Vec<(&Node, Vec<&Node>)> {
         }
     }
     groups
-}
-
-/// How far it is, for whoever waits at a terminal.
-struct Progress {
-    bar: ProgressBar,
-    started: Instant,
-}
-
-impl Progress {
-    fn new(count: usize) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes, {eta} to go") {
-            bar.set_style(style);
-        }
-        Self { bar, started: Instant::now() }
-    }
-
-    fn one_more(&self) {
-        self.bar.inc(1);
-        if self.bar.is_hidden() && self.started.elapsed() > PATIENCE {
-            // On anything but a terminal it stays hidden by itself.
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
 }

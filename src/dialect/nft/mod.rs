@@ -6,8 +6,10 @@
 mod additions;
 pub mod json;
 mod read;
+mod words;
 mod write;
 
 pub use additions::{additions, rule_line};
 pub use read::read;
+pub use words::placed;
 pub use write::{WriteError, write};

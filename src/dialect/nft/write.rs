@@ -140,16 +140,7 @@ pub(super) fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError
         parts.push("counter".into());
     }
     if let Some(verdict) = &rule.verdict {
-        parts.push(match verdict {
-            Verdict::Accept => "accept".into(),
-            Verdict::Drop => "drop".into(),
-            Verdict::Reject(Reject::TcpReset) => "reject with tcp reset".into(),
-            Verdict::Reject(Reject::Icmp) => return Err(unknown("reject by ICMP")),
-            Verdict::Return => "return".into(),
-            Verdict::Jump(chain) => format!("jump {chain}"),
-            Verdict::Goto(chain) => format!("goto {chain}"),
-            Verdict::Unknown(text) => return Err(unknown(text)),
-        });
+        parts.push(verdict_text(verdict).map_err(|what| unknown(&what))?);
     }
     if let Some(comment) = &rule.comment {
         parts.push(format!("comment \"{comment}\""));
@@ -157,7 +148,21 @@ pub(super) fn rule_text(table: &Table, rule: &Rule) -> Result<String, WriteError
     Ok(parts.join(" "))
 }
 
-fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
+/// A verdict as nft writes it, or what nft has no word for here.
+pub(super) fn verdict_text(verdict: &Verdict) -> Result<String, String> {
+    Ok(match verdict {
+        Verdict::Accept => "accept".into(),
+        Verdict::Drop => "drop".into(),
+        Verdict::Reject(Reject::TcpReset) => "reject with tcp reset".into(),
+        Verdict::Reject(Reject::Icmp) => return Err("reject by ICMP".into()),
+        Verdict::Return => "return".into(),
+        Verdict::Jump(chain) => format!("jump {chain}"),
+        Verdict::Goto(chain) => format!("goto {chain}"),
+        Verdict::Unknown(text) => return Err(text.clone()),
+    })
+}
+
+pub(super) fn match_text(table: &Table, one: &Match) -> Result<String, WriteError> {
     let not = |negated: &bool| if *negated { "!= " } else { "" };
     Ok(match one {
         Match::InInterface { names, negated } => interface_text(names, *negated),

@@ -227,9 +227,8 @@ pub fn legacy(names: &[&'static str]) -> Vec<ir::Table> {
             there.iter().map(|table| tools.save(Variant::Legacy, version, table)).collect::<Result<String, _>>();
         let read = texts.ok().and_then(|text| iptables::read(&text, version.family()).ok());
         // What could not be read may do anything, and certain is certain.
-        found.extend(
-            read.filter(|read| read.ruleset.unread.is_empty()).map(|read| read.ruleset.tables).unwrap_or_default(),
-        );
+        let tables = read.filter(|read| read.ruleset.unread.is_empty()).map(|read| read.ruleset.tables);
+        found.extend(tables.unwrap_or_default().into_iter().map(of_legacy));
     }
     found
 }
@@ -269,7 +268,7 @@ pub fn every_legacy() -> Legacy {
             let read = read.and_then(|text| iptables::read(&text, version.family()).map_err(|error| error.message));
             match read {
                 Ok(Read { ruleset, unknown }) => {
-                    all.tables.extend(ruleset.tables);
+                    all.tables.extend(ruleset.tables.into_iter().map(of_legacy));
                     all.unread.extend(ruleset.unread);
                     all.unknown.extend(unknown.into_iter().map(|unknown| format!("{what}: {}", unknown.text)));
                 }
@@ -279,6 +278,10 @@ pub fn every_legacy() -> Legacy {
         all.writers.push(what);
     }
     all
+}
+
+fn of_legacy(table: ir::Table) -> ir::Table {
+    ir::Table { legacy: true, ..table }
 }
 
 /// Whether arptables-legacy has a table here, of whose rules nothing is read.

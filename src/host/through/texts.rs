@@ -32,7 +32,7 @@ pub fn in_words(table: &Table, part: &Part, rule: &Rule) -> Option<String> {
     match part.means {
         Means::Nft => {
             let (name, sets) = (String::new(), part.opened.sets.clone());
-            nft::rule_line(&Table { family: table.family, name, sets, chains: Vec::new() }, rule).ok()
+            nft::rule_line(&Table { family: table.family, name, legacy: false, sets, chains: Vec::new() }, rule).ok()
         }
         Means::IptablesNft | Means::IptablesLegacy | Means::Nobody => words::rule_line(rule).ok(),
     }
@@ -55,7 +55,7 @@ pub fn into_nft(table: &Table, part: &Part) -> Result<String, HostError> {
         let is_wanted = |name: &str| sets.iter().any(|set| set.name == name);
         let gone = table.sets.iter().filter(|set| ours::is_open(&set.name) && !is_wanted(&set.name));
         let gone: Vec<&str> = gone.map(|set| plain(&set.name)).collect::<Result<_, _>>()?;
-        let beside = Table { family: table.family, name: table.name.clone(), sets, chains };
+        let beside = Table { family: table.family, name: table.name.clone(), legacy: false, sets, chains };
         text.push_str(&nft::additions(&beside).map_err(HostError::internal)?);
         gone.iter().for_each(|name| _ = writeln!(text, "delete set {place} {name}"));
     }

@@ -78,7 +78,13 @@ mod tests {
         let test = |name: &&str| Match::Source { addresses: Addresses::Set((*name).to_owned()), negated: false };
         let rule = Rule { matches: asks.iter().map(test).collect(), ..Rule::default() };
         let sets = own.iter().map(|name| set(name)).collect();
-        Table { family: Family::Ip, name: "filter".to_owned(), sets, chains: vec![Chain::named("c", vec![rule])] }
+        Table {
+            family: Family::Ip,
+            name: "filter".to_owned(),
+            legacy: false,
+            sets,
+            chains: vec![Chain::named("c", vec![rule])],
+        }
     }
 
     fn found(sets: &[&str]) -> IpSets {

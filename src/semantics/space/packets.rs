@@ -34,6 +34,18 @@ impl Space<'_> {
         labels.filter(|(label, _)| *label > 0 && seen.insert(*label)).collect()
     }
 
+    /// The packets from addresses that no rule in question tells from this one.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn like_source(&mut self, address: IpAddr) -> Bounded<Set> {
+        let label = match address {
+            IpAddr::V4(own) => self.v4.class(own.to_bits()),
+            IpAddr::V6(own) => self.v4.count() + self.v6.class(own.to_bits()),
+        };
+        self.is(Field::Source, label)
+    }
+
     fn destination_label(&self, address: Option<IpAddr>) -> Option<u32> {
         let (v4, v6) = self.destinations.as_ref()?;
         match address? {

@@ -32,7 +32,12 @@ pub(super) struct Asker<'c, 'r, 'a> {
     pub(super) unjudged: Option<String>,
     /// Another, because of which it is not certain that neighbours of IPv4 find each other.
     pub(super) arp: Option<String>,
+    /// Of the question at hand: who is blocked for certain.
+    pub(super) blocked: Set,
 }
+
+/// Of more nodes than this it is not told which are blocked.
+const MOST_NAMED: usize = 1000;
 
 /// The packets that a question is about.
 #[derive(Clone, Copy)]
@@ -101,6 +106,7 @@ impl Asker<'_, '_, '_> {
         let packets = space.sets.intersection(packets, honest)?;
         let (usual, perhaps) = self.honest.plausible(space)?;
         let mut found = Reached::Yes;
+        self.blocked = Set::EMPTY;
         for to in self.destinations(space) {
             let fates = self.honest.asked(space, to, &self.home, &Arrival::SamePort)?;
             let concerned = Asked { packets: self.concerned(space, packets, to)?, anywhere };
@@ -109,7 +115,11 @@ impl Asker<'_, '_, '_> {
         }
         let found = self.between_neighbours(space, packets, found)?;
         let found = self.routed(admitted.families().iter().flat_map(Elements::networks), found);
-        Ok(answer(who(self.site, admitted), Direction::In, service, found))
+        let mut answer = answer(who(self.site, admitted), Direction::In, service, found);
+        if let Some(part) = self.site.parts().get(admitted.part).filter(|_| admitted.is_peers) {
+            answer.whom = self.shut_out(space, part, &answer.reached)?;
+        }
+        Ok(answer)
     }
 
     /// This host's addresses, as far as rules tell them apart. Whom a file admits comes to the addresses in it.
@@ -151,6 +161,7 @@ impl Asker<'_, '_, '_> {
         let certain = space.sets.difference(certain, perhaps_there)?;
         let led = self.honest.led_somewhere(space, direction == Direction::Out, to, &self.home)?;
         let staying = space.sets.difference(certain, led)?;
+        self.blocked = space.sets.union(self.blocked, staying)?;
         if let Some(packet) = shown_packet(space, staying, to)? {
             return Ok(Reached::Blocked(self.shown(packet, direction, (true, true))));
         }
@@ -245,6 +256,7 @@ impl Asker<'_, '_, '_> {
         let astray = self.honest.asking_astray(space)?;
         let perhaps = space.sets.intersection(honest, astray)?;
         let mut found = Reached::Yes;
+        self.blocked = Set::EMPTY;
         for from in self.destinations(space) {
             let fates = self.honest.asking(space, from, &self.home)?;
             let concerned = Asked { packets: self.concerned(space, packets, from)?, anywhere };
@@ -255,7 +267,28 @@ impl Asker<'_, '_, '_> {
         let found = self.routed(peers.iter().copied(), found);
         let mut answer = answer(peers_of(part.cluster()), Direction::Out, service, found);
         answer.ports = ports;
+        answer.whom = self.shut_out(space, part, &answer.reached)?;
         Ok(answer)
+    }
+
+    /// The other nodes of a cluster of whom an address is blocked for certain, by name, if that is what was found.
+    fn shut_out(&self, space: &mut Space<'_>, part: &SitePart<'_>, found: &Reached) -> Bounded<Vec<String>> {
+        let others = part.others();
+        if !matches!(found, Reached::Blocked(_)) || others.len() > MOST_NAMED {
+            return Ok(Vec::new());
+        }
+        let mut whom = Vec::new();
+        for node in others {
+            for (address, _) in node.addresses() {
+                let from = space.like_source(*address)?;
+                let own = space.sets.intersection(self.blocked, from)?;
+                if own != Set::EMPTY {
+                    whom.push(node.name().to_owned());
+                    break;
+                }
+            }
+        }
+        Ok(whom)
     }
 
     /// What was found, unless the neighbours that packets go by cannot find each other: IPv4 asks by ARP, IPv6 by ICMPv6.
@@ -394,7 +427,8 @@ fn peers_of(cluster: &Cluster) -> Who {
 }
 
 fn answer(who: Who, direction: Direction, service: &SiteService<'_>, reached: Reached) -> Answer {
-    Answer { who, direction, service: service.service.name().to_owned(), ports: service.ports.clone(), reached }
+    let (service, ports) = (service.service.name().to_owned(), service.ports.clone());
+    Answer { who, direction, service, ports, reached, whom: Vec::new() }
 }
 
 /// Of two results the one that weighs more.

@@ -1,6 +1,7 @@
 //! What decides on a packet, by the legs of its way.
 
 use super::{By, Named, Stage};
+use crate::dialect::nft::placed;
 use crate::ir::{Place, Policy, Rule, Table, Verdict};
 use crate::semantics::{Door, Leg, Step};
 
@@ -47,12 +48,13 @@ fn told(leg: &Leg<'_>, step: &Step<'_>) -> By {
         Some(Door::AnswersLeave | Door::RequestsLeave | Door::RequestsTranslated) => Stage::Out,
         Some(_) => Stage::In,
     };
-    By { stage, table: name_of(step.table), chain: step.chain.name.clone(), rule: step.rule.map(named) }
+    let rule = step.rule.map(|rule| named(step.table, rule));
+    By { stage, table: name_of(step.table), legacy: step.table.legacy, chain: step.chain.name.clone(), rule }
 }
 
-fn named(rule: &Rule) -> Named {
+fn named(table: &Table, rule: &Rule) -> Named {
     match &rule.place {
-        Some(Place { line: 0, text, .. }) => Named::Handle(text.clone()),
+        Some(place @ Place { line: 0, .. }) => Named::Handle(placed(table, rule, place)),
         Some(Place { line, text, .. }) => Named::Line(*line, text.clone()),
         None => Named::Remark(rule.comment.clone().unwrap_or_default()),
     }

@@ -279,7 +279,13 @@ impl TableDraft {
                 rules: chain.rules.into(),
             })
             .collect();
-        (!chains.is_empty()).then(|| Table { family, name: self.name.to_owned(), sets: Vec::new(), chains })
+        (!chains.is_empty()).then(|| Table {
+            family,
+            name: self.name.to_owned(),
+            legacy: false,
+            sets: Vec::new(),
+            chains,
+        })
     }
 }
 

@@ -118,7 +118,7 @@ pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malfor
     }
     let named = table.sets.iter().filter(|set| !set.is_anonymous());
     let sets = named.filter_map(|set| Some(ir_set(set, sets.remove(set.name.as_str())?.1))).collect();
-    let table = ir::Table { family, name: table.name.clone(), sets, chains };
+    let table = ir::Table { family, name: table.name.clone(), legacy: false, sets, chains };
     let mut ruleset = ir::Ruleset { tables: vec![table], ..ir::Ruleset::default() };
     // The kernel allows no circles; whoever judges a ruleset relies on it.
     check_jumps(&ruleset, DEEPEST_HERE).map_err(|_| Malformed)?;
@@ -172,36 +172,18 @@ fn rules(
                 tests.chain(verdict).map(|text| format!("`{text}` in chain {} of table {}", chain.name, table.name)),
             );
             // Our own are known by what they are for.
-            let place = (!strict).then(|| place((table, chain), family, rule.handle, &lifted));
+            let place = (!strict).then(|| place((table, chain), family, rule.handle));
             rules.push(ir::Rule { place, ..lifted });
         }
     }
     Ok(rules)
 }
 
-/// The rule in words: the kernel has no text of it.
-fn place((table, chain): (&Table, &Chain), family: Family, handle: u64, rule: &ir::Rule) -> ir::Place {
-    let verdict = match &rule.verdict {
-        None => String::new(),
-        Some(Verdict::Accept) => ": accept".to_owned(),
-        Some(Verdict::Drop) => ": drop".to_owned(),
-        Some(Verdict::Reject(_)) => ": reject".to_owned(),
-        Some(Verdict::Return) => ": return".to_owned(),
-        Some(Verdict::Jump(to)) => format!(": jump {to}"),
-        Some(Verdict::Goto(to)) => format!(": goto {to}"),
-        Some(Verdict::Unknown(text)) => format!(": {text}"),
-    };
+/// The rule's number: the kernel has no text of it, and [`crate::dialect::nft::placed`] makes one for whoever reads it.
+fn place((table, chain): (&Table, &Chain), family: Family, handle: u64) -> ir::Place {
     let (chain, family, table) = (&chain.name, family.name(), &table.name);
-    let varying = rule.matches.iter().find_map(|one| match one {
-        Match::Foreign(Foreign::Varies { on, .. }) => Some(format!(", which hangs on {}", on.words())),
-        _ => None,
-    });
-    let hangs = varying.unwrap_or_default();
-    ir::Place {
-        line: 0,
-        handle: Some(handle),
-        text: format!("rule with handle {handle} of chain {chain} of table {family} {table}{verdict}{hangs}"),
-    }
+    let text = format!("rule with handle {handle} of chain {chain} of table {family} {table}");
+    ir::Place { line: 0, handle: Some(handle), text }
 }
 
 /// The sets that a rule may fill or empty: what is in them is not what is in them now, whatever their flags say.

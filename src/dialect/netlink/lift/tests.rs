@@ -213,7 +213,7 @@ fn rules_and_programs_are_the_same_both_ways() {
         let rule = ir::Rule { matches: vec![one], verdict: Some(Verdict::Drop), ..ir::Rule::default() };
         let program = [program, vec![decision(NF_DROP)]].concat();
         let chains = vec![ir::Chain::named("x", vec![rule.clone()])];
-        let table = ir::Table { family: Family::Inet, name: "t".into(), sets: sets(), chains };
+        let table = ir::Table { family: Family::Inet, name: "t".into(), legacy: false, sets: sets(), chains };
         assert_eq!(lower(&table).unwrap().chains[0].rules[0].program, program);
         assert_eq!(lifted(&program), rule);
     }

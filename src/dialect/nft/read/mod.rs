@@ -175,7 +175,7 @@ fn understood(
         }
         sets.push(set);
     }
-    Table { family, name: table.name.to_owned(), sets, chains }
+    Table { family, name: table.name.to_owned(), legacy: false, sets, chains }
 }
 
 /// The sets that rules look something up in by their names.

@@ -1,0 +1,123 @@
+//! `ringfence rehearse`: the rules in a real kernel, and real packets to them, before any host has them.
+
+use std::cell::OnceCell;
+use std::io;
+use std::path::PathBuf;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::{Args, ValueEnum};
+
+use super::input::{Input, all_node_findings, site};
+use super::output::{present, warn_open, warn_unknown};
+use super::progress::Progress;
+use super::proof::explained;
+use super::rulesets::{Given, read_rules};
+use crate::cluster::Site;
+use crate::host::{Backend, HostError, Prepared};
+use crate::outcome::Outcome;
+use crate::prove;
+use crate::rehearse::{Rehearsal, RehearseError, Room, Rules, rehearse};
+use crate::report::{Agreement, Body, Rehearsed};
+
+/// Try the rules with real packets in a network namespace of their own, before any host has them.
+///
+/// Packets come from every peer, client and network of the cluster file, from just outside of these, from strangers and with forged
+/// sources, over IPv4 and IPv6. What gets through is held against what the cluster file wants and what the rules compute to: it ends with
+/// 0 where the three agree about every packet, and with 1 where they do not. Nothing of this host is touched. It takes root or user
+/// namespaces; of files also the tools that load them.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    /// The rules of this node, which has its addresses; otherwise those that fit every node. May be given once for each cluster.
+    #[arg(long, value_name = "NAME")]
+    node: Vec<String>,
+    /// Which of the rules that the cluster file makes.
+    #[arg(long, short, value_enum, default_value = "nft", conflicts_with = "ruleset")]
+    format: Format,
+    /// A ruleset instead: nft text, iptables-save text of either family, ipset text; several files are taken together.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    ruleset: Vec<PathBuf>,
+    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
+    #[arg(long, value_name = "DIR", requires = "ruleset")]
+    include_from: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Those for nft; the program nft is not needed.
+    #[value(alias = "nftables")]
+    Nft,
+    /// Those for iptables, ip6tables and ipset.
+    Iptables,
+}
+
+impl Arguments {
+    /// Whether a document is asked for.
+    pub fn json(&self) -> bool {
+        self.input.json
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    // Before anything else: nothing below can reach this host's own network any more, and there is no other thread yet.
+    let room = Room::enter();
+    let Some(cluster) = arguments.input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
+        return Ok(Outcome::Unusable);
+    };
+    let site = site(&cluster, &arguments.node);
+    let room = room?;
+    let (found, given) = if arguments.ruleset.is_empty() {
+        (of_site(&room, &site, arguments.format)?, None)
+    } else {
+        let given = read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?;
+        warn_unknown(&given.unknown);
+        (of_files(&room, &site, &given)?, Some(given))
+    };
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    let rehearsed = Rehearsed::of(&found, &site, given.is_none(), kernel);
+    let verdict = rehearsed.verdict;
+    let coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+    present(|| Body::Rehearse(Box::new(rehearsed.clone())), || rehearsed.text(coloured))?;
+    Ok(match verdict {
+        Agreement::Agree => Outcome::Success,
+        Agreement::Disagree | Agreement::OnPurpose => Outcome::No,
+        Agreement::Undecided => {
+            given.iter().for_each(|given| warn_open(&given.ruleset));
+            Outcome::Undecided
+        }
+    })
+}
+
+fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<Rehearsal> {
+    let backend = match format {
+        Format::Nft => Backend::Nft,
+        Format::Iptables => Backend::Iptables,
+    };
+    let prepared = match Prepared::new(site, backend) {
+        Ok(prepared) => prepared,
+        // With everything that was found, as `compile` says it.
+        Err(HostError::NotProved(_)) => {
+            prove::nft(site).map_err(|error| explained(error, site))?;
+            anyhow::bail!("what was compiled does not do what the cluster file says")
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ruleset = prepared.verified.ruleset();
+    Ok(with_progress(|told| rehearse(room, site, &Rules::Proved(&prepared), ruleset, told))?)
+}
+
+fn of_files(room: &Room, site: &Site<'_>, given: &Given) -> anyhow::Result<Rehearsal> {
+    Ok(with_progress(|told| rehearse(room, site, &Rules::Files(&given.loads), &given.ruleset, told))?)
+}
+
+fn with_progress(
+    work: impl FnOnce(&mut dyn FnMut(usize, usize)) -> Result<Rehearsal, RehearseError>,
+) -> Result<Rehearsal, RehearseError> {
+    let bar = OnceCell::new();
+    let mut before = 0;
+    work(&mut |done, all| {
+        bar.get_or_init(|| Progress::new(all, "packets")).more(done - before);
+        before = done;
+    })
+}

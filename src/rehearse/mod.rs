@@ -1,0 +1,140 @@
+//! A rehearsal: rules in a real kernel, real packets from every kind of source, before any host has them.
+//!
+//! ```text
+//!   namespace of everybody else            namespace of the host (this thread is in it)
+//!   ┌────────────────────────────┐         ┌─────────────────────────────────────────┐
+//!   │ raw sockets: any packet    │─ veth ──│ eth1, eth0, …                           │
+//!   │ fence: loopback, no rules  │         │   the rules │ raw sockets behind them   │
+//!   └────────────────────────────┘         └─────────────────────────────────────────┘
+//! ```
+//!
+//! What it shows: for each packet that was sent, whether the kernel handed it to TCP. That is held against what the cluster file wants
+//! ([`crate::verify::Claims`]) and against what the rules compute to ([`crate::semantics`]). The three come from three places, and have to
+//! agree.
+//!
+//! INVARIANT (control): every packet is sent twice, first without any rules. One that does not arrive then was dropped by the kernel
+//! itself, and shows nothing of the rules: it counts as the kernel's, and never as blocked. So that this is rare, the namespace has the
+//! kernel's own opinions about sources switched off, see `link::quiet`.
+//!
+//! INVARIANT (loss): a packet that got lost is no packet that was blocked. What does not arrive is the guard's where its counters have as
+//! many more; whatever is not accounted for is sent once more, and one that arrives then got through.
+//!
+//! What it does not show: that of packets which were not sent (that is what a proof is for); the host's own routes, settings, other
+//! tables and services; what happens to connections that are open while rules change.
+
+mod error;
+pub mod frame;
+mod judge;
+mod link;
+mod load;
+mod plan;
+mod room;
+mod sources;
+mod tally;
+mod wire;
+
+pub use error::RehearseError;
+pub use load::Rules;
+pub use plan::{Column, Row};
+pub use room::Room;
+pub use sources::Who;
+pub use tally::{Cell, Rehearsal, Seen, Wrong};
+
+use crate::cluster::Site;
+use crate::explain::Fate;
+use crate::ir::Ruleset;
+use crate::verify::Claims;
+use judge::Judge;
+use load::Counters;
+use plan::Plan;
+use tally::Answers;
+use wire::{Sent, Wire};
+
+/// Of more cells it is not told who dropped what, where the guard's counters do not account for all: each takes a look of its own.
+const MOST_LOOKS: usize = 64;
+
+/// Sends packets to rules at a site. `ruleset` is what the rules mean, as far as they were read; `told` hears how many of how many packets
+/// are done.
+///
+/// # Errors
+/// Where the namespace, the rules or the packets cannot be had. Nothing outside of the room is touched in any case.
+pub fn rehearse(
+    room: &Room,
+    site: &Site<'_>,
+    rules: &Rules<'_>,
+    ruleset: &Ruleset,
+    mut told: impl FnMut(usize, usize),
+) -> Result<Rehearsal, RehearseError> {
+    let plan = plan::plan(site, ruleset, wire::has_ipv6());
+    let mut wire = Wire::new(room, &plan.cables, &plan.own)?;
+    let sent: Vec<Sent> = plan.shots.iter().map(|shot| shot.sent).collect();
+    let (mut done, all) = (0, sent.len() * 2);
+    let mut more = |count| {
+        done += count;
+        told(done, all);
+    };
+    let control = wire.send(&sent, &mut more)?;
+    load::load(room, rules)?;
+    let counters = Counters::find(rules)?;
+    let before = counters.total()?;
+    let arrived = wire.send(&sent, &mut more)?;
+    let blocked = counters.total()?.zip(before).map(|(after, before)| after.saturating_sub(before));
+    let mut seen: Vec<Seen> = std::iter::zip(&control, &arrived)
+        .map(|two| match two {
+            (_, true) => Seen::Through,
+            (false, false) => Seen::Kernel,
+            (true, false) => Seen::Guard,
+        })
+        .collect();
+    let missing = seen.iter().filter(|seen| **seen == Seen::Guard).count() as u64;
+    if blocked != Some(missing) {
+        attribute(&mut wire, &plan, &counters, &mut seen)?;
+    }
+    let judge = Judge::new(Claims::of(site), ruleset);
+    let answers = plan.shots.iter().zip(seen).map(|(shot, seen)| {
+        let interface = plan.cables.get(shot.sent.cable).map_or("", String::as_str);
+        Answers { seen, wanted: judge.wants(&shot.sent, interface), computed: judge.computed(&shot.sent, interface) }
+    });
+    let answers: Vec<Answers> = answers.collect();
+    Ok(tally::tally(plan, answers, site.cluster().guard().is_staged(), rules.backend(), room.as_user))
+}
+
+/// Finds out who dropped what, cell by cell: whatever is missing there is sent once more, and the guard's counters are read around it.
+fn attribute(wire: &mut Wire, plan: &Plan, counters: &Counters, seen: &mut [Seen]) -> Result<(), RehearseError> {
+    let mut missing: Vec<usize> = (0..plan.shots.len()).filter(|at| seen.get(*at) == Some(&Seen::Guard)).collect();
+    let place = |at: &usize| plan.shots.get(*at).map(|shot| (shot.row, shot.column));
+    missing.sort_by_key(place);
+    let cells: Vec<&[usize]> = missing.chunk_by(|one, other| place(one) == place(other)).collect();
+    // Where nothing of ours is, nobody counts, and one look is enough for all.
+    let looks: Vec<&[usize]> = match counters {
+        Counters::None => vec![&missing],
+        Counters::Nft | Counters::Iptables(_) if cells.len() > MOST_LOOKS => vec![&missing],
+        Counters::Nft | Counters::Iptables(_) => cells,
+    };
+    for group in looks {
+        let again: Vec<Sent> = group.iter().filter_map(|at| Some(plan.shots.get(*at)?.sent)).collect();
+        let before = counters.total()?;
+        let arrived = wire.send(&again, |_| ())?;
+        let blocked = counters.total()?.zip(before).map(|(after, before)| after.saturating_sub(before));
+        let lost = arrived.iter().filter(|arrived| !**arrived).count() as u64;
+        let by = match blocked {
+            None | Some(0) => Seen::Others,
+            Some(blocked) if blocked == lost => Seen::Guard,
+            Some(_) => Seen::Rules,
+        };
+        for (at, arrived) in group.iter().zip(arrived) {
+            seen.get_mut(*at).into_iter().for_each(|own| *own = if arrived { Seen::Through } else { by });
+        }
+    }
+    Ok(())
+}
+
+/// A computed verdict in a word.
+#[must_use]
+pub fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Delivered => "through",
+        Fate::Blocked => "blocked",
+        Fate::Undecided => "undecided",
+    }
+}

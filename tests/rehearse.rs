@@ -1,0 +1,380 @@
+//! `ringfence rehearse`: what it sees is what happens, and it cannot be made to see something else.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "lab/netns.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod netns;
+
+mod document;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use netns::{Namespace, isolated, not_possible, run};
+use serde_json::Value;
+
+const SMALL: &str = "tests/transcripts/small.toml";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
+
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn ringfence(line: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(file("")).args(line.split(' ')).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A rehearsal with its exit code, as a document that is as its schema says.
+fn rehearsed(line: &str, code: i32) -> Value {
+    let output = ringfence(&format!("rehearse {line} --json"));
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "{line}: {out}{err}");
+    document::of(&out)
+}
+
+/// Cells with a word in the name of their row, and of the family: the service, and what became of the packets.
+fn cells<'a>(found: &'a Value, who: &str, family: &str) -> Vec<(&'a str, &'a Value)> {
+    let services: Vec<&str> =
+        found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
+    let rows = found["rows"].as_array().unwrap().iter();
+    let wanted = rows.filter(|row| row["who"].as_str().unwrap().contains(who) && row["family"] == family);
+    let cells: Vec<(&str, &Value)> =
+        wanted.flat_map(|row| services.iter().copied().zip(row["cells"].as_array().unwrap())).collect();
+    assert!(!cells.is_empty(), "no row of {who}, {family}: {found}");
+    cells
+}
+
+/// The places where the answers do not agree: row, family and service.
+fn wrong(found: &Value) -> Vec<(String, String, String)> {
+    let services: Vec<&str> =
+        found["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
+    let mut places = Vec::new();
+    for row in found["rows"].as_array().unwrap() {
+        for (service, cell) in services.iter().zip(row["cells"].as_array().unwrap()) {
+            if cell["disagree"] != 0 {
+                let text = |name: &str| row[name].as_str().unwrap().to_owned();
+                places.push((text("who"), text("family"), (*service).to_owned()));
+            }
+        }
+    }
+    places
+}
+
+/// The compiled rules of the small cluster, changed, in a file.
+fn changed(folder: &tempfile::TempDir, from: &str, to: &str) -> String {
+    let compiled = ringfence(&format!("compile {SMALL}"));
+    let text = String::from_utf8(compiled.stdout).unwrap();
+    let changed = text.replace(from, to);
+    assert_ne!(text, changed, "nothing was changed");
+    let path = folder.path().join("changed.nft");
+    fs::write(&path, changed).unwrap();
+    path.display().to_string()
+}
+
+fn agree(format: &str) {
+    let found = rehearsed(&format!("{SMALL} --format {format}"), 0);
+    assert_eq!((found["verdict"].as_str(), found["backend"].as_str()), (Some("agree"), Some(format)));
+    let sum = &found["packets"];
+    let count = |name: &str| sum[name].as_u64().unwrap();
+    assert!(count("tried") > 500 && count("through") > 100 && count("by_guard") > 100, "{sum}");
+    // Who dropped what adds up, and nobody else dropped anything.
+    assert_eq!(count("through") + count("by_guard") + count("by_kernel"), count("tried"), "{sum}");
+    for (service, cell) in cells(&found, "peers", "IPv4") {
+        let through = if service == "protobuf" { "by_guard" } else { "through" };
+        assert_eq!(cell[through], cell["tried"], "{service}: {cell}");
+    }
+    for who in ["everyone else", "untrusted", "others in private", "spoofed: loopback", "spoofed: this host's own"] {
+        for (service, cell) in cells(&found, who, "IPv4") {
+            // What the kernel would drop by its own settings is the guard's to drop here.
+            let by = if service == "other ports" { "through" } else { "by_guard" };
+            let kernel = cell["by_kernel"].as_u64().unwrap();
+            let tried = cell["tried"].as_u64().unwrap();
+            assert!(kernel < tried && cell[by].as_u64() == Some(tried - kernel), "{who}, {service}: {cell}");
+        }
+    }
+    for (service, cell) in cells(&found, "client app", "IPv4") {
+        let through = if ["http", "other ports"].contains(&service) { "through" } else { "by_guard" };
+        assert_eq!(cell[through], cell["tried"], "{service}: {cell}");
+    }
+    assert!(cells(&found, "everyone else", "IPv6").iter().any(|(_, cell)| cell["by_guard"] != 0));
+}
+
+#[test]
+fn three_answers_agree_by_nft() {
+    isolated("three_answers_agree_by_nft", || agree("nft"));
+}
+
+#[test]
+fn three_answers_agree_by_iptables() {
+    isolated("three_answers_agree_by_iptables", || {
+        if let Err(error) = netns::attempt_anywhere(&["ipset", "--version"], "") {
+            return not_possible("rules of iptables", &error);
+        }
+        agree("iptables");
+    });
+}
+
+/// Each cluster file of the golden cases: interfaces, two clusters, wide ranges, many sources, both families, rules that only log.
+#[test]
+fn every_golden_case_agrees() {
+    isolated("every_golden_case_agrees", || {
+        let with_ipset = netns::attempt_anywhere(&["ipset", "--version"], "").is_ok();
+        let mut cases: Vec<PathBuf> =
+            fs::read_dir(file("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        cases.retain(|case| case.join("out").is_dir());
+        cases.sort();
+        assert!(cases.len() > 20, "{} cases", cases.len());
+        for case in cases {
+            let name = case.file_name().unwrap().to_str().unwrap();
+            let single = format!("tests/cases/{name}/cluster.toml");
+            let input = if file(&single).exists() { single } else { format!("tests/cases/{name}/clusters.d") };
+            for format in ["nft", "iptables"].into_iter().filter(|format| *format == "nft" || with_ipset) {
+                if format == "iptables" && !case.join("out/ringfence.iptables").exists() {
+                    continue;
+                }
+                let on_purpose = name == "log-only";
+                let found = rehearsed(&format!("{input} --format {format}"), i32::from(on_purpose));
+                let verdict = if on_purpose { "on-purpose" } else { "agree" };
+                assert_eq!(found["verdict"], verdict, "{name}, {format}: {}", found["disagreements"]);
+                assert!(found["packets"]["through"] != 0, "{name}, {format}");
+            }
+        }
+    });
+}
+
+/// Of very many some are left out, and how many were tried is said.
+#[test]
+fn many_are_sampled() {
+    isolated("many_are_sampled", || {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes: Vec<String> = (0..2000).map(|at| format!("\"riak@10.20.{}.{}\"", at / 200, at % 200 + 1)).collect();
+        let path = folder.path().join("cluster.toml");
+        let text = format!(
+            "[cluster]\nname = \"many\"\nprofile = \"riak\"\nnodes = [{}]\n[networks]\nprivate = [\"10.20.0.0/16\"]\n\
+             [services.distribution]\nports = \"6000-6009\"\n",
+            nodes.join(", ")
+        );
+        fs::write(&path, text).unwrap();
+        let found = rehearsed(&path.display().to_string(), 0);
+        let count = |name: &str| found[name].as_u64().unwrap();
+        assert_eq!(count("places"), 2000);
+        assert!((500..2000).contains(&count("places_tried")) && count("sources") > count("places_tried"), "{found}");
+    });
+}
+
+/// Interfaces, a node of two families, services of its own.
+#[test]
+fn a_node_with_interfaces() {
+    isolated("a_node_with_interfaces", || {
+        let found = rehearsed("rulesets/examples/mail-east.toml --node riak@10.20.0.13", 0);
+        let rows = found["rows"].as_array().unwrap();
+        let on = |name: &str| {
+            let row = rows.iter().find(|row| row["who"] == "peers" && row["interface"] == name).unwrap();
+            row["cells"].as_array().unwrap().iter().map(|cell| cell["through"].as_u64().unwrap()).sum::<u64>()
+        };
+        assert!(on("eth1") > on("eth0") && on("eth0") > 0, "{rows:?}");
+    });
+}
+
+/// One rule opened: strangers get in, and no cell of others is wrong. Forged sources, which a kernel mostly drops by itself, do not look
+/// blocked.
+#[test]
+fn a_rule_that_is_open() {
+    isolated("a_rule_that_is_open", || {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = changed(&folder, "goto block comment \"isolation: everyone else\"", "return");
+        let found = rehearsed(&format!("{SMALL} --ruleset {rules}"), 1);
+        assert_eq!(found["verdict"], "disagree");
+        let places = wrong(&found);
+        for who in ["everyone else", "others in private 10.20.0.0/24", "spoofed: loopback", "spoofed: this host's own"]
+        {
+            let is_wrong =
+                |(own, family, service): &(String, String, String)| own == who && family == "IPv4" && service == "http";
+            assert!(places.iter().any(is_wrong), "{who} is not seen: {places:?}");
+        }
+        let good = |(who, _, service): &(String, String, String)| {
+            who.starts_with("untrusted") || who == "peers" && service != "protobuf" || service == "other ports"
+        };
+        assert!(!places.iter().any(good), "{places:?}");
+        let first = &found["disagreements"][0];
+        assert_eq!(
+            (first["observed"].as_str(), first["wanted"].as_str()),
+            (Some("through"), Some("blocked")),
+            "{first}"
+        );
+        assert_eq!(first["computed"], "through", "{first}");
+        let text = String::from_utf8(ringfence(&format!("rehearse {SMALL} --ruleset {rules}")).stdout).unwrap();
+        assert!(
+            text.contains("WRONG") && text.contains("the rules let it in, and the cluster file does not"),
+            "{text}"
+        );
+        // No terminal, no colour.
+        assert!(!text.contains('\u{1b}'), "{text}");
+    });
+}
+
+/// One peer is missing in the rules.
+#[test]
+fn a_peer_that_is_cut_off() {
+    isolated("a_peer_that_is_cut_off", || {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = changed(&folder, "10.20.0.12 #", "10.20.0.99 #");
+        let found = rehearsed(&format!("{SMALL} --ruleset {rules}"), 1);
+        let peers: Vec<String> = wrong(&found).into_iter().filter(|own| own.0 == "peers").map(|own| own.2).collect();
+        assert_eq!(peers, ["distribution", "epmd", "handoff", "http"]);
+        let of_peer = found["disagreements"].as_array().unwrap().iter().find(|own| own["who"] == "peers").unwrap();
+        assert!(of_peer["packet"].as_str().unwrap().contains("from 10.20.0.12 "), "{of_peer}");
+        assert_eq!((of_peer["observed"].as_str(), of_peer["wanted"].as_str()), (Some("guard"), Some("through")));
+    });
+}
+
+/// Another table drops: that is not the guard.
+#[test]
+fn another_table_is_not_the_guard() {
+    isolated("another_table_is_not_the_guard", || {
+        let folder = tempfile::tempdir().unwrap();
+        let other = "\ntable inet other {\n chain input {\n  type filter hook input priority 10\n  tcp dport 8098 drop\n }\n}\n";
+        let rules = changed(&folder, "\ntable inet ringfence {", &format!("{other}\ntable inet ringfence {{"));
+        let found = rehearsed(&format!("{SMALL} --ruleset {rules}"), 1);
+        let (_, http) =
+            cells(&found, "client app", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
+        assert_eq!(http["by_others"], http["tried"], "{http}");
+        let (_, strangers) =
+            cells(&found, "everyone else", "IPv4").into_iter().find(|(service, _)| *service == "http").unwrap();
+        assert_eq!(
+            (strangers["by_others"].as_u64(), strangers["disagree"].as_u64()),
+            (Some(0), Some(0)),
+            "{strangers}"
+        );
+    });
+}
+
+/// Rules that drop all, without any part of ours: the packets are not the guard's, and not lost either.
+#[test]
+fn no_guard_at_all() {
+    isolated("no_guard_at_all", || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.nft");
+        fs::write(
+            &path,
+            "table inet other {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\n",
+        )
+        .unwrap();
+        let found = rehearsed(&format!("{SMALL} --ruleset {}", path.display()), 1);
+        let sum = &found["packets"];
+        assert_eq!((sum["through"].as_u64(), sum["by_guard"].as_u64()), (Some(0), Some(0)), "{sum}");
+        assert_eq!(
+            sum["by_others"].as_u64().unwrap() + sum["by_kernel"].as_u64().unwrap(),
+            sum["tried"].as_u64().unwrap()
+        );
+    });
+}
+
+/// The pages show what is printed, but for the version of the kernel.
+#[test]
+fn what_the_pages_show_is_what_is_printed() {
+    isolated("what_the_pages_show_is_what_is_printed", || {
+        let mut shown = 0;
+        for page in ["README.md", "docs/rehearse.md"] {
+            let text = fs::read_to_string(file(page)).unwrap();
+            for block in text.split("```\n").filter(|block| block.starts_with("$ ringfence rehearse ")) {
+                let (line, output) = block.split_once('\n').unwrap();
+                let arguments = line.strip_prefix("$ ringfence ").unwrap();
+                let mut command = Command::new(PROGRAM);
+                let found = command.current_dir(file("tests/transcripts")).args(arguments.split(' ')).output().unwrap();
+                let rest = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+                assert_eq!(rest(&String::from_utf8(found.stdout).unwrap()), rest(output), "{page}: {line}");
+                shown += 1;
+            }
+        }
+        assert!(shown >= 2, "{shown} blocks");
+    });
+}
+
+/// The host's rules, addresses and settings are what they were.
+#[test]
+fn the_host_stays_as_it_is() {
+    isolated("the_host_stays_as_it_is", || {
+        let _host = Namespace::unshare();
+        run(&["ip", "link", "set", "lo", "up"], "");
+        run(&["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0"], "");
+        run(&["ip", "addr", "add", "10.20.0.11/24", "dev", "eth0"], "");
+        run(
+            &["nft", "-f", "-"],
+            "table inet mine {\n chain input {\n  type filter hook input priority 0\n  counter\n }\n}\n",
+        );
+        let now = || {
+            let lists: [&[&str]; 4] = [
+                &["nft", "list", "ruleset"],
+                &["ip", "-o", "addr"],
+                &["ip", "route", "show", "table", "all"],
+                &["ip", "-o", "link"],
+            ];
+            let sysctl = fs::read_to_string("/proc/sys/net/ipv4/conf/all/accept_local").unwrap();
+            lists.map(|command| run(command, "")).concat() + &sysctl
+        };
+        let before = now();
+        for format in ["nft", "iptables"] {
+            let output = ringfence(&format!("rehearse {SMALL} --format {format}"));
+            let can = format == "nft" || netns::attempt_anywhere(&["ipset", "--version"], "").is_ok();
+            assert_eq!(output.status.success(), can, "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert_eq!(now(), before);
+    });
+}
+
+/// Whoever is not root takes a user namespace.
+#[test]
+fn an_ordinary_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let able = Command::new(nobody[0]).args(&nobody[1..]).args(["unshare", "--user", "--net", "true"]).output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        return not_possible("a rehearsal of an ordinary user", "there are no user namespaces for users");
+    }
+    // Where everybody may read it.
+    let folder = tempfile::Builder::new().prefix("ringfence-rehearse").tempdir_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (program, cluster) = (folder.path().join("ringfence"), folder.path().join("small.toml"));
+    fs::copy(PROGRAM, &program).unwrap();
+    fs::copy(file(SMALL), &cluster).unwrap();
+    for format in ["nft", "iptables"] {
+        let mut command = Command::new(nobody[0]);
+        command.args(&nobody[1..]).arg(&program).arg("rehearse").arg(&cluster).args(["--json", "--format", format]);
+        let output = command.current_dir("/").stdin(Stdio::null()).output().unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{format}: {out}{err}");
+        assert_eq!(document::of(&out)["user_namespace"], true);
+    }
+}
+
+/// What it takes and is not there is said, with the way round it.
+#[test]
+fn what_is_missing_is_said() {
+    let script = format!("echo 0 >/proc/sys/user/max_net_namespaces && exec {PROGRAM} rehearse {SMALL}");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--", "sh", "-c", &script]).current_dir(file("")).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    if err.contains("unshare failed") {
+        return not_possible("a system without network namespaces", &err);
+    }
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("no network namespace can be made for it") && err.contains("run it as root"), "{err}");
+    // A cluster file that cannot be used is said before.
+    let nowhere = ringfence("rehearse nowhere.toml");
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("there is no cluster file nowhere.toml"));
+}
