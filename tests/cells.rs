@@ -59,9 +59,11 @@ impl Said {
             match one.claim {
                 Claim::Isolation if odd => {
                     self.odd_leaks.insert(one.found);
-                    let is_one = packet.original_port.is_none() || !specification.stays();
+                    let is_one = packet.original_port.is_none() || !specification.stays(packet);
+                    // Of what it was before nothing is known.
+                    let end = end.filter(|_| packet.original_port.is_none());
                     if one.found != Found::Proved && is_one && end != Some(false) {
-                        self.odd_ends.insert(end.filter(|_| packet.original_port.is_none()));
+                        self.odd_ends.insert(end);
                     }
                 }
                 Claim::Isolation => {

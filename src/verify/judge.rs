@@ -31,8 +31,9 @@ pub(super) struct Judge<'c, 'r, 'a> {
     /// Whether what input blocks is blocked: in rules that are all somebody else's and translate nothing, the port at input
     /// is the port on the wire. Our own have to block before any translation, whoever may make it.
     input_decides: bool,
-    /// Whether no connection is translated on its way: what is blocked before input is so for whatever comes there.
-    stays: bool,
+    /// Whether no connection of a family is translated on its way, IPv4 and IPv6: what is blocked before input, or at it, is so for
+    /// whatever comes there.
+    stays: [bool; 2],
     pub(super) cases: Vec<Case>,
 }
 
@@ -60,10 +61,10 @@ pub(super) fn judged<T>(
     let mut space = Space::new(&[ruleset], question)?;
     let (all, own) = (Rules::new(ruleset), Rules::new(own));
     let foreign = !ruleset.tables.iter().any(ours::has_part);
-    let stays = all.keeps_destinations() && !claims.translates();
+    let stays = [true, false].map(|ipv4| all.keeps_destinations_of(ipv4) && !claims.translates());
     let mut judge = Judge {
         claims,
-        input_decides: foreign && stays,
+        input_decides: foreign && stays == [true; 2],
         stays,
         all: Flow::new(&all),
         own: Flow::new(&own),
@@ -171,26 +172,37 @@ impl Judge<'_, '_, '_> {
         Ok(Fates { may_pass, may_block: space.sets.union(early.may_block, blocked)? })
     }
 
-    /// What becomes of packets by all doors, each as it is on the wire. Where connections may be translated, what is blocked before input
-    /// may come there as another.
+    /// What becomes of packets by all doors, each as it is on the wire.
+    ///
+    /// INVARIANT (moved): where connections of a family may be translated, a packet may come to input under another port or address, or be
+    /// led to another host, and what the rules there say of the port on the wire is about others. That it is kept out is then known only
+    /// where it is dropped before any translation.
     pub(super) fn arrivals(&mut self, space: &mut Space<'_>) -> Bounded<Arrivals> {
         let early = self.all.fates(space, Door::Prerouting)?;
+        let wire = self.all.fates(space, Door::Wire)?;
         let late = self.all.fates(space, Door::Input)?;
         let (passing, blocked) = (put_together(space, late.may_pass)?, put_together(space, late.may_block)?);
         let here = space.locality(Locality::is_local)?;
         let routed = space.sets.complement(here)?;
         let may_block = space.sets.any([early.may_block, blocked, routed])?;
-        let may_pass = if self.stays {
-            space.sets.each([early.may_pass, passing, here])?
-        } else {
-            space.sets.union(passing, routed)?
-        };
+        let through = space.sets.each([early.may_pass, passing, here])?;
+        let mut may_pass = Set::EMPTY;
+        for (ipv4, stays) in [true, false].into_iter().zip(self.stays) {
+            let family = space.family(ipv4)?;
+            let own = space.sets.intersection(family, if stays { through } else { wire.may_pass })?;
+            may_pass = space.sets.union(may_pass, own)?;
+        }
         Ok(Arrivals { inside: space.sets.complement(may_block)?, outside: space.sets.complement(may_pass)? })
     }
 
-    /// Whether a connection may have had another port before.
-    pub(super) fn translates(&self) -> bool {
-        !self.stays
+    /// Packets of which a connection may have had another port before.
+    pub(super) fn translated(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        let mut all = Set::EMPTY;
+        for (ipv4, stays) in [true, false].into_iter().zip(self.stays) {
+            let family = space.family(ipv4)?;
+            all = space.sets.union(all, if stays { Set::EMPTY } else { family })?;
+        }
+        Ok(all)
     }
 
     /// Every claim by its cases. A violation weighs more than a doubt, and of each the packet is shown that reads best.

@@ -151,6 +151,10 @@ fn ends(space: &mut Space<'_>, judge: &mut Judge<'_, '_, '_>, plain: Set) -> Bou
         return Ok(ends);
     }
     let arrivals = judge.arrivals(space)?;
+    let as_sent = space.is(Field::Original, 0)?;
+    let translated = judge.translated(space)?;
+    // Where nothing is translated, no packet came to another port before.
+    let sent = space.sets.union(as_sent, translated)?;
     let cases: Vec<&Case> = judge.cases.iter().filter(about).collect();
     for case in &cases {
         let Arrivals { inside, outside } = arrivals.at(space, case)?;
@@ -171,7 +175,7 @@ fn ends(space: &mut Space<'_>, judge: &mut Judge<'_, '_, '_>, plain: Set) -> Bou
         let own = space.sets.difference(asked, known)?;
         ends.unsure = space.sets.union(ends.unsure, own)?;
         if case.claim == Claim::Isolation {
-            ends.odd(space, (case, plain), (judge.translates(), &Arrivals { inside, outside }))?;
+            ends.odd(space, (case, plain), (sent, &Arrivals { inside, outside }))?;
         }
     }
     Ok(ends)
@@ -183,7 +187,7 @@ impl Ends<Set> {
         &mut self,
         space: &mut Space<'_>,
         (case, plain): (&Case, Set),
-        (translates, ends): (bool, &Arrivals),
+        (sent, ends): (Set, &Arrivals),
     ) -> Bounded<()> {
         let passing = space.sets.union(case.violated, case.doubted)?;
         let passing = space.sets.difference(passing, plain)?;
@@ -192,10 +196,8 @@ impl Ends<Set> {
         self.odd_inside = space.sets.union(self.odd_inside, own)?;
         let known = space.sets.union(ends.inside, ends.outside)?;
         let known = space.sets.intersection(known, as_sent)?;
-        let mut unsure = space.sets.difference(passing, known)?;
-        if !translates {
-            unsure = space.sets.intersection(unsure, as_sent)?;
-        }
+        let unsure = space.sets.difference(passing, known)?;
+        let unsure = space.sets.intersection(unsure, sent)?;
         self.odd_unsure = space.sets.union(self.odd_unsure, unsure)?;
         Ok(())
     }

@@ -105,6 +105,63 @@ fn violated() {
     });
 }
 
+/// Whoever is led to another port before a guard that comes too late gets in, and no cell says that he does not.
+#[test]
+fn translated() {
+    netns::isolated("cells::translated", || {
+        if !Backend::Nft.is_here("cells::translated") {
+            return;
+        }
+        let cluster = read("tests/transcripts/small.toml");
+        let guard = Rules::compile(&fs::read_to_string(file("tests/transcripts/small.toml")).expect("a file"));
+        let at = hook_of(guard.text("nft"));
+        let late = guard.text("nft").replace(&at, "type filter hook prerouting priority 300;");
+        let nat =
+            "table ip n { chain p { type nat hook prerouting priority -100; tcp dport 8098 redirect to :9999; }; }\n";
+        let dropped = "table ip i { chain c { type filter hook input priority 0; tcp dport 8098 drop; }; }\n";
+        for (name, text, from) in [
+            ("late", format!("{late}{nat}"), ["203.0.113.9", "10.20.0.200", "10.20.0.10"]),
+            (
+                "dropped at input",
+                format!("{}{nat}{dropped}", guard.text("nft")),
+                ["10.20.1.77", "10.20.1.9", "10.20.1.5"],
+            ),
+        ] {
+            let found = found(&cluster, &text);
+            let lab = Lab::with(&INTERFACES);
+            netns::run(&["nft", "-f", "-"], &text);
+            for from in from.map(|from| from.parse::<IpAddr>().expect("an address")) {
+                let own = SocketAddr::new(from, 20000 + lab.next());
+                let shot = Shot { via: INTERFACES[0], ..Shot::plain(Segment::syn(own, SocketAddr::new(HOST4, 8098))) };
+                assert!(lab.fire_one(&shot).delivered(), "{name}: {from} is not led on");
+                let rows = found
+                    .rows
+                    .iter()
+                    .filter(|row| row.ipv4 && row.sources.iter().any(|(a, b)| *a <= from && from <= *b));
+                // The services are distribution, epmd, handoff, http, protobuf.
+                for cell in rows.map(|row| &row.cells[3]) {
+                    let kept_out =
+                        matches!(cell.found, Fare::Blocked | Fare::Elsewhere | Fare::SomeBlocked | Fare::Mixed);
+                    assert!(!kept_out && cell.held != Held::Proved, "{name}: {from}: {cell:?}");
+                }
+            }
+            // Where the guard is in its place, it lets segments by that open no connection, and a translation may lead these to a port that
+            // is not guarded: of that no cell speaks.
+            if name == "late" {
+                let asked = ask(&lab, &cluster, &found, name);
+                assert!(asked > 20, "{name}: {asked} segments");
+            }
+        }
+    });
+}
+
+/// How the guard's chain at prerouting begins.
+fn hook_of(text: &str) -> String {
+    let from = text.find("type filter hook prerouting priority").expect("a chain at prerouting");
+    let rest = &text[from..];
+    rest[..=rest.find(';').expect("a policy")].to_owned()
+}
+
 /// Sends what a cell speaks of, and says how many segments that were.
 fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
     let site = Site::of_every_node(cluster);
