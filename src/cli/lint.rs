@@ -10,7 +10,7 @@ use super::input::{Input, node_findings, one_cluster};
 use super::output::{Undone, present, print_findings, say};
 use super::today::Today;
 use super::ways;
-use crate::cluster::{Cluster, Node, expired};
+use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
 use crate::host::listeners::{Listening, listening, runs};
 use crate::host::reserved;
@@ -56,7 +56,6 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_slice();
-    let today = arguments.today.day()?;
     let further =
         |cluster: &Cluster| one_cluster(cluster, "`lint`").into_iter().chain(node_findings(cluster, asked)).collect();
     let Some(cluster) = arguments.input.load(further)? else {
@@ -84,7 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ways::findings(&site, &own_links()?, &mut findings)?;
     }
     lint(&subject, &mut findings);
-    expired(&cluster, today).into_iter().for_each(|finding| findings.push(finding));
+    arguments.today.expired(&cluster)?.into_iter().for_each(|finding| findings.push(finding));
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
     print_findings(&unreadable, &sources, arguments.input.json, Undone::Nothing)?;
