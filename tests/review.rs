@@ -101,6 +101,35 @@ fn what_is_blocked_too_late_is_not_admitted() {
     }
 }
 
+/// Where a packet may be led to another port or host before it is blocked, nobody says that it is. The other family is not touched by it.
+#[test]
+fn what_may_be_translated_is_not_said_to_be_blocked() {
+    let here = Here::new();
+    let late = here.guard().replace("hook prerouting priority -300", "hook prerouting priority 300");
+    assert_ne!(late, here.guard());
+    for to in ["redirect to :9999", "dnat to 10.9.9.9:80"] {
+        let nat =
+            format!("table ip n {{ chain p {{ type nat hook prerouting priority -100; tcp dport 8098 {to}\n}} }}\n");
+        here.write("late.nft", &format!("{late}{nat}"));
+        let review = here.json(&["small.toml", "--ruleset", "late.nft"]);
+        for kind in ["private", "untrusted", "others"] {
+            assert_eq!(cells(&review, kind, "IPv4")[3], "violated undecided", "{kind} {to}");
+        }
+        assert_eq!(cells(&review, "others", "IPv6"), vec!["violated blocked-elsewhere"; 5], "{to}");
+        let dropped = "table ip i { chain c { type filter hook input priority 0; tcp dport 8098 drop\n} }\n";
+        here.write("q.nft", &format!("{}{nat}{dropped}", here.guard()));
+        let review = here.json(&["small.toml", "--ruleset", "q.nft"]);
+        for kind in ["peers", "client"] {
+            assert_eq!(cells(&review, kind, "IPv4")[3], "violated undecided", "{kind} {to}");
+        }
+        // What is dropped before is.
+        let early = "table ip e { chain c { type filter hook prerouting priority -350; tcp dport 8098 drop\n} }\n";
+        here.write("e.nft", &format!("{}{nat}{early}", here.guard()));
+        let review = here.json(&["small.toml", "--ruleset", "e.nft"]);
+        assert_eq!(cells(&review, "client", "IPv4")[3], "violated blocked", "{to}");
+    }
+}
+
 /// Nothing is said to get in of which it is not known.
 #[test]
 fn mixed_is_what_is_known_of_both() {
@@ -243,6 +272,7 @@ fn what_is_read_is_not_written_over() {
     here.write("more/c.toml", "[[client]]\nname = \"app\"\nfrom = [\"10.20.1.0/24\"]\nservices = [\"http\"]\n");
     for (name, words) in [
         ("inc/x.nft", vec!["small.toml", "--ruleset", "top.nft"]),
+        ("inc/x.nft", vec!["small.toml", "--since", "top.nft"]),
         ("more/c.toml", vec!["own.toml"]),
         ("own.toml", vec!["own.toml"]),
     ] {
@@ -307,6 +337,72 @@ fn sarif_has_what_is_wrong_at_its_line() {
     assert_eq!(result(&late), [told("client-expired", "warning", "a%20b.toml:9")]);
 }
 
+/// Of very many results those are told that weigh most, and no text of somebody else's is markup.
+#[test]
+fn sarif_tells_the_gravest_first() {
+    let here = Here::new();
+    let late = many(6000, |at| format!("10.7.{}.{}", at / 250, at % 250 + 1))
+        .replace("[\"protobuf\"]", "[\"http\"]")
+        .replace("services =", "until = \"2026-01-01\"\nservices =");
+    here.write("late.toml", &late);
+    here.write("open.nft", "table inet t { chain c { type filter hook input priority 0; accept comment \"[approved](https://example.org) {0}\"\n} }\n");
+    let output =
+        here.run(&["report", "late.toml", "--ruleset", "open.nft", "--today", "2026-06-01", "--format", "sarif"]);
+    let sarif: Value = serde_json::from_str(&out(&output)).unwrap();
+    let results = result(&sarif);
+    assert_eq!(results.len(), 5000);
+    let levels: Vec<&str> = results.iter().map(|(_, level, _)| level.as_str()).collect();
+    let last = levels.iter().rposition(|level| *level == "error").unwrap();
+    assert!(levels[..last].iter().all(|level| *level == "error"), "{last}");
+    assert_eq!(results[0].0, "claim-isolation");
+    let texts: Vec<&str> = sarif["runs"][0]["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["message"]["text"].as_str().unwrap())
+        .collect();
+    assert!(texts.iter().take(6).any(|text| text.starts_with("everyone else, IPv4")), "{:?}", &texts[..6]);
+    assert!(texts.iter().any(|text| text.contains("\\[approved\\](https://example.org) {{0}}")), "{:?}", &texts[..6]);
+    // A header that lies is no less than a violation.
+    here.write("lie.nft", &here.guard().replace("app (10.20.1.0/24)", "app (10.20.0.0/16)"));
+    let output = here.run(&["report", "small.toml", "--ruleset", "lie.nft", "--format", "sarif"]);
+    let found = result(&serde_json::from_str(&out(&output)).unwrap());
+    assert_eq!(found[0], ("header-admits".to_owned(), "error".to_owned(), "small.toml:1".to_owned()));
+}
+
+/// Of very many sources, strangers and whatever is not proved are drawn.
+#[test]
+fn the_picture_has_strangers_first() {
+    let here = Here::new();
+    let networks: Vec<String> = (0..51).map(|at| format!("\"10.{}.0.0/24\"", 30 + at)).collect();
+    here.write(
+        "priv.toml",
+        &format!("[cluster]\nname = \"p\"\nnodes = [\"riak@10.30.0.11\"]\n[networks]\nprivate = [{}]\n[services.distribution]\nports = \"6000-6009\"\n", networks.join(", ")),
+    );
+    let mut open = "table inet t { chain c { type filter hook input priority 0;\n".to_owned();
+    // Each network fares otherwise.
+    for at in 0..51 {
+        writeln!(
+            open,
+            "ip saddr 10.{}.0.0/24 tcp dport {{ {} }} drop",
+            30 + at,
+            (0..6)
+                .filter(|bit| at >> bit & 1 == 1)
+                .map(|bit| ["6000-6009", "4369", "8099", "8098", "8087", "1"][bit])
+                .chain(["2"])
+                .collect::<Vec<_>>()
+                .join(", ")
+        )
+        .unwrap();
+    }
+    here.write("open.nft", &(open + "} }\n"));
+    let page = out(&here.run(&["report", "priv.toml", "--ruleset", "open.nft", "--format", "html"]));
+    let (_, svg) = page.split_once("<svg").unwrap();
+    let (svg, _) = svg.split_once("</svg>").unwrap();
+    assert!(svg.matches("everyone else: VIOLATED").count() >= 1, "{svg}");
+    assert!(svg.contains(">everyone else<"), "{svg}");
+}
+
 /// The picture has a line for each way in that the matrix has, and says in words what it draws.
 #[test]
 fn the_picture_is_the_matrix() {
@@ -368,74 +464,133 @@ fn a_report_fits_what_it_was_made_of() {
     assert_eq!(held(&["--review", "r.nft"]).0, Some(2));
 }
 
-/// What changed is told by meaning, since rules as since a report.
+/// Every word of a report counts: what a signature stands for is all of it.
+#[test]
+fn no_word_of_a_report_can_be_changed() {
+    let here = Here::new();
+    fs::copy(root().join("tests/cases/client-terms/cluster.toml"), here.path("terms.toml")).unwrap();
+    let made = ["report", "terms.toml", "--today", "2026-06-01", "--format", "json"];
+    let report: Value = serde_json::from_str(&out(&here.run(&made))).unwrap();
+    let held = |report: &Value| -> (Option<i32>, String) {
+        here.write("held.json", &report.to_string());
+        let output = here.run(&["verify", "terms.toml", "--review", "held.json"]);
+        (output.status.code(), out(&output))
+    };
+    // In other white space, and on another day: the day is the report's.
+    assert_eq!(held(&report).0, Some(0), "{}", held(&report).1);
+    let fields: Vec<String> = report.as_object().unwrap().keys().cloned().collect();
+    assert!(fields.len() > 20, "{fields:?}");
+    for field in fields.iter().filter(|field| field.as_str() != "schema") {
+        let (mut gone, mut other) = (report.clone(), report.clone());
+        gone.as_object_mut().unwrap().remove(field);
+        other[field] = match &report[field] {
+            Value::Array(all) if !all.is_empty() => Value::Array(Vec::new()),
+            _ => Value::from("made up"),
+        };
+        for changed in [gone, other] {
+            let (code, text) = held(&changed);
+            // Without rows it is no report.
+            let wanted = if field == "rows" && changed.get("rows").is_none() { 2 } else { 1 };
+            assert_eq!((code, text.contains("DOES NOT FIT")), (Some(wanted), wanted == 1), "{field}: {text}");
+        }
+    }
+    let mut more = report.clone();
+    more["approved"] = Value::from("by nobody");
+    assert_eq!(held(&more).0, Some(1));
+    here.write("held.json", &report.to_string().replacen('{', "{\"verdict\": \"violated\", ", 1));
+    let output = here.run(&["verify", "terms.toml", "--review", "held.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("has a field twice"));
+}
+
+fn moves(review: &Value) -> Vec<String> {
+    let all = review["since"]["moves"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    all.map(|one| [&one["change"], &one["who"], &one["what"], &one["because"]].map(text).join(" | ")).collect()
+}
+
+/// What changed since rules is told by meaning.
 #[test]
 fn what_changed_since_before_is_told() {
     let here = Here::new();
     let old = fs::read_to_string(here.path("small.toml")).unwrap();
     here.write("old.nft", &here.guard());
-    here.run(&["report", "small.toml", "-o", "old.json"]);
-    let same = |file: &str| here.json(&["small.toml", "--since", file])["since"]["same"].clone();
-    assert_eq!((same("old.nft"), same("old.json")), (Value::Bool(true), Value::Bool(true)));
+    assert_eq!(here.json(&["small.toml", "--since", "old.nft"])["since"]["same"], true);
     let new = old.replace("10.20.1.0/24", "10.20.2.0/24").replace(
         "[services.distribution]",
         "[[client]]\nname = \"web\"\nfrom = [\"10.30.0.1\"]\nservices = [\"http\"]\n[services.handoff]\nstate = \"unused\"\n\
          [services.distribution]",
     );
     here.write("small.toml", &new);
-    let moves = |review: &Value| -> Vec<String> {
-        let all = review["since"]["moves"].as_array().unwrap().iter();
-        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        all.map(|one| [&one["change"], &one["who"], &one["what"], &one["because"]].map(text).join(" | ")).collect()
-    };
-    let review = here.json(&["small.toml", "--since", "old.json"]);
-    assert_eq!(review["since"]["no_longer_guarded"], serde_json::json!(["handoff 8099"]));
-    assert_eq!(
-        moves(&review),
-        [
-            "other | client app, IPv4 | comes from 10.20.2.0/24, and before from 10.20.1.0/24 | -",
-            "gains | client web, IPv4 | is new (10.30.0.1): http admitted | -",
-        ]
-    );
     let review = here.json(&["small.toml", "--since", "old.nft"]);
     assert_eq!(review["since"]["no_longer_guarded"], serde_json::json!(["handoff"]));
+    assert_eq!(review["since"]["same"], false);
     let found = moves(&review);
     let wanted =
         ["gains | 10.20.2.0/24, 10.30.0.1 | port 8098-8099 | app, small.toml:", "loses | 10.20.1.0/24 | http | -"];
     assert!(wanted.iter().all(|wanted| found.iter().any(|one| one.starts_with(wanted))), "{found:#?}");
+    // Who gains is first, and of these whom the file does not name.
+    let ranks: Vec<u8> =
+        found.iter().map(|one| u8::from(one.starts_with("loses")) * 2 + u8::from(!one.ends_with("| -"))).collect();
+    assert!(ranks.is_sorted() && found.first().unwrap().ends_with("| -"), "{found:#?}");
     for form in ["text", "markdown", "html"] {
-        for file in ["old.json", "old.nft"] {
-            let text = out(&here.run(&["report", "small.toml", "--since", file, "--format", form]));
-            for words in ["since", "NO LONGER GUARDED", "GAINS: ", file] {
-                assert!(text.contains(words), "{form} {file}: {words}");
-            }
+        let text = out(&here.run(&["report", "small.toml", "--since", "old.nft", "--format", form]));
+        for words in ["since", "NO LONGER GUARDED", "GAINS: ", "old.nft"] {
+            assert!(text.contains(words), "{form}: {words}");
         }
     }
-    // Back again.
-    here.write("small.toml", &old);
-    here.run(&["report", "small.toml", "-o", "old.json"]);
-    here.write("small.toml", &old.replace("services = [\"http\"]", "services = []"));
-    let found = moves(&here.json(&["small.toml", "--since", "old.json"]));
-    assert_eq!(found, ["loses | client app, IPv4 | http: blocked, and before admitted | -"]);
+    // All sources are in the document of JSON, whose short form is for reading.
+    let networks: Vec<String> = (0..30).map(|at| format!("\"10.{}.0.0/24\"", 40 + 2 * at)).collect();
+    here.write("small.toml", &old.replace("\"10.20.1.0/24\"", &format!("\"10.20.1.0/24\", {}", networks.join(", "))));
+    let review = here.json(&["small.toml", "--since", "old.nft"]);
+    let first = &review["since"]["moves"][0];
+    assert_eq!(first["sources"].as_array().unwrap().len(), 30, "{first}");
+    assert!(first["who"].as_str().unwrap().contains("24 more"), "{first}");
 }
 
-/// What is no document of before, or another version's, is not taken for one.
+/// A family that is not in the rules of before or of now is not compared, and that is said.
 #[test]
-fn another_document_is_none_of_before() {
+fn a_family_that_is_not_given_is_no_change() {
+    let here = Here::new();
+    here.write("b.nft", &here.guard());
+    here.write("b.iptables", &out(&here.run(&["compile", "small.toml", "--format", "iptables"])));
+    here.write("open.iptables", "# Generated by iptables-save\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n");
+    for words in [["--since", "b.iptables", "--ruleset", "b.nft"], ["--ruleset", "b.iptables", "--since", "b.nft"]] {
+        let output = here.run(&[&["report", "small.toml", "--format", "json"], words.as_slice()].concat());
+        let review = document::of(&out(&output));
+        assert_eq!(moves(&review), [] as [String; 0], "{words:?}");
+        assert_eq!(review["since"]["same"], false, "{words:?}");
+        assert!(
+            review["since"]["undecided"].as_str().unwrap().starts_with("no rules of IPv6 are in the files"),
+            "{words:?}"
+        );
+    }
+    let review = here.json(&["small.toml", "--ruleset", "open.iptables", "--since", "b.nft"]);
+    let found = moves(&review);
+    assert!(
+        found.iter().any(|one| one.starts_with("gains")) && !found.iter().any(|one| one.contains("::")),
+        "{found:?}"
+    );
+}
+
+/// A report of before has no rules in it, and names do not say who gains.
+#[test]
+fn a_report_is_no_rules_of_before() {
     let here = Here::new();
     here.run(&["report", "small.toml", "-o", "old.json"]);
     let old = fs::read_to_string(here.path("old.json")).unwrap();
     here.write("next.json", &old.replace("ringfence/report/1", "ringfence/report/2"));
     here.write("half.json", "{\"schema\": \"ringfence/report/1\", \"errors\": []}");
-    here.write("less.json", "{\"schema\": \"ringfence/report/1\", \"rows\": []}");
     here.write("verify.json", &out(&here.run(&["verify", "small.toml", "--json"])));
-    for file in ["next.json", "half.json", "less.json", "verify.json", "small.toml", "none.json"] {
+    for file in ["old.json", "next.json", "half.json", "verify.json", "small.toml", "none.json"] {
         let output = here.run(&["report", "small.toml", "--since", file]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{file}");
     }
-    let output = here.run(&["report", "small.toml", "--since", "old.json", "-o", "old.json"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(fs::read_to_string(here.path("old.json")).unwrap(), old);
+    let output = here.run(&["report", "small.toml", "--since", "old.json"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is a report and has no rules"));
+    for file in ["next.json", "half.json", "verify.json", "small.toml", "none.json"] {
+        assert_eq!(here.run(&["verify", "small.toml", "--review", file]).status.code(), Some(2), "{file}");
+    }
 }
 
 /// Why clients are admitted and until when is in every form. Without a day, the document does not hang on one.

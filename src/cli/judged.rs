@@ -47,15 +47,20 @@ pub struct Judging {
 }
 
 impl Judging {
-    /// The same for a command that has its own arguments.
-    pub fn of(config: &Path, node: &[String], (ruleset, include_from): (&[PathBuf], &[PathBuf]), live: bool) -> Self {
+    /// The same for a command that has its own arguments, on a day.
+    pub fn of(
+        (config, node): (&Path, &[String]),
+        (ruleset, include_from): (&[PathBuf], &[PathBuf]),
+        live: bool,
+        today: Option<Day>,
+    ) -> Self {
         Self {
             config: config.to_owned(),
             node: node.to_vec(),
             ruleset: ruleset.to_vec(),
             include_from: include_from.to_vec(),
             live,
-            today: Today::default(),
+            today: Today::on(today),
         }
     }
 
@@ -160,6 +165,9 @@ fn live(judging: &Judging, cluster: &Cluster, beside: Beside) -> anyhow::Result<
     let given = Given { unknown, writers, ..Given::made(ruleset) };
     warn_unknown(&given.unknown);
     let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
+    // A kernel has no text of its rules; this stands for all of them, as they were read.
+    let texts = vec![Digested::of("rules of the kernel", &format!("{:#?}", given.ruleset))];
+    let given = Given { texts, ..given };
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(Asked::now(name.trim()));
     judged(&site, "kernel", given, Beside { answers, host, ..beside }).map(Ok)
@@ -170,12 +178,13 @@ fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) ->
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
     let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
-    let read = files.into_iter().chain(cluster_files(site)).collect();
+    let before = since.iter().flat_map(Before::files).cloned();
+    let read = files.into_iter().chain(cluster_files(site)).chain(before).collect();
     let answers = answers.iter().map(Answered::of).collect();
     let basis =
         Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies, today };
     let mut review = Review::of(site, basis, &report, &matrix);
-    review.since = since.map(|since| since.changes(&review, &ruleset, site));
+    review.since = since.map(|since| since.changes(&review, (&ruleset, families), site));
     Ok(Judged { review, outcome, read })
 }
 

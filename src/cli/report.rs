@@ -22,8 +22,7 @@ use crate::report::{Body, Form, Review};
 pub struct Arguments {
     #[command(flatten)]
     judging: Judging,
-    /// Also tell what changed, by meaning, since a document of JSON that was made before (all that is named in it), or since the rules in
-    /// these files.
+    /// Also tell what changed, by meaning, since the rules in these files.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     since: Vec<PathBuf>,
     /// The form of the document; otherwise what the name of `--output` ends with, or text.

@@ -1,4 +1,4 @@
-//! What a report is held against: rules of before, or a report of before.
+//! What a report is held against: rules of before.
 
 use std::path::{Path, PathBuf};
 
@@ -7,61 +7,56 @@ use super::rulesets::{Given, read_rules_for_document};
 use crate::cluster::Site;
 use crate::diff::difference_on_host;
 use crate::ir::Ruleset;
-use crate::report::{Changes, Digested, Earlier, Names, NotEarlier, Review, Since};
+use crate::report::{Changes, Compared, Earlier, Names, NotEarlier, Review, Since};
+use crate::verify::Families;
 
-/// What there was before.
-pub enum Before {
-    /// Rules.
-    Rules(Box<Given>),
-    /// A document, with its name and digest.
-    Report(Box<Earlier>, Digested),
-}
+/// Rules that there were before.
+pub struct Before(Given);
 
 impl Before {
-    /// Reads it; nothing where no file is named.
+    /// Reads them; nothing where no file is named.
+    ///
+    /// # Errors
+    /// Where a file is none of rules. A report of before is none: it has no rules in it, and what it says of them by names does not tell
+    /// who gains.
     pub fn read(files: &[PathBuf], allowed: &[PathBuf]) -> anyhow::Result<Option<Self>> {
-        if let [file] = files
-            && let Some(found) = read_review(file)?
-        {
-            return Ok(Some(found));
-        }
         if files.is_empty() {
             return Ok(None);
         }
-        let given = read_rules_for_document(files.iter().map(PathBuf::as_path), allowed)?;
-        Ok(Some(Self::Rules(Box::new(given))))
+        for file in files.iter().filter(|file| file.as_path() != Path::new("-")) {
+            let text = read_text(file, "file to compare with")?;
+            anyhow::ensure!(
+                !text.trim_start().starts_with('{') || matches!(Earlier::read(&text), Err(NotEarlier::Other)),
+                "{} is a report and has no rules to compare with: name the rules that it is about, or hold it against what is now by \
+                 `verify --review`",
+                file.display()
+            );
+        }
+        Ok(Some(Self(read_rules_for_document(files.iter().map(PathBuf::as_path), allowed)?)))
     }
 
-    /// What changed since, to these rules.
-    pub fn changes(&self, review: &Review, ruleset: &Ruleset, site: &Site<'_>) -> Since {
-        match self {
-            Self::Report(before, text) => Since::report(before, text.clone(), review),
-            Self::Rules(given) => {
-                let names = Names { clusters: [None, Some(site.cluster())] };
-                match difference_on_host(&given.ruleset, ruleset, site.elsewhere()) {
-                    Ok(found) => Since::rules(&Changes::of(&found, names), given.texts.clone(), review),
-                    Err(_) => Since::too_large(given.texts.clone()),
-                }
-            }
+    /// Every file that was read.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.0.files
+    }
+
+    /// What changed since, to these rules, which speak of these families.
+    pub fn changes(&self, review: &Review, (ruleset, families): (&Ruleset, Families), site: &Site<'_>) -> Since {
+        let names = Names { clusters: [None, Some(site.cluster())] };
+        let texts = self.0.texts.clone();
+        let both = |ipv4| speaks(self.0.families, ipv4) && speaks(families, ipv4);
+        let compared = Compared { ipv4: both(true), ipv6: both(false) };
+        match difference_on_host(&self.0.ruleset, ruleset, site.elsewhere()) {
+            Ok(found) => Since::rules(&Changes::of(&found, names), texts, (compared, review)),
+            Err(_) => Since::too_large(texts),
         }
     }
 }
 
-/// A file as a document of before; nothing where it is none, and may be rules.
-fn read_review(file: &Path) -> anyhow::Result<Option<Before>> {
-    if file == Path::new("-") {
-        return Ok(None);
+fn speaks(families: Families, ipv4: bool) -> bool {
+    match families {
+        Families::Both => true,
+        Families::Ipv4 => ipv4,
+        Families::Ipv6 => !ipv4,
     }
-    let text = read_text(file, "file to compare with")?;
-    match Earlier::read(&text) {
-        Ok(found) => Ok(Some(Before::Report(Box::new(found), digested(file, &text)))),
-        Err(NotEarlier::Other) => Ok(None),
-        Err(error) => anyhow::bail!("{} {error}", file.display()),
-    }
-}
-
-/// By its name without the folder.
-fn digested(file: &Path, text: &str) -> Digested {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    Digested::of(&name, text)
 }

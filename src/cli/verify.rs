@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::document;
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
 use super::judged::{Judged, Judging, judge};
@@ -46,8 +47,8 @@ pub struct Arguments {
     /// addr` print there, of both families, one after the other.
     #[arg(long, value_name = "FILE", requires = "ruleset", conflicts_with = "live")]
     routes: Option<PathBuf>,
-    /// Whether a report of JSON (`report --format json`) still fits: the digests of what it was made of, and each cell of its matrix, are
-    /// held against what the cluster file makes, against the rulesets given, or, with --live, against what this host holds.
+    /// Whether a report of JSON (`report --format json`) still fits: one is made now, of what the cluster file makes, of the rulesets given,
+    /// or, with --live, of what this host holds, and every word of both is compared, but for the time and the user.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["routes", "json"])]
     review: Option<PathBuf>,
 }
@@ -105,18 +106,29 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Whether a report is what would be said now; it ends as that report would, or with 1 where it is not.
+/// Whether a report is what would be said now, word for word; it ends as that report would, or with 1 where it is not.
 fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let name = file.display();
-    let text = read_text(file, "report")?;
-    let before = Earlier::read(&text).map_err(|error| anyhow::anyhow!("{name} {error}"))?;
+    let read = |text: &str| Earlier::read(text).map_err(|error| anyhow::anyhow!("{name} {error}"));
+    let before = read(&read_text(file, "report")?)?;
     let rules = (arguments.ruleset.as_slice(), arguments.include_from.as_slice());
-    let judging = Judging::of(&arguments.input.config, &arguments.node, rules, arguments.live);
-    let Judged { review, outcome, .. } = match judge(&judging, false)? {
+    // What is past is a matter of the day of which the report speaks.
+    let judging = Judging::of((&arguments.input.config, &arguments.node), rules, arguments.live, before.today());
+    // Everything that a document would have, what was found included.
+    document::begin(Form::Report);
+    let judged = judge(&judging, true);
+    if let Ok(Ok(Judged { review, .. })) = &judged {
+        document::set(Body::Report(Box::new(review.clone())));
+    }
+    let gathered = document::end(
+        judged.as_ref().ok().and_then(|own| own.as_ref().ok()).map_or(Outcome::Unusable, |own| own.outcome),
+    );
+    let Judged { review, outcome, .. } = match judged? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };
-    let differences = before.differences(&Earlier::of(&review));
+    let now = gathered.map(|document| document.json()).transpose()?.unwrap_or_default();
+    let differences = before.differences(&read(&now)?);
     if differences.is_empty() {
         print(&format!("the report fits: {}\n", review.verdict_text()))?;
         return Ok(outcome);

@@ -36,7 +36,7 @@ use crate::diagnostic::Plain;
 
 pub use earlier::{Earlier, NotEarlier};
 pub use made::Basis;
-pub use since::{Move, Since};
+pub use since::{Compared, Move, Since};
 pub(super) use words::is_hidden;
 
 /// What there is to review.
@@ -61,7 +61,7 @@ pub struct Review {
     pub staged: bool,
     /// The families that were judged.
     pub families: &'static [&'static str],
-    /// What changed since rules or a document of before, where these were given.
+    /// What changed since rules of before, where these were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
     /// Each claim, and what came of it.
@@ -250,6 +250,19 @@ pub enum Kind {
     Others,
 }
 
+impl Kind {
+    /// Strangers weigh most: the order in which rows are told where not all are.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Others => 0,
+            Self::Untrusted => 1,
+            Self::Private => 2,
+            Self::Peers => 3,
+            Self::Client => 4,
+        }
+    }
+}
+
 /// A source, and where the cluster file names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -332,7 +345,7 @@ impl Review {
 fn noted(note: &Plain) -> String {
     let code = note.code.map(|code| format!("[{code}]")).unwrap_or_default();
     // The same file gives the same document anywhere.
-    let file = note.file.as_ref().map(|file| file.rsplit('/').next().unwrap_or(file));
+    let file = note.base_name();
     let place = file.map(|file| match note.line {
         Some(line) => format!(" ({file}:{line})"),
         None => format!(" ({file})"),

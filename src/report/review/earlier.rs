@@ -1,80 +1,29 @@
-//! A document of before, read again, and how those in it fare otherwise in another.
-//!
-//! Both sides are read from their JSON, the one of now as well, so that neither is told in other words.
+//! A document of before, held against one that is made now: word for word, since a signature of it stands for all that it says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
-use super::words::{few, plain};
-use super::{Move, Review};
+use super::words::plain;
+use crate::cluster::Day;
 
-/// What is read again of a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Earlier {
-    pub(super) verdict: String,
-    pub(super) clusters: Vec<Input>,
-    pub(super) texts: Vec<Text>,
-    pub(super) families: Vec<String>,
-    pub(super) staged: bool,
-    pub(super) services: Vec<Service>,
-    rows: Vec<Row>,
-}
+/// So many places are named of what differs in one part.
+const PLACES: usize = 3;
+/// So many letters of a value are shown.
+const LETTERS: usize = 80;
 
-/// What was read.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Input {
-    pub(super) name: String,
-    pub(super) node: Option<String>,
-    pub(super) input: String,
-}
-
-/// A text of rules.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub(super) struct Text {
-    pub(super) name: String,
-    pub(super) sha256: String,
-}
-
-/// A service that was guarded.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) ports: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Row {
-    kind: String,
-    who: String,
-    sources: Vec<Source>,
-    more: usize,
-    family: String,
-    interfaces: Vec<String>,
-    other_interfaces: bool,
-    addresses: String,
-    cells: Vec<Cell>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Source {
-    name: String,
-    networks: Vec<String>,
-    more: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Cell {
-    found: String,
-    wanted: String,
-    shown: String,
-}
+/// A document of before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier(Value);
 
 /// Why a text is no document of before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotEarlier {
     /// It is no such document at all.
-    #[error("is no document of `ringfence report`")]
+    #[error("is no document of `ringfence report --format json`")]
     Other,
     /// It is one of another version.
     #[error("is a document of another version of `ringfence report`, which this program does not read")]
@@ -82,28 +31,22 @@ pub enum NotEarlier {
     /// It is one that says only why there is none.
     #[error("says only why there was nothing to judge")]
     Empty,
+    /// It says a thing twice, and readers do not agree which of these counts.
+    #[error("has a field twice, so that it says two things")]
+    Twice,
 }
 
-/// Who, of which family, by which interfaces; and which of those of one name.
-type Key = (String, String, String, usize);
-
-/// How somebody fares.
-struct Fares<'a> {
-    who: String,
-    networks: Vec<String>,
-    more: usize,
-    /// At each service.
-    at: BTreeMap<&'a str, String>,
-}
+/// JSON in which no object has a field twice.
+struct Once(Value);
 
 impl Earlier {
     /// Reads a document.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where it is none, or does not say one thing.
     pub fn read(text: &str) -> Result<Self, NotEarlier> {
-        let document: serde_json::Value = serde_json::from_str(text).map_err(|_| NotEarlier::Other)?;
-        let schema = document.get("schema").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let document: Value = serde_json::from_str(text).map_err(|_| NotEarlier::Other)?;
+        let schema = document.get("schema").and_then(Value::as_str).unwrap_or_default();
         let Some(version) = schema.strip_prefix("ringfence/report/") else { return Err(NotEarlier::Other) };
         if version != "1" {
             return Err(NotEarlier::Version);
@@ -111,177 +54,220 @@ impl Earlier {
         if document.get("rows").is_none() {
             return Err(NotEarlier::Empty);
         }
-        // What an older program of this version did not write is not there.
-        serde_json::from_value(document).map_err(|_| NotEarlier::Version)
+        serde_json::from_str::<Once>(text).map(|own| Self(own.0)).map_err(|_| NotEarlier::Twice)
     }
 
-    /// The same of a review that was just made.
+    /// The day that it holds last days of clients against, where it has one.
     #[must_use]
-    pub fn of(review: &Review) -> Self {
-        let value = serde_json::to_value(review);
-        // Every review is JSON, and has these fields.
-        value.and_then(serde_json::from_value).unwrap_or_default()
+    pub fn today(&self) -> Option<Day> {
+        self.0.get("today")?.as_str()?.parse().ok()
     }
 
-    /// Everybody whom it names, and those who have no name.
-    fn fares(&self) -> BTreeMap<Key, Fares<'_>> {
-        let mut all = BTreeMap::new();
-        for row in &self.rows {
-            let on = match (row.interfaces.is_empty(), row.other_interfaces) {
-                (true, _) => String::new(),
-                (false, false) => format!(" on {}", row.interfaces.join(", ")),
-                (false, true) => format!(" on others than {}", row.interfaces.join(", ")),
-            };
-            let at: BTreeMap<&str, String> = self
-                .services
-                .iter()
-                .zip(&row.cells)
-                .map(|(service, cell)| (service.name.as_str(), cell.word()))
-                .collect();
-            let nameless = Source { name: row.who.clone(), networks: Vec::new(), more: 0 };
-            let is_named = matches!(row.kind.as_str(), "peers" | "client");
-            let sources = if is_named { row.sources.as_slice() } else { std::slice::from_ref(&nameless) };
-            for source in sources {
-                let who = match row.kind.as_str() {
-                    "peers" => format!("node {}{on}", source.name),
-                    "client" => format!("client {}{on}", source.name),
-                    _ => format!("{}{on}", source.name),
-                };
-                let mut key = (row.kind.clone(), who.clone(), row.family.clone(), 0);
-                while all.contains_key(&key) {
-                    key.3 += 1;
-                }
-                let fares = Fares { who, networks: source.networks.clone(), more: source.more, at: at.clone() };
-                all.insert(key, fares);
-            }
-        }
-        all
-    }
-
-    /// Whether some are counted and not named.
-    fn is_cut(&self) -> bool {
-        self.rows.iter().any(|row| row.more > 0)
-    }
-
-    /// Who fares otherwise in `new`, and why that is not all that can be said, where it is not.
-    pub(super) fn moves(&self, new: &Self) -> (Vec<Move>, Option<String>) {
-        let (before, now) = (self.fares(), new.fares());
-        let mut moves = Vec::new();
-        let mut open = (self.is_cut() || new.is_cut()).then(|| "not everybody is named in both documents".to_owned());
-        for (key, own) in &now {
-            let family = &key.2;
-            match before.get(key) {
-                Some(old) => {
-                    moves.extend(between(old, own, family));
-                    if (old.more > 0 || own.more > 0) && self.clusters != new.clusters {
-                        open.get_or_insert_with(|| {
-                            format!("not all networks of {} are named in both documents", own.who)
-                        });
-                    }
-                }
-                None => moves.push(alone(own, family, "is new", "gains")),
-            }
-        }
-        let gone = before.iter().filter(|(key, _)| !now.contains_key(*key));
-        moves.extend(gone.map(|(key, own)| alone(own, &key.2, "is no more", "loses")));
-        (moves, open)
-    }
-
-    /// What of a document that was made now is not as in this one, in words. Rules of a kernel have no text, so that only what they do is
-    /// compared.
+    /// What of a document that was made now is not as in this one, in words: all of it counts, but for the time and the user of a look at a
+    /// host.
     #[must_use]
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut differ = |what: &str, same: bool| {
-            if !same {
-                all.push(what.to_owned());
+        let (before, now) = (self.timeless(), now.timeless());
+        let mut places = BTreeMap::new();
+        differ(&before, &now, &mut Vec::new(), &mut places);
+        places.iter().map(|(part, all)| format!("{}{}", about(part), shown(all))).collect()
+    }
+
+    fn timeless(&self) -> Value {
+        let mut own = self.0.clone();
+        if let Some(host) = own.get_mut("host").and_then(Value::as_object_mut) {
+            // That they were said is compared.
+            for (field, value) in host {
+                if matches!(field.as_str(), "at" | "uid") && (value.is_string() || value.is_u64()) {
+                    *value = Value::Null;
+                }
             }
-        };
-        let inputs = |own: &Self| -> Vec<(String, String)> {
-            own.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.input.clone())).collect()
-        };
-        differ("it was made of another cluster file (profile and included files count)", inputs(self) == inputs(now));
-        let nodes =
-            |own: &Self| -> Option<Vec<String>> { own.clusters.iter().map(|cluster| cluster.node.clone()).collect() };
-        // Rules for every node are also those of one.
-        differ("it is about another node", nodes(self).zip(nodes(now)).is_none_or(|(one, other)| one == other));
-        let sorted = |texts: &[Text]| {
-            let mut all: Vec<String> = texts.iter().map(|text| text.sha256.clone()).collect();
-            all.sort();
-            all
-        };
-        let texts = self.texts.is_empty() || now.texts.is_empty() || sorted(&self.texts) == sorted(&now.texts);
-        differ("it is about other texts of rules", texts);
-        differ("it judges other families", self.families == now.families);
-        differ("its verdict is another one", self.verdict == now.verdict && self.staged == now.staged);
-        differ("other services are guarded, or other ports", self.services == now.services);
-        differ(
-            "its matrix is another one: who gets in, or what is wanted, or how that is known",
-            self.rows == now.rows,
-        );
-        all
-    }
-}
-
-impl Cell {
-    fn word(&self) -> String {
-        match self.shown.as_str() {
-            "proved" => self.found.clone(),
-            "violated" => format!("VIOLATED: {}", self.found),
-            "violated-on-purpose" => format!("{} on purpose", self.found),
-            _ => "undecided".to_owned(),
         }
+        own
     }
 }
 
-/// Whether somebody gets in by this word, or may.
-fn gets_in(word: &str) -> bool {
-    !matches!(word, "blocked" | "VIOLATED: blocked" | "VIOLATED: blocked-elsewhere")
-}
-
-fn named(fares: &Fares<'_>, family: &str) -> String {
-    plain(&format!("{}, {family}", fares.who))
-}
-
-fn alone(own: &Fares<'_>, family: &str, so: &str, change: &'static str) -> Move {
-    let services: Vec<String> =
-        own.at.iter().filter(|(_, word)| gets_in(word)).map(|(name, word)| format!("{name} {word}")).collect();
-    let admitted = if services.is_empty() { "nothing".to_owned() } else { services.join(", ") };
-    let from = if own.networks.is_empty() { String::new() } else { format!(" ({})", few(&own.networks, 4, own.more)) };
-    let change = if services.is_empty() { "other" } else { change };
-    Move {
-        change,
-        who: named(own, family),
-        what: plain(&format!("{so}{from}: {admitted}")),
-        because: None,
-        packet: None,
+/// Notes every place where two values differ, by the part of the document that it is in.
+fn differ(before: &Value, now: &Value, at: &mut Vec<String>, places: &mut BTreeMap<String, Vec<String>>) {
+    if before == now {
+        return;
     }
-}
-
-fn between(old: &Fares<'_>, new: &Fares<'_>, family: &str) -> Vec<Move> {
-    let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for (service, word) in &new.at {
-        // What becomes of services that are guarded no more is said of all at once.
-        if let Some(before) = old.at.get(service).filter(|before| *before != word) {
-            alike.entry((before, word)).or_default().push(service);
+    let missing = Value::Null;
+    let mut deeper = |name: String, one: Option<&Value>, other: Option<&Value>| {
+        at.push(name);
+        match (one, other) {
+            (Some(one), Some(other)) => differ(one, other, at, places),
+            _ => note(one.unwrap_or(&missing), other.unwrap_or(&missing), at, places),
         }
-    }
-    let moved = |((before, now), services): ((&str, &str), Vec<&str>)| Move {
-        change: match (gets_in(before), gets_in(now)) {
-            (false, true) => "gains",
-            (true, false) => "loses",
-            _ => "other",
-        },
-        who: named(new, family),
-        what: plain(&format!("{}: {now}, and before {before}", services.join(", "))),
-        because: None,
-        packet: None,
+        at.pop();
     };
-    let mut all: Vec<Move> = alike.into_iter().map(moved).collect();
-    if old.networks != new.networks || old.more != new.more {
-        let list = |fares: &Fares<'_>| few(&fares.networks, 4, fares.more);
-        let what = plain(&format!("comes from {}, and before from {}", list(new), list(old)));
-        all.push(Move { change: "other", who: named(new, family), what, because: None, packet: None });
+    match (before, now) {
+        (Value::Object(one), Value::Object(other)) => {
+            for (name, value) in one {
+                if other.get(name) != Some(value) {
+                    deeper(name.clone(), Some(value), other.get(name));
+                }
+            }
+            for (name, value) in other.iter().filter(|(name, _)| !one.contains_key(*name)) {
+                deeper(name.clone(), None, Some(value));
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            for place in 0..one.len().max(other.len()) {
+                if one.get(place) != other.get(place) {
+                    deeper(place.to_string(), one.get(place), other.get(place));
+                }
+            }
+        }
+        (
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            _,
+        ) => {
+            note(before, now, at, places);
+        }
     }
-    all
+}
+
+fn note(before: &Value, now: &Value, at: &[String], places: &mut BTreeMap<String, Vec<String>>) {
+    let (part, place) = at.split_first().map_or(("", String::new()), |(part, rest)| (part, rest.join("/")));
+    let place = if place.is_empty() { String::new() } else { format!("at {place} ") };
+    let known = places.entry(part.to_owned()).or_default();
+    // Nobody reads the others; that there are some is told by one more.
+    if known.len() <= PLACES {
+        known.push(format!("{place}it has {}, and now it is {}", brief(before), brief(now)));
+    }
+}
+
+fn brief(value: &Value) -> String {
+    let text = plain(&value.to_string());
+    if text.chars().count() <= LETTERS {
+        return text;
+    }
+    text.chars().take(LETTERS).chain(['…']).collect()
+}
+
+fn shown(all: &[String]) -> String {
+    let more = if all.len() > PLACES { "; and more" } else { "" };
+    let some: Vec<&str> = all.iter().take(PLACES).map(String::as_str).collect();
+    format!(": {}{more}", plain(&some.join("; ")))
+}
+
+/// What a part of a document is about.
+fn about(part: &str) -> String {
+    match part {
+        "clusters" => {
+            "it was made of another cluster file (profile and included files count), or is about another node"
+                .to_owned()
+        }
+        "texts" => "it is about other texts of rules".to_owned(),
+        "families" => "it judges other families".to_owned(),
+        "verdict" | "staged" => "its verdict is another one".to_owned(),
+        "services" => "other services are guarded, or other ports".to_owned(),
+        "rows" => "its matrix is another one: who gets in, or what is wanted, or how that is known".to_owned(),
+        "claims" | "answers" => "what came of its claims or answers is another".to_owned(),
+        "since" => "it says what changed since other rules, which is not held".to_owned(),
+        "version" => "it was made by another version of ringfence".to_owned(),
+        part => format!("its {} are others", plain(part)),
+    }
+}
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Once;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Once, E> {
+        Ok(Once(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Once, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Once(value)) = list.next_element()? {
+            all.push(value);
+        }
+        Ok(Once(all.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Once, A::Error> {
+        let mut all = serde_json::Map::new();
+        while let Some((name, Once(value))) = fields.next_entry::<String, Once>()? {
+            if all.insert(name, value).is_some() {
+                return Err(A::Error::custom("a field is there twice"));
+            }
+        }
+        Ok(Once(all.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "\"schema\": \"ringfence/report/1\"";
+
+    fn read(rest: &str) -> Result<Earlier, NotEarlier> {
+        Earlier::read(&format!("{{{HEAD}, {rest}}}"))
+    }
+
+    #[test]
+    fn what_says_two_things_is_none() {
+        assert_eq!(read("\"rows\": [], \"verdict\": \"proved\", \"verdict\": \"violated\""), Err(NotEarlier::Twice));
+        assert_eq!(read("\"rows\": [{\"a\": 1, \"a\": 1}]"), Err(NotEarlier::Twice));
+        assert_eq!(read("\"errors\": []"), Err(NotEarlier::Empty));
+        assert_eq!(Earlier::read("{}"), Err(NotEarlier::Other));
+    }
+
+    #[test]
+    fn all_but_the_time_counts() {
+        let one =
+            |host: &str, more: &str| read(&format!("\"rows\": [1, {{\"x\": [2]}}], \"host\": {host}{more}")).unwrap();
+        let own = one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", "");
+        assert_eq!(own.differences(&one("{\"uid\": 7, \"name\": \"a\", \"at\": \"u\"}", "")), [] as [String; 0]);
+        for other in [
+            one("{\"name\": \"b\", \"at\": \"t\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": {\"say\": 1}, \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", ", \"new\": null"),
+        ] {
+            assert_eq!(own.differences(&other).len(), 1, "{other:?}");
+            assert_eq!(other.differences(&own).len(), 1, "{other:?}");
+        }
+        let other =
+            read("\"rows\": [1, {\"x\": [3, 4]}], \"host\": {\"name\": \"a\", \"at\": \"t\", \"uid\": 0}").unwrap();
+        let said = own.differences(&other);
+        assert!(
+            said[0].contains("at 1/x/0 it has 2, and now it is 3; at 1/x/1 it has null, and now it is 4"),
+            "{said:?}"
+        );
+    }
 }

@@ -18,6 +18,11 @@ impl Open<'_> {
         format!("{}, {}, at {}", self.row.label(), self.row.family, self.services.join(", "))
     }
 
+    /// Strangers weigh most, then those of whom there are many: the order in which they are told where not all are.
+    pub(super) fn weight(&self) -> u8 {
+        self.row.kind.weight()
+    }
+
     /// The first line of the cluster file that names them.
     pub(super) fn origin(&self) -> String {
         self.row.sources.first().map(|source| source.place.clone()).unwrap_or_default()

@@ -1,8 +1,7 @@
-//! What changed since rules or a document of before, by meaning.
+//! What changed since rules of before, by meaning.
 
 use serde::Serialize;
 
-use super::earlier::Earlier;
 use super::words::{few, plain};
 use super::{Digested, Review};
 use crate::report::{Change, Changes};
@@ -14,21 +13,16 @@ const MOST: usize = 20_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Since {
-    /// Since what: `rules`, or a `report`, of which only what is named in both is known.
-    #[cfg_attr(test, schemars(extend("enum" = ["rules", "report"])))]
-    pub of: &'static str,
-    /// The files.
+    /// The files of these rules.
     pub texts: Vec<Digested>,
     /// Whether nothing changed at all.
     pub same: bool,
-    /// Who fares otherwise.
+    /// Who fares otherwise: who gains first, and of these whom no line of the cluster file names.
     pub moves: Vec<Move>,
     /// How many more there are than are named.
     pub more: usize,
-    /// Services that were guarded and are no more.
+    /// Services that are said to be unused, and whose ports somebody gains.
     pub no_longer_guarded: Vec<String>,
-    /// Services that are guarded now and were not.
-    pub newly_guarded: Vec<String>,
     /// Why that may not be all, where it may not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
@@ -38,11 +32,13 @@ pub struct Since {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Move {
-    /// Whether somebody gets in, or may, who did not; does no more; or something else changed.
-    #[cfg_attr(test, schemars(extend("enum" = ["gains", "loses", "other"])))]
+    /// Whether somebody gets in who did not, or does no more.
+    #[cfg_attr(test, schemars(extend("enum" = ["gains", "loses"])))]
     pub change: &'static str,
-    /// Who.
+    /// Who, the first few.
     pub who: String,
+    /// All of them: networks, or ranges that are none.
+    pub sources: Vec<String>,
     /// What changed.
     pub what: String,
     /// The line of the cluster file behind it.
@@ -51,6 +47,32 @@ pub struct Move {
     /// A packet that fares otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
+}
+
+/// Families of which both rules speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// IPv4.
+    pub ipv4: bool,
+    /// IPv6.
+    pub ipv6: bool,
+}
+
+impl Compared {
+    fn has(self, source: &str) -> bool {
+        if source.contains(':') { self.ipv6 } else { self.ipv4 }
+    }
+
+    /// Why the others are not compared.
+    fn lacks(self) -> Option<String> {
+        let family = match (self.ipv4, self.ipv6) {
+            (true, true) => return None,
+            (true, false) => "IPv6",
+            (false, true) => "IPv4",
+            (false, false) => "any family",
+        };
+        Some(format!("no rules of {family} are in the files of before and of now both, so of it nothing is compared"))
+    }
 }
 
 /// Whether two ranges of ports have one in common.
@@ -65,33 +87,32 @@ fn meet(one: &str, other: &str) -> bool {
 impl Since {
     /// Since rules that were in these files.
     #[must_use]
-    pub fn rules(changes: &Changes, texts: Vec<Digested>, review: &Review) -> Self {
-        let of = |change: &Change, kind: &str| Move {
-            change: change.change,
-            who: plain(&few(&change.sources, 6, 0)),
-            what: plain(&format!("{kind}{}{}", change.services, change.on())),
-            because: change.cause.as_deref().map(plain),
-            packet: Some(plain(&change.witness)),
-        };
-        let own = changes.changes.iter().map(|change| of(change, ""));
-        let others = changes.others.iter().map(|other| {
+    pub fn rules(changes: &Changes, texts: Vec<Digested>, (compared, review): (Compared, &Review)) -> Self {
+        let own = changes.changes.iter().filter_map(|change| moved(change, compared, ""));
+        let others = changes.others.iter().filter_map(|other| {
             let kind = format!("other packets at {}: ", other.at);
-            of(&other.change, &kind)
+            moved(&other.change, compared, &kind)
         });
+        let mut moves: Vec<Move> = own.chain(others).collect();
+        moves.sort_by_key(|own| (own.change != "gains", own.because.is_some()));
         let gained = |ports: &[String]| {
-            let gains = changes.changes.iter().filter(|change| change.change == "gains");
+            let of = |change: &&Change| change.change == "gains" && change.sources.iter().any(|own| compared.has(own));
+            let gains = changes.changes.iter().filter(of);
             gains.flat_map(|change| &change.ports).any(|own| ports.iter().any(|port| meet(own, port)))
         };
         let open = review.unguarded.iter().filter(|own| gained(&own.ports)).map(|own| own.name.clone());
+        let undecided = compared
+            .lacks()
+            .into_iter()
+            .chain(changes.undecided.as_deref().map(plain))
+            .reduce(|one, other| one + "; " + &other);
         Self {
-            of: "rules",
             texts,
-            same: changes.same,
-            moves: own.chain(others).collect(),
+            same: moves.is_empty() && changes.undecided.is_none() && compared.lacks().is_none() && changes.same,
+            moves,
             more: 0,
             no_longer_guarded: open.collect(),
-            newly_guarded: Vec::new(),
-            undecided: changes.undecided.as_deref().map(plain),
+            undecided,
         }
         .cut()
     }
@@ -100,47 +121,7 @@ impl Since {
     #[must_use]
     pub fn too_large(texts: Vec<Digested>) -> Self {
         let undecided = Some("the rules of before and of now are too large to be compared".to_owned());
-        Self { undecided, same: false, ..Self::rules_alike(texts) }
-    }
-
-    fn rules_alike(texts: Vec<Digested>) -> Self {
-        let (moves, names) = (Vec::new(), Vec::new);
-        Self {
-            of: "rules",
-            texts,
-            same: true,
-            moves,
-            more: 0,
-            no_longer_guarded: names(),
-            newly_guarded: names(),
-            undecided: None,
-        }
-    }
-
-    /// Since a document.
-    #[must_use]
-    pub fn report(before: &Earlier, text: Digested, review: &Review) -> Self {
-        let now = Earlier::of(review);
-        let (moves, undecided) = before.moves(&now);
-        let lacking = |own: &Earlier, other: &Earlier| -> Vec<String> {
-            let all = own.services.iter().filter(|one| !other.services.iter().any(|two| one.name == two.name));
-            all.map(|own| plain(&format!("{} {}", own.name, own.ports.join(", ")))).collect()
-        };
-        let moved = |service: &&super::earlier::Service| {
-            before.services.iter().any(|old| old.name == service.name && old.ports != service.ports)
-        };
-        let ports = now.services.iter().filter(moved).map(|own| Move {
-            change: "other",
-            who: plain(&own.name),
-            what: plain(&format!("has other ports now: {}", own.ports.join(", "))),
-            because: None,
-            packet: None,
-        });
-        let moves: Vec<Move> = ports.chain(moves).collect();
-        let (no_longer_guarded, newly_guarded) = (lacking(before, &now), lacking(&now, before));
-        let same = moves.is_empty() && no_longer_guarded.is_empty() && newly_guarded.is_empty() && undecided.is_none();
-        Self { of: "report", texts: vec![text], same, moves, more: 0, no_longer_guarded, newly_guarded, undecided }
-            .cut()
+        Self { texts, same: false, moves: Vec::new(), more: 0, no_longer_guarded: Vec::new(), undecided }
     }
 
     fn cut(mut self) -> Self {
@@ -163,13 +144,8 @@ impl Since {
             all.push(("both mean the same", String::new()));
         }
         all.extend(self.no_longer_guarded.iter().map(|own| ("NO LONGER GUARDED: ", own.clone())));
-        all.extend(self.newly_guarded.iter().map(|own| ("guarded now: ", own.clone())));
         for own in self.moves.iter().take(SHOWN) {
-            let word = match own.change {
-                "gains" => "GAINS: ",
-                "loses" => "loses: ",
-                _ => "other: ",
-            };
+            let word = if own.change == "loses" { "loses: " } else { "GAINS: " };
             let because = own.because.as_ref().map(|because| format!(" ({because})")).unwrap_or_default();
             let packet = own.packet.as_ref().map(|packet| format!("; for example {packet}")).unwrap_or_default();
             all.push((word, format!("{}: {}{because}{packet}", own.who, own.what)));
@@ -181,4 +157,22 @@ impl Since {
         all.extend(self.undecided.iter().map(|why| ("UNDECIDED, that may not be all, because of: ", why.clone())));
         all
     }
+}
+
+/// A change as far as it is about families that are compared.
+fn moved(change: &Change, compared: Compared, kind: &str) -> Option<Move> {
+    let sources: Vec<String> = change.sources.iter().filter(|own| compared.has(own)).map(|own| plain(own)).collect();
+    if sources.is_empty() {
+        return None;
+    }
+    // The packet that is shown may be of the other family, and so is who is behind it.
+    let whole = sources.len() == change.sources.len();
+    Some(Move {
+        change: change.change,
+        who: plain(&few(&sources, 6, 0)),
+        sources,
+        what: plain(&format!("{kind}{}{}", change.services, change.on())),
+        because: change.cause.as_deref().filter(|_| whole).map(plain),
+        packet: whole.then(|| plain(&change.witness)),
+    })
 }
