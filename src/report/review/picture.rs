@@ -7,9 +7,9 @@
 use super::words::few;
 use super::{Cell, Fate, Finding, Kind, Review, Row};
 
-/// So many clients have a box of their own; more stand together by where they get in.
-const MOST_CLIENTS: usize = 8;
-/// So many boxes are drawn.
+/// So many clients have a box of their own, and so many private and untrusted networks; more stand together by where they get in.
+const MOST_APART: usize = 8;
+/// So many boxes are drawn: strangers first, then whatever is not proved.
 const MOST_BOXES: usize = 40;
 /// So many letters fit into a box, and into a service.
 const LETTERS: usize = 44;
@@ -150,11 +150,18 @@ fn clip(text: &str, letters: usize) -> String {
 }
 
 fn groups(rows: &[Row]) -> Vec<Group<'_>> {
-    let clients = rows.iter().filter(|row| row.kind == Kind::Client).count();
+    let many = |kind: Kind| match kind {
+        Kind::Client | Kind::Private | Kind::Untrusted => {
+            rows.iter().filter(|row| row.kind == kind).count() > MOST_APART
+        }
+        Kind::Peers | Kind::Others => false,
+    };
+    let many =
+        [Kind::Client, Kind::Private, Kind::Untrusted].into_iter().filter(|kind| many(*kind)).collect::<Vec<Kind>>();
     let mut all: Vec<Group<'_>> = Vec::new();
     for row in rows {
         let ways: Vec<Way> = row.cells.iter().map(Way::of).collect();
-        let together = row.kind == Kind::Client && clients > MOST_CLIENTS;
+        let together = many.contains(&row.kind);
         let with = |own: &&mut Group<'_>| {
             let same = own.rows.first().is_some_and(|first| first.label() == row.label());
             own.kind == row.kind && own.ways == ways && (together || same)
@@ -167,7 +174,30 @@ fn groups(rows: &[Row]) -> Vec<Group<'_>> {
     all
 }
 
+/// Those that are drawn, in their order, and how many are not.
+fn drawn(groups: Vec<Group<'_>>) -> (Vec<Group<'_>>, usize) {
+    let more = groups.len().saturating_sub(MOST_BOXES);
+    let mut all: Vec<(usize, Group<'_>)> = groups.into_iter().enumerate().collect();
+    all.sort_by_key(|(at, group)| (group.weight(), *at));
+    all.truncate(MOST_BOXES);
+    all.sort_by_key(|(at, _)| *at);
+    (all.into_iter().map(|(_, group)| group).collect(), more)
+}
+
 impl Group<'_> {
+    /// The less, the sooner it is drawn.
+    fn weight(&self) -> (u8, u8) {
+        let open = self.ways.iter().any(|way| matches!(way, Way::Bad | Way::Open));
+        let stranger = matches!(self.kind, Kind::Others | Kind::Untrusted);
+        let first = match (open, stranger) {
+            (true, true) => 0,
+            (false, true) if self.kind == Kind::Others => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        };
+        (first, self.kind.weight())
+    }
+
     fn title(&self) -> String {
         let mut labels: Vec<String> = Vec::new();
         for label in self.rows.iter().map(|row| row.label()) {
@@ -220,8 +250,7 @@ impl Review {
     /// The picture of it.
     pub(super) fn picture(&self) -> Picture {
         let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
-        let groups = groups(&self.rows);
-        let drawn = groups.get(..MOST_BOXES).unwrap_or(&groups);
+        let (drawn, more) = drawn(groups(&self.rows));
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX / 1000);
         let (left, right) = (count(drawn.len()) * BOX_STEP, count(names.len()) * SERVICE_STEP);
         let body = left.max(right + 30);
@@ -242,8 +271,9 @@ impl Review {
         }
         // What is not as it has to be is drawn over the rest.
         lines.sort_by_key(|line| matches!(line.way, Way::Bad | Way::Open));
+        let left_out = (more > 0).then(|| format!("{more} more are not drawn; they are in the matrix"));
         let words: Vec<String> =
-            drawn.iter().map(|group| format!("{}: {}", group.title(), group.fate(&names))).collect();
+            drawn.iter().map(|group| format!("{}: {}", group.title(), group.fate(&names))).chain(left_out).collect();
         let source = |(at, group): (usize, &Group<'_>)| Source {
             y: TOP + count(at) * BOX_STEP,
             kind: group.kind,
@@ -264,7 +294,7 @@ impl Review {
             boxes: drawn.iter().enumerate().map(source).collect(),
             services: services.collect(),
             lines,
-            more: groups.len() - drawn.len(),
+            more,
             words: words.join(". "),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::grid::{Open, reasons, result};
 use super::words::plain;
 use super::{Fate, Finding, Review};
-use crate::diagnostic::Plain;
+use crate::diagnostic::{Code, Plain};
 
 /// So many results are told; readers take no more (GitHub: 25,000, and shows the first 5,000).
 const MOST: usize = 5000;
@@ -22,7 +22,8 @@ struct Told {
     rule: String,
     level: &'static str,
     message: String,
-    place: Option<(String, u32)>,
+    /// Where, the first of these places first.
+    places: Vec<(String, u32)>,
     related: Option<Value>,
     /// What it is about, from one run to the next.
     same: String,
@@ -32,6 +33,33 @@ struct Told {
 fn place(text: &str) -> Option<(String, u32)> {
     let (file, line) = text.rsplit_once(':')?;
     Some((file.to_owned(), line.parse().ok()?))
+}
+
+/// All of `a.toml:6; b.toml:6`, of what several clusters name.
+fn places(text: &str) -> Vec<(String, u32)> {
+    text.split("; ").filter_map(place).collect()
+}
+
+/// What is not to be read as markup: no link is made of it, and nothing is put in for a number (3.11.5, 3.11.6).
+fn literal(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '[' | ']' | '\\' => all.extend(['\\', c]),
+            '{' | '}' => all.extend([c, c]),
+            _ => all.push(c),
+        }
+    }
+    all
+}
+
+/// The gravest first: of more than are told, those are left out that weigh least.
+fn weight(level: &str) -> u8 {
+    match level {
+        "error" => 0,
+        "warning" => 1,
+        _ => 2,
+    }
 }
 
 /// The name of a file as a relative reference (RFC 3986, 4.2): what may not stand in it as its bytes' numbers.
@@ -63,31 +91,8 @@ impl Review {
     /// # Errors
     /// Where it holds what JSON cannot say, as no review does.
     pub fn sarif(&self) -> Result<String, serde_json::Error> {
-        let mut told: Vec<Told> = self.notes.iter().map(noted).collect();
-        told.extend(self.claims.iter().filter(|claim| claim.result != Finding::Proved).map(|claim| {
-            let why: Vec<String> = reasons(claim).iter().map(|(name, value)| format!("{name}: {value}")).collect();
-            Told {
-                rule: format!("claim-{}", claim.claim.replace(' ', "-")),
-                level: level(claim.result),
-                message: format!("{}: {}; {}", claim.claim, result(&claim.result), why.join("; ")),
-                place: None,
-                related: None,
-                same: claim.claim.to_owned(),
-            }
-        }));
-        told.extend(self.open().iter().map(|open| self.cell(open)));
-        told.extend(self.answers.iter().filter(|answer| !answer.good).map(|answer| {
-            let because = answer.because.as_ref().map(|why| format!("; because of: {why}")).unwrap_or_default();
-            let (who, service) = (&answer.who, &answer.service);
-            Told {
-                rule: "whole-host".to_owned(),
-                level: if answer.is_certain() { "error" } else { "warning" },
-                message: format!("{who} {} {service}: {}{because}", answer.direction, answer.result),
-                place: None,
-                related: None,
-                same: format!("{who} {} {service}", answer.direction),
-            }
-        }));
+        let mut told = self.told();
+        told.sort_by_key(|one| weight(one.level));
         let more = told.len().saturating_sub(MOST);
         told.truncate(MOST);
         let file = self.clusters.first().map_or("cluster.toml", |cluster| &cluster.file);
@@ -116,6 +121,38 @@ impl Review {
         Ok(serde_json::to_string_pretty(&log)? + "\n")
     }
 
+    /// All that is found: claims, then strangers, then those whom the file names, and what was noted.
+    fn told(&self) -> Vec<Told> {
+        let open_claims = self.claims.iter().filter(|claim| claim.result != Finding::Proved);
+        let claims = open_claims.map(|claim| {
+            let why: Vec<String> = reasons(claim).iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            Told {
+                rule: format!("claim-{}", claim.claim.replace(' ', "-")),
+                level: level(claim.result),
+                message: format!("{}: {}; {}", claim.claim, result(&claim.result), why.join("; ")),
+                places: Vec::new(),
+                related: None,
+                same: claim.claim.to_owned(),
+            }
+        });
+        let mut cells = self.open();
+        cells.sort_by_key(Open::weight);
+        let answers = self.answers.iter().filter(|answer| !answer.good).map(|answer| {
+            let because = answer.because.as_ref().map(|why| format!("; because of: {why}")).unwrap_or_default();
+            let (who, service) = (&answer.who, &answer.service);
+            Told {
+                rule: "whole-host".to_owned(),
+                level: if answer.is_certain() { "error" } else { "warning" },
+                message: format!("{who} {} {service}: {}{because}", answer.direction, answer.result),
+                places: Vec::new(),
+                related: None,
+                same: format!("{who} {} {service}", answer.direction),
+            }
+        });
+        let cells = cells.iter().map(|open| self.cell(open));
+        claims.chain(cells).chain(answers).chain(self.notes.iter().map(noted)).collect()
+    }
+
     fn cell(&self, open: &Open<'_>) -> Told {
         let cell = open.cell;
         let packet = cell.packet.as_ref().map(|packet| format!("; for example {packet}")).unwrap_or_default();
@@ -138,7 +175,7 @@ impl Review {
                 cell.word(),
                 cell.wanted.word()
             ),
-            place: place(&open.origin()),
+            places: places(&open.origin()),
             related,
             same: open.place(),
         }
@@ -148,16 +185,18 @@ impl Review {
 fn noted(note: &Plain) -> Told {
     let code = note.code.unwrap_or("note");
     let help = note.help.as_ref().map(|help| format!("; {}", plain(help))).unwrap_or_default();
-    let file = note.file.as_ref().map(|file| plain(file.rsplit('/').next().unwrap_or(file)));
+    let file = note.base_name().map(|file| plain(&file));
     Told {
         rule: code.to_owned(),
         level: match note.severity {
+            // Who believes a header that lies is deceived, and the command ends as for a violation.
+            _ if code == Code::HeaderAdmits.as_str() => "error",
             "error" => "error",
             "warning" => "warning",
             _ => "note",
         },
         message: format!("{}{help}", plain(&note.message)),
-        place: file.zip(note.line),
+        places: file.zip(note.line).into_iter().collect(),
         related: None,
         same: note.message.clone(),
     }
@@ -179,17 +218,19 @@ fn about(id: &str) -> String {
 
 impl Told {
     fn result(&self, file: &str, rules: &[&str]) -> Value {
-        let (own, line) = self.place.as_ref().map_or((file, 1), |(file, line)| (file.as_str(), *line));
+        let (own, line) = self.places.first().map_or((file, 1), |(file, line)| (file.as_str(), *line));
+        let others = self.places.iter().skip(1).map(|(file, line)| location(file, *line));
+        let related: Vec<Value> = others.chain(self.related.clone()).collect();
         let mut result = json!({
             "ruleId": self.rule,
             "ruleIndex": rules.binary_search(&self.rule.as_str()).unwrap_or_default(),
             "level": self.level,
-            "message": { "text": self.message },
+            "message": { "text": literal(&self.message) },
             "locations": [location(own, line)],
             "partialFingerprints": { "ringfence/v1": super::Digested::of("", &format!("{} {}", self.rule, self.same)).sha256 },
         });
-        if let (Some(related), Some(fields)) = (&self.related, result.as_object_mut()) {
-            fields.insert("relatedLocations".to_owned(), json!([related]));
+        if let Some(fields) = result.as_object_mut().filter(|_| !related.is_empty()) {
+            fields.insert("relatedLocations".to_owned(), json!(related));
         }
         result
     }
@@ -206,5 +247,7 @@ mod tests {
         assert_eq!(uri("c:x"), "c%3Ax");
         assert_eq!(place("clients.d/mail.toml:4"), Some(("clients.d/mail.toml".to_owned(), 4)));
         assert_eq!(place("x"), None);
+        assert_eq!(places("a.toml:6; b.toml:7"), [("a.toml".to_owned(), 6), ("b.toml".to_owned(), 7)]);
+        assert_eq!(literal("[a](https://x) {0} \\"), "\\[a\\](https://x) {{0}} \\\\");
     }
 }
