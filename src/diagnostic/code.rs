@@ -133,6 +133,8 @@ codes! {
     HeaderNode = "header-node", Warning;
     /// The header of a ruleset says that its rules rest on something else than they do.
     HeaderRests = "header-rests", Warning;
+    /// Beside the header of a ruleset stand remarks that this program does not make.
+    HeaderAdded = "header-added", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.

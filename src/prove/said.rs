@@ -15,128 +15,229 @@ const INPUT: &str = "Input: sha256 ";
 const ABOUT: &str = "Firewall rules of the cluster";
 /// The first line about who is admitted, and the first behind these.
 const ADMITTED: (&str, &str) = ("Admitted, over TCP:", "These rules block;");
+/// What the first line about who is admitted begins with, in a header that is not quite one.
+const ADMITTED_SO: &str = "Admitted";
 /// What can be done.
 const HELP: &str = "compile it again, or name the cluster file that it was made of";
 
 /// A remark of a text: the number of its line, and what it says.
 pub type Remark = (usize, String);
 
-/// All remarks of a text whose first line has this number, wherever they stand.
+/// All remarks of a text whose first line has this number, wherever they stand: lines of their own, and behind what they are about. Whatever
+/// else a remark begins with, such as `##` or `# //`, it reads as the same one.
 pub fn remarks(text: &str, first: usize) -> impl Iterator<Item = Remark> {
     let numbered = text.lines().enumerate().map(move |(at, line)| (at + first, line));
     numbered.filter_map(|(at, line)| {
-        let line = line.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
-        let said = line.strip_prefix('#')?.trim();
+        let begins = |c: char| c == '\u{feff}' || c.is_whitespace() || matches!(c, '#' | '/' | ';');
+        let said = remark(line)?.trim_start_matches(begins).trim();
         (!said.is_empty()).then(|| (at, said.to_owned()))
     })
 }
 
+/// The remark of a line: from the first `#` that does not stand in quotes.
+fn remark(line: &str) -> Option<&str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match c {
+            '#' if !quoted => return line.get(at..),
+            '"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    None
+}
+
 /// What a text says in its remarks that is not so by the cluster file: of the node that it names, or of every node. Nothing where none of
 /// them is of a header of this program.
+///
+/// A header is held line by line against the one that this program would write. Of remarks that are none of its own it is said only that
+/// they are there.
 #[must_use]
 pub fn untrue(name: &str, said: &[Remark], site: &Site<'_>) -> Vec<Diagnostic> {
-    let begins = |with: &str| said.iter().any(|(_, line)| line.starts_with(with));
-    if ![OURS, ABOUT, ADMITTED.0].into_iter().any(begins) {
+    if !said.iter().any(|(_, line)| is_of_header(line)) {
         return Vec::new();
     }
-    let expected: Vec<Remark> = compile::header(&named(said, site))
-        .iter()
-        .enumerate()
-        .map(|(at, line)| (at, line.trim().to_owned()))
-        .filter(|(_, line)| !line.is_empty())
-        .collect();
-    let mut findings = Vec::new();
-    findings.extend(about(name, said, &expected, site));
-    findings.extend(input(name, said, &expected));
-    let wanted: Vec<&Remark> = section(&expected);
-    let blocks = starts(said, ADMITTED.0);
-    if blocks.is_empty() {
-        let at = said.last().map_or(1, |(at, _)| *at);
-        findings.push(lacking(name, at, wanted.first().copied()));
+    let own = named(said, site);
+    let expected: Vec<String> =
+        compile::header(&own).iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let mut held = Held { name, expected: &expected, findings: Vec::new() };
+    let mut beside = Vec::new();
+    let mut rest = said;
+    while let Some(((_, line), behind)) = rest.split_first() {
+        match begins(line, &expected) {
+            Some(at) => rest = held.block(rest, at),
+            None => {
+                beside.extend(rest.first());
+                rest = behind;
+            }
+        }
     }
-    findings.extend(blocks.into_iter().find_map(|block| differs(name, &section(block), &wanted)));
-    findings.extend(rests(name, said, &expected));
+    let mut findings = held.findings;
+    findings.extend(other_node(name, said, &own, site));
+    // What was made of another file names other lines of it.
+    if !findings.iter().any(|own| own.code == Code::HeaderInput) {
+        findings.extend(added(name, &beside, &own));
+    }
     findings
 }
 
-/// Whose rules a header says that these are: every line of it, and the node, where one is asked about.
-fn about(name: &str, said: &[Remark], expected: &[Remark], site: &Site<'_>) -> Option<Diagnostic> {
-    let wanted = expected.iter().find(|(_, line)| line.starts_with(ABOUT)).map_or("", |(_, line)| line);
-    let lines = || said.iter().filter(|(_, line)| line.starts_with(ABOUT));
-    if let Some((at, line)) = lines().find(|(_, line)| line != wanted) {
-        let (line, wanted) = (shown(line), shown(wanted));
-        let message = format!("{name}:{at}: the header says `{line}`, and by the cluster file it is `{wanted}`");
-        return Some(Diagnostic::placeless(Code::HeaderNode, message).help(HELP));
+fn is_of_header(line: &str) -> bool {
+    [OURS, ABOUT, INPUT, ADMITTED.0].into_iter().any(|with| line.starts_with(with))
+}
+
+/// Where in a header a line stands by which one begins. The first line that it has may be gone, or be another.
+fn begins(line: &str, expected: &[String]) -> Option<usize> {
+    let with = [ABOUT, OURS, INPUT, ADMITTED_SO].into_iter().find(|with| line.starts_with(with))?;
+    expected.iter().position(|own| own.starts_with(with))
+}
+
+/// A header that is held against what it has to be.
+struct Held<'a> {
+    name: &'a str,
+    expected: &'a [String],
+    findings: Vec<Diagnostic>,
+}
+
+impl Held<'_> {
+    /// Compares lines with those from this one on, and gives back what stands behind them.
+    fn block<'s>(&mut self, said: &'s [Remark], from: usize) -> &'s [Remark] {
+        let first = said.first().map_or(1, |(at, _)| *at);
+        if from > 0 {
+            self.lacks(first, 0);
+        }
+        let (mut rest, mut at) = (said, from);
+        while let (Some(((number, line), behind)), Some(wanted)) = (rest.split_first(), self.expected.get(at)) {
+            let follows = behind.first().map(|(_, line)| line);
+            if same(line, wanted) {
+                at += 1;
+                rest = behind;
+            } else if let Some(later) = self.expected.iter().skip(at).position(|own| same(line, own)) {
+                self.lacks(*number, at);
+                at += later;
+            } else if follows.is_some_and(|own| same(own, wanted)) {
+                // Something that this program does not say, among what it does.
+                self.note(Code::HeaderAdmits, *number, line, "nothing");
+                rest = behind;
+            } else if is_of_header(line) && !begins_alike(line, wanted) {
+                // Another header begins.
+                break;
+            } else {
+                self.note(self.code(at), *number, line, wanted);
+                at += 1;
+                rest = behind;
+            }
+        }
+        if at < self.expected.len() {
+            let taken = said.len() - rest.len();
+            let last = said.get(taken.saturating_sub(1)).map_or(first, |(at, _)| *at);
+            self.lacks(last, at);
+        }
+        rest
     }
+
+    /// What kind of lie it is where a line of the header is another.
+    fn code(&self, at: usize) -> Code {
+        let place = |with: &str| self.expected.iter().position(|own| own.starts_with(with)).unwrap_or(usize::MAX);
+        let line = self.expected.get(at).map_or("", String::as_str);
+        if line.starts_with(ABOUT) {
+            Code::HeaderNode
+        } else if at >= place(ADMITTED.1) {
+            Code::HeaderRests
+        } else if at >= place(ADMITTED.0) || line.starts_with("SHARED: ") || line.starts_with("STAGED: ") {
+            Code::HeaderAdmits
+        } else {
+            Code::HeaderInput
+        }
+    }
+
+    fn lacks(&mut self, number: usize, at: usize) {
+        let line = shown(self.expected.get(at).map_or("", String::as_str));
+        let message = format!("{}:{number}: the header does not say `{line}`", self.name);
+        self.add(Diagnostic::placeless(self.code(at), message).help(HELP));
+    }
+
+    fn note(&mut self, code: Code, number: usize, line: &str, instead: &str) {
+        let (line, instead) = (shown(line), shown(instead));
+        let message =
+            format!("{}:{number}: the header says `{line}`, and by the cluster file it is `{instead}`", self.name);
+        self.add(Diagnostic::placeless(code, message).help(HELP));
+    }
+
+    /// One of each kind is enough: whoever reads it compiles again.
+    fn add(&mut self, finding: Diagnostic) {
+        if !self.findings.iter().any(|own| own.code == finding.code) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Whether a line says what it has to. Which version made the rules is its own business: what it says is compared all the same.
+fn same(line: &str, wanted: &str) -> bool {
+    let version = |text: &str| -> Option<String> {
+        let (version, rest) = text.strip_prefix(OURS)?.split_once(' ')?;
+        let is_one = version.ends_with('.')
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
+        is_one.then(|| rest.to_owned())
+    };
+    line == wanted || version(line).is_some_and(|own| Some(own) == version(wanted))
+}
+
+fn begins_alike(line: &str, wanted: &str) -> bool {
+    [OURS, ABOUT, INPUT, ADMITTED.0].into_iter().any(|with| line.starts_with(with) && wanted.starts_with(with))
+}
+
+/// That a header is about another node than is asked about.
+fn other_node(name: &str, said: &[Remark], own: &Site<'_>, site: &Site<'_>) -> Option<Diagnostic> {
     let asked = site.node_names().filter(|_| site.is_of_nodes())?;
-    let own = named(said, site).node_names()?;
-    let (at, _) = lines().next()?;
+    let own = own.node_names()?;
+    let (at, _) = said.iter().find(|(_, line)| line.starts_with(ABOUT))?;
     let message =
         format!("{name}:{at}: the header says that these rules are for {own}, and they are judged for {asked}");
     (own != asked).then(|| Diagnostic::placeless(Code::HeaderNode, message).help("name the node that they are for"))
 }
 
-fn input(name: &str, said: &[Remark], expected: &[Remark]) -> Option<Diagnostic> {
-    let digests = |lines: &[Remark]| -> Vec<String> {
-        lines.iter().filter_map(|(_, line)| line.strip_prefix(INPUT)).map(str::to_owned).collect()
+/// Whether a remark is one that the files of each tool have beside the header, or that a tool writes into what it saves.
+fn of_tools(line: &str) -> bool {
+    const OWN: [&str; 14] = [
+        "usr/sbin/nft -f",
+        "!/usr/sbin/nft -f",
+        "Made if it is not there, so that it can be deleted and made anew in one transaction.",
+        "For iptables-restore --noflush.",
+        "For ip6tables-restore --noflush.",
+        "For iptables-restore --noflush. Load the file for ipset first: ipset restore < ringfence.ipset",
+        "For ip6tables-restore --noflush. Load the file for ipset first: ipset restore < ringfence.ipset",
+        "Judges IPv4 only: load the file for the other family too. Its jumps must stand before whatever accepts in the",
+        "Judges IPv6 only: load the file for the other family too. Its jumps must stand before whatever accepts in the",
+        "chains PREROUTING of raw and INPUT of mangle: what was accepted there is never judged.",
+        "The jumps. Each load of this file adds them once more, at the top; that changes no verdict. To add them only where",
+        "they are missing, load the file without the lines below, and then run:",
+        "For ipset restore.",
+        "For ipset restore. The rules need no sets.",
+    ];
+    let is_saved = ["Generated by iptables-", "Generated by ip6tables-", "Completed on "]
+        .into_iter()
+        .any(|own| line.starts_with(own));
+    let is_jump =
+        ["iptables -t ", "ip6tables -t "].into_iter().any(|own| line.starts_with(own)) && line.contains(" -C ");
+    OWN.contains(&line) || is_saved || is_jump
+}
+
+/// That there are remarks beside a header that this program does not make.
+fn added(name: &str, beside: &[&Remark], own: &Site<'_>) -> Option<Diagnostic> {
+    let known = compile::remarks(own);
+    let mut others = beside.iter().filter(|(_, line)| !known.contains(line) && !of_tools(line));
+    let (at, line) = others.next()?;
+    let more = match others.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
     };
-    let (own, wanted) = (digests(said), digests(expected));
-    // What is said twice is said.
-    let same = own.chunks(wanted.len().max(1)).all(|chunk| chunk == wanted.as_slice());
-    if same && (!own.is_empty() || !said.iter().any(|(_, line)| line.starts_with(OURS))) {
-        return None;
-    }
-    let at = said.iter().find(|(_, line)| line.starts_with(INPUT)).map_or(1, |(at, _)| *at);
-    let message =
-        format!("{name}:{at}: the header says that these rules were made of another input than this cluster file");
-    Some(Diagnostic::placeless(Code::HeaderInput, message).help(HELP))
-}
-
-/// The remarks from each that begins so.
-fn starts<'a>(lines: &'a [Remark], with: &str) -> Vec<&'a [Remark]> {
-    let at = lines.iter().enumerate().filter(|(_, (_, line))| line.starts_with(with)).map(|(at, _)| at);
-    at.filter_map(|at| lines.get(at..)).collect()
-}
-
-/// The lines about who is admitted and what is not guarded.
-fn section(lines: &[Remark]) -> Vec<&Remark> {
-    let from = lines.iter().skip_while(|(_, line)| !line.starts_with(ADMITTED.0));
-    from.take_while(|(_, line)| !line.starts_with(ADMITTED.1)).collect()
-}
-
-/// The first line that is another than it has to be.
-fn differs(name: &str, own: &[&Remark], wanted: &[&Remark]) -> Option<Diagnostic> {
-    let differ = |(at, (_, line)): &(usize, &&Remark)| wanted.get(*at).is_none_or(|(_, own)| own != line);
-    if let Some((at, (number, line))) = own.iter().enumerate().find(differ) {
-        let instead = wanted.get(at).map_or("nothing", |(_, line)| line);
-        let (line, instead) = (shown(line), shown(instead));
-        let message = format!("{name}:{number}: the header says `{line}`, and by the cluster file it is `{instead}`");
-        return Some(Diagnostic::placeless(Code::HeaderAdmits, message).help(HELP));
-    }
-    let at = own.last().map_or(1, |(at, _)| *at);
-    (own.len() < wanted.len()).then(|| lacking(name, at, wanted.get(own.len()).copied()))
-}
-
-fn lacking(name: &str, at: usize, line: Option<&Remark>) -> Diagnostic {
-    let line = shown(line.map_or("", |(_, line)| line));
-    let message = format!("{name}:{at}: the header does not say `{line}`");
-    Diagnostic::placeless(Code::HeaderAdmits, message).help(HELP)
-}
-
-/// What a header of this very version says that its rules rest on.
-fn rests(name: &str, said: &[Remark], expected: &[Remark]) -> Option<Diagnostic> {
-    let made = |lines: &[Remark]| lines.iter().find(|(_, line)| line.starts_with(OURS)).map(|(_, line)| line.clone());
-    if made(said) != made(expected) {
-        return None;
-    }
-    let wanted = starts(expected, ADMITTED.1).first().copied().unwrap_or_default();
-    let first = starts(said, ADMITTED.1);
-    let differ = first.iter().find_map(|own| own.iter().zip(wanted).find(|((_, own), (_, wanted))| own != wanted));
-    let ((at, line), (_, wanted)) = differ?;
-    let (line, wanted) = (shown(line), shown(wanted));
-    let message =
-        format!("{name}:{at}: the header says that the rules rest on `{line}`, where they rest on `{wanted}`");
-    Some(Diagnostic::placeless(Code::HeaderRests, message).help(HELP))
+    let message = format!(
+        "{name}:{at}: `{}` is no remark of this program{more}: what it says was held against nothing",
+        shown(line)
+    );
+    Some(Diagnostic::placeless(Code::HeaderAdded, message).help("believe the rules, and what is said of them here"))
 }
 
 /// The site that a header is about, by the nodes that it names.
@@ -165,7 +266,8 @@ mod tests {
 
     use super::*;
     use crate::cluster::{Cluster, parse};
-    use crate::prove::{Text, nft};
+    use crate::compile::SetsMode;
+    use crate::prove::{Text, iptables, nft};
 
     const FILE: &str = "[cluster]\nname = \"c\"\nnodes = [\"riak@10.0.0.1\", \"riak@10.0.0.2\"]\n[networks]\n\
         private = [\"10.0.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n[[client]]\nname = \"web\"\n\
@@ -261,6 +363,14 @@ mod tests {
             format!("{body}\n{block}"),
             format!("{body}\n{header}"),
             lie.replace("Made by ringfence", "Made by hand"),
+            lie.replace("\n# ", "\n## "),
+            lie.replace("\n# ", "\n# // "),
+            lie.replace("\n# ", "\nflush ruleset # "),
+            lie.replace("\n# ", "\n;# "),
+            text.replace("# Admitted, over TCP:", "# Also admitted to http: everyone\n# Admitted, over TCP:"),
+            text.replace("# Input: ", "# Also admitted to http: everyone\n# Input: "),
+            text.replace("# Admitted, over TCP:", "# Admitted over TCP:"),
+            format!("{text}\n# Admitted over TCP:\n#  http 8098 everyone\n"),
         ] {
             let found = codes(&lies, &site);
             assert!(found.iter().any(|(code, _)| *code == Code::HeaderAdmits), "{found:?} in {lies}");
@@ -269,6 +379,37 @@ mod tests {
         for truth in [format!("flush ruleset\n{text}"), format!("\u{feff}{text}"), text.replace("\n# ", "\n #  ")] {
             assert_eq!(codes(&truth, &site), []);
         }
+    }
+
+    /// A remark that is none of this program's is told, and is no lie; those that it makes are not told, in no dialect.
+    #[test]
+    fn remarks_of_others_are_told() {
+        let cluster = cluster(FILE);
+        let site = Site::of_every_node(&cluster);
+        let emitted = [nft(&site).unwrap(), iptables(&site, SetsMode::Always).unwrap()];
+        let kinds = [Text::Nft, Text::Iptables, Text::Ip6tables, Text::Ipset];
+        let texts: Vec<&str> = emitted.iter().flat_map(|one| kinds.iter().filter_map(|kind| one.text(*kind))).collect();
+        assert_eq!(texts.len(), 4);
+        let only = |text: &str| codes(text, &site).into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+        for text in texts {
+            assert_eq!(codes(text, &site), []);
+        }
+        let text = emitted[0].text(Text::Nft).unwrap();
+        for more in ["# a remark\n", "table inet x { } # to http: everyone\n"] {
+            assert_eq!(only(&format!("{text}{more}")), [Code::HeaderAdded]);
+        }
+        // In quotes there is none.
+        assert_eq!(only(&format!("{text}add rule inet x y comment \"no # remark\"\n")), []);
+        assert_eq!(only(&text.replace("# riak@10.0.0.1, cluster.toml:3", "# everyone")), [Code::HeaderAdded]);
+        // Whoever made it, and with what, is said as it is.
+        assert_eq!(only(&text.replace("# Profile: riak", "# Profile: another")), [Code::HeaderInput]);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(only(&text.replace(&format!("Made by ringfence {version}."), "Made by ringfence 0.0.9.")), []);
+        let unmade: String =
+            text.lines().filter(|line| !line.starts_with("# Made by")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(only(&unmade), [Code::HeaderInput]);
+        let rests = unmade.replace("is not an identity", "is an identity");
+        assert_eq!(only(&rests), [Code::HeaderInput, Code::HeaderRests]);
     }
 
     #[test]
