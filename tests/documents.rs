@@ -19,7 +19,6 @@ mod host;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::process::{Command, Stdio};
 
 use host::{CLUSTER, Host};

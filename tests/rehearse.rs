@@ -378,3 +378,38 @@ fn what_is_missing_is_said() {
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(String::from_utf8(nowhere.stderr).unwrap().contains("there is no cluster file nowhere.toml"));
 }
+
+/// A hole that no packet of the sample meets: the packets agree, and it is no success all the same.
+#[test]
+fn a_hole_that_no_packet_meets_is_no_success() {
+    isolated("a_hole_that_no_packet_meets_is_no_success", || {
+        let folder = tempfile::tempdir().unwrap();
+        let compiled = ringfence(&format!("compile {SMALL}"));
+        let text = String::from_utf8(compiled.stdout).unwrap();
+        let at = text.find("hook input").unwrap();
+        let line = at + text[at..].find('\n').unwrap() + 1;
+        let path = folder.path().join("hole.nft");
+        let rule = "\t\ttcp flags & (fin | syn | rst | ack) == fin | syn accept\n";
+        fs::write(&path, [&text[..line], rule, &text[line..]].concat()).unwrap();
+        let found = rehearsed(&format!("{SMALL} --ruleset {}", path.display()), 1);
+        assert_eq!((&found["verdict"], &found["claims"]), (&"agree".into(), &"violated".into()), "{found}");
+    });
+}
+
+/// Files may be anybody's, and the tools root's: nothing of them reaches for other files or programs.
+#[test]
+fn a_file_of_rules_reads_no_other_file() {
+    isolated("a_file_of_rules_reads_no_other_file", || {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "something that is nobody's business\n").unwrap();
+        fs::create_dir(folder.path().join("rules")).unwrap();
+        let path = folder.path().join("rules/reaches.nft");
+        fs::write(&path, format!("table inet t {{ }}\ninclude \"{}\"\n", secret.display())).unwrap();
+        let output = ringfence(&format!("rehearse {SMALL} --ruleset {}", path.display()));
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(!said.contains("nobody's business") && said.contains("`include`"), "{said}");
+    });
+}

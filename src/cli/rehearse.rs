@@ -17,13 +17,14 @@ use crate::host::{Backend, HostError, Prepared};
 use crate::outcome::Outcome;
 use crate::prove;
 use crate::rehearse::{Rehearsal, RehearseError, Room, Rules, rehearse};
-use crate::report::{Agreement, Body, Rehearsed};
+use crate::report::{Agreement, Body, Judged, Rehearsed};
+use crate::verify;
 
 /// Try the rules with real packets in a network namespace of their own, before any host has them.
 ///
 /// Packets come from every peer, client and network of the cluster file, from just outside of these, from strangers and with forged
 /// sources, over IPv4 and IPv6. What gets through is held against what the cluster file wants and what the rules compute to: it ends with
-/// 0 where the three agree about every packet, and with 1 where they do not. Nothing of this host is touched. It takes root or user
+/// 0 where the three agree about every packet and the rules are proved, as by `verify`, and with 1 where they do not. Nothing of this host is touched. It takes root or user
 /// namespaces; of files also the tools that load them.
 #[derive(Args)]
 pub struct Arguments {
@@ -67,26 +68,31 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let site = site(&cluster, &arguments.node);
     let room = room?;
-    let (found, given) = if arguments.ruleset.is_empty() {
-        (of_site(&room, &site, arguments.format)?, None)
+    let (found, claims, given) = if arguments.ruleset.is_empty() {
+        let claims = if cluster.guard().is_staged() { Judged::OnPurpose } else { Judged::Proved };
+        (of_site(&room, &site, arguments.format)?, claims, None)
     } else {
         let given = read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?;
         warn_unknown(&given.unknown);
-        (of_files(&room, &site, &given)?, Some(given))
+        let report =
+            verify::check(&given.ruleset, &site, given.families).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let claims = Judged::of(report.findings().iter().map(|(_, finding)| finding));
+        (of_files(&room, &site, &given)?, claims, Some(given))
     };
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    let rehearsed = Rehearsed::of(&found, &site, given.is_none(), kernel);
+    let rehearsed = Rehearsed::of(&found, &site, given.is_none(), claims, kernel);
     let verdict = rehearsed.verdict;
     let coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
     present(|| Body::Rehearse(Box::new(rehearsed.clone())), || rehearsed.text(coloured))?;
-    Ok(match verdict {
-        Agreement::Agree => Outcome::Success,
-        Agreement::Disagree | Agreement::OnPurpose => Outcome::No,
-        Agreement::Undecided => {
-            given.iter().for_each(|given| warn_open(&given.ruleset));
-            Outcome::Undecided
-        }
-    })
+    let outcome = match (verdict, claims) {
+        (Agreement::Disagree | Agreement::OnPurpose, _) | (_, Judged::Violated | Judged::OnPurpose) => Outcome::No,
+        (Agreement::Undecided, _) | (_, Judged::Undecided) => Outcome::Undecided,
+        (Agreement::Agree, Judged::Proved) => Outcome::Success,
+    };
+    if outcome == Outcome::Undecided {
+        given.iter().for_each(|given| warn_open(&given.ruleset));
+    }
+    Ok(outcome)
 }
 
 fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<Rehearsal> {

@@ -61,7 +61,7 @@ pub enum RehearseError {
     )]
     NoTool {
         /// Its name.
-        tool: &'static str,
+        tool: String,
         /// Files of what.
         files: &'static str,
         /// What has it.
@@ -71,9 +71,17 @@ pub enum RehearseError {
     #[error("{tool} does not load these files in the namespace: {words}")]
     Refused {
         /// Its name.
-        tool: &'static str,
+        tool: String,
         /// What it said.
         words: String,
+    },
+    /// A file would have its tool reach for something else.
+    #[error("these files are not given to {tool}: they hold {what}; take it out to rehearse the rest")]
+    ReachesOut {
+        /// The tool.
+        tool: &'static str,
+        /// What is in them.
+        what: &'static str,
     },
 }
 
@@ -99,7 +107,7 @@ impl From<iptables::Error> for RehearseError {
 fn way_round(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOSPC | Errno::EUSERS => {
-            "user namespaces are switched off or used up: run it as root, or raise the sysctl user.max_user_namespaces"
+            "namespaces are switched off or used up: run it as root, or raise the sysctls user.max_user_namespaces and user.max_net_namespaces"
         }
         Errno::EPERM | Errno::EACCES => {
             "user namespaces are only for root here: run it as root, or allow them (the sysctl kernel.unprivileged_userns_clone=1 of \

@@ -3,10 +3,6 @@
 //! What was proved goes the way that `apply` goes. Files go by the tools that they are for: rules of somebody else may hold what nobody
 //! here understands, and are rehearsed all the same. Both take a [`Room`], which only a throwaway namespace has.
 
-use std::env;
-use std::io::{ErrorKind, Seek as _, Write as _};
-use std::process::{Command, Stdio};
-
 use super::RehearseError;
 use super::room::Room;
 use crate::host::{self, Backend, HostError, Prepared, iptables, nft};
@@ -14,8 +10,6 @@ use crate::prove::Text;
 
 /// Every namespace has a lock of its own in this file: the usual one is the whole machine's, and only root's.
 const LOCK: &str = "/proc/self/ns/net";
-/// How much of what a tool says is told.
-const LONGEST_WORDS: usize = 1000;
 
 /// What is rehearsed.
 #[derive(Debug)]
@@ -69,38 +63,57 @@ fn tools() -> Result<iptables::Tools, RehearseError> {
 }
 
 fn by_tool(kind: Text, text: &str) -> Result<(), RehearseError> {
-    let (tool, arguments, files, package): (_, &[&str], _, _) = match kind {
-        Text::Nft => ("nft", &["-f", "-"], "files of nft", "nftables"),
-        Text::Iptables => ("iptables-restore", &["--noflush", "-w"], "files of iptables", "iptables (or iptables-nft)"),
-        Text::Ip6tables => {
-            ("ip6tables-restore", &["--noflush", "-w"], "files of ip6tables", "iptables (or iptables-nft)")
-        }
-        Text::Ipset => ("ipset", &["restore"], "files of ipset", "ipset"),
+    let (tool, arguments, files): (_, &[&str], _) = match kind {
+        Text::Nft => ("nft", &["-f", "-"], "files of nft"),
+        Text::Iptables => ("iptables-restore", &["--noflush", "-w"], "files of iptables"),
+        Text::Ip6tables => ("ip6tables-restore", &["--noflush", "-w"], "files of ip6tables"),
+        Text::Ipset => ("ipset", &["restore"], "files of ipset"),
     };
-    let failed = |error| RehearseError::system("running a tool", error);
-    let mut input = tempfile::tempfile().map_err(failed)?;
-    input.write_all(text.as_bytes()).and_then(|()| input.rewind()).map_err(failed)?;
-    let path = env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(tool);
-    // Users' paths may lack the folders of root's programs.
-    command
-        .args(arguments)
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .env("LC_ALL", "C")
-        .env("XTABLES_LOCKFILE", LOCK);
-    let output = match command.stdin(Stdio::from(input)).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(RehearseError::NoTool { tool, files, package });
-        }
-        other => other.map_err(failed)?,
+    let text = match kind {
+        Text::Nft => without_comments(text),
+        Text::Iptables | Text::Ip6tables | Text::Ipset => text.to_owned(),
     };
-    if output.status.success() {
-        return Ok(());
+    if let Some(what) = reaching_out(kind, &text) {
+        return Err(RehearseError::ReachesOut { tool, what });
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let words = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    let shown = words.chars().filter(|c| !c.is_control()).take(LONGEST_WORDS).collect();
-    Err(RehearseError::Refused { tool, words: shown })
+    iptables::load(tool, arguments, &text, LOCK).map_err(|error| match error {
+        iptables::Error::Missing { tool, package } => RehearseError::NoTool { tool, files, package },
+        iptables::Error::Failed { tool, words } => RehearseError::Refused { tool, words },
+        other => other.into(),
+    })
+}
+
+/// A text of nft with empty lines for those that are comments alone: a line that begins so is one, or inside of a text in quotes.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|line| if line.trim_start().starts_with('#') { "" } else { line });
+    lines.fold(String::with_capacity(text.len()), |all, line| all + line + "\n")
+}
+
+/// What lets a tool read other files, or run other programs, than it was given: a file of rules may be anybody's, and the tool may be
+/// root's. Files that are included stand in the text already, where they were found.
+fn reaching_out(kind: Text, text: &str) -> Option<&'static str> {
+    match kind {
+        Text::Nft => {
+            let mut rest = text.split("include");
+            let mut before = rest.next().unwrap_or_default();
+            for behind in rest {
+                let is_word = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+                let blank = |c: char| c.is_ascii_whitespace() || c == '\\';
+                if is_word && behind.trim_start_matches(blank).starts_with(['"', '\'']) {
+                    return Some("an `include` of what is not beside it (see `--include-from`)");
+                }
+                before = behind;
+            }
+            None
+        }
+        Text::Iptables | Text::Ip6tables => {
+            let mut words = text.split(|c: char| c.is_ascii_whitespace() || c == '"' || c == '\'');
+            // Long options may be shortened; `--mode` is one of `statistic`.
+            let runs = |word: &str| word.starts_with("-M") || (word.starts_with("--mo") && word != "--mode");
+            words.any(runs).then_some("`--modprobe`, which names a program to run")
+        }
+        Text::Ipset => None,
+    }
 }
 
 /// Where the guard counts what it blocks.
@@ -137,5 +150,39 @@ impl Counters {
                 Some(iptables::counters(&live).values().map(|counter| counter.packets).sum())
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_out_is_not_loaded() {
+        let out = |kind, text: &str| {
+            let text = if matches!(kind, Text::Nft) { without_comments(text) } else { text.to_owned() };
+            reaching_out(kind, &text).is_some()
+        };
+        for text in [
+            "include \"/x\"",
+            "table inet t {}; include\t\"/x\"",
+            "include \\\n \"/x\"",
+            "table inet t {\n\tinclude \"x\"\n}",
+            "define a = \"b\n# c\"; include \"/x\"",
+            "include '/x'",
+        ] {
+            // A line that begins as a comment is loaded as none, whatever it ends.
+            let hidden = text.contains("# c");
+            assert_eq!(out(Text::Nft, text), !hidden, "{text}");
+        }
+        for text in ["# include \"/x\"", "table inet include_x { comment \"include this\" }", "table inet include { }"]
+        {
+            assert!(!out(Text::Nft, text), "{text}");
+        }
+        for text in ["-A INPUT --modprobe=/x -j ACCEPT", "-A INPUT --mo /x", "-A INPUT -M /x", "-A INPUT \"--modp=/x\""]
+        {
+            assert!(out(Text::Iptables, text) && out(Text::Ip6tables, text), "{text}");
+        }
+        assert!(!out(Text::Iptables, "-A INPUT -m statistic --mode random --probability 0.5 -m mark --mark 1 -j DROP"));
     }
 }

@@ -144,11 +144,14 @@ fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: &[Cidr],
     all
 }
 
-/// Some of a list, the first and the last always.
+/// At most so many of a list: the first and the last always, where there may be two.
 pub fn evenly<T>(list: Vec<T>, most: usize) -> Vec<T> {
     let count = list.len();
-    if count <= most || most < 2 {
+    if count <= most {
         return list;
+    }
+    if most < 2 {
+        return list.into_iter().take(most).collect();
     }
     let wanted: BTreeSet<usize> = (0..most).map(|at| at * (count - 1) / (most - 1)).collect();
     list.into_iter().enumerate().filter(|(at, _)| wanted.contains(at)).map(|(_, one)| one).collect()
@@ -259,5 +262,6 @@ mod tests {
         let some = evenly((0..1000).collect::<Vec<u32>>(), 10);
         assert_eq!((some.len(), some.first(), some.last()), (10, Some(&0), Some(&999)));
         assert_eq!(evenly(vec![1, 2], 10), [1, 2]);
+        assert_eq!((evenly(vec![1, 2, 3], 1), evenly(vec![1, 2, 3], 0)), (vec![1], vec![]));
     }
 }

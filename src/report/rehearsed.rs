@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cluster::Site;
 use crate::rehearse::{self, Column, Rehearsal, Row, Seen, fate_word};
+use crate::verify;
 
 /// What `ringfence rehearse` has to say.
 #[derive(Clone, Debug, Serialize)]
@@ -14,6 +15,9 @@ pub struct Rehearsed {
     /// Whether what was observed, what the cluster file wants and what the rules compute to agree about every packet. `agree` means that
     /// they do, of the packets that were sent; it is no proof about others.
     pub verdict: Agreement,
+    /// What `verify` finds of all packets by the same rules. Where that is not as it is to be, the command does not end with 0, whatever
+    /// was seen of the packets that were sent.
+    pub claims: Judged,
     /// The cluster, or several.
     pub cluster: String,
     /// The node whose rules these are; with several clusters one of each. `null` for rules that fit every node.
@@ -43,6 +47,40 @@ pub struct Rehearsed {
     pub rows: Vec<Group>,
     /// Of each cell that has some the first packet about which the answers do not agree; of a hundred cells at most.
     pub disagreements: Vec<Disagreement>,
+}
+
+/// What is found of all claims about the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Judged {
+    /// All are proved.
+    Proved,
+    /// One at least is violated.
+    Violated,
+    /// Violated as the cluster file wants it for now (`on-block = "log-only"`).
+    OnPurpose,
+    /// None is violated, and one at least is not proved.
+    Undecided,
+}
+
+impl Judged {
+    /// Of all findings the gravest.
+    #[must_use]
+    pub fn of<'f>(findings: impl Iterator<Item = &'f verify::Finding>) -> Self {
+        let mut worst = Self::Proved;
+        for finding in findings {
+            worst = match (worst, finding) {
+                (_, verify::Finding::Violated(_)) | (Self::Violated, _) => Self::Violated,
+                (_, verify::Finding::Undecided(_) | verify::Finding::Unjudged(_)) | (Self::Undecided, _) => {
+                    Self::Undecided
+                }
+                (_, verify::Finding::OnPurpose(_)) | (Self::OnPurpose, _) => Self::OnPurpose,
+                (Self::Proved, verify::Finding::Proved) => Self::Proved,
+            };
+        }
+        worst
+    }
 }
 
 /// Whether three answers agree.
@@ -136,7 +174,7 @@ pub struct Disagreement {
 impl Rehearsed {
     /// What was shown at a site. `compiled`: whether the rules are those that the cluster file makes.
     #[must_use]
-    pub fn of(found: &Rehearsal, site: &Site<'_>, compiled: bool, kernel: String) -> Self {
+    pub fn of(found: &Rehearsal, site: &Site<'_>, compiled: bool, claims: Judged, kernel: String) -> Self {
         let sum = found.sum();
         let verdict = match (sum.wrong, sum.on_purpose, sum.undecided) {
             (1.., _, _) => Agreement::Disagree,
@@ -146,6 +184,7 @@ impl Rehearsed {
         };
         Self {
             verdict,
+            claims,
             cluster: site.cluster().name().to_owned(),
             node: site.node_names(),
             backend: found.backend.name(),

@@ -12,6 +12,7 @@
 //! passed over.
 
 use super::merged;
+use crate::dialect::nft::placed;
 use crate::ir::{Addresses, Elements, Leg, Match, Opening, Rule, Ruleset, Table, Verdict};
 use crate::net::Cidr;
 
@@ -76,7 +77,7 @@ impl Bans {
         };
         let Some(sources) = sources else {
             if is_ban {
-                self.unknown.push(rule.place.as_ref().map(|place| place.text.clone()).unwrap_or_default());
+                self.unknown.push(rule.place.as_ref().map(|place| placed(table, rule, place)).unwrap_or_default());
             }
             return;
         };

@@ -2,7 +2,8 @@
 
 use super::write::{match_text, verdict_text};
 use crate::ir::{
-    AddressTypes, Addresses, DeviceName, End, Foreign, Marked, Match, Place, PortMatch, Rule, Side, Table,
+    AddressTypes, Addresses, DeviceName, End, Foreign, Marked, Match, Place, PortMatch, Reject, Rule, Side, Table,
+    Verdict,
 };
 
 /// Where a rule stands, and, where the kernel gave it a number and no text, what it says. What no text of nft is written for here stands
@@ -18,7 +19,10 @@ fn words(table: &Table, rule: &Rule) -> String {
     let mut parts: Vec<String> = tests.filter(|text| text != NOTHING).collect();
     parts.extend(rule.statements.iter().map(|one| one.name().to_owned()));
     let open = |text: &str| format!("[{text}]");
-    parts.extend(rule.verdict.as_ref().map(|verdict| verdict_text(verdict).unwrap_or_else(|what| open(&what))));
+    parts.extend(rule.verdict.as_ref().map(|verdict| match verdict {
+        Verdict::Reject(Reject::Icmp) => "reject".to_owned(),
+        other => verdict_text(other).unwrap_or_else(|what| open(&what)),
+    }));
     parts.extend(rule.comment.as_ref().map(|comment| format!("comment \"{comment}\"")));
     parts.join(" ")
 }
@@ -80,7 +84,7 @@ fn kinds(types: AddressTypes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Elements, Family, Statement, Varying, Verdict};
+    use crate::ir::{Elements, Family, Statement, Varying};
 
     #[test]
     fn a_rule_of_the_kernel_is_told_with_what_it_says() {

@@ -190,6 +190,18 @@ pub(in crate::host) fn program(name: &str, arguments: &[&str], input: &str) -> R
     child::run(&environment, &program, arguments, input)
 }
 
+/// Gives a text to a program that loads rules, by its name, with another file to lock than the machine's.
+///
+/// # Errors
+/// If it is not there, refuses, or takes too long.
+pub fn load(name: &str, arguments: &[&str], input: &str, lock_file: &str) -> Result<(), Error> {
+    let folders = folders(&env::var_os("PATH").unwrap_or_default());
+    let program = search(&folders, name).ok_or_else(|| missing(name))?;
+    let path = env::join_paths(&folders).map_err(|_| Error::Path)?;
+    let environment = Environment { path, lock_file: Some(lock_file.into()) };
+    child::run(&environment, &program, arguments, input).map(drop)
+}
+
 /// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not
 /// follow.
 fn folders(path: &OsStr) -> Vec<PathBuf> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Agreement, Counts, Disagreement, Group, Rehearsed};
+use super::{Agreement, Counts, Disagreement, Group, Judged, Rehearsed};
 
 /// Clients that fare alike stand together where there are more rows.
 const MOST_ROWS: usize = 40;
@@ -111,6 +111,10 @@ impl Rehearsed {
             text,
             "  {}",
             match self.verdict {
+                Agreement::Agree if by_kernel > 0 => format!(
+                    "observed, wanted by the cluster file, computed from the rules: the three AGREE about each of the {} that were observed",
+                    tried - by_kernel
+                ),
                 Agreement::Agree =>
                     "observed, wanted by the cluster file, computed from the rules: the three AGREE about each of them"
                         .to_owned(),
@@ -124,7 +128,12 @@ impl Rehearsed {
                 ),
             }
         );
-        text.push_str("  these packets are a sample; `ringfence verify` is about all\n");
+        text.push_str(match self.claims {
+            Judged::Proved => "  these packets are a sample; of all packets the rules were PROVED to do what the cluster file wants\n",
+            Judged::OnPurpose => "  these packets are a sample; of all packets the rules were judged, and nobody is kept out on purpose\n",
+            Judged::Violated => "  these packets are a sample; of all packets the rules do NOT do what the cluster file wants: `ringfence verify` shows which\n",
+            Judged::Undecided => "  these packets are a sample; of all packets it is UNDECIDED whether the rules do what the cluster file wants: `ringfence verify` says why\n",
+        });
     }
 
     /// The disagreements; what is the same at several services once.
@@ -214,6 +223,9 @@ impl Disagreement {
                 } else {
                     "the rules block it, and the cluster file admits it"
                 }
+            }
+            (false, false) if self.computed == "undecided" => {
+                "it does not fare as it is to; what the rules compute to cannot be said of it"
             }
             (false, false) => "it does not fare as it is to, nor as the rules compute to: please report it",
         }
