@@ -299,7 +299,7 @@ fn a_review_of_a_host_is_of_what_its_kernel_holds() {
         let made = host.run("report cluster.toml --node riak@10.20.0.11", 0);
         assert_eq!((&held["verdict"], &held["texts"][0]["name"]), (&json!("proved"), &json!("rules of the kernel")));
         // It fits as long as the kernel holds the same, and no longer: not even where the claims and the cells are not touched.
-        std::fs::write(host.path("held.json"), held.to_string()).unwrap();
+        fs::write(host.path("held.json"), held.to_string()).unwrap();
         let fits = |code: i32| -> String {
             let (config, review) = (host.path("cluster.toml"), host.path("held.json"));
             let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))

@@ -3,6 +3,8 @@
 //! The claims are about rules, and a header is none: a ruleset may do all that a file wants and say in its header that somebody else is
 //! admitted. Whoever reads headers then decides by a lie.
 
+use std::collections::HashSet;
+
 use crate::cluster::{Node, Site};
 use crate::compile;
 use crate::diagnostic::{Code, Diagnostic};
@@ -159,9 +161,15 @@ impl Held<'_> {
     }
 
     fn note(&mut self, code: Code, number: usize, line: &str, instead: &str) {
-        let (line, instead) = (shown(line), shown(instead));
-        let message =
-            format!("{}:{number}: the header says `{line}`, and by the cluster file it is `{instead}`", self.name);
+        let name = self.name;
+        let message = if line.starts_with(INPUT) && instead.starts_with(INPUT) {
+            format!(
+                "{name}:{number}: the header says that these rules were made of another input than this cluster file"
+            )
+        } else {
+            let (line, instead) = (shown(line), shown(instead));
+            format!("{name}:{number}: the header says `{line}`, and by the cluster file it is `{instead}`")
+        };
         self.add(Diagnostic::placeless(code, message).help(HELP));
     }
 
@@ -224,10 +232,18 @@ fn of_tools(line: &str) -> bool {
     OWN.contains(&line) || is_saved || is_jump
 }
 
+/// A remark without the line of the cluster file that it is about, such as `riak@10.0.0.1, cluster.toml:3`.
+fn placeless(line: &str) -> &str {
+    let number = |place: &str| place.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u32>().is_ok());
+    line.rsplit_once(", ").filter(|(_, place)| number(place)).map_or(line, |(what, _)| what)
+}
+
 /// That there are remarks beside a header that this program does not make.
 fn added(name: &str, beside: &[&Remark], own: &Site<'_>) -> Option<Diagnostic> {
     let known = compile::remarks(own);
-    let mut others = beside.iter().filter(|(_, line)| !known.contains(line) && !of_tools(line));
+    // The same file may have been called otherwise, and stand in another folder.
+    let known: HashSet<&str> = known.iter().map(|line| placeless(line)).collect();
+    let mut others = beside.iter().filter(|(_, line)| !known.contains(placeless(line)) && !of_tools(line));
     let (at, line) = others.next()?;
     let more = match others.count() {
         0 => String::new(),
