@@ -593,6 +593,50 @@ fn a_report_is_no_rules_of_before() {
     }
 }
 
+/// Findings call included files as rows do: two of one name in two folders are two.
+#[test]
+fn findings_name_files_as_rows_do() {
+    let here = Here::new();
+    here.write(
+        "own.toml",
+        "include = [\"in/b/c.toml\", \"in/c.toml\"]\n[cluster]\nname = \"o\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\n\
+         private = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000\"\n",
+    );
+    for (folder, name) in [("in", "one"), ("in/b", "two")] {
+        let last = name.len() + folder.len();
+        here.write(
+            &format!("{folder}/c.toml"),
+            &format!(
+                "[[client]]\nname = \"{name}\"\nfrom = [\"10.30.0.{last}\"]\nservices = [\"http\"]\nuntil = \"2026-01-01\"\n"
+            ),
+        );
+    }
+    let review = here.json(&["own.toml", "--today", "2026-06-01"]);
+    let findings = review["findings"].as_array().unwrap().iter();
+    let mut files: Vec<&str> = findings.map(|one| one["file"].as_str().unwrap()).collect();
+    files.sort_unstable();
+    assert_eq!(files, ["in/b/c.toml", "in/c.toml"]);
+}
+
+/// Who has no last day does not fail because of a day.
+#[test]
+fn an_odd_day_is_no_matter_without_last_days() {
+    let here = Here::new();
+    fs::copy(root().join("tests/cases/client-terms/cluster.toml"), here.path("terms.toml")).unwrap();
+    for (file, epoch, code) in [
+        ("small.toml", "-1", 0),
+        ("small.toml", "999999999999", 0),
+        ("terms.toml", "-1", 2),
+        ("terms.toml", "999999999999", 2),
+        ("terms.toml", "", 0),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        command.current_dir(here.0.path()).args(["compile", file]).env("SOURCE_DATE_EPOCH", epoch);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{file} {epoch:?}: {output:?}");
+    }
+}
+
 /// Why clients are admitted and until when is in every form. Without a day, the document does not hang on one.
 #[test]
 fn days_are_told_and_held_against_the_day_that_is_given() {

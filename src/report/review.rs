@@ -52,7 +52,8 @@ pub struct Review {
     pub rules: &'static str,
     /// The clusters that are guarded.
     pub clusters: Vec<Reviewed>,
-    /// The texts of the rules, those that were judged or, of compiled ones, all that were made.
+    /// The texts of the rules, those that were judged or, of compiled ones, all that were made; of a kernel, one that stands for all rules
+    /// as this version read them.
     pub texts: Vec<Digested>,
     /// The host whose rules these are, where a kernel was asked.
     #[serde(skip_serializing_if = "Option::is_none")]

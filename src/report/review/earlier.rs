@@ -167,7 +167,7 @@ fn about(part: &str) -> String {
         "claims" | "answers" => "what came of its claims or answers is another".to_owned(),
         "since" => "it says what changed since other rules, which is not held".to_owned(),
         "version" => "it was made by another version of ringfence".to_owned(),
-        part => format!("its {} are others", plain(part)),
+        part => format!("its `{}` is another", plain(part)),
     }
 }
 
