@@ -25,7 +25,7 @@ use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
 use crate::host::time::utc;
-use crate::host::{HostError, Prepared, plan as host_plan, read, record};
+use crate::host::{Changed, HostError, Prepared, plan as host_plan, read, record};
 use crate::outcome::Outcome;
 use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
@@ -254,6 +254,11 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
     show(arguments, planned, &applied, &applied_facts(&site, backend, &applied))?;
+    if arguments.cut_outgoing && applied.changed == Changed::Nothing {
+        say(
+            "warning: `--cut-outgoing` ends sessions to hosts that the same change removes, and nothing was changed: `ss -K dst ADDRESS` ends one of before",
+        );
+    }
     if arguments.confirm_within.is_some() && applied.pending.is_none() {
         print("nothing was written, so nothing waits to be confirmed\n")?;
     }

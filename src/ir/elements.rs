@@ -75,6 +75,17 @@ impl Elements {
         }
     }
 
+    /// The ports, where that is what they are and they stay.
+    #[must_use]
+    pub fn ports(&self) -> Option<&[PortRange]> {
+        match self {
+            Self::Ports(list) => Some(list),
+            Self::Ipv4(_) | Self::Ipv6(_) | Self::Endpoints(_) | Self::Dual(..) | Self::Passing(_) | Self::Unknown => {
+                None
+            }
+        }
+    }
+
     /// The elements, and whether each may be gone by now.
     #[must_use]
     pub fn lasting(&self) -> (&Self, bool) {

@@ -233,17 +233,8 @@ pub(super) fn port(ruleset: &Ruleset, table: &Table, ports: &PortMatch, own: u16
     let has = |ranges: &[PortRange]| ranges.iter().any(|range| (range.first()..=range.last()).contains(&own)).into();
     match ports {
         PortMatch::Ports(ports) => has(ports.ranges()),
-        PortMatch::Set(name) => match ruleset.set(table, name).map(|set| &set.elements) {
-            Some(Elements::Ports(ranges)) => has(ranges),
-            Some(
-                Elements::Ipv4(_)
-                | Elements::Ipv6(_)
-                | Elements::Endpoints(_)
-                | Elements::Dual(..)
-                | Elements::Passing(_)
-                | Elements::Unknown,
-            )
-            | None => Holds::Unknown,
-        },
+        PortMatch::Set(name) => {
+            ruleset.set(table, name).and_then(|set| set.elements.ports()).map_or(Holds::Unknown, has)
+        }
     }
 }

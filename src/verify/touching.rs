@@ -340,18 +340,10 @@ impl<'a> Slice<'a> {
     fn ports(&self, what: &str, ports: &PortMatch, negated: bool, concerned: &Ports) -> Option<String> {
         let these = match ports {
             PortMatch::Ports(ports) => Some(ports.clone()),
-            PortMatch::Set(name) => match self.ruleset.set(self.table, name).map(|set| &set.elements) {
-                Some(Elements::Ports(list)) => Some(list.iter().copied().collect()),
-                Some(
-                    Elements::Ipv4(_)
-                    | Elements::Ipv6(_)
-                    | Elements::Endpoints(_)
-                    | Elements::Dual(..)
-                    | Elements::Passing(_)
-                    | Elements::Unknown,
-                )
-                | None => None,
-            },
+            PortMatch::Set(name) => {
+                let list = self.ruleset.set(self.table, name).and_then(|set| set.elements.ports());
+                list.map(|list| list.iter().copied().collect())
+            }
         };
         let Some(these) = these else { return Some(format!("{what} {negated} unknown")) };
         let some = both(&these, concerned);

@@ -3,23 +3,22 @@
 All of it ends with the first process of the namespace of processes that it is in (see `inside`), whatever becomes of the rest.
 """
 
-import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parent / "machines"))
+from netns import enter, shell, within  # noqa: E402, what is beside these folders
 # A file system in memory, of this run alone.
 PLACE = pathlib.Path("/run/fleet")
 SHARED = PLACE / "shared"
 CONTROLLER = "10.77.0.254"
 STRANGER = "10.77.0.200"
 INSIDE = "RINGFENCE_FLEET_INSIDE"
-CLONE_NEWNET = 0x40000000
 
 
 def inside():
@@ -30,40 +29,6 @@ def inside():
     words = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"]
     words += [sys.executable] + sys.argv
     sys.exit(subprocess.run(words, env=dict(os.environ, **{INSIDE: "1"})).returncode)
-
-
-def shell(script):
-    """What a shell prints. It is an error where it fails."""
-    ended = subprocess.run(["sh", "-ec", script], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError("%s\n%s%s" % (script, ended.stdout, ended.stderr))
-    return ended.stdout
-
-
-def enter(name):
-    """Takes the thread that calls into a network namespace."""
-    handle = os.open("/run/netns/" + name, os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns " + name)
-    finally:
-        os.close(handle)
-
-
-def within(name, work):
-    """What `work` returns in a network namespace. This thread stays where it is."""
-    found = []
-
-    def there():
-        enter(name)
-        found.append(work())
-
-    thread = threading.Thread(target=there)
-    thread.start()
-    thread.join()
-    if not found:
-        raise RuntimeError("in the namespace " + name)
-    return found[0]
 
 
 class Node:

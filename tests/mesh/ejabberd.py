@@ -8,27 +8,15 @@ import policy
 from ground import Ground
 from nodes import COOKIE
 from place import HERE, patiently
-from policy import Rules
+from policy import ProgramRules
 
-FILE = """[cluster]
-name = "chats"
-profile = "ejabberd.toml"
-
-[networks]
-private = ["10.78.0.0/24", "fd78::/64"]
-untrusted = {untrusted}
-
-{nodes}{clients}"""
 PROGRAM = "/usr/sbin/ejabberdctl"
 CLIENTS, SERVERS = 5222, 5269
 SETTINGS = 'ERLANG_NODE=ejabberd@%s\nFIREWALL_WINDOW=6000-6009\nERL_OPTIONS="-env ERL_CRASH_DUMP_BYTES 0"\n'
 
 
-class ChatRules(Rules):
-    def text(self, hosts):
-        nodes = "".join(policy.NODE.format(hosts[name].v4, hosts[name].v6).replace("riak@", "ejabberd@") for name in self.members)
-        clients = "".join(policy.CLIENT.format(name, hosts[name].v4, hosts[name].v6).replace("http", "c2s") for name in self.clients)
-        return FILE.format(untrusted=policy.quoted(policy.UNTRUSTED), nodes=nodes, clients=clients)
+class ChatRules(ProgramRules):
+    name, profile, user, service = "chats", "ejabberd.toml", "ejabberd", "c2s"
 
     def admit(self, source, port):
         return source in self.members and port in (policy.EPMD, 6000) or source in self.clients and port == CLIENTS

@@ -3,25 +3,23 @@
 All of it ends with the first process of the namespace of processes that it is in (see `inside`), whatever becomes of the rest.
 """
 
-import ctypes
 import os
 import pathlib
 import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parent / "machines"))
+from netns import LIBC, enter, shell, within  # noqa: E402, what is beside these folders
 # A file system in memory, of this run alone.
 PLACE = pathlib.Path("/run/mesh")
 # What all hosts see as /mnt.
 SHARED = PLACE / "shared"
 INSIDE = "RINGFENCE_MESH_INSIDE"
-CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def inside(seconds=None):
@@ -56,14 +54,6 @@ def follow(words, env=None, seconds=None):
     return ended[0] if ended else code
 
 
-def shell(script):
-    """What a shell prints. It is an error where it fails."""
-    ended = subprocess.run(["sh", "-ec", script], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    if ended.returncode:
-        raise RuntimeError("%s\n%s%s" % (script, ended.stdout, ended.stderr))
-    return ended.stdout
-
-
 def end(process):
     """Kills what nsenter started, of which the process that we know is only the parent."""
     try:
@@ -72,36 +62,6 @@ def end(process):
     except (FileNotFoundError, ProcessLookupError):
         pass
     return process.wait(30)
-
-
-def enter(name):
-    """Takes the thread that calls into a network namespace."""
-    handle = os.open("/run/netns/" + name, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if LIBC.setns(handle, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns " + name)
-    finally:
-        os.close(handle)
-
-
-def within(name, work):
-    """What `work` returns in a network namespace. This thread stays where it is."""
-    found = []
-
-    def there():
-        enter(name)
-        try:
-            found.append((work(), None))
-        except Exception as error:
-            found.append((None, error))
-
-    thread = threading.Thread(target=there)
-    thread.start()
-    thread.join()
-    value, error = found[0]
-    if error:
-        raise error
-    return value
 
 
 def patiently(what, true, seconds=30):

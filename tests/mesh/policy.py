@@ -48,6 +48,28 @@ class Rules(collections.namedtuple("Rules", "members clients")):
         return port != PROTOBUF and (source in self.members or source in self.clients and port == HTTP)
 
 
+PROGRAM = """[cluster]
+name = "{name}"
+profile = "{profile}"
+
+[networks]
+private = ["10.78.0.0/24", "fd78::/64"]
+untrusted = {untrusted}
+
+{nodes}{clients}"""
+
+
+class ProgramRules(Rules):
+    """The same for a program with a profile: its cluster, the profile, whose nodes these are, and the service of its clients."""
+
+    name = profile = user = service = None
+
+    def text(self, hosts):
+        nodes = "".join(NODE.format(hosts[name].v4, hosts[name].v6).replace("riak@", self.user + "@") for name in self.members)
+        clients = "".join(CLIENT.format(name, hosts[name].v4, hosts[name].v6).replace("http", self.service) for name in self.clients)
+        return PROGRAM.format(name=self.name, profile=self.profile, untrusted=quoted(UNTRUSTED), nodes=nodes, clients=clients)
+
+
 class Nothing:
     """No rules: nobody is blocked."""
 

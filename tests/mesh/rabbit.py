@@ -9,28 +9,16 @@ import amqp
 import policy
 from ground import Ground
 from place import patiently, within
-from policy import Rules
+from policy import ProgramRules
 
 BIN = "/usr/lib/rabbitmq/bin/"
 PROGRAM = BIN + "rabbitmq-server"
 USER, PASSWORD = b"lab", b"lab"
-FILE = """[cluster]
-name = "rabbits"
-profile = "rabbitmq"
-
-[networks]
-private = ["10.78.0.0/24", "fd78::/64"]
-untrusted = {untrusted}
-
-{nodes}{clients}"""
 AMQP, DISTRIBUTION = 5672, 25672
 
 
-class RabbitRules(Rules):
-    def text(self, hosts):
-        nodes = "".join(policy.NODE.format(hosts[name].v4, hosts[name].v6).replace("riak@", "rabbit@") for name in self.members)
-        clients = "".join(policy.CLIENT.format(name, hosts[name].v4, hosts[name].v6).replace("http", "amqp") for name in self.clients)
-        return FILE.format(untrusted=policy.quoted(policy.UNTRUSTED), nodes=nodes, clients=clients)
+class RabbitRules(ProgramRules):
+    name, profile, user, service = "rabbits", "rabbitmq", "rabbit", "amqp"
 
     def admit(self, source, port):
         return source in self.members and port != AMQP or source in self.clients and port == AMQP

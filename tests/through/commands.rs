@@ -103,7 +103,7 @@ fn through_tables_of_nft() {
             .says("SHADOWED")
             .says("`open-through = \"nftables\"` under [guard]");
         machine.assert_blocked("with the guard alone");
-        ringfence(&format!("status {CONFIG}")).ended(1).says("chain input of table inet filter: reject");
+        ringfence(&format!("status {CONFIG}")).ended(1).says("chain input of table inet filter: counter reject");
 
         cluster("auto", true, "");
         let line = "table inet filter, chain input, before its rule 7, which drops the rest: meta l4proto tcp jump open-ringfence-in";

@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 pub use read::{Saved, read, saved};
-pub use write::write;
+pub use write::{family, write};
 
 #[cfg(test)]
 mod tests;

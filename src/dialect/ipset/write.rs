@@ -36,20 +36,26 @@ pub fn write(ruleset: &Ruleset) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-fn set_row(set: &Set) -> SetRow {
-    let kind = match set.kind {
-        SetKind::Hash { .. } => "hash:ip",
-        SetKind::Interval => "hash:net",
-    };
-    let family = match set.elements {
+/// The family of a set, as ipset calls it.
+#[must_use]
+pub fn family(elements: &Elements) -> &'static str {
+    match elements {
+        Elements::Ipv6(_) => "inet6",
         Elements::Ipv4(_)
         | Elements::Ports(_)
         | Elements::Endpoints(_)
         | Elements::Dual(..)
         | Elements::Passing(_)
         | Elements::Unknown => "inet",
-        Elements::Ipv6(_) => "inet6",
+    }
+}
+
+fn set_row(set: &Set) -> SetRow {
+    let kind = match set.kind {
+        SetKind::Hash { .. } => "hash:ip",
+        SetKind::Interval => "hash:net",
     };
+    let family = family(&set.elements);
     let count = set.elements.len();
     let room = ROOM.max((count * 2).next_power_of_two());
     let origins = set.origins.iter().cloned().map(Some).chain(std::iter::repeat(None));

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Error, Tools, Variant, Version};
-use crate::ir::{Elements, Set};
+use crate::dialect::ipset;
+use crate::ir::Set;
 use crate::net::Cidr;
 
 /// What is filled before it takes the place of the set of that name.
@@ -31,15 +32,7 @@ pub fn carry_out(tools: &Tools, variant: Variant, version: Version, text: &str) 
 /// # Errors
 /// Where ipset fails.
 pub fn fill(tools: &Tools, set: &Set) -> Result<(), Error> {
-    let family = match &set.elements {
-        Elements::Ipv6(_) => "inet6",
-        Elements::Ipv4(_)
-        | Elements::Ports(_)
-        | Elements::Endpoints(_)
-        | Elements::Dual(..)
-        | Elements::Passing(_)
-        | Elements::Unknown => "inet",
-    };
+    let family = ipset::family(&set.elements);
     // hash:net takes no network of the whole family.
     let networks = set.elements.networks();
     let networks: Vec<Cidr> = networks

@@ -108,7 +108,14 @@ impl Value {
     pub fn how(&self) -> &str {
         match self {
             Self::Loaded { how, .. } => how,
-            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.how(),
+            other => other.under().map_or("", Self::how),
+        }
+    }
+
+    /// The value that this one was made of.
+    fn under(&self) -> Option<&Self> {
+        match self {
+            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => Some(value),
             Self::Meta(_)
             | Self::Header { .. }
             | Self::FragmentOffset
@@ -119,8 +126,9 @@ impl Value {
             | Self::WayBack { .. }
             | Self::Mapped { .. }
             | Self::HeaderPresent(_)
+            | Self::Loaded { .. }
             | Self::Constant(_)
-            | Self::Unknown(_) => "",
+            | Self::Unknown(_) => None,
         }
     }
 
@@ -139,19 +147,7 @@ impl Value {
                 NOTED => Some(Varying::Connection),
                 _ => None,
             },
-            Self::Masked(value, _) | Self::Modified(value, _) | Self::InOrder(value) => value.varying(),
-            Self::Meta(_)
-            | Self::Header { .. }
-            | Self::FragmentOffset
-            | Self::DestinationType { .. }
-            | Self::ConnectionState
-            | Self::Connection(_)
-            | Self::SourceType
-            | Self::WayBack { .. }
-            | Self::Mapped { .. }
-            | Self::HeaderPresent(_)
-            | Self::Constant(_)
-            | Self::Unknown(_) => None,
+            other => other.under().and_then(Self::varying),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! - INVARIANT (text): comments and log prefixes are made printable; names stay as they are, which in nft may have `.`
 //!   and `/` in them.
 
+mod assignments;
 mod cursor;
 mod devices;
 mod draft;

@@ -7,7 +7,6 @@ use super::draft::{Draft, Entry, Outcome, Part, is_tcp};
 use super::expressions;
 use super::grammar;
 use super::lexer::{Kind, Token};
-use super::names;
 use super::nat;
 use super::printable;
 use super::selectors::{Alternatives, TCP, protocol};
@@ -15,10 +14,7 @@ use super::tables::{RawFamily, RawTable};
 use super::varying::{varies, varying};
 use super::words::Words;
 use crate::ir::ours;
-use crate::ir::{
-    Counted, Destined, Diversion, Family, Field, Marking, Match, Reject, Statement, Tracking, Translation, Varying,
-    Verdict,
-};
+use crate::ir::{Counted, Destined, Diversion, Family, Match, Reject, Statement, Translation, Varying, Verdict};
 
 /// What reads one rule.
 pub struct RuleReader<'r, 'a> {
@@ -120,7 +116,7 @@ impl<'a> RuleReader<'_, 'a> {
         true
     }
 
-    fn does(&mut self, statement: Statement) {
+    pub fn does(&mut self, statement: Statement) {
         self.draft.statements.push((self.draft.parts.len(), statement));
     }
 
@@ -416,89 +412,9 @@ impl<'a> RuleReader<'_, 'a> {
         }
         self.unknown_verdict(start);
     }
-
-    /// `WHAT set VALUE`.
-    fn assignment(&mut self, start: usize, set_at: usize) {
-        let (first, second) = (self.words.word(start), self.words.word(start + 1));
-        let what = match (first, second) {
-            ("meta", "mark") | ("mark", _) => Field::Mark(Marking::Unknown),
-            ("meta", "priority") | ("priority", _) => Field::Priority,
-            ("meta", "nftrace") | ("nftrace", _) => Field::Trace,
-            ("meta", "secmark") => Field::SecurityMark,
-            ("ct", "mark" | "label" | "secmark" | "event") => Field::Connection,
-            ("ct", "helper" | "timeout" | "expectation" | "zone" | "original" | "reply") => {
-                return self.track(start, set_at, second);
-            }
-            // Of others some are part of the protocol: a wrong timestamp ends a connection.
-            ("tcp", "option") if self.words.word(start + 2) == "maxseg" => Field::TcpOption,
-            ("ip" | "ip6", "dscp" | "ecn" | "flowlabel") => Field::Header,
-            // Not `meta pkttype`: TCP takes only what is for this host.
-            _ => Field::Other(self.words.text_since_until(start, set_at + 1)),
-        };
-        self.words.at = set_at + 1;
-        if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
-            return self.unknown_verdict(start);
-        }
-        // nft asks for the header before it writes into it.
-        self.header(start);
-        let of_packet = matches!(what, Field::Header | Field::TcpOption | Field::Other(_));
-        let constant = !of_packet && is_constant(self.words.since(set_at + 1));
-        let what = match (what, self.words.since(set_at + 1)) {
-            (Field::Mark(_), [value]) => {
-                Field::Mark(names::number(value.text).map_or(Marking::Unknown, |own| Marking::exchanged(u32::MAX, own)))
-            }
-            (what, _) => what,
-        };
-        self.does(Statement::Write { field: what, constant });
-    }
-
-    /// Tests that nft puts in front of what begins at `start`: that its header is there.
-    fn header(&mut self, start: usize) {
-        let implied = match self.words.word(start) {
-            "tcp" => vec![protocol(TCP, false)],
-            _ => expressions::implied(&self.words, start),
-        };
-        if !implied.is_empty() {
-            self.known_test(vec![implied], String::new());
-        }
-    }
-
-    /// `ct helper set "ftp-standard"`, `ct original zone set 1`.
-    fn track(&mut self, start: usize, set_at: usize, what: &str) {
-        self.words.at = set_at + 1;
-        if !grammar::assigned(&mut self.words) || !self.words.value_ends() {
-            return self.unknown_verdict(start);
-        }
-        let helper = match self.words.since(set_at + 1) {
-            [name] => name.name().and_then(|name| self.table.helpers.get(name)).copied(),
-            _ => None,
-        };
-        let how = match what {
-            // What is not in the table is in no place that was read.
-            "helper" => helper.unwrap_or(Tracking::Expecting),
-            "expectation" => Tracking::Expecting,
-            "timeout" => Tracking::Detail,
-            _ => Tracking::Zone,
-        };
-        self.does(Statement::Track(how));
-    }
 }
 
 fn with(mut tests: Vec<Match>, one: Match) -> Vec<Match> {
     tests.push(one);
     tests
-}
-
-/// Whether a value can be had of every packet. A connection's mark cannot: there may be no connection.
-fn is_constant(value: &[Token<'_>]) -> bool {
-    let constant = |token: &Token<'_>| match token.kind {
-        Kind::Word => {
-            token.text.starts_with(|first: char| first.is_ascii_digit())
-                || matches!(token.text, "meta" | "mark" | "priority" | "and" | "or" | "xor")
-        }
-        Kind::Quoted => true,
-        Kind::Symbol => !token.is("{"),
-        Kind::Newline | Kind::Hidden | Kind::End => false,
-    };
-    value.len() == 1 || value.iter().all(constant)
 }
