@@ -81,9 +81,13 @@ struct InventoryArguments {
 /// Where Riak's files and outputs are.
 #[derive(Args)]
 pub struct RiakArguments {
-    /// Riak's files, or folders with them, of one node or several; otherwise the usual places are looked through.
-    #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
+    /// Riak's files, or a folder with them; may be given several times, also for several nodes. Otherwise the usual places are looked
+    /// through.
+    #[arg(long, value_name = "DIR|FILE")]
     from: Vec<PathBuf>,
+    /// Further ones: `--from` may be given once with several behind it.
+    #[arg(value_name = "DIR|FILE", hide = true, requires = "from")]
+    further: Vec<PathBuf>,
     /// What riak-admin printed; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     membership: Option<PathBuf>,
@@ -95,7 +99,7 @@ pub struct RiakArguments {
 const EXAMPLES: &str = "\
 Examples:
   riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
-  ringfence import --from node1/ node2/ node3/ --membership status.txt
+  ringfence import --from node1/ --from node2/ --from node3/ --membership status.txt
   ansible-inventory --list | ringfence import --inventory - --addresses /etc/hosts -o cluster.toml
 
 Variables of an inventory, and where they count: rulesets/REFERENCE.md";
@@ -125,7 +129,7 @@ impl RiakArguments {
                 }
             }
         } else {
-            self.from.clone()
+            self.from.iter().chain(&self.further).cloned().collect()
         };
         let nodes = files::read(&paths, sources, findings);
         let settings = nodes.iter().map(|files| settings::read(files, sources, findings)).collect();
@@ -260,7 +264,7 @@ fn compiles(text: &str, arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// Never over anything that is there, whenever it came there.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         // Any other folder that is not there is most likely a slip.
@@ -294,7 +298,7 @@ fn node_address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 /// What to do with the file, as README has it; where it is in its usual place, no command has to be told which one it is.
-fn next_steps(path: &Path) -> String {
+pub(super) fn next_steps(path: &Path) -> String {
     let named = if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", path.display()) };
     format!(
         "wrote {}: read it, then `ringfence diff{named}` and `ringfence apply --confirm-within 60s{named}`",

@@ -16,7 +16,7 @@ use places::{Files, Spot};
 use super::input::{RULESET, read_text};
 use super::output::say;
 use crate::cluster::Site;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, NOT_SHOWN, may_be_shown};
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
@@ -87,6 +87,11 @@ impl Dialect {
             Self::Ipset => Text::Ipset,
         }
     }
+}
+
+/// What a file says, or what is said of it, where whoever asked may know.
+fn shown<'a>(name: &str, text: &'a str) -> &'a str {
+    if may_be_shown(name) { text } else { NOT_SHOWN }
 }
 
 /// What a text is written in, by what it says of itself and by its first lines.
@@ -162,7 +167,7 @@ impl Source {
     /// What `nft -j` printed, in nft's words.
     fn of_json(name: &str, document: &str) -> anyhow::Result<Self> {
         let Translated { text, names, unread } = dialect::nft::json::translate(document).map_err(|error| {
-            anyhow::anyhow!("{name} cannot be read as a ruleset: line {}: {}", error.line, error.message)
+            anyhow::anyhow!("{name} cannot be read as a ruleset: line {}: {}", error.line, shown(name, &error.message))
         })?;
         let part = Part { names, ..Part::whole(name, text) };
         Ok(Self { unread, ..Self::of(name, Dialect::Nft, vec![part]) })
@@ -371,7 +376,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
                 Spot::Line(line) => format!("line {line}"),
                 Spot::Named(object) => object.to_owned(),
             };
-            anyhow::anyhow!("{name} cannot be read as a ruleset: {at}: {}", error.message)
+            anyhow::anyhow!("{name} cannot be read as a ruleset: {at}: {}", shown(name, &error.message))
         })?;
         all.push((dialect, files, read));
     }
@@ -384,7 +389,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         given.ruleset.tables.extend(read.ruleset.tables.into_iter().map(|table| files.placed(table)));
         for unknown in read.unknown {
             given.unknown.push(match files.place(unknown.line) {
-                (name, Spot::Line(line)) => format!("{name}:{line}: {}", unknown.text),
+                (name, Spot::Line(line)) => format!("{name}:{line}: {}", shown(name, &unknown.text)),
                 (name, Spot::Named(object)) => format!("{name}: {object}: {}", unknown.text),
             });
         }

@@ -212,35 +212,54 @@ fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unrea
     let private: HashSet<Cidr, FxBuildHasher> = cluster.private.iter().map(|source| source.network).collect();
     let named = cluster.clients.iter().flat_map(|client| &client.from).map(|source| source.network);
     let clients: Networks = named.filter(|network| !private.contains(network)).collect();
-    for source in &cluster.private {
-        let network = source.network;
-        if network.class() != AddressClass::Private && !cluster.allow_public {
-            let message = format!("the private network {network} is, or reaches into, public address space");
+    // A range of addresses is the networks that make it up, all named in one place.
+    for pieces in cluster.private.chunk_by(|one, other| one.span == other.span) {
+        let Some(source) = pieces.first() else { continue };
+        let shown = range_of(pieces);
+        if !cluster.allow_public && pieces.iter().any(|piece| piece.network.class() != AddressClass::Private) {
+            let message = format!("the private network {shown} is, or reaches into, public address space");
             let help = "name the network that the nodes really lie in; if they do have public addresses, write \
                         `allow-public = true` under `[networks]`";
             findings.push(Diagnostic::new(Code::PublicNetwork, source.span, message).help(help));
         }
-        for (address, what) in [(network.first(), "network"), (network.last(), "broadcast")] {
-            let special = what == "network" || network.is_ipv4();
-            let wide = network.prefix_length() < if network.is_ipv4() { 31 } else { 127 };
-            if let Some(span) = addresses.find(address).filter(|_| special && wide) {
-                let message = format!("{address} is the {what} address of {network}");
-                let finding = Diagnostic::new(Code::NetworkAddress, span, message).also(source.span, "this network");
-                findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
-            }
+        if pieces.len() == 1 {
+            special_addresses(source, addresses, findings);
         }
         if !all_known {
             // Whether it is used cannot be said.
-        } else if !addresses.has_family_of(network) {
-            let family = if network.is_ipv4() { "IPv4" } else { "IPv6" };
-            let message = format!("{network} is private, but no node has an {family} address");
+        } else if !addresses.has_family_of(source.network) {
+            let family = if source.network.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!("{shown} is private, but no node has an {family} address");
             let help = format!(
                 "nobody is admitted over {family} as a peer; give the nodes' {family} `addresses`, or remove the network"
             );
             findings.push(Diagnostic::new(Code::FamilyWithoutNodes, source.span, message).help(help));
-        } else if !addresses.any_in(network) && !clients.overlaps(network) {
-            let message = format!("no node or client lies in the private network {network}");
+        } else if !pieces.iter().any(|piece| addresses.any_in(piece.network) || clients.overlaps(piece.network)) {
+            let message = format!("no node or client lies in the private network {shown}");
             findings.push(Diagnostic::new(Code::UnusedNetwork, source.span, message).help("remove it, or correct it"));
+        }
+    }
+}
+
+/// A network, or a range as the file has it.
+fn range_of(pieces: &[Source]) -> String {
+    match pieces {
+        [first, .., last] => format!("{}-{}", first.network.first(), last.network.last()),
+        [one] => one.network.to_string(),
+        [] => String::new(),
+    }
+}
+
+/// Addresses that no host has in a network of this size.
+fn special_addresses(source: &Source, addresses: &Addresses<'_>, findings: &mut Findings) {
+    let network = source.network;
+    for (address, what) in [(network.first(), "network"), (network.last(), "broadcast")] {
+        let special = what == "network" || network.is_ipv4();
+        let wide = network.prefix_length() < if network.is_ipv4() { 31 } else { 127 };
+        if let Some(span) = addresses.find(address).filter(|_| special && wide) {
+            let message = format!("{address} is the {what} address of {network}");
+            let finding = Diagnostic::new(Code::NetworkAddress, span, message).also(source.span, "this network");
+            findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
         }
     }
 }
@@ -257,6 +276,8 @@ fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings
         findings.push(finding.help("remove it, or complete its `from` and `services`"));
     }
     let mut seen = HashMap::with_capacity_and_hasher(client.from.len(), FxBuildHasher);
+    // The pieces of one range are one finding.
+    let mut wide_at = None;
     for source in &client.from {
         let network = source.network;
         if let Some(first) = seen.insert(network, source.span) {
@@ -269,7 +290,8 @@ fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings
             let help = "narrow the untrusted network, or correct the client's";
             findings.push(Diagnostic::new(Code::ClientInUntrusted, source.span, message).help(help));
         }
-        if is_wide(network) && !client.allow_public {
+        let said = std::mem::replace(&mut wide_at, is_wide(network).then_some(source.span));
+        if is_wide(network) && !client.allow_public && said != Some(source.span) {
             let message = format!("the client `{name}` is open to {network}: to the internet, or much of it");
             let help = "name the networks that it really comes from; if it has to be so, write `allow-public = true` \
                         in this `[[client]]`";

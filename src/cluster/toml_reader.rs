@@ -60,6 +60,11 @@ impl<'f> Reader<'f> {
         Reader { file, findings: self.findings }
     }
 
+    /// Whether it reads a profile.
+    pub fn is_of_profile(&self) -> bool {
+        self.file == FileId::PROFILE
+    }
+
     /// Notes a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.findings.push(finding);
@@ -216,12 +221,19 @@ impl<'f> Reader<'f> {
             Ok(range) => Some(range),
             Err(error) => {
                 let (code, help) = match &error {
+                    ParsePortError::NotAPort if protocol_of(text.text).is_some() => {
+                        (Code::BadPort, ONLY_TCP.to_owned())
+                    }
                     ParsePortError::NotAPort => {
                         (Code::BadPort, "write a number such as `8098` or a range such as `\"6000-6009\"`".to_owned())
                     }
                     ParsePortError::Inverted { meant } => (Code::InvertedRange, format!("did you mean `\"{meant}\"`?")),
                 };
-                let message = format!("{what}: `{}` is {}", printable(text.text), describe_port_error(&error));
+                let message = match protocol_of(text.text) {
+                    Some("tcp") => format!("{what}: `{}` names its protocol", printable(text.text)),
+                    Some(_) => format!("{what}: `{}` is no TCP port", printable(text.text)),
+                    None => format!("{what}: `{}` is {}", printable(text.text), describe_port_error(&error)),
+                };
                 self.push(Diagnostic::new(code, text.span, message).help(help));
                 None
             }
@@ -323,7 +335,9 @@ impl<'t> TableReader<'t> {
 
     /// The value of a key, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let meant = || self.misspelt.iter().find(|(own, _)| *own == key).map(|(_, found)| *found);
         self.table.get(key).or_else(|| self.table.get(meant()?))
     }
@@ -354,6 +368,7 @@ impl<'t> TableReader<'t> {
             let message = format!("{} has no key `{}`", self.title, printable(key.text));
             let mut finding = Diagnostic::new(Code::UnknownKey, key.span, message);
             finding = match closest(key.text, self.known.iter().copied()) {
+                _ if matches!(key.text, "protocol" | "proto" | "udp" | "tcp") => finding.help(ONLY_TCP),
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help(format!("its keys are: {}", self.known.join(", "))),
             };
@@ -380,6 +395,16 @@ pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     }
     let scored = candidates.map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
     scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+/// What there is to do about a protocol: nothing but TCP is guarded.
+const ONLY_TCP: &str = "only TCP is guarded, and every port is one of TCP: write the number alone, `8098`; what the program does over \
+                        another protocol, such as UDP, is for the host's other firewall to guard";
+
+/// The protocol that a port names, as `5478/udp` and `tcp:8098` do.
+fn protocol_of(text: &str) -> Option<&'static str> {
+    let words = || text.split(['/', ':', ' ']).map(str::to_ascii_lowercase);
+    ["tcp", "udp", "sctp"].into_iter().find(|protocol| words().any(|word| word == *protocol))
 }
 
 fn describe_port_error(error: &ParsePortError) -> String {

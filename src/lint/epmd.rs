@@ -37,7 +37,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         Some(addresses) if addresses.value.iter().all(Bind::is_loopback) => {
             let message = "`epmd` is open to the nodes, and is set to listen on loopback only";
             let help =
-                format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
+                format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 0));
             findings.push(Diagnostic::new(Code::LoopbackOnly, addresses.span, message).help(help));
         }
         Some(addresses) if addresses.value.iter().any(Bind::is_everywhere) => {
@@ -50,7 +50,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
 fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Diagnostic {
     let message = format!("`epmd` {does}; it tells every caller the names and ports of the nodes");
     let address = subject.own_address();
-    let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 4369));
+    let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 0));
     subject.about(Code::EpmdEverywhere, span, message).help(help)
 }
 
@@ -76,8 +76,7 @@ pub(super) fn sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&
             _ => " (another program than epmd may have the port)",
         };
         let message = format!("`epmd` is open to the nodes, and listens on loopback only{by}");
-        let help =
-            format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
+        let help = format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 0));
         findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
     }
 }

@@ -3,6 +3,7 @@
 //! Reading goes in two steps. Here every value is read for itself; what is unreadable is noted and left out. Then
 //! [`super::check`] looks at the whole. Both steps always run, so that one run shows every finding.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -170,6 +171,9 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
             ports: more,
             one_port_per_node: false,
             setting: None,
+            settings: BTreeMap::new(),
+            bind: None,
+            port_by_node_number: false,
             why: None,
             span: None,
         });

@@ -7,7 +7,7 @@ use super::services::{find_service, read_ports};
 use crate::cluster::model::{Node, NodeAddresses, Service, ServiceId};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::net::{Ports, parse_address};
+use crate::net::{PortRange, Ports, parse_address};
 
 pub(super) fn read_nodes(
     top: &mut TableReader<'_>,
@@ -17,13 +17,9 @@ pub(super) fn read_nodes(
 ) -> Vec<Node> {
     let mut nodes = Vec::new();
     if let Some(value) = cluster.and_then(|table| table.get("nodes"))
-        && let Some(list) = reader.list(value, "`nodes`")
+        && let Some(names) = reader.texts(value, "`nodes`")
     {
-        for item in list {
-            if let Some(name) = reader.text(item, "a node") {
-                nodes.extend(read_short_node(name, reader));
-            }
-        }
+        nodes.extend(names.into_iter().filter_map(|name| read_short_node(name, reader)));
     }
     if let Some(value) = top.get("node")
         && let Some(list) = reader.list(value, "`node` (write `[[node]]`, with two brackets)")
@@ -35,7 +31,46 @@ pub(super) fn read_nodes(
             }
         }
     }
+    number_ports(&mut nodes, services, reader);
     nodes
+}
+
+/// Some programs take the number at the end of a node's name for the distance of its ports from the usual ones (EMQX: `ekka_dist.erl`,
+/// <https://github.com/emqx/ekka>: the digits before the `@`, modulo 60000).
+fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_>) {
+    const MODULO: u64 = 60_000;
+    let numbered =
+        || services.iter().enumerate().filter(|(_, service)| service.port_by_node_number && service.is_guarded());
+    if numbered().next().is_none() {
+        return;
+    }
+    for node in nodes {
+        let name = node.name.split('@').next().unwrap_or_default();
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        if digits.is_empty() || !name.ends_with(digits) {
+            continue;
+        }
+        // Beyond this, only the last digits would count, and no port is that far.
+        let offset = digits.parse::<u64>().map_or(MODULO, |number| number % MODULO);
+        let mut ports = std::mem::take(&mut node.ports).into_vec();
+        for (index, service) in numbered() {
+            if ports.iter().any(|(id, _)| *id == ServiceId(index)) {
+                continue;
+            }
+            let moved = |port: u16| u16::try_from(u64::from(port) + offset).ok();
+            let moved = |range: &PortRange| PortRange::new(moved(range.first())?, moved(range.last())?);
+            match service.ports.ranges().iter().map(moved).collect::<Option<Ports>>() {
+                Some(own) => ports.push((ServiceId(index), own)),
+                None => {
+                    let message = format!("`{}` of `{}` would have a port above 65535", service.name, node.name);
+                    let help = "the number at the end of the node's name is added to its ports; give it a smaller one";
+                    reader.push(Diagnostic::new(Code::BadPort, node.span, message).help(help));
+                }
+            }
+        }
+        node.ports = ports.into();
+    }
 }
 
 /// What stands behind the `@`, or the whole name where there is none.

@@ -1,6 +1,6 @@
 //! `[networks]` and `[[client]]`: where packets come from.
 
-use super::addresses::read_cidr;
+use super::addresses::read_sources;
 use super::read_name;
 use super::services::find_service;
 use crate::cluster::model::{Client, Service, Source, State};
@@ -24,7 +24,7 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     let mut table = table.may_have(&["private", "untrusted", "allow-public"]);
     if let Some(value) = table.require("private", reader, help) {
         let texts = reader.texts(value, "`private`").unwrap_or_default();
-        networks.private = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+        networks.private = texts.iter().flat_map(|text| read_sources(*text, reader)).collect();
         if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
             let message = "`private` names no network";
             reader.push(Diagnostic::new(Code::MissingKey, reader.span(value), message).help(help));
@@ -32,7 +32,7 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     }
     if let Some(value) = table.get("untrusted") {
         let texts = reader.texts(value, "`untrusted`").unwrap_or_default();
-        networks.untrusted = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+        networks.untrusted = texts.iter().flat_map(|text| read_sources(*text, reader)).collect();
     }
     let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
     networks.allow_public = allow_public.unwrap_or(false);
@@ -59,7 +59,8 @@ impl<'a> Clients<'a> {
         let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return };
         for item in list {
             let Some(table) = reader.table(item, "[[client]]") else { continue };
-            let table = table.may_have(&["name", "from", "services", "interfaces", "allow-public", "why", "until"]);
+            let table =
+                table.may_have(&["name", "from", "services", "interfaces", "allow-public", "gateway", "why", "until"]);
             let Some(client) = read_client(table, self.services, self.private, reader) else { continue };
             self.sources += client.from.len();
             if self.sources > MOST_SOURCES {
@@ -91,7 +92,7 @@ fn read_client(
             if text.text == "private" {
                 from.extend(private.iter().map(|source| Source { network: source.network, span: text.span }));
             } else {
-                from.extend(read_cidr(text, reader));
+                from.extend(read_sources(text, reader));
             }
         }
     }
@@ -108,11 +109,12 @@ fn read_client(
     }
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
+    let gateway = table.get("gateway").and_then(|value| reader.boolean(value, "`gateway`")).unwrap_or(false);
     let why = table.get("why").and_then(|value| reader.phrase(value, "`why`")).map(Into::into);
     let until = table.get("until").and_then(|value| reader.day(value, "`until`"));
     table.finish(reader);
     let allow_public = allow_public.unwrap_or(false);
-    Some(Client { name: name?, from, services: used, interfaces, allow_public, why, until, span: name_span })
+    Some(Client { name: name?, from, services: used, interfaces, allow_public, gateway, why, until, span: name_span })
 }
 
 fn client_may_use(name: Text<'_>, service: Option<&Service>, reader: &mut Reader<'_>) -> bool {

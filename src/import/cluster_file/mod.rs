@@ -24,9 +24,13 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use range::ways;
+pub use range::{lines_for, ways};
 pub use replication::replicated;
+pub(crate) use services::free_range;
 pub use services::ports_line;
+
+/// The first line of a cluster file, by which editors with taplo know its keys (<https://taplo.tamasfe.dev/configuration/directives.html>).
+pub const SCHEMA: &str = "#:schema /usr/share/ringfence/schemas/cluster.1.json";
 
 /// What a cluster file is made of.
 #[derive(Clone, Copy)]
@@ -89,6 +93,7 @@ struct ServiceRows {
 #[derive(Template)]
 #[template(path = "cluster.txt", escape = "none")]
 struct ClusterFile {
+    schema: &'static str,
     about: Vec<String>,
     name: String,
     nodes: Vec<Row>,
@@ -137,6 +142,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         }
     }
     let file = ClusterFile {
+        schema: SCHEMA,
         about: about(known, &found.usual),
         name: quoted(known.name),
         nodes: short,
@@ -236,13 +242,13 @@ fn place(span: Span, sources: &Sources) -> String {
 }
 
 /// A text of somebody else's, fit to stand in a comment of one line.
-fn comment(text: &str) -> String {
+pub(crate) fn comment(text: &str) -> String {
     const LONGEST: usize = 120;
     text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A basic string of TOML (https://toml.io, "String").
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -255,7 +261,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A list of TOML strings.
-fn list(items: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| quoted(&item)).collect();
     format!("[{}]", items.join(", "))
 }

@@ -6,7 +6,7 @@ use super::nodes::Node;
 use super::range::{lines_for, ways};
 use super::replication::replicated;
 use super::{Known, Row, comment, place};
-use crate::cluster::{Profile, Service, State};
+use crate::cluster::{Profile, Service, State, usual_service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::SERVICES;
 use crate::import::files::USUAL;
@@ -16,8 +16,6 @@ use crate::net::{PortRange, Ports};
 /// Where a distribution range is proposed, if the ports are free: below the ports that Linux gives to outgoing connections
 /// (ip-sysctl, ip_local_port_range), and where the product's manual has it in its example.
 const FIRST_PROPOSED: u16 = 6000;
-/// epmd(1), ERL_EPMD_PORT.
-const EPMD: u16 = 4369;
 /// Sets of ports are kept small; a node needs one port, and more only for restarts.
 const WIDEST_PROPOSED: usize = 1024;
 
@@ -139,7 +137,8 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
         if port.is_none() && !settings.knows_flags {
             return None;
         }
-        let ports = PortRange::single(port.map_or(EPMD, |port| port.value)).into_iter().collect();
+        let usual = || usual_service("riak", "epmd").map(|service| service.ports().clone()).unwrap_or_default();
+        let ports = port.map_or_else(usual, |port| PortRange::single(port.value).into_iter().collect());
         let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
         return Some(OnNode::new(ports, origin, settings, known));
     }
@@ -368,7 +367,7 @@ pub(super) fn unbounded_finding(
 }
 
 /// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.
-fn free_range(width: u16, taken: &Ports) -> Option<PortRange> {
+pub(crate) fn free_range(width: u16, taken: &Ports) -> Option<PortRange> {
     const FIRST_EPHEMERAL: u16 = 32768;
     let mut first = FIRST_PROPOSED;
     loop {

@@ -25,6 +25,7 @@ use std::path::Path;
 
 use super::files::{File, Kind};
 use super::{erlang, riak_conf as conf, vm_args as args};
+use crate::cluster::{DefaultBind, usual_service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
 use crate::net::PortRange;
 
@@ -370,21 +371,24 @@ impl Draft {
     fn resolve(mut self, findings: &mut Findings) -> Settings {
         let mut listeners = listeners::in_force(&mut self, findings);
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
-        if self.knows_listeners || ip.is_some() || port.is_some() {
+        if (self.knows_listeners || ip.is_some() || port.is_some())
+            && let Some((bind, usual)) = usual("handoff")
+        {
             listeners.push(Listener {
                 service: "handoff",
                 setting: place(&port).or_else(|| place(&ip)),
                 bind_setting: place(&ip),
-                bind: ip.map_or(EVERYWHERE, |ip| ip.value),
-                port: port.map_or(8099, |port| port.value),
+                bind: ip.map_or(bind, |ip| ip.value),
+                port: port.map_or(usual, |port| port.value),
             });
         }
         if let Some(search) = self.search.last(findings).filter(|search| search.value) {
-            for (service, port, default) in [("solr", self.solr_port, 8093), ("solr-jmx", self.jmx_port, 8985)] {
+            for (service, port) in [("solr", self.solr_port), ("solr-jmx", self.jmx_port)] {
+                let Some((bind, usual)) = usual(service) else { continue };
                 let port = port.last(findings);
                 let setting = place(&port).or_else(|| Some((search.name.clone(), search.span)));
-                let port = port.map_or(default, |port| port.value);
-                listeners.push(Listener { service, bind: EVERYWHERE, port, setting, bind_setting: None });
+                let port = port.map_or(usual, |port| port.value);
+                listeners.push(Listener { service, bind, port, setting, bind_setting: None });
             }
         }
         let sources = [self.replication_source.last(findings), self.full_sync.last(findings)];
@@ -420,7 +424,16 @@ impl Draft {
     }
 }
 
-const EVERYWHERE: Bind = Bind::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+/// Where a service of Riak's listens where nothing is set: the profile says.
+fn usual(service: &str) -> Option<(Bind, u16)> {
+    let service = usual_service("riak", service)?;
+    let address = match service.default_bind()? {
+        DefaultBind::Everywhere => Ipv4Addr::UNSPECIFIED,
+        DefaultBind::Loopback => Ipv4Addr::LOCALHOST,
+    };
+    let port = service.ports().each().next()?;
+    Some((Bind::Address(IpAddr::V4(address)), port))
+}
 
 fn place<T>(setting: &Option<Setting<T>>) -> Option<(String, Span)> {
     setting.as_ref().map(|setting| (setting.name.clone(), setting.span))
