@@ -68,6 +68,56 @@ fn what_is_written_is_valid_and_names_the_schema() {
     assert!(validator().is_valid(&of_toml(&text)), "{text}");
 }
 
+/// What cannot be used is not written, what is there stays, and nobody is asked without a terminal.
+#[test]
+fn init_writes_what_can_be_used_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cluster.toml");
+    let path = file.to_str().unwrap();
+    for (more, code) in [
+        (["--client", "web:htttp=10.1.0.0/24"], "unknown-service"),
+        (["--client", "web:http=0.0.0.0/0"], "client-open-to-all"),
+        (["--client", "web:protobuf=10.1.0.0/24"], "service-not-open"),
+        (["--private", "10.9.0.0/24"], ""),
+        (["--node", "riak@db2.example.com"], "host-name"),
+    ] {
+        let output = ringfence(&[&["init", "--node", "riak@10.20.0.11", "-o", path], more.as_slice()].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        if code.is_empty() {
+            assert!(output.status.success() && file.exists(), "{said}");
+            fs::remove_file(&file).unwrap();
+        } else {
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(&format!("error[{code}]")) && !file.exists(), "{said}");
+        }
+    }
+    fs::write(&file, "mine").unwrap();
+    let output = ringfence(&["init", "--node", "riak@10.20.0.11", "-o", path]);
+    assert_eq!((output.status.code(), fs::read_to_string(&file).unwrap().as_str()), (Some(2), "mine"));
+    let output = ringfence(&["init"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("[no more]") && !said.contains("name of the cluster ["), "{said}");
+}
+
+#[test]
+fn check_says_whether_a_file_can_be_used_and_prints_no_rules() {
+    let output = ringfence(&["check", "rulesets/examples/mail-east.toml"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    let output = ringfence(&["check", "tests/cases/bad-keys/cluster.toml"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = String::from_utf8(ringfence(&["completions", shell]).stdout).unwrap();
+        for name in ["compile", "check", "init", "completions", "apply"] {
+            assert!(said.contains(name), "{shell}: {name}");
+        }
+    }
+}
+
 const GOOD: &str = "[cluster]\nname = \"x\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\nprivate = [\"10.20.0.0/24\"]\n\
                     [services.distribution]\nports = \"6000-6001\"\n[[client]]\nname = \"web\"\nfrom = [\"10.1.0.1\"]\nservices = [\"http\"]\n\
                     [guard]\nlog = true\n";

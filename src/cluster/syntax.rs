@@ -25,10 +25,12 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
         return None;
     }
     let mut errors = errors;
-    let unclosed = (!errors.is_empty()).then(|| unclosed::find(text)).flatten();
-    if let Some(unclosed) = &unclosed {
-        // Behind it nothing is what it seems.
-        errors.retain(|error| error.span().unwrap_or(0..0).start < unclosed.at.start);
+    let unclosed = if errors.is_empty() { Vec::new() } else { unclosed::find(text) };
+    for one in &unclosed {
+        // Behind it nothing is what it seems; behind the name of a table only the rest of its line.
+        let line = text.get(one.at.start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
+        let end = if one.swallows() { usize::MAX } else { one.at.start + line };
+        errors.retain(|error| !(one.at.start..=end).contains(&error.span().unwrap_or(0..0).start));
     }
     let mut last = Span::new(file, 0..0);
     for error in errors.iter().take(MOST_SYNTAX_ERRORS) {
@@ -47,15 +49,16 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
         // Where the last of them is, so that it comes behind.
         findings.push(Diagnostic::new(Code::Syntax, last, message));
     }
-    if let Some(unclosed) = unclosed {
-        findings.push(without_end(text, file, unclosed));
-        return None;
+    let whole = errors.is_empty() && unclosed.is_empty();
+    for one in unclosed {
+        findings.push(without_end(text, file, one));
     }
-    errors.is_empty().then_some(document)
+    whole.then_some(document)
 }
 
 /// One finding for all that follows from it.
 fn without_end(text: &str, file: FileId, unclosed: Unclosed) -> Diagnostic {
+    let behind = if unclosed.swallows() { "; what stands behind it is read once it is there" } else { "" };
     let Unclosed { at, what, missing, before_line } = unclosed;
     let before = text.get(..at.start).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
@@ -67,8 +70,7 @@ fn without_end(text: &str, file: FileId, unclosed: Unclosed) -> Diagnostic {
     };
     let message =
         format!("the {what} that begins at line {line}, column {column} has no end: is a `{missing}` missing{place}?");
-    Diagnostic::new(Code::Syntax, Span::new(file, at), message)
-        .help(format!("write the `{missing}`; what stands behind it is read once it is there"))
+    Diagnostic::new(Code::Syntax, Span::new(file, at), message).help(format!("write the `{missing}`{behind}"))
 }
 
 /// A ruleset where a cluster file should be: what it is, and the line that says so.

@@ -19,14 +19,25 @@ pub(super) struct Unclosed {
     pub before_line: Option<usize>,
 }
 
-/// The first thing without an end, if there is one.
-pub(super) fn find(text: &str) -> Option<Unclosed> {
-    let mut scan = Scan { text, at: 0, line: 1, open: Vec::new(), last: b'\n', suspect: None };
-    match scan.run() {
+impl Unclosed {
+    /// Whether all that follows is taken for a part of it. The name of a table ends with its line.
+    pub fn swallows(&self) -> bool {
+        self.what != NAME
+    }
+}
+
+/// What a line is that begins with a bracket.
+const NAME: &str = "name of a table";
+
+/// Everything without an end, up to the first that swallows what follows.
+pub(super) fn find(text: &str) -> Vec<Unclosed> {
+    let mut scan = Scan { text, at: 0, line: 1, open: Vec::new(), last: b'\n', suspect: None, names: Vec::new() };
+    let last = match scan.run() {
         Err(found) => Some(found),
         // Of several, the innermost: its end is missing first.
         Ok(()) => scan.open.last().map(|open| open.unclosed(None)),
-    }
+    };
+    scan.names.into_iter().chain(last).collect()
 }
 
 /// A bracket or brace that is open.
@@ -51,6 +62,8 @@ struct Scan<'t> {
     last: u8,
     /// On this line, a text with a word stuck to its end: most likely it ends where another one was to begin.
     suspect: Option<usize>,
+    /// Names of tables without an end.
+    names: Vec<Unclosed>,
 }
 
 impl Scan<'_> {
@@ -110,7 +123,7 @@ impl Scan<'_> {
             if content.starts_with('[') {
                 let found = unclosed_name(content, begins);
                 self.skip_line();
-                return found.map_or(Ok(()), Err);
+                self.names.extend(found);
             }
             return Ok(());
         };
@@ -180,7 +193,7 @@ fn unclosed_name(content: &str, begins: usize) -> Option<Unclosed> {
     // A quote without its other half is for the parser to say.
     let missing = if wanted == 2 && closed == 0 { "]]" } else { "]" };
     let is_unclosed = quote.is_none() && closed < wanted;
-    is_unclosed.then(|| Unclosed { at: begins..begins + wanted, what: "name of a table", missing, before_line: None })
+    is_unclosed.then(|| Unclosed { at: begins..begins + wanted, what: NAME, missing, before_line: None })
 }
 
 fn is_of_key(c: char) -> bool {
@@ -211,7 +224,7 @@ mod tests {
 
     /// What is found, as `LINE:COLUMN WHAT MISSING BEFORE`.
     fn found(text: &str) -> Option<String> {
-        let Unclosed { at, what, missing, before_line } = find(text)?;
+        let Unclosed { at, what, missing, before_line } = find(text).into_iter().next()?;
         let before = text.get(..at.start).unwrap();
         let column = at.start - before.rfind('\n').map_or(0, |at| at + 1) + 1;
         let line = before.matches('\n').count() + 1;
@@ -242,6 +255,12 @@ mod tests {
         ] {
             assert_eq!(found(text).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_tables_end_with_their_line() {
+        let all: Vec<&str> = find("[a\nb = 1\n[[c]\nd = [1\n[e\n[f]\ng = [\n").iter().map(|one| one.what).collect();
+        assert_eq!(all, ["name of a table", "name of a table", "list"]);
     }
 
     #[test]

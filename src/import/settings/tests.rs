@@ -228,3 +228,40 @@ fn a_file_that_is_wrong_in_every_line_has_a_bounded_number_of_findings() {
         assert!((2..=202).contains(&codes.len()), "{line}: {}", codes.len());
     }
 }
+
+/// Seen on OTP 25: the flag is what the VM listens on, whatever kernel's setting and the range say.
+#[test]
+fn a_port_without_epmd_takes_the_place_of_the_range() {
+    let port = |files: &[(Kind, &str)]| match read_all(files).0.distribution.range() {
+        Range::Ports(range) => range.to_string(),
+        other => format!("{other:?}"),
+    };
+    let both = (Kind::AppConfig, "[{kernel, [{inet_dist_listen_min, 6000}, {inet_dist_listen_max, 6009}]}].");
+    let own = (Kind::AppConfig, "[{kernel, [{inet_dist_listen_min, 6000}, {erl_epmd_node_listen_port, 7001}]}].");
+    assert_eq!(port(&[both]), "6000-6009");
+    assert_eq!(port(&[own]), "7001");
+    assert_eq!(port(&[both, (Kind::VmArgs, "-kernel erl_epmd_node_listen_port 7002")]), "7002");
+    assert_eq!(port(&[own, (Kind::VmArgs, "-erl_epmd_port 7003")]), "7003");
+    let flags = (Kind::VmArgs, "-erl_epmd_port 7003 -kernel erl_epmd_node_listen_port 7004");
+    assert_eq!(port(&[flags]), "7003");
+}
+
+#[test]
+fn who_replicates_from_here_is_known_from_any_file() {
+    let found = |files: &[(Kind, &str)]| {
+        let replication = read_all(files).0.replication;
+        let peers: Vec<String> = replication.peers.iter().map(|peer| peer.value.to_string()).collect();
+        (replication.source.map(|source| source.name), peers.join(" "))
+    };
+    let conf = |text: &'static str| found(&[(Kind::RiakConf, text)]);
+    assert_eq!(conf("replrtq_enablesrc = disabled\nttaaefs_scope = disabled\n"), (None, String::new()));
+    assert_eq!(conf("replrtq_enablesrc = enabled\n").0.as_deref(), Some("replrtq_enablesrc"));
+    let full = "ttaaefs_scope = all\nttaaefs_peerip = 10.9.0.1\nttaaefs_peerport = 8087\n";
+    assert_eq!(conf(full), (Some("ttaaefs_scope".to_owned()), "10.9.0.1".to_owned()));
+    let sinks = "replrtq_enablesink = enabled\nreplrtq_sinkpeers = 10.9.0.1:8087:pb|q:db2.example.com:8098:http|fd20::5:8087:pb|x|10.9.0.1:1:pb\n";
+    assert_eq!(conf(sinks), (None, "10.9.0.1 db2.example.com fd20::5".to_owned()));
+    let advanced = "[{riak_kv, [{replrtq_enablesrc, true}, {ttaaefs_peerip, \"10.9.0.2\"}]}].";
+    let (source, peers) =
+        found(&[(Kind::RiakConf, "replrtq_enablesrc = disabled\n"), (Kind::AdvancedConfig, advanced)]);
+    assert_eq!((source.as_deref(), peers.as_str()), (Some("riak_kv replrtq_enablesrc"), "10.9.0.2"));
+}
