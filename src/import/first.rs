@@ -157,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::{embedded_profiles, parse};
+    use crate::diagnostic::{Code, Diagnostic};
 
     fn node(name: &str, address: Option<&str>) -> FirstNode {
         FirstNode { name: name.to_owned(), address: address.map(|text| text.parse().unwrap()), comment: String::new() }
@@ -185,7 +186,9 @@ mod tests {
             };
             let text = write(&first);
             let loaded = parse("cluster.toml", text.clone(), Path::new(""));
-            assert_eq!(loaded.findings.len(), 0, "{}: {:?}\n{text}", profile.name, loaded.findings);
+            // VerneMQ's own port is one that Linux gives to others, which is to be said.
+            let wrong = |finding: &&Diagnostic| finding.code != Code::EphemeralOverlap;
+            assert!(loaded.findings.iter().find(wrong).is_none(), "{}: {:?}\n{text}", profile.name, loaded.findings);
             let cluster = loaded.cluster.unwrap();
             let private: Vec<String> = cluster.private().iter().map(|source| source.network.to_string()).collect();
             assert_eq!(private, ["10.20.0.0/24", "10.30.0.1"]);

@@ -4,7 +4,7 @@ use super::Subject;
 use crate::cluster::SiteService;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::{Listening, Program};
-use crate::import::cluster_file::ways;
+use crate::import::cluster_file::{inverted, ways};
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
@@ -52,9 +52,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
             return;
         }
         Range::Inverted => {
-            let message = "the distribution range begins above its end, and so the node does not start";
-            let finding = subject.about(Code::InvertedRange, place, message.to_owned());
-            findings.push(finding.help("exchange minimum and maximum"));
+            findings.push(inverted(distribution));
             return;
         }
     };

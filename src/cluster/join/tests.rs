@@ -59,7 +59,16 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
         ("handoff (riak)", true),
         ("http (riak)", true),
         ("management (rabbit)", false),
+        ("management-tls (rabbit)", false),
+        ("mqtt (rabbit)", false),
+        ("mqtts (rabbit)", false),
+        ("prometheus (rabbit)", false),
         ("protobuf (riak)", false),
+        ("stomp (rabbit)", false),
+        ("stream (rabbit)", false),
+        ("stream-tls (rabbit)", false),
+        ("web-mqtt (rabbit)", false),
+        ("web-stomp (rabbit)", false),
     ];
     assert_eq!(services, expected);
     let shared: Vec<(&str, Vec<&str>)> = cluster.shared().iter().map(|(own, of)| (own.name(), of.clone())).collect();
@@ -73,7 +82,8 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
     let nodes = [cluster.node("riak@10.0.0.1").unwrap(), cluster.node("rabbit@10.0.0.1").unwrap()];
     let site = Site::of_nodes(&cluster, &nodes);
     assert_eq!(site.node_names().as_deref(), Some("rabbit@10.0.0.1, riak@10.0.0.1"));
-    assert_eq!(site.protected().to_string(), "4369, 5671-5672, 6000-6009, 8087, 8098-8099, 15672, 25672");
+    let ports = "1883, 4369, 5551-5552, 5671-5672, 6000-6009, 8087, 8098-8099, 8883, 15671-15672, 15674-15675, 15692, 25672, 61613";
+    assert_eq!(site.protected().to_string(), ports);
     // Of a host of which only half is known nothing is left out.
     assert_eq!(Site::of_nodes(&cluster, &nodes[..1]).node_names(), None);
 }

@@ -24,7 +24,7 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use range::{lines_for, ways};
+pub use range::{inverted, lines_for, ways};
 pub use replication::replicated;
 pub(crate) use services::free_range;
 pub use services::ports_line;

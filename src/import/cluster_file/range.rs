@@ -1,6 +1,7 @@
 //! The lines that give Riak a distribution range, for the file in which it is set or can be.
 
-use crate::import::settings::{Setting, Settings, Style};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::import::settings::{Distribution, Setting, Settings, Style};
 use crate::net::PortRange;
 
 /// Lines, and where they go.
@@ -76,6 +77,23 @@ fn lines(range: PortRange, file: File, set: bool) -> Lines {
         (File::RiakConf | File::VmArgs, false) => format!("in {name}"),
     };
     Lines { place, lines }
+}
+
+/// What is said of a range that ends before it begins. Each half counts by itself, and may stand in another file than the other; the
+/// node then says `eaddrinuse` of ports that are free (seen on OTP 25 and 29).
+#[must_use]
+pub fn inverted(distribution: &Distribution) -> Diagnostic {
+    let message =
+        "the distribution range begins above its end: the node does not start, and says that the address is in use";
+    let help = "exchange minimum and maximum, or set both in one file: of several, each half counts by itself";
+    let finding = match (&distribution.minimum, &distribution.maximum) {
+        (Some(minimum), Some(maximum)) => Diagnostic::new(Code::InvertedRange, minimum.span, message)
+            .label(format!("it begins at {}", minimum.value))
+            .also(maximum.span, format!("and ends at {}", maximum.value)),
+        (Some(one), None) | (None, Some(one)) => Diagnostic::new(Code::InvertedRange, one.span, message),
+        (None, None) => Diagnostic::placeless(Code::InvertedRange, message),
+    };
+    finding.help(help)
 }
 
 /// The lines as one sentence: write these here, or those there.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Node;
-use super::range::{lines_for, ways};
+use super::range::{inverted, lines_for, ways};
 use super::replication::replicated;
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State, usual_service};
@@ -292,15 +292,7 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
                 found.push(OnNode::new([range].into_iter().collect(), origins.join("; "), settings, known));
             }
             Range::Unset | Range::MaximumOnly => unbounded.push(settings),
-            Range::Inverted => {
-                let span = settings.distribution.span();
-                let message = "the distribution range begins above its end, and so the node does not start";
-                let finding = match span {
-                    Some(span) => Diagnostic::new(Code::InvertedRange, span, message),
-                    None => Diagnostic::placeless(Code::InvertedRange, message),
-                };
-                findings.push(finding.help("exchange minimum and maximum"));
-            }
+            Range::Inverted => findings.push(inverted(&settings.distribution)),
         }
     }
     (found, unbounded)
