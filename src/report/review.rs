@@ -12,8 +12,8 @@
 //! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
 //! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
 //!
-//! Not here, though a reviewer may ask for it: what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
-//! only those that decide in a cell are named.
+//! What was seen elsewhere ([`Rehearsal`], [`Linting`]) is taken from documents of this program, if they are about the same. What each rule is for
+//! ([`Reasoned`]) is what [`diff`](crate::diff) finds without it.
 
 mod beside;
 mod decides;

@@ -98,7 +98,12 @@ impl Review {
         let title = "Every rule, and what would change without it";
         let lines = match &self.reasoned {
             None => vec![own("there are too many rules or addresses to ask that of each")],
-            Some(reasoned) => reasoned.iter().map(Reasoned::line).collect(),
+            Some(reasoned) => {
+                let what = own(
+                    "where nobody gains or loses, other rules say the same, or the rule counts, logs or spares work",
+                );
+                [what].into_iter().chain(reasoned.iter().map(Reasoned::line)).collect()
+            }
         };
         all.push(("each-rule", title, lines));
         all

@@ -85,19 +85,19 @@ impl Reasoned {
     /// What it says and what it is for, in one line.
     pub(super) fn line(&self) -> Vec<Piece> {
         let mut line = vec![Piece::foreign(&format!("{}: {}", self.rule.place(), self.rule.text))];
-        for own in &self.without {
-            line.push(Piece::own(if own.change == "gains" { "; without it GAINS: " } else { "; without it loses: " }));
-            line.push(Piece::foreign(&format!("{}: {}", own.who, own.what)));
+        for (change, words) in [("gains", "; without it GAINS: "), ("loses", "; without it loses: ")] {
+            let told = self.without.iter().filter(|own| own.change == change);
+            let told: Vec<String> = told.map(|own| format!("{}: {}", own.who, own.what)).collect();
+            if !told.is_empty() {
+                line.extend([Piece::own(words), Piece::foreign(&told.join("; "))]);
+            }
         }
         if self.more > 0 {
             line.push(Piece::Own(format!(" and {} more", self.more)));
         }
         match &self.undecided {
             Some(_) => line.push(Piece::own("; what else changes without it cannot be said")),
-            None if self.without.is_empty() => {
-                let why = "; without it nobody gains or loses: others say the same, or it counts, logs or spares work";
-                line.push(Piece::own(why));
-            }
+            None if self.without.is_empty() => line.push(Piece::own("; without it nobody gains or loses")),
             None => {}
         }
         line.extend(self.odd.iter().map(|why| Piece::Own(format!("; it {why}"))));
