@@ -567,7 +567,7 @@ mod tests {
         let other = ("b.nft".to_owned(), of("# everyone is admitted\n"));
         let told = |files: &[_], ours| untrue(files, ours, &site).into_iter().map(|one| one.code).collect::<Vec<_>>();
         assert_eq!(told(&[own.clone(), other.clone()], true), [Code::HeaderAdded]);
-        assert_eq!(told(&[other.clone()], true), [Code::HeaderAdded]);
+        assert_eq!(told(std::slice::from_ref(&other), true), [Code::HeaderAdded]);
         assert_eq!(told(&[other], false), []);
         assert_eq!(told(&[own], true), []);
         // In files of iptables only whole lines are remarks.
