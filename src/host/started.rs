@@ -36,7 +36,7 @@ fn of_groups(text: &str) -> Started {
     let is_name = |part: &&str| part.chars().all(|c| c.is_ascii_alphanumeric() || "._-@:\\".contains(c));
     // `user@1000.service` is a user's own manager, and says nothing of what runs below it.
     let is_unit = |part: &&str| part.ends_with(".service") && !part.starts_with("user@") && is_name(part);
-    parts().filter(is_unit).last().map_or(Started::Unknown, |unit| Started::Unit(unit.to_owned()))
+    parts().rfind(is_unit).map_or(Started::Unknown, |unit| Started::Unit(unit.to_owned()))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn open_together(cluster: &Cluster, findings: &mut Findings) {
     for (index, service) in cluster.services.iter().enumerate() {
         let of = || clients.iter().filter(|client| client.services.contains(&ServiceId(index)));
         let networks: Networks = of().flat_map(|client| &client.from).map(|source| source.network).collect();
-        if let Some((family, last)) = wide_family(&networks).zip(of().last()) {
+        if let Some((family, last)) = wide_family(&networks).zip(of().next_back()) {
             let message = format!(
                 "the networks of the clients of `{}` together are the internet, or much of it: {}",
                 service.name,
