@@ -105,7 +105,7 @@ pub struct Input {
     /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     pub config: PathBuf,
-    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
+    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile`, `check` and `hook` print findings as JSON, one a
     /// line, on standard error.
     #[arg(long)]
     pub json: bool,
