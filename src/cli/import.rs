@@ -15,7 +15,7 @@ use super::files::{FILE_MODE, FOLDER_MODE};
 use super::input::DEFAULT_CONFIG;
 use super::output::{Undone, present, print_findings, say};
 use crate::cluster;
-use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources, may_be_shown};
 use crate::host::links::networks;
 use crate::import::cluster_file::{Known, write};
 use crate::import::files;
@@ -137,24 +137,37 @@ impl RiakArguments {
         Ok(Read { settings, members })
     }
 
+    /// What riak-admin printed, without any files.
+    pub fn read_members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Read> {
+        Ok(Read { settings: Vec::new(), members: self.members(sources, findings)? })
+    }
+
+    /// Whether files are named.
+    #[must_use]
+    pub fn names_files(&self) -> bool {
+        !self.from.is_empty() || !self.further.is_empty()
+    }
+
     fn members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Membership>> {
         let Some(path) = &self.membership else { return Ok(None) };
-        let (name, text) = read_output(path)?;
-        let id = sources.add(SourceFile::new(name, text));
+        let id = sources.add(read_output(path)?);
         let text = sources.get(id).map_or("", |file| &file.text);
         Ok(membership::parse(text, id, findings))
     }
 }
 
 /// What riak-admin printed: where it came from and what it says.
-pub fn read_output(path: &Path) -> anyhow::Result<(String, String)> {
+pub fn read_output(path: &Path) -> anyhow::Result<SourceFile> {
     if path != Path::new("-") {
-        let text = File::open(path).and_then(|file| files::read_text(file, LARGEST_OUTPUT));
-        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        return Ok((path.to_string_lossy().into_owned(), text));
+        let read = File::open(path).and_then(|file| {
+            let shown = may_be_shown(&file);
+            Ok((files::read_text(file, LARGEST_OUTPUT)?, shown))
+        });
+        let (text, shown) = read.with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown));
     }
-    let text = files::read_text(io::stdin().lock(), LARGEST_OUTPUT);
-    Ok(("standard input".to_owned(), text.context("cannot read standard input")?))
+    let text = files::read_text(io::stdin().lock(), LARGEST_OUTPUT).context("cannot read standard input")?;
+    Ok(SourceFile::new("standard input".to_owned(), text).with_shown(true))
 }
 
 /// 100,000 members take about 6 MB.
@@ -226,8 +239,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Addresses of names, where a file has them.
 fn read_hosts(arguments: &Arguments, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Hosts>> {
     let Some(path) = &arguments.hosts else { return Ok(None) };
-    let (name, text) = read_output(path)?;
-    let id = sources.add(SourceFile::new(name, text));
+    let id = sources.add(read_output(path)?);
     let text = sources.get(id).map_or("", |file| &file.text);
     Ok(Some(Hosts::parse(text, id, findings)))
 }
@@ -242,8 +254,7 @@ fn read_inventory(
 ) -> anyhow::Result<Option<Option<Inventory>>> {
     let own = &arguments.inventory;
     let Some(path) = &own.inventory else { return Ok(None) };
-    let (name, text) = read_output(path)?;
-    let id = sources.add(SourceFile::new(name, text));
+    let id = sources.add(read_output(path)?);
     let text = sources.get(id).map_or("", |file| &file.text);
     let asked = Asked {
         nodes: &own.node_group,

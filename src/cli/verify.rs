@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::document;
 use super::host::{live_site, nobody, own_links};
-use super::input::{Input, all_node_findings, node_findings, read_text, site};
+use super::input::{Input, all_node_findings, node_findings, read_text, read_text_shown, site};
 use super::judged::{Judged, Judging, judge_also};
 use super::output::{Undone, fail, present, print, print_findings, say, warn_open, warn_unknown};
 use super::proof::{explained, lies};
@@ -171,7 +171,8 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
 
 /// Where a host stands in its networks; nothing where the file does not say it.
 fn read_routes(path: &Path, as_json: bool) -> anyhow::Result<Option<Surroundings>> {
-    let file = SourceFile::new(path.display().to_string(), read_text(path, "file of routes")?);
+    let (text, shown) = read_text_shown(path, "file of routes")?;
+    let file = SourceFile::new(path.display().to_string(), text).with_shown(shown);
     let (surroundings, findings) = iproute::read(&file.text, FileId::CLUSTER);
     print_findings(&findings, &Sources::new(file), as_json, Undone::Nothing)?;
     Ok(findings.is_empty().then_some(surroundings))

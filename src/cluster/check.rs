@@ -1,6 +1,6 @@
 //! What only the whole cluster file can show: duplicates, overlaps, places outside of places.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use rustc_hash::FxBuildHasher;
@@ -71,10 +71,10 @@ fn names(cluster: &Cluster, findings: &mut Findings) {
 }
 
 fn duplicate_names<'a, I: Iterator<Item = (&'a str, Span)>>(what: &str, list: impl Fn() -> I, findings: &mut Findings) {
-    let mut seen = HashSet::with_capacity_and_hasher(list().size_hint().0, FxBuildHasher);
+    let mut seen = HashMap::with_capacity_and_hasher(list().size_hint().0, FxBuildHasher);
     for (name, span) in list() {
-        if !seen.insert(name) {
-            let first = list().find(|(other, _)| *other == name).map_or(span, |(_, span)| span);
+        let first = *seen.entry(name).or_insert(span);
+        if first != span {
             let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
             findings.push(finding.also(first, "the other one").help("remove one of them, or give it its own name"));
         }

@@ -167,7 +167,7 @@ impl Plain {
             message: if hidden { NOT_SHOWN.to_owned() } else { finding.message.clone() },
             file: place.map(|(file, _)| file.name.clone()),
             line: place.map(|(file, at)| file.line(at)),
-            help: finding.help.clone(),
+            help: finding.help.clone().filter(|_| !hidden),
             base: place.map(|(file, _)| file.base_name()).filter(|name| name.contains('/')),
         }
     }
@@ -225,6 +225,20 @@ mod tests {
         let plain = |words: &str| Plain::new(Severity::Note, Some("other-namespace"), words.to_owned()).message;
         assert_eq!(plain("other-namespace: eth0 leads away"), "eth0 leads away");
         assert_eq!(plain("other-namespaces lead away"), "other-namespaces lead away");
+    }
+
+    #[test]
+    fn a_hidden_line_is_in_no_rendering() {
+        let file = SourceFile::new("a.toml".into(), "x\nSECRET\n".into());
+        let finding =
+            Diagnostic::new(Code::Syntax, Span::new(FileId::CLUSTER, 2..8), "`SECRET`").help("write `SECRET`");
+        let said = |shown: bool| {
+            let sources = Sources::new(file.clone().with_shown(shown));
+            [render_text(&finding, &sources, false), render_json(&finding, &sources)]
+        };
+        assert!(said(true).iter().all(|text| text.contains("SECRET")));
+        assert!(said(false).iter().all(|text| !text.contains("SECRET") && text.contains(NOT_SHOWN)));
+        assert!(said(false)[0].contains("a.toml:2: ") && said(false)[1].contains("\"line\":2"), "{:?}", said(false));
     }
 
     #[test]

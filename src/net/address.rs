@@ -51,7 +51,7 @@ pub enum AddressClass {
     Multicast,
     /// 169.254.0.0/16, fe80::/10.
     LinkLocal,
-    /// ::ffff:0:0/96: never on the wire (RFC 4291, 2.5.5.2).
+    /// ::ffff:0:0/96, and ::/96, which came before it: never on the wire (RFC 4291, 2.5.5).
     Ipv4Mapped,
     /// Anything else: reachable from the internet, or not assigned.
     Public,
@@ -217,7 +217,9 @@ fn class_v6(net: Ipv6Net) -> AddressClass {
         AddressClass::Multicast
     } else if within_v6(net, base(0xfe80), 10) {
         AddressClass::LinkLocal
-    } else if within_v6(net, Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96) {
+    } else if within_v6(net, Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96)
+        || within_v6(net, Ipv6Addr::UNSPECIFIED, 96)
+    {
         AddressClass::Ipv4Mapped
     } else {
         AddressClass::Public
@@ -304,6 +306,9 @@ mod tests {
             ("febf::1", LinkLocal),
             ("ff02::1", Multicast),
             ("::ffff:10.0.0.1", Ipv4Mapped),
+            ("::10.0.0.1", Ipv4Mapped),
+            ("::/96", Ipv4Mapped),
+            ("::/95", Public),
             ("2001:db8::/32", Public),
             ("::/0", Public),
         ] {

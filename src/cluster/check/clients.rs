@@ -9,9 +9,10 @@ use crate::cluster::model::{Client, Cluster, ServiceId};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::net::{AddressClass, Cidr, Networks};
 
-/// Wider than these no client is one network of anybody's.
+/// Wider than these no client is one network of anybody's. In IPv6, registries give out few networks of /19, and none wider to one network
+/// (RIPE NCC and ARIN, allocations of 2001::/16 to 2c0f::/16).
 const WIDEST_CLIENT_V4: u8 = 8;
-const WIDEST_CLIENT_V6: u8 = 16;
+const WIDEST_CLIENT_V6: u8 = 19;
 
 /// Each by itself, and then all of them together.
 pub(super) fn check(cluster: &Cluster, untrusted: &Networks, unread: &Unread, findings: &mut Findings) {
@@ -103,7 +104,8 @@ fn open_together(cluster: &Cluster, findings: &mut Findings) {
 /// A single network that nobody has as a whole.
 fn is_wide(network: Cidr) -> bool {
     let widest = if network.is_ipv4() { WIDEST_CLIENT_V4 } else { WIDEST_CLIENT_V6 };
-    network.class() == AddressClass::Public && network.prefix_length() < widest
+    let carries = || wide_family(&std::iter::once(network).collect()).is_some();
+    network.class() == AddressClass::Public && (network.prefix_length() < widest || !network.is_ipv4() && carries())
 }
 
 /// The family of which there are more public addresses than in the widest network that a client may have.

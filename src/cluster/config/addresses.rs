@@ -31,7 +31,8 @@ pub(in crate::cluster) fn read_node_address(
 
 /// A network, a single address, or a range of addresses, which is the fewest networks that make it up.
 pub(in crate::cluster) fn read_sources(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Source> {
-    let ends = text.text.split_once('-').map(|(first, last)| (first.trim(), last.trim()));
+    let ends =
+        text.text.split_once('-').map(|(first, last)| (first.trim_end_matches(' '), last.trim_start_matches(' ')));
     let Some((first, last)) =
         ends.and_then(|(first, last)| Some((parse_address(first).ok()?, parse_address(last).ok()?)))
     else {

@@ -19,7 +19,7 @@ use super::model::{Cluster, Guard, OnBlock, PEERS, Service, State, Through};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::parse_document;
 use super::toml_reader::{Reader, TableReader, Text};
-use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
+use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources, is_for_another, may_be_shown};
 use crate::net::{PortRange, Ports};
 
 mod addresses;
@@ -62,19 +62,20 @@ pub struct Loaded {
 pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     if path == Path::new("-") {
         let text = read_text(io::stdin().lock(), LARGEST_FILE)?;
-        return Ok(parse("standard input", text, Path::new("")));
+        return Ok(parse_with("standard input", text, true, Beside::Folder(Path::new(""), None)));
     }
     let file = File::open(path)?;
     let own = Identity::of(&file)?;
+    let shown = may_be_shown(&file);
     let text = read_text(file, LARGEST_FILE)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(parse_with(&path.to_string_lossy(), text, Beside::Folder(folder, Some(own))))
+    Ok(parse_with(&path.to_string_lossy(), text, shown, Beside::Folder(folder, Some(own))))
 }
 
 /// Reads the text of a cluster file. `folder` is where a profile given by path, and what the file includes, are looked for.
 #[must_use]
 pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
-    parse_with(name, text, Beside::Folder(folder, None))
+    parse_with(name, text, !is_for_another(), Beside::Folder(folder, None))
 }
 
 /// Reads the text of a cluster file again that was applied. A profile given by path has this text, and what it includes is this,
@@ -82,10 +83,10 @@ pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
 #[must_use]
 pub fn parse_kept(name: &str, text: String, profile: Option<&str>, included: Option<&[Included]>) -> Loaded {
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    parse_with(name, text, Beside::Kept(folder, profile, included))
+    parse_with(name, text, !is_for_another(), Beside::Kept(folder, profile, included))
 }
 
-fn parse_with(name: &str, text: String, beside: Beside<'_>) -> Loaded {
+fn parse_with(name: &str, text: String, shown: bool, beside: Beside<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
     let document = parse_document(&text, FileId::CLUSTER, &mut findings);
@@ -99,7 +100,7 @@ fn parse_with(name: &str, text: String, beside: Beside<'_>) -> Loaded {
     drop(documents);
     drop(document);
     let digest = digest_of(&text, profile_file.as_ref(), &included);
-    let mut sources = Sources::new(SourceFile::new(name.to_owned(), text));
+    let mut sources = Sources::new(SourceFile::new(name.to_owned(), text).with_shown(shown));
     if let Some(file) = profile_file {
         sources.add_profile(file);
     }

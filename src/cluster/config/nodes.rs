@@ -38,7 +38,7 @@ pub(super) fn read_nodes(
 /// Some programs take the number at the end of a node's name for the distance of its ports from the usual ones (EMQX: `ekka_dist.erl`,
 /// <https://github.com/emqx/ekka>: the digits before the `@`, modulo 60000).
 fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_>) {
-    const MODULO: u64 = 60_000;
+    const MODULO: u32 = 60_000;
     let numbered =
         || services.iter().enumerate().filter(|(_, service)| service.port_by_node_number && service.is_guarded());
     if numbered().next().is_none() {
@@ -51,14 +51,14 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
         if digits.is_empty() || !name.ends_with(digits) {
             continue;
         }
-        // Beyond this, only the last digits would count, and no port is that far.
-        let offset = digits.parse::<u64>().map_or(MODULO, |number| number % MODULO);
+        // Erlang's integers have no end, so that a number of any length has a remainder.
+        let offset = digits.bytes().fold(0, |number, digit| (number * 10 + u32::from(digit - b'0')) % MODULO);
         let mut ports = std::mem::take(&mut node.ports).into_vec();
         for (index, service) in numbered() {
             if ports.iter().any(|(id, _)| *id == ServiceId(index)) {
                 continue;
             }
-            let moved = |port: u16| u16::try_from(u64::from(port) + offset).ok();
+            let moved = |port: u16| u16::try_from(u32::from(port) + offset).ok();
             let moved = |range: &PortRange| PortRange::new(moved(range.first())?, moved(range.last())?);
             match service.ports.ranges().iter().map(moved).collect::<Option<Ports>>() {
                 Some(own) => ports.push((ServiceId(index), own)),

@@ -13,7 +13,7 @@ const RIAK: &str = "[cluster]\nname = \"riak\"\nprofile = \"riak\"\nnodes = [\"r
     [[client]]\nname = \"web\"\nfrom = [\"10.1.0.0/24\"]\nservices = [\"http\"]\n";
 const RABBIT: &str = "[cluster]\nname = \"rabbit\"\nprofile = \"rabbitmq\"\nnodes = [\"rabbit@10.0.0.1\", \"rabbit@10.0.0.3\"]\n\
     [networks]\nprivate = [\"10.0.0.0/24\"]\n\
-    [[client]]\nname = \"web\"\nfrom = [\"10.2.0.0/24\"]\nservices = [\"amqp\"]\n";
+    [[client]]\nname = \"web\"\nfrom = [\"10.2.0.0/24\"]\nservices = [\"amqp\"]\n[services.stream-replication]\nports = \"6010-6500\"\n";
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -102,7 +102,7 @@ fn what_two_files_cannot_both_say_is_said_with_both_lines() {
     assert_eq!(errors(RIAK, RABBIT), [""; 0]);
     assert_eq!(errors(&with(RIAK, "[guard]\nlog = true\n"), RABBIT), ["guard-conflict riak.toml:14 rabbit.toml:4"]);
     let (reject, drop) = ("[guard]\non-block = \"reject\"\n", "[guard]\non-block = \"drop\"\n");
-    assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, drop)), ["guard-conflict riak.toml:14 rabbit.toml:12"]);
+    assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, drop)), ["guard-conflict riak.toml:14 rabbit.toml:14"]);
     assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, reject)), [""; 0]);
     let ufw = "[guard]\nopen-through = \"ufw\"\n";
     assert_eq!(errors(&with(RIAK, ufw), RABBIT), ["guard-conflict riak.toml:14 rabbit.toml:4"]);

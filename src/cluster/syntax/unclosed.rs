@@ -26,6 +26,9 @@ impl Unclosed {
     }
 }
 
+/// No more names than this are told; a file may have one in each line.
+const MOST_NAMES: usize = 5;
+
 /// What a line is that begins with a bracket.
 const NAME: &str = "name of a table";
 
@@ -123,7 +126,7 @@ impl Scan<'_> {
             if content.starts_with('[') {
                 let found = unclosed_name(content, begins);
                 self.skip_line();
-                self.names.extend(found);
+                self.names.extend(found.filter(|_| self.names.len() < MOST_NAMES));
             }
             return Ok(());
         };

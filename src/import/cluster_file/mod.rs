@@ -24,7 +24,7 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use range::{inverted, lines_for, ways};
+pub use range::{by_release, inverted, lines_for, ways};
 pub use replication::replicated;
 pub(crate) use services::free_range;
 pub use services::ports_line;
@@ -110,6 +110,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let before = findings.errors();
     for settings in known.settings {
         about_settings(settings, findings);
+        by_release(&settings.distribution).into_iter().for_each(|finding| findings.push(finding));
     }
     let nodes = nodes::collect(known, findings);
     // What is proposed for half a cluster would be wrong for the whole.

@@ -284,18 +284,24 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
     let mut unbounded = Vec::new();
     for settings in known.settings {
         match settings.distribution.range() {
-            Range::Ports(range) => {
-                let bounds =
-                    [&settings.distribution.fixed, &settings.distribution.minimum, &settings.distribution.maximum];
-                let origins: Vec<String> =
-                    bounds.into_iter().flatten().map(|setting| origin(&setting.name, setting.span, known)).collect();
-                found.push(OnNode::new([range].into_iter().collect(), origins.join("; "), settings, known));
+            Range::Ports(ports) => found.push(OnNode::new(ports, origins(settings, known), settings, known)),
+            // One release listens there, and another on any port: what is known is guarded, and the rest is said.
+            Range::Unset | Range::MaximumOnly if !settings.distribution.fixed.is_empty() => {
+                let ports = settings.distribution.fixed_ports();
+                found.push(OnNode::new(ports, origins(settings, known), settings, known));
+                unbounded.push(settings);
             }
             Range::Unset | Range::MaximumOnly => unbounded.push(settings),
             Range::Inverted => findings.push(inverted(&settings.distribution)),
         }
     }
     (found, unbounded)
+}
+
+fn origins(settings: &Settings, known: &Known<'_>) -> String {
+    let bounds = settings.distribution.bounds();
+    let origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    origins.join("; ")
 }
 
 fn propose(
@@ -335,6 +341,9 @@ fn propose(
 fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findings) {
     for settings in unbounded {
         let message = match settings.distribution.range() {
+            Range::Unset | Range::MaximumOnly if !settings.distribution.fixed.is_empty() => {
+                "a release of Erlang that does not heed this port takes any free port for its distribution"
+            }
             Range::MaximumOnly => "only the maximum is set, so Erlang's distribution listens on any free port",
             _ if !settings.knows_flags => "no distribution range is set here, and vm.args is not known",
             Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",

@@ -71,6 +71,10 @@ fn not_a_setting(application: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::ErlangSyntax, span, message).help("a setting is a name and a value: `{handoff_port, 8099}`")
 }
 
+/// What to do where a module takes the place of epmd's client (`erl_epmd.erl`, `listen_port_please/2`, of Erlang/OTP).
+pub(super) const OWN_MODULE: &str = "see which port it answers to `listen_port_please`, and write that into the cluster file, under \
+                                     `[services.distribution]`";
+
 /// One setting, wherever it stands.
 pub(super) fn read_one(
     application: &str,
@@ -103,8 +107,13 @@ pub(super) fn read_one(
         ("yokozuna", "solr_jmx_port") => draft.jmx_port.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_min") => draft.minimum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_max") => draft.maximum.0.extend(port(term, found).map(|port| (third, port))),
-        // The flag `-erl_epmd_port` beats it, wherever this stands (`erl_epmd.erl`, `listen_port_please/2`, of Erlang/OTP).
-        ("kernel", "erl_epmd_node_listen_port") => draft.fixed.0.extend(port(term, found).map(|port| (second, port))),
+        ("kernel", "erl_epmd_node_listen_port") => {
+            draft.node_port.0.extend(port(term, found).map(|port| (third, port)))
+        }
+        ("kernel", "epmd_module") => {
+            let message = format!("`{}` names a module that may choose any port for the distribution", found.name);
+            found.findings.push(Diagnostic::new(Code::NotRead, term.span, message).help(OWN_MODULE));
+        }
         ("riak_kv", "replrtq_enablesrc") => {
             draft.replication_source.0.extend(boolean(term, found).map(|yes| (third, yes)));
         }

@@ -27,7 +27,7 @@ use super::files::{File, Kind};
 use super::{erlang, riak_conf as conf, vm_args as args};
 use crate::cluster::{DefaultBind, usual_service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
-use crate::net::PortRange;
+use crate::net::{PortRange, Ports};
 
 /// A value, what the file calls it, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Setting<T> {
 }
 
 /// What a socket is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// An address; an unspecified one stands for every interface.
     Address(IpAddr),
@@ -73,17 +73,18 @@ pub struct Distribution {
     pub maximum: Option<Setting<u16>>,
     /// `inet_dist_use_interface`.
     pub interface: Option<Setting<Bind>>,
-    /// `-erl_epmd_port`, else `erl_epmd_node_listen_port` of kernel: one port, known to all nodes without epmd. It takes the place of
-    /// the range (seen on OTP 25 and 29).
-    pub fixed: Option<Setting<u16>>,
+    /// `-erl_epmd_port`, and `erl_epmd_node_listen_port` of kernel: one port, known to all nodes without epmd. Whether it takes the place of
+    /// the range, the release says: the flag does from OTP 23 on, the setting from OTP 27 on (on OTP 25 the setting is not known at all,
+    /// as was seen there). Which release runs, no file says, so that both the port and the range may be in use.
+    pub fixed: Vec<Setting<u16>>,
 }
 
 /// What a distribution range comes to. Source: kernel(6), inet_dist_listen_min: one port where only the minimum is given; any
 /// port where only the maximum is (seen on OTP 25).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// These ports.
-    Ports(PortRange),
+    /// These ports: the range, and a fixed port that some releases take in its place.
+    Ports(Ports),
     /// Any port that is free, since nothing is set.
     Unset,
     /// Any port that is free, since only the maximum is set.
@@ -176,22 +177,42 @@ impl std::fmt::Display for Bind {
 }
 
 impl Distribution {
-    /// What it comes to.
+    /// What it comes to. Without a range it is any free port, with a fixed port, too: a release that does not heed it takes one.
     #[must_use]
     pub fn range(&self) -> Range {
         let value = |setting: &Option<Setting<u16>>| setting.as_ref().map(|setting| setting.value);
-        match (value(&self.fixed), value(&self.minimum), value(&self.maximum)) {
-            (Some(port), ..) | (None, Some(port), None) => PortRange::single(port).map_or(Range::Unset, Range::Ports),
-            (None, Some(first), Some(last)) => PortRange::new(first, last).map_or(Range::Inverted, Range::Ports),
-            (None, None, Some(_)) => Range::MaximumOnly,
-            (None, None, None) => Range::Unset,
-        }
+        let (range, otherwise) = match (value(&self.minimum), value(&self.maximum)) {
+            (Some(port), None) => (PortRange::single(port), Range::Unset),
+            (Some(first), Some(last)) => (PortRange::new(first, last), Range::Inverted),
+            (None, Some(_)) => (None, Range::MaximumOnly),
+            (None, None) => (None, Range::Unset),
+        };
+        range.map_or(otherwise, |range| {
+            Range::Ports(self.fixed_ports().ranges().iter().copied().chain([range]).collect())
+        })
+    }
+
+    /// The ports that some releases take in place of the range.
+    #[must_use]
+    pub fn fixed_ports(&self) -> Ports {
+        self.fixed.iter().filter_map(|setting| PortRange::single(setting.value)).collect()
+    }
+
+    /// Whether one release takes other ports than another.
+    #[must_use]
+    pub fn depends_on_release(&self) -> bool {
+        !self.fixed.is_empty() && self.range() != Range::Ports(self.fixed_ports())
+    }
+
+    /// Every setting of it, a fixed port first.
+    pub fn bounds(&self) -> impl Iterator<Item = &Setting<u16>> {
+        self.fixed.iter().chain(&self.minimum).chain(&self.maximum)
     }
 
     /// Where the range is set, if it is.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
-        [&self.fixed, &self.minimum, &self.maximum].into_iter().flatten().next().map(|setting| setting.span)
+        self.bounds().next().map(|setting| setting.span)
     }
 }
 
@@ -278,6 +299,7 @@ struct Draft {
     maximum: Slot<u16>,
     interface: Slot<Bind>,
     fixed: Slot<u16>,
+    node_port: Slot<u16>,
     epmd_port: Slot<u16>,
     epmd_addresses: Slot<Vec<Bind>>,
     not_started: Slot<()>,
@@ -409,7 +431,7 @@ impl Draft {
                 minimum: self.minimum.last(findings),
                 maximum: self.maximum.last(findings),
                 interface: self.interface.last(findings),
-                fixed: self.fixed.last(findings),
+                fixed: self.fixed.last(findings).into_iter().chain(self.node_port.last(findings)).collect(),
             },
             epmd: Epmd {
                 port: self.epmd_port.last(findings),

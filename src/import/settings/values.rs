@@ -1,5 +1,6 @@
 //! Addresses and ports in the spellings that Riak and Erlang take.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Bind, Setting};
@@ -80,13 +81,8 @@ pub(super) fn sink_peers(text: &str) -> Vec<Bind> {
             Ok(_) | Err(_) => None,
         }
     };
-    let mut hosts: Vec<Bind> = Vec::new();
-    for found in text.split('|').filter_map(host) {
-        if !hosts.contains(&found) {
-            hosts.push(found);
-        }
-    }
-    hosts
+    let mut seen = HashSet::new();
+    text.split('|').filter_map(host).filter(|found| seen.insert(found.clone())).collect()
 }
 
 /// A host name has a letter that makes it no mistyped address (RFC 1123, 2.1).
