@@ -67,7 +67,7 @@ impl Asker {
         };
         let of_kernel =
             |root: &&str| path.starts_with(root) || fs::metadata(root).is_ok_and(|root| root.dev() == found.dev());
-        if !found.is_file() || OF_KERNEL.iter().any(|root| of_kernel(&root)) {
+        if !found.is_file() || OF_KERNEL.iter().any(of_kernel) {
             return false;
         }
         let is_open = |folder: &Path| fs::metadata(folder).is_ok_and(|found| self.has(&found, ENTER));

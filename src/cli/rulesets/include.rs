@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::input::limited;
+use crate::cli::input::limited;
 use crate::diagnostic::may_be_shown;
 use crate::report::Digested;
 
