@@ -278,7 +278,7 @@ fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
-    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false };
+    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false, tells_of_waiting: false };
     match live::ahead(cluster, &arguments.site, host, &asking) {
         Ok(found) => Ok(found.map(|ahead| Some(ahead.planned))),
         // Applying does not rest on it, and is not to depend on the form of what is said.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::before::{Before, before, unblocks};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_nodes, site_of};
-use super::input::{Input, places};
+use super::input::{Input, default_config, places};
 use super::output::{Undone, print, say};
 use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
@@ -28,8 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// RFC 4253.
 const SSH: u16 = 22;
 
+/// What the start of the machine brings in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brought {
+    /// What the cluster file says.
+    Own,
+    /// What was applied last.
+    Last,
+    /// Nothing but closed ports, of which the caller has all to say.
+    Closed,
+}
+
 fn loud(words: &str) {
-    say(&format!("ATTENTION: {words}"));
+    say(&format!("warning: {words}"));
 }
 
 pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host: &Host) -> anyhow::Result<Outcome> {
@@ -65,7 +76,7 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
         if !own {
             loud("falling back to what was applied last");
         }
-        match bring(input, arguments, host, cluster, backend, &links, *own) {
+        match bring(input, arguments, host, cluster, backend, &links, if *own { Brought::Own } else { Brought::Last }) {
             // Whatever else there is to say, what the file says is not in force.
             Ok(_) if !*own || !fine => return Ok(Outcome::FellBack),
             Ok(outcome) => return Ok(outcome),
@@ -148,7 +159,7 @@ fn bring(
     cluster: &Cluster,
     backend: Backend,
     links: &[Link],
-    keep: bool,
+    what: Brought,
 ) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_slice();
     let nobody = cluster.nodes().is_empty();
@@ -188,7 +199,7 @@ fn bring(
         confirm_within: None,
         cut_outgoing: false,
         links,
-        keep: keep && proper,
+        keep: what == Brought::Own && proper,
         boot: true,
         allow_not_through: true,
         agreed: None,
@@ -201,7 +212,9 @@ fn bring(
         loud(&format!("if another firewall takes these rules away, nothing brings them back: {error}"));
     }
     // What nobody reads is no reason to change what is in force.
-    let _ = print(&applied_text(&site, backend, &applied));
+    if what != Brought::Closed {
+        let _ = print(&applied_text(&site, backend, &applied));
+    }
     Ok(match (proper, applied.kept) {
         (false, _) => Outcome::FellBack,
         (true, false) => Outcome::Unusable,
@@ -237,16 +250,29 @@ fn profile_of(file: &Path) -> Option<String> {
     Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
+/// That the ports are closed, why, and the way out.
+pub fn closed_text(config: &Path, why: &str, ports: &Ports) -> String {
+    let (file, named) = (config.display(), named(config));
+    format!(
+        "CLOSED: {file} {why}, and nothing was ever applied. {} are closed for everyone but loopback; NOT guarded: other ports that \
+         the file names.\nMend the file (`ringfence compile{named}` shows what is wrong, `ringfence import` makes one), then run `ringfence \
+         apply{named}`",
+        record::text(ports)
+    )
+}
+
+/// A file as the argument of a command, where it has to be named.
+pub fn named(config: &Path) -> String {
+    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
+}
+
 /// The last resort.
 fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
     let cluster = closed(&input.config, host).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
     let site = site_of(&cluster, None);
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
-    bring(input, arguments, host, &cluster, backend, &[], false)?;
-    loud(&format!(
-        "nothing usable was found: {} are closed for everyone but loopback; other ports that the cluster file names are not",
-        record::text(&ports)
-    ));
+    bring(input, arguments, host, &cluster, backend, &[], Brought::Closed)?;
+    say(&closed_text(&input.config, "cannot be used", &ports));
     Ok(Outcome::FellBack)
 }

@@ -7,7 +7,7 @@ use super::input::{Input, node_findings};
 use super::output::{present, say};
 use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Site};
-use crate::diagnostic::{Code, Severity};
+use crate::diagnostic::Code;
 use crate::diff::difference_on_host;
 use crate::host::agreed::{Agreed, Looked};
 use crate::host::apply::Host;
@@ -40,6 +40,8 @@ pub struct Asking<'a> {
     pub say: &'a dyn Fn(&str),
     /// Whether somebody may agree to it for later.
     pub agrees: bool,
+    /// Whether a change that waits is told of as well; whoever applies right behind refuses because of it, or replaces it.
+    pub tells_of_waiting: bool,
 }
 
 /// `diff [CONFIG]` and `apply --dry-run`.
@@ -50,7 +52,7 @@ pub fn run(
     meaning_only: bool,
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
-    let asking = Asking { allowed: &allowed, say: &say, agrees: false };
+    let asking = Asking { allowed: &allowed, say: &say, agrees: false, tells_of_waiting: true };
     Ok(shown(input, arguments, host, meaning_only, &asking)?.map_or_else(|outcome| outcome, |(_, outcome)| outcome))
 }
 
@@ -108,10 +110,13 @@ pub fn ahead(
         (asking.say)(&format!("warning: {doubt}"));
     }
     // Rules of others in iptables stay where they are.
-    let found = difference_on_host(&own_part(&in_force.ruleset), wanted, site.elsewhere())?;
+    // Where all that is ours is in the other way, that is what changes.
+    let other = if in_force.absent && work.stale.is_some() { read(backend.other()).ok() } else { None };
+    let now = other.as_ref().map_or(&in_force.ruleset, |other| &other.ruleset);
+    let found = difference_on_host(&own_part(now), wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
-    let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
+    let sessions = affected(&site, (!in_force.absent || other.is_some()).then_some(now), &links)?;
     let writes_rules = work.rules != Changed::Nothing;
     let members = Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let meaning = Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] });
@@ -156,7 +161,7 @@ fn for_whom<'a>(
     asking: &Asking<'_>,
 ) -> anyhow::Result<Result<ForWhom<'a>, Outcome>> {
     let Asking { allowed, say: tell, .. } = asking;
-    let mut refused = refusal(host, tell);
+    let mut refused = if asking.tells_of_waiting { refusal(host, tell) } else { None };
     let mut objections: Vec<Objection> = Vec::new();
     if let Some(other) = before(kept, cluster, &arguments.node, links).objection() {
         let other = Objection::of(&other, cluster, allowed);
@@ -211,9 +216,10 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
         Ok(Some(_)) => HostError::Waiting,
         Err(error) => error,
     };
-    let words = format!("apply will refuse: {error}");
-    tell(&format!("warning: {words}"));
-    document::add_said(Severity::Warning, Some(error.code()), words);
+    let words = error.to_string();
+    let words = format!("apply refuses now: {}", words.strip_suffix("; nothing was changed").unwrap_or(&words));
+    tell(&format!("error: {words}"));
+    document::add_error(error.code(), words);
     Some(error.outcome())
 }
 
@@ -227,8 +233,11 @@ fn doubts(in_force: &InForce, judgement: &Judgement) -> Vec<String> {
             let doubt = Others::of(in_force, &judgement.around).doubt();
             vec![format!("{words}: {doubt}, see `ringfence status`")]
         }
-        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
-            Vec::new()
-        }
+        Standing::Enforced
+        | Standing::Staged
+        | Standing::NotApplied
+        | Standing::Drifted
+        | Standing::Absent
+        | Standing::Closed => Vec::new(),
     }
 }

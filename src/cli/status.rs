@@ -1,6 +1,6 @@
 //! `ringfence status`: whether the rules are in force.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,18 @@ use anyhow::Context as _;
 use clap::Args;
 use tempfile::NamedTempFile;
 
-use super::boot;
-use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes};
+use super::{boot, document};
+use super::host::{
+    BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
+};
 use super::input::{Input, default_config, moved, node_findings};
-use super::output::{Undone, fail, present, print_findings, say};
+use super::output::{Undone, present, print_findings, say};
 use super::ways::{in_use, sources, unknown_sources, warnings};
-use crate::cluster::{Cluster, Site};
-use crate::diagnostic::{Severity, Sources};
+use crate::cluster::{self, Cluster, Site};
+use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, STALE};
+use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
 use crate::host::identity::{Objection, objections};
 use crate::host::judge::{Judgement, Standing, judge_on};
@@ -28,7 +30,8 @@ use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
+use crate::host::time::utc;
+use crate::host::{Backend, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
@@ -79,7 +82,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // Whoever asks wants to know it, whatever became of the file.
     written.transpose()?;
     Ok(match document.state {
-        _ if document.closed.is_some() => Outcome::FellBack,
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         standing => standing.outcome(),
@@ -155,10 +157,16 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
             about_ports(&mut document, &protected);
             document
         }
-        None => match full(arguments, &host, &config, backend)? {
-            Some(document) => document,
-            None => return Ok(None),
-        },
+        None => {
+            // What was applied may be gone, and other rules of ours stand in the other way.
+            let elsewhere = arguments.site.backend == BackendChoice::Auto
+                && read(backend).is_ok_and(|in_force| in_force.absent)
+                && left_behind(backend);
+            match full(arguments, &host, &config, if elsewhere { backend.other() } else { backend })? {
+                Some(document) => document,
+                None => return Ok(None),
+            }
+        }
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
     let document = if document.state == Standing::Absent {
@@ -169,13 +177,6 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     Ok(Some(Status { last_applied: LastApplied::now(&host.store), ..document }))
 }
 
-/// The way that `apply` would take, unless rules of ours are in the other one only.
-fn where_rules_are() -> Result<Backend, HostError> {
-    let own = Backend::of_this_host()?;
-    let elsewhere = read(own).is_ok_and(|in_force| in_force.absent) && left_behind(own);
-    Ok(if elsewhere { own.other() } else { own })
-}
-
 /// That what was applied is there no more.
 fn gone(node: Option<&str>, config: &Path) -> String {
     format!(
@@ -183,47 +184,72 @@ fn gone(node: Option<&str>, config: &Path) -> String {
          dropped for peers, too; `ringfence apply{}` brings it back",
         node.unwrap_or("every node"),
         config.display(),
-        named(config)
+        boot::named(config)
     )
-}
-
-/// A file as the argument of a command, where it has to be named.
-fn named(config: &Path) -> String {
-    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
 }
 
 /// What the rules are held against.
 enum Meant {
     /// The cluster file.
     File(Cluster),
-    /// What was applied last, as the file cannot be used.
-    Last(Cluster),
-    /// Closed ports, as the start of the machine found nothing that could be used.
-    Closed(Cluster),
+    /// What was applied last, as the file cannot be used, and why it cannot.
+    Last(Cluster, String),
+    /// Closed ports, as the start of the machine found nothing that could be used, and why.
+    Closed(Cluster, String),
 }
 
 /// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
 /// other one: what holds of another is no answer about it.
 fn meant(arguments: &Arguments, host: &Host, input: &Input) -> anyhow::Result<Option<Meant>> {
-    let unusable = match input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => return Ok(Some(Meant::File(cluster))),
-        unusable => unusable.map(|_| None),
-    };
+    // Who named it reads first what is wrong with it.
     if arguments.config.is_some() {
-        return unusable;
+        return Ok(input.load(|_| Vec::new())?.map(Meant::File));
     }
     // What was applied last tells at least whether somebody else changed the rules.
     let last = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
-    let meant = last.map(Meant::Last).or_else(|| {
-        let brought = record::is_unkept(&host.store);
-        boot::closed(&input.config, host).filter(|_| brought).map(Meant::Closed)
-    });
-    match (meant, unusable) {
-        (None, unusable) => unusable,
-        (Some(meant), Ok(_)) => Ok(Some(meant)),
-        (Some(meant), Err(error)) => {
-            fail(Outcome::Unusable.word(), format!("{error:#}"));
+    let instead = |why: String| {
+        let closed = || boot::closed(&input.config, host).filter(|_| record::is_unkept(&host.store));
+        match last {
+            Some(cluster) => Some(Meant::Last(cluster, why)),
+            None => closed().map(|cluster| Meant::Closed(cluster, why)),
+        }
+    };
+    let file = input.config.display();
+    match cluster::load(&input.config) {
+        Ok(loaded) if !input.is_of_both_places() => {
+            let is_error = |finding: &&Diagnostic| finding.severity() == Severity::Error;
+            let errors = loaded.findings.iter().filter(is_error).count();
+            match loaded.cluster.filter(|_| errors == 0) {
+                Some(cluster) => {
+                    print_findings(&loaded.findings, &loaded.sources, arguments.json, Undone::Nothing)?;
+                    Ok(Some(Meant::File(cluster)))
+                }
+                None => {
+                    let some = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+                    let shown = format!("`ringfence compile{}` shows {}", boot::named(&input.config), if errors == 1 { "it" } else { "them" });
+                    if let Some(meant) = instead(format!("{file} has {some} ({shown})")) {
+                        // Nobody reads sixty lines before the verdict; programs get them all.
+                        document::add(&loaded.findings, &loaded.sources);
+                        return Ok(Some(meant));
+                    }
+                    print_findings(&loaded.findings, &loaded.sources, arguments.json, Undone::Nothing)?;
+                    Ok(None)
+                }
+            }
+        }
+        Err(error) if !input.is_of_both_places() => {
+            let why = match error.kind() {
+                std::io::ErrorKind::NotFound => format!("there is no cluster file {file}"),
+                _ => format!("the cluster file {file} cannot be read: {error}"),
+            };
+            let Some(meant) = instead(why.clone()) else { return Ok(input.load(|_| Vec::new())?.map(Meant::File)) };
+            document::add_error(Code::UnreadableFile.as_str(), why);
             Ok(Some(meant))
+        }
+        // Files in both places, which says so.
+        _ => {
+            let meant = instead(format!("there are cluster files in two places, and {file} is one of them"));
+            Ok(input.load(|_| Vec::new())?.map(Meant::File).or(meant))
         }
     }
 }
@@ -240,18 +266,27 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
         document.others = Others::of(&in_force, &Around::Nothing);
         document.warnings.extend(saved(&host.root).iter().map(ToString::to_string));
+        if left_behind(backend) {
+            document.warnings.push(stale(backend));
+        }
         return Ok(Some(document));
     }
-    let (cluster, own, closed) = match meant(arguments, host, &input)? {
-        Some(Meant::File(cluster)) => (cluster, true, false),
-        Some(Meant::Last(cluster)) => (cluster, false, false),
-        Some(Meant::Closed(cluster)) => (cluster, false, true),
-        None => return Ok(None),
-    };
+    let by_hand = by_hand(host, &in_force);
     let links = own_links()?;
-    if closed {
-        return closed_host(host, &cluster, config, &in_force, &links);
-    }
+    let (cluster, unusable) = match meant(arguments, host, &input) {
+        Ok(Some(Meant::File(cluster))) => (cluster, None),
+        Ok(Some(Meant::Last(cluster, why))) => (cluster, Some(why)),
+        Ok(Some(Meant::Closed(cluster, why))) => return closed_host(host, &cluster, config, &in_force, &links, &why),
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            return Err(match by_hand {
+                Some(place) => anyhow::anyhow!(
+                    "ringfence's rules are IN FORCE, BUT NOT BY apply, in {place}; they cannot be judged: {error:#}"
+                ),
+                None => error,
+            });
+        }
+    };
     let nodes = own_nodes(&cluster, host, &arguments.site.node, &links);
     let wrong = node_findings(&cluster, &arguments.site.node);
     if !wrong.is_empty() {
@@ -271,18 +306,24 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     about_allowances(&mut document, &site, &links);
-    document.of_last_apply = !own;
+    document.of_last_apply = unusable.is_some();
+    document.by_hand = by_hand;
     document.digest = Some(cluster.digest().to_owned());
     document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
-    if judgement.left_behind {
-        document.warnings.push(STALE.to_owned());
-    }
-    if standing == Standing::Enforced && own {
+    if standing == Standing::Enforced && unusable.is_none() && document.by_hand.is_none() {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
+    document.unusable = unusable;
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
+    if judgement.left_behind {
+        match standing {
+            Standing::Drifted => document.drift.beside = Some(stale(backend)),
+            _ => document.warnings.push(stale(backend)),
+        }
+    }
+    document.drift.since = since(host, config).filter(|_| document.drift.not_applied);
     if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
@@ -297,23 +338,42 @@ fn closed_host(
     config: &Path,
     in_force: &InForce,
     links: &[Link],
+    why: &str,
 ) -> anyhow::Result<Option<Status>> {
     let site = live_site(cluster, None)?;
     if !judge_on(host, &site, in_force, links)?.standing.is_ours() {
         return Ok(None);
     }
     // Whatever is in force, it is not what the file says.
-    let (standing, masquerade) = (Standing::Drifted, in_force.masquerade.clone());
+    let (standing, masquerade) = (Standing::Closed, in_force.masquerade.clone());
     let mut document = Status::new(standing, in_force.backend, config.to_owned(), &in_force.counters, masquerade);
-    let (file, ports) = (config.display(), record::text(&site.protected()));
-    document.closed = Some(format!(
-        "CLOSED for everyone since the start of the machine: {file} cannot be used, and nothing was applied before; {ports} are \
-         open to nobody but loopback\nput {file} right (`ringfence import` makes one), then run `ringfence apply{}`",
-        named(config)
-    ));
+    document.closed = Some(boot::closed_text(config, why, &site.protected()));
     document.others = Others::of(in_force, &Around::Nothing);
     about_ports(&mut document, &site.protected());
     Ok(Some(document))
+}
+
+/// Where rules of ours are, if it was not `apply` that brought them there: nothing was ever applied, or in the other way into the kernel.
+fn by_hand(host: &Host, in_force: &InForce) -> Option<String> {
+    let waits = !matches!(pending::waiting(&host.store), Ok(None));
+    if in_force.absent || waits || record::is_unkept(&host.store) {
+        return None;
+    }
+    let applied = match record::kept(&host.store, record::GOOD) {
+        Ok(None) => false,
+        Ok(Some(kept)) => kept.record.backend == in_force.backend,
+        // Who brought them is not known then, which is said.
+        Err(_) => true,
+    };
+    (!applied).then(|| in_force.place())
+}
+
+/// That the file was changed after something was applied last, in words, if it was.
+fn since(host: &Host, config: &Path) -> Option<String> {
+    let changed = utc(fs::metadata(config).ok().filter(fs::Metadata::is_file)?.modified().ok()?);
+    let applied = LastApplied::now(&host.store)?.applied?.at;
+    (changed > applied)
+        .then(|| format!("{} was changed at {changed}, after the last apply at {applied}", config.display()))
 }
 
 /// Why it is not enforced.

@@ -197,7 +197,7 @@ fn more(count: usize, named: usize) -> String {
 
 fn peers(site: &SitePart<'_>) -> String {
     let count = site.cluster().nodes().len();
-    let nodes = if count == 1 { "the 1 node".to_owned() } else { format!("the {count} nodes") };
+    let nodes = if count == 1 { "the only node".to_owned() } else { format!("the {count} nodes") };
     let of = site.cluster().tag().map(|_| format!(" of {}", site.cluster().name())).unwrap_or_default();
     format!("{nodes}{of}{}", interfaces(site.interfaces()))
 }

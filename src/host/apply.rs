@@ -34,13 +34,21 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
-use super::{Changed, HostError, iptables, place, read};
+use super::{Backend, Changed, HostError, iptables, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 
-/// Both ways into the kernel have rules of ours.
-pub const STALE: &str =
-    "rules of an earlier apply are in force in the other back end, too, and block whom they do not know";
+/// Both ways into the kernel have rules of ours; this names the way that is not the wanted one, for people.
+#[must_use]
+pub fn stale(backend: Backend) -> String {
+    format!("other rules of ringfence stand in {}, too, and block whom they do not know", where_ours_are(backend.other()))
+}
+
+/// Where rules of ours are in a way into the kernel, for people.
+#[must_use]
+pub fn where_ours_are(backend: Backend) -> String {
+    read(backend).map_or_else(|_| backend.name().to_owned(), |in_force| in_force.place())
+}
 
 /// Somebody else was at work in between.
 const MOVED: &str = "what was in force changed while this ran, so that something else was written than `ringfence diff` would have shown";
@@ -172,9 +180,9 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         let other = plan.prepared.backend.other();
         if let Some(error) =
-            Some(other).filter(|_| work.stale).and_then(|other| Snapshot::nothing(other).restore().err())
+            Some(other).filter(|_| work.stale.is_some()).and_then(|other| Snapshot::nothing(other).restore().err())
         {
-            warnings.push(format!("{STALE}: {error}"));
+            warnings.push(format!("{}: {error}", stale(plan.prepared.backend)));
             (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
         }
         warnings.extend(reserve(&host.store, &host.root, &protected));

@@ -46,6 +46,9 @@ pub enum Standing {
     Undecided,
     /// There is nothing of ours.
     Absent,
+    /// The ports are closed for everyone, as the start of the machine found nothing that could be used. Never said by [`judge`], which is
+    /// asked about a file; who looks for one and finds none says it.
+    Closed,
 }
 
 /// What came of looking.
@@ -89,6 +92,7 @@ impl Standing {
             Self::Staged | Self::Drifted | Self::Shadowed => Outcome::No,
             Self::Undecided => Outcome::Undecided,
             Self::Absent => Outcome::Absent,
+            Self::Closed => Outcome::FellBack,
         }
     }
 
@@ -97,7 +101,7 @@ impl Standing {
     pub fn is_ours(self) -> bool {
         match self {
             Self::Enforced | Self::Staged | Self::Shadowed | Self::Undecided => true,
-            Self::NotApplied | Self::Drifted | Self::Absent => false,
+            Self::NotApplied | Self::Drifted | Self::Absent | Self::Closed => false,
         }
     }
 
@@ -112,6 +116,7 @@ impl Standing {
             Self::Shadowed => "SHADOWED",
             Self::Undecided => "UNDECIDED",
             Self::Absent => "ABSENT",
+            Self::Closed => "CLOSED",
         }
     }
 }
@@ -306,6 +311,7 @@ mod tests {
             (Standing::Staged, 1),
             (Standing::Undecided, 3),
             (Standing::Absent, 4),
+            (Standing::Closed, 7),
         ];
         for (standing, code) in codes {
             assert_eq!(standing.outcome().code(), code, "{standing:?}");

@@ -300,10 +300,13 @@ fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
 pub fn left_behind(backend: Backend) -> bool {
     match backend {
         Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
-        // The tools are not asked where nothing can be.
+        // The tools are not asked where nothing can be. Where they cannot answer, what netlink shows counts.
         Backend::Nft => {
-            (iptables::legacy_filters() || nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains()))
-                && iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
+            let seen = nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains());
+            (seen || iptables::legacy_filters())
+                && iptables::Tools::find()
+                    .and_then(|tools| iptables::read(&tools))
+                    .map_or(seen, |live| !live.is_absent())
         }
     }
 }
@@ -313,6 +316,15 @@ impl InForce {
     #[must_use]
     pub fn has_rules(&self) -> bool {
         !self.absent && self.ruleset.tables.iter().any(ir::ours::has_part)
+    }
+
+    /// Where ours are, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.snapshot {
+            Snapshot::Nft(_) => "nft (table inet ringfence)".to_owned(),
+            Snapshot::Iptables(snapshot) => snapshot.place(),
+        }
     }
 
     /// The kernel's numbers of the ruleset, and of our table in it.

@@ -56,7 +56,13 @@ impl Planned {
     pub fn text(&self, meaning_only: bool) -> String {
         let mut text = String::new();
         if self.absent {
-            text.push_str("nothing of ringfence is in force on this host\n\n");
+            text.push_str(&match &self.effect.other_place {
+                None => "nothing of ringfence is in force on this host\n\n".to_owned(),
+                Some(place) => format!(
+                    "ringfence's rules stand in {place}; `apply` brings them into {} and takes those away\n\n",
+                    self.backend.name()
+                ),
+            });
         }
         if !meaning_only && self.effect.extent != Changed::Nothing {
             text.push_str(&self.rules);
@@ -94,8 +100,12 @@ impl Planned {
             // Writing to a String cannot fail.
             match kind {
                 Kind::Meaning => {}
-                Kind::Behaviour | Kind::OtherBackEnd => {
+                Kind::Behaviour => {
                     let _ = writeln!(text, "what changes all the same: {}", kind.words());
+                }
+                Kind::OtherBackEnd => {
+                    let place = self.effect.other_place.as_deref().unwrap_or("the other back end");
+                    let _ = writeln!(text, "{}: {place}", kind.words());
                 }
                 Kind::Openings => {
                     let _ = writeln!(text, "{}:", kind.words());

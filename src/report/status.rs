@@ -34,6 +34,12 @@ pub struct Status {
     pub config: PathBuf,
     /// Whether this is about what was applied last, as the cluster file cannot be used.
     pub of_last_apply: bool,
+    /// Why that file cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Where the rules are, if `apply` did not bring them there: nothing brings them back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
     /// That the ports are closed for everyone, why, and the way out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<String>,
@@ -110,6 +116,10 @@ pub struct Blocked {
 pub struct Drift {
     /// What was applied last is in force, and the file is another since.
     pub not_applied: bool,
+    /// When the file was changed and when something was applied last, if the first came later, in words.
+    pub since: Option<String>,
+    /// Other rules of ours, in the other way into the kernel, in words.
+    pub beside: Option<String>,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
     /// Interfaces on which somebody is admitted who cannot come in on them, but for the first, which stands with the claims.
@@ -142,6 +152,8 @@ impl Status {
             backend,
             config,
             of_last_apply: false,
+            unusable: None,
+            by_hand: None,
             closed: None,
             gone: None,
             blocked: blocked.collect(),
@@ -179,18 +191,25 @@ impl Status {
             (Standing::Absent, _) => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
             (_, Some(closed)) => writeln!(text, "{closed}"),
             (state, None) => {
-                let (words, backend, of) = (state.words(), self.backend.name(), self.config.display());
+                let (words, of) = (state.words(), self.config.display());
+                let (how, place) = match &self.by_hand {
+                    Some(place) => ("IN FORCE, BUT NOT BY apply: ", format!(", in {place}")),
+                    None => ("", format!(" ({})", self.backend.name())),
+                };
                 match self.of_last_apply {
-                    false if self.others.panic => writeln!(text, "{words} for {who} ({backend}), {of}; {PANIC}"),
-                    false => writeln!(text, "{words} for {who} ({backend}), {of}"),
-                    true => writeln!(
-                        text,
-                        "{words} for {who} ({backend}), held against what was applied last: {of} cannot be used, and the next \
-                         apply or start of the machine needs it"
-                    ),
+                    false if self.others.panic => writeln!(text, "{how}{words} for {who}{place}, {of}; {PANIC}"),
+                    false => writeln!(text, "{how}{words} for {who}{place}, {of}"),
+                    true => writeln!(text, "{how}{words} for {who}{place}, as it was applied last"),
                 }
             }
         };
+        if self.by_hand.is_some() {
+            text.push_str("nothing brings them back once they are gone; `ringfence apply` replaces them\n");
+        }
+        if let Some(why) = self.unusable.as_ref().filter(|_| self.closed.is_none()) {
+            let about = if self.of_last_apply { "; this status is about what was applied last" } else { "" };
+            let _ = writeln!(text, "warning: {why}{about}. Mend the file before the next apply or start of the machine");
+        }
         text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         if self.lets_on {
             let _ = writeln!(text, "{LETS_ON}");
@@ -259,7 +278,7 @@ impl Drift {
     pub fn of(judgement: &Judgement) -> Self {
         let claims = || Claimed::on_host(judgement);
         match judgement.standing {
-            Standing::Enforced | Standing::Absent => Self::default(),
+            Standing::Enforced | Standing::Absent | Standing::Closed => Self::default(),
             Standing::Staged => Self { claims: claims(), ..Self::default() },
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
             Standing::Undecided | Standing::Drifted => {
@@ -283,16 +302,20 @@ impl Drift {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.not_applied {
-            text.push_str(
-                "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it \
-                 changes\n",
+            let since = self.since.as_deref().unwrap_or("the cluster file is another than the one that was applied last");
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{since}; what is in force is what was applied: `ringfence diff` shows what the file changes, `ringfence apply` \
+                 brings it in"
             );
         }
+        self.beside.iter().for_each(|beside| _ = writeln!(text, "{beside}"));
         if !self.claims.is_empty() {
             text.push_str(&claims_text(&self.claims, "what the kernel holds"));
         }
         self.vrfs.iter().for_each(|vrf| _ = writeln!(text, "{vrf}"));
-        text.push_str(&self.changes.as_ref().map(Changes::text).unwrap_or_default());
+        text.push_str(&self.changes.as_ref().map(Changes::apart).unwrap_or_default());
         if !self.openings.is_empty() {
             text.push_str("what other firewalls of this host let through is not what the file wants:\n");
             self.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));

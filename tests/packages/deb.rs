@@ -205,7 +205,7 @@ in_a_root! {
         root.write(CONFIG, &small());
         root.install();
         root.write("/etc/default/ringfence", "ON_REMOVE=remove\n");
-        root.sh("flock -o /run/ringfence/lock dpkg -r ringfence").fine().says("another run is at work").says("ringfence/purge hook purge");
+        root.sh("flock -o /run/ringfence/lock dpkg -r ringfence").fine().says("another ringfence is at work").says("ringfence/purge hook purge");
         assert_ne!(root.table(), "");
         root.sh("/var/lib/ringfence/purge hook purge && ls -A /var/lib/ringfence").fine();
         assert_eq!(root.table(), "");
