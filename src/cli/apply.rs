@@ -15,7 +15,8 @@ use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
-use crate::cluster::{AND, Cluster, Node};
+use crate::cluster::{AND, Cluster, Node, Site};
+use crate::compile::admitted;
 use crate::diagnostic::Severity;
 use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// Also end the sessions that this host opened to hosts that are no longer admitted.
     #[arg(long)]
     cut_outgoing: bool,
+    /// Where another change waits to be confirmed, take that one back and bring this one in.
+    #[arg(long, conflicts_with_all = ["dry_run", "boot"])]
+    replace_waiting: bool,
     /// For the start of the machine: where the cluster file cannot be used, fall back to what was applied last, else
     /// close the ports for everyone.
     #[arg(long, conflicts_with = "json")]
@@ -82,6 +86,7 @@ impl Arguments {
             dry_run: false,
             allow: Vec::new(),
             cut_outgoing: false,
+            replace_waiting: false,
             boot: false,
             plan: None,
             agreed: None,
@@ -182,7 +187,8 @@ fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load_to(Undone::Changed, |cluster| node_findings(cluster, asked))? else {
         return Ok(Outcome::Unusable);
     };
-    let lock = arguments.host.wait.lock(&host, "ringfence apply")?;
+    let what = if arguments.confirm_within.is_some() { "ringfence apply --confirm-within" } else { "ringfence apply" };
+    let lock = arguments.host.wait.lock(&host, what)?;
     bring(arguments, &cluster, &host, lock)
 }
 
@@ -248,19 +254,20 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
         agreed: arguments.agreed.as_ref(),
         allowances: &allowances(&objections),
+        replace_waiting: arguments.replace_waiting,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
-    show(arguments, planned, &applied, &applied_facts(&site, backend, &applied))?;
+    show(arguments, &site, planned, &applied, &applied_facts(&site, backend, &applied))?;
     if arguments.cut_outgoing && applied.changed == Changed::Nothing {
         say(
             "warning: `--cut-outgoing` ends sessions to hosts that the same change removes, and nothing was changed: `ss -K dst ADDRESS` ends one of before",
         );
     }
     if arguments.confirm_within.is_some() && applied.pending.is_none() {
-        print("nothing was written, so nothing waits to be confirmed\n")?;
+        print("nothing changed in the kernel, so nothing waits to be confirmed\n")?;
     }
     let outcome = match &applied.pending {
         Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
@@ -274,7 +281,8 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 
 /// What would be written, where a document is to say it; or how it ends where that cannot be said.
 fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<Result<Option<Planned>, Outcome>> {
-    if !document::is_wanted() {
+    // Whoever is to confirm is to know what.
+    if !document::is_wanted() && arguments.confirm_within.is_none() {
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
@@ -301,12 +309,19 @@ fn refusal(planned: Option<Planned>) -> Outcome {
 /// What was done, in words or as a document.
 fn show(
     arguments: &Arguments,
+    site: &Site<'_>,
     planned: Option<Planned>,
     applied: &Applied,
     facts: &report::Applied,
 ) -> anyhow::Result<()> {
     if !document::is_wanted() {
-        return print(&facts.text());
+        let mut text = facts.text();
+        if applied.pending.is_some() {
+            text.push_str(&planned.map(|planned| planned.effect.meaning.text()).unwrap_or_default());
+            text.push_str("who gets through now:\n");
+            admitted(site).iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        }
+        return print(&text);
     }
     let confirm = applied.pending.is_some().then(|| Confirm {
         command: arguments.host.confirming(),

@@ -204,6 +204,7 @@ fn bring(
         allow_not_through: true,
         agreed: None,
         allowances: &allowances,
+        replace_waiting: false,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);
@@ -250,14 +251,13 @@ fn profile_of(file: &Path) -> Option<String> {
     Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// That the ports are closed, why, and the way out.
+/// That the ports are closed, because of what about the file, and the way out.
 pub fn closed_text(config: &Path, why: &str, ports: &Ports) -> String {
-    let (file, named) = (config.display(), named(config));
     format!(
-        "CLOSED: {file} {why}, and nothing was ever applied. {} are closed for everyone but loopback; NOT guarded: other ports that \
-         the file names.\nMend the file (`ringfence compile{named}` shows what is wrong, `ringfence import` makes one), then run `ringfence \
-         apply{named}`",
-        record::text(ports)
+        "CLOSED: {why}, and nothing was ever applied. {} are closed for everyone but loopback; NOT guarded: other ports that the \
+         file names.\nMend the file (`ringfence import` makes one), then run `ringfence apply{}`",
+        record::text(ports),
+        named(config)
     )
 }
 
@@ -273,6 +273,6 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
     bring(input, arguments, host, &cluster, backend, &[], Brought::Closed)?;
-    say(&closed_text(&input.config, "cannot be used", &ports));
+    say(&closed_text(&input.config, &format!("{} cannot be used (see above)", input.config.display()), &ports));
     Ok(Outcome::FellBack)
 }

@@ -116,7 +116,7 @@ fn look_at_unkept(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, O
             let backend = where_rules_are()?;
             let links = own_links().unwrap_or_default();
             let judgement = judge_on(host, &site, &read(backend)?, &links)?;
-            judgement.standing.is_ours().then(|| boot::closed_text(&config, "cannot be used", &site.protected()))
+            judgement.standing.is_ours().then(|| boot::closed_text(&config, &format!("{} cannot be used", config.display()), &site.protected()))
         }
         None => None,
     };
@@ -227,6 +227,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allow_not_through: true,
         agreed: None,
         allowances: &allowances,
+        replace_waiting: false,
     };
     let applied = apply(host, &plan)?;
     if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {

@@ -142,7 +142,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let explained = explain(&given.ruleset, &packet);
     let guarded = site.protected().has(packet.port);
-    let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why);
+    let elsewhere = if explained.fate == Fate::Blocked { delivered_on(&given.ruleset, &packet)? } else { Vec::new() };
+    let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why, elsewhere);
     show(whose, &Explanation::one(whose.word(), way))?;
     Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
@@ -154,9 +155,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
+/// The interfaces that a rule names, and on which a packet would get through that is blocked where it comes in.
+fn delivered_on(ruleset: &Ruleset, packet: &Packet) -> anyhow::Result<Vec<String>> {
+    let question = Question::default();
+    let mut all: Vec<Interface> = Space::new(&[ruleset], &question)?.interfaces().iter().flatten().cloned().collect();
+    // Over lo comes only what this host says to itself.
+    all.retain(|interface| *interface != Interface::loopback() && packet.interface.as_ref() != Some(interface));
+    all.sort();
+    all.retain(|interface| {
+        let there = Packet { interface: Some(interface.clone()), ..packet.clone() };
+        explain(ruleset, &there).fate == Fate::Delivered
+    });
+    Ok(all.iter().map(|interface| interface.as_str().to_owned()).collect())
+}
+
 fn show(whose: Rules, explanation: &Explanation) -> anyhow::Result<()> {
     let body = || Body::Explain(Box::new(explanation.clone()));
-    present(body, || format!("{}: {}", whose.text(), explanation.text()))
+    present(body, || explanation.text(whose.text()))
 }
 
 /// Says where this host's kernel, which has rules of ours, decides otherwise now. Who may not ask it is asked about the file alone.
@@ -189,6 +204,14 @@ fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Rul
         let interface = if name == "lo" { Interface::loopback() } else { name.parse::<Interface>()? };
         return Ok(Arrival { on: vec![Some(interface)], why: None });
     }
+    let on_lo = || {
+        let why = "in on lo, as everything from this host to itself; `--iif` asks for another".to_owned();
+        Arrival { on: vec![Some(Interface::loopback())], why: Some(why) }
+    };
+    // Linux drops what comes from elsewhere with such an address, unless net.ipv4.conf.*.route_localnet is set.
+    if from.is_loopback() {
+        return Ok(on_lo());
+    }
     let Some(Here { links, surroundings }) = here else {
         let question = Question::default();
         let mut on = Space::new(&[ruleset], &question)?.interfaces().to_vec();
@@ -197,9 +220,8 @@ fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Rul
         on.sort();
         return Ok(Arrival { on, why: None });
     };
-    if from.is_loopback() || surroundings.addresses.contains(&from) {
-        let why = "in on lo, as everything from this host to itself; `--iif` asks for another".to_owned();
-        return Ok(Arrival { on: vec![Some(Interface::loopback())], why: Some(why) });
+    if surroundings.addresses.contains(&from) {
+        return Ok(on_lo());
     }
     if let Some(interface) = surroundings.towards(Cidr::host(from)) {
         let why = format!("in on {}, as the way back to {from} leads; `--iif` asks for another", interface.as_str());
@@ -252,6 +274,7 @@ fn source(cluster: &Cluster, address: IpAddr) -> String {
     match (untrusted, source_line(cluster, address)) {
         (Some(source), _) => format!("untrusted, {}", cluster.place(source.span)),
         (None, Some(line)) => line,
+        (None, None) if address.is_loopback() => "this host itself, which is never judged".to_owned(),
         (None, None) => "neither a node nor a client of the cluster file".to_owned(),
     }
 }

@@ -130,14 +130,12 @@ fn not_this_machine() -> Option<String> {
 
 /// Whether rules are in force where nothing was changed, as far as that can be seen from here.
 fn guarded() -> &'static str {
-    match read(Backend::Nft) {
-        // The network is another machine's.
-        _ if place::is_chroot().is_ok_and(|chroot| chroot) => "",
-        // Nothing is known.
-        Err(_) => "",
-        Ok(_) if check::in_force() => "; what was in force still is",
-        Ok(_) => "; NOTHING IS GUARDED",
+    let may_be_here = place::is_chroot().is_err_and(|(_, error)| error.kind() != std::io::ErrorKind::NotFound);
+    // Elsewhere the network is another machine's, or nothing is known of it.
+    if !may_be_here || read(Backend::Nft).is_err() {
+        return "";
     }
+    if check::in_force() { "; what was in force still is" } else { "; NOTHING IS GUARDED" }
 }
 
 fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {

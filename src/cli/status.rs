@@ -22,7 +22,7 @@ use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
-use crate::host::identity::{Objection, objections};
+use crate::host::identity::{Objection, objections, on_this_host};
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
@@ -32,6 +32,7 @@ use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
 use crate::host::time::utc;
 use crate::host::{Backend, InForce, Prepared, deeds, left_behind, read, record, reserved};
+use crate::ir::Ruleset;
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
@@ -438,6 +439,20 @@ fn about_ports(document: &mut Status, protected: &Ports) {
     }
 }
 
+/// What a change that waits has changed, where that can be told: of iptables the rules before are kept as the tools wrote them.
+fn changes_of(host: &Host, pending: &Pending) -> Option<Changes> {
+    let before = pending::before(&host.store, pending).ok()?;
+    if pending.backend != Backend::Nft {
+        return None;
+    }
+    let before = if before.is_nothing() { Ruleset::default() } else { before.ruleset()? };
+    let [old, new] = [record::GOOD, record::CANDIDATE].map(|set| record::kept(&host.store, set).ok().flatten());
+    let [old, new] = [old, new].map(|kept| kept.and_then(|kept| kept.load().cluster));
+    let site = on_this_host(pending.record.site(new.as_ref()?)?).ok()?;
+    let found = difference_on_host(&before, &read(pending.backend).ok()?.ruleset, site.elsewhere()).ok()?;
+    Some(Changes::of(&found, Names { clusters: [old.as_ref(), new.as_ref()] }))
+}
+
 fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) -> Status {
     document.warnings.extend(unreadable);
     match pending::waiting(&host.store) {
@@ -445,6 +460,8 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
             let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
             let waiting = waiting.filter(|pending| !pending.confirmed);
             document.pending_seconds = waiting.as_ref().map(left);
+            document.pending_by = waiting.as_ref().and_then(|pending| pending.applied_by.clone());
+            document.pending_changes = waiting.as_ref().and_then(|pending| changes_of(host, pending));
             let failed = matches!(pending::taken_back(&host.store), Ok(Some(note)) if note.failed.is_some());
             document.being_taken_back =
                 document.pending_seconds == Some(0.0) && pending::is_watched(&host.store) && !failed;

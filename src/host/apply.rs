@@ -21,8 +21,9 @@ use std::time::Duration;
 use super::agreed::{Agreed, Looked};
 use super::change::{change, open};
 use super::deeds::{Allowed, Deed, Deeds};
-use super::ending::settle;
+use super::ending::{rollback, settle};
 use super::error::{LO_IS_TAKEN, Restored};
+use super::identity::on_this_host;
 use super::judge::{Judgement, Standing};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
@@ -89,6 +90,8 @@ pub struct Plan<'a> {
     pub agreed: Option<&'a Agreed>,
     /// The allowances of the cluster file that it makes use of.
     pub allowances: &'a [Allowed],
+    /// Whether a change that waits to be confirmed is taken back first.
+    pub replace_waiting: bool,
 }
 
 /// What came of it.
@@ -132,8 +135,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     }
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    // Where nothing is written there is nothing that could be taken back.
-    let nothing = work.is_nothing() && record::is_kept(&host.store, GOOD, &files);
+    // Where nothing is written there is nothing that could be taken back: neither from the kernel, nor from what is brought back later.
+    let nothing = work.is_nothing() && (record::is_kept(&host.store, GOOD, &files) || is_as_kept(host, plan, &before));
     let plan = &Plan { confirm_within: plan.confirm_within.filter(|_| !nothing), ..*plan };
     let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
@@ -207,6 +210,21 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     Ok(Applied { changed, work, in_force, judgement, sessions, ended, pending, time_left, kept, warnings })
 }
 
+/// Whether what was applied last is in force as well, so that the file says nothing else in other words: a remark, a moved line.
+/// What cannot be read or judged is something else.
+fn is_as_kept(host: &Host, plan: &Plan<'_>, in_force: &InForce) -> bool {
+    let Ok(Some(kept)) = record::kept(&host.store, GOOD) else { return false };
+    let record = &kept.record;
+    if record.backend != plan.prepared.backend || record.node != plan.site.node_names() {
+        return false;
+    }
+    let Some(cluster) = kept.load().cluster else { return false };
+    let Some(site) = record.site(&cluster).and_then(|site| on_this_host(site).ok()) else { return false };
+    let work = Prepared::new(&site, record.backend)
+        .and_then(|prepared| super::plan::plan(host, &site, &prepared, in_force, plan.links, plan.boot));
+    work.is_ok_and(|work| work.is_nothing())
+}
+
 /// Puts what was applied into its place, and notes who applied it; where it is there already, whoever did it first did.
 fn keep(store: &Store, record: &Record, good: Option<ReadySet>, allowed: &[Allowed]) -> Result<(), HostError> {
     // Who it was is worth a note, and no reason to have done nothing.
@@ -225,6 +243,11 @@ fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Resul
         // Whatever became of what was written down of it.
         Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
         Ok(None) => {}
+        // What was in force before it is what this one is taken back to.
+        Ok(Some(_)) if !plan.boot && plan.replace_waiting => {
+            rollback(host)?;
+            warnings.push("the change that waited to be confirmed was taken back, and this one takes its place".to_owned());
+        }
         Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
         // Its rules are gone, or it would have been left alone.
         Ok(Some(pending)) => {
@@ -307,6 +330,7 @@ fn begin(
         applied_by: Some(Deed::now()),
         allowed: plan.allowances.to_vec(),
         confirmed_by: None,
+        session: pending::session(),
     };
     let written = record::keep(&host.store, CANDIDATE, files)
         .and_then(|()| pending::write_before(&host.store, before.snapshot()))

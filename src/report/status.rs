@@ -13,6 +13,7 @@ use super::kept::LastApplied;
 use super::objection::Objection;
 use super::others::Others;
 use super::together::Together;
+use crate::host::deeds::Deed;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::through::firewalld::PANIC;
 use crate::host::{Backend, Counters};
@@ -57,6 +58,12 @@ pub struct Status {
     /// A change waits to be confirmed, for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_seconds: Option<f64>,
+    /// Who applied it, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_by: Option<Deed>,
+    /// What it changed, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_changes: Option<Changes>,
     /// Whether its time is up, and it is being taken back in this moment.
     #[serde(skip)]
     pub being_taken_back: bool,
@@ -160,6 +167,8 @@ impl Status {
             lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
+            pending_by: None,
+            pending_changes: None,
             being_taken_back: false,
             taken_back: None,
             not_taken_back: false,
@@ -239,10 +248,18 @@ impl Status {
             ),
             Some(seconds) => {
                 let seconds = seconds.ceil();
-                let _ =
-                    writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+                let by = self.pending_by.as_ref().map(|deed| format!("; applied at {} by user {}", deed.at, deed.uid));
+                let by = by.unwrap_or_default();
+                let _ = writeln!(
+                    text,
+                    "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`{by}"
+                );
             }
             None => {}
+        }
+        if let Some(changes) = self.pending_changes.as_ref().filter(|_| !self.being_taken_back) {
+            text.push_str("what it changed:\n");
+            changes.text().lines().for_each(|line| _ = writeln!(text, "  {line}"));
         }
         text.push_str(&exposed_text(&self.exposed));
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
