@@ -44,29 +44,42 @@ struct Said {
     /// Whether some are to be admitted, and some blocked; odd ones do not say.
     welcome: bool,
     refused: bool,
-    through: bool,
-    kept_out: bool,
     leaks: BTreeSet<Found>,
     odd_leaks: BTreeSet<Found>,
     cuts: BTreeSet<Found>,
+    /// What becomes of them by all doors: some get in, some do not, of some it cannot be said; and of odd ones that leak.
+    ends: BTreeSet<Option<bool>>,
+    odd_ends: BTreeSet<Option<bool>>,
 }
 
 impl Said {
-    fn note(&mut self, judged: &[Judged], odd: bool) {
+    fn note(&mut self, judged: &[Judged], odd: bool, (specification, packet): (&Specification<'_>, &Packet)) {
         for one in judged {
+            let end = specification.ends(packet, one.to);
             match one.claim {
-                Claim::Isolation if odd => _ = self.odd_leaks.insert(one.found),
+                Claim::Isolation if odd => {
+                    self.odd_leaks.insert(one.found);
+                    let is_one = packet.original_port.is_none() || !specification.stays(packet);
+                    // Of what it was before nothing is known.
+                    let end = end.filter(|_| packet.original_port.is_none());
+                    if one.found != Found::Proved && is_one && end != Some(false) {
+                        self.odd_ends.insert(end);
+                    }
+                }
                 Claim::Isolation => {
                     self.refused = true;
-                    self.kept_out |= one.found != Found::Violated;
                     self.leaks.insert(one.found);
+                    self.ends.insert(end);
                 }
                 Claim::Reachability => {
                     self.cuts.insert(one.found);
                     if !odd {
                         self.welcome = true;
                         let same = judged.iter().filter(|own| own.claim == one.claim && own.to == one.to);
-                        self.through |= same.into_iter().all(|own| own.found != Found::Violated);
+                        let stopped = same.into_iter().any(|own| own.found == Found::Violated);
+                        if end != Some(false) || stopped {
+                            self.ends.insert(end);
+                        }
                     }
                 }
                 Claim::NonInterference | Claim::OwnReplies => {}
@@ -81,18 +94,23 @@ impl Said {
             (false, true) => Fare::Blocked,
             (false, false) => Fare::Undecided,
         };
+        let none = BTreeSet::new();
         let odd = if wanted == Fare::Admitted { &BTreeSet::new() } else { &self.odd_leaks };
         let has = |found: Found| self.leaks.contains(&found) || odd.contains(&found) || self.cuts.contains(&found);
         if !has(Found::Violated) {
             let proved = !has(Found::Undecided) && wanted != Fare::Undecided;
             return if proved { (wanted, wanted, Held::Proved) } else { (wanted, Fare::Undecided, Held::Undecided) };
         }
-        let leaks = self.leaks.contains(&Found::Violated) || odd.contains(&Found::Violated);
-        let found = match (leaks || self.through, self.cuts.contains(&Found::Violated) || self.kept_out) {
-            (true, true) => Fare::Mixed,
-            (true, false) => Fare::Admitted,
-            (false, true) => Fare::Blocked,
-            (false, false) => Fare::Undecided,
+        let odd = if wanted == Fare::Admitted { &none } else { &self.odd_ends };
+        let ends = |end: Option<bool>| self.ends.contains(&end) || odd.contains(&end);
+        let found = match [ends(Some(true)), ends(Some(false)), ends(None)] {
+            [true, true, _] => Fare::Mixed,
+            [true, false, true] => Fare::SomeAdmitted,
+            [true, false, false] => Fare::Admitted,
+            [false, true, true] => Fare::SomeBlocked,
+            [false, true, false] if wanted == Fare::Blocked => Fare::Elsewhere,
+            [false, true, false] => Fare::Blocked,
+            [false, false, _] => Fare::Undecided,
         };
         (wanted, found, Held::Violated)
     }
@@ -153,7 +171,7 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
             in_some = true;
             for (column, service) in services.iter().enumerate() {
                 if let Some(odd) = asks(&packet, &service.ports) {
-                    said.entry((row, column)).or_default().note(&judged, odd);
+                    said.entry((row, column)).or_default().note(&judged, odd, (&specification, &packet));
                 }
             }
         }
@@ -237,6 +255,9 @@ fn cells_are_what_each_packet_says() {
         (Fare::Admitted, Held::Violated),
         (Fare::Blocked, Held::Violated),
         (Fare::Mixed, Held::Violated),
+        (Fare::Elsewhere, Held::Violated),
+        (Fare::SomeAdmitted, Held::Violated),
+        (Fare::SomeBlocked, Held::Violated),
         (Fare::Undecided, Held::Undecided),
     ] {
         assert!(kinds(found, held) > 20, "{found:?}, {held:?}: {counts:?}");
@@ -271,7 +292,7 @@ fn the_rows_are_everybody() {
             (Whose::Peers(0), true, 2),
             (Whose::Client(0, 0), true, 256),
             (Whose::Private(network("10.0.0.0/24")), true, 254),
-            (Whose::Private(network("10.0.0.0/16")), true, 65536 - 2 - 256),
+            (Whose::Private(network("10.0.0.0/16")), true, 65536 - 2 - 256 - 254),
             (Whose::Untrusted(network("10.0.1.128/25")), true, 128),
             (Whose::Others, true, (1 << 32) - 65536),
             (Whose::Others, false, 0),

@@ -163,9 +163,12 @@ fn under_heading(page: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Two codes whose input is too long for a file, shown below, two that take a running node (tests/lint.rs), and two of files that
 /// only `verify` reads (tests/transcripts/routes.txt).
-const SHOWN_ELSEWHERE: [Code; 8] = [
+const SHOWN_ELSEWHERE: [Code; 11] = [
     Code::HeaderInput,
     Code::HeaderAdmits,
+    Code::HeaderNode,
+    Code::HeaderRests,
+    Code::HeaderAdded,
     Code::TooManySources,
     Code::LongPortList,
     Code::OutsideRange,

@@ -13,7 +13,8 @@ use super::files::{Batch, write_files};
 use super::input::{Input, all_node_findings, site};
 use super::output::{Undone, print};
 use super::proof::explained;
-use crate::cluster::{Cluster, Node, OnBlock, Site, SitePart};
+use super::today::Today;
+use crate::cluster::{Cluster, Node, OnBlock, Site, SitePart, Term, expired};
 use crate::compile::{SetsMode, openings};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
@@ -52,6 +53,8 @@ pub struct Arguments {
     /// Write files into this folder instead of printing; it is made if it is not there. Other files in it stay.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    today: Today,
 }
 
 const EXAMPLES: &str = "\
@@ -127,9 +130,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         arguments.format.len() == 1 || arguments.output.is_some(),
         "several formats need a folder to be written to: add `-o DIR`"
     );
-    let Some(cluster) = arguments.input.load_to(Undone::Written, |cluster| findings(arguments, cluster))? else {
+    let today = arguments.today.day();
+    let late = |cluster: &Cluster| today.as_ref().map(|day| expired(cluster, *day)).unwrap_or_default();
+    let further = |cluster: &Cluster| late(cluster).into_iter().chain(findings(arguments, cluster)).collect();
+    let Some(cluster) = arguments.input.load_to(Undone::Written, further)? else {
         return Ok(Outcome::Unusable);
     };
+    // Rules that have nothing to do with days do not fail because of one.
+    if !Term::all(&cluster).is_empty() {
+        today?;
+    }
     if let (true, Some(output)) = (arguments.all, &arguments.output) {
         let batch = Batch::into(output)?;
         every::write(&cluster, &batch, arguments)?;

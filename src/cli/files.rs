@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,17 +25,23 @@ pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()
     batch.finish()
 }
 
-/// Writes one file, whole or not at all.
+/// Writes one file, whole or not at all. What may be done with the one that is there, and whose it is, stays as it was.
 pub fn write_file(file: &Path, text: String) -> anyhow::Result<()> {
     let name = file.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| anyhow::anyhow!("{} is no name of a file", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_files(folder, &[(name, text)])
+    let there = fs::symlink_metadata(file).ok().filter(fs::Metadata::is_file);
+    let mut batch = Batch::into(folder)?;
+    batch.there = there;
+    batch.put("", &[(name, text)])?;
+    batch.finish()
 }
 
 /// Files of several folders below one, of which all or none are there in the end. Several threads may write at once.
 pub struct Batch {
     folder: PathBuf,
+    /// The file that is written over.
+    there: Option<fs::Metadata>,
     state: Mutex<State>,
 }
 
@@ -52,7 +58,7 @@ impl Batch {
         // Without a slash at its end, by which what is a file would be none that is there.
         let folder: PathBuf = folder.components().collect();
         check(&folder)?;
-        Ok(Self { folder, state: Mutex::default() })
+        Ok(Self { folder, there: None, state: Mutex::default() })
     }
 
     /// Writes files under names that last until [`Self::finish`], into the folder or one of this name in it.
@@ -76,7 +82,12 @@ impl Batch {
             let mut file = NamedTempFile::new_in(folder)?;
             file.write_all(text.as_bytes())?;
             // By the open file, not by its name, which somebody else might have put something else under.
-            file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+            if let Some(there) = &self.there {
+                // Only root may give a file away.
+                let _ = fchown(file.as_file(), Some(there.uid()), Some(there.gid()));
+            }
+            let mode = self.there.as_ref().map_or(FILE_MODE, |there| there.mode() & 0o777);
+            file.as_file().set_permissions(Permissions::from_mode(mode))?;
             // Thousands of files are not kept open.
             let path = file.into_temp_path();
             self.state().written.push((path, folder.join(name)));
@@ -165,6 +176,7 @@ fn check(folder: &Path) -> anyhow::Result<()> {
 fn in_words(folder: &Path, error: &io::Error) -> anyhow::Error {
     let shown = folder.display();
     match error.kind() {
+        io::ErrorKind::NotFound if folder.is_dir() => anyhow::anyhow!("no file can be made in the folder {shown}"),
         io::ErrorKind::NotFound => anyhow::anyhow!("the folder {shown} is not there and cannot be made"),
         kind => anyhow::anyhow!("cannot write into the folder {shown}: {kind}"),
     }
@@ -199,6 +211,22 @@ mod tests {
         }
         let error = write_files(Path::new("/proc/xx"), &[("one", "1".into())]).unwrap_err().to_string();
         assert_eq!(error, "the folder /proc/xx is not there and cannot be made");
+        let error = write_file(Path::new("/proc/xx"), "1".into()).unwrap_err().to_string();
+        assert_eq!(error, "no file can be made in the folder /proc");
+    }
+
+    #[test]
+    fn one_file_stays_whose_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("one");
+        write_file(&file, "1".into()).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, FILE_MODE);
+        fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
+        write_file(&file, "2".into()).unwrap();
+        assert_eq!(
+            (fs::metadata(&file).unwrap().mode() & 0o777, fs::read_to_string(&file).unwrap()),
+            (0o604, "2".into())
+        );
     }
 
     #[test]

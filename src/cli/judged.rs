@@ -1,7 +1,7 @@
 //! What `report` and `matrix` say something of: the rules of a cluster file, of files, or of this host's kernel, judged.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use clap::Args;
@@ -9,12 +9,13 @@ use clap::Args;
 use super::host::{live_site, nobody, own_links};
 use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_findings, site};
 use super::output::{Undone, fail, print_findings, warn_unknown};
-use super::proof::explained;
-use super::rulesets::{Given, read_rules};
-use super::verify::lies;
-use crate::cluster::{Cluster, Site};
+use super::proof::{explained, lies};
+use super::rulesets::{Given, read_rules_for_document};
+use super::since::Before;
+use super::today::Today;
+use crate::cluster::{Cluster, Day, Site, expired};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Plain, Sources};
+use crate::diagnostic::{Plain, Sources, Texts};
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::outcome::Outcome;
@@ -37,13 +38,38 @@ pub struct Judging {
     ruleset: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
-    include_from: Vec<PathBuf>,
+    pub include_from: Vec<PathBuf>,
     /// All rules that this host has now. Needs root.
     #[arg(long)]
     live: bool,
+    #[command(flatten)]
+    today: Today,
 }
 
 impl Judging {
+    /// The same for a command that has its own arguments, on a day.
+    pub fn of(
+        (config, node): (&Path, &[String]),
+        (ruleset, include_from): (&[PathBuf], &[PathBuf]),
+        live: bool,
+        today: Option<Day>,
+    ) -> Self {
+        Self {
+            config: config.to_owned(),
+            node: node.to_vec(),
+            ruleset: ruleset.to_vec(),
+            include_from: include_from.to_vec(),
+            live,
+            today: Today::on(today),
+        }
+    }
+
+    /// The day that last days are held against. Where a kernel is asked, that is now; otherwise the same input makes the same document on
+    /// any day.
+    fn day(&self) -> anyhow::Result<Option<Day>> {
+        if self.live { self.today.day().map(Some) } else { self.today.given() }
+    }
+
     /// The files that it names, and those in a folder of cluster files.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -55,25 +81,35 @@ impl Judging {
 pub struct Judged {
     pub review: Review,
     pub outcome: Outcome,
+    /// Every file that was read.
+    pub read: Vec<PathBuf>,
 }
 
 /// Judges them; how it ends where there is nothing to judge, which was said then.
 pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, Outcome>> {
+    judge_since(judging, as_json, None)
+}
+
+/// The same with what changed since something.
+pub fn judge_since(judging: &Judging, as_json: bool, since: Option<Before>) -> anyhow::Result<Result<Judged, Outcome>> {
     let input = Input { config: judging.config.clone(), json: as_json };
     let further = |cluster: &Cluster| {
         if judging.live { node_findings(cluster, &judging.node) } else { all_node_findings(cluster, &judging.node) }
     };
+    let today = judging.day()?;
+    let late = |cluster: &Cluster| today.map(|day| expired(cluster, day)).unwrap_or_default();
+    let further = |cluster: &Cluster| further(cluster).into_iter().chain(late(cluster)).collect();
     let Some((cluster, notes)) = input.load_with_findings(Undone::Nothing, further)? else {
         return Ok(Err(Outcome::Unusable));
     };
     if judging.live {
-        return live(judging, &cluster, notes);
+        return live(judging, &cluster, Beside { notes, today, since, ..Beside::default() });
     }
     let site = site(&cluster, &judging.node);
     let (given, rules) = if judging.ruleset.is_empty() {
         (made(&site)?, "compiled")
     } else {
-        (read_rules(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
+        (read_rules_for_document(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
     };
     let untrue = given.untrue(&site);
     print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;
@@ -81,7 +117,7 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
     let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
     let notes = notes.into_iter().chain(said).collect();
     let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
-    let judged = judged(&site, rules, given, Beside { notes, lies: said_wrongly, ..Beside::default() })?;
+    let judged = judged(&site, rules, given, Beside { notes, today, since, lies: said_wrongly, ..Beside::default() })?;
     // Who believes the header believes something else than the rules do.
     let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
     Ok(Ok(Judged { outcome, ..judged }))
@@ -94,6 +130,8 @@ struct Beside {
     lies: Vec<String>,
     answers: Vec<Answer>,
     host: Option<Asked>,
+    today: Option<Day>,
+    since: Option<Before>,
 }
 
 /// The rules of a cluster file, as nft reads them, and the digests of every text that is made of it.
@@ -113,7 +151,7 @@ fn digests(emitted: &Emitted, wanted: &[Text]) -> Vec<Digested> {
 }
 
 /// All rules of this host, as they are now.
-fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Result<Result<Judged, Outcome>> {
+fn live(judging: &Judging, cluster: &Cluster, beside: Beside) -> anyhow::Result<Result<Judged, Outcome>> {
     let links = own_links()?;
     let nodes = match nodes_of(cluster, &judging.node, &Saved::default(), &links) {
         Ok(nodes) => nodes,
@@ -127,19 +165,37 @@ fn live(judging: &Judging, cluster: &Cluster, notes: Vec<Plain>) -> anyhow::Resu
     let given = Given { unknown, writers, ..Given::made(ruleset) };
     warn_unknown(&given.unknown);
     let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
+    // A kernel has no text of its rules; this stands for all of them, as they were read.
+    let texts = vec![Digested::of("rules of the kernel", &format!("{:#?}", given.ruleset))];
+    let given = Given { texts, ..given };
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(Asked::now(name.trim()));
-    judged(&site, "kernel", given, Beside { notes, answers, host, ..Beside::default() }).map(Ok)
+    judged(&site, "kernel", given, Beside { answers, host, ..beside }).map(Ok)
 }
 
 fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
-    let Beside { notes, lies, answers, host } = beside;
+    let Beside { notes, lies, answers, host, today, since } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
-    let Given { ruleset, families, unknown, writers, texts, .. } = given;
+    let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
+    let before = since.iter().flat_map(Before::files).cloned();
+    let read = files.into_iter().chain(cluster_files(site)).chain(before).collect();
     let answers = answers.iter().map(Answered::of).collect();
-    let basis = Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies };
-    Ok(Judged { review: Review::of(site, basis, &report, &matrix), outcome })
+    let basis =
+        Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies, today };
+    let mut review = Review::of(site, basis, &report, &matrix);
+    review.since = since.map(|since| since.changes(&review, (&ruleset, families), site));
+    Ok(Judged { review, outcome, read })
+}
+
+/// The cluster files, with profiles and what they include.
+fn cluster_files(site: &Site<'_>) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = Vec::new();
+    for Texts { file, profile, included } in site.cluster().sources().of_each() {
+        let files = profile.into_iter().chain(included).chain([file]);
+        all.extend(files.map(|file| PathBuf::from(&file.name)));
+    }
+    all
 }
 
 /// As `verify` ends, of the claims; and as `verify --live` does, of the answers: the worse of both.

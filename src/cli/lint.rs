@@ -8,6 +8,7 @@ use super::host::{StateArguments, own_links, own_nodes, site_of};
 use super::import::{Read, RiakArguments};
 use super::input::{Input, node_findings, one_cluster};
 use super::output::{Undone, present, print_findings, say};
+use super::today::Today;
 use super::ways;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
@@ -37,6 +38,8 @@ pub struct Arguments {
     /// Look at the files only, not at what listens.
     #[arg(long)]
     no_sockets: bool,
+    #[command(flatten)]
+    today: Today,
 }
 
 const EXAMPLES: &str = "\
@@ -80,6 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ways::findings(&site, &own_links()?, &mut findings)?;
     }
     lint(&subject, &mut findings);
+    arguments.today.expired(&cluster)?.into_iter().for_each(|finding| findings.push(finding));
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
     print_findings(&unreadable, &sources, arguments.input.json, Undone::Nothing)?;

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::cluster::Site;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::Ruleset;
 use crate::prove::{self, NotEmitted, Text};
 use crate::report::Proof;
@@ -33,4 +34,9 @@ pub fn compiled(site: &Site<'_>) -> anyhow::Result<(String, Ruleset)> {
     let emitted = prove::nft(site).map_err(|error| explained(error, site))?;
     let text = emitted.text(Text::Nft).unwrap_or_default().to_owned();
     Ok((text, emitted.verified().ruleset().clone()))
+}
+
+/// Whether a header says something else of who is admitted than is so. Another input may mean the same.
+pub fn lies(untrue: &[Diagnostic]) -> bool {
+    untrue.iter().any(|finding| finding.code == Code::HeaderAdmits)
 }

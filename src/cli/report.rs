@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::files::write_file;
-use super::judged::{Judged, Judging, judge};
+use super::judged::{Judged, Judging, judge, judge_since};
 use super::output::{present, print};
+use super::since::Before;
 use crate::outcome::Outcome;
 use crate::report::{Body, Form, Review};
 
@@ -21,6 +22,9 @@ use crate::report::{Body, Form, Review};
 pub struct Arguments {
     #[command(flatten)]
     judging: Judging,
+    /// Also tell what changed, by meaning, since the rules in these files.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    since: Vec<PathBuf>,
     /// The form of the document; otherwise what the name of `--output` ends with, or text.
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
     format: Option<Shape>,
@@ -49,6 +53,8 @@ enum Shape {
     Markdown,
     Json,
     Html,
+    /// Findings, and claims and cells that are not proved, at lines of the cluster file: SARIF 2.1.0.
+    Sarif,
 }
 
 impl Arguments {
@@ -68,6 +74,7 @@ impl Arguments {
             Some("html" | "htm") => Some(Shape::Html),
             Some("md" | "markdown") => Some(Shape::Markdown),
             Some("json") => Some(Shape::Json),
+            Some("sarif") => Some(Shape::Sarif),
             _ => None,
         };
         if self.json { Shape::Json } else { self.format.or(named).unwrap_or(Shape::Text) }
@@ -76,13 +83,17 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(file) = &arguments.output {
-        spare(file, &arguments.judging)?;
+        spare(file, &[arguments.judging.inputs(), arguments.since.clone()].concat())?;
     }
     let shape = arguments.shape();
-    let Judged { review, outcome } = match judge(&arguments.judging, shape == Shape::Json)? {
+    let since = Before::read(&arguments.since, &arguments.judging.include_from)?;
+    let Judged { review, outcome, read } = match judge_since(&arguments.judging, shape == Shape::Json, since)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };
+    if let Some(file) = &arguments.output {
+        spare(file, &read)?;
+    }
     let text = match shape {
         // It is printed, or written, when it is known how the command ends.
         Shape::Json => {
@@ -92,6 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Shape::Text => review.text(),
         Shape::Markdown => review.markdown(),
         Shape::Html => review.html()?,
+        Shape::Sarif => review.sarif()?,
     };
     match &arguments.output {
         Some(file) => write_file(file, text)?,
@@ -101,7 +113,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// Refuses to write over what is no document: whatever is there takes the name away from what was there before.
-fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
+fn spare(file: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
     let shown = file.display();
     // Without following it: a link would go, and what it leads to stay as it was.
     let Ok(there) = fs::symlink_metadata(file) else { return Ok(()) };
@@ -111,12 +123,12 @@ fn spare(file: &Path, judging: &Judging) -> anyhow::Result<()> {
     );
     let same =
         |path: &PathBuf| fs::metadata(path).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
-    anyhow::ensure!(!judging.inputs().iter().any(same), "{shown} is one of the files that are read: name another");
+    anyhow::ensure!(!inputs.iter().any(same), "{shown} is one of the files that are read: name another");
     Ok(())
 }
 
 pub fn run_matrix(arguments: &Matrix) -> anyhow::Result<Outcome> {
-    let Judged { review, outcome } = match judge(&arguments.judging, false)? {
+    let Judged { review, outcome, .. } = match judge(&arguments.judging, false)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };

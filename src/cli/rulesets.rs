@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::{Family, Ruleset, Table};
-use crate::prove::{self, Text};
+use crate::prove::{self, Remark, Text};
 use crate::report::Digested;
 use crate::verify::Families;
 
@@ -36,8 +36,10 @@ pub struct Given {
     pub writers: Vec<String>,
     /// The files, and what they include, with their digests.
     pub texts: Vec<Digested>,
-    /// What each file begins with: its name, and the remarks before its rules.
-    pub headers: Vec<(String, String)>,
+    /// The remarks in each file.
+    pub remarks: Vec<(String, Vec<Remark>)>,
+    /// Every file that was read, as it was called.
+    pub files: Vec<PathBuf>,
     /// What each tool would load, the files of one dialect in their order and with what they include.
     pub loads: Vec<(Text, String)>,
 }
@@ -51,14 +53,15 @@ impl Given {
             unknown: Vec::new(),
             writers: Vec::new(),
             texts: Vec::new(),
-            headers: Vec::new(),
+            remarks: Vec::new(),
+            files: Vec::new(),
             loads: Vec::new(),
         }
     }
 
     /// What these files say in their headers of a site that is not so.
     pub fn untrue(&self, site: &Site<'_>) -> Vec<Diagnostic> {
-        self.headers.iter().flat_map(|(name, text)| prove::untrue(name, text, site)).collect()
+        self.remarks.iter().flat_map(|(name, said)| prove::untrue(name, said, site)).collect()
     }
 }
 
@@ -189,8 +192,24 @@ impl Source {
 /// Reads files of any dialects into one ruleset that is to be held against something. What they include may also be in these folders.
 /// Files that name no table are what `nft list ruleset` leaves behind where it was refused, and say of no host what it does.
 pub fn read_rules<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Given> {
-    let sources = sources(paths, allowed)?;
-    let given = read_sources(&sources)?;
+    judgeable(&sources(paths, allowed)?)
+}
+
+/// The same for a document, in which files are called by their names without the folders.
+pub fn read_rules_for_document<'a>(
+    paths: impl IntoIterator<Item = &'a Path>,
+    allowed: &[PathBuf],
+) -> anyhow::Result<Given> {
+    let mut sources = sources(paths, allowed)?;
+    let parts = sources.iter().flat_map(|source| &source.parts);
+    let files: BTreeSet<PathBuf> = parts.map(|part| PathBuf::from(&part.name)).collect();
+    without_folders(&mut sources);
+    Ok(Given { files: files.into_iter().collect(), ..judgeable(&sources)? })
+}
+
+/// Rules that can be held against something.
+fn judgeable(sources: &[Source]) -> anyhow::Result<Given> {
+    let given = read_sources(sources)?;
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     anyhow::ensure!(
         !given.ruleset.unread.is_empty() || sources.iter().any(Source::names_a_table),
@@ -198,7 +217,7 @@ pub fn read_rules<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[Path
          without any rules, which protects nothing",
         names.join(", ")
     );
-    warn_of_empty(&sources);
+    warn_of_empty(sources);
     Ok(given)
 }
 
@@ -276,19 +295,46 @@ fn writer(text: &str) -> Option<String> {
     Some(name.chars().filter(|c| !c.is_control()).take(60).collect())
 }
 
-/// The remarks that a text begins with, line by line.
-fn remarks(text: &str) -> String {
-    let lines = text.lines().take_while(|line| line.is_empty() || line.starts_with('#'));
-    lines.map(|line| format!("{line}\n")).collect()
+/// The remarks of each file, of which includes may have left several parts.
+fn remarks(sources: &[Source]) -> Vec<(String, Vec<Remark>)> {
+    let mut all: Vec<(String, Vec<Remark>)> = Vec::new();
+    for part in sources.iter().flat_map(|source| &source.parts) {
+        let own = prove::remarks(&part.text, part.first as usize);
+        match all.iter_mut().find(|(name, _)| *name == part.name) {
+            Some((_, said)) => said.extend(own),
+            None => all.push((part.name.clone(), own.collect())),
+        }
+    }
+    all
+}
+
+/// Calls files by their names without the folders, so that the same files make the same document anywhere; of those that have one name,
+/// all but the first by their order, too.
+fn without_folders(sources: &mut [Source]) {
+    let mut known: Vec<(String, String)> = Vec::new();
+    let mut called = |path: &str| -> String {
+        if let Some((_, name)) = known.iter().find(|(own, _)| own == path) {
+            return name.clone();
+        }
+        let base = path.rsplit('/').next().unwrap_or(path);
+        let before = known.iter().filter(|(own, _)| own.rsplit('/').next().unwrap_or(own) == base).count();
+        let name = if before == 0 { base.to_owned() } else { format!("{base} ({})", before + 1) };
+        known.push((path.to_owned(), name.clone()));
+        name
+    };
+    for source in sources {
+        source.name = called(&source.name);
+        source.texts.iter_mut().for_each(|text| text.name = called(&text.name));
+        source.parts.iter_mut().for_each(|part| part.name = called(&part.name));
+    }
 }
 
 fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
-    let mut given = Given::made(Ruleset::default());
+    let mut given = Given { remarks: remarks(sources), ..Given::made(Ruleset::default()) };
     for source in sources {
         check_family(source)?;
         given.ruleset.unread.extend(source.unread.iter().cloned());
         given.texts.extend(source.texts.iter().cloned());
-        given.headers.extend(source.parts.first().map(|part| (source.name.clone(), remarks(&part.text))));
         let writer = source.parts.first().and_then(|part| writer(&part.text));
         given.writers.extend(writer.filter(|writer| !given.writers.contains(writer)));
     }

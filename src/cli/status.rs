@@ -15,8 +15,9 @@ use super::host::{
 };
 use super::input::{Input, default_config, moved, node_findings};
 use super::output::{Undone, present, print_findings, say};
+use super::today::Today;
 use super::ways::{in_use, sources, unknown_sources, warnings};
-use crate::cluster::{self, Cluster, Site};
+use crate::cluster::{self, Cluster, Site, Term};
 use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
@@ -59,6 +60,8 @@ pub struct Arguments {
     site: SiteArguments,
     #[command(flatten)]
     host: StateArguments,
+    #[command(flatten)]
+    today: Today,
 }
 
 impl Arguments {
@@ -70,7 +73,15 @@ impl Arguments {
     /// What was applied last, for whoever writes metrics only.
     fn of(host: &StateArguments) -> Self {
         let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
-        Self { config: None, json: false, metrics: None, full: false, site, host: host.clone() }
+        Self {
+            config: None,
+            json: false,
+            metrics: None,
+            full: false,
+            site,
+            host: host.clone(),
+            today: Today::default(),
+        }
     }
 }
 
@@ -153,6 +164,7 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
             document.others = Others { chains: seen.others, judged: true, ..Others::default() };
             document.unchanged_since = true;
             (document.digest, document.proved_at) = (seen.digest, seen.at);
+            document.warnings.extend(arguments.today.past(&seen.terms)?);
             let protected = record::ports(&seen.ports);
             about_ways(&mut document, Ok(seen.ends), &protected, &own_links()?);
             about_ports(&mut document, &protected);
@@ -307,6 +319,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.warnings.extend(nobody);
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     about_allowances(&mut document, &site, &links);
+    document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
     document.of_last_apply = unusable.is_some();
     document.by_hand = by_hand;
     document.digest = Some(cluster.digest().to_owned());

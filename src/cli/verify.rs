@@ -4,21 +4,23 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::document;
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
-use super::output::{Undone, fail, present, print_findings, warn_open, warn_unknown};
-use super::proof::explained;
+use super::judged::{Judged, Judging, judge};
+use super::output::{Undone, fail, present, print, print_findings, warn_open, warn_unknown};
+use super::proof::{explained, lies};
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Code, Diagnostic, FileId, SourceFile, Sources};
+use crate::diagnostic::{Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::report::{Body, Form, Proof, Whole};
+use crate::report::{Body, Earlier, Form, Proof, Whole};
 use crate::verify::{Answer, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
@@ -45,6 +47,10 @@ pub struct Arguments {
     /// addr` print there, of both families, one after the other.
     #[arg(long, value_name = "FILE", requires = "ruleset", conflicts_with = "live")]
     routes: Option<PathBuf>,
+    /// Whether a report of JSON (`report --format json`) still fits: one is made now, of what the cluster file makes, of the rulesets given,
+    /// or, with --live, of what this host holds, and every word of both is compared, but for the time and the user.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["routes", "json"])]
+    review: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -56,6 +62,9 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if let Some(file) = &arguments.review {
+        return fits(arguments, file);
+    }
     let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
@@ -97,9 +106,36 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Whether a header says something else of who is admitted than is so. Another input may mean the same.
-pub fn lies(untrue: &[Diagnostic]) -> bool {
-    untrue.iter().any(|finding| finding.code == Code::HeaderAdmits)
+/// Whether a report is what would be said now, word for word; it ends as that report would, or with 1 where it is not.
+fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
+    let name = file.display();
+    let read = |text: &str| Earlier::read(text).map_err(|error| anyhow::anyhow!("{name} {error}"));
+    let before = read(&read_text(file, "report")?)?;
+    let rules = (arguments.ruleset.as_slice(), arguments.include_from.as_slice());
+    // What is past is a matter of the day of which the report speaks.
+    let judging = Judging::of((&arguments.input.config, &arguments.node), rules, arguments.live, before.today());
+    // Everything that a document would have, what was found included.
+    document::begin(Form::Report);
+    let judged = judge(&judging, true);
+    if let Ok(Ok(Judged { review, .. })) = &judged {
+        document::set(Body::Report(Box::new(review.clone())));
+    }
+    let gathered = document::end(
+        judged.as_ref().ok().and_then(|own| own.as_ref().ok()).map_or(Outcome::Unusable, |own| own.outcome),
+    );
+    let Judged { review, outcome, .. } = match judged? {
+        Ok(judged) => judged,
+        Err(outcome) => return Ok(outcome),
+    };
+    let now = gathered.map(|document| document.json()).transpose()?.unwrap_or_default();
+    let differences = before.differences(&read(&now)?);
+    if differences.is_empty() {
+        print(&format!("the report fits: {}\n", review.verdict_text()))?;
+        return Ok(outcome);
+    }
+    let lines: String = differences.iter().map(|what| format!("  - {what}\n")).collect();
+    print(&format!("THE REPORT DOES NOT FIT:\n{lines}now: {}\n", review.verdict_text()))?;
+    Ok(Outcome::No)
 }
 
 /// With a look at this host the nodes that are not named are found by their addresses.

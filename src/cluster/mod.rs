@@ -10,6 +10,7 @@
 mod change;
 mod check;
 mod config;
+mod day;
 mod folder;
 mod join;
 mod model;
@@ -20,6 +21,7 @@ mod toml_reader;
 mod values;
 
 pub use config::{Included, Loaded, closed, included_now, parse, parse_kept};
+pub use day::{Day, NoDay, Term, civil, expired};
 pub use folder::{KeptFile, cluster_files, load, parse_kept_together};
 pub use model::{AND, Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
 pub use profile::{Profile, embedded_profiles};

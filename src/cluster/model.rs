@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::day::Day;
 use crate::diagnostic::{Code, Sources, Span};
 use crate::net::{Cidr, Interface, Ports};
 
@@ -91,6 +92,8 @@ pub struct Client {
     pub(super) services: Vec<ServiceId>,
     pub(super) interfaces: Option<Box<[Interface]>>,
     pub(super) allow_public: bool,
+    pub(super) why: Option<Box<str>>,
+    pub(super) until: Option<Day>,
     pub(super) span: Span,
 }
 
@@ -417,6 +420,18 @@ impl Client {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// One sentence on why it is admitted.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// The last day on which it is wanted. It is admitted behind that, too.
+    #[must_use]
+    pub fn until(&self) -> Option<Day> {
+        self.until
     }
 
     /// Where it comes from.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::day::Day;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::net::{Interface, ParsePortError, PortRange, Ports};
 
@@ -130,6 +131,22 @@ impl<'f> Reader<'f> {
         let help = "it goes into comments of the rulesets: one line, without quotes and backslashes";
         self.push(Diagnostic::new(Code::UnknownValue, text.span, format!("{what} {reason}")).help(help));
         None
+    }
+
+    /// A day: `"2027-01-31"`, or TOML's own local date.
+    pub fn day(&mut self, value: &Value<'_>, what: &str) -> Option<Day> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Datetime(at) => at.to_string(),
+            other => return self.wrong_type(value, what, "a day such as `\"2027-01-31\"`", other),
+        };
+        let day = text.parse().ok();
+        if day.is_none() {
+            let message = format!("{what} is no day: `{}`", printable(&text));
+            let finding = Diagnostic::new(Code::BadUntil, self.span(value), message);
+            self.push(finding.help("write a day of the calendar as year, month and day: `\"2027-01-31\"`"));
+        }
+        day
     }
 
     /// A value that must be a list.

@@ -218,7 +218,8 @@ fn client_summary(site: &SitePart<'_>, client: &Client) -> String {
     let more = more(client.from().len(), NETWORKS_NAMED);
     let on = site.client_interfaces(client);
     let allowed = if client.allow_public() { ", allow-public" } else { "" };
-    format!("client {} ({}{more}{allowed}){}", client.name(), named.join(", "), interfaces(on.as_deref()))
+    let until = client.until().map(|day| format!(", wanted until {day}")).unwrap_or_default();
+    format!("client {} ({}{more}{allowed}{until}){}", client.name(), named.join(", "), interfaces(on.as_deref()))
 }
 
 fn interfaces(names: Option<&[Interface]>) -> String {

@@ -32,6 +32,8 @@ pub use nft::nft;
 pub use opened::{Opened, OpeningShape, opened};
 pub use opening::openings;
 
+use std::collections::HashSet;
+
 use crate::cluster::{OnBlock, Site};
 use crate::ir::{Addresses, Elements, Match, Reject, Rule, Statement, Verdict};
 use crate::net::{Cidr, ElsewhereEntry, Interface, Ports};
@@ -55,6 +57,20 @@ const ORIGINS_UP_TO: usize = 500;
 
 /// The number of TCP (IANA protocol numbers).
 const TCP: u8 = 6;
+
+/// The remarks that stand beside the header in files of a site, as far as they are the ruleset's own: of chains, and where elements of sets
+/// come from.
+#[must_use]
+pub fn remarks(site: &Site<'_>) -> HashSet<String> {
+    let rulesets = [nft(site), iptables(site, SetsMode::Always)];
+    let tables = rulesets.iter().flat_map(|ruleset| &ruleset.tables);
+    let of_tables = tables.flat_map(|table| {
+        let chains = table.chains.iter().flat_map(|chain| &chain.remarks);
+        chains.chain(table.sets.iter().flat_map(|set| &set.origins))
+    });
+    let of_sets = rulesets.iter().flat_map(|ruleset| &ruleset.sets).flat_map(|set| &set.origins);
+    of_tables.chain(of_sets).map(|remark| remark.trim().to_owned()).collect()
+}
 
 fn source(addresses: Addresses) -> Match {
     Match::Source { addresses, negated: false }

@@ -107,6 +107,8 @@ codes! {
     TooManySources = "too-many-sources", Error;
     /// A text that is no interface name.
     BadInterface = "bad-interface", Error;
+    /// A text that is no day.
+    BadUntil = "bad-until", Error;
     /// `--node` names no node.
     UnknownNode = "unknown-node", Error;
     /// A line of what `ip` is to have printed that it does not print.
@@ -127,6 +129,12 @@ codes! {
     HeaderInput = "header-input", Warning;
     /// The header of a ruleset says something else of who is admitted than the cluster file.
     HeaderAdmits = "header-admits", Warning;
+    /// The header of a ruleset says that its rules are of another cluster or for another node than is asked about.
+    HeaderNode = "header-node", Warning;
+    /// The header of a ruleset says that its rules rest on something else than they do.
+    HeaderRests = "header-rests", Warning;
+    /// Beside the header of a ruleset stand remarks that this program does not make.
+    HeaderAdded = "header-added", Warning;
     /// Ports among those that the kernel hands out to outgoing connections.
     EphemeralOverlap = "ephemeral-overlap", Warning;
     /// The guard would cover SSH.
@@ -141,6 +149,8 @@ codes! {
     FamilyWithoutNodes = "family-without-nodes", Warning;
     /// A client that is admitted to nothing or from nowhere.
     UnusedClient = "unused-client", Warning;
+    /// A client who was wanted until a day that is past.
+    ClientExpired = "client-expired", Warning;
     /// A private network without node or client.
     UnusedNetwork = "unused-network", Warning;
     /// An open service that admits nobody.

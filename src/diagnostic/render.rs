@@ -142,6 +142,9 @@ pub struct Plain {
     pub line: Option<u32>,
     /// What to do.
     pub help: Option<String>,
+    /// The file, from the folder of the cluster file on, where it is in a folder there.
+    #[serde(skip)]
+    pub base: Option<String>,
 }
 
 impl Plain {
@@ -156,6 +159,7 @@ impl Plain {
             file: place.map(|(file, _)| file.name.clone()),
             line: place.map(|(file, at)| file.line(at)),
             help: finding.help.clone(),
+            base: place.map(|(file, _)| file.base_name()).filter(|name| name.contains('/')),
         }
     }
 
@@ -164,7 +168,19 @@ impl Plain {
     pub fn new(severity: Severity, code: Option<&'static str>, message: String) -> Self {
         let behind = code.and_then(|code| message.strip_prefix(code)?.strip_prefix(": ")).map(str::to_owned);
         let message = behind.unwrap_or(message);
-        Self { code, severity: word(severity), message, file: None, line: None, help: None }
+        Self { code, severity: word(severity), message, file: None, line: None, help: None, base: None }
+    }
+
+    /// Calls the file as lines of the cluster file are called: from the folder of that one on.
+    pub fn forget_folder(&mut self) {
+        self.file = self.base_name();
+    }
+
+    /// That name.
+    #[must_use]
+    pub fn base_name(&self) -> Option<String> {
+        let name = || self.file.as_ref().map(|file| file.rsplit('/').next().unwrap_or(file).to_owned());
+        self.base.clone().or_else(name)
     }
 
     /// Whether it is an error.

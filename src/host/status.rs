@@ -19,7 +19,7 @@ use super::sources::Ends;
 use super::store::{Place, checksum};
 use super::whole::surroundings;
 use super::{HostError, deeds, iptables, nft, place, record, translation, ways};
-use crate::cluster::{Cluster, Site, Through, included_now};
+use crate::cluster::{Cluster, Site, Term, Through, included_now};
 use crate::diagnostic::{FileId, SourceFile};
 use crate::net::{Elsewhere, Interface};
 
@@ -63,6 +63,9 @@ pub struct Seen {
     /// The SHA-256 of the cluster file, its profile and what it includes.
     #[serde(default)]
     pub digest: Option<String>,
+    /// The last days of clients.
+    #[serde(default)]
+    pub terms: Vec<Term>,
 }
 
 impl Seen {
@@ -108,6 +111,7 @@ impl Seen {
             surroundings: surrounded()?,
             at: Some(deeds::now()),
             digest: Some(site.cluster().digest().to_owned()),
+            terms: Term::all(site.cluster()),
         };
         record::write_json(&host.store, Place::Volatile, SEEN, &seen)
     }

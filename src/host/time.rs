@@ -2,13 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::cluster::civil;
+
 const DAY: u64 = 86_400;
 
 /// A time in UTC to the second, such as `2026-03-01T12:00:00Z` (RFC 3339). A time before 1970 is shown as 1970.
 #[must_use]
 pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (year, month, day) = date(seconds / DAY);
+    let (year, month, day) = civil(seconds / DAY);
     let clock = seconds % DAY;
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
 }
@@ -24,26 +26,13 @@ pub fn seconds(text: &str) -> Option<u64> {
         all.try_into().ok()
     };
     let ([year, month, day], [hour, minute, second]) = (numbers(day, '-')?, numbers(clock, ':')?);
-    // The inverse of `date`, as days_from_civil has it.
+    // The inverse of `civil`, as days_from_civil has it.
     let (year, from_march) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year;
     let seconds = days.checked_sub(719_468)?.checked_mul(DAY)? + hour * 3600 + minute * 60 + second;
     // What is no date would be another one's text.
     (utc(UNIX_EPOCH + std::time::Duration::from_secs(seconds)) == text).then_some(seconds)
-}
-
-/// Year, month and day of a day, counted from the beginning of 1970. After Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms", civil_from_days: years begin in March there, so that the leap day is the last one.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

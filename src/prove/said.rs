@@ -3,79 +3,263 @@
 //! The claims are about rules, and a header is none: a ruleset may do all that a file wants and say in its header that somebody else is
 //! admitted. Whoever reads headers then decides by a lie.
 
+use std::collections::HashSet;
+
 use crate::cluster::{Node, Site};
 use crate::compile;
 use crate::diagnostic::{Code, Diagnostic};
 
-/// The line by which a header is one of this program.
+/// What the lines begin with by which a header is one of this program.
 const OURS: &str = "Made by ringfence ";
 /// What the digest of a cluster file stands behind.
 const INPUT: &str = "Input: sha256 ";
+/// What the line begins with that says whose rules these are.
+const ABOUT: &str = "Firewall rules of the cluster";
 /// The first line about who is admitted, and the first behind these.
 const ADMITTED: (&str, &str) = ("Admitted, over TCP:", "These rules block;");
+/// What the first line about who is admitted begins with, in a header that is not quite one.
+const ADMITTED_SO: &str = "Admitted";
+/// What can be done.
+const HELP: &str = "compile it again, or name the cluster file that it was made of";
 
-/// What a text says in its header that is not so by the cluster file: of the node that it names, or of every node. Nothing where it has
-/// no header of this program.
+/// A remark of a text: the number of its line, and what it says.
+pub type Remark = (usize, String);
+
+/// All remarks of a text whose first line has this number, wherever they stand: lines of their own, and behind what they are about. Whatever
+/// else a remark begins with, such as `##` or `# //`, it reads as the same one.
+pub fn remarks(text: &str, first: usize) -> impl Iterator<Item = Remark> {
+    let numbered = text.lines().enumerate().map(move |(at, line)| (at + first, line));
+    numbered.filter_map(|(at, line)| {
+        let begins = |c: char| c == '\u{feff}' || c.is_whitespace() || matches!(c, '#' | '/' | ';');
+        let said = remark(line)?.trim_start_matches(begins).trim();
+        (!said.is_empty()).then(|| (at, said.to_owned()))
+    })
+}
+
+/// The remark of a line: from the first `#` that does not stand in quotes.
+fn remark(line: &str) -> Option<&str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match c {
+            '#' if !quoted => return line.get(at..),
+            '"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    None
+}
+
+/// What a text says in its remarks that is not so by the cluster file: of the node that it names, or of every node. Nothing where none of
+/// them is of a header of this program.
+///
+/// A header is held line by line against the one that this program would write. Of remarks that are none of its own it is said only that
+/// they are there.
 #[must_use]
-pub fn untrue(name: &str, text: &str, site: &Site<'_>) -> Vec<Diagnostic> {
-    let said = header(text);
-    if !said.iter().any(|(_, line)| line.starts_with(OURS)) {
+pub fn untrue(name: &str, said: &[Remark], site: &Site<'_>) -> Vec<Diagnostic> {
+    if !said.iter().any(|(_, line)| is_of_header(line)) {
         return Vec::new();
     }
-    let expected = compile::header(&named(&said, site));
-    let expected: Vec<(usize, &str)> = expected.iter().map(String::as_str).enumerate().collect();
-    let help = "compile it again, or name the cluster file that it was made of";
-    let mut findings = Vec::new();
-    let digests = |lines: &[(usize, &str)]| -> Vec<String> {
-        lines.iter().filter_map(|(_, line)| line.trim_start().strip_prefix(INPUT)).map(str::to_owned).collect()
-    };
-    if digests(&said) != digests(&expected) {
-        let at = said.iter().find(|(_, line)| line.trim_start().starts_with(INPUT)).map_or(1, |(at, _)| *at);
-        let message =
-            format!("{name}:{at}: the header says that these rules were made of another input than this cluster file");
-        findings.push(Diagnostic::placeless(Code::HeaderInput, message).help(help));
+    let own = named(said, site);
+    let expected: Vec<String> =
+        compile::header(&own).iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let mut held = Held { name, expected: &expected, findings: Vec::new() };
+    let mut beside = Vec::new();
+    let mut rest = said;
+    while let Some(((_, line), behind)) = rest.split_first() {
+        match begins(line, &expected) {
+            Some(at) => rest = held.block(rest, at),
+            None => {
+                beside.extend(rest.first());
+                rest = behind;
+            }
+        }
     }
-    let (own, wanted) = (about_admission(&said), about_admission(&expected));
-    let differ = |(at, (_, line)): &(usize, &(usize, &str))| wanted.get(*at).is_none_or(|(_, own)| own != line);
-    let first = own.iter().enumerate().find(differ);
-    let message = match first {
-        Some((at, (number, line))) => {
-            let instead = wanted.get(at).map_or("nothing", |(_, line)| line);
-            format!(
-                "{name}:{number}: the header says `{}`, and by the cluster file it is `{}`",
-                shown(line),
-                shown(instead)
-            )
-        }
-        None if own.len() < wanted.len() => {
-            let lacking = wanted.get(own.len()).map_or("", |(_, line)| line);
-            let number = own.last().or(said.last()).map_or(1, |(number, _)| *number);
-            format!("{name}:{number}: the header does not say `{}`", shown(lacking))
-        }
-        None => return findings,
-    };
-    findings.push(Diagnostic::placeless(Code::HeaderAdmits, message).help(help));
+    let mut findings = held.findings;
+    findings.extend(other_node(name, said, &own, site));
+    // What was made of another file names other lines of it.
+    if !findings.iter().any(|own| own.code == Code::HeaderInput) {
+        findings.extend(added(name, &beside, &own));
+    }
     findings
 }
 
-/// The remarks that a text begins with, with the numbers of their lines.
-fn header(text: &str) -> Vec<(usize, &str)> {
-    let numbered = text.lines().enumerate().map(|(at, line)| (at + 1, line));
-    let remarks = numbered.take_while(|(_, line)| line.is_empty() || line.starts_with('#'));
-    remarks.filter_map(|(at, line)| Some((at, line.strip_prefix("# ").or_else(|| line.strip_prefix('#'))?))).collect()
+fn is_of_header(line: &str) -> bool {
+    [OURS, ABOUT, INPUT, ADMITTED.0].into_iter().any(|with| line.starts_with(with))
 }
 
-/// The lines about who is admitted and what is not guarded.
-fn about_admission<'a>(lines: &[(usize, &'a str)]) -> Vec<(usize, &'a str)> {
-    let (first, behind) = ADMITTED;
-    let from = lines.iter().skip_while(|(_, line)| !line.starts_with(first));
-    from.take_while(|(_, line)| !line.starts_with(behind)).filter(|(_, line)| !line.is_empty()).copied().collect()
+/// Where in a header a line stands by which one begins. The first line that it has may be gone, or be another.
+fn begins(line: &str, expected: &[String]) -> Option<usize> {
+    let with = [ABOUT, OURS, INPUT, ADMITTED_SO].into_iter().find(|with| line.starts_with(with))?;
+    expected.iter().position(|own| own.starts_with(with))
+}
+
+/// A header that is held against what it has to be.
+struct Held<'a> {
+    name: &'a str,
+    expected: &'a [String],
+    findings: Vec<Diagnostic>,
+}
+
+impl Held<'_> {
+    /// Compares lines with those from this one on, and gives back what stands behind them.
+    fn block<'s>(&mut self, said: &'s [Remark], from: usize) -> &'s [Remark] {
+        let first = said.first().map_or(1, |(at, _)| *at);
+        if from > 0 {
+            self.lacks(first, 0);
+        }
+        let (mut rest, mut at) = (said, from);
+        while let (Some(((number, line), behind)), Some(wanted)) = (rest.split_first(), self.expected.get(at)) {
+            let follows = behind.first().map(|(_, line)| line);
+            if same(line, wanted) {
+                at += 1;
+                rest = behind;
+            } else if let Some(later) = self.expected.iter().skip(at).position(|own| same(line, own)) {
+                self.lacks(*number, at);
+                at += later;
+            } else if follows.is_some_and(|own| same(own, wanted)) {
+                // Something that this program does not say, among what it does.
+                self.note(Code::HeaderAdmits, *number, line, "nothing");
+                rest = behind;
+            } else if is_of_header(line) && !begins_alike(line, wanted) {
+                // Another header begins.
+                break;
+            } else {
+                self.note(self.code(at), *number, line, wanted);
+                at += 1;
+                rest = behind;
+            }
+        }
+        if at < self.expected.len() {
+            let taken = said.len() - rest.len();
+            let last = said.get(taken.saturating_sub(1)).map_or(first, |(at, _)| *at);
+            self.lacks(last, at);
+        }
+        rest
+    }
+
+    /// What kind of lie it is where a line of the header is another.
+    fn code(&self, at: usize) -> Code {
+        let place = |with: &str| self.expected.iter().position(|own| own.starts_with(with)).unwrap_or(usize::MAX);
+        let line = self.expected.get(at).map_or("", String::as_str);
+        if line.starts_with(ABOUT) {
+            Code::HeaderNode
+        } else if at >= place(ADMITTED.1) {
+            Code::HeaderRests
+        } else if at >= place(ADMITTED.0) || line.starts_with("SHARED: ") || line.starts_with("STAGED: ") {
+            Code::HeaderAdmits
+        } else {
+            Code::HeaderInput
+        }
+    }
+
+    fn lacks(&mut self, number: usize, at: usize) {
+        let line = shown(self.expected.get(at).map_or("", String::as_str));
+        let message = format!("{}:{number}: the header does not say `{line}`", self.name);
+        self.add(Diagnostic::placeless(self.code(at), message).help(HELP));
+    }
+
+    fn note(&mut self, code: Code, number: usize, line: &str, instead: &str) {
+        let name = self.name;
+        let message = if line.starts_with(INPUT) && instead.starts_with(INPUT) {
+            format!(
+                "{name}:{number}: the header says that these rules were made of another input than this cluster file"
+            )
+        } else {
+            let (line, instead) = (shown(line), shown(instead));
+            format!("{name}:{number}: the header says `{line}`, and by the cluster file it is `{instead}`")
+        };
+        self.add(Diagnostic::placeless(code, message).help(HELP));
+    }
+
+    /// One of each kind is enough: whoever reads it compiles again.
+    fn add(&mut self, finding: Diagnostic) {
+        if !self.findings.iter().any(|own| own.code == finding.code) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Whether a line says what it has to. Which version made the rules is its own business: what it says is compared all the same.
+fn same(line: &str, wanted: &str) -> bool {
+    let version = |text: &str| -> Option<String> {
+        let (version, rest) = text.strip_prefix(OURS)?.split_once(' ')?;
+        let is_one = version.ends_with('.')
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
+        is_one.then(|| rest.to_owned())
+    };
+    line == wanted || version(line).is_some_and(|own| Some(own) == version(wanted))
+}
+
+fn begins_alike(line: &str, wanted: &str) -> bool {
+    [OURS, ABOUT, INPUT, ADMITTED.0].into_iter().any(|with| line.starts_with(with) && wanted.starts_with(with))
+}
+
+/// That a header is about another node than is asked about.
+fn other_node(name: &str, said: &[Remark], own: &Site<'_>, site: &Site<'_>) -> Option<Diagnostic> {
+    let asked = site.node_names().filter(|_| site.is_of_nodes())?;
+    let own = own.node_names()?;
+    let (at, _) = said.iter().find(|(_, line)| line.starts_with(ABOUT))?;
+    let message =
+        format!("{name}:{at}: the header says that these rules are for {own}, and they are judged for {asked}");
+    (own != asked).then(|| Diagnostic::placeless(Code::HeaderNode, message).help("name the node that they are for"))
+}
+
+/// Whether a remark is one that the files of each tool have beside the header, or that a tool writes into what it saves.
+fn of_tools(line: &str) -> bool {
+    const OWN: [&str; 14] = [
+        "usr/sbin/nft -f",
+        "!/usr/sbin/nft -f",
+        "Made if it is not there, so that it can be deleted and made anew in one transaction.",
+        "For iptables-restore --noflush.",
+        "For ip6tables-restore --noflush.",
+        "For iptables-restore --noflush. Load the file for ipset first: ipset restore < ringfence.ipset",
+        "For ip6tables-restore --noflush. Load the file for ipset first: ipset restore < ringfence.ipset",
+        "Judges IPv4 only: load the file for the other family too. Its jumps must stand before whatever accepts in the",
+        "Judges IPv6 only: load the file for the other family too. Its jumps must stand before whatever accepts in the",
+        "chains PREROUTING of raw and INPUT of mangle: what was accepted there is never judged.",
+        "The jumps. Each load of this file adds them once more, at the top; that changes no verdict. To add them only where",
+        "they are missing, load the file without the lines below, and then run:",
+        "For ipset restore.",
+        "For ipset restore. The rules need no sets.",
+    ];
+    let is_saved = ["Generated by iptables-", "Generated by ip6tables-", "Completed on "]
+        .into_iter()
+        .any(|own| line.starts_with(own));
+    let is_jump =
+        ["iptables -t ", "ip6tables -t "].into_iter().any(|own| line.starts_with(own)) && line.contains(" -C ");
+    OWN.contains(&line) || is_saved || is_jump
+}
+
+/// A remark without the line of the cluster file that it is about, such as `riak@10.0.0.1, cluster.toml:3`.
+fn placeless(line: &str) -> &str {
+    let number = |place: &str| place.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u32>().is_ok());
+    line.rsplit_once(", ").filter(|(_, place)| number(place)).map_or(line, |(what, _)| what)
+}
+
+/// That there are remarks beside a header that this program does not make.
+fn added(name: &str, beside: &[&Remark], own: &Site<'_>) -> Option<Diagnostic> {
+    let known = compile::remarks(own);
+    // The same file may have been called otherwise, and stand in another folder.
+    let known: HashSet<&str> = known.iter().map(|line| placeless(line)).collect();
+    let mut others = beside.iter().filter(|(_, line)| !known.contains(placeless(line)) && !of_tools(line));
+    let (at, line) = others.next()?;
+    let more = match others.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let message = format!(
+        "{name}:{at}: `{}` is no remark of this program{more}: what it says was held against nothing",
+        shown(line)
+    );
+    Some(Diagnostic::placeless(Code::HeaderAdded, message).help("believe the rules, and what is said of them here"))
 }
 
 /// The site that a header is about, by the nodes that it names.
-fn named<'a>(said: &[(usize, &str)], site: &Site<'a>) -> Site<'a> {
+fn named<'a>(said: &[Remark], site: &Site<'a>) -> Site<'a> {
     let cluster = site.cluster();
-    let place = said.iter().find_map(|(_, line)| {
+    let place = said.iter().filter(|(_, line)| line.starts_with(ABOUT)).find_map(|(_, line)| {
         let line = line.strip_suffix('.')?;
         line.split_once(" for the node ").or_else(|| line.split_once(" for the nodes "))
     });
@@ -98,7 +282,8 @@ mod tests {
 
     use super::*;
     use crate::cluster::{Cluster, parse};
-    use crate::prove::{Text, nft};
+    use crate::compile::SetsMode;
+    use crate::prove::{Text, iptables, nft};
 
     const FILE: &str = "[cluster]\nname = \"c\"\nnodes = [\"riak@10.0.0.1\", \"riak@10.0.0.2\"]\n[networks]\n\
         private = [\"10.0.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n[[client]]\nname = \"web\"\n\
@@ -109,7 +294,10 @@ mod tests {
     }
 
     fn codes(text: &str, site: &Site<'_>) -> Vec<(Code, String)> {
-        untrue("r.nft", text, site).into_iter().map(|finding| (finding.code, finding.message)).collect()
+        untrue("r.nft", &remarks(text, 1).collect::<Vec<_>>(), site)
+            .into_iter()
+            .map(|finding| (finding.code, finding.message))
+            .collect()
     }
 
     #[test]
@@ -162,5 +350,100 @@ mod tests {
         let wider = cluster(&FILE.replace("10.1.0.0/24", "10.1.0.0/23"));
         let found = codes(emitted.text(Text::Nft).unwrap(), &Site::of_every_node(&wider));
         assert_eq!(found.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [Code::HeaderInput, Code::HeaderAdmits]);
+    }
+
+    /// Wherever the lie stands, and however it is written.
+    #[test]
+    fn a_header_is_found_wherever_it_stands() {
+        let cluster = cluster(FILE);
+        let site = Site::of_every_node(&cluster);
+        let emitted = nft(&site).unwrap();
+        let text = emitted.text(Text::Nft).unwrap();
+        let lie = text.replace("client web (10.1.0.0/24)", "client web (10.1.0.0/16)");
+        let body: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let block: String = lie
+            .lines()
+            .skip_while(|line| !line.starts_with("# Admitted"))
+            .take_while(|line| !line.starts_with("# These rules"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let header: String =
+            lie.lines().take_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        for lies in [
+            format!("flush ruleset\n{lie}"),
+            format!("\u{feff}{lie}"),
+            lie.replace("\n# ", "\n #  "),
+            lie.replace("\n# ", "\n#\t"),
+            lie.replace("\n", "\r\n"),
+            format!("{text}\n{block}"),
+            format!("{body}\n{block}"),
+            format!("{body}\n{header}"),
+            lie.replace("Made by ringfence", "Made by hand"),
+            lie.replace("\n# ", "\n## "),
+            lie.replace("\n# ", "\n# // "),
+            lie.replace("\n# ", "\nflush ruleset # "),
+            lie.replace("\n# ", "\n;# "),
+            text.replace("# Admitted, over TCP:", "# Also admitted to http: everyone\n# Admitted, over TCP:"),
+            text.replace("# Input: ", "# Also admitted to http: everyone\n# Input: "),
+            text.replace("# Admitted, over TCP:", "# Admitted over TCP:"),
+            format!("{text}\n# Admitted over TCP:\n#  http 8098 everyone\n"),
+        ] {
+            let found = codes(&lies, &site);
+            assert!(found.iter().any(|(code, _)| *code == Code::HeaderAdmits), "{found:?} in {lies}");
+        }
+        // The same, told truly.
+        for truth in [format!("flush ruleset\n{text}"), format!("\u{feff}{text}"), text.replace("\n# ", "\n #  ")] {
+            assert_eq!(codes(&truth, &site), []);
+        }
+    }
+
+    /// A remark that is none of this program's is told, and is no lie; those that it makes are not told, in no dialect.
+    #[test]
+    fn remarks_of_others_are_told() {
+        let cluster = cluster(FILE);
+        let site = Site::of_every_node(&cluster);
+        let emitted = [nft(&site).unwrap(), iptables(&site, SetsMode::Always).unwrap()];
+        let kinds = [Text::Nft, Text::Iptables, Text::Ip6tables, Text::Ipset];
+        let texts: Vec<&str> = emitted.iter().flat_map(|one| kinds.iter().filter_map(|kind| one.text(*kind))).collect();
+        assert_eq!(texts.len(), 4);
+        let only = |text: &str| codes(text, &site).into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+        for text in texts {
+            assert_eq!(codes(text, &site), []);
+        }
+        let text = emitted[0].text(Text::Nft).unwrap();
+        for more in ["# a remark\n", "table inet x { } # to http: everyone\n"] {
+            assert_eq!(only(&format!("{text}{more}")), [Code::HeaderAdded]);
+        }
+        // In quotes there is none.
+        assert_eq!(only(&format!("{text}add rule inet x y comment \"no # remark\"\n")), []);
+        assert_eq!(only(&text.replace("# riak@10.0.0.1, cluster.toml:3", "# everyone")), [Code::HeaderAdded]);
+        // Whoever made it, and with what, is said as it is.
+        assert_eq!(only(&text.replace("# Profile: riak", "# Profile: another")), [Code::HeaderInput]);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(only(&text.replace(&format!("Made by ringfence {version}."), "Made by ringfence 0.0.9.")), []);
+        let unmade: String =
+            text.lines().filter(|line| !line.starts_with("# Made by")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(only(&unmade), [Code::HeaderInput]);
+        let rests = unmade.replace("is not an identity", "is an identity");
+        assert_eq!(only(&rests), [Code::HeaderInput, Code::HeaderRests]);
+    }
+
+    #[test]
+    fn a_header_of_another_node_or_of_other_assumptions_is_told() {
+        let cluster = cluster(FILE);
+        let of = |at: usize| Site::of_node(&cluster, cluster.nodes().get(at).unwrap());
+        let emitted = nft(&of(1)).unwrap();
+        let text = emitted.text(Text::Nft).unwrap();
+        let only =
+            |text: &str, site: &Site<'_>| codes(text, site).into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+        assert_eq!(only(text, &of(1)), []);
+        assert_eq!(only(text, &Site::of_every_node(&cluster)), []);
+        assert_eq!(only(text, &of(0)), [Code::HeaderNode]);
+        let other = text.replace("for the node riak@10.0.0.2", "for the node riak@10.0.0.9");
+        assert_eq!(only(&other, &of(1)), [Code::HeaderNode]);
+        let renamed = text.replace("the cluster c ", "the cluster d ");
+        assert_eq!(only(&renamed, &of(1)), [Code::HeaderNode]);
+        let rests = text.replace("# - a source address is not an identity", "# - a source address is an identity");
+        assert_eq!(only(&rests, &of(1)), [Code::HeaderRests]);
     }
 }

@@ -221,7 +221,7 @@ impl Change {
         format!("{}{more}", shown.join(", "))
     }
 
-    fn on(&self) -> String {
+    pub(super) fn on(&self) -> String {
         match (self.interfaces.is_empty(), self.other_interfaces) {
             (true, _) => String::new(),
             (false, false) => format!(" on {}", self.interfaces.join(", ")),

@@ -57,7 +57,7 @@ pub use origin::source_line;
 pub use others::Others;
 pub use planned::Planned;
 pub use rehearsed::{Agreement, Judged, Rehearsed};
-pub use review::{Asked, Basis, Digested, Review};
+pub use review::{Asked, Basis, Compared, Digested, Earlier, Move, NotEarlier, Review, Since};
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, LETS_ON, Status};
 pub use together::{OneOf, Shared, Together};

@@ -12,15 +12,19 @@
 //! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
 //! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
 //!
-//! Not here, though a reviewer may ask for it: a picture of the cluster, SARIF, what a rehearsal saw, what changed since an earlier
-//! document, `why` and `until` of clients, a check of a document against rules (`verify --review`), and every rule with its reason:
+//! Not here, though a reviewer may ask for it: what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
 //! only those that decide in a cell are named.
 
 mod decides;
+mod earlier;
 mod grid;
 mod html;
 mod made;
 mod markdown;
+mod picture;
+mod rows;
+mod sarif;
+mod since;
 mod text;
 mod words;
 
@@ -30,7 +34,9 @@ use super::claims::{Claimed, Finding};
 use super::whole::Answered;
 use crate::diagnostic::Plain;
 
+pub use earlier::{Earlier, NotEarlier};
 pub use made::Basis;
+pub use since::{Compared, Move, Since};
 pub(super) use words::is_hidden;
 
 /// What there is to review.
@@ -46,7 +52,8 @@ pub struct Review {
     pub rules: &'static str,
     /// The clusters that are guarded.
     pub clusters: Vec<Reviewed>,
-    /// The texts of the rules, those that were judged or, of compiled ones, all that were made.
+    /// The texts of the rules, those that were judged or, of compiled ones, all that were made; of a kernel, one that stands for all rules
+    /// as this version read them.
     pub texts: Vec<Digested>,
     /// The host whose rules these are, where a kernel was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +62,9 @@ pub struct Review {
     pub staged: bool,
     /// The families that were judged.
     pub families: &'static [&'static str],
+    /// What changed since rules of before, where these were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
     /// Each claim, and what came of it.
     pub claims: Vec<Claimed>,
     /// Who reaches what on the whole host, where a kernel was asked.
@@ -69,6 +79,12 @@ pub struct Review {
     /// The part of the rules because of which nothing is proved, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Clients of which the cluster file says why they are admitted, or until when: those past it first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// The day that last days are held against; nothing where none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub today: Option<String>,
     /// Services that are not guarded.
     pub unguarded: Vec<Unguarded>,
     /// Ports that have to be kept from this host's own connections (`net.ipv4.ip_local_reserved_ports`).
@@ -151,6 +167,24 @@ pub struct Unguarded {
     pub why: Option<String>,
 }
 
+/// Why a client is admitted, and until when it is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Reason {
+    /// Its name.
+    pub client: String,
+    /// The line of the cluster file.
+    pub place: String,
+    /// Why, as the cluster file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Its last day. It is admitted behind that, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Whether that is past; `null` where it has none, or no day was given.
+    pub past: Option<bool>,
+}
+
 /// Something that the cluster file allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -217,6 +251,19 @@ pub enum Kind {
     Others,
 }
 
+impl Kind {
+    /// Strangers weigh most: the order in which rows are told where not all are.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Others => 0,
+            Self::Untrusted => 1,
+            Self::Private => 2,
+            Self::Peers => 3,
+            Self::Client => 4,
+        }
+    }
+}
+
 /// A source, and where the cluster file names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -252,15 +299,21 @@ pub struct Cell {
 /// What becomes of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// All get in.
     Admitted,
     /// None gets in.
     Blocked,
-    /// Some do, some do not.
+    /// None gets in, but not because of what blocks them where it has to.
+    BlockedElsewhere,
+    /// Some certainly do, some certainly do not.
     Mixed,
-    /// It cannot be said.
+    /// Some certainly do; of the others it cannot be said.
+    SomeAdmitted,
+    /// Some certainly do not; of the others it cannot be said.
+    SomeBlocked,
+    /// It can be said of none.
     Undecided,
 }
 
@@ -270,6 +323,9 @@ impl Fate {
         match self {
             Self::Admitted => "admitted",
             Self::Blocked => "blocked",
+            Self::BlockedElsewhere => "blocked elsewhere",
+            Self::SomeAdmitted => "some admitted",
+            Self::SomeBlocked => "some blocked",
             Self::Mixed => "mixed",
             Self::Undecided => "undecided",
         }
@@ -290,7 +346,7 @@ impl Review {
 fn noted(note: &Plain) -> String {
     let code = note.code.map(|code| format!("[{code}]")).unwrap_or_default();
     // The same file gives the same document anywhere.
-    let file = note.file.as_ref().map(|file| file.rsplit('/').next().unwrap_or(file));
+    let file = note.base_name();
     let place = file.map(|file| match note.line {
         Some(line) => format!(" ({file}:{line})"),
         None => format!(" ({file})"),

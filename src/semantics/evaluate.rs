@@ -75,7 +75,7 @@ pub struct Rules<'a> {
     /// Whether a rule may keep fragments from being put together.
     pub(super) keeps_fragments: bool,
     /// Whether a rule may change where a packet goes to, so that a port on the wire may be another at input.
-    translates: bool,
+    translates: [bool; 2],
     /// Whether a rule asks for the state of the connection.
     pub(super) tracks: bool,
     /// For IPv4 and IPv6, whether a rule has connection tracking loaded, which puts fragments together first.
@@ -123,7 +123,7 @@ impl<'a> Rules<'a> {
             alters: !ruleset.unread.is_empty(),
             leads_astray: leads_astray(ruleset, comes_before_tracking),
             keeps_fragments: leads_astray(ruleset, comes_before_reassembly),
-            translates: !ruleset.unread.is_empty(),
+            translates: [!ruleset.unread.is_empty(); 2],
             tracks: asks_for_states(ruleset),
             defragments: [true, false].map(|ipv4| ruleset.tables.iter().any(|table| asks_connections(table, ipv4))),
             marks_connections: false,
@@ -191,7 +191,14 @@ impl<'a> Rules<'a> {
                     Changes::Mark(_) => self.asks_for_marks,
                     _ => true,
                 };
-            self.translates |= effect.changes >= Changes::Destination;
+            if effect.changes >= Changes::Destination {
+                let [ipv4, ipv6] = &mut self.translates;
+                match table.family {
+                    Family::Ip => *ipv4 = true,
+                    Family::Ip6 => *ipv6 = true,
+                    Family::Inet | Family::Netdev => (*ipv4, *ipv6) = (true, true),
+                }
+            }
         }
     }
 
@@ -199,7 +206,14 @@ impl<'a> Rules<'a> {
     /// blocks is blocked.
     #[must_use]
     pub fn keeps_destinations(&self) -> bool {
-        !self.translates
+        [true, false].into_iter().all(|ipv4| self.keeps_destinations_of(ipv4))
+    }
+
+    /// The same of packets of one family.
+    #[must_use]
+    pub fn keeps_destinations_of(&self, ipv4: bool) -> bool {
+        let [v4, v6] = self.translates;
+        if ipv4 { !v4 } else { !v6 }
     }
 
     /// Whether what rules write into marks is known.

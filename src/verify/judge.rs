@@ -13,6 +13,8 @@ pub(super) struct Case {
     pub(super) wanted: bool,
     /// Where all of them go to.
     pub(super) to: Option<IpAddr>,
+    /// The label of that address.
+    label: Option<u32>,
     /// All of them.
     pub(super) asked: Set,
     pub(super) violated: Set,
@@ -29,7 +31,18 @@ pub(super) struct Judge<'c, 'r, 'a> {
     /// Whether what input blocks is blocked: in rules that are all somebody else's and translate nothing, the port at input
     /// is the port on the wire. Our own have to block before any translation, whoever may make it.
     input_decides: bool,
+    /// Whether no connection of a family is translated on its way, IPv4 and IPv6: what is blocked before input, or at it, is so for
+    /// whatever comes there.
+    stays: [bool; 2],
     pub(super) cases: Vec<Case>,
+}
+
+/// What certainly becomes of packets by all doors on their way to a socket; of the others it cannot be said.
+pub(super) struct Arrivals {
+    /// Those that come there.
+    pub(super) inside: Set,
+    /// Those that do not.
+    pub(super) outside: Set,
 }
 
 /// Judges every claim on rules of which some are `ours`.
@@ -43,14 +56,16 @@ pub(super) fn judged<T>(
     ruleset: &Ruleset,
     own: &Ruleset,
     (claims, question): (&Claims<'_>, &Question),
-    told: impl FnOnce(&mut Space<'_>, &Judge<'_, '_, '_>) -> Bounded<T>,
+    told: impl FnOnce(&mut Space<'_>, &mut Judge<'_, '_, '_>) -> Bounded<T>,
 ) -> Bounded<T> {
     let mut space = Space::new(&[ruleset], question)?;
     let (all, own) = (Rules::new(ruleset), Rules::new(own));
     let foreign = !ruleset.tables.iter().any(ours::has_part);
+    let stays = [true, false].map(|ipv4| all.keeps_destinations_of(ipv4) && !claims.translates());
     let mut judge = Judge {
         claims,
-        input_decides: foreign && all.keeps_destinations() && !claims.translates(),
+        input_decides: foreign && stays == [true; 2],
+        stays,
         all: Flow::new(&all),
         own: Flow::new(&own),
         cases: Vec::new(),
@@ -58,13 +73,13 @@ pub(super) fn judged<T>(
     for door in [Door::BeforeTranslation, Door::Input] {
         judge.door(&mut space, door)?;
     }
-    told(&mut space, &judge)
+    told(&mut space, &mut judge)
 }
 
 impl Case {
     /// All of these, before it is known how they fare.
     fn of(claim: Claim, door: Door, wanted: bool, set: Set) -> Self {
-        Self { claim, door, wanted, to: None, asked: set, violated: set, doubted: Set::EMPTY }
+        Self { claim, door, wanted, to: None, label: None, asked: set, violated: set, doubted: Set::EMPTY }
     }
 }
 
@@ -125,6 +140,7 @@ impl Judge<'_, '_, '_> {
             }
             let case = Case {
                 to: to.map(|(_, address)| address),
+                label: to.map(|(label, _)| label),
                 violated: space.sets.intersection(certain, concerned)?,
                 doubted: space.sets.intersection(uncertain, concerned)?,
                 ..Case::of(Claim::Reachability, door, true, Set::EMPTY)
@@ -156,6 +172,39 @@ impl Judge<'_, '_, '_> {
         Ok(Fates { may_pass, may_block: space.sets.union(early.may_block, blocked)? })
     }
 
+    /// What becomes of packets by all doors, each as it is on the wire.
+    ///
+    /// INVARIANT (moved): where connections of a family may be translated, a packet may come to input under another port or address, or be
+    /// led to another host, and what the rules there say of the port on the wire is about others. That it is kept out is then known only
+    /// where it is dropped before any translation.
+    pub(super) fn arrivals(&mut self, space: &mut Space<'_>) -> Bounded<Arrivals> {
+        let early = self.all.fates(space, Door::Prerouting)?;
+        let wire = self.all.fates(space, Door::Wire)?;
+        let late = self.all.fates(space, Door::Input)?;
+        let (passing, blocked) = (put_together(space, late.may_pass)?, put_together(space, late.may_block)?);
+        let here = space.locality(Locality::is_local)?;
+        let routed = space.sets.complement(here)?;
+        let may_block = space.sets.any([early.may_block, blocked, routed])?;
+        let through = space.sets.each([early.may_pass, passing, here])?;
+        let mut may_pass = Set::EMPTY;
+        for (ipv4, stays) in [true, false].into_iter().zip(self.stays) {
+            let family = space.family(ipv4)?;
+            let own = space.sets.intersection(family, if stays { through } else { wire.may_pass })?;
+            may_pass = space.sets.union(may_pass, own)?;
+        }
+        Ok(Arrivals { inside: space.sets.complement(may_block)?, outside: space.sets.complement(may_pass)? })
+    }
+
+    /// Packets of which a connection may have had another port before.
+    pub(super) fn translated(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        let mut all = Set::EMPTY;
+        for (ipv4, stays) in [true, false].into_iter().zip(self.stays) {
+            let family = space.family(ipv4)?;
+            all = space.sets.union(all, if stays { Set::EMPTY } else { family })?;
+        }
+        Ok(all)
+    }
+
     /// Every claim by its cases. A violation weighs more than a doubt, and of each the packet is shown that reads best.
     fn report(&self, space: &mut Space<'_>, families: Families) -> Bounded<Report> {
         let scope = match families {
@@ -176,6 +225,15 @@ impl Judge<'_, '_, '_> {
             };
         }
         Ok(Report { findings, staged: false })
+    }
+}
+
+impl Arrivals {
+    /// The same of what comes to the address of a case.
+    pub(super) fn at(&self, space: &mut Space<'_>, case: &Case) -> Bounded<Self> {
+        let mut as_there =
+            |set: Set| case.label.map_or(Ok(set), |label| space.if_it_were(set, Field::Destination, label));
+        Ok(Self { inside: as_there(self.inside)?, outside: as_there(self.outside)? })
     }
 }
 

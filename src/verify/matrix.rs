@@ -68,7 +68,7 @@ pub enum Whose {
 }
 
 /// The interfaces of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum On {
     /// Any but the loopback interface.
     Any,
@@ -98,9 +98,15 @@ pub enum Fare {
     Admitted,
     /// None of them does.
     Blocked,
-    /// Some do, and some do not.
+    /// None of them does, but not because of what blocks them where it has to: before a translation can move them, and at input.
+    Elsewhere,
+    /// Some certainly do, and some certainly do not.
     Mixed,
-    /// It cannot be said.
+    /// Some certainly do; of the others it cannot be said.
+    SomeAdmitted,
+    /// Some certainly do not; of the others it cannot be said.
+    SomeBlocked,
+    /// It can be said of none.
     Undecided,
 }
 
@@ -144,19 +150,19 @@ pub fn matrix(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<
 }
 
 impl Cell {
-    /// Takes back what is proved. A violation stands: what was read is enough for it.
+    /// Takes back what is proved. A violation stands: what was read is enough for it; what becomes of packets in the end is not known.
     fn doubt(&mut self) {
+        self.found = Fare::Undecided;
         if self.held != Held::Violated {
-            (self.found, self.held) = (Fare::Undecided, Held::Undecided);
+            self.held = Held::Undecided;
         }
     }
 
-    /// Whether that somebody gets in here is what the file wants for now.
+    /// Whether that nobody is blocked here is what the file wants for now.
     fn found_on_purpose(&self, report: &Report) -> bool {
         let isolation = report.findings().iter().find(|(claim, _)| *claim == Claim::Isolation);
         let on_purpose = matches!(isolation, Some((_, Finding::OnPurpose(_))));
-        let lets_in = matches!((self.wanted, self.found), (Fare::Blocked, Fare::Admitted | Fare::Mixed));
-        on_purpose && lets_in
+        on_purpose && self.wanted == Fare::Blocked
     }
 }
 

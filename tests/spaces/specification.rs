@@ -31,14 +31,15 @@ pub struct Specification<'a> {
     all: Rules<'a>,
     own: Rules<'a>,
     input_decides: bool,
+    stays: [bool; 2],
 }
 
 impl<'a> Specification<'a> {
     pub fn of(claims: Claims<'a>, ruleset: &'a Ruleset, own: &'a Ruleset) -> Self {
         let all = Rules::new(ruleset);
         let foreign = !ruleset.tables.iter().any(ours::has_part);
-        let input_decides = foreign && all.keeps_destinations() && !claims.translates();
-        Self { claims, input_decides, own: Rules::new(own), all }
+        let stays = [true, false].map(|ipv4| all.keeps_destinations_of(ipv4) && !claims.translates());
+        Self { claims, input_decides: foreign && stays == [true; 2], stays, own: Rules::new(own), all }
     }
 
     /// Each claim about a packet, and what comes of it.
@@ -80,6 +81,33 @@ impl<'a> Specification<'a> {
             }
             Claim::NonInterference | Claim::OwnReplies => vec![(None, self.own.evaluate(late, packet))],
         }
+    }
+
+    /// Whether a packet certainly gets in by all doors, or certainly does not.
+    pub fn ends(&self, packet: &Packet, to: Option<IpAddr>) -> Option<bool> {
+        let packet = &Packet { destination: to.or(packet.destination), ..packet.clone() };
+        let stays = self.stays(packet);
+        let early = self.all.evaluate(Door::Prerouting, packet);
+        let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
+        let late = self.all.evaluate(Door::Input, &Packet { shape, ..packet.clone() });
+        let arrives = packet.locality.is_local() && !early.may_block && !late.may_block;
+        let lost = if stays {
+            !packet.locality.is_local() || !early.may_pass || !late.may_pass
+        } else {
+            // It may come to input as another.
+            !self.all.evaluate(Door::Wire, packet).may_pass
+        };
+        match (arrives, lost) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether no connection of its family is translated.
+    pub fn stays(&self, packet: &Packet) -> bool {
+        let [v4, v6] = self.stays;
+        if packet.source.is_ipv4() { v4 } else { v6 }
     }
 
     fn blocking(&self, door: Door, packet: &Packet) -> Outcome {

@@ -106,9 +106,11 @@ fn read_client(
     }
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
+    let why = table.get("why").and_then(|value| reader.phrase(value, "`why`")).map(Into::into);
+    let until = table.get("until").and_then(|value| reader.day(value, "`until`"));
     table.finish(reader);
     let allow_public = allow_public.unwrap_or(false);
-    Some(Client { name: name?, from, services: used, interfaces, allow_public, span: name_span })
+    Some(Client { name: name?, from, services: used, interfaces, allow_public, why, until, span: name_span })
 }
 
 fn client_may_use(name: Text<'_>, service: Option<&Service>, reader: &mut Reader<'_>) -> bool {

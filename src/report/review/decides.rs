@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::Deciding;
 use super::words::{clipped, plain};
+use crate::ir::statement::Changes;
 use crate::ir::{Policy, Ruleset, TcpFlags, Verdict};
 use crate::net::Interface;
-use crate::semantics::{Door, Outcome, Packet, Rules, Step, TCP};
+use crate::semantics::{Door, Outcome, Packet, Rules, Shape, Step, TCP};
 use crate::verify::{Cell, Fare, Held, On, Row, Witness};
 
 /// The rules that decide, each once.
@@ -30,6 +31,7 @@ impl<'a> Decides<'a> {
     /// A rule that decides in a cell of a service with this first port: its number, from 1.
     pub(super) fn number(&mut self, row: &Row, cell: &Cell, port: u16) -> Option<usize> {
         let deciding = match (&cell.witness, cell.held) {
+            (Some(witness), _) if cell.found == Fare::Elsewhere => self.elsewhere(witness),
             (Some(witness), _) => self.of_witness(witness),
             // Of some it is one rule, of others another.
             (None, Held::Proved) if cell.found != Fare::Mixed => self.of_first(row, cell, port),
@@ -52,6 +54,18 @@ impl<'a> Decides<'a> {
             let next = (there.0.may_pass && Door::Input.sees(packet)).then(|| self.rules.trace(Door::Input, packet))?;
             deciding(&next).filter(|_| next.0.may_pass && !next.0.may_block)
         })
+    }
+
+    /// What blocks the packet that shows that it is not blocked where it has to be.
+    fn elsewhere(&self, witness: &Witness) -> Option<Deciding> {
+        let packet = &witness.packet;
+        let early = self.rules.trace(Door::Prerouting, packet);
+        if !early.0.may_pass {
+            return deciding(&early);
+        }
+        // At input, IPv4 has been put together.
+        let shape = if packet.source.is_ipv4() { Shape::Whole } else { packet.shape };
+        deciding(&self.rules.trace(Door::Input, &Packet { shape, ..packet.clone() }))
     }
 
     /// What decides on the first source's request for a connection.
@@ -82,7 +96,12 @@ fn deciding((outcome, steps): &(Outcome, Vec<Step<'_>>)) -> Option<Deciding> {
         Some(Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_)))
         | None => false,
     };
-    let unsure = || steps.iter().find(|step| !step.certain && step.rule.is_some());
+    // Of all that may or may not apply, first what would decide.
+    let open = |step: &&Step<'_>| !step.certain && step.rule.is_some();
+    let unsure = || {
+        let decides = |step: &&Step<'_>| open(step) && (!goes_on(step) || moves(step));
+        steps.iter().find(decides).or_else(|| steps.iter().rev().find(moves)).or_else(|| steps.iter().find(open))
+    };
     let accepts_at_end =
         |step: &&Step<'_>| step.rule.is_none() && step.chain.base.is_none_or(|base| base.policy == Policy::Accept);
     let last = || steps.iter().rev().find(|step| !goes_on(step) && (!outcome.may_pass || !accepts_at_end(step)));
@@ -91,6 +110,12 @@ fn deciding((outcome, steps): &(Outcome, Vec<Step<'_>>)) -> Option<Deciding> {
         (true, false) | (false, _) => last(),
     };
     step.or_else(|| steps.last()).map(told)
+}
+
+/// Whether a rule leads packets to another place, so that what becomes of them there is the doubt.
+fn moves(step: &&Step<'_>) -> bool {
+    let statements = step.rule.map(|rule| rule.statements.as_slice()).unwrap_or_default();
+    statements.iter().any(|one| one.effect().changes >= Changes::Destination)
 }
 
 fn told(step: &Step<'_>) -> Deciding {

@@ -1,7 +1,7 @@
 //! What the forms of a review say alike: the words of a row, of a cell, of a claim.
 
 use super::words::{count, few};
-use super::{Cell, Deciding, Fate, Review, Row, Unguarded};
+use super::{Cell, Deciding, Fate, Reason, Review, Row, Unguarded};
 use crate::report::claims::{Because, Claimed, Finding, Ruled};
 
 /// Cells of a row that are not proved and say the same, by the same rule.
@@ -16,6 +16,16 @@ impl Open<'_> {
     /// Whose cells, and of which services.
     pub(super) fn place(&self) -> String {
         format!("{}, {}, at {}", self.row.label(), self.row.family, self.services.join(", "))
+    }
+
+    /// Strangers weigh most, then those of whom there are many: the order in which they are told where not all are.
+    pub(super) fn weight(&self) -> u8 {
+        self.row.kind.weight()
+    }
+
+    /// The first line of the cluster file that names them.
+    pub(super) fn origin(&self) -> String {
+        self.row.sources.first().map(|source| source.place.clone()).unwrap_or_default()
     }
 
     /// What decides where no rule does.
@@ -34,7 +44,8 @@ impl Review {
     }
 
     /// The verdict, and of what.
-    pub(super) fn verdict_text(&self) -> String {
+    #[must_use]
+    pub fn verdict_text(&self) -> String {
         let of = match self.rules {
             "compiled" => "of the rules that the cluster file makes",
             "files" => "of the rules in these files",
@@ -69,6 +80,23 @@ impl Review {
             ["IPv6"] => Some("IPv4 is not in these files and was NOT judged"),
             _ => None,
         }
+    }
+
+    /// Clients by why they are admitted and until when: the first few, and how many more there are.
+    pub(super) fn reasons_shown(&self) -> (&[Reason], usize) {
+        const SHOWN: usize = 1000;
+        let shown = self.reasons.get(..SHOWN).unwrap_or(&self.reasons);
+        (shown, self.reasons.len() - shown.len())
+    }
+
+    /// What is said of last days of clients; nothing where no client has one.
+    pub(super) fn days_text(&self) -> Option<String> {
+        let any = self.reasons.iter().any(|own| own.until.is_some());
+        let past = self.reasons.iter().filter(|own| own.past == Some(true)).count();
+        any.then(|| match &self.today {
+            None => "no day was given (`--today`), so it is not said which of them are past".to_owned(),
+            Some(today) => format!("on {today}, {past} of them past and still admitted: nothing closes by the clock"),
+        })
     }
 
     /// How many cells are known in each way.
@@ -140,7 +168,8 @@ impl Cell {
         match self.shown {
             Finding::Proved => found.to_owned(),
             Finding::Violated => format!("VIOLATED: {found}"),
-            Finding::OnPurpose => format!("{found} on purpose"),
+            Finding::OnPurpose if matches!(self.found, Fate::Admitted | Fate::Mixed) => format!("{found} on purpose"),
+            Finding::OnPurpose => format!("VIOLATED ON PURPOSE: {found}"),
             Finding::Undecided if self.found == Fate::Undecided => "UNDECIDED".to_owned(),
             Finding::Undecided => format!("UNDECIDED: {found}"),
         }
@@ -157,6 +186,14 @@ impl Deciding {
     pub(super) fn place(&self) -> String {
         let line = self.line.map(|line| format!(", line {line}")).unwrap_or_default();
         format!("table {}, chain {}{line}", self.table, self.chain)
+    }
+}
+
+impl Reason {
+    /// Until when, in words.
+    pub(super) fn term(&self) -> Option<String> {
+        let until = self.until.as_ref()?;
+        Some(if self.past == Some(true) { format!("until {until}, which is PAST") } else { format!("until {until}") })
     }
 }
 
@@ -203,12 +240,12 @@ pub(super) fn reasons(claim: &Claimed) -> Vec<(&'static str, String)> {
 }
 
 /// What words of the document mean.
-pub(super) const GLOSSARY: [(&str, &str); 9] = [
+pub(super) const GLOSSARY: [(&str, &str); 11] = [
     ("proved", "it holds for every packet that there can be, by the rules; no sample was taken"),
     (
         "violated",
-        "there is a packet for which it does not hold; what passes the place where it has to be blocked counts as admitted, though a later \
-         rule may still drop it",
+        "there is a packet for which it does not hold: it passes a door that it must not, or is blocked at one that it must pass; what becomes \
+         of packets by all doors stands behind it",
     ),
     ("undecided", "a part of the rules is not understood, and what it may do decides"),
     (
@@ -217,9 +254,15 @@ pub(super) const GLOSSARY: [(&str, &str); 9] = [
     ),
     ("blocked", "none does, in whatever state its connection is"),
     (
-        "mixed",
-        "some do and some do not: some sources, or some kinds of packets; where it is violated, it may be undecided of others",
+        "blocked elsewhere",
+        "none does as the rules are, but not because of what blocks them where it has to: at prerouting, before a translation can move them, \
+         and at input again",
     ),
+    (
+        "mixed",
+        "some certainly do and some certainly do not: some sources, or some kinds of packets; where it is violated, it may be undecided of others",
+    ),
+    ("some admitted, some blocked", "these certainly; of the others it cannot be said"),
     ("isolation", "nobody gets to a guarded port whom the cluster file does not admit"),
     ("reachability", "everybody does whom it admits"),
     ("non-interference, own replies", "nothing else is blocked, and answers to this host's own connections arrive"),

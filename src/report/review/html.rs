@@ -5,13 +5,15 @@
 use askama::Template;
 
 use super::grid::{GLOSSARY, reasons, result};
+use super::picture::{Picture, Way};
 use super::words::few;
-use super::{Cell, Finding, Named, Review, Row, noted};
+use super::{Cell, Fate, Finding, Kind, Named, Review, Row, noted};
 
 #[derive(Template)]
 #[template(path = "review.html")]
 struct Page<'a> {
     review: &'a Review,
+    picture: Picture,
     glossary: &'static [(&'static str, &'static str)],
 }
 
@@ -29,9 +31,9 @@ fn look(cell: &Cell) -> &'static str {
     match (cell.shown, cell.found) {
         (Finding::Violated | Finding::OnPurpose, _) => "bad",
         (Finding::Undecided, _) => "open",
-        (Finding::Proved, super::Fate::Admitted) => "in",
-        (Finding::Proved, super::Fate::Mixed) => "some",
-        (Finding::Proved, super::Fate::Blocked | super::Fate::Undecided) => "out",
+        (Finding::Proved, Fate::Admitted) => "in",
+        (Finding::Proved, Fate::Mixed | Fate::SomeAdmitted | Fate::SomeBlocked) => "some",
+        (Finding::Proved, Fate::Blocked | Fate::BlockedElsewhere | Fate::Undecided) => "out",
     }
 }
 
@@ -50,7 +52,7 @@ fn ports(ports: &[String]) -> String {
 
 /// The networks of a source.
 fn networks(source: &Named) -> String {
-    few(&source.networks, source.networks.len(), source.more)
+    few(&source.networks, 4, source.more)
 }
 
 /// Whether a row has more to name than its own words do.
@@ -64,6 +66,6 @@ impl Review {
     /// # Errors
     /// Where the template fails, as it does for no review.
     pub fn html(&self) -> Result<String, askama::Error> {
-        Page { review: self, glossary: &GLOSSARY }.render()
+        Page { review: self, picture: self.picture(), glossary: &GLOSSARY }.render()
     }
 }

@@ -1,28 +1,20 @@
 //! A review of what was judged: the facts in the words of the cluster file.
 
-use std::collections::HashMap;
-
 use sha2::{Digest as _, Sha256};
 
 use super::decides::Decides;
+use super::rows::{MOST_NAMED, rows};
 use super::words::{clipped, plain};
-use super::{Allowed, Asked, Cell, Digested, Fate, Guarded, Kind, Named, Review, Reviewed, Row, Unguarded};
-use crate::cluster::{Allowance, Client, Cluster, Node, Site, SitePart, Source, State};
+use super::{Allowed, Asked, Digested, Guarded, Reason, Review, Reviewed, Unguarded};
+use crate::cluster::{Allowance, Client, Cluster, Day, Node, Site, SitePart, State};
 use crate::compile;
 use crate::diagnostic::Plain;
 use crate::host::deeds::Deed;
 use crate::ir::Ruleset;
-use crate::net::{Cidr, Interface, Ports};
+use crate::net::Ports;
 use crate::report::claims::{Because, Claimed, Finding, Proof, Ruled};
 use crate::report::whole::Answered;
-use crate::verify::{self, Families, Held, Matrix, On, Report, Whose};
-
-/// So many clients are rows of their own.
-const APART: usize = 64;
-/// So many sources are named in all rows together.
-const MOST_NAMED: usize = 20_000;
-/// So many networks of one source are named.
-const MOST_NETWORKS: usize = 4;
+use crate::verify::{Families, Matrix, Report};
 
 /// What was judged beside the site.
 pub struct Basis<'a> {
@@ -46,10 +38,12 @@ pub struct Basis<'a> {
     pub notes: Vec<Plain>,
     /// What headers of the rules say of who is admitted and is not so.
     pub lies: Vec<String>,
+    /// The day that last days of clients are held against, where one was given.
+    pub today: Option<Day>,
 }
 
 impl Digested {
-    /// A text by the name of its file, without the folder, so that the same file gives the same anywhere.
+    /// A text by this name.
     #[must_use]
     pub fn of(name: &str, text: &str) -> Self {
         use std::fmt::Write as _;
@@ -59,7 +53,7 @@ impl Digested {
             _ = write!(all, "{byte:02x}");
             all
         });
-        Self { name: plain(name.rsplit('/').next().unwrap_or(name)), sha256 }
+        Self { name: plain(name), sha256 }
     }
 }
 
@@ -76,7 +70,7 @@ impl Review {
     /// What there is to review of a site, on these rules.
     #[must_use]
     pub fn of(site: &Site<'_>, basis: Basis<'_>, report: &Report, matrix: &Matrix) -> Self {
-        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies } = basis;
+        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies, today } = basis;
         let proof = Proof::of(report, site, ruleset, families, &writers);
         let guarded = || site.services().iter().filter(|service| service.service.is_guarded());
         let staged = site.cluster().guard().is_staged();
@@ -84,9 +78,7 @@ impl Review {
         let mut decides = Decides::of(ruleset, &addresses);
         let ports: Vec<u16> =
             guarded().map(|own| own.ports.ranges().first().map_or(0, |range| range.first())).collect();
-        let mut rows: Vec<Row> = matrix.rows.iter().map(|row| told(site, row, &ports, &mut decides)).collect();
-        put_together(&mut rows);
-        name_no_more_than(MOST_NAMED, &mut rows);
+        let rows = rows(site, matrix, &ports, &mut decides);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             verdict: verdict(report, &answers, !lies.is_empty()),
@@ -96,6 +88,7 @@ impl Review {
             host,
             staged,
             families: proof.families,
+            since: None,
             claims: proof.claims.into_iter().map(harmless).collect(),
             answers: answers.into_iter().map(harmless_answer).collect(),
             services: guarded()
@@ -104,10 +97,12 @@ impl Review {
             rows,
             deciding: decides.all,
             because: matrix.because.as_deref().map(clipped),
+            reasons: reasons(site, today),
+            today: today.map(|day| day.to_string()),
             unguarded: unguarded(site),
             reserved_ports: listed(&site.protected()),
             allowances: allowances(site),
-            assumptions: compile::assumptions(staged),
+            assumptions: assumptions(staged, proof.for_iptables),
             not_understood: unknown.iter().map(|part| clipped(part)).collect(),
             taken_from: writers.iter().map(|writer| plain(writer)).collect(),
             lies: lies.iter().map(|lie| clipped(lie)).collect(),
@@ -132,6 +127,12 @@ fn verdict(report: &Report, answers: &[Answered], lies: bool) -> Finding {
     } else {
         Finding::Undecided
     }
+}
+
+fn assumptions(staged: bool, for_iptables: bool) -> Vec<String> {
+    let own = for_iptables
+        .then(|| "The files for iptables are judged as loaded with --noflush, one after the other".to_owned());
+    compile::assumptions(staged).into_iter().chain(own).collect()
 }
 
 /// The nodes that the host is, or may be.
@@ -169,6 +170,23 @@ fn unguarded(site: &Site<'_>) -> Vec<Unguarded> {
         why: own.service.why().map(plain),
     };
     unused.map(of).collect()
+}
+
+/// Why clients are admitted, and until when. Who is past it comes first.
+fn reasons(site: &Site<'_>, today: Option<Day>) -> Vec<Reason> {
+    let of = |cluster: &Cluster, client: &Client| Reason {
+        client: plain(client.name()),
+        place: plain(&cluster.place(client.span())),
+        why: client.why().map(plain),
+        until: client.until().map(|day| day.to_string()),
+        past: client.until().and_then(|until| Some(until < today?)),
+    };
+    let parts = site.parts().iter().map(SitePart::cluster);
+    let all = parts.flat_map(|cluster| cluster.clients().iter().map(move |client| of(cluster, client)));
+    let mut all: Vec<Reason> = all.filter(|own| own.why.is_some() || own.until.is_some()).collect();
+    all.sort_by_key(|own| own.past != Some(true));
+    all.truncate(MOST_NAMED);
+    all
 }
 
 fn allowances(site: &Site<'_>) -> Vec<Allowed> {
@@ -222,178 +240,5 @@ fn harmless_answer(answer: Answered) -> Answered {
         packet: answer.packet.as_deref().map(plain),
         because: answer.because.as_deref().map(clipped),
         ..answer
-    }
-}
-
-fn told(site: &Site<'_>, row: &verify::Row, ports: &[u16], decides: &mut Decides<'_>) -> Row {
-    let cell = |(cell, port): (&verify::Cell, &u16)| Cell {
-        found: Fate::of(cell.found),
-        wanted: Fate::of(cell.wanted),
-        shown: match cell.held {
-            Held::Proved => Finding::Proved,
-            Held::Violated => Finding::Violated,
-            Held::OnPurpose => Finding::OnPurpose,
-            Held::Undecided => Finding::Undecided,
-        },
-        rule: decides.number(row, cell, *port),
-        packet: cell.witness.as_ref().map(|witness| plain(&witness.packet.to_string())),
-    };
-    let cells = row.cells.iter().zip(ports).map(cell).collect();
-    let names = |list: &[Interface]| list.iter().map(|name| plain(name.as_str())).collect();
-    let (interfaces, other_interfaces) = match &row.on {
-        On::Any => (Vec::new(), false),
-        On::These(list) => (names(list), false),
-        On::AllBut(list) => (names(list), true),
-    };
-    let (kind, sources) = named(site, row);
-    Row {
-        kind,
-        who: who(site, row),
-        sources,
-        more: 0,
-        family: if row.ipv4 { "IPv4" } else { "IPv6" },
-        interfaces,
-        other_interfaces,
-        addresses: addresses(&row.sources),
-        cells,
-    }
-}
-
-impl Fate {
-    fn of(fare: verify::Fare) -> Self {
-        match fare {
-            verify::Fare::Admitted => Self::Admitted,
-            verify::Fare::Blocked => Self::Blocked,
-            verify::Fare::Mixed => Self::Mixed,
-            verify::Fare::Undecided => Self::Undecided,
-        }
-    }
-}
-
-fn addresses(ranges: &[(std::net::IpAddr, std::net::IpAddr)]) -> String {
-    use std::net::IpAddr;
-    let count = |ends: &(IpAddr, IpAddr)| match ends {
-        (IpAddr::V4(a), IpAddr::V4(b)) => Some(u128::from(b.to_bits().saturating_sub(a.to_bits())) + 1),
-        (IpAddr::V6(a), IpAddr::V6(b)) => b.to_bits().saturating_sub(a.to_bits()).checked_add(1),
-        _ => Some(0),
-    };
-    let all = ranges.iter().try_fold(0_u128, |all, ends| all.checked_add(count(ends)?));
-    // All of IPv6 is one more than fits.
-    all.map_or_else(|| "340282366920938463463374607431768211456".to_owned(), |all| all.to_string())
-}
-
-/// The same in a few words.
-fn who(site: &Site<'_>, row: &verify::Row) -> String {
-    let part = |at: usize| site.parts().get(at).map(SitePart::cluster);
-    let words = match &row.who {
-        Whose::Peers(at) => part(*at).map_or_else(|| "peers".to_owned(), |cluster| cluster.peers().to_owned()),
-        Whose::Client(at, client) => {
-            let client = part(*at).and_then(|cluster| cluster.clients().get(*client));
-            client.map_or_else(|| "client".to_owned(), |client| format!("client {}", client.name()))
-        }
-        Whose::Private(network) => format!("others in private {network}"),
-        Whose::Untrusted(network) => format!("untrusted {network}"),
-        Whose::Others => "everyone else".to_owned(),
-    };
-    plain(&words)
-}
-
-/// Who is in a row.
-fn named(site: &Site<'_>, row: &verify::Row) -> (Kind, Vec<Named>) {
-    let of_family = |network: &Cidr| network.is_ipv4() == row.ipv4;
-    let part = |at: usize| site.parts().get(at).map(SitePart::cluster);
-    match &row.who {
-        Whose::Peers(at) => (Kind::Peers, part(*at).map(|cluster| nodes(cluster, row.ipv4)).unwrap_or_default()),
-        Whose::Client(at, client) => {
-            let of = |cluster: &Cluster| {
-                cluster.clients().get(*client).map(|client| named_client(cluster, client, of_family))
-            };
-            (Kind::Client, part(*at).and_then(of).into_iter().collect())
-        }
-        Whose::Private(network) => (Kind::Private, vec![named_network(site, *network, Cluster::private)]),
-        Whose::Untrusted(network) => (Kind::Untrusted, vec![named_network(site, *network, Cluster::untrusted)]),
-        Whose::Others => (Kind::Others, Vec::new()),
-    }
-}
-
-fn nodes(cluster: &Cluster, ipv4: bool) -> Vec<Named> {
-    let own = |node: &Node| {
-        let list = node.addresses().iter().filter(|(address, _)| address.is_ipv4() == ipv4);
-        let networks: Vec<String> = list.map(|(address, _)| address.to_string()).collect();
-        let place = plain(&cluster.place(node.span()));
-        (!networks.is_empty()).then(|| Named::of(node.name(), networks, place))
-    };
-    cluster.nodes().iter().filter_map(own).take(MOST_NAMED).collect()
-}
-
-fn named_client(cluster: &Cluster, client: &Client, of_family: impl Fn(&Cidr) -> bool) -> Named {
-    let networks = client.from().iter().map(|source| source.network).filter(|network| of_family(network));
-    Named::of(
-        client.name(),
-        networks.map(|network| network.to_string()).collect(),
-        plain(&cluster.place(client.span())),
-    )
-}
-
-fn named_network(site: &Site<'_>, network: Cidr, of: fn(&Cluster) -> &[Source]) -> Named {
-    let places = site.parts().iter().filter_map(|part| {
-        let own = of(part.cluster()).iter().find(|source| source.network == network)?;
-        Some(part.cluster().place(own.span))
-    });
-    let places: Vec<String> = places.collect();
-    Named::of(&network.to_string(), vec![network.to_string()], plain(&places.join("; ")))
-}
-
-impl Named {
-    fn of(name: &str, mut networks: Vec<String>, place: String) -> Self {
-        let more = networks.len().saturating_sub(MOST_NETWORKS);
-        networks.truncate(MOST_NETWORKS);
-        Self { name: plain(name), networks, more, place }
-    }
-}
-
-/// Of very many clients those are put into one row that fare alike, by the same rules.
-fn put_together(rows: &mut Vec<Row>) {
-    let is_client = |row: &Row| row.kind == Kind::Client;
-    if rows.iter().filter(|row| is_client(row)).count() <= APART {
-        return;
-    }
-    type Alike = (&'static str, Vec<String>, bool, Vec<Cell>);
-    let mut places: HashMap<Alike, usize> = HashMap::new();
-    let mut together: Vec<Row> = Vec::new();
-    for row in rows.drain(..) {
-        // What is not proved shows a packet of its own each.
-        if !is_client(&row) || row.cells.iter().any(|cell| cell.packet.is_some()) {
-            together.push(row);
-            continue;
-        }
-        let alike = (row.family, row.interfaces.clone(), row.other_interfaces, row.cells.clone());
-        match places.get(&alike).and_then(|at| together.get_mut(*at)) {
-            Some(known) => {
-                known.addresses = sum(&known.addresses, &row.addresses);
-                known.sources.extend(row.sources);
-                known.who = format!("{} clients who fare alike", known.sources.len());
-            }
-            None => {
-                places.insert(alike, together.len());
-                together.push(row);
-            }
-        }
-    }
-    *rows = together;
-}
-
-fn sum(one: &str, other: &str) -> String {
-    let number = |text: &str| text.parse::<u128>().unwrap_or(u128::MAX);
-    number(one).saturating_add(number(other)).to_string()
-}
-
-fn name_no_more_than(most: usize, rows: &mut [Row]) {
-    let mut left = most;
-    for row in rows {
-        let named = row.sources.len().min(left);
-        row.more += row.sources.len() - named;
-        row.sources.truncate(named);
-        left -= named;
     }
 }

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::Review;
 use super::grid::{GLOSSARY, Open, reasons, result};
 use super::words::few;
+use super::{Reason, Review};
 
 /// So many sources of a row are named.
 const NAMED: usize = 4;
@@ -33,6 +33,11 @@ impl Review {
     pub fn markdown(&self) -> String {
         let mut text = format!("# Review of {}\n\n**{}**\n\n", code(&self.title()), self.verdict_text());
         self.identity_rows(&mut text);
+        if let Some(since) = &self.since {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "\n## Changed since {}\n", code(&since.names()));
+            since.lines().iter().for_each(|(own, words)| _ = writeln!(text, "- {own}{}", code(words)));
+        }
         text.push_str("\n## Claims\n\n| claim | | |\n|---|---|---|\n");
         for claim in &self.claims {
             let why: Vec<String> =
@@ -160,6 +165,17 @@ impl Review {
                     None => code(&own.words()),
                 })
                 .collect(),
+        );
+        let (reasons, more) = self.reasons_shown();
+        let words = |own: &Reason| {
+            let term = own.term().map(|term| format!(", {term}")).unwrap_or_default();
+            let why = own.why.as_ref().map(|why| format!(": {}", code(why))).unwrap_or_default();
+            format!("{} ({}){term}{why}", code(&own.client), code(&own.place))
+        };
+        let more = (more > 0).then(|| format!("and {more} more"));
+        section(
+            "Why clients are admitted, and until when",
+            self.days_text().into_iter().chain(reasons.iter().map(words)).chain(more).collect(),
         );
         section("Not understood in the rules", self.not_understood.iter().map(|part| code(part)).collect());
         section(

@@ -31,6 +31,7 @@ fn basis(ruleset: &Ruleset) -> Basis<'_> {
         host: None,
         notes: Vec::new(),
         lies: Vec::new(),
+        today: None,
     }
 }
 
@@ -96,6 +97,7 @@ fn hostile_words_are_harmless_in_every_form() {
         file: Some(format!("/x/{rule}<i>")),
         line: Some(3),
         help: None,
+        base: None,
     };
     let basis = Basis {
         texts: vec![Digested::of(&format!("{HOSTILE}{rule}"), "")],

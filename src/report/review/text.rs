@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::grid::{GLOSSARY, Open, reasons, result};
 use super::words::few;
-use super::{Review, Row};
+use super::{Reason, Review, Row};
 
 /// So many sources of a row are named.
 const NAMED: usize = 4;
@@ -16,6 +16,11 @@ impl Review {
     pub fn text(&self) -> String {
         let mut text = format!("Review of {}\n{}\n\n", self.title(), self.verdict_text());
         self.identity(&mut text);
+        if let Some(since) = &self.since {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "\nCHANGED since {}", since.names());
+            since.lines().iter().for_each(|(own, words)| _ = writeln!(text, "  {own}{words}"));
+        }
         text.push_str("\nCLAIMS\n");
         for claim in &self.claims {
             // Writing to a String cannot fail.
@@ -110,6 +115,17 @@ impl Review {
                     None => own.words(),
                 })
                 .collect(),
+        );
+        let (reasons, more) = self.reasons_shown();
+        let words = |own: &Reason| {
+            let term = own.term().map(|term| format!(", {term}")).unwrap_or_default();
+            let why = own.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{} ({}){term}{why}", own.client, own.place)
+        };
+        let more = (more > 0).then(|| format!("and {more} more"));
+        section(
+            "WHY clients are admitted, and until when",
+            self.days_text().into_iter().chain(reasons.iter().map(words)).chain(more).collect(),
         );
         section("NOT UNDERSTOOD in the rules, taken for anything that it might do", self.not_understood.clone());
         section(

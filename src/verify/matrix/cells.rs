@@ -1,10 +1,12 @@
 //! How the sources of each row fare at each service.
 
-use super::super::judge::{Case, Judge};
+use std::collections::HashSet;
+
+use super::super::judge::{Arrivals, Case, Judge};
 use super::super::{Claim, Families, Witness};
 use super::labels::{Labels, any, meet};
 use super::rows::{Labelled, Sources};
-use super::{Cell, Fare, Held, On, Row};
+use super::{Cell, Fare, Held, On, Row, Whose};
 use crate::cluster::{Site, SiteService};
 use crate::semantics::{Bounded, Field, Packet, Set, Shape, Space, TooLarge};
 
@@ -17,12 +19,22 @@ struct Told {
     plain: Set,
     /// To be blocked.
     refused: Set,
-    /// Of these, those that may be blocked.
-    kept_out: Set,
     /// To be admitted.
     welcome: Set,
-    /// Of these, those that may get in.
-    through: Set,
+    ends: Ends<Set>,
+}
+
+/// What becomes of packets by all doors.
+struct Ends<T> {
+    /// They certainly get in.
+    inside: T,
+    /// They certainly do not.
+    outside: T,
+    /// It cannot be said.
+    unsure: T,
+    /// The first and the last of odd packets that are to be blocked and may pass a door. That others are blocked is nothing.
+    odd_inside: T,
+    odd_unsure: T,
 }
 
 /// The packets of a service on some interfaces.
@@ -36,11 +48,12 @@ struct Concerned {
 /// Classes of sources of which there are packets.
 struct Column {
     concerned: Concerned,
+    /// Packets that certainly get in, of any service.
+    inside: Set,
     refused: Labels,
-    kept_out: Labels,
     welcome: Labels,
-    through: Labels,
-    /// Of which some get in that are not to, for certain and perhaps.
+    ends: Ends<Labels>,
+    /// Of which some pass a door that are not to, for certain and perhaps.
     leaks: [Labels; 2],
     /// The same of packets that are odd.
     odd_leaks: [Labels; 2],
@@ -51,65 +64,149 @@ struct Column {
 /// Every row, and what was too large to be judged.
 pub(super) fn rows(
     space: &mut Space<'_>,
-    judge: &Judge<'_, '_, '_>,
+    judge: &mut Judge<'_, '_, '_>,
     (site, sources, families): (&Site<'_>, &Sources, Families),
 ) -> Bounded<(Vec<Row>, Option<String>)> {
-    let told = Told::of(space, &judge.cases)?;
+    let told = Told::of(space, judge)?;
     let services: Vec<&SiteService<'_>> = site.services().iter().filter(|own| own.service.is_guarded()).collect();
     let mut known: Vec<(On, Vec<Column>)> = Vec::new();
-    let (mut rows, mut shown) = (Vec::new(), 0);
-    for labelled in sources.labelled(space)? {
+    let (mut rows, mut places) = (Vec::new(), Vec::new());
+    let labelled = sources.labelled(space)?;
+    for own in &labelled {
         let is_asked = match families {
             Families::Both => true,
-            Families::Ipv4 => labelled.ipv4,
-            Families::Ipv6 => !labelled.ipv4,
+            Families::Ipv4 => own.ipv4,
+            Families::Ipv6 => !own.ipv4,
         };
-        for on in labelled.on.iter().filter(|_| is_asked) {
-            if !known.iter().any(|(own, _)| own == on) {
-                let columns = services.iter().map(|service| column(space, &judge.cases, (&told, service, on)));
-                let columns = columns.collect::<Bounded<Vec<Column>>>()?;
-                known.push((on.clone(), columns));
-            }
-            let columns = known.iter().find(|(own, _)| own == on).map(|(_, columns)| columns.as_slice());
-            let mut cells = Vec::new();
-            for column in columns.unwrap_or_default() {
-                let mut cell = column.cell(&labelled.labels);
-                if cell.held != Held::Proved && shown < MOST_SHOWN {
-                    cell.witness = column.witness(space, &judge.cases, (&labelled, cell.held))?;
-                    shown += 1;
+        for on in own.on.iter().filter(|_| is_asked) {
+            let at = match known.iter().position(|(known, _)| known == on) {
+                Some(at) => at,
+                None => {
+                    let columns = services.iter().map(|service| column(space, &judge.cases, (&told, service, on)));
+                    known.push((on.clone(), columns.collect::<Bounded<Vec<Column>>>()?));
+                    known.len() - 1
                 }
-                cells.push(cell);
-            }
-            let sources = space.source_ranges(&labelled.labels);
-            rows.push(Row { who: labelled.who.clone(), ipv4: labelled.ipv4, on: on.clone(), sources, cells });
+            };
+            let columns = known.get(at).map(|(_, columns)| columns.as_slice()).unwrap_or_default();
+            let cells = columns.iter().map(|column| column.cell(&own.labels)).collect();
+            let sources = space.source_ranges(&own.labels);
+            rows.push(Row { who: own.who.clone(), ipv4: own.ipv4, on: on.clone(), sources, cells });
+            places.push((own, at));
+        }
+    }
+    let mut shown = 0;
+    for at in in_order(&rows) {
+        let (Some(row), Some((own, column))) = (rows.get_mut(at), places.get(at)) else { continue };
+        let columns = known.get(*column).map(|(_, columns)| columns.as_slice()).unwrap_or_default();
+        let open = row.cells.iter_mut().zip(columns).filter(|(cell, _)| cell.held != Held::Proved);
+        for (cell, column) in open.take(MOST_SHOWN - shown) {
+            cell.witness = column.witness(space, &judge.cases, (own, cell))?;
+            shown += 1;
         }
     }
     Ok((rows, judge.unwieldy(space)))
 }
 
+/// Rows in the order in which they get packets that show what is not proved, as long as there are any to be had: strangers first, since
+/// there it weighs most, and of those who fare alike the first.
+fn in_order(rows: &[Row]) -> Vec<usize> {
+    type Alike<'r> = (u8, bool, &'r On, Vec<(Fare, Fare, Held)>);
+    let mut seen: HashSet<Alike<'_>> = HashSet::new();
+    let mut all: Vec<(bool, u8, usize)> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let weight = match row.who {
+            Whose::Others => 0,
+            Whose::Untrusted(_) => 1,
+            Whose::Private(_) => 2,
+            Whose::Peers(_) => 3,
+            Whose::Client(..) => 4,
+        };
+        let fares = row.cells.iter().map(|cell| (cell.wanted, cell.found, cell.held)).collect();
+        let again = !seen.insert((weight, row.ipv4, &row.on, fares));
+        all.push((again, weight, at));
+    }
+    all.sort_unstable();
+    all.into_iter().map(|(.., at)| at).collect()
+}
+
 impl Told {
-    fn of(space: &mut Space<'_>, cases: &[Case]) -> Bounded<Self> {
+    fn of(space: &mut Space<'_>, judge: &mut Judge<'_, '_, '_>) -> Bounded<Self> {
         let open = space.shape(|shape| !matches!(shape, Shape::FirstHidden | Shape::FirstAnnounced))?;
         let as_is = space.is(Field::Original, 0)?;
         let plain = space.sets.intersection(open, as_is)?;
-        let (mut refused, mut kept_out) = (Set::EMPTY, Set::EMPTY);
-        for case in cases.iter().filter(|case| case.claim == Claim::Isolation) {
-            // What gets in has to get through each door.
-            let own = space.sets.difference(case.asked, case.violated)?;
-            kept_out = space.sets.union(kept_out, own)?;
-            refused = space.sets.union(refused, case.asked)?;
+        let mut asked = |claim: Claim| {
+            let sets = judge.cases.iter().filter(|case| case.claim == claim).map(|case| case.asked);
+            space.sets.any(sets.collect::<Vec<Set>>())
+        };
+        let (refused, welcome) = (asked(Claim::Isolation)?, asked(Claim::Reachability)?);
+        Ok(Self { plain, refused, welcome, ends: ends(space, judge, plain)? })
+    }
+}
+
+/// What becomes of packets that something is asked about. Only a cell that is violated says it, so without one nothing is looked for.
+fn ends(space: &mut Space<'_>, judge: &mut Judge<'_, '_, '_>, plain: Set) -> Bounded<Ends<Set>> {
+    let mut ends = Ends::default();
+    let about = |case: &&Case| matches!(case.claim, Claim::Isolation | Claim::Reachability);
+    if judge.cases.iter().filter(about).all(|case| case.violated.is_empty()) {
+        return Ok(ends);
+    }
+    let arrivals = judge.arrivals(space)?;
+    let as_sent = space.is(Field::Original, 0)?;
+    let translated = judge.translated(space)?;
+    // Where nothing is translated, no packet came to another port before.
+    let sent = space.sets.union(as_sent, translated)?;
+    let cases: Vec<&Case> = judge.cases.iter().filter(about).collect();
+    for case in &cases {
+        let Arrivals { inside, outside } = arrivals.at(space, case)?;
+        let asked = space.sets.intersection(case.asked, plain)?;
+        let known = space.sets.union(inside, outside)?;
+        // What nobody honest sends may be blocked, and nobody is kept out by it.
+        let kept_out = if case.claim == Claim::Reachability {
+            let same = cases.iter().filter(|other| other.claim == case.claim && other.to == case.to);
+            let stopped = space.sets.any(same.map(|other| other.violated).collect::<Vec<Set>>())?;
+            space.sets.intersection(outside, stopped)?
+        } else {
+            outside
+        };
+        for (end, set) in [(&mut ends.inside, inside), (&mut ends.outside, kept_out)] {
+            let own = space.sets.intersection(asked, set)?;
+            *end = space.sets.union(*end, own)?;
         }
-        let (mut welcome, mut through) = (Set::EMPTY, Set::EMPTY);
-        let reaching: Vec<&Case> = cases.iter().filter(|case| case.claim == Claim::Reachability).collect();
-        for case in &reaching {
-            // What is kept out is so by one of the doors, on the way to the same address.
-            let same = reaching.iter().filter(|other| other.to == case.to).map(|other| other.violated);
-            let stopped = space.sets.any(same.collect::<Vec<Set>>())?;
-            let own = space.sets.difference(case.asked, stopped)?;
-            through = space.sets.union(through, own)?;
-            welcome = space.sets.union(welcome, case.asked)?;
+        let own = space.sets.difference(asked, known)?;
+        ends.unsure = space.sets.union(ends.unsure, own)?;
+        if case.claim == Claim::Isolation {
+            ends.odd(space, (case, plain), (sent, &Arrivals { inside, outside }))?;
         }
-        Ok(Self { plain, refused, kept_out, welcome, through })
+    }
+    Ok(ends)
+}
+
+impl Ends<Set> {
+    /// Those of a case whose port cannot be seen, or was another before a translation: where there is none, no packet is one of these.
+    fn odd(
+        &mut self,
+        space: &mut Space<'_>,
+        (case, plain): (&Case, Set),
+        (sent, ends): (Set, &Arrivals),
+    ) -> Bounded<()> {
+        let passing = space.sets.union(case.violated, case.doubted)?;
+        let passing = space.sets.difference(passing, plain)?;
+        let as_sent = space.is(Field::Original, 0)?;
+        let own = space.sets.each([passing, as_sent, ends.inside])?;
+        self.odd_inside = space.sets.union(self.odd_inside, own)?;
+        let known = space.sets.union(ends.inside, ends.outside)?;
+        let known = space.sets.intersection(known, as_sent)?;
+        let unsure = space.sets.difference(passing, known)?;
+        let unsure = space.sets.intersection(unsure, sent)?;
+        self.odd_unsure = space.sets.union(self.odd_unsure, unsure)?;
+        Ok(())
+    }
+}
+
+impl Default for Ends<Set> {
+    fn default() -> Self {
+        let none = Set::EMPTY;
+        Self { inside: none, outside: none, unsure: none, odd_inside: none, odd_unsure: none }
     }
 }
 
@@ -147,9 +244,14 @@ fn column(
     let doubted = |case: &Case| case.doubted;
     Ok(Column {
         refused: from(vec![told.refused], plain)?,
-        kept_out: from(vec![told.kept_out], plain)?,
         welcome: from(vec![told.welcome], plain)?,
-        through: from(vec![told.through], plain)?,
+        ends: Ends {
+            inside: from(vec![told.ends.inside], plain)?,
+            outside: from(vec![told.ends.outside], plain)?,
+            unsure: from(vec![told.ends.unsure], plain)?,
+            odd_inside: from(vec![told.ends.odd_inside], odd)?,
+            odd_unsure: from(vec![told.ends.odd_unsure], odd)?,
+        },
         leaks: [from(of(leaks, violated), plain)?, from(of(leaks, doubted), plain)?],
         odd_leaks: [from(of(leaks, violated), odd)?, from(of(leaks, doubted), odd)?],
         cuts: [
@@ -157,6 +259,7 @@ fn column(
             any([&from(of(cuts, doubted), plain)?, &from(of(cuts, doubted), odd)?]),
         ],
         concerned: Concerned { plain, odd },
+        inside: space.sets.union(told.ends.inside, told.ends.odd_inside)?,
     })
 }
 
@@ -186,39 +289,46 @@ impl Column {
         let found = match (held, wanted) {
             (Held::Proved, wanted) => wanted,
             (Held::Undecided | Held::OnPurpose, _) => Fare::Undecided,
-            (Held::Violated, _) => self.violated(sources, let_in, cut),
+            (Held::Violated, wanted) => self.violated(sources, wanted),
         };
         Cell { wanted, found, held, witness: None }
     }
 
     /// What becomes of packets of which some fare otherwise than wanted.
-    fn violated(&self, sources: &[(u32, u32)], let_in: bool, cut: bool) -> Fare {
+    fn violated(&self, sources: &[(u32, u32)], wanted: Fare) -> Fare {
         let has = |labels: &Labels| meet(sources, labels);
-        let some_in = let_in || has(&self.through);
-        let some_out = cut || has(&self.kept_out);
-        match (some_in, some_out) {
-            (true, true) => Fare::Mixed,
-            (true, false) => Fare::Admitted,
-            (false, true) => Fare::Blocked,
-            (false, false) => Fare::Undecided,
+        let (ends, counts) = (&self.ends, wanted != Fare::Admitted);
+        let inside = has(&ends.inside) || (counts && has(&ends.odd_inside));
+        let unsure = has(&ends.unsure) || (counts && has(&ends.odd_unsure));
+        match (inside, has(&ends.outside), unsure) {
+            (true, true, _) => Fare::Mixed,
+            (true, false, false) => Fare::Admitted,
+            (true, false, true) => Fare::SomeAdmitted,
+            (false, true, true) => Fare::SomeBlocked,
+            // It is violated all the same: at a door where they have to be blocked they are not.
+            (false, true, false) if wanted == Fare::Blocked => Fare::Elsewhere,
+            (false, true, false) => Fare::Blocked,
+            (false, false, _) => Fare::Undecided,
         }
     }
 
-    /// A packet that shows why a cell is not proved.
+    /// A packet that shows why a cell is not proved: one that gets in by all doors, where the cell says that some do.
     fn witness(
         &self,
         space: &mut Space<'_>,
         cases: &[Case],
-        (row, held): (&Labelled, Held),
+        (row, cell): (&Labelled, &Cell),
     ) -> Bounded<Option<Witness>> {
         let from = space.sets.among(Field::Source.number(), &row.labels)?;
-        for concerned in [self.concerned.plain, self.concerned.odd] {
-            for case in cases.iter().filter(|case| matches!(case.claim, Claim::Isolation | Claim::Reachability)) {
-                let set = if held == Held::Undecided { case.doubted } else { case.violated };
-                let set = space.sets.each([set, concerned, from])?;
-                if let Some(packet) = space.witness(set)? {
-                    let packet = Packet { destination: case.to.or(packet.destination), ..packet };
-                    return Ok(Some(Witness { packet, door: case.door, wanted: case.wanted }));
+        for within in [self.inside, Set::ALL] {
+            for concerned in [self.concerned.plain, self.concerned.odd] {
+                for case in cases.iter().filter(|case| matches!(case.claim, Claim::Isolation | Claim::Reachability)) {
+                    let set = if cell.held == Held::Undecided { case.doubted } else { case.violated };
+                    let set = space.sets.each([set, concerned, from, within])?;
+                    if let Some(packet) = space.witness(set)? {
+                        let packet = Packet { destination: case.to.or(packet.destination), ..packet };
+                        return Ok(Some(Witness { packet, door: case.door, wanted: case.wanted }));
+                    }
                 }
             }
         }

@@ -64,12 +64,14 @@ impl Sources {
             Ok(Labelled { who: listed.who.clone(), on: listed.on.clone(), ipv4, labels })
         };
         let all = |list: &[Listed]| list.iter().map(labelled).collect::<Bounded<Vec<Labelled>>>();
-        let (mut rows, mut private, untrusted) = (all(&self.admitted)?, all(&self.private)?, all(&self.untrusted)?);
+        let (mut rows, mut private, mut untrusted) = (all(&self.admitted)?, all(&self.private)?, all(&self.untrusted)?);
         let named = any(rows.iter().chain(&untrusted).map(|row| &row.labels));
         let known = any([&named, &any(private.iter().map(|row| &row.labels))]);
         for row in &mut private {
             row.labels = without(&row.labels, &named);
         }
+        each_once(&mut private);
+        each_once(&mut untrusted);
         rows.append(&mut private);
         rows.extend(untrusted);
         for ipv4 in [true, false] {
@@ -78,6 +80,23 @@ impl Sources {
         }
         rows.retain(|row| !row.labels.is_empty());
         Ok(rows)
+    }
+}
+
+/// Takes narrower networks out of the wider that have them, so that whoever is in both is in one row.
+fn each_once(rows: &mut [Labelled]) {
+    let length = |row: &Labelled| match row.who {
+        Whose::Private(network) | Whose::Untrusted(network) => network.prefix_length(),
+        Whose::Peers(_) | Whose::Client(..) | Whose::Others => 0,
+    };
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(rows.get(*at).map_or(0, length)));
+    let mut taken = [Labels::new(), Labels::new()];
+    for at in order {
+        let Some(row) = rows.get_mut(at) else { continue };
+        let Some(taken) = taken.get_mut(usize::from(row.ipv4)) else { continue };
+        row.labels = without(&row.labels, taken);
+        *taken = any([&*taken, &row.labels]);
     }
 }
 

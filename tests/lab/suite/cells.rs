@@ -86,7 +86,10 @@ fn violated() {
         let written = |name: &str| fs::read_to_string(file("tests/transcripts").join(name)).expect("a file");
         let open = guard.text("nft").replace("goto block comment \"isolation: everyone else\"", "return");
         assert_ne!(open, guard.text("nft"));
+        let late =
+            "table inet t { chain c { type filter hook prerouting priority -50; meta l4proto tcp drop; }; }".to_owned();
         for (name, text) in [
+            ("blocked elsewhere", late),
             ("early-accept.nft", written("early-accept.nft")),
             ("forgot-a-peer.nft", written("forgot-a-peer.nft")),
             ("open to everyone", open),
@@ -102,6 +105,63 @@ fn violated() {
     });
 }
 
+/// Whoever is led to another port before a guard that comes too late gets in, and no cell says that he does not.
+#[test]
+fn translated() {
+    netns::isolated("cells::translated", || {
+        if !Backend::Nft.is_here("cells::translated") {
+            return;
+        }
+        let cluster = read("tests/transcripts/small.toml");
+        let guard = Rules::compile(&fs::read_to_string(file("tests/transcripts/small.toml")).expect("a file"));
+        let at = hook_of(guard.text("nft"));
+        let late = guard.text("nft").replace(&at, "type filter hook prerouting priority 300;");
+        let nat =
+            "table ip n { chain p { type nat hook prerouting priority -100; tcp dport 8098 redirect to :9999; }; }\n";
+        let dropped = "table ip i { chain c { type filter hook input priority 0; tcp dport 8098 drop; }; }\n";
+        for (name, text, from) in [
+            ("late", format!("{late}{nat}"), ["203.0.113.9", "10.20.0.200", "10.20.0.10"]),
+            (
+                "dropped at input",
+                format!("{}{nat}{dropped}", guard.text("nft")),
+                ["10.20.1.77", "10.20.1.9", "10.20.1.5"],
+            ),
+        ] {
+            let found = found(&cluster, &text);
+            let lab = Lab::with(&INTERFACES);
+            netns::run(&["nft", "-f", "-"], &text);
+            for from in from.map(|from| from.parse::<IpAddr>().expect("an address")) {
+                let own = SocketAddr::new(from, 20000 + lab.next());
+                let shot = Shot { via: INTERFACES[0], ..Shot::plain(Segment::syn(own, SocketAddr::new(HOST4, 8098))) };
+                assert!(lab.fire_one(&shot).delivered(), "{name}: {from} is not led on");
+                let rows = found
+                    .rows
+                    .iter()
+                    .filter(|row| row.ipv4 && row.sources.iter().any(|(a, b)| *a <= from && from <= *b));
+                // The services are distribution, epmd, handoff, http, protobuf.
+                for cell in rows.map(|row| &row.cells[3]) {
+                    let kept_out =
+                        matches!(cell.found, Fare::Blocked | Fare::Elsewhere | Fare::SomeBlocked | Fare::Mixed);
+                    assert!(!kept_out && cell.held != Held::Proved, "{name}: {from}: {cell:?}");
+                }
+            }
+            // Where the guard is in its place, it lets segments by that open no connection, and a translation may lead these to a port that
+            // is not guarded: of that no cell speaks.
+            if name == "late" {
+                let asked = ask(&lab, &cluster, &found, name);
+                assert!(asked > 20, "{name}: {asked} segments");
+            }
+        }
+    });
+}
+
+/// How the guard's chain at prerouting begins.
+fn hook_of(text: &str) -> String {
+    let from = text.find("type filter hook prerouting priority").expect("a chain at prerouting");
+    let rest = &text[from..];
+    rest[..=rest.find(';').expect("a policy")].to_owned()
+}
+
 /// Sends what a cell speaks of, and says how many segments that were.
 fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
     let site = Site::of_every_node(cluster);
@@ -113,9 +173,9 @@ fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
                 for (cell, service) in std::iter::zip(&row.cells, &services) {
                     let wanted = match cell.found {
                         Fare::Admitted => true,
-                        Fare::Blocked => false,
+                        Fare::Blocked | Fare::Elsewhere => false,
                         // It is not said of each source.
-                        Fare::Mixed | Fare::Undecided => continue,
+                        Fare::Mixed | Fare::SomeAdmitted | Fare::SomeBlocked | Fare::Undecided => continue,
                     };
                     let ranges = service.ports.ranges();
                     let ports = [ranges[0].first(), ranges[ranges.len() - 1].last()];
@@ -135,7 +195,12 @@ fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
         .map(|((_, what), _)| what.as_str())
         .collect();
     assert!(wrong.is_empty(), "{name}: {} of {} went wrong:\n{}", wrong.len(), shots.len(), wrong.join("\n"));
-    assert!(expected.iter().any(|(wanted, _)| *wanted) && expected.iter().any(|(wanted, _)| !*wanted), "{name}");
+    // Where everybody is blocked nobody gets in.
+    assert!(
+        (expected.iter().any(|(wanted, _)| *wanted) || name == "blocked elsewhere")
+            && expected.iter().any(|(wanted, _)| !*wanted),
+        "{name}"
+    );
     shots.len()
 }
 
@@ -143,7 +208,8 @@ fn ask(lab: &Lab, cluster: &Cluster, found: &Matrix, name: &str) -> usize {
 fn witnesses(lab: &Lab, found: &Matrix, name: &str) {
     let nowhere: Vec<Cidr> = NOWHERE.iter().map(|network| network.parse().expect("a network")).collect();
     let mut tried = 0;
-    for witness in found.rows.iter().flat_map(|row| &row.cells).filter_map(|cell| cell.witness.as_ref()) {
+    let cells = found.rows.iter().flat_map(|row| &row.cells);
+    for (cell, witness) in cells.filter_map(|cell| Some((cell, cell.witness.as_ref()?))) {
         let packet = &witness.packet;
         if packet.shape != Shape::Whole || nowhere.iter().any(|network| network.has(packet.source)) {
             continue;
@@ -152,7 +218,8 @@ fn witnesses(lab: &Lab, found: &Matrix, name: &str) {
         let own = SocketAddr::new(packet.source, 20000 + lab.next());
         let segment = Segment::new(own, to, packet.flags.0);
         let outcome = lab.fire_one(&Shot::plain(segment));
-        assert_eq!(outcome.delivered(), !witness.wanted, "{name}: {packet}");
+        let gets_in = !witness.wanted && cell.found != Fare::Elsewhere;
+        assert_eq!(outcome.delivered(), gets_in, "{name}: {packet}");
         tried += 1;
     }
     // Of everybody the first that nothing names is 0.0.0.0, which no frame comes from.

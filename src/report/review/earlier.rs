@@ -1,0 +1,273 @@
+//! A document of before, held against one that is made now: word for word, since a signature of it stands for all that it says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::words::plain;
+use crate::cluster::Day;
+
+/// So many places are named of what differs in one part.
+const PLACES: usize = 3;
+/// So many letters of a value are shown.
+const LETTERS: usize = 80;
+
+/// A document of before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier(Value);
+
+/// Why a text is no document of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotEarlier {
+    /// It is no such document at all.
+    #[error("is no document of `ringfence report --format json`")]
+    Other,
+    /// It is one of another version.
+    #[error("is a document of another version of `ringfence report`, which this program does not read")]
+    Version,
+    /// It is one that says only why there is none.
+    #[error("says only why there was nothing to judge")]
+    Empty,
+    /// It says a thing twice, and readers do not agree which of these counts.
+    #[error("has a field twice, so that it says two things")]
+    Twice,
+}
+
+/// JSON in which no object has a field twice.
+struct Once(Value);
+
+impl Earlier {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Where it is none, or does not say one thing.
+    pub fn read(text: &str) -> Result<Self, NotEarlier> {
+        let document: Value = serde_json::from_str(text).map_err(|_| NotEarlier::Other)?;
+        let schema = document.get("schema").and_then(Value::as_str).unwrap_or_default();
+        let Some(version) = schema.strip_prefix("ringfence/report/") else { return Err(NotEarlier::Other) };
+        if version != "1" {
+            return Err(NotEarlier::Version);
+        }
+        if document.get("rows").is_none() {
+            return Err(NotEarlier::Empty);
+        }
+        serde_json::from_str::<Once>(text).map(|own| Self(own.0)).map_err(|_| NotEarlier::Twice)
+    }
+
+    /// The day that it holds last days of clients against, where it has one.
+    #[must_use]
+    pub fn today(&self) -> Option<Day> {
+        self.0.get("today")?.as_str()?.parse().ok()
+    }
+
+    /// What of a document that was made now is not as in this one, in words: all of it counts, but for the time and the user of a look at a
+    /// host.
+    #[must_use]
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let (before, now) = (self.timeless(), now.timeless());
+        let mut places = BTreeMap::new();
+        differ(&before, &now, &mut Vec::new(), &mut places);
+        places.iter().map(|(part, all)| format!("{}{}", about(part), shown(all))).collect()
+    }
+
+    fn timeless(&self) -> Value {
+        let mut own = self.0.clone();
+        if let Some(host) = own.get_mut("host").and_then(Value::as_object_mut) {
+            // That they were said is compared.
+            for (field, value) in host {
+                if matches!(field.as_str(), "at" | "uid") && (value.is_string() || value.is_u64()) {
+                    *value = Value::Null;
+                }
+            }
+        }
+        own
+    }
+}
+
+/// Notes every place where two values differ, by the part of the document that it is in.
+fn differ(before: &Value, now: &Value, at: &mut Vec<String>, places: &mut BTreeMap<String, Vec<String>>) {
+    if before == now {
+        return;
+    }
+    let missing = Value::Null;
+    let mut deeper = |name: String, one: Option<&Value>, other: Option<&Value>| {
+        at.push(name);
+        match (one, other) {
+            (Some(one), Some(other)) => differ(one, other, at, places),
+            _ => note(one.unwrap_or(&missing), other.unwrap_or(&missing), at, places),
+        }
+        at.pop();
+    };
+    match (before, now) {
+        (Value::Object(one), Value::Object(other)) => {
+            for (name, value) in one {
+                if other.get(name) != Some(value) {
+                    deeper(name.clone(), Some(value), other.get(name));
+                }
+            }
+            for (name, value) in other.iter().filter(|(name, _)| !one.contains_key(*name)) {
+                deeper(name.clone(), None, Some(value));
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            for place in 0..one.len().max(other.len()) {
+                if one.get(place) != other.get(place) {
+                    deeper(place.to_string(), one.get(place), other.get(place));
+                }
+            }
+        }
+        (
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            _,
+        ) => {
+            note(before, now, at, places);
+        }
+    }
+}
+
+fn note(before: &Value, now: &Value, at: &[String], places: &mut BTreeMap<String, Vec<String>>) {
+    let (part, place) = at.split_first().map_or(("", String::new()), |(part, rest)| (part, rest.join("/")));
+    let place = if place.is_empty() { String::new() } else { format!("at {place} ") };
+    let known = places.entry(part.to_owned()).or_default();
+    // Nobody reads the others; that there are some is told by one more.
+    if known.len() <= PLACES {
+        known.push(format!("{place}it has {}, and now it is {}", brief(before), brief(now)));
+    }
+}
+
+fn brief(value: &Value) -> String {
+    let text = plain(&value.to_string());
+    if text.chars().count() <= LETTERS {
+        return text;
+    }
+    text.chars().take(LETTERS).chain(['…']).collect()
+}
+
+fn shown(all: &[String]) -> String {
+    let more = if all.len() > PLACES { "; and more" } else { "" };
+    let some: Vec<&str> = all.iter().take(PLACES).map(String::as_str).collect();
+    format!(": {}{more}", plain(&some.join("; ")))
+}
+
+/// What a part of a document is about.
+fn about(part: &str) -> String {
+    match part {
+        "clusters" => {
+            "it was made of another cluster file (profile and included files count), or is about another node"
+                .to_owned()
+        }
+        "texts" => "it is about other texts of rules".to_owned(),
+        "families" => "it judges other families".to_owned(),
+        "verdict" | "staged" => "its verdict is another one".to_owned(),
+        "services" => "other services are guarded, or other ports".to_owned(),
+        "rows" => "its matrix is another one: who gets in, or what is wanted, or how that is known".to_owned(),
+        "claims" | "answers" => "what came of its claims or answers is another".to_owned(),
+        "since" => "it says what changed since other rules, which is not held".to_owned(),
+        "version" => "it was made by another version of ringfence".to_owned(),
+        part => format!("its `{}` is another", plain(part)),
+    }
+}
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Once;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Once, E> {
+        Ok(Once(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Once, E> {
+        Ok(Once(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Once, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Once(value)) = list.next_element()? {
+            all.push(value);
+        }
+        Ok(Once(all.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Once, A::Error> {
+        let mut all = serde_json::Map::new();
+        while let Some((name, Once(value))) = fields.next_entry::<String, Once>()? {
+            if all.insert(name, value).is_some() {
+                return Err(A::Error::custom("a field is there twice"));
+            }
+        }
+        Ok(Once(all.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "\"schema\": \"ringfence/report/1\"";
+
+    fn read(rest: &str) -> Result<Earlier, NotEarlier> {
+        Earlier::read(&format!("{{{HEAD}, {rest}}}"))
+    }
+
+    #[test]
+    fn what_says_two_things_is_none() {
+        assert_eq!(read("\"rows\": [], \"verdict\": \"proved\", \"verdict\": \"violated\""), Err(NotEarlier::Twice));
+        assert_eq!(read("\"rows\": [{\"a\": 1, \"a\": 1}]"), Err(NotEarlier::Twice));
+        assert_eq!(read("\"errors\": []"), Err(NotEarlier::Empty));
+        assert_eq!(Earlier::read("{}"), Err(NotEarlier::Other));
+    }
+
+    #[test]
+    fn all_but_the_time_counts() {
+        let one =
+            |host: &str, more: &str| read(&format!("\"rows\": [1, {{\"x\": [2]}}], \"host\": {host}{more}")).unwrap();
+        let own = one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", "");
+        assert_eq!(own.differences(&one("{\"uid\": 7, \"name\": \"a\", \"at\": \"u\"}", "")), [] as [String; 0]);
+        for other in [
+            one("{\"name\": \"b\", \"at\": \"t\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": {\"say\": 1}, \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", ", \"new\": null"),
+        ] {
+            assert_eq!(own.differences(&other).len(), 1, "{other:?}");
+            assert_eq!(other.differences(&own).len(), 1, "{other:?}");
+        }
+        let other =
+            read("\"rows\": [1, {\"x\": [3, 4]}], \"host\": {\"name\": \"a\", \"at\": \"t\", \"uid\": 0}").unwrap();
+        let said = own.differences(&other);
+        assert!(
+            said[0].contains("at 1/x/0 it has 2, and now it is 3; at 1/x/1 it has null, and now it is 4"),
+            "{said:?}"
+        );
+    }
+}
