@@ -25,6 +25,30 @@ fn is_of_a_user_namespace(line: &str) -> bool {
     !whole && line.starts_with("note: not-looked: BPF ")
 }
 
+/// The same text with one time in place of all.
+fn times(line: &str) -> String {
+    let is_time = |word: &str| {
+        let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        shape == "0000-00-00T00:00:00Z"
+    };
+    let words = line.split(' ').map(|word| {
+        let end = word.trim_end_matches([';', ',', ')', ':']);
+        if is_time(end) { word.replace(end, "2026-03-01T12:00:00Z") } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Within one second of an apply a file is not newer than that.
+fn since(line: &str) -> String {
+    match line.split_once(" was changed at ") {
+        Some((_, rest)) if rest.contains("the last apply") => {
+            let behind = rest.split_once("; ").map_or("", |(_, behind)| behind);
+            format!("the cluster file is another than the one that was applied last; {behind}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
 fn shell(folder: &Path, line: &str) -> String {
     let program = env!("CARGO_BIN_EXE_ringfence");
     let mut words = line.strip_prefix("# ").expect("a command line").to_owned();
@@ -36,9 +60,11 @@ fn shell(folder: &Path, line: &str) -> String {
         let (script, file) = script.rsplit_once(' ').unwrap();
         words = format!("sed -i '{script}' {file}");
     }
-    let state = if line.contains("verify") || line.contains("explain") { "" } else { "--state-dir state" };
+    let stateless = ["verify", "explain", "compile"].iter().any(|command| line.contains(command));
+    let state = if stateless { "" } else { "--state-dir state" };
     let script = format!("ringfence() {{ {program} \"$@\" {state} ${{root:-}}; }}\n{words}");
-    let root = if line.contains("apply") || line.contains("remove") { "--root root" } else { "" };
+    let roots = !line.contains("--root") && ["apply", "remove", "hook"].iter().any(|command| line.contains(command));
+    let root = if roots { "--root root" } else { "" };
     let output = Command::new("sh")
         .args(["-c", &script])
         .current_dir(folder)
@@ -54,7 +80,8 @@ fn shell(folder: &Path, line: &str) -> String {
             Some((before, after)) => format!("{before}taken back in 60{}", after.trim_start_matches(char::is_numeric)),
             None => line.to_owned(),
         };
-        text.lines().filter(|line| !is_of_a_user_namespace(line)).map(|line| seconds(line) + "\n").collect::<String>()
+        let lines = text.lines().filter(|line| !is_of_a_user_namespace(line));
+        lines.map(|line| since(&times(&seconds(line))) + "\n").collect::<String>()
     };
     let mut text = format!("{line}\n{}", shown(output.stdout));
     for line in shown(output.stderr).lines() {
@@ -131,6 +158,18 @@ fn what_may_not_be_looked_for_is_said() {
             assert!(said.contains(what), "{said}");
         }
     });
+}
+
+/// Rules that were loaded as README says how, without `apply`.
+#[test]
+fn what_was_loaded_by_hand_is_named_and_replaced() {
+    netns::isolated("what_was_loaded_by_hand_is_named_and_replaced", || transcript("hand.txt", 10));
+}
+
+/// What a host fell back to, whom a change concerns, and what does not change anything.
+#[test]
+fn what_waits_and_what_closed_is_said() {
+    netns::isolated("what_waits_and_what_closed_is_said", || transcript("night.txt", 10));
 }
 
 #[test]

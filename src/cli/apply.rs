@@ -13,6 +13,7 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
+use super::status::changes_of;
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
 use crate::cluster::{AND, Cluster, Node, Site};
@@ -26,7 +27,7 @@ use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
 use crate::host::time::utc;
-use crate::host::{Changed, HostError, Prepared, plan as host_plan, read, record};
+use crate::host::{Backend, Changed, HostError, Prepared, plan as host_plan, read, record};
 use crate::outcome::Outcome;
 use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
@@ -49,7 +50,7 @@ pub struct Arguments {
     /// Only show what would change, as `ringfence diff` does.
     #[arg(long, conflicts_with_all = ["confirm_within", "boot"])]
     dry_run: bool,
-    /// Do it in spite of this objection; several with commas.
+    /// Apply despite this objection; several with commas.
     #[arg(long, value_enum, value_name = "OBJECTION", value_delimiter = ',')]
     allow: Vec<Allowed>,
     /// Also end the sessions that this host opened to hosts that are no longer admitted.
@@ -281,8 +282,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 
 /// What would be written, where a document is to say it; or how it ends where that cannot be said.
 fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<Result<Option<Planned>, Outcome>> {
-    // Whoever is to confirm is to know what.
-    if !document::is_wanted() && arguments.confirm_within.is_none() {
+    // Whoever is to confirm is to know what; what was before in iptables is not kept in a form that tells it behind.
+    let waits = arguments.confirm_within.is_some();
+    if !document::is_wanted() && !(waits && arguments.site.backend.choose(host)? == Backend::Iptables) {
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
@@ -316,8 +318,9 @@ fn show(
 ) -> anyhow::Result<()> {
     if !document::is_wanted() {
         let mut text = facts.text();
-        if applied.pending.is_some() {
-            text.push_str(&planned.map(|planned| planned.effect.meaning.text()).unwrap_or_default());
+        if let Some(pending) = &applied.pending {
+            let meaning = changes_of(&arguments.host.host(), pending).or(planned.map(|planned| planned.effect.meaning));
+            text.push_str(&meaning.map(|meaning| meaning.text_on_host(true)).unwrap_or_default());
             text.push_str("who gets through now:\n");
             admitted(site).iter().for_each(|line| text.push_str(&format!("{line}\n")));
         }

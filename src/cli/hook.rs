@@ -68,7 +68,8 @@ struct PostInstall {
 ///
 /// For the units. While rules are in force the cluster file is not looked at: what nobody applied stays so. Where none are, and
 /// what was applied last cannot be used, what `ringfence apply --boot` would do is done. It ends as wanted where what was applied
-/// last is in force, perhaps again, and where nothing was ever applied, or a change waits to be confirmed.
+/// last is in force, perhaps again, and where nothing was ever applied, or a change waits to be confirmed; not while the ports are
+/// closed, or while nobody applied what the start of the machine brought in.
 #[derive(Args)]
 struct Check {
     #[command(flatten)]
@@ -146,7 +147,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         let file = config.display();
         if check::in_force() {
-            log(&format!("there is no {file}; what was applied last stays in force"));
+            log(&format!("nothing was done: there is no {file}; what is in force stays so"));
             return Ok(nothing_done);
         }
         log(&format!(

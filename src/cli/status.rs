@@ -453,7 +453,7 @@ fn about_ports(document: &mut Status, protected: &Ports) {
 }
 
 /// What a change that waits has changed, where that can be told: of iptables the rules before are kept as the tools wrote them.
-fn changes_of(host: &Host, pending: &Pending) -> Option<Changes> {
+pub fn changes_of(host: &Host, pending: &Pending) -> Option<Changes> {
     let before = pending::before(&host.store, pending).ok()?;
     if pending.backend != Backend::Nft {
         return None;

@@ -37,6 +37,12 @@ pub fn open() -> Result<Socket, HostError> {
     })
 }
 
+/// Whether the kernel has what nf_tables and ipset are asked by (nfnetlink); where it does not say so, it has.
+#[must_use]
+pub fn can_be_asked() -> bool {
+    !matches!(open(), Err(HostError::NoNfTables))
+}
+
 /// Whether the kernel has nf_tables.
 ///
 /// # Errors

@@ -175,6 +175,17 @@ impl Changes {
         text
     }
 
+    /// The same text about a host, where nothing is written unless `changed`: there are no two files of which both could mean the same.
+    #[must_use]
+    pub fn text_on_host(&self, changed: bool) -> String {
+        let nothing = self.changes.is_empty() && self.others.is_empty() && self.undecided.is_none() && self.unjudged.is_none();
+        match (nothing, changed) {
+            (false, _) => self.text(),
+            (true, true) => "nobody gains or loses anything\n".to_owned(),
+            (true, false) => "no change: what is in force admits and blocks what the file says\n".to_owned(),
+        }
+    }
+
     /// Who gains and who loses what, each with an example.
     #[must_use]
     pub fn text(&self) -> String {

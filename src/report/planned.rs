@@ -71,7 +71,7 @@ impl Planned {
         let openings = !self.effect.openings.is_empty();
         match openings && self.effect.extent == Changed::Nothing {
             true => text.push_str("the guard stays as it is\n"),
-            false => text.push_str(&self.effect.meaning.text()),
+            false => text.push_str(&self.effect.meaning.text_on_host(self.effect.changed)),
         }
         text.push_str(&self.writes_text());
         if !self.cut.is_empty() {

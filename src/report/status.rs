@@ -259,7 +259,7 @@ impl Status {
         }
         if let Some(changes) = self.pending_changes.as_ref().filter(|_| !self.being_taken_back) {
             text.push_str("what it changed:\n");
-            changes.text().lines().for_each(|line| _ = writeln!(text, "  {line}"));
+            changes.text_on_host(true).lines().for_each(|line| _ = writeln!(text, "  {line}"));
         }
         text.push_str(&exposed_text(&self.exposed));
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));

@@ -64,7 +64,7 @@ in_a_root! {
         assert_eq!(root.read(CONFIG), small());
         assert!(root.read("/etc/sysctl.d/60-ringfence.conf").contains("4369,6000-6009"));
         // The same again.
-        root.install().says("both mean the same").says("nothing had to be changed");
+        root.install().says("no change: what is in force").says("nothing had to be changed");
     }
 
     fn a_broken_file_leaves_the_rules_and_the_package_is_configured(root) {

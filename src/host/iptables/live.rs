@@ -336,7 +336,8 @@ fn read_sets(tools: &Tools, named: &BTreeSet<String>) -> Result<(String, String)
     // The tool would load the module, which shows there unless there is no /sys.
     let modules = Path::new("/sys/module");
     let is_loaded = !modules.is_dir() || modules.join("ip_set").exists();
-    if !is_loaded || (named.is_empty() && !tools.has_ipset()) {
+    // ipset speaks to its module by nfnetlink, as nft does: without that there is no set.
+    if !is_loaded || !nft::can_be_asked() || (named.is_empty() && !tools.has_ipset()) {
         return Ok((String::new(), String::new()));
     }
     let text = tools.ipset(&["save"], "")?;
