@@ -8,6 +8,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use nix::libc;
+
 /// The system's allocator, which does not return where it has nothing to give.
 struct Whole;
 
@@ -16,7 +18,8 @@ static ALLOCATOR: Whole = Whole;
 
 /// As the table of exit codes has it: something is wrong with the machine.
 const UNUSABLE: i32 = 2;
-const WORDS: &[u8] = b"error: there is not enough memory (`ulimit -v`, MemoryMax=); where a change was under way, `ringfence status` \
+const WORDS: &[u8] =
+    b"error: there is not enough memory (`ulimit -v`, MemoryMax=); where a change was under way, `ringfence status` \
     says what is in force\n";
 
 // SAFETY: all of it is done by `System`, which keeps to the contract; nothing is added but that a null is not passed on.
@@ -54,5 +57,5 @@ fn exhausted() -> ! {
     // Not by `std::io::Stderr`, which this thread may have locked. What cannot be said is not.
     let _ = nix::unistd::write(std::io::stderr(), WORDS);
     // SAFETY: it does nothing but end the process; what would run at its end may allocate.
-    unsafe { nix::libc::_exit(UNUSABLE) }
+    unsafe { libc::_exit(UNUSABLE) }
 }

@@ -183,3 +183,29 @@ fn what_the_readme_shows_is_what_was_printed() {
         assert!(rest.any(|own| own == line), "README shows, but no run printed in this order:\n{line}");
     }
 }
+
+/// What packages call ends well where it may not change anything, and says so; unless somebody must know.
+#[test]
+fn a_hook_without_the_right_says_so_and_may_be_required_to_do_it() {
+    netns::isolated("a_hook_without_the_right_says_so_and_may_be_required_to_do_it", || {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/cluster.toml");
+        let run = |more: &[&str]| {
+            let output = Command::new("setpriv")
+                .args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin", env!("CARGO_BIN_EXE_ringfence")])
+                .args(["hook", "post-install"])
+                .arg(&cluster)
+                .arg("--state-dir")
+                .arg(folder.path().join("state"))
+                .args(more)
+                .output()
+                .unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, said) = run(&[]);
+        let why = "nothing was changed: this process may not change the network (CAP_NET_ADMIN), as in many containers";
+        assert!(said.contains(why) && !said.contains("/proc") && !said.contains("GUARDED"), "{said}");
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(run(&["--require"]).0, Some(2));
+    });
+}

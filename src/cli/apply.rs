@@ -13,7 +13,7 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
-use super::status::changes_of;
+use super::waiting::changes_of;
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
 use crate::cluster::{AND, Cluster, Node, Site};
@@ -288,7 +288,8 @@ fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Res
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
-    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false, tells_of_waiting: false };
+    let asking =
+        live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false, tells_of_waiting: false };
     match live::ahead(cluster, &arguments.site, host, &asking) {
         Ok(found) => Ok(found.map(|ahead| Some(ahead.planned))),
         // Applying does not rest on it, and is not to depend on the form of what is said.

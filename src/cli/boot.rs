@@ -252,9 +252,13 @@ fn profile_of(file: &Path) -> Option<String> {
 }
 
 /// That the ports are closed, because of what about the file, and the way out.
-pub fn closed_text(config: &Path, why: &str, ports: &Ports) -> String {
+pub fn closed_text(config: &Path, host: &Host, why: &str, ports: &Ports) -> String {
+    let last = match record::kept(&host.store, record::GOOD) {
+        Ok(None) => "nothing was ever applied",
+        Ok(Some(_)) | Err(_) => "neither can what was applied last",
+    };
     format!(
-        "CLOSED: {why}, and nothing was ever applied. {} are closed for everyone but loopback; NOT guarded: other ports that the \
+        "CLOSED: {why}, and {last}. {} are closed for everyone but loopback; NOT guarded: other ports that the \
          file names.\nMend the file (`ringfence import` makes one), then run `ringfence apply{}`",
         record::text(ports),
         named(config)
@@ -273,6 +277,6 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
     bring(input, arguments, host, &cluster, backend, &[], Brought::Closed)?;
-    say(&closed_text(&input.config, &format!("{} cannot be used (see above)", input.config.display()), &ports));
+    say(&closed_text(&input.config, host, &format!("{} cannot be used (see above)", input.config.display()), &ports));
     Ok(Outcome::FellBack)
 }

@@ -116,7 +116,9 @@ fn look_at_unkept(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, O
             let backend = where_rules_are()?;
             let links = own_links().unwrap_or_default();
             let judgement = judge_on(host, &site, &read(backend)?, &links)?;
-            judgement.standing.is_ours().then(|| boot::closed_text(&config, &format!("{} cannot be used", config.display()), &site.protected()))
+            judgement.standing.is_ours().then(|| {
+                boot::closed_text(&config, host, &format!("{} cannot be used", config.display()), &site.protected())
+            })
         }
         None => None,
     };

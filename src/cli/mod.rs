@@ -25,6 +25,7 @@ mod journal;
 mod judged;
 mod lint;
 mod live;
+mod meant;
 mod membership;
 mod output;
 mod plan;
@@ -39,6 +40,7 @@ mod since;
 mod status;
 mod today;
 mod verify;
+mod waiting;
 mod watch;
 mod ways;
 

@@ -1,6 +1,6 @@
 //! `ringfence status`: whether the rules are in force.
 
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,23 @@ use anyhow::Context as _;
 use clap::Args;
 use tempfile::NamedTempFile;
 
-use super::{boot, document};
+use super::boot;
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
 };
 use super::input::{Input, default_config, moved, node_findings};
+use super::meant::{Meant, by_hand, meant, since};
 use super::output::{Undone, present, print_findings, say};
 use super::today::Today;
+use super::waiting::changes_of;
 use super::ways::{in_use, sources, unknown_sources, warnings};
-use crate::cluster::{self, Cluster, Site, Term};
-use crate::diagnostic::{Code, Diagnostic, Severity, Sources};
+use crate::cluster::{Cluster, Site, Term};
+use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
-use crate::host::identity::{Objection, objections, on_this_host};
+use crate::host::identity::{Objection, objections};
 use crate::host::judge::{Judgement, Standing, judge_on};
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
@@ -31,9 +33,7 @@ use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::time::utc;
 use crate::host::{Backend, InForce, Prepared, deeds, left_behind, read, record, reserved};
-use crate::ir::Ruleset;
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
@@ -201,72 +201,6 @@ fn gone(node: Option<&str>, config: &Path) -> String {
     )
 }
 
-/// What the rules are held against.
-enum Meant {
-    /// The cluster file.
-    File(Cluster),
-    /// What was applied last, as the file cannot be used, and why it cannot.
-    Last(Cluster, String),
-    /// Closed ports, as the start of the machine found nothing that could be used, and why.
-    Closed(Cluster, String),
-}
-
-/// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
-/// other one: what holds of another is no answer about it.
-fn meant(arguments: &Arguments, host: &Host, input: &Input) -> anyhow::Result<Option<Meant>> {
-    // Who named it reads first what is wrong with it.
-    if arguments.config.is_some() {
-        return Ok(input.load(|_| Vec::new())?.map(Meant::File));
-    }
-    // What was applied last tells at least whether somebody else changed the rules.
-    let last = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
-    let instead = |why: String| {
-        let closed = || boot::closed(&input.config, host).filter(|_| record::is_unkept(&host.store));
-        match last {
-            Some(cluster) => Some(Meant::Last(cluster, why)),
-            None => closed().map(|cluster| Meant::Closed(cluster, why)),
-        }
-    };
-    let file = input.config.display();
-    match cluster::load(&input.config) {
-        Ok(loaded) if !input.is_of_both_places() => {
-            let is_error = |finding: &&Diagnostic| finding.severity() == Severity::Error;
-            let errors = loaded.findings.iter().filter(is_error).count();
-            match loaded.cluster.filter(|_| errors == 0) {
-                Some(cluster) => {
-                    print_findings(&loaded.findings, &loaded.sources, arguments.json, Undone::Nothing)?;
-                    Ok(Some(Meant::File(cluster)))
-                }
-                None => {
-                    let some = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-                    let shown = format!("`ringfence compile{}` shows {}", boot::named(&input.config), if errors == 1 { "it" } else { "them" });
-                    if let Some(meant) = instead(format!("{file} has {some} ({shown})")) {
-                        // Nobody reads sixty lines before the verdict; programs get them all.
-                        document::add(&loaded.findings, &loaded.sources);
-                        return Ok(Some(meant));
-                    }
-                    print_findings(&loaded.findings, &loaded.sources, arguments.json, Undone::Nothing)?;
-                    Ok(None)
-                }
-            }
-        }
-        Err(error) if !input.is_of_both_places() => {
-            let why = match error.kind() {
-                std::io::ErrorKind::NotFound => format!("there is no cluster file {file}"),
-                _ => format!("the cluster file {file} cannot be read: {error}"),
-            };
-            let Some(meant) = instead(why.clone()) else { return Ok(input.load(|_| Vec::new())?.map(Meant::File)) };
-            document::add_error(Code::UnreadableFile.as_str(), why);
-            Ok(Some(meant))
-        }
-        // Files in both places, which says so.
-        _ => {
-            let meant = instead(format!("there are cluster files in two places, and {file} is one of them"));
-            Ok(input.load(|_| Vec::new())?.map(Meant::File).or(meant))
-        }
-    }
-}
-
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
@@ -286,7 +220,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     }
     let by_hand = by_hand(host, &in_force);
     let links = own_links()?;
-    let (cluster, unusable) = match meant(arguments, host, &input) {
+    let (cluster, unusable) = match meant(arguments.config.is_some(), host, &input) {
         Ok(Some(Meant::File(cluster))) => (cluster, None),
         Ok(Some(Meant::Last(cluster, why))) => (cluster, Some(why)),
         Ok(Some(Meant::Closed(cluster, why))) => return closed_host(host, &cluster, config, &in_force, &links, &why),
@@ -361,33 +295,10 @@ fn closed_host(
     // Whatever is in force, it is not what the file says.
     let (standing, masquerade) = (Standing::Closed, in_force.masquerade.clone());
     let mut document = Status::new(standing, in_force.backend, config.to_owned(), &in_force.counters, masquerade);
-    document.closed = Some(boot::closed_text(config, why, &site.protected()));
+    document.closed = Some(boot::closed_text(config, host, why, &site.protected()));
     document.others = Others::of(in_force, &Around::Nothing);
     about_ports(&mut document, &site.protected());
     Ok(Some(document))
-}
-
-/// Where rules of ours are, if it was not `apply` that brought them there: nothing was ever applied, or in the other way into the kernel.
-fn by_hand(host: &Host, in_force: &InForce) -> Option<String> {
-    let waits = !matches!(pending::waiting(&host.store), Ok(None));
-    if in_force.absent || waits || record::is_unkept(&host.store) {
-        return None;
-    }
-    let applied = match record::kept(&host.store, record::GOOD) {
-        Ok(None) => false,
-        Ok(Some(kept)) => kept.record.backend == in_force.backend,
-        // Who brought them is not known then, which is said.
-        Err(_) => true,
-    };
-    (!applied).then(|| in_force.place())
-}
-
-/// That the file was changed after something was applied last, in words, if it was.
-fn since(host: &Host, config: &Path) -> Option<String> {
-    let changed = utc(fs::metadata(config).ok().filter(fs::Metadata::is_file)?.modified().ok()?);
-    let applied = LastApplied::now(&host.store)?.applied?.at;
-    (changed > applied)
-        .then(|| format!("{} was changed at {changed}, after the last apply at {applied}", config.display()))
 }
 
 /// Why it is not enforced.
@@ -450,20 +361,6 @@ fn about_ports(document: &mut Status, protected: &Ports) {
             record::text(&missing)
         ));
     }
-}
-
-/// What a change that waits has changed, where that can be told: of iptables the rules before are kept as the tools wrote them.
-pub fn changes_of(host: &Host, pending: &Pending) -> Option<Changes> {
-    let before = pending::before(&host.store, pending).ok()?;
-    if pending.backend != Backend::Nft {
-        return None;
-    }
-    let before = if before.is_nothing() { Ruleset::default() } else { before.ruleset()? };
-    let [old, new] = [record::GOOD, record::CANDIDATE].map(|set| record::kept(&host.store, set).ok().flatten());
-    let [old, new] = [old, new].map(|kept| kept.and_then(|kept| kept.load().cluster));
-    let site = on_this_host(pending.record.site(new.as_ref()?)?).ok()?;
-    let found = difference_on_host(&before, &read(pending.backend).ok()?.ruleset, site.elsewhere()).ok()?;
-    Some(Changes::of(&found, Names { clusters: [old.as_ref(), new.as_ref()] }))
 }
 
 fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) -> Status {

@@ -42,7 +42,10 @@ use crate::net::Ports;
 /// Both ways into the kernel have rules of ours; this names the way that is not the wanted one, for people.
 #[must_use]
 pub fn stale(backend: Backend) -> String {
-    format!("other rules of ringfence stand in {}, too, and block whom they do not know", where_ours_are(backend.other()))
+    format!(
+        "other rules of ringfence stand in {}, too, and block whom they do not know",
+        where_ours_are(backend.other())
+    )
 }
 
 /// Where rules of ours are in a way into the kernel, for people.
@@ -246,7 +249,8 @@ fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Resul
         // What was in force before it is what this one is taken back to.
         Ok(Some(_)) if !plan.boot && plan.replace_waiting => {
             rollback(host)?;
-            warnings.push("the change that waited to be confirmed was taken back, and this one takes its place".to_owned());
+            warnings
+                .push("the change that waited to be confirmed was taken back, and this one takes its place".to_owned());
         }
         Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
         // Its rules are gone, or it would have been left alone.

@@ -375,6 +375,7 @@ mod tests {
             confirmed: false,
             applied_by: None,
             confirmed_by: None,
+            session: None,
             allowed: Vec::new(),
         }
     }

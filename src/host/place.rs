@@ -61,9 +61,7 @@ pub fn shares_network_with_init() -> Option<bool> {
 /// # Errors
 /// Which file does not tell, and why: without /proc, or where process 1 may not be looked at.
 pub fn is_chroot() -> Result<bool, (&'static str, io::Error)> {
-    let of = |path| {
-        fs::metadata(path).map(|root| (root.dev(), root.ino())).map_err(|error| (path, error))
-    };
+    let of = |path| fs::metadata(path).map(|root| (root.dev(), root.ino())).map_err(|error| (path, error));
     // Under its own name first: a folder that is called /proc need not be one.
     of("/proc/self/ns/net")?;
     Ok(of("/")? != of("/proc/1/root")?)

@@ -96,7 +96,11 @@ impl Applied {
             changed: applied.changed,
             state: applied.judgement.standing,
             reserved_ports: applied.work.about_ports(),
-            taken_away: applied.work.stale.clone().filter(|_| !applied.judgement.left_behind && applied.pending.is_none()),
+            taken_away: applied
+                .work
+                .stale
+                .clone()
+                .filter(|_| !applied.judgement.left_behind && applied.pending.is_none()),
             to_be_taken_away: applied.work.stale.clone().filter(|_| applied.pending.is_some()),
             openings: match applied.judgement.openings.is_empty() {
                 true => Some(true).filter(|_| !applied.work.openings.is_empty()),
@@ -157,7 +161,8 @@ impl Applied {
             let _ = writeln!(text, "ringfence's rules in {place} were taken away");
         }
         if let Some(place) = &self.to_be_taken_away {
-            let _ = writeln!(text, "ringfence's rules in {place} stay until you confirm, and block whom they do not know");
+            let _ =
+                writeln!(text, "ringfence's rules in {place} stay until you confirm, and block whom they do not know");
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");

@@ -162,7 +162,11 @@ impl Changes {
         for Other { at, change } in &self.others {
             let fate = if change.change == "gains" { "pass" } else { "are blocked" };
             let (sources, on) = (change.sources(), change.on());
-            let _ = writeln!(text, "other packets from {sources} to {}{on} {fate} at {at}, unlike what the file says", change.services);
+            let _ = writeln!(
+                text,
+                "other packets from {sources} to {}{on} {fate} at {at}, unlike what the file says",
+                change.services
+            );
             let _ = writeln!(text, "  for example: {}", change.witness);
         }
         if let Some(part) = &self.unjudged {
@@ -178,7 +182,8 @@ impl Changes {
     /// The same text about a host, where nothing is written unless `changed`: there are no two files of which both could mean the same.
     #[must_use]
     pub fn text_on_host(&self, changed: bool) -> String {
-        let nothing = self.changes.is_empty() && self.others.is_empty() && self.undecided.is_none() && self.unjudged.is_none();
+        let nothing =
+            self.changes.is_empty() && self.others.is_empty() && self.undecided.is_none() && self.unjudged.is_none();
         match (nothing, changed) {
             (false, _) => self.text(),
             (true, true) => "nobody gains or loses anything\n".to_owned(),

@@ -217,7 +217,8 @@ impl Status {
         }
         if let Some(why) = self.unusable.as_ref().filter(|_| self.closed.is_none()) {
             let about = if self.of_last_apply { "; this status is about what was applied last" } else { "" };
-            let _ = writeln!(text, "warning: {why}{about}. Mend the file before the next apply or start of the machine");
+            let _ =
+                writeln!(text, "warning: {why}{about}. Mend the file before the next apply or start of the machine");
         }
         text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         if self.lets_on {
@@ -319,7 +320,8 @@ impl Drift {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.not_applied {
-            let since = self.since.as_deref().unwrap_or("the cluster file is another than the one that was applied last");
+            let since =
+                self.since.as_deref().unwrap_or("the cluster file is another than the one that was applied last");
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,

@@ -132,11 +132,19 @@ impl Way {
     fn verdict(&self) -> String {
         let (from, port) = (&self.from, self.port);
         match (self.fate, self.guarded) {
-            ("delivered", false) => format!("NOT GUARDED: port {port} is of no service that is guarded, and no rule stands in the way"),
+            ("delivered", false) => {
+                format!("NOT GUARDED: port {port} is of no service that is guarded, and no rule stands in the way")
+            }
             ("delivered", true) => format!("PASSES: {from} is {}", self.source),
-            ("blocked", false) => format!("BLOCKED, and not by ringfence: port {port} is of no service that is guarded"),
+            ("blocked", false) => {
+                format!("BLOCKED, and not by ringfence: port {port} is of no service that is guarded")
+            }
             ("blocked", true) if !self.delivered_on.is_empty() => {
-                format!("BLOCKED on this interface, and it would pass on {}: {from} is {}", self.delivered_on.join(", "), self.source)
+                format!(
+                    "BLOCKED on this interface, and it would pass on {}: {from} is {}",
+                    self.delivered_on.join(", "),
+                    self.source
+                )
             }
             ("blocked", true) => format!("BLOCKED: {from} is {}", self.source),
             (_, false) => format!("UNDECIDED: port {port} is of no service that is guarded"),

@@ -463,7 +463,9 @@ fn explain_without_a_file_is_what_the_kernel_does() {
         };
         let now = run("", "");
         assert!(
-            now.starts_with("BLOCKED: ") && now.contains("by what the kernel holds now: the rule") && now.ends_with("code 1\n"),
+            now.starts_with("BLOCKED: ")
+                && now.contains("by what the kernel holds now: the rule")
+                && now.ends_with("code 1\n"),
             "{now}"
         );
         let file = run("", CONFIG);

@@ -89,7 +89,9 @@ impl Store {
         let mut file = opened.ok_or_else(|| fail(std::io::ErrorKind::NotFound.into()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: holder(&mut file), waited: Duration::ZERO, path }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { holder: holder(&mut file), waited: Duration::ZERO, path });
+            }
             Err(TryLockError::Error(error)) => return Err(fail(error).into()),
         }
         // On a full disk, too, something has to be taken back.
