@@ -36,7 +36,7 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, InForce, Prepared, deeds, left_behind, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
+use crate::report::{Blocked, Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -247,6 +247,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node_names();
+    let counted = |(who, &(packets, bytes)): (&String, &(u64, u64))| (who.clone(), Blocked { packets, bytes });
+    document.admitted = in_force.admitted.iter().map(counted).collect();
     document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);

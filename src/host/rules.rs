@@ -65,6 +65,8 @@ pub struct InForce {
     pub unknown: Vec<String>,
     /// What it has blocked so far, by comment.
     pub counters: Counters,
+    /// What it has admitted so far, by whom; nothing in nf_tables, where such rules count nothing.
+    pub admitted: Counters,
     /// What others have on the way of the same packets.
     pub others: Vec<BaseChain>,
     /// Whether nobody else has a table at all, in either way into the kernel.
@@ -232,6 +234,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 ruleset: live.ruleset,
                 unknown: live.unknown,
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
+                admitted: Counters::new(),
                 others,
                 alone,
                 masquerade,
@@ -250,6 +253,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
+                admitted: iptables::admitted(&live).iter().map(|(who, c)| (who.clone(), (c.packets, c.bytes))).collect(),
                 others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
                 // Ours are in tables that belong to everybody.
                 alone: false,

@@ -49,6 +49,9 @@ pub struct Status {
     pub gone: Option<String>,
     /// Packets and bytes that were blocked, by service.
     pub blocked: BTreeMap<String, Blocked>,
+    /// Packets and bytes of those who are admitted, by whom, where the rules count them: those of iptables do.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub admitted: BTreeMap<String, Blocked>,
     /// Whether none of these was: the rules in force log strangers and let them on.
     pub lets_on: bool,
     /// What differs, in words.
@@ -107,7 +110,7 @@ pub struct Status {
     pub together: Option<Together>,
 }
 
-/// What a service has blocked.
+/// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocked {
@@ -164,6 +167,7 @@ impl Status {
             closed: None,
             gone: None,
             blocked: blocked.collect(),
+            admitted: BTreeMap::new(),
             lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
@@ -272,6 +276,9 @@ impl Status {
         let verb = if self.lets_on { "let on:" } else { "blocked:" };
         for (service, Blocked { packets, bytes }) in &self.blocked {
             let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
+        }
+        for (who, Blocked { packets, bytes }) in &self.admitted {
+            let _ = writeln!(text, "  admitted {packets:>10} packets {bytes:>12} bytes  {who}");
         }
         if self.state != Standing::Absent && self.reserved_ports_in_force {
             text.push_str("reserved ports are in force\n");
