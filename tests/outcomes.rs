@@ -148,7 +148,8 @@ fn what_clap_refuses_is_bad_input() {
 #[test]
 fn without_memory_it_is_an_error_of_the_machine() {
     let folder = tempfile::tempdir().unwrap();
-    let nodes: String = (0..20_000).map(|n| format!("\"riak@10.{}.{}.{}\",\n", n / 62_500, n / 250 % 250, n % 250 + 1)).collect();
+    let nodes: String =
+        (0..20_000).map(|n| format!("\"riak@10.{}.{}.{}\",\n", n / 62_500, n / 250 % 250, n % 250 + 1)).collect();
     let file = folder.path().join("cluster.toml");
     let text = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\n";
     let rest = "]\n[networks]\nprivate = [\"10.0.0.0/8\"]\n[services.distribution]\nports = \"6000-6009\"\n";

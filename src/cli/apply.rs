@@ -283,8 +283,8 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 /// What would be written, where a document is to say it; or how it ends where that cannot be said.
 fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<Result<Option<Planned>, Outcome>> {
     // Whoever is to confirm is to know what; what was before in iptables is not kept in a form that tells it behind.
-    let waits = arguments.confirm_within.is_some();
-    if !document::is_wanted() && !(waits && arguments.site.backend.choose(host)? == Backend::Iptables) {
+    let waits = arguments.confirm_within.is_some() && arguments.site.backend.choose(host)? == Backend::Iptables;
+    if !document::is_wanted() && !waits {
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.

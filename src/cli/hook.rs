@@ -20,7 +20,7 @@ use crate::cluster::Cluster;
 use crate::host::apply::Host;
 use crate::host::store::Place;
 use crate::host::through::saved::{make_sets, saved};
-use crate::host::{Backend, pending, place, read};
+use crate::host::{Backend, pending, place, read, record};
 use crate::outcome::Outcome;
 
 /// The settings of the package.
@@ -147,7 +147,11 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         let file = config.display();
         if check::in_force() {
-            log(&format!("nothing was done: there is no {file}; what is in force stays so"));
+            let what = match record::kept(&host.host().store, record::GOOD) {
+                Ok(Some(_)) => "what was applied last stays in force",
+                Ok(None) | Err(_) => "what is in force stays so",
+            };
+            log(&format!("there is no {file}; {what}"));
             return Ok(nothing_done);
         }
         log(&format!(

@@ -33,7 +33,7 @@ use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::{Backend, InForce, Prepared, deeds, left_behind, read, record, reserved};
+use crate::host::{Backend, InForce, Prepared, deeds, left_behind, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Blocked, Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
@@ -172,9 +172,7 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         }
         None => {
             // What was applied may be gone, and other rules of ours stand in the other way.
-            let elsewhere = arguments.site.backend == BackendChoice::Auto
-                && read(backend).is_ok_and(|in_force| in_force.absent)
-                && left_behind(backend);
+            let elsewhere = arguments.site.backend == BackendChoice::Auto && is_absent(backend) && left_behind(backend);
             match full(arguments, &host, &config, if elsewhere { backend.other() } else { backend })? {
                 Some(document) => document,
                 None => return Ok(None),
@@ -188,6 +186,14 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         document
     };
     Ok(Some(Status { last_applied: LastApplied::now(&host.store), ..document }))
+}
+
+/// Whether nothing of ours is there, by the quickest look that tells.
+fn is_absent(backend: Backend) -> bool {
+    match backend {
+        Backend::Nft => nft::glance().is_ok_and(|glance| glance.handle.is_none()),
+        Backend::Iptables => read(backend).is_ok_and(|in_force| in_force.absent),
+    }
 }
 
 /// That what was applied is there no more.

@@ -253,7 +253,10 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
-                admitted: iptables::admitted(&live).iter().map(|(who, c)| (who.clone(), (c.packets, c.bytes))).collect(),
+                admitted: iptables::admitted(&live)
+                    .iter()
+                    .map(|(who, c)| (who.clone(), (c.packets, c.bytes)))
+                    .collect(),
                 others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
                 // Ours are in tables that belong to everybody.
                 alone: false,

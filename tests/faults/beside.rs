@@ -170,7 +170,7 @@ on_a_machine! {
         for broken in ["nonsense", "", "[cluster]\nname = 7\n"] {
             without_tables(machine);
             machine.write("now.toml", broken);
-            machine.ringfence("apply --boot now.toml").ended(7).says("ATTENTION").says("falling back to what was applied last");
+            machine.ringfence("apply --boot now.toml").ended(7).says("warning: ").says("falling back to what was applied last");
             assert!(machine.proves("old.toml"), "{broken}");
             machine.guards();
         }
