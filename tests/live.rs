@@ -209,3 +209,33 @@ fn a_hook_without_the_right_says_so_and_may_be_required_to_do_it() {
         assert_eq!(run(&["--require"]).0, Some(2));
     });
 }
+
+/// An edited file is told from rules that somebody changed, with both times.
+#[test]
+fn a_file_that_was_changed_after_the_last_apply_is_not_applied() {
+    netns::isolated("a_file_that_was_changed_after_the_last_apply_is_not_applied", || {
+        let folder = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/cluster.toml")).unwrap();
+        let path = folder.path().join("cluster.toml");
+        fs::write(&path, &text).unwrap();
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(
+            "link set lo up\nlink add eth1 type veth peer name far\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\n",
+        );
+        let run = |arguments: &[&str]| {
+            let program = env!("CARGO_BIN_EXE_ringfence");
+            let mut command = Command::new(program);
+            command.args(arguments).args(["--state-dir", "state"]).current_dir(folder.path());
+            let output = command.env_remove("SSH_CONNECTION").output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        assert_eq!(run(&["apply", "cluster.toml", "--root", "root"]).0, Some(0));
+        fs::write(&path, text.replace("10.20.0.13", "10.20.0.14")).unwrap();
+        let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_070_908_800);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        let (code, said) = run(&["status"]);
+        assert!(said.starts_with("NOT APPLIED for riak@10.20.0.11"), "{said}");
+        assert!(said.contains("was changed at 2099-01-01T00:00:00Z, after the last apply at 20"), "{said}");
+        assert_eq!(code, Some(6), "{said}");
+    });
+}

@@ -13,7 +13,7 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
-use super::waiting::changes_of;
+use super::waiting::changes_to;
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
 use crate::cluster::{AND, Cluster, Node, Site};
@@ -318,14 +318,13 @@ fn show(
     facts: &report::Applied,
 ) -> anyhow::Result<()> {
     if !document::is_wanted() {
-        let mut text = facts.text();
-        if let Some(pending) = &applied.pending {
-            let meaning = changes_of(&arguments.host.host(), pending).or(planned.map(|planned| planned.effect.meaning));
-            text.push_str(&meaning.map(|meaning| meaning.text_on_host(true)).unwrap_or_default());
-            text.push_str("who gets through now:\n");
-            admitted(site).iter().for_each(|line| text.push_str(&format!("{line}\n")));
-        }
-        return print(&text);
+        print(&facts.text())?;
+        let Some(pending) = &applied.pending else { return Ok(()) };
+        // The time to confirm goes by, so that nothing is asked that is known.
+        let meaning = changes_to(&arguments.host.host(), pending, site, &applied.in_force.ruleset);
+        let meaning = meaning.or(planned.map(|planned| planned.effect.meaning));
+        let meaning = meaning.map(|meaning| meaning.text_on_host(true)).unwrap_or_default();
+        return print(&format!("{meaning}who gets through now:\n{}\n", admitted(site).join("\n")));
     }
     let confirm = applied.pending.is_some().then(|| Confirm {
         command: arguments.host.confirming(),

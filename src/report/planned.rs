@@ -26,6 +26,9 @@ pub struct Planned {
     pub backend: Backend,
     /// Whether nothing of ringfence is in force.
     pub absent: bool,
+    /// Whether all that is in force is in the other way into the kernel.
+    #[serde(skip)]
+    pub elsewhere: bool,
     /// What would be written.
     #[serde(flatten)]
     pub effect: Effect,
@@ -56,13 +59,15 @@ impl Planned {
     pub fn text(&self, meaning_only: bool) -> String {
         let mut text = String::new();
         if self.absent {
-            text.push_str(&match &self.effect.other_place {
-                None => "nothing of ringfence is in force on this host\n\n".to_owned(),
-                Some(place) => format!(
-                    "ringfence's rules stand in {place}; `apply` brings them into {} and takes those away\n\n",
-                    self.backend.name()
-                ),
-            });
+            text.push_str("nothing of ringfence is in force on this host\n\n");
+        }
+        if let Some(place) = self.effect.other_place.as_ref().filter(|_| self.elsewhere) {
+            let here = self.backend.name();
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "ringfence's rules stand in {place}; `apply` brings them into {here} and takes those away\n"
+            );
         }
         if !meaning_only && self.effect.extent != Changed::Nothing {
             text.push_str(&self.rules);
