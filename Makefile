@@ -8,10 +8,11 @@
 # make soak    10,000 changes of rules under such nodes with each back end, in any order, with kills, flushes and starts; root; SOAK=N: so many
 # make matrix  real kernels and tools of four Debian releases, into docs/worlds.md; root; an hour, or a quarter: MATRIX=short
 # make constructs  every construct of nft and iptables against real packets; root; five minutes
+# make report-check  reports in a real Chromium: light, dark and paper, and axe-core finds nothing serious; screenshots in target/report-check
 # make static    one binary without any library: everything but writing by netlink, see README
 
 CARGO ?= cargo
-.PHONY: demo test bench fuzz setup deny matrix constructs static packages packages-for-tests fleet fleet-short lab lab-short soak
+.PHONY: report-check demo test bench fuzz setup deny matrix constructs static packages packages-for-tests fleet fleet-short lab lab-short soak
 
 setup:
 	@sh packaging/setup.sh
@@ -32,7 +33,7 @@ test: setup
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings
 	$(CARGO) clippy --quiet --all-targets --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --quiet --no-deps
-	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh tests/fleet/*.sh tests/mesh/*.sh findings/*.sh
+	shellcheck packaging/*.sh packaging/hooks/*.sh packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm packaging/debian/build.sh .ci/run tests/listings/record.sh tests/hosts/record.sh tests/json/record.sh tests/worlds/*.sh tests/fleet/*.sh tests/mesh/*.sh tests/browser/*.sh findings/*.sh
 	shellcheck --shell=sh packaging/rpm/*.sh
 	@if [ "$$(id -u)" = 0 ]; then $(ON_TEXT); else RINGFENCE_SKIP_KERNEL=1 $(ON_TEXT) && echo 'NOT TESTED: what of --lib takes root (a namespace in one thread)' >&2; fi
 	if [ "$$(id -u)" = 0 ]; then $(IN_THE_KERNEL); else unshare --map-root-user $(IN_THE_KERNEL); fi
@@ -53,6 +54,10 @@ bench: setup
 # Makes roots of Debian in target/worlds (7 GB; WORLDS=DIR elsewhere), installs qemu and debootstrap where they are missing.
 matrix:
 	@tests/worlds/matrix.sh
+
+report-check: setup
+	$(CARGO) build --quiet --target-dir $(TARGET)
+	tests/browser/check.sh $(TARGET)/report-check $(CURDIR)/$(TARGET)/debug/ringfence
 
 # Three times after another: each of them waits for the kernel most of the time, on several hosts at once.
 constructs: setup

@@ -15,7 +15,7 @@ use crate::semantics::TooLarge;
 use crate::verify::{Families, NotVerified, Report, Verified, proves_alike, verify};
 
 pub use opened::{OpenedIptables, opened_iptables, opened_nft, openings_hold};
-pub use said::{Remark, remarks, untrue};
+pub use said::{Hash, Remark, remarks, saved, untrue};
 
 /// Proven rules and their texts.
 #[derive(Clone, Debug)]

@@ -413,3 +413,55 @@ fn a_file_of_rules_reads_no_other_file() {
         assert!(!said.contains("nobody's business") && said.contains("`include`"), "{said}");
     });
 }
+
+/// A report shows what a rehearsal has shown, cell by cell, of the same rules alone; where it saw otherwise, nothing is proved any more.
+#[test]
+fn a_report_shows_it() {
+    isolated("a_report_shows_it", || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let found = rehearsed(SMALL, 0);
+        fs::write(path("r.json"), found.to_string()).unwrap();
+        let report = |file: &str, more: &str| {
+            let output = ringfence(&format!("report {SMALL} --rehearsal {file} --format json{more}"));
+            (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, text, err) = report(&path("r.json"), "");
+        assert_eq!(code, Some(0), "{err}");
+        let review = document::of(&text);
+        assert_eq!(review["rehearsals"][0]["verdict"], "agree");
+        let names: Vec<&str> =
+            review["services"].as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap()).collect();
+        let mut seen = 0;
+        for row in review["rows"].as_array().unwrap() {
+            for (service, cell) in names.iter().zip(row["cells"].as_array().unwrap()) {
+                let own = &cell["rehearsed"];
+                let observed = own["tried"].as_u64().unwrap() - own["by_kernel"].as_u64().unwrap();
+                let through = if cell["found"] == "admitted" { observed } else { 0 };
+                assert_eq!(own["through"], through, "{} at {service}: {cell}", row["who"]);
+                seen += observed;
+            }
+        }
+        assert!(seen > 500, "{seen}");
+        // Other rules, another file, and a document that says two things.
+        let rules = changed(&folder, "counter drop", "drop");
+        assert!(report(&path("r.json"), &format!(" --ruleset {rules}")).2.contains("other rules"));
+        let mut other = found.clone();
+        other["clusters"][0]["input"] = "0".repeat(64).into();
+        fs::write(path("o.json"), other.to_string()).unwrap();
+        assert!(report(&path("o.json"), "").2.contains("another cluster file"));
+        let mut odd = found.clone();
+        odd["packets"]["disagree"] = 1.into();
+        fs::write(path("o.json"), odd.to_string()).unwrap();
+        assert_eq!(report(&path("o.json"), "").0, Some(2));
+        // A kernel that did otherwise weighs more than a proof.
+        odd["verdict"] = "disagree".into();
+        odd["rows"][0]["cells"][0]["disagree"] = 1.into();
+        fs::write(path("o.json"), odd.to_string()).unwrap();
+        let (code, text, _) = report(&path("o.json"), "");
+        assert_eq!((code, &document::of(&text)["verdict"]), (Some(1), &Value::from("violated")));
+        let text = ringfence(&format!("report {SMALL} --rehearsal {}", path("o.json")));
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert!(text.contains("a REHEARSAL saw otherwise") && text.contains("DISAGREE"), "{text}");
+    });
+}

@@ -526,8 +526,7 @@ fn what_changed_since_before_is_told() {
     assert_eq!(review["since"]["no_longer_guarded"], serde_json::json!(["handoff"]));
     assert_eq!(review["since"]["same"], false);
     let found = moves(&review);
-    let wanted =
-        ["gains | 10.20.2.0/24, 10.30.0.1 | port 8098-8099 | app, small.toml:", "loses | 10.20.1.0/24 | http | -"];
+    let wanted = ["gains | 10.20.2.0/24, 10.30.0.1 | port 8098-8099 | -", "loses | 10.20.1.0/24 | http | -"];
     assert!(wanted.iter().all(|wanted| found.iter().any(|one| one.starts_with(wanted))), "{found:#?}");
     // Who gains is first, and of these whom the file does not name.
     let ranks: Vec<u8> =
@@ -701,4 +700,119 @@ fn headers_of_included_files_and_of_other_nodes_are_judged() {
     here.write("other.nft", &out(&other));
     let asked = ["--ruleset", "other.nft", "--node", "riak@10.20.0.11"];
     assert_eq!(codes(&asked), (0, vec!["header-node".to_owned()]));
+}
+
+/// A line of the cluster file is behind a gain only where all who gain, and all that they gain, are of it.
+#[test]
+fn nobody_hides_behind_a_client() {
+    let here = Here::new();
+    let guard = here.guard();
+    here.write("old.nft", &guard);
+    let with = |rule: &str| guard.replace("chain admit {\n", &format!("chain admit {{\n{rule}\n"));
+    for (rule, wanted) in [
+        // More addresses than the client has, from its first one on; then more ports than it has.
+        ("ip saddr 10.20.1.0-10.99.255.255 tcp dport 8099 return", "gains | 10.20.1.0-10.99.255.255 | handoff | -"),
+        ("ip saddr 10.20.1.0/24 tcp dport 8099 return", "gains | 10.20.1.0/24 | handoff | -"),
+        ("ip saddr 10.20.1.0/24 tcp dport 22 return", ""),
+    ] {
+        here.write("new.nft", &with(rule));
+        let found = moves(&here.json(&["small.toml", "--ruleset", "new.nft", "--since", "old.nft"]));
+        assert_eq!(found.first().map(String::as_str).unwrap_or_default(), wanted, "{rule}");
+    }
+    here.write("shut.nft", &guard.replace("ip saddr 10.20.1.0/24 return", "ip saddr 10.20.1.0/25 return"));
+    let found = moves(&here.json(&["small.toml", "--ruleset", "old.nft", "--since", "shut.nft"]));
+    assert_eq!(found, ["gains | 10.20.1.128/25 | http | app, small.toml:11"]);
+    // Nor are many single addresses told before one wide range.
+    let singles: String =
+        (0..1500).map(|at| format!("ip saddr 10.{}.{}.7 tcp dport 8098 return\n", 100 + at / 200, at % 200)).collect();
+    here.write("new.nft", &with(&format!("{singles}ip saddr 172.16.0.0/12 tcp dport 8087 return")));
+    let found = moves(&here.json(&["small.toml", "--ruleset", "new.nft", "--since", "old.nft"]));
+    assert_eq!(found[0], "gains | 172.16.0.0/12 | protobuf | -");
+}
+
+/// Where connection tracking sees otherwise what it saw before, rules that ask for states see something else.
+#[test]
+fn what_is_tracked_otherwise_is_not_the_same() {
+    let here = Here::new();
+    let rules = |before: &str| {
+        format!(
+            "{}\ntable inet z {{\n{before}chain p {{ type filter hook input priority 0; ct state established,untracked accept\n\
+             tcp dport 9999 drop\n}}\n}}\n",
+            here.guard()
+        )
+    };
+    let exempt = "chain r { type filter hook prerouting priority -350; tcp dport 9999 notrack\n}\n";
+    here.write("old.nft", &rules(""));
+    here.write("new.nft", &rules(exempt));
+    let found = here.json(&["small.toml", "--ruleset", "new.nft", "--since", "old.nft"]);
+    assert_eq!(found["since"]["same"], false);
+    assert!(found["since"]["undecided"].as_str().unwrap().contains("port 9999"), "{}", found["since"]);
+    here.write("also.nft", &rules(&exempt.replace("notrack", "counter notrack")));
+    assert_eq!(here.json(&["small.toml", "--ruleset", "new.nft", "--since", "also.nft"])["since"]["same"], true);
+}
+
+/// What is read from standard input is not written over, nor is a cluster file added.
+#[test]
+fn a_report_does_not_go_where_something_is_read() {
+    let here = Here::new();
+    here.write("clusters/a.toml", &fs::read_to_string(here.path("small.toml")).unwrap());
+    let before = fs::read_to_string(here.path("small.toml")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .current_dir(here.0.path())
+        .args(["report", "-", "-o", "small.toml"])
+        .stdin(fs::File::open(here.path("small.toml")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_to_string(here.path("small.toml")).unwrap(), before);
+    for name in ["clusters/b.toml", "clusters/../clusters/b.toml"] {
+        assert_eq!(here.run(&["report", "clusters", "-o", name]).status.code(), Some(2), "{name}");
+        assert!(!here.path("clusters/b.toml").exists());
+    }
+    assert_eq!(here.run(&["report", "clusters", "-o", "clusters/b.md"]).status.code(), Some(0));
+}
+
+/// What lint found on hosts stands there by its weight, if it is about this cluster file.
+#[test]
+fn what_lint_found_is_told() {
+    let here = Here::new();
+    let digest = here.json(&["small.toml"])["clusters"][0]["input"].clone();
+    let found = |severity: &str, message: &str| serde_json::json!({ "severity": severity, "code": "open-listener", "message": message, "file": "riak.conf", "line": 3, "help": null });
+    let linted = |input: &Value| {
+        serde_json::json!({
+            "schema": "ringfence/lint/1", "exit": 1, "outcome": "no", "errors": [], "findings": [], "clean": false, "node": "riak@10.20.0.11",
+            "files": 1, "sockets": 2, "members": null, "runs": true,
+            "clusters": [{ "name": "small", "node": null, "file": "small.toml", "input": input, "profile": "riak, version 1" }],
+            "found": [found("note", "a small thing"), found("error", "a grave thing\u{202e}")],
+        })
+        .to_string()
+    };
+    here.write("l.json", &linted(&digest));
+    let review = here.json(&["small.toml", "--lint", "l.json"]);
+    let told: Vec<&str> =
+        review["linted"][0]["found"].as_array().unwrap().iter().map(|one| one["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        ["[open-listener]: a grave thing\\u{202e} (riak.conf:3)", "[open-listener]: a small thing (riak.conf:3)"]
+    );
+    for form in ["text", "markdown", "html"] {
+        let text = out(&here.run(&["report", "small.toml", "--lint", "l.json", "--format", form]));
+        assert!(text.contains("a grave thing") && text.contains("riak@10.20.0.11"), "{form}");
+    }
+    here.write("other.json", &linted(&"0".repeat(64).into()));
+    here.write("verify.json", &out(&here.run(&["verify", "small.toml", "--json"])));
+    for (file, words) in [
+        ("other.json", "another cluster file"),
+        ("verify.json", "is no document of"),
+        ("small.toml", "is no document of"),
+    ] {
+        let output = here.run(&["report", "small.toml", "--lint", file]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{file}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(words), "{file}");
+    }
+    // A report with it fits with it alone.
+    here.run(&["report", "small.toml", "--lint", "l.json", "-o", "r.json"]);
+    assert_eq!(here.run(&["verify", "small.toml", "--review", "r.json", "--lint", "l.json"]).status.code(), Some(0));
+    assert_eq!(here.run(&["verify", "small.toml", "--review", "r.json"]).status.code(), Some(1));
+    assert_eq!(here.run(&["verify", "small.toml", "--lint", "l.json"]).status.code(), Some(2));
 }

@@ -11,16 +11,17 @@ use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_
 use super::output::{Undone, fail, print_findings, warn_unknown};
 use super::proof::{explained, lies};
 use super::rulesets::{Given, read_rules_for_document};
-use super::since::Before;
+use super::since::{Also, Read};
 use super::today::Today;
 use crate::cluster::{Cluster, Day, Site, expired};
 use crate::compile::SetsMode;
 use crate::diagnostic::{Plain, Sources, Texts};
 use crate::host::identity::{Saved, nodes_of};
+use crate::host::source_checks::source_checks;
 use crate::host::whole::{Everything, surroundings};
 use crate::outcome::Outcome;
 use crate::prove::{self, Emitted, Text};
-use crate::report::{Answered, Asked, Basis, Digested, Review};
+use crate::report::{Answered, Asked, Basis, Digested, Further, Rehearsal, Review, SourceCheck};
 use crate::verify::{Answer, Report, matrix, whole};
 
 /// Whose rules.
@@ -29,7 +30,7 @@ pub struct Judging {
     /// The cluster file, or a folder with one for each cluster of the host; `-` reads standard input. Without it
     /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
-    config: PathBuf,
+    pub config: PathBuf,
     /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
@@ -87,11 +88,12 @@ pub struct Judged {
 
 /// Judges them; how it ends where there is nothing to judge, which was said then.
 pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, Outcome>> {
-    judge_since(judging, as_json, None)
+    judge_also(judging, as_json, &Also::default())
 }
 
-/// The same with what changed since something.
-pub fn judge_since(judging: &Judging, as_json: bool, since: Option<Before>) -> anyhow::Result<Result<Judged, Outcome>> {
+/// The same with what else there is to tell.
+pub fn judge_also(judging: &Judging, as_json: bool, also: &Also) -> anyhow::Result<Result<Judged, Outcome>> {
+    let also = Some(also.read(&judging.include_from)?);
     let input = Input { config: judging.config.clone(), json: as_json };
     let further = |cluster: &Cluster| {
         if judging.live { node_findings(cluster, &judging.node) } else { all_node_findings(cluster, &judging.node) }
@@ -103,7 +105,7 @@ pub fn judge_since(judging: &Judging, as_json: bool, since: Option<Before>) -> a
         return Ok(Err(Outcome::Unusable));
     };
     if judging.live {
-        return live(judging, &cluster, Beside { notes, today, since, ..Beside::default() });
+        return live(judging, &cluster, Beside { notes, today, also, ..Beside::default() });
     }
     let site = site(&cluster, &judging.node);
     let (given, rules) = if judging.ruleset.is_empty() {
@@ -117,7 +119,7 @@ pub fn judge_since(judging: &Judging, as_json: bool, since: Option<Before>) -> a
     let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
     let notes = notes.into_iter().chain(said).collect();
     let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
-    let judged = judged(&site, rules, given, Beside { notes, today, since, lies: said_wrongly, ..Beside::default() })?;
+    let judged = judged(&site, rules, given, Beside { notes, today, also, lies: said_wrongly, ..Beside::default() })?;
     // Who believes the header believes something else than the rules do.
     let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
     Ok(Ok(Judged { outcome, ..judged }))
@@ -131,7 +133,8 @@ struct Beside {
     answers: Vec<Answer>,
     host: Option<Asked>,
     today: Option<Day>,
-    since: Option<Before>,
+    also: Option<Read>,
+    source_checks: Vec<SourceCheck>,
 }
 
 /// The rules of a cluster file, as nft reads them, and the digests of every text that is made of it.
@@ -165,26 +168,44 @@ fn live(judging: &Judging, cluster: &Cluster, beside: Beside) -> anyhow::Result<
     let given = Given { unknown, writers, ..Given::made(ruleset) };
     warn_unknown(&given.unknown);
     let answers = whole(&given.ruleset, &site, &surroundings(&links)?)?;
-    // A kernel has no text of its rules; this stands for all of them, as they were read.
-    let texts = vec![Digested::of("rules of the kernel", &format!("{:#?}", given.ruleset))];
+    // A kernel has no text of its rules; this stands for all of them, as they were read. What was counted is no part of them.
+    let uncounted = given.ruleset.clone().uncounted();
+    let texts = vec![Digested::of("rules of the kernel", &format!("{uncounted:#?}"))];
     let given = Given { texts, ..given };
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(Asked::now(name.trim()));
-    judged(&site, "kernel", given, Beside { answers, host, ..beside }).map(Ok)
+    let checks = source_checks().into_iter().map(|(name, how)| SourceCheck::of(&name, how)).collect();
+    judged(&site, "kernel", given, Beside { answers, host, source_checks: checks, ..beside }).map(Ok)
 }
 
 fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
-    let Beside { notes, lies, answers, host, today, since } = beside;
+    let Beside { notes, lies, answers, host, today, also, source_checks } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
     let outcome = outcome(&report, &answers);
     let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
-    let before = since.iter().flat_map(Before::files).cloned();
-    let read = files.into_iter().chain(cluster_files(site)).chain(before).collect();
+    let others = also.iter().flat_map(Read::files).cloned();
+    let read = files.into_iter().chain(cluster_files(site)).chain(others).collect();
+    let further = also.as_ref().map(|also| also.further(site, &texts, rules == "compiled")).transpose()?;
+    let further = Further { source_checks, ..further.unwrap_or_default() };
     let answers = answers.iter().map(Answered::of).collect();
-    let basis =
-        Basis { rules, ruleset: &ruleset, families, texts, unknown, writers, answers, host, notes, lies, today };
+    let basis = Basis {
+        rules,
+        ruleset: &ruleset,
+        families,
+        texts,
+        unknown,
+        writers,
+        answers,
+        host,
+        notes,
+        lies,
+        today,
+        further,
+    };
     let mut review = Review::of(site, basis, &report, &matrix);
-    review.since = since.map(|since| since.changes(&review, (&ruleset, families), site));
+    review.since = also.as_ref().and_then(|also| also.changes(&review, (&ruleset, families), site));
+    // A proof that a kernel does not keep is none.
+    let outcome = if review.rehearsals.iter().any(Rehearsal::disagrees) { Outcome::No } else { outcome };
     Ok(Judged { review, outcome, read })
 }
 

@@ -17,7 +17,7 @@ use crate::host::reserved;
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
 use crate::outcome::Outcome;
-use crate::report::{Body, Clean, Linted};
+use crate::report::{Body, Clean, Linted, Reviewed};
 
 /// Hold this host's Riak against the cluster file.
 ///
@@ -93,7 +93,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (looked_at, is_clean) = (clean(&subject, node), !found && !broken);
     let body = || {
         let found = findings.iter().map(|finding| Plain::of(finding, &sources)).collect();
-        Body::Lint(Box::new(Linted { clean: is_clean, looked_at: looked_at.clone(), found }))
+        Body::Lint(Box::new(Linted {
+            clean: is_clean,
+            looked_at: looked_at.clone(),
+            clusters: Reviewed::of(&site),
+            found,
+        }))
     };
     present(body, || text(&findings, &sources) + &if is_clean { looked_at.text() } else { String::new() })?;
     Ok(match (broken, found) {

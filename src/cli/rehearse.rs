@@ -17,7 +17,7 @@ use crate::host::{Backend, HostError, Prepared};
 use crate::outcome::Outcome;
 use crate::prove;
 use crate::rehearse::{Rehearsal, RehearseError, Room, Rules, rehearse};
-use crate::report::{Agreement, Body, Judged, Rehearsed};
+use crate::report::{Agreement, Body, Digested, Judged, Rehearsed};
 use crate::verify;
 
 /// Try the rules with real packets in a network namespace of their own, before any host has them.
@@ -68,19 +68,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let site = site(&cluster, &arguments.node);
     let room = room?;
-    let (found, claims, given) = if arguments.ruleset.is_empty() {
+    let (found, claims, (given, texts)) = if arguments.ruleset.is_empty() {
         let claims = if cluster.guard().is_staged() { Judged::OnPurpose } else { Judged::Proved };
-        (of_site(&room, &site, arguments.format)?, claims, None)
+        let (found, texts) = of_site(&room, &site, arguments.format)?;
+        (found, claims, (None, texts))
     } else {
         let given = read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?;
         warn_unknown(&given.unknown);
         let report =
             verify::check(&given.ruleset, &site, given.families).map_err(|error| anyhow::anyhow!("{error}"))?;
         let claims = Judged::of(report.findings().iter().map(|(_, finding)| finding));
-        (of_files(&room, &site, &given)?, claims, Some(given))
+        let texts = given.texts.iter().map(Digested::without_folder).collect();
+        (of_files(&room, &site, &given)?, claims, (Some(given), texts))
     };
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    let rehearsed = Rehearsed::of(&found, &site, given.is_none(), claims, kernel);
+    let rehearsed = Rehearsed::of(&found, &site, (given.is_none(), texts), claims, kernel);
     let verdict = rehearsed.verdict;
     let coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
     present(|| Body::Rehearse(Box::new(rehearsed.clone())), || rehearsed.text(coloured))?;
@@ -95,7 +97,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<Rehearsal> {
+fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<(Rehearsal, Vec<Digested>)> {
     let backend = match format {
         Format::Nft => Backend::Nft,
         Format::Iptables => Backend::Iptables,
@@ -110,7 +112,8 @@ fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<Rehea
         Err(error) => return Err(error.into()),
     };
     let ruleset = prepared.verified.ruleset();
-    Ok(with_progress(|told| rehearse(room, site, &Rules::Proved(&prepared), ruleset, told))?)
+    let texts = prepared.files.iter().map(|(name, text)| Digested::of(name, text)).collect();
+    Ok((with_progress(|told| rehearse(room, site, &Rules::Proved(&prepared), ruleset, told))?, texts))
 }
 
 fn of_files(room: &Room, site: &Site<'_>, given: &Given) -> anyhow::Result<Rehearsal> {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::files::write_file;
-use super::judged::{Judged, Judging, judge, judge_since};
+use super::judged::{Judged, Judging, judge, judge_also};
 use super::output::{present, print};
-use super::since::Before;
+use super::since::Also;
 use crate::outcome::Outcome;
 use crate::report::{Body, Form, Review};
 
@@ -22,9 +22,8 @@ use crate::report::{Body, Form, Review};
 pub struct Arguments {
     #[command(flatten)]
     judging: Judging,
-    /// Also tell what changed, by meaning, since the rules in these files.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    since: Vec<PathBuf>,
+    #[command(flatten)]
+    also: Also,
     /// The form of the document; otherwise what the name of `--output` ends with, or text.
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
     format: Option<Shape>,
@@ -83,11 +82,15 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(file) = &arguments.output {
-        spare(file, &[arguments.judging.inputs(), arguments.since.clone()].concat())?;
+        beside_clusters(file, &arguments.judging.config)?;
+        spare(
+            file,
+            &arguments.judging.inputs().into_iter().chain(arguments.also.inputs().cloned()).collect::<Vec<_>>(),
+        )?;
     }
     let shape = arguments.shape();
-    let since = Before::read(&arguments.since, &arguments.judging.include_from)?;
-    let Judged { review, outcome, read } = match judge_since(&arguments.judging, shape == Shape::Json, since)? {
+    let Judged { review, outcome, read } = match judge_also(&arguments.judging, shape == Shape::Json, &arguments.also)?
+    {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };
@@ -112,6 +115,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// Refuses to write what would be taken for a cluster file.
+fn beside_clusters(file: &Path, config: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let same = folder.and_then(|folder| Some(fs::canonicalize(folder).ok()? == fs::canonicalize(config).ok()?));
+    let taken = same.unwrap_or(false) && file.extension().is_some_and(|own| own == "toml");
+    anyhow::ensure!(
+        !taken,
+        "{} would be one of the cluster files of {}: name another",
+        file.display(),
+        config.display()
+    );
+    Ok(())
+}
+
 /// Refuses to write over what is no document: whatever is there takes the name away from what was there before.
 fn spare(file: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
     let shown = file.display();
@@ -121,8 +138,10 @@ fn spare(file: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
         there.is_file() || there.is_dir(),
         "{shown} is there and no regular file: name another, or print it"
     );
+    let read =
+        |path: &PathBuf| if path.as_path() == Path::new("-") { PathBuf::from("/dev/stdin") } else { path.clone() };
     let same =
-        |path: &PathBuf| fs::metadata(path).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+        |path: &PathBuf| fs::metadata(read(path)).is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
     anyhow::ensure!(!inputs.iter().any(same), "{shown} is one of the files that are read: name another");
     Ok(())
 }

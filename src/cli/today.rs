@@ -17,12 +17,15 @@ pub struct Today {
     /// The day that it is to be, such as 2027-01-31; otherwise that of SOURCE_DATE_EPOCH, where it is set.
     #[arg(long, value_name = "DATE")]
     today: Option<Day>,
+    /// Whether that is all that is known: the environment is not asked then.
+    #[arg(skip)]
+    exactly: bool,
 }
 
 impl Today {
-    /// This day, where it is known.
+    /// This day, or none, whatever the environment has.
     pub fn on(day: Option<Day>) -> Self {
-        Self { today: day }
+        Self { today: day, exactly: true }
     }
 
     /// The day that was given, by the command line or by the environment.
@@ -30,7 +33,7 @@ impl Today {
     /// # Errors
     /// Where the environment has something that is no time.
     pub fn given(&self) -> anyhow::Result<Option<Day>> {
-        if self.today.is_some() {
+        if self.today.is_some() || self.exactly {
             return Ok(self.today);
         }
         // Set and empty is not set, as for most of what reads it.

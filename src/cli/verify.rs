@@ -7,20 +7,22 @@ use clap::Args;
 use super::document;
 use super::host::{live_site, nobody, own_links};
 use super::input::{Input, all_node_findings, node_findings, read_text, site};
-use super::judged::{Judged, Judging, judge};
-use super::output::{Undone, fail, present, print, print_findings, warn_open, warn_unknown};
+use super::judged::{Judged, Judging, judge_also};
+use super::output::{Undone, fail, present, print, print_findings, say, warn_open, warn_unknown};
 use super::proof::{explained, lies};
 use super::rulesets::{Given, read_rules};
+use super::since::Also;
+use super::today::Today;
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
-use crate::diagnostic::{Diagnostic, FileId, SourceFile, Sources};
+use crate::diagnostic::{Code, Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::report::{Body, Earlier, Form, Proof, Whole};
+use crate::report::{Body, Earlier, Form, Proof, Reason, Whole};
 use crate::verify::{Answer, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
@@ -48,9 +50,12 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "ruleset", conflicts_with = "live")]
     routes: Option<PathBuf>,
     /// Whether a report of JSON (`report --format json`) still fits: one is made now, of what the cluster file makes, of the rulesets given,
-    /// or, with --live, of what this host holds, and every word of both is compared, but for the time and the user.
+    /// or, with --live, of what this host holds, and every word of both is compared, but for the time and the user. What the report told beside the rules is given again by --since,
+    /// --rehearsal and --lint.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["routes", "json"])]
     review: Option<PathBuf>,
+    #[command(flatten)]
+    also: Also,
 }
 
 impl Arguments {
@@ -65,6 +70,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(file) = &arguments.review {
         return fits(arguments, file);
     }
+    anyhow::ensure!(
+        arguments.also.is_empty(),
+        "--since, --rehearsal and --lint belong to a report: give `--review FILE`, too"
+    );
     let Some(cluster) = arguments.input.load(|cluster| findings(arguments, cluster))? else {
         return Ok(Outcome::Unusable);
     };
@@ -116,7 +125,7 @@ fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let judging = Judging::of((&arguments.input.config, &arguments.node), rules, arguments.live, before.today());
     // Everything that a document would have, what was found included.
     document::begin(Form::Report);
-    let judged = judge(&judging, true);
+    let judged = judge_also(&judging, true, &arguments.also);
     if let Ok(Ok(Judged { review, .. })) = &judged {
         document::set(Body::Report(Box::new(review.clone())));
     }
@@ -130,7 +139,20 @@ fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let now = gathered.map(|document| document.json()).transpose()?.unwrap_or_default();
     let differences = before.differences(&read(&now)?);
     if differences.is_empty() {
-        print(&format!("the report fits: {}\n", review.verdict_text()))?;
+        let day = before.today().map(|day| format!(", as of {day}")).unwrap_or_default();
+        print(&format!("the report fits{day}: {}\n", review.verdict_text()))?;
+        let now = Today::default().day()?.to_string();
+        // Days are written so that their order is that of the texts.
+        let past = |own: &&Reason| own.until.as_ref().is_some_and(|until| *until < now);
+        for own in review.reasons.iter().filter(past) {
+            let until = own.until.as_deref().unwrap_or_default();
+            say(&format!(
+                "warning: {}: today is {now}, and client {} was to be admitted until {until} ({})",
+                Code::ClientExpired,
+                own.client,
+                own.place
+            ));
+        }
         return Ok(outcome);
     }
     let lines: String = differences.iter().map(|what| format!("  - {what}\n")).collect();

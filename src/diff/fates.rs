@@ -2,7 +2,7 @@
 
 use super::changes::changes;
 use super::{Difference, Other};
-use crate::semantics::{Bounded, Door, Fates, Flow, Locality, Rules, Set, Shape, Space, TCP};
+use crate::semantics::{Bounded, Door, Fates, Flow, Locality, Packet, Rules, Set, Shape, Space, TCP};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
 
@@ -40,10 +40,24 @@ pub(super) fn difference(space: &mut Space<'_>, old: &Rules<'_>, new: &Rules<'_>
     let unknown = space.sets.difference(openings, known)?;
     difference.undecided = space.witness(unknown)?.map(|packet| (packet, Door::Input));
     others(space, &pairs, (&before, &after), &mut difference)?;
+    if difference.undecided.is_none() {
+        difference.undecided = tracked_otherwise(space, &mut old, &mut new)?.map(|packet| (packet, Door::Prerouting));
+    }
     if difference.undecided.is_some() {
         difference.unjudged = old.unwieldy(space).or_else(|| new.unwieldy(space));
     }
     Ok(difference)
+}
+
+/// A packet whose connection is tracked by one and not by the other: rules that ask for its state then see another one, and what passes and what
+/// does not was compared for each state by itself.
+fn tracked_otherwise(space: &mut Space<'_>, old: &mut Flow<'_, '_>, new: &mut Flow<'_, '_>) -> Bounded<Option<Packet>> {
+    let (before, after) = (old.tracked(space)?, new.tracked(space)?);
+    let otherwise = [either(space, before.0, after.0)?, either(space, before.1, after.1)?];
+    let otherwise = space.sets.any(otherwise)?;
+    let seen = seen(space, Door::Prerouting)?;
+    let otherwise = space.sets.intersection(otherwise, seen)?;
+    space.witness(otherwise)
 }
 
 /// New connections to this host.

@@ -5,6 +5,7 @@
 
 mod changes;
 mod fates;
+mod without;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,6 +13,8 @@ use std::net::IpAddr;
 use crate::ir::{Base, Chain, Family, Hook, Policy, Rule, Ruleset, Statement, Table, Verdict};
 use crate::net::{Elsewhere, Interface, Ports};
 use crate::semantics::{Door, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
+
+pub use without::{Without, without};
 
 /// What changes from an old ruleset to a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -46,6 +46,7 @@ pub mod routing;
 mod rules;
 pub mod sessions;
 pub mod sockets;
+pub mod source_checks;
 pub mod sources;
 pub mod status;
 pub mod steps;

@@ -347,6 +347,16 @@ pub enum SetKind {
 }
 
 impl Ruleset {
+    /// The same rules without what they have met.
+    #[must_use]
+    pub fn uncounted(mut self) -> Self {
+        let chains = self.tables.iter_mut().flat_map(|table| &mut table.chains);
+        for rule in chains.flat_map(|chain| &mut chain.rules) {
+            *rule = std::mem::take(rule).without_counts();
+        }
+        self
+    }
+
     /// A text of the ruleset that must not be written, because it could leave its comment or its name: see INVARIANT (text).
     /// Writers ask before they write, so that no way into a ruleset was forgotten.
     #[must_use]

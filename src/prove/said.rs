@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use crate::cluster::{Node, Site};
 use crate::compile;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::ours::CHAIN;
 
 /// What the lines begin with by which a header is one of this program.
 const OURS: &str = "Made by ringfence ";
@@ -25,63 +26,82 @@ const HELP: &str = "compile it again, or name the cluster file that it was made 
 /// A remark of a text: the number of its line, and what it says.
 pub type Remark = (usize, String);
 
-/// All remarks of a text whose first line has this number, wherever they stand: lines of their own, and behind what they are about. Whatever
-/// else a remark begins with, such as `##` or `# //`, it reads as the same one.
-pub fn remarks(text: &str, first: usize) -> impl Iterator<Item = Remark> {
-    let numbered = text.lines().enumerate().map(move |(at, line)| (at + first, line));
-    numbered.filter_map(|(at, line)| {
-        let begins = |c: char| c == '\u{feff}' || c.is_whitespace() || matches!(c, '#' | '/' | ';');
-        let said = remark(line)?.trim_start_matches(begins).trim();
-        (!said.is_empty()).then(|| (at, said.to_owned()))
-    })
+/// How a dialect writes remarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// Behind any `#` that does not stand in quotes, which may go on over lines, and in which nothing is escaped: nft.
+    Anywhere,
+    /// In lines that begin with it: what iptables and ipset restore.
+    AtTheBeginning,
 }
 
-/// The remark of a line: from the first `#` that does not stand in quotes.
-fn remark(line: &str) -> Option<&str> {
+/// All remarks of a text whose first line has this number, wherever they stand: lines of their own, and behind what they are about. With
+/// whatever else than a letter or a number a remark begins, such as `##` or `# |`, it reads as the same one.
+pub fn remarks(text: &str, first: usize, hash: Hash) -> Vec<Remark> {
     let mut quoted = false;
-    let mut escaped = false;
+    let numbered = text.lines().enumerate().map(|(at, line)| (at + first, line));
+    let said = numbered.filter_map(|(at, line)| {
+        let said = match hash {
+            Hash::Anywhere => behind_hash(line, &mut quoted)?,
+            Hash::AtTheBeginning => {
+                line.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace()).strip_prefix('#')?
+            }
+        };
+        Some((at, bare(said).to_owned()))
+    });
+    said.filter(|(_, said)| !said.is_empty()).collect()
+}
+
+/// What stands behind the first `#` of a line that is not in quotes, of which some may have begun before.
+fn behind_hash<'l>(line: &'l str, quoted: &mut bool) -> Option<&'l str> {
     for (at, c) in line.char_indices() {
         match c {
-            '#' if !quoted => return line.get(at..),
-            '"' if !escaped => quoted = !quoted,
+            '#' if !*quoted => return line.get(at..),
+            '"' => *quoted = !*quoted,
             _ => {}
         }
-        escaped = c == '\\' && !escaped;
     }
     None
 }
 
-/// What a text says in its remarks that is not so by the cluster file: of the node that it names, or of every node. Nothing where none of
-/// them is of a header of this program.
+/// A remark from its first letter or number on.
+fn bare(line: &str) -> &str {
+    line.trim_start_matches(|c: char| !c.is_alphanumeric()).trim_end()
+}
+
+/// What files that are taken together say in their remarks that is not so by the cluster file: of the node that a header names, or of every
+/// node. Nothing where none of them has a header of this program, unless `ours`: the rules are this program's, and whatever is said beside
+/// them is taken to be about them.
 ///
-/// A header is held line by line against the one that this program would write. Of remarks that are none of its own it is said only that
-/// they are there.
+/// A header is held line by line against the one that this program would write. Of remarks elsewhere that are none of its own it is said only
+/// that they are there.
 #[must_use]
-pub fn untrue(name: &str, said: &[Remark], site: &Site<'_>) -> Vec<Diagnostic> {
-    if !said.iter().any(|(_, line)| is_of_header(line)) {
+pub fn untrue(files: &[(String, Vec<Remark>)], ours: bool, site: &Site<'_>) -> Vec<Diagnostic> {
+    let all = || files.iter().flat_map(|(_, said)| said);
+    if !ours && !all().any(|(_, line)| is_of_header(line)) {
         return Vec::new();
     }
-    let own = named(said, site);
+    let own = named(all(), site);
     let expected: Vec<String> =
-        compile::header(&own).iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-    let mut held = Held { name, expected: &expected, findings: Vec::new() };
-    let mut beside = Vec::new();
-    let mut rest = said;
-    while let Some(((_, line), behind)) = rest.split_first() {
-        match begins(line, &expected) {
-            Some(at) => rest = held.block(rest, at),
-            None => {
-                beside.extend(rest.first());
-                rest = behind;
+        compile::header(&own).iter().map(|line| bare(line).to_owned()).filter(|line| !line.is_empty()).collect();
+    let mut findings = Vec::new();
+    let mut beside: Vec<(&str, &Remark)> = Vec::new();
+    for (name, said) in files {
+        let mut held = Held { name, expected: &expected, findings: Vec::new() };
+        let mut rest = said.as_slice();
+        while let Some(((_, line), behind)) = rest.split_first() {
+            match begins(line, &expected) {
+                Some(at) => rest = held.block(rest, at),
+                None => {
+                    beside.extend(rest.first().map(|remark| (name.as_str(), remark)));
+                    rest = behind;
+                }
             }
         }
+        findings.extend(held.findings);
+        findings.extend(other_node(name, said, &own, site));
     }
-    let mut findings = held.findings;
-    findings.extend(other_node(name, said, &own, site));
-    // What was made of another file names other lines of it.
-    if !findings.iter().any(|own| own.code == Code::HeaderInput) {
-        findings.extend(added(name, &beside, &own));
-    }
+    findings.extend(added(&beside, &own));
     findings
 }
 
@@ -106,9 +126,7 @@ impl Held<'_> {
     /// Compares lines with those from this one on, and gives back what stands behind them.
     fn block<'s>(&mut self, said: &'s [Remark], from: usize) -> &'s [Remark] {
         let first = said.first().map_or(1, |(at, _)| *at);
-        if from > 0 {
-            self.lacks(first, 0);
-        }
+        (0..from).for_each(|at| self.lacks(first, at));
         let (mut rest, mut at) = (said, from);
         while let (Some(((number, line), behind)), Some(wanted)) = (rest.split_first(), self.expected.get(at)) {
             let follows = behind.first().map(|(_, line)| line);
@@ -116,7 +134,7 @@ impl Held<'_> {
                 at += 1;
                 rest = behind;
             } else if let Some(later) = self.expected.iter().skip(at).position(|own| same(line, own)) {
-                self.lacks(*number, at);
+                (at..at + later).for_each(|at| self.lacks(*number, at));
                 at += later;
             } else if follows.is_some_and(|own| same(own, wanted)) {
                 // Something that this program does not say, among what it does.
@@ -126,7 +144,12 @@ impl Held<'_> {
                 // Another header begins.
                 break;
             } else {
-                self.note(self.code(at), *number, line, wanted);
+                let code = match self.code(at) {
+                    // Something else than what rules rest on may be anything, such as one more who is admitted.
+                    Code::HeaderRests => Code::HeaderAdmits,
+                    code => code,
+                };
+                self.note(code, *number, line, wanted);
                 at += 1;
                 rest = behind;
             }
@@ -134,7 +157,7 @@ impl Held<'_> {
         if at < self.expected.len() {
             let taken = said.len() - rest.len();
             let last = said.get(taken.saturating_sub(1)).map_or(first, |(at, _)| *at);
-            self.lacks(last, at);
+            (at..self.expected.len()).for_each(|at| self.lacks(last, at));
         }
         rest
     }
@@ -185,8 +208,9 @@ impl Held<'_> {
 fn same(line: &str, wanted: &str) -> bool {
     let version = |text: &str| -> Option<String> {
         let (version, rest) = text.strip_prefix(OURS)?.split_once(' ')?;
-        let is_one = version.ends_with('.')
-            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
+        let mut numbers = version.strip_suffix('.')?.split('.');
+        let is_one =
+            numbers.all(|own| !own.is_empty() && own.len() <= 4 && own.bytes().all(|byte| byte.is_ascii_digit()));
         is_one.then(|| rest.to_owned())
     };
     line == wanted || version(line).is_some_and(|own| Some(own) == version(wanted))
@@ -206,11 +230,11 @@ fn other_node(name: &str, said: &[Remark], own: &Site<'_>, site: &Site<'_>) -> O
     (own != asked).then(|| Diagnostic::placeless(Code::HeaderNode, message).help("name the node that they are for"))
 }
 
-/// Whether a remark is one that the files of each tool have beside the header, or that a tool writes into what it saves.
+/// Whether a remark is one that the files of each tool have beside the header, or that a tool writes into what it saves or lists. Each is
+/// known as a whole: behind the beginning of one anything might be said.
 fn of_tools(line: &str) -> bool {
     const OWN: [&str; 14] = [
         "usr/sbin/nft -f",
-        "!/usr/sbin/nft -f",
         "Made if it is not there, so that it can be deleted and made anew in one transaction.",
         "For iptables-restore --noflush.",
         "For ip6tables-restore --noflush.",
@@ -223,28 +247,85 @@ fn of_tools(line: &str) -> bool {
         "they are missing, load the file without the lines below, and then run:",
         "For ipset restore.",
         "For ipset restore. The rules need no sets.",
+        "new generation",
     ];
-    let is_saved = ["Generated by iptables-", "Generated by ip6tables-", "Completed on "]
-        .into_iter()
-        .any(|own| line.starts_with(own));
-    let is_jump =
-        ["iptables -t ", "ip6tables -t "].into_iter().any(|own| line.starts_with(own)) && line.contains(" -C ");
-    OWN.contains(&line) || is_saved || is_jump
+    OWN.contains(&line) || saved(line) || listed(line) || is_jump(line)
+}
+
+/// Whether a remark is one that iptables-save writes, such as `Generated by iptables-save v1.8.9 (nf_tables) on Sun Nov 29 22:41:18 2026`. Source: its
+/// `iptables/iptables-save.c` and `xtables-save.c`.
+#[must_use]
+pub fn saved(line: &str) -> bool {
+    let date = |date: &str| {
+        let words: Vec<&str> = date.split_whitespace().collect();
+        let [weekday, month, numbers @ ..] = words.as_slice() else { return false };
+        let is_number = |own: &&str| own.len() <= 8 && own.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+        ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(weekday)
+            && ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"].contains(month)
+            && numbers.len() == 3
+            && numbers.iter().all(is_number)
+    };
+    let writer = |own: &str| {
+        let words: Vec<&str> = own.split(' ').collect();
+        let [tool, version, which @ ..] = words.as_slice() else { return false };
+        let tool = tool.strip_suffix("-save").unwrap_or_default();
+        let family = tool.trim_end_matches("-nft").trim_end_matches("-legacy");
+        let numbers = version.strip_prefix('v').unwrap_or_default();
+        matches!(family, "iptables" | "ip6tables")
+            && !numbers.is_empty()
+            && numbers.len() <= 16
+            && numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            && matches!(which, [] | ["(nf_tables)"] | ["(legacy)"])
+    };
+    let generated = || line.strip_prefix("Generated by ")?.split_once(" on ");
+    // Without more it is how a text says of which family it is.
+    matches!(line, "Generated by iptables-save" | "Generated by ip6tables-save")
+        || line.strip_prefix("Completed on ").is_some_and(date)
+        || generated().is_some_and(|(own, on)| writer(own) && date(on))
+}
+
+/// What nft writes into listings: handles, and whose tables it had better not touch.
+fn listed(line: &str) -> bool {
+    let handle = |line: &str| {
+        line.strip_prefix("handle ").is_some_and(|own| !own.is_empty() && own.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let managed = || {
+        let own = line.strip_prefix("Warning: table ")?.strip_suffix(" is managed by iptables-nft, do not touch!")?;
+        let (family, name) = own.split_once(' ')?;
+        Some(
+            matches!(family, "ip" | "ip6" | "arp" | "bridge")
+                && matches!(name, "filter" | "nat" | "mangle" | "raw" | "security" | "broute"),
+        )
+    };
+    handle(line) || managed().unwrap_or(false)
+}
+
+/// A command that adds one of the jumps where it is missing.
+fn is_jump(line: &str) -> bool {
+    ["iptables", "ip6tables"].into_iter().any(|tool| {
+        [("raw", "PREROUTING"), ("mangle", "INPUT")].into_iter().any(|(table, chain)| {
+            let there = format!("{tool} -t {table} -C {chain} -j {CHAIN}");
+            line == format!("{there} 2>/dev/null || {tool} -t {table} -I {chain} -j {CHAIN}")
+        })
+    })
 }
 
 /// A remark without the line of the cluster file that it is about, such as `riak@10.0.0.1, cluster.toml:3`.
 fn placeless(line: &str) -> &str {
-    let number = |place: &str| place.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u32>().is_ok());
-    line.rsplit_once(", ").filter(|(_, place)| number(place)).map_or(line, |(what, _)| what)
+    let is_place = |place: &str| {
+        let (file, line) = place.rsplit_once(':').unwrap_or_default();
+        file.ends_with(".toml") && !file.contains(char::is_whitespace) && line.parse::<u32>().is_ok()
+    };
+    line.rsplit_once(", ").filter(|(_, place)| is_place(place)).map_or(line, |(what, _)| what)
 }
 
 /// That there are remarks beside a header that this program does not make.
-fn added(name: &str, beside: &[&Remark], own: &Site<'_>) -> Option<Diagnostic> {
+fn added(beside: &[(&str, &Remark)], own: &Site<'_>) -> Option<Diagnostic> {
     let known = compile::remarks(own);
     // The same file may have been called otherwise, and stand in another folder.
-    let known: HashSet<&str> = known.iter().map(|line| placeless(line)).collect();
-    let mut others = beside.iter().filter(|(_, line)| !known.contains(placeless(line)) && !of_tools(line));
-    let (at, line) = others.next()?;
+    let known: HashSet<&str> = known.iter().map(|line| placeless(bare(line))).collect();
+    let mut others = beside.iter().filter(|(_, (_, line))| !known.contains(placeless(line)) && !of_tools(line));
+    let (name, (at, line)) = others.next()?;
     let more = match others.count() {
         0 => String::new(),
         more => format!(", and {more} more"),
@@ -257,9 +338,9 @@ fn added(name: &str, beside: &[&Remark], own: &Site<'_>) -> Option<Diagnostic> {
 }
 
 /// The site that a header is about, by the nodes that it names.
-fn named<'a>(said: &[Remark], site: &Site<'a>) -> Site<'a> {
+fn named<'a, 's>(mut said: impl Iterator<Item = &'s Remark>, site: &Site<'a>) -> Site<'a> {
     let cluster = site.cluster();
-    let place = said.iter().filter(|(_, line)| line.starts_with(ABOUT)).find_map(|(_, line)| {
+    let place = said.by_ref().filter(|(_, line)| line.starts_with(ABOUT)).find_map(|(_, line)| {
         let line = line.strip_suffix('.')?;
         line.split_once(" for the node ").or_else(|| line.split_once(" for the nodes "))
     });
@@ -294,7 +375,7 @@ mod tests {
     }
 
     fn codes(text: &str, site: &Site<'_>) -> Vec<(Code, String)> {
-        untrue("r.nft", &remarks(text, 1).collect::<Vec<_>>(), site)
+        untrue(&[("r.nft".to_owned(), remarks(text, 1, Hash::Anywhere))], false, site)
             .into_iter()
             .map(|finding| (finding.code, finding.message))
             .collect()
@@ -424,8 +505,76 @@ mod tests {
         let unmade: String =
             text.lines().filter(|line| !line.starts_with("# Made by")).map(|line| format!("{line}\n")).collect();
         assert_eq!(only(&unmade), [Code::HeaderInput]);
-        let rests = unmade.replace("is not an identity", "is an identity");
+        let rests: String = unmade
+            .lines()
+            .filter(|line| !line.contains("is not an identity"))
+            .map(|line| format!("{line}\n"))
+            .collect();
         assert_eq!(only(&rests), [Code::HeaderInput, Code::HeaderRests]);
+    }
+
+    /// Nothing hides a remark, or makes one look like one of this program or of a tool.
+    #[test]
+    fn remarks_that_hide_are_told() {
+        let cluster = cluster(FILE);
+        let site = Site::of_every_node(&cluster);
+        let emitted = nft(&site).unwrap();
+        let text = emitted.text(Text::Nft).unwrap();
+        let only = |text: &str| codes(text, &site).into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+        for more in [
+            "# riak@10.0.0.1, and everyone may use http:8098",
+            "# Completed on review: everyone is admitted to http",
+            "# Generated by iptables-save: client evil is admitted too",
+            "# Generated by iptables-save v1.8.9 (everyone is admitted) on Sun Nov 29 22:41:18 2026",
+            "# iptables -t raw -C PREROUTING: everyone is admitted to http",
+            "# Warning: table everyone is managed by iptables-nft, do not touch!",
+            "add rule inet x y comment \"a\\\" # everyone is admitted\n",
+            "add rule inet x y comment \"a\nb\" # everyone is admitted\n",
+            "# | everyone is admitted",
+        ] {
+            assert_eq!(only(&format!("{text}{more}\n")), [Code::HeaderAdded], "{more}");
+        }
+        for of_a_tool in [
+            "# Generated by iptables-save v1.8.9 (nf_tables) on Sun Nov 29 22:41:18 2026",
+            "# Completed on Sun Nov 29 22:41:18 2026",
+            "# Warning: table ip filter is managed by iptables-nft, do not touch!",
+            "# handle 12",
+        ] {
+            assert_eq!(only(&format!("{text}{of_a_tool}\n")), [], "{of_a_tool}");
+        }
+        let made = format!("Made by ringfence {}.", env!("CARGO_PKG_VERSION"));
+        assert_eq!(only(&text.replace(&made, "Made by ringfence everyone-is-admitted.")), [Code::HeaderInput]);
+        // Another digest hides nothing else.
+        let other = text.replace(cluster.digest(), &"0".repeat(64)) + "# everyone is admitted\n";
+        assert_eq!(only(&other), [Code::HeaderInput, Code::HeaderAdded]);
+        // Everything between two lines of the header is another list.
+        let start = text.find("# Input").unwrap();
+        let end = text.find("# These rules block").unwrap();
+        let cut = format!("{}{}", &text[..start], &text[end..]);
+        assert_eq!(only(&cut), [Code::HeaderInput, Code::HeaderAdmits]);
+        let rests = text.replace("# - a source", "# - http 8098 is open to everyone;\n# - a source");
+        assert_eq!(only(&rests), [Code::HeaderAdmits]);
+    }
+
+    /// What is said in another file is said about the same rules; of rules that are this program's any remark counts.
+    #[test]
+    fn remarks_of_all_files_count() {
+        let cluster = cluster(FILE);
+        let site = Site::of_every_node(&cluster);
+        let emitted = nft(&site).unwrap();
+        let of = |text: &str| remarks(text, 1, Hash::Anywhere);
+        let own = ("a.nft".to_owned(), of(emitted.text(Text::Nft).unwrap()));
+        let other = ("b.nft".to_owned(), of("# everyone is admitted\n"));
+        let told = |files: &[_], ours| untrue(files, ours, &site).into_iter().map(|one| one.code).collect::<Vec<_>>();
+        assert_eq!(told(&[own.clone(), other.clone()], true), [Code::HeaderAdded]);
+        assert_eq!(told(std::slice::from_ref(&other), true), [Code::HeaderAdded]);
+        assert_eq!(told(&[other], false), []);
+        assert_eq!(told(&[own], true), []);
+        // In files of iptables only whole lines are remarks.
+        assert_eq!(
+            remarks("-A x -m comment --comment \"a # b\"\n # c\n", 1, Hash::AtTheBeginning),
+            [(2, "c".to_owned())]
+        );
     }
 
     #[test]
@@ -444,6 +593,6 @@ mod tests {
         let renamed = text.replace("the cluster c ", "the cluster d ");
         assert_eq!(only(&renamed, &of(1)), [Code::HeaderNode]);
         let rests = text.replace("# - a source address is not an identity", "# - a source address is an identity");
-        assert_eq!(only(&rests, &of(1)), [Code::HeaderRests]);
+        assert_eq!(only(&rests, &of(1)), [Code::HeaderAdmits]);
     }
 }

@@ -38,7 +38,7 @@ pub use load::Rules;
 pub use plan::{Column, Row};
 pub use room::Room;
 pub use sources::Who;
-pub use tally::{Cell, Rehearsal, Seen, Wrong};
+pub use tally::{Cell, Fared, Rehearsal, Seen, Wrong};
 
 use crate::cluster::Site;
 use crate::explain::Fate;

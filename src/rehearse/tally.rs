@@ -1,5 +1,8 @@
 //! The answers about each packet, put together: cell by cell, and those that do not agree.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use super::judge::whole;
 use super::plan::{Column, Plan, Row};
 use crate::explain::Fate;
@@ -78,6 +81,17 @@ pub struct Wrong {
     pub computed: Fate,
 }
 
+/// How sources that are shown together fared.
+#[derive(Clone, Debug)]
+pub struct Fared {
+    /// Whose they are.
+    pub row: Row,
+    /// The addresses that packets came from.
+    pub from: BTreeSet<IpAddr>,
+    /// A cell for each column.
+    pub cells: Vec<Cell>,
+}
+
 /// All that a rehearsal has shown.
 #[derive(Clone, Debug)]
 pub struct Rehearsal {
@@ -87,8 +101,8 @@ pub struct Rehearsal {
     pub as_user: bool,
     /// The services, and other ports.
     pub columns: Vec<Column>,
-    /// Each row with a cell for each column.
-    pub rows: Vec<(Row, Vec<Cell>)>,
+    /// How each row fared.
+    pub rows: Vec<Fared>,
     /// Of each cell that has some the first packet with answers that do not agree, as long as there are not too many.
     pub wrong: Vec<Wrong>,
     /// How many addresses were sent from.
@@ -157,15 +171,18 @@ impl Rehearsal {
     /// All cells in one.
     #[must_use]
     pub fn sum(&self) -> Cell {
-        Cell::sum(self.rows.iter().flat_map(|(_, cells)| cells.iter().copied()))
+        Cell::sum(self.rows.iter().flat_map(|fared| fared.cells.iter().copied()))
     }
 }
 
 pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Backend, as_user: bool) -> Rehearsal {
-    let mut cells = vec![vec![Cell::default(); plan.columns.len()]; plan.rows.len()];
+    let fared = |row| Fared { row, from: BTreeSet::new(), cells: vec![Cell::default(); plan.columns.len()] };
+    let mut rows: Vec<Fared> = plan.rows.into_iter().map(fared).collect();
     let mut first = Vec::new();
     for (shot, answers) in plan.shots.iter().zip(answers) {
-        let Some(cell) = cells.get_mut(shot.row).and_then(|row| row.get_mut(shot.column)) else { continue };
+        let Some(fared) = rows.get_mut(shot.row) else { continue };
+        let Some(cell) = fared.cells.get_mut(shot.column) else { continue };
+        fared.from.insert(shot.sent.from.ip());
         if !cell.add(answers, staged) {
             continue;
         }
@@ -183,12 +200,12 @@ pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Ba
         }
     }
     first.sort_by_key(|wrong: &Wrong| (wrong.row, wrong.column));
-    let without_ipv6 = !plan.rows.iter().any(|row| row.ipv6);
+    let without_ipv6 = !rows.iter().any(|fared| fared.row.ipv6);
     Rehearsal {
         backend,
         as_user,
         columns: plan.columns,
-        rows: plan.rows.into_iter().zip(cells).collect(),
+        rows,
         wrong: first,
         sources: plan.sources,
         places: plan.places,

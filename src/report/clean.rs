@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Reviewed;
 use crate::diagnostic::Plain;
 
 /// What was looked at where a look at this host's Riak found nothing.
@@ -29,6 +30,8 @@ pub struct Linted {
     /// What was looked at.
     #[serde(flatten)]
     pub looked_at: Clean,
+    /// The cluster file, with its digest.
+    pub clusters: Vec<Reviewed>,
     /// What was found, errors included: what differs is no error of the run.
     pub found: Vec<Plain>,
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::origin::source_line;
+use super::origin::Behind;
 use crate::cluster::{Cluster, Site};
 use crate::diff::{self, Difference};
 use crate::ir::Elements;
@@ -94,19 +94,18 @@ impl Names<'_> {
             format!("port {}", change.ports)
         }
     }
-
-    /// Which line of a cluster file is behind the change.
-    fn cause(&self, change: &diff::Change) -> Option<String> {
-        let [old, new] = self.clusters;
-        let side = if change.gains { new } else { old };
-        side.and_then(|cluster| source_line(cluster, change.witness.source))
-    }
 }
 
 impl Changes {
     /// What was found, in the words of these cluster files.
     #[must_use]
     pub fn of(found: &Difference, names: Names<'_>) -> Self {
+        // Which line of a cluster file is behind a change: of the new one behind what is gained, of the old one behind what is lost.
+        let [old, new] = names.clusters.map(|cluster| cluster.map(Behind::of));
+        let cause = |change: &diff::Change| {
+            let side = if change.gains { &new } else { &old };
+            side.as_ref().and_then(|behind| behind.line(&change.sources, &change.ports))
+        };
         let change = |change: &diff::Change| Change {
             change: if change.gains { "gains" } else { "loses" },
             sources: change.sources.iter().map(|&(first, last)| range(first, last)).collect(),
@@ -114,7 +113,7 @@ impl Changes {
             interfaces: change.interfaces.iter().map(Interface::to_string).collect(),
             other_interfaces: change.elsewhere,
             witness: change.witness.to_string(),
-            cause: names.cause(change),
+            cause: cause(change),
             services: names.ports(change),
         };
         Self {

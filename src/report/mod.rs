@@ -56,8 +56,11 @@ pub use objection::Objection;
 pub use origin::source_line;
 pub use others::Others;
 pub use planned::Planned;
-pub use rehearsed::{Agreement, Judged, Rehearsed};
-pub use review::{Asked, Basis, Compared, Digested, Earlier, Move, NotEarlier, Review, Since};
+pub use rehearsed::{Agreement, Counts, Judged, Rehearsed};
+pub use review::{
+    Asked, Basis, Compared, Digested, Earlier, Further, Linting, Move, NotRead, Reason, Rehearsal, Review, Reviewed,
+    Since, SourceCheck,
+};
 pub use rules::{rules_difference, texts_difference};
 pub use status::{Blocked, Drift, LETS_ON, Status};
 pub use together::{OneOf, Shared, Together};

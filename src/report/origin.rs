@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, Site};
 use crate::diagnostic::Span;
-use crate::net::Cidr;
+use crate::net::{Cidr, Ports};
+use crate::verify::Claims;
+
+/// So many are named who are behind a change together.
+const MOST_OWNERS: usize = 4;
 
 /// The node or client that has an address, and its line; of several clusters that are guarded together the one of each.
 #[must_use]
@@ -24,6 +28,86 @@ fn line(cluster: &Cluster, source: IpAddr) -> Option<String> {
         cluster.clients().iter().flat_map(|client| client.from().iter().map(move |from| (client.name(), from)));
     let mut clients = clients.filter(|(_, from)| from.network.has(source));
     clients.next().map(|(name, from)| format!("{name}, {}", cluster.place(from.span)))
+}
+
+/// Who of a cluster file is behind a change.
+pub struct Behind<'a>(Vec<(&'a Cluster, Claims<'a>)>);
+
+impl<'a> Behind<'a> {
+    pub fn of(cluster: &'a Cluster) -> Self {
+        Self(cluster.parts().iter().map(|part| (part, Claims::of(&Site::of_every_node(part)))).collect())
+    }
+
+    /// The node or client that has all addresses of these ranges, and may use all of these ports, and its line; of several clusters that are
+    /// guarded together the one of each. Where more addresses or ports change than one of them has by the file, none is behind it.
+    pub fn line(&self, ranges: &[(IpAddr, IpAddr)], ports: &Ports) -> Option<String> {
+        let lines: Vec<String> =
+            self.0.iter().filter_map(|(part, claims)| line_of(part, claims, ranges, ports)).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+}
+
+fn line_of(cluster: &Cluster, claims: &Claims<'_>, ranges: &[(IpAddr, IpAddr)], ports: &Ports) -> Option<String> {
+    let may = |address: IpAddr| {
+        let admitted = claims.admitted().iter().filter(|own| own.has(address));
+        admitted.fold(ports.clone(), |left, own| left.without(&own.ports)).is_empty()
+    };
+    if !ranges.iter().all(|&(first, _)| may(first)) {
+        return None;
+    }
+    // One who has them all; of a few ranges otherwise each by its own.
+    owner(cluster, ranges).or_else(|| {
+        let few = ranges.get(..ranges.len().min(MOST_OWNERS)).filter(|few| few.len() == ranges.len())?;
+        let each = few.iter().map(|range| owner(cluster, std::slice::from_ref(range)));
+        let mut all: Vec<String> = each.collect::<Option<_>>()?;
+        all.dedup();
+        Some(all.join("; "))
+    })
+}
+
+/// The node or client that has all addresses of these ranges, and its line.
+fn owner(cluster: &Cluster, ranges: &[(IpAddr, IpAddr)]) -> Option<String> {
+    let &(start, end) = ranges.first()?;
+    if ranges.len() == 1 && start == end {
+        return line(cluster, start);
+    }
+    let has_all = |networks: &[Cidr]| ranges.iter().all(|range| covered(*range, networks));
+    let nodes = cluster.nodes().iter().map(|node| {
+        let own: Vec<Cidr> = node.addresses().iter().map(|(address, _)| Cidr::host(*address)).collect();
+        (own, node.name(), node.addresses().first().map(|(_, span)| *span))
+    });
+    let clients = cluster.clients().iter().map(|client| {
+        let own: Vec<Cidr> = client.from().iter().map(|source| source.network).collect();
+        let first = client.from().iter().find(|source| source.network.has(start)).map(|source| source.span);
+        (own, client.name(), first)
+    });
+    let mut behind = nodes.chain(clients).filter(|(networks, ..)| has_all(networks));
+    behind.find_map(|(_, name, span)| Some(format!("{name}, {}", cluster.place(span?))))
+}
+
+/// Whether every address of a range is in one of these networks.
+fn covered((first, last): (IpAddr, IpAddr), networks: &[Cidr]) -> bool {
+    let mut sorted: Vec<(IpAddr, IpAddr)> =
+        networks.iter().filter(|own| own.is_ipv4() == first.is_ipv4()).map(|own| (own.first(), own.last())).collect();
+    sorted.sort_unstable();
+    let mut next = first;
+    for (from, to) in sorted {
+        if from <= next && next <= to {
+            if last <= to {
+                return true;
+            }
+            let Some(after) = successor(to) else { return false };
+            next = after;
+        }
+    }
+    false
+}
+
+fn successor(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(own) => own.to_bits().checked_add(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(own) => own.to_bits().checked_add(1).map(|bits| IpAddr::V6(bits.into())),
+    }
 }
 
 /// Who has an address, of many nodes and few clients.

@@ -2,10 +2,13 @@
 
 mod text;
 
-use serde::Serialize;
+use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
+use super::{Digested, Reviewed};
 use crate::cluster::Site;
-use crate::rehearse::{self, Column, Rehearsal, Row, Seen, fate_word};
+use crate::rehearse::{self, Column, Fared, Rehearsal, Seen, fate_word};
 use crate::verify;
 
 /// What `ringfence rehearse` has to say.
@@ -24,6 +27,10 @@ pub struct Rehearsed {
     pub node: Option<String>,
     /// Where the rules were: `nft` or `iptables`.
     pub backend: &'static str,
+    /// The cluster files, with their digests.
+    pub clusters: Vec<Reviewed>,
+    /// The texts of the rules, with their digests.
+    pub texts: Vec<Digested>,
     /// Whose rules these are.
     #[cfg_attr(test, schemars(extend("enum" = ["compiled", "files"])))]
     pub rules: &'static str,
@@ -50,7 +57,7 @@ pub struct Rehearsed {
 }
 
 /// What is found of all claims about the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Judged {
@@ -84,7 +91,7 @@ impl Judged {
 }
 
 /// Whether three answers agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Agreement {
@@ -99,7 +106,7 @@ pub enum Agreement {
 }
 
 /// How packets fared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counts {
     /// So many were sent: once without any rules, and once with them.
@@ -144,6 +151,8 @@ pub struct Group {
     pub family: &'static str,
     /// By which interface they came, where rules may hang on that.
     pub interface: Option<String>,
+    /// The addresses that packets came from.
+    pub from: Vec<IpAddr>,
     /// How their packets to each of the services fared.
     pub cells: Vec<Counts>,
 }
@@ -174,7 +183,13 @@ pub struct Disagreement {
 impl Rehearsed {
     /// What was shown at a site. `compiled`: whether the rules are those that the cluster file makes.
     #[must_use]
-    pub fn of(found: &Rehearsal, site: &Site<'_>, compiled: bool, claims: Judged, kernel: String) -> Self {
+    pub fn of(
+        found: &Rehearsal,
+        site: &Site<'_>,
+        (compiled, texts): (bool, Vec<Digested>),
+        claims: Judged,
+        kernel: String,
+    ) -> Self {
         let sum = found.sum();
         let verdict = match (sum.wrong, sum.on_purpose, sum.undecided) {
             (1.., _, _) => Agreement::Disagree,
@@ -188,6 +203,8 @@ impl Rehearsed {
             cluster: site.cluster().name().to_owned(),
             node: site.node_names(),
             backend: found.backend.name(),
+            clusters: Reviewed::of(site),
+            texts,
             rules: if compiled { "compiled" } else { "files" },
             kernel,
             user_namespace: found.as_user,
@@ -197,7 +214,7 @@ impl Rehearsed {
             packets: Counts::of(sum),
             without_ipv6: found.without_ipv6,
             services: found.columns.iter().map(Tried::of).collect(),
-            rows: found.rows.iter().map(|(row, cells)| Group::of(row, cells)).collect(),
+            rows: found.rows.iter().map(Group::of).collect(),
             disagreements: found.wrong.iter().map(|wrong| Disagreement::of(wrong, found)).collect(),
         }
     }
@@ -242,11 +259,13 @@ impl Tried {
 }
 
 impl Group {
-    fn of(row: &Row, cells: &[rehearse::Cell]) -> Self {
+    fn of(fared: &Fared) -> Self {
+        let Fared { row, from, cells } = fared;
         Self {
             who: row.who.words(),
             family: if row.ipv6 { "IPv6" } else { "IPv4" },
             interface: row.interface.clone(),
+            from: from.iter().copied().collect(),
             cells: cells.iter().copied().map(Counts::of).collect(),
         }
     }
@@ -255,7 +274,7 @@ impl Group {
 impl Disagreement {
     fn of(wrong: &rehearse::Wrong, found: &Rehearsal) -> Self {
         Self {
-            who: found.rows.get(wrong.row).map(|(row, _)| row.who.words()).unwrap_or_default(),
+            who: found.rows.get(wrong.row).map(|fared| fared.row.who.words()).unwrap_or_default(),
             service: found.columns.get(wrong.column).map(|column| column.name.clone()).unwrap_or_default(),
             packet: wrong.packet.to_string(),
             kind: wrong.kind,

@@ -12,9 +12,10 @@
 //! INVARIANT (harmless): every string that comes from a file or a kernel goes through [`words::plain`], so that none of them
 //! controls a terminal or turns the direction of writing around, in whatever form it is shown. Each form escapes its own markup.
 //!
-//! Not here, though a reviewer may ask for it: what a rehearsal saw, a check of a document against rules (`verify --review`), and every rule with its reason:
-//! only those that decide in a cell are named.
+//! What was seen elsewhere ([`Rehearsal`], [`Linting`]) is taken from documents of this program, if they are about the same. What each rule is for
+//! ([`Reasoned`]) is what [`diff`](crate::diff) finds without it.
 
+mod beside;
 mod decides;
 mod earlier;
 mod grid;
@@ -22,7 +23,9 @@ mod html;
 mod made;
 mod markdown;
 mod picture;
+mod read;
 mod rows;
+mod ruled;
 mod sarif;
 mod since;
 mod text;
@@ -34,8 +37,11 @@ use super::claims::{Claimed, Finding};
 use super::whole::Answered;
 use crate::diagnostic::Plain;
 
-pub use earlier::{Earlier, NotEarlier};
-pub use made::Basis;
+pub use beside::{Linting, Observed, Rehearsal};
+pub use earlier::Earlier;
+pub use made::{Basis, Further};
+pub use read::NotRead;
+pub use ruled::Reasoned;
 pub use since::{Compared, Move, Since};
 pub(super) use words::is_hidden;
 
@@ -62,6 +68,12 @@ pub struct Review {
     pub staged: bool,
     /// The families that were judged.
     pub families: &'static [&'static str],
+    /// What rehearsals have shown, where their documents were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rehearsals: Vec<Rehearsal>,
+    /// What `lint` found, where its documents were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub linted: Vec<Linting>,
     /// What changed since rules of before, where these were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
@@ -76,6 +88,11 @@ pub struct Review {
     pub rows: Vec<Row>,
     /// The rules that decide in the cells, which name them by their places here, from 1.
     pub deciding: Vec<Deciding>,
+    /// Every rule with its reason, and what would change if it were not there; `null` where there are too many rules or addresses to ask that.
+    pub reasoned: Option<Vec<Reasoned>>,
+    /// How each interface of the host, where a kernel was asked, checks sources of IPv4 by the routes (`rp_filter`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_checks: Vec<SourceCheck>,
     /// The part of the rules because of which nothing is proved, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
@@ -142,6 +159,18 @@ pub struct Asked {
     pub at: String,
     /// By which user.
     pub uid: u32,
+}
+
+/// How an interface checks sources of IPv4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SourceCheck {
+    /// Its name.
+    pub interface: String,
+    /// `off`, `strict` (a packet is dropped unless answers to its source go out of the same interface, RFC 3704) or `loose` (unless there
+    /// is any way to it).
+    #[cfg_attr(test, schemars(extend("enum" = ["off", "strict", "loose"])))]
+    pub rp_filter: &'static str,
 }
 
 /// A service that is guarded.
@@ -294,6 +323,9 @@ pub struct Cell {
     /// A packet that shows why it is not proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
+    /// What packets of rehearsals have shown of it, where any were of its sources alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Observed>,
 }
 
 /// What becomes of packets.

@@ -70,6 +70,16 @@ impl Flow<'_, '_> {
         space.sets.complement(seen.all)
     }
 
+    /// Packets whose connections to this host connection tracking sees as a whole, and those of whose connections it sees nothing: for both
+    /// what a rule asks of their state is known. Of all others it is not.
+    ///
+    /// # Errors
+    /// Where a limit is met.
+    pub fn tracked(&mut self, space: &mut Space<'_>) -> Bounded<(Set, Set)> {
+        let seen = self.tracking_of_honest(space, Door::AnswersLeave)?;
+        Ok((seen.all, seen.nothing))
+    }
+
     /// The packets that an honest peer sends, and those that may be seen so where rules lead connection tracking astray.
     ///
     /// # Errors

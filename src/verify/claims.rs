@@ -320,7 +320,9 @@ impl<'a> Admitted<'a> {
         self.families.iter().flat_map(Elements::networks).collect()
     }
 
-    fn has(&self, source: IpAddr) -> bool {
+    /// Whether it has this source.
+    #[must_use]
+    pub fn has(&self, source: IpAddr) -> bool {
         self.families.iter().any(|list| list.has(source))
     }
 }

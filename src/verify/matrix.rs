@@ -165,6 +165,3 @@ impl Cell {
         on_purpose && self.wanted == Fare::Blocked
     }
 }
-
-#[cfg(test)]
-mod tests;

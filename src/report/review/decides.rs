@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Deciding;
 use super::words::{clipped, plain};
 use crate::ir::statement::Changes;
-use crate::ir::{Policy, Ruleset, TcpFlags, Verdict};
+use crate::ir::{Chain, Policy, Rule, Ruleset, Table, TcpFlags, Verdict};
 use crate::net::Interface;
 use crate::semantics::{Door, Outcome, Packet, Rules, Shape, Step, TCP};
 use crate::verify::{Cell, Fare, Held, On, Row, Witness};
@@ -119,16 +119,21 @@ fn moves(step: &&Step<'_>) -> bool {
 }
 
 fn told(step: &Step<'_>) -> Deciding {
-    let place = step.rule.and_then(|rule| rule.place.as_ref());
-    let text = match (step.rule, place) {
+    of_rule(step.table, step.chain, step.rule)
+}
+
+/// A rule, or where there is none the policy of its chain.
+pub(super) fn of_rule(table: &Table, chain: &Chain, rule: Option<&Rule>) -> Deciding {
+    let place = rule.and_then(|rule| rule.place.as_ref());
+    let text = match (rule, place) {
         (_, Some(place)) => clipped(&place.text),
         (Some(rule), None) => clipped(rule.comment.as_deref().unwrap_or("a rule without a remark")),
-        (None, None) if step.chain.base.is_some_and(|base| base.policy == Policy::Drop) => "policy drop".to_owned(),
+        (None, None) if chain.base.is_some_and(|base| base.policy == Policy::Drop) => "policy drop".to_owned(),
         (None, None) => "policy accept".to_owned(),
     };
     Deciding {
-        table: plain(&format!("{} {}", step.table.family.name(), step.table.name)),
-        chain: plain(&step.chain.name),
+        table: plain(&format!("{} {}", table.family.name(), table.name)),
+        chain: plain(&chain.name),
         line: place.map(|place| place.line).filter(|line| *line > 0),
         text,
     }

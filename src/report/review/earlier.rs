@@ -1,14 +1,14 @@
 //! A document of before, held against one that is made now: word for word, since a signature of it stands for all that it says.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::read::{NotRead, document};
 use super::words::plain;
 use crate::cluster::Day;
+use crate::host::time::seconds;
 
 /// So many places are named of what differs in one part.
 const PLACES: usize = 3;
@@ -19,42 +19,13 @@ const LETTERS: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Earlier(Value);
 
-/// Why a text is no document of before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotEarlier {
-    /// It is no such document at all.
-    #[error("is no document of `ringfence report --format json`")]
-    Other,
-    /// It is one of another version.
-    #[error("is a document of another version of `ringfence report`, which this program does not read")]
-    Version,
-    /// It is one that says only why there is none.
-    #[error("says only why there was nothing to judge")]
-    Empty,
-    /// It says a thing twice, and readers do not agree which of these counts.
-    #[error("has a field twice, so that it says two things")]
-    Twice,
-}
-
-/// JSON in which no object has a field twice.
-struct Once(Value);
-
 impl Earlier {
     /// Reads a document.
     ///
     /// # Errors
     /// Where it is none, or does not say one thing.
-    pub fn read(text: &str) -> Result<Self, NotEarlier> {
-        let document: Value = serde_json::from_str(text).map_err(|_| NotEarlier::Other)?;
-        let schema = document.get("schema").and_then(Value::as_str).unwrap_or_default();
-        let Some(version) = schema.strip_prefix("ringfence/report/") else { return Err(NotEarlier::Other) };
-        if version != "1" {
-            return Err(NotEarlier::Version);
-        }
-        if document.get("rows").is_none() {
-            return Err(NotEarlier::Empty);
-        }
-        serde_json::from_str::<Once>(text).map(|own| Self(own.0)).map_err(|_| NotEarlier::Twice)
+    pub fn read(text: &str) -> Result<Self, NotRead> {
+        document(text, "report", "rows").map(Self)
     }
 
     /// The day that it holds last days of clients against, where it has one.
@@ -75,10 +46,17 @@ impl Earlier {
 
     fn timeless(&self) -> Value {
         let mut own = self.0.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if let Some(host) = own.get_mut("host").and_then(Value::as_object_mut) {
             // That they were said is compared.
             for (field, value) in host {
-                if matches!(field.as_str(), "at" | "uid") && (value.is_string() || value.is_u64()) {
+                let is_one = match field.as_str() {
+                    // Anything else than a time might say anything.
+                    "at" => value.as_str().and_then(seconds).is_some_and(|at| at <= now),
+                    "uid" => value.as_u64().is_some_and(|uid| u32::try_from(uid).is_ok()),
+                    _ => false,
+                };
+                if is_one {
                     *value = Value::Null;
                 }
             }
@@ -171,99 +149,48 @@ fn about(part: &str) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Once {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Once;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Once, E> {
-        Ok(Once(Value::Null))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Once, E> {
-        Ok(Once(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Once, E> {
-        Ok(Once(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Once, E> {
-        Ok(Once(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Once, E> {
-        Ok(Once(value.into()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Once, E> {
-        Ok(Once(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Once, A::Error> {
-        let mut all = Vec::new();
-        while let Some(Once(value)) = list.next_element()? {
-            all.push(value);
-        }
-        Ok(Once(all.into()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Once, A::Error> {
-        let mut all = serde_json::Map::new();
-        while let Some((name, Once(value))) = fields.next_entry::<String, Once>()? {
-            if all.insert(name, value).is_some() {
-                return Err(A::Error::custom("a field is there twice"));
-            }
-        }
-        Ok(Once(all.into()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HEAD: &str = "\"schema\": \"ringfence/report/1\"";
 
-    fn read(rest: &str) -> Result<Earlier, NotEarlier> {
+    fn read(rest: &str) -> Result<Earlier, NotRead> {
         Earlier::read(&format!("{{{HEAD}, {rest}}}"))
     }
 
     #[test]
     fn what_says_two_things_is_none() {
-        assert_eq!(read("\"rows\": [], \"verdict\": \"proved\", \"verdict\": \"violated\""), Err(NotEarlier::Twice));
-        assert_eq!(read("\"rows\": [{\"a\": 1, \"a\": 1}]"), Err(NotEarlier::Twice));
-        assert_eq!(read("\"errors\": []"), Err(NotEarlier::Empty));
-        assert_eq!(Earlier::read("{}"), Err(NotEarlier::Other));
+        assert_eq!(read("\"rows\": [], \"verdict\": \"proved\", \"verdict\": \"violated\""), Err(NotRead::Twice));
+        assert_eq!(read("\"rows\": [{\"a\": 1, \"a\": 1}]"), Err(NotRead::Twice));
+        assert_eq!(read("\"errors\": []"), Err(NotRead::Empty));
+        assert_eq!(Earlier::read("{}"), Err(NotRead::Other("report")));
     }
 
     #[test]
     fn all_but_the_time_counts() {
         let one =
             |host: &str, more: &str| read(&format!("\"rows\": [1, {{\"x\": [2]}}], \"host\": {host}{more}")).unwrap();
-        let own = one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", "");
-        assert_eq!(own.differences(&one("{\"uid\": 7, \"name\": \"a\", \"at\": \"u\"}", "")), [] as [String; 0]);
+        let own = one("{\"name\": \"a\", \"at\": \"2026-01-02T03:04:05Z\", \"uid\": 0}", "");
+        assert_eq!(
+            own.differences(&one("{\"uid\": 7, \"name\": \"a\", \"at\": \"2026-02-02T03:04:05Z\"}", "")),
+            [] as [String; 0]
+        );
         for other in [
-            one("{\"name\": \"b\", \"at\": \"t\", \"uid\": 0}", ""),
+            one("{\"name\": \"b\", \"at\": \"2026-01-02T03:04:05Z\", \"uid\": 0}", ""),
             one("{\"name\": \"a\", \"uid\": 0}", ""),
             one("{\"name\": \"a\", \"at\": {\"say\": 1}, \"uid\": 0}", ""),
-            one("{\"name\": \"a\", \"at\": \"t\", \"uid\": 0}", ", \"new\": null"),
+            one("{\"name\": \"a\", \"at\": \"2026-01-02T03:04:05Z, and evil is admitted\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": \"9026-01-02T03:04:05Z\", \"uid\": 0}", ""),
+            one("{\"name\": \"a\", \"at\": \"2026-01-02T03:04:05Z\", \"uid\": 0}", ", \"new\": null"),
         ] {
             assert_eq!(own.differences(&other).len(), 1, "{other:?}");
             assert_eq!(other.differences(&own).len(), 1, "{other:?}");
         }
-        let other =
-            read("\"rows\": [1, {\"x\": [3, 4]}], \"host\": {\"name\": \"a\", \"at\": \"t\", \"uid\": 0}").unwrap();
+        let other = read(
+            "\"rows\": [1, {\"x\": [3, 4]}], \"host\": {\"name\": \"a\", \"at\": \"2026-01-02T03:04:05Z\", \"uid\": 0}",
+        )
+        .unwrap();
         let said = own.differences(&other);
         assert!(
             said[0].contains("at 1/x/0 it has 2, and now it is 3; at 1/x/1 it has null, and now it is 4"),

@@ -1,7 +1,7 @@
 //! What the forms of a review say alike: the words of a row, of a cell, of a claim.
 
 use super::words::{count, few};
-use super::{Cell, Deciding, Fate, Reason, Review, Row, Unguarded};
+use super::{Cell, Deciding, Fate, Linting, Observed, Reason, Reasoned, Rehearsal, Review, Row, Unguarded};
 use crate::report::claims::{Because, Claimed, Finding, Ruled};
 
 /// Cells of a row that are not proved and say the same, by the same rule.
@@ -34,7 +34,81 @@ impl Open<'_> {
     }
 }
 
+/// A piece of a line.
+pub(super) enum Piece {
+    /// In this program's words.
+    Own(String),
+    /// In somebody else's: of a file or a kernel.
+    Foreign(String),
+}
+
+/// A section: a short name, a title, and lines.
+pub(super) type Section = (&'static str, &'static str, Vec<Vec<Piece>>);
+
+impl Piece {
+    /// Words of this program's.
+    pub(super) fn own(words: impl Into<String>) -> Self {
+        Self::Own(words.into())
+    }
+
+    /// Words of somebody else's.
+    pub(super) fn foreign(words: &str) -> Self {
+        Self::Foreign(words.to_owned())
+    }
+
+    /// The words, whosever they are.
+    pub(super) fn words(&self) -> &str {
+        match self {
+            Self::Own(words) | Self::Foreign(words) => words,
+        }
+    }
+
+    /// Whether they are somebody else's.
+    pub(super) fn is_foreign(&self) -> bool {
+        match self {
+            Self::Own(_) => false,
+            Self::Foreign(_) => true,
+        }
+    }
+}
+
 impl Review {
+    /// What was seen elsewhere and what each rule is for, as all forms have it.
+    pub(super) fn further(&self) -> Vec<Section> {
+        let own = |words: &str| vec![Piece::own(words)];
+        let mut all: Vec<Section> = Vec::new();
+        if !self.rehearsals.is_empty() {
+            let lines = self.rehearsals.iter().flat_map(Rehearsal::lines);
+            all.push(("rehearsed", "Rehearsed with real packets", lines.collect()));
+        }
+        if !self.linted.is_empty() {
+            let lines = self.linted.iter().flat_map(Linting::lines);
+            all.push(("lint", "Found on the hosts by lint", lines.collect()));
+        }
+        if !self.source_checks.is_empty() {
+            let lines = self.source_checks.iter().map(|own| {
+                vec![Piece::Own(format!("rp_filter {} on ", own.rp_filter)), Piece::foreign(&own.interface)]
+            });
+            let what = own(
+                "strict: dropped unless answers to the source go out of the same interface (RFC 3704); loose: unless \
+                there is any way to it; off: forged sources are taken for what they say. The kernel has no such check for IPv6",
+            );
+            all.push(("sources-checked", "How forged sources are checked", [what].into_iter().chain(lines).collect()));
+        }
+        let title = "Every rule, and what would change without it";
+        let lines = match &self.reasoned {
+            None => vec![own("there are too many rules or addresses to ask that of each")],
+            Some(reasoned) => {
+                let what = own(
+                    "where nobody gains or loses, other rules say the same, or the rule counts, logs or spares work",
+                );
+                [what].into_iter().chain(reasoned.iter().map(Reasoned::line)).collect()
+            }
+        };
+        all.push(("each-rule", title, lines));
+        all
+    }
+
     /// What it is about: the clusters, and the node.
     pub(super) fn title(&self) -> String {
         let names: Vec<&str> = self.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
@@ -57,6 +131,11 @@ impl Review {
             Finding::Violated if self.only_lies() => {
                 "VIOLATED: every claim holds, but a header says something else of who is admitted"
             }
+            Finding::Violated
+                if self.seen_otherwise() && self.claims.iter().all(|claim| claim.result != Finding::Violated) =>
+            {
+                "VIOLATED: what a kernel did with real packets is not what the rules compute to, or not what is wanted"
+            }
             Finding::Violated => "VIOLATED: at least one claim does not hold",
             Finding::OnPurpose => "VIOLATED ON PURPOSE: nobody is blocked, as the cluster file wants it for now",
             Finding::Undecided => "UNDECIDED: at least one claim can be neither proved nor refuted",
@@ -64,13 +143,19 @@ impl Review {
         let lie =
             if self.lies.is_empty() || self.only_lies() { "" } else { "; and a HEADER LIES about who is admitted" };
         let half = self.not_judged().map(|half| format!("; {half}")).unwrap_or_default();
-        format!("{so}, {of}{lie}{half}")
+        let seen = if self.seen_otherwise() { "; and a REHEARSAL saw otherwise" } else { "" };
+        format!("{so}, {of}{lie}{seen}{half}")
+    }
+
+    /// Whether a kernel did otherwise than the rules compute to, or than is wanted.
+    fn seen_otherwise(&self) -> bool {
+        self.rehearsals.iter().any(Rehearsal::disagrees)
     }
 
     /// Whether all that is wrong is what a header says.
     fn only_lies(&self) -> bool {
         let proved = self.claims.iter().all(|claim| claim.result == Finding::Proved);
-        !self.lies.is_empty() && proved && self.answers.iter().all(|answer| answer.good)
+        !self.lies.is_empty() && !self.seen_otherwise() && proved && self.answers.iter().all(|answer| answer.good)
     }
 
     /// That half of the packets were not asked about: a file of iptables speaks of one family.
@@ -173,6 +258,11 @@ impl Cell {
             Finding::Undecided if self.found == Fate::Undecided => "UNDECIDED".to_owned(),
             Finding::Undecided => format!("UNDECIDED: {found}"),
         }
+    }
+
+    /// What rehearsals have shown of it.
+    pub(super) fn seen(&self) -> Option<String> {
+        self.rehearsed.as_ref().and_then(Observed::words)
     }
 
     /// The number of the rule that decides.

@@ -4,14 +4,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::decides::Decides;
 use super::rows::{MOST_NAMED, rows};
+use super::since::Compared;
 use super::words::{clipped, plain};
-use super::{Allowed, Asked, Digested, Guarded, Reason, Review, Reviewed, Unguarded};
+use super::{
+    Allowed, Asked, Digested, Guarded, Linting, Reason, Reasoned, Rehearsal, Review, Reviewed, SourceCheck, Unguarded,
+};
 use crate::cluster::{Allowance, Client, Cluster, Day, Node, Site, SitePart, State};
 use crate::compile;
-use crate::diagnostic::Plain;
+use crate::diagnostic::{Plain, Texts};
+use crate::diff::without;
 use crate::host::deeds::Deed;
 use crate::ir::Ruleset;
 use crate::net::Ports;
+use crate::report::Names;
 use crate::report::claims::{Because, Claimed, Finding, Proof, Ruled};
 use crate::report::whole::Answered;
 use crate::verify::{Families, Matrix, Report};
@@ -40,6 +45,19 @@ pub struct Basis<'a> {
     pub lies: Vec<String>,
     /// The day that last days of clients are held against, where one was given.
     pub today: Option<Day>,
+    /// What was seen elsewhere.
+    pub further: Further,
+}
+
+/// What was seen elsewhere, and what is found about the host.
+#[derive(Default)]
+pub struct Further {
+    /// What rehearsals have shown.
+    pub rehearsals: Vec<Rehearsal>,
+    /// What `lint` found.
+    pub linted: Vec<Linting>,
+    /// How interfaces check sources.
+    pub source_checks: Vec<SourceCheck>,
 }
 
 impl Digested {
@@ -55,6 +73,20 @@ impl Digested {
         });
         Self { name: plain(name), sha256 }
     }
+
+    /// The same, called by its name without the folder.
+    #[must_use]
+    pub fn without_folder(&self) -> Self {
+        Self { name: self.name.rsplit('/').next().unwrap_or_default().to_owned(), ..self.clone() }
+    }
+}
+
+impl SourceCheck {
+    /// An interface by its name.
+    #[must_use]
+    pub fn of(interface: &str, rp_filter: &'static str) -> Self {
+        Self { interface: plain(interface), rp_filter }
+    }
 }
 
 impl Asked {
@@ -66,11 +98,33 @@ impl Asked {
     }
 }
 
+impl Reviewed {
+    /// The clusters of a site.
+    #[must_use]
+    pub fn of(site: &Site<'_>) -> Vec<Self> {
+        let texts = site.cluster().sources().of_each();
+        let of = |(part, texts): (&SitePart<'_>, Texts<'_>)| {
+            let (profile, version) = part.cluster().profile();
+            Self {
+                name: plain(part.cluster().name()),
+                node: part.node().map(|node| plain(node.name())),
+                file: plain(&texts.file.base_name()),
+                input: part.cluster().digest().to_owned(),
+                profile: plain(&format!("{profile}, version {version}")),
+            }
+        };
+        site.parts().iter().zip(texts).map(of).collect()
+    }
+}
+
 impl Review {
     /// What there is to review of a site, on these rules.
     #[must_use]
     pub fn of(site: &Site<'_>, basis: Basis<'_>, report: &Report, matrix: &Matrix) -> Self {
-        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies, today } = basis;
+        let Basis { rules, ruleset, families, texts, unknown, writers, answers, host, notes, lies, today, further } =
+            basis;
+        let Further { rehearsals, linted, source_checks } = further;
+        let odd = rehearsals.iter().any(Rehearsal::disagrees);
         let proof = Proof::of(report, site, ruleset, families, &writers);
         let guarded = || site.services().iter().filter(|service| service.service.is_guarded());
         let staged = site.cluster().guard().is_staged();
@@ -78,16 +132,22 @@ impl Review {
         let mut decides = Decides::of(ruleset, &addresses);
         let ports: Vec<u16> =
             guarded().map(|own| own.ports.ranges().first().map_or(0, |range| range.first())).collect();
-        let rows = rows(site, matrix, &ports, &mut decides);
+        let rows = rows(site, matrix, &ports, (&mut decides, &rehearsals));
+        let names = Names { clusters: [None, Some(site.cluster())] };
+        let compared = Compared::of(families);
+        let without = without(ruleset, site.elsewhere());
+        let reasoned = without.map(|all| all.iter().map(|own| Reasoned::of(own, names, compared)).collect());
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            verdict: verdict(report, &answers, !lies.is_empty()),
+            verdict: verdict(report, &answers, !lies.is_empty() || odd),
             rules,
-            clusters: clusters(site),
+            clusters: Reviewed::of(site),
             texts,
             host,
             staged,
             families: proof.families,
+            rehearsals,
+            linted,
             since: None,
             claims: proof.claims.into_iter().map(harmless).collect(),
             answers: answers.into_iter().map(harmless_answer).collect(),
@@ -96,6 +156,8 @@ impl Review {
                 .collect(),
             rows,
             deciding: decides.all,
+            reasoned,
+            source_checks,
             because: matrix.because.as_deref().map(clipped),
             reasons: reasons(site, today),
             today: today.map(|day| day.to_string()),
@@ -111,12 +173,13 @@ impl Review {
     }
 }
 
-/// A claim that is not proved weighs more than all that are; so does an answer, and a header that lies.
-fn verdict(report: &Report, answers: &[Answered], lies: bool) -> Finding {
+/// A claim that is not proved weighs more than all that are; so does an answer, a header that lies, and a rehearsal that saw something
+/// else.
+fn verdict(report: &Report, answers: &[Answered], otherwise: bool) -> Finding {
     // Where nobody is blocked, it is meant that others get in.
     let meant = |answer: &Answered| report.is_staged() && answer.is_about_others();
     let bad = answers.iter().any(|answer| !answer.good && answer.is_certain() && !meant(answer));
-    if report.is_violated() || bad || lies {
+    if report.is_violated() || bad || otherwise {
         Finding::Violated
     } else if answers.iter().any(|answer| !answer.is_certain()) {
         Finding::Undecided
@@ -139,21 +202,6 @@ fn assumptions(staged: bool, for_iptables: bool) -> Vec<String> {
 fn own_nodes<'a>(site: &'a Site<'_>) -> impl Iterator<Item = &'a Node> {
     let of = |part: &'a SitePart<'_>| part.node().map_or_else(|| part.others(), |node| vec![node]);
     site.parts().iter().flat_map(of)
-}
-
-fn clusters(site: &Site<'_>) -> Vec<Reviewed> {
-    let texts = site.cluster().sources().of_each();
-    let of = |(part, texts): (&SitePart<'_>, crate::diagnostic::Texts<'_>)| {
-        let (profile, version) = part.cluster().profile();
-        Reviewed {
-            name: plain(part.cluster().name()),
-            node: part.node().map(|node| plain(node.name())),
-            file: plain(&texts.file.base_name()),
-            input: part.cluster().digest().to_owned(),
-            profile: plain(&format!("{profile}, version {version}")),
-        }
-    };
-    site.parts().iter().zip(texts).map(of).collect()
 }
 
 fn listed(ports: &Ports) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::grid::{GLOSSARY, Open, reasons, result};
+use super::grid::{GLOSSARY, Open, Piece, reasons, result};
 use super::words::few;
 use super::{Reason, Review};
 
@@ -108,7 +108,8 @@ impl Review {
             for cell in &row.cells {
                 let strong = if cell.shown == super::Finding::Proved { "" } else { "**" };
                 let number = cell.number();
-                let _ = write!(text, " {strong}{}{strong} {number} |", cell.word());
+                let seen = cell.seen().map(|seen| format!("<br>rehearsed: {seen}")).unwrap_or_default();
+                let _ = write!(text, " {strong}{}{strong} {number}{seen} |", cell.word());
             }
             let _ = writeln!(text, " {} |", code(&row.origin()));
         }
@@ -183,6 +184,10 @@ impl Review {
             self.allowances.iter().map(|own| format!("{} ({})", code(&own.what), code(&own.place))).collect(),
         );
         section("Found about the cluster file", self.notes.iter().map(|note| code(&super::noted(note))).collect());
+        for (_, title, lines) in self.further() {
+            let shown = |piece: &Piece| if piece.is_foreign() { code(piece.words()) } else { piece.words().to_owned() };
+            section(title, lines.iter().map(|line| line.iter().map(shown).collect()).collect());
+        }
         let ports = format!("`net.ipv4.ip_local_reserved_ports` has {}", self.reserved_ports.join(","));
         // These are sentences of this program.
         section("What it rests on", self.assumptions.iter().cloned().chain([ports]).collect());

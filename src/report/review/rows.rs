@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::decides::Decides;
 use super::words::plain;
-use super::{Cell, Fate, Kind, Named, Row};
+use super::{Cell, Fate, Kind, Named, Observed, Rehearsal, Row};
 use crate::cluster::{Client, Cluster, Node, Site, SitePart, Source};
 use crate::net::{Cidr, Interface};
 use crate::report::claims::Finding;
@@ -22,11 +22,32 @@ const MOST_NETWORKS: usize = 64;
 type Ranges = Vec<(IpAddr, IpAddr)>;
 
 /// The rows of a matrix whose columns begin with these ports.
-pub(super) fn rows(site: &Site<'_>, matrix: &Matrix, ports: &[u16], decides: &mut Decides<'_>) -> Vec<Row> {
+pub(super) fn rows(
+    site: &Site<'_>,
+    matrix: &Matrix,
+    ports: &[u16],
+    (decides, rehearsals): (&mut Decides<'_>, &[Rehearsal]),
+) -> Vec<Row> {
     let told = |row: &verify::Row| (told(site, row, ports, decides), row.sources.clone());
-    let mut rows = put_together(matrix.rows.iter().map(told).collect());
+    let together = put_together(matrix.rows.iter().map(told).collect());
+    let guarded = || site.services().iter().filter(|own| own.service.is_guarded());
+    let services: Vec<String> = guarded().map(|own| plain(own.service.name())).collect();
+    let mut rows: Vec<Row> =
+        together.into_iter().map(|(row, ranges)| seen(row, &ranges, &services, rehearsals)).collect();
     name_no_more_than(MOST_NAMED, &mut rows);
     rows
+}
+
+/// A row with what rehearsals have shown of it.
+fn seen(mut row: Row, ranges: &[(IpAddr, IpAddr)], services: &[String], rehearsals: &[Rehearsal]) -> Row {
+    let observed = |row: &Row, service: &String| {
+        rehearsals.iter().map(|own| own.of_cell(row, ranges, service)).reduce(Observed::and).filter(|own| own.tried > 0)
+    };
+    let all: Vec<Option<Observed>> = services.iter().map(|service| observed(&row, service)).collect();
+    for (cell, observed) in row.cells.iter_mut().zip(all) {
+        cell.rehearsed = observed;
+    }
+    row
 }
 
 fn told(site: &Site<'_>, row: &verify::Row, ports: &[u16], decides: &mut Decides<'_>) -> Row {
@@ -41,6 +62,7 @@ fn told(site: &Site<'_>, row: &verify::Row, ports: &[u16], decides: &mut Decides
         },
         rule: decides.number(row, cell, *port),
         packet: cell.witness.as_ref().map(|witness| plain(&witness.packet.to_string())),
+        rehearsed: None,
     };
     let cells = row.cells.iter().zip(ports).map(cell).collect();
     let names = |list: &[Interface]| list.iter().map(|name| plain(name.as_str())).collect();
@@ -175,10 +197,10 @@ impl Named {
 
 /// Of very many clients those are put into one row that fare alike, by the same rules. What is not proved shows the packet of the first who
 /// has one.
-fn put_together(rows: Vec<(Row, Ranges)>) -> Vec<Row> {
+fn put_together(rows: Vec<(Row, Ranges)>) -> Vec<(Row, Ranges)> {
     let is_client = |row: &Row| row.kind == Kind::Client;
     if rows.iter().filter(|(row, _)| is_client(row)).count() <= APART {
-        return rows.into_iter().map(|(row, _)| row).collect();
+        return rows;
     }
     type Alike = (&'static str, Vec<String>, bool, Vec<Cell>);
     let mut places: HashMap<Alike, usize> = HashMap::new();
@@ -206,7 +228,7 @@ fn put_together(rows: Vec<(Row, Ranges)>) -> Vec<Row> {
             }
         }
     }
-    let counted = |(row, ranges): (Row, Ranges)| Row { addresses: addresses(ranges), ..row };
+    let counted = |(row, ranges): (Row, Ranges)| (Row { addresses: addresses(ranges.clone()), ..row }, ranges);
     together.into_iter().map(counted).collect()
 }
 

@@ -80,8 +80,9 @@ fn location(file: &str, line: u32) -> Value {
 fn level(finding: Finding) -> &'static str {
     match finding {
         Finding::Proved => "none",
-        Finding::Violated => "error",
-        Finding::OnPurpose | Finding::Undecided => "warning",
+        // The command ends the same for both, so that what looks at errors alone says no more.
+        Finding::Violated | Finding::OnPurpose => "error",
+        Finding::Undecided => "warning",
     }
 }
 
@@ -150,7 +151,51 @@ impl Review {
             }
         });
         let cells = cells.iter().map(|open| self.cell(open));
-        claims.chain(cells).chain(answers).chain(self.notes.iter().map(noted)).collect()
+        let told = claims.chain(cells).chain(answers).chain(self.rehearsed()).chain(self.changed());
+        told.chain(self.notes.iter().map(noted)).collect()
+    }
+
+    /// Rehearsals that saw something else.
+    fn rehearsed(&self) -> impl Iterator<Item = Told> {
+        self.rehearsals.iter().filter(|own| own.disagrees()).map(|own| {
+            let shown = own.disagreements.first().map(|shown| format!(": {shown}")).unwrap_or_default();
+            Told {
+                rule: "rehearsal".to_owned(),
+                level: "error",
+                message: format!("a kernel did otherwise with real packets ({}){shown}", own.file.name),
+                places: Vec::new(),
+                related: None,
+                same: own.file.name.clone(),
+            }
+        })
+    }
+
+    /// Who gains since the rules of before, and what is guarded no more.
+    fn changed(&self) -> impl Iterator<Item = Told> {
+        let told = |rule: &str, level, message: String, because: Option<&String>| Told {
+            rule: rule.to_owned(),
+            level,
+            same: message.clone(),
+            message,
+            places: because.and_then(|because| place(because.rsplit(", ").next()?)).into_iter().collect(),
+            related: None,
+        };
+        self.since.iter().flat_map(move |since| {
+            let open = since.no_longer_guarded.iter().map(move |own| {
+                told("no-longer-guarded", "warning", format!("no longer guarded since {}: {own}", since.names()), None)
+            });
+            let gains = since.moves.iter().filter(|own| own.change == "gains").map(move |own| {
+                // Whom the cluster file admits is what somebody wanted.
+                let level = if own.because.is_some() { "note" } else { "warning" };
+                let packet = own.packet.as_ref().map(|packet| format!("; for example {packet}")).unwrap_or_default();
+                let message = format!("gains since {}: {}: {}{packet}", since.names(), own.who, own.what);
+                told("gains", level, message, own.because.as_ref())
+            });
+            let doubt = since.undecided.iter().map(move |why| {
+                told("since-undecided", "warning", format!("what changed may not be all, because of: {why}"), None)
+            });
+            open.chain(gains).chain(doubt)
+        })
     }
 
     fn cell(&self, open: &Open<'_>) -> Told {
@@ -211,6 +256,12 @@ fn about(id: &str) -> String {
         "claim-reachability" => "Everybody gets to a service whom the cluster file admits".to_owned(),
         "claim-non-interference" => "Nothing else is blocked".to_owned(),
         "claim-own-replies" => "Answers to this host's own connections arrive".to_owned(),
+        "rehearsal" => {
+            "What a kernel does with real packets has to be what the rules compute to and what is wanted".to_owned()
+        }
+        "no-longer-guarded" => "A service that was guarded and is said to be unused now".to_owned(),
+        "gains" => "Who gets in who did not by the rules of before".to_owned(),
+        "since-undecided" => "What changed since the rules of before cannot be said for certain".to_owned(),
         "whole-host" => "Who reaches whom on the whole host, with all its rules".to_owned(),
         code => format!("The finding `{code}`, as the reference explains it"),
     }

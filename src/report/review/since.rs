@@ -1,10 +1,13 @@
 //! What changed since rules of before, by meaning.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::words::{few, plain};
 use super::{Digested, Review};
 use crate::report::{Change, Changes};
+use crate::verify::Families;
 
 /// So many changes are told.
 const MOST: usize = 20_000;
@@ -59,6 +62,23 @@ pub struct Compared {
 }
 
 impl Compared {
+    /// What rules of these families speak of.
+    #[must_use]
+    pub fn of(families: Families) -> Self {
+        let (ipv4, ipv6) = match families {
+            Families::Both => (true, true),
+            Families::Ipv4 => (true, false),
+            Families::Ipv6 => (false, true),
+        };
+        Self { ipv4, ipv6 }
+    }
+
+    /// Of what both speak.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { ipv4: self.ipv4 && other.ipv4, ipv6: self.ipv6 && other.ipv6 }
+    }
+
     fn has(self, source: &str) -> bool {
         if source.contains(':') { self.ipv6 } else { self.ipv4 }
     }
@@ -94,7 +114,7 @@ impl Since {
             moved(&other.change, compared, &kind)
         });
         let mut moves: Vec<Move> = own.chain(others).collect();
-        moves.sort_by_key(|own| (own.change != "gains", own.because.is_some()));
+        by_weight(&mut moves);
         let gained = |ports: &[String]| {
             let of = |change: &&Change| change.change == "gains" && change.sources.iter().any(|own| compared.has(own));
             let gains = changes.changes.iter().filter(of);
@@ -159,8 +179,18 @@ impl Since {
     }
 }
 
+/// Who gains first, of these whom no line of the cluster file names, and of these whose ranges are many or wide: they are told where not all
+/// are.
+pub(super) fn by_weight(moves: &mut [Move]) {
+    moves.sort_by_cached_key(|own| {
+        let single = |source: &String| source.parse::<IpAddr>().is_ok();
+        let alone = own.sources.len() == 1 && own.sources.first().is_some_and(single);
+        (own.change != "gains", own.because.is_some(), alone)
+    });
+}
+
 /// A change as far as it is about families that are compared.
-fn moved(change: &Change, compared: Compared, kind: &str) -> Option<Move> {
+pub(super) fn moved(change: &Change, compared: Compared, kind: &str) -> Option<Move> {
     let sources: Vec<String> = change.sources.iter().filter(|own| compared.has(own)).map(|own| plain(own)).collect();
     if sources.is_empty() {
         return None;

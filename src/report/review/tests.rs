@@ -32,6 +32,7 @@ fn basis(ruleset: &Ruleset) -> Basis<'_> {
         notes: Vec::new(),
         lies: Vec::new(),
         today: None,
+        further: Further::default(),
     }
 }
 
@@ -268,4 +269,34 @@ fn a_header_that_lies_is_in_the_verdict() {
     assert!(
         both.verdict_text().contains("at least one claim does not hold") && both.verdict_text().contains("HEADER LIES")
     );
+}
+
+/// Each rule stands there with what it keeps out or lets in, and a rule that does neither says so.
+#[test]
+fn each_rule_says_what_it_is_for() {
+    let cluster = cluster("c.toml", "[[client]]\nname = \"web\"\nfrom = [\"10.1.0.0/24\"]\nservices = [\"http\"]\n");
+    let site = Site::of_every_node(&cluster);
+    let emitted = prove::nft(&site).unwrap();
+    let review = review(&cluster, basis(emitted.verified().ruleset()));
+    let reasoned = review.reasoned.as_ref().unwrap();
+    let of = |part: &str| {
+        let found = reasoned.iter().find(|own| own.rule.text.contains(part)).unwrap_or_else(|| panic!("{part}"));
+        let told = found.without.iter().map(|own| format!("{} {}: {}", own.who, own.change, own.what));
+        (told.collect::<Vec<_>>(), found.undecided.clone(), found.odd.clone())
+    };
+    assert_eq!(of("ip saddr 10.1.0.0/24 return").0, ["10.1.0.0/24 loses: http"]);
+    let (all, ..) = of("goto block comment \"isolation: everyone else\"");
+    assert!(all.iter().any(|own| own.starts_with("10.1.0.0/24 gains: ")), "{all:?}");
+    assert!(all.iter().any(|own| own.contains("255.255.255.255 gains: ")), "{all:?}");
+    // The last rule of its chain blocks all the same.
+    assert_eq!(of("isolation: http").0, [] as [&str; 0]);
+    let (_, _, odd) = of("@th,0,32 & 0x0000f000");
+    assert!(odd.len() == 3 && odd[0].contains("by its bits"), "{odd:?}");
+    // Not where it would take too long.
+    let many = format!("{START}{}", clients(3000));
+    let many = parse("c.toml", many, Path::new("")).cluster.unwrap();
+    let emitted = prove::nft(&Site::of_every_node(&many)).unwrap();
+    let review = self::review(&many, basis(emitted.verified().ruleset()));
+    assert_eq!(review.reasoned, None);
+    assert!(review.text().contains("too many rules or addresses to ask that"));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::grid::{GLOSSARY, Open, reasons, result};
+use super::grid::{GLOSSARY, Open, Piece, reasons, result};
 use super::words::few;
 use super::{Reason, Review, Row};
 
@@ -133,6 +133,9 @@ impl Review {
             self.allowances.iter().map(|own| format!("{} ({})", own.what, own.place)).collect(),
         );
         section("FOUND about the cluster file", self.notes.iter().map(super::noted).collect());
+        for (_, title, lines) in self.further() {
+            section(&title.to_uppercase(), lines.iter().map(|line| line.iter().map(Piece::words).collect()).collect());
+        }
         section("WHAT IT RESTS ON", self.assumptions.clone());
         let ports = format!("net.ipv4.ip_local_reserved_ports has {}", self.reserved_ports.join(","));
         section("FOR OWN CONNECTIONS", vec![ports]);
