@@ -208,6 +208,17 @@ fn a_hook_without_the_right_says_so_and_may_be_required_to_do_it() {
         assert!(said.contains(why) && !said.contains("/proc") && !said.contains("GUARDED"), "{said}");
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(run(&["--require"]).0, Some(2));
+        // What does not hold when the machine starts is not promised.
+        fs::write(folder.path().join("bad.toml"), "nonsense").unwrap();
+        let output = Command::new("setpriv")
+            .args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin", env!("CARGO_BIN_EXE_ringfence")])
+            .args(["hook", "post-install", "bad.toml", "--state-dir", "state"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("bad.toml cannot be used: mend it") && !said.contains("is applied when"), "{said}");
+        assert_eq!(output.status.code(), Some(0), "{said}");
     });
 }
 
@@ -238,5 +249,62 @@ fn a_file_that_was_changed_after_the_last_apply_is_not_applied() {
         assert!(said.starts_with("NOT APPLIED for riak@10.20.0.11"), "{said}");
         assert!(said.contains("was changed at 2099-01-01T00:00:00Z, after the last apply at 20"), "{said}");
         assert_eq!(code, Some(6), "{said}");
+    });
+}
+
+/// A host whose tools are not there: what netlink shows of ours counts, and what only has such a name does not.
+#[test]
+fn rules_that_no_tool_shows_are_there_all_the_same() {
+    netns::isolated("rules_that_no_tool_shows_are_there_all_the_same", || {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/cluster.toml");
+        fs::copy(cluster, folder.path().join("cluster.toml")).unwrap();
+        let _namespace = netns::Namespace::unshare();
+        netns::ip(
+            "link set lo up\nlink add eth1 type veth peer name far\nlink set eth1 addrgenmode none\n\
+             link set far addrgenmode none\naddr add 10.20.0.11/24 dev eth1\nlink set eth1 up\nlink set far up\n\
+             route add 10.20.1.0/24 via 10.20.0.1\n",
+        );
+        let program = env!("CARGO_BIN_EXE_ringfence");
+        let run = |script: &str| {
+            let script = format!("rf() {{ {program} \"$@\" --state-dir state; }}\n{script}");
+            let mut command = Command::new("unshare");
+            command.args(["-m", "sh", "-c", &script]).current_dir(folder.path()).env_remove("SSH_CONNECTION");
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+            (output.status.code(), said)
+        };
+        let hide =
+            |tool: &str| format!("mount --bind /dev/null \"$(readlink -f /usr/sbin/iptables-{tool})\" || exit 99\n");
+        let (nft, both) = (hide("nft"), hide("nft") + &hide("legacy"));
+        let load = format!(
+            "{program} compile cluster.toml --format iptables -o out && iptables-nft-restore --noflush < out/ringfence.iptables"
+        );
+        let later = "sed -i s/10.20.0.13/10.20.0.14/ cluster.toml";
+
+        // The chains of somebody else have a name like ours.
+        let (code, said) =
+            run("rf apply cluster.toml --root root; nft add table inet foo; nft add chain inet foo RINGFENCE-x");
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = run(&format!("{both}rf status --full"));
+        assert!(code == Some(0) && said.starts_with("enforced"), "{said}");
+
+        // Old rules that are confirmed away and cannot be taken.
+        let (code, said) = run(&format!("{load} && {later} && rf apply cluster.toml --confirm-within 60s --root root"));
+        assert_eq!(code, Some(1), "{said}");
+        let (code, said) = run(&format!("{nft}rf confirm"));
+        assert!(code == Some(1) && said.contains("DRIFTED all the same"), "{said}");
+        for look in ["rf status", "rf status", "rf status --full", "rf diff cluster.toml"] {
+            let (code, said) = run(&format!("{nft}{look}"));
+            assert_eq!(code, Some(1), "{look}: {said}");
+        }
+        let (code, said) = run(&format!("{nft}rf apply cluster.toml --root root"));
+        assert!(code == Some(1) && !said.contains("were taken away"), "{said}");
+        let (code, said) = run(&format!("{nft}rf remove --root root"));
+        assert!(code == Some(2) && said.contains("is not installed"), "{said}");
+        let (code, said) = run("rf remove --root root");
+        assert_eq!(code, Some(0), "{said}");
+        let (_, said) = run("nft list ruleset");
+        assert!(!said.contains("jump RINGFENCE"), "{said}");
     });
 }

@@ -56,9 +56,6 @@ pub struct Arguments {
     /// Also end the sessions that this host opened to hosts that are no longer admitted.
     #[arg(long)]
     cut_outgoing: bool,
-    /// Where another change waits to be confirmed, take that one back and bring this one in.
-    #[arg(long, conflicts_with_all = ["dry_run", "boot"])]
-    replace_waiting: bool,
     /// For the start of the machine: where the cluster file cannot be used, fall back to what was applied last, else
     /// close the ports for everyone.
     #[arg(long, conflicts_with = "json")]
@@ -87,7 +84,6 @@ impl Arguments {
             dry_run: false,
             allow: Vec::new(),
             cut_outgoing: false,
-            replace_waiting: false,
             boot: false,
             plan: None,
             agreed: None,
@@ -255,7 +251,6 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         allow_not_through: arguments.allow.contains(&Allowed::NotThrough),
         agreed: arguments.agreed.as_ref(),
         allowances: &allowances(&objections),
-        replace_waiting: arguments.replace_waiting,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &arguments.input.config, &applied);
@@ -324,7 +319,12 @@ fn show(
         let meaning = changes_to(&arguments.host.host(), pending, site, &applied.in_force.ruleset);
         let meaning = meaning.or(planned.map(|planned| planned.effect.meaning));
         let meaning = meaning.map(|meaning| meaning.text_on_host(true)).unwrap_or_default();
-        return print(&format!("{meaning}who gets through now:\n{}\n", admitted(site).join("\n")));
+        let when = if applied.work.stale.is_some() {
+            "once it is confirmed and ringfence's other rules are gone"
+        } else {
+            "now"
+        };
+        return print(&format!("{meaning}who gets through {when}:\n{}\n", admitted(site).join("\n")));
     }
     let confirm = applied.pending.is_some().then(|| Confirm {
         command: arguments.host.confirming(),

@@ -18,7 +18,7 @@ use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
 use crate::host::links::Link;
 use crate::host::record::Kept;
-use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, HostError, Prepared, iptables, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
 use crate::outcome::Outcome;
 use crate::report::Objection;
@@ -49,12 +49,19 @@ pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host:
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
     }
-    run_locked(input, arguments, host)
+    let backend = writable(arguments.backend.choose(host)?);
+    run_locked(input, arguments, host, backend)
 }
 
-/// The same for a caller that holds the lock.
-pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
-    let backend = writable(arguments.backend.choose(host)?);
+/// The same for a hook that holds the lock. Only the start of a machine goes another way into the kernel than what was applied last: in
+/// a machine that runs, those rules may be in force, and a hook in a sandbox not see them.
+pub fn run_again(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let backend = arguments.backend.choose(host)?;
+    let applied = !matches!(record::kept(&host.store, record::GOOD), Ok(None));
+    run_locked(input, arguments, host, if applied { backend } else { writable(backend) })
+}
+
+fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
     if let Ok(Some(_)) = pending::waiting(&host.store)
         && read(backend).is_ok_and(|in_force| !in_force.absent)
     {
@@ -90,7 +97,13 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
 /// The other way where this one lacks its tools and has nothing in force.
 fn writable(backend: Backend) -> Backend {
     let other = backend.other();
-    if backend.can_be_written() || !other.can_be_written() || read(backend).is_ok_and(|in_force| !in_force.absent) {
+    // What cannot be read may be there.
+    let is_there = match read(backend) {
+        Ok(in_force) => !in_force.absent,
+        Err(HostError::NoNfTables | HostError::Iptables(iptables::Error::Missing { .. })) => false,
+        Err(_) => true,
+    };
+    if backend.can_be_written() || !other.can_be_written() || is_there {
         return backend;
     }
     loud(&format!("{} cannot be written here; going on with {}", backend.name(), other.name()));
@@ -204,7 +217,6 @@ fn bring(
         allow_not_through: true,
         agreed: None,
         allowances: &allowances,
-        replace_waiting: false,
     };
     let applied = apply(host, &plan)?;
     note(host, &site, &input.config, &applied);
@@ -251,11 +263,20 @@ fn profile_of(file: &Path) -> Option<String> {
     Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// That the ports are closed, because of what about the file, and the way out.
-pub fn closed_text(config: &Path, host: &Host, why: &str, ports: &Ports) -> String {
+/// That the ports are closed, because of what about the file, and the way out; no reason is left where the file can be used by now.
+pub fn closed_text(config: &Path, host: &Host, why: Option<&str>, ports: &Ports) -> String {
     let last = match record::kept(&host.store, record::GOOD) {
         Ok(None) => "nothing was ever applied",
         Ok(Some(_)) | Err(_) => "neither can what was applied last",
+    };
+    let Some(why) = why else {
+        return format!(
+            "CLOSED: the start of the machine found no file that it could use, and {last}. {} are closed for everyone but loopback.\n\
+             {} can be used by now: `ringfence apply{}` brings in what it says",
+            record::text(ports),
+            config.display(),
+            named(config)
+        );
     };
     format!(
         "CLOSED: {why}, and {last}. {} are closed for everyone but loopback; NOT guarded: other ports that the \
@@ -277,6 +298,7 @@ fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
     bring(input, arguments, host, &cluster, backend, &[], Brought::Closed)?;
-    say(&closed_text(&input.config, host, &format!("{} cannot be used (see above)", input.config.display()), &ports));
+    let why = format!("{} cannot be used (see above)", input.config.display());
+    say(&closed_text(&input.config, host, Some(&why), &ports));
     Ok(Outcome::FellBack)
 }

@@ -14,17 +14,18 @@ use super::host::{
 use super::input::{Input, default_config, moved};
 use super::output::{log, print, say};
 use super::ways::{all_objections, allowances, in_use};
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{self, Cluster, Site};
+use crate::diagnostic::Severity;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, Plan, apply, stale};
 use crate::host::bring_again;
 use crate::host::deeds::Deeds;
 use crate::host::identity::on_this_host;
-use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::judge::{Judgement, Standing, judge, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, nft, pending, read, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
 use crate::verify::lets_on;
@@ -79,12 +80,13 @@ pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Resu
             print(&text)?;
             Ok(outcome)
         }
-        Err(error) if !in_force() => {
+        // Who cannot ask does not know that nothing is.
+        Err(error) if nft::is_here().is_ok() && !in_force() => {
             log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
             let config = kept.map_or_else(default_config, |kept| moved(kept.record.config));
             let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
-            boot::run_locked(&Input { config, json: false }, &site, host)
+            boot::run_again(&Input { config, json: false }, &site, host)
         }
         Err(error) => Err(error),
     }
@@ -110,15 +112,25 @@ fn look(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
 /// it lasts.
 fn look_at_unkept(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
     let config = default_config();
+    // What can be used by now is only to be applied.
+    let is_usable = cluster::load(&config).is_ok_and(|loaded| {
+        loaded.cluster.is_some() && loaded.findings.iter().all(|one| one.severity() != Severity::Error)
+    });
+    let why = if config.exists() {
+        format!("{} cannot be used", config.display())
+    } else {
+        format!("there is no cluster file {}", config.display())
+    };
     let closed = match boot::closed(&config, host) {
         Some(cluster) => {
             let site = live_site(&cluster, None)?;
             let backend = where_rules_are()?;
             let links = own_links().unwrap_or_default();
-            let judgement = judge_on(host, &site, &read(backend)?, &links)?;
-            judgement.standing.is_ours().then(|| {
-                boot::closed_text(&config, host, &format!("{} cannot be used", config.display()), &site.protected())
-            })
+            let judgement = judge(&site, &read(backend)?, &links)?;
+            judgement
+                .standing
+                .is_ours()
+                .then(|| boot::closed_text(&config, host, Some(why.as_str()).filter(|_| !is_usable), &site.protected()))
         }
         None => None,
     };
@@ -229,7 +241,6 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allow_not_through: true,
         agreed: None,
         allowances: &allowances,
-        replace_waiting: false,
     };
     let applied = apply(host, &plan)?;
     if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {

@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;
     let packet = packet(arguments, from, port(&arguments.port, &site)?, &cluster, here.as_ref())?;
-    let arrival = arrival(arguments.iif.as_deref(), from, here.as_ref(), &given.ruleset)?;
+    let arrival = arrival(arguments.iif.as_deref(), &packet, here.as_ref(), &given.ruleset)?;
     let on = |interface: &Option<Interface>| Packet { interface: interface.clone(), ..packet.clone() };
     let fates: Vec<Fate> = arrival.on.iter().map(|one| explain(&given.ruleset, &on(one)).fate).collect();
     let first = fates.first().copied().unwrap_or(Fate::Undecided);
@@ -199,7 +199,8 @@ struct Arrival {
 }
 
 /// An answer for an interface that the packet does not come in on is a wrong one, so that what is not known is asked for all.
-fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Ruleset) -> anyhow::Result<Arrival> {
+fn arrival(asked: Option<&str>, packet: &Packet, here: Option<&Here>, ruleset: &Ruleset) -> anyhow::Result<Arrival> {
+    let from = packet.source;
     if let Some(name) = asked {
         let interface = if name == "lo" { Interface::loopback() } else { name.parse::<Interface>()? };
         return Ok(Arrival { on: vec![Some(interface)], why: None });
@@ -209,7 +210,9 @@ fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Rul
         Arrival { on: vec![Some(Interface::loopback())], why: Some(why) }
     };
     // Linux drops what comes from elsewhere with such an address, unless net.ipv4.conf.*.route_localnet is set.
-    if from.is_loopback() {
+    // So does what this host sends from one of its addresses to the same one.
+    let to_itself = from.is_loopback() || packet.destination == Some(from);
+    if to_itself && packet.locality == Locality::Local {
         return Ok(on_lo());
     }
     let Some(Here { links, surroundings }) = here else {

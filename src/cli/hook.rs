@@ -166,9 +166,16 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     let (wait, host) = (&host.wait, host.host());
     if let Some(why) = not_this_machine() {
         // What is wrong with the file is worth knowing all the same.
-        let _ = input.load_to(Undone::Changed, |_| Vec::new());
+        let found = input.load_to(Undone::Changed, |_| Vec::new());
         let file = config.display();
-        log(&format!("nothing was changed: {why}{}; what {file} says is applied when its machine starts", guarded()));
+        let then = if matches!(found, Ok(Some(_))) {
+            format!("what {file} says is applied when its machine starts")
+        } else {
+            format!(
+                "{file} cannot be used: mend it, or its machine starts with what was applied last, else with closed ports"
+            )
+        };
+        log(&format!("nothing was changed: {why}{}; {then}", guarded()));
         return Ok(nothing_done);
     }
     // The file is read under the lock: whoever had it may have applied a newer one.

@@ -1,5 +1,7 @@
 //! What applying would change on this host, without touching anything.
 
+use std::borrow::Cow;
+
 use super::before::{before, cut_peers, unblocks};
 use super::document;
 use super::host::{SiteArguments, exposed, live_site, nobody, nodes_after, own_links};
@@ -18,6 +20,7 @@ use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
+use crate::ir::Ruleset;
 use crate::outcome::Outcome;
 use crate::report::{
     Body, Changes, Effect, Member, Names, Objection, Others, Planned, Together, rules_difference, sessions_of,
@@ -109,11 +112,12 @@ pub fn ahead(
     for doubt in doubts(&in_force, &judgement) {
         (asking.say)(&format!("warning: {doubt}"));
     }
+    // Where rules of ours are in the other way, they go, and whom they block gains something.
+    let other = if work.stale.is_some() { read(backend.other()).ok() } else { None };
+    let now = other.as_ref().filter(|_| in_force.absent).map_or(&in_force.ruleset, |other| &other.ruleset);
     // Rules of others in iptables stay where they are.
-    // Where all that is ours is in the other way, that is what changes.
-    let other = if in_force.absent && work.stale.is_some() { read(backend.other()).ok() } else { None };
-    let now = other.as_ref().map_or(&in_force.ruleset, |other| &other.ruleset);
-    let found = difference_on_host(&own_part(now), wanted, site.elsewhere())?;
+    let ours = other.as_ref().map_or_else(|| own_part(&in_force.ruleset), |other| both(&in_force, other));
+    let found = difference_on_host(&ours, wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
     let sessions = affected(&site, (!in_force.absent || other.is_some()).then_some(now), &links)?;
@@ -142,6 +146,16 @@ pub fn ahead(
         None => Outcome::No,
     };
     Ok(Ok(Ahead { planned, agreed, outcome }))
+}
+
+/// What is ours in both ways into the kernel, where each packet has to pass either.
+fn both(one: &InForce, other: &InForce) -> Cow<'static, Ruleset> {
+    let mut both = own_part(&one.ruleset).into_owned();
+    let Ruleset { sets, tables, unread, .. } = own_part(&other.ruleset).into_owned();
+    both.sets.extend(sets);
+    both.tables.extend(tables);
+    both.unread.extend(unread);
+    Cow::Owned(both)
 }
 
 /// Whose rules they are.

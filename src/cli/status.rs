@@ -10,6 +10,7 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
+use super::document;
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
 };
@@ -26,7 +27,7 @@ use crate::diff::difference_on_host;
 use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
 use crate::host::identity::{Objection, objections};
-use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::judge::{Judgement, Standing, judge, judge_on};
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
@@ -96,6 +97,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(match document.state {
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
+        // Nothing brings them back, neither at the start of the machine nor later.
+        Standing::Enforced if document.by_hand.is_some() => Outcome::Unconfirmed,
         standing => standing.outcome(),
     })
 }
@@ -180,8 +183,10 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         }
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
-    let document = if document.state == Standing::Absent {
-        Status { gone: known.as_ref().map(|record| gone(record.node.as_deref(), &record.config)), ..document }
+    let by_hand = document.by_hand.is_some();
+    let document = if document.state == Standing::Absent || by_hand {
+        let gone = known.as_ref().map(|record| gone(record.node.as_deref(), &record.config, by_hand));
+        Status { gone, ..document }
     } else {
         document
     };
@@ -196,21 +201,29 @@ fn is_absent(backend: Backend) -> bool {
     }
 }
 
-/// That what was applied is there no more.
-fn gone(node: Option<&str>, config: &Path) -> String {
+/// That what was applied is there no more, while others of ours were loaded by hand, or none.
+fn gone(node: Option<&str>, config: &Path, by_hand: bool) -> String {
+    let (who, file, named) = (node.unwrap_or("every node"), config.display(), boot::named(config));
+    if by_hand {
+        return format!("what was applied for {who} from {file} is gone; `ringfence apply{named}` brings it back");
+    }
     format!(
-        "was applied for {} from {}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they drop is \
-         dropped for peers, too; `ringfence apply{}` brings it back",
-        node.unwrap_or("every node"),
-        config.display(),
-        boot::named(config)
+        "was applied for {who} from {file}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they \
+         drop is dropped for peers, too; `ringfence apply{named}` brings it back"
     )
+}
+
+/// That there are rules of ours, where they cannot be held against anything.
+fn unjudged(place: &str) -> String {
+    format!("ringfence's rules are IN FORCE, BUT NOT BY apply, in {place}; they cannot be judged")
 }
 
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
-    if in_force.absent {
+    let by_hand = by_hand(host, &in_force);
+    let guards_nothing = by_hand.as_ref().filter(|_| !in_force.guards());
+    if in_force.absent || guards_nothing.is_some() {
         // Whatever the cluster file says, as long as it can be the one that is meant.
         if arguments.config.is_some() && input.load(|_| Vec::new())?.is_none() {
             return Ok(None);
@@ -219,23 +232,39 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
         document.others = Others::of(&in_force, &Around::Nothing);
         document.warnings.extend(saved(&host.root).iter().map(ToString::to_string));
+        if let Some(place) = guards_nothing {
+            let words = format!(
+                "remains of ringfence, which guard nothing, are in {place}: `ringfence remove` takes them away"
+            );
+            document.warnings.push(words);
+        }
         if left_behind(backend) {
             document.warnings.push(stale(backend));
         }
         return Ok(Some(document));
     }
-    let by_hand = by_hand(host, &in_force);
     let links = own_links()?;
     let (cluster, unusable) = match meant(arguments.config.is_some(), host, &input) {
-        Ok(Some(Meant::File(cluster))) => (cluster, None),
+        Ok(Some(Meant::File(cluster))) => match closed_meanwhile(host, config, &in_force, &links)? {
+            Some(document) => return Ok(Some(document)),
+            None => (cluster, None),
+        },
         Ok(Some(Meant::Last(cluster, why))) => (cluster, Some(why)),
-        Ok(Some(Meant::Closed(cluster, why))) => return closed_host(host, &cluster, config, &in_force, &links, &why),
-        Ok(None) => return Ok(None),
+        Ok(Some(Meant::Closed(cluster, why))) => {
+            return closed_host(host, &cluster, config, &in_force, &links, Some(&why));
+        }
+        Ok(None) => {
+            // What is wrong with the file was said; that something is in force all the same is more.
+            if let Some(place) = by_hand {
+                let words = unjudged(&place);
+                say(&format!("warning: {words}"));
+                document::add_said(Severity::Warning, None, words);
+            }
+            return Ok(None);
+        }
         Err(error) => {
             return Err(match by_hand {
-                Some(place) => anyhow::anyhow!(
-                    "ringfence's rules are IN FORCE, BUT NOT BY apply, in {place}; they cannot be judged: {error:#}"
-                ),
+                Some(place) => anyhow::anyhow!("{}: {error:#}", unjudged(&place)),
                 None => error,
             });
         }
@@ -267,16 +296,25 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.digest = Some(cluster.digest().to_owned());
     document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
-    if standing == Standing::Enforced && unusable.is_none() && document.by_hand.is_none() {
+    // A quick look does not see what stands in the other way into the kernel.
+    if standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && document.by_hand.is_none() {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
     document.unusable = unusable;
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
     if judgement.left_behind {
+        let until = if matches!(pending::waiting(&host.store), Ok(Some(_))) {
+            "; `ringfence confirm` takes them away"
+        } else {
+            ""
+        };
+        let words = format!("{}{until}", stale(backend));
         match standing {
-            Standing::Drifted => document.drift.beside = Some(stale(backend)),
-            _ => document.warnings.push(stale(backend)),
+            Standing::Drifted | Standing::Shadowed | Standing::Undecided => document.drift.beside = Some(words),
+            Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Absent | Standing::Closed => {
+                document.warnings.push(words);
+            }
         }
     }
     document.drift.since = since(host, config).filter(|_| document.drift.not_applied);
@@ -287,27 +325,47 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     Ok(Some(document))
 }
 
-/// A host that fell back to closed ports when it started; nothing where something else is in force, of which nothing is known.
+/// The same where the file was mended since, and nobody applied it.
+fn closed_meanwhile(host: &Host, config: &Path, in_force: &InForce, links: &[Link]) -> anyhow::Result<Option<Status>> {
+    if !record::is_unkept(&host.store) || !matches!(record::kept(&host.store, record::GOOD), Ok(None)) {
+        return Ok(None);
+    }
+    let Some(closed) = boot::closed(config, host) else { return Ok(None) };
+    let document = closed_host(host, &closed, config, in_force, links, None)?;
+    Ok(document.filter(|document| document.state == Standing::Closed))
+}
+
+/// A host that fell back to closed ports when it started; or where something else is in force by now, of which nothing is known.
 fn closed_host(
     host: &Host,
     cluster: &Cluster,
     config: &Path,
     in_force: &InForce,
     links: &[Link],
-    why: &str,
+    why: Option<&str>,
 ) -> anyhow::Result<Option<Status>> {
     let site = live_site(cluster, None)?;
-    if !judge_on(host, &site, in_force, links)?.standing.is_ours() {
-        return Ok(None);
-    }
+    // Others of ours beside it change nothing of that.
+    let is_closed = judge(&site, in_force, links)?.standing.is_ours();
     // Whatever is in force, it is not what the file says.
-    let (standing, masquerade) = (Standing::Closed, in_force.masquerade.clone());
+    let standing = if is_closed { Standing::Closed } else { Standing::Drifted };
+    let masquerade = in_force.masquerade.clone();
     let mut document = Status::new(standing, in_force.backend, config.to_owned(), &in_force.counters, masquerade);
-    document.closed = Some(boot::closed_text(config, host, why, &site.protected()));
+    if is_closed {
+        document.closed = Some(boot::closed_text(config, host, why, &site.protected()));
+    } else {
+        document.unusable = why.map(str::to_owned);
+        document.warnings.push(NOT_AS_CLOSED.to_owned());
+    }
+    if left_behind(in_force.backend) {
+        document.warnings.push(stale(in_force.backend));
+    }
     document.others = Others::of(in_force, &Around::Nothing);
     about_ports(&mut document, &site.protected());
     Ok(Some(document))
 }
+
+const NOT_AS_CLOSED: &str = "the start of the machine closed the ports, and somebody changed that since: what is in force was never applied, and cannot be judged";
 
 /// Why it is not enforced.
 fn drift(

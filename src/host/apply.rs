@@ -19,12 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::agreed::{Agreed, Looked};
+use super::around::Around;
 use super::change::{change, open};
 use super::deeds::{Allowed, Deed, Deeds};
-use super::ending::{rollback, settle};
+use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
-use super::judge::{Judgement, Standing};
+use super::judge::{Judgement, Standing, beside};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
@@ -35,7 +36,7 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
-use super::{Backend, Changed, HostError, iptables, place, read};
+use super::{Backend, Changed, HostError, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 
@@ -93,8 +94,6 @@ pub struct Plan<'a> {
     pub agreed: Option<&'a Agreed>,
     /// The allowances of the cluster file that it makes use of.
     pub allowances: &'a [Allowed],
-    /// Whether a change that waits to be confirmed is taken back first.
-    pub replace_waiting: bool,
 }
 
 /// What came of it.
@@ -185,11 +184,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         let other = plan.prepared.backend.other();
-        if let Some(error) =
-            Some(other).filter(|_| work.stale.is_some()).and_then(|other| Snapshot::nothing(other).restore().err())
-        {
-            warnings.push(format!("{}: {error}", stale(plan.prepared.backend)));
-            (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
+        if work.stale.is_some() {
+            let failed = Snapshot::nothing(other).restore().err();
+            if failed.is_some() || left_behind(plan.prepared.backend) {
+                let why = failed.map(|error| format!(": {error}")).unwrap_or_default();
+                warnings.push(format!("{}{why}", stale(plan.prepared.backend)));
+                (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
+            }
         }
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
@@ -202,6 +203,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
                 warnings
                     .push(format!("the rules are in force, but not kept for the next start of the machine: {error}"));
             }
+        }
+    }
+    if pending.is_some() && work.stale.is_some() && judgement.standing.is_ours() {
+        judgement.standing = beside(plan.site, plan.prepared.backend, judgement.standing);
+        // The answers of the whole host were without those that stay.
+        if judgement.standing != Standing::Enforced {
+            judgement.around = Around::Nothing;
         }
     }
     warnings.sort();
@@ -246,12 +254,6 @@ fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Resul
         // Whatever became of what was written down of it.
         Ok(None) if !plan.boot && pending::is_watched(&host.store) => return Err(HostError::Waiting),
         Ok(None) => {}
-        // What was in force before it is what this one is taken back to.
-        Ok(Some(_)) if !plan.boot && plan.replace_waiting => {
-            rollback(host)?;
-            warnings
-                .push("the change that waited to be confirmed was taken back, and this one takes its place".to_owned());
-        }
         Ok(Some(_)) if !plan.boot => return Err(HostError::Waiting),
         // Its rules are gone, or it would have been left alone.
         Ok(Some(pending)) => {

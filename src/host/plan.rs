@@ -96,7 +96,8 @@ impl Work {
     pub fn kinds(&self, means: bool, foreign: &[String]) -> Vec<Kind> {
         let rules = self.rules != Changed::Nothing;
         let all = [
-            (Kind::Meaning, rules && means),
+            // Whom the other rules block gains something once they are gone.
+            (Kind::Meaning, (rules || self.stale.is_some()) && means),
             (Kind::Behaviour, rules && !means && foreign.is_empty()),
             (Kind::ForeignRules, rules && !foreign.is_empty()),
             (Kind::ReservedPorts, self.about_ports()),

@@ -9,7 +9,7 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::SetsMode;
-use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
+use crate::dialect::netlink::{Chain, Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{self, Family, Ruleset};
 use crate::prove::{self, Text};
@@ -307,13 +307,15 @@ fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
 pub fn left_behind(backend: Backend) -> bool {
     match backend {
         Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
-        // The tools are not asked where nothing can be. Where they cannot answer, what netlink shows counts.
+        // Rules that netlink shows are there, whatever tools there are. Of the rest they are not asked where nothing can be.
         Backend::Nft => {
-            let seen = nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains());
-            (seen || iptables::legacy_filters())
-                && iptables::Tools::find()
-                    .and_then(|tools| iptables::read(&tools))
-                    .map_or(seen, |live| !live.is_absent())
+            let seen = nft::read(Scope::Rules).ok();
+            let is_named = seen.as_ref().is_some_and(nft::Live::has_own_chains);
+            seen.is_some_and(|live| live.has_own_rules())
+                || (is_named || iptables::legacy_filters())
+                    && iptables::Tools::find()
+                        .and_then(|tools| iptables::read(&tools))
+                        .is_ok_and(|live| !live.is_absent())
         }
     }
 }
@@ -323,6 +325,20 @@ impl InForce {
     #[must_use]
     pub fn has_rules(&self) -> bool {
         !self.absent && self.ruleset.tables.iter().any(ir::ours::has_part)
+    }
+
+    /// Whether packets come into any of it: an empty table, and chains that nothing leads to, guard nothing.
+    #[must_use]
+    pub fn guards(&self) -> bool {
+        match &self.snapshot {
+            Snapshot::Nft(table) => table.as_ref().is_some_and(|table| {
+                // NF_DROP (linux/netfilter.h).
+                let judges =
+                    |chain: &Chain| chain.base.as_ref().map(|base| base.policy == 0 || !chain.rules.is_empty());
+                table.chains.iter().filter_map(judges).any(|judges| judges)
+            }),
+            Snapshot::Iptables(snapshot) => snapshot.is_reached(),
+        }
     }
 
     /// Where ours are, for people.

@@ -142,7 +142,12 @@ impl Applied {
                 let _ = writeln!(text, "STAGED: {LETS_ON}");
             }
             Standing::Shadowed => {
-                let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
+                // What stays until it is confirmed shuts people out, whatever others do.
+                let why = match &self.to_be_taken_away {
+                    Some(_) => "whom the file admits is shut out as long as ringfence's other rules stand",
+                    None => self.others.headline(),
+                };
+                let _ = writeln!(text, "SHADOWED: {why}");
             }
             Standing::Undecided => {
                 let _ = writeln!(text, "UNDECIDED: {}", self.others.doubt());

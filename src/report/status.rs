@@ -217,7 +217,10 @@ impl Status {
             }
         };
         if self.by_hand.is_some() {
-            text.push_str("nothing brings them back once they are gone; `ringfence apply` replaces them\n");
+            text.push_str(
+                "they were loaded by hand, or an apply did not come to its end: nothing brings them back once they are gone; \
+                 `ringfence apply` replaces them\n",
+            );
         }
         if let Some(why) = self.unusable.as_ref().filter(|_| self.closed.is_none()) {
             let about = if self.of_last_apply { "; this status is about what was applied last" } else { "" };

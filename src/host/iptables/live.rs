@@ -186,7 +186,10 @@ fn read_place(
 ) -> Result<Vec<OwnTable>, Error> {
     let there = match variant {
         Variant::Legacy => legacy_tables(version)?,
-        Variant::Nft if has_nf_tables() && tools.can_save(variant, version) => TABLES.to_vec(),
+        // Where the kernel has chains of ours and no tool shows them, that is said: it is not the same as none.
+        Variant::Nft if has_nf_tables() && (tools.can_save(variant, version) || has_ours(kernel, version)) => {
+            TABLES.to_vec()
+        }
         Variant::Nft => Vec::new(),
     };
     let mut text = String::new();
@@ -215,6 +218,17 @@ fn read_place(
     live.ruleset.unread.extend(ruleset.unread);
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("{}: {}", what(), unknown.text)));
     Ok(tables)
+}
+
+/// Whether the kernel has chains of ours where iptables-nft of this family has them.
+fn has_ours(kernel: Option<&Kernel>, version: Version) -> bool {
+    // NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
+    let family = match version {
+        Version::V4 => 2,
+        Version::V6 => 10,
+    };
+    let of_family = |kernel| nft::of_iptables(kernel).filter(move |table| table.family == family);
+    kernel.is_some_and(|kernel| of_family(kernel).any(nft::has_own_chain))
 }
 
 /// Whether a rule of ours has a test that nobody wrote there: then the tool did not show all of it.

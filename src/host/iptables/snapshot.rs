@@ -113,6 +113,12 @@ impl Snapshot {
         self.places.iter().all(Place::is_empty) && self.sets.is_empty()
     }
 
+    /// Whether packets come into a chain of ours.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.places.iter().flat_map(|place| &place.tables).any(|table| !table.jumps.is_empty())
+    }
+
     /// Where it is, for people: which back ends, tables and families; sets alone are named as such.
     #[must_use]
     pub fn place(&self) -> String {
