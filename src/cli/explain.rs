@@ -54,9 +54,12 @@ pub struct Arguments {
     /// The rules of this node; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset instead of the compiled nft one; several files are taken together.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
+    /// A ruleset instead of the compiled nft one; may be given several times, and all are taken together.
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
+    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
+    further: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     include_from: Vec<PathBuf>,
@@ -120,7 +123,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else if arguments.ruleset.is_empty() {
         (Given::made(compiled(&site)?.1), Rules::ClusterFile, None)
     } else {
-        (read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?, Rules::Files, None)
+        (
+            read_rules(
+                arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path),
+                &arguments.include_from,
+            )?,
+            Rules::Files,
+            None,
+        )
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;

@@ -244,7 +244,7 @@ pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<St
         Program::Erlang(Some(name)) => {
             format!("Erlang ({}, process {}) listens on {}", name.escape_debug(), one.pid, one.local)
         }
-        Program::Erlang(None) | Program::Epmd | Program::Other => {
+        Program::Erlang(None) | Program::Epmd | Program::Systemd | Program::Other => {
             format!("Erlang (process {}) listens on {}", one.pid, one.local)
         }
     });

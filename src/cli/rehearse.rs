@@ -36,9 +36,12 @@ pub struct Arguments {
     /// Which of the rules that the cluster file makes.
     #[arg(long, short, value_enum, default_value = "nft", conflicts_with = "ruleset")]
     format: Format,
-    /// A ruleset instead: nft text, iptables-save text of either family, ipset text; several files are taken together.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A ruleset instead: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
+    #[arg(long, value_name = "FILE")]
     ruleset: Vec<PathBuf>,
+    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
+    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
+    further: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     include_from: Vec<PathBuf>,
@@ -73,7 +76,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let (found, texts) = of_site(&room, &site, arguments.format)?;
         (found, claims, (None, texts))
     } else {
-        let given = read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?;
+        let given = read_rules(
+            arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path),
+            &arguments.include_from,
+        )?;
         warn_unknown(&given.unknown);
         let report =
             verify::check(&given.ruleset, &site, given.families).map_err(|error| anyhow::anyhow!("{error}"))?;

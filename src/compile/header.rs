@@ -218,8 +218,14 @@ fn client_summary(site: &SitePart<'_>, client: &Client) -> String {
     let more = more(client.from().len(), NETWORKS_NAMED);
     let on = site.client_interfaces(client);
     let allowed = if client.allow_public() { ", allow-public" } else { "" };
+    let gateway = if client.gateway() { ", a NAT gateway: whoever is behind it" } else { "" };
     let until = client.until().map(|day| format!(", wanted until {day}")).unwrap_or_default();
-    format!("client {} ({}{more}{allowed}{until}){}", client.name(), named.join(", "), interfaces(on.as_deref()))
+    format!(
+        "client {} ({}{more}{allowed}{gateway}{until}){}",
+        client.name(),
+        named.join(", "),
+        interfaces(on.as_deref())
+    )
 }
 
 fn interfaces(names: Option<&[Interface]>) -> String {
