@@ -18,7 +18,11 @@ impl Rehearsed {
             if self.rules == "compiled" { "the rules that the cluster file makes" } else { "the rules in these files" };
         // Writing to a String cannot fail.
         let mut text =
-            format!("Rehearsal of {whose}, {}, {of}, by {} on Linux {}\n\n", self.cluster, self.backend, self.kernel);
+            format!("Rehearsal of {whose}, {}, {of}, by {} on Linux {}\n", self.cluster, self.backend, self.kernel);
+        if self.host {
+            text.push_str("With this host's other rules, its interfaces and their addresses; not with its routes, settings and services\n");
+        }
+        text.push('\n');
         self.matrix(&mut text, coloured);
         text.push('\n');
         self.summary(&mut text);
@@ -107,10 +111,19 @@ impl Rehearsed {
         if self.without_ipv6 {
             text.push_str("  IPv6 was NOT rehearsed: this kernel has none\n");
         }
+        for own in &self.not_tried {
+            let _ = writeln!(text, "  NOT tried: {own}");
+        }
+        for own in &self.not_copied {
+            let _ = writeln!(text, "  NOT copied of this host: {own}");
+        }
         let _ = writeln!(
             text,
             "  {}",
             match self.verdict {
+                Agreement::Undecided if undecided == 0 => {
+                    "UNDECIDED: of the packets all agree, and not all of this host was there".to_owned()
+                }
                 Agreement::Agree if by_kernel > 0 => format!(
                     "observed, wanted by the cluster file, computed from the rules: the three AGREE about each of the {} that were observed",
                     tried - by_kernel
@@ -129,6 +142,7 @@ impl Rehearsed {
             }
         );
         text.push_str(match self.claims {
+            Judged::Proved if self.host => "  these packets are a sample; of all packets the rules, with this host's others, were PROVED to do what the cluster file wants\n",
             Judged::Proved => "  these packets are a sample; of all packets the rules were PROVED to do what the cluster file wants\n",
             Judged::OnPurpose => "  these packets are a sample; of all packets the rules were judged, and nobody is kept out on purpose\n",
             Judged::Violated => "  these packets are a sample; of all packets the rules do NOT do what the cluster file wants: `ringfence verify` shows which\n",
