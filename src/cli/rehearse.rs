@@ -90,8 +90,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // With the host's other rules it is all of them that have to do what the file wants.
     let claims = match &found.host {
         Some(together) => {
-            let report = verify::check(&together.ruleset, &site, Families::Both)
-                .map_err(|error| anyhow::anyhow!("{error}"))?;
+            let report =
+                verify::check(&together.ruleset, &site, Families::Both).map_err(|error| anyhow::anyhow!("{error}"))?;
             Judged::of(report.findings().iter().map(|(_, finding)| finding))
         }
         None => claims,

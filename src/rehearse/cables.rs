@@ -96,7 +96,10 @@ impl Cables {
 /// A name that begins so.
 fn example(text: &str) -> Option<String> {
     let name = if text.len() < Interface::LONGEST { format!("{text}0") } else { text.to_owned() };
-    name.parse::<Interface>().ok().map(|name| name.as_str().to_owned()).filter(|name| !NO_NAMES.contains(&name.as_str()))
+    name.parse::<Interface>()
+        .ok()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| !NO_NAMES.contains(&name.as_str()))
 }
 
 /// The first of them.

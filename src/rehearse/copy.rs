@@ -18,7 +18,7 @@ use super::room::Room;
 use crate::host::iptables;
 use crate::host::links::{Link, links};
 use crate::host::whole::{Everything, surroundings};
-use crate::ir::{Family, Ruleset, Table, ours};
+use crate::ir::{Base, Family, Policy, Ruleset, Table, ours};
 use crate::prove::Text;
 
 /// The tables that iptables has.
@@ -161,7 +161,8 @@ impl HostCopy {
                 if found.by_policy || found.rules_refuse {
                     self.left_out.push("routing by policy (`ip rule`)".to_owned());
                 }
-                if !found.refused.is_empty() {
+                // Local, broadcast and multicast addresses are refused everywhere.
+                if found.refused.iter().any(|refused| refused.in_part) {
                     self.left_out.push("routes that refuse or drop".to_owned());
                 }
             }
@@ -195,11 +196,15 @@ impl HostCopy {
 
 /// What of the host is not here as it is there, and not told yet.
 fn missing(host: &Ruleset, here: &Ruleset, told: &[String]) -> Vec<String> {
-    let same = |one: &&Table, other: &&Table| (one.family, &one.name, one.legacy) == (other.family, &other.name, other.legacy);
+    let same =
+        |one: &&Table, other: &&Table| (one.family, &one.name, one.legacy) == (other.family, &other.name, other.legacy);
     let mut all = Vec::new();
     for table in &host.tables {
         let what = format!("table {}", format_args!("{} {}", table.family.name(), table.name));
-        let is_same = here.tables.iter().find(|own| same(own, &table)).is_some_and(|own| plain(own) == plain(table));
+        let own = plain(table);
+        let is_nothing = own.chains.is_empty() && own.sets.is_empty();
+        let is_same =
+            is_nothing || here.tables.iter().find(|one| same(one, &table)).is_some_and(|one| plain(one) == own);
         if !is_same && !told.iter().any(|line| line.starts_with(&format!("{what}:"))) {
             all.push(format!("{what}: it is not the same in the namespace"));
         }
@@ -216,6 +221,9 @@ fn missing(host: &Ruleset, here: &Ruleset, told: &[String]) -> Vec<String> {
 /// A table by what it does, wherever its rules were read and whatever they have met.
 fn plain(table: &Table) -> Table {
     let mut table = table.clone();
+    // iptables makes all chains of a table that it loads, and by and by those that it needs.
+    let says_nothing = |base: &Base| base.policy == Policy::Accept;
+    table.chains.retain(|chain| !(chain.rules.is_empty() && chain.base.as_ref().is_some_and(says_nothing)));
     for set in &mut table.sets {
         set.origins.clear();
     }
@@ -250,7 +258,8 @@ fn is_ours(line: &str) -> bool {
     let plain: String = line.split('"').step_by(2).collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
     let chain = words.first().and_then(|word| word.strip_prefix(':'));
-    let named = words.windows(2).filter(|two| matches!(two, ["-A" | "-j" | "-g", _])).filter_map(|two| two.get(1).copied());
+    let named =
+        words.windows(2).filter(|two| matches!(two, ["-A" | "-j" | "-g", _])).filter_map(|two| two.get(1).copied());
     chain.into_iter().chain(named).any(ours::is_chain)
 }
 
@@ -275,7 +284,9 @@ mod tests {
 
     #[test]
     fn only_the_guards_own_lines_are_left_out() {
-        for line in [":RINGFENCE - [0:0]", "-A PREROUTING -j RINGFENCE", "-A RINGFENCE-b -j DROP", "-A INPUT -g RINGFENCE"] {
+        for line in
+            [":RINGFENCE - [0:0]", "-A PREROUTING -j RINGFENCE", "-A RINGFENCE-b -j DROP", "-A INPUT -g RINGFENCE"]
+        {
             assert!(is_ours(line), "{line}");
         }
         for line in

@@ -12,7 +12,9 @@ use crate::host::{HostError, iptables};
 #[derive(Debug, Error)]
 pub enum RehearseError {
     /// Whoever is not root is not told this host's rules.
-    #[error("--with-host reads this host's own rules, which only root is told: run it as root, or leave --with-host out")]
+    #[error(
+        "--with-host reads this host's own rules, which only root is told: run it as root, or leave --with-host out"
+    )]
     NotRoot,
     /// No network namespace.
     #[error("no network namespace can be made for it ({errno}): {way}", errno = .0.desc(), way = way_round(*.0))]

@@ -46,7 +46,9 @@ pub(super) fn targets(named: &Named, own: &[IpAddr], known: &[Cidr], told: &mut 
         told.push(format!("{} of {all} destinations that rules name", all - found.len()));
     }
     if theirs > 0 {
-        told.push(format!("{theirs} destinations that rules name and that are peers' or clients': `--node` says whose"));
+        told.push(format!(
+            "{theirs} destinations that rules name and that are peers' or clients': `--node` says whose"
+        ));
     }
     found
 }
@@ -82,7 +84,8 @@ impl Plan {
             .filter_map(|column| column.tried.first().copied())
             .collect();
         let ports: Vec<u16> = self.columns.iter().flat_map(|column| column.named.iter().copied()).collect();
-        let flags = self.few(named.flags.iter().copied().collect(), MOST_FLAGS, "combinations of flags that rules ask for");
+        let flags =
+            self.few(named.flags.iter().copied().collect(), MOST_FLAGS, "combinations of flags that rules ask for");
         let from: Vec<u16> = named.source_ports.iter().copied().filter(|port| *port != 0).collect();
         let from = self.few(from, MOST_SOURCE_PORTS, "ports that rules name for senders");
         let mut batches: Vec<(Way, Vec<u16>)> = vec![(Way::Usual, ports), (Way::FurtherTargets, firsts.clone())];
@@ -131,7 +134,8 @@ impl Plan {
 
     fn add_rule(&mut self, rule: &OfRule, (address, who): (IpAddr, &Who), firsts: &[u16], sent: &mut HashSet<Sent>) {
         let ports = if rule.ports.is_empty() { firsts } else { rule.ports.as_slice() };
-        let mut ways: Vec<Way> = rule.source_ports.iter().filter(|port| **port != 0).map(|port| Way::From(*port)).collect();
+        let mut ways: Vec<Way> =
+            rule.source_ports.iter().filter(|port| **port != 0).map(|port| Way::From(*port)).collect();
         ways.extend(rule.flags.filter(|flags| *flags != SYN).map(Way::Flags));
         if ways.is_empty() {
             ways.push(Way::Usual);

@@ -50,6 +50,8 @@ pub use room::Room;
 pub use sources::Who;
 pub use tally::{Cell, Fared, Rehearsal, Seen, Together, Wrong};
 
+use std::collections::VecDeque;
+
 use crate::cluster::Site;
 use crate::explain::Fate;
 use crate::host::links::Link;
@@ -62,8 +64,10 @@ use plan::Plan;
 use tally::Answers;
 use wire::{Sent, Wire};
 
-/// Of more cells it is not told who dropped what, where the guard's counters do not account for all: each takes a look of its own.
-const MOST_LOOKS: usize = 64;
+/// So many looks are taken at who dropped what, where the guard's counters do not account for all. What they do not reach is not told.
+const MOST_LOOKS: usize = 400;
+/// The same where a look takes several programs.
+const MOST_SLOW_LOOKS: usize = 100;
 
 /// Sends packets to rules at a site. `ruleset` is what the rules mean, as far as they were read; `host` is what this host has besides, which
 /// is then there, too, and what all mean together is read from the namespace's kernel; `told` hears how many of how many packets are done.
@@ -133,31 +137,47 @@ fn both(ruleset: &Ruleset, host: &Ruleset) -> Ruleset {
     Ruleset { tables, sets, ..Ruleset::default() }
 }
 
-/// Finds out who dropped what, cell by cell: whatever is missing there is sent once more, and the guard's counters are read around it.
+/// Finds out who dropped what: whatever is missing is sent once more, and the guard's counters are read around it; by halves, until each
+/// is the guard's as a whole or not at all.
 fn attribute(wire: &mut Wire, plan: &Plan, counters: &Counters, seen: &mut [Seen]) -> Result<(), RehearseError> {
     let mut missing: Vec<usize> = (0..plan.shots.len()).filter(|at| seen.get(*at) == Some(&Seen::Guard)).collect();
-    let place = |at: &usize| plan.shots.get(*at).map(|shot| (shot.row, shot.column));
-    missing.sort_by_key(place);
-    let cells: Vec<&[usize]> = missing.chunk_by(|one, other| place(one) == place(other)).collect();
-    // Where nothing of ours is, nobody counts, and one look is enough for all.
-    let looks: Vec<&[usize]> = match counters {
-        Counters::None => vec![&missing],
-        Counters::Nft | Counters::Iptables(_) if cells.len() > MOST_LOOKS => vec![&missing],
-        Counters::Nft | Counters::Iptables(_) => cells,
+    // What is dropped by the same rule mostly stands together so, and takes few looks.
+    missing.sort_by_key(|at| {
+        plan.shots.get(*at).map(|shot| (shot.column, shot.sent.to.port(), shot.sent.cable, shot.row))
+    });
+    let most = match counters {
+        Counters::None | Counters::Nft => MOST_LOOKS,
+        Counters::Iptables(_) => MOST_SLOW_LOOKS,
     };
-    for group in looks {
+    let (mut groups, mut looks) = (VecDeque::from([missing]), 0);
+    // The widest first: where there are too many to look at each, as much as can be is told.
+    while let Some(group) = groups.pop_front().filter(|group| !group.is_empty()) {
+        looks += 1;
         let again: Vec<Sent> = group.iter().filter_map(|at| Some(plan.shots.get(*at)?.sent)).collect();
         let before = counters.total()?;
         let arrived = wire.send(&again, |_| ())?;
         let blocked = counters.total()?.zip(before).map(|(after, before)| after.saturating_sub(before));
-        let lost = arrived.iter().filter(|arrived| !**arrived).count() as u64;
+        let mut lost = Vec::new();
+        for (at, arrived) in group.into_iter().zip(arrived) {
+            match seen.get_mut(at) {
+                Some(own) if arrived => *own = Seen::Through,
+                Some(_) | None => lost.push(at),
+            }
+        }
         let by = match blocked {
+            // Where nothing of ours is, nobody counts, and one look is enough for all.
             None | Some(0) => Seen::Others,
-            Some(blocked) if blocked == lost => Seen::Guard,
+            // A packet in pieces counts for each that was dropped.
+            Some(blocked) if blocked == lost.len() as u64 || lost.len() == 1 => Seen::Guard,
+            Some(_) if looks < most && !lost.is_empty() => {
+                let behind = lost.split_off(lost.len() / 2);
+                groups.extend([lost, behind]);
+                continue;
+            }
             Some(_) => Seen::Rules,
         };
-        for (at, arrived) in group.iter().zip(arrived) {
-            seen.get_mut(*at).into_iter().for_each(|own| *own = if arrived { Seen::Through } else { by });
+        for at in lost {
+            seen.get_mut(at).into_iter().for_each(|own| *own = by);
         }
     }
     Ok(())

@@ -191,9 +191,7 @@ fn on_the_way_in(table: &Table) -> Vec<&Chain> {
             let rules = table.chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules);
             next.extend(rules.filter_map(|rule| match &rule.verdict {
                 Some(Verdict::Jump(to) | Verdict::Goto(to)) => Some(to.as_str()),
-                Some(
-                    Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_),
-                )
+                Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_))
                 | None => None,
             }));
         }

@@ -132,7 +132,11 @@ impl Plan {
                 let Ok(row) = self.rows.binary_search(&row) else { continue };
                 for (column, ports) in &columns {
                     let to = ports.iter().map(|port| SocketAddr::new(target, *port));
-                    let shots = to.map(|to| Shot { row, column: *column, sent: Sent { from, to, cable, kind, flags: kind.flags() } });
+                    let shots = to.map(|to| Shot {
+                        row,
+                        column: *column,
+                        sent: Sent { from, to, cable, kind, flags: kind.flags() },
+                    });
                     self.shots.extend(shots);
                 }
             }
@@ -147,4 +151,3 @@ pub(super) fn rows(address: IpAddr, who: &Who, cables: &[String]) -> Vec<Row> {
         |cable: &String| Row { who: who.clone(), ipv6: address.is_ipv6(), interface: several.then(|| cable.clone()) };
     cables.iter().map(row).collect()
 }
-

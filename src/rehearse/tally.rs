@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::judge::whole;
 use super::columns::Column;
+use super::judge::whole;
 use super::plan::{Plan, Row};
 use crate::explain::Fate;
 use crate::host::Backend;
@@ -161,8 +161,14 @@ impl Cell {
         let on_purpose = staged && !wanted && through != Some(false) && computes == Some(true);
         self.on_purpose += usize::from(on_purpose);
         let agrees = through.is_none_or(|through| through == wanted) && computes.is_none_or(|own| own == wanted);
-        // Somebody else's rules may drop it, as long as they compute to that, too.
-        let by_others = free && wanted && seen == Seen::Others && computes != Some(true);
+        // Somebody else's rules may drop it, as long as they compute to that, too; or lead it to a port where it is dropped, which they
+        // cannot compute to.
+        let by_others = match computes {
+            Some(false) => matches!(seen, Seen::Others | Seen::Kernel),
+            Some(true) => false,
+            None => through == Some(false),
+        };
+        let by_others = by_others && free && wanted;
         let wrong = !agrees && !on_purpose && !by_others;
         self.wrong += usize::from(wrong);
         wrong
@@ -268,7 +274,12 @@ mod tests {
             let mut cell = Cell::default();
             cell.add(Answers { seen, wanted: true, free: true, computed }, false)
         };
-        assert!(!free(Seen::Others, Fate::Blocked) && !free(Seen::Others, Fate::Undecided));
+        assert!(
+            !free(Seen::Kernel, Fate::Blocked)
+                && !free(Seen::Others, Fate::Blocked)
+                && !free(Seen::Others, Fate::Undecided)
+        );
+        assert!(!free(Seen::Guard, Fate::Undecided) && !free(Seen::Through, Fate::Undecided));
         assert!(free(Seen::Others, Fate::Delivered) && free(Seen::Guard, Fate::Blocked));
         assert!(free(Seen::Through, Fate::Blocked) && free(Seen::Rules, Fate::Blocked));
     }

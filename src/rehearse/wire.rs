@@ -187,7 +187,9 @@ impl Wire {
         let (from, to) = (SocketAddr::new(from, 40_000), SocketAddr::new(to, 9));
         let start = Instant::now();
         while start.elapsed() < SETTLING {
-            if self.send(&[Sent { from, to, cable, kind: Kind::Request, flags: frame::SYN }], |_| ())?.first() == Some(&true) {
+            if self.send(&[Sent { from, to, cable, kind: Kind::Request, flags: frame::SYN }], |_| ())?.first()
+                == Some(&true)
+            {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(1));
