@@ -484,8 +484,12 @@ fn files_are_loaded_as_given() {
     });
 }
 
-/// A namespace that plays the host, with a node's address.
-fn host() -> Namespace {
+/// A namespace that plays the host, with a node's address; none where whoever is root in it is not told what stands beside netfilter.
+fn host() -> Option<Namespace> {
+    if fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.contains("4294967295")) {
+        not_possible("a rehearsal with the host", "only the machine's root is told everything");
+        return None;
+    }
     let host = Namespace::unshare();
     run(&["ip", "link", "set", "lo", "up"], "");
     for (name, far) in [("ens3", "far3"), ("docker0", "far4")] {
@@ -494,7 +498,7 @@ fn host() -> Namespace {
     }
     run(&["ip", "addr", "add", "10.20.0.11/24", "dev", "ens3"], "");
     run(&["ip", "addr", "add", "172.17.0.1/16", "dev", "docker0"], "");
-    host
+    Some(host)
 }
 
 fn of_host(line: &str, code: i32) -> Value {
@@ -517,7 +521,7 @@ fn cell<'a>(found: &'a Value, (who, interface): (&str, &str), service: &str) -> 
 #[test]
 fn with_the_host() {
     isolated("with_the_host", || {
-        let _host = host();
+        let Some(_host) = host() else { return };
         let text = "table inet corp {\n set noisy {\n  type inet_service\n  elements = { 25, 26 }\n }\n chain input {\n  type filter \
                     hook input priority 10;\n  tcp dport @noisy drop\n  iif \"docker0\" tcp dport 27 drop\n }\n}\n\
                     table netdev early {\n chain ingress {\n  type filter hook ingress device \"docker0\" priority 0;\n  tcp dport 28 drop\n }\n}\n";
@@ -548,14 +552,15 @@ fn with_the_host() {
 #[test]
 fn a_host_that_does_otherwise() {
     isolated("a_host_that_does_otherwise", || {
-        let _host = host();
+        let Some(_host) = host() else { return };
         let drops = "table inet corp {\n set bad {\n  type ipv4_addr\n  elements = { 10.20.0.12 }\n }\n chain input {\n  type filter \
                      hook input priority 10;\n  ip saddr @bad tcp dport 8098 drop\n }\n}\n";
         run(&["nft", "-f", "-"], drops);
         let found = of_host("", 1);
         assert_eq!((&found["verdict"], &found["claims"]), (&"disagree".into(), &"violated".into()));
         let peers = cell(&found, ("peers", "ens3"), "http");
-        assert!(peers["by_others"].as_u64() > Some(0) && peers["disagree"] == peers["by_others"], "{peers}");
+        // That flags of nobody honest are dropped, too, is no matter of the cluster file.
+        assert!(peers["by_others"] == peers["tried"] && peers["disagree"].as_u64() > Some(2), "{peers}");
         let wrong = found["disagreements"][0].clone();
         assert_eq!((&wrong["observed"], &wrong["computed"]), (&"other-rules".into(), &"blocked".into()), "{wrong}");
         // A port that leads to a guarded one: strangers who take it come to the guard.
@@ -581,7 +586,7 @@ fn a_host_that_does_otherwise() {
 #[test]
 fn what_cannot_be_copied_is_no_success() {
     isolated("what_cannot_be_copied_is_no_success", || {
-        let _host = host();
+        let Some(_host) = host() else { return };
         of_host("", 0);
         run(&["ip", "rule", "add", "from", "10.99.0.0/16", "table", "99"], "");
         let bridge = "table bridge b {\n chain input {\n  type filter hook input priority 0;\n  drop\n }\n}\n";

@@ -3,7 +3,7 @@
 //! What the kernel holds is read as a whole ([`Everything`]), and each part of it is had once more as a text that the part's own tool loads.
 //! In the namespace the kernel is asked again, and whatever is not the same there is told.
 //!
-//! INVARIANT (said): what of this host is not in the namespace stands in [`Together::not_copied`](super::Together::not_copied), and then a
+//! INVARIANT (said): what of this host is not in the namespace stands in `Together::not_copied`, and then a
 //! rehearsal does not end as one that agrees.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,12 @@ use nix::unistd::geteuid;
 use super::RehearseError;
 use super::load::with_tool;
 use super::room::Room;
+use crate::host::beside::{Fact, Found, Way, look};
 use crate::host::iptables;
 use crate::host::links::{Link, links};
 use crate::host::whole::{Everything, surroundings};
 use crate::ir::{Base, Family, Policy, Ruleset, Table, ours};
+use crate::net::Ports;
 use crate::prove::Text;
 
 /// The tables that iptables has.
@@ -53,7 +55,7 @@ pub struct HostCopy {
 }
 
 impl HostCopy {
-    /// Reads it, and changes nothing. Whoever calls it is not in a [`Room`] yet.
+    /// Reads it, and changes nothing. Whoever calls it is not in a [`Room`] yet: afterwards it would read what is in there.
     ///
     /// # Errors
     /// Where one is not root, or the kernel does not tell.
@@ -72,6 +74,7 @@ impl HostCopy {
         copy.sets();
         copy.tables();
         copy.routes();
+        copy.beside();
         Ok(copy)
     }
 
@@ -168,6 +171,27 @@ impl HostCopy {
             }
             Err(error) => self.left_out.push(format!("routes: {error}")),
         }
+    }
+
+    /// What stands beside netfilter and drops packets, lets them in or turns them elsewhere is not copied.
+    fn beside(&mut self) {
+        let matters = |found: &Found| match found {
+            Found::Xdp { .. }
+            | Found::Filters { way: Way::In, .. }
+            | Found::Ipvs { .. }
+            | Found::SkLookup { .. }
+            | Found::HookProgram { .. }
+            | Found::HookFunction { .. }
+            | Found::NotLooked { .. } => true,
+            // Of packets that come in for this host nothing; of loopback's the namespace takes all; nft lists flowtables.
+            Found::Filters { way: Way::Out, .. }
+            | Found::Flowtable { .. }
+            | Found::RouteLocalnet { .. }
+            | Found::Proxy { .. }
+            | Found::OtherNamespaces { .. } => false,
+        };
+        let facts = look(&Ports::default(), &self.links);
+        self.left_out.extend(facts.iter().filter(|fact| matters(&fact.found)).map(Fact::message));
     }
 
     /// Loads it in the room, and says what is not there.

@@ -19,8 +19,8 @@
 //! INVARIANT (loss): a packet that got lost is no packet that was blocked. What does not arrive is the guard's where its counters have as
 //! many more; whatever is not accounted for is sent once more, and one that arrives then got through.
 //!
-//! Whatever only rules name, a port, flags, an interface, is sent, too, see [`named`]. A rehearsal with the host has all its rules but the
-//! guard's there, see [`copy`](mod@copy).
+//! Whatever only rules name, a port, flags, an interface, is sent, too, see `named`. A rehearsal with the host has all its rules but the
+//! guard's there, see [`HostCopy`].
 //!
 //! What it does not show: that of packets which were not sent (that is what a proof is for); the host's own routes, settings and services;
 //! what happens to connections that are open while rules change.
