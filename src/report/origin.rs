@@ -55,14 +55,37 @@ fn line_of(cluster: &Cluster, claims: &Claims<'_>, ranges: &[(IpAddr, IpAddr)], 
     if !ranges.iter().all(|&(first, _)| may(first)) {
         return None;
     }
-    // One who has them all; of a few ranges otherwise each by its own.
+    // One who has them all; of a few addresses or networks otherwise each by its own.
     owner(cluster, ranges).or_else(|| {
-        let few = ranges.get(..ranges.len().min(MOST_OWNERS)).filter(|few| few.len() == ranges.len())?;
+        let few = pieces(ranges)?;
         let each = few.iter().map(|range| owner(cluster, std::slice::from_ref(range)));
         let mut all: Vec<String> = each.collect::<Option<_>>()?;
         all.dedup();
         Some(all.join("; "))
     })
+}
+
+/// The same ranges, those of a few addresses as single ones; nothing where these are too many to be named.
+fn pieces(ranges: &[(IpAddr, IpAddr)]) -> Option<Vec<(IpAddr, IpAddr)>> {
+    let mut all = Vec::new();
+    for &(first, last) in ranges {
+        let mut few = Vec::new();
+        let mut next = Some(first);
+        while let Some(address) = next.filter(|next| *next <= last && few.len() < MOST_OWNERS) {
+            few.push((address, address));
+            next = successor(address);
+        }
+        let whole = few.last().is_some_and(|(end, _)| *end == last);
+        if whole {
+            all.extend(few)
+        } else {
+            all.push((first, last))
+        }
+        if all.len() > MOST_OWNERS {
+            return None;
+        }
+    }
+    Some(all)
 }
 
 /// The node or client that has all addresses of these ranges, and its line.
