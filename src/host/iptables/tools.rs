@@ -214,6 +214,14 @@ pub fn load(name: &str, arguments: &[&str], input: &str, lock_file: &str) -> Res
     child::run(&environment, &program, arguments, input).map(drop)
 }
 
+/// What a program of this machine prints that is asked about rules and changes none.
+///
+/// # Errors
+/// If it is not there, fails, or takes too long.
+pub fn printed(name: &str, arguments: &[&str]) -> Result<String, Error> {
+    program(name, arguments, "")
+}
+
 /// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not
 /// follow.
 fn folders(path: &OsStr) -> Vec<PathBuf> {
