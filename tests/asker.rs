@@ -65,7 +65,7 @@ fn lines_of_a_file_that_the_asker_may_not_read_are_not_shown() {
         "verify good.toml --ruleset rules.nft",
         "verify good.toml --ruleset rules.nft --json",
         "verify good.toml --ruleset own.nft",
-        "explain good.toml --ruleset rules.nft --from 10.9.9.9 --service http",
+        "explain good.toml --ruleset rules.nft --from 10.9.9.9 --port 8098",
         "import --membership shadow --from good.toml",
         "diff good.toml --membership shadow",
     ] {

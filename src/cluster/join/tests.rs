@@ -63,12 +63,17 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
         ("mqtt (rabbit)", false),
         ("mqtts (rabbit)", false),
         ("prometheus (rabbit)", false),
+        ("prometheus-tls (rabbit)", false),
         ("protobuf (riak)", false),
         ("stomp (rabbit)", false),
+        ("stomps (rabbit)", false),
         ("stream (rabbit)", false),
+        ("stream-replication (rabbit)", true),
         ("stream-tls (rabbit)", false),
         ("web-mqtt (rabbit)", false),
+        ("web-mqtt-tls (rabbit)", false),
         ("web-stomp (rabbit)", false),
+        ("web-stomp-tls (rabbit)", false),
     ];
     assert_eq!(services, expected);
     let shared: Vec<(&str, Vec<&str>)> = cluster.shared().iter().map(|(own, of)| (own.name(), of.clone())).collect();
@@ -82,7 +87,7 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
     let nodes = [cluster.node("riak@10.0.0.1").unwrap(), cluster.node("rabbit@10.0.0.1").unwrap()];
     let site = Site::of_nodes(&cluster, &nodes);
     assert_eq!(site.node_names().as_deref(), Some("rabbit@10.0.0.1, riak@10.0.0.1"));
-    let ports = "1883, 4369, 5551-5552, 5671-5672, 6000-6009, 8087, 8098-8099, 8883, 15671-15672, 15674-15675, 15692, 25672, 61613";
+    let ports = "1883, 4369, 5551-5552, 5671-5672, 6000-6500, 8087, 8098-8099, 8883, 15671-15676, 15691-15692, 25672, 61613-61614";
     assert_eq!(site.protected().to_string(), ports);
     // Of a host of which only half is known nothing is left out.
     assert_eq!(Site::of_nodes(&cluster, &nodes[..1]).node_names(), None);
@@ -248,5 +253,5 @@ fn only_what_all_allow_is_allowed() {
     let (riak, rabbit) = (allow(RIAK, "\"foreign-address\", \"other-source\""), allow(RABBIT, "\"other-source\""));
     let cluster = loaded(&[("riak.toml", &riak), ("rabbit.toml", &rabbit)]).cluster.unwrap();
     assert_eq!(cluster.allowing("foreign-address"), None);
-    assert_eq!(cluster.allowing("other-source").as_deref(), Some("rabbit.toml:12"));
+    assert_eq!(cluster.allowing("other-source").as_deref(), Some("rabbit.toml:14"));
 }
