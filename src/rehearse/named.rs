@@ -203,7 +203,9 @@ fn on_the_way_in(table: &Table) -> Vec<&Chain> {
 }
 
 fn edges(ranges: &[PortRange]) -> Vec<u16> {
-    ranges.iter().flat_map(|range| [range.first(), range.last()]).collect()
+    let mut all: Vec<u16> = ranges.iter().flat_map(|range| [range.first(), range.last()]).collect();
+    all.dedup();
+    all
 }
 
 fn ports_of(elements: &Elements) -> Vec<u16> {
