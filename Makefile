@@ -23,7 +23,7 @@ demo:
 	@sh packaging/demo.sh "$${CARGO_TARGET_DIR:-target}/demo/ringfence" rulesets/examples/mail-east.toml
 
 ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test semantics --test proofs --test large --test compile_all --test verify --test outcomes --test transcripts \
-	--test cells --test report --test review --test listings --test doubts --test erlang --test import_property
+	--test cells --test report --test review --test listings --test doubts --test erlang --test import_property --test cluster_schema --test asker
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test documents --test agreed --test clusters --test plan --test faults --test netlink --test host_iptables --test through --test readers \

@@ -42,7 +42,7 @@ const RIAK: &str = "[cluster]\nname = \"riak\"\nprofile = \"riak\"\nnodes = [\"r
 [services.distribution]\nports = \"6000-6009\"\n";
 const RABBIT: &str = "[cluster]\nname = \"rabbit\"\nprofile = \"rabbitmq\"\n\
 nodes = [\"rabbit@10.20.0.11\", \"rabbit@10.20.0.13\"]\n[networks]\nprivate = [\"10.20.0.0/24\"]\n\
-[[client]]\nname = \"web\"\nservices = [\"amqp\"]\nfrom = [\"10.20.2.0/24\"]\n";
+[[client]]\nname = \"web\"\nservices = [\"amqp\"]\nfrom = [\"10.20.2.0/24\"]\n[services.stream-replication]\nports = \"6010-6500\"\n";
 
 /// What listens on the host.
 const PORTS: [u16; 5] = [4369, 5672, 6000, 8098, 25672];

@@ -15,7 +15,7 @@ use super::files::{FILE_MODE, FOLDER_MODE};
 use super::input::DEFAULT_CONFIG;
 use super::output::{Undone, present, print_findings, say};
 use crate::cluster;
-use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources, may_be_shown};
 use crate::host::links::networks;
 use crate::import::cluster_file::{Known, write};
 use crate::import::files;
@@ -81,9 +81,13 @@ struct InventoryArguments {
 /// Where Riak's files and outputs are.
 #[derive(Args)]
 pub struct RiakArguments {
-    /// Riak's files, or folders with them, of one node or several; otherwise the usual places are looked through.
-    #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
+    /// Riak's files, or a folder with them; may be given several times, also for several nodes. Otherwise the usual places are looked
+    /// through.
+    #[arg(long, value_name = "DIR|FILE")]
     from: Vec<PathBuf>,
+    /// Further ones: `--from` may be given once with several behind it.
+    #[arg(value_name = "DIR|FILE", hide = true, requires = "from")]
+    further: Vec<PathBuf>,
     /// What riak-admin printed; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     membership: Option<PathBuf>,
@@ -95,7 +99,7 @@ pub struct RiakArguments {
 const EXAMPLES: &str = "\
 Examples:
   riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
-  ringfence import --from node1/ node2/ node3/ --membership status.txt
+  ringfence import --from node1/ --from node2/ --from node3/ --membership status.txt
   ansible-inventory --list | ringfence import --inventory - --addresses /etc/hosts -o cluster.toml
 
 Variables of an inventory, and where they count: rulesets/REFERENCE.md";
@@ -125,7 +129,7 @@ impl RiakArguments {
                 }
             }
         } else {
-            self.from.clone()
+            self.from.iter().chain(&self.further).cloned().collect()
         };
         let nodes = files::read(&paths, sources, findings);
         let settings = nodes.iter().map(|files| settings::read(files, sources, findings)).collect();
@@ -133,24 +137,37 @@ impl RiakArguments {
         Ok(Read { settings, members })
     }
 
+    /// What riak-admin printed, without any files.
+    pub fn read_members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Read> {
+        Ok(Read { settings: Vec::new(), members: self.members(sources, findings)? })
+    }
+
+    /// Whether files are named.
+    #[must_use]
+    pub fn names_files(&self) -> bool {
+        !self.from.is_empty() || !self.further.is_empty()
+    }
+
     fn members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Membership>> {
         let Some(path) = &self.membership else { return Ok(None) };
-        let (name, text) = read_output(path)?;
-        let id = sources.add(SourceFile::new(name, text));
+        let id = sources.add(read_output(path)?);
         let text = sources.get(id).map_or("", |file| &file.text);
         Ok(membership::parse(text, id, findings))
     }
 }
 
 /// What riak-admin printed: where it came from and what it says.
-pub fn read_output(path: &Path) -> anyhow::Result<(String, String)> {
+pub fn read_output(path: &Path) -> anyhow::Result<SourceFile> {
     if path != Path::new("-") {
-        let text = File::open(path).and_then(|file| files::read_text(file, LARGEST_OUTPUT));
-        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        return Ok((path.to_string_lossy().into_owned(), text));
+        let read = File::open(path).and_then(|file| {
+            let shown = may_be_shown(&file);
+            Ok((files::read_text(file, LARGEST_OUTPUT)?, shown))
+        });
+        let (text, shown) = read.with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown));
     }
-    let text = files::read_text(io::stdin().lock(), LARGEST_OUTPUT);
-    Ok(("standard input".to_owned(), text.context("cannot read standard input")?))
+    let text = files::read_text(io::stdin().lock(), LARGEST_OUTPUT).context("cannot read standard input")?;
+    Ok(SourceFile::new("standard input".to_owned(), text).with_shown(true))
 }
 
 /// 100,000 members take about 6 MB.
@@ -222,8 +239,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// Addresses of names, where a file has them.
 fn read_hosts(arguments: &Arguments, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Hosts>> {
     let Some(path) = &arguments.hosts else { return Ok(None) };
-    let (name, text) = read_output(path)?;
-    let id = sources.add(SourceFile::new(name, text));
+    let id = sources.add(read_output(path)?);
     let text = sources.get(id).map_or("", |file| &file.text);
     Ok(Some(Hosts::parse(text, id, findings)))
 }
@@ -238,8 +254,7 @@ fn read_inventory(
 ) -> anyhow::Result<Option<Option<Inventory>>> {
     let own = &arguments.inventory;
     let Some(path) = &own.inventory else { return Ok(None) };
-    let (name, text) = read_output(path)?;
-    let id = sources.add(SourceFile::new(name, text));
+    let id = sources.add(read_output(path)?);
     let text = sources.get(id).map_or("", |file| &file.text);
     let asked = Asked {
         nodes: &own.node_group,
@@ -260,7 +275,7 @@ fn compiles(text: &str, arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// Never over anything that is there, whenever it came there.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         // Any other folder that is not there is most likely a slip.
@@ -294,7 +309,7 @@ fn node_address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 /// What to do with the file, as README has it; where it is in its usual place, no command has to be told which one it is.
-fn next_steps(path: &Path) -> String {
+pub(super) fn next_steps(path: &Path) -> String {
     let named = if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" {}", path.display()) };
     format!(
         "wrote {}: read it, then `ringfence diff{named}` and `ringfence apply --confirm-within 60s{named}`",

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -11,7 +13,7 @@ use clap::{Arg, Command};
 
 use super::output::{Undone, print_findings};
 use crate::cluster::{self, Cluster, Node, Site, closest};
-use crate::diagnostic::{Code, Diagnostic, Plain, Severity, Sources};
+use crate::diagnostic::{Code, Diagnostic, Plain, Severity, Sources, may_be_shown};
 
 /// Where the cluster file is unless the command line says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/ringfence/cluster.toml";
@@ -105,7 +107,7 @@ pub struct Input {
     /// /etc/ringfence/clusters.d, where that has cluster files and there is no /etc/ringfence/cluster.toml.
     #[arg(value_name = "CONFIG", default_value = DEFAULT_CONFIG, value_parser = ConfigParser)]
     pub config: PathBuf,
-    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile` and `hook` print findings as JSON, one a
+    /// Print one document of JSON, of a schema in /usr/share/ringfence/schemas. `compile`, `check` and `hook` print findings as JSON, one a
     /// line, on standard error.
     #[arg(long)]
     pub json: bool,
@@ -174,16 +176,47 @@ impl Input {
     }
 }
 
+/// A listing of 100,000 rules takes some 20 MB.
+const LARGEST_TEXT: u64 = 512 << 20;
+
 /// The text of a file, and what it is to be; `-` is standard input.
 pub fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
+    Ok(read_text_shown(path, what)?.0)
+}
+
+/// The same, and whether it may be shown to whoever asked.
+pub fn read_text_shown(path: &Path, what: &str) -> anyhow::Result<(String, bool)> {
     let name = path.display();
-    let read = if path == Path::new("-") { io::read_to_string(io::stdin().lock()) } else { fs::read_to_string(path) };
+    let read = if path == Path::new("-") {
+        limited(io::stdin().lock()).map(|text| (text, true))
+    } else {
+        File::open(path).and_then(|file| Ok((limited(&file)?, may_be_shown(&file))))
+    };
     read.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => anyhow::anyhow!("there is no {what} {name}"),
         io::ErrorKind::IsADirectory => anyhow::anyhow!("{name} is a folder; name the {what} in it"),
         io::ErrorKind::InvalidData => anyhow::anyhow!("{name} is no text (UTF-8), so it is no {what}"),
         _ => anyhow::anyhow!("cannot read the {what} {name}: {error}"),
     })
+}
+
+/// All of a text that is not too long. What never ends, and is no text, is known by its beginning.
+pub fn limited(reader: impl Read) -> io::Result<String> {
+    limited_to(reader, LARGEST_TEXT)
+}
+
+fn limited_to(mut reader: impl Read, largest: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let mut bytes = Vec::new();
+    (&mut reader).take(4096.min(largest + 1)).read_to_end(&mut bytes)?;
+    if bytes.contains(&0) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.as_slice().chain(reader.take((largest + 1).saturating_sub(bytes.len() as u64))).read_to_string(&mut text)?;
+    if text.len() as u64 > largest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", largest >> 20)));
+    }
+    Ok(text)
 }
 
 /// Of a command that is about one cluster, and is given several.
@@ -256,6 +289,16 @@ fn unknown_node(cluster: &Cluster, name: &str) -> Vec<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_end_is_refused() {
+        let kind = |text: &[u8], largest| limited_to(text, largest).map_err(|error| error.kind());
+        assert_eq!(kind(b"abc", 3), Ok("abc".to_owned()));
+        assert_eq!(kind(b"abcd", 3), Err(io::ErrorKind::FileTooLarge));
+        assert_eq!(kind(&[b'x'; 9000], 8999), Err(io::ErrorKind::FileTooLarge));
+        assert_eq!(kind(&[b'x'; 9000], 9000).map(|text| text.len()), Ok(9000));
+        assert_eq!(limited(io::repeat(0)).map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+    }
 
     #[test]
     fn one_of_two_places_is_used_and_never_silently_of_both() {

@@ -34,9 +34,12 @@ pub struct Judging {
     /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
+    /// A ruleset: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
+    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
+    further: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     pub include_from: Vec<PathBuf>,
@@ -59,6 +62,7 @@ impl Judging {
             config: config.to_owned(),
             node: node.to_vec(),
             ruleset: ruleset.to_vec(),
+            further: Vec::new(),
             include_from: include_from.to_vec(),
             live,
             today: Today::on(today),
@@ -74,7 +78,7 @@ impl Judging {
     /// The files that it names, and those in a folder of cluster files.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
-        inside.chain([self.config.clone()]).chain(self.ruleset.iter().cloned()).collect()
+        inside.chain([self.config.clone()]).chain(self.ruleset.iter().chain(&self.further).cloned()).collect()
     }
 }
 
@@ -111,7 +115,13 @@ pub fn judge_also(judging: &Judging, as_json: bool, also: &Also) -> anyhow::Resu
     let (given, rules) = if judging.ruleset.is_empty() {
         (made(&site)?, "compiled")
     } else {
-        (read_rules_for_document(judging.ruleset.iter().map(PathBuf::as_path), &judging.include_from)?, "files")
+        (
+            read_rules_for_document(
+                judging.ruleset.iter().chain(&judging.further).map(PathBuf::as_path),
+                &judging.include_from,
+            )?,
+            "files",
+        )
     };
     let untrue = given.untrue(&site);
     print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;

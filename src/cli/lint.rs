@@ -12,8 +12,9 @@ use super::today::Today;
 use super::ways;
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
-use crate::host::listeners::{Listening, listening, runs};
+use crate::host::listeners::{Listening, Program, listening, runs};
 use crate::host::reserved;
+use crate::host::started::{Started, started};
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
 use crate::outcome::Outcome;
@@ -63,10 +64,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let mut sources = cluster.sources().clone();
     let mut unreadable = Findings::default();
-    let read = arguments.riak.read(&mut sources, &mut unreadable)?;
+    let of_riak = cluster.profile().0 == RIAK;
+    let read = match of_riak {
+        true => arguments.riak.read(&mut sources, &mut unreadable)?,
+        false => arguments.riak.read_members(&mut sources, &mut unreadable)?,
+    };
     let node = own(arguments, &cluster)?;
     // What could not be read would be taken for what is not set.
-    let settings = if unreadable.errors() > 0 { None } else { own_settings(&read, node, &mut unreadable) };
+    let settings = match unreadable.errors() > 0 || !of_riak {
+        true => None,
+        false => own_settings(&read, node, &mut unreadable),
+    };
     let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
     let reserved = reserved::in_force()?;
     let site = site_of(&cluster, node.as_ref().map(std::slice::from_ref));
@@ -75,6 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         settings,
         members: read.members.as_ref(),
         listening: listening.as_deref(),
+        started: &started_by(listening.as_deref().unwrap_or_default(), node),
         ephemeral: reserved::given_out()?,
         reserved: &reserved,
     };
@@ -83,6 +92,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ways::findings(&site, &own_links()?, &mut findings)?;
     }
     lint(&subject, &mut findings);
+    findings_of_other_program(arguments, &cluster, &mut unreadable, &mut findings);
     arguments.today.expired(&cluster)?.into_iter().for_each(|finding| findings.push(finding));
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
@@ -106,6 +116,30 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         (false, true) => Outcome::No,
         (false, false) => Outcome::Success,
     })
+}
+
+/// The profile of the program whose files are read.
+const RIAK: &str = "riak";
+
+/// Of other programs no files are read: what listens is all there is to look at, and without it there is nothing.
+fn findings_of_other_program(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    unreadable: &mut Findings,
+    findings: &mut Findings,
+) {
+    let (profile, _) = cluster.profile();
+    if profile == RIAK {
+        return;
+    }
+    let message = format!("the files of this host's `{profile}` are not read: only Riak's are");
+    if arguments.no_sockets || arguments.riak.names_files() {
+        let help = "run it without `--from` and `--no-sockets`, which looks at what listens";
+        unreadable.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
+    } else {
+        let help = "what listens on this host was looked at, while it runs; compare its settings with the ports in the cluster file yourself";
+        findings.push(Diagnostic::placeless(Code::SocketsOnly, message).help(help));
+    }
 }
 
 /// The rules that fit every node are looked at where this host is none.
@@ -150,6 +184,13 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
         findings.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
     }
     own
+}
+
+/// What epmd was started by, or else this host's node, which starts it where it does not run.
+fn started_by(listening: &[Listening], node: Option<&Node>) -> Started {
+    let epmd = listening.iter().find(|one| one.program == Program::Epmd);
+    let node = || listening.iter().find(|one| one.is_of(node.map(Node::name)));
+    epmd.or_else(node).filter(|one| one.pid != 0).map_or(Started::Unknown, |one| started(one.pid))
 }
 
 fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {

@@ -26,9 +26,8 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: &[String]) ->
     let Some(cluster) = input.load(further)? else {
         return Ok(Outcome::Unusable);
     };
-    let (name, text) = read_output(output)?;
     let mut sources = cluster.sources().clone();
-    let file = sources.add(SourceFile::new(name, text));
+    let file = sources.add(read_output(output)?);
     let mut findings = Findings::default();
     let text = sources.get(file).map_or("", |file| &file.text);
     let mut members = membership::parse(text, file, &mut findings);
@@ -63,7 +62,7 @@ pub fn run(input: &Input, output: &Path, joining: &[String], node: &[String]) ->
 
 /// Those that the command line names, as members that have asked to join.
 fn about_to_join(members: &mut Membership, joining: &[String], sources: &mut Sources) {
-    let file = sources.add(SourceFile::new("--joining".to_owned(), joining.join("\n")));
+    let file = sources.add(SourceFile::new("--joining".to_owned(), joining.join("\n")).with_shown(true));
     let mut start = 0;
     for name in joining {
         let span = Span::new(file, start..start + name.len());

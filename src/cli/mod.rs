@@ -11,6 +11,7 @@ mod before;
 mod boot;
 mod check;
 mod compile;
+mod completions;
 mod confirm;
 mod diff;
 mod document;
@@ -20,11 +21,13 @@ mod generate;
 mod hook;
 mod host;
 mod import;
+mod init;
 mod input;
 mod journal;
 mod judged;
 mod lint;
 mod live;
+mod meant;
 mod membership;
 mod output;
 mod plan;
@@ -36,9 +39,11 @@ mod remove;
 mod report;
 mod rulesets;
 mod since;
+mod sound;
 mod status;
 mod today;
 mod verify;
+mod waiting;
 mod watch;
 mod ways;
 
@@ -66,6 +71,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::Arguments),
+    Check(sound::Arguments),
     Verify(verify::Arguments),
     Diff(diff::Arguments),
     Explain(explain::Arguments),
@@ -77,6 +83,7 @@ enum Command {
     Rollback(confirm::Rollback),
     Status(status::Arguments),
     Remove(remove::Arguments),
+    Init(init::Arguments),
     Import(import::Arguments),
     Lint(lint::Arguments),
     Hook(hook::Arguments),
@@ -84,6 +91,7 @@ enum Command {
     #[command(hide = true)]
     Watchdog(confirm::Watchdog),
     Profiles(profiles::Arguments),
+    Completions(completions::Arguments),
     #[command(hide = true)]
     Generate(generate::Arguments),
 }
@@ -105,6 +113,9 @@ impl Command {
             Self::Import(arguments) => arguments.json().then_some(Form::Import),
             Self::Lint(arguments) => arguments.json().then_some(Form::Lint),
             Self::Compile(_)
+            | Self::Check(_)
+            | Self::Init(_)
+            | Self::Completions(_)
             | Self::Matrix(_)
             | Self::Hook(_)
             | Self::Watch(_)
@@ -125,6 +136,8 @@ impl Command {
             | Self::Rehearse(_)
             | Self::Status(_)
             | Self::Lint(_)
+            | Self::Check(_)
+            | Self::Completions(_)
             | Self::Profiles(_) => true,
             Self::Compile(_)
             | Self::Apply(_)
@@ -132,6 +145,7 @@ impl Command {
             | Self::Rollback(_)
             | Self::Remove(_)
             | Self::Import(_)
+            | Self::Init(_)
             | Self::Hook(_)
             | Self::Watch(_)
             | Self::Watchdog(_)
@@ -153,6 +167,9 @@ pub fn run() -> ExitCode {
     let file = if let Command::Report(report) = &arguments.command { report.file().map(Path::to_owned) } else { None };
     let ended = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments),
+        Command::Check(arguments) => sound::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &command()),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use include::Part;
 use places::{Files, Spot};
 
-use super::input::{RULESET, read_text};
+use super::input::{RULESET, read_text_shown};
 use super::output::say;
 use crate::cluster::Site;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, NOT_SHOWN};
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::ours::has_part;
@@ -41,8 +41,10 @@ pub struct Given {
     pub remarks: Vec<(String, Vec<Remark>)>,
     /// Every file that was read, as it was called.
     pub files: Vec<PathBuf>,
-    /// What each tool would load, the files of one dialect in their order and with what they include.
+    /// What each tool would load, in the order of the files; those of one dialect that follow each other in one, with what they include.
     pub loads: Vec<(Text, String)>,
+    /// Whether there is a file among them whose lines may not be shown to whoever asked.
+    pub hidden: bool,
 }
 
 impl Given {
@@ -57,13 +59,21 @@ impl Given {
             remarks: Vec::new(),
             files: Vec::new(),
             loads: Vec::new(),
+            hidden: false,
         }
     }
 
     /// What these files say in their headers of a site that is not so.
     pub fn untrue(&self, site: &Site<'_>) -> Vec<Diagnostic> {
         let ours = self.ruleset.tables.iter().any(has_part);
-        prove::untrue(&self.remarks, ours, site)
+        let mut untrue = prove::untrue(&self.remarks, ours, site);
+        if self.hidden {
+            for finding in &mut untrue {
+                finding.message = "a header says of these rules what is not so".to_owned();
+                finding.help = None;
+            }
+        }
+        untrue
     }
 }
 
@@ -89,6 +99,11 @@ impl Dialect {
             Self::Ipset => Text::Ipset,
         }
     }
+}
+
+/// What a file says, or what is said of it, where whoever asked may know.
+fn told(shown: bool, text: &str) -> &str {
+    if shown { text } else { NOT_SHOWN }
 }
 
 /// What a text is written in, by what it says of itself and by its first lines.
@@ -162,11 +177,11 @@ impl Source {
     }
 
     /// What `nft -j` printed, in nft's words.
-    fn of_json(name: &str, document: &str) -> anyhow::Result<Self> {
+    fn of_json(name: &str, document: &str, shown: bool) -> anyhow::Result<Self> {
         let Translated { text, names, unread } = dialect::nft::json::translate(document).map_err(|error| {
-            anyhow::anyhow!("{name} cannot be read as a ruleset: line {}: {}", error.line, error.message)
+            anyhow::anyhow!("{name} cannot be read as a ruleset: line {}: {}", error.line, told(shown, &error.message))
         })?;
-        let part = Part { names, ..Part::whole(name, text) };
+        let part = Part { names, ..Part::whole(name, text, shown) };
         Ok(Self { unread, ..Self::of(name, Dialect::Nft, vec![part]) })
     }
 }
@@ -244,21 +259,22 @@ pub fn read_with_text<'a>(
 fn sources<'a>(paths: impl IntoIterator<Item = &'a Path>, allowed: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in paths {
-        let (name, text) = (path.display().to_string(), read_text(path, RULESET)?);
+        let name = path.display().to_string();
+        let (text, shown) = read_text_shown(path, RULESET)?;
         let mut texts = vec![Digested::of(&name, &text)];
         let dialect = detect_file(path, &text);
         if dialect == Dialect::Nft && dialect::nft::json::is_json(&text) {
-            sources.push(Source { texts, ..Source::of_json(&name, &text)? });
+            sources.push(Source { texts, ..Source::of_json(&name, &text, shown)? });
             continue;
         }
         let parts = match dialect {
             Dialect::Nft if path != Path::new("-") => {
-                let (parts, included) = include::parts(path, text, allowed);
+                let (parts, included) = include::parts(path, text, shown, allowed);
                 texts.extend(included);
                 parts
             }
             Dialect::Nft | Dialect::Iptables | Dialect::Ip6tables | Dialect::Ipset => {
-                vec![Part::whole(&name, text)]
+                vec![Part::whole(&name, text, shown)]
             }
         };
         sources.push(Source { texts, ..Source::of(&name, dialect, parts) });
@@ -339,6 +355,7 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     let mut given = Given { remarks: remarks(sources), ..Given::made(Ruleset::default()) };
     for source in sources {
         check_family(source)?;
+        given.hidden |= source.parts.iter().any(|part| !part.shown);
         given.ruleset.unread.extend(source.unread.iter().cloned());
         given.texts.extend(source.texts.iter().cloned());
         let is_saved = matches!(source.dialect, Dialect::Iptables | Dialect::Ip6tables);
@@ -352,6 +369,11 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         (false, false, true) => Families::Ipv6,
         (false, false, false) => anyhow::bail!("a file of ipsets alone is no ruleset: name the iptables file, too"),
     };
+    // Whoever loads them does so in the order in which they were given.
+    for own in sources.chunk_by(|one, other| one.dialect == other.dialect) {
+        let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
+        given.loads.extend(own.first().map(|first| (first.dialect.text(), Files::of(&parts).text.to_string())));
+    }
     // Files of one dialect are carried out one after the other, as they would be loaded.
     let (mut all, mut lists) = (Vec::new(), BTreeSet::new());
     for dialect in [Dialect::Nft, Dialect::Iptables, Dialect::Ip6tables, Dialect::Ipset] {
@@ -361,7 +383,6 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         }
         let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
         let files = Files::of(&parts);
-        given.loads.push((dialect.text(), files.text.to_string()));
         let read = match dialect {
             Dialect::Nft => dialect::nft::read(&files.text),
             Dialect::Iptables => dialect::iptables::read(&files.text, Family::Ip),
@@ -378,21 +399,28 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
                 Spot::Line(line) => format!("line {line}"),
                 Spot::Named(object) => object.to_owned(),
             };
-            anyhow::anyhow!("{name} cannot be read as a ruleset: {at}: {}", error.message)
+            anyhow::anyhow!(
+                "{name} cannot be read as a ruleset: {at}: {}",
+                told(files.is_shown(error.line), &error.message)
+            )
         })?;
         all.push((dialect, files, read));
     }
     leave_out_copies(&mut all);
     for (_, files, read) in all {
         given.ruleset.sets.extend(read.ruleset.sets);
-        given.ruleset.unread.extend(read.ruleset.unread);
+        given.ruleset.unread.extend(read.ruleset.unread.iter().map(|text| told(files.all_shown(), text).to_owned()));
         given.ruleset.neighbours.extend(read.ruleset.neighbours);
         given.ruleset.expecting.extend(read.ruleset.expecting);
         given.ruleset.tables.extend(read.ruleset.tables.into_iter().map(|table| files.placed(table)));
         for unknown in read.unknown {
             given.unknown.push(match files.place(unknown.line) {
-                (name, Spot::Line(line)) => format!("{name}:{line}: {}", unknown.text),
-                (name, Spot::Named(object)) => format!("{name}: {object}: {}", unknown.text),
+                (name, Spot::Line(line)) => {
+                    format!("{name}:{line}: {}", told(files.is_shown(unknown.line), &unknown.text))
+                }
+                (name, Spot::Named(object)) => {
+                    format!("{name}: {object}: {}", told(files.is_shown(unknown.line), &unknown.text))
+                }
             });
         }
     }

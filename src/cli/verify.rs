@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::document;
 use super::host::{live_site, nobody, own_links};
-use super::input::{Input, all_node_findings, node_findings, read_text, site};
+use super::input::{Input, all_node_findings, node_findings, read_text, read_text_shown, site};
 use super::judged::{Judged, Judging, judge_also};
 use super::output::{Undone, fail, present, print, print_findings, say, warn_open, warn_unknown};
 use super::proof::{explained, lies};
@@ -35,9 +35,12 @@ pub struct Arguments {
     /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset: nft text, iptables-save text of either family, ipset text; several files are taken together.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "live")]
+    /// A ruleset: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
     ruleset: Vec<PathBuf>,
+    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
+    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
+    further: Vec<PathBuf>,
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     include_from: Vec<PathBuf>,
@@ -88,7 +91,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
         Given::made(emitted.compiled().clone())
     } else {
-        read_rules(arguments.ruleset.iter().map(PathBuf::as_path), &arguments.include_from)?
+        read_rules(arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path), &arguments.include_from)?
     };
     // What cannot be used is not to stand behind a screen of warnings.
     let surroundings = arguments.routes.as_ref().map(|routes| read_routes(routes, arguments.input.json)).transpose()?;
@@ -120,7 +123,8 @@ fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let name = file.display();
     let read = |text: &str| Earlier::read(text).map_err(|error| anyhow::anyhow!("{name} {error}"));
     let before = read(&read_text(file, "report")?)?;
-    let rules = (arguments.ruleset.as_slice(), arguments.include_from.as_slice());
+    let all: Vec<PathBuf> = arguments.ruleset.iter().chain(&arguments.further).cloned().collect();
+    let rules = (all.as_slice(), arguments.include_from.as_slice());
     // What is past is a matter of the day of which the report speaks.
     let judging = Judging::of((&arguments.input.config, &arguments.node), rules, arguments.live, before.today());
     // Everything that a document would have, what was found included.
@@ -167,7 +171,8 @@ fn findings(arguments: &Arguments, cluster: &Cluster) -> Vec<Diagnostic> {
 
 /// Where a host stands in its networks; nothing where the file does not say it.
 fn read_routes(path: &Path, as_json: bool) -> anyhow::Result<Option<Surroundings>> {
-    let file = SourceFile::new(path.display().to_string(), read_text(path, "file of routes")?);
+    let (text, shown) = read_text_shown(path, "file of routes")?;
+    let file = SourceFile::new(path.display().to_string(), text).with_shown(shown);
     let (surroundings, findings) = iproute::read(&file.text, FileId::CLUSTER);
     print_findings(&findings, &Sources::new(file), as_json, Undone::Nothing)?;
     Ok(findings.is_empty().then_some(surroundings))

@@ -5,19 +5,18 @@ use std::net::IpAddr;
 
 use rustc_hash::FxBuildHasher;
 
-use super::model::{Client, Cluster, Node, Service, ServiceId, Source, State};
+use super::model::{Cluster, Node, Service, ServiceId, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{AddressClass, Cidr, Networks, PortRange};
+
+mod clients;
 
 /// The ports from which Linux takes the source ports of outgoing connections unless told otherwise:
 /// net.ipv4.ip_local_port_range (kernel documentation, networking/ip-sysctl).
 const EPHEMERAL: (u16, u16) = (32768, 60999);
 /// RFC 4253: the way to most hosts that this runs on.
 const SSH: u16 = 22;
-/// Wider than these no client is one network of anybody's.
-const WIDEST_CLIENT_V4: u8 = 8;
-const WIDEST_CLIENT_V6: u8 = 16;
 
 /// What the file says but could not be read, and so must not be called missing.
 #[derive(Default)]
@@ -49,9 +48,7 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
         nodes_in_networks(cluster, findings);
     }
     private_networks(cluster, &addresses, unread, findings);
-    for client in &cluster.clients {
-        check_client(client, &untrusted(cluster), unread, findings);
-    }
+    clients::check(cluster, &untrusted(cluster), unread, findings);
     check_services(cluster, span, unread, findings);
     overlaps(cluster, span, findings);
     if let Some(span) = cluster.guard.on_block_span.filter(|_| cluster.guard.is_staged()) {
@@ -74,10 +71,10 @@ fn names(cluster: &Cluster, findings: &mut Findings) {
 }
 
 fn duplicate_names<'a, I: Iterator<Item = (&'a str, Span)>>(what: &str, list: impl Fn() -> I, findings: &mut Findings) {
-    let mut seen = HashSet::with_capacity_and_hasher(list().size_hint().0, FxBuildHasher);
+    let mut seen = HashMap::with_capacity_and_hasher(list().size_hint().0, FxBuildHasher);
     for (name, span) in list() {
-        if !seen.insert(name) {
-            let first = list().find(|(other, _)| *other == name).map_or(span, |(_, span)| span);
+        let first = *seen.entry(name).or_insert(span);
+        if first != span {
             let finding = Diagnostic::new(Code::DuplicateName, span, format!("two {what} are called `{name}`"));
             findings.push(finding.also(first, "the other one").help("remove one of them, or give it its own name"));
         }
@@ -211,70 +208,54 @@ fn private_networks(cluster: &Cluster, addresses: &Addresses<'_>, unread: &Unrea
     let private: HashSet<Cidr, FxBuildHasher> = cluster.private.iter().map(|source| source.network).collect();
     let named = cluster.clients.iter().flat_map(|client| &client.from).map(|source| source.network);
     let clients: Networks = named.filter(|network| !private.contains(network)).collect();
-    for source in &cluster.private {
-        let network = source.network;
-        if network.class() != AddressClass::Private && !cluster.allow_public {
-            let message = format!("the private network {network} is, or reaches into, public address space");
+    // A range of addresses is the networks that make it up, all named in one place.
+    for pieces in cluster.private.chunk_by(|one, other| one.span == other.span) {
+        let Some(source) = pieces.first() else { continue };
+        let shown = range_of(pieces);
+        if !cluster.allow_public && pieces.iter().any(|piece| piece.network.class() != AddressClass::Private) {
+            let message = format!("the private network {shown} is, or reaches into, public address space");
             let help = "name the network that the nodes really lie in; if they do have public addresses, write \
                         `allow-public = true` under `[networks]`";
             findings.push(Diagnostic::new(Code::PublicNetwork, source.span, message).help(help));
         }
-        for (address, what) in [(network.first(), "network"), (network.last(), "broadcast")] {
-            let special = what == "network" || network.is_ipv4();
-            let wide = network.prefix_length() < if network.is_ipv4() { 31 } else { 127 };
-            if let Some(span) = addresses.find(address).filter(|_| special && wide) {
-                let message = format!("{address} is the {what} address of {network}");
-                let finding = Diagnostic::new(Code::NetworkAddress, span, message).also(source.span, "this network");
-                findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
-            }
+        if pieces.len() == 1 {
+            special_addresses(source, addresses, findings);
         }
         if !all_known {
             // Whether it is used cannot be said.
-        } else if !addresses.has_family_of(network) {
-            let family = if network.is_ipv4() { "IPv4" } else { "IPv6" };
-            let message = format!("{network} is private, but no node has an {family} address");
+        } else if !addresses.has_family_of(source.network) {
+            let family = if source.network.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!("{shown} is private, but no node has an {family} address");
             let help = format!(
                 "nobody is admitted over {family} as a peer; give the nodes' {family} `addresses`, or remove the network"
             );
             findings.push(Diagnostic::new(Code::FamilyWithoutNodes, source.span, message).help(help));
-        } else if !addresses.any_in(network) && !clients.overlaps(network) {
-            let message = format!("no node or client lies in the private network {network}");
+        } else if !pieces.iter().any(|piece| addresses.any_in(piece.network) || clients.overlaps(piece.network)) {
+            let message = format!("no node or client lies in the private network {shown}");
             findings.push(Diagnostic::new(Code::UnusedNetwork, source.span, message).help("remove it, or correct it"));
         }
     }
 }
 
-fn check_client(client: &Client, untrusted: &Networks, unread: &Unread, findings: &mut Findings) {
-    let name = client.name();
-    let nothing = match (client.from.is_empty(), client.services.is_empty()) {
-        (true, _) => Some("comes from nowhere"),
-        (false, true) => Some("is admitted to no service"),
-        (false, false) => None,
-    };
-    if let Some(nothing) = nothing.filter(|_| !unread.clients) {
-        let finding = Diagnostic::new(Code::UnusedClient, client.span, format!("the client `{name}` {nothing}"));
-        findings.push(finding.help("remove it, or complete its `from` and `services`"));
+/// A network, or a range as the file has it.
+fn range_of(pieces: &[Source]) -> String {
+    match pieces {
+        [first, .., last] => format!("{}-{}", first.network.first(), last.network.last()),
+        [one] => one.network.to_string(),
+        [] => String::new(),
     }
-    let mut seen = HashMap::with_capacity_and_hasher(client.from.len(), FxBuildHasher);
-    for source in &client.from {
-        let network = source.network;
-        if let Some(first) = seen.insert(network, source.span) {
-            let message = format!("the client `{name}` comes from {network} twice");
-            let finding = Diagnostic::new(Code::DuplicateAddress, source.span, message);
-            findings.push(finding.also(first, "here too").help("remove one"));
-        }
-        if untrusted.covers(network) {
-            let message = format!("the client `{name}` comes from {network}, which is untrusted and always blocked");
-            let help = "narrow the untrusted network, or correct the client's";
-            findings.push(Diagnostic::new(Code::ClientInUntrusted, source.span, message).help(help));
-        }
-        let widest = if network.is_ipv4() { WIDEST_CLIENT_V4 } else { WIDEST_CLIENT_V6 };
-        let wide = network.class() == AddressClass::Public && network.prefix_length() < widest;
-        if wide && !client.allow_public {
-            let message = format!("the client `{name}` is open to {network}: to the internet, or much of it");
-            let help = "name the networks that it really comes from; if it has to be so, write `allow-public = true` \
-                        in this `[[client]]`";
-            findings.push(Diagnostic::new(Code::ClientOpenToAll, source.span, message).help(help));
+}
+
+/// Addresses that no host has in a network of this size.
+fn special_addresses(source: &Source, addresses: &Addresses<'_>, findings: &mut Findings) {
+    let network = source.network;
+    for (address, what) in [(network.first(), "network"), (network.last(), "broadcast")] {
+        let special = what == "network" || network.is_ipv4();
+        let wide = network.prefix_length() < if network.is_ipv4() { 31 } else { 127 };
+        if let Some(span) = addresses.find(address).filter(|_| special && wide) {
+            let message = format!("{address} is the {what} address of {network}");
+            let finding = Diagnostic::new(Code::NetworkAddress, span, message).also(source.span, "this network");
+            findings.push(finding.help("no host can usually have it; correct the address or the prefix"));
         }
     }
 }

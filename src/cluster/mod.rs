@@ -23,8 +23,10 @@ mod values;
 pub use config::{Included, Loaded, closed, included_now, parse, parse_kept};
 pub use day::{Day, NoDay, Term, civil, expired};
 pub use folder::{KeptFile, cluster_files, load, parse_kept_together};
-pub use model::{AND, Allowance, Client, Cluster, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through};
-pub use profile::{Profile, embedded_profiles};
+pub use model::{
+    AND, Allowance, Client, Cluster, DefaultBind, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through,
+};
+pub use profile::{Profile, embedded_profiles, usual_service};
 pub use site::{Site, SitePart, SiteService};
 pub use toml_reader::closest;
 pub use values::ForeignValue;

@@ -1,5 +1,6 @@
 //! The cluster in its own words: nodes, services, clients, networks.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,6 +54,15 @@ pub enum State {
     Unused,
 }
 
+/// Where a service listens unless it is told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultBind {
+    /// On every interface.
+    Everywhere,
+    /// On 127.0.0.1 or ::1.
+    Loopback,
+}
+
 /// Something that listens on TCP ports of a node.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -62,6 +72,9 @@ pub struct Service {
     pub(super) ports: Ports,
     pub(super) one_port_per_node: bool,
     pub(super) setting: Option<String>,
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) bind: Option<DefaultBind>,
+    pub(super) port_by_node_number: bool,
     pub(super) why: Option<String>,
     /// Where the cluster file speaks of it, if it does.
     pub(super) span: Option<Span>,
@@ -92,6 +105,7 @@ pub struct Client {
     pub(super) services: Vec<ServiceId>,
     pub(super) interfaces: Option<Box<[Interface]>>,
     pub(super) allow_public: bool,
+    pub(super) gateway: bool,
     pub(super) why: Option<Box<str>>,
     pub(super) until: Option<Day>,
     pub(super) span: Span,
@@ -370,6 +384,18 @@ impl Service {
         self.setting.as_deref()
     }
 
+    /// The key that moves it, by the kind of file that has it: `riak-conf`, `listener.http.*`. A `*` stands for any one part.
+    #[must_use]
+    pub fn key_in(&self, kind: &str) -> Option<&str> {
+        self.settings.get(kind).map(String::as_str)
+    }
+
+    /// Where it listens unless it is told otherwise, where the profile says so.
+    #[must_use]
+    pub fn default_bind(&self) -> Option<DefaultBind> {
+        self.bind
+    }
+
     /// One sentence on why it is in this state.
     #[must_use]
     pub fn why(&self) -> Option<&str> {
@@ -456,6 +482,12 @@ impl Client {
     #[must_use]
     pub fn allow_public(&self) -> bool {
         self.allow_public
+    }
+
+    /// Whether its addresses are those of a gateway that translates: whoever is behind it comes from there, too.
+    #[must_use]
+    pub fn gateway(&self) -> bool {
+        self.gateway
     }
 
     /// Where it is named.

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+mod unclosed;
+
 use toml::Spanned;
 use toml::de::DeTable;
 
+use self::unclosed::Unclosed;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 
 /// A file that is something else altogether has thousands.
@@ -20,6 +23,14 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
             Diagnostic::new(Code::Syntax, Span::new(file, range), format!("this is {what}, and no cluster file"));
         findings.push(finding.help("`ringfence verify CLUSTER.toml --ruleset FILE` holds it against a cluster file"));
         return None;
+    }
+    let mut errors = errors;
+    let unclosed = if errors.is_empty() { Vec::new() } else { unclosed::find(text) };
+    for one in &unclosed {
+        // Behind it nothing is what it seems; behind the name of a table only the rest of its line.
+        let line = text.get(one.at.start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
+        let end = if one.swallows() { usize::MAX } else { one.at.start + line };
+        errors.retain(|error| !(one.at.start..=end).contains(&error.span().unwrap_or(0..0).start));
     }
     let mut last = Span::new(file, 0..0);
     for error in errors.iter().take(MOST_SYNTAX_ERRORS) {
@@ -38,7 +49,28 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
         // Where the last of them is, so that it comes behind.
         findings.push(Diagnostic::new(Code::Syntax, last, message));
     }
-    errors.is_empty().then_some(document)
+    let whole = errors.is_empty() && unclosed.is_empty();
+    for one in unclosed {
+        findings.push(without_end(text, file, one));
+    }
+    whole.then_some(document)
+}
+
+/// One finding for all that follows from it.
+fn without_end(text: &str, file: FileId, unclosed: Unclosed) -> Diagnostic {
+    let behind = if unclosed.swallows() { "; what stands behind it is read once it is there" } else { "" };
+    let Unclosed { at, what, missing, before_line } = unclosed;
+    let before = text.get(..at.start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let place = match before_line {
+        Some(next) => format!(" before line {next}"),
+        None if what == "text" && missing.len() == 1 => format!(" in line {line}"),
+        None => String::new(),
+    };
+    let message =
+        format!("the {what} that begins at line {line}, column {column} has no end: is a `{missing}` missing{place}?");
+    Diagnostic::new(Code::Syntax, Span::new(file, at), message).help(format!("write the `{missing}`{behind}"))
 }
 
 /// A ruleset where a cluster file should be: what it is, and the line that says so.

@@ -16,8 +16,11 @@ use crate::net::{Interface, ParsePortError, PortRange, Ports};
 /// A value and its place.
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
-/// The longest name of a cluster, node, client or service.
+/// The longest name of a cluster, client, service or profile.
 pub const LONGEST_NAME: usize = 64;
+/// The longest name of a node. It is an atom of Erlang, which has up to 255 characters (Erlang's reference manual, Data Types:
+/// Atom), and pods of Kubernetes come near to that.
+pub const LONGEST_NODE_NAME: usize = 255;
 
 /// The document being read and what was found in it so far.
 pub struct Reader<'f> {
@@ -33,6 +36,8 @@ pub struct TableReader<'t> {
     /// Where it begins.
     pub span: Span,
     known: Vec<&'static str>,
+    /// Keys that are missing, and what is most likely a misspelling of each.
+    misspelt: Vec<(&'static str, &'t str)>,
 }
 
 /// A text and its place.
@@ -55,6 +60,11 @@ impl<'f> Reader<'f> {
         Reader { file, findings: self.findings }
     }
 
+    /// Whether it reads a profile.
+    pub fn is_of_profile(&self) -> bool {
+        self.file == FileId::PROFILE
+    }
+
     /// Notes a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.findings.push(finding);
@@ -75,14 +85,22 @@ impl<'f> Reader<'f> {
     /// The whole document as a table.
     pub fn document<'t>(&self, document: &'t Spanned<DeTable<'t>>) -> TableReader<'t> {
         let span = Span::new(self.file, 0..0);
-        TableReader { table: document.get_ref(), title: "the file".into(), span, known: Vec::new() }
+        TableReader {
+            table: document.get_ref(),
+            title: "the file".into(),
+            span,
+            known: Vec::new(),
+            misspelt: Vec::new(),
+        }
     }
 
     /// A value that must be a table.
     pub fn table<'t>(&mut self, value: &'t Value<'t>, title: impl Into<Cow<'static, str>>) -> Option<TableReader<'t>> {
         let title = title.into();
         match value.get_ref() {
-            DeValue::Table(table) => Some(TableReader { table, title, span: self.span(value), known: Vec::new() }),
+            DeValue::Table(table) => {
+                Some(TableReader { table, title, span: self.span(value), known: Vec::new(), misspelt: Vec::new() })
+            }
             other => self.wrong_type(value, &title, "a table", other),
         }
     }
@@ -203,12 +221,19 @@ impl<'f> Reader<'f> {
             Ok(range) => Some(range),
             Err(error) => {
                 let (code, help) = match &error {
+                    ParsePortError::NotAPort if protocol_of(text.text).is_some() => {
+                        (Code::BadPort, ONLY_TCP.to_owned())
+                    }
                     ParsePortError::NotAPort => {
                         (Code::BadPort, "write a number such as `8098` or a range such as `\"6000-6009\"`".to_owned())
                     }
                     ParsePortError::Inverted { meant } => (Code::InvertedRange, format!("did you mean `\"{meant}\"`?")),
                 };
-                let message = format!("{what}: `{}` is {}", printable(text.text), describe_port_error(&error));
+                let message = match protocol_of(text.text) {
+                    Some("tcp") => format!("{what}: `{}` names its protocol", printable(text.text)),
+                    Some(_) => format!("{what}: `{}` is no TCP port", printable(text.text)),
+                    None => format!("{what}: `{}` is {}", printable(text.text), describe_port_error(&error)),
+                };
                 self.push(Diagnostic::new(code, text.span, message).help(help));
                 None
             }
@@ -256,12 +281,21 @@ impl<'f> Reader<'f> {
 
     /// Whether a text may be a name: `[A-Za-z0-9._@-]`, at most 64, not beginning with `.` or `-`.
     pub fn check_name(&mut self, text: Text<'_>, what: &str, extra: &str) -> bool {
+        self.check_name_up_to(LONGEST_NAME, text, what, extra)
+    }
+
+    /// Whether a text may be the name of a node, which is longer.
+    pub fn check_node_name(&mut self, text: Text<'_>, extra: &str) -> bool {
+        self.check_name_up_to(LONGEST_NODE_NAME, text, "a node", extra)
+    }
+
+    fn check_name_up_to(&mut self, longest: usize, text: Text<'_>, what: &str, extra: &str) -> bool {
         let bad = text.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._@-".contains(*c) || extra.contains(*c)));
         let reason = if text.text.is_empty() {
             "is empty".to_owned()
         } else if let Some(bad) = bad {
             format!("has the character `{}`", bad.escape_default())
-        } else if text.text.len() > LONGEST_NAME {
+        } else if text.text.len() > longest {
             format!("has {} characters", text.text.len())
         } else if text.text.starts_with(['.', '-']) {
             "begins with `.` or `-`".to_owned()
@@ -269,8 +303,7 @@ impl<'f> Reader<'f> {
             return true;
         };
         let message = format!("the name of {what} {reason}");
-        let help =
-            format!("use up to {LONGEST_NAME} letters, digits, `.`, `_`, `@` and `-`, not beginning with `.` or `-`");
+        let help = format!("use up to {longest} letters, digits, `.`, `_`, `@` and `-`, not beginning with `.` or `-`");
         self.push(Diagnostic::new(Code::BadName, text.span, message).help(help));
         false
     }
@@ -283,10 +316,30 @@ impl<'f> Reader<'f> {
 }
 
 impl<'t> TableReader<'t> {
+    /// All keys that there may be, asked for or not. A key that is none of them and near to one that is missing is read in
+    /// its place, besides being reported: what is wrong inside is not to be found only once the key is spelt right.
+    pub fn may_have(mut self, keys: &[&'static str]) -> Self {
+        let missing = || keys.iter().copied().filter(|key| !self.table.contains_key(*key));
+        let strange = self.table.keys().map(|key| &**key.get_ref()).filter(|key| !keys.contains(key));
+        let mut misspelt: Vec<(&'static str, &'t str)> = Vec::new();
+        for found in strange {
+            // What it most likely is has to be missing: otherwise it is something else.
+            let meant = closest(found, keys.iter().copied()).and_then(|near| missing().find(|key| *key == near));
+            if let Some(meant) = meant.filter(|meant| misspelt.iter().all(|(key, _)| key != meant)) {
+                misspelt.push((meant, found));
+            }
+        }
+        self.misspelt = misspelt;
+        self
+    }
+
     /// The value of a key, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
-        self.known.push(key);
-        self.table.get(key)
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        let meant = || self.misspelt.iter().find(|(own, _)| *own == key).map(|(_, found)| *found);
+        self.table.get(key).or_else(|| self.table.get(meant()?))
     }
 
     /// The value of a key that must be there.
@@ -315,6 +368,7 @@ impl<'t> TableReader<'t> {
             let message = format!("{} has no key `{}`", self.title, printable(key.text));
             let mut finding = Diagnostic::new(Code::UnknownKey, key.span, message);
             finding = match closest(key.text, self.known.iter().copied()) {
+                _ if matches!(key.text, "protocol" | "proto" | "udp" | "tcp") => finding.help(ONLY_TCP),
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help(format!("its keys are: {}", self.known.join(", "))),
             };
@@ -341,6 +395,16 @@ pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     }
     let scored = candidates.map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
     scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+/// What there is to do about a protocol: nothing but TCP is guarded.
+const ONLY_TCP: &str = "only TCP is guarded, and every port is one of TCP: write the number alone, `8098`; what the program does over \
+                        another protocol, such as UDP, is for the host's other firewall to guard";
+
+/// The protocol that a port names, as `5478/udp` and `tcp:8098` do.
+fn protocol_of(text: &str) -> Option<&'static str> {
+    let words = || text.split(['/', ':', ' ']).map(str::to_ascii_lowercase);
+    ["tcp", "udp", "sctp"].into_iter().find(|protocol| words().any(|word| word == *protocol))
 }
 
 fn describe_port_error(error: &ParsePortError) -> String {

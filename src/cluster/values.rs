@@ -40,10 +40,15 @@ impl ForeignValue<'_> {
         self.read(findings, |text, reader| reader.interface(text))
     }
 
-    /// A name of a node or client. That of a node may end in an IPv6 address.
-    pub fn name(&self, what: &str, findings: &mut Findings) -> Option<String> {
+    /// The name of a client.
+    pub fn client_name(&self, findings: &mut Findings) -> Option<String> {
+        self.read(findings, |text, reader| reader.check_name(text, "a client", "")).then(|| self.text.to_owned())
+    }
+
+    /// The name of a node. It may end in an IPv6 address.
+    pub fn node_name(&self, findings: &mut Findings) -> Option<String> {
         let host = self.text.rsplit_once('@').map_or(self.text, |(_, host)| host);
         let extra = if host.parse::<std::net::Ipv6Addr>().is_ok() { ":" } else { "" };
-        self.read(findings, |text, reader| reader.check_name(text, what, extra)).then(|| self.text.to_owned())
+        self.read(findings, |text, reader| reader.check_node_name(text, extra)).then(|| self.text.to_owned())
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use sha2::{Digest as _, Sha256};
+
 use super::ORIGINS_UP_TO;
 use crate::cluster::{Client, Cluster, Node, Site, SitePart, State};
 use crate::diagnostic::Span;
@@ -194,6 +196,22 @@ pub fn clip(comment: &str) -> String {
     format!("{} ...", comment.get(..end).unwrap_or_default())
 }
 
+/// What a rule says of one source: `beginning`, whose it is and where the file names it. Where a long name does not fit, the place
+/// is kept, and the beginning of the name with what tells it from all others that begin alike.
+pub fn clip_origin(beginning: &str, origin: &str) -> String {
+    let whole = format!("{beginning}{origin}");
+    if whole.len() <= LONGEST_COMMENT {
+        return whole;
+    }
+    let (name, place) = origin.rsplit_once(", ").unwrap_or((origin, ""));
+    let digest: String = Sha256::digest(name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let end = format!("...#{digest}{}{place}", if place.is_empty() { "" } else { ", " });
+    // A place is the base name of a file, which `base_name` cuts, and a line.
+    let room = LONGEST_COMMENT.saturating_sub(beginning.len() + end.len());
+    let cut = (0..=room.min(name.len())).rev().find(|&cut| name.is_char_boundary(cut)).unwrap_or(0);
+    clip(&format!("{beginning}{}{end}", name.get(..cut).unwrap_or_default()))
+}
+
 /// Hosts in hash sets, networks in interval sets, each family for itself. `sources` lists them as often as it is asked.
 fn source_sets<'a, I>(cluster: &Cluster, label: &str, on: &str, sources: impl Fn() -> I) -> Vec<Set>
 where
@@ -296,6 +314,25 @@ mod tests {
 
     use super::*;
     use crate::cluster::parse;
+
+    /// Pods of Kubernetes have names that are alike for more characters than a comment has (node names: up to 255).
+    #[test]
+    fn a_long_name_is_cut_and_stays_apart_from_others() {
+        let name = |number: u32, end: &str| format!("riak@{}{number}.headless.production{end}", "riak-kv-".repeat(20));
+        let said: Vec<String> = [(0, ".a"), (1, ".a"), (0, ".b")]
+            .map(|(number, end)| {
+                clip_origin("reachability: peers: ", &format!("{}, cluster.toml:7", name(number, end)))
+            })
+            .into();
+        let (one, rest) = said.split_first().unwrap();
+        for comment in &said {
+            assert!(comment.len() <= LONGEST_COMMENT && comment.ends_with(", cluster.toml:7"), "{comment}");
+            assert!(comment.starts_with("reachability: peers: riak@riak-kv-riak-kv-"), "{comment}");
+        }
+        assert!(rest.iter().all(|other| other != one) && rest[0] != rest[1], "{said:?}");
+        let short = clip_origin("reachability: peers: ", "riak@10.20.0.11, cluster.toml:7");
+        assert_eq!(short, "reachability: peers: riak@10.20.0.11, cluster.toml:7");
+    }
 
     /// Hosts and networks stand in sets of their own, and a remark that names others sends whoever reads it to the wrong line.
     #[test]

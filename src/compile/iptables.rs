@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::admission::{Admissions, Grant, clip};
+use super::admission::{Admissions, Grant, clip_origin};
 use super::{MANGLE, RAW, TCP, block_rules, header, hidden_verdict, not_loopback, rule, source, to_this_host};
 use crate::cluster::Site;
 use crate::ir::{
@@ -189,7 +189,7 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool, ports: f
     };
     for set in admissions.untrusted.iter().filter(own) {
         for (source, origin) in source_matches(set, use_sets) {
-            let comment = clip(&format!("isolation: {}", origin.unwrap_or("untrusted beats all")));
+            let comment = clip_origin("isolation: ", origin.unwrap_or("untrusted beats all"));
             rules.push(rule(vec![source], Verdict::Goto(BLOCK.into())).comment(comment));
         }
     }
@@ -198,7 +198,7 @@ fn admit_rules(admissions: &Admissions, family: Family, use_sets: bool, ports: f
             for (interface, ports) in doors(grant, ports) {
                 for (source, origin) in source_matches(set, use_sets) {
                     let comment = match origin {
-                        Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
+                        Some(origin) => clip_origin(&format!("reachability: {}: ", grant.what), origin),
                         None => of_set.clone(),
                     };
                     let matches = interface.iter().cloned().chain([source, ports.clone()]).collect();

@@ -1,6 +1,6 @@
 //! The shape for nf_tables: one `inet` table of our own.
 
-use super::admission::{Admissions, Grant, clip};
+use super::admission::{Admissions, Grant, clip_origin};
 use super::{FIRST_AT_INPUT, RAW, TCP, block_rules, header, hidden_verdict, not_loopback, rule, source, to_this_host};
 use crate::cluster::{Node, Site};
 use crate::ir::{
@@ -288,7 +288,7 @@ fn admit_rules(admissions: &Admissions, asked: AskedPort) -> Vec<Rule> {
     let mut rules = Vec::new();
     for set in &admissions.untrusted {
         for (source, origin) in source_matches(set) {
-            let comment = clip(&format!("isolation: {}", origin.unwrap_or("untrusted beats all")));
+            let comment = clip_origin("isolation: ", origin.unwrap_or("untrusted beats all"));
             rules.push(rule(vec![source], Verdict::Goto("block".into())).comment(comment));
         }
     }
@@ -298,7 +298,7 @@ fn admit_rules(admissions: &Admissions, asked: AskedPort) -> Vec<Rule> {
             commented.flat_map(|(set, own)| source_matches(set).into_iter().map(move |one| (one, own.clone())));
         for ((source, origin), own) in sources {
             let comment = match origin {
-                Some(origin) => clip(&format!("reachability: {}: {origin}", grant.what)),
+                Some(origin) => clip_origin(&format!("reachability: {}: ", grant.what), origin),
                 None => own,
             };
             let mut matches = interface_match(grant);

@@ -219,6 +219,8 @@ codes! {
     UnboundedDistribution = "unbounded-distribution", Warning;
     /// A service that is blocked listens beyond loopback.
     BlockedListener = "blocked-listener", Warning;
+    /// Other clusters replicate from this node, and are not admitted.
+    BlockedReplication = "blocked-replication", Warning;
     /// A service that is not guarded listens beyond loopback.
     UnguardedListener = "unguarded-listener", Error;
     /// A service that others are to reach listens on loopback only.
@@ -229,6 +231,8 @@ codes! {
     WideListener = "wide-listener", Warning;
     /// The Erlang port mapper listens on every interface.
     EpmdEverywhere = "epmd-everywhere", Warning;
+    /// Which port Erlang's distribution takes depends on its release.
+    FixedPort = "fixed-port", Warning;
     /// The distribution range is a single port.
     MinimumOnly = "minimum-only", Warning;
     /// Riak's distribution range is not that of the cluster file.
@@ -243,6 +247,8 @@ codes! {
     OneFamily = "one-family", Warning;
     /// An Erlang node of another name listens where nothing is guarded.
     OtherErlang = "other-erlang", Note;
+    /// Of the program of this profile no files are read.
+    SocketsOnly = "sockets-only", Note;
     /// A setting that another one overrides.
     Overridden = "overridden", Note;
     /// A pattern of `include` that no file fits.

@@ -6,10 +6,12 @@
 
 mod code;
 mod render;
+mod shown;
 mod source;
 
 pub use code::{Code, Severity};
 pub use render::{Plain, render_json, render_text};
+pub use shown::{NOT_SHOWN, is_for_another, may_be_shown};
 pub use source::{FileId, SourceFile, Sources, Span, Texts};
 
 use rustc_hash::FxHashMap;
@@ -84,6 +86,11 @@ impl Diagnostic {
             label.span.file = label.span.file.behind(others);
         }
         self
+    }
+
+    /// Whether something that it says stands in a file that may not be shown to whoever asked.
+    fn is_hidden(&self, sources: &Sources) -> bool {
+        self.labels.iter().filter_map(|label| sources.get(label.span.file)).any(|file| !file.is_shown())
     }
 
     /// Error, warning or note.

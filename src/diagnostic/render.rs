@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use super::{Diagnostic, Severity, SourceFile, Sources, Span};
+use super::{Diagnostic, NOT_SHOWN, Severity, SourceFile, Sources, Span};
 
 /// A line longer than this is shown in part: a list of 100,000 nodes may well stand on one line.
 const LONGEST_LINE: usize = 160;
@@ -21,20 +21,28 @@ pub fn render_text(finding: &Diagnostic, sources: &Sources, styled: bool) -> Str
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let message = harmless(&finding.message);
+    let hidden = finding.is_hidden(sources);
+    let message = if hidden { Cow::Owned(not_shown(finding, sources)) } else { harmless(&finding.message) };
     let title = level.primary_title(&*message).id(finding.code.as_str());
-    let excerpts = Excerpt::of(finding, sources);
+    let excerpts = if hidden { Vec::new() } else { Excerpt::of(finding, sources) };
     let mut group = Group::with_title(title);
     for excerpt in &excerpts {
         group = excerpt.append_to(group);
     }
-    let help = finding.help.as_deref().map(harmless);
+    let help = finding.help.as_deref().filter(|_| !hidden).map(harmless);
     if let Some(help) = &help {
         group = group.element(Level::HELP.message(&**help));
     }
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     let text = renderer.render(&[group]);
     excerpts.iter().fold(text, |text, excerpt| excerpt.correct_column(text))
+}
+
+/// A finding whose words may be those of the file.
+fn not_shown(finding: &Diagnostic, sources: &Sources) -> String {
+    let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
+    let place = place.map(|(file, at)| format!("{}:{}: ", harmless(&file.name).replace('\n', "?"), file.line(at)));
+    format!("{}{NOT_SHOWN}", place.unwrap_or_default())
 }
 
 /// A line with the places in it, cut out so that the cost of a finding does not depend on the size of the file.
@@ -152,13 +160,14 @@ impl Plain {
     #[must_use]
     pub fn of(finding: &Diagnostic, sources: &Sources) -> Self {
         let place = finding.labels.first().and_then(|label| Some((sources.get(label.span.file)?, label.span.start)));
+        let hidden = finding.is_hidden(sources);
         Self {
             code: Some(finding.code.as_str()),
             severity: word(finding.severity()),
-            message: finding.message.clone(),
+            message: if hidden { NOT_SHOWN.to_owned() } else { finding.message.clone() },
             file: place.map(|(file, _)| file.name.clone()),
             line: place.map(|(file, at)| file.line(at)),
-            help: finding.help.clone(),
+            help: finding.help.clone().filter(|_| !hidden),
             base: place.map(|(file, _)| file.base_name()).filter(|name| name.contains('/')),
         }
     }
@@ -216,6 +225,20 @@ mod tests {
         let plain = |words: &str| Plain::new(Severity::Note, Some("other-namespace"), words.to_owned()).message;
         assert_eq!(plain("other-namespace: eth0 leads away"), "eth0 leads away");
         assert_eq!(plain("other-namespaces lead away"), "other-namespaces lead away");
+    }
+
+    #[test]
+    fn a_hidden_line_is_in_no_rendering() {
+        let file = SourceFile::new("a.toml".into(), "x\nSECRET\n".into());
+        let finding =
+            Diagnostic::new(Code::Syntax, Span::new(FileId::CLUSTER, 2..8), "`SECRET`").help("write `SECRET`");
+        let said = |shown: bool| {
+            let sources = Sources::new(file.clone().with_shown(shown));
+            [render_text(&finding, &sources, false), render_json(&finding, &sources)]
+        };
+        assert!(said(true).iter().all(|text| text.contains("SECRET")));
+        assert!(said(false).iter().all(|text| !text.contains("SECRET") && text.contains(NOT_SHOWN)));
+        assert!(said(false)[0].contains("a.toml:2: ") && said(false)[1].contains("\"line\":2"), "{:?}", said(false));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The texts that findings point into.
 
+use super::is_for_another;
+
 /// Which of the run's texts. Where a cluster file is read it is the first, its profile, if that is a file, the second, and what
 /// it includes comes behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +49,8 @@ pub struct SourceFile {
     line_starts: Vec<u32>,
     /// Where it is as seen from the file that includes it.
     inside: Option<String>,
+    /// Whether its lines may be shown to whoever asked.
+    shown: bool,
 }
 
 /// The texts of a run.
@@ -80,17 +84,32 @@ pub struct Texts<'a> {
 
 impl SourceFile {
     /// INVARIANT (size): `text` is shorter than 4 GiB; whoever reads a file refuses larger ones long before.
+    ///
+    /// Where this runs for another user, its lines are not shown, unless something below says that they may be.
     #[must_use]
     pub fn new(name: String, text: String) -> Self {
         let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
-        Self { name, text, line_starts, inside: None }
+        Self { name, text, line_starts, inside: None, shown: !is_for_another() }
     }
 
     /// A file that another one includes, which calls it `inside`.
     #[must_use]
     pub fn included(name: String, inside: String, text: String) -> Self {
         Self { inside: Some(inside), ..Self::new(name, text) }
+    }
+
+    /// The same, where it is known whether its lines may be shown: what was given on standard input may be, and of a file
+    /// [`may_be_shown`](super::may_be_shown) says it.
+    #[must_use]
+    pub fn with_shown(self, shown: bool) -> Self {
+        Self { shown, ..self }
+    }
+
+    /// Whether its lines may be shown.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.shown
     }
 
     /// Where it is as seen from the file that includes it, if one does.

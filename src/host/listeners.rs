@@ -19,6 +19,8 @@ pub enum Program {
     Erlang(Option<String>),
     /// The Erlang port mapper.
     Epmd,
+    /// systemd, which holds the socket of a service for it (systemd.socket(5)), as Debian's `epmd.socket` does.
+    Systemd,
     /// Any other, or one that may not be looked at.
     Other,
 }
@@ -55,7 +57,7 @@ impl Listening {
             (Program::Erlang(own), Some(nodes)) => {
                 own.as_deref().is_some_and(|own| nodes.split(AND).any(|node| same_node(own, node)))
             }
-            (Program::Epmd | Program::Other, _) => false,
+            (Program::Epmd | Program::Systemd | Program::Other, _) => false,
         }
     }
 }
@@ -87,7 +89,13 @@ pub fn listening() -> Result<Seen, RequestError> {
         .into_iter()
         .map(|socket| {
             let has = |owner: &&Owner| owner.inodes.as_ref().is_some_and(|inodes| inodes.contains(&socket.inode));
-            let owner = owners.iter().find(has);
+            // epmd has the socket that systemd made for it, too, and is not who decides where that listens.
+            let rank = |owner: &&Owner| match owner.program {
+                Program::Erlang(_) => 0,
+                Program::Systemd => 1,
+                Program::Epmd | Program::Other => 2,
+            };
+            let owner = owners.iter().filter(has).min_by_key(rank);
             Listening {
                 local: socket.local,
                 program: owner.map_or(Program::Other, |owner| owner.program.clone()),
@@ -97,8 +105,8 @@ pub fn listening() -> Result<Seen, RequestError> {
         .collect();
     found.sort_by_key(|listening| (listening.local, listening.pid));
     found.dedup();
-    let hidden = owners.iter().filter(|owner| owner.inodes.is_none() && owner.program != Program::Epmd);
-    Ok(Seen { sockets: found, unreadable: hidden.map(|owner| owner.pid).collect() })
+    let hidden = |owner: &&Owner| owner.inodes.is_none() && matches!(owner.program, Program::Erlang(_));
+    Ok(Seen { sockets: found, unreadable: owners.iter().filter(hidden).map(|owner| owner.pid).collect() })
 }
 
 impl Seen {
@@ -134,6 +142,7 @@ fn owners(proc: &Path) -> Vec<Owner> {
                 // beam, or beam.smp where the VM may use several processors.
                 name if name.starts_with("beam") => Program::Erlang(node_name(&fs::read(path.join("cmdline")).ok()?)),
                 "epmd" => Program::Epmd,
+                "systemd" => Program::Systemd,
                 _ => return None,
             };
             Some(Owner { pid, program, inodes: inodes(&path.join("fd")) })

@@ -48,6 +48,7 @@ pub mod sessions;
 pub mod sockets;
 pub mod source_checks;
 pub mod sources;
+pub mod started;
 pub mod status;
 pub mod steps;
 pub mod store;

@@ -170,7 +170,7 @@ impl KeptText {
 }
 
 fn included(file: &SourceFile) -> Included {
-    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone() }
+    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone(), shown: file.is_shown() }
 }
 
 /// Writes a set.

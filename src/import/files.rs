@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span, may_be_shown};
 
 /// Where Riak's files are by default: packages of Riak, of Momentum (Message Systems), builds from source on Linux, FreeBSD
 /// and macOS. Source: basho_docs, "Configuration Files"; Momentum's folders as on its hosts.
@@ -189,18 +189,21 @@ fn node_of(path: &Path) -> (PathBuf, String) {
 fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &mut Findings) -> Option<File> {
     // A pipe would be waited for, perhaps for ever.
     let regular = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
-        true => fs::File::open(path).and_then(|file| read_text(file, LARGEST)),
+        true => fs::File::open(path).and_then(|file| {
+            let shown = may_be_shown(&file);
+            Ok((read_text(file, LARGEST)?, shown))
+        }),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     });
-    let text = match regular {
-        Ok(text) => text,
+    let (text, shown) = match regular {
+        Ok(read) => read,
         Err(error) => {
             findings.push(unreadable_path("read", path, &error));
             return None;
         }
     };
     let kind = kind.or_else(|| Kind::of_text(&text));
-    let id = sources.add(SourceFile::new(path.to_string_lossy().into_owned(), text));
+    let id = sources.add(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown));
     let Some(kind) = kind else {
         let message = format!("`{}` is none of {}", path.display(), Kind::ALL.map(Kind::name).join(", "));
         let help = "name Riak's own files, or the folder that they are in; outputs of riak-admin go to `--membership`";

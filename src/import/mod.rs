@@ -14,6 +14,7 @@
 pub mod cluster_file;
 pub mod erlang;
 pub mod files;
+pub mod first;
 pub mod hosts;
 pub mod inventory;
 pub mod membership;

@@ -4,8 +4,8 @@ use super::Subject;
 use crate::cluster::SiteService;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::{Listening, Program};
-use crate::import::cluster_file::ways;
-use crate::import::settings::{Range, Settings};
+use crate::import::cluster_file::{by_release, inverted, ways};
+use crate::import::settings::{Range, Setting, Settings};
 use crate::net::{PortRange, Ports};
 
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
@@ -30,8 +30,9 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         let help = format!("bind it to this node's address: {setting}, and restart Riak");
         findings.push(Diagnostic::new(Code::LoopbackOnly, interface.span, message).help(help));
     }
-    let found = match distribution.range() {
-        Range::Ports(range) => range,
+    findings_of_release(subject, settings, findings);
+    let set = match distribution.range() {
+        Range::Ports(ports) => ports,
         Range::Unset => {
             let message =
                 "Erlang's distribution listens on any free port, and only the range in the cluster file is guarded";
@@ -52,21 +53,18 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
             return;
         }
         Range::Inverted => {
-            let message = "the distribution range begins above its end, and so the node does not start";
-            let finding = subject.about(Code::InvertedRange, place, message.to_owned());
-            findings.push(finding.help("exchange minimum and maximum"));
+            findings.push(inverted(distribution));
             return;
         }
     };
-    if distribution.fixed.is_none() && distribution.maximum.is_none() {
+    if let (Some(Setting { value: only, .. }), None) = (&distribution.minimum, &distribution.maximum) {
         let message = format!(
-            "only the minimum is set, so port {found} is all there is: while an old VM holds it, the node does not start"
+            "only the minimum is set, so port {only} is all there is: while an old VM holds it, the node does not start"
         );
         findings.push(remedied(subject.about(Code::MinimumOnly, place, message), wanted, settings));
     }
-    let set: Ports = [found].into_iter().collect();
     if set != service.ports {
-        let message = format!("Riak's distribution range is {found}, and the cluster file has {}", service.ports);
+        let message = format!("Riak's distribution range is {set}, and the cluster file has {}", service.ports);
         let finding = subject.about(Code::RangeDiffers, place, message);
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
@@ -75,7 +73,22 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         };
         findings.push(finding.help(help));
     }
-    ephemeral(subject, found, place, findings);
+    set.ranges().iter().for_each(|range| ephemeral(subject, *range, place, findings));
+}
+
+/// A port that only some releases take is to be guarded, whatever there is besides.
+fn findings_of_release(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
+    let distribution = &settings.distribution;
+    by_release(distribution).into_iter().for_each(|finding| findings.push(finding));
+    let without_range = matches!(distribution.range(), Range::Unset | Range::MaximumOnly | Range::Inverted);
+    for one in distribution.fixed.iter().filter(|_| without_range) {
+        if guarded(subject).is_some_and(|service| !service.ports.has(one.value)) {
+            let message =
+                format!("`{}` is {}, and the cluster file does not have it for the distribution", one.name, one.value);
+            let help = "write it into `ports` under `[services.distribution]` in the cluster file";
+            findings.push(Diagnostic::new(Code::RangeDiffers, one.span, message).help(help));
+        }
+    }
 }
 
 /// A connection of this host's own may hold a port as its source, and then the node does not start.
@@ -108,7 +121,10 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
         let finding = Diagnostic::placeless(Code::OutsideRange, message);
         let right = subject
             .settings
-            .filter(|settings| range.is_some_and(|range| settings.distribution.range() == Range::Ports(range)));
+            .filter(|settings| {
+                range.is_some_and(|range| settings.distribution.range() == Range::Ports([range].into_iter().collect()))
+            })
+            .filter(|settings| settings.distribution.fixed.is_empty());
         if let Some(settings) = right {
             let finding = match settings.distribution.span() {
                 Some(span) => finding.at(span, "this is set"),

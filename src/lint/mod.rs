@@ -7,16 +7,19 @@
 //! Everything here is pure: the command reads the files and asks the kernel.
 
 mod distribution;
+mod epmd;
 mod members;
+mod replication;
 mod services;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
 
-use crate::cluster::{Node, Site};
+use crate::cluster::{Node, Service, Site};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::host::listeners::Listening;
+use crate::host::started::Started;
 use crate::import::membership::Membership;
 use crate::import::settings::{Listener, Settings, Style};
 use crate::net::Ports;
@@ -31,6 +34,8 @@ pub struct Subject<'a> {
     pub members: Option<&'a Membership>,
     /// What listens; `None` where the kernel did not tell.
     pub listening: Option<&'a [Listening]>,
+    /// How epmd was started, or else this host's node.
+    pub started: &'a Started,
     /// The ports that the kernel gives to outgoing connections.
     pub ephemeral: (u16, u16),
     /// Those of them that it does not give.
@@ -42,6 +47,8 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
     if let Some(settings) = subject.settings {
         who(subject, settings, findings);
         services::settings(subject, settings, findings);
+        epmd::settings(subject, settings, findings);
+        replication::settings(subject, settings, findings);
         distribution::settings(subject, settings, findings);
     }
     if let Some(listening) = subject.listening {
@@ -91,6 +98,21 @@ impl<'a> Subject<'a> {
         self.site.nodes().first().copied()
     }
 
+    fn service(&self, name: &str) -> Option<&'a Service> {
+        self.site.services().iter().map(|own| own.service).find(|own| own.name() == name)
+    }
+
+    /// The key that moves a service, in a kind of file, as its profile has it.
+    fn key_in(&self, kind: &str, service: &str) -> Option<&'a str> {
+        self.service(service)?.key_in(kind)
+    }
+
+    /// What moves it, in the words of its profile.
+    fn profile_setting(&self, service: &str) -> String {
+        let setting = self.service(service).and_then(Service::setting);
+        setting.map_or_else(|| "the program's own settings".to_owned(), |setting| format!("see {setting}"))
+    }
+
     /// A finding about a setting, or about the lack of one in Riak's files.
     fn about(&self, code: Code, setting: Option<Span>, message: String) -> Diagnostic {
         let file: Option<FileId> = self.settings.and_then(|settings| settings.files.first().copied());
@@ -130,8 +152,9 @@ impl<'a> Subject<'a> {
     fn setting_of(&self, service: &str, address: &str, port: u16) -> String {
         let conf = self.settings.is_none_or(|settings| settings.style == Style::RiakConf);
         match (service, conf) {
-            ("http" | "https" | "protobuf", true) => {
-                format!("`listener.{service}.internal = {}` in riak.conf", with_port(address, port))
+            ("http" | "https" | "protobuf", true) if self.key_in("riak-conf", service).is_some() => {
+                let key = self.key_in("riak-conf", service).unwrap_or_default().replace('*', "internal");
+                format!("`{key} = {}` in riak.conf", with_port(address, port))
             }
             ("handoff", true) => format!("`handoff.ip = {address}` in riak.conf"),
             ("http" | "https", false) => {
@@ -145,17 +168,12 @@ impl<'a> Subject<'a> {
                 let file = if conf { "advanced.config" } else { "app.config" };
                 format!("`{{riak_core, [{{cluster_mgr, {{\"{address}\", {port}}}}}]}}` in {file}")
             }
-            ("epmd", true) => format!(
-                "`ERL_EPMD_ADDRESS={address}` in the environment in which epmd starts (a running epmd goes on as it is)"
-            ),
-            ("epmd", false) => format!(
-                "`-env ERL_EPMD_ADDRESS {address}` in vm.args (a running epmd goes on as it is until it is restarted)"
-            ),
+            ("epmd", conf) => epmd::environment(self, address, conf),
             ("distribution", true) => format!("`erlang.distribution.interface = {address}` in riak.conf"),
             ("distribution", false) => {
                 format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address))
             }
-            _ => "the program's own settings".to_owned(),
+            _ => self.profile_setting(service),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Subject, with_port};
+use super::{Subject, epmd, with_port};
 use crate::cluster::{SiteService, State};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
-use crate::host::listeners::{Listening, Program};
+use crate::host::listeners::Listening;
 use crate::import::cluster_file::ports_line;
 use crate::import::settings::{Bind, Listener, Settings};
 use crate::net::{AddressClass, Cidr, PortRange, Ports};
@@ -19,7 +19,6 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
             listeners(subject, service, &own, findings);
         }
     }
-    epmd(subject, settings, findings);
 }
 
 fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener], findings: &mut Findings) {
@@ -62,7 +61,7 @@ fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener]
 }
 
 /// Whether anybody is to reach it.
-fn is_used(subject: &Subject<'_>, service: &SiteService<'_>) -> bool {
+pub(super) fn is_used(subject: &Subject<'_>, service: &SiteService<'_>) -> bool {
     let client = || subject.site.cluster().clients().iter().any(|client| client.services().contains(&service.id));
     service.service.state() == State::Open && (service.service.peers() || client())
 }
@@ -77,7 +76,12 @@ fn loopback_only(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Li
 }
 
 /// `all` are the ports that the service has by its settings.
-fn undeclared(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Listener, all: &Ports) -> Diagnostic {
+pub(super) fn undeclared(
+    subject: &Subject<'_>,
+    service: &SiteService<'_>,
+    listener: &Listener,
+    all: &Ports,
+) -> Diagnostic {
     let name = service.service.name();
     let declared = if service.ports.is_empty() { "no port".to_owned() } else { format!("port {}", service.ports) };
     let guarded = if subject.site.protected().has(listener.port) { "" } else { ", so this one is not guarded" };
@@ -108,50 +112,6 @@ fn findings_of_width(subject: &Subject<'_>, name: &str, listener: &Listener, fin
     findings.push(subject.about(Code::WideListener, bind_place(listener), message).help(help));
 }
 
-fn epmd(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
-    let Some(service) = subject.site.services().iter().find(|service| service.service.name() == "epmd") else { return };
-    if let Some(port) = &settings.epmd.port
-        && !service.ports.has(port.value)
-    {
-        let listener = Listener {
-            service: "epmd",
-            bind: Bind::Name(String::new()),
-            port: port.value,
-            setting: Some((port.name.clone(), port.span)),
-            bind_setting: None,
-        };
-        findings.push(undeclared(subject, service, &listener, &PortRange::single(port.value).into_iter().collect()));
-    }
-    // What runs counts; a setting that is not in force yet would speak of another epmd.
-    let runs = subject.listening.is_some_and(|all| all.iter().any(|one| service.ports.has(one.local.port())));
-    if runs || settings.epmd.not_started.is_some() || service.service.state() != State::Open {
-        return;
-    }
-    match &settings.epmd.addresses {
-        None => {
-            let does = "listens on every interface unless ERL_EPMD_ADDRESS says otherwise where it starts";
-            findings.push(epmd_everywhere(subject, None, does));
-        }
-        Some(addresses) if addresses.value.iter().all(Bind::is_loopback) => {
-            let message = "`epmd` is open to the nodes, and is set to listen on loopback only";
-            let help =
-                format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
-            findings.push(Diagnostic::new(Code::LoopbackOnly, addresses.span, message).help(help));
-        }
-        Some(addresses) if addresses.value.iter().any(Bind::is_everywhere) => {
-            findings.push(epmd_everywhere(subject, Some(addresses.span), "is set to listen on every interface"));
-        }
-        Some(_) => {}
-    }
-}
-
-fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Diagnostic {
-    let message = format!("`epmd` {does}; it tells every caller the names and ports of the nodes");
-    let address = subject.own_address();
-    let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 4369));
-    subject.about(Code::EpmdEverywhere, span, message).help(help)
-}
-
 /// What the kernel says. What the settings explain has been said.
 pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: &mut Findings) {
     for service in subject.site.services() {
@@ -166,7 +126,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
         let beyond = own.iter().filter(|one| !one.is_loopback() && !explained.contains(&one.local.port()));
         let beyond: BTreeSet<String> = beyond.map(|one| one.local.to_string()).collect();
         match service.service.state() {
-            State::Open if name == "epmd" => epmd_sockets(subject, service, &own, findings),
+            State::Open if name == "epmd" => epmd::sockets(subject, service, &own, findings),
             State::Open if is_used(subject, service) && own.iter().all(|one| one.is_loopback()) => {
                 if !set_to_loopback(subject, name) {
                     let message = format!("`{name}` is open to others, and listens on {} only", first.local);
@@ -191,31 +151,6 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
                 }
             }
         }
-    }
-}
-
-fn epmd_sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listening], findings: &mut Findings) {
-    if own.iter().any(|one| one.is_everywhere()) {
-        let set = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref());
-        match set.filter(|set| !set.value.iter().any(Bind::is_everywhere)) {
-            Some(set) => {
-                let message =
-                    "`epmd` listens on every interface, although it is set to others: it runs since before that";
-                let help =
-                    "stop Riak, end epmd with `epmd -kill`, and start Riak; whoever starts epmd must have the setting";
-                findings.push(Diagnostic::new(Code::EpmdEverywhere, set.span, message).help(help));
-            }
-            None => findings.push(epmd_everywhere(subject, set.map(|set| set.span), "listens on every interface")),
-        }
-    } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
-        let by = match own.first().map(|one| &one.program) {
-            Some(Program::Epmd) => "",
-            _ => " (another program than epmd may have the port)",
-        };
-        let message = format!("`epmd` is open to the nodes, and listens on loopback only{by}");
-        let help =
-            format!("bind it to this node's address: {}", subject.setting_of("epmd", &subject.own_address(), 4369));
-        findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
     }
 }
 

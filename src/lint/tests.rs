@@ -27,7 +27,10 @@ fn beam(local: &str) -> Listening {
 
 /// The codes that are found, for the sockets of a host and its riak.conf.
 fn found(listening: &[Listening], conf: Option<&str>) -> Vec<&'static str> {
-    let cluster = cluster();
+    said(&cluster(), listening, conf, &Started::Unknown).iter().map(|finding| finding.code.as_str()).collect()
+}
+
+fn said(cluster: &Cluster, listening: &[Listening], conf: Option<&str>, started: &Started) -> Vec<Diagnostic> {
     let mut sources = Sources::default();
     let mut findings = Findings::default();
     let settings = conf.map(|text| {
@@ -36,17 +39,18 @@ fn found(listening: &[Listening], conf: Option<&str>) -> Vec<&'static str> {
     });
     assert!(findings.sorted().is_empty());
     let mut findings = Findings::default();
-    let site = Site::of_node(&cluster, cluster.node(NODE).unwrap());
+    let site = Site::of_node(cluster, cluster.node(NODE).unwrap());
     let subject = Subject {
         site: &site,
         settings: settings.as_ref(),
         members: None,
         listening: Some(listening),
+        started,
         ephemeral: (32768, 60999),
         reserved: &Ports::default(),
     };
     lint(&subject, &mut findings);
-    findings.sorted().iter().map(|finding| finding.code.as_str()).collect()
+    findings.sorted()
 }
 
 #[test]
@@ -104,4 +108,48 @@ fn what_the_settings_explain_is_said_once() {
     let epmd = socket("10.20.0.11:4369", Program::Epmd);
     let sockets = [beam("10.20.0.11:8198"), beam("10.20.0.11:8087"), epmd];
     assert_eq!(found(&sockets, Some(CONF)), ["undeclared-port", "blocked-listener"]);
+}
+
+/// What helps depends on what started it (Debian's epmd.socket: systemd has the socket, and epmd's own variable does nothing).
+#[test]
+fn a_remedy_is_for_what_started_it() {
+    let help = |program: Program, local: &str, started: Started| {
+        let found = said(&cluster(), &[socket(local, program)], None, &started);
+        let finding = found.iter().find(|finding| finding.message.contains("epmd")).unwrap();
+        (finding.code.as_str(), finding.help.clone().unwrap())
+    };
+    let (code, text) = help(Program::Systemd, "[::]:4369", Started::Unknown);
+    assert_eq!(code, "epmd-everywhere");
+    for part in ["epmd.socket", "`ListenStream=`, `ListenStream=10.20.0.11:4369`, `ListenStream=127.0.0.1:4369`"] {
+        assert!(text.contains(part) && !text.contains("ERL_EPMD_ADDRESS="), "{text}");
+    }
+    assert_eq!(help(Program::Systemd, "127.0.0.1:4369", Started::Unknown).0, "loopback-only");
+    let (_, text) = help(Program::Epmd, "[::]:4369", Started::Unit("riak.service".to_owned()));
+    assert!(
+        text.contains("`systemctl edit riak.service`") && text.contains("Environment=ERL_EPMD_ADDRESS=10.20.0.11"),
+        "{text}"
+    );
+    let (_, text) = help(Program::Epmd, "[::]:4369", Started::Container);
+    assert!(text.contains("make the container anew"), "{text}");
+    // Bound as it should be, whoever holds it.
+    assert!(said(&cluster(), &[socket("10.20.0.11:4369", Program::Systemd)], None, &Started::Unknown).is_empty());
+}
+
+#[test]
+fn whoever_replicates_from_here_is_to_be_admitted() {
+    const CONF: &str = "nodename = riak@10.20.0.11\nlistener.http.a = 10.20.0.11:8098\nlistener.protobuf.a = 127.0.0.1:8087\nhandoff.ip = \
+                        10.20.0.11\nerlang.distribution.port_range.minimum = 6000\nerlang.distribution.port_range.maximum = \
+                        6009\nttaaefs_scope = all\nttaaefs_peerip = 10.9.0.1\n";
+    let of = |cluster: &Cluster| {
+        let found = said(cluster, &[], Some(CONF), &Started::Unknown);
+        found.into_iter().filter(|finding| finding.code == Code::BlockedReplication).collect::<Vec<_>>()
+    };
+    let found = of(&cluster());
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert!(finding.message.contains("`protobuf` is blocked for everyone"), "{finding:?}");
+    assert!(finding.help.as_ref().unwrap().contains("\"10.9.0.1\""), "{finding:?}");
+    let open = format!(
+        "{CLUSTER}[services.protobuf]\nstate = \"open\"\n[[client]]\nname = \"other\"\nfrom = \"10.9.0.0/24\"\nservices = [\"protobuf\"]\n"
+    );
+    assert!(of(&parse("cluster.toml", open, Path::new("")).cluster.unwrap()).is_empty());
 }

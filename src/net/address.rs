@@ -51,7 +51,7 @@ pub enum AddressClass {
     Multicast,
     /// 169.254.0.0/16, fe80::/10.
     LinkLocal,
-    /// ::ffff:0:0/96: never on the wire (RFC 4291, 2.5.5.2).
+    /// ::ffff:0:0/96, and ::/96, which came before it: never on the wire (RFC 4291, 2.5.5).
     Ipv4Mapped,
     /// Anything else: reachable from the internet, or not assigned.
     Public,
@@ -63,6 +63,20 @@ const PRIVATE_V4: [(Ipv4Addr, u8); 4] = [
     (Ipv4Addr::new(192, 168, 0, 0), 16),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
+
+/// The first group and the length of the prefix.
+const PRIVATE_V6: (u16, u8) = (0xfc00, 7);
+
+/// Where [`AddressClass::Private`] is, as the lowest and highest address of each network.
+pub(super) fn private_v4() -> impl Iterator<Item = (u32, u32)> {
+    PRIVATE_V4.iter().map(|&(base, length)| (base.to_bits(), base.to_bits() | (u32::MAX >> length)))
+}
+
+/// The same for IPv6: RFC 4193.
+pub(super) fn private_v6() -> impl Iterator<Item = (u128, u128)> {
+    let base = u128::from(PRIVATE_V6.0) << 112;
+    std::iter::once((base, base | (u128::MAX >> PRIVATE_V6.1)))
+}
 
 /// Reads one address. Exactly the canonical forms: no leading zero, no zone, no prefix.
 pub fn parse_address(text: &str) -> Result<IpAddr, ParseAddressError> {
@@ -193,7 +207,7 @@ fn class_v4(net: Ipv4Net) -> AddressClass {
 
 fn class_v6(net: Ipv6Net) -> AddressClass {
     let base = |first: u16| Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0);
-    if within_v6(net, base(0xfc00), 7) {
+    if within_v6(net, base(PRIVATE_V6.0), PRIVATE_V6.1) {
         AddressClass::Private
     } else if within_v6(net, Ipv6Addr::LOCALHOST, 128) {
         AddressClass::Loopback
@@ -203,7 +217,9 @@ fn class_v6(net: Ipv6Net) -> AddressClass {
         AddressClass::Multicast
     } else if within_v6(net, base(0xfe80), 10) {
         AddressClass::LinkLocal
-    } else if within_v6(net, Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96) {
+    } else if within_v6(net, Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96)
+        || within_v6(net, Ipv6Addr::UNSPECIFIED, 96)
+    {
         AddressClass::Ipv4Mapped
     } else {
         AddressClass::Public
@@ -290,6 +306,9 @@ mod tests {
             ("febf::1", LinkLocal),
             ("ff02::1", Multicast),
             ("::ffff:10.0.0.1", Ipv4Mapped),
+            ("::10.0.0.1", Ipv4Mapped),
+            ("::/96", Ipv4Mapped),
+            ("::/95", Public),
             ("2001:db8::/32", Public),
             ("::/0", Public),
         ] {

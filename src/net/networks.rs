@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::Cidr;
+use super::address::{private_v4, private_v6};
 
 /// The union of some networks, ready to be asked: sorted, disjoint intervals per family. One question costs a binary
 /// search, so 100,000 addresses against 100,000 networks are a matter of milliseconds.
@@ -33,6 +34,26 @@ impl Networks {
         }
     }
 
+    /// How many IPv4 addresses the union has, or reaches through IPv6, that are in none of the networks set aside for private use.
+    #[must_use]
+    pub fn public_v4(&self) -> u64 {
+        let private: Vec<(u32, u32)> = private_v4().collect();
+        let count = |(first, last): (u32, u32)| u64::from(last - first) + 1;
+        let v4 = merge(self.v4.iter().copied().chain(carried(&self.v6)).collect(), |last| last.checked_add(1));
+        let all: u64 = v4.iter().map(|&interval| count(interval)).sum();
+        all - common(&v4, &private).map(count).sum::<u64>()
+    }
+
+    /// The same for IPv6; all of it is one less than it has.
+    #[must_use]
+    pub fn public_v6(&self) -> u128 {
+        let private: Vec<(u128, u128)> = private_v6().collect();
+        let count = |(first, last): (u128, u128)| (last - first).saturating_add(1);
+        // The intervals are disjoint, so that only all of IPv6 as one does not fit.
+        let all = self.v6.iter().map(|&interval| count(interval)).fold(0_u128, u128::saturating_add);
+        all - common(&self.v6, &private).map(count).sum::<u128>()
+    }
+
     /// Whether the union has an IPv4 address.
     #[must_use]
     pub fn has_ipv4(&self) -> bool {
@@ -60,6 +81,39 @@ impl FromIterator<Cidr> for Networks {
         }
         Self { v4: merge(v4, |last| last.checked_add(1)), v6: merge(v6, |last| last.checked_add(1)) }
     }
+}
+
+/// The IPv4 addresses that stand in IPv6 addresses: in the groups behind 2002::/16 (6to4, RFC 3056), and in the last bits behind
+/// 64:ff9b::/96 and 64:ff9b:1::/48 (translators, RFC 6052 and 8215), 2001::/32 (Teredo, RFC 4380, with all bits turned over), ::/96
+/// and ::ffff:0:0/96 (RFC 4291, 2.5.5).
+fn carried(v6: &[(u128, u128)]) -> Vec<(u32, u32)> {
+    const SIX_TO_FOUR: [(u128, u128); 1] = [(0x2002 << 112, (0x2003 << 112) - 1)];
+    const TEREDO: [(u128, u128); 1] = [(0x2001_0000 << 96, (0x2001_0001 << 96) - 1)];
+    const LAST_BITS: [(u128, u128); 4] = [
+        (0, (1 << 32) - 1),
+        (0xffff << 32, (0x1_0000 << 32) - 1),
+        (0x0064_ff9b << 96, (0x0064_ff9b << 96) + (1 << 32) - 1),
+        (0x0064_ff9b_0001 << 80, (0x0064_ff9b_0002 << 80) - 1),
+    ];
+    // Only the lower 32 bits are kept.
+    let low = |bits: u128| bits as u32;
+    let last_bits = |(first, last): (u128, u128)| {
+        // What reaches over the end of a block of them goes once round.
+        match first >> 32 == last >> 32 {
+            true => vec![(low(first), low(last))],
+            false if last - first < u128::from(u32::MAX) => vec![(low(first), u32::MAX), (0, low(last))],
+            false => vec![(0, u32::MAX)],
+        }
+    };
+    let six_to_four = common(v6, &SIX_TO_FOUR).map(|(first, last)| (low(first >> 80), low(last >> 80)));
+    let teredo = common(v6, &TEREDO).flat_map(last_bits).map(|(first, last)| (!last, !first));
+    six_to_four.chain(teredo).chain(common(v6, &LAST_BITS).flat_map(last_bits)).collect()
+}
+
+/// What two lists of disjoint intervals have in common; one of them is short.
+fn common<T: Copy + Ord>(one: &[(T, T)], short: &[(T, T)]) -> impl Iterator<Item = (T, T)> {
+    let pairs = one.iter().flat_map(move |own| short.iter().map(move |other| (own.0.max(other.0), own.1.min(other.1))));
+    pairs.filter(|(first, last)| first <= last)
 }
 
 fn merge<T: Copy + Ord>(mut intervals: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
@@ -113,6 +167,41 @@ mod tests {
         assert!(!set.overlaps(net("9.255.255.255")));
         assert!(!set.overlaps(net("fd00::/8")));
         assert!(!set.has_ipv6());
+    }
+
+    #[test]
+    fn what_is_public_is_counted_on_the_union() {
+        let whole: Networks = (0..=255_u32).map(|first| net(&format!("{first}.0.0.0/8"))).collect();
+        let private = (1 << 24) + (1 << 20) + (1 << 16) + (1 << 22);
+        assert_eq!(whole.public_v4(), (1 << 32) - private);
+        assert_eq!(networks(&["0.0.0.0/0"]).public_v4(), (1 << 32) - private);
+        assert_eq!(networks(&["10.0.0.0/8", "192.168.0.0/17", "172.16.0.0/12"]).public_v4(), 0);
+        assert_eq!(networks(&["9.0.0.0/8", "9.1.0.0/16", "11.0.0.0/8"]).public_v4(), 1 << 25);
+        assert_eq!(networks(&["fc00::/6", "2001:db8::/32"]).public_v6(), (1 << 121) + (1 << 96));
+        assert_eq!(networks(&["::/0"]).public_v6(), u128::MAX - (1 << 121));
+        assert_eq!(networks(&["::/1", "8000::/1"]).public_v6(), u128::MAX - (1 << 121));
+        assert_eq!((whole.public_v6(), Networks::default().public_v4()), (0, 0));
+    }
+
+    #[test]
+    fn what_ipv6_carries_is_counted_as_ipv4() {
+        let whole = networks(&["0.0.0.0/0"]).public_v4();
+        for all in [
+            "2002::/16",
+            "64:ff9b::/96",
+            "::/96",
+            "::ffff:0:0/96",
+            "::/0",
+            "2001::/32",
+            "64:ff9b:1::/48",
+            "64:ff9b:1::/96",
+        ] {
+            assert_eq!(networks(&[all]).public_v4(), whole, "{all}");
+        }
+        assert_eq!(networks(&["2002:900::/24", "64:ff9b::b00:0/104"]).public_v4(), 1 << 25);
+        assert_eq!(networks(&["2002:a00::/24", "64:ff9b::10.0.0.0/104"]).public_v4(), 0);
+        assert_eq!(networks(&["2002:900::/24", "9.0.0.0/8", "2001:0:1::f600:0/104"]).public_v4(), 1 << 24);
+        assert_eq!(networks(&["2001:db8::/32", "2003::/19", "64:ff9b:2::/48"]).public_v4(), 0);
     }
 
     #[test]

@@ -103,6 +103,10 @@ fn the_schemas_are_those_of_the_types() {
     }
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
+        // What goes in is written by hand, and `tests/cluster_schema.rs` holds it against the reader.
+        if path.file_name().is_some_and(|name| name == "cluster.1.json") {
+            continue;
+        }
         assert!(wanted.contains_key(&path), "{} is of no document", path.display());
     }
 }

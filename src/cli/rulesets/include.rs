@@ -9,6 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::input::limited;
+use crate::diagnostic::may_be_shown;
 use crate::report::Digested;
 
 /// Files that include files that include files: nft gives up here (`MAX_INCLUDE_DEPTH`).
@@ -28,22 +30,24 @@ pub struct Part {
     pub text: String,
     /// What each line is, where the text was made of JSON.
     pub names: Vec<String>,
+    /// Whether its lines may be shown to whoever asked.
+    pub shown: bool,
 }
 
 impl Part {
     /// A whole file.
-    pub fn whole(name: &str, text: String) -> Self {
-        Self { name: name.to_owned(), first: 1, text, names: Vec::new() }
+    pub fn whole(name: &str, text: String, shown: bool) -> Self {
+        Self { name: name.to_owned(), first: 1, text, names: Vec::new(), shown }
     }
 }
 
 /// The parts that a text consists of, in their order, and the digests of the files that it includes. Files may also be in these folders.
-pub fn parts(path: &Path, text: String, allowed: &[PathBuf]) -> (Vec<Part>, Vec<Digested>) {
+pub fn parts(path: &Path, text: String, shown: bool, allowed: &[PathBuf]) -> (Vec<Part>, Vec<Digested>) {
     let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let folders = folder.into_iter().chain(allowed.iter().map(PathBuf::as_path));
     let roots = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
     let mut reader = Reader { roots, parts: Vec::new(), texts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
-    reader.file(path, &text, 0);
+    reader.file(path, &text, shown, 0);
     if let [one] = reader.parts.as_mut_slice() {
         // Nothing is included.
         one.text = text;
@@ -62,9 +66,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn file(&mut self, path: &Path, text: &str, depth: usize) {
+    fn file(&mut self, path: &Path, text: &str, shown: bool, depth: usize) {
         let name = path.display().to_string();
-        let mut own = Part::whole(&name, String::new());
+        let mut own = Part::whole(&name, String::new(), shown);
         let mut number = 0_u32;
         for line in text.lines() {
             number = number.saturating_add(1);
@@ -74,18 +78,18 @@ impl Reader {
                 own.text.push('\n');
                 continue;
             };
-            let next = Part { first: number.saturating_add(1), ..Part::whole(&name, String::new()) };
+            let next = Part { first: number.saturating_add(1), ..Part::whole(&name, String::new(), shown) };
             self.parts.push(std::mem::replace(&mut own, next));
-            for (path, text) in files {
+            for (path, text, shown) in files {
                 self.texts.push(Digested::of(&path.display().to_string(), &text));
-                self.file(&path, &text, depth + 1);
+                self.file(&path, &text, shown, depth + 1);
             }
         }
         self.parts.push(own);
     }
 
     /// The files that a pattern names, with their texts; `None` if one of them must not or cannot be read.
-    fn find(&mut self, from: &Path, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String)>> {
+    fn find(&mut self, from: &Path, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String, bool)>> {
         if depth >= DEEPEST {
             return None;
         }
@@ -107,9 +111,12 @@ impl Reader {
         self.files = self.files.checked_sub(paths.len())?;
         let mut files = Vec::new();
         for path in paths {
-            let text = fs::read_to_string(&path).ok()?;
+            // A pipe would be waited for, perhaps for ever.
+            let file =
+                fs::metadata(&path).ok().filter(fs::Metadata::is_file).and_then(|_| fs::File::open(&path).ok())?;
+            let text = limited(&file).ok()?;
             self.bytes = self.bytes.checked_sub(text.len())?;
-            files.push((path, text));
+            files.push((path, text, may_be_shown(&file)));
         }
         Some(files)
     }
@@ -234,7 +241,7 @@ mod tests {
         let absolute = format!("include \"{}/*.nft\"", folder.join("etc/rules.d").display());
         let read = |text: &str| -> Vec<(String, u32, String)> {
             let name = |part: &Part| part.name.strip_prefix(folder.to_str().unwrap()).unwrap_or("?").to_owned();
-            let (parts, _) = parts(&main, text.to_owned(), &[]);
+            let (parts, _) = parts(&main, text.to_owned(), true, &[]);
             parts
                 .into_iter()
                 .map(|part| (name(&part), part.first, part.text))
@@ -266,7 +273,7 @@ mod tests {
         fs::write(folder.join("share/d.nft"), "d\n").unwrap();
         let allowed = [folder.join("share")];
         let texts = |name: &str| -> Vec<String> {
-            let (parts, _) = parts(&main, format!("include \"{name}\"\n"), &allowed);
+            let (parts, _) = parts(&main, format!("include \"{name}\"\n"), true, &allowed);
             parts.into_iter().map(|part| part.text).filter(|text| !text.is_empty()).collect()
         };
         assert_eq!(texts("../share/d.nft"), ["d\n"]);

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use super::include::Part;
 
-use crate::ir::{Place, Table};
+use crate::ir::{Place, Table, Verdict};
+
+/// In place of a rule in a file that whoever asked may not read.
+const HIDDEN: &str = "(not shown: the user who runs this may not read the file)";
 
 /// Files put together, and which line of the whole is which line of which.
 pub struct Files<'a> {
@@ -47,17 +50,37 @@ impl<'a> Files<'a> {
         (&part.name, named.map_or(Spot::Line(at + part.first), |name| Spot::Named(name)))
     }
 
+    /// Whether the line may be shown to whoever asked. One that nobody knows the file of is shown only with all others.
+    pub fn is_shown(&self, line: u32) -> bool {
+        self.part(line).map_or_else(|| self.all_shown(), |(part, _)| part.shown)
+    }
+
+    /// Whether every line may be.
+    pub fn all_shown(&self) -> bool {
+        self.starts.iter().all(|(part, _)| part.shown)
+    }
+
     /// The same table, with the places of its rules in their own files.
     pub fn placed(&self, mut table: Table) -> Table {
         let several = self.starts.len() > 1;
         let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
-        for place in rules.filter_map(|rule| rule.place.as_mut()) {
+        for rule in rules {
+            let Some(place) = &mut rule.place else { continue };
+            let shown = self.is_shown(place.line);
             let (name, spot) = self.place(place.line);
             let of = if several { format!("of {name}: ") } else { String::new() };
             *place = match spot {
+                Spot::Line(line) if !shown => Place { line, handle: None, text: format!("{of}{HIDDEN}") },
                 Spot::Line(line) => Place { line, handle: None, text: format!("{of}{}", place.text) },
+                Spot::Named(object) if !shown => {
+                    Place { line: 0, handle: None, text: format!("{of}{object}: {HIDDEN}") }
+                }
                 Spot::Named(object) => Place { line: 0, handle: None, text: format!("{of}{object}: {}", place.text) },
             };
+            // What is not known of it is known by its place as well.
+            if let Some(Verdict::Unknown(text)) = rule.verdict.as_mut().filter(|_| !shown) {
+                *text = place.described();
+            }
         }
         table
     }

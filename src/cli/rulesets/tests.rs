@@ -27,8 +27,8 @@ fn dialects_are_told_apart() {
 
 fn given(texts: &[(&str, &str)]) -> anyhow::Result<Given> {
     let source = |(name, text): &(&str, &str)| match detect_file(Path::new(name), text) {
-        Dialect::Nft if dialect::nft::json::is_json(text) => Source::of_json(name, text),
-        dialect => Ok(Source::of(name, dialect, vec![Part::whole(name, (*text).to_owned())])),
+        Dialect::Nft if dialect::nft::json::is_json(text) => Source::of_json(name, text, true),
+        dialect => Ok(Source::of(name, dialect, vec![Part::whole(name, (*text).to_owned(), true)])),
     };
     read_sources(&texts.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?)
 }

@@ -29,6 +29,40 @@ pub(in crate::cluster) fn read_node_address(
     check_class(text, Cidr::host(address), reader).then_some(address)
 }
 
+/// A network, a single address, or a range of addresses, which is the fewest networks that make it up.
+pub(in crate::cluster) fn read_sources(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Source> {
+    let ends =
+        text.text.split_once('-').map(|(first, last)| (first.trim_end_matches(' '), last.trim_start_matches(' ')));
+    let Some((first, last)) =
+        ends.and_then(|(first, last)| Some((parse_address(first).ok()?, parse_address(last).ok()?)))
+    else {
+        return read_cidr(text, reader).into_iter().collect();
+    };
+    let networks: Vec<Cidr> = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
+            Cidr::covering_v4(first.to_bits(), last.to_bits()).collect()
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
+            Cidr::covering_v6(first.to_bits(), last.to_bits()).collect()
+        }
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            let message = format!("`{}` is a range that begins above its end", printable(text.text));
+            let finding = Diagnostic::new(Code::InvertedRange, text.span, message);
+            reader.push(finding.help(format!("did you mean `{last}-{first}`?")));
+            return Vec::new();
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            let message = format!("`{}` begins in one family of addresses and ends in the other", printable(text.text));
+            let finding = Diagnostic::new(Code::BadAddress, text.span, message);
+            reader.push(finding.help("give a range for each family: `10.20.0.5-10.20.0.9`"));
+            return Vec::new();
+        }
+    };
+    let usable = networks.iter().all(|network| check_class(text, *network, reader));
+    let networks = if usable { networks } else { Vec::new() };
+    networks.into_iter().map(|network| Source { network, span: text.span }).collect()
+}
+
 /// A network, or a single address.
 pub(in crate::cluster) fn read_cidr(text: Text<'_>, reader: &mut Reader<'_>) -> Option<Source> {
     match text.text.parse::<Cidr>() {
@@ -61,7 +95,14 @@ fn push_address_error(text: Text<'_>, error: &ParseAddressError, name: Option<&s
                 Some(name) if shown.is_empty() => format!("`{}` has no address behind the `@`", printable(name)),
                 _ => format!("`{shown}` is {error}"),
             };
-            Diagnostic::new(Code::BadAddress, text.span, message).help(address_help(text.text))
+            let bare = text.text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let help =
+                match (bare.filter(|bare| parse_address(bare).is_ok()), name.and_then(|name| name.rsplit_once('@'))) {
+                    (Some(bare), Some((name, _))) => format!("write it without brackets: `{}@{bare}`", printable(name)),
+                    (Some(bare), None) => format!("write it without brackets: `{bare}`"),
+                    (None, _) => address_help(text.text),
+                };
+            Diagnostic::new(Code::BadAddress, text.span, message).help(help)
         }
         ParseAddressError::LeadingZero => {
             let message = format!("`{shown}` has {error}");
@@ -90,7 +131,7 @@ fn address_help(text: &str) -> String {
         return format!("leave the port out, `{host}`: the services say which ports");
     }
     if text.split_once('-').is_some_and(|(first, _)| is_address(first)) {
-        return "a range of addresses cannot be given: list the addresses, or name the network".to_owned();
+        return "a range has an address on both sides, `10.20.0.5-10.20.0.9`, and only a client or a network may be one".to_owned();
     }
     if let Some((_, host)) = text.rsplit_once('@').filter(|(_, host)| is_address(host)) {
         return format!("did you mean `{host}`?");

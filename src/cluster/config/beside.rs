@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::include::{Folder, Included, Pattern, read_all};
 use crate::cluster::toml_reader::Reader;
-use crate::diagnostic::SourceFile;
+use crate::diagnostic::{SourceFile, may_be_shown};
 
 /// 100,000 nodes in their longest form take about 20 MB.
 pub(super) const LARGEST_FILE: u64 = 256 << 20;
@@ -39,8 +39,10 @@ impl Beside<'_> {
         match self {
             Self::Folder(folder, _) => {
                 let path = folder.join(name);
-                let text = read_text(File::open(&path)?, LARGEST_FILE)?;
-                Ok(SourceFile::new(path.to_string_lossy().into_owned(), text))
+                let file = File::open(&path)?;
+                let shown = may_be_shown(&file);
+                let text = read_text(file, LARGEST_FILE)?;
+                Ok(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown))
             }
             Self::Kept(_, profile, _) => {
                 let text = profile.ok_or(io::ErrorKind::NotFound)?;
@@ -61,7 +63,7 @@ impl Beside<'_> {
         };
         let source = |file: Included| {
             let name = folder.join(&file.name).to_string_lossy().into_owned();
-            SourceFile::included(name, file.name, file.text)
+            SourceFile::included(name, file.name, file.text).with_shown(file.shown)
         };
         (files.into_iter().map(source).collect(), whole)
     }

@@ -23,7 +23,7 @@ use toml::de::DeTable;
 use super::beside::{Identity, LARGEST_FILE, read_text};
 use crate::cluster::syntax::parse_document;
 use crate::cluster::toml_reader::{Reader, TableReader, Text, Value, closest, printable};
-use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Span, is_for_another, may_be_shown};
 
 /// So many files are included in all.
 const MOST_FILES: usize = 1000;
@@ -42,6 +42,13 @@ pub struct Included {
     pub name: String,
     /// What it says.
     pub text: String,
+    /// Whether its lines may be shown, which is asked of the file that is read, and of no other.
+    #[serde(skip, default = "shown_to_root")]
+    pub shown: bool,
+}
+
+fn shown_to_root() -> bool {
+    !is_for_another()
 }
 
 /// One entry of `include` that may be followed.
@@ -227,7 +234,7 @@ impl Folder {
     }
 
     /// All of a file of at most so many bytes.
-    fn read(&self, name: &str, own: Option<Identity>, largest: u64) -> Result<String, Refusal> {
+    fn read(&self, name: &str, own: Option<Identity>, largest: u64) -> Result<(String, bool), Refusal> {
         // A pipe must not keep this waiting.
         let file = self.open(name, OFlag::O_NONBLOCK)?;
         let regular = file.metadata().map_err(Refusal::Other)?.is_file();
@@ -237,7 +244,8 @@ impl Folder {
         if own == Some(Identity::of(&file).map_err(Refusal::Other)?) {
             return Err(Refusal::Itself);
         }
-        read_text(file, largest).map_err(Refusal::Other)
+        let shown = may_be_shown(&file);
+        Ok((read_text(file, largest).map_err(Refusal::Other)?, shown))
     }
 }
 
@@ -276,9 +284,9 @@ pub(super) fn read_all(
                 return (files, false);
             }
             match folder.read(&name, own, room) {
-                Ok(text) => {
+                Ok((text, shown)) => {
                     room = room.saturating_sub(text.len() as u64);
-                    files.push(Included { name: name.clone(), text });
+                    files.push(Included { name: name.clone(), text, shown });
                 }
                 Err(why) => {
                     whole = false;

@@ -3,6 +3,7 @@
 //! Reading goes in two steps. Here every value is read for itself; what is unreadable is noted and left out. Then
 //! [`super::check`] looks at the whole. Both steps always run, so that one run shows every finding.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use super::model::{Cluster, Guard, OnBlock, PEERS, Service, State, Through};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::parse_document;
 use super::toml_reader::{Reader, TableReader, Text};
-use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources};
+use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources, is_for_another, may_be_shown};
 use crate::net::{PortRange, Ports};
 
 mod addresses;
@@ -43,6 +44,9 @@ use sources::{Clients, read_networks};
 /// The profile of a cluster file that names none.
 const DEFAULT_PROFILE: &str = "riak";
 
+/// What stands at the top of a cluster file.
+const TABLES: [&str; 7] = ["include", "cluster", "networks", "node", "client", "services", "guard"];
+
 /// What came of a cluster file.
 #[derive(Debug)]
 pub struct Loaded {
@@ -58,19 +62,20 @@ pub struct Loaded {
 pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     if path == Path::new("-") {
         let text = read_text(io::stdin().lock(), LARGEST_FILE)?;
-        return Ok(parse("standard input", text, Path::new("")));
+        return Ok(parse_with("standard input", text, true, Beside::Folder(Path::new(""), None)));
     }
     let file = File::open(path)?;
     let own = Identity::of(&file)?;
+    let shown = may_be_shown(&file);
     let text = read_text(file, LARGEST_FILE)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(parse_with(&path.to_string_lossy(), text, Beside::Folder(folder, Some(own))))
+    Ok(parse_with(&path.to_string_lossy(), text, shown, Beside::Folder(folder, Some(own))))
 }
 
 /// Reads the text of a cluster file. `folder` is where a profile given by path, and what the file includes, are looked for.
 #[must_use]
 pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
-    parse_with(name, text, Beside::Folder(folder, None))
+    parse_with(name, text, !is_for_another(), Beside::Folder(folder, None))
 }
 
 /// Reads the text of a cluster file again that was applied. A profile given by path has this text, and what it includes is this,
@@ -78,10 +83,10 @@ pub fn parse(name: &str, text: String, folder: &Path) -> Loaded {
 #[must_use]
 pub fn parse_kept(name: &str, text: String, profile: Option<&str>, included: Option<&[Included]>) -> Loaded {
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    parse_with(name, text, Beside::Kept(folder, profile, included))
+    parse_with(name, text, !is_for_another(), Beside::Kept(folder, profile, included))
 }
 
-fn parse_with(name: &str, text: String, beside: Beside<'_>) -> Loaded {
+fn parse_with(name: &str, text: String, shown: bool, beside: Beside<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
     let document = parse_document(&text, FileId::CLUSTER, &mut findings);
@@ -95,7 +100,7 @@ fn parse_with(name: &str, text: String, beside: Beside<'_>) -> Loaded {
     drop(documents);
     drop(document);
     let digest = digest_of(&text, profile_file.as_ref(), &included);
-    let mut sources = Sources::new(SourceFile::new(name.to_owned(), text));
+    let mut sources = Sources::new(SourceFile::new(name.to_owned(), text).with_shown(shown));
     if let Some(file) = profile_file {
         sources.add_profile(file);
     }
@@ -115,7 +120,7 @@ fn includes(
     beside: Beside<'_>,
     reader: &mut Reader<'_>,
 ) -> (Vec<String>, Vec<SourceFile>, bool) {
-    let mut top = reader.document(document);
+    let mut top = reader.document(document).may_have(&TABLES);
     let (patterns, may_all) = include::patterns(top.get("include"), reader);
     let (files, whole) = beside.included(&patterns, reader);
     (patterns.iter().map(Pattern::written).collect(), files, may_all && whole)
@@ -167,6 +172,9 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
             ports: more,
             one_port_per_node: false,
             setting: None,
+            settings: BTreeMap::new(),
+            bind: None,
+            port_by_node_number: false,
             why: None,
             span: None,
         });
@@ -202,14 +210,15 @@ fn read_document(
     findings: &mut Findings,
 ) -> Option<Cluster> {
     let reader = &mut Reader::new(FileId::CLUSTER, findings);
-    let mut top = reader.document(document);
+    let mut top = reader.document(document).may_have(&TABLES);
     // Which was read before.
     top.get("include");
     let whole = whole && included.iter().all(|(_, document)| document.is_some());
     let documents = included.iter().filter_map(|(file, document)| Some((*file, document.as_ref()?)));
     let mut parts: Vec<Part<'_>> = documents.map(|(file, document)| include::part(file, document, reader)).collect();
     let cluster = top.require("cluster", reader, "every cluster file has `[cluster]` with a `name`");
-    let mut cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
+    let cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
+    let mut cluster = cluster.map(|table| table.may_have(&["name", "profile", "nodes"]));
     let span = cluster.as_ref().map_or(top.span, |table| table.span);
     let name = cluster.as_mut().and_then(|table| read_name(table, reader, "the cluster", ""));
     let profile = match cluster.as_mut().and_then(|table| table.get("profile")) {

@@ -7,7 +7,7 @@ use super::services::{find_service, read_ports};
 use crate::cluster::model::{Node, NodeAddresses, Service, ServiceId};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::net::{Ports, parse_address};
+use crate::net::{PortRange, Ports, parse_address};
 
 pub(super) fn read_nodes(
     top: &mut TableReader<'_>,
@@ -17,24 +17,60 @@ pub(super) fn read_nodes(
 ) -> Vec<Node> {
     let mut nodes = Vec::new();
     if let Some(value) = cluster.and_then(|table| table.get("nodes"))
-        && let Some(list) = reader.list(value, "`nodes`")
+        && let Some(names) = reader.texts(value, "`nodes`")
     {
-        for item in list {
-            if let Some(name) = reader.text(item, "a node") {
-                nodes.extend(read_short_node(name, reader));
-            }
-        }
+        nodes.extend(names.into_iter().filter_map(|name| read_short_node(name, reader)));
     }
     if let Some(value) = top.get("node")
         && let Some(list) = reader.list(value, "`node` (write `[[node]]`, with two brackets)")
     {
         for item in list {
             if let Some(table) = reader.table(item, "[[node]]") {
+                let table = table.may_have(&["name", "addresses", "services", "interfaces"]);
                 nodes.extend(read_long_node(table, services, reader));
             }
         }
     }
+    number_ports(&mut nodes, services, reader);
     nodes
+}
+
+/// Some programs take the number at the end of a node's name for the distance of its ports from the usual ones (EMQX: `ekka_dist.erl`,
+/// <https://github.com/emqx/ekka>: the digits before the `@`, modulo 60000).
+fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_>) {
+    const MODULO: u32 = 60_000;
+    let numbered =
+        || services.iter().enumerate().filter(|(_, service)| service.port_by_node_number && service.is_guarded());
+    if numbered().next().is_none() {
+        return;
+    }
+    for node in nodes {
+        let name = node.name.split('@').next().unwrap_or_default();
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        if digits.is_empty() || !name.ends_with(digits) {
+            continue;
+        }
+        // Erlang's integers have no end, so that a number of any length has a remainder.
+        let offset = digits.bytes().fold(0, |number, digit| (number * 10 + u32::from(digit - b'0')) % MODULO);
+        let mut ports = std::mem::take(&mut node.ports).into_vec();
+        for (index, service) in numbered() {
+            if ports.iter().any(|(id, _)| *id == ServiceId(index)) {
+                continue;
+            }
+            let moved = |port: u16| u16::try_from(u32::from(port) + offset).ok();
+            let moved = |range: &PortRange| PortRange::new(moved(range.first())?, moved(range.last())?);
+            match service.ports.ranges().iter().map(moved).collect::<Option<Ports>>() {
+                Some(own) => ports.push((ServiceId(index), own)),
+                None => {
+                    let message = format!("`{}` of `{}` would have a port above 65535", service.name, node.name);
+                    let help = "the number at the end of the node's name is added to its ports; give it a smaller one";
+                    reader.push(Diagnostic::new(Code::BadPort, node.span, message).help(help));
+                }
+            }
+        }
+        node.ports = ports.into();
+    }
 }
 
 /// What stands behind the `@`, or the whole name where there is none.
@@ -52,7 +88,7 @@ pub(in crate::cluster) fn read_short_node(name: Text<'_>, reader: &mut Reader<'_
     let address = read_node_address(Text { text: host_part(name.text), span: name.span }, Some(name.text), reader);
     // What has been found to be no address needs no second finding about its characters.
     let address = address?;
-    let named = reader.check_name(name, "a node", if address.is_ipv6() { ":" } else { "" });
+    let named = reader.check_node_name(name, if address.is_ipv6() { ":" } else { "" });
     let node = Node {
         name: name.text.into(),
         addresses: NodeAddresses::One([(address, name.span)]),
@@ -91,7 +127,7 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     let ports = read_node_ports(&mut table, services, reader);
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     table.finish(reader);
-    let name = name.filter(|name| reader.check_name(*name, "a node", extra_characters(name.text)))?;
+    let name = name.filter(|name| reader.check_node_name(*name, extra_characters(name.text)))?;
     Some(Node {
         name: name.text.into(),
         addresses: NodeAddresses::Many(addresses.into()),

@@ -1,10 +1,10 @@
 //! `[networks]` and `[[client]]`: where packets come from.
 
-use super::addresses::read_cidr;
+use super::addresses::read_sources;
 use super::read_name;
 use super::services::find_service;
 use crate::cluster::model::{Client, Service, Source, State};
-use crate::cluster::toml_reader::{Reader, TableReader, Text};
+use crate::cluster::toml_reader::{Reader, TableReader, Text, Value};
 use crate::diagnostic::{Code, Diagnostic};
 
 /// A million client addresses are far beyond any firewall; a short file that multiplies networks by clients is not.
@@ -20,23 +20,38 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     let mut networks = ReadNetworks { private: Vec::new(), untrusted: Vec::new(), allow_public: false };
     let help = "name the networks that every node lies in: `[networks]` with `private = [\"10.20.0.0/24\"]`";
     let Some(value) = top.require("networks", reader, help) else { return networks };
-    let Some(mut table) = reader.table(value, "[networks]") else { return networks };
+    let Some(table) = reader.table(value, "[networks]") else { return networks };
+    let mut table = table.may_have(&["private", "untrusted", "allow-public"]);
     if let Some(value) = table.require("private", reader, help) {
-        let texts = reader.texts(value, "`private`").unwrap_or_default();
-        networks.private = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+        networks.private = read_list(value, "private", reader);
         if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
             let message = "`private` names no network";
             reader.push(Diagnostic::new(Code::MissingKey, reader.span(value), message).help(help));
         }
     }
     if let Some(value) = table.get("untrusted") {
-        let texts = reader.texts(value, "`untrusted`").unwrap_or_default();
-        networks.untrusted = texts.iter().filter_map(|text| read_cidr(*text, reader)).collect();
+        networks.untrusted = read_list(value, "untrusted", reader);
     }
     let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
     networks.allow_public = allow_public.unwrap_or(false);
     table.finish(reader);
     networks
+}
+
+/// One list of networks. A range is up to some hundred of them, so that a short file can have very many.
+fn read_list(value: &Value<'_>, key: &str, reader: &mut Reader<'_>) -> Vec<Source> {
+    let mut list = Vec::new();
+    for text in reader.texts(value, &format!("`{key}`")).unwrap_or_default() {
+        list.extend(read_sources(text, reader));
+        if list.len() > MOST_SOURCES {
+            let message =
+                format!("`{key}` has more than {MOST_SOURCES} networks in all, those of its ranges among them");
+            let finding = Diagnostic::new(Code::TooManySources, text.span, message);
+            reader.push(finding.help("name fewer or wider networks"));
+            break;
+        }
+    }
+    list
 }
 
 /// The clients of all parts of a cluster file.
@@ -58,7 +73,9 @@ impl<'a> Clients<'a> {
         let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return };
         for item in list {
             let Some(table) = reader.table(item, "[[client]]") else { continue };
-            let Some(client) = read_client(table, self.services, self.private, reader) else { continue };
+            let table =
+                table.may_have(&["name", "from", "services", "interfaces", "allow-public", "gateway", "why", "until"]);
+            let Some(client) = read_client(table, self.services, self.private, self.sources, reader) else { continue };
             self.sources += client.from.len();
             if self.sources > MOST_SOURCES {
                 let message = format!("the clients have more than {MOST_SOURCES} sources in all");
@@ -76,6 +93,7 @@ fn read_client(
     mut table: TableReader<'_>,
     services: &[Service],
     private: &[Source],
+    sources: usize,
     reader: &mut Reader<'_>,
 ) -> Option<Client> {
     let span = table.span;
@@ -89,7 +107,11 @@ fn read_client(
             if text.text == "private" {
                 from.extend(private.iter().map(|source| Source { network: source.network, span: text.span }));
             } else {
-                from.extend(read_cidr(text, reader));
+                from.extend(read_sources(text, reader));
+            }
+            // Said for all clients together.
+            if sources + from.len() > MOST_SOURCES {
+                break;
             }
         }
     }
@@ -106,11 +128,12 @@ fn read_client(
     }
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     let allow_public = table.get("allow-public").and_then(|value| reader.boolean(value, "`allow-public`"));
+    let gateway = table.get("gateway").and_then(|value| reader.boolean(value, "`gateway`")).unwrap_or(false);
     let why = table.get("why").and_then(|value| reader.phrase(value, "`why`")).map(Into::into);
     let until = table.get("until").and_then(|value| reader.day(value, "`until`"));
     table.finish(reader);
     let allow_public = allow_public.unwrap_or(false);
-    Some(Client { name: name?, from, services: used, interfaces, allow_public, why, until, span: name_span })
+    Some(Client { name: name?, from, services: used, interfaces, allow_public, gateway, why, until, span: name_span })
 }
 
 fn client_may_use(name: Text<'_>, service: Option<&Service>, reader: &mut Reader<'_>) -> bool {

@@ -13,7 +13,7 @@ const RIAK: &str = "[cluster]\nname = \"riak\"\nprofile = \"riak\"\nnodes = [\"r
     [[client]]\nname = \"web\"\nfrom = [\"10.1.0.0/24\"]\nservices = [\"http\"]\n";
 const RABBIT: &str = "[cluster]\nname = \"rabbit\"\nprofile = \"rabbitmq\"\nnodes = [\"rabbit@10.0.0.1\", \"rabbit@10.0.0.3\"]\n\
     [networks]\nprivate = [\"10.0.0.0/24\"]\n\
-    [[client]]\nname = \"web\"\nfrom = [\"10.2.0.0/24\"]\nservices = [\"amqp\"]\n";
+    [[client]]\nname = \"web\"\nfrom = [\"10.2.0.0/24\"]\nservices = [\"amqp\"]\n[services.stream-replication]\nports = \"6010-6500\"\n";
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -59,7 +59,21 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
         ("handoff (riak)", true),
         ("http (riak)", true),
         ("management (rabbit)", false),
+        ("management-tls (rabbit)", false),
+        ("mqtt (rabbit)", false),
+        ("mqtts (rabbit)", false),
+        ("prometheus (rabbit)", false),
+        ("prometheus-tls (rabbit)", false),
         ("protobuf (riak)", false),
+        ("stomp (rabbit)", false),
+        ("stomps (rabbit)", false),
+        ("stream (rabbit)", false),
+        ("stream-replication (rabbit)", true),
+        ("stream-tls (rabbit)", false),
+        ("web-mqtt (rabbit)", false),
+        ("web-mqtt-tls (rabbit)", false),
+        ("web-stomp (rabbit)", false),
+        ("web-stomp-tls (rabbit)", false),
     ];
     assert_eq!(services, expected);
     let shared: Vec<(&str, Vec<&str>)> = cluster.shared().iter().map(|(own, of)| (own.name(), of.clone())).collect();
@@ -73,7 +87,8 @@ fn two_clusters_are_one_in_which_each_has_its_own() {
     let nodes = [cluster.node("riak@10.0.0.1").unwrap(), cluster.node("rabbit@10.0.0.1").unwrap()];
     let site = Site::of_nodes(&cluster, &nodes);
     assert_eq!(site.node_names().as_deref(), Some("rabbit@10.0.0.1, riak@10.0.0.1"));
-    assert_eq!(site.protected().to_string(), "4369, 5671-5672, 6000-6009, 8087, 8098-8099, 15672, 25672");
+    let ports = "1883, 4369, 5551-5552, 5671-5672, 6000-6500, 8087, 8098-8099, 8883, 15671-15676, 15691-15692, 25672, 61613-61614";
+    assert_eq!(site.protected().to_string(), ports);
     // Of a host of which only half is known nothing is left out.
     assert_eq!(Site::of_nodes(&cluster, &nodes[..1]).node_names(), None);
 }
@@ -92,7 +107,7 @@ fn what_two_files_cannot_both_say_is_said_with_both_lines() {
     assert_eq!(errors(RIAK, RABBIT), [""; 0]);
     assert_eq!(errors(&with(RIAK, "[guard]\nlog = true\n"), RABBIT), ["guard-conflict riak.toml:14 rabbit.toml:4"]);
     let (reject, drop) = ("[guard]\non-block = \"reject\"\n", "[guard]\non-block = \"drop\"\n");
-    assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, drop)), ["guard-conflict riak.toml:14 rabbit.toml:12"]);
+    assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, drop)), ["guard-conflict riak.toml:14 rabbit.toml:14"]);
     assert_eq!(errors(&with(RIAK, reject), &with(RABBIT, reject)), [""; 0]);
     let ufw = "[guard]\nopen-through = \"ufw\"\n";
     assert_eq!(errors(&with(RIAK, ufw), RABBIT), ["guard-conflict riak.toml:14 rabbit.toml:4"]);
@@ -238,5 +253,5 @@ fn only_what_all_allow_is_allowed() {
     let (riak, rabbit) = (allow(RIAK, "\"foreign-address\", \"other-source\""), allow(RABBIT, "\"other-source\""));
     let cluster = loaded(&[("riak.toml", &riak), ("rabbit.toml", &rabbit)]).cluster.unwrap();
     assert_eq!(cluster.allowing("foreign-address"), None);
-    assert_eq!(cluster.allowing("other-source").as_deref(), Some("rabbit.toml:12"));
+    assert_eq!(cluster.allowing("other-source").as_deref(), Some("rabbit.toml:14"));
 }

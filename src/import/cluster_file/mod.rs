@@ -6,6 +6,7 @@
 mod networks;
 mod nodes;
 mod range;
+mod replication;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,13 @@ use crate::cluster::{Profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use range::ways;
+pub use range::{by_release, inverted, lines_for, ways};
+pub use replication::replicated;
+pub(crate) use services::free_range;
 pub use services::ports_line;
+
+/// The first line of a cluster file, by which editors with taplo know its keys (<https://taplo.tamasfe.dev/configuration/directives.html>).
+pub const SCHEMA: &str = "#:schema /usr/share/ringfence/schemas/cluster.1.json";
 
 /// What a cluster file is made of.
 #[derive(Clone, Copy)]
@@ -87,6 +93,7 @@ struct ServiceRows {
 #[derive(Template)]
 #[template(path = "cluster.txt", escape = "none")]
 struct ClusterFile {
+    schema: &'static str,
     about: Vec<String>,
     name: String,
     nodes: Vec<Row>,
@@ -103,6 +110,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let before = findings.errors();
     for settings in known.settings {
         about_settings(settings, findings);
+        by_release(&settings.distribution).into_iter().for_each(|finding| findings.push(finding));
     }
     let nodes = nodes::collect(known, findings);
     // What is proposed for half a cluster would be wrong for the whole.
@@ -135,6 +143,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         }
     }
     let file = ClusterFile {
+        schema: SCHEMA,
         about: about(known, &found.usual),
         name: quoted(known.name),
         nodes: short,
@@ -234,13 +243,13 @@ fn place(span: Span, sources: &Sources) -> String {
 }
 
 /// A text of somebody else's, fit to stand in a comment of one line.
-fn comment(text: &str) -> String {
+pub(crate) fn comment(text: &str) -> String {
     const LONGEST: usize = 120;
     text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A basic string of TOML (https://toml.io, "String").
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -253,7 +262,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A list of TOML strings.
-fn list(items: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| quoted(&item)).collect();
     format!("[{}]", items.join(", "))
 }

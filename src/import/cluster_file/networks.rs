@@ -13,7 +13,7 @@ const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 64;
 /// Wider than these is no network that somebody's nodes are in.
 const WIDEST_V4: u8 = 8;
-const WIDEST_V6: u8 = 16;
+const WIDEST_V6: u8 = 19;
 
 /// A network for every node: that of this host's interface which it lies in, else the usual subnet around it, and a public
 /// address alone.

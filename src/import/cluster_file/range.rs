@@ -1,6 +1,7 @@
 //! The lines that give Riak a distribution range, for the file in which it is set or can be.
 
-use crate::import::settings::{Setting, Settings, Style};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::import::settings::{Distribution, Range, Setting, Settings, Style};
 use crate::net::PortRange;
 
 /// Lines, and where they go.
@@ -28,15 +29,13 @@ pub fn lines_for(range: PortRange, settings: Option<&Settings>) -> Vec<Lines> {
         return [File::RiakConf, File::VmArgs, File::AppConfig].map(|file| lines(range, file, false)).into();
     };
     let distribution = &settings.distribution;
-    let set: Vec<File> = [&distribution.fixed, &distribution.minimum, &distribution.maximum]
-        .into_iter()
-        .flatten()
-        .map(file_of)
-        .collect();
     // What vm.args says counts before app.config.
-    let first = [File::VmArgs, File::AppConfig, File::RiakConf].into_iter().find(|file| set.contains(file));
+    let strongest =
+        |set: Vec<File>| [File::VmArgs, File::AppConfig, File::RiakConf].into_iter().find(|file| set.contains(file));
+    let range_in = strongest(distribution.minimum.iter().chain(&distribution.maximum).map(file_of).collect());
+    let first = range_in.or_else(|| strongest(distribution.fixed.iter().map(file_of).collect()));
     match (first, settings.style) {
-        (Some(file), _) => vec![lines(range, file, true)],
+        (Some(file), _) => vec![lines(range, file, range_in.is_some())],
         (None, Style::RiakConf) => vec![lines(range, File::RiakConf, false)],
         (None, Style::AppConfig) => vec![lines(range, File::VmArgs, false), lines(range, File::AppConfig, false)],
     }
@@ -76,6 +75,45 @@ fn lines(range: PortRange, file: File, set: bool) -> Lines {
         (File::RiakConf | File::VmArgs, false) => format!("in {name}"),
     };
     Lines { place, lines }
+}
+
+/// What is said of a range that ends before it begins. Each half counts by itself, and may stand in another file than the other; the
+/// node then says `eaddrinuse` of ports that are free (seen on OTP 25 and 29).
+#[must_use]
+pub fn inverted(distribution: &Distribution) -> Diagnostic {
+    let message =
+        "the distribution range begins above its end: the node does not start, and says that the address is in use";
+    let help = "exchange minimum and maximum, or set both in one file: of several, each half counts by itself";
+    let finding = match (&distribution.minimum, &distribution.maximum) {
+        (Some(minimum), Some(maximum)) => Diagnostic::new(Code::InvertedRange, minimum.span, message)
+            .label(format!("it begins at {}", minimum.value))
+            .also(maximum.span, format!("and ends at {}", maximum.value)),
+        (Some(one), None) | (None, Some(one)) => Diagnostic::new(Code::InvertedRange, one.span, message),
+        (None, None) => Diagnostic::placeless(Code::InvertedRange, message),
+    };
+    finding.help(help)
+}
+
+/// Which release takes which port, where that differs. From OTP 23 on the flag takes the place of the range, from OTP 27 on the setting
+/// does (`erl_epmd.erl`, `listen_port_please/2`, of Erlang/OTP; OTP 25 does not know the setting, as was seen there).
+#[must_use]
+pub fn by_release(distribution: &Distribution) -> Option<Diagnostic> {
+    let fixed = distribution.fixed.first().filter(|_| distribution.depends_on_release())?;
+    let release = if fixed.name == "-erl_epmd_port" { 23 } else { 27 };
+    let otherwise = match distribution.range() {
+        Range::Ports(_) => "the range",
+        Range::Unset | Range::MaximumOnly => "any free port",
+        Range::Inverted => "no port, since its range begins above its end",
+    };
+    let message = format!(
+        "`{}` {} is the distribution's port from OTP {release} on; an older release does not know it, and takes {otherwise}",
+        fixed.name, fixed.value
+    );
+    let finding = Diagnostic::new(Code::FixedPort, fixed.span, message);
+    Some(finding.help(format!(
+        "set inet_dist_listen_min and inet_dist_listen_max to {}, too, so that every release takes it",
+        fixed.value
+    )))
 }
 
 /// The lines as one sentence: write these here, or those there.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Node;
-use super::range::{lines_for, ways};
+use super::range::{inverted, lines_for, ways};
+use super::replication::replicated;
 use super::{Known, Row, comment, place};
-use crate::cluster::{Profile, Service, State};
+use crate::cluster::{Profile, Service, State, usual_service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::SERVICES;
 use crate::import::files::USUAL;
@@ -15,8 +16,6 @@ use crate::net::{PortRange, Ports};
 /// Where a distribution range is proposed, if the ports are free: below the ports that Linux gives to outgoing connections
 /// (ip-sysctl, ip_local_port_range), and where the product's manual has it in its example.
 const FIRST_PROPOSED: u16 = 6000;
-/// epmd(1), ERL_EPMD_PORT.
-const EPMD: u16 = 4369;
 /// Sets of ports are kept small; a node needs one port, and more only for restarts.
 const WIDEST_PROPOSED: usize = 1024;
 
@@ -77,6 +76,11 @@ pub(super) fn collect(
             known.settings.iter().filter_map(|settings| on_node(name, settings, known, findings)).collect();
         found.extend(of_inventory(name, known, profile));
         let used = settle(name, &found, profile, &mut services, findings);
+        if name == "protobuf" {
+            let said =
+                known.settings.iter().find_map(|settings| replicated(settings, &used, "it is blocked for everyone"));
+            said.into_iter().for_each(|finding| proposals.push(finding));
+        }
         let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
@@ -133,7 +137,8 @@ fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings:
         if port.is_none() && !settings.knows_flags {
             return None;
         }
-        let ports = PortRange::single(port.map_or(EPMD, |port| port.value)).into_iter().collect();
+        let usual = || usual_service("riak", "epmd").map(|service| service.ports().clone()).unwrap_or_default();
+        let ports = port.map_or_else(usual, |port| PortRange::single(port.value).into_iter().collect());
         let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
         return Some(OnNode::new(ports, origin, settings, known));
     }
@@ -279,26 +284,24 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
     let mut unbounded = Vec::new();
     for settings in known.settings {
         match settings.distribution.range() {
-            Range::Ports(range) => {
-                let bounds =
-                    [&settings.distribution.fixed, &settings.distribution.minimum, &settings.distribution.maximum];
-                let origins: Vec<String> =
-                    bounds.into_iter().flatten().map(|setting| origin(&setting.name, setting.span, known)).collect();
-                found.push(OnNode::new([range].into_iter().collect(), origins.join("; "), settings, known));
+            Range::Ports(ports) => found.push(OnNode::new(ports, origins(settings, known), settings, known)),
+            // One release listens there, and another on any port: what is known is guarded, and the rest is said.
+            Range::Unset | Range::MaximumOnly if !settings.distribution.fixed.is_empty() => {
+                let ports = settings.distribution.fixed_ports();
+                found.push(OnNode::new(ports, origins(settings, known), settings, known));
+                unbounded.push(settings);
             }
             Range::Unset | Range::MaximumOnly => unbounded.push(settings),
-            Range::Inverted => {
-                let span = settings.distribution.span();
-                let message = "the distribution range begins above its end, and so the node does not start";
-                let finding = match span {
-                    Some(span) => Diagnostic::new(Code::InvertedRange, span, message),
-                    None => Diagnostic::placeless(Code::InvertedRange, message),
-                };
-                findings.push(finding.help("exchange minimum and maximum"));
-            }
+            Range::Inverted => findings.push(inverted(&settings.distribution)),
         }
     }
     (found, unbounded)
+}
+
+fn origins(settings: &Settings, known: &Known<'_>) -> String {
+    let bounds = settings.distribution.bounds();
+    let origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    origins.join("; ")
 }
 
 fn propose(
@@ -309,7 +312,8 @@ fn propose(
     services: &mut Services,
     findings: &mut Findings,
 ) {
-    let width = nodes.clamp(1, WIDEST_PROPOSED) as u16;
+    // Each node needs one, and one that restarts a spare while its old VM still holds the port.
+    let width = (nodes + 1).clamp(2, WIDEST_PROPOSED) as u16;
     let Some(range) = free_range(width, taken) else { return };
     let settings = known.settings.first();
     let unknown = unbounded.is_empty();
@@ -337,6 +341,9 @@ fn propose(
 fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findings) {
     for settings in unbounded {
         let message = match settings.distribution.range() {
+            Range::Unset | Range::MaximumOnly if !settings.distribution.fixed.is_empty() => {
+                "a release of Erlang that does not heed this port takes any free port for its distribution"
+            }
             Range::MaximumOnly => "only the maximum is set, so Erlang's distribution listens on any free port",
             _ if !settings.knows_flags => "no distribution range is set here, and vm.args is not known",
             Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",
@@ -361,7 +368,7 @@ pub(super) fn unbounded_finding(
 }
 
 /// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.
-fn free_range(width: u16, taken: &Ports) -> Option<PortRange> {
+pub(crate) fn free_range(width: u16, taken: &Ports) -> Option<PortRange> {
     const FIRST_EPHEMERAL: u16 = 32768;
     let mut first = FIRST_PROPOSED;
     loop {

@@ -66,10 +66,11 @@ fn a_range_is_proposed_where_none_is_set_beside_all_that_is() {
         assert!(codes.contains(&Code::UnboundedDistribution), "{codes:?}");
         part(&text, "[services.distribution]").into_iter().find(|line| line.starts_with("ports")).unwrap()
     };
-    assert_eq!(proposed("", &[]), "ports = \"6000-6001\"");
-    assert_eq!(proposed("", &["b@10.0.0.3"]), "ports = \"6000-6002\"");
-    assert_eq!(proposed("handoff.port = 6001\n", &[]), "ports = \"6002-6003\"");
-    assert_eq!(proposed("erlang.distribution.port_range.maximum = 6009\n", &[]), "ports = \"6000-6001\"");
+    // One for each node, and a spare.
+    assert_eq!(proposed("", &[]), "ports = \"6000-6002\"");
+    assert_eq!(proposed("", &["b@10.0.0.3"]), "ports = \"6000-6003\"");
+    assert_eq!(proposed("handoff.port = 6001\n", &[]), "ports = \"6002-6004\"");
+    assert_eq!(proposed("erlang.distribution.port_range.maximum = 6009\n", &[]), "ports = \"6000-6002\"");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn node(&'a self, name: &'a str, span: Span, findings: &mut Findings) -> Option<Node> {
         let host = self.host(name, span, findings);
-        let named = host.called("a node", findings);
+        let named = host.called(node_name, findings);
         let given = named.as_ref().is_some_and(|(name, _)| (self.asked.given)(name));
         let addresses = (!given)
             .then(|| self.addresses(&host, &IP, findings).and_then(|found| self.usable(&host, found, findings)));
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn client(&'a self, name: &'a str, span: Span, findings: &mut Findings) -> Option<Client> {
         let host = self.host(name, span, findings);
-        let named = host.called("a client", findings);
+        let named = host.called(client_name, findings);
         let from = self.addresses(&host, &NETWORK, findings);
         let services = host.texts(CLIENT_SERVICES, findings);
         if services.is_none() && host.get(CLIENT_SERVICES).is_none() {
@@ -208,6 +208,14 @@ fn unknown_service(name: &str, span: Span, findings: &mut Findings) {
     findings.push(Diagnostic::new(Code::UnknownService, span, message).help(help));
 }
 
+fn node_name(value: &ForeignValue<'_>, findings: &mut Findings) -> Option<String> {
+    value.node_name(findings)
+}
+
+fn client_name(value: &ForeignValue<'_>, findings: &mut Findings) -> Option<String> {
+    value.client_name(findings)
+}
+
 impl<'a> Host<'a> {
     fn get(&self, variable: &str) -> Option<Json<'a>> {
         self.own?.get(variable).copied()
@@ -285,12 +293,16 @@ impl<'a> Host<'a> {
     }
 
     /// What it is called in the cluster file.
-    fn called(&self, what: &str, findings: &mut Findings) -> Option<(String, Span)> {
+    fn called(
+        &self,
+        read: fn(&ForeignValue<'_>, &mut Findings) -> Option<String>,
+        findings: &mut Findings,
+    ) -> Option<(String, Span)> {
         let (text, span) = match self.get(NAME) {
             Some(_) => self.text(NAME, findings)?,
             None => (Cow::Borrowed(self.name), self.span),
         };
-        Some((ForeignValue { text: &text, span }.name(what, findings)?, span))
+        Some((read(&ForeignValue { text: &text, span }, findings)?, span))
     }
 
     fn interfaces(&self, findings: &mut Findings) -> Option<(Vec<Interface>, Span)> {

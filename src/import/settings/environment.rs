@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{Found, address, addresses_and_ports, boolean, port};
+use super::values::{Found, address, addresses_and_ports, boolean, port, sink_peers};
 use super::{Draft, Layout, PairName, Setting, Source, advanced};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::erlang::{Kind, Term};
@@ -71,6 +71,10 @@ fn not_a_setting(application: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::ErlangSyntax, span, message).help("a setting is a name and a value: `{handoff_port, 8099}`")
 }
 
+/// What to do where a module takes the place of epmd's client (`erl_epmd.erl`, `listen_port_please/2`, of Erlang/OTP).
+pub(super) const OWN_MODULE: &str = "see which port it answers to `listen_port_please`, and write that into the cluster file, under \
+                                     `[services.distribution]`";
+
 /// One setting, wherever it stands.
 pub(super) fn read_one(
     application: &str,
@@ -103,6 +107,27 @@ pub(super) fn read_one(
         ("yokozuna", "solr_jmx_port") => draft.jmx_port.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_min") => draft.minimum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_max") => draft.maximum.0.extend(port(term, found).map(|port| (third, port))),
+        ("kernel", "erl_epmd_node_listen_port") => {
+            draft.node_port.0.extend(port(term, found).map(|port| (third, port)))
+        }
+        ("kernel", "epmd_module") => {
+            let message = format!("`{}` names a module that may choose any port for the distribution", found.name);
+            found.findings.push(Diagnostic::new(Code::NotRead, term.span, message).help(OWN_MODULE));
+        }
+        ("riak_kv", "replrtq_enablesrc") => {
+            draft.replication_source.0.extend(boolean(term, found).map(|yes| (third, yes)));
+        }
+        ("riak_kv", "ttaaefs_scope") => {
+            if let Some(scope) = term.as_atom() {
+                let value = scope != "disabled";
+                draft.full_sync.add(third, Setting { value, name: found.name.clone(), span: term.span });
+            }
+        }
+        ("riak_kv", "ttaaefs_peerip") => draft.peer.0.extend(address(term, found).map(|ip| (third, ip))),
+        ("riak_kv", "replrtq_sinkpeers") => {
+            let value = term.as_text().map(|text| sink_peers(&text)).unwrap_or_default();
+            draft.sink_peers.add(third, Setting { value, name: found.name.clone(), span: term.span });
+        }
         ("kernel", "inet_dist_use_interface") => draft.interface.0.extend(address(term, found).map(|ip| (third, ip))),
         _ => {}
     }

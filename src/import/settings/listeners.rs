@@ -9,14 +9,11 @@
 //! - http: the pair `riak_core web_ip` and `web_port` counts exactly when the lists `http` and `https` of `riak_core` are
 //!   both empty (`riak_core_sup.erl`, <https://github.com/basho/riak_core>), and `riak_api http` is not there at all.
 
-use std::net::Ipv4Addr;
-
-use super::{Bind, Draft, Layout, Listener, PairName, Setting, Slot, not_in_force, place};
+use super::{Bind, Draft, Layout, Listener, PairName, Setting, Slot, not_in_force, place, usual};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 
-/// The services whose listeners are lists, and the port of 127.0.0.1 on which Riak listens where nothing is set.
-const DEFAULTS: [(&str, Option<u16>); 4] =
-    [("http", Some(8098)), ("https", None), ("protobuf", Some(8087)), ("cluster-manager", None)];
+/// The services whose listeners are lists, and whether Riak has such a listener where nothing is set: where the profile says.
+const LISTS: [(&str, bool); 4] = [("http", true), ("https", false), ("protobuf", true), ("cluster-manager", false)];
 
 /// `None`: said to listen nowhere.
 type Address = Setting<Option<(Bind, u16)>>;
@@ -30,14 +27,17 @@ struct Pair {
 /// All of them, in the order of the services, and with Riak's defaults where a file was read that would say otherwise.
 pub(super) fn in_force(draft: &mut Draft, findings: &mut Findings) -> Vec<Listener> {
     let mut listeners = Vec::new();
-    for (service, default) in DEFAULTS {
+    for (service, by_default) in LISTS {
         let set = match service {
             "http" => http(draft, findings),
             "protobuf" => protobuf(draft, findings),
             other => draft.listeners.remove(other).unwrap_or_default().in_force(findings),
         };
-        if let (true, Some(port)) = (set.is_empty() && draft.knows_listeners, default) {
-            let bind = Bind::Address(Ipv4Addr::LOCALHOST.into());
+        if set.is_empty()
+            && draft.knows_listeners
+            && by_default
+            && let Some((bind, port)) = usual(service)
+        {
             listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
         }
         listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {

@@ -25,8 +25,9 @@ use std::path::Path;
 
 use super::files::{File, Kind};
 use super::{erlang, riak_conf as conf, vm_args as args};
+use crate::cluster::{DefaultBind, usual_service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Sources, Span};
-use crate::net::PortRange;
+use crate::net::{PortRange, Ports};
 
 /// A value, what the file calls it, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct Setting<T> {
 }
 
 /// What a socket is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// An address; an unspecified one stands for every interface.
     Address(IpAddr),
@@ -72,16 +73,18 @@ pub struct Distribution {
     pub maximum: Option<Setting<u16>>,
     /// `inet_dist_use_interface`.
     pub interface: Option<Setting<Bind>>,
-    /// `-erl_epmd_port`: one port, known to all nodes without epmd.
-    pub fixed: Option<Setting<u16>>,
+    /// `-erl_epmd_port`, and `erl_epmd_node_listen_port` of kernel: one port, known to all nodes without epmd. Whether it takes the place of
+    /// the range, the release says: the flag does from OTP 23 on, the setting from OTP 27 on (on OTP 25 the setting is not known at all,
+    /// as was seen there). Which release runs, no file says, so that both the port and the range may be in use.
+    pub fixed: Vec<Setting<u16>>,
 }
 
 /// What a distribution range comes to. Source: kernel(6), inet_dist_listen_min: one port where only the minimum is given; any
 /// port where only the maximum is (seen on OTP 25).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// These ports.
-    Ports(PortRange),
+    /// These ports: the range, and a fixed port that some releases take in its place.
+    Ports(Ports),
     /// Any port that is free, since nothing is set.
     Unset,
     /// Any port that is free, since only the maximum is set.
@@ -99,6 +102,16 @@ pub struct Epmd {
     pub addresses: Option<Setting<Vec<Bind>>>,
     /// `-start_epmd false`.
     pub not_started: Option<Setting<()>>,
+}
+
+/// Next-generation replication between clusters (Riak KV 3.x; `riak_kv.schema` of <https://github.com/OpenRiak/riak_kv>). It has no
+/// listener of its own: nodes of the other cluster come to the usual interfaces, unless told otherwise to protocol buffers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// What makes this node a source from which others fetch: `replrtq_enablesrc`, or a `ttaaefs_scope`, whose queue they consume.
+    pub source: Option<Setting<()>>,
+    /// Hosts of other clusters that its settings name: `ttaaefs_peerip`, `replrtq_sinkpeers`.
+    pub peers: Vec<Setting<Bind>>,
 }
 
 /// Which file an admin of this node changes.
@@ -126,6 +139,8 @@ pub struct Settings {
     pub distribution: Distribution,
     /// Its port mapper.
     pub epmd: Epmd,
+    /// What other clusters fetch from it.
+    pub replication: Replication,
     /// A limit of the VM's port objects, which is no range of TCP ports.
     pub max_ports: Option<Setting<u64>>,
     /// Whether a file was read that says where Riak's services listen. Without, none of them has a default here.
@@ -162,22 +177,42 @@ impl std::fmt::Display for Bind {
 }
 
 impl Distribution {
-    /// What it comes to.
+    /// What it comes to. Without a range it is any free port, with a fixed port, too: a release that does not heed it takes one.
     #[must_use]
     pub fn range(&self) -> Range {
         let value = |setting: &Option<Setting<u16>>| setting.as_ref().map(|setting| setting.value);
-        match (value(&self.fixed), value(&self.minimum), value(&self.maximum)) {
-            (Some(port), ..) | (None, Some(port), None) => PortRange::single(port).map_or(Range::Unset, Range::Ports),
-            (None, Some(first), Some(last)) => PortRange::new(first, last).map_or(Range::Inverted, Range::Ports),
-            (None, None, Some(_)) => Range::MaximumOnly,
-            (None, None, None) => Range::Unset,
-        }
+        let (range, otherwise) = match (value(&self.minimum), value(&self.maximum)) {
+            (Some(port), None) => (PortRange::single(port), Range::Unset),
+            (Some(first), Some(last)) => (PortRange::new(first, last), Range::Inverted),
+            (None, Some(_)) => (None, Range::MaximumOnly),
+            (None, None) => (None, Range::Unset),
+        };
+        range.map_or(otherwise, |range| {
+            Range::Ports(self.fixed_ports().ranges().iter().copied().chain([range]).collect())
+        })
+    }
+
+    /// The ports that some releases take in place of the range.
+    #[must_use]
+    pub fn fixed_ports(&self) -> Ports {
+        self.fixed.iter().filter_map(|setting| PortRange::single(setting.value)).collect()
+    }
+
+    /// Whether one release takes other ports than another.
+    #[must_use]
+    pub fn depends_on_release(&self) -> bool {
+        !self.fixed.is_empty() && self.range() != Range::Ports(self.fixed_ports())
+    }
+
+    /// Every setting of it, a fixed port first.
+    pub fn bounds(&self) -> impl Iterator<Item = &Setting<u16>> {
+        self.fixed.iter().chain(&self.minimum).chain(&self.maximum)
     }
 
     /// Where the range is set, if it is.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
-        [&self.fixed, &self.minimum, &self.maximum].into_iter().flatten().next().map(|setting| setting.span)
+        self.bounds().next().map(|setting| setting.span)
     }
 }
 
@@ -264,10 +299,15 @@ struct Draft {
     maximum: Slot<u16>,
     interface: Slot<Bind>,
     fixed: Slot<u16>,
+    node_port: Slot<u16>,
     epmd_port: Slot<u16>,
     epmd_addresses: Slot<Vec<Bind>>,
     not_started: Slot<()>,
     max_ports: Slot<u64>,
+    replication_source: Slot<bool>,
+    full_sync: Slot<bool>,
+    peer: Slot<Bind>,
+    sink_peers: Slot<Vec<Bind>>,
     knows_listeners: bool,
     knows_flags: bool,
 }
@@ -353,23 +393,35 @@ impl Draft {
     fn resolve(mut self, findings: &mut Findings) -> Settings {
         let mut listeners = listeners::in_force(&mut self, findings);
         let (ip, port) = (self.handoff_ip.last(findings), self.handoff_port.last(findings));
-        if self.knows_listeners || ip.is_some() || port.is_some() {
+        if (self.knows_listeners || ip.is_some() || port.is_some())
+            && let Some((bind, usual)) = usual("handoff")
+        {
             listeners.push(Listener {
                 service: "handoff",
                 setting: place(&port).or_else(|| place(&ip)),
                 bind_setting: place(&ip),
-                bind: ip.map_or(EVERYWHERE, |ip| ip.value),
-                port: port.map_or(8099, |port| port.value),
+                bind: ip.map_or(bind, |ip| ip.value),
+                port: port.map_or(usual, |port| port.value),
             });
         }
         if let Some(search) = self.search.last(findings).filter(|search| search.value) {
-            for (service, port, default) in [("solr", self.solr_port, 8093), ("solr-jmx", self.jmx_port, 8985)] {
+            for (service, port) in [("solr", self.solr_port), ("solr-jmx", self.jmx_port)] {
+                let Some((bind, usual)) = usual(service) else { continue };
                 let port = port.last(findings);
                 let setting = place(&port).or_else(|| Some((search.name.clone(), search.span)));
-                let port = port.map_or(default, |port| port.value);
-                listeners.push(Listener { service, bind: EVERYWHERE, port, setting, bind_setting: None });
+                let port = port.map_or(usual, |port| port.value);
+                listeners.push(Listener { service, bind, port, setting, bind_setting: None });
             }
         }
+        let sources = [self.replication_source.last(findings), self.full_sync.last(findings)];
+        let source = sources.into_iter().flatten().find(|setting| setting.value);
+        let peers = self.sink_peers.last(findings).into_iter().flat_map(|Setting { value, name, span }| {
+            value.into_iter().map(move |value| Setting { value, name: name.clone(), span })
+        });
+        let replication = Replication {
+            source: source.map(|Setting { name, span, .. }| Setting { value: (), name, span }),
+            peers: self.peer.last(findings).into_iter().chain(peers).collect(),
+        };
         Settings {
             files: Vec::new(),
             style: Style::AppConfig,
@@ -379,13 +431,14 @@ impl Draft {
                 minimum: self.minimum.last(findings),
                 maximum: self.maximum.last(findings),
                 interface: self.interface.last(findings),
-                fixed: self.fixed.last(findings),
+                fixed: self.fixed.last(findings).into_iter().chain(self.node_port.last(findings)).collect(),
             },
             epmd: Epmd {
                 port: self.epmd_port.last(findings),
                 addresses: self.epmd_addresses.last(findings),
                 not_started: self.not_started.last(findings),
             },
+            replication,
             max_ports: self.max_ports.last(findings),
             knows_listeners: self.knows_listeners,
             knows_flags: self.knows_flags,
@@ -393,7 +446,16 @@ impl Draft {
     }
 }
 
-const EVERYWHERE: Bind = Bind::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+/// Where a service of Riak's listens where nothing is set: the profile says.
+fn usual(service: &str) -> Option<(Bind, u16)> {
+    let service = usual_service("riak", service)?;
+    let address = match service.default_bind()? {
+        DefaultBind::Everywhere => Ipv4Addr::UNSPECIFIED,
+        DefaultBind::Loopback => Ipv4Addr::LOCALHOST,
+    };
+    let port = service.ports().each().next()?;
+    Some((Bind::Address(IpAddr::V4(address)), port))
+}
 
 fn place<T>(setting: &Option<Setting<T>>) -> Option<(String, Span)> {
     setting.as_ref().map(|setting| (setting.name.clone(), setting.span))

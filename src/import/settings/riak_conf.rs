@@ -1,8 +1,10 @@
 //! Settings in riak.conf.
 
-use super::values::Found;
+use super::values::{Found, sink_peers};
 use super::{Bind, Draft, Layout, Setting, Slot, Source};
+use crate::cluster::usual_service;
 use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::import::SERVICES;
 use crate::import::riak_conf::Entry;
 
 const RANK: super::Rank = (Layout::Third, Source::RiakConf);
@@ -31,20 +33,16 @@ type Read = fn(&mut Draft, &Entry, &mut Found<'_>);
 
 /// What is to be done with a setting; `None` for all that say nothing of where Riak listens.
 fn reader(key: &[&str]) -> Option<Read> {
+    if let Some(read) = service_of(key).and_then(of_service) {
+        return Some(read);
+    }
     let read: Read = match key {
         ["nodename"] => |draft, entry, found| {
             let setting = Setting { value: entry.value.clone(), name: found.name.clone(), span: entry.value_span };
             draft.name.add(RANK, setting);
         },
-        ["listener", "http", _] => |draft, entry, found| add_listener(draft, "http", entry, found),
-        ["listener", "https", _] => |draft, entry, found| add_listener(draft, "https", entry, found),
-        ["listener", "protobuf", _] => |draft, entry, found| add_listener(draft, "protobuf", entry, found),
-        ["mdc", "cluster_manager"] => |draft, entry, found| add_listener(draft, "cluster-manager", entry, found),
         ["handoff", "ip"] => |draft, entry, found| add_bind(&mut draft.handoff_ip, entry, found),
-        ["handoff", "port"] => |draft, entry, found| add_port(&mut draft.handoff_port, entry, found),
         ["search"] => read_search,
-        ["search", "solr", "port"] => |draft, entry, found| add_port(&mut draft.solr_port, entry, found),
-        ["search", "solr", "jmx_port"] => |draft, entry, found| add_port(&mut draft.jmx_port, entry, found),
         ["erlang", "distribution", "port_range", "minimum"] => {
             |draft, entry, found| add_port(&mut draft.minimum, entry, found)
         }
@@ -52,6 +50,18 @@ fn reader(key: &[&str]) -> Option<Read> {
             |draft, entry, found| add_port(&mut draft.maximum, entry, found)
         }
         ["erlang", "distribution", "interface"] => |draft, entry, found| add_bind(&mut draft.interface, entry, found),
+        ["replrtq_enablesrc"] => |draft, entry, found| {
+            add_choice(&mut draft.replication_source, entry, found, entry.value == "enabled");
+        },
+        // The scope of a full sync: `all`, `bucket`, `type`, or none.
+        ["ttaaefs_scope"] => |draft, entry, found| {
+            add_choice(&mut draft.full_sync, entry, found, entry.value != "disabled");
+        },
+        ["ttaaefs_peerip"] => |draft, entry, found| add_bind(&mut draft.peer, entry, found),
+        ["replrtq_sinkpeers"] => |draft, entry, found| {
+            let value = sink_peers(&entry.value);
+            draft.sink_peers.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
+        },
         ["erlang", "max_ports"] => |draft, entry, found| {
             if let Ok(value) = entry.value.parse() {
                 draft.max_ports.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
@@ -60,6 +70,36 @@ fn reader(key: &[&str]) -> Option<Read> {
         _ => return None,
     };
     Some(read)
+}
+
+/// The service that a key moves: the profile says.
+fn service_of(key: &[&str]) -> Option<&'static str> {
+    let fits = |pattern: &str| {
+        let parts: Vec<&str> = pattern.split('.').collect();
+        parts.len() == key.len() && parts.iter().zip(key).all(|(part, own)| *part == "*" || part == own)
+    };
+    let moved =
+        |service: &&str| usual_service("riak", service).and_then(|own| own.key_in("riak-conf")).is_some_and(fits);
+    SERVICES.iter().copied().find(moved)
+}
+
+/// How the key of a service is read: as an address and a port, or as a port alone.
+fn of_service(service: &str) -> Option<Read> {
+    let read: Read = match service {
+        "http" => |draft, entry, found| add_listener(draft, "http", entry, found),
+        "https" => |draft, entry, found| add_listener(draft, "https", entry, found),
+        "protobuf" => |draft, entry, found| add_listener(draft, "protobuf", entry, found),
+        "cluster-manager" => |draft, entry, found| add_listener(draft, "cluster-manager", entry, found),
+        "handoff" => |draft, entry, found| add_port(&mut draft.handoff_port, entry, found),
+        "solr" => |draft, entry, found| add_port(&mut draft.solr_port, entry, found),
+        "solr-jmx" => |draft, entry, found| add_port(&mut draft.jmx_port, entry, found),
+        _ => return None,
+    };
+    Some(read)
+}
+
+fn add_choice(slot: &mut Slot<bool>, entry: &Entry, found: &Found<'_>, value: bool) {
+    slot.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
 }
 
 fn add_port(slot: &mut Slot<u16>, entry: &Entry, found: &mut Found<'_>) {

@@ -141,14 +141,13 @@ fn what_a_range_comes_to() {
         let files = [(Kind::AppConfig, config.as_str()), (Kind::VmArgs, args)];
         read_all(&files).0.distribution.range()
     };
-    let ports = |first, last| Range::Ports(PortRange::new(first, last).unwrap());
+    let ports = |first, last| Range::Ports([PortRange::new(first, last).unwrap()].into_iter().collect());
     assert_eq!(range("", ""), Range::Unset);
     assert_eq!(range("-kernel inet_dist_listen_min 10", ""), ports(10, 10));
     assert_eq!(range("-kernel inet_dist_listen_max 10", ""), Range::MaximumOnly);
     assert_eq!(range("-kernel inet_dist_listen_max 9", "{inet_dist_listen_min, 10}"), Range::Inverted);
     let both = "{inet_dist_listen_min, 1}, {inet_dist_listen_max, 20}";
     assert_eq!(range("-kernel inet_dist_listen_min 10", both), ports(10, 20));
-    assert_eq!(range("-start_epmd false -erl_epmd_port 30", both), ports(30, 30));
     // The VM's limit of sockets and files is no range.
     assert_eq!(range("+Q 1024 -env ERL_MAX_PORTS 4096", ""), Range::Unset);
 }
@@ -189,7 +188,10 @@ fn flags_in_advanced_config_are_those_of_a_vm_args() {
     assert_eq!(settings.name.as_ref().unwrap().value, "b@10.0.0.2");
     let span = settings.name.unwrap().span;
     assert_eq!(&advanced[span.start as usize..span.end as usize], "{'-name', \"b@10.0.0.2\"}");
-    assert_eq!(settings.distribution.range(), Range::Ports(PortRange::new(7000, 7010).unwrap()));
+    assert_eq!(
+        settings.distribution.range(),
+        Range::Ports([PortRange::new(7000, 7010).unwrap()].into_iter().collect())
+    );
     assert_eq!((settings.epmd.port.unwrap().value, codes), (5000, vec![Code::Overridden]));
     // Beside an app.config they are what is left; beside a vm.args nothing is.
     let files =
@@ -227,4 +229,74 @@ fn a_file_that_is_wrong_in_every_line_has_a_bounded_number_of_findings() {
         let codes = read_all(&[(kind, &line.repeat(1000))]).1;
         assert!((2..=202).contains(&codes.len()), "{line}: {}", codes.len());
     }
+}
+
+/// Seen on OTP 25: the flag takes the place of the range, and the setting is not known. Which release runs, the files do not say.
+#[test]
+fn a_port_without_epmd_stands_beside_the_range() {
+    let port = |files: &[(Kind, &str)]| match read_all(files).0.distribution.range() {
+        Range::Ports(ports) => ports.to_string(),
+        other => format!("{other:?}"),
+    };
+    let both = (Kind::AppConfig, "[{kernel, [{inet_dist_listen_min, 6000}, {inet_dist_listen_max, 6009}]}].");
+    let own = (Kind::AppConfig, "[{kernel, [{inet_dist_listen_min, 6000}, {erl_epmd_node_listen_port, 7001}]}].");
+    assert_eq!(port(&[both]), "6000-6009");
+    assert_eq!(port(&[own]), "6000, 7001");
+    assert_eq!(port(&[own, (Kind::VmArgs, "-kernel erl_epmd_node_listen_port 7002")]), "6000, 7002");
+    assert_eq!(port(&[both, (Kind::VmArgs, "-start_epmd false -erl_epmd_port 7003")]), "6000-6009, 7003");
+    assert_eq!(port(&[own, (Kind::VmArgs, "-erl_epmd_port 7003")]), "6000, 7001, 7003");
+    assert_eq!(port(&[both, (Kind::VmArgs, "-erl_epmd_port 6005")]), "6000-6009");
+    // Another release takes any free port.
+    assert_eq!(port(&[(Kind::VmArgs, "-erl_epmd_port 7003")]), "Unset");
+    assert_eq!(port(&[(Kind::VmArgs, "-kernel erl_epmd_node_listen_port 7004")]), "Unset");
+}
+
+/// Seen on OTP 25: of two flags, two values, no number and 0 nothing is heeded.
+#[test]
+fn a_flag_that_erlang_does_not_heed_is_an_error() {
+    for (flags, code) in [
+        ("-erl_epmd_port 7001 -erl_epmd_port 7002", Code::VmArgsSyntax),
+        ("-erl_epmd_port 7001 -erl_epmd_port 7001", Code::VmArgsSyntax),
+        ("-erl_epmd_port 7001 7002", Code::VmArgsSyntax),
+        ("-erl_epmd_port", Code::VmArgsSyntax),
+        ("-erl_epmd_port 0", Code::BadSetting),
+        ("-erl_epmd_port abc", Code::BadSetting),
+    ] {
+        let (settings, codes) = read_all(&[(Kind::VmArgs, &format!("{flags} -kernel inet_dist_listen_min 6000"))]);
+        assert_eq!(codes, [code], "{flags}");
+        assert_eq!(settings.distribution.fixed, [], "{flags}");
+    }
+}
+
+#[test]
+fn what_may_choose_another_port_is_said() {
+    for (kind, text) in [
+        (Kind::VmArgs, "-epmd_module my_epmd"),
+        (Kind::VmArgs, "-kernel epmd_module my_epmd"),
+        (Kind::AppConfig, "[{kernel, [{epmd_module, my_epmd}]}]."),
+        (Kind::VmArgs, "-env ERL_FLAGS \"-erl_epmd_port 7001\""),
+        (Kind::VmArgs, "-env ERL_ZFLAGS \"-erl_epmd_port 7001\""),
+    ] {
+        assert_eq!(read_all(&[(kind, text)]).1, [Code::NotRead], "{text}");
+    }
+}
+
+#[test]
+fn who_replicates_from_here_is_known_from_any_file() {
+    let found = |files: &[(Kind, &str)]| {
+        let replication = read_all(files).0.replication;
+        let peers: Vec<String> = replication.peers.iter().map(|peer| peer.value.to_string()).collect();
+        (replication.source.map(|source| source.name), peers.join(" "))
+    };
+    let conf = |text: &'static str| found(&[(Kind::RiakConf, text)]);
+    assert_eq!(conf("replrtq_enablesrc = disabled\nttaaefs_scope = disabled\n"), (None, String::new()));
+    assert_eq!(conf("replrtq_enablesrc = enabled\n").0.as_deref(), Some("replrtq_enablesrc"));
+    let full = "ttaaefs_scope = all\nttaaefs_peerip = 10.9.0.1\nttaaefs_peerport = 8087\n";
+    assert_eq!(conf(full), (Some("ttaaefs_scope".to_owned()), "10.9.0.1".to_owned()));
+    let sinks = "replrtq_enablesink = enabled\nreplrtq_sinkpeers = 10.9.0.1:8087:pb|q:db2.example.com:8098:http|fd20::5:8087:pb|x|10.9.0.1:1:pb\n";
+    assert_eq!(conf(sinks), (None, "10.9.0.1 db2.example.com fd20::5".to_owned()));
+    let advanced = "[{riak_kv, [{replrtq_enablesrc, true}, {ttaaefs_peerip, \"10.9.0.2\"}]}].";
+    let (source, peers) =
+        found(&[(Kind::RiakConf, "replrtq_enablesrc = disabled\n"), (Kind::AdvancedConfig, advanced)]);
+    assert_eq!((source.as_deref(), peers.as_str()), (Some("riak_kv replrtq_enablesrc"), "10.9.0.2"));
 }

@@ -1,5 +1,6 @@
 //! Addresses and ports in the spellings that Riak and Erlang take.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Bind, Setting};
@@ -62,6 +63,26 @@ impl Found<'_> {
         }
         None
     }
+}
+
+/// The hosts in `host:port:protocol|queue:host:port:protocol|…` (`replrtq_sinkpeers` in `riak_kv.schema`). They only help to say whom
+/// to admit, so what is none is left out.
+pub(super) fn sink_peers(text: &str) -> Vec<Bind> {
+    let host = |peer: &str| {
+        let (rest, protocol) = peer.trim().rsplit_once(':')?;
+        let (rest, port) = rest.rsplit_once(':')?;
+        let is_peer = matches!(protocol, "pb" | "http") && port.parse::<u16>().is_ok();
+        let behind_queue = rest.split_once(':').map_or(rest, |(_, host)| host);
+        // Without a queue the whole rest may be an IPv6 address.
+        let host = if parse_address(rest).is_ok() { rest } else { behind_queue };
+        match parse_address(host) {
+            Ok(address) if is_peer => Some(Bind::Address(address)),
+            Err(_) if is_peer && is_host_name(host) => Some(Bind::Name(host.to_owned())),
+            Ok(_) | Err(_) => None,
+        }
+    };
+    let mut seen = HashSet::new();
+    text.split('|').filter_map(host).filter(|found| seen.insert(found.clone())).collect()
 }
 
 /// A host name has a letter that makes it no mistyped address (RFC 1123, 2.1).

@@ -25,17 +25,61 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
             ("-start_epmd", Some(value)) if value.text == "false" => {
                 draft.not_started.add(RANK, setting(name, value, ()));
             }
-            ("-erl_epmd_port", Some(value)) => {
-                let found = &mut Found { name: name.to_owned(), findings };
-                draft.fixed.0.extend(found.port_number(&value.text, value.span).map(|port| (RANK, port)));
+            ("-epmd_module", _) => {
+                let message = "`-epmd_module` names a module that may choose any port for the distribution";
+                let finding = Diagnostic::new(Code::NotRead, flag.name.span, message);
+                findings.push(finding.help(environment::OWN_MODULE));
+            }
+            ("-env", Some(variable)) if variable.text.starts_with("ERL_") && variable.text.ends_with("FLAGS") => {
+                let message = format!(
+                    "the flags in `-env {}` are not read: a port or a range there goes unseen",
+                    variable.text.escape_debug()
+                );
+                let help = "write them as lines of their own in place of this one, and read the result";
+                findings.push(Diagnostic::new(Code::NotRead, variable.span, message).help(help));
             }
             _ => {}
         }
     }
+    read_fixed(flags, draft, findings);
     for application in APPLICATIONS {
         for pair in args::settings(flags, application, findings) {
             read_pair(application, &pair, draft, findings);
         }
+    }
+}
+
+/// Only one flag with one value counts; of all else Erlang takes nothing, and the range is in force (`erl_epmd.erl`,
+/// `listen_port_please/2`: `{ok, [[Port]]}`; seen on OTP 25).
+fn read_fixed(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
+    const FLAG: &str = "-erl_epmd_port";
+    let all: Vec<&Flag> = args::all(flags, FLAG).collect();
+    let Some(first) = all.first() else { return };
+    match (all.as_slice(), first.values.as_slice()) {
+        ([_], [value]) if !value.text.is_empty() && value.text.bytes().all(|byte| byte == b'0') => {
+            let message =
+                format!("`{FLAG} {}` has no effect: the distribution takes its port from the range", value.text);
+            let finding = Diagnostic::new(Code::BadSetting, value.span, message);
+            findings.push(finding.help("take it away, or give it a port from 1 to 65535"));
+        }
+        ([_], [value]) => {
+            let found = &mut Found { name: FLAG.to_owned(), findings };
+            draft.fixed.0.extend(found.port_number(&value.text, value.span).map(|port| (RANK, port)));
+        }
+        ([_], values) => {
+            let what = if values.is_empty() { "no value" } else { "several values" };
+            let message = format!("`{FLAG}` has {what}, and Erlang heeds none: the range is in force");
+            let finding = Diagnostic::new(Code::VmArgsSyntax, first.name.span, message);
+            findings.push(finding.help("write one port behind it, or take the flag away"));
+        }
+        ([.., last], _) => {
+            let message = format!("`{FLAG}` is set twice, and Erlang heeds none of them: the range is in force");
+            let finding = Diagnostic::new(Code::VmArgsSyntax, last.name.span, message);
+            findings.push(
+                finding.also(first.name.span, "set here, too").help("leave one of them, with one port behind it"),
+            );
+        }
+        ([], _) => {}
     }
 }
 

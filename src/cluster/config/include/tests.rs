@@ -141,7 +141,7 @@ fn the_digest_has_names_and_texts() {
 #[test]
 fn what_was_applied_is_read_again_without_its_files() {
     let text = format!("include = [\"nodes.d/*.toml\"]{REST}");
-    let included = [Included { name: "nodes.d/a.toml".into(), text: node("10.0.0.2") }];
+    let included = [Included { name: "nodes.d/a.toml".into(), text: node("10.0.0.2"), shown: true }];
     let again = |included| parse_kept("/nowhere/cluster.toml", text.clone(), None, included);
     let loaded = again(Some(&included));
     assert_eq!(nodes(&loaded).unwrap(), ["riak@10.0.0.1", "riak@10.0.0.2"]);
