@@ -1,6 +1,6 @@
 //! One packet's way through the rules.
 
-use crate::ir::Ruleset;
+use crate::ir::{ConnectionStates, Ruleset};
 use crate::semantics::{Door, Outcome, Packet, Rules, Step, rewriting};
 
 /// What becomes of a packet.
@@ -34,6 +34,21 @@ pub struct Passage<'a> {
     pub steps: Vec<Step<'a>>,
     /// What becomes of it there.
     pub outcome: Outcome,
+}
+
+/// The way of a packet that opens a connection, in the state in which rules see it: where others keep it from connection tracking it is
+/// untracked. Where that is not certain, what becomes of it is certain only if it is the same in each.
+#[must_use]
+pub fn explain_opening<'a>(ruleset: &'a Ruleset, packet: &Packet) -> (Packet, Explained<'a>) {
+    let states = Rules::new(ruleset).states_of_opening(packet);
+    let in_state = |state: &ConnectionStates| Packet { state: *state, ..packet.clone() };
+    let seen = states.first().map_or_else(|| packet.clone(), in_state);
+    let mut explained = explain(ruleset, &seen);
+    if states.iter().skip(1).any(|state| explain(ruleset, &in_state(state)).fate != explained.fate) {
+        explained.fate = Fate::Undecided;
+        explained.uncertain = explained.uncertain.or_else(|| Some("whether connection tracking sees it".to_owned()));
+    }
+    (seen, explained)
 }
 
 /// A packet's way, and what becomes of it.

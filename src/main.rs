@@ -1,5 +1,7 @@
 //! The command `ringfence`.
 
+mod memory;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -153,7 +153,7 @@ impl Host {
         if done["confirm"].is_null() {
             assert_eq!(self.run("diff cluster.toml", 0)["changed"], false);
         } else {
-            assert_eq!(self.run("diff cluster.toml", 6)["findings"][0]["code"], "unconfirmed");
+            assert_eq!(self.run("diff cluster.toml", 6)["errors"][0]["code"], "unconfirmed");
         }
         done
     }

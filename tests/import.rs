@@ -138,13 +138,13 @@ fn networks_of_this_host_are_proposed_before_usual_ones() {
 }
 
 #[test]
-fn what_the_readme_shows_is_what_came_out() {
+fn what_the_page_shows_is_what_came_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let readme = fs::read_to_string(root.join("docs/membership.md")).unwrap();
     let block = readme.split("```\n").find(|block| block.starts_with("[cluster]\nname = \"riak\"")).expect("the block");
     let file = fs::read_to_string(root.join("tests/import/momentum/cluster.toml")).unwrap();
     let mut rest = file.lines();
     for line in block.lines().filter(|line| *line != "…") {
-        assert!(rest.any(|own| own == line), "README shows, but no case has in this order:\n{line}");
+        assert!(rest.any(|own| own == line), "the page shows, but no case has in this order:\n{line}");
     }
 }

@@ -61,15 +61,15 @@ fn every_run_prints_what_is_written() {
 }
 
 #[test]
-fn what_the_readme_shows_is_what_was_printed() {
+fn what_the_page_shows_is_what_was_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let readme = fs::read_to_string(root.join("docs/membership.md")).unwrap();
     let block =
-        readme.split("```\n").find(|block| block.starts_with("$ ringfence lint ")).expect("the block in README");
+        readme.split("```\n").find(|block| block.starts_with("$ ringfence lint ")).expect("the block in the page");
     let transcript = fs::read_to_string(root.join("tests/lint/lint.txt")).unwrap();
     let mut rest = transcript.lines();
     for line in block.lines().filter(|line| *line != "…") {
-        assert!(rest.any(|own| own == line), "README shows, but no run printed in this order:\n{line}");
+        assert!(rest.any(|own| own == line), "the page shows, but no run printed in this order:\n{line}");
     }
 }
 

@@ -143,3 +143,37 @@ fn what_clap_refuses_is_bad_input() {
     }
     assert!(Path::new(env!("CARGO_BIN_EXE_ringfence")).exists());
 }
+
+/// Neither an abort nor a backtrace: somebody reads why, and scripts get a code that they know.
+#[test]
+fn without_memory_it_is_an_error_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes: String =
+        (0..20_000).map(|n| format!("\"riak@10.{}.{}.{}\",\n", n / 62_500, n / 250 % 250, n % 250 + 1)).collect();
+    let file = folder.path().join("cluster.toml");
+    let text = "[cluster]\nname = \"c\"\nprofile = \"riak\"\nnodes = [\n";
+    let rest = "]\n[networks]\nprivate = [\"10.0.0.0/8\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+    fs::write(&file, format!("{text}{nodes}{rest}")).unwrap();
+    let within = |kilobytes: u32, arguments: &str| {
+        let line = format!("ulimit -v {kilobytes}; exec {} {arguments}", env!("CARGO_BIN_EXE_ringfence"));
+        let output = Command::new("sh").args(["-c", &line]).env("RUST_BACKTRACE", "1").output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let mut lacked = 0;
+    for megabytes in (10..400).step_by(2) {
+        let kilobytes = megabytes * 1024;
+        // With less the system cannot even start it.
+        if within(kilobytes, "--version").0 != Some(0) {
+            continue;
+        }
+        match within(kilobytes, &format!("verify {}", file.display())) {
+            (Some(0), _) => break,
+            (Some(2), said) => {
+                assert!(said.contains("error: there is not enough memory") && !said.contains("backtrace"), "{said}");
+                lacked += 1;
+            }
+            (code, said) => panic!("with {megabytes} MB it ended with {code:?}: {said}"),
+        }
+    }
+    assert!(lacked > 0);
+}

@@ -50,18 +50,19 @@ fn every_run_prints_what_is_written() {
 }
 
 #[test]
-fn what_the_readme_shows_is_what_was_printed() {
+fn what_the_pages_show_is_what_was_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let transcripts: String = ["verify", "diff", "explain", "membership"]
         .map(|name| fs::read_to_string(root.join(format!("tests/transcripts/{name}.txt"))).unwrap())
         .concat();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let blocks = readme.split("```\n").filter(|block| {
+    let pages = ["README.md", "docs/verify.md", "docs/membership.md", "docs/troubleshooting.md"];
+    let pages = pages.map(|page| fs::read_to_string(root.join(page)).unwrap());
+    let blocks = pages.iter().flat_map(|page| page.split("```\n")).filter(|block| {
         ["verify", "diff", "explain"].iter().any(|name| block.starts_with(&format!("$ ringfence {name} ")))
     });
     let mut shown = 0;
     for block in blocks {
-        assert!(transcripts.contains(block), "README shows what no transcript has:\n{block}");
+        assert!(transcripts.contains(block), "a page shows what no transcript has:\n{block}");
         shown += 1;
     }
     assert!(shown >= 4, "{shown} blocks");

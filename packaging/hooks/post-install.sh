@@ -13,9 +13,10 @@
 #   5  another run of ringfence was at work for ten seconds
 #   6  a change waits to be confirmed, or this file was applied once and not confirmed; what was in force before still is
 #   7  the kernel did not hold what was brought in, and what was in force before was brought back
-# A package that must not start unguarded leaves `|| :` away, or does not start its service where this is neither 0 nor 3.
+# With `--require` behind it, what is 0 because there was nothing to do, or nothing could be done, is 2.
+# A package that must not start unguarded takes that, leaves `|| :` away, or does not start its service where this is neither 0 nor 3.
 ringfence_post_install() {
 	if command -v ringfence >/dev/null 2>&1; then
-		ringfence hook post-install
+		ringfence hook post-install "$@"
 	fi
 }

@@ -13,9 +13,11 @@ use super::host::{
 };
 use super::input::{Input, node_findings};
 use super::output::{Undone, print, say};
+use super::waiting::changes_to;
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
-use crate::cluster::{AND, Cluster, Node};
+use crate::cluster::{AND, Cluster, Node, Site};
+use crate::compile::admitted;
 use crate::diagnostic::Severity;
 use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
@@ -25,7 +27,7 @@ use crate::host::place;
 use crate::host::record::Kept;
 use crate::host::store::Lock;
 use crate::host::time::utc;
-use crate::host::{Changed, HostError, Prepared, plan as host_plan, read, record};
+use crate::host::{Backend, Changed, HostError, Prepared, plan as host_plan, read, record};
 use crate::outcome::Outcome;
 use crate::report::{self, Apply, Body, Confirm, Effect, Form, Objection, Planned};
 
@@ -48,7 +50,7 @@ pub struct Arguments {
     /// Only show what would change, as `ringfence diff` does.
     #[arg(long, conflicts_with_all = ["confirm_within", "boot"])]
     dry_run: bool,
-    /// Do it in spite of this objection; several with commas.
+    /// Apply despite this objection; several with commas.
     #[arg(long, value_enum, value_name = "OBJECTION", value_delimiter = ',')]
     allow: Vec<Allowed>,
     /// Also end the sessions that this host opened to hosts that are no longer admitted.
@@ -182,7 +184,8 @@ fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load_to(Undone::Changed, |cluster| node_findings(cluster, asked))? else {
         return Ok(Outcome::Unusable);
     };
-    let lock = arguments.host.wait.lock(&host, "ringfence apply")?;
+    let what = if arguments.confirm_within.is_some() { "ringfence apply --confirm-within" } else { "ringfence apply" };
+    let lock = arguments.host.wait.lock(&host, what)?;
     bring(arguments, &cluster, &host, lock)
 }
 
@@ -253,14 +256,14 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);
-    show(arguments, planned, &applied, &applied_facts(&site, backend, &applied))?;
+    show(arguments, &site, planned, &applied, &applied_facts(&site, backend, &applied))?;
     if arguments.cut_outgoing && applied.changed == Changed::Nothing {
         say(
             "warning: `--cut-outgoing` ends sessions to hosts that the same change removes, and nothing was changed: `ss -K dst ADDRESS` ends one of before",
         );
     }
     if arguments.confirm_within.is_some() && applied.pending.is_none() {
-        print("nothing was written, so nothing waits to be confirmed\n")?;
+        print("nothing changed in the kernel, so nothing waits to be confirmed\n")?;
     }
     let outcome = match &applied.pending {
         Some(_) if applied.time_left.is_none() => Outcome::Unconfirmed,
@@ -274,11 +277,14 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
 
 /// What would be written, where a document is to say it; or how it ends where that cannot be said.
 fn planned(arguments: &Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<Result<Option<Planned>, Outcome>> {
-    if !document::is_wanted() {
+    // Whoever is to confirm is to know what; what was before in iptables is not kept in a form that tells it behind.
+    let waits = arguments.confirm_within.is_some() && arguments.site.backend.choose(host)? == Backend::Iptables;
+    if !document::is_wanted() && !waits {
         return Ok(Ok(None));
     }
     // What speaks against it is said by whoever refuses it.
-    let asking = live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false };
+    let asking =
+        live::Asking { allowed: &|word| arguments.allows(word), say: &|_| {}, agrees: false, tells_of_waiting: false };
     match live::ahead(cluster, &arguments.site, host, &asking) {
         Ok(found) => Ok(found.map(|ahead| Some(ahead.planned))),
         // Applying does not rest on it, and is not to depend on the form of what is said.
@@ -301,12 +307,24 @@ fn refusal(planned: Option<Planned>) -> Outcome {
 /// What was done, in words or as a document.
 fn show(
     arguments: &Arguments,
+    site: &Site<'_>,
     planned: Option<Planned>,
     applied: &Applied,
     facts: &report::Applied,
 ) -> anyhow::Result<()> {
     if !document::is_wanted() {
-        return print(&facts.text());
+        print(&facts.text())?;
+        let Some(pending) = &applied.pending else { return Ok(()) };
+        // The time to confirm goes by, so that nothing is asked that is known.
+        let meaning = changes_to(&arguments.host.host(), pending, site, &applied.in_force.ruleset);
+        let meaning = meaning.or(planned.map(|planned| planned.effect.meaning));
+        let meaning = meaning.map(|meaning| meaning.text_on_host(true)).unwrap_or_default();
+        let when = if applied.work.stale.is_some() {
+            "once it is confirmed and ringfence's other rules are gone"
+        } else {
+            "now"
+        };
+        return print(&format!("{meaning}who gets through {when}:\n{}\n", admitted(site).join("\n")));
     }
     let confirm = applied.pending.is_some().then(|| Confirm {
         command: arguments.host.confirming(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::before::{Before, before, unblocks};
 use super::host::{SiteArguments, WaitArguments, applied_text, live_site, note, own_links, own_nodes, site_of};
-use super::input::{Input, places};
+use super::input::{Input, default_config, places};
 use super::output::{Undone, print, say};
 use super::ways::{allowances, in_use, vrfs, warnings};
 use crate::cluster::{self, Cluster};
@@ -18,7 +18,7 @@ use crate::host::apply::{Host, Plan, apply};
 use crate::host::identity::objections;
 use crate::host::links::Link;
 use crate::host::record::Kept;
-use crate::host::{Backend, HostError, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, HostError, Prepared, iptables, pending, read, record, reserved};
 use crate::net::{PortRange, Ports};
 use crate::outcome::Outcome;
 use crate::report::Objection;
@@ -28,8 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// RFC 4253.
 const SSH: u16 = 22;
 
+/// What the start of the machine brings in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brought {
+    /// What the cluster file says.
+    Own,
+    /// What was applied last.
+    Last,
+    /// Nothing but closed ports, of which the caller has all to say.
+    Closed,
+}
+
 fn loud(words: &str) {
-    say(&format!("ATTENTION: {words}"));
+    say(&format!("warning: {words}"));
 }
 
 pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host: &Host) -> anyhow::Result<Outcome> {
@@ -38,12 +49,19 @@ pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host:
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
     }
-    run_locked(input, arguments, host)
+    let backend = writable(arguments.backend.choose(host)?);
+    run_locked(input, arguments, host, backend)
 }
 
-/// The same for a caller that holds the lock.
-pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
-    let backend = writable(arguments.backend.choose(host)?);
+/// The same for a hook that holds the lock. Only the start of a machine goes another way into the kernel than what was applied last: in
+/// a machine that runs, those rules may be in force, and a hook in a sandbox not see them.
+pub fn run_again(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
+    let backend = arguments.backend.choose(host)?;
+    let applied = !matches!(record::kept(&host.store, record::GOOD), Ok(None));
+    run_locked(input, arguments, host, if applied { backend } else { writable(backend) })
+}
+
+fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
     if let Ok(Some(_)) = pending::waiting(&host.store)
         && read(backend).is_ok_and(|in_force| !in_force.absent)
     {
@@ -65,7 +83,7 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
         if !own {
             loud("falling back to what was applied last");
         }
-        match bring(input, arguments, host, cluster, backend, &links, *own) {
+        match bring(input, arguments, host, cluster, backend, &links, if *own { Brought::Own } else { Brought::Last }) {
             // Whatever else there is to say, what the file says is not in force.
             Ok(_) if !*own || !fine => return Ok(Outcome::FellBack),
             Ok(outcome) => return Ok(outcome),
@@ -79,7 +97,13 @@ pub fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host) -> anyh
 /// The other way where this one lacks its tools and has nothing in force.
 fn writable(backend: Backend) -> Backend {
     let other = backend.other();
-    if backend.can_be_written() || !other.can_be_written() || read(backend).is_ok_and(|in_force| !in_force.absent) {
+    // What cannot be read may be there.
+    let is_there = match read(backend) {
+        Ok(in_force) => !in_force.absent,
+        Err(HostError::NoNfTables | HostError::Iptables(iptables::Error::Missing { .. })) => false,
+        Err(_) => true,
+    };
+    if backend.can_be_written() || !other.can_be_written() || is_there {
         return backend;
     }
     loud(&format!("{} cannot be written here; going on with {}", backend.name(), other.name()));
@@ -148,7 +172,7 @@ fn bring(
     cluster: &Cluster,
     backend: Backend,
     links: &[Link],
-    keep: bool,
+    what: Brought,
 ) -> anyhow::Result<Outcome> {
     let asked = arguments.node.as_slice();
     let nobody = cluster.nodes().is_empty();
@@ -188,7 +212,7 @@ fn bring(
         confirm_within: None,
         cut_outgoing: false,
         links,
-        keep: keep && proper,
+        keep: what == Brought::Own && proper,
         boot: true,
         allow_not_through: true,
         agreed: None,
@@ -201,7 +225,9 @@ fn bring(
         loud(&format!("if another firewall takes these rules away, nothing brings them back: {error}"));
     }
     // What nobody reads is no reason to change what is in force.
-    let _ = print(&applied_text(&site, backend, &applied));
+    if what != Brought::Closed {
+        let _ = print(&applied_text(&site, backend, &applied));
+    }
     Ok(match (proper, applied.kept) {
         (false, _) => Outcome::FellBack,
         (true, false) => Outcome::Unusable,
@@ -237,16 +263,42 @@ fn profile_of(file: &Path) -> Option<String> {
     Some(line.trim().trim_matches(['"', '\'']).to_owned())
 }
 
+/// That the ports are closed, because of what about the file, and the way out; no reason is left where the file can be used by now.
+pub fn closed_text(config: &Path, host: &Host, why: Option<&str>, ports: &Ports) -> String {
+    let last = match record::kept(&host.store, record::GOOD) {
+        Ok(None) => "nothing was ever applied",
+        Ok(Some(_)) | Err(_) => "neither can what was applied last",
+    };
+    let Some(why) = why else {
+        return format!(
+            "CLOSED: the start of the machine found no file that it could use, and {last}. {} are closed for everyone but loopback.\n\
+             {} can be used by now: `ringfence apply{}` brings in what it says",
+            record::text(ports),
+            config.display(),
+            named(config)
+        );
+    };
+    format!(
+        "CLOSED: {why}, and {last}. {} are closed for everyone but loopback; NOT guarded: other ports that the \
+         file names.\nMend the file (`ringfence import` makes one), then run `ringfence apply{}`",
+        record::text(ports),
+        named(config)
+    )
+}
+
+/// A file as the argument of a command, where it has to be named.
+pub fn named(config: &Path) -> String {
+    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
+}
+
 /// The last resort.
 fn close(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
     let cluster = closed(&input.config, host).ok_or_else(|| anyhow::anyhow!("no profile can be read"))?;
     let site = site_of(&cluster, None);
     let ports = site.protected();
     anyhow::ensure!(!ports.is_empty(), "the profile {} has no ports to close", cluster.profile().0);
-    bring(input, arguments, host, &cluster, backend, &[], false)?;
-    loud(&format!(
-        "nothing usable was found: {} are closed for everyone but loopback; other ports that the cluster file names are not",
-        record::text(&ports)
-    ));
+    bring(input, arguments, host, &cluster, backend, &[], Brought::Closed)?;
+    let why = format!("{} cannot be used (see above)", input.config.display());
+    say(&closed_text(&input.config, host, Some(&why), &ports));
     Ok(Outcome::FellBack)
 }

@@ -8,21 +8,24 @@
 use anyhow::Context as _;
 
 use super::boot;
-use super::host::{BackendChoice, HostArguments, SiteArguments, applied_text, no_right, note, own_links};
+use super::host::{
+    BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links, where_rules_are,
+};
 use super::input::{Input, default_config, moved};
 use super::output::{log, print, say};
 use super::ways::{all_objections, allowances, in_use};
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{self, Cluster, Site};
+use crate::diagnostic::Severity;
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, Plan, STALE, apply};
+use crate::host::apply::{Host, Plan, apply, stale};
 use crate::host::bring_again;
 use crate::host::deeds::Deeds;
 use crate::host::identity::on_this_host;
-use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::judge::{Judgement, Standing, judge, judge_on};
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, nft, pending, read, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
 use crate::verify::lets_on;
@@ -77,12 +80,13 @@ pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Resu
             print(&text)?;
             Ok(outcome)
         }
-        Err(error) if !in_force() => {
+        // Who cannot ask does not know that nothing is.
+        Err(error) if nft::is_here().is_ok() && !in_force() => {
             log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
             let config = kept.map_or_else(default_config, |kept| moved(kept.record.config));
             let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
-            boot::run_locked(&Input { config, json: false }, &site, host)
+            boot::run_again(&Input { config, json: false }, &site, host)
         }
         Err(error) => Err(error),
     }
@@ -99,8 +103,42 @@ fn look(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
         None if record::is_unkept(&host.store) && !in_force() => {
             anyhow::bail!("somebody took away what the start of the machine brought in")
         }
+        None if record::is_unkept(&host.store) => look_at_unkept(host, remark),
         None => Ok((String::new(), Outcome::Success)),
     }
+}
+
+/// What the start of the machine brought in was never applied by anybody: that is no state to leave a host in, and is said as long as
+/// it lasts.
+fn look_at_unkept(host: &Host, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
+    let config = default_config();
+    // What can be used by now is only to be applied.
+    let is_usable = cluster::load(&config).is_ok_and(|loaded| {
+        loaded.cluster.is_some() && loaded.findings.iter().all(|one| one.severity() != Severity::Error)
+    });
+    let why = if config.exists() {
+        format!("{} cannot be used", config.display())
+    } else {
+        format!("there is no cluster file {}", config.display())
+    };
+    let closed = match boot::closed(&config, host) {
+        Some(cluster) => {
+            let site = live_site(&cluster, None)?;
+            let backend = where_rules_are()?;
+            let links = own_links().unwrap_or_default();
+            let judgement = judge(&site, &read(backend)?, &links)?;
+            judgement
+                .standing
+                .is_ours()
+                .then(|| boot::closed_text(&config, host, Some(why.as_str()).filter(|_| !is_usable), &site.protected()))
+        }
+        None => None,
+    };
+    remark.say(closed.unwrap_or_else(|| {
+        "NOT APPLIED: what is in force was brought in by the start of the machine, and nobody ever applied it; `ringfence apply` does"
+            .to_owned()
+    }));
+    Ok((String::new(), Outcome::FellBack))
 }
 
 fn look_at_waiting(host: &Host, pending: &Pending, remark: &mut Remark) -> anyhow::Result<(String, Outcome)> {
@@ -129,7 +167,8 @@ fn ends(standing: Standing) -> Outcome {
         | Standing::Drifted
         | Standing::Shadowed
         | Standing::Undecided
-        | Standing::Absent => standing.outcome(),
+        | Standing::Absent
+        | Standing::Closed => standing.outcome(),
     }
 }
 
@@ -221,7 +260,7 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     }
     log(&format!("{}; what was applied last is brought back", judgement.standing.words()));
     if judgement.left_behind {
-        say(STALE);
+        say(&stale(in_force.backend));
     }
     for line in &judgement.openings {
         say(&format!("what other firewalls of this host let through: {line}"));
@@ -230,7 +269,7 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
     if let Ok(found) = difference_on_host(prepared.verified.ruleset(), &in_force.ruleset, site.elsewhere()) {
         let changes = Changes::of(&found, Names { clusters: [None, None] });
         if judgement.openings.is_empty() || !changes.same {
-            say(changes.text().trim_end());
+            say(changes.apart().trim_end());
         }
     }
 }

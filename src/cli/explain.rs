@@ -11,7 +11,7 @@ use super::output::{present, say, warn_open, warn_unknown};
 use super::proof::compiled;
 use super::rulesets::{Given, read_rules};
 use crate::cluster::{Cluster, Node, Site};
-use crate::explain::{Fate, explain};
+use crate::explain::{Explained, Fate, explain, explain_opening};
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::links::Link;
 use crate::host::whole::{Everything, surroundings};
@@ -48,9 +48,10 @@ pub struct Arguments {
     /// Its TCP flags, with commas between: syn, ack, fin, rst, psh, urg.
     #[arg(long, value_name = "FLAGS", default_value = "syn")]
     flags: String,
-    /// The state of its connection, for rulesets that track connections.
-    #[arg(long, value_name = "STATE", default_value = "new")]
-    state: String,
+    /// The state of its connection, for rulesets that track connections; otherwise that of one that opens one: `new`, or `untracked` where
+    /// rules keep it from connection tracking.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
     /// The rules of this node; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
@@ -74,6 +75,9 @@ impl Arguments {
         self.json
     }
 }
+
+/// How a packet's way is told: as it is asked about, and what becomes of it.
+type Telling = for<'a> fn(&'a Ruleset, &Packet) -> (Packet, Explained<'a>);
 
 /// Whose rules decide.
 #[derive(Clone, Copy)]
@@ -135,9 +139,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;
     let packet = packet(arguments, from, port(&arguments.port, &site)?, &cluster, here.as_ref())?;
-    let arrival = arrival(arguments.iif.as_deref(), from, here.as_ref(), &given.ruleset)?;
+    let arrival = arrival(arguments.iif.as_deref(), &packet, here.as_ref(), &given.ruleset)?;
+    // Whoever names a state asks about that one.
+    let told: Telling =
+        if arguments.state.is_some() { |rules, own| (own.clone(), explain(rules, own)) } else { explain_opening };
     let on = |interface: &Option<Interface>| Packet { interface: interface.clone(), ..packet.clone() };
-    let fates: Vec<Fate> = arrival.on.iter().map(|one| explain(&given.ruleset, &on(one)).fate).collect();
+    let fates: Vec<Fate> = arrival.on.iter().map(|one| told(&given.ruleset, &on(one)).1.fate).collect();
     let first = fates.first().copied().unwrap_or(Fate::Undecided);
     if fates.iter().any(|fate| *fate != first) {
         let all: Vec<_> = arrival.on.iter().map(Option::as_ref).zip(fates).collect();
@@ -148,11 +155,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let packet = on(arrival.on.first().unwrap_or(&None));
     if !live && arguments.ruleset.is_empty() {
-        warn_of_kernel(&packet, first);
+        warn_of_kernel(&packet, first, told);
     }
-    let explained = explain(&given.ruleset, &packet);
+    let (packet, explained) = told(&given.ruleset, &packet);
     let guarded = site.protected().has(packet.port);
-    let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why);
+    let elsewhere =
+        if explained.fate == Fate::Blocked { delivered_on(&given.ruleset, &packet, told)? } else { Vec::new() };
+    let way = Way::of(&packet, &explained, source(&cluster, from), guarded).arriving(arrival.why, elsewhere);
     show(whose, &Explanation::one(whose.word(), way))?;
     Ok(match explained.fate {
         Fate::Delivered => Outcome::Success,
@@ -164,18 +173,32 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
+/// The interfaces that a rule names, and on which a packet would get through that is blocked where it comes in.
+fn delivered_on(ruleset: &Ruleset, packet: &Packet, told: Telling) -> anyhow::Result<Vec<String>> {
+    let question = Question::default();
+    let mut all: Vec<Interface> = Space::new(&[ruleset], &question)?.interfaces().iter().flatten().cloned().collect();
+    // Over lo comes only what this host says to itself.
+    all.retain(|interface| *interface != Interface::loopback() && packet.interface.as_ref() != Some(interface));
+    all.sort();
+    all.retain(|interface| {
+        let there = Packet { interface: Some(interface.clone()), ..packet.clone() };
+        told(ruleset, &there).1.fate == Fate::Delivered
+    });
+    Ok(all.iter().map(|interface| interface.as_str().to_owned()).collect())
+}
+
 fn show(whose: Rules, explanation: &Explanation) -> anyhow::Result<()> {
     let body = || Body::Explain(Box::new(explanation.clone()));
-    present(body, || format!("{}: {}", whose.text(), explanation.text()))
+    present(body, || explanation.text(whose.text()))
 }
 
 /// Says where this host's kernel, which has rules of ours, decides otherwise now. Who may not ask it is asked about the file alone.
-fn warn_of_kernel(packet: &Packet, by_file: Fate) {
+fn warn_of_kernel(packet: &Packet, by_file: Fate, told: Telling) {
     let Ok(Everything { ruleset, .. }) = Everything::read() else { return };
     if !ruleset.tables.iter().any(has_part) {
         return;
     }
-    let now = explain(&ruleset, packet).fate;
+    let now = told(&ruleset, packet).1.fate;
     if now != by_file {
         let words = match now {
             Fate::Delivered => "lets it through",
@@ -194,10 +217,21 @@ struct Arrival {
 }
 
 /// An answer for an interface that the packet does not come in on is a wrong one, so that what is not known is asked for all.
-fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Ruleset) -> anyhow::Result<Arrival> {
+fn arrival(asked: Option<&str>, packet: &Packet, here: Option<&Here>, ruleset: &Ruleset) -> anyhow::Result<Arrival> {
+    let from = packet.source;
     if let Some(name) = asked {
         let interface = if name == "lo" { Interface::loopback() } else { name.parse::<Interface>()? };
         return Ok(Arrival { on: vec![Some(interface)], why: None });
+    }
+    let on_lo = || {
+        let why = "in on lo, as everything from this host to itself; `--iif` asks for another".to_owned();
+        Arrival { on: vec![Some(Interface::loopback())], why: Some(why) }
+    };
+    // Linux drops what comes from elsewhere with such an address, unless net.ipv4.conf.*.route_localnet is set.
+    // So does what this host sends from one of its addresses to the same one.
+    let to_itself = from.is_loopback() || packet.destination == Some(from);
+    if to_itself && packet.locality == Locality::Local {
+        return Ok(on_lo());
     }
     let Some(Here { links, surroundings }) = here else {
         let question = Question::default();
@@ -207,9 +241,8 @@ fn arrival(asked: Option<&str>, from: IpAddr, here: Option<&Here>, ruleset: &Rul
         on.sort();
         return Ok(Arrival { on, why: None });
     };
-    if from.is_loopback() || surroundings.addresses.contains(&from) {
-        let why = "in on lo, as everything from this host to itself; `--iif` asks for another".to_owned();
-        return Ok(Arrival { on: vec![Some(Interface::loopback())], why: Some(why) });
+    if surroundings.addresses.contains(&from) {
+        return Ok(on_lo());
     }
     if let Some(interface) = surroundings.towards(Cidr::host(from)) {
         let why = format!("in on {}, as the way back to {from} leads; `--iif` asks for another", interface.as_str());
@@ -262,6 +295,7 @@ fn source(cluster: &Cluster, address: IpAddr) -> String {
     match (untrusted, source_line(cluster, address)) {
         (Some(source), _) => format!("untrusted, {}", cluster.place(source.span)),
         (None, Some(line)) => line,
+        (None, None) if address.is_loopback() => "this host itself, which is never judged".to_owned(),
         (None, None) => "neither a node nor a client of the cluster file".to_owned(),
     }
 }
@@ -294,8 +328,11 @@ fn packet(
         let bit = bit.ok_or_else(|| anyhow::anyhow!("there is no TCP flag `{}`", word.escape_debug()))?;
         flags = TcpFlags(flags.0 | 1 << bit);
     }
-    let state = ConnectionStates::ALL.iter().find(|(_, name)| *name == arguments.state);
-    let (state, _) = *state.ok_or_else(|| anyhow::anyhow!("there is no state `{}`", arguments.state.escape_debug()))?;
+    let known = |word: &String| {
+        let state = ConnectionStates::ALL.iter().find(|(_, name)| name == word);
+        state.map(|(state, _)| *state).ok_or_else(|| anyhow::anyhow!("there is no state `{}`", word.escape_debug()))
+    };
+    let state = arguments.state.as_ref().map_or(Ok(ConnectionStates::NEW), known)?;
     Ok(Packet {
         destination: arguments.to.or(own),
         locality: if arguments.to.is_none_or(is_own) { Locality::Local } else { Locality::Foreign },

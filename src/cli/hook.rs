@@ -20,7 +20,7 @@ use crate::cluster::Cluster;
 use crate::host::apply::Host;
 use crate::host::store::Place;
 use crate::host::through::saved::{make_sets, saved};
-use crate::host::{pending, place};
+use crate::host::{Backend, pending, place, read, record};
 use crate::outcome::Outcome;
 
 /// The settings of the package.
@@ -51,7 +51,7 @@ enum Verb {
 ///
 /// For the post-install script of any package. The first rules on a host are refused while they would block an open session from a
 /// private network into a port that only peers use (cut-peer): nobody is there to confirm them. It ends as wanted, too, where
-/// there is nothing to do, and says why: no cluster file, a chroot, no right to change the network. Where the file has errors, or
+/// there is nothing to do, and says why: no cluster file, a chroot, no right to change the network; `--require` makes that a failure. Where the file has errors, or
 /// the change is refused or has to wait, what was in force before still is.
 #[derive(Args)]
 struct PostInstall {
@@ -59,13 +59,17 @@ struct PostInstall {
     input: Input,
     #[command(flatten)]
     host: HostArguments,
+    /// End with an error, too, where nothing is done: no cluster file, a chroot or an image, no right to change the network.
+    #[arg(long)]
+    require: bool,
 }
 
 /// Look whether what was applied last is in force, and bring it back if it is not.
 ///
 /// For the units. While rules are in force the cluster file is not looked at: what nobody applied stays so. Where none are, and
 /// what was applied last cannot be used, what `ringfence apply --boot` would do is done. It ends as wanted where what was applied
-/// last is in force, perhaps again, and where nothing was ever applied, or a change waits to be confirmed.
+/// last is in force, perhaps again, and where nothing was ever applied, or a change waits to be confirmed; not while the ports are
+/// closed, or while nobody applied what the start of the machine brought in.
 #[derive(Args)]
 struct Check {
     #[command(flatten)]
@@ -114,22 +118,41 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Why the network of this process is not to be changed by a package that is installed.
 fn not_this_machine() -> Option<String> {
-    match place::is_chroot() {
-        Some(false) => no_right(),
-        Some(true) => Some("this is a chroot, and the network that is seen from here is another machine's".to_owned()),
-        None => Some("/proc is not there or does not tell, as where an image is built".to_owned()),
+    // Who lacks the right is not told of what else may be wrong: that is what has to be mended first.
+    no_right().or_else(|| match place::is_chroot() {
+        Ok(false) => None,
+        Ok(true) => Some("this is a chroot, and the network that is seen from here is another machine's".to_owned()),
+        Err((path, error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some(format!("there is no {path} here, as where an image is built"))
+        }
+        Err((path, error)) => Some(format!("cannot tell whether this is a chroot ({path}: {error})")),
+    })
+}
+
+/// Whether rules are in force where nothing was changed, as far as that can be seen from here.
+fn guarded() -> &'static str {
+    let may_be_here = place::is_chroot().is_err_and(|(_, error)| error.kind() != std::io::ErrorKind::NotFound);
+    // Elsewhere the network is another machine's, or nothing is known of it.
+    if !may_be_here || read(Backend::Nft).is_err() {
+        return "";
     }
+    if check::in_force() { "; what was in force still is" } else { "; NOTHING IS GUARDED" }
 }
 
 fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
-    let PostInstall { input, host } = arguments;
+    let PostInstall { input, host, require } = arguments;
     let config = &input.config;
+    let nothing_done = if *require { Outcome::Unusable } else { Outcome::Success };
     anyhow::ensure!(config != Path::new("-"), "a hook needs a file: it is read again at boot");
     if fs::symlink_metadata(config).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         let file = config.display();
         if check::in_force() {
-            log(&format!("there is no {file}; what was applied last stays in force"));
-            return Ok(Outcome::Success);
+            let what = match record::kept(&host.host().store, record::GOOD) {
+                Ok(Some(_)) => "what was applied last stays in force",
+                Ok(None) | Err(_) => "what is in force stays so",
+            };
+            log(&format!("there is no {file}; {what}"));
+            return Ok(nothing_done);
         }
         log(&format!(
             "there is no {file}, so no port is guarded: `ringfence import -o {file}` makes one from Riak's files"
@@ -137,15 +160,23 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         log(
             "then `ringfence diff` shows what would change, and `ringfence apply --confirm-within 60s` brings it into force",
         );
-        return Ok(Outcome::Success);
+        return Ok(nothing_done);
     }
     let plain = apply::Arguments::plain(input.clone(), host.clone());
     let (wait, host) = (&host.wait, host.host());
     if let Some(why) = not_this_machine() {
         // What is wrong with the file is worth knowing all the same.
-        let _ = input.load_to(Undone::Changed, |_| Vec::new());
-        log(&format!("nothing was changed: {why}; what {} says is applied when its machine starts", config.display()));
-        return Ok(Outcome::Success);
+        let found = input.load_to(Undone::Changed, |_| Vec::new());
+        let file = config.display();
+        let then = if matches!(found, Ok(Some(_))) {
+            format!("what {file} says is applied when its machine starts")
+        } else {
+            format!(
+                "{file} cannot be used: mend it, or its machine starts with what was applied last, else with closed ports"
+            )
+        };
+        log(&format!("nothing was changed: {why}{}; {then}", guarded()));
+        return Ok(nothing_done);
     }
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
@@ -180,7 +211,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
 
 /// Shows what would change. What speaks against it is said once, by whoever refuses it.
 fn show(plain: &apply::Arguments, cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    let asking = live::Asking { allowed: &|_| false, say: &|_| {}, agrees: false };
+    let asking = live::Asking { allowed: &|_| false, say: &|_| {}, agrees: false, tells_of_waiting: false };
     match live::ahead(cluster, plain.site(), host, &asking)? {
         Ok(ahead) => print(&ahead.planned.text(true)),
         Err(_) => Ok(()),

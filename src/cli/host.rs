@@ -19,7 +19,7 @@ use crate::host::listeners::{Program, listening};
 use crate::host::record::Kept;
 use crate::host::status::Seen;
 use crate::host::store::{Lock, Store};
-use crate::host::{Backend, HostError, nft, place, record};
+use crate::host::{Backend, HostError, left_behind, nft, place, read, record};
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report;
@@ -148,6 +148,13 @@ impl BackendChoice {
     }
 }
 
+/// The way that `apply` would take, unless rules of ours are in the other one only.
+pub fn where_rules_are() -> Result<Backend, HostError> {
+    let own = Backend::of_this_host()?;
+    let elsewhere = read(own).is_ok_and(|in_force| in_force.absent) && left_behind(own);
+    Ok(if elsewhere { own.other() } else { own })
+}
+
 /// Says so before anything else is tried.
 pub fn need_root() -> Result<(), HostError> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(HostError::NoRight) }
@@ -155,11 +162,11 @@ pub fn need_root() -> Result<(), HostError> {
 
 /// Why the network of this process cannot be changed.
 pub fn no_right() -> Option<String> {
-    let words = "this process may not change the network (CAP_NET_ADMIN), as in many containers";
-    let refused = !nix::unistd::geteuid().is_root()
-        || place::may_change_network() == Some(false)
-        || matches!(nft::is_here(), Err(HostError::NoRight));
-    refused.then(|| words.to_owned())
+    if !nix::unistd::geteuid().is_root() {
+        return Some("this needs root (CAP_NET_ADMIN)".to_owned());
+    }
+    let refused = place::may_change_network() == Some(false) || matches!(nft::is_here(), Err(HostError::NoRight));
+    refused.then(|| "this process may not change the network (CAP_NET_ADMIN), as in many containers".to_owned())
 }
 
 /// This host's interfaces.

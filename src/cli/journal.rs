@@ -56,8 +56,6 @@ impl Entry {
         .find_map(|(word, level)| Some((*level, first.strip_prefix(word)?)))
         .unwrap_or((Level::Debug, first));
         let state = STATES.iter().find(|(own, _)| is_behind(first, own.words())).map(|(_, name)| *name);
-        let closed = is_behind(first, "CLOSED").then_some("closed");
-        let state = state.or(closed);
         let level = if state.is_some() && level > Level::Warn { Level::Warn } else { level };
         let code = Code::ALL.iter().map(|code| code.as_str()).find(|code| is_behind(rest, code));
         Self { level, state, code }
@@ -65,13 +63,14 @@ impl Entry {
 }
 
 /// States that are not as wanted.
-const STATES: [(Standing, &str); 6] = [
+const STATES: [(Standing, &str); 7] = [
     (Standing::NotApplied, "not-applied"),
     (Standing::Staged, "staged"),
     (Standing::Drifted, "drifted"),
     (Standing::Shadowed, "shadowed"),
     (Standing::Undecided, "undecided"),
     (Standing::Absent, "absent"),
+    (Standing::Closed, "closed"),
 ];
 
 /// Whether a text begins with a word and something that ends it.

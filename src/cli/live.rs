@@ -1,5 +1,7 @@
 //! What applying would change on this host, without touching anything.
 
+use std::borrow::Cow;
+
 use super::before::{before, cut_peers, unblocks};
 use super::document;
 use super::host::{SiteArguments, exposed, live_site, nobody, nodes_after, own_links};
@@ -7,7 +9,7 @@ use super::input::{Input, node_findings};
 use super::output::{present, say};
 use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Site};
-use crate::diagnostic::{Code, Severity};
+use crate::diagnostic::Code;
 use crate::diff::difference_on_host;
 use crate::host::agreed::{Agreed, Looked};
 use crate::host::apply::Host;
@@ -18,6 +20,7 @@ use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
+use crate::ir::Ruleset;
 use crate::outcome::Outcome;
 use crate::report::{
     Body, Changes, Effect, Member, Names, Objection, Others, Planned, Together, rules_difference, sessions_of,
@@ -40,6 +43,8 @@ pub struct Asking<'a> {
     pub say: &'a dyn Fn(&str),
     /// Whether somebody may agree to it for later.
     pub agrees: bool,
+    /// Whether a change that waits is told of as well; whoever applies right behind refuses because of it, or replaces it.
+    pub tells_of_waiting: bool,
 }
 
 /// `diff [CONFIG]` and `apply --dry-run`.
@@ -50,7 +55,7 @@ pub fn run(
     meaning_only: bool,
     allowed: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Outcome> {
-    let asking = Asking { allowed: &allowed, say: &say, agrees: false };
+    let asking = Asking { allowed: &allowed, say: &say, agrees: false, tells_of_waiting: true };
     Ok(shown(input, arguments, host, meaning_only, &asking)?.map_or_else(|outcome| outcome, |(_, outcome)| outcome))
 }
 
@@ -107,11 +112,15 @@ pub fn ahead(
     for doubt in doubts(&in_force, &judgement) {
         (asking.say)(&format!("warning: {doubt}"));
     }
+    // Where rules of ours are in the other way, they go, and whom they block gains something.
+    let other = if work.stale.is_some() { read(backend.other()).ok() } else { None };
+    let now = other.as_ref().filter(|_| in_force.absent).map_or(&in_force.ruleset, |other| &other.ruleset);
     // Rules of others in iptables stay where they are.
-    let found = difference_on_host(&own_part(&in_force.ruleset), wanted, site.elsewhere())?;
+    let ours = other.as_ref().map_or_else(|| own_part(&in_force.ruleset), |other| both(&in_force, other));
+    let found = difference_on_host(&ours, wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
     let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
-    let sessions = affected(&site, (!in_force.absent).then_some(&in_force.ruleset), &links)?;
+    let sessions = affected(&site, (!in_force.absent || other.is_some()).then_some(now), &links)?;
     let writes_rules = work.rules != Changed::Nothing;
     let members = Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster);
     let meaning = Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] });
@@ -119,7 +128,8 @@ pub fn ahead(
         node: site.node_names(),
         state: judgement.standing,
         backend,
-        absent: in_force.absent,
+        absent: in_force.absent && work.stale.is_none(),
+        elsewhere: in_force.absent && work.stale.is_some(),
         effect: Effect::of(&work, work.rules, members, meaning, foreign),
         cut: sessions_of(&sessions.cut),
         outgoing: sessions_of(&sessions.outgoing),
@@ -136,6 +146,16 @@ pub fn ahead(
         None => Outcome::No,
     };
     Ok(Ok(Ahead { planned, agreed, outcome }))
+}
+
+/// What is ours in both ways into the kernel, where each packet has to pass either.
+fn both(one: &InForce, other: &InForce) -> Cow<'static, Ruleset> {
+    let mut both = own_part(&one.ruleset).into_owned();
+    let Ruleset { sets, tables, unread, .. } = own_part(&other.ruleset).into_owned();
+    both.sets.extend(sets);
+    both.tables.extend(tables);
+    both.unread.extend(unread);
+    Cow::Owned(both)
 }
 
 /// Whose rules they are.
@@ -156,7 +176,7 @@ fn for_whom<'a>(
     asking: &Asking<'_>,
 ) -> anyhow::Result<Result<ForWhom<'a>, Outcome>> {
     let Asking { allowed, say: tell, .. } = asking;
-    let mut refused = refusal(host, tell);
+    let mut refused = if asking.tells_of_waiting { refusal(host, tell) } else { None };
     let mut objections: Vec<Objection> = Vec::new();
     if let Some(other) = before(kept, cluster, &arguments.node, links).objection() {
         let other = Objection::of(&other, cluster, allowed);
@@ -211,9 +231,10 @@ fn refusal(host: &Host, tell: &dyn Fn(&str)) -> Option<Outcome> {
         Ok(Some(_)) => HostError::Waiting,
         Err(error) => error,
     };
-    let words = format!("apply will refuse: {error}");
-    tell(&format!("warning: {words}"));
-    document::add_said(Severity::Warning, Some(error.code()), words);
+    let words = error.to_string();
+    let words = format!("apply refuses now: {}", words.strip_suffix("; nothing was changed").unwrap_or(&words));
+    tell(&format!("error: {words}"));
+    document::add_error(error.code(), words);
     Some(error.outcome())
 }
 
@@ -227,8 +248,11 @@ fn doubts(in_force: &InForce, judgement: &Judgement) -> Vec<String> {
             let doubt = Others::of(in_force, &judgement.around).doubt();
             vec![format!("{words}: {doubt}, see `ringfence status`")]
         }
-        Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Drifted | Standing::Absent => {
-            Vec::new()
-        }
+        Standing::Enforced
+        | Standing::Staged
+        | Standing::NotApplied
+        | Standing::Drifted
+        | Standing::Absent
+        | Standing::Closed => Vec::new(),
     }
 }

@@ -27,6 +27,7 @@ mod journal;
 mod judged;
 mod lint;
 mod live;
+mod meant;
 mod membership;
 mod output;
 mod plan;
@@ -42,6 +43,7 @@ mod sound;
 mod status;
 mod today;
 mod verify;
+mod waiting;
 mod watch;
 mod ways;
 

@@ -33,7 +33,7 @@ pub fn write(
         input.config != Path::new("-"),
         "a plan needs a cluster file with a name: `ringfence apply --plan` reads it again"
     );
-    let asking = live::Asking { allowed: &|_| false, say: &say, agrees: true };
+    let asking = live::Asking { allowed: &|_| false, say: &say, agrees: true, tells_of_waiting: true };
     let (ahead, outcome) = match live::shown(input, arguments, host, meaning_only, &asking)? {
         Ok(found) => found,
         Err(outcome) => return Ok(outcome),

@@ -16,16 +16,16 @@ use crate::cluster::Site;
 use crate::host::{Backend, HostError, Prepared};
 use crate::outcome::Outcome;
 use crate::prove;
-use crate::rehearse::{Rehearsal, RehearseError, Room, Rules, rehearse};
+use crate::rehearse::{HostCopy, Rehearsal, RehearseError, Room, Rules, rehearse};
 use crate::report::{Agreement, Body, Digested, Judged, Rehearsed};
-use crate::verify;
+use crate::verify::{self, Families};
 
 /// Try the rules with real packets in a network namespace of their own, before any host has them.
 ///
 /// Packets come from every peer, client and network of the cluster file, from just outside of these, from strangers and with forged
 /// sources, over IPv4 and IPv6. What gets through is held against what the cluster file wants and what the rules compute to: it ends with
 /// 0 where the three agree about every packet and the rules are proved, as by `verify`, and with 1 where they do not. Nothing of this host is touched. It takes root or user
-/// namespaces; of files also the tools that load them.
+/// namespaces; of files also the tools that load them. What only rules name, ports, flags, interfaces, addresses, is tried, too; of very much some is left out, and that is said.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -45,6 +45,10 @@ pub struct Arguments {
     /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     include_from: Vec<PathBuf>,
+    /// Together with what this host has now: its other tables, the sets of ipset, its interfaces and their addresses, of which a copy is made
+    /// first. What cannot be copied is said, and then it does not end with 0. Needs root.
+    #[arg(long)]
+    with_host: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,6 +68,8 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    // The host's own rules are read where they are; nothing is changed there.
+    let host = arguments.with_host.then(HostCopy::read).transpose()?;
     // Before anything else: nothing below can reach this host's own network any more, and there is no other thread yet.
     let room = Room::enter();
     let Some(cluster) = arguments.input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
@@ -73,7 +79,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let room = room?;
     let (found, claims, (given, texts)) = if arguments.ruleset.is_empty() {
         let claims = if cluster.guard().is_staged() { Judged::OnPurpose } else { Judged::Proved };
-        let (found, texts) = of_site(&room, &site, arguments.format)?;
+        let (found, texts) = of_site(&room, &site, arguments.format, host.as_ref())?;
         (found, claims, (None, texts))
     } else {
         let given = read_rules(
@@ -85,7 +91,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             verify::check(&given.ruleset, &site, given.families).map_err(|error| anyhow::anyhow!("{error}"))?;
         let claims = Judged::of(report.findings().iter().map(|(_, finding)| finding));
         let texts = given.texts.iter().map(Digested::without_folder).collect();
-        (of_files(&room, &site, &given)?, claims, (Some(given), texts))
+        (of_files(&room, &site, &given, host.as_ref())?, claims, (Some(given), texts))
+    };
+    // With the host's other rules it is all of them that have to do what the file wants.
+    let claims = match &found.host {
+        Some(together) => {
+            let report =
+                verify::check(&together.ruleset, &site, Families::Both).map_err(|error| anyhow::anyhow!("{error}"))?;
+            Judged::of(report.findings().iter().map(|(_, finding)| finding))
+        }
+        None => claims,
     };
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let rehearsed = Rehearsed::of(&found, &site, (given.is_none(), texts), claims, kernel);
@@ -103,7 +118,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<(Rehearsal, Vec<Digested>)> {
+fn of_site(
+    room: &Room,
+    site: &Site<'_>,
+    format: Format,
+    host: Option<&HostCopy>,
+) -> anyhow::Result<(Rehearsal, Vec<Digested>)> {
     let backend = match format {
         Format::Nft => Backend::Nft,
         Format::Iptables => Backend::Iptables,
@@ -119,11 +139,11 @@ fn of_site(room: &Room, site: &Site<'_>, format: Format) -> anyhow::Result<(Rehe
     };
     let ruleset = prepared.verified.ruleset();
     let texts = prepared.files.iter().map(|(name, text)| Digested::of(name, text)).collect();
-    Ok((with_progress(|told| rehearse(room, site, &Rules::Proved(&prepared), ruleset, told))?, texts))
+    Ok((with_progress(|told| rehearse(room, site, &Rules::Proved(&prepared), ruleset, host, told))?, texts))
 }
 
-fn of_files(room: &Room, site: &Site<'_>, given: &Given) -> anyhow::Result<Rehearsal> {
-    Ok(with_progress(|told| rehearse(room, site, &Rules::Files(&given.loads), &given.ruleset, told))?)
+fn of_files(room: &Room, site: &Site<'_>, given: &Given, host: Option<&HostCopy>) -> anyhow::Result<Rehearsal> {
+    Ok(with_progress(|told| rehearse(room, site, &Rules::Files(&given.loads), &given.ruleset, host, told))?)
 }
 
 fn with_progress(

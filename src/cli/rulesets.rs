@@ -41,7 +41,7 @@ pub struct Given {
     pub remarks: Vec<(String, Vec<Remark>)>,
     /// Every file that was read, as it was called.
     pub files: Vec<PathBuf>,
-    /// What each tool would load, the files of one dialect in their order and with what they include.
+    /// What each tool would load, in the order of the files; those of one dialect that follow each other in one, with what they include.
     pub loads: Vec<(Text, String)>,
     /// Whether there is a file among them whose lines may not be shown to whoever asked.
     pub hidden: bool,
@@ -369,6 +369,11 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         (false, false, true) => Families::Ipv6,
         (false, false, false) => anyhow::bail!("a file of ipsets alone is no ruleset: name the iptables file, too"),
     };
+    // Whoever loads them does so in the order in which they were given.
+    for own in sources.chunk_by(|one, other| one.dialect == other.dialect) {
+        let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
+        given.loads.extend(own.first().map(|first| (first.dialect.text(), Files::of(&parts).text.to_string())));
+    }
     // Files of one dialect are carried out one after the other, as they would be loaded.
     let (mut all, mut lists) = (Vec::new(), BTreeSet::new());
     for dialect in [Dialect::Nft, Dialect::Iptables, Dialect::Ip6tables, Dialect::Ipset] {
@@ -378,7 +383,6 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         }
         let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
         let files = Files::of(&parts);
-        given.loads.push((dialect.text(), files.text.to_string()));
         let read = match dialect {
             Dialect::Nft => dialect::nft::read(&files.text),
             Dialect::Iptables => dialect::iptables::read(&files.text, Family::Ip),

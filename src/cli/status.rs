@@ -10,29 +10,34 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
-use super::host::{BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes};
+use super::document;
+use super::host::{
+    BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
+};
 use super::input::{Input, default_config, moved, node_findings};
-use super::output::{Undone, fail, present, print_findings, say};
+use super::meant::{Meant, by_hand, meant, since};
+use super::output::{Undone, present, print_findings, say};
 use super::today::Today;
+use super::waiting::changes_of;
 use super::ways::{in_use, sources, unknown_sources, warnings};
 use crate::cluster::{Cluster, Site, Term};
 use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
-use crate::host::apply::{Host, STALE};
+use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
 use crate::host::identity::{Objection, objections};
-use crate::host::judge::{Judgement, Standing, judge_on};
+use crate::host::judge::{Judgement, Standing, judge, judge_on};
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::{Backend, HostError, InForce, Prepared, deeds, left_behind, read, record, reserved};
+use crate::host::{Backend, InForce, Prepared, deeds, left_behind, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
+use crate::report::{Blocked, Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -90,9 +95,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // Whoever asks wants to know it, whatever became of the file.
     written.transpose()?;
     Ok(match document.state {
-        _ if document.closed.is_some() => Outcome::FellBack,
         Standing::Enforced if !document.exposed.is_empty() || !document.objections.is_empty() => Outcome::No,
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
+        // Nothing brings them back, neither at the start of the machine nor later.
+        Standing::Enforced if document.by_hand.is_some() => Outcome::Unconfirmed,
         standing => standing.outcome(),
     })
 }
@@ -167,83 +173,57 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
             about_ports(&mut document, &protected);
             document
         }
-        None => match full(arguments, &host, &config, backend)? {
-            Some(document) => document,
-            None => return Ok(None),
-        },
+        None => {
+            // What was applied may be gone, and other rules of ours stand in the other way.
+            let elsewhere = arguments.site.backend == BackendChoice::Auto && is_absent(backend) && left_behind(backend);
+            match full(arguments, &host, &config, if elsewhere { backend.other() } else { backend })? {
+                Some(document) => document,
+                None => return Ok(None),
+            }
+        }
     };
     let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
-    let document = if document.state == Standing::Absent {
-        Status { gone: known.as_ref().map(|record| gone(record.node.as_deref(), &record.config)), ..document }
+    let by_hand = document.by_hand.is_some();
+    let document = if document.state == Standing::Absent || by_hand {
+        let gone = known.as_ref().map(|record| gone(record.node.as_deref(), &record.config, by_hand));
+        Status { gone, ..document }
     } else {
         document
     };
     Ok(Some(Status { last_applied: LastApplied::now(&host.store), ..document }))
 }
 
-/// The way that `apply` would take, unless rules of ours are in the other one only.
-fn where_rules_are() -> Result<Backend, HostError> {
-    let own = Backend::of_this_host()?;
-    let elsewhere = read(own).is_ok_and(|in_force| in_force.absent) && left_behind(own);
-    Ok(if elsewhere { own.other() } else { own })
+/// Whether nothing of ours is there, by the quickest look that tells.
+fn is_absent(backend: Backend) -> bool {
+    match backend {
+        Backend::Nft => nft::glance().is_ok_and(|glance| glance.handle.is_none()),
+        Backend::Iptables => read(backend).is_ok_and(|in_force| in_force.absent),
+    }
 }
 
-/// That what was applied is there no more.
-fn gone(node: Option<&str>, config: &Path) -> String {
+/// That what was applied is there no more, while others of ours were loaded by hand, or none.
+fn gone(node: Option<&str>, config: &Path, by_hand: bool) -> String {
+    let (who, file, named) = (node.unwrap_or("every node"), config.display(), boot::named(config));
+    if by_hand {
+        return format!("what was applied for {who} from {file} is gone; `ringfence apply{named}` brings it back");
+    }
     format!(
-        "was applied for {} from {}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they drop is \
-         dropped for peers, too; `ringfence apply{}` brings it back",
-        node.unwrap_or("every node"),
-        config.display(),
-        named(config)
+        "was applied for {who} from {file}, and is gone: nothing but other firewalls of this host keeps anybody out, and what they \
+         drop is dropped for peers, too; `ringfence apply{named}` brings it back"
     )
 }
 
-/// A file as the argument of a command, where it has to be named.
-fn named(config: &Path) -> String {
-    if config == default_config() { String::new() } else { format!(" {}", config.display()) }
-}
-
-/// What the rules are held against.
-enum Meant {
-    /// The cluster file.
-    File(Cluster),
-    /// What was applied last, as the file cannot be used.
-    Last(Cluster),
-    /// Closed ports, as the start of the machine found nothing that could be used.
-    Closed(Cluster),
-}
-
-/// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
-/// other one: what holds of another is no answer about it.
-fn meant(arguments: &Arguments, host: &Host, input: &Input) -> anyhow::Result<Option<Meant>> {
-    let unusable = match input.load(|_| Vec::new()) {
-        Ok(Some(cluster)) => return Ok(Some(Meant::File(cluster))),
-        unusable => unusable.map(|_| None),
-    };
-    if arguments.config.is_some() {
-        return unusable;
-    }
-    // What was applied last tells at least whether somebody else changed the rules.
-    let last = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
-    let meant = last.map(Meant::Last).or_else(|| {
-        let brought = record::is_unkept(&host.store);
-        boot::closed(&input.config, host).filter(|_| brought).map(Meant::Closed)
-    });
-    match (meant, unusable) {
-        (None, unusable) => unusable,
-        (Some(meant), Ok(_)) => Ok(Some(meant)),
-        (Some(meant), Err(error)) => {
-            fail(Outcome::Unusable.word(), format!("{error:#}"));
-            Ok(Some(meant))
-        }
-    }
+/// That there are rules of ours, where they cannot be held against anything.
+fn unjudged(place: &str) -> String {
+    format!("ringfence's rules are IN FORCE, BUT NOT BY apply, in {place}; they cannot be judged")
 }
 
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     let in_force = read(backend)?;
-    if in_force.absent {
+    let by_hand = by_hand(host, &in_force);
+    let guards_nothing = by_hand.as_ref().filter(|_| !in_force.guards());
+    if in_force.absent || guards_nothing.is_some() {
         // Whatever the cluster file says, as long as it can be the one that is meant.
         if arguments.config.is_some() && input.load(|_| Vec::new())?.is_none() {
             return Ok(None);
@@ -252,18 +232,43 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             Status::new(Standing::Absent, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
         document.others = Others::of(&in_force, &Around::Nothing);
         document.warnings.extend(saved(&host.root).iter().map(ToString::to_string));
+        if let Some(place) = guards_nothing {
+            let words = format!(
+                "remains of ringfence, which guard nothing, are in {place}: `ringfence remove` takes them away"
+            );
+            document.warnings.push(words);
+        }
+        if left_behind(backend) {
+            document.warnings.push(stale(backend));
+        }
         return Ok(Some(document));
     }
-    let (cluster, own, closed) = match meant(arguments, host, &input)? {
-        Some(Meant::File(cluster)) => (cluster, true, false),
-        Some(Meant::Last(cluster)) => (cluster, false, false),
-        Some(Meant::Closed(cluster)) => (cluster, false, true),
-        None => return Ok(None),
-    };
     let links = own_links()?;
-    if closed {
-        return closed_host(host, &cluster, config, &in_force, &links);
-    }
+    let (cluster, unusable) = match meant(arguments.config.is_some(), host, &input) {
+        Ok(Some(Meant::File(cluster))) => match closed_meanwhile(host, config, &in_force, &links)? {
+            Some(document) => return Ok(Some(document)),
+            None => (cluster, None),
+        },
+        Ok(Some(Meant::Last(cluster, why))) => (cluster, Some(why)),
+        Ok(Some(Meant::Closed(cluster, why))) => {
+            return closed_host(host, &cluster, config, &in_force, &links, Some(&why));
+        }
+        Ok(None) => {
+            // What is wrong with the file was said; that something is in force all the same is more.
+            if let Some(place) = by_hand {
+                let words = unjudged(&place);
+                say(&format!("warning: {words}"));
+                document::add_said(Severity::Warning, None, words);
+            }
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(match by_hand {
+                Some(place) => anyhow::anyhow!("{}: {error:#}", unjudged(&place)),
+                None => error,
+            });
+        }
+    };
     let nodes = own_nodes(&cluster, host, &arguments.site.node, &links);
     let wrong = node_findings(&cluster, &arguments.site.node);
     if !wrong.is_empty() {
@@ -277,6 +282,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
     document.node = site.node_names();
+    let counted = |(who, &(packets, bytes)): (&String, &(u64, u64))| (who.clone(), Blocked { packets, bytes });
+    document.admitted = in_force.admitted.iter().map(counted).collect();
     document.lets_on = lets_on(&in_force.ruleset);
     document.others = Others::of(&in_force, &judgement.around);
     document.other_firewalls = at_start(&host.root);
@@ -284,18 +291,33 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
     about_allowances(&mut document, &site, &links);
     document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
-    document.of_last_apply = !own;
+    document.of_last_apply = unusable.is_some();
+    document.by_hand = by_hand;
     document.digest = Some(cluster.digest().to_owned());
     document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
-    if judgement.left_behind {
-        document.warnings.push(STALE.to_owned());
-    }
-    if standing == Standing::Enforced && own {
+    // A quick look does not see what stands in the other way into the kernel.
+    if standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && document.by_hand.is_none() {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
     }
+    document.unusable = unusable;
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
+    if judgement.left_behind {
+        let until = if matches!(pending::waiting(&host.store), Ok(Some(_))) {
+            "; `ringfence confirm` takes them away"
+        } else {
+            ""
+        };
+        let words = format!("{}{until}", stale(backend));
+        match standing {
+            Standing::Drifted | Standing::Shadowed | Standing::Undecided => document.drift.beside = Some(words),
+            Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Absent | Standing::Closed => {
+                document.warnings.push(words);
+            }
+        }
+    }
+    document.drift.since = since(host, config).filter(|_| document.drift.not_applied);
     if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
         document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
     }
@@ -303,31 +325,47 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     Ok(Some(document))
 }
 
-/// A host that fell back to closed ports when it started; nothing where something else is in force, of which nothing is known.
+/// The same where the file was mended since, and nobody applied it.
+fn closed_meanwhile(host: &Host, config: &Path, in_force: &InForce, links: &[Link]) -> anyhow::Result<Option<Status>> {
+    if !record::is_unkept(&host.store) || !matches!(record::kept(&host.store, record::GOOD), Ok(None)) {
+        return Ok(None);
+    }
+    let Some(closed) = boot::closed(config, host) else { return Ok(None) };
+    let document = closed_host(host, &closed, config, in_force, links, None)?;
+    Ok(document.filter(|document| document.state == Standing::Closed))
+}
+
+/// A host that fell back to closed ports when it started; or where something else is in force by now, of which nothing is known.
 fn closed_host(
     host: &Host,
     cluster: &Cluster,
     config: &Path,
     in_force: &InForce,
     links: &[Link],
+    why: Option<&str>,
 ) -> anyhow::Result<Option<Status>> {
     let site = live_site(cluster, None)?;
-    if !judge_on(host, &site, in_force, links)?.standing.is_ours() {
-        return Ok(None);
-    }
+    // Others of ours beside it change nothing of that.
+    let is_closed = judge(&site, in_force, links)?.standing.is_ours();
     // Whatever is in force, it is not what the file says.
-    let (standing, masquerade) = (Standing::Drifted, in_force.masquerade.clone());
+    let standing = if is_closed { Standing::Closed } else { Standing::Drifted };
+    let masquerade = in_force.masquerade.clone();
     let mut document = Status::new(standing, in_force.backend, config.to_owned(), &in_force.counters, masquerade);
-    let (file, ports) = (config.display(), record::text(&site.protected()));
-    document.closed = Some(format!(
-        "CLOSED for everyone since the start of the machine: {file} cannot be used, and nothing was applied before; {ports} are \
-         open to nobody but loopback\nput {file} right (`ringfence import` makes one), then run `ringfence apply{}`",
-        named(config)
-    ));
+    if is_closed {
+        document.closed = Some(boot::closed_text(config, host, why, &site.protected()));
+    } else {
+        document.unusable = why.map(str::to_owned);
+        document.warnings.push(NOT_AS_CLOSED.to_owned());
+    }
+    if left_behind(in_force.backend) {
+        document.warnings.push(stale(in_force.backend));
+    }
     document.others = Others::of(in_force, &Around::Nothing);
     about_ports(&mut document, &site.protected());
     Ok(Some(document))
 }
+
+const NOT_AS_CLOSED: &str = "the start of the machine closed the ports, and somebody changed that since: what is in force was never applied, and cannot be judged";
 
 /// Why it is not enforced.
 fn drift(
@@ -398,6 +436,8 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
             let left = |pending: &Pending| pending.time_left().map_or(0.0, |time| time.as_secs_f64());
             let waiting = waiting.filter(|pending| !pending.confirmed);
             document.pending_seconds = waiting.as_ref().map(left);
+            document.pending_by = waiting.as_ref().and_then(|pending| pending.applied_by.clone());
+            document.pending_changes = waiting.as_ref().and_then(|pending| changes_of(host, pending));
             let failed = matches!(pending::taken_back(&host.store), Ok(Some(note)) if note.failed.is_some());
             document.being_taken_back =
                 document.pending_seconds == Some(0.0) && pending::is_watched(&host.store) && !failed;

@@ -25,7 +25,7 @@ pub fn lines(site: &Site<'_>) -> Vec<String> {
         lines.extend(STAGED.map(str::to_owned));
         lines.push(String::new());
     }
-    admitted(site, &mut lines);
+    admitted_and_not(site, &mut lines);
     not_admitted(site, &mut lines);
     lines.push(String::new());
     lines.extend(ASSUMPTIONS.map(str::to_owned));
@@ -127,7 +127,9 @@ fn identities(site: &Site<'_>) -> Vec<String> {
     lines
 }
 
-fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
+/// Who is admitted to each open service, a line each.
+#[must_use]
+pub fn admitted(site: &Site<'_>) -> Vec<String> {
     let open = site.services().iter().filter(|service| service.service.state() == State::Open);
     let mut rows: Vec<[String; 3]> = Vec::new();
     for service in open {
@@ -140,8 +142,12 @@ fn admitted(site: &Site<'_>, lines: &mut Vec<String>) {
             rows.push([name, ports, who]);
         }
     }
+    table(&rows)
+}
+
+fn admitted_and_not(site: &Site<'_>, lines: &mut Vec<String>) {
     lines.push("Admitted, over TCP:".to_owned());
-    lines.extend(table(&rows));
+    lines.extend(admitted(site));
     let blocked = site.services().iter().filter(|service| service.service.state() == State::Blocked);
     let rows: Vec<[String; 3]> =
         blocked.map(name_and_ports).map(|(name, ports)| [name, ports, "nobody".to_owned()]).collect();
@@ -197,7 +203,7 @@ fn more(count: usize, named: usize) -> String {
 
 fn peers(site: &SitePart<'_>) -> String {
     let count = site.cluster().nodes().len();
-    let nodes = if count == 1 { "the 1 node".to_owned() } else { format!("the {count} nodes") };
+    let nodes = if count == 1 { "the only node".to_owned() } else { format!("the {count} nodes") };
     let of = site.cluster().tag().map(|_| format!(" of {}", site.cluster().name())).unwrap_or_default();
     format!("{nodes}{of}{}", interfaces(site.interfaces()))
 }

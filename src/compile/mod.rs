@@ -26,7 +26,7 @@ mod nft;
 mod opened;
 mod opening;
 
-pub use header::{assumptions, lines as header};
+pub use header::{admitted, assumptions, lines as header};
 pub use iptables::{SetsMode, iptables};
 pub use nft::nft;
 pub use opened::{Opened, OpeningShape, opened};

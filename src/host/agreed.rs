@@ -249,7 +249,7 @@ fn ours(looked: &Looked<'_>) -> Result<String, HostError> {
     let all = [
         of_snapshot(looked.in_force.snapshot())?,
         // The file that keeps them is in a folder, and no part of the kernel.
-        format!("reserve {:?} release {:?} stale {}", work.reserve, work.release, work.stale),
+        format!("reserve {:?} release {:?} stale {}", work.reserve, work.release, work.stale.is_some()),
         // What cannot be read is neither there nor not there.
         format!("kept {:?} taken back {:?}", kept.map_err(|_| ()), rejected.map_err(|_| ())),
     ];

@@ -19,11 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::agreed::{Agreed, Looked};
+use super::around::Around;
 use super::change::{change, open};
 use super::deeds::{Allowed, Deed, Deeds};
 use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
-use super::judge::{Judgement, Standing};
+use super::identity::on_this_host;
+use super::judge::{Judgement, Standing, beside};
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
@@ -34,13 +36,24 @@ use super::rules::{InForce, Prepared, Snapshot};
 use super::sessions::{self, Ended, Sessions};
 use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
-use super::{Changed, HostError, iptables, place, read};
+use super::{Backend, Changed, HostError, iptables, left_behind, place, read};
 use crate::cluster::Site;
 use crate::net::Ports;
 
-/// Both ways into the kernel have rules of ours.
-pub const STALE: &str =
-    "rules of an earlier apply are in force in the other back end, too, and block whom they do not know";
+/// Both ways into the kernel have rules of ours; this names the way that is not the wanted one, for people.
+#[must_use]
+pub fn stale(backend: Backend) -> String {
+    format!(
+        "other rules of ringfence stand in {}, too, and block whom they do not know",
+        where_ours_are(backend.other())
+    )
+}
+
+/// Where rules of ours are in a way into the kernel, for people.
+#[must_use]
+pub fn where_ours_are(backend: Backend) -> String {
+    read(backend).map_or_else(|_| backend.name().to_owned(), |in_force| in_force.place())
+}
 
 /// Somebody else was at work in between.
 const MOVED: &str = "what was in force changed while this ran, so that something else was written than `ringfence diff` would have shown";
@@ -124,8 +137,8 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     }
     let record = record_of(host, plan);
     let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
-    // Where nothing is written there is nothing that could be taken back.
-    let nothing = work.is_nothing() && record::is_kept(&host.store, GOOD, &files);
+    // Where nothing is written there is nothing that could be taken back: neither from the kernel, nor from what is brought back later.
+    let nothing = work.is_nothing() && (record::is_kept(&host.store, GOOD, &files) || is_as_kept(host, plan, &before));
     let plan = &Plan { confirm_within: plan.confirm_within.filter(|_| !nothing), ..*plan };
     let old = (!before.absent).then_some(&before.ruleset);
     let sessions = sessions::affected(plan.site, old, plan.links).unwrap_or_else(|error| {
@@ -171,11 +184,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     if pending.is_none() {
         ended = end_sessions(&sessions, plan.cut_outgoing);
         let other = plan.prepared.backend.other();
-        if let Some(error) =
-            Some(other).filter(|_| work.stale).and_then(|other| Snapshot::nothing(other).restore().err())
-        {
-            warnings.push(format!("{STALE}: {error}"));
-            (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
+        if work.stale.is_some() {
+            let failed = Snapshot::nothing(other).restore().err();
+            if failed.is_some() || left_behind(plan.prepared.backend) {
+                let why = failed.map(|error| format!(": {error}")).unwrap_or_default();
+                warnings.push(format!("{}{why}", stale(plan.prepared.backend)));
+                (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
+            }
         }
         warnings.extend(reserve(&host.store, &host.root, &protected));
         if plan.keep {
@@ -190,6 +205,13 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
             }
         }
     }
+    if pending.is_some() && work.stale.is_some() && judgement.standing.is_ours() {
+        judgement.standing = beside(plan.site, plan.prepared.backend, judgement.standing);
+        // The answers of the whole host were without those that stay.
+        if judgement.standing != Standing::Enforced {
+            judgement.around = Around::Nothing;
+        }
+    }
     warnings.sort();
     warnings.dedup();
     let time_left = pending.as_ref().and_then(Pending::time_left);
@@ -197,6 +219,21 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         warnings.push(MOVED.to_owned());
     }
     Ok(Applied { changed, work, in_force, judgement, sessions, ended, pending, time_left, kept, warnings })
+}
+
+/// Whether what was applied last is in force as well, so that the file says nothing else in other words: a remark, a moved line.
+/// What cannot be read or judged is something else.
+fn is_as_kept(host: &Host, plan: &Plan<'_>, in_force: &InForce) -> bool {
+    let Ok(Some(kept)) = record::kept(&host.store, GOOD) else { return false };
+    let record = &kept.record;
+    if record.backend != plan.prepared.backend || record.node != plan.site.node_names() {
+        return false;
+    }
+    let Some(cluster) = kept.load().cluster else { return false };
+    let Some(site) = record.site(&cluster).and_then(|site| on_this_host(site).ok()) else { return false };
+    let work = Prepared::new(&site, record.backend)
+        .and_then(|prepared| super::plan::plan(host, &site, &prepared, in_force, plan.links, plan.boot));
+    work.is_ok_and(|work| work.is_nothing())
 }
 
 /// Puts what was applied into its place, and notes who applied it; where it is there already, whoever did it first did.
@@ -299,6 +336,7 @@ fn begin(
         applied_by: Some(Deed::now()),
         allowed: plan.allowances.to_vec(),
         confirmed_by: None,
+        session: pending::session(),
     };
     let written = record::keep(&host.store, CANDIDATE, files)
         .and_then(|()| pending::write_before(&host.store, before.snapshot()))

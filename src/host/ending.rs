@@ -6,7 +6,7 @@
 use super::apply::Host;
 use super::deeds::{Deed, Deeds};
 use super::identity::on_this_host;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Standing, judge};
 use super::links::Link;
 use super::pending::{self, Pending};
 use super::record::{self, CANDIDATE, GOOD};
@@ -55,7 +55,7 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     let cluster = kept.and_then(|kept| kept.load().cluster).ok_or(HostError::BadSnapshot)?;
     let site = on_this_host(pending.record.site(&cluster).ok_or(HostError::BadSnapshot)?)?;
     let now = read(pending.backend)?;
-    let judgement = judge(&site, &now, links)?;
+    let mut judgement = judge(&site, &now, links)?;
     if !judgement.may_stay(pending.backend) {
         return Err(HostError::NotInForce(judgement.standing));
     }
@@ -66,6 +66,10 @@ pub fn confirm(host: &Host, links: &[Link], cut_outgoing: bool) -> Result<(Pendi
     pending.confirmed_by = Some(Deed::now());
     pending::write(&host.store, &pending)?;
     write_down(host, &pending, good)?;
+    // It is confirmed whatever became of those; but they judge as long as they are there.
+    if left_behind(pending.backend) {
+        (judgement.left_behind, judgement.standing) = (true, Standing::Drifted);
+    }
     let sessions = sessions::affected(&site, None, links).unwrap_or_default();
     let mut all = sessions.cut;
     if cut_outgoing || pending.cut_outgoing {
@@ -98,7 +102,8 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
 pub fn rollback(host: &Host) -> Result<bool, HostError> {
     let pending = settle(host)?.ok_or(HostError::NothingWaits)?;
     let before = pending::before(&host.store, &pending);
-    let nothing = before.as_ref().is_ok_and(Snapshot::is_nothing);
+    // What was there before in the other way into the kernel has stayed there.
+    let nothing = before.as_ref().is_ok_and(Snapshot::is_nothing) && !left_behind(pending.backend);
     pending::take_back(&host.store, &pending, before, true)?;
     Ok(!nothing)
 }

@@ -26,7 +26,7 @@ pub enum HostError {
     #[error("this kernel has no nf_tables: use `--backend iptables`")]
     NoNfTables,
     /// CAP_NET_ADMIN is missing.
-    #[error("the kernel's rules are only for root to read and change: run it as root; nothing was changed")]
+    #[error("reading and changing firewall rules needs root (CAP_NET_ADMIN); nothing was changed")]
     NoRight,
     /// `nft` did not load the rules.
     #[error("{0}; nothing was changed")]

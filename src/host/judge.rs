@@ -17,14 +17,14 @@ use super::identity::{Objection, on_this_host};
 use super::links::{Link, lo_is_loopback};
 use super::record::{self, Kept};
 use super::routing::Routing;
-use super::rules::{InForce, left_behind};
+use super::rules::{InForce, left_behind, read};
 use super::through::chains::Asked;
 use super::through::{Look, Wanted};
 use super::ways::{admitted, unlisted_vrfs};
 use super::{Backend, HostError, pending};
 use crate::cluster::Site;
 use crate::outcome::Outcome;
-use crate::verify::{Families, Report, check, own_part};
+use crate::verify::{Claim, Families, Finding, Report, check, own_part};
 
 /// What is in force is to the cluster file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -46,6 +46,9 @@ pub enum Standing {
     Undecided,
     /// There is nothing of ours.
     Absent,
+    /// The ports are closed for everyone, as the start of the machine found nothing that could be used. Never said by [`judge`], which is
+    /// asked about a file; who looks for one and finds none says it.
+    Closed,
 }
 
 /// What came of looking.
@@ -89,6 +92,7 @@ impl Standing {
             Self::Staged | Self::Drifted | Self::Shadowed => Outcome::No,
             Self::Undecided => Outcome::Undecided,
             Self::Absent => Outcome::Absent,
+            Self::Closed => Outcome::FellBack,
         }
     }
 
@@ -97,7 +101,7 @@ impl Standing {
     pub fn is_ours(self) -> bool {
         match self {
             Self::Enforced | Self::Staged | Self::Shadowed | Self::Undecided => true,
-            Self::NotApplied | Self::Drifted | Self::Absent => false,
+            Self::NotApplied | Self::Drifted | Self::Absent | Self::Closed => false,
         }
     }
 
@@ -112,6 +116,7 @@ impl Standing {
             Self::Shadowed => "SHADOWED",
             Self::Undecided => "UNDECIDED",
             Self::Absent => "ABSENT",
+            Self::Closed => "CLOSED",
         }
     }
 }
@@ -156,9 +161,16 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
         judgement.standing = Standing::NotApplied;
     }
     judgement.left_behind = left_behind(in_force.backend);
-    // While a change waits, those of the way before it are there on purpose.
-    if judgement.left_behind && judgement.standing.is_ours() && !matches!(pending::waiting(&host.store), Ok(Some(_))) {
-        judgement.standing = Standing::Drifted;
+    if judgement.left_behind && judgement.standing.is_ours() {
+        judgement.standing = match pending::waiting(&host.store) {
+            // Those of the way before it are there on purpose then, and judge all the same.
+            Ok(Some(_)) => beside(site, in_force.backend, judgement.standing),
+            Ok(None) | Err(_) => Standing::Drifted,
+        };
+        // The answers of the whole host were without them.
+        if judgement.standing != Standing::Enforced {
+            judgement.around = Around::Nothing;
+        }
     }
     if judgement.standing.is_ours() {
         let asked = Asked { site, links, backend: in_force.backend, instead: None };
@@ -169,6 +181,27 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
         }
     }
     Ok(judgement)
+}
+
+/// What a standing comes to where the rules of ours in the other way into the kernel stay until a change is confirmed: they shut out whom
+/// they do not know.
+pub(super) fn beside(site: &Site<'_>, backend: Backend, standing: Standing) -> Standing {
+    let judged = read(backend.other())
+        .and_then(|other| Ok::<_, HostError>(check(&own_part(&other.ruleset), site, Families::Both)?));
+    let Ok(report) = judged else {
+        return if standing == Standing::Shadowed { standing } else { Standing::Undecided };
+    };
+    // Whom they let in besides, the others block.
+    let of_blocking = report.findings().iter().filter(|(claim, _)| match claim {
+        Claim::Reachability | Claim::NonInterference | Claim::OwnReplies => true,
+        Claim::Isolation => false,
+    });
+    let findings: Vec<&Finding> = of_blocking.map(|(_, finding)| finding).collect();
+    match standing {
+        _ if findings.iter().any(|finding| matches!(finding, Finding::Violated(_))) => Standing::Shadowed,
+        Standing::Enforced if findings.iter().any(|finding| **finding != Finding::Proved) => Standing::Undecided,
+        other => other,
+    }
 }
 
 fn by_rules(site: &Site<'_>, in_force: &InForce, report: &Report) -> Result<Standing, HostError> {
@@ -306,6 +339,7 @@ mod tests {
             (Standing::Staged, 1),
             (Standing::Undecided, 3),
             (Standing::Absent, 4),
+            (Standing::Closed, 7),
         ];
         for (standing, code) in codes {
             assert_eq!(standing.outcome().code(), code, "{standing:?}");

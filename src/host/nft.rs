@@ -1,5 +1,7 @@
 //! Our table of nf_tables: read, changed, given back.
 
+use std::io;
+
 use nix::errno::Errno;
 
 use super::iptables::is_own_chain;
@@ -31,10 +33,23 @@ pub struct Live {
 /// # Errors
 /// Where the kernel has no nf_tables.
 pub fn open() -> Result<Socket, HostError> {
-    Socket::open(Protocol::Netfilter).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => HostError::NoNfTables,
+    Socket::open(Protocol::Netfilter).map_err(not_opened)
+}
+
+/// Every kernel with a network has AF_NETLINK: who is told that there is no such family of addresses is kept from asking, by a sandbox
+/// (`RestrictAddressFamilies=` of systemd), and nothing follows of what the kernel has. Without nfnetlink it is the protocol that is
+/// missing (netlink(7), socket(2)).
+fn not_opened(error: io::Error) -> HostError {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPROTONOSUPPORT) => HostError::NoNfTables,
         _ => HostError::Netlink(RequestError::Io(error)),
-    })
+    }
+}
+
+/// Whether the kernel has what nf_tables and ipset are asked by (nfnetlink); where it does not say so, it has.
+#[must_use]
+pub fn can_be_asked() -> bool {
+    !matches!(open(), Err(HostError::NoNfTables))
 }
 
 /// Whether the kernel has nf_tables.
@@ -103,11 +118,16 @@ impl Live {
         chains
     }
 
-    /// Whether tables of iptables have chains of ours.
+    /// Whether tables of iptables-nft have chains of ours.
     #[must_use]
     pub fn has_own_chains(&self) -> bool {
-        let mut chains = self.kernel.others.iter().flat_map(|table| &table.chains);
-        chains.any(|chain| is_own_chain(&chain.name))
+        of_iptables(&self.kernel).any(has_own_chain)
+    }
+
+    /// Whether packets come into rules of ours there: a chain of somebody else leads to one of ours that has any.
+    #[must_use]
+    pub fn has_own_rules(&self) -> bool {
+        of_iptables(&self.kernel).any(leads_to_ours)
     }
 
     /// A rule of others that masquerades outgoing packets: NAT then chooses their source ports itself.
@@ -115,6 +135,31 @@ impl Live {
     pub fn masquerade(&self) -> Option<String> {
         self.kernel.others.iter().find_map(masquerade)
     }
+}
+
+/// The tables in which iptables-nft has what is ours. A chain with such a name in a table of another name or family is somebody else's.
+pub(in crate::host) fn of_iptables(kernel: &Kernel) -> impl Iterator<Item = &Table> {
+    // NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
+    let is_of_both = |table: &&Table| matches!(table.family, 2 | 10);
+    kernel.others.iter().filter(is_of_both).filter(|table| matches!(table.name.as_str(), "raw" | "mangle"))
+}
+
+/// Whether a table has a chain of ours, whatever is in it.
+pub(in crate::host) fn has_own_chain(table: &Table) -> bool {
+    table.chains.iter().any(|chain| is_own_chain(&chain.name))
+}
+
+/// Whether a chain of somebody else leads to one of ours that has a rule. A rule that cannot be read may.
+fn leads_to_ours(table: &Table) -> bool {
+    let has_rules = |name: &str| table.chains.iter().any(|chain| chain.name == name && !chain.rules.is_empty());
+    let leads = |program: &[Expression]| {
+        program.iter().any(|one| {
+            matches!(one, Expression::Verdict { chain: Some(chain), .. } if is_own_chain(chain) && has_rules(chain))
+        })
+    };
+    let others = table.chains.iter().filter(|chain| !is_own_chain(&chain.name)).flat_map(|chain| &chain.rules);
+    let unread = || table.chains.iter().any(|chain| is_own_chain(&chain.name) && !chain.rules.is_empty());
+    others.into_iter().any(|rule| rule.program().map_or_else(|_| unread(), |program| leads(&program)))
 }
 
 /// What the blocking rules of a table have counted.
@@ -233,4 +278,18 @@ pub fn change(
         }
     }
     Err(if partly { HostError::Lost } else { CommitError::Changed.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_ask_is_not_told_that_there_is_no_nf_tables() {
+        let of = |errno: Errno| not_opened(io::Error::from_raw_os_error(errno as i32));
+        assert!(matches!(of(Errno::EPROTONOSUPPORT), HostError::NoNfTables));
+        for errno in [Errno::EAFNOSUPPORT, Errno::EPERM, Errno::EMFILE] {
+            assert!(!matches!(of(errno), HostError::NoNfTables), "{errno}");
+        }
+    }
 }

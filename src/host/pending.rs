@@ -72,6 +72,9 @@ pub struct Pending {
     /// The allowances of the cluster file that it makes use of.
     #[serde(default)]
     pub allowed: Vec<Allowed>,
+    /// The two ends of the SSH session that applied it, if one did: that it still works shows nothing of a new one.
+    #[serde(default)]
+    pub session: Option<(IpEnd, IpEnd)>,
 }
 
 /// That a change was taken back, for whoever asks later.
@@ -88,12 +91,23 @@ pub struct TakenBack {
 }
 
 impl Pending {
+    /// Whether this process runs in the very SSH session that applied it.
+    #[must_use]
+    pub fn is_of_this_session(&self) -> bool {
+        self.session.is_some() && self.session == session()
+    }
+
     /// How long there is still time; `None` when it is up.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         let left = self.deadline - uptime().ok()?;
         (left > 0.0).then(|| Duration::from_secs_f64(left))
     }
+}
+
+/// The SSH session of this process, by its ends.
+pub(super) fn session() -> Option<(IpEnd, IpEnd)> {
+    place::ssh_session().map(|ssh| (ssh.client, ssh.server))
 }
 
 /// Seconds since the machine started, times of sleep included.
@@ -361,6 +375,7 @@ mod tests {
             confirmed: false,
             applied_by: None,
             confirmed_by: None,
+            session: None,
             allowed: Vec::new(),
         }
     }

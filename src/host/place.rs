@@ -56,13 +56,15 @@ pub fn shares_network_with_init() -> Option<bool> {
 }
 
 /// Whether the root folder is another one than that of process 1, as in an image that is being built: what is written
-/// here is then for another machine, while the network is this one's. `None` where that is not known, as without /proc.
-#[must_use]
-pub fn is_chroot() -> Option<bool> {
-    let of = |path| fs::metadata(path).ok().map(|root| (root.dev(), root.ino()));
+/// here is then for another machine, while the network is this one's.
+///
+/// # Errors
+/// Which file does not tell, and why: without /proc, or where process 1 may not be looked at.
+pub fn is_chroot() -> Result<bool, (&'static str, io::Error)> {
+    let of = |path| fs::metadata(path).map(|root| (root.dev(), root.ino())).map_err(|error| (path, error));
     // Under its own name first: a folder that is called /proc need not be one.
-    fs::metadata("/proc/self/ns/net").ok()?;
-    Some(of("/")? != of("/proc/1/root")?)
+    of("/proc/self/ns/net")?;
+    Ok(of("/")? != of("/proc/1/root")?)
 }
 
 /// Whether this process may change the network of its namespaces (capabilities(7), CAP_NET_ADMIN); `None` where that is

@@ -4,11 +4,12 @@
 //! anything to the kernel, the reserved ports or the file that keeps them. What is remembered of an apply in the state folder is
 //! no work: a remark, a moved line or another name of the file changes it, and nothing else.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::apply::Host;
+use super::apply::{Host, where_ours_are};
 use super::links::Link;
 use super::nft::TABLE;
 use super::record::{self, GOOD};
@@ -35,8 +36,8 @@ pub struct Work {
     pub release: Ports,
     /// Whether the file that reserves them at the start of the machine is another than it is to be.
     pub file: bool,
-    /// Whether rules of ours in the other way into the kernel are to go.
-    pub stale: bool,
+    /// Where rules of ours in the other way into the kernel are, which are to go, for people.
+    pub stale: Option<String>,
     /// What other firewalls of the host are to let through, or to let through no more, a line each.
     pub openings: Vec<String>,
     /// The answers of the whole host once these are there, where that is known before.
@@ -71,7 +72,7 @@ impl Kind {
             Self::Behaviour => "what is logged, how it is blocked, or the form of the rules",
             Self::ForeignRules => "rules of somebody else among ours, which go",
             Self::ReservedPorts => "reserved ports",
-            Self::OtherBackEnd => "rules of an earlier apply in the other back end, which go",
+            Self::OtherBackEnd => "other rules of ringfence, which are taken away",
             Self::Openings => "what other firewalls of this host let through",
         }
     }
@@ -81,7 +82,7 @@ impl Work {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.rules == Changed::Nothing && !self.about_ports() && !self.stale && self.openings.is_empty()
+        self.rules == Changed::Nothing && !self.about_ports() && self.stale.is_none() && self.openings.is_empty()
     }
 
     /// Whether anything is to be written about reserved ports.
@@ -95,11 +96,12 @@ impl Work {
     pub fn kinds(&self, means: bool, foreign: &[String]) -> Vec<Kind> {
         let rules = self.rules != Changed::Nothing;
         let all = [
-            (Kind::Meaning, rules && means),
+            // Whom the other rules block gains something once they are gone.
+            (Kind::Meaning, (rules || self.stale.is_some()) && means),
             (Kind::Behaviour, rules && !means && foreign.is_empty()),
             (Kind::ForeignRules, rules && !foreign.is_empty()),
             (Kind::ReservedPorts, self.about_ports()),
-            (Kind::OtherBackEnd, self.stale),
+            (Kind::OtherBackEnd, self.stale.is_some()),
             (Kind::Openings, !self.openings.is_empty()),
         ];
         all.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind).collect()
@@ -143,7 +145,7 @@ pub fn plan(
         release: reserved::without(&now, &target),
         file: !reserved::is_written(&root, &for_boot(&root, &protected)),
         // Whatever is remembered of an earlier apply: somebody may have loaded them by hand.
-        stale: left_behind(prepared.backend),
+        stale: left_behind(prepared.backend).then(|| where_ours_are(prepared.backend.other())),
     })
 }
 
@@ -207,6 +209,19 @@ fn foreign_rules(known: &[&Prepared], in_force: &InForce) -> Result<Vec<String>,
                 let program = rule.program().map_err(RequestError::from)?;
                 Ok(program.iter().map(Expression::without_counts).collect())
             };
+            // What says the same in other expressions, as nft writes it, is nobody else's.
+            let wanted: HashSet<(&str, String)> = known
+                .iter()
+                .flat_map(|prepared| &prepared.verified.ruleset().tables)
+                .flat_map(|table| &table.chains)
+                .flat_map(|chain| chain.rules.iter().filter_map(|rule| Some((chain.name.as_str(), said(chain, rule)?))))
+                .collect();
+            let is_wanted = |chain: &str, at: usize| {
+                let mut chains = in_force.ruleset.tables.iter().flat_map(|table| &table.chains);
+                let own = chains.find(|own| own.name == chain);
+                let said = own.and_then(|own| said(own, own.rules.get(at)?));
+                said.is_some_and(|said| wanted.contains(&(chain, said)))
+            };
             let mut found = Vec::new();
             for chain in &own.chains {
                 let mut there = Vec::new();
@@ -217,7 +232,7 @@ fn foreign_rules(known: &[&Prepared], in_force: &InForce) -> Result<Vec<String>,
                     }
                 }
                 for (at, rule) in chain.rules.iter().enumerate() {
-                    if !there.contains(&program(rule)?) {
+                    if !there.contains(&program(rule)?) && !is_wanted(&chain.name, at) {
                         found.push(in_words(&in_force.ruleset, &chain.name, at));
                     }
                 }
@@ -237,6 +252,11 @@ fn in_words(ruleset: &Ruleset, chain: &str, at: usize) -> String {
     let rule = chains.find(|own| own.name == chain).and_then(|chain| chain.rules.get(at));
     let text = rule.and_then(|rule| written(chain, rule));
     format!("chain {chain}, rule {}: {}", at + 1, text.as_deref().unwrap_or("something that is not understood"))
+}
+
+/// What a rule says in nft's words, without its comment.
+fn said(chain: &ir::Chain, rule: &ir::Rule) -> Option<String> {
+    written(&chain.name, &ir::Rule { comment: None, ..rule.clone() })
 }
 
 /// A rule in nft's words, where it has some.

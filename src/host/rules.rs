@@ -9,7 +9,7 @@ use super::nft::TABLE;
 use super::{HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::SetsMode;
-use crate::dialect::netlink::{Extent, RequestError, Scope, Table, to_messages, update};
+use crate::dialect::netlink::{Chain, Extent, RequestError, Scope, Table, to_messages, update};
 use crate::dialect::{self};
 use crate::ir::{self, Family, Ruleset};
 use crate::prove::{self, Text};
@@ -65,6 +65,8 @@ pub struct InForce {
     pub unknown: Vec<String>,
     /// What it has blocked so far, by comment.
     pub counters: Counters,
+    /// What it has admitted so far, by whom; nothing in nf_tables, where such rules count nothing.
+    pub admitted: Counters,
     /// What others have on the way of the same packets.
     pub others: Vec<BaseChain>,
     /// Whether nobody else has a table at all, in either way into the kernel.
@@ -232,6 +234,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 ruleset: live.ruleset,
                 unknown: live.unknown,
                 counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
+                admitted: Counters::new(),
                 others,
                 alone,
                 masquerade,
@@ -250,6 +253,10 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 backend,
                 absent: live.is_absent(),
                 counters: counters.map(|(comment, c)| (comment.clone(), (c.packets, c.bytes))).collect(),
+                admitted: iptables::admitted(&live)
+                    .iter()
+                    .map(|(who, c)| (who.clone(), (c.packets, c.bytes)))
+                    .collect(),
                 others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
                 // Ours are in tables that belong to everybody.
                 alone: false,
@@ -300,10 +307,15 @@ fn legacy_chains(table: &ir::Table) -> Vec<BaseChain> {
 pub fn left_behind(backend: Backend) -> bool {
     match backend {
         Backend::Iptables => nft::glance().is_ok_and(|glance| glance.handle.is_some()),
-        // The tools are not asked where nothing can be.
+        // Rules that netlink shows are there, whatever tools there are. Of the rest they are not asked where nothing can be.
         Backend::Nft => {
-            (iptables::legacy_filters() || nft::read(Scope::Rules).is_ok_and(|live| live.has_own_chains()))
-                && iptables::Tools::find().and_then(|tools| iptables::read(&tools)).is_ok_and(|live| !live.is_absent())
+            let seen = nft::read(Scope::Rules).ok();
+            let is_named = seen.as_ref().is_some_and(nft::Live::has_own_chains);
+            seen.is_some_and(|live| live.has_own_rules())
+                || (is_named || iptables::legacy_filters())
+                    && iptables::Tools::find()
+                        .and_then(|tools| iptables::read(&tools))
+                        .is_ok_and(|live| !live.is_absent())
         }
     }
 }
@@ -313,6 +325,29 @@ impl InForce {
     #[must_use]
     pub fn has_rules(&self) -> bool {
         !self.absent && self.ruleset.tables.iter().any(ir::ours::has_part)
+    }
+
+    /// Whether packets come into any of it: an empty table, and chains that nothing leads to, guard nothing.
+    #[must_use]
+    pub fn guards(&self) -> bool {
+        match &self.snapshot {
+            Snapshot::Nft(table) => table.as_ref().is_some_and(|table| {
+                // NF_DROP (linux/netfilter.h).
+                let judges =
+                    |chain: &Chain| chain.base.as_ref().map(|base| base.policy == 0 || !chain.rules.is_empty());
+                table.chains.iter().filter_map(judges).any(|judges| judges)
+            }),
+            Snapshot::Iptables(snapshot) => snapshot.is_reached(),
+        }
+    }
+
+    /// Where ours are, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.snapshot {
+            Snapshot::Nft(_) => "nft (table inet ringfence)".to_owned(),
+            Snapshot::Iptables(snapshot) => snapshot.place(),
+        }
     }
 
     /// The kernel's numbers of the ruleset, and of our table in it.

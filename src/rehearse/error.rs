@@ -11,6 +11,11 @@ use crate::host::{HostError, iptables};
 /// Why nothing was rehearsed. Nothing of the host was touched in any of these cases.
 #[derive(Debug, Error)]
 pub enum RehearseError {
+    /// Whoever is not root is not told this host's rules.
+    #[error(
+        "--with-host reads this host's own rules, which only root is told: run it as root, or leave --with-host out"
+    )]
+    NotRoot,
     /// No network namespace.
     #[error("no network namespace can be made for it ({errno}): {way}", errno = .0.desc(), way = way_round(*.0))]
     NoNamespace(Errno),
@@ -79,7 +84,7 @@ pub enum RehearseError {
     #[error("these files are not given to {tool}: they hold {what}; take it out to rehearse the rest")]
     ReachesOut {
         /// The tool.
-        tool: &'static str,
+        tool: String,
         /// What is in them.
         what: &'static str,
     },

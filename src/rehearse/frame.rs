@@ -14,7 +14,12 @@ const DESTINATION: u8 = 60;
 pub const SYN: u8 = 0x02;
 /// The same.
 pub const ACK: u8 = 0x10;
-const PSH: u8 = 0x08;
+/// The same.
+pub const FIN: u8 = 0x01;
+/// The same.
+pub const RST: u8 = 0x04;
+/// The same.
+pub const PSH: u8 = 0x08;
 
 /// A maximum segment size: with it TCP's header is 24 bytes long, and a fragment may end where it does.
 const OPTION: [u8; 4] = [2, 4, 5, 0xb4];
@@ -37,27 +42,32 @@ pub enum Kind {
     HopByHop,
     /// A request behind an IPv6 header of destination options.
     DestinationOptions,
+    /// A segment with other flags than these have.
+    Flags,
+    /// A request from a port that a rule names.
+    FromPort,
 }
 
 impl Kind {
-    /// All of them.
+    /// Those that everybody sends.
     pub const ALL: [Self; 5] = [Self::Request, Self::Data, Self::Fragments, Self::HopByHop, Self::DestinationOptions];
 
     /// Whether a family of addresses has it.
     #[must_use]
     pub fn fits(self, ipv4: bool) -> bool {
         match self {
-            Self::Request | Self::Data | Self::Fragments => true,
+            Self::Request | Self::Data | Self::Fragments | Self::Flags | Self::FromPort => true,
             Self::HopByHop | Self::DestinationOptions => !ipv4,
         }
     }
 
-    /// The flags that it has.
+    /// The flags that it has, where it does not bring its own.
     #[must_use]
     pub fn flags(self) -> u8 {
         match self {
             Self::Data => PSH | ACK,
-            Self::Request | Self::Fragments | Self::HopByHop | Self::DestinationOptions => SYN,
+            Self::Flags => FIN | SYN,
+            Self::Request | Self::Fragments | Self::HopByHop | Self::DestinationOptions | Self::FromPort => SYN,
         }
     }
 
@@ -70,20 +80,23 @@ impl Kind {
             Self::Fragments => "request in two fragments",
             Self::HopByHop => "request behind hop-by-hop options",
             Self::DestinationOptions => "request behind destination options",
+            Self::Flags => "segment with other flags",
+            Self::FromPort => "request from a port that a rule names",
         }
     }
 }
 
 /// The packets that one segment becomes, in the order of sending; none where sender and receiver are of two families, or of one that
-/// does not have the kind. `id` tells fragments of one sender apart.
+/// does not have the kind. The number also tells fragments of one sender apart.
 #[must_use]
-pub fn packets(kind: Kind, from: SocketAddr, to: SocketAddr, number: u32, id: u32) -> Vec<Vec<u8>> {
-    let segment = |payload: &[u8]| tcp(from, to, number, kind.flags(), payload);
+pub fn packets((kind, flags): (Kind, u8), from: SocketAddr, to: SocketAddr, number: u32) -> Vec<Vec<u8>> {
+    let id = number;
+    let segment = |payload: &[u8]| tcp(from, to, number, flags, payload);
     match (from.ip(), to.ip()) {
         (IpAddr::V4(source), IpAddr::V4(target)) => {
             let ip = |place: u16, piece: &[u8]| ipv4(source, target, id as u16, place, piece);
             match kind {
-                Kind::Request | Kind::Data => vec![ip(0, &segment(&[]))],
+                Kind::Request | Kind::Data | Kind::Flags | Kind::FromPort => vec![ip(0, &segment(&[]))],
                 Kind::Fragments => {
                     let (first, later) = halves(segment(PAYLOAD));
                     // The bit of more fragments, and the offset in units of eight bytes (RFC 791, 3.1).
@@ -95,7 +108,7 @@ pub fn packets(kind: Kind, from: SocketAddr, to: SocketAddr, number: u32, id: u3
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             let ip = |next: u8, rest: &[u8]| ipv6(source, target, next, rest);
             match kind {
-                Kind::Request | Kind::Data => vec![ip(TCP, &segment(&[]))],
+                Kind::Request | Kind::Data | Kind::Flags | Kind::FromPort => vec![ip(TCP, &segment(&[]))],
                 Kind::Fragments => {
                     let (first, later) = halves(segment(PAYLOAD));
                     let piece = |place: u16, bytes: &[u8]| ip(FRAGMENT, &fragment6(id, place, bytes));
@@ -223,7 +236,7 @@ mod tests {
         for (from, to) in [("10.0.0.1:4000", "10.0.0.2:80"), ("[fd00::1]:4000", "[fd00::2]:80")] {
             let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
             for kind in Kind::ALL {
-                let all = packets(kind, from, to, 0xdead_beef, 7);
+                let all = packets((kind, kind.flags()), from, to, 0xdead_beef);
                 assert_eq!(all.is_empty(), !kind.fits(from.is_ipv4()), "{kind:?}");
                 if kind != Kind::Request {
                     continue;
@@ -239,7 +252,7 @@ mod tests {
                 let tcp = &whole[length..];
                 assert_eq!(folded(added(added(6 + tcp.len() as u32, addresses), tcp)), 0);
             }
-            assert_eq!(packets(Kind::Fragments, from, to, 1, 7).len(), 2);
+            assert_eq!(packets((Kind::Fragments, SYN), from, to, 1).len(), 2);
         }
     }
 

@@ -1,9 +1,9 @@
 //! The two answers that nobody has to send a packet for: what the cluster file wants, and what the rules compute to.
 
-use super::frame::Kind;
+use super::frame::{ACK, FIN, Kind, RST, SYN};
 use super::wire::Sent;
 use crate::explain::Fate;
-use crate::ir::{Ruleset, TcpFlags};
+use crate::ir::{ConnectionStates, Ruleset, TcpFlags};
 use crate::semantics::{Door, Packet, Rules, Shape, rewriting};
 use crate::verify::Claims;
 
@@ -28,6 +28,12 @@ impl<'a> Judge<'a> {
         faces(sent, interface).iter().filter_map(wanted).all(|(_, passes)| passes)
     }
 
+    /// Whether it is wanted that the guard lets it on, and no more: rules of others may drop what is for a port that is not guarded, and
+    /// what no honest peer sends.
+    pub fn may_be_dropped_by_others(&self, sent: &Sent) -> bool {
+        !self.claims.protects(sent.to.port()) || sent.kind == Kind::Flags
+    }
+
     /// What becomes of it by the rules.
     pub fn computed(&self, sent: &Sent, interface: &str) -> Fate {
         let mut fate = if self.uncertain { Fate::Undecided } else { Fate::Delivered };
@@ -49,8 +55,18 @@ pub fn whole(sent: &Sent, interface: &str) -> Packet {
         destination: Some(sent.to.ip()),
         interface: interface.parse().ok(),
         port: sent.to.port(),
-        flags: TcpFlags(sent.kind.flags()),
+        flags: TcpFlags(sent.flags),
+        state: state(sent.flags),
         ..Packet::plain(sent.from.ip())
+    }
+}
+
+/// What connection tracking says of a segment of no connection. SYN or ACK alone may begin one, beside PSH, URG and the flags of congestion;
+/// all else is invalid (net/netfilter/nf_conntrack_proto_tcp.c: tcp_valid_flags, tcp_conntracks, of which the column is sNO).
+fn state(flags: u8) -> ConnectionStates {
+    match flags & (FIN | SYN | RST | ACK) {
+        SYN | ACK => ConnectionStates::NEW,
+        _ => ConnectionStates::INVALID,
     }
 }
 
@@ -60,7 +76,7 @@ fn faces(sent: &Sent, interface: &str) -> Vec<(Door, Packet)> {
     let of = |shape| Packet { shape, ..packet.clone() };
     let both = |shape| [(Door::Prerouting, of(shape)), (Door::Input, of(shape))];
     match (sent.kind, sent.from.is_ipv4()) {
-        (Kind::Request | Kind::Data, _) => both(Shape::Whole).to_vec(),
+        (Kind::Request | Kind::Data | Kind::Flags | Kind::FromPort, _) => both(Shape::Whole).to_vec(),
         (Kind::HopByHop | Kind::DestinationOptions, _) => both(Shape::Extended).to_vec(),
         (Kind::Fragments, false) => [both(Shape::First), both(Shape::Later)].concat(),
         (Kind::Fragments, true) => vec![

@@ -16,7 +16,7 @@ const LOCK: &str = "/proc/self/ns/net";
 pub enum Rules<'a> {
     /// What was made of the cluster file and proved.
     Proved(&'a Prepared),
-    /// Texts, each for its tool, in whatever order.
+    /// Texts, each for its tool. They are loaded in this order, but for sets of ipset, which come first: rules ask them.
     Files(&'a [(Text, String)]),
 }
 
@@ -48,10 +48,9 @@ pub fn load(_room: &Room, rules: &Rules<'_>) -> Result<(), RehearseError> {
         },
         Rules::Files(files) => {
             // Rules ask sets, which have to be there before them.
-            for wanted in [Text::Ipset, Text::Nft, Text::Iptables, Text::Ip6tables] {
-                for (_, text) in files.iter().filter(|(kind, _)| *kind == wanted) {
-                    by_tool(wanted, text)?;
-                }
+            let (sets, rules): (Vec<_>, Vec<_>) = files.iter().partition(|(kind, _)| *kind == Text::Ipset);
+            for (kind, text) in sets.into_iter().chain(rules) {
+                by_tool(*kind, text)?;
             }
         }
     }
@@ -63,18 +62,29 @@ fn tools() -> Result<iptables::Tools, RehearseError> {
 }
 
 fn by_tool(kind: Text, text: &str) -> Result<(), RehearseError> {
-    let (tool, arguments, files): (_, &[&str], _) = match kind {
-        Text::Nft => ("nft", &["-f", "-"], "files of nft"),
-        Text::Iptables => ("iptables-restore", &["--noflush", "-w"], "files of iptables"),
-        Text::Ip6tables => ("ip6tables-restore", &["--noflush", "-w"], "files of ip6tables"),
-        Text::Ipset => ("ipset", &["restore"], "files of ipset"),
+    let tool = match kind {
+        Text::Nft => "nft",
+        Text::Iptables => "iptables-restore",
+        Text::Ip6tables => "ip6tables-restore",
+        Text::Ipset => "ipset",
+    };
+    with_tool(kind, tool, text)
+}
+
+/// Gives a text to a tool of its kind.
+pub fn with_tool(kind: Text, tool: &str, text: &str) -> Result<(), RehearseError> {
+    let (arguments, files): (&[&str], _) = match kind {
+        Text::Nft => (&["-f", "-"], "files of nft"),
+        Text::Iptables => (&["--noflush", "-w"], "files of iptables"),
+        Text::Ip6tables => (&["--noflush", "-w"], "files of ip6tables"),
+        Text::Ipset => (&["restore"], "files of ipset"),
     };
     let text = match kind {
         Text::Nft => without_comments(text),
         Text::Iptables | Text::Ip6tables | Text::Ipset => text.to_owned(),
     };
     if let Some(what) = reaching_out(kind, &text) {
-        return Err(RehearseError::ReachesOut { tool, what });
+        return Err(RehearseError::ReachesOut { tool: tool.to_owned(), what });
     }
     iptables::load(tool, arguments, &text, LOCK).map_err(|error| match error {
         iptables::Error::Missing { tool, package } => RehearseError::NoTool { tool, files, package },

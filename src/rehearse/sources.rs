@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::cluster::{Client, Node, Site};
-use crate::ir::{Addresses, Elements, Match, Ruleset};
+use crate::host::links::Link;
 use crate::net::Cidr;
 
 /// Of more places than that some are left out, evenly; of each that is kept its edges are.
 const MOST_PLACES: usize = 1200;
+/// Of private and of untrusted networks, and of those that only rules name, this part of it.
+const SHARE: usize = 4;
+/// So many addresses the host has.
+const MOST_OWN: usize = 24;
 /// So many names stand in a row.
 const MOST_NAMES: usize = 2;
 
 /// Whose an address is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// A peer's, who may be a client, too.
     Peer(String),
@@ -55,14 +59,26 @@ pub struct Sources {
     pub places: usize,
     /// Of how many of these the addresses are.
     pub taken: usize,
+    /// How many networks only rules name, and of how many of these the addresses are.
+    pub further: (usize, usize),
 }
 
-/// The addresses that the host has: those of the nodes that it is, and for a family in which these have none one that nobody has.
-pub fn of_host(site: &Site<'_>) -> Vec<IpAddr> {
+/// The addresses that the host has: those of the nodes that it is, those of its interfaces where these are given, and for a family in
+/// which these have none one that nobody has. What is left out is told.
+pub fn of_host(site: &Site<'_>, links: &[Link], told: &mut Vec<String>) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = Vec::new();
     if site.is_of_nodes() {
         own.extend(site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| *address));
     }
+    // Those of one link are the kernel's to give.
+    let is_local = |own: &IpAddr| own.is_loopback() || matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
+    let of_links = links.iter().flat_map(|link| link.addresses.iter().copied());
+    let of_links: BTreeSet<IpAddr> = of_links.filter(|address| !is_local(address)).collect();
+    let all = of_links.len();
+    if all > MOST_OWN {
+        told.push(format!("{} of {all} addresses of this host", all - MOST_OWN));
+    }
+    own.extend(evenly(of_links.into_iter().collect(), MOST_OWN));
     let named = named(site);
     // For tests of networks, and for documentation (RFC 2544, 5737, 3849).
     let spare4 = [[198, 18, 0, 1], [198, 19, 77, 1], [192, 0, 2, 201], [203, 0, 113, 201]].map(IpAddr::from);
@@ -82,7 +98,7 @@ pub fn of_host(site: &Site<'_>) -> Vec<IpAddr> {
 }
 
 /// Every network that the file names.
-fn named(site: &Site<'_>) -> Vec<Cidr> {
+pub(super) fn named(site: &Site<'_>) -> Vec<Cidr> {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from);
@@ -90,46 +106,36 @@ fn named(site: &Site<'_>) -> Vec<Cidr> {
     nodes.chain(clients.chain(others).map(|source| source.network)).collect()
 }
 
-/// The networks that rules ask sources for: whoever opened one by mistake is to be seen.
-pub fn of_rules(ruleset: &Ruleset) -> Vec<Cidr> {
-    let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    let asked = rules.flat_map(|rule| &rule.matches).filter_map(|own| match own {
-        Match::Source { addresses: Addresses::These(elements), .. } => Some(elements),
-        _ => None,
-    });
-    let sets = ruleset.tables.iter().flat_map(|table| &table.sets).chain(&ruleset.sets).map(|set| &set.elements);
-    asked.chain(sets).flat_map(Elements::networks).collect()
-}
-
 /// The addresses to send from to a host with addresses of its own, and with rules that ask for these networks: about as many as `most`.
 /// Of more, whole places are left out, so that each that is tried is tried at its edges.
-pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: Vec<Cidr>, most: usize) -> Sources {
+pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: &[Cidr], most: usize) -> Sources {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network);
     let places: BTreeSet<Cidr> = nodes.chain(clients).collect();
     let places: Vec<Cidr> = places.into_iter().collect();
     let known: BTreeSet<Cidr> = named(site).into_iter().collect();
-    let further: BTreeSet<Cidr> = asked.into_iter().filter(|network| !known.contains(network)).collect();
+    let further: BTreeSet<Cidr> = asked.iter().copied().filter(|network| !known.contains(network)).collect();
     let further: Vec<Cidr> = further.into_iter().collect();
     let mut room = MOST_PLACES;
-    let (all, taken) = loop {
+    let (all, taken, room) = loop {
         let kept = evenly(places.clone(), room);
         let taken = kept.len();
         let all = addresses(site, own, kept, &further, room);
         if all.len() <= most || room < 8 {
-            break (all, taken);
+            break (all, taken, room);
         }
         room = room * 3 / 4;
     };
     let names = Names::of(site);
     let all = all.into_iter().map(|address| (address, names.who(address, own, site))).collect();
-    Sources { all, places: places.len(), taken }
+    let further = (further.len(), further.len().min(room / SHARE));
+    Sources { all, places: places.len(), taken, further }
 }
 
 fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: &[Cidr], room: usize) -> BTreeSet<IpAddr> {
     let cluster = site.cluster();
-    let some = |list: Vec<Cidr>| evenly(list, room / 4);
+    let some = |list: Vec<Cidr>| evenly(list, room / SHARE);
     let private = some(cluster.private().iter().map(|own| own.network).collect());
     let untrusted = some(cluster.untrusted().iter().map(|own| own.network).collect());
     let mut all: BTreeSet<IpAddr> = own.iter().copied().collect();

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::columns::Column;
 use super::judge::whole;
-use super::plan::{Column, Plan, Row};
+use super::plan::{Plan, Row};
 use crate::explain::Fate;
 use crate::host::Backend;
+use crate::ir::Ruleset;
 use crate::semantics::Packet;
 
 /// So many cells with answers that do not agree show a packet.
@@ -32,6 +34,8 @@ pub enum Seen {
 pub(super) struct Answers {
     pub seen: Seen,
     pub wanted: bool,
+    /// Whether it is no matter of the cluster file where rules of others drop it.
+    pub free: bool,
     pub computed: Fate,
 }
 
@@ -113,11 +117,24 @@ pub struct Rehearsal {
     pub staged: bool,
     /// Whether no IPv6 packet was sent, because the kernel has none.
     pub without_ipv6: bool,
+    /// What rules name and no packet has, in words.
+    pub not_tried: Vec<String>,
+    /// Where this host's own rules were there, too: what all of them mean, and what of the host is not in it.
+    pub host: Option<Together>,
+}
+
+/// What was in force in the namespace that has this host's other rules, too.
+#[derive(Clone, Debug)]
+pub struct Together {
+    /// All rules, as the kernel held them there.
+    pub ruleset: Ruleset,
+    /// What of this host is not there, in words.
+    pub not_copied: Vec<String>,
 }
 
 impl Cell {
     fn add(&mut self, answers: Answers, staged: bool) -> bool {
-        let Answers { seen, wanted, computed } = answers;
+        let Answers { seen, wanted, free, computed } = answers;
         let slot = match seen {
             Seen::Through => &mut self.through,
             Seen::Guard => &mut self.guard,
@@ -144,7 +161,15 @@ impl Cell {
         let on_purpose = staged && !wanted && through != Some(false) && computes == Some(true);
         self.on_purpose += usize::from(on_purpose);
         let agrees = through.is_none_or(|through| through == wanted) && computes.is_none_or(|own| own == wanted);
-        let wrong = !agrees && !on_purpose;
+        // Somebody else's rules may drop it, as long as they compute to that, too; or lead it to a port where it is dropped, which they
+        // cannot compute to.
+        let by_others = match computes {
+            Some(false) => matches!(seen, Seen::Others | Seen::Kernel),
+            Some(true) => false,
+            None => through == Some(false),
+        };
+        let by_others = by_others && free && wanted;
+        let wrong = !agrees && !on_purpose && !by_others;
         self.wrong += usize::from(wrong);
         wrong
     }
@@ -187,7 +212,7 @@ pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Ba
             continue;
         }
         if cell.wrong == 1 && first.len() < MOST_WRONG {
-            let interface = plan.cables.get(shot.sent.cable).map_or("", String::as_str);
+            let interface = plan.cables.names.get(shot.sent.cable).map_or("", String::as_str);
             first.push(Wrong {
                 row: shot.row,
                 column: shot.column,
@@ -211,6 +236,8 @@ pub(super) fn tally(plan: Plan, answers: Vec<Answers>, staged: bool, backend: Ba
         places: plan.places,
         staged,
         without_ipv6,
+        not_tried: plan.not_tried,
+        host: None,
     }
 }
 
@@ -220,7 +247,7 @@ mod tests {
 
     fn of(seen: Seen, wanted: bool, computed: Fate, staged: bool) -> Cell {
         let mut cell = Cell::default();
-        cell.add(Answers { seen, wanted, computed }, staged);
+        cell.add(Answers { seen, wanted, free: false, computed }, staged);
         cell
     }
 
@@ -238,6 +265,23 @@ mod tests {
         assert!(wrong(Seen::Through, false, Undecided) && wrong(Seen::Rules, true, Undecided));
         let undecided = of(Seen::Through, true, Undecided, false);
         assert_eq!((undecided.wrong, undecided.undecided), (0, 1));
+    }
+
+    /// Others may drop what is no matter of the cluster file; the guard may not, and they may not unless the rules say so.
+    #[test]
+    fn rules_of_others_may_drop_what_is_not_guarded() {
+        let free = |seen, computed| {
+            let mut cell = Cell::default();
+            cell.add(Answers { seen, wanted: true, free: true, computed }, false)
+        };
+        assert!(
+            !free(Seen::Kernel, Fate::Blocked)
+                && !free(Seen::Others, Fate::Blocked)
+                && !free(Seen::Others, Fate::Undecided)
+        );
+        assert!(!free(Seen::Guard, Fate::Undecided) && !free(Seen::Through, Fate::Undecided));
+        assert!(free(Seen::Others, Fate::Delivered) && free(Seen::Guard, Fate::Blocked));
+        assert!(free(Seen::Through, Fate::Blocked) && free(Seen::Rules, Fate::Blocked));
     }
 
     /// A rule that is missing must not look blocked because the kernel drops such a packet anyway.

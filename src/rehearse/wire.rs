@@ -36,7 +36,7 @@ const SETTLING: Duration = Duration::from_secs(5);
 const BUFFER: usize = 1 << 20;
 
 /// A segment on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sent {
     /// From where.
     pub from: SocketAddr,
@@ -46,6 +46,8 @@ pub struct Sent {
     pub cable: usize,
     /// How.
     pub kind: Kind,
+    /// With which flags.
+    pub flags: u8,
 }
 
 /// Whether the kernel has IPv6 at all.
@@ -64,8 +66,14 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Makes the host's interfaces and addresses. `names` are those of the interfaces; the first has the addresses and the way back.
-    pub fn new(room: &Room, names: &[String], addresses: &[IpAddr]) -> Result<Self, RehearseError> {
+    /// Makes the host's interfaces and addresses. Packets come by those of `names`, and the first of them is the way back; those of `silent`
+    /// are there for rules that name them.
+    pub fn new(
+        room: &Room,
+        names: &[String],
+        silent: &[String],
+        addresses: &[(String, IpAddr)],
+    ) -> Result<Self, RehearseError> {
         stay_on_one_processor()?;
         for which in ["all", "default", "lo"] {
             link::quiet(which);
@@ -89,9 +97,6 @@ impl Wire {
         for (number, name) in names.iter().enumerate() {
             link::cable(room, name, number)?;
             if number == 0 {
-                for address in addresses.iter().filter(|own| own.is_ipv4() || seen.1.is_some()) {
-                    link::address(name, *address)?;
-                }
                 link::default_route(name, true, 0)?;
                 if seen.1.is_some() {
                     link::default_route(name, false, 0)?;
@@ -99,9 +104,16 @@ impl Wire {
             }
             out.push(room.outside(|| senders(number, seen.1.is_some()))?);
         }
+        for (number, name) in (names.len()..).zip(silent) {
+            link::cable(room, name, number)?;
+        }
         let mut wire = Self { out, seen, fence, next: 1 };
         let ipv6 = wire.seen.1.is_some();
-        for address in addresses.iter().filter(|own| ipv6 || own.is_ipv4()) {
+        let addresses = || addresses.iter().filter(|(_, own)| ipv6 || own.is_ipv4());
+        for (name, address) in addresses() {
+            link::address(name, *address)?;
+        }
+        for (_, address) in addresses() {
             for (number, name) in names.iter().enumerate() {
                 wire.settle(number, name, *address)?;
             }
@@ -134,7 +146,7 @@ impl Wire {
         let Some(socket) = (if sent.to.is_ipv4() { Some(v4) } else { v6.as_ref() }) else { return Ok(()) };
         // A port would be taken for a protocol (net/ipv6/raw.c, rawv6_sendmsg).
         let to = SockaddrStorage::from(SocketAddr::new(sent.to.ip(), 0));
-        for packet in frame::packets(sent.kind, sent.from, sent.to, number, number) {
+        for packet in frame::packets((sent.kind, sent.flags), sent.from, sent.to, number) {
             match sendto(socket.as_raw_fd(), &packet, &to, MsgFlags::empty()) {
                 // What cannot even be sent does not arrive, which is seen without the rules, too.
                 Ok(_) | Err(Errno::EINVAL | Errno::EADDRNOTAVAIL | Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {}
@@ -175,7 +187,9 @@ impl Wire {
         let (from, to) = (SocketAddr::new(from, 40_000), SocketAddr::new(to, 9));
         let start = Instant::now();
         while start.elapsed() < SETTLING {
-            if self.send(&[Sent { from, to, cable, kind: Kind::Request }], |_| ())?.first() == Some(&true) {
+            if self.send(&[Sent { from, to, cable, kind: Kind::Request, flags: frame::SYN }], |_| ())?.first()
+                == Some(&true)
+            {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(1));

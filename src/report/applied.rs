@@ -32,6 +32,12 @@ pub struct Applied {
     /// Whether reserved ports were brought up to date.
     #[serde(skip)]
     pub reserved_ports: bool,
+    /// Where other rules of ours were that were taken away; for people.
+    #[serde(skip)]
+    pub taken_away: Option<String>,
+    /// Where they still are, until the change is confirmed.
+    #[serde(skip)]
+    pub to_be_taken_away: Option<String>,
     /// Whether what other firewalls let through was brought up to date; `false` where that was tried and they did not.
     #[serde(skip)]
     pub openings: Option<bool>,
@@ -90,6 +96,12 @@ impl Applied {
             changed: applied.changed,
             state: applied.judgement.standing,
             reserved_ports: applied.work.about_ports(),
+            taken_away: applied
+                .work
+                .stale
+                .clone()
+                .filter(|_| !applied.judgement.left_behind && applied.pending.is_none()),
+            to_be_taken_away: applied.work.stale.clone().filter(|_| applied.pending.is_some()),
             openings: match applied.judgement.openings.is_empty() {
                 true => Some(true).filter(|_| !applied.work.openings.is_empty()),
                 false => Some(false),
@@ -115,6 +127,7 @@ impl Applied {
         let mut text = String::new();
         let who = self.node.as_deref().unwrap_or("every node");
         let what = match self.changed {
+            Changed::Nothing if self.taken_away.is_some() => "no other rule had to be changed",
             Changed::Nothing if self.openings.is_some() => "no rule of the guard had to be changed",
             Changed::Nothing => "nothing had to be changed",
             Changed::Members => "members changed; no rule and no counter was touched",
@@ -124,12 +137,17 @@ impl Applied {
         let _ = writeln!(text, "in force for {who} ({}): {what}", self.backend.name());
         text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         match self.state {
-            Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent => {}
+            Standing::Enforced | Standing::NotApplied | Standing::Drifted | Standing::Absent | Standing::Closed => {}
             Standing::Staged => {
                 let _ = writeln!(text, "STAGED: {LETS_ON}");
             }
             Standing::Shadowed => {
-                let _ = writeln!(text, "SHADOWED: {}", self.others.headline());
+                // What stays until it is confirmed shuts people out, whatever others do.
+                let why = match &self.to_be_taken_away {
+                    Some(_) => "whom the file admits is shut out as long as ringfence's other rules stand",
+                    None => self.others.headline(),
+                };
+                let _ = writeln!(text, "SHADOWED: {why}");
             }
             Standing::Undecided => {
                 let _ = writeln!(text, "UNDECIDED: {}", self.others.doubt());
@@ -143,6 +161,13 @@ impl Applied {
                 );
             }
             None => {}
+        }
+        if let Some(place) = &self.taken_away {
+            let _ = writeln!(text, "ringfence's rules in {place} were taken away");
+        }
+        if let Some(place) = &self.to_be_taken_away {
+            let _ =
+                writeln!(text, "ringfence's rules in {place} stay until you confirm, and block whom they do not know");
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");

@@ -142,6 +142,54 @@ impl Changes {
         Self { same: true, changes: Vec::new(), others: Vec::new(), undecided: None, unjudged: None }
     }
 
+    /// Of what is in force to what the file says, where these are the changes from the second to the first: in words that do not say
+    /// which way something changes, as nothing does.
+    #[must_use]
+    pub fn apart(&self) -> String {
+        let mut text = String::new();
+        for change in &self.changes {
+            let says = if change.change == "gains" {
+                "ADMITTED, though the file does not say so"
+            } else {
+                "NOT ADMITTED, though the file says so"
+            };
+            let who = change.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{says}: {}{who}: {}{}", change.sources(), change.services, change.on());
+            let _ = writeln!(text, "  for example: {}", change.witness);
+        }
+        for Other { at, change } in &self.others {
+            let fate = if change.change == "gains" { "pass" } else { "are blocked" };
+            let (sources, on) = (change.sources(), change.on());
+            let _ = writeln!(
+                text,
+                "other packets from {sources} to {}{on} {fate} at {at}, unlike what the file says",
+                change.services
+            );
+            let _ = writeln!(text, "  for example: {}", change.witness);
+        }
+        if let Some(part) = &self.unjudged {
+            let _ = writeln!(text, "undecided, because of: {part}");
+        } else if let Some(packet) = &self.undecided {
+            let _ = writeln!(text, "undecided, for example for: {packet}");
+        } else if self.changes.is_empty() && self.others.is_empty() {
+            text.push_str("who is admitted is as the file says\n");
+        }
+        text
+    }
+
+    /// The same text about a host, where nothing is written unless `changed`: there are no two files of which both could mean the same.
+    #[must_use]
+    pub fn text_on_host(&self, changed: bool) -> String {
+        let nothing =
+            self.changes.is_empty() && self.others.is_empty() && self.undecided.is_none() && self.unjudged.is_none();
+        match (nothing, changed) {
+            (false, _) => self.text(),
+            (true, true) => "nobody gains or loses anything\n".to_owned(),
+            (true, false) => "no change: what is in force admits and blocks what the file says\n".to_owned(),
+        }
+    }
+
     /// Who gains and who loses what, each with an example.
     #[must_use]
     pub fn text(&self) -> String {

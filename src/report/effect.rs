@@ -36,6 +36,9 @@ pub struct Effect {
     pub reserved_ports_file: bool,
     /// Whether rules of ours in the other back end go.
     pub other_backend: bool,
+    /// Where these are, for people.
+    #[serde(skip)]
+    pub other_place: Option<String>,
 }
 
 impl Effect {
@@ -54,7 +57,8 @@ impl Effect {
             reserved_ports_added: record::text(&work.reserve),
             reserved_ports_released: record::text(&work.release),
             reserved_ports_file: work.file,
-            other_backend: work.stale,
+            other_backend: work.stale.is_some(),
+            other_place: work.stale.clone(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Effect {
             reserved_ports_released: String::new(),
             reserved_ports_file: false,
             other_backend: false,
+            other_place: None,
         }
     }
 }

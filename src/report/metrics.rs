@@ -12,8 +12,6 @@ use super::status::Status;
 use crate::host::judge::Standing;
 use crate::host::time::seconds;
 
-/// The ports are closed for everyone.
-const CLOSED: &str = "closed";
 /// Nobody could look.
 const UNKNOWN: &str = "unknown";
 
@@ -26,7 +24,7 @@ const STATES: [(Option<Standing>, &str); 9] = [
     (Some(Standing::Shadowed), "shadowed"),
     (Some(Standing::Undecided), "undecided"),
     (Some(Standing::Absent), "absent"),
-    (None, CLOSED),
+    (Some(Standing::Closed), "closed"),
     (None, UNKNOWN),
 ];
 
@@ -36,7 +34,6 @@ pub fn metrics(status: Option<&Status>) -> String {
     let mut text = String::new();
     let name = match status {
         None => UNKNOWN,
-        Some(status) if status.closed.is_some() => CLOSED,
         Some(status) => STATES.iter().find(|(own, _)| *own == Some(status.state)).map_or(UNKNOWN, |(_, name)| name),
     };
     let states = STATES.map(|(_, own)| (vec![("state", own)], u64::from(own == name).to_string()));
@@ -145,6 +142,7 @@ mod tests {
             Standing::Shadowed,
             Standing::Undecided,
             Standing::Absent,
+            Standing::Closed,
         ];
         for state in all {
             match state {
@@ -154,7 +152,8 @@ mod tests {
                 | Standing::Drifted
                 | Standing::Shadowed
                 | Standing::Undecided
-                | Standing::Absent => {}
+                | Standing::Absent
+                | Standing::Closed => {}
             }
             let name = serde_json::to_value(state).unwrap().as_str().unwrap().to_owned();
             assert!(STATES.contains(&(Some(state), name.as_str())), "{name}");
@@ -167,9 +166,6 @@ mod tests {
             );
         }
         assert!(metrics(None).contains("ringfence_state{state=\"unknown\"} 1\n"));
-        let closed = Status { closed: Some("CLOSED".to_owned()), ..status(Standing::Enforced) };
-        assert!(metrics(Some(&closed)).contains("ringfence_state{state=\"enforced\"} 0\n"));
-        assert!(metrics(Some(&closed)).contains("ringfence_state{state=\"closed\"} 1\n"));
     }
 
     fn status(state: Standing) -> Status {

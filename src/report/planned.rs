@@ -26,6 +26,9 @@ pub struct Planned {
     pub backend: Backend,
     /// Whether nothing of ringfence is in force.
     pub absent: bool,
+    /// Whether all that is in force is in the other way into the kernel.
+    #[serde(skip)]
+    pub elsewhere: bool,
     /// What would be written.
     #[serde(flatten)]
     pub effect: Effect,
@@ -58,6 +61,14 @@ impl Planned {
         if self.absent {
             text.push_str("nothing of ringfence is in force on this host\n\n");
         }
+        if let Some(place) = self.effect.other_place.as_ref().filter(|_| self.elsewhere) {
+            let here = self.backend.name();
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "ringfence's rules stand in {place}; `apply` brings them into {here} and takes those away\n"
+            );
+        }
         if !meaning_only && self.effect.extent != Changed::Nothing {
             text.push_str(&self.rules);
             text.push_str(&members_text(&self.effect.members));
@@ -65,7 +76,7 @@ impl Planned {
         let openings = !self.effect.openings.is_empty();
         match openings && self.effect.extent == Changed::Nothing {
             true => text.push_str("the guard stays as it is\n"),
-            false => text.push_str(&self.effect.meaning.text()),
+            false => text.push_str(&self.effect.meaning.text_on_host(self.effect.changed)),
         }
         text.push_str(&self.writes_text());
         if !self.cut.is_empty() {
@@ -94,8 +105,12 @@ impl Planned {
             // Writing to a String cannot fail.
             match kind {
                 Kind::Meaning => {}
-                Kind::Behaviour | Kind::OtherBackEnd => {
+                Kind::Behaviour => {
                     let _ = writeln!(text, "what changes all the same: {}", kind.words());
+                }
+                Kind::OtherBackEnd => {
+                    let place = self.effect.other_place.as_deref().unwrap_or("the other back end");
+                    let _ = writeln!(text, "{}: {place}", kind.words());
                 }
                 Kind::Openings => {
                     let _ = writeln!(text, "{}:", kind.words());

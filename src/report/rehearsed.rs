@@ -38,6 +38,12 @@ pub struct Rehearsed {
     pub kernel: String,
     /// Whether a user namespace was needed, because whoever ran it is not root.
     pub user_namespace: bool,
+    /// Whether a copy of this host's other rules, interfaces and addresses was there, too. Then the claims are judged of all rules together.
+    pub host: bool,
+    /// What of the host could not be copied, in words; where there is something, the verdict is not `agree`.
+    pub not_copied: Vec<String>,
+    /// What rules name and no packet has, because it was too much, in words.
+    pub not_tried: Vec<String>,
     /// How many addresses packets came from.
     pub sources: usize,
     /// How many peers and networks of clients the cluster file has.
@@ -101,7 +107,7 @@ pub enum Agreement {
     Disagree,
     /// Nobody is kept out for now, as the cluster file wants it (`on-block = "log-only"`), and else they do.
     OnPurpose,
-    /// None disagrees, but what the rules compute to cannot be said of one packet at least.
+    /// None disagrees, but what the rules compute to cannot be said of one packet at least, or something of the host could not be copied.
     Undecided,
 }
 
@@ -191,7 +197,9 @@ impl Rehearsed {
         kernel: String,
     ) -> Self {
         let sum = found.sum();
-        let verdict = match (sum.wrong, sum.on_purpose, sum.undecided) {
+        let not_copied = found.host.as_ref().map(|together| together.not_copied.clone()).unwrap_or_default();
+        let undecided = sum.undecided + not_copied.len();
+        let verdict = match (sum.wrong, sum.on_purpose, undecided) {
             (1.., _, _) => Agreement::Disagree,
             (0, 1.., _) => Agreement::OnPurpose,
             (0, 0, 1..) => Agreement::Undecided,
@@ -208,6 +216,9 @@ impl Rehearsed {
             rules: if compiled { "compiled" } else { "files" },
             kernel,
             user_namespace: found.as_user,
+            host: found.host.is_some(),
+            not_copied,
+            not_tried: found.not_tried.clone(),
             sources: found.sources,
             places: found.places.0,
             places_tried: found.places.1,

@@ -13,6 +13,7 @@ use super::kept::LastApplied;
 use super::objection::Objection;
 use super::others::Others;
 use super::together::Together;
+use crate::host::deeds::Deed;
 use crate::host::judge::{Judgement, Standing};
 use crate::host::through::firewalld::PANIC;
 use crate::host::{Backend, Counters};
@@ -34,6 +35,12 @@ pub struct Status {
     pub config: PathBuf,
     /// Whether this is about what was applied last, as the cluster file cannot be used.
     pub of_last_apply: bool,
+    /// Why that file cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Where the rules are, if `apply` did not bring them there: nothing brings them back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
     /// That the ports are closed for everyone, why, and the way out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<String>,
@@ -42,6 +49,9 @@ pub struct Status {
     pub gone: Option<String>,
     /// Packets and bytes that were blocked, by service.
     pub blocked: BTreeMap<String, Blocked>,
+    /// Packets and bytes of those who are admitted, by whom, where the rules count them: those of iptables do.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub admitted: BTreeMap<String, Blocked>,
     /// Whether none of these was: the rules in force log strangers and let them on.
     pub lets_on: bool,
     /// What differs, in words.
@@ -51,6 +61,12 @@ pub struct Status {
     /// A change waits to be confirmed, for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_seconds: Option<f64>,
+    /// Who applied it, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_by: Option<Deed>,
+    /// What it changed, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_changes: Option<Changes>,
     /// Whether its time is up, and it is being taken back in this moment.
     #[serde(skip)]
     pub being_taken_back: bool,
@@ -94,7 +110,7 @@ pub struct Status {
     pub together: Option<Together>,
 }
 
-/// What a service has blocked.
+/// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocked {
@@ -110,6 +126,10 @@ pub struct Blocked {
 pub struct Drift {
     /// What was applied last is in force, and the file is another since.
     pub not_applied: bool,
+    /// When the file was changed and when something was applied last, if the first came later, in words.
+    pub since: Option<String>,
+    /// Other rules of ours, in the other way into the kernel, in words.
+    pub beside: Option<String>,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
     /// Interfaces on which somebody is admitted who cannot come in on them, but for the first, which stands with the claims.
@@ -142,12 +162,17 @@ impl Status {
             backend,
             config,
             of_last_apply: false,
+            unusable: None,
+            by_hand: None,
             closed: None,
             gone: None,
             blocked: blocked.collect(),
+            admitted: BTreeMap::new(),
             lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
+            pending_by: None,
+            pending_changes: None,
             being_taken_back: false,
             taken_back: None,
             not_taken_back: false,
@@ -179,18 +204,29 @@ impl Status {
             (Standing::Absent, _) => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
             (_, Some(closed)) => writeln!(text, "{closed}"),
             (state, None) => {
-                let (words, backend, of) = (state.words(), self.backend.name(), self.config.display());
+                let (words, of) = (state.words(), self.config.display());
+                let (how, place) = match &self.by_hand {
+                    Some(place) => ("IN FORCE, BUT NOT BY apply: ", format!(", in {place}")),
+                    None => ("", format!(" ({})", self.backend.name())),
+                };
                 match self.of_last_apply {
-                    false if self.others.panic => writeln!(text, "{words} for {who} ({backend}), {of}; {PANIC}"),
-                    false => writeln!(text, "{words} for {who} ({backend}), {of}"),
-                    true => writeln!(
-                        text,
-                        "{words} for {who} ({backend}), held against what was applied last: {of} cannot be used, and the next \
-                         apply or start of the machine needs it"
-                    ),
+                    false if self.others.panic => writeln!(text, "{how}{words} for {who}{place}, {of}; {PANIC}"),
+                    false => writeln!(text, "{how}{words} for {who}{place}, {of}"),
+                    true => writeln!(text, "{how}{words} for {who}{place}, as it was applied last"),
                 }
             }
         };
+        if self.by_hand.is_some() {
+            text.push_str(
+                "they were loaded by hand, or an apply did not come to its end: nothing brings them back once they are gone; \
+                 `ringfence apply` replaces them\n",
+            );
+        }
+        if let Some(why) = self.unusable.as_ref().filter(|_| self.closed.is_none()) {
+            let about = if self.of_last_apply { "; this status is about what was applied last" } else { "" };
+            let _ =
+                writeln!(text, "warning: {why}{about}. Mend the file before the next apply or start of the machine");
+        }
         text.push_str(&self.together.as_ref().map(Together::text).unwrap_or_default());
         if self.lets_on {
             let _ = writeln!(text, "{LETS_ON}");
@@ -220,10 +256,18 @@ impl Status {
             ),
             Some(seconds) => {
                 let seconds = seconds.ceil();
-                let _ =
-                    writeln!(text, "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`");
+                let by = self.pending_by.as_ref().map(|deed| format!("; applied at {} by user {}", deed.at, deed.uid));
+                let by = by.unwrap_or_default();
+                let _ = writeln!(
+                    text,
+                    "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`{by}"
+                );
             }
             None => {}
+        }
+        if let Some(changes) = self.pending_changes.as_ref().filter(|_| !self.being_taken_back) {
+            text.push_str("what it changed:\n");
+            changes.text_on_host(true).lines().for_each(|line| _ = writeln!(text, "  {line}"));
         }
         text.push_str(&exposed_text(&self.exposed));
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
@@ -235,6 +279,9 @@ impl Status {
         let verb = if self.lets_on { "let on:" } else { "blocked:" };
         for (service, Blocked { packets, bytes }) in &self.blocked {
             let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
+        }
+        for (who, Blocked { packets, bytes }) in &self.admitted {
+            let _ = writeln!(text, "  admitted {packets:>10} packets {bytes:>12} bytes  {who}");
         }
         if self.state != Standing::Absent && self.reserved_ports_in_force {
             text.push_str("reserved ports are in force\n");
@@ -259,7 +306,7 @@ impl Drift {
     pub fn of(judgement: &Judgement) -> Self {
         let claims = || Claimed::on_host(judgement);
         match judgement.standing {
-            Standing::Enforced | Standing::Absent => Self::default(),
+            Standing::Enforced | Standing::Absent | Standing::Closed => Self::default(),
             Standing::Staged => Self { claims: claims(), ..Self::default() },
             Standing::NotApplied => Self { not_applied: true, ..Self::default() },
             Standing::Undecided | Standing::Drifted => {
@@ -283,16 +330,21 @@ impl Drift {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.not_applied {
-            text.push_str(
-                "what was applied last is in force; the cluster file is another since: `ringfence diff` shows what applying it \
-                 changes\n",
+            let since =
+                self.since.as_deref().unwrap_or("the cluster file is another than the one that was applied last");
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{since}; what is in force is what was applied: `ringfence diff` shows what the file changes, `ringfence apply` \
+                 brings it in"
             );
         }
+        self.beside.iter().for_each(|beside| _ = writeln!(text, "{beside}"));
         if !self.claims.is_empty() {
             text.push_str(&claims_text(&self.claims, "what the kernel holds"));
         }
         self.vrfs.iter().for_each(|vrf| _ = writeln!(text, "{vrf}"));
-        text.push_str(&self.changes.as_ref().map(Changes::text).unwrap_or_default());
+        text.push_str(&self.changes.as_ref().map(Changes::apart).unwrap_or_default());
         if !self.openings.is_empty() {
             text.push_str("what other firewalls of this host let through is not what the file wants:\n");
             self.openings.iter().for_each(|line| _ = writeln!(text, "  {line}"));

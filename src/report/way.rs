@@ -32,6 +32,15 @@ pub struct Way {
     /// Why it comes in where it does, where nobody said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrival: Option<String>,
+    /// Interfaces on which it would be delivered, where it is blocked on this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub delivered_on: Vec<String>,
+    /// Its source.
+    #[serde(skip)]
+    pub from: String,
+    /// Its port.
+    #[serde(skip)]
+    pub port: u16,
 }
 
 /// What becomes of a packet by some rules.
@@ -107,17 +116,44 @@ impl Way {
             because: explained.uncertain.clone(),
             source,
             arrival: None,
+            delivered_on: Vec::new(),
+            from: packet.source.to_string(),
+            port: packet.port,
         }
     }
 
-    /// The same, with why it comes in where it does.
+    /// The same, with why it comes in where it does, and where else it would be delivered.
     #[must_use]
-    pub fn arriving(self, arrival: Option<String>) -> Self {
-        Self { arrival, ..self }
+    pub fn arriving(self, arrival: Option<String>, delivered_on: Vec<String>) -> Self {
+        Self { arrival, delivered_on, ..self }
     }
 
-    /// What becomes of it, and why, in a line.
-    fn in_short(&self) -> String {
+    /// The verdict, in the words of the cluster file.
+    fn verdict(&self) -> String {
+        let (from, port) = (&self.from, self.port);
+        match (self.fate, self.guarded) {
+            ("delivered", false) => {
+                format!("NOT GUARDED: port {port} is of no service that is guarded, and no rule stands in the way")
+            }
+            ("delivered", true) => format!("PASSES: {from} is {}", self.source),
+            ("blocked", false) => {
+                format!("BLOCKED, and not by ringfence: port {port} is of no service that is guarded")
+            }
+            ("blocked", true) if !self.delivered_on.is_empty() => {
+                format!(
+                    "BLOCKED on this interface, and it would pass on {}: {from} is {}",
+                    self.delivered_on.join(", "),
+                    self.source
+                )
+            }
+            ("blocked", true) => format!("BLOCKED: {from} is {}", self.source),
+            (_, false) => format!("UNDECIDED: port {port} is of no service that is guarded"),
+            (_, true) => format!("UNDECIDED: {from} is {}", self.source),
+        }
+    }
+
+    /// Why it is so, in a line.
+    fn why(&self) -> String {
         let why = match self.fate {
             "delivered" => Some("no rule stands in the way".to_owned()),
             "blocked" => self.doors.last().and_then(|door| door.steps.last()).map(Met::in_short),
@@ -128,14 +164,13 @@ impl Way {
                 self.doors.iter().flat_map(|door| &door.steps).find(|met| !met.certain).map(Met::in_short)
             }),
         };
-        why.map_or_else(|| self.fate.to_owned(), |why| format!("{}: {why}", self.fate))
+        why.unwrap_or_else(|| self.fate.to_owned())
     }
 
     /// Step by step.
     #[must_use]
-    pub fn text(&self) -> String {
-        let guarded = if self.guarded { "" } else { "; the port is none that is guarded" };
-        let mut text = format!("{}{guarded}\n{}\n", self.in_short(), self.packet);
+    pub fn text(&self, whose: &str) -> String {
+        let mut text = format!("{}\n{whose}: {}\n{}\n", self.verdict(), self.why(), self.packet);
         self.arrival.iter().for_each(|why| _ = writeln!(text, "{why}"));
         for AtDoor { door, steps, may_pass, may_block } in &self.doors {
             // Writing to a String cannot fail.
@@ -186,21 +221,28 @@ impl Explanation {
         Self { rules, fate: fate_text(Fate::Undecided), packet: anywhere(packet), by_interface, way: None }
     }
 
-    /// All of it, behind whose rules they are.
+    /// All of it; whose rules these are, in words.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, whose: &str) -> String {
         if let Some(way) = &self.way {
-            return way.text();
+            return way.text(whose);
         }
-        let mut text = "undecided: it hangs on the interface that it comes in on; name it with `--iif`\n".to_owned();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", self.packet);
-        for ByInterface { fate, interfaces, any_other } in &self.by_interface {
-            let other = any_other.then_some("any other");
-            let on: Vec<&str> = other.into_iter().chain(interfaces.iter().map(String::as_str)).collect();
-            let _ = writeln!(text, "  {fate}: in on {}", on.join(", "));
-        }
-        text
+        let fates = self.by_interface.iter().map(|ByInterface { fate, interfaces, any_other }| {
+            let other = any_other.then_some("any other interface");
+            let on: Vec<&str> = interfaces.iter().map(String::as_str).chain(other).collect();
+            let fate = match *fate {
+                "delivered" => "PASSES",
+                "blocked" => "BLOCKED",
+                _ => "UNDECIDED",
+            };
+            format!("{fate} on {}", on.join(", "))
+        });
+        let fates: Vec<String> = fates.collect();
+        format!(
+            "{}\n{whose}: it depends on the interface that it comes in on; `--iif` names one\n{}\n",
+            fates.join("; "),
+            self.packet
+        )
     }
 }
 

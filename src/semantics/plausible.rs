@@ -11,6 +11,7 @@ use super::journey::{Tracking, never_tracked};
 use super::packet::{Packet, TCP};
 use super::space::Space;
 use super::touched::Touched;
+use super::view::View;
 use crate::ir::{ConnectionStates, TcpFlags};
 
 /// Whether an honest peer sends a packet.
@@ -57,6 +58,23 @@ impl Rules<'_> {
         let never_tracked = touched.iter().all(|one| never_tracked(*one));
         let astray = self.tracking_of_honest(Door::AnswersLeave, packet) != Tracking::All;
         if astray && !never_tracked { Plausible::Perhaps } else { Plausible::No }
+    }
+}
+
+impl Rules<'_> {
+    /// The states in which rules behind connection tracking may see a packet that opens a connection to this host: new, or untracked where
+    /// others keep it from tracking, or either of both.
+    #[must_use]
+    pub fn states_of_opening(&self, packet: &Packet) -> Vec<ConnectionStates> {
+        if !self.leads_astray {
+            return vec![ConnectionStates::NEW];
+        }
+        let touched = self.touched_untracked(View::Asked, packet);
+        match (never_tracked(touched), touched.is_astray()) {
+            (true, _) => vec![ConnectionStates::UNTRACKED],
+            (false, false) => vec![ConnectionStates::NEW],
+            (false, true) => vec![ConnectionStates::NEW, ConnectionStates::UNTRACKED],
+        }
     }
 }
 

@@ -157,7 +157,7 @@ on_a_machine! {
         drop(lock);
         eventually("the guard is back", || enforced(machine));
         let said = log(machine);
-        assert_eq!(said.matches("another run is at work").count(), 1, "{said}");
+        assert_eq!(said.matches("another ringfence is at work").count(), 1, "{said}");
     }
 
     fn the_rules_of_others_are_none_of_its_business(machine) {

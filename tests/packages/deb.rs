@@ -64,7 +64,7 @@ in_a_root! {
         assert_eq!(root.read(CONFIG), small());
         assert!(root.read("/etc/sysctl.d/60-ringfence.conf").contains("4369,6000-6009"));
         // The same again.
-        root.install().says("both mean the same").says("nothing had to be changed");
+        root.install().says("no change: what is in force").says("nothing had to be changed");
     }
 
     fn a_broken_file_leaves_the_rules_and_the_package_is_configured(root) {
@@ -205,7 +205,7 @@ in_a_root! {
         root.write(CONFIG, &small());
         root.install();
         root.write("/etc/default/ringfence", "ON_REMOVE=remove\n");
-        root.sh("flock -o /run/ringfence/lock dpkg -r ringfence").fine().says("another run is at work").says("ringfence/purge hook purge");
+        root.sh("flock -o /run/ringfence/lock dpkg -r ringfence").fine().says("another ringfence is at work").says("ringfence/purge hook purge");
         assert_ne!(root.table(), "");
         root.sh("/var/lib/ringfence/purge hook purge && ls -A /var/lib/ringfence").fine();
         assert_eq!(root.table(), "");

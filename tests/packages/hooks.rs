@@ -142,7 +142,8 @@ in_a_root! {
         root.write(CONFIG, "[cluster");
         root.sh("ringfence apply --boot").ended(7).says("closed for everyone but loopback");
         let closed = root.table();
-        assert_eq!(root.sh("ringfence hook check").fine().said, "");
+        root.sh("ringfence hook check").ended(7).says("CLOSED: ");
+        assert_eq!(root.table(), closed);
         run(&["nft", "flush", "ruleset"], "");
         root.sh("ringfence hook check").ended(7).says("DRIFTED").says("closed for everyone but loopback");
         assert_eq!(root.table(), closed);

@@ -55,7 +55,7 @@ in_a_root! {
         // Nothing is loaded that is there: the handle of the table stays.
         let handle = || run(&["nft", "-a", "list", "table", "inet", "ringfence"], "").lines().next().unwrap().to_owned();
         let first = handle();
-        root.sh(AGAIN).fine().says("both mean the same").says("nothing had to be changed");
+        root.sh(AGAIN).fine().says("no change: what is in force").says("nothing had to be changed");
         assert_eq!((root.table(), handle()), (before.clone(), first));
         root.write(CONFIG, "[cluster");
         root.sh(AGAIN).fine().says("cluster.toml:1").says("the package is installed; what keeps the rules from being");

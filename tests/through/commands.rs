@@ -463,15 +463,17 @@ fn explain_without_a_file_is_what_the_kernel_does() {
         };
         let now = run("", "");
         assert!(
-            now.starts_with("by what the kernel holds now: blocked: the rule") && now.ends_with("code 1\n"),
+            now.starts_with("BLOCKED: ")
+                && now.contains("by what the kernel holds now: the rule")
+                && now.ends_with("code 1\n"),
             "{now}"
         );
         let file = run("", CONFIG);
-        assert!(file.contains("by the rules that the cluster file makes: delivered"), "{file}");
+        assert!(file.contains("PASSES: ") && file.contains("by the rules that the cluster file makes: "), "{file}");
         assert!(file.contains("warning: what this host's kernel holds now blocks it"), "{file}");
         // Who may not ask the kernel gets no answer of the file in its place.
         let without = run("setpriv --bounding-set -net_admin --inh-caps -net_admin", "");
-        assert!(without.contains("only for root") && without.ends_with("code 2\n"), "{without}");
+        assert!(without.contains("needs root") && without.ends_with("code 2\n"), "{without}");
         assert!(!without.contains("by the rules"), "{without}");
     });
 }

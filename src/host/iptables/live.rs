@@ -32,6 +32,7 @@ pub struct Live {
     pub unknown: Vec<String>,
     snapshot: Snapshot,
     counters: BTreeMap<String, Counter>,
+    admitted: BTreeMap<String, Counter>,
 }
 
 /// What a rule has met.
@@ -46,7 +47,7 @@ pub struct Counter {
 impl Live {
     fn nothing() -> Self {
         let (ruleset, unknown, counters) = (Ruleset::default(), Vec::new(), BTreeMap::new());
-        Self { ruleset, unknown, snapshot: Snapshot::nothing(), counters }
+        Self { ruleset, unknown, snapshot: Snapshot::nothing(), counters, admitted: BTreeMap::new() }
     }
 
     /// Whether there is nothing of ours at all.
@@ -96,6 +97,12 @@ impl Live {
 #[must_use]
 pub fn counters(live: &Live) -> &BTreeMap<String, Counter> {
     &live.counters
+}
+
+/// What the rules that admit have met where every segment passes, by their comments: iptables counts that anyway.
+#[must_use]
+pub fn admitted(live: &Live) -> &BTreeMap<String, Counter> {
+    &live.admitted
 }
 
 /// Reads what is in the kernel. Changes nothing, and loads no module of iptables-legacy or ipset.
@@ -179,7 +186,10 @@ fn read_place(
 ) -> Result<Vec<OwnTable>, Error> {
     let there = match variant {
         Variant::Legacy => legacy_tables(version)?,
-        Variant::Nft if has_nf_tables() && tools.can_save(variant, version) => TABLES.to_vec(),
+        // Where the kernel has chains of ours and no tool shows them, that is said: it is not the same as none.
+        Variant::Nft if has_nf_tables() && (tools.can_save(variant, version) || has_ours(kernel, version)) => {
+            TABLES.to_vec()
+        }
         Variant::Nft => Vec::new(),
     };
     let mut text = String::new();
@@ -203,10 +213,22 @@ fn read_place(
         }
     }
     count(&ruleset, &mut live.counters);
+    count_admitted(&ruleset, &mut live.admitted);
     live.ruleset.tables.extend(ruleset.tables);
     live.ruleset.unread.extend(ruleset.unread);
     live.unknown.extend(unknown.into_iter().map(|unknown| format!("{}: {}", what(), unknown.text)));
     Ok(tables)
+}
+
+/// Whether the kernel has chains of ours where iptables-nft of this family has them.
+fn has_ours(kernel: Option<&Kernel>, version: Version) -> bool {
+    // NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
+    let family = match version {
+        Version::V4 => 2,
+        Version::V6 => 10,
+    };
+    let of_family = |kernel| nft::of_iptables(kernel).filter(move |table| table.family == family);
+    kernel.is_some_and(|kernel| of_family(kernel).any(nft::has_own_chain))
 }
 
 /// Whether a rule of ours has a test that nobody wrote there: then the tool did not show all of it.
@@ -322,12 +344,27 @@ fn count(ruleset: &Ruleset, counters: &mut BTreeMap<String, Counter>) {
     // What only logs counts what it would block.
     let blocks = |rule: &&Rule| rule.verdict == Some(Verdict::Drop) || is_let_on(rule);
     for rule in own.flat_map(|chain| &chain.rules).filter(blocks) {
-        let Some(Counted { packets, bytes }) = rule.counted() else { continue };
-        let comment = rule.comment.clone().unwrap_or_else(|| "everything else".to_owned());
-        let counter = counters.entry(comment).or_default();
-        counter.packets = counter.packets.saturating_add(packets);
-        counter.bytes = counter.bytes.saturating_add(bytes);
+        add(rule, rule.comment.clone().unwrap_or_else(|| "everything else".to_owned()), counters);
     }
+}
+
+/// Adds up the counters of our rules that admit, in the table that sees every segment: raw has only new connections.
+fn count_admitted(ruleset: &Ruleset, counters: &mut BTreeMap<String, Counter>) {
+    let tables = ruleset.tables.iter().filter(|table| table.name == "mangle");
+    let own = tables.flat_map(|table| &table.chains).filter(|chain| is_own_chain(&chain.name));
+    for rule in own.flat_map(|chain| &chain.rules).filter(|rule| rule.verdict == Some(Verdict::Return)) {
+        let who = rule.comment.as_deref().and_then(|comment| comment.strip_prefix("reachability: "));
+        if let Some(who) = who.map(str::to_owned) {
+            add(rule, who, counters);
+        }
+    }
+}
+
+fn add(rule: &Rule, key: String, counters: &mut BTreeMap<String, Counter>) {
+    let Some(Counted { packets, bytes }) = rule.counted() else { return };
+    let counter = counters.entry(key).or_default();
+    counter.packets = counter.packets.saturating_add(packets);
+    counter.bytes = counter.bytes.saturating_add(bytes);
 }
 
 /// What ipset saves of our sets and those with these names. Others may be huge, or of kinds that nobody here knows.
@@ -336,7 +373,8 @@ fn read_sets(tools: &Tools, named: &BTreeSet<String>) -> Result<(String, String)
     // The tool would load the module, which shows there unless there is no /sys.
     let modules = Path::new("/sys/module");
     let is_loaded = !modules.is_dir() || modules.join("ip_set").exists();
-    if !is_loaded || (named.is_empty() && !tools.has_ipset()) {
+    // ipset speaks to its module by nfnetlink, as nft does: without that there is no set.
+    if !is_loaded || !nft::can_be_asked() || (named.is_empty() && !tools.has_ipset()) {
         return Ok((String::new(), String::new()));
     }
     let text = tools.ipset(&["save"], "")?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Error, Tools, Variant, Version};
 use crate::dialect::ipset;
+use crate::host::nft;
 use crate::ir::Set;
 use crate::net::Cidr;
 
@@ -61,7 +62,7 @@ pub fn make(tools: &Tools, name: &str, family: &str) {
 /// # Errors
 /// Where ipset fails.
 pub fn sets_called(tools: &Tools, is_it: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
-    if !tools.has_ipset() {
+    if !tools.has_ipset() || !nft::can_be_asked() {
         return Ok(Vec::new());
     }
     let said = tools.ipset(&["list", "-name"], "")?;

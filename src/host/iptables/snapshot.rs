@@ -113,6 +113,42 @@ impl Snapshot {
         self.places.iter().all(Place::is_empty) && self.sets.is_empty()
     }
 
+    /// Whether packets come into a chain of ours.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.places.iter().flat_map(|place| &place.tables).any(|table| !table.jumps.is_empty())
+    }
+
+    /// Where it is, for people: which back ends, tables and families; sets alone are named as such.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let mut all = Vec::new();
+        for variant in Variant::ALL {
+            let there: Vec<&Place> =
+                self.places.iter().filter(|place| place.variant == variant && !place.is_empty()).collect();
+            if there.is_empty() {
+                continue;
+            }
+            let tables = there.iter().flat_map(|place| &place.tables).filter(|table| !table.is_empty());
+            let tables: Vec<&str> = tables.map(|table| table.name.as_str()).collect();
+            let tables: Vec<&str> = TABLES.into_iter().filter(|name| tables.contains(name)).collect();
+            let families: Vec<&str> = Version::ALL
+                .into_iter()
+                .filter(|version| there.iter().any(|place| place.version == *version))
+                .map(|version| match version {
+                    Version::V4 => "IPv4",
+                    Version::V6 => "IPv6",
+                })
+                .collect();
+            let tool = match variant {
+                Variant::Legacy => "iptables-legacy",
+                Variant::Nft => "iptables",
+            };
+            all.push(format!("{tool} ({}; {})", tables.join(", "), families.join(" and ")));
+        }
+        if all.is_empty() { "ipset (sets that no rule of ringfence asks)".to_owned() } else { all.join(" and ") }
+    }
+
     /// As bytes, for a file.
     ///
     /// # Errors

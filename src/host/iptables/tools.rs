@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::child::{self, Environment};
-use super::needs::named;
+use super::needs::{has_nf_tables, named};
+
 use super::{Error, Variant, Version};
 
 /// Where root's programs are, which a user's `PATH` may lack.
@@ -25,12 +26,23 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools in the folders of `PATH`, `/usr/sbin` and `/sbin`. Rules will go where `iptables-restore` puts them.
+    /// The tools in the folders of `PATH`, `/usr/sbin` and `/sbin`. Rules will go where `iptables-restore` puts them; where that is
+    /// iptables-nft and the kernel has no nf_tables, to iptables-legacy if that is there.
     ///
     /// # Errors
     /// If iptables or ip6tables is missing.
     pub fn find() -> Result<Self, Error> {
-        Self::find_in(&env::var_os("PATH").unwrap_or_default())
+        let tools = Self::find_in(&env::var_os("PATH").unwrap_or_default())?;
+        Ok(tools.for_kernel(has_nf_tables))
+    }
+
+    /// The same tools, with rules to go to iptables-legacy where they would go to nf_tables, the kernel has none, and there are the
+    /// tools for it.
+    fn for_kernel(self, has_nf_tables: impl Fn() -> bool) -> Self {
+        if self.wanted.contains(&Variant::Nft) && !has_nf_tables() {
+            return self.clone().for_variant(Variant::Legacy).unwrap_or(self);
+        }
+        self
     }
 
     /// The same with another value of `PATH`.
@@ -202,6 +214,14 @@ pub fn load(name: &str, arguments: &[&str], input: &str, lock_file: &str) -> Res
     child::run(&environment, &program, arguments, input).map(drop)
 }
 
+/// What a program of this machine prints that is asked about rules and changes none.
+///
+/// # Errors
+/// If it is not there, fails, or takes too long.
+pub fn printed(name: &str, arguments: &[&str]) -> Result<String, Error> {
+    program(name, arguments, "")
+}
+
 /// Where programs are looked for. A relative folder is whatever the working directory makes of it, which root must not
 /// follow.
 fn folders(path: &OsStr) -> Vec<PathBuf> {
@@ -243,6 +263,26 @@ mod tests {
         let Ok(tools) = Tools::find_in(OsStr::new("bin:/usr/local/bin:.:")) else { return };
         let path = tools.environment.path.to_string_lossy().into_owned();
         assert_eq!(path, "/usr/local/bin:/usr/sbin:/sbin");
+    }
+
+    #[test]
+    fn a_kernel_without_nf_tables_gets_the_tools_that_it_can_do_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, says: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        for version in Version::ALL {
+            make(&format!("{version}-restore"), "iptables-restore v1.8.9 (nf_tables)");
+            make(&format!("{version}-legacy-restore"), "iptables-restore v1.8.9 (legacy)");
+        }
+        let wanted = |has_nf_tables: bool| {
+            let tools = Tools::find_in(folder.path().as_os_str()).unwrap().for_kernel(|| has_nf_tables);
+            Version::ALL.map(|version| tools.wanted(version))
+        };
+        assert_eq!(wanted(true), [Variant::Nft; 2]);
+        assert_eq!(wanted(false), [Variant::Legacy; 2]);
     }
 
     #[test]

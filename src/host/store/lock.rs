@@ -6,7 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -45,10 +45,15 @@ pub struct Holder {
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another run has it.
-    #[error("another run is at work here ({}): wait until it has ended; {} is its lock", shown(.holder.as_ref()), .path.display())]
+    #[error(
+        "another ringfence is at work{} ({}); `--wait SECONDS` waits longer",
+        for_so_long(.waited), shown(.holder.as_ref(), .path)
+    )]
     Held {
         /// Who; `None` where it has not said so yet.
         holder: Option<Holder>,
+        /// How long it was waited for.
+        waited: Duration,
         /// The file.
         path: PathBuf,
     },
@@ -57,9 +62,16 @@ pub enum LockError {
     Store(#[from] StoreError),
 }
 
-fn shown(holder: Option<&Holder>) -> String {
+fn for_so_long(waited: &Duration) -> String {
+    match waited.as_secs() {
+        0 => String::new(),
+        seconds => format!(" and has not ended within {seconds} s"),
+    }
+}
+
+fn shown(holder: Option<&Holder>, path: &Path) -> String {
     holder.map_or_else(
-        || "it has not said which".to_owned(),
+        || format!("it holds the lock {} and has not said what it is", path.display()),
         |Holder { pid, what, since }| format!("process {pid}, `{what}`, since {since}"),
     )
 }
@@ -77,7 +89,9 @@ impl Store {
         let mut file = opened.ok_or_else(|| fail(std::io::ErrorKind::NotFound.into()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: holder(&mut file), path }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { holder: holder(&mut file), waited: Duration::ZERO, path });
+            }
             Err(TryLockError::Error(error)) => return Err(fail(error).into()),
         }
         // On a full disk, too, something has to be taken back.
@@ -95,6 +109,9 @@ impl Store {
             match self.lock(what) {
                 Err(LockError::Held { .. }) if begin.elapsed() < patience => {
                     thread::sleep(PAUSE.min(patience.saturating_sub(begin.elapsed())));
+                }
+                Err(LockError::Held { holder, path, .. }) => {
+                    return Err(LockError::Held { holder, waited: begin.elapsed(), path });
                 }
                 other => return other,
             }

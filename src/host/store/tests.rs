@@ -164,7 +164,7 @@ fn one_run_holds_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let lock = store.lock("apply\nnow").unwrap();
-    let Err(LockError::Held { holder: Some(holder), path }) = store.lock("rollback") else { panic!("not held") };
+    let Err(LockError::Held { holder: Some(holder), path, .. }) = store.lock("rollback") else { panic!("not held") };
     assert_eq!((holder.pid, holder.what.as_str(), holder.since.len()), (std::process::id(), "apply now", 20));
     let error = store.lock_waiting("rollback", Duration::from_millis(120)).unwrap_err().to_string();
     assert!(error.contains(&format!("process {}, `apply now`, since {}", holder.pid, holder.since)), "{error}");

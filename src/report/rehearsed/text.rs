@@ -18,7 +18,11 @@ impl Rehearsed {
             if self.rules == "compiled" { "the rules that the cluster file makes" } else { "the rules in these files" };
         // Writing to a String cannot fail.
         let mut text =
-            format!("Rehearsal of {whose}, {}, {of}, by {} on Linux {}\n\n", self.cluster, self.backend, self.kernel);
+            format!("Rehearsal of {whose}, {}, {of}, by {} on Linux {}\n", self.cluster, self.backend, self.kernel);
+        if self.host {
+            text.push_str("With this host's other rules, its interfaces and their addresses; not with its routes, settings and services\n");
+        }
+        text.push('\n');
         self.matrix(&mut text, coloured);
         text.push('\n');
         self.summary(&mut text);
@@ -54,32 +58,34 @@ impl Rehearsed {
         }
     }
 
-    /// The rows; of very many clients those that fare alike together.
+    /// The rows; of very many clients those that fare alike together, and of one source the interfaces on which it does.
     fn shown_rows(&self) -> Vec<(String, String, Vec<Counts>)> {
         let together = self.rows.len() > MOST_ROWS;
-        let mut shown: Vec<(&Group, usize, Vec<Counts>)> = Vec::new();
+        let mut shown: Vec<Shown<'_>> = Vec::new();
         for row in &self.rows {
             let words = |cells: &[Counts]| cells.iter().map(Counts::word).collect::<Vec<_>>();
-            let like = |(other, ..): &&mut (&Group, usize, Vec<Counts>)| {
-                let client = |group: &Group| group.who.starts_with("client ");
-                client(row)
-                    && client(other)
-                    && row.family == other.family
-                    && row.interface == other.interface
-                    && words(&row.cells) == words(&other.cells)
+            let client = |group: &Group| group.who.starts_with("client ");
+            let like = |other: &&mut Shown<'_>| {
+                let by_name =
+                    client(row) && client(other.row) && row.interface == other.row.interface && other.interfaces == 0;
+                let by_interface = row.who == other.row.who && other.clients == 0;
+                row.family == other.row.family
+                    && (by_name || by_interface)
+                    && words(&row.cells) == words(&other.row.cells)
             };
             match shown.iter_mut().find(like).filter(|_| together) {
-                Some((_, more, cells)) => {
-                    *more += 1;
-                    cells.iter_mut().zip(&row.cells).for_each(|(all, one)| *all = all.and(one));
+                Some(other) => {
+                    let count = if row.who == other.row.who { &mut other.interfaces } else { &mut other.clients };
+                    *count += 1;
+                    other.cells.iter_mut().zip(&row.cells).for_each(|(all, one)| *all = all.and(one));
                 }
-                None => shown.push((row, 0, row.cells.clone())),
+                None => shown.push(Shown { row, clients: 0, interfaces: 0, cells: row.cells.clone() }),
             }
         }
-        let named = shown.into_iter().map(|(row, more, cells)| {
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let on = row.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
-            (format!("{}{more}{on}", row.who), row.family.to_owned(), cells)
+        let more = |count| if count == 0 { String::new() } else { format!(" and {count} more") };
+        let named = shown.into_iter().map(|Shown { row, clients, interfaces, cells }| {
+            let on = row.interface.as_ref().map(|name| format!(" on {name}{}", more(interfaces))).unwrap_or_default();
+            (format!("{}{}{on}", row.who, more(clients)), row.family.to_owned(), cells)
         });
         named.collect()
     }
@@ -107,10 +113,19 @@ impl Rehearsed {
         if self.without_ipv6 {
             text.push_str("  IPv6 was NOT rehearsed: this kernel has none\n");
         }
+        for own in &self.not_tried {
+            let _ = writeln!(text, "  NOT tried: {own}");
+        }
+        for own in &self.not_copied {
+            let _ = writeln!(text, "  NOT copied of this host: {own}");
+        }
         let _ = writeln!(
             text,
             "  {}",
             match self.verdict {
+                Agreement::Undecided if undecided == 0 => {
+                    "UNDECIDED: of the packets all agree, and not all of this host was there".to_owned()
+                }
                 Agreement::Agree if by_kernel > 0 => format!(
                     "observed, wanted by the cluster file, computed from the rules: the three AGREE about each of the {} that were observed",
                     tried - by_kernel
@@ -129,6 +144,7 @@ impl Rehearsed {
             }
         );
         text.push_str(match self.claims {
+            Judged::Proved if self.host => "  these packets are a sample; of all packets the rules, with this host's others, were PROVED to do what the cluster file wants\n",
             Judged::Proved => "  these packets are a sample; of all packets the rules were PROVED to do what the cluster file wants\n",
             Judged::OnPurpose => "  these packets are a sample; of all packets the rules were judged, and nobody is kept out on purpose\n",
             Judged::Violated => "  these packets are a sample; of all packets the rules do NOT do what the cluster file wants: `ringfence verify` shows which\n",
@@ -157,6 +173,16 @@ impl Rehearsed {
             text.push_str("\n  ... and more; `--json` has the first packet of each cell\n");
         }
     }
+}
+
+/// Rows that are shown as one.
+struct Shown<'a> {
+    row: &'a Group,
+    /// So many other clients are in it.
+    clients: usize,
+    /// So many other interfaces.
+    interfaces: usize,
+    cells: Vec<Counts>,
 }
 
 impl Counts {

@@ -144,6 +144,8 @@ struct Rehearsed {
     kernel: String,
     packets: Counts,
     without_ipv6: bool,
+    #[serde(default)]
+    host: bool,
     places: usize,
     places_tried: usize,
     clusters: Vec<Of>,
@@ -189,6 +191,9 @@ impl Rehearsal {
         let missing = |own: &Digested| !read.texts.iter().any(|text| text.sha256 == own.sha256);
         if read.texts.is_empty() || !read.texts.iter().all(known) || (all && texts.iter().any(missing)) {
             return Err(NotRead::Another("other rules: the digests of their texts are not those of these".to_owned()));
+        }
+        if read.host {
+            return Err(NotRead::Another("a host's other rules, too: rehearse these without --with-host".to_owned()));
         }
         let disagree: usize = read.rows.iter().flat_map(|row| &row.cells).map(|cell| cell.disagree).sum();
         let fits = read.rows.iter().all(|row| row.cells.len() == read.services.len());

@@ -1,0 +1,267 @@
+//! What rules name: whoever opened a door by mistake opened it at something that a rule asks for, and packets have to be of that.
+//!
+//! Of what a rule asks for, the edges are taken. What a rule names together ([`OfRule`]) is sent together, too; what several rules say
+//! one after the other (a chain for an interface, in it one for a port) is met by packets that have each by itself.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::frame::{ACK, FIN, PSH, SYN};
+use crate::ir::{
+    Addresses, Chain, DeviceName, Elements, Foreign, Hook, Match, PortMatch, Rule, Ruleset, Side, Table, Verdict,
+};
+use crate::net::{Cidr, PortRange};
+
+/// Of one rule not more of a kind are taken.
+const MOST_OF_RULE: usize = 4;
+
+/// What all rules that packets meet on their way in name.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Networks that sources are asked for.
+    pub networks: Vec<Cidr>,
+    /// The first and the last of each range of ports.
+    pub ports: BTreeSet<u16>,
+    /// The same of the ports that somebody sends from.
+    pub source_ports: BTreeSet<u16>,
+    /// Flags that a rule asks for together, and those that no connection begins with.
+    pub flags: BTreeSet<u8>,
+    /// Networks of destinations.
+    pub targets: BTreeSet<Cidr>,
+    /// Interfaces, and patterns of their names.
+    pub devices: Vec<DeviceName>,
+    /// The rules that name a source and something else.
+    pub rules: Vec<OfRule>,
+    /// How many rules there are.
+    pub count: usize,
+}
+
+/// What one rule names.
+#[derive(Clone, Debug, Default)]
+pub struct OfRule {
+    /// Networks that sources are asked for.
+    pub networks: Vec<Cidr>,
+    /// Edges of ranges of ports.
+    pub ports: Vec<u16>,
+    /// The same of the ports that somebody sends from.
+    pub source_ports: Vec<u16>,
+    /// Flags.
+    pub flags: Option<u8>,
+    /// Networks of destinations.
+    pub targets: Vec<Cidr>,
+    /// Interfaces.
+    pub devices: Vec<DeviceName>,
+}
+
+impl Named {
+    /// What these rules name.
+    pub fn of(ruleset: &Ruleset) -> Self {
+        let mut all = Self { flags: BTreeSet::from([FIN | SYN]), ..Self::default() };
+        for table in &ruleset.tables {
+            let sets = &table.sets;
+            all.networks.extend(sets.iter().flat_map(|set| networks(&set.elements)));
+            for rule in on_the_way_in(table).into_iter().flat_map(|chain| &chain.rules) {
+                all.add(OfRule::of(rule, table, ruleset));
+            }
+        }
+        all.networks.extend(ruleset.sets.iter().flat_map(|set| networks(&set.elements)));
+        // Everybody sends these.
+        [SYN, PSH | ACK].iter().for_each(|usual| _ = all.flags.remove(usual));
+        all
+    }
+
+    fn add(&mut self, mut rule: OfRule) {
+        self.count += 1;
+        self.networks.extend(&rule.networks);
+        self.ports.extend(&rule.ports);
+        self.source_ports.extend(&rule.source_ports);
+        self.flags.extend(rule.flags);
+        self.targets.extend(&rule.targets);
+        for device in &rule.devices {
+            if !self.devices.contains(device) {
+                self.devices.push(device.clone());
+            }
+        }
+        let more = !rule.ports.is_empty()
+            || !rule.source_ports.is_empty()
+            || !rule.targets.is_empty()
+            || !rule.devices.is_empty()
+            || rule.flags.is_some_and(|flags| flags != SYN);
+        if !rule.networks.is_empty() && more {
+            rule.shorten();
+            self.rules.push(rule);
+        }
+    }
+}
+
+impl OfRule {
+    fn of(rule: &Rule, table: &Table, ruleset: &Ruleset) -> Self {
+        let mut all = Self::default();
+        for own in &rule.matches {
+            all.note(own, table, ruleset);
+        }
+        all
+    }
+
+    fn note(&mut self, own: &Match, table: &Table, ruleset: &Ruleset) {
+        let set = |name: &str| ruleset.set(table, name).map(|set| &set.elements);
+        let ports = |asked: &PortMatch| match asked {
+            PortMatch::Ports(list) => edges(list.ranges()),
+            PortMatch::Set(name) => set(name).map(ports_of).unwrap_or_default(),
+        };
+        let addresses = |asked: &Addresses| match asked {
+            Addresses::These(elements) => networks(elements),
+            Addresses::Set(name) => set(name).map(networks).unwrap_or_default(),
+        };
+        match own {
+            Match::InInterface { names, .. } => self.devices.extend(names.iter().cloned().map(DeviceName::Is)),
+            Match::Source { addresses: asked, .. } => self.networks.extend(addresses(asked)),
+            Match::Destination { addresses: asked, .. } => self.targets.extend(addresses(asked)),
+            Match::DestinationPort { ports: asked, .. } | Match::OriginalPort(asked) => self.ports.extend(ports(asked)),
+            Match::PortBlock(block) => self.ports.extend([block.first, block.last()]),
+            // What is asked bit by bit is asked for together.
+            Match::FlagBit { flag, set } => {
+                let bit = if *set { flag.0 } else { 0 };
+                self.flags = Some(self.flags.unwrap_or(0) | bit);
+            }
+            Match::TcpFlags { value, .. } => self.flags = Some(self.flags.unwrap_or(0) | value.0),
+            Match::Foreign(foreign) => match foreign {
+                Foreign::Device { side: Side::In, names, .. } | Foreign::Hung(names) => {
+                    self.devices.extend(names.iter().cloned());
+                }
+                Foreign::PartOfVrf { name, .. } => self.devices.push(name.clone()),
+                Foreign::SourcePort { ports: asked, .. } => self.source_ports.extend(ports(asked)),
+                Foreign::Endpoint { set: name, .. } => {
+                    let elements = set(name);
+                    self.networks.extend(elements.map(networks).unwrap_or_default());
+                    self.ports.extend(elements.map(ports_of).unwrap_or_default());
+                }
+                Foreign::Device { side: Side::Out, .. }
+                | Foreign::Mark { .. }
+                | Foreign::Translated { .. }
+                | Foreign::Direction { .. }
+                | Foreign::ExtensionHeader(_)
+                | Foreign::DestinationType { .. }
+                | Foreign::SourceType { .. }
+                | Foreign::LaterFragment { .. }
+                | Foreign::WayBack { .. }
+                | Foreign::Group { .. }
+                | Foreign::Varies { .. } => {}
+            },
+            Match::Family(_)
+            | Match::Protocol { .. }
+            | Match::ConnectionState { .. }
+            | Match::DestinationTranslated
+            | Match::DestinationLocal
+            | Match::DestinationOfInterface
+            | Match::PacketType { .. }
+            | Match::NotDirectlyTcp
+            | Match::PerhapsDirectlyTcp
+            | Match::FirstFragment
+            | Match::Limit { .. }
+            | Match::Unknown(_) => {}
+        }
+    }
+
+    /// Leaves the first and the last, where there are many.
+    fn shorten(&mut self) {
+        fn few<T>(list: &mut Vec<T>) {
+            *list = super::sources::evenly(std::mem::take(list), MOST_OF_RULE);
+        }
+        few(&mut self.networks);
+        few(&mut self.ports);
+        few(&mut self.source_ports);
+        few(&mut self.targets);
+    }
+}
+
+/// The chains that packets for this host meet; those of which it is not known who comes to them are among them.
+fn on_the_way_in(table: &Table) -> Vec<&Chain> {
+    let comes_in = |hook: Hook| match hook {
+        Hook::Ingress | Hook::Prerouting | Hook::Input => true,
+        Hook::Forward | Hook::Output | Hook::Postrouting | Hook::Egress => false,
+    };
+    let reached = |wanted: bool| -> HashSet<&str> {
+        let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(|base| comes_in(base.hook) == wanted));
+        let mut next: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
+        let mut found: HashSet<&str> = HashSet::new();
+        while let Some(name) = next.pop() {
+            if !found.insert(name) {
+                continue;
+            }
+            let rules = table.chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules);
+            next.extend(rules.filter_map(|rule| match &rule.verdict {
+                Some(Verdict::Jump(to) | Verdict::Goto(to)) => Some(to.as_str()),
+                Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Unknown(_))
+                | None => None,
+            }));
+        }
+        found
+    };
+    let (inwards, others) = (reached(true), reached(false));
+    let is_in = |chain: &&Chain| inwards.contains(chain.name.as_str()) || !others.contains(chain.name.as_str());
+    table.chains.iter().filter(is_in).collect()
+}
+
+fn edges(ranges: &[PortRange]) -> Vec<u16> {
+    let mut all: Vec<u16> = ranges.iter().flat_map(|range| [range.first(), range.last()]).collect();
+    all.dedup();
+    all
+}
+
+fn ports_of(elements: &Elements) -> Vec<u16> {
+    match elements.lasting().0 {
+        Elements::Ports(list) => edges(list),
+        Elements::Endpoints(list) => list.iter().map(|(port, _)| *port).collect(),
+        Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
+            Vec::new()
+        }
+    }
+}
+
+fn networks(elements: &Elements) -> Vec<Cidr> {
+    match elements.lasting().0 {
+        Elements::Endpoints(list) => list.iter().flat_map(|(_, addresses)| addresses.networks()).collect(),
+        other @ (Elements::Ipv4(_)
+        | Elements::Ipv6(_)
+        | Elements::Dual(..)
+        | Elements::Ports(_)
+        | Elements::Passing(_)
+        | Elements::Unknown) => other.networks(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::nft;
+
+    fn of(rules: &str) -> Named {
+        let text = format!(
+            "table inet t {{\nset web {{\ntype inet_service\nflags interval\nelements = {{ 700-799 }}\n}}\nchain inner {{\n\
+             tcp dport 1234 accept\n}}\nchain i {{\ntype filter hook input priority 0;\n{rules}\n}}\nchain o {{\n\
+             type filter hook output priority 0;\nip daddr 10.9.9.9 tcp dport 5555 accept\njump out\n}}\nchain out {{\n\
+             tcp dport 6666 accept\n}}\n}}\n"
+        );
+        Named::of(&nft::read(&text).unwrap().ruleset)
+    }
+
+    #[test]
+    fn what_rules_name_is_found() {
+        let ports = |rules: &str| of(rules).ports.into_iter().collect::<Vec<u16>>();
+        assert_eq!(ports("jump inner"), [1234]);
+        assert_eq!(ports("tcp dport 100-200 accept"), [100, 200, 1234]);
+        assert_eq!(ports("tcp dport @web accept"), [700, 799, 1234]);
+        assert_eq!(of("tcp sport 53 accept").source_ports, BTreeSet::from([53]));
+        assert_eq!(of("").flags, BTreeSet::from([FIN | SYN]));
+        let flags = of("tcp flags & (fin | syn | rst | ack) == rst | ack accept").flags;
+        assert_eq!(flags, BTreeSet::from([FIN | SYN, 0x14]));
+        let names = |rules: &str| of(rules).devices.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names("iifname \"ens*\" accept"), ["ens*"]);
+        assert_eq!(names("iifname { \"ens1\", \"ens2\" } accept"), ["ens1", "ens2"]);
+        // What is sent from here is no packet that comes.
+        assert!(of("").targets.is_empty());
+        assert_eq!(of("ip daddr 10.0.0.9 accept").targets.len(), 1);
+        let both = of("ip saddr 10.1.0.0/16 tcp dport { 80, 90-99 } accept").rules;
+        assert_eq!(both.first().map(|rule| (rule.networks.len(), rule.ports.len())), Some((1, 3)), "{both:?}");
+    }
+}
