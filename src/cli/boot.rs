@@ -49,16 +49,16 @@ pub fn run(input: &Input, arguments: &SiteArguments, wait: &WaitArguments, host:
     if let Err(error) = &lock {
         loud(&format!("going on without the lock: {error}"));
     }
-    let backend = writable(arguments.backend.choose(host)?);
+    let backend = writable(arguments.backend.choose(host)?, Unread::Absent);
     run_locked(input, arguments, host, backend)
 }
 
-/// The same for a hook that holds the lock. Only the start of a machine goes another way into the kernel than what was applied last: in
-/// a machine that runs, those rules may be in force, and a hook in a sandbox not see them.
+/// The same for a hook that holds the lock. In a machine that runs, what was applied last may be in force, and a hook in a sandbox not see it:
+/// it goes another way only where that one is certainly gone, with its tools or with the kernel's part of it.
 pub fn run_again(input: &Input, arguments: &SiteArguments, host: &Host) -> anyhow::Result<Outcome> {
     let backend = arguments.backend.choose(host)?;
     let applied = !matches!(record::kept(&host.store, record::GOOD), Ok(None));
-    run_locked(input, arguments, host, if applied { backend } else { writable(backend) })
+    run_locked(input, arguments, host, writable(backend, if applied { Unread::There } else { Unread::Absent }))
 }
 
 fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host, backend: Backend) -> anyhow::Result<Outcome> {
@@ -94,14 +94,23 @@ fn run_locked(input: &Input, arguments: &SiteArguments, host: &Host, backend: Ba
     close(input, arguments, host, backend)
 }
 
-/// The other way where this one lacks its tools and has nothing in force.
-fn writable(backend: Backend) -> Backend {
+/// What is made of rules that cannot be read.
+#[derive(Clone, Copy)]
+enum Unread {
+    /// They are not there: at the start of the machine nothing is, and whatever can be brought in is better than open ports.
+    Absent,
+    /// They may be there.
+    There,
+}
+
+/// The other way where this one cannot be written and has nothing in force.
+fn writable(backend: Backend, unread: Unread) -> Backend {
     let other = backend.other();
-    // What cannot be read may be there.
-    let is_there = match read(backend) {
-        Ok(in_force) => !in_force.absent,
-        Err(HostError::NoNfTables | HostError::Iptables(iptables::Error::Missing { .. })) => false,
-        Err(_) => true,
+    let is_there = match (read(backend), unread) {
+        (Ok(in_force), _) => !in_force.absent,
+        (Err(HostError::NoNfTables | HostError::Iptables(iptables::Error::Missing { .. })), _)
+        | (Err(_), Unread::Absent) => false,
+        (Err(_), Unread::There) => true,
     };
     if backend.can_be_written() || !other.can_be_written() || is_there {
         return backend;

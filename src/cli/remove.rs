@@ -7,7 +7,7 @@ use super::output::{present, say};
 use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::through::saved::saved;
-use crate::host::{Backend, nft};
+use crate::host::{Backend, left_behind, nft};
 use crate::outcome::Outcome;
 use crate::report::{Body, Removal};
 
@@ -56,6 +56,13 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     present(|| Body::Remove(Box::new(Removal::of(&removed, paths))), || text(&removed))?;
     removed.stays.iter().for_each(|stays| say(&format!("warning: {stays}")));
     saved.iter().for_each(|one| say(&format!("warning: {one}")));
+    if left_behind(Backend::Nft) {
+        say(
+            "warning: rules of ringfence stay in the tables raw and mangle of iptables, and block: its tools are missing or fail; \
+             install iptables, and run `ringfence remove` again",
+        );
+        return Ok(Outcome::No);
+    }
     Ok(Outcome::Success)
 }
 

@@ -11,7 +11,7 @@ use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
 use crate::dialect::firewalld;
-use crate::ir::{Family, Rule, Ruleset, Table, Verdict, ours, owner};
+use crate::ir::{Family, Ruleset, Table, ours, owner};
 use crate::net::{Cidr, Surroundings, Way};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
@@ -218,16 +218,8 @@ pub(super) fn put_in_place(everything: &mut Everything, backend: Backend, instea
     if backend == Backend::Nft {
         let tables = &mut everything.ruleset.tables;
         tables.extend(instead.into_iter().flat_map(|instead| instead.tables.iter().cloned()));
-        tables.iter_mut().for_each(without_own_chains);
+        tables.iter_mut().for_each(ours::take_guard_out);
     }
-}
-
-/// Takes the chains of ours out of a table of iptables.
-fn without_own_chains(table: &mut Table) {
-    let jumps =
-        |rule: &Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if ours::is_chain(to));
-    table.chains.retain(|chain| !ours::is_chain(&chain.name));
-    table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !jumps(rule)));
 }
 
 #[cfg(test)]
@@ -235,7 +227,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::ir::Chain;
+    use crate::ir::{Chain, Rule};
 
     /// A table with one rule in a chain.
     fn table(family: Family, name: &str, chain: &str) -> Table {

@@ -226,7 +226,8 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
             let masquerade = live.masquerade();
             let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
             let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
-            let alone = live.kernel.others.is_empty() && legacy.is_empty();
+            // Tables of iptables-legacy that no tool shows are there all the same.
+            let alone = live.kernel.others.is_empty() && !iptables::legacy_filters();
             let own = live.kernel.own;
             Ok(InForce {
                 backend,

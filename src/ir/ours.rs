@@ -28,8 +28,73 @@ pub fn is_set(name: &str) -> bool {
     name.strip_prefix(TABLE).is_some_and(|rest| rest.starts_with(['-', '_']))
 }
 
+/// Whether a chain of a table is ours among those of iptables: there are some in raw and mangle alone, and only our jumps lead to them. Whatever
+/// else is called like that is somebody else's, and judges as its rules say.
+#[must_use]
+pub fn is_guard_chain(table: &super::Table, chain: &super::Chain) -> bool {
+    has_guard_chains(table) && chain.base.is_none() && is_chain(&chain.name)
+}
+
+/// Whether a table is one of those in which iptables has chains of ours.
+fn has_guard_chains(table: &super::Table) -> bool {
+    matches!(table.family, super::Family::Ip | super::Family::Ip6) && matches!(table.name.as_str(), "raw" | "mangle")
+}
+
+/// Whether a table is the one that is ours as a whole.
+#[must_use]
+pub fn is_table(table: &super::Table) -> bool {
+    table.family == super::Family::Inet && table.name == TABLE && !table.legacy
+}
+
+/// A table of iptables without our chains, and without the jumps to them.
+pub fn take_guard_out(table: &mut super::Table) {
+    use super::Verdict::{Goto, Jump};
+    let own: Vec<String> =
+        table.chains.iter().filter(|chain| is_guard_chain(table, chain)).map(|chain| chain.name.clone()).collect();
+    table.chains.retain(|chain| !(chain.base.is_none() && own.contains(&chain.name)));
+    let leads = |rule: &super::Rule| matches!(&rule.verdict, Some(Jump(to) | Goto(to)) if own.contains(to));
+    table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !leads(rule)));
+}
+
 /// Whether a table has something of ours.
 #[must_use]
 pub fn has_part(table: &super::Table) -> bool {
     table.name == TABLE || table.chains.iter().any(|chain| is_chain(&chain.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialect::nft;
+    use crate::ir::Table;
+
+    /// Only what our jumps lead to, where iptables has our chains, is ours: anything else of the same name judges as its rules say.
+    #[test]
+    fn what_is_only_called_like_ours_stays() {
+        let without = |text: &str| -> Vec<Table> {
+            let mut tables = nft::read(text).unwrap().ruleset.tables;
+            tables.iter_mut().for_each(super::take_guard_out);
+            tables
+        };
+        let chains = "chain RINGFENCE-X { tcp dport 4369 drop; }\nchain c { type filter hook input priority 0; jump RINGFENCE-X; }\n";
+        for (table, rest) in [
+            ("ip mangle", (1, 0)),
+            ("ip6 raw", (1, 0)),
+            ("inet mangle", (2, 1)),
+            ("ip filter", (2, 1)),
+            ("inet foo", (2, 1)),
+        ] {
+            let found = without(&format!("table {table} {{\n{chains}}}\n"));
+            let rules = found[0]
+                .chains
+                .iter()
+                .filter(|chain| chain.base.is_some())
+                .map(|chain| chain.rules.len())
+                .sum::<usize>();
+            assert_eq!((found[0].chains.len(), rules), rest, "{table}");
+        }
+        let found = without("table ip mangle { chain RINGFENCE { type filter hook input priority 0; drop; } }\n");
+        assert_eq!((found[0].chains.len(), found[0].chains[0].rules.len()), (1, 1));
+        let named = |text: &str| super::is_table(&nft::read(text).unwrap().ruleset.tables[0]);
+        assert!(named("table inet ringfence { }\n") && !named("table ip ringfence { }\n"));
+    }
 }

@@ -126,6 +126,14 @@ impl HostCopy {
         let variant = if legacy { "legacy" } else { "nft" };
         // Distributions with one variant may have it under the plain name alone.
         for name in [format!("{program}-{variant}"), program.to_owned()] {
+            // Asked for a table, the old tools make it where it is not there yet: of the plain name it is asked first which they are.
+            let is_new = || {
+                iptables::printed(&format!("{name}-save"), &["--version"])
+                    .is_ok_and(|text| text.contains("(nf_tables)"))
+            };
+            if !legacy && !is_new() {
+                continue;
+            }
             let Ok(text) = iptables::printed(&format!("{name}-save"), &["-t", table]) else { continue };
             let is_it = text.lines().any(|line| line == format!("*{table}")) && !text.contains("is incompatible");
             // What the plain one is it says in its first line, from 1.8 on.
@@ -192,6 +200,28 @@ impl HostCopy {
         };
         let facts = look(&Ports::default(), &self.links);
         self.left_out.extend(facts.iter().filter(|fact| matters(&fact.found)).map(Fact::message));
+    }
+
+    /// The tables of the host that a file of iptables has, too: restored without `--noflush`, as most programs do it, it would empty them first.
+    pub(super) fn emptied_by<'r>(&'r self, files: impl Iterator<Item = &'r (Text, String)>) -> Vec<String> {
+        let mut all = Vec::new();
+        for (kind, text) in files {
+            let family = match kind {
+                Text::Iptables => Family::Ip,
+                Text::Ip6tables => Family::Ip6,
+                Text::Nft | Text::Ipset => continue,
+            };
+            let has = |table: &&Table| {
+                table.family == family
+                    && text.lines().any(|line| line.trim().strip_prefix('*') == Some(table.name.as_str()))
+            };
+            let own = self.ruleset.tables.iter().filter(has);
+            all.extend(own.map(|table| {
+                let what = format!("{} {}", table.family.name(), table.name);
+                format!("table {what} as it is without `--noflush`: the files were loaded with it, and would empty that table otherwise")
+            }));
+        }
+        all
     }
 
     /// Loads it in the room, and says what is not there.
@@ -264,15 +294,8 @@ fn plain(table: &Table) -> Table {
 
 /// The rules without the guard's.
 fn without_ours(mut ruleset: Ruleset) -> Ruleset {
-    ruleset.tables.retain(|table| table.name != ours::TABLE);
-    for table in &mut ruleset.tables {
-        let is_ours = ours::is_chain;
-        table.chains.retain(|chain| !is_ours(&chain.name));
-        for chain in &mut table.chains {
-            use crate::ir::Verdict::{Goto, Jump};
-            chain.rules.retain(|rule| !matches!(&rule.verdict, Some(Jump(name) | Goto(name)) if is_ours(name)));
-        }
-    }
+    ruleset.tables.retain(|table| !ours::is_table(table));
+    ruleset.tables.iter_mut().for_each(ours::take_guard_out);
     ruleset.sets.retain(|set| !ours::is_set(&set.name));
     ruleset
 }

@@ -94,7 +94,10 @@ pub fn rehearse(
         told(done, all);
     };
     let control = wire.send(&sent, &mut more)?;
-    let not_copied = host.map(|host| host.load(room)).transpose()?;
+    let mut not_copied = host.map(|host| host.load(room)).transpose()?;
+    if let (Some(host), Some(not_copied), Rules::Files(files)) = (host, &mut not_copied, rules) {
+        not_copied.extend(host.emptied_by(files.iter()));
+    }
     load::load(room, rules)?;
     let together = match not_copied {
         Some(not_copied) => Some(Together { ruleset: Everything::read()?.ruleset, not_copied }),

@@ -11,7 +11,7 @@ use super::spots::{Spot, asks_only, spots, spots_through};
 use crate::cluster::{Site, Through};
 use crate::compile::{Opened, opened};
 use crate::ir::ours::has_part;
-use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, Verdict, ours};
+use crate::ir::{Chain, Leg, Match, Opening, Rule, Ruleset, Set, Table, ours};
 use crate::net::{Interface, Surroundings};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, By, Direction, Reached, Stage, Who, whole, whole_beside};
@@ -134,11 +134,10 @@ pub fn place(
 fn without_guard(ruleset: &Ruleset) -> Ruleset {
     let mut bare = ruleset.clone();
     for table in bare.tables.iter_mut().filter(|table| has_part(table)) {
-        let is_whole = table.name == ours::TABLE;
-        let leads =
-            |rule: &Rule| matches!(&rule.verdict, Some(Verdict::Jump(to) | Verdict::Goto(to)) if ours::is_chain(to));
-        table.chains.retain(|chain| !is_whole && !ours::is_chain(&chain.name));
-        table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !leads(rule)));
+        if ours::is_table(table) {
+            table.chains.clear();
+        }
+        ours::take_guard_out(table);
     }
     bare
 }
