@@ -265,4 +265,35 @@ mod tests {
         assert!(!Around::Nothing.may_let_in());
         assert!(!Around::ahead(Vec::new()).may_let_in());
     }
+
+    /// Only what our jumps lead to, where iptables has our chains, is ours: anything else of the same name judges as its rules say.
+    #[test]
+    fn what_is_only_called_like_ours_stays() {
+        let without = |text: &str| -> Vec<Table> {
+            let mut tables = crate::dialect::nft::read(text).unwrap().ruleset.tables;
+            tables.iter_mut().for_each(ours::take_guard_out);
+            tables
+        };
+        let chains = "chain RINGFENCE-X { tcp dport 4369 drop; }\nchain c { type filter hook input priority 0; jump RINGFENCE-X; }\n";
+        for (table, rest) in [
+            ("ip mangle", (1, 0)),
+            ("ip6 raw", (1, 0)),
+            ("inet mangle", (2, 1)),
+            ("ip filter", (2, 1)),
+            ("inet foo", (2, 1)),
+        ] {
+            let found = without(&format!("table {table} {{\n{chains}}}\n"));
+            let rules = found[0]
+                .chains
+                .iter()
+                .filter(|chain| chain.base.is_some())
+                .map(|chain| chain.rules.len())
+                .sum::<usize>();
+            assert_eq!((found[0].chains.len(), rules), rest, "{table}");
+        }
+        let found = without("table ip mangle { chain RINGFENCE { type filter hook input priority 0; drop; } }\n");
+        assert_eq!((found[0].chains.len(), found[0].chains[0].rules.len()), (1, 1));
+        let named = |text: &str| ours::is_table(&crate::dialect::nft::read(text).unwrap().ruleset.tables[0]);
+        assert!(named("table inet ringfence { }\n") && !named("table ip ringfence { }\n"));
+    }
 }
