@@ -79,6 +79,22 @@ on_a_machine! {
         machine.ringfence("status --backend iptables old.toml").ended(4);
     }
 
+    /// Tools that fail, as in a half-done upgrade, are no reason to leave the ports open at the start of the machine.
+    fn at_boot_another_way_is_taken_where_one_fails(machine) {
+        machine.ringfence("apply --backend iptables old.toml").ended(0);
+        for table in ["ip raw", "ip mangle", "ip6 raw", "ip6 mangle"] {
+            run(&["sh", "-c", &format!("nft delete table {table} 2>/dev/null || true")], "");
+        }
+        assert!(machine.answers(STRANGER, GUARDED));
+        let script = "echo 'error while loading shared libraries: libxtables.so.12' >&2; exit 127";
+        let names = ["iptables", "ip6tables", "iptables-restore", "ip6tables-restore", "iptables-save", "ip6tables-save"];
+        let broken = names.map(|name| (name, script));
+        let ran = with_scripts(machine, &broken, "apply --boot old.toml");
+        assert!(matches!(ran.code, Some(0 | 3 | 7)), "{ran:#?}");
+        assert!(!machine.answers(STRANGER, GUARDED), "{ran:#?}");
+        assert!(machine.answers(STAYS, GUARDED), "{ran:#?}");
+    }
+
     fn a_device_with_the_name_of_loopback_is_no_loopback(machine) {
         machine.ringfence("apply old.toml").ended(0);
         if !rename("lo", "loop7") || !rename("eth1", "lo") {
