@@ -666,6 +666,21 @@ fn a_report_shows_it() {
         assert_eq!((code, &document::of(&text)["verdict"]), (Some(1), &Value::from("violated")));
         let text = ringfence(&format!("report {SMALL} --rehearsal {}", path("o.json")));
         let text = String::from_utf8(text.stdout).unwrap();
-        assert!(text.contains("a REHEARSAL saw otherwise") && text.contains("DISAGREE"), "{text}");
+        assert!(text.contains("VIOLATED: what a kernel did with real packets") && text.contains("DISAGREE"), "{text}");
+        assert!(!text.contains("a REHEARSAL saw otherwise"), "it is said once: {text}");
+        // Numbers that nobody can have counted.
+        let mut many = odd.clone();
+        many["rows"][0]["cells"][0]["disagree"] = u64::MAX.into();
+        many["rows"][0]["cells"][1]["disagree"] = 1.into();
+        let mut tried = found.clone();
+        for row in tried["rows"].as_array_mut().unwrap() {
+            row["cells"].as_array_mut().unwrap().iter_mut().for_each(|cell| cell["tried"] = u64::MAX.into());
+        }
+        let mut without = found.clone();
+        without.as_object_mut().unwrap().remove("host");
+        for (document, code) in [(many, 2), (tried, 0), (without, 2)] {
+            fs::write(path("o.json"), document.to_string()).unwrap();
+            assert_eq!(report(&path("o.json"), "").0, Some(code));
+        }
     });
 }

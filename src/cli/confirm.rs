@@ -4,8 +4,7 @@ use clap::Args;
 
 use super::document;
 use super::host::{StateArguments, WaitArguments, need_root, own_links};
-use super::output::{present, say};
-use crate::diagnostic::Severity;
+use super::output::{present, say, warn};
 use crate::host::apply::stale;
 use crate::host::ending::{confirm, rollback};
 use crate::host::{HostError, pending, watchdog};
@@ -82,13 +81,11 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
     };
     if pending.is_of_this_session() {
         let words = "this is the SSH session that applied the change, so it does not show that a new one gets in: try one before you close it";
-        say(&format!("warning: {words}"));
-        document::add_said(Severity::Warning, None, words.to_owned());
+        warn(words);
     }
     if judgement.left_behind {
         let words = format!("{}: `ringfence apply` tries again to take them away", stale(pending.backend));
-        say(&format!("warning: {words}"));
-        document::add_said(Severity::Warning, None, words);
+        warn(&words);
     }
     let confirmed = Confirmed::of(pending.record.node, ended.count, &judgement);
     present(|| document(Some(confirmed.clone())), || confirmed.text())?;

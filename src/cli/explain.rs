@@ -9,7 +9,8 @@ use super::host::own_links;
 use super::input::{Input, all_node_findings, default_config, site};
 use super::output::{present, say, warn_open, warn_unknown};
 use super::proof::compiled;
-use super::rulesets::{Given, read_rules};
+use super::ruleset_files::RulesetArguments;
+use super::rulesets::Given;
 use crate::cluster::{Cluster, Node, Site};
 use crate::explain::{Explained, Fate, explain, explain_opening};
 use crate::host::identity::{Saved, nodes_of};
@@ -55,17 +56,10 @@ pub struct Arguments {
     /// The rules of this node; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset instead of the compiled nft one; may be given several times, and all are taken together.
-    #[arg(long, value_name = "FILE", conflicts_with = "live")]
-    ruleset: Vec<PathBuf>,
-    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
-    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
-    further: Vec<PathBuf>,
-    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
-    #[arg(long, value_name = "DIR", requires = "ruleset")]
-    include_from: Vec<PathBuf>,
+    #[command(flatten)]
+    rulesets: RulesetArguments,
     /// All rules that this host has now. Needs root.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     live: bool,
 }
 
@@ -112,7 +106,7 @@ struct Here {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let live = arguments.live || (arguments.config.is_none() && arguments.ruleset.is_empty());
+    let live = arguments.live || (arguments.config.is_none() && arguments.rulesets.is_empty());
     let config = arguments.config.clone().unwrap_or_else(default_config);
     let input = Input { config, json: arguments.json };
     let Some(cluster) = input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
@@ -124,17 +118,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let links = own_links()?;
         let surroundings = surroundings(&links)?;
         (Given { unknown, ..Given::made(ruleset) }, Rules::Kernel, Some(Here { links, surroundings }))
-    } else if arguments.ruleset.is_empty() {
+    } else if arguments.rulesets.is_empty() {
         (Given::made(compiled(&site)?.1), Rules::ClusterFile, None)
     } else {
-        (
-            read_rules(
-                arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path),
-                &arguments.include_from,
-            )?,
-            Rules::Files,
-            None,
-        )
+        (arguments.rulesets.read()?, Rules::Files, None)
     };
     warn_unknown(&given.unknown);
     let from = address(&arguments.from, &cluster)?;
@@ -154,7 +141,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Undecided);
     }
     let packet = on(arrival.on.first().unwrap_or(&None));
-    if !live && arguments.ruleset.is_empty() {
+    if !live && arguments.rulesets.is_empty() {
         warn_of_kernel(&packet, first, told);
     }
     let (packet, explained) = told(&given.ruleset, &packet);

@@ -7,10 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::document;
-use super::output::say;
+use super::output::{say, warn};
 use crate::cluster::{Cluster, Node, Site};
-use crate::diagnostic::Severity;
 use crate::host::apply::{Applied, Host};
 use crate::host::identity::{NotOneNode, Saved, nodes_of, on_this_host};
 use crate::host::judge::Standing;
@@ -265,8 +263,7 @@ pub fn note(host: &Host, site: &Site<'_>, config: &Path, applied: &Applied) {
     // Without the note the next look takes longer.
     let _ = noted;
     for warning in &applied.warnings {
-        say(&format!("warning: {warning}"));
-        document::add_said(Severity::Warning, None, warning.clone());
+        warn(warning);
     }
 }
 

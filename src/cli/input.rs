@@ -166,7 +166,7 @@ impl Input {
         let path = self.config.display();
         match error.kind() {
             io::ErrorKind::NotFound if self.config == Path::new(DEFAULT_CONFIG) => anyhow::anyhow!(
-                "there is no cluster file {path}: `ringfence import` makes one from what Riak knows; or name another one as argument (`-` reads standard input)"
+                "there is no cluster file {path}: `ringfence import` makes one of a running Riak, `ringfence init` a first one; or name another as argument (`-` reads standard input)"
             ),
             io::ErrorKind::NotFound => anyhow::anyhow!("there is no cluster file {path}"),
             io::ErrorKind::IsADirectory => anyhow::anyhow!("{path} is a folder; name the cluster file in it"),

@@ -49,7 +49,6 @@ impl Entry {
             ("error: ", Level::Error),
             ("refused: ", Level::Error),
             ("warning: ", Level::Warn),
-            ("ATTENTION: ", Level::Warn),
             ("note: ", Level::Info),
         ]
         .iter()
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(of("refused: foreign-address: 10.0.0.1 is on no"), (Level::Error, None, Some("foreign-address")));
         assert_eq!(of("error: DRIFTED"), (Level::Error, None, None));
         assert_eq!(of("warning: other-source: peers know"), (Level::Warn, None, Some("other-source")));
-        assert_eq!(of("ATTENTION: unblocks: the file"), (Level::Warn, None, Some("unblocks")));
+        assert_eq!(of("warning: unblocks: the file"), (Level::Warn, None, Some("unblocks")));
         assert_eq!(of("note: x"), (Level::Info, None, None));
         assert_eq!(of(""), (Level::Debug, None, None));
         assert_eq!(of("DRIFTEDLY"), (Level::Debug, None, None));

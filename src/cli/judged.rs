@@ -10,7 +10,8 @@ use super::host::{live_site, nobody, own_links};
 use super::input::{ConfigParser, DEFAULT_CONFIG, Input, all_node_findings, node_findings, site};
 use super::output::{Undone, fail, print_findings, warn_unknown};
 use super::proof::{explained, lies};
-use super::rulesets::{Given, read_rules_for_document};
+use super::ruleset_files::RulesetArguments;
+use super::rulesets::Given;
 use super::since::{Also, Read};
 use super::today::Today;
 use crate::cluster::{Cluster, Day, Site, expired};
@@ -21,8 +22,8 @@ use crate::host::source_checks::source_checks;
 use crate::host::whole::{Everything, surroundings};
 use crate::outcome::Outcome;
 use crate::prove::{self, Emitted, Text};
-use crate::report::{Answered, Asked, Basis, Digested, Further, Rehearsal, Review, SourceCheck};
-use crate::verify::{Answer, Report, matrix, whole};
+use crate::report::{Answered, Asked, Basis, Digested, Finding, Further, Review, SourceCheck};
+use crate::verify::{Answer, matrix, whole};
 
 /// Whose rules.
 #[derive(Args)]
@@ -34,17 +35,10 @@ pub struct Judging {
     /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
-    #[arg(long, value_name = "FILE", conflicts_with = "live")]
-    ruleset: Vec<PathBuf>,
-    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
-    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
-    further: Vec<PathBuf>,
-    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
-    #[arg(long, value_name = "DIR", requires = "ruleset")]
-    pub include_from: Vec<PathBuf>,
+    #[command(flatten)]
+    rulesets: RulesetArguments,
     /// All rules that this host has now. Needs root.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     live: bool,
     #[command(flatten)]
     today: Today,
@@ -52,18 +46,11 @@ pub struct Judging {
 
 impl Judging {
     /// The same for a command that has its own arguments, on a day.
-    pub fn of(
-        (config, node): (&Path, &[String]),
-        (ruleset, include_from): (&[PathBuf], &[PathBuf]),
-        live: bool,
-        today: Option<Day>,
-    ) -> Self {
+    pub fn of((config, node): (&Path, &[String]), rulesets: &RulesetArguments, live: bool, today: Option<Day>) -> Self {
         Self {
             config: config.to_owned(),
             node: node.to_vec(),
-            ruleset: ruleset.to_vec(),
-            further: Vec::new(),
-            include_from: include_from.to_vec(),
+            rulesets: rulesets.clone(),
             live,
             today: Today::on(today),
         }
@@ -78,7 +65,7 @@ impl Judging {
     /// The files that it names, and those in a folder of cluster files.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let inside = fs::read_dir(&self.config).into_iter().flatten().flatten().map(|entry| entry.path());
-        inside.chain([self.config.clone()]).chain(self.ruleset.iter().chain(&self.further).cloned()).collect()
+        inside.chain([self.config.clone()]).chain(self.rulesets.files().cloned()).collect()
     }
 }
 
@@ -97,7 +84,7 @@ pub fn judge(judging: &Judging, as_json: bool) -> anyhow::Result<Result<Judged, 
 
 /// The same with what else there is to tell.
 pub fn judge_also(judging: &Judging, as_json: bool, also: &Also) -> anyhow::Result<Result<Judged, Outcome>> {
-    let also = Some(also.read(&judging.include_from)?);
+    let also = Some(also.read(judging.rulesets.include_from())?);
     let input = Input { config: judging.config.clone(), json: as_json };
     let further = |cluster: &Cluster| {
         if judging.live { node_findings(cluster, &judging.node) } else { all_node_findings(cluster, &judging.node) }
@@ -112,16 +99,10 @@ pub fn judge_also(judging: &Judging, as_json: bool, also: &Also) -> anyhow::Resu
         return live(judging, &cluster, Beside { notes, today, also, ..Beside::default() });
     }
     let site = site(&cluster, &judging.node);
-    let (given, rules) = if judging.ruleset.is_empty() {
+    let (given, rules) = if judging.rulesets.is_empty() {
         (made(&site)?, "compiled")
     } else {
-        (
-            read_rules_for_document(
-                judging.ruleset.iter().chain(&judging.further).map(PathBuf::as_path),
-                &judging.include_from,
-            )?,
-            "files",
-        )
+        (judging.rulesets.read_for_document()?, "files")
     };
     let untrue = given.untrue(&site);
     print_findings(&untrue, &Sources::default(), as_json, Undone::Nothing)?;
@@ -129,10 +110,8 @@ pub fn judge_also(judging: &Judging, as_json: bool, also: &Also) -> anyhow::Resu
     let said = untrue.iter().map(|finding| Plain::of(finding, &Sources::default()));
     let notes = notes.into_iter().chain(said).collect();
     let said_wrongly = untrue.iter().filter(|own| lies(slice::from_ref(own))).map(|own| own.message.clone()).collect();
-    let judged = judged(&site, rules, given, Beside { notes, today, also, lies: said_wrongly, ..Beside::default() })?;
-    // Who believes the header believes something else than the rules do.
-    let outcome = if lies(&untrue) { Outcome::No } else { judged.outcome };
-    Ok(Ok(Judged { outcome, ..judged }))
+    // Who believes a header that lies believes something else than the rules do.
+    judged(&site, rules, given, Beside { notes, today, also, lies: said_wrongly, ..Beside::default() }).map(Ok)
 }
 
 /// What is known beside the rules.
@@ -191,7 +170,6 @@ fn live(judging: &Judging, cluster: &Cluster, beside: Beside) -> anyhow::Result<
 fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) -> anyhow::Result<Judged> {
     let Beside { notes, lies, answers, host, today, also, source_checks } = beside;
     let (report, matrix) = matrix(&given.ruleset, site, given.families)?;
-    let outcome = outcome(&report, &answers);
     let Given { ruleset, families, unknown, writers, texts, files, .. } = given;
     let others = also.iter().flat_map(Read::files).cloned();
     let read = files.into_iter().chain(cluster_files(site)).chain(others).collect();
@@ -214,8 +192,7 @@ fn judged(site: &Site<'_>, rules: &'static str, given: Given, beside: Beside) ->
     };
     let mut review = Review::of(site, basis, &report, &matrix);
     review.since = also.as_ref().and_then(|also| also.changes(&review, (&ruleset, families), site));
-    // A proof that a kernel does not keep is none.
-    let outcome = if review.rehearsals.iter().any(Rehearsal::disagrees) { Outcome::No } else { outcome };
+    let outcome = outcome(review.verdict);
     Ok(Judged { review, outcome, read })
 }
 
@@ -229,13 +206,11 @@ fn cluster_files(site: &Site<'_>) -> Vec<PathBuf> {
     all
 }
 
-/// As `verify` ends, of the claims; and as `verify --live` does, of the answers: the worse of both.
-fn outcome(report: &Report, answers: &[Answer]) -> Outcome {
-    if report.is_violated() || report.is_staged() || answers.iter().any(Answer::is_bad) {
-        Outcome::No
-    } else if report.is_proved() && answers.iter().all(Answer::is_good) {
-        Outcome::Success
-    } else {
-        Outcome::Undecided
+/// As what the document says: of the claims, the answers, the headers and the rehearsals the worst.
+fn outcome(verdict: Finding) -> Outcome {
+    match verdict {
+        Finding::Proved => Outcome::Success,
+        Finding::Violated | Finding::OnPurpose => Outcome::No,
+        Finding::Undecided => Outcome::Undecided,
     }
 }

@@ -37,6 +37,7 @@ mod proof;
 mod rehearse;
 mod remove;
 mod report;
+mod ruleset_files;
 mod rulesets;
 mod since;
 mod sound;

@@ -142,6 +142,12 @@ fn print_alone(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Warns of something, on stderr and in the document of a run that prints one.
+pub fn warn(words: &str) {
+    say(&format!("warning: {words}"));
+    document::add_said(Severity::Warning, None, words.to_owned());
+}
+
 /// Says something to whoever reads stderr, or the journal. Nobody is left to read why nobody could be told.
 pub fn say(words: &str) {
     if !journal::send(words) {

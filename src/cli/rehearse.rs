@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::io;
-use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
@@ -11,9 +10,11 @@ use super::input::{Input, all_node_findings, site};
 use super::output::{present, warn_open, warn_unknown};
 use super::progress::Progress;
 use super::proof::explained;
-use super::rulesets::{Given, read_rules};
+use super::ruleset_files::RulesetArguments;
+use super::rulesets::Given;
 use crate::cluster::Site;
 use crate::host::{Backend, HostError, Prepared};
+use crate::ir::Ruleset;
 use crate::outcome::Outcome;
 use crate::prove;
 use crate::rehearse::{HostCopy, Rehearsal, RehearseError, Room, Rules, rehearse};
@@ -36,15 +37,8 @@ pub struct Arguments {
     /// Which of the rules that the cluster file makes.
     #[arg(long, short, value_enum, default_value = "nft", conflicts_with = "ruleset")]
     format: Format,
-    /// A ruleset instead: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
-    #[arg(long, value_name = "FILE")]
-    ruleset: Vec<PathBuf>,
-    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
-    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
-    further: Vec<PathBuf>,
-    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
-    #[arg(long, value_name = "DIR", requires = "ruleset")]
-    include_from: Vec<PathBuf>,
+    #[command(flatten)]
+    rulesets: RulesetArguments,
     /// Together with what this host has now: its other tables, the sets of ipset, its interfaces and their addresses, of which a copy is made
     /// first. What cannot be copied is said, and then it does not end with 0. Needs root.
     #[arg(long)]
@@ -77,30 +71,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let site = site(&cluster, &arguments.node);
     let room = room?;
-    let (found, claims, (given, texts)) = if arguments.ruleset.is_empty() {
-        let claims = if cluster.guard().is_staged() { Judged::OnPurpose } else { Judged::Proved };
+    let (found, (given, texts)) = if arguments.rulesets.is_empty() {
         let (found, texts) = of_site(&room, &site, arguments.format, host.as_ref())?;
-        (found, claims, (None, texts))
+        (found, (None, texts))
     } else {
-        let given = read_rules(
-            arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path),
-            &arguments.include_from,
-        )?;
+        let given = arguments.rulesets.read()?;
         warn_unknown(&given.unknown);
-        let report =
-            verify::check(&given.ruleset, &site, given.families).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let claims = Judged::of(report.findings().iter().map(|(_, finding)| finding));
         let texts = given.texts.iter().map(Digested::without_folder).collect();
-        (of_files(&room, &site, &given, host.as_ref())?, claims, (Some(given), texts))
+        (of_files(&room, &site, &given, host.as_ref())?, (Some(given), texts))
     };
-    // With the host's other rules it is all of them that have to do what the file wants.
-    let claims = match &found.host {
-        Some(together) => {
-            let report =
-                verify::check(&together.ruleset, &site, Families::Both).map_err(|error| anyhow::anyhow!("{error}"))?;
-            Judged::of(report.findings().iter().map(|(_, finding)| finding))
-        }
-        None => claims,
+    let checked = |ruleset: &Ruleset, families| -> anyhow::Result<Judged> {
+        let report = verify::check(ruleset, &site, families).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(Judged::of(report.findings().iter().map(|(_, finding)| finding)))
+    };
+    let claims = match (&found.host, &given) {
+        // With the host's other rules it is all of them that have to do what the file wants.
+        (Some(together), _) => checked(&together.ruleset, Families::Both)?,
+        (None, Some(given)) => checked(&given.ruleset, given.families)?,
+        // What was compiled is proved.
+        (None, None) if cluster.guard().is_staged() => Judged::OnPurpose,
+        (None, None) => Judged::Proved,
     };
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let rehearsed = Rehearsed::of(&found, &site, (given.is_none(), texts), claims, kernel);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::host::{HostArguments, need_root};
-use super::output::{present, say};
+use super::output::{present, say, warn};
 use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::through::saved::saved;
@@ -45,7 +45,7 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     }
     match Tools::find() {
         Ok(_) => backends.push(Backend::Iptables),
-        // Without its tools nothing of ours can have come into it.
+        // Whether something of ours is there all the same, netlink says below.
         Err(iptables::Error::Missing { .. }) => {}
         Err(other) => return Err(other.into()),
     }
@@ -53,14 +53,17 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     drop(lock);
     let saved = saved(&host.root);
     let paths = saved.iter().map(|one| one.path.clone()).collect();
+    let stays = left_behind(Backend::Nft);
+    if stays {
+        warn(
+            "rules of ringfence stay in the tables raw and mangle of iptables, and block: its tools are missing or fail; \
+             install iptables, and run `ringfence remove` again",
+        );
+    }
     present(|| Body::Remove(Box::new(Removal::of(&removed, paths))), || text(&removed))?;
     removed.stays.iter().for_each(|stays| say(&format!("warning: {stays}")));
     saved.iter().for_each(|one| say(&format!("warning: {one}")));
-    if left_behind(Backend::Nft) {
-        say(
-            "warning: rules of ringfence stay in the tables raw and mangle of iptables, and block: its tools are missing or fail; \
-             install iptables, and run `ringfence remove` again",
-        );
+    if stays {
         return Ok(Outcome::No);
     }
     Ok(Outcome::Success)

@@ -10,13 +10,12 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
-use super::document;
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
 };
 use super::input::{Input, default_config, moved, node_findings};
 use super::meant::{Meant, by_hand, meant, since};
-use super::output::{Undone, present, print_findings, say};
+use super::output::{Undone, present, print_findings, say, warn};
 use super::today::Today;
 use super::waiting::changes_of;
 use super::ways::{in_use, sources, unknown_sources, warnings};
@@ -256,9 +255,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         Ok(None) => {
             // What is wrong with the file was said; that something is in force all the same is more.
             if let Some(place) = by_hand {
-                let words = unjudged(&place);
-                say(&format!("warning: {words}"));
-                document::add_said(Severity::Warning, None, words);
+                warn(&unjudged(&place));
             }
             return Ok(None);
         }

@@ -10,7 +10,8 @@ use super::input::{Input, all_node_findings, node_findings, read_text, read_text
 use super::judged::{Judged, Judging, judge_also};
 use super::output::{Undone, fail, present, print, print_findings, say, warn_open, warn_unknown};
 use super::proof::{explained, lies};
-use super::rulesets::{Given, read_rules};
+use super::ruleset_files::RulesetArguments;
+use super::rulesets::Given;
 use super::since::Also;
 use super::today::Today;
 use crate::cluster::{Cluster, Site};
@@ -35,18 +36,11 @@ pub struct Arguments {
     /// Rules for this node alone; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// A ruleset: nft text, iptables-save text of either family, ipset text; may be given several times, and all are taken together.
-    #[arg(long, value_name = "FILE", conflicts_with = "live")]
-    ruleset: Vec<PathBuf>,
-    /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
-    #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
-    further: Vec<PathBuf>,
-    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
-    #[arg(long, value_name = "DIR", requires = "ruleset")]
-    include_from: Vec<PathBuf>,
+    #[command(flatten)]
+    rulesets: RulesetArguments,
     /// All rules that this host has now, for the whole way there and back: who reaches whom, and which rule of whose is in the
     /// way. Needs root.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     live: bool,
     /// The same of the rulesets given, which have to be all of their host's: with what `ip rule`, `ip route show table all` and `ip
     /// addr` print there, of both families, one after the other.
@@ -84,14 +78,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return live(arguments, &cluster);
     }
     let site = site(&cluster, &arguments.node);
-    if arguments.ruleset.is_empty() && cluster.guard().reject_span().is_none() {
+    if arguments.rulesets.is_empty() && cluster.guard().reject_span().is_none() {
         prove::iptables(&site, SetsMode::Auto).map_err(|error| explained(error, &site))?;
     }
-    let given = if arguments.ruleset.is_empty() {
+    let given = if arguments.rulesets.is_empty() {
         let emitted = prove::nft(&site).map_err(|error| explained(error, &site))?;
         Given::made(emitted.compiled().clone())
     } else {
-        read_rules(arguments.ruleset.iter().chain(&arguments.further).map(PathBuf::as_path), &arguments.include_from)?
+        arguments.rulesets.read()?
     };
     // What cannot be used is not to stand behind a screen of warnings.
     let surroundings = arguments.routes.as_ref().map(|routes| read_routes(routes, arguments.input.json)).transpose()?;
@@ -123,10 +117,9 @@ fn fits(arguments: &Arguments, file: &Path) -> anyhow::Result<Outcome> {
     let name = file.display();
     let read = |text: &str| Earlier::read(text).map_err(|error| anyhow::anyhow!("{name} {error}"));
     let before = read(&read_text(file, "report")?)?;
-    let all: Vec<PathBuf> = arguments.ruleset.iter().chain(&arguments.further).cloned().collect();
-    let rules = (all.as_slice(), arguments.include_from.as_slice());
     // What is past is a matter of the day of which the report speaks.
-    let judging = Judging::of((&arguments.input.config, &arguments.node), rules, arguments.live, before.today());
+    let judging =
+        Judging::of((&arguments.input.config, &arguments.node), &arguments.rulesets, arguments.live, before.today());
     // Everything that a document would have, what was found included.
     document::begin(Form::Report);
     let judged = judge_also(&judging, true, &arguments.also);

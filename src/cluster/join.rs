@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::model::{AND, Client, Cluster, Guard, Node, NodeAddresses, Service, ServiceId, Source, State};
+use super::guard::Guard;
+use super::model::{AND, Client, Cluster, Node, NodeAddresses, Service, ServiceId, Source, State};
 use super::site::SitePart;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
 use crate::net::{Cidr, Networks, Ports};

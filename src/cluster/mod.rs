@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod day;
 mod folder;
+mod guard;
 mod join;
 mod model;
 mod profile;
@@ -23,9 +24,8 @@ mod values;
 pub use config::{Included, Loaded, closed, included_now, parse, parse_kept};
 pub use day::{Day, NoDay, Term, civil, expired};
 pub use folder::{KeptFile, cluster_files, load, parse_kept_together};
-pub use model::{
-    AND, Allowance, Client, Cluster, DefaultBind, Guard, Node, OnBlock, Service, ServiceId, Source, State, Through,
-};
+pub use guard::{Allowance, Guard, OnBlock, Through};
+pub use model::{AND, Client, Cluster, DefaultBind, Node, Service, ServiceId, Source, State};
 pub use profile::{Profile, embedded_profiles, usual_service};
 pub use site::{Site, SitePart, SiteService};
 pub use toml_reader::closest;

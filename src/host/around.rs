@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::links::Link;
-use super::nft;
 use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
 use crate::cluster::{Node, Site, Through};
 use crate::dialect::firewalld;
-use crate::ir::{Family, Ruleset, Table, ours, owner};
+use crate::ir::{Ruleset, Table, ours, owner};
 use crate::net::{Cidr, Surroundings, Way};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
@@ -208,12 +207,11 @@ fn is_doubled(everything: &Everything) -> bool {
 /// All rules as they are with `instead` in the place of ours, where that is given, and without what an earlier apply left in the other
 /// way into the kernel. The tables that stay are in the same order, and new ones come last.
 pub(super) fn put_in_place(everything: &mut Everything, backend: Backend, instead: Option<&Ruleset>) {
-    let ours = |table: &Table| table.family == Family::Inet && table.name == nft::TABLE;
     if backend == Backend::Iptables || instead.is_some() {
         let mut at = 0..;
-        let stays: Vec<bool> = everything.ruleset.tables.iter().map(|table| !ours(table)).collect();
+        let stays: Vec<bool> = everything.ruleset.tables.iter().map(|table| !ours::is_table(table)).collect();
         everything.handles.retain(|_| at.next().and_then(|at| stays.get(at)).copied().unwrap_or(true));
-        everything.ruleset.tables.retain(|table| !ours(table));
+        everything.ruleset.tables.retain(|table| !ours::is_table(table));
     }
     if backend == Backend::Nft {
         let tables = &mut everything.ruleset.tables;
@@ -227,7 +225,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::ir::{Chain, Rule};
+    use crate::ir::{Chain, Family, Rule};
 
     /// A table with one rule in a chain.
     fn table(family: Family, name: &str, chain: &str) -> Table {

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::iptables::is_own_chain;
 use super::{BaseChain, HostError};
 use crate::dialect::netlink::{
-    self, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Socket, Table, lift, update,
+    self, Chain, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Socket, Table, lift, update,
 };
 use crate::ir;
 
@@ -146,19 +146,25 @@ pub(in crate::host) fn of_iptables(kernel: &Kernel) -> impl Iterator<Item = &Tab
 
 /// Whether a table has a chain of ours, whatever is in it.
 pub(in crate::host) fn has_own_chain(table: &Table) -> bool {
-    table.chains.iter().any(|chain| is_own_chain(&chain.name))
+    table.chains.iter().any(is_own)
+}
+
+/// Whether a chain of such a table is ours: the kernel comes to none of ours by itself.
+fn is_own(chain: &Chain) -> bool {
+    chain.base.is_none() && is_own_chain(&chain.name)
 }
 
 /// Whether a chain of somebody else leads to one of ours that has a rule. A rule that cannot be read may.
 fn leads_to_ours(table: &Table) -> bool {
-    let has_rules = |name: &str| table.chains.iter().any(|chain| chain.name == name && !chain.rules.is_empty());
+    let has_rules =
+        |name: &str| table.chains.iter().any(|chain| is_own(chain) && chain.name == name && !chain.rules.is_empty());
     let leads = |program: &[Expression]| {
         program.iter().any(|one| {
             matches!(one, Expression::Verdict { chain: Some(chain), .. } if is_own_chain(chain) && has_rules(chain))
         })
     };
-    let others = table.chains.iter().filter(|chain| !is_own_chain(&chain.name)).flat_map(|chain| &chain.rules);
-    let unread = || table.chains.iter().any(|chain| is_own_chain(&chain.name) && !chain.rules.is_empty());
+    let others = table.chains.iter().filter(|chain| !is_own(chain)).flat_map(|chain| &chain.rules);
+    let unread = || table.chains.iter().any(|chain| is_own(chain) && !chain.rules.is_empty());
     others.into_iter().any(|rule| rule.program().map_or_else(|_| unread(), |program| leads(&program)))
 }
 

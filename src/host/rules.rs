@@ -3,28 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::nft::TABLE;
-use super::{HostError, iptables, nft, nft_file};
+use super::snapshot::Snapshot;
+use super::{Backend, HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::SetsMode;
-use crate::dialect::netlink::{Chain, Extent, RequestError, Scope, Table, to_messages, update};
-use crate::dialect::{self};
+use crate::dialect::netlink::{Chain, Extent, Scope, Table};
 use crate::ir::{self, Family, Ruleset};
 use crate::prove::{self, Text};
 use crate::verify::Verified;
-
-/// A way into the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// nf_tables.
-    Nft,
-    /// iptables and ipset.
-    Iptables,
-}
 
 /// A base chain of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,15 +66,6 @@ pub struct InForce {
     snapshot: Snapshot,
 }
 
-/// What was in force, to bring it back.
-#[derive(Clone, Debug)]
-pub enum Snapshot {
-    /// Our table, if there was one.
-    Nft(Option<Box<Table>>),
-    /// Our chains and sets.
-    Iptables(iptables::Snapshot),
-}
-
 /// Proven rules, ready for the kernel.
 #[derive(Debug)]
 pub struct Prepared {
@@ -110,49 +89,6 @@ pub enum Changed {
     Members,
     /// Rules.
     Rules,
-}
-
-impl Backend {
-    /// nf_tables if the kernel has it, unless only the tools of iptables are there to write with.
-    ///
-    /// # Errors
-    /// Where the kernel cannot be asked.
-    pub fn of_this_host() -> Result<Self, HostError> {
-        let nft = nft::is_here()? && (has_writer() || !Self::Iptables.can_be_written());
-        Ok(if nft { Self::Nft } else { Self::Iptables })
-    }
-
-    /// Whether there is what it takes to bring rules in.
-    #[must_use]
-    pub fn can_be_written(self) -> bool {
-        match self {
-            Self::Nft => nft::is_here().unwrap_or(false) && has_writer(),
-            Self::Iptables => iptables::Tools::find().is_ok(),
-        }
-    }
-
-    /// The other way.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Nft => Self::Iptables,
-            Self::Iptables => Self::Nft,
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nft => "nft",
-            Self::Iptables => "iptables",
-        }
-    }
-}
-
-/// Without libnftnl it takes the program nft to write.
-fn has_writer() -> bool {
-    cfg!(feature = "kernel") || iptables::has_nft()
 }
 
 impl Prepared {
@@ -413,90 +349,6 @@ impl From<Extent> for Changed {
             Extent::Nothing => Self::Nothing,
             Extent::Elements => Self::Members,
             Extent::Rules | Extent::Whole => Self::Rules,
-        }
-    }
-}
-
-impl Snapshot {
-    /// Nothing of ours.
-    #[must_use]
-    pub fn nothing(backend: Backend) -> Self {
-        match backend {
-            Backend::Nft => Self::Nft(None),
-            Backend::Iptables => Self::Iptables(iptables::Snapshot::nothing()),
-        }
-    }
-
-    /// Where it was taken.
-    #[must_use]
-    pub fn backend(&self) -> Backend {
-        match self {
-            Self::Nft(_) => Backend::Nft,
-            Self::Iptables(_) => Backend::Iptables,
-        }
-    }
-
-    /// Whether there was nothing.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        match self {
-            Self::Nft(table) => table.is_none(),
-            Self::Iptables(snapshot) => snapshot.is_nothing(),
-        }
-    }
-
-    /// What it meant, as far as it is understood.
-    #[must_use]
-    pub fn ruleset(&self) -> Option<Ruleset> {
-        let Self::Nft(Some(table)) = self else { return None };
-        let lifted = dialect::netlink::lift(table).ok().flatten()?;
-        Some(Ruleset { tables: vec![lifted.table], ..Ruleset::default() })
-    }
-
-    /// Makes what is in force what it was, and looks whether it is.
-    ///
-    /// # Errors
-    /// Where the kernel refuses, or holds something else afterwards.
-    pub fn restore(&self) -> Result<Changed, HostError> {
-        match self {
-            Self::Nft(table) => {
-                let extent = nft::change(table.as_deref(), None, |_| Ok(()))?;
-                let now = nft::read(Scope::Own)?;
-                let (left, _) =
-                    update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing).map_err(RequestError::from)?;
-                if left != Extent::Nothing {
-                    return Err(HostError::NotRestored);
-                }
-                Ok(extent.into())
-            }
-            Self::Iptables(snapshot) => Ok(changed(&iptables::restore(&iptables::Tools::find()?, snapshot)?)),
-        }
-    }
-
-    /// As bytes, for another process.
-    ///
-    /// # Errors
-    /// Where it cannot be written down.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, HostError> {
-        match self {
-            Self::Nft(None) => Ok(Vec::new()),
-            Self::Nft(Some(table)) => Ok(to_messages(table).map_err(RequestError::from)?),
-            Self::Iptables(snapshot) => Ok(snapshot.to_bytes()?),
-        }
-    }
-
-    /// From bytes that [`Self::to_bytes`] gave.
-    ///
-    /// # Errors
-    /// Where they are something else.
-    pub fn from_bytes(backend: Backend, bytes: &[u8]) -> Result<Self, HostError> {
-        match backend {
-            Backend::Nft if bytes.is_empty() => Ok(Self::Nft(None)),
-            Backend::Nft => {
-                let table = Table::from_messages(bytes).ok().filter(|table| table.name == TABLE && table.family == 1);
-                table.map(|table| Self::Nft(Some(Box::new(table)))).ok_or(HostError::BadSnapshot)
-            }
-            Backend::Iptables => Ok(Self::Iptables(iptables::Snapshot::from_bytes(bytes)?)),
         }
     }
 }

@@ -171,7 +171,7 @@ mod tests {
             node("riak@db2.example.com", Some("10.20.0.12")),
             node("riak@10.30.0.1", None),
         ];
-        let networks: Vec<(String, Cidr)> = [("eth0", "10.20.0.0/24"), ("eth1", "10.0.0.0/8")]
+        let networks: Vec<(String, Cidr)> = [("eth1", "10.20.0.0/16"), ("eth0", "10.20.0.0/24")]
             .map(|(name, network)| (name.to_owned(), network.parse().unwrap()))
             .into();
         for profile in embedded_profiles() {
@@ -180,7 +180,7 @@ mod tests {
                 profile: &profile,
                 nodes: &nodes,
                 private: &[],
-                networks: networks.get(..1).unwrap(),
+                networks: &networks,
                 clients: &[],
                 distribution: None,
             };

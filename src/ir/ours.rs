@@ -59,5 +59,5 @@ pub fn take_guard_out(table: &mut super::Table) {
 /// Whether a table has something of ours.
 #[must_use]
 pub fn has_part(table: &super::Table) -> bool {
-    table.name == TABLE || table.chains.iter().any(|chain| is_chain(&chain.name))
+    is_table(table) || table.chains.iter().any(|chain| is_guard_chain(table, chain))
 }

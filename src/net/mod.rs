@@ -14,6 +14,6 @@ mod surroundings;
 pub use address::{AddressClass, Cidr, ParseAddressError, parse_address};
 pub use elsewhere::{Elsewhere, Entry as ElsewhereEntry};
 pub use interface::{Interface, ParseInterfaceError};
-pub use networks::Networks;
+pub use networks::{Networks, WIDEST_V4, WIDEST_V6};
 pub use ports::{ParsePortError, PortRange, Ports};
 pub use surroundings::{Refused, Region, Surroundings, Turn, Way};

@@ -5,6 +5,12 @@ use std::net::IpAddr;
 use super::Cidr;
 use super::address::{private_v4, private_v6};
 
+/// Wider than this is no network of one owner, in IPv4. The prefix of the widest is meant.
+pub const WIDEST_V4: u8 = 8;
+/// Likewise in IPv6: registries give out few networks of /19, and none wider to one network (RIPE NCC and ARIN, allocations of 2001::/16 to
+/// 2c0f::/16).
+pub const WIDEST_V6: u8 = 19;
+
 /// The union of some networks, ready to be asked: sorted, disjoint intervals per family. One question costs a binary
 /// search, so 100,000 addresses against 100,000 networks are a matter of milliseconds.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,9 @@
 //! What the kernel holds is read as a whole ([`Everything`]), and each part of it is had once more as a text that the part's own tool loads.
 //! In the namespace the kernel is asked again, and whatever is not the same there is told.
 //!
-//! INVARIANT (said): what of this host is not in the namespace stands in `Together::not_copied`, and then a
-//! rehearsal does not end as one that agrees.
+//! INVARIANT (said): what of this host decides about packets that come in, and is not in the namespace, stands in
+//! `Together::not_copied`, and then a rehearsal does not end as one that agrees. IPsec policies and BPF programs of cgroups are not looked
+//! for: they only drop.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -98,10 +99,13 @@ impl HostCopy {
     }
 
     fn tables(&mut self) {
-        let tables: Vec<(Family, String, bool)> =
-            self.ruleset.tables.iter().map(|table| (table.family, table.name.clone(), table.legacy)).collect();
-        for (family, name, legacy) in tables {
-            let what = format!("table {} {name}", family.name());
+        let tables: Vec<(String, Family, String, bool)> = self
+            .ruleset
+            .tables
+            .iter()
+            .map(|table| (called(table), table.family, table.name.clone(), table.legacy))
+            .collect();
+        for (what, family, name, legacy) in tables {
             if !legacy && !is_plain(&name) {
                 self.left_out.push(format!("{what}: nft cannot be asked for a name like that"));
                 continue;
@@ -115,7 +119,7 @@ impl HostCopy {
             let done = saved.is_some_and(|(kind, program)| self.saved(&what, kind, program, &name, legacy));
             match (done, legacy) {
                 (true, _) => {}
-                (false, true) => self.left_out.push(format!("{what} of iptables-legacy: its tools do not show it")),
+                (false, true) => self.left_out.push(format!("{what}: its tools do not show it")),
                 (false, false) => self.listed(&what, family, &name),
             }
         }
@@ -126,19 +130,17 @@ impl HostCopy {
         let variant = if legacy { "legacy" } else { "nft" };
         // Distributions with one variant may have it under the plain name alone.
         for name in [format!("{program}-{variant}"), program.to_owned()] {
-            // Asked for a table, the old tools make it where it is not there yet: of the plain name it is asked first which they are.
+            // Asked for a table, the old tools make it where it is not there yet: the plain name is asked first which it is.
             let is_new = || {
                 iptables::printed(&format!("{name}-save"), &["--version"])
                     .is_ok_and(|text| text.contains("(nf_tables)"))
             };
-            if !legacy && !is_new() {
+            if name == *program && is_new() == legacy {
                 continue;
             }
             let Ok(text) = iptables::printed(&format!("{name}-save"), &["-t", table]) else { continue };
             let is_it = text.lines().any(|line| line == format!("*{table}")) && !text.contains("is incompatible");
-            // What the plain one is it says in its first line, from 1.8 on.
-            let is_variant = name != program || text.contains("(nf_tables)") || legacy;
-            if is_it && is_variant {
+            if is_it {
                 let text = text.lines().filter(|line| !is_ours(line)).flat_map(|line| [line, "\n"]).collect();
                 self.part(what, (kind, &format!("{name}-restore")), text);
                 return true;
@@ -248,13 +250,18 @@ impl HostCopy {
     }
 }
 
+/// A table, as it is told of.
+fn called(table: &Table) -> String {
+    format!("table {} {}", table.family.name(), table.title())
+}
+
 /// What of the host is not here as it is there, and not told yet.
 fn missing(host: &Ruleset, here: &Ruleset, told: &[String]) -> Vec<String> {
     let same =
         |one: &&Table, other: &&Table| (one.family, &one.name, one.legacy) == (other.family, &other.name, other.legacy);
     let mut all = Vec::new();
     for table in &host.tables {
-        let what = format!("table {}", format_args!("{} {}", table.family.name(), table.name));
+        let what = called(table);
         let own = plain(table);
         let is_nothing = own.chains.is_empty() && own.sets.is_empty();
         let is_same =

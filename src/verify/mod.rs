@@ -234,13 +234,13 @@ fn judged(ruleset: &Ruleset, claims: &Claims<'_>, families: Families) -> Result<
 /// ours.
 #[must_use]
 pub fn own_part(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
-    if ruleset.tables.iter().all(|table| table.name == ours::TABLE) {
+    if ruleset.tables.iter().all(ours::is_table) {
         return Cow::Borrowed(ruleset);
     }
     let tables = ruleset.tables.iter().filter(|table| ours::has_part(table)).cloned().collect();
     let (sets, unread) = (ruleset.sets.clone(), ruleset.unread.clone());
     let mut own = Ruleset { sets, unread, tables, ..Ruleset::default() };
-    for chain in own.tables.iter_mut().filter(|table| table.name != ours::TABLE).flat_map(|table| &mut table.chains) {
+    for chain in own.tables.iter_mut().filter(|table| !ours::is_table(table)).flat_map(|table| &mut table.chains) {
         if let Some(base) = &mut chain.base {
             base.policy = Policy::Accept;
             let to_us = |verdict: &Verdict| matches!(verdict, Verdict::Jump(name) | Verdict::Goto(name) if ours::is_chain(name));

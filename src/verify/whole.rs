@@ -109,7 +109,11 @@ impl By {
     /// Whether it is a part of the guard.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.table == format!("inet {TABLE}") || ours::is_chain(&self.chain)
+        // A table of iptables-legacy has more behind its name.
+        let is_of_iptables =
+            |own: &str| self.table.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        let of_iptables = || ["ip raw", "ip mangle", "ip6 raw", "ip6 mangle"].into_iter().any(is_of_iptables);
+        self.table == format!("inet {TABLE}") || (ours::is_chain(&self.chain) && of_iptables())
     }
 }
 

@@ -7,12 +7,7 @@ use rustc_hash::FxBuildHasher;
 use super::Unread;
 use crate::cluster::model::{Client, Cluster, ServiceId};
 use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::net::{AddressClass, Cidr, Networks};
-
-/// Wider than these no client is one network of anybody's. In IPv6, registries give out few networks of /19, and none wider to one network
-/// (RIPE NCC and ARIN, allocations of 2001::/16 to 2c0f::/16).
-const WIDEST_CLIENT_V4: u8 = 8;
-const WIDEST_CLIENT_V6: u8 = 19;
+use crate::net::{AddressClass, Cidr, Networks, WIDEST_V4, WIDEST_V6};
 
 /// Each by itself, and then all of them together.
 pub(super) fn check(cluster: &Cluster, untrusted: &Networks, unread: &Unread, findings: &mut Findings) {
@@ -103,16 +98,16 @@ fn open_together(cluster: &Cluster, findings: &mut Findings) {
 
 /// A single network that nobody has as a whole.
 fn is_wide(network: Cidr) -> bool {
-    let widest = if network.is_ipv4() { WIDEST_CLIENT_V4 } else { WIDEST_CLIENT_V6 };
+    let widest = if network.is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
     let carries = || wide_family(&std::iter::once(network).collect()).is_some();
     network.class() == AddressClass::Public && (network.prefix_length() < widest || !network.is_ipv4() && carries())
 }
 
 /// The family of which there are more public addresses than in the widest network that a client may have.
 fn wide_family(networks: &Networks) -> Option<&'static str> {
-    if networks.public_v4() > 1 << (32 - WIDEST_CLIENT_V4) {
+    if networks.public_v4() > 1 << (32 - WIDEST_V4) {
         Some("IPv4")
-    } else if networks.public_v6() > 1 << (128 - WIDEST_CLIENT_V6) {
+    } else if networks.public_v6() > 1 << (128 - WIDEST_V6) {
         Some("IPv6")
     } else {
         None
@@ -123,6 +118,6 @@ fn how_much(networks: &Networks, family: &str) -> String {
     if family == "IPv4" {
         format!("{} public addresses", networks.public_v4())
     } else {
-        format!("more than a /{WIDEST_CLIENT_V6} of public IPv6 addresses")
+        format!("more than a /{WIDEST_V6} of public IPv6 addresses")
     }
 }

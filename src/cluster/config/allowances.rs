@@ -1,6 +1,6 @@
 //! `allow` in `[guard]`.
 
-use super::super::model::Allowance;
+use super::super::guard::Allowance;
 use super::super::toml_reader::{Reader, Text, Value, closest, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
 

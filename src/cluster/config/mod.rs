@@ -15,7 +15,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{self, Unread};
-use super::model::{Cluster, Guard, OnBlock, PEERS, Service, State, Through};
+use super::guard::{Guard, OnBlock, Through};
+use super::model::{Cluster, PEERS, Service, State};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::parse_document;
 use super::toml_reader::{Reader, TableReader, Text};

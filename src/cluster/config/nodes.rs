@@ -46,9 +46,9 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
     }
     for node in nodes {
         let name = node.name.split('@').next().unwrap_or_default();
-        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        if digits.is_empty() || !name.ends_with(digits) {
+        // What the name ends with.
+        let digits = name.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        if digits.is_empty() {
             continue;
         }
         // Erlang's integers have no end, so that a number of any length has a remainder.

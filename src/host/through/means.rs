@@ -55,7 +55,7 @@ pub fn means(everything: &Everything) -> Vec<Means> {
         let version = if table.family == Family::Ip6 { Version::V6 } else { Version::V4 };
         let can = |variant| tools.as_ref().is_some_and(|tools| opened::can_change(tools, variant, version));
         match at < nf_tables {
-            _ if managed_by(table).is_some() || table.name == ours::TABLE => Means::Nobody,
+            _ if managed_by(table).is_some() || ours::is_table(table) => Means::Nobody,
             true if is_filter && is_of_iptables(table) && can(Variant::Nft) => Means::IptablesNft,
             // iptables-save shows a rule of nft's among its own without what it does not know: loaded again, it is wider.
             true if is_of_iptables(table) => Means::Nobody,

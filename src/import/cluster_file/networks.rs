@@ -6,14 +6,11 @@ use std::net::IpAddr;
 use super::nodes::Node;
 use super::{Known, Row, quoted};
 use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::net::{AddressClass, Cidr};
+use crate::net::{AddressClass, Cidr, WIDEST_V4, WIDEST_V6};
 
 /// What a network is taken to be where no interface of this host tells: the commonest subnets of both families.
 const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 64;
-/// Wider than these is no network that somebody's nodes are in.
-const WIDEST_V4: u8 = 8;
-const WIDEST_V6: u8 = 19;
 
 /// A network for every node: that of this host's interface which it lies in, else the usual subnet around it, and a public
 /// address alone.

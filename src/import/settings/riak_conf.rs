@@ -140,3 +140,19 @@ fn read_search(draft: &mut Draft, entry: &Entry, found: &mut Found<'_>) {
     };
     draft.search.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever key the profile says moves a service, something here reads it: another listener would be one that nobody sees.
+    #[test]
+    fn every_key_of_the_profile_is_read() {
+        let keyed =
+            |service: &&str| usual_service("riak", service).is_some_and(|own| own.key_in("riak-conf").is_some());
+        let unread: Vec<&str> =
+            SERVICES.iter().copied().filter(keyed).filter(|service| of_service(service).is_none()).collect();
+        assert_eq!(unread, [] as [&str; 0]);
+        assert!(SERVICES.iter().filter(|service| keyed(service)).count() >= 5);
+    }
+}

@@ -144,7 +144,6 @@ struct Rehearsed {
     kernel: String,
     packets: Counts,
     without_ipv6: bool,
-    #[serde(default)]
     host: bool,
     places: usize,
     places_tried: usize,
@@ -195,9 +194,12 @@ impl Rehearsal {
         if read.host {
             return Err(NotRead::Another("a host's other rules, too: rehearse these without --with-host".to_owned()));
         }
-        let disagree: usize = read.rows.iter().flat_map(|row| &row.cells).map(|cell| cell.disagree).sum();
+        // Whoever made the document may have written any number.
+        let mut cells = read.rows.iter().flat_map(|row| &row.cells);
+        let disagree = cells.try_fold(0_usize, |all, cell| all.checked_add(cell.disagree));
         let fits = read.rows.iter().all(|row| row.cells.len() == read.services.len());
-        if !fits || disagree != read.packets.disagree || (disagree > 0) != (read.verdict == Agreement::Disagree) {
+        let disagrees = disagree.is_some_and(|count| count > 0);
+        if !fits || disagree != Some(read.packets.disagree) || disagrees != (read.verdict == Agreement::Disagree) {
             return Err(NotRead::Field(
                 FORM,
                 "its verdict, its packets and its cells do not fit each other".to_owned(),
@@ -287,10 +289,10 @@ impl Observed {
 
     pub(super) fn and(self, other: Self) -> Self {
         Self {
-            tried: self.tried + other.tried,
-            through: self.through + other.through,
-            by_kernel: self.by_kernel + other.by_kernel,
-            disagree: self.disagree + other.disagree,
+            tried: self.tried.saturating_add(other.tried),
+            through: self.through.saturating_add(other.through),
+            by_kernel: self.by_kernel.saturating_add(other.by_kernel),
+            disagree: self.disagree.saturating_add(other.disagree),
         }
     }
 

@@ -131,9 +131,7 @@ impl Review {
             Finding::Violated if self.only_lies() => {
                 "VIOLATED: every claim holds, but a header says something else of who is admitted"
             }
-            Finding::Violated
-                if self.seen_otherwise() && self.claims.iter().all(|claim| claim.result != Finding::Violated) =>
-            {
+            Finding::Violated if self.only_seen() => {
                 "VIOLATED: what a kernel did with real packets is not what the rules compute to, or not what is wanted"
             }
             Finding::Violated => "VIOLATED: at least one claim does not hold",
@@ -143,13 +141,18 @@ impl Review {
         let lie =
             if self.lies.is_empty() || self.only_lies() { "" } else { "; and a HEADER LIES about who is admitted" };
         let half = self.not_judged().map(|half| format!("; {half}")).unwrap_or_default();
-        let seen = if self.seen_otherwise() { "; and a REHEARSAL saw otherwise" } else { "" };
+        let seen = if self.seen_otherwise() && !self.only_seen() { "; and a REHEARSAL saw otherwise" } else { "" };
         format!("{so}, {of}{lie}{seen}{half}")
     }
 
     /// Whether a kernel did otherwise than the rules compute to, or than is wanted.
     fn seen_otherwise(&self) -> bool {
         self.rehearsals.iter().any(Rehearsal::disagrees)
+    }
+
+    /// Whether no claim is violated, and a rehearsal says otherwise.
+    fn only_seen(&self) -> bool {
+        self.seen_otherwise() && self.claims.iter().all(|claim| claim.result != Finding::Violated)
     }
 
     /// Whether all that is wrong is what a header says.

@@ -181,11 +181,9 @@ fn verdict(report: &Report, answers: &[Answered], otherwise: bool) -> Finding {
     let bad = answers.iter().any(|answer| !answer.good && answer.is_certain() && !meant(answer));
     if report.is_violated() || bad || otherwise {
         Finding::Violated
-    } else if answers.iter().any(|answer| !answer.is_certain()) {
-        Finding::Undecided
     } else if report.is_staged() {
         Finding::OnPurpose
-    } else if report.is_proved() {
+    } else if report.is_proved() && answers.iter().all(Answered::is_certain) {
         Finding::Proved
     } else {
         Finding::Undecided

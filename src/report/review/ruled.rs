@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::grid::Piece;
-use super::since::{Compared, Move, by_weight, moved};
+use super::since::{Compared, Move, moves};
 use super::words::{clipped, plain};
 use super::{Deciding, decides};
 use crate::diff::Without;
@@ -70,13 +70,7 @@ impl Reasoned {
             return Self { rule: rule_told, comment, odd, without: Vec::new(), more: 0, undecided };
         };
         let changes = Changes::of(found, names);
-        let own = changes.changes.iter().filter_map(|change| moved(change, compared, ""));
-        let others = changes.others.iter().filter_map(|other| {
-            let kind = format!("other packets at {}: ", other.at);
-            moved(&other.change, compared, &kind)
-        });
-        let mut moves: Vec<Move> = own.chain(others).collect();
-        by_weight(&mut moves);
+        let mut moves = moves(&changes, compared);
         let more = moves.len().saturating_sub(MOST);
         moves.truncate(MOST);
         Self { rule: rule_told, comment, odd, without: moves, more, undecided: changes.undecided.as_deref().map(plain) }

@@ -108,13 +108,7 @@ impl Since {
     /// Since rules that were in these files.
     #[must_use]
     pub fn rules(changes: &Changes, texts: Vec<Digested>, (compared, review): (Compared, &Review)) -> Self {
-        let own = changes.changes.iter().filter_map(|change| moved(change, compared, ""));
-        let others = changes.others.iter().filter_map(|other| {
-            let kind = format!("other packets at {}: ", other.at);
-            moved(&other.change, compared, &kind)
-        });
-        let mut moves: Vec<Move> = own.chain(others).collect();
-        by_weight(&mut moves);
+        let moves = moves(changes, compared);
         let gained = |ports: &[String]| {
             let of = |change: &&Change| change.change == "gains" && change.sources.iter().any(|own| compared.has(own));
             let gains = changes.changes.iter().filter(of);
@@ -179,9 +173,21 @@ impl Since {
     }
 }
 
+/// All changes as far as they are about families that are compared, those that weigh most first.
+pub(super) fn moves(changes: &Changes, compared: Compared) -> Vec<Move> {
+    let own = changes.changes.iter().filter_map(|change| moved(change, compared, ""));
+    let others = changes.others.iter().filter_map(|other| {
+        let kind = format!("other packets at {}: ", other.at);
+        moved(&other.change, compared, &kind)
+    });
+    let mut moves: Vec<Move> = own.chain(others).collect();
+    by_weight(&mut moves);
+    moves
+}
+
 /// Who gains first, of these whom no line of the cluster file names, and of these whose ranges are many or wide: they are told where not all
 /// are.
-pub(super) fn by_weight(moves: &mut [Move]) {
+fn by_weight(moves: &mut [Move]) {
     moves.sort_by_cached_key(|own| {
         let single = |source: &String| source.parse::<IpAddr>().is_ok();
         let alone = own.sources.len() == 1 && own.sources.first().is_some_and(single);
@@ -190,7 +196,7 @@ pub(super) fn by_weight(moves: &mut [Move]) {
 }
 
 /// A change as far as it is about families that are compared.
-pub(super) fn moved(change: &Change, compared: Compared, kind: &str) -> Option<Move> {
+fn moved(change: &Change, compared: Compared, kind: &str) -> Option<Move> {
     let sources: Vec<String> = change.sources.iter().filter(|own| compared.has(own)).map(|own| plain(own)).collect();
     if sources.is_empty() {
         return None;
