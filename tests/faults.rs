@@ -18,6 +18,8 @@ mod hammer;
 mod instants;
 #[path = "faults/kills.rs"]
 mod kills;
+#[path = "faults/known.rs"]
+mod known;
 #[path = "faults/lacking.rs"]
 mod lacking;
 #[path = "faults/machine.rs"]

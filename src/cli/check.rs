@@ -22,10 +22,11 @@ use crate::host::bring_again;
 use crate::host::deeds::Deeds;
 use crate::host::identity::on_this_host;
 use crate::host::judge::{Judgement, Standing, judge, judge_on};
+use crate::host::known::Known;
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
-use crate::host::{Backend, Changed, HostError, InForce, Prepared, nft, pending, read, record, reserved};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, nft, pending, read, read_again, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
 use crate::verify::lets_on;
@@ -182,7 +183,10 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
     let site = site(kept, &cluster)?;
     let backend = kept.record.backend;
     let links = own_links().unwrap_or_default();
-    let in_force = read(backend)?;
+    let in_force = read_again(backend, &host.store)?;
+    if !in_force.look.is_derived() {
+        Known::note(&host.store, &in_force);
+    }
     let judgement = judge_on(host, &site, &in_force, &links)?;
     let unreserved = reserved::without(&site.protected(), &reserved::in_force().unwrap_or_default());
     // Rules that do what the file says stay as they are, whoever wrote them.

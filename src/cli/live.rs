@@ -19,7 +19,7 @@ use crate::host::links::Link;
 use crate::host::plan::{foreign, plan};
 use crate::host::record::Kept;
 use crate::host::sessions::affected;
-use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, record};
+use crate::host::{Backend, Changed, HostError, InForce, Prepared, pending, place, read, read_again, record};
 use crate::ir::Ruleset;
 use crate::outcome::Outcome;
 use crate::report::{
@@ -96,7 +96,7 @@ pub fn ahead(
     };
     let backend = arguments.backend.choose(host)?;
     let prepared = Prepared::new(&site, backend)?;
-    let in_force = read(backend)?;
+    let in_force = read_again(backend, &host.store)?;
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force, &links, false)?;
     let looked = || Looked { host, site: &site, prepared: &prepared, in_force: &in_force, work: &work, links: &links };
@@ -119,11 +119,15 @@ pub fn ahead(
     let ours = other.as_ref().map_or_else(|| own_part(&in_force.ruleset), |other| both(&in_force, other));
     let found = difference_on_host(&ours, wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
-    let old = kept.ok().flatten().and_then(|kept| kept.load().cluster);
+    let kept = kept.ok().flatten();
+    // What was applied is not read again where it is what is to be.
+    let same = kept.as_ref().is_some_and(|kept| kept.record.digest == cluster.digest());
+    let read = kept.filter(|_| !same).and_then(|kept| kept.load().cluster);
+    let old = if same { Some(cluster) } else { read.as_ref() };
     let sessions = affected(&site, (!in_force.absent || other.is_some()).then_some(now), &links)?;
     let writes_rules = work.rules != Changed::Nothing;
-    let members = Member::between(&in_force.ruleset, wanted, old.as_ref(), cluster);
-    let meaning = Changes::of(&found, Names { clusters: [old.as_ref(), Some(cluster)] });
+    let members = Member::between(&in_force.ruleset, wanted, old, cluster);
+    let meaning = Changes::of(&found, Names { clusters: [old, Some(cluster)] });
     let planned = Planned {
         node: site.node_names(),
         state: judgement.standing,

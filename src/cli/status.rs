@@ -27,6 +27,7 @@ use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
 use crate::host::identity::{Objection, objections};
 use crate::host::judge::{Judgement, Standing, judge, judge_on};
+use crate::host::known::Known;
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
 use crate::host::sources::Ends;
@@ -36,7 +37,9 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, InForce, Prepared, deeds, left_behind, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{Blocked, Body, Changes, Drift, LastApplied, Names, Others, Status, Together, metrics};
+use crate::report::{
+    Blocked, Body, Changes, Drift, How, LastApplied, Members, Names, Others, Status, Together, metrics,
+};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -166,6 +169,7 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
             document.others = Others { chains: seen.others, judged: true, ..Others::default() };
             document.unchanged_since = true;
             (document.digest, document.proved_at) = (seen.digest, seen.at);
+            document.members = Some(Members { how: How::Derived, read_at: seen.full.at });
             document.warnings.extend(arguments.today.past(&seen.terms)?);
             let protected = record::ports(&seen.ports);
             about_ways(&mut document, Ok(seen.ends), &protected, &own_links()?);
@@ -293,10 +297,12 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     document.digest = Some(cluster.digest().to_owned());
     document.together = Together::of(&site);
     document.proved_at = judgement.report.is_proved().then(deeds::now);
+    document.members = Some(Members::of(&in_force.look));
     // A quick look does not see what stands in the other way into the kernel.
     if standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && document.by_hand.is_none() {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
+        Known::note(&host.store, &in_force);
     }
     document.unusable = unusable;
     document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;

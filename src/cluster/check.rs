@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use rustc_hash::FxBuildHasher;
 
-use super::model::{Cluster, Node, Service, ServiceId, Source, State};
+use super::model::{Cluster, Node, NodeAddresses, Service, ServiceId, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{AddressClass, Cidr, Networks, PortRange};
@@ -42,7 +42,10 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
         findings.push(finding.help("list them: `nodes = [\"riak@10.20.0.11\"]`, or one `[[node]]` each"));
     }
     let addresses = Addresses::of(cluster);
-    names(cluster, findings);
+    if !addresses.tell_names_apart() {
+        duplicate_names("nodes", || cluster.nodes.iter().map(|node| (node.name(), node.span)), findings);
+    }
+    duplicate_names("clients", || cluster.clients.iter().map(|client| (client.name(), client.span)), findings);
     addresses.duplicates(findings);
     if !unread.private {
         nodes_in_networks(cluster, findings);
@@ -61,13 +64,6 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
 
 fn untrusted(cluster: &Cluster) -> Networks {
     cluster.untrusted.iter().map(|source| source.network).collect()
-}
-
-fn names(cluster: &Cluster, findings: &mut Findings) {
-    let nodes = || cluster.nodes.iter().map(|node| (node.name(), node.span));
-    let clients = || cluster.clients.iter().map(|client| (client.name(), client.span));
-    duplicate_names("nodes", nodes, findings);
-    duplicate_names("clients", clients, findings);
 }
 
 fn duplicate_names<'a, I: Iterator<Item = (&'a str, Span)>>(what: &str, list: impl Fn() -> I, findings: &mut Findings) {
@@ -104,6 +100,17 @@ impl<'a> Addresses<'a> {
         addresses.v4.sort_unstable();
         addresses.v6.sort_unstable();
         addresses
+    }
+
+    /// Whether no two nodes can have one name: each has its address in it, and no address is there twice.
+    fn tell_names_apart(&self) -> bool {
+        let named = |node: &Node| match &node.addresses {
+            NodeAddresses::One(_) => true,
+            NodeAddresses::Many(_) => false,
+        };
+        self.nodes.iter().all(named)
+            && !self.v4.windows(2).any(|pair| same_key(pair).is_some())
+            && !self.v6.windows(2).any(|pair| same_key(pair).is_some())
     }
 
     fn duplicates(&self, findings: &mut Findings) {

@@ -91,7 +91,9 @@ pub struct Node {
     pub(super) span: Span,
 }
 
-/// Most nodes have one address, which then needs no allocation of its own.
+/// Most nodes have one address, the one in their name, which then needs no allocation of its own.
+///
+/// INVARIANT (one): what has `One` has this very address in its name.
 #[derive(Clone, Debug)]
 pub(super) enum NodeAddresses {
     One([(IpAddr, Span); 1]),

@@ -1,9 +1,10 @@
 //! What one ruleset is for: one node, or every node; of each cluster that is guarded there.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use super::model::{AND, Client, Cluster, Node, Service, ServiceId};
-use crate::net::{Elsewhere, Interface, Ports};
+use crate::net::{Elsewhere, Hosts, Interface, Ports};
 
 /// What is guarded, seen from where its rules will run: a cluster, or several that share a host.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct SitePart<'a> {
     node: Option<&'a Node>,
     services: Vec<SiteService<'a>>,
     interfaces: Option<Vec<Interface>>,
+    /// Made when somebody first asks for them.
+    hosts: OnceLock<Arc<Hosts>>,
 }
 
 /// A service with the ports that it has at a site.
@@ -38,10 +41,18 @@ pub struct SiteService<'a> {
 }
 
 impl<'a> SitePart<'a> {
+    /// The addresses of all nodes of the cluster.
+    #[must_use]
+    pub fn hosts(&self) -> &Hosts {
+        let all = || self.cluster.nodes.iter().flat_map(Node::addresses).map(|(address, _)| *address);
+        self.hosts.get_or_init(|| Arc::new(all().collect()))
+    }
+
     fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
         let services = services(cluster, |id, service| node.ports(id, service).clone());
         let interfaces = node.interfaces.as_ref().or(cluster.guard.interfaces.as_ref());
-        Self { cluster, node: Some(node), services, interfaces: interfaces.map(|list| sorted(list)) }
+        let interfaces = interfaces.map(|list| sorted(list));
+        Self { cluster, node: Some(node), services, interfaces, hosts: OnceLock::new() }
     }
 
     pub(super) fn of_every_node(cluster: &'a Cluster) -> Self {
@@ -61,7 +72,7 @@ impl<'a> SitePart<'a> {
         let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
         let interfaces = limited.then(|| all.into_iter().collect());
-        Self { cluster, node: None, services, interfaces }
+        Self { cluster, node: None, services, interfaces, hosts: OnceLock::new() }
     }
 
     /// The cluster, as its own file has it.

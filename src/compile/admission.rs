@@ -9,7 +9,7 @@ use super::ORIGINS_UP_TO;
 use crate::cluster::{Client, Cluster, Node, Site, SitePart, State};
 use crate::diagnostic::Span;
 use crate::ir::{Elements, LONGEST_COMMENT, Set, SetKind};
-use crate::net::{Cidr, Interface, Ports};
+use crate::net::{Cidr, Hosts, Interface, Ports};
 
 /// Everything that the guard has to say.
 pub struct Admissions {
@@ -114,7 +114,14 @@ fn peers<'a>(site: &SitePart<'a>) -> Option<Grant> {
     let named = |node: &'a Node| node.addresses().iter().map(|&(a, span)| (Cidr::host(a), node.name(), span));
     let sources = || site.cluster().nodes().iter().flat_map(named);
     let cluster = site.cluster();
-    let sources = source_sets(cluster, &format!("peers{}", tagged(cluster, "_")), "", sources);
+    let label = format!("peers{}", tagged(cluster, "_"));
+    let hosts = site.hosts();
+    // Of many nobody is told where each comes from.
+    let many = |count: usize| count == 0 || count > ORIGINS_UP_TO;
+    let sources = match many(hosts.v4().len()) && many(hosts.v6().len()) {
+        true => host_sets(&label, hosts),
+        false => source_sets(cluster, &label, "", sources),
+    };
     Some(Grant {
         what: cluster.peers().to_owned(),
         key: format!("peers{}", tagged(cluster, "-")),
@@ -220,6 +227,18 @@ where
     let mut sets = family_sets(cluster, (label, on), &sources, Part::Hosts);
     sets.extend(family_sets(cluster, (&format!("{label}_nets"), on), &sources, Part::Networks));
     sets
+}
+
+/// The same of hosts, without where they come from.
+fn host_sets(label: &str, hosts: &Hosts) -> Vec<Set> {
+    let set = |suffix: &str, elements: Elements| {
+        let kind = SetKind::Hash { size: Some(room_for(elements.len())) };
+        Set { name: format!("{label}{suffix}"), kind, elements, origins: Vec::new() }
+    };
+    let v4 = Elements::Ipv4(hosts.v4().iter().map(|&own| (own, own)).collect());
+    let v6 = Elements::Ipv6(hosts.v6().iter().map(|&own| (own, own)).collect());
+    let sets = [set("4", v4), set("6", v6)].into_iter();
+    sets.filter(|set| !set.elements.is_empty()).collect()
 }
 
 /// Which of some sources.

@@ -88,7 +88,7 @@ impl SourceFile {
     /// Where this runs for another user, its lines are not shown, unless something below says that they may be.
     #[must_use]
     pub fn new(name: String, text: String) -> Self {
-        let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let newlines = text.match_indices('\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
         Self { name, text, line_starts, inside: None, shown: !is_for_another() }
     }

@@ -31,7 +31,7 @@ use super::store::checksum;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError, place};
 use crate::cluster::Site;
-use crate::dialect::netlink::{Expression, RequestError, Table, pieces};
+use crate::dialect::netlink::{Expression, RequestError, Table, held};
 use crate::ir::Ruleset;
 use crate::net::{Cidr, Surroundings};
 use crate::verify::{Admitted, Answer, Claims, Named, Reached, Shown, touching, whole};
@@ -275,10 +275,8 @@ pub fn of_snapshot(snapshot: &Snapshot) -> Result<String, HostError> {
 fn of_table(table: &Table) -> Result<String, crate::dialect::netlink::Malformed> {
     let mut lines = vec![format!("nft: {} flags {}", table.family, table.flags)];
     for set in &table.sets {
-        let mut elements = pieces(&set.elements)?;
-        elements.sort_unstable();
         let kind = (set.flags, set.key_type, set.key_length, set.size);
-        lines.push(format!("set {} {kind:?} {}", set.name, checksum(&elements.concat())));
+        lines.push(format!("set {} {kind:?} {}", set.name, checksum(&held(set)?)));
     }
     for chain in &table.chains {
         lines.push(format!("chain {} {:?} {}", chain.name, chain.base, chain.flags));

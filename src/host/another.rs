@@ -97,7 +97,7 @@ fn is_there(
     node: Option<&str>,
 ) -> Result<bool, HostError> {
     let Some(now) = cluster.parts().iter().find(|part| part.name() == name) else { return Ok(false) };
-    if node.is_some_and(|node| now.node(node).is_some()) {
+    if node.into_iter().chain(kept.record.some.iter().map(String::as_str)).any(|node| now.node(node).is_some()) {
         return Ok(true);
     }
     let before = read(kept, before)?;
@@ -151,6 +151,7 @@ mod tests {
         let record = Record {
             version: String::new(),
             parts: Vec::new(),
+            some: if named { record::some_nodes(before) } else { Vec::new() },
             cluster: named.then(|| before.name().to_owned()),
             node: Some(node.to_owned()),
             backend: Backend::Nft,

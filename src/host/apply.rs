@@ -26,6 +26,7 @@ use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
 use super::judge::{Judgement, Standing, beside};
+use super::known::Known;
 use super::links::{Link, lo_is_loopback};
 use super::pending::{self, Pending};
 use super::plan::Work;
@@ -37,7 +38,7 @@ use super::sessions::{self, Ended, Sessions};
 use super::snapshot::Snapshot;
 use super::steps::{self, Before, Step};
 use super::store::{ReadySet, Store};
-use super::{Backend, Changed, HostError, iptables, left_behind, place, read};
+use super::{Backend, Changed, HostError, iptables, left_behind, place, read, read_again};
 use crate::cluster::Site;
 use crate::net::Ports;
 
@@ -130,7 +131,7 @@ pub struct Applied {
 pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
     make_ready(host, plan, &mut warnings)?;
-    let before = read(plan.prepared.backend)?;
+    let before = read_again(plan.prepared.backend, &host.store)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links, plan.boot)?;
     if let Some(agreed) = plan.agreed {
         let Plan { site, prepared, links, .. } = *plan;
@@ -171,7 +172,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
             // Where it is not certain that nothing has changed, the watchdog stays.
             if let Some(pending) = pending.filter(|_| is_harmless(&error)) {
                 let _ = pending::end(&host.store, &pending.id);
-                let _ = host.store.remove_folder(CANDIDATE);
+                let _ = host.store.remove_set(CANDIDATE);
             }
             if is_harmless(&error) {
                 let _ = reserve(&host.store, &host.root, &ports_before);
@@ -213,6 +214,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
             judgement.around = Around::Nothing;
         }
     }
+    Known::note(&host.store, &in_force);
     warnings.sort();
     warnings.dedup();
     let time_left = pending.as_ref().and_then(Pending::time_left);
@@ -260,7 +262,7 @@ fn make_ready(host: &Host, plan: &Plan<'_>, warnings: &mut Vec<String>) -> Resul
         Ok(Some(pending)) => {
             warnings.push("a change was waiting to be confirmed, and is not used".to_owned());
             let _ = pending::end(&host.store, &pending.id);
-            let _ = host.store.remove_folder(CANDIDATE);
+            let _ = host.store.remove_set(CANDIDATE);
         }
         Err(error) if plan.boot => warnings.push(error.to_string()),
         Err(error) => return Err(error),
@@ -296,6 +298,7 @@ fn record_of(host: &Host, plan: &Plan<'_>) -> Record {
         config: record::absolute(plan.config),
         digest: plan.site.cluster().digest().to_owned(),
         parts: record::digests_of_parts(plan.site.cluster()),
+        some: record::some_nodes(plan.site.cluster()),
         ports: record::text(&plan.site.protected()),
     }
 }
@@ -345,7 +348,7 @@ fn begin(
     if let Err(error) = written {
         // Half of it takes room that others may need.
         let _ = pending::discard(&host.store);
-        let _ = host.store.remove_folder(CANDIDATE);
+        let _ = host.store.remove_set(CANDIDATE);
         return Err(error);
     }
     Ok(Some(pending))

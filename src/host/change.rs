@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::steps::{self, Before, Step};
 use super::through::chains::Asked;
 use super::through::{self, Wanted};
-use super::{Changed, HostError, bring, read};
+use super::{Brought, Changed, HostError, bring, read, read_behind};
 use crate::cluster::Site;
 
 /// Steps 3 to 5, up to what was there before.
@@ -27,16 +27,17 @@ pub(super) fn change(
     // Whoever changes it right now is seen by the look behind.
     let brought = if planned == Changed::Nothing {
         before = Some(known.snapshot().clone());
-        Ok(Changed::Nothing)
+        Ok(Brought { changed: Changed::Nothing, expected: known.expected() })
     } else {
         bring_noting(host, plan, known, waits, &mut before)
     };
-    let changed = match brought {
+    let brought = match brought {
         // Reading will tell.
-        Err(HostError::Lost) => Changed::Rules,
+        Err(HostError::Lost) => Changed::Rules.into(),
         other => other?,
     };
-    match (look(plan), before) {
+    let changed = brought.changed;
+    match (look_behind(plan, known, brought), before) {
         (Ok(seen), Some(before)) if seen.1.may_stay(plan.prepared.backend) => Ok((changed, before, seen)),
         (_, before) => {
             let restored = before.ok_or(HostError::BadSnapshot).and_then(|before| before.restore());
@@ -50,6 +51,13 @@ pub(super) fn change(
 
 /// What is in force, and what it is to the file.
 pub(super) type Seen = (InForce, Judgement);
+
+/// What is in force behind a change, and what it is to the file.
+fn look_behind(plan: &Plan<'_>, known: &InForce, brought: Brought) -> Result<Seen, HostError> {
+    let now = read_behind(plan.prepared, known, brought)?;
+    let judgement = judge(plan.site, &now, plan.links)?;
+    Ok((now, judgement))
+}
 
 /// What is in force now, and what it is to the file.
 fn look(plan: &Plan<'_>) -> Result<Seen, HostError> {
@@ -104,7 +112,7 @@ fn bring_noting(
     known: &InForce,
     waits: bool,
     before: &mut Option<Snapshot>,
-) -> Result<Changed, HostError> {
+) -> Result<Brought, HostError> {
     // What was agreed to was agreed to for this.
     let agreed = plan.agreed.map(|_| of_snapshot(known.snapshot())).transpose()?;
     bring(plan.prepared, known, |snapshot| {

@@ -87,7 +87,7 @@ impl Deeds {
         allowed: &[Allowed],
     ) -> Result<(), HostError> {
         let allowed = allowed.to_vec();
-        record::write_json(store, Place::State, DEEDS, &Self { of: name(record)?, applied, confirmed, allowed })
+        record::note_json(store, Place::State, DEEDS, &Self { of: name(record)?, applied, confirmed, allowed })
     }
 
     /// Notes allowances that were made use of, beside what is noted of this record. Of each the first use counts.
@@ -106,7 +106,7 @@ impl Deeds {
                 deeds.allowed.push(one.clone());
             }
         }
-        if deeds.allowed.len() == before { Ok(()) } else { record::write_json(store, Place::State, DEEDS, &deeds) }
+        if deeds.allowed.len() == before { Ok(()) } else { record::note_json(store, Place::State, DEEDS, &deeds) }
     }
 
     /// What is noted about this record. A note that cannot be read says nothing.
@@ -148,6 +148,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             cluster: None,
             parts: Vec::new(),
+            some: Vec::new(),
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

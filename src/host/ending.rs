@@ -85,7 +85,7 @@ fn write_down(host: &Host, pending: &Pending, good: Option<ReadySet>) -> Result<
     // Who it was is worth a note, and no reason to stop halfway.
     let (applied, confirmed) = (pending.applied_by.clone(), pending.confirmed_by.clone());
     let _ = Deeds::note(&host.store, &pending.record, applied, confirmed, &pending.allowed);
-    host.store.remove_folder(CANDIDATE)?;
+    host.store.remove_set(CANDIDATE)?;
     if left_behind(pending.backend) {
         // Both judge; that one more does is no reason to take the confirmation back.
         let _ = Snapshot::nothing(pending.backend.other()).restore();
@@ -136,6 +136,7 @@ pub fn remove(host: &Host, backends: &[Backend]) -> Result<Removed, HostError> {
         return Err(HostError::Warning(warning));
     }
     super::status::forget(host)?;
+    super::known::forget(&host.store)?;
     record::forget(&host.store)?;
     Ok(removed)
 }

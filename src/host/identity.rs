@@ -237,7 +237,7 @@ pub fn objections(site: &Site<'_>, links: &[Link], ssh: Option<Ssh>) -> Vec<Obje
     let port = ssh.map_or(SSH, |ssh| ssh.server.port());
     let blocks = !site.cluster().guard().is_staged();
     objections.extend(ssh.filter(|ssh| blocks && cuts(site, links, ssh)).map(Objection::CutSsh));
-    if blocks && objections.is_empty() && Claims::of(site).protects(port) {
+    if blocks && objections.is_empty() && site.protected().has(port) {
         let cut = sessions::affected(site, None, links).unwrap_or_default().cut;
         let ssh = cut.iter().find(|session| session.local.port() == port);
         objections.extend(ssh.map(|session| Objection::CutSomeSsh(session.local, session.remote)));

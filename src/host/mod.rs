@@ -10,6 +10,7 @@
 //! - [`mod@plan`] is what applying would write; `diff` shows it and [`apply`](mod@apply) does it.
 //! - [`agreed`] says on what somebody agreed to that, for a plan that is brought in later.
 //! - [`watch`] waits for the kernel to say that something has changed.
+//! - [`known`] is what need not be read again.
 //! - [`mod@judge`] says what is in force to the cluster file, and is asked by everybody who wants to know.
 //! - [`identity`] knows which node this host is and what speaks against a change, [`another`] and [`peers`] what speaks against it
 //!   for what was there before; [`sessions`], [`sockets`], [`listeners`],
@@ -28,6 +29,7 @@ mod error;
 pub mod identity;
 pub mod iptables;
 pub mod judge;
+pub mod known;
 #[cfg(test)]
 mod lab;
 pub mod links;
@@ -66,5 +68,8 @@ pub mod whole;
 pub use backend::Backend;
 pub use change::bring_again;
 pub use error::{HostError, Restored};
-pub use rules::{BaseChain, Changed, Counters, InForce, Prepared, bring, left_behind, read};
+pub use known::Look;
+pub use rules::{
+    BaseChain, Brought, Changed, Counters, InForce, Prepared, bring, left_behind, read, read_again, read_behind,
+};
 pub use snapshot::Snapshot;

@@ -1,13 +1,16 @@
 //! Our table of nf_tables: read, changed, given back.
 
-use std::io;
+use std::borrow::Cow;
+use std::{io, mem};
 
 use nix::errno::Errno;
 
 use super::iptables::is_own_chain;
+use super::known::{self, Expected, FullLook};
 use super::{BaseChain, HostError};
 use crate::dialect::netlink::{
-    self, Chain, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Socket, Table, lift, update,
+    self, Chain, CommitError, Expression, Extent, Kernel, Protocol, RequestError, Scope, Set, Socket, Table, Touched,
+    lift, update,
 };
 use crate::ir;
 
@@ -69,13 +72,50 @@ pub fn is_here() -> Result<bool, HostError> {
 /// # Errors
 /// Where the kernel cannot be asked, or changes faster than it can be read.
 pub fn read(scope: Scope) -> Result<Live, HostError> {
-    let kernel = netlink::read(&mut open()?, TABLE, scope)?;
-    let lifted = kernel.own.as_ref().map(lift).transpose().map_err(RequestError::from)?.flatten();
-    let Some(lifted) = lifted else {
-        return Ok(Live { kernel, ruleset: ir::Ruleset::default(), unknown: Vec::new() });
-    };
-    let (tables, unread) = (vec![lifted.table], lifted.unread);
-    Ok(Live { kernel, ruleset: ir::Ruleset { tables, unread, ..ir::Ruleset::default() }, unknown: lifted.unknown })
+    Live::of(netlink::read(&mut open()?, TABLE, scope)?)
+}
+
+/// Reads our table without the members of its sets, where these are expected to be those of `known`, and reads back what of them was
+/// changed; `None` where they may be others.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_expected(expected: &Expected, known: &Table) -> Result<Option<Live>, HostError> {
+    let mut socket = open()?;
+    let mut kernel = netlink::read(&mut socket, TABLE, Scope::Rules)?;
+    if !known::fill(&mut kernel, expected, known) {
+        return Ok(None);
+    }
+    for touched in &expected.touched {
+        let Some(own) = kernel.own.as_ref() else { return Ok(None) };
+        let Some(set) = own.set(&touched.set) else { return Ok(None) };
+        let same = match &touched.keys {
+            Some(keys) => {
+                let mut same = true;
+                for (key, there) in keys {
+                    same &= netlink::has(&mut socket, own, &set.name, key)? == *there;
+                }
+                same
+            }
+            None => {
+                let read = Set { elements: netlink::elements(&mut socket, own, set)?, ..set.clone() };
+                netlink::same_elements(&read, set).map_err(RequestError::from)?
+            }
+        };
+        if !same {
+            return Ok(None);
+        }
+    }
+    if netlink::generation(&mut socket)? != kernel.generation {
+        return Ok(None);
+    }
+    Live::of(kernel).map(Some)
+}
+
+/// A number of the network namespace that no other has while the machine runs, where the kernel gives one.
+#[must_use]
+pub fn namespace() -> Option<u64> {
+    open().ok()?.namespace()
 }
 
 /// What one quick look shows.
@@ -104,6 +144,15 @@ pub fn glance() -> Result<Glance, HostError> {
 }
 
 impl Live {
+    fn of(kernel: Kernel) -> Result<Self, HostError> {
+        let lifted = kernel.own.as_ref().map(lift).transpose().map_err(RequestError::from)?.flatten();
+        let Some(lifted) = lifted else {
+            return Ok(Self { kernel, ruleset: ir::Ruleset::default(), unknown: Vec::new() });
+        };
+        let (tables, unread) = (vec![lifted.table], lifted.unread);
+        Ok(Self { kernel, ruleset: ir::Ruleset { tables, unread, ..ir::Ruleset::default() }, unknown: lifted.unknown })
+    }
+
     /// What the blocking rules have counted, by their comments.
     #[must_use]
     pub fn counters(&self) -> Vec<(String, u64, u64)> {
@@ -236,43 +285,53 @@ fn is_source_nat(data: &[u8]) -> bool {
 
 /// Our table at one moment.
 #[derive(Clone, Debug)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// The number of the last change.
     pub generation: u32,
     /// The table, if there was one.
-    pub table: Option<Table>,
+    pub table: Option<Cow<'a, Table>>,
+    /// When everything was read last.
+    pub full: FullLook,
 }
 
 /// Makes our table what is wanted, in one transaction. `known` is what was read before, which the kernel holds against
-/// what there is; `before` gets what was there in the very moment before the change, and may still say no.
+/// what there is; `before` gets what was there in the very moment before the change, and may still say no. What a look is to find behind
+/// it is told where it is for certain: where no more than members changed, from `known`.
 ///
 /// # Errors
 /// Where nothing was changed; or [`HostError::Lost`], where reading again will tell.
 pub fn change(
     wanted: Option<&Table>,
-    mut known: Option<Moment>,
-    mut before: impl FnMut(&Moment) -> Result<(), HostError>,
-) -> Result<Extent, HostError> {
+    mut known: Option<Moment<'_>>,
+    mut before: impl FnMut(&Moment<'_>) -> Result<(), HostError>,
+) -> Result<(Extent, Option<Expected>), HostError> {
     let mut socket = open()?;
     let mut least = Extent::Nothing;
     let mut partly = false;
     for _ in 0..ATTEMPTS {
+        // What was read in between is not what the caller knows, and what it is to find is read as a whole then.
+        let is_known = known.is_some();
         let now = match known.take() {
             Some(known) => known,
             None => {
+                let full = FullLook::now()?;
                 let kernel = netlink::read(&mut socket, TABLE, Scope::Own)?;
-                Moment { generation: kernel.generation, table: kernel.own }
+                Moment { generation: kernel.generation, table: kernel.own.map(Cow::Owned), full }
             }
         };
         if !partly {
             before(&now)?;
         }
-        let (extent, changes) = update(now.table.as_ref(), wanted, least).map_err(RequestError::from)?;
+        let (extent, mut changes) = update(now.table.as_deref(), wanted, least).map_err(RequestError::from)?;
         if changes.is_empty() {
-            return Ok(extent);
+            return Ok((extent, now.expected(0, Vec::new()).filter(|_| is_known)));
         }
         match changes.commit(&mut socket, now.generation) {
-            Ok(()) => return Ok(extent),
+            Ok(()) if extent == Extent::Elements => {
+                let touched = mem::take(&mut changes.touched);
+                return Ok((extent, now.expected(1, touched).filter(|_| is_known)));
+            }
+            Ok(()) => return Ok((extent, None)),
             Err(CommitError::Changed) => {}
             // What was there before was there before the first part.
             Err(CommitError::Partly(error)) if matches!(*error, CommitError::Changed) => partly = true,
@@ -284,6 +343,15 @@ pub fn change(
         }
     }
     Err(if partly { HostError::Lost } else { CommitError::Changed.into() })
+}
+
+impl Moment<'_> {
+    /// What a look is to find behind so many transactions.
+    fn expected(self, transactions: usize, touched: Vec<Touched>) -> Option<Expected> {
+        let handle = self.table?.handle;
+        let generation = (0..transactions).fold(self.generation, |generation, _| netlink::next(generation));
+        Some(Expected { generation, handle, touched, full: self.full })
+    }
 }
 
 #[cfg(test)]

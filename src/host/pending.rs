@@ -331,7 +331,7 @@ pub fn take_back(
         Ok(()) | Err(HostError::StillOpen(_)) => {}
         Err(error) => return Err(error),
     }
-    let _ = store.remove_folder(record::CANDIDATE);
+    let _ = store.remove_set(record::CANDIDATE);
     // In force again is what counts.
     let _ = end(store, &pending.id);
     Ok(())
@@ -356,6 +356,7 @@ mod tests {
             version: String::new(),
             cluster: None,
             parts: Vec::new(),
+            some: Vec::new(),
             node: None,
             backend: Backend::Nft,
             config: "/etc/ringfence/cluster.toml".into(),

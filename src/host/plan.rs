@@ -20,7 +20,7 @@ use super::through::chains::Asked;
 use super::through::{Look, Wanted};
 use super::{Backend, HostError, iptables, nft_file, reserved};
 use crate::cluster::Site;
-use crate::dialect::netlink::{Expression, Extent, RequestError, Rule, Table, update};
+use crate::dialect::netlink::{Expression, RequestError, Rule, Table, extent};
 use crate::dialect::nft;
 use crate::ir::{self, Family, Ruleset};
 use crate::net::Ports;
@@ -172,26 +172,12 @@ pub fn foreign(host: &Host, prepared: &Prepared, in_force: &InForce) -> Result<V
 pub fn planned(prepared: &Prepared, in_force: &InForce) -> Result<Changed, HostError> {
     match (in_force.snapshot(), &prepared.table) {
         (Snapshot::Nft(None), _) => Ok(Changed::Rules),
-        (Snapshot::Nft(Some(own)), Some(wanted)) => {
-            let extent = |own: &Table, wanted: &Table| -> Result<Extent, HostError> {
-                Ok(update(Some(own), Some(wanted), Extent::Nothing).map_err(RequestError::from)?.0)
-            };
-            match extent(own, wanted)? {
-                Extent::Elements => Ok(extent(&without_comments(own), &without_comments(wanted))?.into()),
-                other => Ok(other.into()),
-            }
-        }
+        (Snapshot::Nft(Some(own)), Some(wanted)) => Ok(extent(own, wanted).map_err(RequestError::from)?.into()),
         (Snapshot::Nft(Some(_)), None) => Ok(nft_file::planned(prepared, in_force)),
         (Snapshot::Iptables(live), _) => {
             Ok(changed(&iptables::planned(&iptables::Tools::find()?, live, &prepared.verified)?))
         }
     }
-}
-
-fn without_comments(table: &Table) -> Table {
-    let mut plain = table.clone();
-    plain.chains.iter_mut().flat_map(|chain| &mut chain.rules).for_each(|rule| rule.userdata.clear());
-    plain
 }
 
 /// Rules of ours in the kernel that none of these has, in words.

@@ -1,9 +1,9 @@
 //! What is remembered between runs.
 //!
 //! ```text
-//!  state     good/       the cluster file, its profile, what it includes, and the ruleset that were last applied and not taken back;
-//!                        of a folder of cluster files all of them in one file
-//!            candidate/  the same of an apply that waits to be confirmed
+//!  state     good        the cluster file, its profile, what it includes, and the digest of the ruleset that were last applied and not
+//!                        taken back; of a folder of cluster files all of them in one text
+//!            candidate   the same of an apply that waits to be confirmed
 //!            reserved    the reserved ports that are there because of us
 //!            rejected    the digest of a cluster file that was taken back, or is not confirmed yet
 //!            deeds       who applied and who confirmed what is in `good`, and when
@@ -11,15 +11,31 @@
 //!            before      what was in force before it
 //!            unkept      that the start of the machine brought rules into force that are not in `good`
 //!            seen        what the last complete look at the kernel found, and how to tell that it still holds
+//!            members     what the sets in the kernel held then, see [`super::known`]
 //! ```
+//!
+//! What each promises to a machine that loses its power, and so waits for the disk:
+//!
+//! | what | promise | syncs |
+//! |---|---|---|
+//! | `good`, `candidate` | the next start brings in this or, where the run had not come so far, what was applied before | the text; its name |
+//! | `reserved` | ports of ours are given back by whoever removes them, whatever happens in between | the text; its name |
+//! | `rejected` | what nobody confirmed is not brought in by the next start | the text; its name |
+//! | `deeds` | none: who it was is worth a note | none |
+//! | `pending`, `before`, `unkept` | a watchdog finds what its own run wrote; the run of the machine ends with its power | those of any file |
+//! | `seen`, `members` | none: without them everything is read | none |
+//!
+//! A change of members writes `good` and notes: two syncs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Place, ReadySet, Store, checksum};
+use super::store::{self, Place, ReadySet, Store, checksum_of};
 use super::{Backend, HostError, deeds};
 use crate::cluster::{self, AND, Cluster, Included, KeptFile, Loaded, Node, Site};
 use crate::diagnostic::{FileId, SourceFile, Texts};
@@ -34,6 +50,8 @@ const PROFILE_FILE: &str = "profile.toml";
 /// What the cluster file includes: names and texts.
 const INCLUDED_FILE: &str = "included.json";
 const RECORD_FILE: &str = "record.json";
+/// The SHA-256 of the ruleset, which the cluster file makes again; versions before kept the ruleset itself.
+const RULES_FILE: &str = "rules.sha256";
 /// In place of these three, where the cluster files are those of a folder: each with its profile and what it includes.
 const CLUSTERS_FILE: &str = "clusters.json";
 const RESERVED: &str = "reserved";
@@ -60,6 +78,9 @@ pub struct Record {
     /// others, and are the same ones then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
+    /// Some of its nodes, by which a file of the same cluster is known without reading again what was applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub some: Vec<String>,
     /// The protected ports.
     pub ports: String,
     /// Below which folder files were written outside of the state folder.
@@ -71,7 +92,7 @@ pub struct Record {
 pub struct Kept {
     /// About it.
     pub record: Record,
-    files: BTreeMap<String, Vec<u8>>,
+    files: Arc<store::Texts>,
 }
 
 impl Record {
@@ -110,8 +131,7 @@ impl Record {
 
 /// The files that are kept of an apply.
 pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut files: Vec<(&'static str, Vec<u8>)> =
-        ruleset.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+    let mut files = vec![(RULES_FILE, rules_digest(ruleset).into_bytes())];
     if cluster.is_joined() || is_of_folder(cluster, &record.config) {
         let all: Vec<KeptText> = cluster.sources().of_each().iter().map(KeptText::of).collect();
         files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes)));
@@ -135,6 +155,14 @@ pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, Strin
 pub fn digests_of_parts(cluster: &Cluster) -> Vec<String> {
     let parts = if cluster.is_joined() { cluster.parts() } else { &[] };
     parts.iter().map(|part| part.digest().to_owned()).collect()
+}
+
+/// The first nodes of a cluster, for [`Record::some`]; nothing of several, which have some each.
+#[must_use]
+pub fn some_nodes(cluster: &Cluster) -> Vec<String> {
+    const MANY: usize = 8;
+    let nodes = if cluster.is_joined() { &[] } else { cluster.nodes() };
+    nodes.iter().take(MANY).map(|node| node.name().to_owned()).collect()
 }
 
 /// Whether this is the folder of the cluster file, and not the file itself.
@@ -176,7 +204,7 @@ fn included(file: &SourceFile) -> Included {
 /// Writes a set.
 ///
 /// # Errors
-/// As [`Store::write_folder`].
+/// As [`Store::write_set`].
 pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<(), HostError> {
     put(store, prepare(store, name, files)?)
 }
@@ -184,29 +212,29 @@ pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Res
 /// Writes a set that counts from [`put`] on; `None` where it is there already.
 ///
 /// # Errors
-/// As [`Store::prepare_folder`].
+/// As [`Store::prepare_set`].
 pub fn prepare(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<Option<ReadySet>, HostError> {
     // A disk takes longer to write than all the rest takes.
     if is_kept(store, name, files) {
         return Ok(None);
     }
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    Ok(Some(store.prepare_folder(name, &files)?))
+    Ok(Some(store.prepare_set(name, &files)?))
 }
 
 /// Whether a set is there that is just like this.
 #[must_use]
 pub fn is_kept(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> bool {
-    let there = store.read_folder(name).ok().flatten().unwrap_or_default();
+    let there = store.read_set(name).ok().flatten().unwrap_or_default();
     there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes))
 }
 
 /// Puts a set into its place.
 ///
 /// # Errors
-/// As [`Store::put_folder`].
+/// As [`Store::put_set`].
 pub fn put(store: &Store, ready: Option<ReadySet>) -> Result<(), HostError> {
-    Ok(ready.map_or(Ok(()), |ready| store.put_folder(&ready))?)
+    Ok(ready.map_or(Ok(()), |ready| store.put_set(&ready))?)
 }
 
 /// Reads a set.
@@ -214,7 +242,7 @@ pub fn put(store: &Store, ready: Option<ReadySet>) -> Result<(), HostError> {
 /// # Errors
 /// Where it is not what was written.
 pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
-    let Some(files) = store.read_folder(name)? else { return Ok(None) };
+    let Some(files) = store.read_set(name)? else { return Ok(None) };
     let record = files.get(RECORD_FILE).and_then(|bytes| serde_json::from_slice(bytes).ok());
     let record = record.ok_or(HostError::BadSnapshot)?;
     Ok(Some(Kept { record, files }))
@@ -225,9 +253,9 @@ pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
 /// # Errors
 /// Where it cannot be read or written.
 pub fn prepare_promotion(store: &Store) -> Result<Option<ReadySet>, HostError> {
-    let Some(files) = store.read_folder(CANDIDATE)? else { return Ok(None) };
+    let Some(files) = store.read_set(CANDIDATE)? else { return Ok(None) };
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-    Ok(Some(store.prepare_folder(GOOD, &files)?))
+    Ok(Some(store.prepare_set(GOOD, &files)?))
 }
 
 impl Kept {
@@ -251,16 +279,27 @@ impl Kept {
     /// The SHA-256 of the rules as they were written down.
     #[must_use]
     pub fn rules_digest(&self) -> String {
+        if let Some(digest) = self.files.get(RULES_FILE) {
+            return String::from_utf8_lossy(digest).into_owned();
+        }
         let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, CLUSTERS_FILE, RECORD_FILE];
         let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
-        let all = rules.fold(Vec::new(), |mut all, (name, bytes)| {
-            // Their names and ends tell two files from one.
-            all.extend_from_slice(format!("{name} {}\n", bytes.len()).as_bytes());
-            all.extend_from_slice(bytes);
-            all
-        });
-        checksum(&all)
+        digest_of(rules.map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
     }
+}
+
+fn rules_digest(ruleset: &[(&'static str, String)]) -> String {
+    // In the order in which they would be listed.
+    let rules: BTreeMap<&str, &[u8]> = ruleset.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    digest_of(rules.into_iter())
+}
+
+fn digest_of<'a>(texts: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let pieces = texts.flat_map(|(name, bytes)| {
+        // Their names and ends tell two files from one.
+        [Cow::Owned(format!("{name} {}\n", bytes.len()).into_bytes()), Cow::Borrowed(bytes)]
+    });
+    checksum_of(pieces)
 }
 
 /// The reserved ports that are there because of us.
@@ -369,7 +408,7 @@ pub fn is_unkept(store: &Store) -> bool {
 /// Whether anything is remembered that [`forget`] takes away. What cannot be read is there.
 #[must_use]
 pub fn is_there(store: &Store) -> bool {
-    let folder = |name| !matches!(store.read_folder(name), Ok(None));
+    let folder = |name| !matches!(store.read_set(name), Ok(None));
     let file = |place, name| !matches!(store.read(place, name), Ok(None));
     folder(GOOD)
         || folder(CANDIDATE)
@@ -383,8 +422,8 @@ pub fn is_there(store: &Store) -> bool {
 /// # Errors
 /// Where something is not what was written.
 pub fn forget(store: &Store) -> Result<(), HostError> {
-    store.remove_folder(GOOD)?;
-    store.remove_folder(CANDIDATE)?;
+    store.remove_set(GOOD)?;
+    store.remove_set(CANDIDATE)?;
     deeds::forget(store)?;
     store.remove(Place::Volatile, UNKEPT)?;
     store.remove(Place::State, RESERVED)?;
@@ -398,6 +437,15 @@ pub fn forget(store: &Store) -> Result<(), HostError> {
 pub fn write_json(store: &Store, place: Place, name: &str, value: &impl Serialize) -> Result<(), HostError> {
     let bytes = serde_json::to_vec_pretty(value).map_err(HostError::internal)?;
     Ok(store.write(place, name, &bytes)?)
+}
+
+/// The same for a note, see [`Store::write_note`].
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn note_json(store: &Store, place: Place, name: &str, value: &impl Serialize) -> Result<(), HostError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(HostError::internal)?;
+    Ok(store.write_note(place, name, &bytes)?)
 }
 
 /// A small file of JSON, if it is there and of this form.

@@ -1,11 +1,14 @@
 //! Our rules in the kernel, whichever of its two ways they are in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+use super::known::{Expected, FullLook, Known, Look};
 use super::snapshot::Snapshot;
+use super::store::Store;
 use super::{Backend, HostError, iptables, nft, nft_file};
 use crate::cluster::Site;
 use crate::compile::SetsMode;
@@ -63,6 +66,8 @@ pub struct InForce {
     pub masquerade: Option<String>,
     /// The kernel's number of the last change of nf_tables.
     pub generation: Option<u32>,
+    /// How it is known what our sets hold.
+    pub look: Look,
     snapshot: Snapshot,
 }
 
@@ -89,6 +94,15 @@ pub enum Changed {
     Members,
     /// Rules.
     Rules,
+}
+
+/// What was brought in.
+#[derive(Debug)]
+pub struct Brought {
+    /// What it came to.
+    pub changed: Changed,
+    /// What a look is to find behind it, where that follows from what was known before.
+    pub expected: Option<Expected>,
 }
 
 impl Prepared {
@@ -157,29 +171,11 @@ fn lowered(_ruleset: &Ruleset) -> Result<Option<Table>, HostError> {
 pub fn read(backend: Backend) -> Result<InForce, HostError> {
     match backend {
         Backend::Nft => {
-            let live = nft::read(Scope::All)?;
-            let counters = live.counters();
-            let masquerade = live.masquerade();
-            let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
-            let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
-            // Tables of iptables-legacy that no tool shows are there all the same.
-            let alone = live.kernel.others.is_empty() && !iptables::legacy_filters();
-            let own = live.kernel.own;
-            Ok(InForce {
-                backend,
-                absent: own.is_none(),
-                ruleset: live.ruleset,
-                unknown: live.unknown,
-                counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
-                admitted: Counters::new(),
-                others,
-                alone,
-                masquerade,
-                generation: Some(live.kernel.generation),
-                snapshot: Snapshot::Nft(own.map(Box::new)),
-            })
+            let full = FullLook::now()?;
+            Ok(of_nft(nft::read(Scope::All)?, Look::Read(full)))
         }
         Backend::Iptables => {
+            let full = FullLook::now()?;
             let live = iptables::read(&iptables::Tools::find()?)?;
             let counters = iptables::counters(&live).iter();
             // Kernels have both ways, and chains of one judge what the other lets pass.
@@ -199,11 +195,71 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 alone: false,
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
+                look: Look::Read(full),
                 snapshot: Snapshot::Iptables(live.snapshot().clone()),
                 unknown: live.unknown.into_iter().collect(),
                 ruleset: live.ruleset,
             })
         }
+    }
+}
+
+/// The same, without the members of our sets where it is known what these are.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_again(backend: Backend, store: &Store) -> Result<InForce, HostError> {
+    if let Some(known) = (backend == Backend::Nft).then(|| Known::load(store)).flatten()
+        && let Ok(Some(live)) = nft::read_expected(&known.expected(), &known.table)
+    {
+        return Ok(of_nft(live, Look::Derived(known.full)));
+    }
+    read(backend)
+}
+
+/// Reads what is in force behind a change, where `known` is what was in force before it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_behind(prepared: &Prepared, known: &InForce, brought: Brought) -> Result<InForce, HostError> {
+    let table = match (&known.snapshot, brought.changed) {
+        (Snapshot::Nft(Some(table)), Changed::Nothing) => Some(table.as_ref()),
+        (_, Changed::Members) => prepared.table.as_ref(),
+        _ => None,
+    };
+    // What goes wrong in it is no reason to read less: the whole look says what there is.
+    if let (Some(expected), Some(table)) = (brought.expected, table)
+        && let Ok(Some(live)) = nft::read_expected(&expected, table)
+    {
+        // What was read just now and not changed since was read.
+        let read = brought.changed == Changed::Nothing && !known.look.is_derived();
+        let look = if read { Look::Read(expected.full) } else { Look::Derived(expected.full) };
+        return Ok(of_nft(live, look));
+    }
+    read(prepared.backend)
+}
+
+fn of_nft(live: nft::Live, look: Look) -> InForce {
+    let counters = live.counters();
+    let masquerade = live.masquerade();
+    let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
+    let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
+    // Tables of iptables-legacy that no tool shows are there all the same.
+    let alone = live.kernel.others.is_empty() && !iptables::legacy_filters();
+    let own = live.kernel.own;
+    InForce {
+        backend: Backend::Nft,
+        absent: own.is_none(),
+        ruleset: live.ruleset,
+        unknown: live.unknown,
+        counters: counters.into_iter().map(|(comment, packets, bytes)| (comment, (packets, bytes))).collect(),
+        admitted: Counters::new(),
+        others,
+        alone,
+        masquerade,
+        generation: Some(live.kernel.generation),
+        look,
+        snapshot: Snapshot::Nft(own.map(Box::new)),
     }
 }
 
@@ -296,6 +352,13 @@ impl InForce {
         }
     }
 
+    /// What a look is to find as long as nobody changes anything.
+    #[must_use]
+    pub fn expected(&self) -> Option<Expected> {
+        let (generation, handle) = self.version()?;
+        Some(Expected { generation, handle, touched: Vec::new(), full: self.look.full().clone() })
+    }
+
     /// What to bring back if what follows goes wrong.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
@@ -312,27 +375,38 @@ pub fn bring(
     prepared: &Prepared,
     known: &InForce,
     mut before: impl FnMut(Snapshot) -> Result<(), HostError>,
-) -> Result<Changed, HostError> {
+) -> Result<Brought, HostError> {
     let table = match (prepared.backend, &prepared.table) {
         (Backend::Nft, Some(table)) => table,
         (Backend::Nft, None) => {
             let now = read(Backend::Nft)?;
             before(now.snapshot.clone())?;
-            return nft_file::bring(prepared, &now);
+            return Ok(nft_file::bring(prepared, &now)?.into());
         }
         (Backend::Iptables, _) => {
             let tools = iptables::Tools::find()?;
             let live = iptables::read(&tools)?;
             before(Snapshot::Iptables(live.snapshot().clone()))?;
-            return Ok(changed(&iptables::apply(&tools, &live, &prepared.verified)?));
+            return Ok(changed(&iptables::apply(&tools, &live, &prepared.verified)?).into());
         }
     };
     let known = match (&known.snapshot, known.generation) {
-        (Snapshot::Nft(table), Some(generation)) => Some(nft::Moment { generation, table: table.as_deref().cloned() }),
+        (Snapshot::Nft(table), Some(generation)) => Some(nft::Moment {
+            generation,
+            table: table.as_deref().map(Cow::Borrowed),
+            full: known.look.full().clone(),
+        }),
         _ => None,
     };
-    let extent = nft::change(Some(table), known, |now| before(Snapshot::Nft(now.table.clone().map(Box::new))))?;
-    Ok(extent.into())
+    let before = |now: &nft::Moment<'_>| before(Snapshot::Nft(now.table.clone().map(Cow::into_owned).map(Box::new)));
+    let (extent, expected) = nft::change(Some(table), known, before)?;
+    Ok(Brought { changed: extent.into(), expected })
+}
+
+impl From<Changed> for Brought {
+    fn from(changed: Changed) -> Self {
+        Self { changed, expected: None }
+    }
 }
 
 pub(super) fn changed(change: &iptables::Change) -> Changed {

@@ -59,7 +59,7 @@ impl Snapshot {
     pub fn restore(&self) -> Result<Changed, HostError> {
         match self {
             Self::Nft(table) => {
-                let extent = nft::change(table.as_deref(), None, |_| Ok(()))?;
+                let (extent, _) = nft::change(table.as_deref(), None, |_| Ok(()))?;
                 let now = nft::read(Scope::Own)?;
                 let (left, _) =
                     update(now.kernel.own.as_ref(), table.as_deref(), Extent::Nothing).map_err(RequestError::from)?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::Host;
 use super::around::Around;
+use super::known::FullLook;
 use super::links::links;
 use super::routing::Routing;
 use super::rules::{Counters, InForce};
@@ -26,13 +27,15 @@ use crate::net::{Elsewhere, Interface};
 const SEEN: &str = "seen";
 
 /// What a complete look found, and how to tell that it still holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     program: String,
     boot: String,
     namespace: u64,
     generation: u32,
     handle: u64,
+    /// When everything was read last.
+    pub full: FullLook,
     /// The files that the rules are made from, and their SHA-256.
     inputs: Vec<(PathBuf, String)>,
     /// What the cluster file includes, as it says so; and which files that were, behind its profile in `inputs`.
@@ -98,6 +101,7 @@ impl Seen {
             namespace: namespace()?,
             generation,
             handle,
+            full: in_force.look.full().clone(),
             inputs: inputs(site.cluster(), config),
             includes: site.cluster().includes().to_vec(),
             included: included(site.cluster(), config),
@@ -113,13 +117,17 @@ impl Seen {
             digest: Some(site.cluster().digest().to_owned()),
             terms: Term::all(site.cluster()),
         };
-        record::write_json(&host.store, Place::Volatile, SEEN, &seen)
+        record::note_json(&host.store, Place::Volatile, SEEN, &seen)
     }
 
     /// What was noted for a node, if it still holds, and what was counted since.
     #[must_use]
     pub fn still(host: &Host, config: &Path, node: Option<&str>) -> Option<(Self, Counters)> {
         let seen: Self = record::read_json(&host.store, Place::Volatile, SEEN).ok()??;
+        // What is known is read again from time to time, whatever the kernel says.
+        if !seen.full.is_recent() {
+            return None;
+        }
         let asked = node == seen.node.as_deref();
         let first = seen.inputs.first().is_some_and(|(path, _)| *path == record::absolute(config));
         if !asked || !first || seen.program != env!("CARGO_PKG_VERSION") {

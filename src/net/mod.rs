@@ -6,6 +6,7 @@
 
 mod address;
 mod elsewhere;
+mod hosts;
 mod interface;
 mod networks;
 mod ports;
@@ -13,6 +14,7 @@ mod surroundings;
 
 pub use address::{AddressClass, Cidr, ParseAddressError, parse_address};
 pub use elsewhere::{Elsewhere, Entry as ElsewhereEntry};
+pub use hosts::Hosts;
 pub use interface::{Interface, ParseInterfaceError};
 pub use networks::{Networks, WIDEST_V4, WIDEST_V6};
 pub use ports::{ParsePortError, PortRange, Ports};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::claims::{Claimed, claims_text};
 use super::host::{exposed_text, sessions_of, sessions_text};
+use super::look::Members;
 use super::others::Others;
 use super::status::LETS_ON;
 use super::together::Together;
@@ -46,6 +47,8 @@ pub struct Applied {
     pub waits: Option<Waits>,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
+    /// How it is known what the sets in the kernel hold.
+    pub members: Members,
     /// How many sessions were ended.
     pub ended: usize,
     /// Why some were not.
@@ -111,6 +114,7 @@ impl Applied {
                 cut_outgoing: pending.cut_outgoing,
             }),
             claims: Claimed::on_host(&applied.judgement),
+            members: Members::of(&applied.in_force.look),
             ended: applied.ended.count,
             not_ended: applied.ended.failed.clone(),
             blocked: applied.sessions.cut.len(),
@@ -182,6 +186,7 @@ impl Applied {
             None => {}
         }
         text.push_str(&claims_text(&self.claims, KERNEL));
+        text.push_str(&self.members.text(self.changed));
         text.push_str(&self.sessions());
         text.push_str(&self.others.text());
         text.push_str(&exposed_text(&self.exposed));

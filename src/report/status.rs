@@ -10,6 +10,7 @@ use super::claims::{Claimed, claims_text};
 use super::difference::Changes;
 use super::host::exposed_text;
 use super::kept::LastApplied;
+use super::look::Members;
 use super::objection::Objection;
 use super::others::Others;
 use super::together::Together;
@@ -103,6 +104,8 @@ pub struct Status {
     /// When the claims were proved last on what the kernel holds, in UTC: now, or in the look that this rests on; `null` where
     /// they are not proved.
     pub proved_at: Option<String>,
+    /// How it is known what the sets in the kernel hold; `null` where there are none of ours.
+    pub members: Option<Members>,
     /// What was applied last and not taken back.
     pub last_applied: Option<LastApplied>,
     /// Several clusters that are guarded together.
@@ -189,6 +192,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             digest: None,
             proved_at: None,
+            members: None,
             last_applied: None,
             together: None,
         }

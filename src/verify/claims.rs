@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Claim;
 use crate::cluster::{Cluster, Node, Site, SitePart, Source, State};
 use crate::ir::{Elements, TcpFlags};
-use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports, Surroundings};
+use crate::net::{Cidr, Elsewhere, Hosts, Interface, PortRange, Ports, Surroundings};
 use crate::semantics::{Door, GOING_ON, OPENING, Packet, Question, Shape, TCP};
 
 mod wanted;
@@ -272,8 +272,6 @@ fn contested(one: &SitePart<'_>, other: &SitePart<'_>) -> Ports {
 /// Whom a cluster admits at a site.
 fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
     let cluster = part.cluster();
-    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
-    let nodes: Vec<Cidr> = nodes.collect();
     let peer_ports = part.services().iter().filter(|s| s.service.state() == State::Open && s.service.peers());
     let ports = peer_ports.flat_map(|service| service.ports.ranges().iter().copied()).collect();
     let interfaces = part.interfaces().map(<[Interface]>::to_vec);
@@ -283,7 +281,7 @@ fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
         part: at,
         ports,
         interfaces,
-        families: families(&nodes),
+        families: hosts(part.hosts()),
     }];
     for client in cluster.clients() {
         let used = part.services().iter().filter(|service| client.services().contains(&service.id));
@@ -303,6 +301,13 @@ fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
 }
 
 /// A list for each family that has some.
+fn hosts(hosts: &Hosts) -> Vec<Elements> {
+    let v4 = Elements::ipv4(hosts.v4().iter().map(|&own| (own, own)).collect());
+    let v6 = Elements::ipv6(hosts.v6().iter().map(|&own| (own, own)).collect());
+    [v4, v6].into_iter().filter(|list| !list.is_empty()).collect()
+}
+
+/// The same of networks.
 fn families(networks: &[Cidr]) -> Vec<Elements> {
     let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
     [v4, v6].iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect()

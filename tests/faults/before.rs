@@ -262,8 +262,7 @@ on_a_machine! {
         machine.write("west.toml", &west());
         machine.ringfence("apply old.toml").ended(0);
         let before = machine.table();
-        let record = fs::canonicalize(machine.path("state/good")).unwrap().join("record.json");
-        fs::write(record, "{").unwrap();
+        fs::write(machine.path("state/good"), "{").unwrap();
         let ran = hook(machine, "west.toml");
         ran.ended(1).says("other-cluster: of which cluster the rules in force are is not known");
         assert_eq!(machine.table(), before);

@@ -176,8 +176,8 @@ on_a_machine! {
         machine.ringfence("apply old.toml").ended(0);
         let commit = commit_of(machine, "apply members.toml");
         for (arguments, waits) in [("apply members.toml", false), ("apply --confirm-within 60s members.toml", true)] {
-            machine.ringfence("apply old.toml").ended(0);
             let commit = if waits { commit_of_waiting(machine, arguments) } else { commit };
+            machine.ringfence("apply old.toml").ended(0);
             // Held behind the transaction, before anything is read back.
             let inject = format!("inject=sendto:delay_enter=1500000:when={}", commit + 1);
             let mut held = machine.start_strace(&["-e", "trace=sendto", "-e", &inject], arguments);

@@ -151,7 +151,7 @@ in_a_root! {
         assert_eq!(root.table(), "");
         // What is kept is damaged.
         root.write(CONFIG, &small());
-        root.sh("ringfence apply && for file in /var/lib/ringfence/good/*; do echo x >>$file; done").fine();
+        root.sh("ringfence apply && echo x >>/var/lib/ringfence/good").fine();
         let before = root.table();
         root.sh("ringfence hook check").ended(2);
         assert_eq!(root.table(), before);

@@ -99,8 +99,7 @@ impl Changes {
         self.transaction(socket, generation)?;
         let mut generation = generation;
         for next in &self.later {
-            // As the kernel counts (nf_tables_commit): 0 is none.
-            generation = generation.wrapping_add(1).max(1);
+            generation = super::read::next(generation);
             next.transaction(socket, generation).map_err(|error| CommitError::Partly(Box::new(error)))?;
         }
         Ok(())

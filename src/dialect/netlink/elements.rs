@@ -5,6 +5,8 @@
 
 use super::attributes::{Malformed, Writer, attributes, find, u32_of};
 use super::constants::*;
+use super::lift::Element;
+use super::table::Set;
 
 /// A list of elements is one attribute, whose length is a 16-bit number.
 const LONGEST_LIST: usize = 65_000;
@@ -43,4 +45,135 @@ pub fn pieces(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     cuts.push(list.len());
     let pieces = cuts.windows(2).filter_map(|pair| list.get(*pair.first()?..*pair.last()?));
     Ok(pieces.filter(|piece| !piece.is_empty()).collect())
+}
+
+/// Puts the elements of a set of plain keys into their order, and into the form in which they are written here. The kernel tells those of a
+/// hash in none, and whoever compares, lifts or keeps a set would have to sort it otherwise, each for himself.
+///
+/// # Errors
+/// Where attributes are cut short.
+pub fn sort(set: &mut Set) -> Result<(), Malformed> {
+    let interval = set.flags & NFT_SET_INTERVAL != 0;
+    let Some(keys) = set.keys()? else { return Ok(()) };
+    let sorted = match set.key_length {
+        // Small numbers, because 100,000 of them are sorted in a moment.
+        ..=4 => in_order(&set.elements, &keys, interval, u32::from_be_bytes),
+        5..=16 => in_order(&set.elements, &keys, interval, u128::from_be_bytes),
+        _ => None,
+    };
+    if let Some(sorted) = sorted {
+        set.elements = sorted;
+    }
+    Ok(())
+}
+
+/// The list in the order of its keys; `None` where it is none.
+fn in_order<K: Copy + Ord, const LENGTH: usize>(
+    list: &[u8],
+    keys: &[Element<'_>],
+    interval: bool,
+    number: impl Fn([u8; LENGTH]) -> K,
+) -> Option<Vec<u8>> {
+    let mut places = Vec::with_capacity(keys.len());
+    let (mut at, mut plain) = (0_u32, true);
+    for (element, &(key, ends)) in attributes(list).zip(keys) {
+        let length = (4 + element.ok()?.1.len()).next_multiple_of(4);
+        let mut bytes = [0; LENGTH];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        // Where one range ends and another begins, the end comes first.
+        places.push((number(bytes), ends != interval, at));
+        // More than a key, such as a comment.
+        plain &= length == length_of(key, ends);
+        at = at.checked_add(length as u32)?;
+    }
+    places.sort_unstable_by_key(|&(key, ends, _)| (key, ends));
+    let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
+    for (_, ends, at) in places {
+        let rest = list.get(at as usize..)?;
+        let (_, value) = attributes(rest).next()?.ok()?;
+        if plain {
+            let key = find(find(value, NFTA_SET_ELEM_KEY).ok()??, NFTA_DATA_VALUE).ok()??;
+            element(&mut writer, key, ends != interval);
+        } else {
+            writer.raw(rest.get(..4 + value.len())?);
+        }
+    }
+    Some(writer.into_bytes())
+}
+
+/// How long an element is that [`element`] writes.
+fn length_of(key: &[u8], ends: bool) -> usize {
+    12 + key.len().next_multiple_of(4) + if ends { 8 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(flags: u32, key_length: u32, elements: Vec<u8>) -> Set {
+        Set { flags, key_length, elements, ..Set::default() }
+    }
+
+    fn written(list: &[(&[u8], bool)]) -> Vec<u8> {
+        let mut writer = Writer::default();
+        list.iter().for_each(|(key, ends)| element(&mut writer, key, *ends));
+        writer.into_bytes()
+    }
+
+    /// As the kernel writes: without the flag that says that an attribute holds others.
+    fn by_the_kernel(list: &[(&[u8], bool)]) -> Vec<u8> {
+        let mut bytes = written(list);
+        let element = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]) as usize;
+        let mut starts = vec![0];
+        while *starts.last().unwrap() < bytes.len() {
+            starts.push(starts.last().unwrap() + element(*starts.last().unwrap()).next_multiple_of(4));
+        }
+        starts.pop();
+        for at in starts {
+            bytes[at + 3] &= 0x7f;
+            bytes[at + 7] &= 0x7f;
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_is_read_is_put_into_the_order_and_form_of_what_is_written() {
+        for (flags, list) in [
+            (0, vec![(&[10, 0, 0, 9][..], false), (&[9, 0, 0, 1], false), (&[200, 0, 0, 1], false)]),
+            (NFT_SET_INTERVAL, vec![(&[10, 0, 0, 9][..], true), (&[10, 0, 0, 9], false), (&[9, 0, 0, 1], false)]),
+            (NFT_SET_INTERVAL, vec![(&[1, 2][..], false), (&[0, 9], true), (&[0, 3], false), (&[0, 0], true)]),
+            (0, vec![(&[2; 16][..], false), (&[1; 16], false)]),
+        ] {
+            let interval = flags & NFT_SET_INTERVAL != 0;
+            let mut sorted = list.clone();
+            sorted.sort_by_key(|&(key, ends)| (key, ends != interval));
+            let length = list[0].0.len() as u32;
+            for bytes in [by_the_kernel(&list), written(&list), by_the_kernel(&sorted)] {
+                let mut set = set(flags, length, bytes);
+                sort(&mut set).unwrap();
+                assert_eq!(set.elements, written(&sorted), "{list:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_more_than_keys_stays_as_it_is() {
+        // A comment of an element goes along with it.
+        let mut writer = Writer::default();
+        for key in [[9, 0, 0, 2], [9, 0, 0, 1]] {
+            writer.nest(NFTA_LIST_ELEM, |writer| {
+                writer.nest(NFTA_SET_ELEM_KEY, |writer| writer.attribute(NFTA_DATA_VALUE, &key));
+                writer.attribute(NFTA_SET_ELEM_USERDATA, &[key[3]; 5]);
+            });
+        }
+        let bytes = writer.into_bytes();
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let mut with = set(0, 4, bytes.clone());
+        sort(&mut with).unwrap();
+        assert_eq!(with.elements, [second, first].concat());
+        // A map is none of these.
+        let mut map = set(NFT_SET_MAP, 4, bytes.clone());
+        sort(&mut map).unwrap();
+        assert_eq!(map.elements, bytes);
+    }
 }

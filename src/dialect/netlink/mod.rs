@@ -46,13 +46,13 @@ pub use elements::pieces;
 pub use expression::Expression;
 pub use extension::{Kind, is_known};
 pub use ipsets::{IpSets, ip_sets};
-pub use lift::{Lifted, UNNAMED_IP_SET, about_neighbours, lift, lift_named, unread};
+pub use lift::{Lifted, UNNAMED_IP_SET, about_neighbours, fills_sets, lift, lift_named, unread};
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use names::Names;
 pub use news::{GROUP, News, What, news};
-pub use read::{Kernel, Scope, generation, outline, read};
+pub use read::{Kernel, Scope, elements, generation, has, next, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};
-pub use update::{Changes, Extent, to_messages, update};
+pub use update::{Changes, Extent, Touched, extent, held, same_elements, to_messages, update};
 #[cfg(feature = "kernel")]
 pub use write::write;

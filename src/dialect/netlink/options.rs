@@ -1,6 +1,6 @@
 //! Socket options that no library has yet.
 
-#![allow(unsafe_code, reason = "setsockopt takes a pointer")]
+#![allow(unsafe_code, reason = "socket options go through pointers")]
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -31,4 +31,23 @@ fn switch_on(socket: &OwnedFd, option: libc::c_int) {
             size_of_val(&on) as libc::socklen_t,
         )
     };
+}
+
+/// The number of the network namespace of a socket, which no other has had since the machine was started (SO_NETNS_COOKIE, Linux 5.14
+/// and newer); `None` where the kernel gives none.
+pub fn namespace(socket: &OwnedFd) -> Option<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let mut cookie = 0_u64;
+    let mut length = size_of_val(&cookie) as libc::socklen_t;
+    // SAFETY: both places outlive the call, and the length is that of the first.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (done == 0 && length as usize == size_of_val(&cookie)).then_some(cookie)
 }

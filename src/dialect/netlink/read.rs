@@ -3,10 +3,11 @@
 //! The generation of the ruleset is read before and behind everything else, and the kernel says of each dump whether
 //! it was interrupted; in either case everything is read again.
 
-use super::attributes::{Malformed, Message, Writer, find, u32_of};
+use super::attributes::{Malformed, Message, Writer, attributes, find, u32_of};
 use super::constants::*;
+use super::elements::{element, sort};
 use super::socket::{RequestError, Socket};
-use super::table::{Chain, Table, Tables};
+use super::table::{Chain, Set, Table, Tables};
 
 /// Busy hosts change their rules some times a second; a reading takes milliseconds.
 const ATTEMPTS: usize = 50;
@@ -53,6 +54,12 @@ pub fn generation(socket: &mut Socket) -> Result<u32, RequestError> {
     Ok(number.ok_or(Malformed)?)
 }
 
+/// The generation behind one more change, as the kernel counts (nf_tables_commit): 0 is none.
+#[must_use]
+pub fn next(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
+}
+
 /// Reads the `inet` table of a name, and others.
 ///
 /// # Errors
@@ -84,6 +91,52 @@ pub fn outline(socket: &mut Socket, name: &str) -> Result<(u32, Option<Table>), 
         dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
     }
     Ok((generation, tables.finish().into_iter().find(|table| table.is(name))))
+}
+
+/// The elements of one set, in the order of their keys where they are nothing more.
+///
+/// # Errors
+/// Where the kernel refuses, or changes it meanwhile.
+pub fn elements(socket: &mut Socket, table: &Table, set: &Set) -> Result<Vec<u8>, RequestError> {
+    let only = Set { elements: Vec::new(), ..set.clone() };
+    let mut tables = Tables::of(Table { sets: vec![only], chains: Vec::new(), ..table.clone() });
+    dump(socket, &mut tables, NFT_MSG_GETSETELEM, table.family, |writer| in_set(writer, table, &set.name))?;
+    let mut sets = tables.finish_naming(|_| false).into_iter().flat_map(|table| table.sets);
+    let mut set = sets.next().ok_or(Malformed)?;
+    sort(&mut set)?;
+    Ok(set.elements)
+}
+
+/// Whether a set has a key, which is no range.
+///
+/// # Errors
+/// Where the kernel refuses for another reason than that it has not.
+pub fn has(socket: &mut Socket, table: &Table, set: &str, key: &[u8]) -> Result<bool, RequestError> {
+    let request = |sequence, flags| {
+        request(NFT_MSG_GETSETELEM, flags, table.family, sequence, |writer| {
+            in_set(writer, table, set);
+            writer.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |writer| element(writer, key, false));
+        })
+    };
+    let mut found = false;
+    let asked = socket.ask(request, |message| {
+        let list = find(body(&message)?, NFTA_SET_ELEM_LIST_ELEMENTS)?.unwrap_or_default();
+        for one in attributes(list) {
+            let own = find(find(one?.1, NFTA_SET_ELEM_KEY)?.unwrap_or_default(), NFTA_DATA_VALUE)?;
+            found |= own == Some(key);
+        }
+        Ok(())
+    });
+    match asked {
+        Ok(()) => Ok(found),
+        Err(RequestError::Refused(refusal)) if refusal.errno == nix::errno::Errno::ENOENT => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+fn in_set(writer: &mut Writer, table: &Table, set: &str) {
+    writer.text(NFTA_SET_ELEM_LIST_TABLE, &table.name);
+    writer.text(NFTA_SET_ELEM_LIST_SET, set);
 }
 
 fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, RequestError> {
@@ -125,6 +178,9 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     // Nobody compares the tables of others, so the names of their anonymous sets may stay.
     let tables = tables.finish_naming(|table| table.is(name));
     let (mut own, others): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| table.is(name));
+    for set in own.iter_mut().flat_map(|table| &mut table.sets) {
+        sort(set)?;
+    }
     Ok(Kernel { generation, own: own.pop(), others })
 }
 

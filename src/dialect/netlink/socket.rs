@@ -143,6 +143,12 @@ impl Socket {
         Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE] })
     }
 
+    /// A number of its network namespace that no other has while the machine runs; `None` before Linux 5.14.
+    #[must_use]
+    pub fn namespace(&self) -> Option<u64> {
+        super::options::namespace(&self.fd)
+    }
+
     /// A number for a request.
     pub fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1).max(1);

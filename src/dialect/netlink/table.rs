@@ -163,6 +163,12 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// One that is known, for more of it.
+    #[must_use]
+    pub fn of(table: Table) -> Self {
+        Self { tables: vec![table], ..Self::default() }
+    }
+
     /// The table, once all is there.
     #[must_use]
     pub fn finish(self) -> Vec<Table> {

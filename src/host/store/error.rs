@@ -19,8 +19,8 @@ pub enum StoreError {
     /// A file, or a link, in place of a folder.
     #[error("{} is not a folder (a link to one is refused too): name another one with --state-dir, or find out who put it there and move it away", .0.display())]
     NotAFolder(PathBuf),
-    /// Something that was not written as a set of files in place of one.
-    #[error("{} is not a link to a set of files: find out who put it there, and remove it", .0.display())]
+    /// Something that was not written as a set of texts in place of one.
+    #[error("{} is nothing that ringfence wrote: find out who put it there, and remove it", .0.display())]
     NotASet(PathBuf),
     /// It belongs to somebody who could put anything into it.
     #[error("{} belongs to user {owner}, and only root or user {own} may own it: find out who made it, and remove it", .path.display())]
@@ -49,8 +49,8 @@ pub enum StoreError {
     /// The content is not the one that the checksum was made of.
     #[error("{} was changed or cut short after it was written (its checksum is wrong): remove it, and apply again", .0.display())]
     Checksum(PathBuf),
-    /// A set of files without one of them.
-    #[error("{} is missing: remove the folder that it was in, and apply again", .0.display())]
+    /// A set of texts without one of its files.
+    #[error("{} is missing, without which what was applied last is not known: apply again", .0.display())]
     Missing(PathBuf),
     /// A file in a set that does not belong to it.
     #[error("{} does not belong there: find out who put it there, and remove it", .0.display())]

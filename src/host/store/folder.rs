@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat};
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, geteuid, symlinkat, unlinkat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
+use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use super::StoreError;
 
@@ -59,16 +59,6 @@ impl Folder {
     /// Opens a folder in this one; `None` where there is none.
     pub(super) fn inside(&self, name: &str) -> Result<Option<Self>, StoreError> {
         Self::from_fd(openat(&self.file, name, folder_flags(), Mode::empty()), self.path.join(name))
-    }
-
-    /// Makes a folder in this one, which must not be there.
-    pub(super) fn make_inside(&self, name: &str, mode: u32) -> Result<Self, StoreError> {
-        let path = self.path.join(name);
-        let fail = |source: io::Error| StoreError::io("make the folder", &path, source);
-        mkdirat(&self.file, name, Mode::from_bits_truncate(mode)).map_err(|errno| fail(errno.into()))?;
-        let folder = self.inside(name)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
-        folder.file.set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
-        Ok(folder)
     }
 
     fn from_fd(opened: nix::Result<OwnedFd>, path: PathBuf) -> Result<Option<Self>, StoreError> {
@@ -129,45 +119,51 @@ impl Folder {
 
     /// Writes a file that is not there yet. It is on the disk when this returns, its name only after [`Self::sync`].
     pub(super) fn create(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+        let file = self.create_note(name, bytes, mode)?;
+        file.sync_all().map_err(|source| StoreError::io("write", &self.path.join(name), source))
+    }
+
+    /// The same without waiting for the disk.
+    fn create_note(&self, name: &str, bytes: &[u8], mode: u32) -> Result<File, StoreError> {
         let fail = |source: io::Error| StoreError::io("write", &self.path.join(name), source);
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fail(errno.into()))?;
         let mut file = File::from(fd);
         file.write_all(bytes).map_err(fail)?;
         file.set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
-        file.sync_all().map_err(fail)
+        Ok(file)
     }
 
     /// Puts a file in place of what has its name, or leaves that as it is. Call [`Self::wait_to_write`] first.
     pub(in crate::host) fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+        self.replace_by(name, |new| self.create(new, bytes, mode))?;
+        self.sync()
+    }
+
+    /// The same without waiting for the disk.
+    pub(super) fn replace_note(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+        self.replace_by(name, |new| self.create_note(new, bytes, mode).map(drop))
+    }
+
+    /// An error of a file that is to get this name: the one under which it is written helps nobody.
+    pub(super) fn of(&self, name: &str, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Full(_) => StoreError::Full(self.path.join(name)),
+            StoreError::Io { doing, error, .. } => StoreError::Io { doing, path: self.path.join(name), error },
+            other => other,
+        }
+    }
+
+    fn replace_by(&self, name: &str, create: impl FnOnce(&str) -> Result<(), StoreError>) -> Result<(), StoreError> {
         if !matches!(self.kind(name)?, None | Some(SFlag::S_IFREG)) {
             return Err(StoreError::NotAFile(self.path.join(name)));
         }
         let new = self.unused(name)?;
-        // Under its own name in the error: the other one helps nobody.
-        let own_name = |error| match error {
-            StoreError::Full(_) => StoreError::Full(self.path.join(name)),
-            StoreError::Io { doing, error, .. } => StoreError::Io { doing, path: self.path.join(name), error },
-            other => other,
-        };
-        let written = self.create(&new, bytes, mode).map_err(own_name).and_then(|()| self.rename(&new, name));
+        let written = create(&new).map_err(|error| self.of(name, error)).and_then(|()| self.rename(&new, name));
         if written.is_err() {
             let _ = unlinkat(&self.file, new.as_str(), UnlinkatFlags::NoRemoveDir);
         }
-        written?;
-        self.sync()
-    }
-
-    /// Makes a link, in place of the one that has its name. Call [`Self::wait_to_write`] first.
-    pub(super) fn replace_link(&self, name: &str, target: &str) -> Result<(), StoreError> {
-        let new = self.unused(name)?;
-        let fail = |errno: Errno| StoreError::io("write", &self.path.join(name), errno);
-        let linked = symlinkat(target, &self.file, new.as_str()).map_err(fail).and_then(|()| self.rename(&new, name));
-        if linked.is_err() {
-            let _ = unlinkat(&self.file, new.as_str(), UnlinkatFlags::NoRemoveDir);
-        }
-        linked?;
-        self.sync()
+        written
     }
 
     /// The name under which a file is written before it gets its own. No file of the store begins with a dot. What a
@@ -178,8 +174,15 @@ impl Folder {
         Ok(new)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         renameat(&self.file, from, &self.file, to).map_err(|errno| StoreError::io("write", &self.path.join(to), errno))
+    }
+
+    /// Gives a file a second name, in place of the file that has it. Call [`Self::wait_to_write`] first.
+    pub(super) fn link_again(&self, name: &str, second: &str) -> Result<(), StoreError> {
+        self.unlink(second)?;
+        linkat(&self.file, name, &self.file, second, AtFlags::empty())
+            .map_err(|errno| StoreError::io("write", &self.path.join(second), errno))
     }
 
     /// Gives a file another name. Call [`Self::wait_to_write`] first.
@@ -239,6 +242,26 @@ impl Folder {
     pub(super) fn kind(&self, name: &str) -> Result<Option<SFlag>, StoreError> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(StoreError::io("look at", &self.path.join(name), errno)),
+        }
+    }
+
+    /// What tells a regular file from every other one, and from itself after a change: device, number, size, and the times of changes.
+    #[allow(clippy::type_complexity, reason = "it is compared and nothing else")]
+    pub(super) fn mark(&self, name: &str) -> Result<Option<(u64, u64, i64, (i64, i64), (i64, i64))>, StoreError> {
+        match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
+                let mark = (
+                    stat.st_dev,
+                    stat.st_ino,
+                    stat.st_size,
+                    (stat.st_mtime, stat.st_mtime_nsec),
+                    (stat.st_ctime, stat.st_ctime_nsec),
+                );
+                Ok(is_file.then_some(mark))
+            }
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(StoreError::io("look at", &self.path.join(name), errno)),
         }

@@ -1,9 +1,8 @@
 //! What this program remembers on a host: a folder for what lasts, and one for what ends with the machine's run.
 //!
-//! - A file or a set of files is there whole or not at all, through a crash and a full disk.
+//! - A file or a set of texts is there whole or not at all, through a crash and a full disk; but for notes, which are worth nothing then.
 //! - What is read back was written by root or this process's user, could not be written by anybody else, and is what was
-//!   written: every file begins with a checksum in a comment, so that the programs which load it take it as it is; every
-//!   set has a list of checksums.
+//!   written: every file begins with a checksum in a comment, so that the programs which load it take it as it is.
 //! - The folders above are the machine's, and taken as they are.
 
 mod error;
@@ -21,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 pub use error::StoreError;
 pub(in crate::host) use folder::Folder;
 pub use lock::{Holder, Lock, LockError};
-pub use sets::ReadySet;
+pub use sets::{ReadySet, Texts};
 
 const STATE: &str = "/var/lib/ringfence";
 const VOLATILE: &str = "/run/ringfence";
@@ -61,6 +60,8 @@ pub enum Place {
 pub struct Store {
     state: PathBuf,
     volatile: PathBuf,
+    /// The set that was read last, as several who work on one change ask for it.
+    memo: sets::Memo,
 }
 
 impl Store {
@@ -68,11 +69,11 @@ impl Store {
     #[must_use]
     pub fn new(state_dir: Option<PathBuf>) -> Self {
         let Some(state) = state_dir else {
-            return Self { state: STATE.into(), volatile: VOLATILE.into() };
+            return Self { state: STATE.into(), volatile: VOLATILE.into(), memo: sets::Memo::default() };
         };
         // What runs later may run in another folder.
         let state = std::path::absolute(&state).unwrap_or(state);
-        Self { volatile: state.join(RUN), state }
+        Self { volatile: state.join(RUN), state, memo: sets::Memo::default() }
     }
 
     /// Where a file or a set of this name is, for a program that is to load it.
@@ -90,11 +91,21 @@ impl Store {
     /// Where the folder is not to be trusted, the disk is full or broken: then what was there is there still.
     pub fn write(&self, place: Place, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         check_name(name)?;
-        let mut content = format!("{FIRST_LINE}{}\n", checksum(bytes)).into_bytes();
-        content.extend_from_slice(bytes);
         let folder = self.make(place)?;
         folder.wait_to_write()?;
-        folder.replace(name, &content, FILE_MODE)
+        folder.replace(name, &with_checksum(bytes), FILE_MODE)
+    }
+
+    /// Writes a file whole, as [`Self::write`] does, but without waiting for the disk: what a crash may leave of it is a damaged file, or an
+    /// older one. For what is no loss then.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_note(&self, place: Place, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        check_name(name)?;
+        let folder = self.make(place)?;
+        folder.wait_to_write()?;
+        folder.replace_note(name, &with_checksum(bytes), FILE_MODE)
     }
 
     /// Writes a program whole, as [`Self::write`] does, but as it is and for its owner to run.
@@ -117,16 +128,8 @@ impl Store {
         check_name(name)?;
         let Some(folder) = self.open(place)? else { return Ok(None) };
         let Some(content) = folder.read(name)? else { return Ok(None) };
-        let path = || folder.path().join(name);
-        let Some((first, bytes)) = content.split_at_checked(FIRST_LINE.len() + CHECKSUM + 1) else {
-            return Err(StoreError::Truncated(path()));
-        };
-        let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
-        match sum {
-            None => Err(StoreError::Foreign(path())),
-            Some(sum) if sum != checksum(bytes).as_bytes() => Err(StoreError::Checksum(path())),
-            Some(_) => Ok(Some(bytes.to_vec())),
-        }
+        let (_, bytes) = without_checksum(&content, &folder.path().join(name))?;
+        Ok(Some(bytes.to_vec()))
     }
 
     /// Gives a file another name, in place of what has that; needs no room on the disk. `false` where there is none.
@@ -188,9 +191,39 @@ fn check_name(name: &str) -> Result<(), StoreError> {
     Err(StoreError::Name(name.to_owned()))
 }
 
+/// A file's content, with its first line.
+fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(FIRST_LINE.len() + CHECKSUM + 1 + bytes.len());
+    content.extend_from_slice(FIRST_LINE.as_bytes());
+    content.extend_from_slice(checksum(bytes).as_bytes());
+    content.push(b'\n');
+    content.extend_from_slice(bytes);
+    content
+}
+
+/// The checksum and what it was made of.
+fn without_checksum<'a>(content: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]), StoreError> {
+    let Some((first, bytes)) = content.split_at_checked(FIRST_LINE.len() + CHECKSUM + 1) else {
+        return Err(StoreError::Truncated(path.to_owned()));
+    };
+    let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
+    let sum = sum.and_then(|sum| str::from_utf8(sum).ok());
+    match sum {
+        None => Err(StoreError::Foreign(path.to_owned())),
+        Some(sum) if sum != checksum(bytes) => Err(StoreError::Checksum(path.to_owned())),
+        Some(sum) => Ok((sum, bytes)),
+    }
+}
+
 /// SHA-256 in hexadecimal, as sha256sum(1) prints it.
 pub(in crate::host) fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(CHECKSUM), |mut text, byte| {
+    checksum_of([bytes])
+}
+
+/// The same of what follows each other.
+pub(in crate::host) fn checksum_of(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    let hash = pieces.into_iter().fold(Sha256::new(), |hash, piece| hash.chain_update(piece));
+    hash.finalize().iter().fold(String::with_capacity(CHECKSUM), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text

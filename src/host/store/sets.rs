@@ -1,197 +1,326 @@
-//! Files that belong together and change together.
+//! Texts that belong together and change together.
 //!
-//! A set `rules` is a link to a folder `rules-7`, which nobody changes once the link points to it. The next set is written
-//! as `rules-8`, then the link is replaced, which is one step; then `rules-7` goes. In each folder is a list of checksums
-//! for `sha256sum -c`.
+//! ```text
+//!  good        a list of the texts, and the texts one after the other; or what to keep of good.base and what comes new
+//!  good.base   the texts of which `good` says what to keep
+//! ```
+//!
+//! What changes is little: a set of 100,000 nodes is some megabytes, and a disk takes longer to write these than all the rest of a change
+//! takes. `good` is what counts, and it names its base by its checksum: without either of them there is no set, and never an older one.
+//!
+//! A file is written under another name, synced, and given its own in one step. A base is the file that `good` was, under a second
+//! name, and nobody writes into it.
+//!
+//! Versions before had a folder for each state of a set, and a link; these are read, and go with the next write.
+
+mod change;
+mod folders;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
 
 use nix::sys::stat::SFlag;
+use serde::{Deserialize, Serialize};
 
-use super::{FILE_MODE, FOLDER_MODE, Folder, Place, Store, StoreError, check_name, checksum};
+use self::change::Change;
+use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, with_checksum, without_checksum};
 
-/// The list of checksums. No file of a set can have its name, which has capitals.
-const SUMS: &str = "SHA256SUMS";
+/// What tells a file from every other one, and from itself after a change (stat(2)): device, number, size, and the times at which its
+/// content and its owner or permissions were changed.
+type Mark = (u64, u64, i64, (i64, i64), (i64, i64));
+
+/// A set with the marks of its two files.
+type Noted = (String, [Option<Mark>; 2], Arc<Texts>);
+
+/// The set that was read last.
+#[derive(Clone, Debug, Default)]
+pub struct Memo(Arc<Mutex<Option<Noted>>>);
+
+impl Memo {
+    fn get(&self, name: &str, marks: Option<&[Option<Mark>; 2]>) -> Option<Arc<Texts>> {
+        let noted = self.0.lock().ok()?;
+        let (own, known, texts) = noted.as_ref()?;
+        (own == name && Some(known) == marks).then(|| Arc::clone(texts))
+    }
+
+    fn put(&self, name: &str, marks: Option<[Option<Mark>; 2]>, texts: Option<Arc<Texts>>) {
+        if let (Ok(mut noted), Some(marks), Some(texts)) = (self.0.lock(), marks, texts) {
+            *noted = Some((name.to_owned(), marks, texts));
+        }
+    }
+}
+
+/// The marks of a set's files; `None` where it is none of files.
+fn marks(folder: &Folder, name: &str) -> Result<Option<[Option<Mark>; 2]>, StoreError> {
+    let Some(own) = folder.mark(name)? else { return Ok(None) };
+    Ok(Some([Some(own), folder.mark(&base_of(name))?]))
+}
+
+/// Texts by name.
+pub type Texts = BTreeMap<String, Vec<u8>>;
 
 /// A set that is written, and not yet in its place.
 #[derive(Debug)]
 pub struct ReadySet {
     name: String,
-    next: String,
+    /// Whether it says what to keep of the base.
+    is_change: bool,
+}
+
+/// What stands before the texts.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Head {
+    /// All of them follow.
+    Whole(Vec<Entry>),
+    /// What is new of them follows.
+    Change(Change),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    bytes: usize,
+}
+
+/// A set as it is.
+struct Current {
+    /// The texts that a change may keep: its own, or those of its base; with the checksum of the file, where they are in one.
+    base: Texts,
+    sum: Option<String>,
+    /// What a change makes of these.
+    changed: Option<Texts>,
 }
 
 impl Store {
-    /// Writes a set of files whole, in place of the set that has its name, into the folder for what lasts. What runs that
-    /// were killed have left of a set of this name is cleared away first.
+    /// Writes a set whole, in place of the set that has its name, into the folder for what lasts.
     ///
     /// # Errors
     /// Where the folder is not to be trusted, the disk is full or broken: then the set that was there is there still.
-    pub fn write_folder(&self, name: &str, files: &[(&str, &[u8])]) -> Result<(), StoreError> {
-        let folder = self.folder_for_sets(name, files)?;
-        let next = prepare(&folder, name, files)?;
-        put(&folder, name, &next)
+    pub fn write_set(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        let folder = self.folder_for_sets(name, texts)?;
+        let ready = prepare(&folder, name, texts)?;
+        put(&folder, &ready)
     }
 
-    /// Writes a set of files, of which nobody knows before [`Self::put_folder`]. The next write clears it away if that does
-    /// not come.
+    /// Writes a set, of which nobody knows before [`Self::put_set`]. The next write clears it away if that does not come.
     ///
     /// # Errors
-    /// As [`Self::write_folder`].
-    pub fn prepare_folder(&self, name: &str, files: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
-        let folder = self.folder_for_sets(name, files)?;
-        Ok(ReadySet { name: name.to_owned(), next: prepare(&folder, name, files)? })
+    /// As [`Self::write_set`].
+    pub fn prepare_set(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
+        let folder = self.folder_for_sets(name, texts)?;
+        prepare(&folder, name, texts)
     }
 
     /// Puts a set in the place of the one that has its name.
     ///
     /// # Errors
-    /// As [`Self::write_folder`].
-    pub fn put_folder(&self, ready: &ReadySet) -> Result<(), StoreError> {
+    /// As [`Self::write_set`].
+    pub fn put_set(&self, ready: &ReadySet) -> Result<(), StoreError> {
         let folder = self.folder_for_sets(&ready.name, &[])?;
-        // Another write may have cleared it away.
-        folder.inside(&ready.next)?.ok_or_else(|| StoreError::Missing(folder.path().join(&ready.next)))?;
-        put(&folder, &ready.name, &ready.next)
+        put(&folder, ready)
     }
 
     /// The folder, for as long as it is open to nobody else who writes.
-    fn folder_for_sets(&self, name: &str, files: &[(&str, &[u8])]) -> Result<Folder, StoreError> {
+    fn folder_for_sets(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<Folder, StoreError> {
         check_set_name(name)?;
-        files.iter().try_for_each(|(file, _)| check_name(file))?;
+        texts.iter().try_for_each(|(text, _)| check_name(text))?;
         let folder = self.make(Place::State)?;
         folder.wait_to_write()?;
         Ok(folder)
     }
 
-    /// The files of a set by name, without the list of checksums; `None` where there is no such set.
+    /// The texts of a set by name; `None` where there is no such set.
     ///
     /// # Errors
-    /// Where anything in the set is not what this program wrote. A file that is not in the list is an error too: nobody
-    /// can tell where it came from, and a program that loads all files of the folder would load it.
-    pub fn read_folder(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, StoreError> {
+    /// Where anything in the set is not what this program wrote.
+    pub fn read_set(&self, name: &str) -> Result<Option<Arc<Texts>>, StoreError> {
         check_set_name(name)?;
         let Some(folder) = self.open(Place::State)? else { return Ok(None) };
         folder.wait_to_read()?;
-        let Some(current) = current(&folder, name)? else { return Ok(None) };
-        let set = folder.inside(&current)?.ok_or_else(|| StoreError::Missing(folder.path().join(&current)))?;
-        let sums_path = set.path().join(SUMS);
-        let sums = set.read(SUMS)?.ok_or_else(|| StoreError::Missing(sums_path.clone()))?;
-        let sums = listed(&sums).ok_or(StoreError::Foreign(sums_path))?;
-        if let Some(stray) = set.names()?.iter().find(|entry| *entry != SUMS && !sums.contains_key(*entry)) {
-            return Err(StoreError::Stray(set.path().join(stray)));
+        let marks = marks(&folder, name)?;
+        if let Some(texts) = self.memo.get(name, marks.as_ref()) {
+            return Ok(Some(texts));
         }
-        let mut files = BTreeMap::new();
-        for (file, sum) in sums {
-            let bytes = set.read(&file)?.ok_or_else(|| StoreError::Missing(set.path().join(&file)))?;
-            if checksum(&bytes) != sum {
-                return Err(StoreError::Checksum(set.path().join(&file)));
-            }
-            files.insert(file, bytes);
-        }
-        Ok(Some(files))
+        let texts = current(&folder, name)?.map(|current| Arc::new(current.changed.unwrap_or(current.base)));
+        self.memo.put(name, marks, texts.clone());
+        Ok(texts)
     }
 
-    /// Takes a set of files away, where there is one.
+    /// Takes a set away, where there is one.
     ///
     /// # Errors
     /// Where the name is that of something else, or the folder is not to be trusted.
-    pub fn remove_folder(&self, name: &str) -> Result<(), StoreError> {
+    pub fn remove_set(&self, name: &str) -> Result<(), StoreError> {
         check_set_name(name)?;
         let Some(folder) = self.open(Place::State)? else { return Ok(()) };
         folder.wait_to_write()?;
-        if current(&folder, name)?.is_some() {
-            folder.unlink(name)?;
-            folder.sync()?;
+        match folder.kind(name)? {
+            None => {}
+            Some(SFlag::S_IFREG) => {
+                folder.unlink(name)?;
+                folder.sync()?;
+            }
+            Some(_) => folders::remove(&folder, name)?,
         }
-        clear(&folder, name, None)
+        for rest in [base_of(name), next(name)] {
+            folder.unlink(&rest)?;
+        }
+        folders::clear(&folder, name)
     }
 }
 
-/// A name that could be that of a folder of another set is none for a set.
+/// A name that could be that of a part of another set is none for a set.
 fn check_set_name(name: &str) -> Result<(), StoreError> {
     check_name(name)?;
-    match name.rsplit_once('-') {
-        Some((_, end)) if end.bytes().all(|byte| byte.is_ascii_digit()) => Err(StoreError::Name(name.to_owned())),
-        _ => Ok(()),
-    }
-}
-
-/// The number of a folder of this set.
-fn generation(name: &str, entry: &str) -> Option<u64> {
-    let number = entry.strip_prefix(name)?.strip_prefix('-')?;
-    let canonical = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
-    // One short of the end, so that there is a next one.
-    number.parse().ok().filter(|number| canonical && *number < u64::MAX)
-}
-
-/// The folder that the link points to.
-fn current(folder: &Folder, name: &str) -> Result<Option<String>, StoreError> {
-    match folder.link(name)? {
-        Some(target) if generation(name, &target).is_none() => Err(StoreError::NotASet(folder.path().join(name))),
-        target => Ok(target),
-    }
-}
-
-/// Takes the folders of a set away, but for one.
-fn clear(folder: &Folder, name: &str, but: Option<&str>) -> Result<(), StoreError> {
-    for entry in folder.names()? {
-        if generation(name, &entry).is_some()
-            && Some(entry.as_str()) != but
-            && folder.kind(&entry)? == Some(SFlag::S_IFDIR)
-        {
-            folder.remove_inside(&entry)?;
-        }
+    let is_of_folder = name.rsplit_once('-').is_some_and(|(_, end)| end.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_of_folder || name.ends_with(".base") {
+        return Err(StoreError::Name(name.to_owned()));
     }
     Ok(())
 }
 
-fn fill(folder: &Folder, name: &str, files: &[(&str, &[u8])]) -> Result<(), StoreError> {
-    let set = folder.make_inside(name, FOLDER_MODE)?;
-    let mut sums = String::new();
-    for (file, bytes) in files {
-        set.create(file, bytes, FILE_MODE)?;
-        // Writing to a String cannot fail. Two blanks are what sha256sum(1) writes.
-        let _ = writeln!(sums, "{}  {file}", checksum(bytes));
-    }
-    set.create(SUMS, sums.as_bytes(), FILE_MODE)?;
-    set.sync()
+fn base_of(name: &str) -> String {
+    format!("{name}.base")
 }
 
-/// The names and checksums in the list; `None` where it is not one that this program wrote, whole.
-fn listed(sums: &[u8]) -> Option<BTreeMap<String, String>> {
-    let text = str::from_utf8(sums).ok()?;
-    if !text.is_empty() && !text.ends_with('\n') {
-        return None;
-    }
-    let entry = |line: &str| {
-        let (sum, name) = line.split_once("  ")?;
-        check_name(name).ok()?;
-        Some((name.to_owned(), sum.to_owned()))
-    };
-    text.lines().map(entry).collect()
+/// The name under which a file is written before it gets its own.
+fn next(name: &str) -> String {
+    format!(".{name}.next")
 }
 
-/// Writes a set beside the one that counts; its folder's name.
-fn prepare(folder: &Folder, name: &str, files: &[(&str, &[u8])]) -> Result<String, StoreError> {
-    let current = current(folder, name)?;
-    clear(folder, name, current.as_deref())?;
-    let next = folder.names()?.iter().filter_map(|entry| generation(name, entry)).max().unwrap_or(0) + 1;
-    let next = format!("{name}-{next}");
-    if let Err(error) = fill(folder, &next, files) {
-        // The error is what counts; what is left now is cleared away by the next write.
-        let _ = folder.remove_inside(&next);
-        return Err(error);
-    }
-    Ok(next)
-}
-
-fn put(folder: &Folder, name: &str, next: &str) -> Result<(), StoreError> {
-    if let Err(error) = folder.replace_link(name, next) {
-        // The link may have been replaced before it failed.
-        if folder.link(name).is_ok_and(|now| now.as_deref() != Some(next)) {
-            let _ = folder.remove_inside(next);
+/// The set as it is; `None` where there is none.
+fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
+    match folder.kind(name)? {
+        None => return Ok(None),
+        Some(SFlag::S_IFREG) => {}
+        Some(_) => {
+            let texts = folders::read(folder, name)?;
+            return Ok(texts.map(|base| Current { base, sum: None, changed: None }));
         }
-        return Err(error);
     }
-    clear(folder, name, Some(next))
+    let missing = || StoreError::Missing(folder.path().join(name));
+    let file = File::read(folder, name)?.ok_or_else(missing)?;
+    let Some(change) = file.change else {
+        return Ok(Some(Current { base: file.texts, sum: Some(file.sum), changed: None }));
+    };
+    let (own, path) = (base_of(name), folder.path().join(base_of(name)));
+    let base = File::read(folder, &own)?.ok_or_else(|| StoreError::Missing(path.clone()))?;
+    if base.change.is_some() || !change.is_of(&base.sum) {
+        return Err(StoreError::Foreign(path));
+    }
+    let changed = change.apply(&base.texts, &file.new).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))?;
+    Ok(Some(Current { base: base.texts, sum: Some(base.sum), changed: Some(changed) }))
+}
+
+/// A file of a set.
+struct File {
+    sum: String,
+    /// Where it is whole.
+    texts: Texts,
+    /// Where it is a change, that, and what comes new.
+    change: Option<Change>,
+    new: Vec<u8>,
+}
+
+impl File {
+    fn read(folder: &Folder, name: &str) -> Result<Option<Self>, StoreError> {
+        let Some(content) = folder.read(name)? else { return Ok(None) };
+        let path = folder.path().join(name);
+        let (sum, bytes) = without_checksum(&content, &path)?;
+        let sum = sum.to_owned();
+        let foreign = || StoreError::Foreign(path.clone());
+        let (head, rest) = split(bytes).ok_or_else(foreign)?;
+        Ok(Some(match head {
+            Head::Whole(entries) => {
+                let texts = texts(&entries, rest).ok_or_else(foreign)?;
+                Self { sum, texts, change: None, new: Vec::new() }
+            }
+            Head::Change(change) => Self { sum, texts: Texts::new(), change: Some(change), new: rest.to_vec() },
+        }))
+    }
+}
+
+/// What stands in the first line, and what is behind it.
+fn split(bytes: &[u8]) -> Option<(Head, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (line, rest) = bytes.split_at_checked(end + 1)?;
+    Some((serde_json::from_slice(line).ok()?, rest))
+}
+
+/// The texts that follow each other; `None` where the list is of something else.
+fn texts(entries: &[Entry], mut rest: &[u8]) -> Option<Texts> {
+    let mut texts = Texts::new();
+    for Entry { name, bytes } in entries {
+        check_name(name).ok()?;
+        let (text, behind) = rest.split_at_checked(*bytes)?;
+        texts.insert(name.clone(), text.to_vec());
+        rest = behind;
+    }
+    (rest.is_empty() && texts.len() == entries.len()).then_some(texts)
+}
+
+/// Writes a set beside the one that counts: whole, or what changes in it.
+fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
+    if !matches!(folder.kind(name)?, None | Some(SFlag::S_IFREG | SFlag::S_IFLNK)) {
+        return Err(StoreError::NotASet(folder.path().join(name)));
+    }
+    let base = base_of(name);
+    if !matches!(folder.kind(&base)?, None | Some(SFlag::S_IFREG)) {
+        return Err(StoreError::NotAFile(folder.path().join(base)));
+    }
+    // What is damaged is replaced; what is not a set at all is left for a person to look at.
+    let current = match current(folder, name) {
+        Err(
+            error @ (StoreError::NotASet(_)
+            | StoreError::NotAFile(_)
+            | StoreError::Owner { .. }
+            | StoreError::Writable { .. }),
+        ) => {
+            return Err(error);
+        }
+        other => other.ok().flatten(),
+    };
+    let is_whole = current.as_ref().is_some_and(|current| current.changed.is_none());
+    let change = current.and_then(|current| change::between(&current.sum?, &current.base, texts));
+    // The file that counts is its own base from now on, which says nothing as long as it counts. Before the change is synced, so that it
+    // is on the disk by then; where there are no second names, all is written.
+    let change = change.filter(|_| !is_whole || folder.link_again(name, &base).is_ok());
+    let ready = ReadySet { name: name.to_owned(), is_change: change.is_some() };
+    let bytes = change.map_or_else(|| whole(texts), Ok)?;
+    let beside = next(name);
+    folder.unlink(&beside)?;
+    if let Err(error) = folder.create(&beside, &with_checksum(&bytes), FILE_MODE) {
+        let _ = folder.unlink(&beside);
+        return Err(folder.of(name, error));
+    }
+    Ok(ready)
+}
+
+fn whole(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, StoreError> {
+    let entry = |(name, text): &(&str, &[u8])| Entry { name: (*name).to_owned(), bytes: text.len() };
+    let mut bytes = line(&Head::Whole(texts.iter().map(entry).collect()))?;
+    texts.iter().for_each(|(_, text)| bytes.extend_from_slice(text));
+    Ok(bytes)
+}
+
+fn line(head: &Head) -> Result<Vec<u8>, StoreError> {
+    let fail = |error| StoreError::io("write", "a set".as_ref(), std::io::Error::other(error));
+    let mut bytes = serde_json::to_vec(head).map_err(fail)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn put(folder: &Folder, ready: &ReadySet) -> Result<(), StoreError> {
+    let beside = next(&ready.name);
+    // Another write may have cleared it away.
+    folder.kind(&beside)?.ok_or_else(|| StoreError::Missing(folder.path().join(&beside)))?;
+    folder.rename(&beside, &ready.name)?;
+    folder.sync()?;
+    if !ready.is_change {
+        // Nothing counts on it any more: that it is still there after a crash does no harm.
+        folder.unlink(&base_of(&ready.name))?;
+        folders::clear(folder, &ready.name)?;
+    }
+    Ok(())
 }

@@ -42,6 +42,7 @@ use crate::net::Interface;
 pub use compat::UNNAMED as UNNAMED_IP_SET;
 pub(super) use matches::{FRAGMENT, FRAGMENT_OFFSET, IPS_DST_NAT, LOOPBACK, RTN_LOCAL};
 use program::Program;
+pub(super) use values::Element;
 use values::{Values, ir_set};
 
 /// The sets of a table by name, and what is in them.
@@ -83,8 +84,13 @@ pub fn lift_named(table: &Table, names: &Names) -> Result<Option<Lifted>, Malfor
     let filled = filled(table)?;
     for set in &table.sets {
         let values = if filled.contains(&set.name) { Values::Filled } else { set.values()? };
-        let known = !filled.contains(&set.name) && set.entries()?.is_some();
-        if matches!(values, Values::Unknown | Values::Filled) && !known {
+        let unread = match values {
+            Values::Filled => true,
+            // A lookup may find out more, see `lookups`.
+            Values::Unknown => set.entries()?.is_none(),
+            Values::Ipv4(_) | Values::Ipv6(_) | Values::Ports(_) | Values::Interfaces(_) | Values::Passing(_) => false,
+        };
+        if unread {
             unknown.push(format!("set {} of table {}", set.name, table.name));
         }
         if sets.insert(set.name.as_str(), (set, values)).is_some() {
@@ -202,6 +208,12 @@ fn filled(table: &Table) -> Result<HashSet<String>, Malformed> {
         }
     }
     Ok(filled)
+}
+
+/// Whether a rule fills or empties a set of the table. One that cannot be read may.
+#[must_use]
+pub fn fills_sets(table: &Table) -> bool {
+    filled(table).map_or(true, |filled| !filled.is_empty())
 }
 
 /// The devices that a chain hangs at; `None` where one cannot be told. A chain that hangs nowhere yet may hang anywhere soon.

@@ -56,17 +56,22 @@ impl Set {
     /// # Errors
     /// Where attributes are cut short.
     pub(in super::super) fn keys(&self) -> Result<Option<Vec<Element<'_>>>, Malformed> {
+        self.keys_of(&self.elements)
+    }
+
+    /// The same of a part of them.
+    pub(in super::super) fn keys_of<'a>(&self, list: &'a [u8]) -> Result<Option<Vec<Element<'a>>>, Malformed> {
         if !self.is_plain()? {
             return Ok(None);
         }
-        self.keys_and(&[])
+        self.keys_and(list, &[])
     }
 
     /// The same, where elements may have these attributes, too.
-    fn keys_and(&self, more: &[u16]) -> Result<Option<Vec<Element<'_>>>, Malformed> {
+    fn keys_and<'a>(&self, list: &'a [u8], more: &[u16]) -> Result<Option<Vec<Element<'a>>>, Malformed> {
         let length = usize::try_from(self.key_length).unwrap_or(0);
-        let mut keys = Vec::with_capacity(self.elements.len() / (length + 16));
-        for element in attributes(&self.elements) {
+        let mut keys = Vec::with_capacity(list.len() / (length + 12));
+        for element in attributes(list) {
             let mut key = None;
             let mut ends = false;
             for attribute in attributes(element?.1) {
@@ -90,7 +95,8 @@ impl Set {
     }
 
     /// Whether it holds keys and nothing else: no maps, no elements that come and go or that count and limit.
-    pub(in super::super) fn is_plain(&self) -> Result<bool, Malformed> {
+    #[allow(clippy::missing_errors_doc)]
+    pub fn is_plain(&self) -> Result<bool, Malformed> {
         Ok(self.holds_keys()? && self.flags & NFT_SET_TIMEOUT == 0 && !self.has(&[NFTA_SET_TIMEOUT])?)
     }
 
@@ -117,10 +123,12 @@ impl Set {
         if !self.holds_keys()? {
             return Ok(Values::Unknown);
         }
-        Ok(match self.values_of(self.keys_and(&[NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION])?)? {
-            Values::Unknown => Values::Unknown,
-            these => Values::Passing(Box::new(these)),
-        })
+        Ok(
+            match self.values_of(self.keys_and(&self.elements, &[NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION])?)? {
+                Values::Unknown => Values::Unknown,
+                these => Values::Passing(Box::new(these)),
+            },
+        )
     }
 
     fn values_of(&self, keys: Option<Vec<Element<'_>>>) -> Result<Values, Malformed> {

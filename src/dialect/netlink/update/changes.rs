@@ -9,7 +9,10 @@ use super::super::expression::Expression;
 use super::super::read::message;
 use super::super::table::{ANONYMOUS, Chain, Rule, Set, Table, rename_lookups, with_counts};
 use super::sets::{SetDifference, unchanged};
-use super::{Changes, recommented};
+use super::{Changes, Touched, recommented};
+
+/// Up to so many keys are asked for one by one, for some microseconds each.
+const MOST_KEYS: usize = 1000;
 
 impl Changes {
     fn add(&mut self, subject: String, kind: u16, flags: u16, family: u8, write: impl FnOnce(&mut Writer)) {
@@ -134,6 +137,7 @@ impl Changes {
                 self.list(kind, current, (name, name, None), writer.bytes())?;
             }
         }
+        self.touched = differences.iter().map(Touched::of).collect();
         for (chain, own, rule) in recommented(current, wanted) {
             // An anonymous set goes with its rule, and comes with the new one.
             for one in rule.program()? {
@@ -238,6 +242,16 @@ impl Changes {
             self.create_set(wanted, number, set)?;
         }
         self.create_rules(wanted, counts)
+    }
+}
+
+impl Touched {
+    fn of(difference: &SetDifference<'_>) -> Self {
+        let SetDifference { set, removed, added } = difference;
+        let few = set.flags & NFT_SET_INTERVAL == 0 && removed.len() + added.len() <= MOST_KEYS;
+        let keys = [(removed, false), (added, true)].into_iter();
+        let keys = keys.flat_map(|(list, there)| list.iter().map(move |(key, _)| (key.to_vec(), there)));
+        Self { set: set.name.clone(), keys: few.then(|| keys.collect()) }
     }
 }
 

@@ -51,6 +51,17 @@ pub struct Changes {
     pub(super) subjects: Vec<String>,
     /// Transactions that follow. Whoever stops before the last one has rules that mean what the old or the new ones do.
     pub(super) later: Vec<Changes>,
+    /// In which sets elements come or go, where that is all that does.
+    pub touched: Vec<Touched>,
+}
+
+/// A set in which elements came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Its name.
+    pub set: String,
+    /// The keys, and whether each is in it now; `None` where there are many, or ranges, so that to read all of the set is better.
+    pub keys: Option<Vec<(Vec<u8>, bool)>>,
 }
 
 /// The smallest change from one table to another that is safe at every instant, but no smaller than `least`.
@@ -85,6 +96,41 @@ pub fn update(current: Option<&Table>, wanted: Option<&Table>, least: Extent) ->
         }
     };
     Ok((extent, changes))
+}
+
+/// Whether two sets hold the same. What is more than keys is never known to.
+///
+/// # Errors
+/// Where attributes are cut short.
+pub fn same_elements(one: &Set, other: &Set) -> Result<bool, Malformed> {
+    let units = units(one)?;
+    Ok(units.is_some() && units == sets::units(other)?)
+}
+
+/// What is in a set, as bytes that are the same for sets that hold the same, whoever wrote them.
+///
+/// # Errors
+/// Where attributes are cut short.
+pub fn held(set: &Set) -> Result<Vec<u8>, Malformed> {
+    let Some(units) = units(set)? else { return Ok(set.elements.clone()) };
+    let mut bytes = Vec::with_capacity(units.len() * (set.key_length as usize + 1));
+    for (first, behind) in units {
+        bytes.push(u8::from(behind.is_some()));
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(behind.unwrap_or_default());
+    }
+    Ok(bytes)
+}
+
+/// How much the smallest change comes to. Comments hold line numbers, and what they say is none.
+///
+/// # Errors
+/// Where attributes are cut short.
+pub fn extent(current: &Table, wanted: &Table) -> Result<Extent, Malformed> {
+    Ok(match compare(current, wanted)? {
+        (Extent::Elements, differences) if differences.is_empty() => Extent::Nothing,
+        (extent, _) => extent,
+    })
 }
 
 /// The messages that make a table, to be kept, and to be read again with [`Table::from_messages`].

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::super::attributes::Malformed;
 use super::super::constants::*;
 use super::super::expression::Expression;
+use super::super::lift::Element;
 use super::super::table::{Set, Table};
 
 /// What comes or goes as one: a value, or a range with what is behind its end; none for a range up to the highest value.
@@ -19,16 +20,21 @@ pub struct SetDifference<'a> {
 
 /// What is in a set, sorted; `None` where there is more to it than keys, or where ranges are not in pairs.
 pub fn units(set: &Set) -> Result<Option<Vec<Unit<'_>>>, Malformed> {
-    let Some(mut keys) = set.keys()? else { return Ok(None) };
+    units_of(set, &set.elements)
+}
+
+fn units_of<'a>(set: &Set, list: &'a [u8]) -> Result<Option<Vec<Unit<'a>>>, Malformed> {
+    let Some(mut keys) = set.keys_of(list)? else { return Ok(None) };
     let interval = set.flags & NFT_SET_INTERVAL != 0;
-    if !keys.is_sorted() {
-        keys.sort_unstable();
+    // Where one range ends and another begins, the end comes first. What was read is sorted already, see `Set::sort`.
+    let order =
+        |one: &Element<'_>, other: &Element<'_>| (one.0, one.1 != interval).cmp(&(other.0, other.1 != interval));
+    if !keys.is_sorted_by(|one, other| order(one, other).is_le()) {
+        keys.sort_unstable_by(order);
     }
     if !interval {
         return Ok(keys.into_iter().map(|(key, ends)| (!ends).then_some((key, None))).collect());
     }
-    // Where one range ends and another begins, the end comes first.
-    keys.sort_by_key(|&(key, ends)| (key, !ends));
     let mut units = Vec::with_capacity(keys.len() / 2 + 1);
     let mut open: Option<&[u8]> = None;
     for (key, ends) in keys {
@@ -49,8 +55,9 @@ pub fn differences<'a>(current: &'a Table, wanted: &'a Table) -> Result<Option<V
     let mut all = Vec::new();
     for set in wanted.sets.iter().filter(|set| !set.is_anonymous()) {
         let Some(own) = current.set(&set.name) else { return Ok(None) };
-        let (Some(units), Some(others)) = (units(own)?, units(set)?) else { return Ok(None) };
-        if own.size.is_some_and(|size| others.len() > size as usize) {
+        let (list, other, common) = apart(own, set);
+        let (Some(units), Some(others)) = (units_of(own, list)?, units_of(set, other)?) else { return Ok(None) };
+        if own.size.is_some_and(|size| common + others.len() > size as usize) {
             return Ok(None);
         }
         let (mut removed, mut added) = (Vec::new(), Vec::new());
@@ -72,6 +79,31 @@ pub fn differences<'a>(current: &'a Table, wanted: &'a Table) -> Result<Option<V
         }
     }
     Ok(Some(all))
+}
+
+/// The elements of two sets without those with which both begin and end, and how many these are: what changes is little, and what is
+/// read is in the order in which it is written. All of them where that cannot be told so easily.
+fn apart<'a>(own: &'a Set, set: &'a Set) -> (&'a [u8], &'a [u8], usize) {
+    let all = (own.elements.as_slice(), set.elements.as_slice(), 0);
+    let interval = (own.flags | set.flags) & NFT_SET_INTERVAL != 0;
+    let Some(length) = uniform(&set.elements).filter(|length| !interval && uniform(&own.elements) == Some(*length))
+    else {
+        return all;
+    };
+    let pairs = || own.elements.chunks_exact(length).zip(set.elements.chunks_exact(length));
+    let begin = pairs().take_while(|(one, other)| one == other).count() * length;
+    let (list, other) = (all.0.get(begin..).unwrap_or_default(), all.1.get(begin..).unwrap_or_default());
+    let pairs = list.rchunks_exact(length).zip(other.rchunks_exact(length));
+    let end = pairs.take_while(|(one, other)| one == other).count() * length;
+    let without_end = |list: &'a [u8]| list.get(..list.len() - end).unwrap_or_default();
+    (without_end(list), without_end(other), (begin + end) / length)
+}
+
+/// The length that every element of a list has.
+fn uniform(list: &[u8]) -> Option<usize> {
+    let length_of = |bytes: &[u8]| Some(usize::from(u16::from_ne_bytes(*bytes.first_chunk()?)).next_multiple_of(4));
+    let length = length_of(list).filter(|length| *length > 0 && list.len() % length == 0)?;
+    list.chunks_exact(length).all(|element| length_of(element) == Some(length)).then_some(length)
 }
 
 /// The named sets that can stay as they are, whatever becomes of the rules.

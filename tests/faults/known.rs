@@ -1,0 +1,184 @@
+//! What sets hold is not read again where the kernel says that nobody changed anything: that anybody who did is seen, and that a note of what
+//! they hold is used only where and when it was made.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::lab::netns::run;
+use super::machine::{Machine, Ran, STAYS, eventually};
+use crate::on_a_machine;
+
+const DERIVED: &str = "members as read at ";
+
+/// Applies a file; whether members were read as a whole, as the note says, and what is said of them.
+#[track_caller]
+fn reads_all(machine: &Machine, file: &str) -> bool {
+    let read_at = || machine.path("state/run/members").exists().then(|| full(machine));
+    let before = read_at();
+    let ran = machine.ringfence(&format!("apply {file}")).ended(0);
+    let all = before != read_at();
+    assert!(all || ran.out.contains(DERIVED), "{ran:#?}");
+    all
+}
+
+/// When all was read, as the note says.
+fn full(machine: &Machine) -> String {
+    fs::read(machine.path("state/run/members")).map(|_| note(machine).0["full"]["uptime"].to_string()).expect("a note")
+}
+
+/// The note of what the sets hold: its first line as JSON, and what is behind it.
+fn note(machine: &Machine) -> (Value, Vec<u8>) {
+    let bytes = fs::read(machine.path("state/run/members")).expect("a note");
+    let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+    let stamp = lines.nth(1).expect("a stamp");
+    (serde_json::from_slice(stamp).expect("JSON"), lines.next().expect("a table").to_vec())
+}
+
+/// Writes one that is as whole as those of the program.
+fn write_note(machine: &Machine, stamp: &Value, table: &[u8]) {
+    let mut body = serde_json::to_vec(stamp).expect("JSON");
+    body.push(b'\n');
+    body.extend_from_slice(table);
+    let sum: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut bytes = format!("# ringfence 1 sha256 {sum}\n").into_bytes();
+    bytes.append(&mut body);
+    fs::write(machine.path("state/run/members"), bytes).expect("writing the note");
+}
+
+fn nft(script: &str) {
+    run(&["nft", "-f", "-"], script);
+}
+
+on_a_machine! {
+    fn members_are_read_once_and_changes_are_read_back(machine) {
+        assert!(reads_all(machine, "old.toml"));
+        let first = note(machine).0;
+        assert!(!reads_all(machine, "members.toml"));
+        machine.guards();
+        assert!(machine.proves("members.toml"));
+        let changed = machine.ringfence("apply old.toml").ended(0).says("what changed now was read back");
+        assert!(changed.out.contains(&format!("{DERIVED}{}", note(machine).0["full"]["at"].as_str().unwrap())), "{changed:#?}");
+        machine.ringfence("apply old.toml").ended(0).says(DERIVED);
+        machine.ringfence("diff old.toml").ended(0);
+        machine.ringfence("diff members.toml").ended(1).says("10.20.0.15");
+        assert!(machine.proves("old.toml"));
+        // Rules are read, and so is all with them.
+        assert!(reads_all(machine, "rules.toml"));
+        assert!(!reads_all(machine, "rules.toml"));
+        machine.guards();
+        assert_eq!(first["namespace"], note(machine).0["namespace"]);
+    }
+
+    fn whoever_changes_members_is_seen(machine) {
+        for change in [
+            "add element inet ringfence peers4 { 203.0.113.9 }",
+            "delete element inet ringfence peers4 { 10.20.0.12 }",
+            "flush set inet ringfence peers4",
+            // Nothing of ours, but the kernel does not say that.
+            "add table inet other",
+            // And back again.
+            "add element inet ringfence peers4 { 203.0.113.9 }\ndelete element inet ringfence peers4 { 203.0.113.9 }",
+        ] {
+            machine.ringfence("apply old.toml").ended(0);
+            assert!(!reads_all(machine, "members.toml"), "{change}");
+            nft(change);
+            let there = machine.proves("members.toml");
+            assert_eq!(there, change.contains("add table") || change.contains("\n"), "{change}");
+            if !there {
+                machine.ringfence("diff members.toml").ended(1);
+            }
+            // The full look of `status` was noted only where all was as it should be.
+            let read = reads_all(machine, "members.toml");
+            assert_eq!(read, !there, "{change}");
+            machine.guards();
+            assert!(machine.proves("members.toml"));
+        }
+    }
+
+    fn what_somebody_else_changed_to_the_same_is_read(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        machine.strace(&["-e", "trace=sendto"], "apply members.toml").ended(0);
+        let log = machine.strace_log();
+        let commit = log.lines().position(|line| line.contains("NFNL_MSG_BATCH_BEGIN")).expect("a transaction") + 1;
+        machine.ringfence("apply old.toml").ended(0);
+        let inject = format!("inject=sendto:delay_enter=1500000:when={commit}");
+        let mut held = machine.start_strace(&["-e", "trace=sendto", "-e", &inject], "apply members.toml");
+        let sends = || machine.strace_log().lines().filter(|line| line.contains("sendto(")).count();
+        eventually("the apply is before its transaction", || sends() >= commit);
+        nft("delete element inet ringfence peers4 { 10.20.0.14 }\nadd element inet ringfence peers4 { 10.20.0.15 }");
+        assert!(held.try_wait().unwrap().is_none(), "the other came too late");
+        let ran = Ran::from(held.wait_with_output().unwrap()).ended(0);
+        assert!(!ran.out.contains(DERIVED), "{ran:#?}");
+        assert!(machine.proves("members.toml"));
+        assert!(!reads_all(machine, "members.toml"));
+    }
+
+    fn a_rule_that_fills_a_set_of_ours_is_seen_at_once(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        assert!(!reads_all(machine, "members.toml"));
+        nft("add set inet ringfence grows { type ipv4_addr; flags dynamic; }\n\
+             insert rule inet ringfence prerouting ip saddr 203.0.113.0/24 add @grows { ip saddr }\n\
+             insert rule inet ringfence admit ip saddr @grows accept");
+        assert!(!machine.proves("members.toml"));
+        // A note that says that all this was there then is none that can be used: what is in such a set is another thing by now.
+        let (mut stamp, table) = note(machine);
+        stamp["generation"] = json!(stamp["generation"].as_u64().unwrap() + 1);
+        write_note(machine, &stamp, &table);
+        machine.ringfence("diff members.toml").ended(1);
+        assert!(reads_all(machine, "members.toml"));
+        machine.guards();
+        assert!(machine.proves("members.toml"));
+    }
+
+    fn a_note_counts_where_and_when_it_was_made(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        assert!(!reads_all(machine, "old.toml"));
+        let (stamp, table) = note(machine);
+        let number = |stamp: &Value, key: &str| stamp[key].as_u64().unwrap();
+        let others: [(&str, Value); 6] = [
+            ("program", json!("0.0.1")),
+            // The machine was started again.
+            ("boot", json!("00000000-0000-0000-0000-000000000000")),
+            // Another namespace at the same generation.
+            ("namespace", json!(number(&stamp, "namespace") + 1)),
+            ("generation", json!(number(&stamp, "generation") - 1)),
+            // A table that was made anew.
+            ("handle", json!(number(&stamp, "handle") + 1)),
+            ("full", json!({ "at": "2026-01-01T00:00:00Z", "uptime": stamp["full"]["uptime"].as_f64().unwrap() - 3601.0 })),
+        ];
+        for (key, other) in others {
+            let mut stamp = stamp.clone();
+            stamp[key] = other;
+            write_note(machine, &stamp, &table);
+            assert!(reads_all(machine, "old.toml"), "{key}");
+            assert!(machine.proves("old.toml"), "{key}");
+            assert!(!reads_all(machine, "old.toml"), "{key}");
+        }
+        let whole = fs::read(machine.path("state/run/members")).unwrap();
+        let half = &whole[..whole.len() / 2];
+        let mut turned = whole.clone();
+        *turned.last_mut().unwrap() ^= 1;
+        for damaged in [&b""[..], b"x", half, &turned] {
+            fs::write(machine.path("state/run/members"), damaged).unwrap();
+            let ran = machine.ringfence("apply old.toml").ended(0);
+            assert!(!ran.out.contains(DERIVED), "{ran:#?}");
+        }
+        // Sets that have other members than the note are not its sets: a set more, a set less.
+        write_note(machine, &note(machine).0, b"");
+        assert!(reads_all(machine, "old.toml"));
+        fs::remove_file(machine.path("state/run/members")).unwrap();
+        assert!(reads_all(machine, "old.toml"));
+        assert!(machine.answers(STAYS, super::lab::rules::GUARDED));
+    }
+
+    fn a_table_that_is_made_anew_is_read(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        assert!(!reads_all(machine, "old.toml"));
+        run(&["nft", "flush", "ruleset"], "");
+        machine.ringfence("status old.toml").ended(4);
+        assert!(reads_all(machine, "old.toml"));
+        machine.guards();
+    }
+}
