@@ -29,7 +29,7 @@ pub mod identity;
 pub mod iptables;
 pub mod judge;
 #[cfg(test)]
-mod lab;
+pub(crate) mod lab;
 pub mod links;
 pub mod listeners;
 pub mod nft;
