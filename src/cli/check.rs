@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::boot;
+use super::ends;
 use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links, where_rules_are,
 };
@@ -99,7 +100,7 @@ pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
     let mut remark = Remark::of_last_run(&store);
     let outcome = run_again(arguments, &mut remark).unwrap_or_else(|error| {
         remark.say(format!("error: {error:#}"));
-        super::outcome_of(&error)
+        ends::of(&error)
     });
     remark.keep(&store);
     Ok(outcome)

@@ -125,7 +125,7 @@ on_a_machine! {
         let waits = machine.ringfence("apply --backend nft --confirm-within 60s --json members.toml").ended(1);
         let status = machine.ringfence("status --json").ended(1);
         for document in [&waits, &status] {
-            document.out.contains("\"state\": \"shadowed\"").then_some(()).unwrap_or_else(|| panic!("{document:#?}"));
+            assert!(document.out.contains("\"state\": \"shadowed\""), "{document:#?}");
             assert!(document.out.contains("\"state_once_confirmed\": \"enforced\""), "{document:#?}");
             assert!(is_fine_to_ansible(&document.out), "{document:#?}");
         }
