@@ -27,7 +27,7 @@ ON_TEXT = $(CARGO) test --quiet --lib --bins --test golden --test rooms --test s
 # The tests of the kernel need rights over a network namespace: as root they make their own, otherwise within a user
 # namespace, where not every back end works.
 IN_THE_KERNEL = $(CARGO) test --test live --test documents --test agreed --test clusters --test plan --test faults --test netlink --test host_iptables --test through --test readers \
-	--test readers_iptables --test nft_json --test kernel --test hosts --test rehearse --test whole --test lint --test import
+	--test readers_iptables --test nft_json --test kernel --test hosts --test rehearse --test whole --test lint --test import --test pages
 test: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- --deny warnings

@@ -16,8 +16,8 @@ generated=target/generated
 rm -rf "$generated" "$output"
 "$target/$folder/ringfence" generate "$generated"
 mkdir -p "$generated/man" "$output"
-mv "$generated"/*.1 "$generated/man/"
-gzip -9n "$generated"/man/*.1
+mv "$generated"/*.[15] "$generated/man/"
+gzip -9n "$generated"/man/*.[15]
 gzip -9nc packaging/changelog >"$generated/changelog.gz"
 
 if command -v dpkg-shlibdeps >/dev/null && [ ! -e /etc/redhat-release ]; then

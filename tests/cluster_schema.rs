@@ -57,6 +57,69 @@ fn every_sample_is_valid() {
     }
 }
 
+/// Every key of a schema: the table that it is in, its name in there, and what there is to say of it.
+fn every_key<'s>(schema: &'s Value, heading: &str, before: &str, all: &mut Vec<(String, String, &'s Value)>) {
+    for (name, own) in schema["properties"].as_object().into_iter().flatten() {
+        let inner = [
+            (own, format!("[{name}]"), String::new()),
+            (&own["items"], format!("[[{name}]]"), String::new()),
+            (&own["additionalProperties"], format!("[{name}.NAME]"), format!("{before}{name}.NAME.")),
+        ];
+        let table = inner.into_iter().find(|(inner, ..)| inner["properties"].is_object());
+        match table {
+            Some((inner, own_heading, _)) if heading == "KEYS BEFORE ANY TABLE" => {
+                every_key(inner, &own_heading, "", all)
+            }
+            table => {
+                all.push((heading.to_owned(), format!("{before}{name}"), own));
+                if let Some((inner, _, before)) = table {
+                    every_key(inner, heading, &before, all);
+                }
+            }
+        }
+    }
+}
+
+/// The page has every key that the schema has, where it belongs, with its type, what it is by default, and an example that can be used.
+#[test]
+fn the_manual_has_every_key() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(ringfence(&["generate", folder.path().to_str().unwrap()]).status.success());
+    let page = fs::read_to_string(folder.path().join("ringfence.toml.5")).unwrap().replace("\\-", "-");
+    let text = fs::read_to_string(root().join("schemas/cluster.1.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let mut keys = Vec::new();
+    every_key(&schema, "KEYS BEFORE ANY TABLE", "", &mut keys);
+    assert!(keys.len() > 30, "{keys:?}");
+    for (heading, name, own) in keys {
+        let section = page.split(".SH ").find(|section| {
+            section.starts_with(&format!("\"{heading}\"\n")) || section.starts_with(&format!("{heading}\n"))
+        });
+        let section = section.unwrap_or_else(|| panic!("no section {heading}: {page}"));
+        let entry = section.split(".TP\n").find(|entry| entry.lines().next() == Some(&format!("\\fB{name}\\fR")));
+        let entry = entry.unwrap_or_else(|| panic!("no {name} in {heading}: {section}"));
+        for part in ["Type: ", "Example: "] {
+            assert!(entry.contains(part), "{heading} {name} has no {part}: {entry}");
+        }
+        assert!(entry.contains("Default: ") || entry.contains("Required."), "{heading} {name}: {entry}");
+        assert!(!own["description"].as_str().unwrap_or_default().is_empty(), "{heading} {name} has no description");
+        // The first example is one: an editor takes it, too.
+        let mut alone = own.clone();
+        alone["definitions"] = schema["definitions"].clone();
+        let example = &own["examples"][0];
+        // What stands beside a reference does not count in this draft.
+        let validator = jsonschema::draft7::new(&alone).unwrap();
+        assert!(validator.is_valid(example), "{heading} {name}: {example}");
+    }
+    // As man(1) reads it.
+    let shown = Command::new("man").args(["--warnings", "-l"]).arg(folder.path().join("ringfence.toml.5")).output();
+    if let Ok(shown) = shown {
+        let (out, err) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+        assert!(shown.status.success() && err.is_empty(), "{err}");
+        assert!(out.contains("[[client]]") && out.contains("Example: on-block = \"reject\""), "{out}");
+    }
+}
+
 /// What `init` writes has the directive in its first line, and is valid.
 #[test]
 fn what_is_written_is_valid_and_names_the_schema() {

@@ -259,7 +259,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     show(arguments, &site, planned, &applied, &applied_facts(&site, backend, &applied))?;
     if arguments.cut_outgoing && applied.changed == Changed::Nothing {
         say(
-            "warning: `--cut-outgoing` ends sessions to hosts that the same change removes, and nothing was changed: `ss -K dst ADDRESS` ends one of before",
+            "warning: `--cut-outgoing` ends sessions to hosts that the same change removes, and this run changed nothing: `ss -K dst ADDRESS` ends a session that an earlier change left",
         );
     }
     if arguments.confirm_within.is_some() && applied.pending.is_none() {

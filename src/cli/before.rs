@@ -38,7 +38,7 @@ pub fn before(kept: &Result<Option<Kept>, HostError>, cluster: &Cluster, asked: 
 
 fn unknown(error: &HostError) -> Before {
     Before::Unknown(format!(
-        "{}: of which cluster the rules in force are is not known: {error}; `ringfence apply` by hand replaces them",
+        "{}: it is not known to which cluster the rules in force belong: {error}; `ringfence apply` by hand replaces them",
         Code::OtherCluster
     ))
 }

@@ -5,13 +5,18 @@
 //! - Where none are and some should be, somebody took them away. Then something comes back in any case: what waits to be
 //!   confirmed, else what was applied last, else what the start of the machine would bring in, which may be closed ports.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use anyhow::Context as _;
 
 use super::boot;
+use super::ends;
 use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_text, live_site, no_right, note, own_links, where_rules_are,
 };
 use super::input::{Input, default_config, moved};
+use super::journal;
 use super::output::{log, print, say};
 use super::ways::{all_objections, allowances, in_use};
 use crate::cluster::{self, Cluster, Site};
@@ -26,6 +31,7 @@ use crate::host::known::Known;
 use crate::host::pending::Pending;
 use crate::host::plan::planned;
 use crate::host::record::Kept;
+use crate::host::store::{Place, Store};
 use crate::host::{Backend, Changed, HostError, InForce, Prepared, nft, pending, read, read_again, record, reserved};
 use crate::outcome::Outcome;
 use crate::report::{Changes, Claimed, LETS_ON, Names, Others, claims_text};
@@ -44,29 +50,67 @@ pub fn in_force() -> bool {
     [Backend::Nft, Backend::Iptables].into_iter().any(|backend| read(backend).is_ok_and(|there| there.has_rules()))
 }
 
-/// What there is to say again and again while nothing is done.
+/// What there is to say again and again while nothing is done: in each look only what the last one has not said.
 #[derive(Default)]
 pub struct Remark {
-    last: Option<String>,
+    before: BTreeMap<String, u64>,
+    now: BTreeMap<String, u64>,
 }
 
+/// Where it is kept from one run of a unit to the next, up to the end of the machine's run.
+const SAID: &str = "said";
+/// So long, in seconds: a journal forgets, too.
+const SAID_AGAIN: u64 = 24 * 60 * 60;
+
 impl Remark {
-    /// Says it, unless it is what was said last.
+    /// What the last run of a unit said; nothing where somebody reads it who has read nothing yet.
+    pub fn of_last_run(store: &Store) -> Self {
+        let said =
+            if journal::is_read() { record::read_json(store, Place::Volatile, SAID).ok().flatten() } else { None };
+        Self { before: BTreeMap::new(), now: said.unwrap_or_default() }
+    }
+
+    /// Another look begins.
+    fn begin(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    /// Says it, unless the last look did, within a day.
     pub fn say(&mut self, words: String) {
-        if self.last.as_ref() != Some(&words) {
-            log(&words);
-            self.last = Some(words);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let before = self.before.get(&words).copied().filter(|before| now.saturating_sub(*before) < SAID_AGAIN);
+        if before.is_none() {
+            // Errors begin as everywhere.
+            if words.starts_with("error: ") { say(&words) } else { log(&words) }
         }
+        self.now.insert(words, before.unwrap_or(now));
+    }
+
+    /// For the next run. Where it cannot be kept, it is said once more.
+    pub fn keep(&self, store: &Store) {
+        let _ = if self.now.is_empty() {
+            store.remove(Place::Volatile, SAID).map_err(HostError::from)
+        } else {
+            record::write_json(store, Place::Volatile, SAID, &self.now)
+        };
     }
 }
 
 pub fn run(arguments: &HostArguments) -> anyhow::Result<Outcome> {
-    run_again(arguments, &mut Remark::default())
+    let store = arguments.host().store;
+    let mut remark = Remark::of_last_run(&store);
+    let outcome = run_again(arguments, &mut remark).unwrap_or_else(|error| {
+        remark.say(format!("error: {error:#}"));
+        ends::of(&error)
+    });
+    remark.keep(&store);
+    Ok(outcome)
 }
 
 /// The same for whoever looks often.
 pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Result<Outcome> {
     let host = &arguments.host();
+    remark.begin();
     if is_untouched(host) {
         return Ok(Outcome::Success);
     }
@@ -83,7 +127,7 @@ pub fn run_again(arguments: &HostArguments, remark: &mut Remark) -> anyhow::Resu
         }
         // Who cannot ask does not know that nothing is.
         Err(error) if nft::is_here().is_ok() && !in_force() => {
-            log(&format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
+            remark.say(format!("DRIFTED: nothing of ringfence is in force: {error:#}"));
             let kept = record::kept(&host.store, record::GOOD).ok().flatten();
             let config = kept.map_or_else(default_config, |kept| moved(kept.record.config));
             let site = SiteArguments { node: Vec::new(), backend: BackendChoice::Auto };
@@ -217,7 +261,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         let others = Others::of(&in_force, &judgement.around);
         let mut shadows = others.shadows();
         if judgement.standing == Standing::Undecided {
-            shadows.push(others.doubt().to_owned());
+            shadows.push(others.doubt_and_why());
         }
         let why = judgement.vrfs.iter().chain(&shadows).next();
         let why = why.map_or("`ringfence status` says why", String::as_str);
@@ -275,5 +319,37 @@ fn say_drift(in_force: &InForce, judgement: &Judgement, prepared: &Prepared, sit
         if judgement.openings.is_empty() || !changes.same {
             say(changes.apart().trim_end());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever looks each minute says it once, and again once it was otherwise meanwhile.
+    #[test]
+    fn each_look_says_what_the_last_one_has_not_said() {
+        let mut remark = Remark::default();
+        let mut look = |words: &[&str]| {
+            remark.begin();
+            let is_new = words.iter().map(|words| !remark.before.contains_key(*words)).collect::<Vec<_>>();
+            words.iter().for_each(|words| remark.say((*words).to_owned()));
+            is_new
+        };
+        assert_eq!(look(&["CLOSED", "STAGED"]), [true, true]);
+        assert_eq!(look(&["CLOSED", "STAGED"]), [false, false]);
+        assert_eq!(look(&["CLOSED", "SHADOWED"]), [false, true]);
+        assert_eq!(look(&[]), [true; 0]);
+        assert_eq!(look(&["CLOSED"]), [true]);
+        // When it was said first stays, so that it is said again after a day.
+        let day = SAID_AGAIN;
+        remark.now.insert("CLOSED".to_owned(), 7);
+        remark.begin();
+        remark.say("CLOSED".to_owned());
+        assert!(remark.now["CLOSED"] > day);
+        let said = remark.now["CLOSED"];
+        remark.begin();
+        remark.say("CLOSED".to_owned());
+        assert_eq!(remark.now["CLOSED"], said);
     }
 }

@@ -107,8 +107,8 @@ pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
         done => done?,
     };
     let words = match rules {
-        true => "taken back: what was in force before is in force again\n",
-        false => "taken back: nothing of ringfence was in force before, and nothing is now\n",
+        true => "taken back: the rules from before the change are in force again\n",
+        false => "taken back: before the change nothing of ringfence was in force, and nothing is now\n",
     };
     present(|| document(Some(rules)), || words.to_owned())?;
     Ok(Outcome::Success)

@@ -1,5 +1,7 @@
 //! `ringfence generate`: man pages and completions, for packages.
 
+mod manual;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -38,6 +40,7 @@ pub fn run(arguments: &Arguments, command: &clap::Command) -> anyhow::Result<Out
         clap_mangen::Man::new(page).render(&mut text)?;
         files.push((format!("{name}.1"), String::from_utf8(text)?));
     }
+    files.push((manual::NAME.to_owned(), manual::page()?));
     for (shell, name) in [(Shell::Bash, "ringfence.bash"), (Shell::Zsh, "_ringfence"), (Shell::Fish, "ringfence.fish")]
     {
         let mut text = Vec::new();

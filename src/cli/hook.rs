@@ -181,7 +181,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
     let Some(cluster) = input.load_to(Undone::Changed, |_| Vec::new())? else {
-        log(&format!("{} has errors, see above: what was in force before still is", config.display()));
+        log(&format!("{} has errors, see above: the rules from before are still in force", config.display()));
         log("mend it, then run `ringfence apply`");
         return Ok(Outcome::Unusable);
     };
@@ -190,7 +190,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
         && let Some(why) = boot::unconfirmed(&host, &cluster)
     {
         log(&why);
-        log("what was in force before still is; `ringfence apply --confirm-within 60s` tries the file again");
+        log("the rules from before are still in force; `ringfence apply --confirm-within 60s` tries the file again");
         return Ok(Outcome::Unconfirmed);
     }
     let plain = plain.where_routes_are_no_news(&cluster, &host);
@@ -201,7 +201,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     let outcome = bring(&plain, &cluster, &host, lock)?;
     // Rules that only log are in force and end so, too.
     if matches!(outcome, Outcome::No) && !cluster.guard().is_staged() {
-        log("the next start of the machine may use this file all the same: mend it, or move it away");
+        log("the next start of the machine will try this file again: mend it, or move it away");
     }
     if matches!(outcome, Outcome::Success) && !place::systemd_is_init() {
         log("there is no systemd here: have `ringfence apply --boot` run at the start of the machine");

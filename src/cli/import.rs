@@ -16,7 +16,7 @@ use super::input::DEFAULT_CONFIG;
 use super::output::{Undone, present, print_findings, say};
 use crate::cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources, may_be_shown};
-use crate::host::links::networks;
+use crate::host::links::{is_of_guests, networks};
 use crate::import::cluster_file::{Known, write};
 use crate::import::files;
 use crate::import::hosts::Hosts;
@@ -203,7 +203,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let inventory = inventory.flatten();
     let broken = findings.errors() > 0;
-    let networks = networks().context("cannot read this host's interfaces")?;
+    let mut networks = networks().context("cannot read this host's interfaces")?;
+    // Other hosts have no part in these.
+    networks.retain(|(interface, _)| !is_of_guests(interface));
     let known = Known {
         name: &arguments.name,
         settings: &read.settings,

@@ -10,7 +10,7 @@ use clap::Args;
 use super::import::{next_steps, write_new};
 use super::output::{Undone, print, print_findings, say};
 use crate::cluster::{self, Profile, embedded_profiles};
-use crate::host::links::{links, networks};
+use crate::host::links::{is_of_guests, links, networks};
 use crate::import::first::{First, FirstClient, FirstNode, write};
 use crate::net::{AddressClass, Cidr, PortRange, parse_address};
 use crate::outcome::Outcome;
@@ -68,6 +68,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
         anyhow::bail!("there is no profile `{}`; there are: {}", arguments.profile.escape_debug(), names.join(", "));
     };
+    let (guests, networks): (Vec<_>, Vec<_>) = networks()
+        .context("cannot read this host's interfaces")?
+        .into_iter()
+        .partition(|(interface, _)| is_of_guests(interface));
+    if let Some(words) = left_out(&guests) {
+        say(&words);
+    }
     let own = if arguments.node.is_empty() { Some(this_host(profile)?) } else { None };
     let on_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     let answers = match &own {
@@ -81,7 +88,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         profile,
         nodes: &nodes,
         private: &arguments.private,
-        networks: &networks().context("cannot read this host's interfaces")?,
+        networks: &networks,
         clients: &clients,
         distribution: arguments.distribution,
     };
@@ -102,11 +109,25 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
+/// That networks of containers and virtual machines are no networks of nodes. Those that other hosts have no part in by their addresses
+/// alone are not worth a word.
+fn left_out(guests: &[(String, Cidr)]) -> Option<String> {
+    let private = guests.iter().filter(|(_, network)| network.class() == AddressClass::Private);
+    let shown: Vec<String> = private.map(|(interface, network)| format!("{network} ({interface})")).collect();
+    (!shown.is_empty()).then(|| {
+        format!(
+            "note: left out, since containers or virtual machines of this host alone are there: {}; `--node` and `--private` take them in",
+            shown.join(", ")
+        )
+    })
+}
+
 /// The node that this host is, by its only address that may be a node's. Of several nobody knows which.
 fn this_host(profile: &Profile) -> anyhow::Result<FirstNode> {
     let links = links().context("cannot read this host's interfaces")?;
     let found: Vec<(IpAddr, &str)> = links
         .iter()
+        .filter(|link| !is_of_guests(&link.name))
         .flat_map(|link| link.addresses.iter().map(move |address| (*address, link.name.as_str())))
         .filter(|(address, _)| Cidr::host(*address).class() == AddressClass::Private)
         .collect();
@@ -191,6 +212,21 @@ fn client(text: &str) -> Result<FirstClient, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_of_guests_are_left_out_and_said() {
+        let guests =
+            ["docker0", "br-0123456789ab", "docker_gwbridge", "virbr0", "cni0", "cni-podman0", "veth12ab34c", "lxcbr0"];
+        assert!(guests.into_iter().all(is_of_guests));
+        // Bridges of the admin's own have such names.
+        assert!(
+            !["eth0", "br-lan", "br0", "br-ex", "docker", "virbridge", "bond0", "ens3"].into_iter().any(is_of_guests)
+        );
+        let network = |name: &str, text: &str| (name.to_owned(), text.parse().unwrap());
+        let said = left_out(&[network("docker0", "172.17.0.0/16"), network("docker0", "fe80::/64")]).unwrap();
+        assert!(said.contains(": 172.17.0.0/16 (docker0);"), "{said}");
+        assert_eq!(left_out(&[network("veth1", "fe80::/64")]), None);
+    }
 
     #[test]
     fn a_client_is_a_name_services_and_networks() {

@@ -32,6 +32,11 @@ pub fn send(words: &str) -> bool {
     send().is_ok()
 }
 
+/// Whether what is said goes to a journal, as from units.
+pub fn is_read() -> bool {
+    connected_to_journal()
+}
+
 /// How it is filed.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {

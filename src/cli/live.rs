@@ -249,7 +249,7 @@ fn doubts(in_force: &InForce, judgement: &Judgement) -> Vec<String> {
         Standing::Shadowed if !judgement.report.is_proved() => vec![format!("{words}: a rule of somebody else")],
         Standing::Shadowed => judgement.vrfs.iter().map(|vrf| format!("{words}: {vrf}")).collect(),
         Standing::Undecided => {
-            let doubt = Others::of(in_force, &judgement.around).doubt();
+            let doubt = Others::of(in_force, &judgement.around).doubt_and_why();
             vec![format!("{words}: {doubt}, see `ringfence status`")]
         }
         Standing::Enforced

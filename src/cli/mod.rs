@@ -15,6 +15,7 @@ mod completions;
 mod confirm;
 mod diff;
 mod document;
+mod ends;
 mod explain;
 mod files;
 mod generate;
@@ -56,7 +57,6 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::host::HostError;
 use crate::outcome::{Outcome, TABLE};
 use crate::report::Form;
-use crate::semantics::TooLarge;
 
 /// Host firewall rules for clusters of Riak and other Erlang programs.
 ///
@@ -194,7 +194,7 @@ pub fn run() -> ExitCode {
         let words = format!("{error:#}");
         // Who changes nothing has nothing to say about it.
         let words = words.strip_suffix("; nothing was changed").filter(|_| only_looks).unwrap_or(&words);
-        let outcome = outcome_of(&error);
+        let outcome = ends::of(&error);
         let code = error.downcast_ref::<HostError>().map_or(outcome.word(), HostError::code);
         output::fail(code, words.to_owned());
         outcome
@@ -210,20 +210,6 @@ pub fn run() -> ExitCode {
     )
 }
 
-/// How a command ends that could not do what was asked, whatever was said around the error. What has no kind of its own is
-/// bad input, or a machine that does not do what it takes.
-fn outcome_of(error: &anyhow::Error) -> Outcome {
-    if let Some(error) = error.downcast_ref::<HostError>() {
-        error.outcome()
-    } else if error.is::<proof::NotProved>() {
-        Outcome::No
-    } else if error.is::<TooLarge>() {
-        Outcome::Undecided
-    } else {
-        Outcome::Unusable
-    }
-}
-
 /// The command line as data, also for man pages and completions. Every page ends with what the exit codes mean.
 fn command() -> clap::Command {
     with_table(Arguments::command())
@@ -237,35 +223,10 @@ fn with_table(command: clap::Command) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
-    use crate::host::judge::Standing;
 
     #[test]
     fn arguments_are_consistent() {
         command().debug_assert();
-    }
-
-    #[test]
-    fn an_error_ends_with_its_code_whatever_is_said_around_it() {
-        for (error, code) in [
-            (HostError::NoRight, 2),
-            (HostError::BadSnapshot, 2),
-            (HostError::Lost, 3),
-            (HostError::NothingWaits, 4),
-            (HostError::Waiting, 6),
-            (HostError::TakenBack, 6),
-            (HostError::Mismatch(crate::host::Restored::Done), 7),
-            (HostError::NotInForce(Standing::Absent), 4),
-            (HostError::NotInForce(Standing::Drifted), 1),
-        ] {
-            let words = error.to_string();
-            assert_eq!(outcome_of(&error.into()).code(), code, "{words}");
-        }
-        let around = Err::<(), _>(HostError::Waiting).context("while something was done").unwrap_err();
-        assert_eq!(outcome_of(&around), Outcome::Unconfirmed);
-        assert_eq!(outcome_of(&anyhow::anyhow!("there is no such file")), Outcome::Unusable);
-        assert_eq!(outcome_of(&anyhow::Error::from(TooLarge)), Outcome::Undecided);
     }
 }

@@ -80,7 +80,7 @@ pub fn warn_unknown(unknown: &[String]) {
     let mut stderr = anstream::stderr().lock();
     for text in unknown.iter().take(SHOWN) {
         // Nobody is left to read why nobody could be told.
-        let _ = writeln!(stderr, "warning: not understood, so taken for anything it might do: {text}");
+        let _ = writeln!(stderr, "warning: not understood; assumed to be able to do anything: {text}");
     }
     if let Some(more) = unknown.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(stderr, "warning: ... and {more} more");
@@ -94,7 +94,10 @@ pub fn warn_open(ruleset: &Ruleset) {
     let mut stderr = anstream::stderr().lock();
     for text in open.iter().take(SHOWN) {
         // Nobody is left to read why nobody could be told.
-        let _ = writeln!(stderr, "warning: what is open may hang on a rule that no packet says all of: {text}");
+        let _ = writeln!(
+            stderr,
+            "warning: this may be undecided because of a rule that asks for more than a packet says: {text}"
+        );
     }
     if let Some(more) = open.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(stderr, "warning: ... and {more} more such rules");

@@ -60,13 +60,22 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
              install iptables, and run `ringfence remove` again",
         );
     }
-    present(|| Body::Remove(Box::new(Removal::of(&removed, paths))), || text(&removed))?;
+    // Of these netlink says nothing either.
+    let hidden = iptables::hidden_legacy();
+    for words in &hidden {
+        warn(&format!(
+            "{words}; rules of ringfence that an earlier apply brought there may still be in force: run `ringfence remove` again then"
+        ));
+    }
+    let in_force = if stays { Some(true) } else { hidden.is_empty().then_some(false) };
+    present(|| Body::Remove(Box::new(Removal::of(&removed, in_force, paths))), || text(&removed))?;
     removed.stays.iter().for_each(|stays| say(&format!("warning: {stays}")));
     saved.iter().for_each(|one| say(&format!("warning: {one}")));
-    if stays {
-        return Ok(Outcome::No);
-    }
-    Ok(Outcome::Success)
+    Ok(match in_force {
+        Some(true) => Outcome::No,
+        Some(false) => Outcome::Success,
+        None => Outcome::Undecided,
+    })
 }
 
 /// What was taken away, in words: rules that somebody flushed leave the rest behind.

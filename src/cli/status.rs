@@ -34,7 +34,7 @@ use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::{Backend, InForce, Prepared, deeds, left_behind, nft, read, record, reserved};
+use crate::host::{Backend, InForce, Prepared, deeds, iptables, left_behind, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{
@@ -244,6 +244,10 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         if left_behind(backend) {
             document.warnings.push(stale(backend));
         }
+        let hidden = iptables::hidden_legacy();
+        document
+            .warnings
+            .extend(hidden.iter().map(|words| format!("{words}; rules of ringfence may be in force there")));
         return Ok(Some(document));
     }
     let links = own_links()?;
@@ -282,6 +286,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     let standing = judgement.standing;
     let mut document =
         Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
+    document.state_once_confirmed = judgement.once_confirmed;
     document.node = site.node_names();
     let counted = |(who, &(packets, bytes)): (&String, &(u64, u64))| (who.clone(), Blocked { packets, bytes });
     document.admitted = in_force.admitted.iter().map(counted).collect();
@@ -293,6 +298,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
     about_allowances(&mut document, &site, &links);
     document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
     document.of_last_apply = unusable.is_some();
+    document.applied = by_hand.is_none();
     document.by_hand = by_hand;
     document.digest = Some(cluster.digest().to_owned());
     document.together = Together::of(&site);
@@ -357,6 +363,7 @@ fn closed_host(
     if is_closed {
         document.closed = Some(boot::closed_text(config, host, why, &site.protected()));
     } else {
+        document.applied = false;
         document.unusable = why.map(str::to_owned);
         document.warnings.push(NOT_AS_CLOSED.to_owned());
     }

@@ -96,8 +96,8 @@ pub fn findings(site: &Site<'_>, links: &[Link], findings: &mut Findings) -> Res
         let mut allowing = site.cluster().guard().allow().iter();
         let allowing = allowing.find(|(own, _)| Allowance::of_word(objection.word()) == Some(*own));
         if let Some((_, span)) = allowing {
-            let message = format!("allowed by the file, and so on this host: {}", objection.message());
-            let help = "no proof is another for it; take it out of `allow` where it is not needed";
+            let message = format!("the cluster file allows it, and it is so on this host: {}", objection.message());
+            let help = "it changes no proof; take it out of `allow` where it is not needed";
             findings.push(Diagnostic::new(Code::Allowance, *span, message).help(help));
             continue;
         }

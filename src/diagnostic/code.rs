@@ -221,13 +221,15 @@ codes! {
     BlockedListener = "blocked-listener", Warning;
     /// Other clusters replicate from this node, and are not admitted.
     BlockedReplication = "blocked-replication", Warning;
+    /// Other clusters replicate from this node, and it is not known whether they are among the clients.
+    ReplicationClients = "replication-clients", Note;
     /// A service that is not guarded listens beyond loopback.
     UnguardedListener = "unguarded-listener", Error;
     /// A service that others are to reach listens on loopback only.
     LoopbackOnly = "loopback-only", Error;
     /// A service listens on a port that the cluster file does not have for it.
     UndeclaredPort = "undeclared-port", Error;
-    /// A service listens on every interface or a public address.
+    /// A service listens on every interface or a public address, or the port mapper on a public address.
     WideListener = "wide-listener", Warning;
     /// The Erlang port mapper listens on every interface.
     EpmdEverywhere = "epmd-everywhere", Warning;

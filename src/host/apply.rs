@@ -46,7 +46,7 @@ use crate::net::Ports;
 #[must_use]
 pub fn stale(backend: Backend) -> String {
     format!(
-        "other rules of ringfence stand in {}, too, and block whom they do not know",
+        "other rules of ringfence stand in {}, too, and block members that they do not know",
         where_ours_are(backend.other())
     )
 }
@@ -208,6 +208,7 @@ pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
         }
     }
     if pending.is_some() && work.stale.is_some() && judgement.standing.is_ours() {
+        judgement.once_confirmed = Some(judgement.standing);
         judgement.standing = beside(plan.site, plan.prepared.backend, judgement.standing);
         // The answers of the whole host were without those that stay.
         if judgement.standing != Standing::Enforced {

@@ -38,7 +38,7 @@ pub enum HostError {
     #[error("{0}; nothing was changed")]
     Commit(CommitError),
     /// What the kernel did is not known.
-    #[error("it is not known what the kernel did; look at `ringfence status`")]
+    #[error("the kernel did not say what it did: the change may be in force or not; `ringfence status` shows which")]
     Lost,
     /// iptables or ipset.
     #[error(transparent)]
@@ -88,12 +88,12 @@ pub enum HostError {
     OddName(String),
     /// Somebody else changes the tables that are to be opened, again and again.
     #[error(
-        "another program changes the tables in which the admitted are to be let through, so that this landed at a wrong place each time: try again when that has come to an end"
+        "another program keeps changing the tables in which the admitted are to be let through, and each attempt found them changed: try again when it has stopped"
     )]
     Changing,
     /// A rule of somebody else asks a set of ours.
     #[error(
-        "a rule that is not ours asks a set of ringfence's, which cannot go as long as it does: take that rule away first ({0})"
+        "a rule of somebody else uses a set of ringfence's, so that the set cannot be deleted: take that rule away first ({0})"
     )]
     InUse(String),
     /// Rules were given back, and what was opened for them was not.
@@ -103,7 +103,7 @@ pub enum HostError {
     StillOpen(Box<HostError>),
     /// What other firewalls were to let through, they do not for certain.
     #[error(
-        "{code}: it is not certain that whom the file admits gets through this host's other firewalls: {0}; `--allow {code}` applies it all the same",
+        "{code}: it is not certain that everybody whom the file admits gets through this host's other firewalls: {0}; `--allow {code}` applies it all the same",
         code = Code::NotThrough
     )]
     OpenThrough(String),
@@ -114,7 +114,7 @@ pub enum HostError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// The kernel holds something else than was to be brought back.
-    #[error("the kernel holds something else than was to be brought back")]
+    #[error("the earlier rules were brought back, and the kernel holds something else now: run `ringfence status`")]
     NotRestored,
     /// A change that nobody could take back.
     #[error("the watchdog that would take the change back did not start; nothing was changed")]
@@ -131,14 +131,14 @@ pub enum HostError {
     Waiting,
     /// The change that is to be confirmed is not what is in force.
     #[error(
-        "what is in force is not what waits to be confirmed, so nothing was confirmed: look at `ringfence status`; `ringfence rollback` brings back what was before"
+        "nothing was confirmed: the rules in the kernel are not the ones that wait to be confirmed; `ringfence status` shows what is in force, `ringfence rollback` brings back the rules from before the change"
     )]
     NotInForce(Standing),
     /// Nothing waits.
     #[error("no change is waiting to be confirmed")]
     NothingWaits,
     /// What is in force is not what was brought in.
-    #[error("what the kernel holds now is not what was brought in, so {0}")]
+    #[error("the kernel does not hold what was loaded; {0}")]
     Mismatch(Restored),
     /// The program of another firewall did not do as it was told.
     #[error("`{command}` failed: {words}; {help}")]
@@ -221,7 +221,7 @@ pub enum HostError {
     #[error("{0}")]
     Warning(String),
     /// Bytes that are no snapshot.
-    #[error("what was kept of the rules before cannot be read")]
+    #[error("the saved copy of the rules from before the change cannot be read")]
     BadSnapshot,
 }
 
@@ -229,12 +229,10 @@ pub enum HostError {
 #[derive(Debug, Error)]
 pub enum Restored {
     /// They are as they were.
-    #[error("what was in force before was brought back")]
+    #[error("the rules from before are in force again")]
     Done,
     /// They are not.
-    #[error(
-        "what was in force before should have been brought back, and that failed: {0}; look at `ringfence status` now"
-    )]
+    #[error("bringing back the rules from before FAILED, too: {0}; run `ringfence status` now")]
     Failed(Box<HostError>),
 }
 

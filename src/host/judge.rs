@@ -68,6 +68,9 @@ pub struct Judgement {
     /// Whether rules of ours are in the other way into the kernel, too, and judge whomever they know. Not looked for by
     /// [`judge`].
     pub left_behind: bool,
+    /// What it will be once the change that waits is confirmed, where those stay on purpose until then and are in the standing. Not looked
+    /// for by [`judge`].
+    pub once_confirmed: Option<Standing>,
 }
 
 impl Judgement {
@@ -147,7 +150,7 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
         Standing::Enforced if around.may_let_in() || around.may_shut_out() => Standing::Undecided,
         other => other,
     };
-    Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false })
+    Ok(Judgement { standing, report, vrfs, around, openings: Vec::new(), left_behind: false, once_confirmed: None })
 }
 
 /// The same, and whether rules that are not what the file says are at least those that were applied last; and whether other
@@ -164,7 +167,10 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
     if judgement.left_behind && judgement.standing.is_ours() {
         judgement.standing = match pending::waiting(&host.store) {
             // Those of the way before it are there on purpose then, and judge all the same.
-            Ok(Some(_)) => beside(site, in_force.backend, judgement.standing),
+            Ok(Some(_)) => {
+                judgement.once_confirmed = Some(judgement.standing);
+                beside(site, in_force.backend, judgement.standing)
+            }
             Ok(None) | Err(_) => Standing::Drifted,
         };
         // The answers of the whole host were without them.
@@ -177,6 +183,7 @@ pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]
         judgement.openings = Look::at(&host.root, &host.store, &Wanted::of(site), &asked)?.lines().to_vec();
         if !judgement.openings.is_empty() {
             let is_last = is_last(host, site, in_force, Some(links));
+            judgement.once_confirmed = None;
             judgement.standing = if is_last { Standing::NotApplied } else { Standing::Drifted };
         }
     }

@@ -60,6 +60,24 @@ pub fn networks() -> io::Result<Vec<(String, Cidr)>> {
     Ok(found.into_iter().collect())
 }
 
+/// Whether an interface is, by its name, what programs make for containers and virtual machines that are on this host alone: no host
+/// besides has an address there. Docker (`docker0`, `docker_gwbridge`, and `br-` with twelve digits of a network's number), libvirt (`virbr`),
+/// LXC and LXD (`lxcbr`, `lxdbr`), Podman (`podman`, and `cni-podman`), and bridges of CNI (`cni`), with the ends that they have on the host (`veth`,
+/// `vnet`).
+#[must_use]
+pub fn is_of_guests(name: &str) -> bool {
+    let numbered = |before: &str| {
+        name.strip_prefix(before).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let of_docker =
+        name.strip_prefix("br-").is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    of_docker
+        || name == "docker_gwbridge"
+        || name.starts_with("cni-")
+        || name.starts_with("veth")
+        || ["docker", "virbr", "lxcbr", "lxdbr", "podman", "cni", "vnet"].into_iter().any(numbered)
+}
+
 /// Whether the name `lo` is that of the loopback interface, whose index is 1 in every namespace. Kernels let it be renamed
 /// (from 6.2 or so on even while it is up), and then another device take the name (seen on Linux 5.10 to 6.18).
 #[must_use]

@@ -31,7 +31,7 @@ pub mod iptables;
 pub mod judge;
 pub mod known;
 #[cfg(test)]
-mod lab;
+pub(crate) mod lab;
 pub mod links;
 pub mod listeners;
 pub mod nft;

@@ -1,6 +1,8 @@
 //! The Erlang port mapper: where it listens, and where it is told to. Which remedy helps depends on how it was started.
 
-use super::services::{is_used, undeclared};
+use std::net::IpAddr;
+
+use super::services::{is_public, is_used, narrower, undeclared};
 use super::{Subject, with_port};
 use crate::cluster::{SiteService, State};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
@@ -43,7 +45,15 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         Some(addresses) if addresses.value.iter().any(Bind::is_everywhere) => {
             findings.push(epmd_everywhere(subject, Some(addresses.span), "is set to listen on every interface"));
         }
-        Some(_) => {}
+        Some(addresses) => {
+            let public = addresses.value.iter().find_map(|bind| match bind {
+                Bind::Address(address) => Some(*address).filter(|address| is_public(*address)),
+                Bind::Name(_) => None,
+            });
+            if let Some(public) = public {
+                findings.push(epmd_in_public(subject, Some(addresses.span), public, "is set to listen"));
+            }
+        }
     }
 }
 
@@ -52,6 +62,16 @@ fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Dia
     let address = subject.own_address();
     let help = format!("bind it to this node's address and loopback: {}", subject.setting_of("epmd", &address, 0));
     subject.about(Code::EpmdEverywhere, span, message).help(help)
+}
+
+/// `does`: that it listens, or is to.
+fn epmd_in_public(subject: &Subject<'_>, span: Option<Span>, public: IpAddr, does: &str) -> Diagnostic {
+    let message = format!(
+        "`epmd` {does} on a public address ({public}), and only the rules stand before it; it tells every caller the names and ports of \
+         the nodes"
+    );
+    let help = narrower(subject, Some(public), || subject.setting_of("epmd", &subject.own_address(), 0));
+    subject.about(Code::WideListener, span, message).help(help)
 }
 
 /// What the kernel says of its port.
@@ -70,6 +90,9 @@ pub(super) fn sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&
             }
             None => findings.push(epmd_everywhere(subject, set.map(|set| set.span), "listens on every interface")),
         }
+    } else if let Some(public) = own.iter().map(|one| one.local.ip()).find(|address| is_public(*address)) {
+        let set = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref());
+        findings.push(epmd_in_public(subject, set.map(|set| set.span), public, "listens"));
     } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
         let by = match own.first().map(|one| &one.program) {
             Some(Program::Epmd) => "",
@@ -85,6 +108,8 @@ pub(super) fn sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&
 fn held_by_systemd(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listening], findings: &mut Findings) {
     let (code, does) = if own.iter().any(|one| one.is_everywhere()) {
         (Code::EpmdEverywhere, "listens on every interface")
+    } else if own.iter().any(|one| is_public(one.local.ip())) {
+        (Code::WideListener, "listens on a public address")
     } else if own.iter().all(|one| one.is_loopback()) && is_used(subject, service) {
         (Code::LoopbackOnly, "is open to the nodes, and listens on loopback only")
     } else {

@@ -1,9 +1,10 @@
 //! Where the services listen, by their settings and by the kernel.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::{Subject, epmd, with_port};
-use crate::cluster::{SiteService, State};
+use crate::cluster::{Node, SiteService, State};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::Listening;
 use crate::import::cluster_file::ports_line;
@@ -99,17 +100,45 @@ pub(super) fn undeclared(
 /// More than is needed: every interface, or an address that the whole world may reach.
 fn findings_of_width(subject: &Subject<'_>, name: &str, listener: &Listener, findings: &mut Findings) {
     let public = match listener.bind {
-        Bind::Address(address) => Cidr::host(address).class() == AddressClass::Public,
-        Bind::Name(_) => false,
+        Bind::Address(address) => Some(address).filter(|address| is_public(*address)),
+        Bind::Name(_) => None,
     };
-    if !listener.bind.is_everywhere() && !public {
+    if !listener.bind.is_everywhere() && public.is_none() {
         return;
     }
-    let what = if public { "a public address" } else { "every interface" };
+    let what = if public.is_some() { "a public address" } else { "every interface" };
     let by = if listener.setting.is_none() { " by default" } else { "" };
     let message = format!("`{name}` listens{by} on {what}, and only the rules stand before it");
-    let help = format!("bind it to this node's address: {}", subject.setting_like(listener, &subject.own_address()));
+    let setting = || subject.setting_like(listener, &subject.own_address());
+    let help = narrower(subject, public, setting);
     findings.push(subject.about(Code::WideListener, bind_place(listener), message).help(help));
+}
+
+/// Whether the internet may reach it.
+pub(super) fn is_public(address: IpAddr) -> bool {
+    Cidr::host(address).class() == AddressClass::Public
+}
+
+/// What helps against a listener that too many reach: `public` is the address that it has. A node may have no other.
+pub(super) fn narrower(subject: &Subject<'_>, public: Option<IpAddr>, setting: impl FnOnce() -> String) -> String {
+    let own = subject.node().map(Node::addresses).unwrap_or_default();
+    if own.iter().any(|(address, _)| Some(*address) == public) {
+        return "this is the node's own address: give the nodes private ones if you can; otherwise see that the rules are always in \
+                force, `ringfence status` says whether they are"
+            .to_owned();
+    }
+    format!("bind it to this node's address: {}", setting())
+}
+
+/// A service that others are to reach, by its sockets that no setting explains.
+fn wide(subject: &Subject<'_>, name: &str, own: &[&Listening], explained: &BTreeSet<u16>, findings: &mut Findings) {
+    let is_wide = |one: &&&Listening| one.is_everywhere() || is_public(one.local.ip());
+    let Some(first) = own.iter().filter(|one| !explained.contains(&one.local.port())).find(is_wide) else { return };
+    let public = Some(first.local.ip()).filter(|address| is_public(*address));
+    let what = if public.is_some() { "a public address" } else { "every interface" };
+    let message = format!("`{name}` listens on {what} ({}), and only the rules stand before it", first.local);
+    let help = narrower(subject, public, || subject.setting_of(name, &subject.own_address(), first.local.port()));
+    findings.push(Diagnostic::placeless(Code::WideListener, message).help(help));
 }
 
 /// What the kernel says. What the settings explain has been said.
@@ -135,7 +164,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
                     findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
                 }
             }
-            State::Open => {}
+            State::Open => wide(subject, name, &own, &explained, findings),
             State::Blocked => {
                 for local in beyond {
                     let message = format!("`{name}` listens on {local}, and is blocked for everyone");

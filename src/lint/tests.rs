@@ -151,5 +151,63 @@ fn whoever_replicates_from_here_is_to_be_admitted() {
     let open = format!(
         "{CLUSTER}[services.protobuf]\nstate = \"open\"\n[[client]]\nname = \"other\"\nfrom = \"10.9.0.0/24\"\nservices = [\"protobuf\"]\n"
     );
-    assert!(of(&parse("cluster.toml", open, Path::new("")).cluster.unwrap()).is_empty());
+    assert!(of(&parse("cluster.toml", open.clone(), Path::new("")).cluster.unwrap()).is_empty());
+    // A client that is somebody else is none of the other cluster.
+    let other = parse("cluster.toml", open.replace("10.9.0.0/24", "10.8.0.0/24"), Path::new("")).cluster.unwrap();
+    let found = of(&other);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert!(finding.message.contains("10.9.0.1, which these settings name, is no client of it"), "{finding:?}");
+    // Where no host of it is named, nobody can know.
+    let conf = CONF.replace("ttaaefs_peerip = 10.9.0.1\n", "");
+    let found = said(&other, &[], Some(&conf), &Started::Unknown);
+    let note = found.iter().find(|finding| finding.code == Code::ReplicationClients);
+    assert!(note.is_some_and(|finding| finding.message.contains("(other)")), "{found:?}");
+}
+
+/// Whoever reaches it over the internet is kept out by the rules alone.
+#[test]
+fn what_listens_in_public_is_said() {
+    let epmd = |address: &str, by| socket(&format!("{address}:4369"), by);
+    let of = |cluster: &Cluster, one: Listening, conf: Option<&str>| {
+        let found = said(cluster, &[one], conf, &Started::Unknown);
+        let wide = found.into_iter().filter(|finding| finding.code == Code::WideListener);
+        wide.map(|finding| (finding.message, finding.help.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    for by in [Program::Epmd, Program::Systemd] {
+        let found = of(&cluster(), epmd("203.0.113.5", by.clone()), None);
+        assert!(
+            matches!(found.as_slice(), [(message, _)] if message.contains("`epmd`") && message.contains("public address")),
+            "{found:?}"
+        );
+        assert!(of(&cluster(), epmd("10.20.0.11", by), None).is_empty());
+    }
+    // A service of the profile, whatever set it.
+    let found = of(&cluster(), beam("0.0.0.0:8098"), None);
+    assert!(found[0].0.contains("`http` listens on every interface (0.0.0.0:8098)"), "{found:?}");
+    assert_eq!(of(&cluster(), beam("203.0.113.5:8098"), None).len(), 1);
+    assert_eq!(of(&cluster(), beam("10.20.0.11:8098"), None), []);
+    // What the settings explain is said once, by them.
+    let conf = "nodename = riak@10.20.0.11\nlistener.http.a = 0.0.0.0:8098\nhandoff.ip = 10.20.0.11\n";
+    let found = of(&cluster(), beam("0.0.0.0:8098"), Some(conf));
+    assert_eq!(found.iter().filter(|(message, _)| message.contains("`http`")).count(), 1, "{found:?}");
+    // Where it is the node's own address there is no other to bind it to.
+    let public = CLUSTER
+        .replace("10.20.0.11\"", "203.0.113.5\"")
+        .replace("[\"10.20.0.0/24\"]", "[\"10.20.0.0/24\", \"203.0.113.0/24\"]\nallow-public = true");
+    let public = parse("cluster.toml", public, Path::new("")).cluster.unwrap();
+    let mut findings = Findings::default();
+    let site = Site::of_node(&public, public.node("riak@203.0.113.5").unwrap());
+    let listening = [epmd("203.0.113.5", Program::Epmd)];
+    let subject = Subject {
+        site: &site,
+        settings: None,
+        members: None,
+        listening: Some(&listening),
+        started: &Started::Unknown,
+        ephemeral: (32768, 60999),
+        reserved: &Ports::default(),
+    };
+    lint(&subject, &mut findings);
+    let found = findings.sorted();
+    assert!(found[0].help.as_ref().unwrap().contains("the node's own address"), "{found:?}");
 }

@@ -1,7 +1,7 @@
 //! Packets for what only rules name: ports, flags, ports of senders, further addresses of the host. Some senders send them, of each kind
 //! at least one; what one rule names together is sent together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::mem::discriminant;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -29,19 +29,19 @@ type Senders<'a> = BTreeMap<IpAddr, &'a Who>;
 /// theirs. What is left out is told.
 pub(super) fn targets(named: &Named, own: &[IpAddr], known: &[Cidr], told: &mut Vec<String>) -> Vec<IpAddr> {
     let further = named.targets.iter().filter(|network| !own.iter().any(|own| network.has(*own)));
-    let (mut found, mut theirs): (Vec<IpAddr>, usize) = (Vec::new(), 0);
+    let known: HashSet<&Cidr> = known.iter().collect();
+    let (mut found, mut theirs): (BTreeSet<IpAddr>, usize) = (BTreeSet::new(), 0);
     for network in further.filter(|network| usable(network.first()) || usable(network.last())) {
         let [_, upper] = network.halves();
         let inside = [network.first(), network.last(), upper.first()];
         let is_free = |address: &IpAddr| usable(*address) && !known.contains(&Cidr::host(*address));
         match inside.into_iter().find(is_free) {
-            Some(address) if !found.contains(&address) => found.push(address),
-            Some(_) => {}
+            Some(address) => _ = found.insert(address),
             None => theirs += 1,
         }
     }
     let all = found.len();
-    let found = evenly(found, MOST_TARGETS);
+    let found = evenly(found.into_iter().collect(), MOST_TARGETS);
     if found.len() < all {
         told.push(format!("{} of {all} destinations that rules name", all - found.len()));
     }

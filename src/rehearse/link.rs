@@ -37,6 +37,7 @@ pub fn far_end(number: usize) -> String {
 /// They have one address between them and do not ask for others': without ARP a frame goes to the address of the device that it leaves
 /// by, and so it is taken at the other end.
 pub fn cable(room: &Room, name: &str, number: usize) -> Result<(), RehearseError> {
+    make_way(name, number)?;
     let mac = [2, 0, 0, 0, 0, number as u8 + 1];
     let mut socket = open()?;
     let asked = socket.ask(
@@ -70,6 +71,23 @@ pub fn cable(room: &Room, name: &str, number: usize) -> Result<(), RehearseError
         quiet(&far_end(number));
         up(&far_end(number))
     })
+}
+
+/// Gives a name free that a new namespace has already: the modules of tunnels make an interface in each (`tunl0`, `sit0`, `gre0`, `ip6tnl0`
+/// and others, net.core.fb_tunnels_only_for_init_net), which cannot be deleted, and can be called something else while it is down.
+fn make_way(name: &str, number: usize) -> Result<(), RehearseError> {
+    let Ok(index) = if_nametoindex(name) else { return Ok(()) };
+    let change = |new: Option<&str>| {
+        request("an interface that is there already", libc::RTM_NEWLINK, 0, |writer| {
+            let mut header = link_header(0, libc::IFF_UP as u32);
+            header.splice(4..8, index.to_ne_bytes());
+            writer.raw(&header);
+            new.into_iter().for_each(|new| writer.text(IFLA_IFNAME, new));
+        })
+    };
+    // Before Linux 6.2 only what is down can be called otherwise.
+    change(None)?;
+    change(Some(&format!("there{number}")))
 }
 
 /// Switches an interface on.
@@ -155,5 +173,30 @@ fn parts(address: IpAddr) -> (u8, u8, Vec<u8>) {
     match address {
         IpAddr::V4(own) => (libc::AF_INET as u8, 32, own.octets().to_vec()),
         IpAddr::V6(own) => (libc::AF_INET6 as u8, 128, own.octets().to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::lab::{in_new_network, run};
+    use crate::host::links::links;
+
+    /// As the modules of tunnels leave one in each namespace: it is no reason to rehearse nothing.
+    #[test]
+    fn a_name_that_is_there_already_is_given_free() {
+        in_new_network(|| {
+            let room = Room::enter().unwrap();
+            for name in ["tunl0", "sit0"] {
+                run("ip", &["link", "add", name, "type", "veth", "peer", "name", &format!("{name}-peer")]);
+            }
+            run("ip", &["link", "set", "sit0", "up"]);
+            cable(&room, "tunl0", 0).unwrap();
+            cable(&room, "sit0", 1).unwrap();
+            let there: Vec<String> = links().unwrap().into_iter().map(|link| link.name).collect();
+            for name in ["tunl0", "sit0", "there0", "there1"] {
+                assert!(there.iter().any(|own| own == name), "{name}: {there:?}");
+            }
+        });
     }
 }

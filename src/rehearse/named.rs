@@ -2,23 +2,31 @@
 //!
 //! Of what a rule asks for, the edges are taken. What a rule names together ([`OfRule`]) is sent together, too; what several rules say
 //! one after the other (a chain for an interface, in it one for a port) is met by packets that have each by itself.
+//!
+//! Of a set, or of a long list in a rule, a sample is taken once, the first and the last with it, however many rules ask for it; how many
+//! are left out is counted.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::frame::{ACK, FIN, PSH, SYN};
+use super::sources::evenly;
 use crate::ir::{
-    Addresses, Chain, DeviceName, Elements, Foreign, Hook, Match, PortMatch, Rule, Ruleset, Side, Table, Verdict,
+    Addresses, Chain, DeviceName, Elements, Foreign, Hook, Match, PortMatch, Rule, Ruleset, Set, Side, Table, Verdict,
 };
 use crate::net::{Cidr, PortRange};
 
 /// Of one rule not more of a kind are taken.
 const MOST_OF_RULE: usize = 4;
+/// Of one set, or of one list in a rule, not more networks are. Fewer of all together are sent from.
+const MOST_OF_LIST: usize = 1_000;
 
 /// What all rules that packets meet on their way in name.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
     /// Networks that sources are asked for.
     pub networks: Vec<Cidr>,
+    /// How many networks are not among these, and of how many: those of long lists.
+    pub left_out: (usize, usize),
     /// The first and the last of each range of ports.
     pub ports: BTreeSet<u16>,
     /// The same of the ports that somebody sends from.
@@ -56,17 +64,40 @@ impl Named {
     /// What these rules name.
     pub fn of(ruleset: &Ruleset) -> Self {
         let mut all = Self { flags: BTreeSet::from([FIN | SYN]), ..Self::default() };
+        let shared = all.samples(&ruleset.sets);
         for table in &ruleset.tables {
-            let sets = &table.sets;
-            all.networks.extend(sets.iter().flat_map(|set| networks(&set.elements)));
+            let mut sets = Sets { own: all.samples(&table.sets), shared: &shared, asked: BTreeSet::new() };
             for rule in on_the_way_in(table).into_iter().flat_map(|chain| &chain.rules) {
-                all.add(OfRule::of(rule, table, ruleset));
+                let rule = OfRule::of(rule, &mut sets, &mut all.left_out);
+                all.add(rule);
+            }
+            // What many rules ask for is noted once.
+            for (of, name) in &sets.asked {
+                let Some(sample) = sets.get(name) else { continue };
+                match of {
+                    Of::Ports => all.ports.extend(&sample.ports),
+                    Of::SourcePorts => all.source_ports.extend(&sample.ports),
+                    Of::Targets => all.targets.extend(&sample.networks),
+                }
             }
         }
-        all.networks.extend(ruleset.sets.iter().flat_map(|set| networks(&set.elements)));
         // Everybody sends these.
         [SYN, PSH | ACK].iter().for_each(|usual| _ = all.flags.remove(usual));
         all
+    }
+
+    /// A sample of each of these sets, of which the networks are noted.
+    fn samples<'r>(&mut self, sets: &'r [Set]) -> HashMap<&'r str, Sample> {
+        let mut samples = HashMap::new();
+        for set in sets {
+            let sample = Sample {
+                networks: sampled(&set.elements, &mut self.left_out),
+                ports: ports_of(&set.elements).into_iter().collect(),
+            };
+            self.networks.extend(&sample.networks);
+            samples.entry(set.name.as_str()).or_insert(sample);
+        }
+        samples
     }
 
     fn add(&mut self, mut rule: OfRule) {
@@ -93,30 +124,77 @@ impl Named {
     }
 }
 
+/// What is taken of a set.
+#[derive(Debug)]
+struct Sample {
+    networks: Vec<Cidr>,
+    ports: BTreeSet<u16>,
+}
+
+/// What a rule asks a set for, besides sources.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    Ports,
+    SourcePorts,
+    Targets,
+}
+
+/// The sets that rules of a table may ask: its own before those of ipset.
+struct Sets<'s, 'r> {
+    own: HashMap<&'r str, Sample>,
+    shared: &'s HashMap<&'r str, Sample>,
+    asked: BTreeSet<(Of, &'r str)>,
+}
+
+impl<'r> Sets<'_, 'r> {
+    fn get(&self, name: &str) -> Option<&Sample> {
+        self.own.get(name).or_else(|| self.shared.get(name))
+    }
+
+    /// A few of its networks.
+    fn networks(&self, name: &str) -> Vec<Cidr> {
+        self.get(name).map(|sample| evenly(sample.networks.clone(), MOST_OF_RULE)).unwrap_or_default()
+    }
+
+    /// A few of its ports.
+    fn ports(&mut self, of: Of, name: &'r str) -> Vec<u16> {
+        self.asked.insert((of, name));
+        let ports = self.get(name).map(|sample| evenly(sample.ports.iter().collect(), MOST_OF_RULE));
+        ports.unwrap_or_default().into_iter().copied().collect()
+    }
+}
+
 impl OfRule {
-    fn of(rule: &Rule, table: &Table, ruleset: &Ruleset) -> Self {
+    fn of<'r>(rule: &'r Rule, sets: &mut Sets<'_, 'r>, left_out: &mut (usize, usize)) -> Self {
         let mut all = Self::default();
         for own in &rule.matches {
-            all.note(own, table, ruleset);
+            all.note(own, sets, left_out);
         }
         all
     }
 
-    fn note(&mut self, own: &Match, table: &Table, ruleset: &Ruleset) {
-        let set = |name: &str| ruleset.set(table, name).map(|set| &set.elements);
-        let ports = |asked: &PortMatch| match asked {
+    fn note<'r>(&mut self, own: &'r Match, sets: &mut Sets<'_, 'r>, left_out: &mut (usize, usize)) {
+        let mut ports = |of, asked: &'r PortMatch| match asked {
             PortMatch::Ports(list) => edges(list.ranges()),
-            PortMatch::Set(name) => set(name).map(ports_of).unwrap_or_default(),
-        };
-        let addresses = |asked: &Addresses| match asked {
-            Addresses::These(elements) => networks(elements),
-            Addresses::Set(name) => set(name).map(networks).unwrap_or_default(),
+            PortMatch::Set(name) => sets.ports(of, name),
         };
         match own {
             Match::InInterface { names, .. } => self.devices.extend(names.iter().cloned().map(DeviceName::Is)),
-            Match::Source { addresses: asked, .. } => self.networks.extend(addresses(asked)),
-            Match::Destination { addresses: asked, .. } => self.targets.extend(addresses(asked)),
-            Match::DestinationPort { ports: asked, .. } | Match::OriginalPort(asked) => self.ports.extend(ports(asked)),
+            Match::Source { addresses: Addresses::These(elements), .. } => {
+                self.networks.extend(sampled(elements, left_out));
+            }
+            Match::Source { addresses: Addresses::Set(name), .. } => self.networks.extend(sets.networks(name)),
+            Match::Destination { addresses: Addresses::These(elements), .. } => {
+                // Of these it is counted where they become addresses of the host.
+                self.targets.extend(sampled(elements, &mut (0, 0)));
+            }
+            Match::Destination { addresses: Addresses::Set(name), .. } => {
+                sets.asked.insert((Of::Targets, name));
+                self.targets.extend(sets.networks(name));
+            }
+            Match::DestinationPort { ports: asked, .. } | Match::OriginalPort(asked) => {
+                self.ports.extend(ports(Of::Ports, asked));
+            }
             Match::PortBlock(block) => self.ports.extend([block.first, block.last()]),
             // What is asked bit by bit is asked for together.
             Match::FlagBit { flag, set } => {
@@ -129,11 +207,12 @@ impl OfRule {
                     self.devices.extend(names.iter().cloned());
                 }
                 Foreign::PartOfVrf { name, .. } => self.devices.push(name.clone()),
-                Foreign::SourcePort { ports: asked, .. } => self.source_ports.extend(ports(asked)),
+                Foreign::SourcePort { ports: asked, .. } => {
+                    self.source_ports.extend(ports(Of::SourcePorts, asked));
+                }
                 Foreign::Endpoint { set: name, .. } => {
-                    let elements = set(name);
-                    self.networks.extend(elements.map(networks).unwrap_or_default());
-                    self.ports.extend(elements.map(ports_of).unwrap_or_default());
+                    self.networks.extend(sets.networks(name));
+                    self.ports.extend(sets.ports(Of::Ports, name));
                 }
                 Foreign::Device { side: Side::Out, .. }
                 | Foreign::Mark { .. }
@@ -165,7 +244,7 @@ impl OfRule {
     /// Leaves the first and the last, where there are many.
     fn shorten(&mut self) {
         fn few<T>(list: &mut Vec<T>) {
-            *list = super::sources::evenly(std::mem::take(list), MOST_OF_RULE);
+            *list = evenly(std::mem::take(list), MOST_OF_RULE);
         }
         few(&mut self.networks);
         few(&mut self.ports);
@@ -218,6 +297,17 @@ fn ports_of(elements: &Elements) -> Vec<u16> {
     }
 }
 
+/// The networks of a list, or of a long one some, the first and the last with them. How many are left out of how many is added.
+fn sampled(elements: &Elements, left_out: &mut (usize, usize)) -> Vec<Cidr> {
+    let all = networks(elements);
+    let count = all.len();
+    let some = evenly(all, MOST_OF_LIST);
+    if some.len() < count {
+        *left_out = (left_out.0 + count - some.len(), left_out.1 + count);
+    }
+    some
+}
+
 fn networks(elements: &Elements) -> Vec<Cidr> {
     match elements.lasting().0 {
         Elements::Endpoints(list) => list.iter().flat_map(|(_, addresses)| addresses.networks()).collect(),
@@ -243,6 +333,28 @@ mod tests {
              tcp dport 6666 accept\n}}\n}}\n"
         );
         Named::of(&nft::read(&text).unwrap().ruleset)
+    }
+
+    /// However many rules ask for a set, it is held once, and of a long one a sample with its edges.
+    #[test]
+    fn of_a_long_set_a_sample_is_held_once() {
+        let elements: Vec<String> =
+            (0..100_000_u32).map(|at| std::net::Ipv4Addr::from_bits(0x0a00_0000 + 2 * at).to_string()).collect();
+        let rules: String = (0..200)
+            .map(|at| format!("ip saddr @long tcp dport {} accept\nip daddr @long tcp sport @web accept\n", 1000 + at))
+            .collect();
+        let text = format!(
+            "table inet t {{\nset web {{\ntype inet_service\nflags interval\nelements = {{ 700-799 }}\n}}\nset long {{\n\
+             type ipv4_addr\nelements = {{ {} }}\n}}\nchain i {{\ntype filter hook input priority 0;\n{rules}}}\n}}\n",
+            elements.join(", ")
+        );
+        let named = Named::of(&nft::read(&text).unwrap().ruleset);
+        assert_eq!((named.networks.len(), named.left_out), (MOST_OF_LIST + 200 * MOST_OF_RULE, (99_000, 100_000)));
+        let has = |address: &str| named.networks.contains(&address.parse().unwrap());
+        assert!(has("10.0.0.0/32") && has("10.3.13.62/32"), "the edges of the set");
+        assert_eq!((named.targets.len(), named.ports.len()), (MOST_OF_LIST, 200));
+        assert_eq!(named.source_ports, BTreeSet::from([700, 799]));
+        assert!(named.rules.iter().all(|rule| rule.networks.len() == MOST_OF_RULE));
     }
 
     #[test]

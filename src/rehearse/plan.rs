@@ -82,7 +82,13 @@ pub fn plan(site: &Site<'_>, ruleset: &Ruleset, links: &[Link], ipv6: bool) -> P
     let share = |of: usize| (of * all / MOST_REQUESTS).max(1);
     let ports: usize = columns.iter().map(|column| column.tried.len()).sum();
     let most = all / (ports * cables.names.len()).max(1);
-    let Sources { all: mut senders, places, taken, further } = sources(site, &own, &named.networks, most);
+    let Sources { all: mut senders, places, taken, further } = sources(site, &own, &named, most);
+    let (left, all_of_lists) = named.left_out;
+    if left > 0 {
+        not_tried.push(format!(
+            "{left} of {all_of_lists} networks in long sets and lists of rules, but for their edges and some between"
+        ));
+    }
     if further.1 < further.0 {
         not_tried.push(format!("{} of {} networks that only rules name", further.0 - further.1, further.0));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::named::Named;
 use crate::cluster::{Client, Node, Site};
 use crate::host::links::Link;
 use crate::net::Cidr;
@@ -106,22 +107,27 @@ pub(super) fn named(site: &Site<'_>) -> Vec<Cidr> {
     nodes.chain(clients.chain(others).map(|source| source.network)).collect()
 }
 
-/// The addresses to send from to a host with addresses of its own, and with rules that ask for these networks: about as many as `most`.
+/// The addresses to send from to a host with addresses of its own, and with rules that ask for networks: about as many as `most`.
 /// Of more, whole places are left out, so that each that is tried is tried at its edges.
-pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: &[Cidr], most: usize) -> Sources {
+pub(super) fn sources(site: &Site<'_>, own: &[IpAddr], named: &Named, most: usize) -> Sources {
     let cluster = site.cluster();
     let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network);
     let places: BTreeSet<Cidr> = nodes.chain(clients).collect();
     let places: Vec<Cidr> = places.into_iter().collect();
-    let known: BTreeSet<Cidr> = named(site).into_iter().collect();
-    let further: BTreeSet<Cidr> = asked.iter().copied().filter(|network| !known.contains(network)).collect();
-    let further: Vec<Cidr> = further.into_iter().collect();
+    let known: BTreeSet<Cidr> = self::named(site).into_iter().collect();
+    // What rules name together with something else is sent together, which takes a sender there.
+    let together: BTreeSet<Cidr> = named.rules.iter().flat_map(|rule| rule.networks.iter().copied()).collect();
+    let is_further = |network: &Cidr| !known.contains(network);
+    let alone = named.networks.iter().copied().filter(|network| is_further(network) && !together.contains(network));
+    let alone: BTreeSet<Cidr> = alone.collect();
+    let further = [together.into_iter().filter(is_further).collect(), alone.into_iter().collect::<Vec<Cidr>>()];
     let mut room = MOST_PLACES;
     let (all, taken, room) = loop {
         let kept = evenly(places.clone(), room);
         let taken = kept.len();
-        let all = addresses(site, own, kept, &further, room);
+        let chosen = of_further(&further, room / SHARE);
+        let all = addresses(site, own, kept, chosen, room);
         if all.len() <= most || room < 8 {
             break (all, taken, room);
         }
@@ -129,11 +135,21 @@ pub fn sources(site: &Site<'_>, own: &[IpAddr], asked: &[Cidr], most: usize) -> 
     };
     let names = Names::of(site);
     let all = all.into_iter().map(|address| (address, names.who(address, own, site))).collect();
-    let further = (further.len(), further.len().min(room / SHARE));
+    let count: usize = further.iter().map(Vec::len).sum();
+    let further = (count, count.min(room / SHARE));
     Sources { all, places: places.len(), taken, further }
 }
 
-fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: &[Cidr], room: usize) -> BTreeSet<IpAddr> {
+/// Of the networks that only rules name so many: half of them, at least, for what rules name together with something else.
+fn of_further([together, alone]: &[Vec<Cidr>; 2], most: usize) -> Vec<Cidr> {
+    let room = most.saturating_sub(alone.len()).max(most / 2);
+    let mut chosen = evenly(together.clone(), room);
+    let room = most.saturating_sub(chosen.len());
+    chosen.extend(evenly(alone.clone(), room));
+    chosen
+}
+
+fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: Vec<Cidr>, room: usize) -> BTreeSet<IpAddr> {
     let cluster = site.cluster();
     let some = |list: Vec<Cidr>| evenly(list, room / SHARE);
     let private = some(cluster.private().iter().map(|own| own.network).collect());
@@ -141,7 +157,7 @@ fn addresses(site: &Site<'_>, own: &[IpAddr], kept: Vec<Cidr>, further: &[Cidr],
     let mut all: BTreeSet<IpAddr> = own.iter().copied().collect();
     all.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
     all.extend(private.iter().filter_map(|network| stranger(*network, site)));
-    let networks = [kept, private, untrusted, some(further.to_vec())].concat();
+    let networks = [kept, private, untrusted, further].concat();
     all.extend(networks.into_iter().flat_map(edges));
     // From the internet, and documentation networks (RFC 5737, 3849).
     all.extend([[8, 8, 8, 8], [203, 0, 113, 9]].map(IpAddr::from));
@@ -261,6 +277,23 @@ mod tests {
         assert_eq!(found("10.0.0.7/32"), ["10.0.0.6", "10.0.0.7", "10.0.0.8"]);
         assert_eq!(found("0.0.0.0/0"), ["0.0.0.0", "128.0.0.0", "255.255.255.255"]);
         assert_eq!(found("::/0").len(), 3);
+    }
+
+    #[test]
+    fn of_what_only_rules_name_both_kinds_are_taken() {
+        let some = |first: u32, count: u32| -> Vec<Cidr> {
+            (first..first + count).map(|at| Cidr::host(IpAddr::from(Ipv4Addr::from_bits(at)))).collect()
+        };
+        let chosen = |together, alone| {
+            let chosen = of_further(&[some(0, together), some(1 << 24, alone)], 100);
+            let of_both =
+                chosen.iter().filter(|network| network.first() < IpAddr::from(Ipv4Addr::new(1, 0, 0, 0))).count();
+            (of_both, chosen.len() - of_both)
+        };
+        assert_eq!(
+            (chosen(900, 900), chosen(900, 20), chosen(20, 900), chosen(3, 4)),
+            ((50, 50), (80, 20), (20, 80), (3, 4))
+        );
     }
 
     #[test]

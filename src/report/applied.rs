@@ -30,6 +30,10 @@ pub struct Applied {
     pub changed: Changed,
     /// What is in force now is to the cluster file.
     pub state: Standing,
+    /// What `state` will be once the change that waits is confirmed: ringfence's rules in the other way into the kernel stay until then, block
+    /// whom they do not know, and are taken away by the confirmation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_once_confirmed: Option<Standing>,
     /// Whether reserved ports were brought up to date.
     #[serde(skip)]
     pub reserved_ports: bool,
@@ -85,6 +89,9 @@ pub struct Confirmed {
     pub ended: usize,
     /// What is in force is to what was confirmed.
     pub state: Standing,
+    /// What keeps it from being certain, where it is undecided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// The claims, on what the kernel holds.
     pub claims: Vec<Claimed>,
 }
@@ -98,6 +105,7 @@ impl Applied {
             backend,
             changed: applied.changed,
             state: applied.judgement.standing,
+            state_once_confirmed: applied.judgement.once_confirmed,
             reserved_ports: applied.work.about_ports(),
             taken_away: applied
                 .work
@@ -148,7 +156,9 @@ impl Applied {
             Standing::Shadowed => {
                 // What stays until it is confirmed shuts people out, whatever others do.
                 let why = match &self.to_be_taken_away {
-                    Some(_) => "whom the file admits is shut out as long as ringfence's other rules stand",
+                    Some(_) => {
+                        "ringfence's rules in the other back end shut out somebody whom the file admits, until you run `ringfence confirm`"
+                    }
                     None => self.others.headline(),
                 };
                 let _ = writeln!(text, "SHADOWED: {why}");
@@ -170,8 +180,10 @@ impl Applied {
             let _ = writeln!(text, "ringfence's rules in {place} were taken away");
         }
         if let Some(place) = &self.to_be_taken_away {
-            let _ =
-                writeln!(text, "ringfence's rules in {place} stay until you confirm, and block whom they do not know");
+            let _ = writeln!(
+                text,
+                "ringfence's rules in {place} stay until you run `ringfence confirm`, and block members that they do not know"
+            );
         }
         if self.reserved_ports {
             text.push_str("reserved ports were brought up to date\n");
@@ -224,7 +236,9 @@ impl Confirmed {
     /// What was confirmed for a node, with so many sessions ended.
     #[must_use]
     pub fn of(node: Option<String>, ended: usize, judgement: &Judgement) -> Self {
-        Self { node, ended, state: judgement.standing, claims: Claimed::on_host(judgement) }
+        let doubt =
+            (judgement.standing == Standing::Undecided).then(|| Others::of_around(&judgement.around).doubt_and_why());
+        Self { node, ended, state: judgement.standing, doubt, claims: Claimed::on_host(judgement) }
     }
 
     /// All of it.
@@ -234,7 +248,8 @@ impl Confirmed {
         let cut = if self.ended > 0 { format!("; sessions that were cut: {}", self.ended) } else { String::new() };
         let mut text = format!("confirmed for {who}{cut}\n");
         if self.state != Standing::Enforced {
-            text += &format!("{} all the same\n{}", self.state.words(), claims_text(&self.claims, KERNEL));
+            let why = self.doubt.as_ref().map(|doubt| format!(": {doubt}")).unwrap_or_default();
+            text += &format!("{} all the same{why}\n{}", self.state.words(), claims_text(&self.claims, KERNEL));
         }
         text
     }

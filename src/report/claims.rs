@@ -332,7 +332,7 @@ impl Witness {
         let mut text = format!("  packet:  {}\n", self.packet);
         let Some(behind) = &self.behind else { return text };
         let fate = match (behind.may_pass, behind.may_block) {
-            (true, true) => "passes or is blocked, which hangs on what is not understood,",
+            (true, true) => "may pass or be blocked, depending on a part that is not understood,",
             (true, false) => "passes",
             (false, _) => "is blocked",
         };

@@ -79,8 +79,9 @@ pub struct Removal {
     pub reserved_ports_file: bool,
     /// What was remembered.
     pub state: bool,
-    /// What is in force of ringfence's now: nothing, ever.
-    pub rules_in_force: bool,
+    /// Whether rules of ringfence's are in force now, since a tool is missing that takes them away; `null` where there are tables that no
+    /// installed tool shows.
+    pub rules_in_force: Option<bool>,
     /// Files of others that bring some of it back when the machine starts, since somebody saved it there.
     pub saved_in: Vec<PathBuf>,
 }
@@ -100,7 +101,7 @@ pub struct Imported {
 impl Removal {
     /// What was there.
     #[must_use]
-    pub fn of(removed: &Removed, saved_in: Vec<PathBuf>) -> Self {
+    pub fn of(removed: &Removed, rules_in_force: Option<bool>, saved_in: Vec<PathBuf>) -> Self {
         let Removed { openings, stays: _, rules, reserved_ports, file, state } = *removed;
         Self {
             changed: openings || rules || reserved_ports || file || state,
@@ -109,7 +110,7 @@ impl Removal {
             reserved_ports,
             reserved_ports_file: file,
             state,
-            rules_in_force: false,
+            rules_in_force,
             saved_in,
         }
     }

@@ -2,7 +2,8 @@
 //! textfile collector of node_exporter.
 //!
 //! States are one series each, 1 for the one that it is, so that none of them is missing when it comes: an alert on
-//! `ringfence_state{state="enforced"} != 1` sees all others, `unknown` among them, which is where nobody could look. How old the last
+//! `ringfence_state{state="enforced"} != 1` sees all others, `unknown` among them, which is where nobody could look. Rules that somebody
+//! loaded by hand may be enforced, and nothing brings them back: `ringfence_applied != 1` sees these. How old the last
 //! proof is: `time() - ringfence_last_proof_timestamp_seconds`. Whether anybody looks at all is node_exporter's
 //! `node_textfile_mtime_seconds`.
 
@@ -53,6 +54,9 @@ pub fn metrics(status: Option<&Status>) -> String {
         "The version, the node, and the SHA-256 of the cluster file.",
         &[(info, "1".to_owned())],
     );
+    let about =
+        "Whether this program brought in what is in force, and brings it back: not where it was loaded by hand.";
+    family(&mut text, "applied", "gauge", about, &one(u64::from(status.applied).to_string()));
     let blocked = |of: fn(&super::status::Blocked) -> u64| -> Vec<Sample<'_>> {
         status
             .blocked
@@ -190,9 +194,13 @@ mod tests {
             "ringfence_confirmation_pending 1",
             "ringfence_confirmation_seconds_left 41.5",
             "ringfence_objections 0",
+            "ringfence_applied 1",
         ] {
             assert!(text.lines().any(|own| own == line), "no {line:?} in\n{text}");
         }
+        let by_hand = Status { applied: false, by_hand: Some("iptables".to_owned()), ..status.clone() };
+        let by_hand = metrics(Some(&by_hand));
+        assert!(by_hand.contains("ringfence_applied 0\n") && by_hand.contains("state=\"enforced\"} 1\n"), "{by_hand}");
         let staged = Status { lets_on: true, of_last_apply: true, ..status };
         let text_of_staged = metrics(Some(&staged));
         assert!(text_of_staged.contains("ringfence_let_on_packets_total{service=\"http\"} 3"), "{text_of_staged}");

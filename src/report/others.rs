@@ -42,7 +42,13 @@ impl Others {
     #[must_use]
     pub fn of(in_force: &InForce, around: &Around) -> Self {
         let chains = in_force.others.iter().map(ToString::to_string).collect();
-        let others = Self { chains, ..Self::default() };
+        Self { chains, ..Self::of_around(around) }
+    }
+
+    /// The same without their chains.
+    #[must_use]
+    pub fn of_around(around: &Around) -> Self {
+        let others = Self::default();
         match around {
             Around::Nothing => others,
             Around::Answered { answers, programs, doubled, panic, .. } => {
@@ -81,10 +87,10 @@ impl Others {
         }
         let is = |others| self.answers.iter().any(|answer| answer.shadow && answer.is_about_others() == others);
         match (is(false), is(true)) {
-            (true, false) => "whom the file admits is shut out by what is not ours",
-            (false, true) => "strangers get in by what is not ours",
+            (true, false) => "rules or routes of others shut out somebody whom the file admits",
+            (false, true) => "rules or routes of others let strangers in",
             (true, true) | (false, false) => {
-                "by what is not ours, whom the file admits is shut out or strangers get in"
+                "rules or routes of others shut out somebody whom the file admits, or let strangers in"
             }
         }
     }
@@ -96,8 +102,23 @@ impl Others {
             self.answers.iter().any(|answer| !answer.good && !answer.is_certain() && answer.is_about_others() == others)
         };
         match (is(false), is(true)) {
-            (true, false) => "it is not certain that whom the file admits gets through",
+            (true, false) => "it is not certain that everybody whom the file admits gets through",
             (true, true) | (false, _) => "rules of others are not understood",
+        }
+    }
+
+    /// The same with what keeps it from being certain, where that is not told besides.
+    #[must_use]
+    pub fn doubt_and_why(&self) -> String {
+        let open = |others| {
+            self.answers
+                .iter()
+                .find(move |answer| !answer.is_certain() && !answer.good && answer.is_about_others() == others)
+        };
+        let because = open(true).or_else(|| open(false)).and_then(|answer| answer.because.as_ref());
+        match because.or(self.because.as_ref()) {
+            Some(why) => format!("{}: {why}", self.doubt()),
+            None => self.doubt().to_owned(),
         }
     }
 

@@ -28,6 +28,10 @@ pub const LETS_ON: &str = "nobody is blocked: strangers are logged and let on (`
 pub struct Status {
     /// What is in force is to the cluster file.
     pub state: Standing,
+    /// What `state` will be once the change that waits is confirmed: ringfence's rules in the other way into the kernel stay until then, block
+    /// whom they do not know, and are taken away by the confirmation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_once_confirmed: Option<Standing>,
     /// The node that this host is; where there is none, the rules fit every node.
     pub node: Option<String>,
     /// The way into the kernel.
@@ -39,6 +43,9 @@ pub struct Status {
     /// Why that file cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
+    /// Whether what is in force was brought in by this program, which brings it back once it is gone. Not where it was loaded by hand, or
+    /// by an apply that did not come to its end: then `by_hand` says where, and `state` only what it does. Not where nothing is in force.
+    pub applied: bool,
     /// Where the rules are, if `apply` did not bring them there: nothing brings them back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<String>,
@@ -161,11 +168,13 @@ impl Status {
         });
         Self {
             state,
+            state_once_confirmed: None,
             node: None,
             backend,
             config,
             of_last_apply: false,
             unusable: None,
+            applied: state != Standing::Absent,
             by_hand: None,
             closed: None,
             gone: None,

@@ -185,7 +185,7 @@ impl Way {
             text.push_str(match (may_pass, may_block) {
                 (true, false) => "  passes\n",
                 (false, _) => "  blocked\n",
-                (true, true) => "  passes or is blocked: that hangs on what is not understood\n",
+                (true, true) => "  may pass or be blocked, depending on a part that is not understood\n",
             });
         }
         if self.routed {
@@ -248,7 +248,7 @@ impl Explanation {
 
 /// The packet without the interface, which is not known.
 fn anywhere(packet: &Packet) -> String {
-    packet.to_string().replace(", in on any other interface", "")
+    packet.to_string().replace(", in on an interface that no rule names", "")
 }
 
 /// The fates, each with the interfaces that lead to it.

@@ -196,7 +196,7 @@ impl fmt::Display for Packet {
         }
         match &self.interface {
             Some(name) => write!(f, ", in on {name}")?,
-            None => write!(f, ", in on any other interface")?,
+            None => write!(f, ", in on an interface that no rule names")?,
         }
         if self.protocol == TCP {
             let names: Vec<&str> = self.flags.names().collect();

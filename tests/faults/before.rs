@@ -264,7 +264,7 @@ on_a_machine! {
         let before = machine.table();
         fs::write(machine.path("state/good"), "{").unwrap();
         let ran = hook(machine, "west.toml");
-        ran.ended(1).says("other-cluster: of which cluster the rules in force are is not known");
+        ran.ended(1).says("other-cluster: it is not known to which cluster the rules in force belong");
         assert_eq!(machine.table(), before);
         run(&["nft", "flush", "ruleset"], "");
         let ran = hook(machine, "west.toml");

@@ -93,7 +93,56 @@ fn the_whole_life_with_iptables(machine: &Machine, variant: &str, backend: Backe
     assert_eq!(foreign(), before);
 }
 
+/// What Ansible's module makes of a document: whether the rules are as they are to be. Of Ansible itself it takes nothing.
+fn is_fine_to_ansible(document: &str) -> bool {
+    let script = "import importlib.util, json, sys, types\n\
+        for name in ['ansible', 'ansible.module_utils', 'ansible.module_utils.basic', 'ansible_collections', 'ansible_collections.ringfence', \
+        'ansible_collections.ringfence.cluster', 'ansible_collections.ringfence.cluster.plugins', \
+        'ansible_collections.ringfence.cluster.plugins.module_utils', 'ansible_collections.ringfence.cluster.plugins.module_utils.program']:\n\
+        \x20   sys.modules[name] = types.ModuleType(name)\n\
+        sys.modules['ansible.module_utils.basic'].AnsibleModule = None\n\
+        for name in ['COMMON', 'Program', 'read_text']:\n\
+        \x20   setattr(sys.modules['ansible_collections.ringfence.cluster.plugins.module_utils.program'], name, None)\n\
+        spec = importlib.util.spec_from_file_location('ringfence', sys.argv[1])\n\
+        module = importlib.util.module_from_spec(spec)\n\
+        spec.loader.exec_module(module)\n\
+        print(module.is_fine(types.SimpleNamespace(params=dict(accept=[])), json.load(sys.stdin)))\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/ansible/plugins/modules/ringfence.py");
+    match run(&["python3", "-c", script, path], document).trim() {
+        "True" => true,
+        "False" => false,
+        other => panic!("{other}"),
+    }
+}
+
 on_a_machine! {
+    /// The rules of the other back end stay until the confirmation, and shut out whom they do not know: that is no reason not to confirm.
+    fn a_move_between_back_ends_is_fine_once_it_is_confirmed(machine) {
+        if !Backend::IptablesNft.is_here("iptables") {
+            return;
+        }
+        machine.ringfence("apply --backend iptables old.toml").ended(0);
+        let waits = machine.ringfence("apply --backend nft --confirm-within 60s --json members.toml").ended(1);
+        let status = machine.ringfence("status --json").ended(1);
+        for document in [&waits, &status] {
+            assert!(document.out.contains("\"state\": \"shadowed\""), "{document:#?}");
+            assert!(document.out.contains("\"state_once_confirmed\": \"enforced\""), "{document:#?}");
+            assert!(is_fine_to_ansible(&document.out), "{document:#?}");
+        }
+        assert!(!machine.answers(COMES, GUARDED));
+        // Whoever is shut out by somebody else is so behind it, too.
+        run(&["nft", "add table inet other; add chain inet other in { type filter hook input priority 0; policy accept; }; \
+            add rule inet other in tcp dport 4369 drop"], "");
+        let status = machine.ringfence("status --json").ended(1);
+        assert!(status.out.contains("\"state_once_confirmed\": \"shadowed\"") && !is_fine_to_ansible(&status.out), "{status:#?}");
+        run(&["nft", "delete", "table", "inet", "other"], "");
+        let confirmed = machine.ringfence("confirm --json").ended(0);
+        assert!(is_fine_to_ansible(&confirmed.out) && !confirmed.out.contains("once_confirmed"), "{confirmed:#?}");
+        assert!(machine.answers(COMES, GUARDED));
+        let status = machine.ringfence("status --json").ended(0);
+        assert!(!status.out.contains("once_confirmed"), "{status:#?}");
+    }
+
     fn ports_of_others_stay_reserved_and_ours_come_and_go(machine) {
         sysctl(RESERVED, "7000-7001,8098");
         let conf = machine.path("root/etc/sysctl.d/60-ringfence.conf");

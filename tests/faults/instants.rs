@@ -185,7 +185,7 @@ on_a_machine! {
             run(&["nft", "add", "element", "inet", "ringfence", "peers4", "{ 203.0.113.9 }"], "");
             assert!(held.try_wait().unwrap().is_none(), "the other came too late");
             let ran = Ran::from(held.wait_with_output().unwrap());
-            ran.ended(7).says("not what was brought in").says("brought back");
+            ran.ended(7).says("does not hold what was loaded").says("the rules from before are in force again");
             assert!(machine.proves("old.toml"), "{}", machine.table());
             assert!(!machine.waits());
             machine.guards();

@@ -44,7 +44,75 @@ fn rename(from: &str, to: &str) -> bool {
     renamed.map_err(|error| not_possible("another name for a device that is up", &error)).is_ok()
 }
 
+/// The programs that show tables of iptables-legacy, and those of both kinds.
+const OF_LEGACY: &str = "iptables-legacy-save ip6tables-legacy-save";
+const OF_BOTH: &str = "iptables-legacy-save ip6tables-legacy-save iptables-nft-save ip6tables-nft-save";
+
+/// Runs the program where others are not installed: each is an empty file that nobody can run.
+fn without(machine: &Machine, programs: &str, arguments: &str) -> Ran {
+    let hide = format!(
+        "for one in {programs}; do at=$(command -v $one) && mount --bind /dev/null \"$(readlink -f \"$at\")\"; done; exec \"$@\""
+    );
+    let before = ["-m", "sh", "-c", &hide, "sh", PROGRAM].map(str::to_owned);
+    if arguments.starts_with("verify") {
+        // It has no state.
+        let mut words = machine.words(arguments);
+        words.truncate(words.len() - 2);
+        return std::process::Command::new("unshare").args(&before).args(words).output().unwrap().into();
+    }
+    machine.command("unshare", &before, arguments).output().unwrap().into()
+}
+
 on_a_machine! {
+    /// Tables of iptables-legacy that no tool shows may let strangers in, shut peers out, or have rules of ours.
+    fn rules_of_iptables_legacy_that_no_tool_shows_leave_all_undecided(machine) {
+        if !Backend::IptablesLegacy.is_here("iptables") {
+            return;
+        }
+        for rule in ["INPUT -p tcp --dport 9098 -j DROP", "PREROUTING -t nat -p tcp --dport 9098 -j REDIRECT --to-ports 8098",
+            "PREROUTING -t raw -p tcp --dport 9098 -j DROP"]
+        {
+            run(&["sh", "-c", &format!("XTABLES_LOCKFILE=/proc/self/ns/net iptables-legacy -A {rule}")], "");
+            let why = "that no installed tool shows: install the package `iptables`";
+            for tools in [OF_LEGACY, OF_BOTH] {
+                let run = |arguments: &str| without(machine, tools, arguments);
+                run("apply --confirm-within 60s rules.toml").ended(3).says("UNDECIDED: ").says(why);
+                run("confirm").ended(3).says("UNDECIDED all the same: ").says(why);
+                run("apply old.toml").ended(3).says("UNDECIDED: ").says(why);
+                let seen = run("status --full").ended(3).says("UNDECIDED for ").says(why);
+                assert!(!seen.out.contains("enforced"), "{seen:#?}");
+                run("status").ended(3).says("UNDECIDED for ").says(why);
+                run("status --json").ended(3).says("\"state\": \"undecided\"");
+                run("verify --live --node riak@10.20.0.1 old.toml").ended(3).says(why);
+                run("hook check").ended(3).says("UNDECIDED, and there is nothing to bring back: ").says(why);
+                machine.guards();
+            }
+            machine.ringfence("remove").ended(0);
+            run(&["sh", "-c", &format!("XTABLES_LOCKFILE=/proc/self/ns/net iptables-legacy -D {rule}")], "");
+        }
+    }
+
+    /// Ours may be among them, and are then not said to be gone.
+    fn own_rules_that_no_tool_shows_any_more_are_not_said_to_be_gone(machine) {
+        if !Backend::IptablesLegacy.is_here("iptables") {
+            return;
+        }
+        let path = super::beside::path_with_tools(machine, "legacy");
+        let applied = machine.command(PROGRAM, &[], "apply --backend iptables old.toml").env("PATH", path).output().unwrap();
+        Ran::from(applied).ended(0);
+        assert!(Backend::IptablesLegacy.jumps() > 0);
+        let why = "that no installed tool shows";
+        // What is recorded was there, and nobody can look.
+        without(machine, OF_BOTH, "status").ended(2).says("not installed");
+        let removed = without(machine, OF_BOTH, "remove").ended(3);
+        removed.says("rules of ringfence that an earlier apply brought there may still be in force: run `ringfence remove` again").says(why);
+        without(machine, OF_BOTH, "status old.toml").ended(4).says("rules of ringfence may be in force there").says(why);
+        machine.guards();
+        without(machine, OF_BOTH, "apply old.toml").ended(3).says(why);
+        machine.ringfence("remove").ended(0);
+        assert!(machine.answers(STRANGER, GUARDED));
+    }
+
     /// Kernels before 6.10 acknowledge no transaction, so silence may mean anything: what it means is looked at.
     fn a_transaction_that_nobody_answered_is_not_taken_for_done(machine) {
         machine.ringfence("apply old.toml").ended(0);

@@ -52,7 +52,7 @@ on_a_machine! {
         machine.ringfence("apply old.toml").ended(0);
         machine.ringfence("apply --confirm-within 60s rules.toml").ended(0);
         run(&["nft", "flush", "ruleset"], "");
-        machine.ringfence("confirm").ended(4).says("not what waits");
+        machine.ringfence("confirm").ended(4).says("not the ones that wait");
         machine.ringfence("rollback").ended(0);
         assert_eq!(machine.in_force(&BOTH), "old.toml");
     }

@@ -41,7 +41,7 @@ in_a_root! {
         )
         .fine()
         .says("a change is waiting to be confirmed")
-        .says("what was in force before is in force again");
+        .says("the rules from before the change are in force again");
     }
 
     fn drift_is_answered_with_what_was_applied(root) {

@@ -52,6 +52,7 @@ fn every_subcommand_has_its_page_and_no_file_is_the_administrators() {
         for path in [
             "/usr/bin/ringfence",
             "/usr/share/man/man1/ringfence.1.gz",
+            "/usr/share/man/man5/ringfence.toml.5.gz",
             "/usr/share/man/man1/ringfence-hook-post-install.1.gz",
             "/usr/share/bash-completion/completions/ringfence",
             "/usr/share/fish/vendor_completions.d/ringfence.fish",

@@ -232,6 +232,47 @@ in_a_root! {
         }
     }
 
+    /// A unit that fails each minute with the same words drowns the journal: one shows it, and says it once.
+    fn what_cannot_be_mended_is_shown_once_until_it_is_over(root) {
+        let Some(booted) = Booted::new(root) else { return };
+        root.write(CONFIG, &small());
+        booted.sh("dpkg -i /ringfence.deb && ringfence apply").fine();
+        let faster = "[Timer]\\nOnBootSec=\\nOnActiveSec=100ms\\nOnUnitInactiveSec=100ms\\nAccuracySec=10ms\\n";
+        booted.sh(&format!(
+            "mkdir -p /etc/systemd/system/ringfence-drift.timer.d && printf '{faster}' >/etc/systemd/system/ringfence-drift.timer.d/faster.conf \
+             && systemctl daemon-reload"
+        ))
+        .fine();
+        // Somebody shuts out the peers.
+        run(&["nft", "add table inet other; add chain inet other in { type filter hook input priority 0; policy accept; }; \
+            add rule inet other in tcp dport 4369 drop"], "");
+        booted.sh("systemctl start ringfence-drift.timer").fine();
+        let until = |what: &str, script: &str| {
+            let start = Instant::now();
+            while booted.sh(script).code != Some(0) {
+                assert!(start.elapsed() < PATIENCE, "{what}: {}", booted.log("ringfence-drift.service"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        until("it is shown", "systemctl is-failed ringfence-attention.service");
+        let mut looks = std::collections::BTreeSet::new();
+        let start = Instant::now();
+        while looks.len() < 6 {
+            assert!(start.elapsed() < PATIENCE, "{looks:?}");
+            looks.insert(booted.sh("systemctl show --value -p InvocationID ringfence-drift.service").fine().said);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = booted.log("ringfence-drift.service");
+        assert_eq!(log.matches("SHADOWED, and there is nothing to bring back").count(), 1, "{log}");
+        booted.sh("systemctl is-failed ringfence-drift.service").ended(1);
+        let shown = booted.log("ringfence-attention.service");
+        assert_eq!(shown.matches("SHADOWED for ").count(), 1, "{shown}");
+        booted.sh("systemctl list-units --failed --plain --no-legend | grep -c ^ringfence-attention").fine().says("1");
+        run(&["nft", "delete", "table", "inet", "other"], "");
+        until("it is over", "! systemctl is-failed ringfence-attention.service");
+        booted.sh("systemctl stop ringfence-drift.timer").fine();
+    }
+
     fn the_timer_is_off_and_brings_back_what_is_gone(root) {
         let Some(booted) = Booted::new(root) else { return };
         root.write(CONFIG, &small());
@@ -261,7 +302,9 @@ in_a_root! {
 
 #[test]
 fn the_figures_of_systemd_analyze_are_no_worse_than_they_were() {
-    for unit in ["ringfence.service", "ringfence-drift.service", "ringfence-watch.service"] {
+    for unit in
+        ["ringfence.service", "ringfence-drift.service", "ringfence-attention.service", "ringfence-watch.service"]
+    {
         let path = project().join("packaging/systemd").join(unit);
         // In tenths.
         let command = Command::new("systemd-analyze")

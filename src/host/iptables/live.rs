@@ -280,8 +280,8 @@ pub fn every_legacy() -> Legacy {
                 continue;
             }
         };
-        let Ok(tools) = Tools::find() else {
-            all.unread.push(format!("{version}-legacy has tables here, and its tools are missing"));
+        let Some(tools) = Tools::find().ok().filter(|tools| tools.can_save(Variant::Legacy, version)) else {
+            all.unread.push(not_shown(version, &names));
             continue;
         };
         let what = format!("{version}-legacy-save");
@@ -304,6 +304,34 @@ pub fn every_legacy() -> Legacy {
 
 fn of_legacy(table: ir::Table) -> ir::Table {
     ir::Table { legacy: true, ..table }
+}
+
+/// That there are tables, and what shows them.
+fn not_shown(version: Version, names: &[String]) -> String {
+    let (tables, list) = (if names.len() == 1 { "a table" } else { "tables" }, names.join(", "));
+    format!(
+        "{version}-legacy has {tables} here ({list}) that no installed tool shows: install the package `iptables` (or `iptables-legacy`)"
+    )
+}
+
+/// The tables of iptables-legacy here in which rules of ours may be, and that no tool shows, in words.
+pub fn hidden_legacy() -> Vec<String> {
+    let mut all = Vec::new();
+    for version in Version::ALL {
+        let Ok(names) = legacy_tables(version) else { continue };
+        let Ok(tools) = Tools::find() else {
+            all.extend((!names.is_empty()).then(|| not_shown(version, &owned(&names))));
+            continue;
+        };
+        let hidden: Vec<&str> =
+            names.into_iter().filter(|table| tools.save(Variant::Legacy, version, table).is_err()).collect();
+        all.extend((!hidden.is_empty()).then(|| not_shown(version, &owned(&hidden))));
+    }
+    all
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// Whether arptables-legacy has a table here, of whose rules nothing is read.

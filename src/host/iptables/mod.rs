@@ -45,7 +45,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use change::{apply, foreign, planned, remove, restore};
-pub use live::{Counter, Legacy, Live, admitted, counters, every_legacy, legacy, legacy_filters, legacy_of_arp, read};
+pub use live::{
+    Counter, Legacy, Live, admitted, counters, every_legacy, hidden_legacy, legacy, legacy_filters, legacy_of_arp, read,
+};
 pub use snapshot::Snapshot;
 pub(in crate::host) use snapshot::is_own_chain;
 pub use tools::{Tools, load, printed};

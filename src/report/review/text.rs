@@ -127,7 +127,7 @@ impl Review {
             "WHY clients are admitted, and until when",
             self.days_text().into_iter().chain(reasons.iter().map(words)).chain(more).collect(),
         );
-        section("NOT UNDERSTOOD in the rules, taken for anything that it might do", self.not_understood.clone());
+        section("NOT UNDERSTOOD in the rules, and assumed to be able to do anything", self.not_understood.clone());
         section(
             "ALLOWED by the cluster file",
             self.allowances.iter().map(|own| format!("{} ({})", own.what, own.place)).collect(),

@@ -341,8 +341,10 @@ class Applying(object):
 
 
 def is_fine(module, ended):
-    """Whether the rules are as they are to be."""
-    return ended.get("state") in ["enforced"] + module.params["accept"]
+    """Whether the rules are as they are to be, or will be by the confirmation alone, which takes away the rules of the other back end that
+    stay until then and shut out whom they do not know."""
+    state = ended.get("state_once_confirmed") or ended.get("state")
+    return state in ["enforced"] + module.params["accept"]
 
 
 def was_taken_back(status):
