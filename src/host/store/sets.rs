@@ -43,6 +43,13 @@ impl Memo {
         (own == name && Some(known) == marks).then(|| Arc::clone(texts))
     }
 
+    /// What this program writes itself is read again, whatever the marks say.
+    fn forget(&self) {
+        if let Ok(mut noted) = self.0.lock() {
+            *noted = None;
+        }
+    }
+
     fn put(&self, name: &str, marks: Option<[Option<Mark>; 2]>, texts: Option<Arc<Texts>>) {
         if let (Ok(mut noted), Some(marks), Some(texts)) = (self.0.lock(), marks, texts) {
             *noted = Some((name.to_owned(), marks, texts));
@@ -125,6 +132,7 @@ impl Store {
     fn folder_for_sets(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<Folder, StoreError> {
         check_set_name(name)?;
         texts.iter().try_for_each(|(text, _)| check_name(text))?;
+        self.memo.forget();
         let folder = self.make(Place::State)?;
         folder.wait_to_write()?;
         Ok(folder)
@@ -153,6 +161,7 @@ impl Store {
     /// Where the name is that of something else, or the folder is not to be trusted.
     pub fn remove_set(&self, name: &str) -> Result<(), StoreError> {
         check_set_name(name)?;
+        self.memo.forget();
         let Some(folder) = self.open(Place::State)? else { return Ok(()) };
         folder.wait_to_write()?;
         match folder.kind(name)? {
