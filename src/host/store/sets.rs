@@ -23,7 +23,7 @@ use nix::sys::stat::SFlag;
 use serde::{Deserialize, Serialize};
 
 use self::change::Change;
-use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, with_checksum, without_checksum};
+use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, with_checksum, without_checksum};
 
 /// What tells a file from every other one, and from itself after a change (stat(2)): device, number, size, and the times at which its
 /// content and its owner or permissions were changed.
@@ -72,6 +72,8 @@ pub struct ReadySet {
     name: String,
     /// Whether it says what to keep of the base.
     is_change: bool,
+    /// The SHA-256 of its file: another run may have written one since.
+    sum: String,
 }
 
 /// What stands before the texts.
@@ -295,7 +297,7 @@ fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<Ready
     // The file that counts is its own base from now on, which says nothing as long as it counts. Before the change is synced, so that it
     // is on the disk by then; where there are no second names, all is written.
     let change = change.filter(|_| !is_whole || folder.link_again(name, &base).is_ok());
-    let ready = ReadySet { name: name.to_owned(), is_change: change.is_some() };
+    let is_change = change.is_some();
     let bytes = change.map_or_else(|| whole(texts), Ok)?;
     let beside = next(name);
     folder.unlink(&beside)?;
@@ -303,7 +305,7 @@ fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<Ready
         let _ = folder.unlink(&beside);
         return Err(folder.of(name, error));
     }
-    Ok(ready)
+    Ok(ReadySet { name: name.to_owned(), is_change, sum: checksum(&bytes) })
 }
 
 fn whole(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, StoreError> {
@@ -322,8 +324,12 @@ fn line(head: &Head) -> Result<Vec<u8>, StoreError> {
 
 fn put(folder: &Folder, ready: &ReadySet) -> Result<(), StoreError> {
     let beside = next(&ready.name);
-    // Another write may have cleared it away.
-    folder.kind(&beside)?.ok_or_else(|| StoreError::Missing(folder.path().join(&beside)))?;
+    // Another write may have cleared it away, and put its own there, which may be of another kind.
+    let path = folder.path().join(&beside);
+    let content = folder.read(&beside)?.ok_or_else(|| StoreError::Missing(path.clone()))?;
+    if without_checksum(&content, &path)?.0 != ready.sum {
+        return Err(StoreError::Missing(path));
+    }
     folder.rename(&beside, &ready.name)?;
     folder.sync()?;
     if !ready.is_change {

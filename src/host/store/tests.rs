@@ -298,6 +298,28 @@ fn of_a_large_set_little_is_written() {
     write(&text, "{}");
 }
 
+/// At the start of the machine somebody may write without the lock.
+#[test]
+fn whoever_prepared_first_does_not_put_what_another_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let text = members(5000);
+    let (changed, other) = (format!("{text}#"), text.replace("riak@", "other@"));
+    let prepare = |text: &str| store.prepare_set("rules", &[("a", text.as_bytes())]).unwrap();
+    let holds = |text: &str| assert!(store.read_set("rules").unwrap().unwrap()["a"] == text.as_bytes());
+    for (one, two) in [(&other, &changed), (&changed, &other), (&changed, &text)] {
+        store.write_set("rules", &[("a", text.as_bytes())]).unwrap();
+        store.write_set("rules", &[("a", format!("{text}##").as_bytes())]).unwrap();
+        let (first, second) = (prepare(one), prepare(two));
+        assert!(matches!(store.put_set(&first), Err(StoreError::Missing(_))));
+        holds(&format!("{text}##"));
+        store.put_set(&second).unwrap();
+        holds(two);
+        assert!(matches!(store.put_set(&second), Err(StoreError::Missing(_))));
+        holds(two);
+    }
+}
+
 /// A change is taken apart by whoever reads it: no few bytes make up a text without end.
 #[test]
 fn a_change_keeps_what_is_there_in_its_order() {
