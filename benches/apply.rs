@@ -81,7 +81,7 @@ fn before() -> Option<PathBuf> {
         }
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(&tree).args(["build", "--release", "--quiet", "--target-dir"]).arg(folder.join("target"));
-        build.status().ok().filter(|status| status.success())?;
+        build.status().ok().filter(std::process::ExitStatus::success)?;
         let _ = git(&["worktree", "remove", "--force", tree.to_str()?]);
     }
     Some(binary)

@@ -87,11 +87,11 @@ fn apart<'a>(
 ) -> (Option<Cow<'a, Elements>>, Option<Cow<'a, Elements>>) {
     match (old, new) {
         (Some(Elements::Ipv4(old)), Some(Elements::Ipv4(new))) => {
-            let (old, new) = without_common(old, new);
+            let [old, new] = without_common(old, new);
             (Some(Cow::Owned(Elements::Ipv4(old))), Some(Cow::Owned(Elements::Ipv4(new))))
         }
         (Some(Elements::Ipv6(old)), Some(Elements::Ipv6(new))) => {
-            let (old, new) = without_common(old, new);
+            let [old, new] = without_common(old, new);
             (Some(Cow::Owned(Elements::Ipv6(old))), Some(Cow::Owned(Elements::Ipv6(new))))
         }
         (old, new) => (old.map(Cow::Borrowed), new.map(Cow::Borrowed)),
@@ -100,7 +100,7 @@ fn apart<'a>(
 
 /// The ranges that only one of two sorted lists has. Those of one list are disjoint, so that what is made of the others has nothing to do
 /// with these.
-fn without_common<T: Copy + Ord>(old: &[(T, T)], new: &[(T, T)]) -> (Vec<(T, T)>, Vec<(T, T)>) {
+fn without_common<T: Copy + Ord>(old: &[(T, T)], new: &[(T, T)]) -> [Vec<(T, T)>; 2] {
     let (mut left, mut right) = (old.iter().copied().peekable(), new.iter().copied().peekable());
     let (mut gone, mut come) = (Vec::new(), Vec::new());
     loop {
@@ -112,7 +112,7 @@ fn without_common<T: Copy + Ord>(old: &[(T, T)], new: &[(T, T)]) -> (Vec<(T, T)>
             (Some(own), Some(other)) if own < other => gone.extend(left.next()),
             (Some(_), None) => gone.extend(left.next()),
             (_, Some(_)) => come.extend(right.next()),
-            (None, None) => return (gone, come),
+            (None, None) => return [gone, come],
         }
     }
 }

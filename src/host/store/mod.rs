@@ -222,7 +222,7 @@ pub(in crate::host) fn checksum(bytes: &[u8]) -> String {
 
 /// The same of what follows each other.
 pub(in crate::host) fn checksum_of(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
-    let hash = pieces.into_iter().fold(Sha256::new(), |hash, piece| hash.chain_update(piece));
+    let hash = pieces.into_iter().fold(Sha256::new(), Sha256::chain_update);
     hash.finalize().iter().fold(String::with_capacity(CHECKSUM), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -102,7 +102,7 @@ fn apart<'a>(own: &'a Set, set: &'a Set) -> (&'a [u8], &'a [u8], usize) {
 /// The length that every element of a list has.
 fn uniform(list: &[u8]) -> Option<usize> {
     let length_of = |bytes: &[u8]| Some(usize::from(u16::from_ne_bytes(*bytes.first_chunk()?)).next_multiple_of(4));
-    let length = length_of(list).filter(|length| *length > 0 && list.len() % length == 0)?;
+    let length = length_of(list).filter(|length| *length > 0 && list.len().is_multiple_of(*length))?;
     list.chunks_exact(length).all(|element| length_of(element) == Some(length)).then_some(length)
 }
 
