@@ -113,7 +113,7 @@ soak: setup
 	$(CARGO) build --quiet --target-dir $(TARGET)
 	$(RUN_LAB) soak --changes $(SOAK)
 
-# A stable compiler serves: what is asked for is coverage and no sanitizer, since there is no unsafe code. What a run
+# A stable compiler serves: what is asked for is coverage and no sanitizer, since what is unsafe is in calls of the kernel and of libnftnl, which are not fuzzed. What a run
 # learns stays in fuzz/corpus; what it finds, in fuzz/artifacts.
 FUZZ_TARGETS = nft_read nft_json sets iptables_read ipset_read cluster_parse netlink_table \
 	erlang_parse riak_conf_parse vm_args_parse membership_parse

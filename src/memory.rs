@@ -3,6 +3,9 @@
 //!
 //! Nothing is tidied up: that takes memory. So this is as if the process was killed in this moment, which every step of an apply is made
 //! for (`host::apply`).
+//!
+//! It is unsafe code outside `dialect::netlink`, because nothing else in a stable Rust is told of this: `alloc::set_alloc_error_hook` is
+//! not stable, and without either the standard library aborts.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe by its interface")]
 

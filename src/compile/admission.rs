@@ -231,14 +231,12 @@ where
 
 /// The same of hosts, without where they come from.
 fn host_sets(label: &str, hosts: &Hosts) -> Vec<Set> {
-    let set = |suffix: &str, elements: Elements| {
+    let set = |elements: Elements| {
+        let suffix = if elements.is_ipv4() == Some(true) { "4" } else { "6" };
         let kind = SetKind::Hash { size: Some(room_for(elements.len())) };
         Set { name: format!("{label}{suffix}"), kind, elements, origins: Vec::new() }
     };
-    let v4 = Elements::Ipv4(hosts.v4().iter().map(|&own| (own, own)).collect());
-    let v6 = Elements::Ipv6(hosts.v6().iter().map(|&own| (own, own)).collect());
-    let sets = [set("4", v4), set("6", v6)].into_iter();
-    sets.filter(|set| !set.elements.is_empty()).collect()
+    Elements::of_hosts(hosts).map(set).collect()
 }
 
 /// Which of some sources.

@@ -300,6 +300,34 @@ mod tests {
         assert!(!fill(&mut none, &expected, &known()));
     }
 
+    /// What this program makes is read as a whole once, and known from then on, whatever the cluster file asks for.
+    #[cfg(feature = "kernel")]
+    #[test]
+    fn our_own_rules_change_no_members() {
+        use crate::cluster::{Site, parse};
+        use crate::dialect::netlink::{lower, write};
+
+        const CLUSTER: &str = "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\", \"b@10.0.0.2\", \"c@fd00::3\"]\n\
+            [services.distribution]\nports = \"6000-6009\"\n[[client]]\nname = \"web\"\nfrom = [\"10.1.0.0/24\", \"fd01::7\"]\n\
+            services = [\"http\"]\n[networks]\nprivate = [\"10.0.0.0/24\", \"fd00::/64\"]\nuntrusted = [\"10.1.0.64/26\"]\n";
+        let guards = [
+            "",
+            "[guard]\nlog = true\n",
+            "[guard]\ninterfaces = [\"eth0\", \"eth1\"]\n",
+            "[guard]\non-block = \"reject\"\n",
+            "[guard]\nopen-through = \"auto\"\n",
+        ];
+        for guard in guards {
+            let parsed = parse("cluster.toml", format!("{CLUSTER}{guard}"), std::path::Path::new(""));
+            let cluster = parsed.cluster.unwrap_or_else(|| panic!("{guard}"));
+            for site in [Site::of_every_node(&cluster), Site::of_node(&cluster, &cluster.nodes()[0])] {
+                let ruleset = crate::compile::nft(&site);
+                let table = write(&lower(&ruleset.tables[0]).unwrap()).unwrap();
+                assert!(!table.sets.is_empty() && is_steady(&table), "{guard}");
+            }
+        }
+    }
+
     #[test]
     fn an_hour_later_all_is_read() {
         assert!(full().is_recent());

@@ -86,23 +86,9 @@ pub fn read_expected(expected: &Expected, known: &Table) -> Result<Option<Live>,
     if !known::fill(&mut kernel, expected, known) {
         return Ok(None);
     }
+    let Some(own) = kernel.own.as_ref() else { return Ok(None) };
     for touched in &expected.touched {
-        let Some(own) = kernel.own.as_ref() else { return Ok(None) };
-        let Some(set) = own.set(&touched.set) else { return Ok(None) };
-        let same = match &touched.keys {
-            Some(keys) => {
-                let mut same = true;
-                for (key, there) in keys {
-                    same &= netlink::has(&mut socket, own, &set.name, key)? == *there;
-                }
-                same
-            }
-            None => {
-                let read = Set { elements: netlink::elements(&mut socket, own, set)?, ..set.clone() };
-                netlink::same_elements(&read, set).map_err(RequestError::from)?
-            }
-        };
-        if !same {
+        if !holds(&mut socket, own, touched)? {
             return Ok(None);
         }
     }
@@ -110,6 +96,21 @@ pub fn read_expected(expected: &Expected, known: &Table) -> Result<Option<Live>,
         return Ok(None);
     }
     Live::of(kernel).map(Some)
+}
+
+/// Whether the kernel has in a set what a change was to make of it: read back by key, or as a whole.
+fn holds(socket: &mut Socket, own: &Table, touched: &Touched) -> Result<bool, HostError> {
+    let Some(set) = own.set(&touched.set) else { return Ok(false) };
+    let Some(keys) = &touched.keys else {
+        let read = Set { elements: netlink::elements(socket, own, set)?, ..set.clone() };
+        return Ok(netlink::same_elements(&read, set).map_err(RequestError::from)?);
+    };
+    for (key, there) in keys {
+        if netlink::has(socket, own, &set.name, key)? != *there {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A number of the network namespace that no other has while the machine runs, where the kernel gives one.
@@ -324,12 +325,13 @@ pub fn change(
         }
         let (extent, mut changes) = update(now.table.as_deref(), wanted, least).map_err(RequestError::from)?;
         if changes.is_empty() {
-            return Ok((extent, now.expected(0, Vec::new()).filter(|_| is_known)));
+            return Ok((extent, now.expected(now.generation, Vec::new()).filter(|_| is_known)));
         }
         match changes.commit(&mut socket, now.generation) {
             Ok(()) if extent == Extent::Elements => {
                 let touched = mem::take(&mut changes.touched);
-                return Ok((extent, now.expected(1, touched).filter(|_| is_known)));
+                let expected = now.expected(netlink::next(now.generation), touched);
+                return Ok((extent, expected.filter(|_| is_known)));
             }
             Ok(()) => return Ok((extent, None)),
             Err(CommitError::Changed) => {}
@@ -346,17 +348,30 @@ pub fn change(
 }
 
 impl Moment<'_> {
-    /// What a look is to find behind so many transactions.
-    fn expected(self, transactions: usize, touched: Vec<Touched>) -> Option<Expected> {
-        let handle = self.table?.handle;
-        let generation = (0..transactions).fold(self.generation, |generation, _| netlink::next(generation));
-        Some(Expected { generation, handle, touched, full: self.full })
+    /// What a look at a generation is to find.
+    fn expected(&self, generation: u32, touched: Vec<Touched>) -> Option<Expected> {
+        let handle = self.table.as_ref()?.handle;
+        Some(Expected { generation, handle, touched, full: self.full.clone() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The number that the kernel gives behind the greatest is 1: it leaves 0 out (nft_base_seq).
+    #[test]
+    fn a_look_behind_a_change_expects_the_number_that_follows() {
+        let full = FullLook::now().unwrap();
+        let moment = |generation, table| Moment { generation, table, full: full.clone() };
+        let table = || Some(Cow::Owned(Table { handle: 5, ..Table::default() }));
+        for (generation, next) in [(1, 2), (u32::MAX - 1, u32::MAX), (u32::MAX, 1)] {
+            let own = moment(generation, table());
+            let expected = own.expected(netlink::next(own.generation), Vec::new()).unwrap();
+            assert_eq!((expected.generation, expected.handle), (next, 5));
+        }
+        assert!(moment(7, None).expected(8, Vec::new()).is_none());
+    }
 
     #[test]
     fn who_may_not_ask_is_not_told_that_there_is_no_nf_tables() {

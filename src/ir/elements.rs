@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::{Cidr, PortRange};
+use crate::net::{Cidr, Hosts, PortRange};
 
 /// The elements of a set: sorted, disjoint ranges, both ends included. Make them with the functions, which see to that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +125,13 @@ impl Elements {
     #[must_use]
     pub fn ipv6(ranges: Vec<(u128, u128)>) -> Self {
         Self::Ipv6(normalized(ranges))
+    }
+
+    /// The hosts of each family that has some, IPv4 first.
+    pub fn of_hosts(hosts: &Hosts) -> impl Iterator<Item = Self> + use<> {
+        let v4 = Self::Ipv4(hosts.v4().iter().map(|&own| (own, own)).collect());
+        let v6 = Self::Ipv6(hosts.v6().iter().map(|&own| (own, own)).collect());
+        [v4, v6].into_iter().filter(|list| !list.is_empty())
     }
 
     /// The addresses of networks; of the first one's family, and `Unknown` for none.

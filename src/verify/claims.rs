@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Claim;
 use crate::cluster::{Cluster, Node, Site, SitePart, Source, State};
 use crate::ir::{Elements, TcpFlags};
-use crate::net::{Cidr, Elsewhere, Hosts, Interface, PortRange, Ports, Surroundings};
+use crate::net::{Cidr, Elsewhere, Interface, PortRange, Ports, Surroundings};
 use crate::semantics::{Door, GOING_ON, OPENING, Packet, Question, Shape, TCP};
 
 mod wanted;
@@ -281,7 +281,7 @@ fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
         part: at,
         ports,
         interfaces,
-        families: hosts(part.hosts()),
+        families: Elements::of_hosts(part.hosts()).collect(),
     }];
     for client in cluster.clients() {
         let used = part.services().iter().filter(|service| client.services().contains(&service.id));
@@ -301,13 +301,6 @@ fn admitted<'a>(at: usize, part: &SitePart<'a>) -> Vec<Admitted<'a>> {
 }
 
 /// A list for each family that has some.
-fn hosts(hosts: &Hosts) -> Vec<Elements> {
-    let v4 = Elements::ipv4(hosts.v4().iter().map(|&own| (own, own)).collect());
-    let v6 = Elements::ipv6(hosts.v6().iter().map(|&own| (own, own)).collect());
-    [v4, v6].into_iter().filter(|list| !list.is_empty()).collect()
-}
-
-/// The same of networks.
 fn families(networks: &[Cidr]) -> Vec<Elements> {
     let (v4, v6): (Vec<Cidr>, Vec<Cidr>) = networks.iter().partition(|network| network.is_ipv4());
     [v4, v6].iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect()

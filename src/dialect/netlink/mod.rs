@@ -16,7 +16,8 @@
 //! - [`update`] finds the smallest change that is safe at every instant, and [`Changes::commit`] makes it, if nobody else
 //!   changed anything in between.
 //!
-//! The only unsafe code of the program is here: calls of libnftnl, one socket option, and bpf(2).
+//! The only unsafe code of the library is here: calls of libnftnl, one socket option, and bpf(2). The program has its allocator besides
+//! (`src/memory.rs`).
 
 #![allow(clippy::wildcard_imports, reason = "the kernel's numbers go by the kernel's names")]
 

@@ -50,8 +50,14 @@ pub enum StoreError {
     #[error("{} was changed or cut short after it was written (its checksum is wrong): remove it, and apply again", .0.display())]
     Checksum(PathBuf),
     /// A set of texts without one of its files.
-    #[error("{} is missing, without which what was applied last is not known: apply again", .0.display())]
+    #[error("{} is missing, and nothing else says what was applied last: apply again", .0.display())]
     Missing(PathBuf),
+    /// A file with whole texts beside one that says what changed in others.
+    #[error("{} is not the file that the one beside it was made from: apply again", .0.display())]
+    Base(PathBuf),
+    /// Another run wrote this set, since it was written and before it was to count.
+    #[error("another run of ringfence wrote {} meanwhile: `ringfence status` says what is in force", .0.display())]
+    Overtaken(PathBuf),
     /// A file in a set that does not belong to it.
     #[error("{} does not belong there: find out who put it there, and remove it", .0.display())]
     Stray(PathBuf),

@@ -22,6 +22,10 @@ use super::StoreError;
 const WRITABLE: u32 = 0o022;
 const PERMISSIONS: u32 = 0o7777;
 
+/// What tells a file from every other one, and from itself after a change (stat(2)): device, number, size, and the times at which its
+/// content and its owner or permissions were changed.
+pub(super) type Mark = (u64, u64, i64, (i64, i64), (i64, i64));
+
 /// An open folder that was looked at.
 #[derive(Debug)]
 pub(in crate::host) struct Folder {
@@ -247,9 +251,8 @@ impl Folder {
         }
     }
 
-    /// What tells a regular file from every other one, and from itself after a change: device, number, size, and the times of changes.
-    #[allow(clippy::type_complexity, reason = "it is compared and nothing else")]
-    pub(super) fn mark(&self, name: &str) -> Result<Option<(u64, u64, i64, (i64, i64), (i64, i64))>, StoreError> {
+    /// The mark of a regular file; `None` where there is none.
+    pub(super) fn mark(&self, name: &str) -> Result<Option<Mark>, StoreError> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;

@@ -23,11 +23,8 @@ use nix::sys::stat::SFlag;
 use serde::{Deserialize, Serialize};
 
 use self::change::Change;
+use super::folder::Mark;
 use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, with_checksum, without_checksum};
-
-/// What tells a file from every other one, and from itself after a change (stat(2)): device, number, size, and the times at which its
-/// content and its owner or permissions were changed.
-type Mark = (u64, u64, i64, (i64, i64), (i64, i64));
 
 /// A set with the marks of its two files.
 type Noted = (String, [Option<Mark>; 2], Arc<Texts>);
@@ -175,7 +172,9 @@ impl Store {
             Some(_) => folders::remove(&folder, name)?,
         }
         for rest in [base_of(name), next(name)] {
-            folder.unlink(&rest)?;
+            if folder.kind(&rest)? == Some(SFlag::S_IFREG) {
+                folder.unlink(&rest)?;
+            }
         }
         folders::clear(&folder, name)
     }
@@ -212,26 +211,30 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
     }
     let missing = || StoreError::Missing(folder.path().join(name));
     let file = File::read(folder, name)?.ok_or_else(missing)?;
-    let Some(change) = file.change else {
-        return Ok(Some(Current { base: file.texts, sum: Some(file.sum), changed: None }));
+    let (change, new) = match file.content {
+        Content::Whole(base) => return Ok(Some(Current { base, sum: Some(file.sum), changed: None })),
+        Content::Change(change, new) => (change, new),
     };
     let (own, path) = (base_of(name), folder.path().join(base_of(name)));
     let base = File::read(folder, &own)?.ok_or_else(|| StoreError::Missing(path.clone()))?;
-    if base.change.is_some() || !change.is_of(&base.sum) {
-        return Err(StoreError::Foreign(path));
+    let Content::Whole(texts) = base.content else { return Err(StoreError::Base(path)) };
+    if !change.is_of(&base.sum) {
+        return Err(StoreError::Base(path));
     }
-    let changed = change.apply(&base.texts, &file.new).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))?;
-    Ok(Some(Current { base: base.texts, sum: Some(base.sum), changed: Some(changed) }))
+    let changed = change.apply(&texts, &new).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))?;
+    Ok(Some(Current { base: texts, sum: Some(base.sum), changed: Some(changed) }))
 }
 
-/// A file of a set.
+/// A file of a set, with the SHA-256 of what is in it.
 struct File {
     sum: String,
-    /// Where it is whole.
-    texts: Texts,
-    /// Where it is a change, that, and what comes new.
-    change: Option<Change>,
-    new: Vec<u8>,
+    content: Content,
+}
+
+enum Content {
+    Whole(Texts),
+    /// What to keep of another file's texts, and what comes new.
+    Change(Change, Vec<u8>),
 }
 
 impl File {
@@ -242,13 +245,11 @@ impl File {
         let sum = sum.to_owned();
         let foreign = || StoreError::Foreign(path.clone());
         let (head, rest) = split(bytes).ok_or_else(foreign)?;
-        Ok(Some(match head {
-            Head::Whole(entries) => {
-                let texts = texts(&entries, rest).ok_or_else(foreign)?;
-                Self { sum, texts, change: None, new: Vec::new() }
-            }
-            Head::Change(change) => Self { sum, texts: Texts::new(), change: Some(change), new: rest.to_vec() },
-        }))
+        let content = match head {
+            Head::Whole(entries) => Content::Whole(texts(&entries, rest).ok_or_else(foreign)?),
+            Head::Change(change) => Content::Change(change, rest.to_vec()),
+        };
+        Ok(Some(Self { sum, content }))
     }
 }
 
@@ -325,10 +326,10 @@ fn line(head: &Head) -> Result<Vec<u8>, StoreError> {
 fn put(folder: &Folder, ready: &ReadySet) -> Result<(), StoreError> {
     let beside = next(&ready.name);
     // Another write may have cleared it away, and put its own there, which may be of another kind.
-    let path = folder.path().join(&beside);
-    let content = folder.read(&beside)?.ok_or_else(|| StoreError::Missing(path.clone()))?;
-    if without_checksum(&content, &path)?.0 != ready.sum {
-        return Err(StoreError::Missing(path));
+    let overtaken = || StoreError::Overtaken(folder.path().join(&ready.name));
+    let content = folder.read(&beside)?.ok_or_else(overtaken)?;
+    if without_checksum(&content, &folder.path().join(&beside))?.0 != ready.sum {
+        return Err(overtaken());
     }
     folder.rename(&beside, &ready.name)?;
     folder.sync()?;

@@ -290,11 +290,11 @@ fn of_a_large_set_little_is_written() {
     holds(&text, "{}");
     // A change without its base, or with another one, is no set, and not an older one either.
     fs::write(&set, &last).unwrap();
-    assert!(matches!(store.read_set("rules"), Err(StoreError::Foreign(path)) if path == base));
+    assert!(matches!(store.read_set("rules"), Err(StoreError::Base(path)) if path == base));
     fs::remove_file(&base).unwrap();
     assert!(matches!(store.read_set("rules"), Err(StoreError::Missing(path)) if path == base));
     fs::write(&base, &last).unwrap();
-    assert!(matches!(store.read_set("rules"), Err(StoreError::Foreign(path)) if path == base));
+    assert!(matches!(store.read_set("rules"), Err(StoreError::Base(path)) if path == base));
     write(&text, "{}");
 }
 
@@ -311,11 +311,13 @@ fn whoever_prepared_first_does_not_put_what_another_prepared() {
         store.write_set("rules", &[("a", text.as_bytes())]).unwrap();
         store.write_set("rules", &[("a", format!("{text}##").as_bytes())]).unwrap();
         let (first, second) = (prepare(one), prepare(two));
-        assert!(matches!(store.put_set(&first), Err(StoreError::Missing(_))));
+        assert!(
+            matches!(store.put_set(&first), Err(StoreError::Overtaken(path)) if path == folder.path().join("rules"))
+        );
         holds(&format!("{text}##"));
         store.put_set(&second).unwrap();
         holds(two);
-        assert!(matches!(store.put_set(&second), Err(StoreError::Missing(_))));
+        assert!(matches!(store.put_set(&second), Err(StoreError::Overtaken(_))));
         holds(two);
     }
 }
