@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::config::read_service;
 use super::model::Service;
-use super::syntax::parse_document;
+use super::syntax::{Shortened, parse_document};
 use super::toml_reader::Reader;
 use crate::diagnostic::{FileId, Findings};
 
@@ -76,7 +76,8 @@ pub(super) fn read_profile(text: &str, findings: &mut Findings) -> Option<Profil
 }
 
 fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
-    let document = parse_document(text, FileId::PROFILE, findings)?;
+    let short = Shortened::new(text);
+    let document = parse_document(&short, FileId::PROFILE, findings)?;
     let reader = &mut Reader::new(FileId::PROFILE, findings);
     let mut table = reader.document(&document);
     let name = table

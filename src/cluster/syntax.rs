@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+mod lists;
 mod unclosed;
 
 use toml::Spanned;
@@ -9,13 +10,24 @@ use toml::de::DeTable;
 
 use self::unclosed::Unclosed;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+pub use lists::{List, Shortened};
 
 /// A file that is something else altogether has thousands.
 const MOST_SYNTAX_ERRORS: usize = 5;
 
 /// Parses a document; every syntax error becomes a finding, and then there is no document.
-pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) -> Option<Spanned<DeTable<'t>>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
+pub fn parse_document<'t>(
+    text: &'t Shortened<'_>,
+    file: FileId,
+    findings: &mut Findings,
+) -> Option<Spanned<DeTable<'t>>> {
+    let Shortened { text, whole, lists } = text;
+    let (document, mut errors) = DeTable::parse_recoverable(text);
+    // What is wrong is told of the text as it was.
+    if !errors.is_empty() && !lists.is_empty() {
+        errors = DeTable::parse_recoverable(whole).1;
+    }
+    let text = *whole;
     if !errors.is_empty()
         && let Some((what, range)) = another_kind(text)
     {
@@ -24,7 +36,6 @@ pub fn parse_document<'t>(text: &'t str, file: FileId, findings: &mut Findings) 
         findings.push(finding.help("`ringfence verify CLUSTER.toml --ruleset FILE` holds it against a cluster file"));
         return None;
     }
-    let mut errors = errors;
     let unclosed = if errors.is_empty() { Vec::new() } else { unclosed::find(text) };
     for one in &unclosed {
         // Behind it nothing is what it seems; behind the name of a table only the rest of its line.

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::day::Day;
+use super::syntax::List;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::net::{Interface, ParsePortError, PortRange, Ports};
 
@@ -25,6 +26,8 @@ pub const LONGEST_NODE_NAME: usize = 255;
 /// The document being read and what was found in it so far.
 pub struct Reader<'f> {
     file: FileId,
+    /// What is in no document; see [`List`].
+    lists: &'f [List<'f>],
     findings: &'f mut Findings,
 }
 
@@ -40,6 +43,33 @@ pub struct TableReader<'t> {
     misspelt: Vec<(&'static str, &'t str)>,
 }
 
+/// The strings of a list, of which there may be very many.
+pub struct Texts<'t> {
+    count: usize,
+    each: Box<dyn Iterator<Item = Text<'t>> + 't>,
+}
+
+impl Default for Texts<'_> {
+    fn default() -> Self {
+        Self { count: 0, each: Box::new(std::iter::empty()) }
+    }
+}
+
+impl Texts<'_> {
+    /// How many there are, some of which may be gone through.
+    pub fn count_of_all(&self) -> usize {
+        self.count
+    }
+}
+
+impl<'t> Iterator for Texts<'t> {
+    type Item = Text<'t>;
+
+    fn next(&mut self) -> Option<Text<'t>> {
+        self.each.next()
+    }
+}
+
 /// A text and its place.
 #[derive(Clone, Copy)]
 pub struct Text<'t> {
@@ -52,12 +82,24 @@ pub struct Text<'t> {
 impl<'f> Reader<'f> {
     /// Begins to read a document.
     pub fn new(file: FileId, findings: &'f mut Findings) -> Self {
-        Self { file, findings }
+        Self { file, lists: &[], findings }
+    }
+
+    /// With the lists that are not in the document.
+    pub fn with_lists(self, lists: &'f [List<'f>]) -> Self {
+        Self { lists, ..self }
     }
 
     /// The same for another file.
-    pub fn in_file(&mut self, file: FileId) -> Reader<'_> {
-        Reader { file, findings: self.findings }
+    pub fn in_file<'a>(&'a mut self, file: FileId, lists: &'a [List<'a>]) -> Reader<'a> {
+        Reader { file, lists, findings: self.findings }
+    }
+
+    /// What stood where a document has an empty list.
+    fn taken_out(&self, value: &Value<'_>) -> Option<List<'f>> {
+        let start = value.span().start;
+        let at = self.lists.binary_search_by_key(&start, |list| list.start).ok()?;
+        self.lists.get(at).copied()
     }
 
     /// Whether it reads a profile.
@@ -167,12 +209,21 @@ impl<'f> Reader<'f> {
         day
     }
 
-    /// A value that must be a list.
-    pub fn list<'t>(
+    /// A value that must be a list of tables.
+    pub fn tables<'t>(
         &mut self,
         value: &'t Value<'t>,
         what: &str,
     ) -> Option<impl Iterator<Item = &'t Value<'t>> + use<'t>> {
+        if self.taken_out(value).is_some() {
+            let message = format!("{what} must be a list of tables, not of strings");
+            self.push(Diagnostic::new(Code::WrongType, self.span(value), message));
+            return None;
+        }
+        self.list(value, what)
+    }
+
+    fn list<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<impl Iterator<Item = &'t Value<'t>> + use<'t>> {
         match value.get_ref() {
             DeValue::Array(list) => Some(list.iter()),
             other => self.wrong_type(value, what, "a list", other),
@@ -180,13 +231,23 @@ impl<'f> Reader<'f> {
     }
 
     /// A list of strings, or a single one; what is no string is noted and left out. `None` if it is neither.
-    pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<Vec<Text<'t>>> {
+    pub fn texts<'t>(&mut self, value: &'t Value<'t>, what: &str) -> Option<Texts<'t>>
+    where
+        'f: 't,
+    {
         if let DeValue::String(text) = value.get_ref() {
-            return Some(vec![Text { text, span: self.span(value) }]);
+            let one = Text { text, span: self.span(value) };
+            return Some(Texts { count: 1, each: Box::new(std::iter::once(one)) });
+        }
+        if let Some(list) = self.taken_out(value) {
+            let file = self.file;
+            let text = move |(text, range)| Text { text, span: Span::new(file, range) };
+            return Some(Texts { count: list.len(), each: Box::new(list.strings().map(text)) });
         }
         let entry = format!("an entry of {what}");
         let list = self.list(value, what)?;
-        Some(list.filter_map(|item| self.text(item, &entry)).collect())
+        let texts: Vec<Text<'t>> = list.filter_map(|item| self.text(item, &entry)).collect();
+        Some(Texts { count: texts.len(), each: Box::new(texts.into_iter()) })
     }
 
     /// Ports: a number, or a string such as `"6000-6009"`, or a list of those.
@@ -242,7 +303,7 @@ impl<'f> Reader<'f> {
 
     /// A list of interface names.
     pub fn interfaces(&mut self, value: &Value<'_>, what: &str) -> Option<Box<[Interface]>> {
-        let texts = self.texts(value, what)?;
+        let texts: Vec<Text<'_>> = self.texts(value, what)?.collect();
         if texts.is_empty() {
             let message = format!("{what} names no interface");
             let help = "name at least one, or leave the key out to admit on any interface";

@@ -21,7 +21,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::beside::{Identity, LARGEST_FILE, read_text};
-use crate::cluster::syntax::parse_document;
+use crate::cluster::syntax::{List, Shortened, parse_document};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, Value, closest, printable};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Span, is_for_another, may_be_shown};
 
@@ -78,11 +78,11 @@ enum Refusal {
 }
 
 /// The entries of `include` that may be followed, and whether these are all.
-pub(super) fn patterns<'t>(value: Option<&'t Value<'t>>, reader: &mut Reader<'_>) -> (Vec<Pattern<'t>>, bool) {
+pub(super) fn patterns<'t, 'f: 't>(value: Option<&'t Value<'t>>, reader: &mut Reader<'f>) -> (Vec<Pattern<'t>>, bool) {
     let Some(value) = value else { return (Vec::new(), true) };
     let (patterns, failed) = reader.fails(|reader| {
         let texts = reader.texts(value, "`include`").unwrap_or_default();
-        texts.into_iter().filter_map(|text| pattern(text, reader)).collect()
+        texts.filter_map(|text| pattern(text, reader)).collect()
     });
     (patterns, !failed)
 }
@@ -322,22 +322,39 @@ pub fn included_now(config: &Path, includes: &[String]) -> Option<Vec<PathBuf>> 
 /// A part of what a cluster file says: itself, or what it includes.
 pub(super) struct Part<'t> {
     pub file: FileId,
+    pub lists: &'t [List<'t>],
     pub table: TableReader<'t>,
 }
 
-/// What is included, as documents; `None` for one that is none, which was said then.
-pub(super) fn documents<'t>(
-    files: &'t [SourceFile],
-    findings: &mut Findings,
-) -> Vec<(FileId, Option<Spanned<DeTable<'t>>>)> {
-    let ids = std::iter::successors(Some(FileId::FIRST_INCLUDED), |id| Some(id.next()));
-    ids.zip(files).map(|(id, file)| (id, parse_document(&file.text, id, findings))).collect()
+/// An included file.
+pub(super) struct Document<'t> {
+    file: FileId,
+    lists: &'t [List<'t>],
+    /// `None` where it is none, which was said then.
+    pub document: Option<Spanned<DeTable<'t>>>,
 }
 
-/// The tables of an included file, of which only members and clients are read.
-pub(super) fn part<'t>(file: FileId, document: &'t Spanned<DeTable<'t>>, reader: &mut Reader<'_>) -> Part<'t> {
-    let mut reader = reader.in_file(file);
-    let table = reader.document(document);
+/// The texts of what is included.
+pub(super) fn texts(files: &[SourceFile]) -> Vec<Shortened<'_>> {
+    files.iter().map(|file| Shortened::new(&file.text)).collect()
+}
+
+/// What is included, as documents.
+pub(super) fn documents<'t>(texts: &'t [Shortened<'_>], findings: &mut Findings) -> Vec<Document<'t>> {
+    let ids = std::iter::successors(Some(FileId::FIRST_INCLUDED), |id| Some(id.next()));
+    let read = |(file, text): (FileId, &'t Shortened<'_>)| Document {
+        file,
+        lists: &text.lists,
+        document: parse_document(text, file, findings),
+    };
+    ids.zip(texts).map(read).collect()
+}
+
+/// The tables of an included file, of which only members and clients are read; `None` where it is no document.
+pub(super) fn part<'t>(document: &'t Document<'t>, reader: &mut Reader<'_>) -> Option<Part<'t>> {
+    let Document { file, lists, document } = document;
+    let mut reader = reader.in_file(*file, lists);
+    let table = reader.document(document.as_ref()?);
     let entries = table.entries(&reader);
     if entries.is_empty() {
         let message = "this file is included, and has neither `[[node]]` nor `[[client]]`";
@@ -368,7 +385,7 @@ pub(super) fn part<'t>(file: FileId, document: &'t Spanned<DeTable<'t>>, reader:
         };
         reader.push(Diagnostic::new(code, key.span, message).help(help));
     }
-    Part { file, table }
+    Some(Part { file: *file, lists, table })
 }
 
 #[cfg(test)]

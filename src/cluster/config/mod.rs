@@ -18,7 +18,7 @@ use super::check::{self, Unread};
 use super::guard::{Guard, OnBlock, Through};
 use super::model::{Cluster, PEERS, Service, State};
 use super::profile::{embedded_text, read_profile};
-use super::syntax::parse_document;
+use super::syntax::{List, Shortened, parse_document};
 use super::toml_reader::{Reader, TableReader, Text};
 use crate::diagnostic::{Diagnostic, FileId, Findings, SourceFile, Sources, is_for_another, may_be_shown};
 use crate::net::{PortRange, Ports};
@@ -90,16 +90,21 @@ pub fn parse_kept(name: &str, text: String, profile: Option<&str>, included: Opt
 fn parse_with(name: &str, text: String, shown: bool, beside: Beside<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
-    let document = parse_document(&text, FileId::CLUSTER, &mut findings);
+    let short = Shortened::new(&text);
+    let document = parse_document(&short, FileId::CLUSTER, &mut findings);
     let (includes, included, whole) = document.as_ref().map_or((Vec::new(), Vec::new(), false), |document| {
         includes(document, beside, &mut Reader::new(FileId::CLUSTER, &mut findings))
     });
-    let documents = include::documents(&included, &mut findings);
-    let draft = document
-        .as_ref()
-        .and_then(|document| read_document(document, (&documents, whole), beside, &mut profile_file, &mut findings));
+    let texts = include::texts(&included);
+    let documents = include::documents(&texts, &mut findings);
+    let draft = document.as_ref().and_then(|document| {
+        let lists = &short.lists;
+        read_document((document, lists), (&documents, whole), beside, &mut profile_file, &mut findings)
+    });
     drop(documents);
+    drop(texts);
     drop(document);
+    drop(short);
     let digest = digest_of(&text, profile_file.as_ref(), &included);
     let mut sources = Sources::new(SourceFile::new(name.to_owned(), text).with_shown(shown));
     if let Some(file) = profile_file {
@@ -200,23 +205,24 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
     })
 }
 
+/// A document, and the lists that are not in it.
+type Document<'a> = (&'a Spanned<DeTable<'a>>, &'a [List<'a>]);
 /// Included files, as documents, and whether that is all of them.
-type IncludedDocuments<'a> = (&'a [(FileId, Option<Spanned<DeTable<'a>>>)], bool);
+type IncludedDocuments<'a> = (&'a [include::Document<'a>], bool);
 
 fn read_document(
-    document: &Spanned<DeTable<'_>>,
+    (document, lists): Document<'_>,
     (included, whole): IncludedDocuments<'_>,
     beside: Beside<'_>,
     profile_file: &mut Option<SourceFile>,
     findings: &mut Findings,
 ) -> Option<Cluster> {
-    let reader = &mut Reader::new(FileId::CLUSTER, findings);
+    let reader = &mut Reader::new(FileId::CLUSTER, findings).with_lists(lists);
     let mut top = reader.document(document).may_have(&TABLES);
     // Which was read before.
     top.get("include");
-    let whole = whole && included.iter().all(|(_, document)| document.is_some());
-    let documents = included.iter().filter_map(|(file, document)| Some((*file, document.as_ref()?)));
-    let mut parts: Vec<Part<'_>> = documents.map(|(file, document)| include::part(file, document, reader)).collect();
+    let whole = whole && included.iter().all(|one| one.document.is_some());
+    let mut parts: Vec<Part<'_>> = included.iter().filter_map(|one| include::part(one, reader)).collect();
     let cluster = top.require("cluster", reader, "every cluster file has `[cluster]` with a `name`");
     let cluster = cluster.and_then(|value| reader.table(value, "[cluster]"));
     let mut cluster = cluster.map(|table| table.may_have(&["name", "profile", "nodes"]));
@@ -232,8 +238,8 @@ fn read_document(
     let services = read_services(&mut top, profile.as_ref(), &mut unread, reader);
     let (nodes, failed) = reader.fails(|reader| {
         let mut nodes = read_nodes(&mut top, cluster.as_mut(), &services, reader);
-        for Part { file, table } in &mut parts {
-            nodes.extend(read_nodes(table, None, &services, &mut reader.in_file(*file)));
+        for Part { file, lists, table } in &mut parts {
+            nodes.extend(read_nodes(table, None, &services, &mut reader.in_file(*file, lists)));
         }
         nodes
     });
@@ -247,8 +253,8 @@ fn read_document(
     let (clients, failed) = reader.fails(|reader| {
         let mut clients = Clients::new(&services, &networks.private);
         clients.read(&mut top, reader);
-        for Part { file, table } in &mut parts {
-            clients.read(table, &mut reader.in_file(*file));
+        for Part { file, lists, table } in &mut parts {
+            clients.read(table, &mut reader.in_file(*file, lists));
         }
         clients.list
     });

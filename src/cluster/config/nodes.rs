@@ -19,10 +19,11 @@ pub(super) fn read_nodes(
     if let Some(value) = cluster.and_then(|table| table.get("nodes"))
         && let Some(names) = reader.texts(value, "`nodes`")
     {
-        nodes.extend(names.into_iter().filter_map(|name| read_short_node(name, reader)));
+        nodes.reserve(names.count_of_all());
+        nodes.extend(names.filter_map(|name| read_short_node(name, reader)));
     }
     if let Some(value) = top.get("node")
-        && let Some(list) = reader.list(value, "`node` (write `[[node]]`, with two brackets)")
+        && let Some(list) = reader.tables(value, "`node` (write `[[node]]`, with two brackets)")
     {
         for item in list {
             if let Some(table) = reader.table(item, "[[node]]") {
@@ -104,7 +105,7 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     let name = value.and_then(|value| reader.text(value, "`name`"));
     let addresses: Vec<(IpAddr, Span)> = match (table.get("addresses"), name) {
         (Some(value), name) => {
-            let listed = reader.texts(value, "`addresses`");
+            let listed = reader.texts(value, "`addresses`").map(Vec::from_iter);
             let none = listed.as_ref().is_some_and(Vec::is_empty);
             let texts = listed.unwrap_or_default();
             if none {

@@ -70,7 +70,7 @@ impl<'a> Clients<'a> {
     /// Reads those of one part.
     pub fn read(&mut self, top: &mut TableReader<'_>, reader: &mut Reader<'_>) {
         let Some(value) = top.get("client") else { return };
-        let Some(list) = reader.list(value, "`client` (write `[[client]]`, with two brackets)") else { return };
+        let Some(list) = reader.tables(value, "`client` (write `[[client]]`, with two brackets)") else { return };
         for item in list {
             let Some(table) = reader.table(item, "[[client]]") else { continue };
             let table =
