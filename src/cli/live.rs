@@ -105,9 +105,9 @@ pub fn ahead(
     // What comes of the rules of others is asked for those that are wanted.
     let around = match backend {
         _ if work.answers.is_some() => Around::ahead(work.answers.clone().unwrap_or_default()),
-        _ if in_force.alone => Around::of_routes(&site, &links, backend),
-        Backend::Nft => Around::of(&site, &links, backend, Some(wanted)),
-        Backend::Iptables => Around::of(&site, &links, backend, None),
+        _ if in_force.alone => Around::of_routes(&site, &links, &in_force),
+        Backend::Nft => Around::of(&site, &links, &in_force, Some(wanted)),
+        Backend::Iptables => Around::of(&site, &links, &in_force, None),
     };
     for doubt in doubts(&in_force, &judgement) {
         (asking.say)(&format!("warning: {doubt}"));

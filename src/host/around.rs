@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::links::Link;
+use super::rules::InForce;
 use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
@@ -46,13 +47,13 @@ impl Around {
     /// What comes of all the rules of this host now; of `instead` in the place of ours, where that is given. What an earlier apply
     /// left in the other way into the kernel is not looked at: it goes, or is said to be there.
     #[must_use]
-    pub fn of(site: &Site<'_>, links: &[Link], backend: Backend, instead: Option<&Ruleset>) -> Self {
-        let read = || Ok::<_, HostError>((Everything::read()?, surroundings(links)?));
+    pub fn of(site: &Site<'_>, links: &[Link], in_force: &InForce, instead: Option<&Ruleset>) -> Self {
+        let read = || Ok::<_, HostError>((Everything::read_beside(in_force)?, surroundings(links)?));
         let (mut everything, surroundings) = match read() {
             Ok(read) => read,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        put_in_place(&mut everything, backend, instead);
+        put_in_place(&mut everything, in_force.backend, instead);
         match whole(&everything.ruleset, site, &surroundings) {
             Ok(answers) => {
                 // Nobody tells of changes of ipset and of iptables-legacy.
@@ -71,7 +72,7 @@ impl Around {
 
     /// The same where nobody else has rules: asked only where routes, or rules of routing, keep answers to some node back.
     #[must_use]
-    pub fn of_routes(site: &Site<'_>, links: &[Link], backend: Backend) -> Self {
+    pub fn of_routes(site: &Site<'_>, links: &[Link], in_force: &InForce) -> Self {
         let surroundings = match surroundings(links) {
             Ok(surroundings) => surroundings,
             Err(error) => return Self::Unjudged(error.to_string()),
@@ -81,7 +82,7 @@ impl Around {
         let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| *address);
         let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
         if others.any(|node| surroundings.refused_by(node).is_some()) {
-            Self::of(site, links, backend, None)
+            Self::of(site, links, in_force, None)
         } else {
             Self::Nothing
         }

@@ -136,9 +136,9 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
         (
             vrfs,
             if in_force.alone {
-                Around::of_routes(site, links, in_force.backend)
+                Around::of_routes(site, links, in_force)
             } else {
-                Around::of(site, links, in_force.backend, None)
+                Around::of(site, links, in_force, None)
             },
         )
     } else {

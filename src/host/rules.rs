@@ -352,6 +352,15 @@ impl InForce {
         }
     }
 
+    /// Our table of nf_tables, where that is where ours are.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        match &self.snapshot {
+            Snapshot::Nft(table) => table.as_deref(),
+            Snapshot::Iptables(_) => None,
+        }
+    }
+
     /// What a look is to find as long as nobody changes anything.
     #[must_use]
     pub fn expected(&self) -> Option<Expected> {

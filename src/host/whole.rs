@@ -12,11 +12,12 @@ use std::fs;
 use std::net::IpAddr;
 
 use self::sets::Asked;
-use super::HostError;
 use super::iptables;
 use super::links::{Link, lo_is_loopback};
 use super::nft;
 use super::routing;
+use super::rules::InForce;
+use super::{HostError, known};
 use crate::dialect::netlink::{self, Names, Protocol, RequestError, Scope, Socket, UNNAMED_IP_SET, lift_named};
 use crate::ir::Ruleset;
 use crate::net::Surroundings;
@@ -44,11 +45,23 @@ impl Everything {
     /// # Errors
     /// Where the kernel cannot be asked.
     pub fn read() -> Result<Self, HostError> {
+        Self::knowing(None)
+    }
+
+    /// Reads it without the members of our sets, where these are those that were in force a moment ago and nothing was changed since.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_beside(in_force: &InForce) -> Result<Self, HostError> {
+        Self::knowing(Some(in_force))
+    }
+
+    fn knowing(in_force: Option<&InForce>) -> Result<Self, HostError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let mut all = Self::default();
-            let generation = all.of_nf_tables()?;
+            let generation = all.of_nf_tables(in_force)?;
             all.of_legacy();
             if !lo_is_loopback() {
                 all.ruleset.unread.push("lo is not the name of the loopback interface here".to_owned());
@@ -71,14 +84,22 @@ impl Everything {
     }
 
     /// The tables of nf_tables, and the number of their last change.
-    fn of_nf_tables(&mut self) -> Result<Option<u32>, HostError> {
+    fn of_nf_tables(&mut self, in_force: Option<&InForce>) -> Result<Option<u32>, HostError> {
         let mut socket = match nft::open() {
             Ok(socket) => socket,
             // A kernel without nf_tables has none of its rules.
             Err(HostError::NoNfTables) => return Ok(None),
             Err(other) => return Err(other),
         };
-        let kernel = netlink::read(&mut socket, nft::TABLE, Scope::Whole)?;
+        let known = in_force.and_then(|in_force| Some((in_force.expected()?, in_force.table()?)));
+        let of_others = known.map(|(expected, table)| {
+            let mut kernel = netlink::read(&mut socket, nft::TABLE, Scope::WholeOthers)?;
+            Ok::<_, RequestError>(known::fill(&mut kernel, &expected, table).then_some(kernel))
+        });
+        let kernel = match of_others.transpose()?.flatten() {
+            Some(kernel) => kernel,
+            None => netlink::read(&mut socket, nft::TABLE, Scope::Whole)?,
+        };
         let names = Names::read(&mut socket, kernel.own.iter().chain(&kernel.others))?;
         self.tables(&kernel, &names)?;
         Ok(Some(kernel.generation))

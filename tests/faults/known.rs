@@ -71,6 +71,25 @@ on_a_machine! {
         assert_eq!(first["namespace"], note(machine).0["namespace"]);
     }
 
+    /// Where others have rules, all of them are judged together, and members are not read for that either.
+    fn members_are_not_read_for_a_look_at_the_whole_host(machine) {
+        nft("table inet others { chain input { type filter hook input priority 10; tcp dport 22 accept\n } }");
+        assert!(reads_all(machine, "old.toml"));
+        let reads = |command: &str, code| {
+            machine.strace(&["-e", "trace=sendto"], command).ended(code);
+            let log = machine.strace_log();
+            assert!(log.contains("NFT_MSG_GETRULE"), "{log}");
+            log.lines().filter(|line| line.contains("NFT_MSG_GETSETELEM") && line.contains("NLM_F_DUMP")).count()
+        };
+        assert_eq!(reads("apply members.toml", 0), 0);
+        assert_eq!(reads("apply members.toml", 0), 0);
+        assert_eq!(reads("diff old.toml", 1), 0);
+        // A member that somebody shuts out is found by what is known of the members.
+        nft("add rule inet others input ip saddr 10.20.0.15 drop");
+        assert_ne!(reads("apply members.toml --allow cut-peer,shadowed", 1), 0);
+        machine.ringfence("status members.toml").ended(1).says("SHADOWED").says("10.20.0.15");
+    }
+
     fn whoever_changes_members_is_seen(machine) {
         for change in [
             "add element inet ringfence peers4 { 203.0.113.9 }",

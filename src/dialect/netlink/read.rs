@@ -32,6 +32,8 @@ pub enum Scope {
     All,
     /// All of them, with what is in the sets of those that packets for this host meet (`ip`, `ip6` and `inet`).
     Whole,
+    /// The same, but for what is in one's own sets.
+    WholeOthers,
     /// The chains and rules of all of them, and not even what is in one's own sets.
     Rules,
     /// The chains of all of them, one's own among them, with the rules of those alone that packets enter by themselves.
@@ -144,7 +146,7 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
     let mut tables = Tables::default();
     dump(socket, &mut tables, NFT_MSG_GETTABLE, NFPROTO_UNSPEC, |_| {})?;
     let exists = tables.so_far().iter().any(|table| table.is(name));
-    if scope == Scope::Whole {
+    if matches!(scope, Scope::Whole | Scope::WholeOthers) {
         dump(socket, &mut tables, NFT_MSG_GETSET, NFPROTO_UNSPEC, |_| {})?;
         dump(socket, &mut tables, NFT_MSG_GETOBJ, NFPROTO_UNSPEC, |writer| {
             writer.u32(NFTA_OBJ_TYPE, NFT_OBJECT_CT_HELPER);
@@ -160,7 +162,7 @@ fn read_once(socket: &mut Socket, name: &str, scope: Scope) -> Result<Kernel, Re
             dump(socket, &mut tables, NFT_MSG_GETRULE, NFPROTO_INET, |writer| writer.text(NFTA_RULE_TABLE, name))?;
         }
         Scope::Own => {}
-        Scope::All | Scope::Whole | Scope::Rules => {
+        Scope::All | Scope::Whole | Scope::WholeOthers | Scope::Rules => {
             dump(socket, &mut tables, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {})?;
             rules(socket, &mut tables, |_| true)?;
         }
@@ -217,10 +219,12 @@ fn rules(socket: &mut Socket, tables: &mut Tables, wanted: impl Fn(&Chain) -> bo
 
 /// The sets whose elements are wanted: family, table and name.
 fn filled_in(tables: &Tables, name: &str, scope: Scope) -> Vec<(u8, String, String)> {
+    let is_met = |table: &Table| [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV].contains(&table.family);
     let wanted = |table: &&Table| match scope {
         Scope::Rules | Scope::Entrances => false,
         Scope::Own | Scope::All => table.is(name),
-        Scope::Whole => [NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV].contains(&table.family),
+        Scope::Whole => is_met(table),
+        Scope::WholeOthers => is_met(table) && !table.is(name),
     };
     let of = |table: &Table| {
         let sets = table.sets.iter().map(|set| (table.family, table.name.clone(), set.name.clone()));
