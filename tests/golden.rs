@@ -178,7 +178,7 @@ const SHOWN_ELSEWHERE: [Code; 11] = [
 ];
 
 /// What concerns a live host and no file: tests/faults and tests/agreed.rs show what is refused, `host::ways`, `host::sources` and `host::tunnels` the rest.
-const ON_A_HOST: [Code; 21] = [
+const ON_A_HOST: [Code; 22] = [
     Code::PlanOutdated,
     Code::ForeignPlan,
     Code::BadPlan,
@@ -198,6 +198,7 @@ const ON_A_HOST: [Code; 21] = [
     Code::VrfInterface,
     Code::OtherCluster,
     Code::CutPeer,
+    Code::RunningNode,
     Code::OtherSource,
     Code::Encapsulation,
 ];

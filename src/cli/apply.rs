@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 
-use super::before::{Before, before, cut_peers, is_in_force, unblocks};
+use super::before::{Before, before, cut_peers, is_in_force, running_nodes, unblocks};
 use super::document;
 use super::host::{
     BackendChoice, HostArguments, SiteArguments, applied_facts, duration, live_site, need_root, nobody, nodes_after,
@@ -238,6 +238,9 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         && warned_or_refused(arguments, &cut)
     {
         return Ok(refusal(planned));
+    }
+    if let Some(running) = running_nodes(host, &site) {
+        say(&format!("warning: {running}"));
     }
     let plan = Plan {
         site: &site,

@@ -99,6 +99,15 @@ pub fn is_in_force() -> bool {
     left_behind(Backend::Iptables) || left_behind(Backend::Nft)
 }
 
+/// Nodes that the change takes out of the cluster and that run still, in words. That it cannot be told keeps nobody from the change.
+pub fn running_nodes(host: &Host, site: &Site<'_>) -> Option<String> {
+    let kept = record::kept(&host.store, record::GOOD).ok().flatten()?;
+    if site.cluster().guard().is_staged() || kept.record.digest == site.cluster().digest() {
+        return None;
+    }
+    peers::running(site, || kept.load().cluster).ok().flatten()
+}
+
 /// Sessions that the first rules on this host would block, in words. What was applied and is only to be brought back is no
 /// news to anybody's session, and neither is a change of rules that block, which `diff` shows by its members.
 ///

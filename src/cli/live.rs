@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::before::{before, cut_peers, unblocks};
+use super::before::{before, cut_peers, running_nodes, unblocks};
 use super::document;
 use super::host::{SiteArguments, exposed, live_site, nobody, nodes_after, own_links};
 use super::input::{Input, node_findings};
 use super::output::{present, say};
 use super::ways::{all_objections, warnings};
 use crate::cluster::{Cluster, Site};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::diff::difference_on_host;
 use crate::host::agreed::{Agreed, Looked};
 use crate::host::apply::Host;
@@ -222,6 +222,10 @@ fn for_whom<'a>(
     if let Some(cut) = cut_peers(host, &site, links) {
         tell(&format!("warning: {cut}"));
         objections.push(Objection::new(Code::CutPeer, cut, true));
+    }
+    if let Some(running) = running_nodes(host, &site) {
+        tell(&format!("warning: {running}"));
+        document::add_said(Severity::Warning, Some(Code::RunningNode.as_str()), running);
     }
     let refused = refused.or_else(|| objections.iter().any(|one| !one.allowed).then_some(Outcome::No));
     Ok(Ok(ForWhom { site, objections, refused }))

@@ -275,6 +275,8 @@ codes! {
     OtherCluster = "other-cluster", Error;
     /// The first rules would block a session of what may be a peer.
     CutPeer = "cut-peer", Error;
+    /// A node that a change takes out of the cluster runs still.
+    RunningNode = "running-node", Warning;
     /// Peers know this host by another address than it takes towards them.
     OtherSource = "other-source", Error;
     /// It is not certain that whom the file admits gets through the other firewalls of this host.

@@ -3,13 +3,13 @@
 //! Whoever talks from a private network to a port that only peers use is most likely a peer. The first rules on a host block
 //! such a session, and where nobody can confirm them, nobody is there to notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::links::Link;
 use super::routing::Routing;
 use super::sockets::{State, Which, table};
-use crate::cluster::{self, Site, SiteService};
+use crate::cluster::{self, Cluster, Node, Site, SiteService};
 use crate::diagnostic::Code;
 use crate::dialect::netlink::RequestError;
 use crate::net::{AddressClass, Cidr};
@@ -77,6 +77,41 @@ fn blocked(site: &Site<'_>, links: &[Link], routing: &Routing, ends: &[(SocketAd
         }
     }
     found.into_values().collect()
+}
+
+/// Nodes of the cluster as it was that are none of it any more and have an open session with this host, in words; nothing where there
+/// are none.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn running(site: &Site<'_>, was: impl FnOnce() -> Option<Cluster>) -> Result<Option<String>, RequestError> {
+    let protected = site.protected();
+    let is_node = |address: IpAddr| site.parts().iter().any(|part| part.hosts().has(address));
+    let strange: BTreeSet<IpAddr> = table(Which::Connected)?
+        .iter()
+        .filter(|session| [session.local, session.remote].iter().any(|end| protected.has(end.port())))
+        .map(|session| session.remote.ip().to_canonical())
+        .filter(|remote| !remote.is_loopback() && !is_node(*remote))
+        .collect();
+    // What was is read only where somebody may be of it.
+    let Some(was) = (!strange.is_empty()).then(was).flatten() else { return Ok(None) };
+    let is_running = |node: &&Node| node.addresses().iter().any(|(address, _)| strange.contains(address));
+    Ok(running_message(&was.nodes().iter().filter(is_running).map(Node::name).collect::<Vec<_>>()))
+}
+
+/// What Erlang does is told in its documentation of `global`, `prevent_overlapping_partitions` (OTP 25).
+fn running_message(nodes: &[&str]) -> Option<String> {
+    let named: Vec<String> = nodes.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = nodes.len().checked_sub(NAMED + 1).map_or_else(String::new, |more| format!(" and {} more", more + 1));
+    let (these, leave) = if nodes.len() == 1 { ("it", "leaves") } else { ("them", "leave") };
+    (!named.is_empty()).then(|| {
+        format!(
+            "{}: {}{more} {leave} the cluster file, and open sessions show that this host still talks to {these}: Erlang (OTP 25 and \
+             later) may part other nodes from each other where one of them loses a node that runs; stop {these} first",
+            Code::RunningNode,
+            named.join(", ")
+        )
+    })
 }
 
 /// Services that are open to peers and to no client of the file.
@@ -151,7 +186,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::cluster::{Cluster, parse};
+    use crate::cluster::parse;
     use crate::host::routing::RoutedLink;
 
     const CLIENT: &str = "[[client]]\nname = \"web\"\nfrom = [\"10.30.0.0/24\"]\nservices = [\"http\"]\n";
@@ -246,5 +281,19 @@ mod tests {
         assert_eq!(found.len(), 20);
         assert!(message(&found).unwrap().contains(", and 8 more; "));
         assert_eq!(message(&[]), None);
+    }
+
+    #[test]
+    fn who_leaves_and_runs_is_named() {
+        assert_eq!(running_message(&[]), None);
+        let one = running_message(&["riak@10.9.0.5"]).unwrap();
+        assert!(
+            one.starts_with("running-node: `riak@10.9.0.5` leaves the cluster file") && one.ends_with("stop it first")
+        );
+        let many: Vec<String> = (0..NAMED + 3).map(|n| format!("riak@10.9.0.{n}")).collect();
+        let many = running_message(&many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        assert!(
+            many.contains("`riak@10.9.0.11` and 3 more leave the cluster file") && many.ends_with("stop them first")
+        );
     }
 }

@@ -114,6 +114,7 @@ def leave(lab):
         lab.disconnect(first, old, 4)
         lab.check(lab.connect(first, old, 4), "%s does not reach %s" % (first, old))
     lab.check(goes_on.search(shown), "diff does not list the session that this host opened:\n" + shown)
+    lab.check("running-node" in shown, "diff does not say that the node still runs")
     for name in members:
         begun = time.monotonic()
         said = lab.apply(name, others, *(["--cut-outgoing"] if name == second else []))
