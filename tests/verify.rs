@@ -448,9 +448,12 @@ fn whoever_asks_for_translations_makes_none() {
             let read = iptables::read(&format!("{head}-A INPUT {rule}\nCOMMIT\n"), Family::Ip).unwrap();
             ruleset.tables.extend(read.ruleset.tables);
             let found = check(&ruleset, &site, Families::Both).unwrap();
-            let held =
-                |report: &Report| report.findings().iter().map(|(_, one)| *one == Finding::Proved).collect::<Vec<_>>();
-            assert_eq!(held(&found), held(&plain), "{name}: {rule}: {found:?}");
+            for ((claim, found), (_, plain)) in found.findings().iter().zip(plain.findings()) {
+                // What goes on may be an answer to a connection of this host that was led elsewhere: that is not known.
+                let undecided = rule.ends_with("DROP") && matches!(found, Finding::Undecided(_));
+                let alike = (*found == Finding::Proved) == (*plain == Finding::Proved);
+                assert!(alike || undecided && *claim == Claim::Reachability, "{name}: {rule}: {claim:?} {found:?}");
+            }
         }
         // What drops everybody's, translated or not, still is a violation.
         let mut ruleset = compile::iptables(&site, SetsMode::Auto);
@@ -458,7 +461,7 @@ fn whoever_asks_for_translations_makes_none() {
             iptables::read(&format!("{head}-A INPUT -m conntrack ! --ctstate DNAT -j DROP\nCOMMIT\n"), Family::Ip);
         ruleset.tables.extend(read.unwrap().ruleset.tables);
         let found = check(&ruleset, &site, Families::Both).unwrap();
-        let admits = site.cluster().nodes().iter().flat_map(|node| node.addresses()).any(|(own, _)| own.is_ipv4());
+        let admits = site.cluster().nodes().iter().flat_map(cluster::Node::addresses).any(|(own, _)| own.is_ipv4());
         assert!(!admits || found.findings().iter().any(|(_, one)| *one != Finding::Proved), "{name}");
     }
 }
