@@ -214,6 +214,54 @@ fn what_no_packet_says_is_part_of_it() {
     });
 }
 
+/// What a named object of somebody's table says is a part of what was agreed to where it may decide; what it has counted is not.
+#[test]
+fn what_named_objects_say_is_part_of_it() {
+    isolated("what_named_objects_say_is_part_of_it", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = with_containers();
+        let load = |object: &str, test: &str| {
+            nft(&format!(
+                "flush ruleset\n{OTHERS}add {object}\nadd counter ip filter seen\n\
+                 insert rule ip filter INPUT tcp dport 8098 counter name \"seen\" {test}\n"
+            ));
+        };
+        for (test, agreed, other) in [
+            ("quota name \"x\" drop", "quota ip filter x { over 10 mbytes }", "quota ip filter x { over 1 mbytes }"),
+            ("quota name \"x\" drop", "quota ip filter x { over 10 mbytes }", "quota ip filter x { 10 mbytes }"),
+            ("limit name \"x\" accept", "limit ip filter x { rate 5/second }", "limit ip filter x { rate 6/second }"),
+            (
+                "ct helper set \"x\"",
+                "ct helper ip filter x { type \"ftp\" protocol tcp; }",
+                "ct helper ip filter x { type \"sip\" protocol tcp; }",
+            ),
+            (
+                "ct expectation set \"x\"",
+                "ct expectation ip filter x { protocol tcp; dport 8098; timeout 2h; size 12; l3proto ip; }",
+                "ct expectation ip filter x { protocol tcp; dport 8099; timeout 2h; size 12; l3proto ip; }",
+            ),
+        ] {
+            let can = netns::attempt(&["nft", "-c", "-f", "-"], &format!("add table ip filter\nadd {agreed}\n"));
+            if let Err(error) = can {
+                netns::not_possible(agreed, &error);
+                continue;
+            }
+            load(agreed, test);
+            host.plan(1);
+            load(other, test);
+            host.outdated("around");
+            // As it was, with something counted since, and another one that no rule names.
+            load(&agreed.replace("mbytes }", "mbytes used 900 kbytes }"), test);
+            nft("add quota ip filter spare { over 5 mbytes }\nadd counter ip filter more { packets 5 bytes 500 }");
+            // What is open about peers then is said.
+            let again = host.apply(" --confirm-within 60s", if test.contains("drop") { 3 } else { 0 });
+            assert_eq!(again["changed"], true, "{agreed}");
+            host.run("rollback", 0);
+            host.run("remove", 0);
+        }
+    });
+}
+
 #[test]
 fn what_means_the_same_is_no_reason() {
     isolated("what_means_the_same_is_no_reason", || {

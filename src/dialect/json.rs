@@ -100,7 +100,7 @@ enum MatchView<'a> {
     InterfaceName { side: &'static str, names: Vec<String>, negated: bool },
     Hung { devices: Vec<String> },
     SourcePort { ports: PortsView<'a>, negated: bool },
-    Endpoint { set: &'a str, negated: bool },
+    Endpoint { set: &'a str, ends: Vec<&'static str>, negated: bool },
     Mark { of: &'static str, mask: u32, value: u32, negated: bool },
     Translated { end: &'static str, negated: bool },
     Direction { reply: bool },
@@ -263,6 +263,13 @@ fn one_match(one: &Match) -> MatchView<'_> {
     }
 }
 
+fn end_name(end: End) -> &'static str {
+    match end {
+        End::Source => "source",
+        End::Destination => "destination",
+    }
+}
+
 fn foreign(one: &Foreign) -> MatchView<'_> {
     match one {
         Foreign::Device { side, names, negated } => MatchView::InterfaceName {
@@ -275,7 +282,9 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
         },
         Foreign::Hung(names) => MatchView::Hung { devices: names.iter().map(ToString::to_string).collect() },
         Foreign::SourcePort { ports: list, negated } => MatchView::SourcePort { ports: ports(list), negated: *negated },
-        Foreign::Endpoint { set, negated } => MatchView::Endpoint { set, negated: *negated },
+        Foreign::Endpoint { set, ends, negated } => {
+            MatchView::Endpoint { set, ends: ends.iter().map(|end| end_name(*end)).collect(), negated: *negated }
+        }
         Foreign::Mark { of, mask, value, negated } => MatchView::Mark {
             of: match of {
                 Marked::Packet => "packet",
@@ -285,13 +294,7 @@ fn foreign(one: &Foreign) -> MatchView<'_> {
             value: *value,
             negated: *negated,
         },
-        Foreign::Translated { end, negated } => MatchView::Translated {
-            end: match end {
-                End::Source => "source",
-                End::Destination => "destination",
-            },
-            negated: *negated,
-        },
+        Foreign::Translated { end, negated } => MatchView::Translated { end: end_name(*end), negated: *negated },
         Foreign::Direction { reply } => MatchView::Direction { reply: *reply },
         Foreign::ExtensionHeader(text) => MatchView::ExtensionHeader(text),
         Foreign::DestinationType { types, negated } => {

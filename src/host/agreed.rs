@@ -4,7 +4,7 @@
 //!  input    the cluster file with its profile, the node, the way into the kernel, the version of this program
 //!  ours     our part of the kernel, the reserved ports, what was applied last, whether the file was taken back
 //!  around   what else decides about the protected ports: the answers of the whole host, and of what is behind them the slice of
-//!           others' rules that has a say (`verify::touching`), this host's addresses and the ways to whom the file admits
+//!           others' rules that has a say (`verify::touching`), the quotas, limits and other objects that these name, this host's addresses and the ways to whom the file admits
 //! ```
 //!
 //! INVARIANT (no more than apply): a plan only adds reasons to refuse. Whoever writes one himself gets nothing that `apply` would not
@@ -23,6 +23,7 @@ use super::apply::Host;
 use super::around::put_in_place;
 use super::deeds::Deed;
 use super::links::Link;
+use super::nft;
 use super::plan::Work;
 use super::record::{self, GOOD};
 use super::rules::{InForce, Prepared};
@@ -31,13 +32,16 @@ use super::store::checksum;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError, place};
 use crate::cluster::Site;
-use crate::dialect::netlink::{Expression, RequestError, Table, held};
+use crate::dialect::netlink::{self, Expression, RequestError, Table, held};
 use crate::ir::Ruleset;
 use crate::net::{Cidr, Surroundings};
 use crate::verify::{Admitted, Answer, Claims, Named, Reached, Shown, touching, whole};
 
 /// Which form a plan has.
 pub const SCHEMA: &str = "ringfence/plan/1";
+
+/// Others change the rules some times a second at worst.
+const ATTEMPTS: usize = 5;
 
 /// What a change was agreed to on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,7 +276,7 @@ pub fn of_snapshot(snapshot: &Snapshot) -> Result<String, HostError> {
     }
 }
 
-fn of_table(table: &Table) -> Result<String, crate::dialect::netlink::Malformed> {
+fn of_table(table: &Table) -> Result<String, netlink::Malformed> {
     let mut lines = vec![format!("nft: {} flags {}", table.family, table.flags)];
     for set in &table.sets {
         let kind = (set.flags, set.key_type, set.key_length, set.size);
@@ -302,9 +306,26 @@ fn around(looked: &Looked<'_>) -> Result<String, HostError> {
         Ok(answers) => all.extend(answers.iter().map(told)),
         Err(error) => all.push(error.to_string()),
     }
+    all.extend(objects()?);
     all.extend(ways(site, &surroundings));
     all.extend(work.openings.iter().cloned());
     Ok(checksum(all.join("\n").as_bytes()))
+}
+
+/// What the objects say that rules name: a rule has but their names, and is the same whatever a quota or a limit is.
+fn objects() -> Result<Vec<String>, HostError> {
+    let mut socket = match nft::open() {
+        Ok(socket) => socket,
+        Err(HostError::NoNfTables) => return Ok(Vec::new()),
+        Err(other) => return Err(other),
+    };
+    for _ in 0..ATTEMPTS {
+        match netlink::objects(&mut socket) {
+            Err(RequestError::Interrupted) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(RequestError::Interrupted.into())
 }
 
 /// An answer, with what decides. The packet that shows it is one of many, and a handle is another each time.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Endpoints;
 use crate::net::{Cidr, Hosts, PortRange};
 
 /// The elements of a set: sorted, disjoint ranges, both ends included. Make them with the functions, which see to that.
@@ -13,8 +14,8 @@ pub enum Elements {
     Ipv6(Vec<(u128, u128)>),
     /// TCP ports.
     Ports(Vec<PortRange>),
-    /// IPv4 or IPv6 addresses, by the TCP ports that they are with; of one family, and no port twice.
-    Endpoints(Vec<(u16, Elements)>),
+    /// Elements of several parts.
+    Endpoints(Endpoints),
     /// Addresses of both families, as a `list:set` of ipset may have them.
     Dual(Vec<(u32, u32)>, Vec<(u128, u128)>),
     /// Elements with timeouts: each of these may be gone by now, and nothing else is among them.
@@ -48,7 +49,7 @@ impl Elements {
             Self::Ipv4(list) => list.len(),
             Self::Ipv6(list) => list.len(),
             Self::Ports(list) => list.len(),
-            Self::Endpoints(list) => list.iter().map(|(_, addresses)| addresses.len()).sum(),
+            Self::Endpoints(list) => list.len(),
             Self::Dual(v4, v6) => v4.len() + v6.len(),
             Self::Passing(these) => these.len(),
             Self::Unknown => 0,

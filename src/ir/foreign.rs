@@ -32,10 +32,12 @@ pub enum Foreign {
         /// Turns the test round, within TCP.
         negated: bool,
     },
-    /// The source, with the destination port, is in a set of ipset. What is not TCP may be or not.
+    /// What a packet has at these ends is in a set of ipset: an address, with a port, another address, an interface, as the set has it.
     Endpoint {
         /// Its name.
         set: String,
+        /// The end that each part is compared with.
+        ends: Vec<End>,
         /// Turns the test round.
         negated: bool,
     },

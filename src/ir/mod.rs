@@ -15,6 +15,7 @@
 
 mod bits;
 mod elements;
+mod endpoints;
 mod foreign;
 mod matches;
 mod neighbours;
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 pub use bits::{ConnectionStates, PacketTypes, TcpFlags};
 pub use elements::Elements;
+pub use endpoints::{Endpoint, Endpoints, Part};
 pub use foreign::{AddressTypes, DeviceName, End, Foreign, Marked, Side};
 pub use matches::{Addresses, Match, PortBlock, PortMatch};
 pub use opening::{Leg, Opening};

@@ -1,6 +1,6 @@
 //! What no packet says: rules whose tests may hold or not for each.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Addresses, Chain, Elements, Foreign, Match, Place, PortMatch, Rule, Ruleset, Table};
 
@@ -91,8 +91,13 @@ impl Rule {
     }
 
     /// The rule in words, where it hangs on something that no packet says.
-    fn varying(&self, passing: impl Fn(&str) -> bool, (table, chain): (&Table, &Chain)) -> Option<String> {
-        let set = |name: &str| passing(name).then(|| format!("what is in set {name}, which leaves it with time"));
+    fn varying(&self, unsettled: &HashMap<&str, Unsettled>, (table, chain): (&Table, &Chain)) -> Option<String> {
+        let set = |name: &str| {
+            Some(match unsettled.get(name)? {
+                Unsettled::Passing => format!("what is in set {name}, which leaves it with time"),
+                Unsettled::Unseen(what) => format!("{what} that set {name} asks for"),
+            })
+        };
         let on = self.matches.iter().find_map(|one| match one {
             Match::Foreign(Foreign::Varies { on, .. }) => Some(on.words().to_owned()),
             // Where a list of interfaces says it, nothing is open of these.
@@ -121,16 +126,37 @@ impl Rule {
     }
 }
 
+/// Why nobody is certain to be in a set.
+enum Unsettled {
+    /// Its elements go by themselves.
+    Passing,
+    /// They ask for something that is not followed.
+    Unseen(&'static str),
+}
+
 impl Ruleset {
     /// The rules that hang on something that no packet says, in words; each line of a text once.
     pub fn varying(&self) -> impl Iterator<Item = String> {
         let mut all = Vec::new();
         for table in &self.tables {
             let sets = table.sets.iter().chain(&self.sets);
-            let passing: HashSet<&str> =
-                sets.filter(|set| matches!(set.elements, Elements::Passing(_))).map(|set| set.name.as_str()).collect();
+            let mut unsettled: HashMap<&str, Unsettled> = HashMap::new();
+            for set in sets {
+                let why = match &set.elements {
+                    Elements::Passing(_) => Some(Unsettled::Passing),
+                    Elements::Endpoints(list) => list.unseen().map(Unsettled::Unseen),
+                    Elements::Ipv4(_)
+                    | Elements::Ipv6(_)
+                    | Elements::Ports(_)
+                    | Elements::Dual(..)
+                    | Elements::Unknown => None,
+                };
+                if let Some(why) = why {
+                    unsettled.entry(&set.name).or_insert(why);
+                }
+            }
             for chain in &table.chains {
-                let open = |rule: &Rule| rule.varying(|name| passing.contains(name), (table, chain));
+                let open = |rule: &Rule| rule.varying(&unsettled, (table, chain));
                 all.extend(chain.rules.iter().filter_map(open));
             }
         }

@@ -11,7 +11,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::frame::{ACK, FIN, PSH, SYN};
 use super::sources::evenly;
 use crate::ir::{
-    Addresses, Chain, DeviceName, Elements, Foreign, Hook, Match, PortMatch, Rule, Ruleset, Set, Side, Table, Verdict,
+    Addresses, Chain, DeviceName, Elements, End, Foreign, Hook, Match, PortMatch, Rule, Ruleset, Set, Side, Table,
+    Verdict,
 };
 use crate::net::{Cidr, PortRange};
 
@@ -93,6 +94,7 @@ impl Named {
             let sample = Sample {
                 networks: sampled(&set.elements, &mut self.left_out),
                 ports: ports_of(&set.elements).into_iter().collect(),
+                devices: devices_of(&set.elements),
             };
             self.networks.extend(&sample.networks);
             samples.entry(set.name.as_str()).or_insert(sample);
@@ -129,6 +131,7 @@ impl Named {
 struct Sample {
     networks: Vec<Cidr>,
     ports: BTreeSet<u16>,
+    devices: Vec<DeviceName>,
 }
 
 /// What a rule asks a set for, besides sources.
@@ -149,6 +152,11 @@ struct Sets<'s, 'r> {
 impl<'r> Sets<'_, 'r> {
     fn get(&self, name: &str) -> Option<&Sample> {
         self.own.get(name).or_else(|| self.shared.get(name))
+    }
+
+    /// The interfaces that it has.
+    fn devices(&self, name: &str) -> Vec<DeviceName> {
+        self.get(name).map(|sample| sample.devices.clone()).unwrap_or_default()
     }
 
     /// A few of its networks.
@@ -210,9 +218,17 @@ impl OfRule {
                 Foreign::SourcePort { ports: asked, .. } => {
                     self.source_ports.extend(ports(Of::SourcePorts, asked));
                 }
-                Foreign::Endpoint { set: name, .. } => {
+                Foreign::Endpoint { set: name, ends, .. } => {
                     self.networks.extend(sets.networks(name));
+                    self.devices.extend(sets.devices(name));
                     self.ports.extend(sets.ports(Of::Ports, name));
+                    if ends.contains(&End::Source) {
+                        self.source_ports.extend(sets.ports(Of::SourcePorts, name));
+                    }
+                    if ends.contains(&End::Destination) {
+                        sets.asked.insert((Of::Targets, name));
+                        self.targets.extend(sets.networks(name));
+                    }
                 }
                 Foreign::Device { side: Side::Out, .. }
                 | Foreign::Mark { .. }
@@ -290,10 +306,17 @@ fn edges(ranges: &[PortRange]) -> Vec<u16> {
 fn ports_of(elements: &Elements) -> Vec<u16> {
     match elements.lasting().0 {
         Elements::Ports(list) => edges(list),
-        Elements::Endpoints(list) => list.iter().map(|(port, _)| *port).collect(),
+        Elements::Endpoints(list) => list.ports().collect(),
         Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => {
             Vec::new()
         }
+    }
+}
+
+fn devices_of(elements: &Elements) -> Vec<DeviceName> {
+    match elements.lasting().0 {
+        Elements::Endpoints(list) => list.rows.iter().filter_map(|row| row.interface.clone()).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -310,7 +333,7 @@ fn sampled(elements: &Elements, left_out: &mut (usize, usize)) -> Vec<Cidr> {
 
 fn networks(elements: &Elements) -> Vec<Cidr> {
     match elements.lasting().0 {
-        Elements::Endpoints(list) => list.iter().flat_map(|(_, addresses)| addresses.networks()).collect(),
+        Elements::Endpoints(list) => list.addresses().flat_map(Elements::networks).collect(),
         other @ (Elements::Ipv4(_)
         | Elements::Ipv6(_)
         | Elements::Dual(..)

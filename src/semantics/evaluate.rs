@@ -378,7 +378,8 @@ impl<'a> Rules<'a> {
         touched: Touched,
     ) -> bool {
         let of_interface = self.twice && matches!(one, Match::DestinationOfInterface);
-        if of_interface || (at_device && matches!(one, Match::PacketType { .. })) || at.may_have_been_otherwise(one) {
+        let at_device = at_device && matches!(one, Match::PacketType { .. } | Match::Foreign(Foreign::Endpoint { .. }));
+        if of_interface || at_device || at.may_have_been_otherwise(one) {
             return true;
         }
         let by_connection = matches!(one, Match::ConnectionState { .. });

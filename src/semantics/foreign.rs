@@ -5,7 +5,7 @@
 //! [`CLIENT_PORTS`], its packets come without a mark, and by the interface that the way back to it leads out of.
 
 use super::diagram::{Bounded, Set, TooLarge};
-use super::endpoints;
+use super::endpoints::{self, Test};
 use super::field::Field;
 use super::holds::{At, Holds, Tracked, port};
 use super::kinds::{self, among, kinds_of, kinds_of_own};
@@ -48,7 +48,7 @@ pub(super) fn client_port(ranges: &[(u16, u16)], trust: Trust) -> Holds {
     if next.is_none() { Holds::Yes } else { Holds::Unknown }
 }
 
-fn turned(holds: Holds, negated: bool) -> Holds {
+pub(super) fn turned(holds: Holds, negated: bool) -> Holds {
     match (holds, negated) {
         (Holds::Unknown, _) => Holds::Unknown,
         (Holds::Yes, false) | (Holds::No, true) => Holds::Yes,
@@ -135,8 +135,8 @@ pub(super) fn holds(
             };
             turned(found, *negated)
         }
-        Foreign::Endpoint { set, negated } => {
-            endpoints::holds(endpoints::of(ruleset, table, set), *negated, packet, at)
+        Foreign::Endpoint { set, ends, negated } => {
+            endpoints::holds(Test::of(ruleset, table, set, ends, *negated), packet, at)
         }
         Foreign::Direction { .. } | Foreign::Mark { .. } => of_connection(one, packet.state, at),
         Foreign::Translated { end, negated } => translated(*end, *negated, packet, at),
@@ -243,7 +243,9 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
         }
         Foreign::Device { names, negated, .. } => space.interface(|own| on(names, own) != *negated).map(Fit::exactly),
         Foreign::SourcePort { ports, negated } => source_port(space, ruleset, table, (ports, *negated), at),
-        Foreign::Endpoint { set, negated } => endpoints::fit(space, endpoints::of(ruleset, table, set), *negated, at),
+        Foreign::Endpoint { set, ends, negated } => {
+            endpoints::fit(space, Test::of(ruleset, table, set, ends, *negated), at)
+        }
         Foreign::Direction { .. } | Foreign::Mark { .. } => {
             let known = space.states(|own| of_connection(one, own, at) == Holds::Yes)?;
             let doubted = space.states(|own| of_connection(one, own, at) == Holds::Unknown)?;

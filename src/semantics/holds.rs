@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::endpoints;
+use super::endpoints::{self, Test};
 use super::foreign::{self, Trust, client_port};
 use super::matching::ports_of;
 use super::packet::{Locality, Packet, Shape, TCP};
@@ -77,6 +77,9 @@ pub(super) fn holds(
 ) -> Holds {
     let At { tracked, view, trust, .. } = at;
     let shape = packet.shape;
+    if let Some(test) = Test::beside_addresses(ruleset, table, one) {
+        return endpoints::holds(Some(test), packet, at);
+    }
     match one {
         // It has none, and an empty name.
         Match::InInterface { negated, .. } if view.leaves() => (*negated).into(),
@@ -85,14 +88,11 @@ pub(super) fn holds(
         }
         Match::Source { addresses, negated } => {
             let own = if view.leaves() { packet.destination } else { Some(packet.source) };
-            address(ruleset, table, addresses, *negated, own, packet)
+            listed(ruleset, table, addresses).map_or(Holds::Unknown, |list| address(list, *negated, own, packet))
         }
         Match::Destination { addresses, negated } => {
-            if let Some(ports) = endpoints::ports(ruleset, table, addresses) {
-                return endpoints::port_holds(ports, *negated, packet, at);
-            }
             let own = if view.leaves() { Some(packet.source) } else { packet.destination };
-            address(ruleset, table, addresses, *negated, own, packet)
+            listed(ruleset, table, addresses).map_or(Holds::Unknown, |list| address(list, *negated, own, packet))
         }
         Match::Family(Family::Ip) => packet.source.is_ipv4().into(),
         Match::Family(Family::Ip6) => packet.source.is_ipv6().into(),
@@ -195,22 +195,15 @@ pub(super) fn client_block(block: PortBlock, trust: Trust) -> Holds {
     client_port(&[(block.first, block.last())], trust)
 }
 
+fn listed<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &'r Addresses) -> Option<&'r Elements> {
+    match addresses {
+        Addresses::These(elements) => Some(elements),
+        Addresses::Set(name) => ruleset.set(table, name).map(|set| &set.elements),
+    }
+}
+
 /// Whether an address of a packet is among these; `own` is `None` where it is not known.
-fn address(
-    ruleset: &Ruleset,
-    table: &Table,
-    addresses: &Addresses,
-    negated: bool,
-    own: Option<IpAddr>,
-    packet: &Packet,
-) -> Holds {
-    let elements = match addresses {
-        Addresses::These(elements) => elements,
-        Addresses::Set(name) => match ruleset.set(table, name) {
-            Some(set) => &set.elements,
-            None => return Holds::Unknown,
-        },
-    };
+pub(super) fn address(elements: &Elements, negated: bool, own: Option<IpAddr>, packet: &Packet) -> Holds {
     let (elements, passing) = elements.lasting();
     let other_family = match elements {
         Elements::Ipv4(_) => packet.source.is_ipv6(),

@@ -1,7 +1,7 @@
 //! For which packets the tests of a rule hold: [`holds`](super::holds) for sets of packets.
 
 use super::diagram::{Bounded, Set};
-use super::endpoints;
+use super::endpoints::{self, Test};
 use super::field::Field;
 use super::foreign::{self, client_port};
 use super::holds::{At, Holds, Tracked, client_block};
@@ -54,6 +54,9 @@ impl Fit {
 /// For which packets a test holds.
 pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: &Match, at: At) -> Bounded<Fit> {
     let At { tracked, view, trust, .. } = at;
+    if let Some(test) = Test::beside_addresses(ruleset, table, one) {
+        return endpoints::fit(space, Some(test), at);
+    }
     match one {
         // It has none, and an empty name.
         Match::InInterface { negated, .. } if view.leaves() => Ok(Fit::when(*negated)),
@@ -66,9 +69,6 @@ pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: 
             if view.leaves() { here(space, list, *negated) } else { other_host(space, list, *negated) }
         }
         Match::Destination { addresses, negated } => {
-            if let Some(ports) = endpoints::ports(ruleset, table, addresses) {
-                return endpoints::port_fit(space, ports, *negated, at);
-            }
             let list = listed(ruleset, table, addresses);
             if view.leaves() { other_host(space, list, *negated) } else { here(space, list, *negated) }
         }
@@ -194,7 +194,7 @@ fn always_or_never(holds: Holds) -> Option<Set> {
 }
 
 /// Whether the other host's address is among these.
-fn other_host(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
+pub(super) fn other_host(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
     let Some((list, passing)) = list.map(Elements::lasting) else { return Ok(Fit::UNKNOWN) };
     let Some(from) = space.source(list)? else { return Ok(Fit::UNKNOWN) };
     let known = if negated { not_among(space, list, from)? } else { from };
@@ -203,7 +203,7 @@ fn other_host(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> 
 }
 
 /// Whether the address on this host's side is among these.
-fn here(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
+pub(super) fn here(space: &mut Space<'_>, list: Option<&Elements>, negated: bool) -> Bounded<Fit> {
     let Some((list, passing)) = list.map(Elements::lasting) else { return Ok(Fit::UNKNOWN) };
     let Some(to) = space.destination(list)? else { return Ok(Fit::UNKNOWN) };
     let unknown = space.some_destination()?;
@@ -269,6 +269,11 @@ fn listed<'r>(ruleset: &'r Ruleset, table: &'r Table, addresses: &'r Addresses) 
         Addresses::These(list) => list,
         Addresses::Set(name) => &ruleset.set(table, name)?.elements,
     };
+    known(list)
+}
+
+/// These, where they are addresses and known.
+pub(super) fn known(list: &Elements) -> Option<&Elements> {
     let (these, _) = list.lasting();
     matches!(these, Elements::Ipv4(_) | Elements::Ipv6(_) | Elements::Dual(..)).then_some(list)
 }

@@ -7,7 +7,7 @@
 use super::door::comes_before_tracking;
 use super::evaluate::Rules;
 use super::rewrite::reached;
-use crate::ir::{DeviceName, Foreign, Match, Place, Rule, Table};
+use crate::ir::{DeviceName, Elements, Foreign, Match, Place, Rule, Table};
 use crate::net::{Interface, Surroundings};
 
 impl Rules<'_> {
@@ -25,7 +25,15 @@ impl Rules<'_> {
             return tells("rules do more to packets than to decide on them");
         }
         let fits = |name: &DeviceName| *unnamed_vrfs || vrfs.iter().any(|own| name.fits(own.as_str()));
-        let apart = |one: &Match| match one {
+        let apart = |table: &Table, one: &Match| match one {
+            Match::Foreign(Foreign::Endpoint { set, .. }) => {
+                match self.ruleset.set(table, set).map(|set| set.elements.lasting().0) {
+                    Some(Elements::Endpoints(list)) => {
+                        list.rows.iter().filter_map(|row| row.interface.as_ref()).any(fits)
+                    }
+                    _ => false,
+                }
+            }
             Match::InInterface { names, .. } => names.iter().any(|name| fits(&DeviceName::Is(name.clone()))),
             Match::Foreign(Foreign::Device { names, .. }) => names.iter().any(fits),
             Match::Foreign(
@@ -39,7 +47,7 @@ impl Rules<'_> {
         let by_state = |one: &Match| matches!(one, Match::ConnectionState { .. });
         let of_table = |table: &Table| {
             let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
-            let found = rules.find(|rule| rule.matches.iter().any(apart)).cloned();
+            let found = rules.find(|rule| rule.matches.iter().any(|one| apart(table, one))).cloned();
             // The second time they have a connection there.
             let early = || {
                 let rules = reached(table, comes_before_tracking);

@@ -64,7 +64,17 @@ pub const IPSETS: &str = "create peers4 hash:ip family inet\nadd peers4 10.20.0.
     create nets4 hash:net family inet\nadd nets4 10.20.0.0/24\nadd nets4 10.20.0.128/25 nomatch\n\
     create nets6 hash:net family inet6\nadd nets6 fd20::/64\n\
     create ports bitmap:port range 1-65535\nadd ports 8098\n\
-    create pairs hash:ip,port family inet\nadd pairs 10.20.0.12,tcp:8098\ncreate lists list:set\nadd lists peers4\n";
+    create pairs hash:ip,port family inet\nadd pairs 10.20.0.12,tcp:8098\ncreate lists list:set\nadd lists peers4\n\
+    create netports hash:net,port family inet\nadd netports 10.20.0.0/16,tcp:8098\nadd netports 10.20.0.128/25,tcp:8098 nomatch\n\
+    create triples hash:ip,port,ip family inet\nadd triples 10.20.0.12,tcp:8098,198.18.0.1\n\
+    add triples 10.20.0.12,tcp:22,10.20.0.9\nadd triples 203.0.113.9,tcp:4369,198.18.0.1\n\
+    create tonets hash:ip,port,net family inet\nadd tonets 10.20.0.12,tcp:8098,198.18.0.0/24\n\
+    add tonets 203.0.113.9,tcp:8098,198.18.0.0/24\nadd tonets 203.0.113.9,tcp:8098,198.18.0.1/32 nomatch\n\
+    create on hash:net,iface family inet\nadd on 10.20.0.0/16,eth1\nadd on 203.0.113.0/24,wg wildcard\nadd on 10.20.0.200/32,fence\n\
+    create any hash:net,iface family inet\nadd any 0.0.0.0/0,eth wildcard\nadd any 203.0.113.0/24,eth wildcard nomatch\n\
+    create on6 hash:net,iface family inet6\nadd on6 fd20::/64,eth1\nadd on6 2001:db8::/32,wg0\n\
+    create macs bitmap:ip,mac range 10.20.0.0/24\nadd macs 10.20.0.12\nadd macs 10.20.0.13,02:00:00:00:00:01\n\
+    create brief hash:ip,port,ip family inet timeout 600\nadd brief 10.20.0.12,tcp:8098,198.18.0.1 timeout 500\n";
 
 pub struct Bench {
     pub lab: Lab,

@@ -9,12 +9,21 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence::ir::{
-    AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Family, Field,
-    Foreign, Hook, Marked, Marking, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, Set, SetKind, Side, Statement,
-    Table, TcpFlags, Tracking, Translation, Varying, Verdict,
+    AddressTypes, Addresses, Base, Chain, ChainKind, Destined, DeviceName, Diversion, Elements, End, Endpoint,
+    Endpoints, Family, Field, Foreign, Hook, Marked, Marking, Match, Part, Policy, PortBlock, PortMatch, Rule, Ruleset,
+    Set, SetKind, Side, Statement, Table, TcpFlags, Tracking, Translation, Varying, Verdict,
 };
 use ringfence::net::{Interface, PortRange, Ports};
 use ringfence::semantics::{Locality, Packet, Shape, TCP};
+
+/// Sets of elements of several parts.
+const SEVERAL: [(&str, &[Part]); 5] = [
+    ("endpoints", &[Part::Address, Part::Port]),
+    ("triples", &[Part::Address, Part::Port, Part::Address]),
+    ("pairs", &[Part::Address, Part::Address]),
+    ("by-interface", &[Part::Address, Part::Interface]),
+    ("macs", &[Part::Address, Part::Mac]),
+];
 
 /// Numbers that only look random (SplitMix64: Steele, Lea and Flood, 2014).
 #[derive(Clone)]
@@ -195,8 +204,11 @@ impl Scope {
             return sets;
         }
         // No dialect writes it.
-        let ports = [80, 8098].map(|port| (port, self.elements4(random, 2)));
-        sets.push(set("endpoints", SetKind::Interval, Elements::Endpoints(ports.to_vec())));
+        for (name, parts) in SEVERAL {
+            sets.push(set(name, SetKind::Interval, Elements::Endpoints(self.endpoints(random, parts))));
+        }
+        let passing = self.endpoints(random, SEVERAL[1].1);
+        sets.push(set("passing-pairs", SetKind::Interval, Elements::Endpoints(passing).passing()));
         // Elements that may be gone, and lists of sets.
         sets.push(set("passing4", SetKind::Interval, self.elements4(random, 4).passing()));
         if let Some(v6) = self.v6 {
@@ -209,6 +221,23 @@ impl Scope {
             }
         }
         sets
+    }
+
+    /// Elements of several parts, of IPv4.
+    fn endpoints(&self, random: &mut Random, parts: &[Part]) -> Endpoints {
+        let row = |random: &mut Random, port| {
+            let addresses = parts.iter().filter(|part| **part == Part::Address);
+            Endpoint {
+                addresses: addresses.map(|_| self.elements4(random, 2)).collect(),
+                port: parts.contains(&Part::Port).then_some(port),
+                interface: parts.contains(&Part::Interface).then(|| match random.chance(30) {
+                    true => DeviceName::Begins("eth".into()),
+                    false => DeviceName::Is(random.pick(&self.interfaces).clone()),
+                }),
+                others: Vec::new(),
+            }
+        };
+        Endpoints { parts: parts.to_vec(), rows: [80, 8098].map(|port| row(random, port)).to_vec() }
     }
 
     fn single4(&self, random: &mut Random) -> (u32, u32) {
@@ -533,7 +562,13 @@ impl Draft<'_> {
                 let end = if random.chance(80) { End::Destination } else { End::Source };
                 Foreign::Translated { end, negated }
             }
-            6 if random.chance(40) => Foreign::Endpoint { set: "endpoints".into(), negated },
+            6 if random.chance(60) => {
+                let names = SEVERAL.map(|(name, _)| name).into_iter().chain(["passing-pairs", "ports", "hosts4"]);
+                let set = random.pick(&names.collect::<Vec<_>>()).to_string();
+                let ends =
+                    (0..2 + random.below(2)).map(|_| if random.chance(50) { End::Source } else { End::Destination });
+                Foreign::Endpoint { set, ends: ends.collect(), negated }
+            }
             6 => Foreign::Direction { reply: negated },
             7 if random.chance(50) => match random.below(4) {
                 0 => {
@@ -643,10 +678,8 @@ impl Points {
             }
             Elements::Ports(list) => list.iter().for_each(|range| self.port(range.first(), range.last())),
             Elements::Endpoints(list) => {
-                for (port, addresses) in list {
-                    self.port(*port, *port);
-                    self.add(addresses);
-                }
+                list.ports().for_each(|port| self.port(port, port));
+                list.addresses().for_each(|addresses| self.add(addresses));
             }
             Elements::Dual(v4, v6) => {
                 self.add(&Elements::Ipv4(v4.clone()));

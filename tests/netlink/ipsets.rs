@@ -13,7 +13,7 @@ use super::generate::Random;
 use super::lab::netns;
 
 /// Sets, and how many of their elements are known; `None` where what is in them is not. Each line `create` or `add` of its own.
-const SETS: [(&str, Option<usize>); 40] = [
+const SETS: [(&str, Option<usize>); 52] = [
     ("hash:ip\nadd 10.0.0.1\nadd 10.0.0.3\nadd 192.168.1.0/30", Some(6)),
     ("hash:ip family inet6\nadd fd00::1\nadd fd00::3", Some(2)),
     (
@@ -40,7 +40,7 @@ const SETS: [(&str, Option<usize>); 40] = [
     ("bitmap:ip range 10.0.0.0/16 netmask 24\nadd 10.0.1.0", Some(1)),
     ("bitmap:ip range 10.0.0.0/24 timeout 9\nadd 10.0.0.7", Some(1)),
     ("bitmap:ip range 10.0.0.0/24 comment counters\nadd 10.0.0.7 comment timeout", Some(1)),
-    ("bitmap:ip,mac range 10.0.0.0/24\nadd 10.0.0.7,02:00:00:00:00:01", None),
+    ("bitmap:ip,mac range 10.0.0.0/24\nadd 10.0.0.7,02:00:00:00:00:1A", Some(1)),
     ("bitmap:port range 0-1000\nadd 80\nadd 90-95", Some(2)),
     ("hash:ip,port\nadd 10.0.0.1,tcp:80\nadd 10.0.0.1,udp:53\nadd 10.0.0.1,icmp:ping", Some(1)),
     ("hash:ip,port counters\nadd 10.0.0.1,tcp:80\nadd 10.0.0.9,tcp:80\nadd 10.0.0.1,udp:53", Some(2)),
@@ -48,15 +48,27 @@ const SETS: [(&str, Option<usize>); 40] = [
     ("hash:ip,port timeout 9\nadd 10.0.0.1,tcp:80", Some(1)),
     ("hash:net,port\nadd 10.0.0.0/8,tcp:53-55\nadd 10.2.0.0/16,sctp:53", Some(3)),
     ("hash:ip,port family inet6\nadd fd00::1,tcp:80-82", Some(3)),
-    ("hash:ip,port,ip\nadd 10.0.0.1,sctp:80,10.0.0.2", None),
-    ("hash:ip,port,net\nadd 10.0.0.1,80,10.0.0.0/8", None),
-    ("hash:net,port\nadd 10.0.0.0/8,udp:53\nadd 10.2.0.0/16,udp:53 nomatch", None),
+    ("hash:ip,port,ip\nadd 10.0.0.1,sctp:80,10.0.0.2", Some(0)),
+    ("hash:ip,port,net\nadd 10.0.0.1,80,10.0.0.0/8", Some(1)),
+    ("hash:net,port\nadd 10.0.0.0/8,udp:53\nadd 10.2.0.0/16,udp:53 nomatch", Some(0)),
     ("hash:net,iface\nadd 10.0.0.0/8,eth0\nadd 0.0.0.0/0,physdev:eth1", None),
     ("list:set size 8\nadd s0\nadd s1", Some(8)),
     ("list:set size 8 timeout 900\nadd s4\nadd s0 timeout 20", Some(6)),
     ("list:set size 8\nadd s11\nadd s6", Some(5)),
     ("list:set size 8\nadd s0\nadd s25", None),
     ("list:set size 8", Some(0)),
+    ("hash:ip,port,ip\nadd 10.0.0.1,tcp:80-81,10.0.0.2\nadd 10.0.0.3,tcp:80,10.0.0.2", Some(3)),
+    ("hash:ip,port,ip family inet6 timeout 900\nadd fd00::1,tcp:80,fd00::2 timeout 9", Some(1)),
+    ("hash:ip,port,net counters skbinfo\nadd 10.0.0.1,tcp:80,11.0.0.0/8 packets 1 skbprio 1:2", Some(1)),
+    ("hash:ip,port,net\nadd 10.0.0.1,tcp:80,11.0.0.0/8\nadd 10.0.0.1,tcp:80,11.0.0.0/9 nomatch", Some(1)),
+    ("hash:net,port\nadd 10.0.0.0/14,tcp:80\nadd 10.2.0.0/16,tcp:80 nomatch\nadd 10.3.0.0/16,tcp:81", Some(3)),
+    ("hash:net,port,net\nadd 10.0.0.0/8,tcp:80,0.0.0.0/0\nadd 10.0.0.0/9,tcp:80,11.0.0.0/8", Some(2)),
+    ("hash:net,net\nadd 10.0.0.0/8,11.0.0.0/8\nadd 10.0.0.0/9,11.0.0.0/9 nomatch", None),
+    ("hash:net,iface\nadd 10.0.0.0/14,eth0\nadd 10.2.0.0/16,eth1\nadd 0.0.0.0/0,wg wildcard", Some(5)),
+    ("hash:net,iface timeout 900\nadd 10.0.0.0/14,eth0 timeout 50\nadd 10.2.0.0/16,eth0 nomatch", Some(1)),
+    ("bitmap:ip,mac range 10.0.0.0/24 counters\nadd 10.0.0.7\nadd 10.0.0.8,02:00:00:00:00:1B", Some(2)),
+    ("hash:mac\nadd 02:00:00:00:00:1B", Some(1)),
+    ("hash:ip,mark markmask 0xff\nadd 10.0.0.1,99", Some(1)),
 ];
 
 /// Sets of addresses, in which `ipset test` looks as a rule does.
@@ -141,9 +153,9 @@ fn the_kernel_says_what_the_text_says() {
         let (sets, unknown) = by_text();
         let found = by_netlink();
         let with_ports = |set: &&Set| matches!(set.elements, Elements::Endpoints(_));
-        assert_eq!(found.sets.values().filter(with_ports).count(), 4);
+        assert!(found.sets.values().filter(with_ports).count() >= 12);
         let passing = |set: &&Set| matches!(set.elements, Elements::Passing(_));
-        assert_eq!(found.sets.values().filter(passing).count(), 7);
+        assert_eq!(found.sets.values().filter(passing).count(), 9);
         assert_eq!(found.sets, sets);
         assert_eq!(found.unknown.keys().collect::<Vec<_>>(), unknown.keys().collect::<Vec<_>>());
         for (name, why) in &found.unknown {
@@ -228,5 +240,87 @@ fn exceptions_are_what_the_kernel_makes_of_them() {
             }
             netns::run(&["ipset", "destroy"], "");
         }
+    });
+}
+
+/// An address, a port of TCP, another address and an interface, as the rows of a set see them.
+type Asked = (u32, u16, u32, &'static str);
+
+fn is_in(set: &Set, (first, port, second, interface): Asked) -> bool {
+    let Elements::Endpoints(list) = &set.elements else { panic!("{set:?}") };
+    list.rows.iter().any(|row| {
+        let mut addresses = [first, second].map(|own| IpAddr::V4(own.into())).into_iter();
+        row.addresses.iter().all(|own| own.has(addresses.next().unwrap()))
+            && row.port.is_none_or(|own| own == port)
+            && row.interface.as_ref().is_none_or(|own| own.fits(interface))
+    })
+}
+
+/// Elements of several parts, some of them excepted: what the kernel says of each at an end of one.
+#[test]
+fn several_parts_are_what_the_kernel_makes_of_them() {
+    const KINDS: [&str; 6] =
+        ["hash:net,port", "hash:ip,port,ip", "hash:ip,port,net", "hash:net,iface", "hash:net,port,net", "hash:net,net"];
+    const NAMES: [&str; 3] = ["eth0", "eth1", "wg0"];
+    netns::isolated("ipsets::several_parts_are_what_the_kernel_makes_of_them", || {
+        let _namespace = netns::Namespace::unshare();
+        let mut random = Random::new(43);
+        let (mut tried, mut there) = (0, 0);
+        for round in 0..24 {
+            let kind = KINDS[round % KINDS.len()];
+            if netns::attempt(&["ipset", "create", "s", kind], "").is_err() {
+                continue;
+            }
+            let first_is_network = kind.contains(":net");
+            let (mut text, mut asked) = (String::new(), Vec::new());
+            let mut had = BTreeSet::new();
+            for _ in 0..random.below(10) + 3 {
+                let network = |random: &mut Random, is_network: bool| {
+                    let prefix = if is_network { 24 + random.below(9) as u32 } else { 32 };
+                    let host = u32::MAX.checked_shr(prefix).unwrap_or(0);
+                    let first = (0x0a00_0000 | random.below(if is_network { 1 << 8 } else { 4 }) as u32) & !host;
+                    let text = Ipv4Addr::from(first).to_string();
+                    (first, first | host, if is_network { format!("{text}/{prefix}") } else { text })
+                };
+                let (a, b, first) = network(&mut random, first_is_network);
+                let (c, d, second) = network(&mut random, kind.ends_with("net"));
+                let (port, name) = (80 + random.below(2) as u16, *random.pick(&NAMES));
+                let element = match kind {
+                    "hash:net,port" => format!("{first},tcp:{port}"),
+                    "hash:net,iface" => format!("{first},{name}"),
+                    "hash:net,net" => format!("{first},{second}"),
+                    _ => format!("{first},tcp:{port},{second}"),
+                };
+                if !had.insert(element.clone()) {
+                    continue;
+                }
+                let is_pair = kind.matches("net").count() == 2;
+                let excepted = kind.contains("net") && !is_pair && random.chance(35);
+                writeln!(text, "add s {element}{}", if excepted { " nomatch" } else { "" }).unwrap();
+                let ends = |a: u32, b: u32| [a - 1, a, b, b + 1];
+                for one in ends(a, b) {
+                    let other = *random.pick(&ends(c, d));
+                    asked.push((one, 80 + random.below(2) as u16, other, *random.pick(&NAMES)));
+                    asked.push((one, port, other, name));
+                }
+            }
+            netns::run(&["ipset", "restore"], &text);
+            let found = by_netlink();
+            assert_eq!((&found.sets, found.unknown.len()), (&by_text().0, 0), "{round}: {text}{:?}", found.unknown);
+            for of in asked {
+                let (first, second) = (Ipv4Addr::from(of.0), Ipv4Addr::from(of.2));
+                let element = match kind {
+                    "hash:net,port" => format!("{first},tcp:{}", of.1),
+                    "hash:net,iface" => format!("{first},{}", of.3),
+                    "hash:net,net" => format!("{first},{second}"),
+                    _ => format!("{first},tcp:{},{second}", of.1),
+                };
+                let theirs = netns::attempt(&["ipset", "test", "s", &element], "").is_ok();
+                assert_eq!(is_in(&found.sets["s"], of), theirs, "{element} in\n{text}");
+                (tried, there) = (tried + 1, there + usize::from(theirs));
+            }
+            netns::run(&["ipset", "destroy"], "");
+        }
+        assert!(tried > 500 && there * 10 > tried && there * 10 < tried * 9, "{there} of {tried}");
     });
 }

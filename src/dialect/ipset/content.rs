@@ -1,8 +1,8 @@
 //! A set of ipset → a set of the IR, wherever it was read: in text, or by netlink.
 //!
-//! Known are the types `hash:ip`, `hash:net`, `bitmap:ip`, `hash:ip,port`, `hash:net,port` and `bitmap:port`, and a `list:set` of such with
-//! addresses alone. A set of another type, or with an option or an element that nobody here knows, has [`Elements::Unknown`], and it
-//! is said why.
+//! Known are the types `hash:ip`, `hash:net`, `bitmap:ip` and `bitmap:port`, those whose elements have [several](super::several) parts, and
+//! a `list:set` of such with addresses alone. A set of another type, or with an option or an element that nobody here knows, has
+//! [`Elements::Unknown`], and it is said why.
 //!
 //! - `hash:ip` holds single addresses: a range or network adds each. With a `netmask` an address stands for its network. `hash:net`
 //!   splits a range into networks.
@@ -17,15 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::networks::{whole_v4, whole_v6, without};
+use super::several::{Several, Tuple};
 use crate::dialect::iptables::name as ir_name;
-use crate::ir::{Elements, Set, SetKind};
+use crate::ir::{Elements, Part, Set, SetKind};
 use crate::net::{Cidr, PortRange};
 
 /// So many addresses may be added as parts of ranges.
 pub(in crate::dialect) const EXPANDED: usize = 1 << 21;
-
-/// So many ports the elements of one set may have.
-const MOST_PORTS: usize = 64;
 
 /// What a set is and holds: what `swap` exchanges.
 #[derive(Clone, Debug)]
@@ -37,12 +35,14 @@ pub(in crate::dialect) struct Content<'a> {
     passing: bool,
     /// An address stands for its network with a prefix of so many bits.
     netmask: Option<u32>,
+    /// The bits of a mark that count, as they were written.
+    markmask: Option<String>,
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
     /// Networks that are excepted from larger ones (`nomatch`).
     excepted: Vec<(u128, u128)>,
-    /// Addresses by the ports of TCP that they are with.
-    endpoints: BTreeMap<u16, Addresses>,
+    /// Elements of several parts.
+    tuples: Vec<Tuple>,
     ports: Vec<(u16, u16)>,
     /// The names of other sets.
     sets: BTreeSet<String>,
@@ -67,10 +67,8 @@ struct Kind {
 pub(in crate::dialect) enum Holds {
     Addresses,
     Networks,
-    /// Addresses with ports.
-    AddressPorts,
-    /// Networks with ports.
-    NetworkPorts,
+    /// Several things together.
+    Several(Several),
     Ports,
     /// Other sets.
     Sets,
@@ -92,11 +90,12 @@ impl Holds {
         match kind {
             "hash:ip" | "iphash" | "bitmap:ip" | "ipmap" => Self::Addresses,
             "hash:net" | "nethash" => Self::Networks,
-            "hash:ip,port" => Self::AddressPorts,
-            "hash:net,port" => Self::NetworkPorts,
             "bitmap:port" => Self::Ports,
             "list:set" => Self::Sets,
-            other => Self::Others { perhaps_sets: !["hash:", "bitmap:"].iter().any(|start| other.starts_with(start)) },
+            other => Several::of(other).map_or_else(
+                || Self::Others { perhaps_sets: !["hash:", "bitmap:"].iter().any(|start| other.starts_with(start)) },
+                Self::Several,
+            ),
         }
     }
 }
@@ -107,11 +106,14 @@ impl<'a> Content<'a> {
         let holds = Holds::of(kind);
         let (mut ipv6, mut passing, mut netmask) = (false, false, None);
         let mut unknown = matches!(holds, Holds::Others { .. }).then_some(kind);
+        let is_marked = matches!(holds, Holds::Several(several) if several.has(Part::Mark));
+        let is_of_macs = matches!(holds, Holds::Several(several) if !several.has(Part::Address));
+        let mut markmask = None;
         let mut options = options;
         while let Some(option) = options.next() {
             match option {
                 "family" => match options.next() {
-                    _ if matches!(holds, Holds::Ports | Holds::Sets) => {}
+                    _ if matches!(holds, Holds::Ports | Holds::Sets) || is_of_macs => {}
                     Some("inet6" | "ipv6" | "-6") => ipv6 = true,
                     Some("inet" | "ipv4" | "-4") => {}
                     _ => unknown = unknown.or(Some("family")),
@@ -127,6 +129,7 @@ impl<'a> Content<'a> {
                     unknown = unknown.or(netmask.is_none().then_some("netmask"));
                 }
                 "hashsize" | "maxelem" | "bucketsize" | "initval" | "range" | "size" => drop(options.next()),
+                "markmask" if is_marked => markmask = options.next(),
                 "counters" | "comment" | "skbinfo" | "-exist" | "--exist" | "-!" => {}
                 // Among others: bitmask.
                 other => unknown = unknown.or(Some(other)),
@@ -143,7 +146,8 @@ impl<'a> Content<'a> {
             v4: Vec::new(),
             v6: Vec::new(),
             excepted: Vec::new(),
-            endpoints: BTreeMap::new(),
+            tuples: Vec::new(),
+            markmask: markmask.map(ToOwned::to_owned),
             ports: Vec::new(),
             sets: BTreeSet::new(),
             unknown: unknown.map(|text| (number, text.into())),
@@ -157,7 +161,10 @@ impl<'a> Content<'a> {
 
     /// Whether both were made with the same options, as far as these say what is in them.
     pub(in crate::dialect) fn is_made_like(&self, other: &Self) -> bool {
-        self.is_like(other) && (self.passing, self.netmask, self.known) == (other.passing, other.netmask, other.known)
+        self.is_like(other) && {
+            let options = |own: &Self| (own.passing, own.netmask, own.known);
+            options(self) == options(other) && self.markmask == other.markmask
+        }
     }
 
     /// Whether both are of one type and family.
@@ -197,7 +204,7 @@ impl<'a> Content<'a> {
         self.v4.clear();
         self.v6.clear();
         self.excepted.clear();
-        self.endpoints.clear();
+        self.tuples.clear();
         self.ports.clear();
         self.sets.clear();
         if self.known {
@@ -205,27 +212,11 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Adds an address or a network with a port, of TCP or, where there is none, of another protocol; false if the set takes none.
-    pub(in crate::dialect) fn add_endpoint(&mut self, range: Range, port: Option<u16>) -> bool {
-        let networks = match self.kind.holds {
-            Holds::AddressPorts => false,
-            Holds::NetworkPorts => true,
-            Holds::Addresses | Holds::Networks | Holds::Ports | Holds::Sets | Holds::Others { .. } => return false,
-        };
-        let mut none = Addresses::default();
-        let (v4, v6) = port.map_or(&mut none, |port| self.endpoints.entry(port).or_default());
-        let fits = match range {
-            Range::V4((first, last)) if !self.kind.ipv6 => {
-                v4.push((first, last));
-                (first == last || networks) && first <= last && last != 0 && (first, last) != (0, u32::MAX)
-            }
-            Range::V6((first, last)) if self.kind.ipv6 => {
-                v6.push((first, last));
-                (first == last || networks) && first <= last && last != 0 && (first, last) != (0, u128::MAX)
-            }
-            Range::V4(_) | Range::V6(_) => false,
-        };
-        fits && self.endpoints.len() <= MOST_PORTS
+    /// Adds an element of several parts; false if the set takes none such.
+    pub(in crate::dialect) fn add_tuple(&mut self, tuple: Tuple) -> bool {
+        let fits = matches!(self.kind.holds, Holds::Several(several) if several.takes(&tuple, self.kind.ipv6));
+        self.tuples.push(tuple);
+        fits
     }
 
     /// Adds ports; false if the set takes none.
@@ -250,9 +241,7 @@ impl<'a> Content<'a> {
         let networks = match self.kind.holds {
             Holds::Addresses => false,
             Holds::Networks => true,
-            Holds::AddressPorts | Holds::NetworkPorts | Holds::Ports | Holds::Sets | Holds::Others { .. } => {
-                return false;
-            }
+            Holds::Several(_) | Holds::Ports | Holds::Sets | Holds::Others { .. } => return false,
         };
         match (range, self.netmask) {
             (Range::V4((first, last)), Some(bits)) if !self.kind.ipv6 => {
@@ -327,7 +316,8 @@ impl<'a> Content<'a> {
         let elements = self.elements(of_others);
         let elements = if self.passing { elements.passing() } else { elements };
         let kind = match self.kind.holds {
-            Holds::Addresses | Holds::AddressPorts if self.netmask.is_none() => SetKind::Hash { size: None },
+            Holds::Addresses if self.netmask.is_none() => SetKind::Hash { size: None },
+            Holds::Several(several) if several.networks == [false, false] => SetKind::Hash { size: None },
             _ => SetKind::Interval,
         };
         (Set { name: ir_name(name), kind, elements, origins: Vec::new() }, self.unknown)
@@ -340,10 +330,21 @@ impl<'a> Content<'a> {
         let ipv6 = self.kind.ipv6;
         match self.kind.holds {
             Holds::Others { .. } => Elements::Unknown,
-            Holds::AddressPorts | Holds::NetworkPorts => {
-                let endpoints = std::mem::take(&mut self.endpoints).into_iter();
-                let of = |(v4, v6)| if ipv6 { Elements::ipv6(v6) } else { Elements::ipv4(v4) };
-                Elements::Endpoints(endpoints.map(|(port, both)| (port, of(both))).collect())
+            Holds::Several(several) => {
+                let mut tuples = std::mem::take(&mut self.tuples);
+                if let Some(mask) = &self.markmask {
+                    tuples.iter_mut().filter_map(|tuple| tuple.other.as_mut()).for_each(|mark| {
+                        mark.push('/');
+                        mark.push_str(mask);
+                    });
+                }
+                match several.endpoints(&tuples, ipv6, self.passing) {
+                    Ok(found) => Elements::Endpoints(found),
+                    Err(doubt) => {
+                        self.doubt(0, doubt);
+                        Elements::Unknown
+                    }
+                }
             }
             Holds::Ports => {
                 let ports = self.ports.iter().filter_map(|(first, last)| PortRange::new(*first, *last));

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::content::{self, Content, EXPANDED, Holds, Range, v4_network, v6_network};
+use super::content::{self, Content, EXPANDED, Holds};
+use super::element::{ports, range, tuple};
+use super::several::Tuple;
 use crate::dialect::iptables::shown;
 use crate::dialect::read::{ReadError, Unknown};
 use crate::ir::Set;
@@ -194,10 +194,11 @@ impl<'a> Sets<'a> {
         if content.is_unknown() {
             return Ok(());
         }
-        let mut excepted = false;
+        let (mut excepted, mut wildcard) = (false, false);
         // A comment or a counter leaves an element as it is.
         let known = words(options).all(|option| {
             excepted |= option == "nomatch";
+            wildcard |= option == "wildcard";
             option != "timeout" || content.is_passing()
         });
         let taken = known
@@ -209,9 +210,9 @@ impl<'a> Sets<'a> {
                         false => content.add(range, &mut self.expanded),
                     })
                 }
-                Holds::AddressPorts | Holds::NetworkPorts => {
-                    let found = endpoint(value, content.is_ipv6()).filter(|_| !excepted);
-                    found.is_some_and(|(range, port)| content.add_endpoint(range, port))
+                Holds::Several(several) => {
+                    let found = tuple(value, several, content.is_ipv6(), wildcard);
+                    found.is_some_and(|found| content.add_tuple(Tuple { excepted, ..found }))
                 }
                 Holds::Ports => ports(value).is_some_and(|(first, last)| content.add_ports(first, last)),
                 Holds::Sets => content.add_set(value),
@@ -304,54 +305,6 @@ struct Block<'a> {
     members: u64,
     /// Where the members go, once they are announced.
     set: Option<usize>,
-}
-
-/// An address, a network (bits behind the prefix do not count), or two addresses with `-`.
-fn v4_range(value: &str) -> Option<(u32, u32)> {
-    let address = |text: &str| Ipv4Addr::from_str(text).ok().map(Ipv4Addr::to_bits);
-    if let Some((first, last)) = value.split_once('-') {
-        return Some((address(first)?, address(last)?)).filter(|(first, last)| first <= last);
-    }
-    let Some((first, length)) = value.split_once('/') else { return address(value).map(|bits| (bits, bits)) };
-    Some(v4_network(address(first)?, prefix(length, 32)?))
-}
-
-fn range(value: &str, ipv6: bool) -> Option<Range> {
-    if ipv6 { v6_range(value).map(Range::V6) } else { v4_range(value).map(Range::V4) }
-}
-
-/// An address or a network, and behind it a protocol and a port, which is `None` where the protocol is not TCP. Without a protocol, or
-/// with a name, a port is not read.
-fn endpoint(value: &str, ipv6: bool) -> Option<(Range, Option<u16>)> {
-    let (address, port) = value.split_once(',')?;
-    let (protocol, port) = port.split_once(':')?;
-    let port = match protocol {
-        "tcp" => Some(number(port)?),
-        "udp" | "udplite" | "sctp" | "icmp" | "icmpv6" => None,
-        _ => return None,
-    };
-    Some((range(address, ipv6)?, port))
-}
-
-/// A port, or two with `-`.
-fn ports(value: &str) -> Option<(u16, u16)> {
-    let (first, last) = value.split_once('-').unwrap_or((value, value));
-    Some((number(first)?, number(last)?))
-}
-
-fn number(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|own: &u16| own.to_string() == text)
-}
-
-fn v6_range(value: &str) -> Option<(u128, u128)> {
-    let (address, length) = value.split_once('/').unwrap_or((value, "128"));
-    let length = prefix(length, 128)?;
-    Some(v6_network(Ipv6Addr::from_str(address).ok()?.to_bits(), length))
-}
-
-fn prefix(text: &str, longest: u32) -> Option<u32> {
-    let canonical = text == "0" || !text.starts_with(['0', '+']);
-    text.parse().ok().filter(|&length: &u32| canonical && length <= longest)
 }
 
 /// The first word, and what stands behind it.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::read;
-use crate::ir::{Elements, Set, SetKind};
+use crate::ir::{DeviceName, Elements, Endpoint, Endpoints, Set, SetKind};
 
 /// Sets in one line each: name, kind, networks; `?` for unknown elements. And what is listed as unknown.
 fn sets(text: &str) -> (Vec<String>, Vec<String>) {
@@ -87,11 +87,94 @@ fn addresses_with_ports() {
     let (sets, unknown) = read(text).unwrap();
     assert!(unknown.is_empty(), "{unknown:?}");
     let v4 = |ranges: &[(u32, u32)]| Elements::ipv4(ranges.to_vec());
-    let expected = Elements::Endpoints(vec![
+    let expected = Elements::Endpoints(Endpoints::with_ports([
         (22, v4(&[(0x0a00_0001, 0x0a00_0001)])),
         (80, v4(&[(0x0a00_0000, 0x0aff_ffff), (0x0b00_0001, 0x0b00_0001)])),
-    ]);
+    ]));
     assert_eq!(sets[0].elements, expected);
+}
+
+/// The elements of a set of several parts, and whether they may be gone.
+fn several(text: &str) -> (Endpoints, bool) {
+    let (sets, unknown) = read(&format!("create a {text}")).unwrap();
+    assert!(unknown.is_empty(), "{text}: {unknown:?}");
+    match sets[0].elements.lasting() {
+        (Elements::Endpoints(found), passing) => (found.clone(), passing),
+        (other, _) => panic!("{text}: {other:?}"),
+    }
+}
+
+/// Each row in words.
+fn rows(text: &str) -> Vec<String> {
+    let shown = |elements: &Elements| elements.networks().iter().map(ToString::to_string).collect::<Vec<_>>().join("+");
+    let row = |row: &Endpoint| {
+        let mut parts: Vec<String> = row.addresses.iter().map(shown).collect();
+        parts.extend(row.port.map(|port| format!("port {port}")));
+        parts.extend(row.interface.as_ref().map(ToString::to_string));
+        parts.extend((!row.others.is_empty()).then(|| row.others.join("+")));
+        parts.join(" ")
+    };
+    several(text).0.rows.iter().map(row).collect()
+}
+
+#[test]
+fn elements_of_three_parts() {
+    let text = "hash:ip,port,ip\nadd a 10.0.0.1,tcp:80,10.0.0.9\nadd a 10.0.0.2,tcp:80,10.0.0.9\nadd a 10.0.0.1,tcp:81,10.0.0.9\n\
+                add a 10.0.0.1,udp:80,10.0.0.8\nadd a 10.0.0.3,tcp:80,10.0.0.8\n";
+    assert_eq!(
+        rows(text),
+        ["10.0.0.3 10.0.0.8 port 80", "10.0.0.1+10.0.0.2 10.0.0.9 port 80", "10.0.0.1 10.0.0.9 port 81"]
+    );
+    let text = "hash:ip,port,net family inet6 counters\nadd a fd00::1,tcp:80,fd01::/64 packets 1 bytes 2\n\
+                add a fd00::1,tcp:80,fd01::8/125 nomatch\n";
+    let row = &rows(text)[0];
+    assert!(row.starts_with("fd00::1 fd01::/125+fd01::10/124+fd01::20/123+"), "{row}");
+    let text = "hash:net,port,net\nadd a 10.0.0.0/8,tcp:80,0.0.0.0/0\nadd a 10.0.0.0/15,tcp:80,11.0.0.0/8\n";
+    assert_eq!(rows(text), ["10.0.0.0/8 0.0.0.0/0 port 80", "10.0.0.0/15 11.0.0.0/8 port 80"]);
+    // What is excepted may be so no longer.
+    let text = "hash:net,net timeout 5\nadd a 10.0.0.0/8,11.0.0.0/8 timeout 3\nadd a 10.0.0.0/9,11.0.0.0/9 timeout 3 nomatch\n";
+    assert_eq!((rows(text), several(text).1), (vec!["10.0.0.0/8 11.0.0.0/8".to_owned()], true));
+    assert_eq!(rows("hash:ip,port,ip\n"), [""; 0]);
+}
+
+#[test]
+fn exceptions_with_ports() {
+    let text = "hash:net,port\nadd a 10.0.0.0/14,tcp:80\nadd a 10.2.0.0/16,tcp:80 nomatch\nadd a 10.2.0.0/16,tcp:81\n\
+                add a 10.3.0.0/16,udp:80 nomatch\nadd a 10.3.0.0/16,tcp:82 nomatch\n";
+    assert_eq!(rows(text), ["10.0.0.0/15+10.3.0.0/16 port 80", "10.2.0.0/16 port 81"]);
+}
+
+#[test]
+fn networks_of_interfaces() {
+    let text = "hash:net,iface\nadd a 10.0.0.0/14,eth0\nadd a 10.2.0.0/16,eth1\nadd a 11.0.0.0/8,lo\n";
+    // A smaller network of another interface ends the search for a larger one.
+    assert_eq!(rows(text), ["10.0.0.0/15+10.3.0.0/16 eth0", "10.2.0.0/16 eth1", "11.0.0.0/8 lo"]);
+    let text =
+        "hash:net,iface\nadd a 0.0.0.0/0,eth wildcard\nadd a 10.0.0.0/8,eth nomatch wildcard\nadd a 10.0.0.0/8,wg0\n";
+    let row = &rows(text)[1];
+    assert!(row.starts_with("0.0.0.0/5+8.0.0.0/7+11.0.0.0/8+") && row.ends_with(" eth*"), "{row}");
+    let text = "hash:net,iface\nadd a 10.0.0.0/8,eth0\nadd a 10.0.0.0/8,eth1\nadd a 10.0.0.0/9,eth1 nomatch\n";
+    assert_eq!(rows(text), ["10.128.0.0/9 eth0", "10.128.0.0/9 eth1"]);
+    let is = |text: &str| several(text).0.rows[0].interface.clone();
+    assert_eq!(is("hash:net,iface\nadd a 10.0.0.0/8,e wildcard\n"), Some(DeviceName::Begins("e".into())));
+}
+
+#[test]
+fn macs_and_marks() {
+    let text = "hash:ip,mac\nadd a 10.0.0.1,02:00:00:00:00:0A\nadd a 10.0.0.2,02:00:00:00:00:0b\n";
+    assert_eq!(rows(text), ["10.0.0.1+10.0.0.2 10.0.0.1,02:00:00:00:00:0a+10.0.0.2,02:00:00:00:00:0b"]);
+    assert_eq!(rows("bitmap:ip,mac range 10.0.0.0/24\nadd a 10.0.0.1\n"), ["10.0.0.1 10.0.0.1,"]);
+    assert_eq!(rows("hash:mac\nadd a 02:00:00:00:00:0a\n"), ["02:00:00:00:00:0a"]);
+    let text = "hash:ip,mark family inet markmask 0x000000ff\nadd a 10.0.0.1,0x00000063\nadd a 10.0.0.2,99\n";
+    assert_eq!(rows(text), ["10.0.0.1+10.0.0.2 10.0.0.1,0x63/0x000000ff+10.0.0.2,0x63/0x000000ff"]);
+    assert_eq!(several(text).0.unseen(), Some("the mark"));
+}
+
+#[test]
+fn too_many_rows_are_unknown() {
+    let text = (1..=257).map(|port| format!("add a 10.0.0.1,tcp:{port}\n")).collect::<String>();
+    let (sets, unknown) = sets(&format!("create a hash:ip,port\n{text}"));
+    assert_eq!((sets, unknown.len()), (vec!["a ip ?".to_owned()], 1), "{unknown:?}");
 }
 
 #[test]
@@ -103,19 +186,25 @@ fn what_is_not_known_is_listed() {
         ("hash:ip,port family inet\nadd a 10.0.0.1,80\n", "2 a 10.0.0.1,80"),
         ("hash:ip,port family inet\nadd a 10.0.0.1,tcp:http\n", "2 a 10.0.0.1,tcp:http"),
         ("hash:ip,port family inet\nadd a 10.0.0.0/24,tcp:80\n", "2 a 10.0.0.0/24,tcp:80"),
-        (
-            "hash:net,port\nadd a 10.0.0.0/8,tcp:80\nadd a 10.1.0.0/16,tcp:80 nomatch\n",
-            "3 a 10.1.0.0/16,tcp:80 nomatch",
-        ),
-        ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80,10.0.0.0/8\n", "1 a hash:ip,port,net"),
+        ("hash:ip,port\nadd a 10.0.0.1,tcp:80 nomatch\n", "2 a 10.0.0.1,tcp:80 nomatch"),
+        ("hash:ip,port,net\nadd a 10.0.0.0/8,tcp:80,10.0.0.0/8\n", "2 a 10.0.0.0/8,tcp:80,10.0.0.0/8"),
+        ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80\n", "2 a 10.0.0.1,tcp:80"),
+        ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80,0.0.0.0/0\n", "2 a 10.0.0.1,tcp:80,0.0.0.0/0"),
+        ("hash:net,net\nadd a 10.0.0.0/8,fd00::/8\n", "2 a 10.0.0.0/8,fd00::/8"),
+        ("hash:net,net\nadd a 10.0.0.0/8,11.0.0.0/8\nadd a 10.0.0.0/9,11.0.0.0/9 nomatch\n", "0 a nomatch"),
+        ("hash:ip timeout 5 markmask 0xff\n", "1 a markmask"),
+        ("hash:ip,mark\nadd a 10.0.0.1,0xg\n", "2 a 10.0.0.1,0xg"),
         ("bitmap:port range 0-100\nadd a 0\n", "2 a 0"),
         ("bitmap:port range 0-100\nadd a tcp:80\n", "2 a tcp:80"),
         ("bitmap:ip range 10.0.0.0/16 netmask 33\nadd a 10.0.1.0\n", "1 a netmask"),
         ("hash:ip bitmask 255.255.0.0\n", "1 a bitmask"),
         ("hash:ip\nadd a 10.0.0.1 timeout 5\n", "2 a 10.0.0.1 timeout 5"),
-        ("bitmap:ip,mac range 10.0.0.0/16\n", "1 a bitmap:ip,mac"),
-        ("hash:mac\nadd a 02:00:00:00:00:01\n", "1 a hash:mac"),
-        ("hash:net,iface\nadd a 10.0.0.0/8,eth0\n", "1 a hash:net,iface"),
+        ("bitmap:ip,mac range 10.0.0.0/16\nadd a 10.0.0.1,02:00:00:00:01\n", "2 a 10.0.0.1,02:00:00:00:01"),
+        ("hash:mac\nadd a 02:00:00:00:00:0g\n", "2 a 02:00:00:00:00:0g"),
+        ("hash:net,iface\nadd a 10.0.0.0/8\n", "2 a 10.0.0.0/8"),
+        ("hash:net,iface\nadd a 10.0.0.0/8,physdev:eth0\n", "2 a 10.0.0.0/8,physdev:eth0"),
+        ("hash:net,iface\nadd a 10.0.0.0/8,eth wildcard\nadd a 10.0.0.0/8,eth0\n", "0 a wildcard"),
+        ("hash:ip,port,ip,net\n", "1 a hash:ip,port,ip,net"),
         ("list:set size 8\nadd a b\n", "0 a its set b"),
         ("hash:net\nadd a 0.0.0.0/0\n", "2 a 0.0.0.0/0"),
         ("hash:ip\nadd a 010.0.0.1\n", "2 a 010.0.0.1"),
@@ -136,6 +225,7 @@ fn what_is_not_known_is_listed() {
     for (more, doubt) in [
         ("rename a b\n", "0 l a set of it has another name now"),
         ("create b hash:mac\nadd l b before a\n", "0 l its set b"),
+        ("create b bitmap:x\nadd l b before a\n", "0 l its set b"),
         ("create b list:set\nadd l b\n", "0 l its set b"),
         ("create b hash:ip,port\nadd l b\n", "0 l its set b"),
         ("add l nothing\n", "0 l its set nothing"),
@@ -146,8 +236,9 @@ fn what_is_not_known_is_listed() {
     }
     let excepted = "create a hash:net\nadd a 10.0.0.0/14\nadd a 10.2.0.0/16 nomatch\n";
     assert_eq!(sets(excepted), (vec!["a net 10.0.0.0/15 10.3.0.0/16".to_owned()], Vec::new()));
-    let (sets, unknown) =
-        sets("create a hash:ip\nadd a nowhere\nflush a\nadd a 1.1.1.1\ncreate b hash:mac\ndestroy b\n");
+    let (sets, unknown) = sets(
+        "create a hash:ip\nadd a nowhere\nflush a\nadd a 1.1.1.1\ncreate b hash:ip bitmask 255.0.0.0\ndestroy b\n",
+    );
     assert_eq!((sets, unknown), (vec!["a ip 1.1.1.1".to_owned()], Vec::new()), "gone, and no more doubt");
 }
 

@@ -11,17 +11,18 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::net::IpAddr;
 
 use nix::errno::Errno;
+
+mod element;
 
 use super::attributes::{Malformed, Message, Writer, attributes, find, text_of, u32_of};
 use super::constants::*;
 use super::socket::{RequestError, Socket};
-use crate::dialect::ipset::content::{self, Content, EXPANDED, Holds, Range, v4_network, v6_network};
+use crate::dialect::ipset::content::{self, Content, EXPANDED, Holds};
 use crate::dialect::iptables::name as ir_name;
 use crate::ir::{Elements, Set};
+use element::{Element, Port};
 
 /// Who changes sets does so some times a second; a reading takes milliseconds.
 const ATTEMPTS: usize = 10;
@@ -223,10 +224,13 @@ impl Entry {
         if element.passing && !self.content.is_passing() {
             return false;
         }
+        if let Holds::Several(_) = self.content.holds() {
+            return element.tuple().is_some_and(|tuple| self.content.add_tuple(tuple));
+        }
+        if element.is_of_more() {
+            return false;
+        }
         match (self.content.holds(), element.range(), element.endpoint, &element.set) {
-            (Holds::AddressPorts | Holds::NetworkPorts, Some(own), Some(port), None) if !element.excepted => {
-                port.known().is_some_and(|port| self.content.add_endpoint(own, port))
-            }
             (Holds::Addresses | Holds::Networks, Some(own), None, None) if element.excepted => self.content.except(own),
             (Holds::Addresses | Holds::Networks, Some(own), None, None) => self.content.add(own, expanded),
             (Holds::Ports, None, Some(Port { port: Some(port), protocol: None }), None) if !element.excepted => {
@@ -238,34 +242,17 @@ impl Entry {
     }
 }
 
-/// A port, with the number of its protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Port {
-    port: Option<u16>,
-    protocol: Option<u8>,
-}
-
-impl Port {
-    /// The port where it is one of TCP; `Some(None)` where it is one of another protocol that is known.
-    fn known(self) -> Option<Option<u16>> {
-        let port = self.port?;
-        match self.protocol? {
-            6 => Some(Some(port)),
-            // ICMP, UDP, ICMPv6, SCTP, UDPLite (IANA).
-            1 | 17 | 58 | 132 | 136 => Some(None),
-            _ => None,
-        }
-    }
-}
-
 /// The newest revision of a type of which it is known what it means.
 fn newest(kind: &str) -> u8 {
     match kind {
         "hash:ip" => 6,
         "hash:net" => 7,
         "bitmap:ip" | "bitmap:port" | "list:set" => 3,
-        "hash:ip,port" => 7,
-        "hash:net,port" => 8,
+        "hash:ip,port" | "hash:ip,port,ip" => 7,
+        "hash:net,port" | "hash:ip,port,net" | "hash:net,iface" => 8,
+        "hash:net,net" => 4,
+        "hash:net,port,net" | "hash:ip,mark" | "bitmap:ip,mac" => 3,
+        "hash:ip,mac" | "hash:mac" => 1,
         // Nothing is known of its elements anyway.
         _ => u8::MAX,
     }
@@ -299,13 +286,16 @@ fn options(
             | IPSET_ATTR_ELEMENTS
             | IPSET_ATTR_REFERENCES
             | IPSET_ATTR_MEMSIZE => {}
-            // The ranges of bitmap:ip and bitmap:port.
+            // The ranges of bitmap:ip, bitmap:ip,mac and bitmap:port.
             IPSET_ATTR_IP | IPSET_ATTR_IP_TO | IPSET_ATTR_PORT | IPSET_ATTR_PORT_TO => {}
             IPSET_ATTR_CADT_FLAGS => words.extend(create_flags(u32_of(value)?)),
             IPSET_ATTR_TIMEOUT => words.extend(["timeout".into(), u32_of(value)?.to_string().into()]),
             IPSET_ATTR_NETMASK => words.extend(["netmask".into(), byte(value)?.to_string().into()]),
             IPSET_ATTR_BITMASK => words.push("bitmask".into()),
-            IPSET_ATTR_MARKMASK => words.push("markmask".into()),
+            IPSET_ATTR_MARKMASK => {
+                let mask = <[u8; 4]>::try_from(value).map(u32::from_ne_bytes).map_err(|_| Malformed)?;
+                words.extend(["markmask".into(), format!("{mask:#010x}").into()]);
+            }
             IPSET_ATTR_SIZE => words.extend(["size".into(), u32_of(value)?.to_string().into()]),
             other => words.push(format!("attribute {other}").into()),
         }
@@ -323,129 +313,6 @@ fn create_flags(flags: u32) -> impl Iterator<Item = Cow<'static, str>> {
     let rest = NAMES.iter().fold(flags, |rest, (bit, _)| rest & !bit);
     let named = NAMES.iter().filter(move |(bit, _)| flags & bit != 0).map(|(_, name)| Cow::from(*name));
     named.chain((rest != 0).then(|| format!("flags {rest:#x}").into()))
-}
-
-/// An element of a set of addresses.
-struct Element {
-    address: Option<IpAddr>,
-    prefix: Option<u8>,
-    endpoint: Option<Port>,
-    /// The name of another set.
-    set: Option<String>,
-    /// Whether it has a time.
-    passing: bool,
-    /// Whether it is excepted from larger ones.
-    excepted: bool,
-    /// What more it has than its address.
-    doubt: Option<Cow<'static, str>>,
-}
-
-impl Element {
-    fn of(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut element = Self {
-            address: None,
-            prefix: None,
-            endpoint: None,
-            set: None,
-            passing: false,
-            excepted: false,
-            doubt: None,
-        };
-        for attribute in attributes(bytes) {
-            let (kind, value) = attribute?;
-            let doubt = match kind {
-                IPSET_ATTR_IP => {
-                    element.address = Some(address(value)?);
-                    continue;
-                }
-                IPSET_ATTR_CIDR => {
-                    element.prefix = Some(byte(value)?);
-                    continue;
-                }
-                IPSET_ATTR_PORT => {
-                    let port = <[u8; 2]>::try_from(value).map_err(|_| Malformed)?;
-                    element.endpoint.get_or_insert_default().port = Some(u16::from_be_bytes(port));
-                    continue;
-                }
-                IPSET_ATTR_PROTO => {
-                    element.endpoint.get_or_insert_default().protocol = Some(byte(value)?);
-                    continue;
-                }
-                IPSET_ATTR_BYTES | IPSET_ATTR_PACKETS | IPSET_ATTR_COMMENT | IPSET_ATTR_SKBMARK
-                | IPSET_ATTR_SKBPRIO | IPSET_ATTR_SKBQUEUE | IPSET_ATTR_PAD => continue,
-                IPSET_ATTR_CADT_FLAGS => match u32_of(value)? {
-                    0 => continue,
-                    IPSET_FLAG_NOMATCH => {
-                        element.excepted = true;
-                        continue;
-                    }
-                    other => format!("flags {other:#x}").into(),
-                },
-                IPSET_ATTR_TIMEOUT => {
-                    element.passing = true;
-                    continue;
-                }
-                IPSET_ATTR_NAME => {
-                    element.set = Some(text_of(value));
-                    continue;
-                }
-                other => format!("attribute {other}").into(),
-            };
-            element.doubt.get_or_insert(doubt);
-        }
-        Ok(element)
-    }
-
-    fn range(&self) -> Option<Range> {
-        let prefix = |longest: u8| self.prefix.or(Some(longest)).filter(|own| *own <= longest).map(u32::from);
-        Some(match self.address? {
-            IpAddr::V4(own) => Range::V4(v4_network(own.to_bits(), prefix(32)?)),
-            IpAddr::V6(own) => Range::V6(v6_network(own.to_bits(), prefix(128)?)),
-        })
-    }
-}
-
-/// As `ipset save` has it.
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.address, &self.set) {
-            (Some(address), _) => write!(f, "{address}")?,
-            (None, Some(set)) => write!(f, "{set}")?,
-            (None, None) => f.write_str("a member without an address")?,
-        }
-        if let Some(prefix) = self.prefix.filter(|own| self.address.is_none_or(|address| *own != longest(address))) {
-            write!(f, "/{prefix}")?;
-        }
-        if let Some(Port { port, protocol }) = self.endpoint {
-            let shown = |number: Option<u16>| number.map_or("?".to_owned(), |number| number.to_string());
-            write!(f, ",{}:{}", shown(protocol.map(u16::from)), shown(port))?;
-        }
-        if self.excepted {
-            f.write_str(" nomatch")?;
-        }
-        if self.passing {
-            f.write_str(" timeout")?;
-        }
-        self.doubt.iter().try_for_each(|doubt| write!(f, " {doubt}"))
-    }
-}
-
-fn longest(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-/// An address inside of an attribute, by its family.
-fn address(value: &[u8]) -> Result<IpAddr, Malformed> {
-    let mut all = attributes(value);
-    let found = match all.next().ok_or(Malformed)?? {
-        (IPSET_ATTR_IPADDR_IPV4, own) => <[u8; 4]>::try_from(own).map(IpAddr::from),
-        (IPSET_ATTR_IPADDR_IPV6, own) => <[u8; 16]>::try_from(own).map(IpAddr::from),
-        _ => return Err(Malformed),
-    };
-    if all.next().is_some() {
-        return Err(Malformed);
-    }
-    found.map_err(|_| Malformed)
 }
 
 fn byte(value: &[u8]) -> Result<u8, Malformed> {

@@ -33,6 +33,7 @@ mod lift;
 mod lower;
 mod names;
 mod news;
+mod objects;
 mod options;
 mod read;
 mod socket;
@@ -51,6 +52,7 @@ pub use lift::{Lifted, UNNAMED_IP_SET, about_neighbours, fills_sets, lift, lift_
 pub use lower::{LoweredTable, NotWritable, lower};
 pub use names::Names;
 pub use news::{GROUP, News, What, news};
+pub use objects::objects;
 pub use read::{Kernel, Scope, elements, generation, has, next, outline, read};
 pub use socket::{Protocol, Refusal, RequestError, Socket};
 pub use table::{Base, Chain, Rule, Set, Table, Tables};

@@ -256,7 +256,7 @@ fn body<'a>(message: &Message<'a>) -> Result<&'a [u8], Malformed> {
     message.payload.get(4..).ok_or(Malformed)
 }
 
-fn request(kind: u16, flags: u16, family: u8, sequence: u32, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+pub(super) fn request(kind: u16, flags: u16, family: u8, sequence: u32, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::default();
     message(&mut writer, kind, flags, family, sequence, write);
     writer.into_bytes()

@@ -48,7 +48,7 @@ fn named(one: &Match) -> String {
             Foreign::SourcePort { ports: PortMatch::Set(name), negated } => {
                 format!("{}from TCP ports of set {name}", not(*negated))
             }
-            Foreign::Endpoint { set, negated } => format!("{}in set {set}", not(*negated)),
+            Foreign::Endpoint { set, negated, .. } => format!("{}in set {set}", not(*negated)),
             Foreign::Mark { of, mask, value, negated } => {
                 let of = match of {
                     Marked::Packet => "meta mark",

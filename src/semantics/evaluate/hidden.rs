@@ -6,7 +6,10 @@
 
 use std::collections::HashSet;
 
+use rustc_hash::FxBuildHasher;
+
 use super::super::door::{is_amid_translation, is_before_answers_are_put_back, is_behind_source_nat};
+use super::Names;
 use crate::ir::statement::{Changes, Way};
 use crate::ir::{Base, Chain, ChainKind, Hook, Policy, Rule, Ruleset, Statement, Table, Verdict};
 
@@ -70,19 +73,31 @@ pub(super) fn translates_own(table: &Table) -> bool {
 
 /// The first rule that a chain leads to and that may translate.
 fn translating<'a>(table: &'a Table, chain: &'a Chain) -> Option<Spot<'a>> {
-    let (mut seen, mut waiting) = (HashSet::new(), vec![chain]);
-    while let Some(chain) = waiting.pop() {
-        if !seen.insert(chain.name.as_str()) {
+    let mut seen: HashSet<&str, FxBuildHasher> = HashSet::default();
+    let mut waiting = vec![chain.name.as_str()];
+    // A table may have chains by the ten thousand, and a chain as many that it leads to: each is looked up by its name, where it is at all.
+    let mut named: Option<Names<'a>> = None;
+    while let Some(name) = waiting.pop() {
+        if !seen.insert(name) {
             continue;
         }
+        let chain = if seen.len() == 1 {
+            chain
+        } else {
+            let named = named.get_or_insert_with(|| {
+                // Of two with one name the first counts.
+                table.chains.iter().rev().map(|chain| (chain.name.as_str(), chain)).collect()
+            });
+            let Some(chain) = named.get(name) else { continue };
+            chain
+        };
         if let Some(rule) = chain.rules.iter().find(|rule| may_translate(rule)) {
             return Some((table, chain, Some(rule)));
         }
-        for rule in &chain.rules {
-            if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict {
-                waiting.extend(table.chains.iter().find(|other| other.name == *name));
-            }
-        }
+        waiting.extend(chain.rules.iter().filter_map(|rule| match &rule.verdict {
+            Some(Verdict::Jump(name) | Verdict::Goto(name)) => Some(name.as_str()),
+            _ => None,
+        }));
     }
     None
 }

@@ -15,7 +15,8 @@ use super::super::packet::TCP;
 use super::super::reach::{met, met_leaving};
 use super::Question;
 use crate::ir::{
-    Addresses, Destined, DeviceName, Elements, Foreign, Match, PortMatch, Rule, Ruleset, Statement, TcpFlags, ours,
+    Addresses, Destined, DeviceName, Elements, End, Foreign, Match, Part, PortMatch, Rule, Ruleset, Statement,
+    TcpFlags, ours,
 };
 use crate::net::{Cidr, Interface, PortRange, Surroundings, Way};
 
@@ -102,18 +103,12 @@ impl<'a> Cuts<'a> {
             Elements::Ipv4(list) => self.v4.push(Cow::Borrowed(list)),
             Elements::Ipv6(list) => self.v6.push(Cow::Borrowed(list)),
             Elements::Ports(list) => self.ports.push(pairs(list)),
-            Elements::Endpoints(list) => {
-                for (port, addresses) in list {
-                    self.ports.push(Cow::Owned(vec![(*port, *port)]));
-                    self.list(addresses);
-                }
-            }
             Elements::Dual(v4, v6) => {
                 self.v4.push(Cow::Borrowed(v4));
                 self.v6.push(Cow::Borrowed(v6));
             }
             Elements::Passing(these) => self.list(these),
-            Elements::Unknown => {}
+            Elements::Endpoints(_) | Elements::Unknown => {}
         }
     }
 
@@ -129,6 +124,28 @@ impl<'a> Cuts<'a> {
             // A set of ipset may be one of ports.
             Elements::Ports(list) => self.ports.push(pairs(list)),
             Elements::Endpoints(_) | Elements::Unknown => {}
+        }
+    }
+
+    /// A set that is asked with these ends; of what leaves, the source is this host's.
+    fn endpoint(&mut self, list: &'a Elements, ends: &[End], leaving: bool) {
+        let address = |cuts: &mut Self, list: &'a Elements, end: End| match (end == End::Source) != leaving {
+            true => cuts.list(list),
+            false => cuts.destinations(list),
+        };
+        let Elements::Endpoints(endpoints) = list.lasting().0 else {
+            return ends.first().into_iter().for_each(|end| address(self, list, *end));
+        };
+        for row in &endpoints.rows {
+            let mut addresses = row.addresses.iter();
+            for (part, end) in endpoints.parts.iter().zip(ends) {
+                match part {
+                    Part::Address => addresses.next().into_iter().for_each(|own| address(self, own, *end)),
+                    Part::Port => self.ports.extend(row.port.map(|port| Cow::Owned(vec![(port, port)]))),
+                    Part::Interface => self.devices(row.interface.as_slice()),
+                    Part::Mac | Part::Mark => {}
+                }
+            }
         }
     }
 
@@ -222,6 +239,9 @@ impl<'a> Cuts<'a> {
                 Addresses::These(list) => self.list(list),
                 Addresses::Set(name) => set(name).into_iter().for_each(|list| self.list(list)),
             },
+            Match::Foreign(Foreign::Endpoint { set: name, ends, .. }) => {
+                set(name).into_iter().for_each(|list| self.endpoint(list, ends, true));
+            }
             other => self.test(other, set),
         }
     }
@@ -272,8 +292,8 @@ impl<'a> Cuts<'a> {
                 self.translates = true;
                 self.ports.push(pairs(list.ranges()));
             }
-            Match::Foreign(Foreign::Endpoint { set: name, .. }) => {
-                set(name).into_iter().for_each(|list| self.list(list));
+            Match::Foreign(Foreign::Endpoint { set: name, ends, .. }) => {
+                set(name).into_iter().for_each(|list| self.endpoint(list, ends, false));
             }
             Match::Foreign(Foreign::SourceType { .. }) => self.by_kind = true,
             Match::Foreign(Foreign::Group { .. }) => self.by_group = true,

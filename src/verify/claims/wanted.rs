@@ -95,16 +95,18 @@ impl Claims<'_> {
         Ok(all)
     }
 
-    /// Both ports are asked for: the one on the wire, and the one that the socket has.
+    /// Both ports are asked for: the one on the wire, and the one that the socket has. Where the host is not known to translate, the
+    /// socket's alone, and that nobody gets to it who is not admitted.
     fn wanted_of_translated(&self, space: &mut Space<'_>, set: Set) -> Bounded<Vec<(Claim, bool, Set)>> {
         let (mut refused, mut judged) = (Set::EMPTY, Set::EMPTY);
-        for which in [Which::Own, Which::Original] {
+        let asked: &[Which] = if self.translates { &[Which::Own, Which::Original] } else { &[Which::Own] };
+        for &which in asked {
             let (protected, admitted) = (self.protected_ports(space, which)?, self.admitted_packets(space, which)?);
             let strange = space.sets.difference(protected, admitted)?;
             refused = space.sets.union(refused, strange)?;
             judged = space.sets.union(judged, protected)?;
         }
-        let good = space.sets.difference(judged, refused)?;
+        let good = if self.translates { space.sets.difference(judged, refused)? } else { Set::EMPTY };
         Ok(vec![
             (Claim::Isolation, false, space.sets.intersection(set, refused)?),
             (Claim::Reachability, true, space.sets.intersection(set, good)?),

@@ -314,17 +314,15 @@ impl Reader<'_, '_, '_> {
                     _ => Match::Destination { addresses, negated },
                 }))
             }
+            // Whether it counts says nothing of whom it holds for.
+            (Kind::Set, "--update-counters" | "--update-subcounters") => Some(Test::Always),
             (Kind::Set, "--match-set") => {
                 let set = values::name(self.value(option, 0));
-                if self.value(option, 1) == "src,dst" {
-                    return Some(Test::Is(Match::Foreign(Foreign::Endpoint { set, negated })));
-                }
-                let addresses = Addresses::Set(set);
-                match self.value(option, 1) {
-                    "src" => Some(Test::Is(Match::Source { addresses, negated })),
-                    "dst" => Some(Test::Is(Match::Destination { addresses, negated })),
-                    _ => None,
-                }
+                Some(Test::Is(match values::ends(self.value(option, 1))?.as_slice() {
+                    [End::Source] => Match::Source { addresses: Addresses::Set(set), negated },
+                    [End::Destination] => Match::Destination { addresses: Addresses::Set(set), negated },
+                    ends => Match::Foreign(Foreign::Endpoint { set, ends: ends.to_vec(), negated }),
+                }))
             }
             _ => None,
         }

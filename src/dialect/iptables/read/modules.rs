@@ -66,6 +66,7 @@ pub(super) fn option(name: &str) -> Option<(Kind, usize)> {
         "--ctstatus" | "--ctexpire" | "--ctorigsrc" | "--ctorigdst" | "--ctreplsrc" | "--ctrepldst"
         | "--ctorigsrcport" | "--ctreplsrcport" | "--ctrepldstport" => (Kind::State, 1),
         "--match-set" => (Kind::Set, 2),
+        "--update-counters" | "--update-subcounters" => (Kind::Set, 0),
         "--comment" => (Kind::Comment, 1),
         "--pkt-type" => (Kind::PacketType, 1),
         "--src-range" | "--dst-range" => (Kind::Range, 1),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::ir::{AddressTypes, ConnectionStates, DeviceName, Elements, Family, TcpFlags};
+use crate::ir::{AddressTypes, ConnectionStates, DeviceName, Elements, End, Family, TcpFlags};
 use crate::net::{Cidr, Interface, PortRange, Ports};
 
 /// `FIRST-LAST`, or one address.
@@ -193,6 +193,16 @@ pub(super) fn flags(list: &str) -> Option<TcpFlags> {
         })
     };
     list.split(',').map(flag).try_fold(0, |all, one| Some(all | one?)).map(TcpFlags)
+}
+
+/// The ends that the parts of a set's elements are compared with: `src,dst`, at most six (IPSET_DIM_MAX).
+pub(super) fn ends(list: &str) -> Option<Vec<End>> {
+    let end = |name| match name {
+        "src" => Some(End::Source),
+        "dst" => Some(End::Destination),
+        _ => None,
+    };
+    list.split(',').map(end).collect::<Option<Vec<End>>>().filter(|ends| ends.len() <= 6)
 }
 
 /// Names of connection states. `SNAT` and `DNAT` are no states of the IR.

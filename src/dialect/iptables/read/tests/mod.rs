@@ -95,7 +95,11 @@ fn terse_foreign(one: &Foreign) -> String {
             format!("{}sport:{}", not(negated), ports.to_string().replace(' ', ""))
         }
         Foreign::SourcePort { .. } => panic!("no reader of iptables makes a set of source ports"),
-        Foreign::Endpoint { set, negated } => format!("{}endpoint:@{set}", not(negated)),
+        Foreign::Endpoint { set, ends, negated } => {
+            let ends: Vec<&str> =
+                ends.iter().map(|end| if *end == crate::ir::End::Source { "src" } else { "dst" }).collect();
+            format!("{}{}:@{set}", not(negated), ends.join(","))
+        }
         Foreign::Mark { of, mask, value, negated } => {
             let of = if *of == Marked::Packet { "mark" } else { "connmark" };
             format!("{}{of}:{value:x}/{mask:x}", not(negated))
@@ -295,8 +299,16 @@ fn modules() {
             ("-m conntrack --ctstate NEW --ctdir ORIGINAL", &["ct:new reply:false"]),
             ("-m set --match-set peers4 src", &["src:@peers4"]),
             ("-m set ! --match-set peers.4 dst", &["!dst:@peers_x2e4"]),
-            ("-m set ! --match-set s src,dst", &["!endpoint:@s"]),
-            ("-m set --match-set s dst,src", &["?[-m set --match-set s dst,src]"]),
+            ("-m set ! --match-set s src,dst", &["!src,dst:@s"]),
+            ("-m set --match-set s dst,src", &["dst,src:@s"]),
+            ("-m set --match-set s dst,dst,src,src,src,dst", &["dst,dst,src,src,src,dst:@s"]),
+            (
+                "-m set --match-set s src,src,src,src,src,src,src",
+                &["?[-m set --match-set s src,src,src,src,src,src,src]"],
+            ),
+            ("-m set --match-set s src,", &["?[-m set --match-set s src,]"]),
+            ("-m set --match-set s src ! --update-counters ! --update-subcounters", &["src:@s"]),
+            ("-m set --match-set s src --packets-gt 5", &["?[-m set --match-set s src --packets-gt 5]"]),
             ("-m set --match-set s src --return-nomatch", &["?[-m set --match-set s src --return-nomatch]"]),
             ("-p tcp -m set --match-set s src -m multiport --dports 5", &["src:@s dport:5"]),
             ("-p tcp -m limit --limit 9/m -m set --match-set s src", &["proto:6 limit:9/5 src:@s"]),

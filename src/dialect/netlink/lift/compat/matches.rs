@@ -252,28 +252,34 @@ fn connection_states(revision: u32, bits: u32, negated: bool) -> Option<Alternat
     Some(if negated { vec![tests] } else { tests.into_iter().map(|one| vec![one]).collect() })
 }
 
+/// IPSET_DIM_MAX.
+const MOST_FIELDS: u8 = 6;
+
 /// struct xt_set_info_match_v1, v3 and v4: the set's number, how many of its fields, which of them are of the source and whether
 /// it is turned round; newer ones, what counters have to be.
 fn set(program: &Program<'_>, revision: u32, info: Info<'_>) -> Option<Match> {
+    // Whether it counts says nothing of whom it holds for (IPSET_FLAG_SKIP_COUNTER_UPDATE, …_SUBCOUNTER_UPDATE).
+    let counts = |flags: u32| flags & !(8 | 16) == 0;
     let (number, fields, flags) = (info.u16(0)?, info.u8(2)?, info.u8(3)?);
     let plain = match revision {
         1 | 2 => true,
         // A number of eight bytes stands elsewhere on smaller machines.
-        3 if cfg!(target_pointer_width = "64") => info.u8(8)? == 0 && info.u8(24)? == 0 && info.u32(40)? == 0,
-        4 => info.u8(16)? == 0 && info.u8(32)? == 0 && info.u32(40)? == 0,
+        3 if cfg!(target_pointer_width = "64") => info.u8(8)? == 0 && info.u8(24)? == 0 && counts(info.u32(40)?),
+        4 => info.u8(16)? == 0 && info.u8(32)? == 0 && counts(info.u32(40)?),
         _ => false,
     };
-    // Source, and behind it destination.
-    if plain && fields == 2 && flags & !1 == 2 {
-        let set = super::named_set(program, number)?.to_owned();
-        return Some(Match::Foreign(Foreign::Endpoint { set, negated: bit(flags, 0) }));
-    }
-    if !plain || fields != 1 || flags & !3 != 0 {
+    // Bit 0 turns the test round, and a bit for each field that is of the source follows.
+    if !plain || !(1..=MOST_FIELDS).contains(&fields) || u16::from(flags) >> (fields + 1) != 0 {
         return None;
     }
-    let addresses = Addresses::Set(super::named_set(program, number)?.to_owned());
+    let set = super::named_set(program, number)?.to_owned();
     let negated = bit(flags, 0);
-    Some(if bit(flags, 1) { Match::Source { addresses, negated } } else { Match::Destination { addresses, negated } })
+    let end = |field| if bit(flags, field) { End::Source } else { End::Destination };
+    Some(match (1..=fields).map(end).collect::<Vec<End>>().as_slice() {
+        [End::Source] => Match::Source { addresses: Addresses::Set(set), negated },
+        [End::Destination] => Match::Destination { addresses: Addresses::Set(set), negated },
+        ends => Match::Foreign(Foreign::Endpoint { set, ends: ends.to_vec(), negated }),
+    })
 }
 
 /// struct xt_mark_mtinfo1, and the same of a connection.
