@@ -91,7 +91,10 @@ mod tests {
             let text = man_page(name, page.clone()).unwrap();
             let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
             let wanted = ["\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"];
-            let at = sections.iter().position(|section| *section == wanted[0]).unwrap_or_else(|| panic!("{name}: {sections:?}"));
+            let at = sections
+                .iter()
+                .position(|section| *section == wanted[0])
+                .unwrap_or_else(|| panic!("{name}: {sections:?}"));
             assert_eq!(sections[at..at + 4], wanted, "{name}");
             for section in wanted {
                 let body = text.split(&format!(".SH {section}\n")).nth(1).unwrap();

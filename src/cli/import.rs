@@ -151,7 +151,7 @@ impl ProgramArguments {
             self.from.iter().chain(&self.further).cloned().collect()
         };
         let nodes = files::read(&paths, sources, findings);
-        let profile = one_program(&nodes, known, findings);
+        let profile = one_program(&nodes, asked, known, findings);
         let settings = nodes.iter().map(|files| settings::read(profile, files, sources, findings)).collect();
         if let Some(other) = by_output.filter(|own| own.name != profile.name) {
             let message = format!("the output is {}'s, and the files are {}'s", other.title, profile.title);
@@ -188,15 +188,16 @@ impl ProgramArguments {
 /// The program of all files: that which they tell, else the one that is known, else the usual one.
 fn one_program(
     nodes: &[Vec<files::File>],
+    asked: Option<&'static Profile>,
     known: Option<&'static Profile>,
     findings: &mut Findings,
 ) -> &'static Profile {
     let all: Vec<files::File> = nodes.iter().flatten().copied().collect();
     match files::profile_of(&all) {
-        Ok(Some(told)) if known.is_none_or(|known| known.name == told.name) => told,
         Ok(Some(told)) => {
-            if let (Some(file), Some(known)) = (all.first(), known) {
-                let message = format!("these are files of {}, and not of {}", told.title, known.title);
+            let other = asked.filter(|asked| asked.name != told.name);
+            if let (Some(file), Some(other)) = (all.first(), other) {
+                let message = format!("these are files of {}, and not of {}", told.title, other.title);
                 let finding = Diagnostic::new(Code::UnknownFile, Span::new(file.id, 0..0), message);
                 findings.push(finding.help("name the files of the program, or say with `--profile` which it is"));
             }

@@ -133,7 +133,8 @@ fn findings_of_other_program(
     let all = embedded_profiles();
     let read: Vec<&str> =
         all.iter().filter(|profile| !profile.folders.is_empty()).map(|profile| profile.title.as_str()).collect();
-    let message = format!("the files of this host's `{profile}` are not read: only those of {} are", read.join(" and "));
+    let message =
+        format!("the files of this host's `{profile}` are not read: only those of {} are", read.join(" and "));
     if arguments.no_sockets || arguments.program.names_files() {
         let help = "run it without `--from` and `--no-sockets`, which looks at what listens";
         unreadable.push(Diagnostic::placeless(Code::NoFiles, message).help(help));

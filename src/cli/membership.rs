@@ -134,9 +134,13 @@ impl<'a> Change<'a> {
         let mover = |member: &&Member| {
             let (stage, why) = match member.state {
                 State::Joining => (Stage::Joining, "joining"),
-                State::Valid | State::Running | State::Leaving | State::Exiting | State::Down | State::Invalid | State::Unstated => {
-                    (Stage::CutOff, "a member already, and blocked until then")
-                }
+                State::Valid
+                | State::Running
+                | State::Leaving
+                | State::Exiting
+                | State::Down
+                | State::Invalid
+                | State::Unstated => (Stage::CutOff, "a member already, and blocked until then"),
             };
             Mover { name: member.name.clone(), place: place(member.span), why, stage }
         };

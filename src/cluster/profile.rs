@@ -178,7 +178,8 @@ mod tests {
             let profile = profile.unwrap();
             assert!(text.contains("\n# Source: "), "{name}");
             assert_eq!(profile.name, name);
-            let kinds = ["riak-conf", "app-config", "rabbitmq-conf", "rabbitmq-env", "advanced-config", "cluster-status"];
+            let kinds =
+                ["riak-conf", "app-config", "rabbitmq-conf", "rabbitmq-env", "advanced-config", "cluster-status"];
             for key in profile.services.iter().flat_map(|service| kinds.iter().flat_map(|kind| service.keys_in(kind))) {
                 // What is misspelt would be a word that switches it on.
                 let Form::Word(word) = key.form() else { continue };

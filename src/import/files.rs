@@ -275,7 +275,8 @@ fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &
     let id = sources.add(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown));
     let Some(kind) = kind else {
         let message = format!("`{}` is not one of these: {}", path.display(), Kind::ALL.map(Kind::name).join(", "));
-        let help = "name the program's own files, or their folder; outputs of riak-admin and rabbitmqctl go to `--membership`";
+        let help =
+            "name the program's own files, or their folder; outputs of riak-admin and rabbitmqctl go to `--membership`";
         findings.push(Diagnostic::new(Code::UnknownFile, Span::new(id, 0..0), message).help(help));
         return None;
     };

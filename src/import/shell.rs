@@ -146,13 +146,33 @@ mod tests {
         let set = |text: &str| {
             let (all, findings) = read(text);
             assert_eq!(findings, 0, "{text}");
-            all.iter().map(|(name, value, unknown)| format!("{name}={value}{}", if *unknown { "?" } else { "" })).collect::<Vec<_>>()
+            all.iter()
+                .map(|(name, value, unknown)| format!("{name}={value}{}", if *unknown { "?" } else { "" }))
+                .collect::<Vec<_>>()
         };
         assert_eq!(set("# A=1\n\n  NODE_PORT=5673 # moved\r\n"), ["NODE_PORT=5673"]);
         assert_eq!(set("export A=1 B='x y'; C=\"a\\\"b\" D=\n"), ["A=1", "B=x y", "C=a\"b", "D="]);
         assert_eq!(set("export A\nA=a'b'\"c\"\\d"), ["A=abcd"]);
-        assert_eq!(set("A=$X\nB=\"`id`\"\nC='$X'\nD=\"open\nE=a\\"), ["A=$X?", "B=\"`id`\"?", "C=$X", "D=\"open?", "E=a\\?"]);
+        assert_eq!(
+            set("A=$X\nB=\"`id`\"\nC='$X'\nD=\"open\nE=a\\"),
+            ["A=$X?", "B=\"`id`\"?", "C=$X", "D=\"open?", "E=a\\?"]
+        );
         assert_eq!(set("A=$((1+1)) B=2"), ["A=$((1+1))?", "B=2"]);
+    }
+
+    /// Any text is read to its end, and every place is one of the text.
+    #[test]
+    fn any_text_ends() {
+        const PIECES: [&str; 14] =
+            ["A", "=", "'", "\"", "\\", "$", " ", "\n", "#", ";", "export ", "NODE_PORT=56", "é", "\r\n"];
+        for seed in 0..3000 {
+            let mut random = crate::import::random::Random(seed);
+            let text: String = (0..random.below(24)).map(|_| PIECES[random.below(PIECES.len())]).collect();
+            let mut findings = Findings::default();
+            for one in parse(&text, FileId::CLUSTER, &mut findings) {
+                assert!(text.get(one.value_span.start as usize..one.value_span.end as usize).is_some(), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -72,8 +72,12 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
             Some(wanted) => {
-                format!("{both}, or {}, and restart {}", ways(wanted, settings.profile, Some(settings)), subject.title())
-            },
+                format!(
+                    "{both}, or {}, and restart {}",
+                    ways(wanted, settings.profile, Some(settings)),
+                    subject.title()
+                )
+            }
             None => both.to_owned(),
         };
         findings.push(finding.help(help));

@@ -70,7 +70,8 @@ fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
         (None, _) => {
             let message =
                 format!("this host's {} is called `{shown}`, and the cluster file has no such node", subject.title());
-            let help = "add it to `nodes` on every node, or correct its name; a host that is not in the file is a stranger";
+            let help =
+                "add it to `nodes` on every node, or correct its name; a host that is not in the file is a stranger";
             findings.push(Diagnostic::new(Code::MissingMember, name.span, message).help(help));
         }
         (Some(_), Some(own)) if own.name() != name.value => {
@@ -125,10 +126,8 @@ impl<'a> Subject<'a> {
         let file: Option<FileId> = self.settings.and_then(|settings| settings.files.first().copied());
         match (setting, file) {
             (Some(span), _) => Diagnostic::new(code, span, message),
-            (None, Some(file)) => {
-                Diagnostic::new(code, Span::new(file, 0..0), message)
-                    .label(format!("it is not set in {}'s files", self.title()))
-            }
+            (None, Some(file)) => Diagnostic::new(code, Span::new(file, 0..0), message)
+                .label(format!("it is not set in {}'s files", self.title())),
             (None, None) => Diagnostic::placeless(code, message),
         }
     }
@@ -193,9 +192,8 @@ impl<'a> Subject<'a> {
                     None => format!("{{{own}, {value}}}"),
                 };
                 let older = all.find(|other| other.form() == key.form()).and_then(|other| other.key().split_once(' '));
-                let older = older.map_or_else(String::new, |(application, _)| {
-                    format!(" (in older releases: under {application})")
-                });
+                let older = older
+                    .map_or_else(String::new, |(application, _)| format!(" (in older releases: under {application})"));
                 Some(format!("`{{{application}, [{inner}]}}` in {}{older}", self.terms()))
             })
         };

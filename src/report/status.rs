@@ -292,7 +292,8 @@ impl Status {
                 "NOT CONFIRMED, and the time is up: it is being taken back now\n".to_owned()
             }
             Some(0.0) => {
-                "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n".to_owned()
+                "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n"
+                    .to_owned()
             }
             Some(seconds) => {
                 let seconds = seconds.ceil();

@@ -17,7 +17,10 @@ pub const EXAMPLES: [(&str, &[(&str, &str)]); 21] = [
             ("ringfence init --node riak@10.20.0.11 -o /etc/ringfence/cluster.toml", "write a first cluster file"),
             ("ringfence check", "say whether it can be used, and do nothing else"),
             ("ringfence diff", "show what applying it would change"),
-            ("ringfence apply --confirm-within 60s", "apply it; without ringfence confirm it is taken back after a minute"),
+            (
+                "ringfence apply --confirm-within 60s",
+                "apply it; without ringfence confirm it is taken back after a minute",
+            ),
             ("ringfence status", "say whether the rules in force are those of the file"),
         ],
     ),
@@ -46,8 +49,14 @@ pub const EXAMPLES: [(&str, &[(&str, &str)]); 21] = [
     (
         "ringfence-explain",
         &[
-            ("ringfence explain --from 10.20.0.12 --port 8098 --live", "the way of one packet through the rules in force"),
-            ("ringfence explain cluster.toml --from riak@10.20.0.12 --port http", "the same by names, through the rules of a file"),
+            (
+                "ringfence explain --from 10.20.0.12 --port 8098 --live",
+                "the way of one packet through the rules in force",
+            ),
+            (
+                "ringfence explain cluster.toml --from riak@10.20.0.12 --port http",
+                "the same by names, through the rules of a file",
+            ),
         ],
     ),
     (
@@ -85,7 +94,10 @@ pub const EXAMPLES: [(&str, &[(&str, &str)]); 21] = [
     ),
     ("ringfence-hook-post-install", &[("ringfence hook post-install", "apply the cluster file after an installation")]),
     ("ringfence-hook-check", &[("ringfence hook check", "say whether the rules are in force, as the timer does")]),
-    ("ringfence-hook-before-load", &[("ringfence hook before-load", "make ready what another firewall names before it loads")]),
+    (
+        "ringfence-hook-before-load",
+        &[("ringfence hook before-load", "make ready what another firewall names before it loads")],
+    ),
     ("ringfence-hook-pre-remove", &[("ringfence hook pre-remove", "before the program of a package is removed")]),
     ("ringfence-hook-purge", &[("ringfence hook purge", "take everything away with a package")]),
     ("ringfence-watch", &[("ringfence watch", "bring rules back that somebody else took away, until it is ended")]),
@@ -139,7 +151,11 @@ fn has(command: &Command, name: &str) -> bool {
 fn environment(command: &Command, page: &mut Roff) {
     let all = [
         (has(command, "state_dir"), "RINGFENCE_STATE_DIR", "the folder of --state-dir, where that is not given"),
-        (has(command, "today"), "SOURCE_DATE_EPOCH", "the time, in seconds, that is taken for today where --today is not given"),
+        (
+            has(command, "today"),
+            "SOURCE_DATE_EPOCH",
+            "the time, in seconds, that is taken for today where --today is not given",
+        ),
         (
             has(command, "state_dir") && has(command, "allow"),
             "SSH_CONNECTION",

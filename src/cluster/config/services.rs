@@ -140,7 +140,8 @@ pub(in crate::cluster) fn read_service(
         table.get("one-port-per-node").and_then(|value| reader.boolean(value, "`one-port-per-node`"));
     let setting = table.get("setting").and_then(|value| reader.phrase(value, "`setting`"));
     let why = table.get("why").and_then(|value| reader.phrase(value, "`why`"));
-    let of_base = || base.map_or((OfProgram::default(), false), |base| (base.program.clone(), base.port_by_node_number));
+    let of_base =
+        || base.map_or((OfProgram::default(), false), |base| (base.program.clone(), base.port_by_node_number));
     let (program, numbered) = if reader.is_of_profile() { of_program(&mut table, reader) } else { of_base() };
     table.finish(reader);
     // Ports that the file names itself are where they are.
@@ -182,7 +183,10 @@ fn of_program(table: &mut TableReader<'_>, reader: &mut Reader<'_>) -> (OfProgra
     let keys = table.get("settings").and_then(|value| reader.table(value, "`settings`"));
     let entries = keys.map(|keys| keys.entries(reader)).unwrap_or_default();
     let read = |(kind, value): (Text<'_>, &Value<'_>)| {
-        Some((kind.text.to_owned(), phrases(value, "a key of `settings`", reader).iter().map(|text| Key::parse(text)).collect()))
+        Some((
+            kind.text.to_owned(),
+            phrases(value, "a key of `settings`", reader).iter().map(|text| Key::parse(text)).collect(),
+        ))
     };
     let settings = entries.into_iter().filter_map(read).collect();
     (OfProgram { settings, bind, by_default, for_clients, once_used }, numbered)

@@ -210,7 +210,8 @@ pub fn about_settings(settings: &Settings, findings: &mut Findings) {
         findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
     }
     if !settings.knows_flags {
-        let message = "no file of this node was read that has its name, and may have a distribution range, such as vm.args";
+        let message =
+            "no file of this node was read that has its name, and may have a distribution range, such as vm.args";
         let help = "read all files of a node together: name their folder with `--from`";
         findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
     }

@@ -240,7 +240,9 @@ fn node(
              never looked up, because rules must load without DNS"
         );
         if hint.is_some() {
-            help.push_str(" (the example is where it listens for its peers; name every address from which it connects)");
+            help.push_str(
+                " (the example is where it listens for its peers; name every address from which it connects)",
+            );
         }
         findings.push(at(Code::MissingAddress, message).help(help));
         return None;

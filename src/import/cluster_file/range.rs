@@ -137,9 +137,13 @@ pub fn by_release(distribution: &Distribution) -> Option<Diagnostic> {
 /// Ranges that are set where the program may not heed them.
 pub fn unheeded(distribution: &Distribution) -> impl Iterator<Item = Diagnostic> {
     distribution.unheeded.iter().map(|one| {
-        let message = format!("`{}` is not in force in today's releases, which set the range themselves: {} is guarded, too", one.name, one.value);
+        let message = format!(
+            "`{}` is not in force in today's releases, which set the range themselves: {} is guarded, too",
+            one.name, one.value
+        );
         let finding = Diagnostic::new(Code::FixedPort, one.span, message);
-        finding.help("set the range in rabbitmq.conf, and take the flags away, so that every release takes the same ports")
+        finding
+            .help("set the range in rabbitmq.conf, and take the flags away, so that every release takes the same ports")
     })
 }
 

@@ -126,9 +126,11 @@ fn service_of<'a>(listener: &NodeListener, profile: &'a Profile) -> Option<&'a S
 
 /// Ports on which a node listens right now and which its files do not have, or whose files were not read.
 fn add_listening(service: &Service, known: &Known<'_>, found: &mut Vec<OnNode>) {
-    let own = known.listeners.iter().filter(|listener| {
-        service_of(listener, known.profile).is_some_and(|other| other.name() == service.name())
-    });
+    let own = known
+        .listeners
+        .iter()
+        .filter(|listener| service_of(listener, known.profile).is_some_and(|other| other.name() == service.name()));
+    let by_files = found.len();
     for listener in own {
         let Some(port) = PortRange::single(listener.port) else { continue };
         let origin = origin(&listener.protocol, listener.span, known);
@@ -144,6 +146,18 @@ fn add_listening(service: &Service, known: &Known<'_>, found: &mut Vec<OnNode>) 
                 node: Some(listener.node.clone()),
                 file: Some(listener.span.file),
             }),
+        }
+    }
+    // What a node listens on right now may be less than it may: of files that may be its own, and of those that fit, it has all ports.
+    let (known, seen) = found.split_at_mut(by_files);
+    for node in seen {
+        for other in known.iter() {
+            let fits = node.ports.each().all(|port| other.ports.has(port));
+            if other.node.is_none() || fits {
+                let origin = if fits { other.origin.clone() } else { format!("{}; {}", node.origin, other.origin) };
+                node.origin = origin;
+                node.ports = node.ports.ranges().iter().chain(other.ports.ranges()).copied().collect();
+            }
         }
     }
 }
@@ -220,7 +234,8 @@ fn on_node(service: &Service, settings: &Settings, known: &Known<'_>, findings: 
         if port.is_none() && !settings.knows_flags {
             return None;
         }
-        let ports = port.map_or_else(|| service.ports().clone(), |port| PortRange::single(port.value).into_iter().collect());
+        let ports =
+            port.map_or_else(|| service.ports().clone(), |port| PortRange::single(port.value).into_iter().collect());
         let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
         return Some(OnNode::new(ports, origin, settings, known));
     }
@@ -382,7 +397,8 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
 
 fn origins(settings: &Settings, known: &Known<'_>) -> String {
     let bounds = settings.distribution.bounds();
-    let origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    let mut origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    origins.dedup();
     origins.join("; ")
 }
 
@@ -452,7 +468,8 @@ pub(super) fn unbounded_finding(
         Some(place) => Diagnostic::new(Code::UnboundedDistribution, place, message),
         None => Diagnostic::placeless(Code::UnboundedDistribution, message),
     };
-    finding.help(format!("on every node, {}; then restart the nodes one after the other", ways(range, profile, settings)))
+    finding
+        .help(format!("on every node, {}; then restart the nodes one after the other", ways(range, profile, settings)))
 }
 
 /// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.

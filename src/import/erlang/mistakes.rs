@@ -222,10 +222,9 @@ pub(super) fn no_element(parser: &mut Parser<'_, '_>, start: usize, element: Opt
         }
         Token::Other(".") => (format!("{token} ends no term here"), "white space or a comment follows the final `.`"),
         Token::Bar => (format!("{token} stands in no tuple"), "separate the terms of a tuple with commas"),
-        token_kind if starts_value(token_kind) => (
-            format!("{token} follows a term outside of all brackets"),
-            "a file of settings is [{name, value}, …].",
-        ),
+        token_kind if starts_value(token_kind) => {
+            (format!("{token} follows a term outside of all brackets"), "a file of settings is [{name, value}, …].")
+        }
         Token::End => ("a term is missing".to_owned(), "write it"),
         _ => (
             format!("{token} computes something, and a file of terms has finished values only"),

@@ -160,10 +160,7 @@ fn brackets() {
 fn final_dots() {
     assert_eq!(said("[{a, 1}]\n"), ["1:8 the last term does not end with `.`"]);
     assert_eq!(said("{a, 1}\n{b, 2}."), ["1:6 this term does not end with `.`, and another begins behind it"]);
-    assert_eq!(
-        said("[a]. “é"),
-        ["1:6 `“` is no quote to Erlang", "1:7 `é` follows a term outside of all brackets"]
-    );
+    assert_eq!(said("[a]. “é"), ["1:6 `“` is no quote to Erlang", "1:7 `é` follows a term outside of all brackets"]);
     assert_eq!(said("[a]. ł"), ["1:6 `ł` is outside of quotes", "1:6 the last term does not end with `.`"]);
     assert_eq!(said("a. .b."), ["1:4 `.` ends no term here"]);
 }

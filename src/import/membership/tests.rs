@@ -228,12 +228,12 @@ fn lists_of_names() {
         ("ring_members : [a@h,b@h,a@h]\n", "`a@h` is listed twice"),
         ("{\"ring_members\":[\"a@h\",\"a@h\"]}", "`a@h` is listed twice"),
         ("{\"ring_members\":[\"a\\u0040h x\"]}", "`a@h x` is no name of a node"),
-        ("{\"nodename\":\"a@h\"}", "the JSON has neither the `ring_members` of Riak nor the `running_nodes` of RabbitMQ"),
-        ("{\"ring_members\":[]}", "the output shows no members"),
         (
-            "{\"ring_members\":[1]}",
-            "this is no JSON: invalid type: integer `1`, expected a string at line 1 column 18",
+            "{\"nodename\":\"a@h\"}",
+            "the JSON has neither the `ring_members` of Riak nor the `running_nodes` of RabbitMQ",
         ),
+        ("{\"ring_members\":[]}", "the output shows no members"),
+        ("{\"ring_members\":[1]}", "this is no JSON: invalid type: integer `1`, expected a string at line 1 column 18"),
         ("{\"ring_members\":[\"a@h\"", "this is no JSON: EOF while parsing a list at line 1 column 22"),
     ] {
         assert_eq!(messages(text), message);
@@ -382,7 +382,10 @@ fn what_rabbitmq_prints() {
     let (membership, findings) = parsed(text);
     assert!(findings.is_empty(), "{findings:#?}");
     let membership = membership.unwrap();
-    assert_eq!(shown(&membership.today), "rabbit@10.20.0.11 running, rabbit@10.20.0.12 running, rabbit@10.20.0.13 down");
+    assert_eq!(
+        shown(&membership.today),
+        "rabbit@10.20.0.11 running, rabbit@10.20.0.12 running, rabbit@10.20.0.13 down"
+    );
     for member in &membership.today {
         assert_eq!(text[member.span.start as usize..member.span.end as usize], member.name);
     }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::keys::DISTRIBUTION;
-use super::{
-    Bind, Distribution, Epmd, Replication, ServiceRange, Setting, Settings, Style, Unheeded, listeners,
-};
+use super::{Bind, Distribution, Epmd, Replication, ServiceRange, Setting, Settings, Style, Unheeded, listeners};
 use crate::cluster::{DefaultBind, Profile, Service};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{PortRange, Ports};
@@ -66,6 +64,15 @@ impl<T> Slot<T> {
             findings.push(not_in_force(&old, kept.last()));
         }
         kept
+    }
+
+    /// Leaves out what is not in force here nor in another slot, where it is noted. One setting may fill both.
+    pub fn leave_out_overridden(&mut self, other: &Self) {
+        let is_weak = |slot: &Self, rank: Rank| slot.0.iter().any(|(own, _)| *own > rank);
+        let noted: Vec<Span> =
+            other.0.iter().filter(|(rank, _)| is_weak(other, *rank)).map(|(_, setting)| setting.span).collect();
+        let highest = self.0.iter().map(|(rank, _)| *rank).max();
+        self.0.retain(|(rank, setting)| Some(*rank) == highest || !noted.contains(&setting.span));
     }
 
     /// The one that is in force: of one rank, the last.
@@ -183,6 +190,7 @@ impl Draft {
 
     pub fn resolve(mut self, findings: &mut Findings) -> Settings {
         let listeners = listeners::in_force(&mut self, findings);
+        self.maximum.leave_out_overridden(&self.minimum);
         let ranges = self.ranges(findings);
         let sources = [self.replication_source.last(findings), self.full_sync.last(findings)];
         let source = sources.into_iter().flatten().find(|setting| setting.value);
@@ -234,7 +242,9 @@ impl Draft {
             let end = last.as_ref().map(|port| port.value).or(usual.map(PortRange::last));
             let (Some(begin), Some(end), Some((name, span))) = (begin, end, set.first()) else { continue };
             match PortRange::new(begin, end) {
-                Some(range) => ranges.push(ServiceRange { service, ports: [range].into_iter().collect(), settings: set }),
+                Some(range) => {
+                    ranges.push(ServiceRange { service, ports: [range].into_iter().collect(), settings: set })
+                }
                 None => {
                     let message = format!("the range of `{service}` begins at {begin} and ends at {end}: `{name}`");
                     let finding = Diagnostic::new(Code::InvertedRange, *span, message);

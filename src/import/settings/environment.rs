@@ -211,14 +211,7 @@ fn of_list<'t>(list: &'t Term, key: &str) -> Option<&'t Term> {
     pairs.into_iter().find(|(own, _)| own.as_atom() == Some(key)).map(|(_, value)| value)
 }
 
-fn add_list(
-    draft: &mut Draft,
-    service: &'static str,
-    rank: Rank,
-    term: &Term,
-    alone: bool,
-    found: &mut Found<'_>,
-) {
+fn add_list(draft: &mut Draft, service: &'static str, rank: Rank, term: &Term, alone: bool, found: &mut Found<'_>) {
     let Some(list) = addresses_and_ports(term, alone, found) else { return };
     let slot = draft.listeners.entry(service).or_default();
     if list.is_empty() {

@@ -20,7 +20,10 @@ pub(super) fn moved(
     is: impl Fn(&Key) -> bool,
 ) -> Vec<(&'static Service, &'static Key)> {
     let services = profile.services.iter();
-    services.flat_map(|service| service.keys_in(kind).iter().map(move |key| (service, key))).filter(|(_, key)| is(key)).collect()
+    services
+        .flat_map(|service| service.keys_in(kind).iter().map(move |key| (service, key)))
+        .filter(|(_, key)| is(key))
+        .collect()
 }
 
 /// Erlang's distribution, whose range is looked at as a whole.
@@ -60,7 +63,8 @@ pub(super) fn take(
             let rank = if *below == 0 { rank } else { (Layout::Second, source) };
             let Some(port) = found.port_number(text, span) else { return };
             let Some(moved) = port.value.checked_add(*below) else {
-                let message = format!("`{}` is set to {}, and port {} above it does not exist", found.name, port.value, below);
+                let message =
+                    format!("`{}` is set to {}, and port {} above it does not exist", found.name, port.value, below);
                 let finding = Diagnostic::new(Code::BadSetting, span, message);
                 found.findings.push(finding.help(format!("set it to at most {}", u16::MAX - below)));
                 return;
@@ -87,7 +91,11 @@ pub(super) fn take(
         Form::Word(word) => {
             if text != word && !["off", "false", "disabled"].contains(&text) {
                 if first {
-                    found.wrong(span, &format!("set to `{}`", text.escape_debug()), &format!("write `{word}` or `off`"));
+                    found.wrong(
+                        span,
+                        &format!("set to `{}`", text.escape_debug()),
+                        &format!("write `{word}` or `off`"),
+                    );
                 }
                 return;
             }

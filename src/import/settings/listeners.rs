@@ -72,8 +72,11 @@ fn of_halves(
     let (ip, ports) = (ips.last(findings), ports.in_force(findings));
     let switch = draft.switches.remove(name).map(|slot| slot.last(findings));
     if strongest.is_some_and(is_weaker) {
-        ports.iter().for_each(|port| findings.push(not_in_force::<_, ()>(port, None)));
-        ip.iter().for_each(|ip| findings.push(not_in_force::<_, ()>(ip, None)));
+        let weaker = ports.iter().filter_map(|port| place(&Some(port.clone()))).chain(place(&ip));
+        for (setting, span) in weaker {
+            let message = format!("`{setting}` does not move `{name}`, whose listeners are set elsewhere");
+            findings.push(Diagnostic::new(Code::Overridden, span, message));
+        }
         return None;
     }
     let needs_switch = service.needs_switch();

@@ -357,4 +357,3 @@ fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str>
         Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv => None,
     }
 }
-

@@ -44,8 +44,7 @@ pub(super) fn read(all: &[Assignment], draft: &mut Draft, findings: &mut Finding
             continue;
         }
         if one.unknown {
-            let message =
-                format!("`{}` is set to `{}`, which the shell computes", one.name, one.value.escape_debug());
+            let message = format!("`{}` is set to `{}`, which the shell computes", one.name, one.value.escape_debug());
             let help = "write the value itself, and read the result";
             findings.push(Diagnostic::new(Code::BadSetting, one.value_span, message).help(help));
             continue;
@@ -61,7 +60,8 @@ pub(super) fn read(all: &[Assignment], draft: &mut Draft, findings: &mut Finding
         } else if flags {
             read_flags(one, draft, found.findings);
         } else if file {
-            let message = format!("`{}` names other files than those beside this one, and these are not read", one.name);
+            let message =
+                format!("`{}` names other files than those beside this one, and these are not read", one.name);
             let help = "name the folder that they are in with `--from`, too, or put them where they usually are";
             found.findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
         } else if of_epmd {

@@ -349,7 +349,11 @@ fn rabbitmq_listens_where_its_files_say() {
     ];
     for (files, amqp, distribution) in cases {
         let (settings, _) = read_all(files);
-        assert_eq!((settings.profile.name.as_str(), listeners(&settings, "amqp")), ("rabbitmq", to_owned(amqp)), "{files:?}");
+        assert_eq!(
+            (settings.profile.name.as_str(), listeners(&settings, "amqp")),
+            ("rabbitmq", to_owned(amqp)),
+            "{files:?}"
+        );
         let Range::Ports(ports) = settings.distribution.range() else { panic!("{files:?}: {settings:?}") };
         assert_eq!(ports.to_string(), distribution, "{files:?}");
     }

@@ -44,7 +44,8 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
         }
     }
     read_fixed(flags, draft, findings);
-    for application in environment::applications(draft.profile).into_iter().chain(APPLICATIONS).collect::<BTreeSet<_>>() {
+    for application in environment::applications(draft.profile).into_iter().chain(APPLICATIONS).collect::<BTreeSet<_>>()
+    {
         for pair in args::settings(flags, application, findings) {
             read_pair(application, &pair, draft, findings);
         }
