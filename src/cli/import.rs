@@ -127,8 +127,12 @@ impl ProgramArguments {
         findings: &mut Findings,
     ) -> anyhow::Result<Read> {
         let members = self.members(sources, findings)?;
-        let kind = members.as_ref().and_then(|members| members.kind);
-        let by_output = kind.and_then(|kind| profiles_with(kind).next());
+        // All other outputs are Riak's, whose profile is the usual one.
+        let of_output = |members: &Membership| match members.kind {
+            Some(kind) => profiles_with(kind).next(),
+            None => Some(default_profile()),
+        };
+        let by_output = members.as_ref().and_then(of_output);
         let known = asked.or(by_output);
         let all = embedded_profiles();
         let places: Vec<&Profile> = known.map_or_else(|| all.iter().collect(), |profile| vec![profile]);

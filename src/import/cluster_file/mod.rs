@@ -3,6 +3,7 @@
 //! What is not known is not made up: a node without an address is a finding. Two things are proposed, and marked so: the
 //! private networks, and a distribution range where the program has none. A host that no text names is admitted to nothing.
 
+mod listening;
 mod networks;
 mod nodes;
 mod range;

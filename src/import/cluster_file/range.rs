@@ -138,7 +138,7 @@ pub fn by_release(distribution: &Distribution) -> Option<Diagnostic> {
 pub fn unheeded(distribution: &Distribution) -> impl Iterator<Item = Diagnostic> {
     distribution.unheeded.iter().map(|one| {
         let message = format!(
-            "`{}` is not in force in today's releases, which set the range themselves: {} is guarded, too",
+            "`{}` has no effect in today's releases, which set the range themselves; another release may take {}",
             one.name, one.value
         );
         let finding = Diagnostic::new(Code::FixedPort, one.span, message);

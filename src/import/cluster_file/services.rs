@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::listening::{add_listening, unknown_listeners};
 use super::nodes::Node;
 use super::range::{inverted, lines_for, ways};
 use super::replication::replicated;
 use super::{Known, Row, comment, place};
 use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::import::membership::{NodeListener, RABBIT_KIND};
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
@@ -32,13 +32,13 @@ pub(super) struct Services {
 
 /// The ports of one service on one node, and the setting that they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct OnNode {
-    ports: Ports,
-    origin: String,
+pub(super) struct OnNode {
+    pub ports: Ports,
+    pub origin: String,
     /// `None` where the files do not say whose they are.
-    node: Option<String>,
+    pub node: Option<String>,
     /// One of the files.
-    file: Option<FileId>,
+    pub file: Option<FileId>,
 }
 
 impl OnNode {
@@ -117,71 +117,6 @@ pub(super) fn collect(
 }
 
 const DISTRIBUTION: &str = "distribution";
-
-/// The listeners of a node that runs, by service.
-fn service_of<'a>(listener: &NodeListener, profile: &'a Profile) -> Option<&'a Service> {
-    let is = |service: &&Service| service.keys_in(RABBIT_KIND).iter().any(|key| key.key() == listener.protocol);
-    profile.services.iter().find(is)
-}
-
-/// Ports on which a node listens right now and which its files do not have, or whose files were not read.
-fn add_listening(service: &Service, known: &Known<'_>, found: &mut Vec<OnNode>) {
-    let own = known
-        .listeners
-        .iter()
-        .filter(|listener| service_of(listener, known.profile).is_some_and(|other| other.name() == service.name()));
-    let by_files = found.len();
-    for listener in own {
-        let Some(port) = PortRange::single(listener.port) else { continue };
-        let origin = origin(&listener.protocol, listener.span, known);
-        match found.iter_mut().find(|own| own.node.as_ref() == Some(&listener.node)) {
-            Some(own) if own.ports.has(listener.port) => {}
-            Some(own) => {
-                own.ports = own.ports.ranges().iter().copied().chain([port]).collect();
-                own.origin = if own.origin.is_empty() { origin } else { format!("{}; {origin}", own.origin) };
-            }
-            None => found.push(OnNode {
-                ports: [port].into_iter().collect(),
-                origin,
-                node: Some(listener.node.clone()),
-                file: Some(listener.span.file),
-            }),
-        }
-    }
-    // What a node listens on right now may be less than it may: of files that may be its own, and of those that fit, it has all ports.
-    let (known, seen) = found.split_at_mut(by_files);
-    for node in seen {
-        for other in known.iter() {
-            let fits = node.ports.each().all(|port| other.ports.has(port));
-            if other.node.is_none() || fits {
-                let origin = if fits { other.origin.clone() } else { format!("{}; {}", node.origin, other.origin) };
-                node.origin = origin;
-                node.ports = node.ports.ranges().iter().chain(other.ports.ranges()).copied().collect();
-            }
-        }
-    }
-}
-
-/// Sockets of nodes that are of no service, and so stay open to everyone.
-fn unknown_listeners(known: &Known<'_>, findings: &mut Findings) {
-    let mut seen: BTreeSet<(&str, u16)> = BTreeSet::new();
-    for listener in known.listeners.iter().filter(|listener| service_of(listener, known.profile).is_none()) {
-        if !seen.insert((&listener.protocol, listener.port)) {
-            continue;
-        }
-        let shown = listener.protocol.escape_debug();
-        let message = format!(
-            "`{}` listens on port {} (`{shown}`), which is no service of the profile: nothing guards it",
-            listener.node.escape_debug(),
-            listener.port
-        );
-        let help = format!(
-            "add a service of your own to the cluster file, `[services.NAME]` with `ports = \"{}\"` and `peers = false`",
-            listener.port
-        );
-        findings.push(Diagnostic::new(Code::UnknownListener, listener.span, message).help(help));
-    }
-}
 
 /// Names the nodes whose settings are not known, in one finding.
 fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) {
@@ -285,7 +220,7 @@ fn of_inventory(name: &str, known: &Known<'_>, profile: &Profile) -> Vec<OnNode>
     if found.iter().any(|own| own.file.is_some()) { found } else { Vec::new() }
 }
 
-fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
+pub(super) fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
     format!("{}: {}", place(span, known.sources), comment(setting))
 }
 
