@@ -314,7 +314,9 @@ fn rabbitmq_listens_where_its_files_say() {
     let flags = "SERVER_ADDITIONAL_ERL_ARGS=\"-kernel inet_dist_listen_min 7000 inet_dist_listen_max 7005\"\n";
     let terms = "[{rabbit, [{tcp_listeners, [5684, {\"10.20.0.11\", 5685}]}]}, {kernel, [{inet_dist_listen_min, 6100}, \
                  {inet_dist_listen_max, 6105}]}].";
-    let cases: [(&[(Kind, &str)], &[&str], &str); 13] = [
+    /// Files, listeners of AMQP, and the distribution.
+    type Case<'a> = (&'a [(Kind, &'a str)], &'a [&'a str], &'a str);
+    let cases: [Case<'_>; 13] = [
         (&[(CONF, "")], &["0.0.0.0:5672"], "25672"),
         (&[(CONF, "listeners.tcp.default = 5673\n")], &["0.0.0.0:5673"], "25672"),
         (&[(CONF, range)], &["0.0.0.0:5672"], "6000-6003"),
