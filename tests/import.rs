@@ -31,7 +31,7 @@ fn run(case: &Path) -> Output {
     let stdin = File::open(case.join("stdin")).map_or_else(|_| Stdio::null(), Stdio::from);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     // Nothing of this machine's own is found.
-    command.current_dir(case).args(["import", "--riak-root", "root"]).args(args.split_whitespace());
+    command.current_dir(case).args(["import", "--files-root", "root"]).args(args.split_whitespace());
     command.stdin(stdin).output().unwrap()
 }
 

@@ -150,9 +150,10 @@ fn every_page_ends_with_the_table() {
         assert!(!help.contains("Exit code "), "{arguments:?}: codes are said in one place");
         let page = fs::read_to_string(folder.path().join(format!("ringfence-{}.1", words.join("-")))).unwrap();
         // Without what roff(7) wants written otherwise.
-        for line in TABLE.lines() {
-            let first = line.trim().split(['`', '\'', '-']).next().unwrap();
-            assert!(page.contains(first), "{words:?}: {line}\n{page}");
+        for line in TABLE.lines().skip(1) {
+            let (code, meaning) = line.trim().split_once("  ").unwrap();
+            let first = meaning.split(['`', '\'', '-']).next().unwrap().trim_end();
+            assert!(page.contains(&format!("\\fB{code}\\fR\n{first}")), "{words:?}: {line}\n{page}");
         }
     }
 }

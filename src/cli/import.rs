@@ -14,8 +14,8 @@ use tempfile::NamedTempFile;
 use super::files::{FILE_MODE, FOLDER_MODE};
 use super::input::DEFAULT_CONFIG;
 use super::output::{Undone, present, print_findings, say};
-use crate::cluster;
-use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources, may_be_shown};
+use crate::cluster::{self, Profile, default_profile, embedded_profile, embedded_profiles, profiles_with};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity, SourceFile, Sources, Span, may_be_shown};
 use crate::host::links::{is_of_guests, networks};
 use crate::import::cluster_file::{Known, write};
 use crate::import::files;
@@ -27,17 +27,21 @@ use crate::net::parse_address;
 use crate::outcome::Outcome;
 use crate::report::{Body, Imported};
 
-/// Write a cluster file from Riak's own files and outputs, or from an inventory.
+/// Write a cluster file from the own files and outputs of Riak or RabbitMQ, or from an inventory.
 ///
-/// Reads app.config, vm.args, riak.conf and advanced.config, found in the usual places or named, and the output of
-/// `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`, `status` or the JSON of /stats; or instead of all these what
-/// `ansible-inventory --list` prints. What is proposed and not known is
-/// marked with CONFIRM. Where something is missing or wrong, nothing is written.
+/// Of Riak it reads app.config, vm.args, riak.conf and advanced.config, and the output of `riak-admin member-status`, `cluster status`,
+/// `cluster plan`, `ringready`, `status` or the JSON of /stats. Of RabbitMQ it reads rabbitmq.conf, conf.d, rabbitmq-env.conf and
+/// advanced.config, and the output of `rabbitmqctl cluster_status --formatter json`. Files are looked for in the usual places unless they
+/// are named. Instead of all these it takes what `ansible-inventory --list` prints. What is proposed and not known is marked with CONFIRM.
+/// Where something is missing or wrong, nothing is written.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    pub riak: RiakArguments,
+    pub program: ProgramArguments,
+    /// The program: `riak`, `rabbitmq`; otherwise its files and outputs tell, and where they do not, it is `riak`.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
     /// This node is about to join: admit it. May be given several times.
     #[arg(long, value_name = "NODE")]
     joining: Vec<String>,
@@ -49,9 +53,9 @@ pub struct Arguments {
     hosts: Option<PathBuf>,
     #[command(flatten)]
     inventory: InventoryArguments,
-    /// What the cluster is called in the rulesets.
-    #[arg(long, value_name = "NAME", default_value = "riak")]
-    name: String,
+    /// What the cluster is called in the rulesets; otherwise as its profile.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Nodes may have public addresses.
     #[arg(long)]
     allow_public: bool,
@@ -63,7 +67,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// An inventory instead of Riak's files and outputs.
+/// An inventory instead of files and outputs.
 #[derive(Args)]
 struct InventoryArguments {
     /// What `ansible-inventory --list` printed: the nodes and clients, with their addresses, and ports in variables that begin with
@@ -78,27 +82,28 @@ struct InventoryArguments {
     client_group: Option<String>,
 }
 
-/// Where Riak's files and outputs are.
+/// Where the program's files and outputs are.
 #[derive(Args)]
-pub struct RiakArguments {
-    /// Riak's files, or a folder with them; may be given several times, also for several nodes. Otherwise the usual places are looked
-    /// through.
+pub struct ProgramArguments {
+    /// The program's files, or a folder with them; may be given several times, also for several nodes. Otherwise the usual places are
+    /// looked through.
     #[arg(long, value_name = "DIR|FILE")]
     from: Vec<PathBuf>,
     /// Further ones: `--from` may be given once with several behind it.
     #[arg(value_name = "DIR|FILE", hide = true, requires = "from")]
     further: Vec<PathBuf>,
-    /// What riak-admin printed; `-` reads standard input.
+    /// What `riak-admin` or `rabbitmqctl` printed; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     membership: Option<PathBuf>,
     /// Look for the usual places below this folder.
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    riak_root: PathBuf,
+    files_root: PathBuf,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
+  rabbitmqctl cluster_status --formatter json | ringfence import --membership - -o /etc/ringfence/cluster.toml
   ringfence import --from node1/ --from node2/ --from node3/ --membership status.txt
   ansible-inventory --list | ringfence import --inventory - --addresses /etc/hosts -o cluster.toml
 
@@ -106,23 +111,41 @@ Variables of an inventory, and where they count: rulesets/REFERENCE.md";
 
 /// What was read.
 pub struct Read {
+    /// The program.
+    pub profile: &'static Profile,
     pub settings: Vec<Settings>,
     pub members: Option<Membership>,
 }
 
-impl RiakArguments {
-    /// Reads all of it. Without files in the usual places there are no settings, which is for the caller to judge.
-    pub fn read(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Read> {
+impl ProgramArguments {
+    /// Reads all of it; `asked` is the program, where that is known. Without files in the usual places there are no settings, which is for
+    /// the caller to judge.
+    pub fn read(
+        &self,
+        asked: Option<&'static Profile>,
+        sources: &mut Sources,
+        findings: &mut Findings,
+    ) -> anyhow::Result<Read> {
+        let members = self.members(sources, findings)?;
+        // All other outputs are Riak's, whose profile is the usual one.
+        let of_output = |members: &Membership| match members.kind {
+            Some(kind) => profiles_with(kind).next(),
+            None => Some(default_profile()),
+        };
+        let by_output = members.as_ref().and_then(of_output);
+        let known = asked.or(by_output);
+        let all = embedded_profiles();
+        let places: Vec<&Profile> = known.map_or_else(|| all.iter().collect(), |profile| vec![profile]);
         let paths = if self.from.is_empty() {
-            match files::usual(&self.riak_root) {
+            match files::usual(&self.files_root, &places) {
                 Ok(folder) => vec![folder],
                 Err(several) if several.is_empty() => {
-                    files::unreadable(&self.riak_root).into_iter().for_each(|finding| findings.push(finding));
+                    files::unreadable(&self.files_root, &places).into_iter().for_each(|finding| findings.push(finding));
                     Vec::new()
                 }
                 Err(several) => {
                     let shown: Vec<String> = several.iter().map(|folder| format!("`{}`", folder.display())).collect();
-                    let message = format!("there are files of Riak in {}", shown.join(" and "));
+                    let message = format!("there are files of a cluster's program in {}", shown.join(" and "));
                     let help = "say which are in use: `--from FOLDER`";
                     findings.push(Diagnostic::placeless(Code::SeveralPlaces, message).help(help));
                     Vec::new()
@@ -132,14 +155,24 @@ impl RiakArguments {
             self.from.iter().chain(&self.further).cloned().collect()
         };
         let nodes = files::read(&paths, sources, findings);
-        let settings = nodes.iter().map(|files| settings::read(files, sources, findings)).collect();
-        let members = self.members(sources, findings)?;
-        Ok(Read { settings, members })
+        let profile = one_program(&nodes, asked, known, findings);
+        let settings = nodes.iter().map(|files| settings::read(profile, files, sources, findings)).collect();
+        if let Some(other) = by_output.filter(|own| own.name != profile.name) {
+            let message = format!("the output is {}'s, and the files are {}'s", other.title, profile.title);
+            let help = "give files and outputs of one cluster, or say which program it is with `--profile`";
+            findings.push(Diagnostic::placeless(Code::WrongCluster, message).help(help));
+        }
+        Ok(Read { profile, settings, members })
     }
 
-    /// What riak-admin printed, without any files.
-    pub fn read_members(&self, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Read> {
-        Ok(Read { settings: Vec::new(), members: self.members(sources, findings)? })
+    /// What the program printed, without any files.
+    pub fn read_members(
+        &self,
+        profile: &'static Profile,
+        sources: &mut Sources,
+        findings: &mut Findings,
+    ) -> anyhow::Result<Read> {
+        Ok(Read { profile, settings: Vec::new(), members: self.members(sources, findings)? })
     }
 
     /// Whether files are named.
@@ -156,7 +189,36 @@ impl RiakArguments {
     }
 }
 
-/// What riak-admin printed: where it came from and what it says.
+/// The program of all files: that which they tell, else the one that is known, else the usual one.
+fn one_program(
+    nodes: &[Vec<files::File>],
+    asked: Option<&'static Profile>,
+    known: Option<&'static Profile>,
+    findings: &mut Findings,
+) -> &'static Profile {
+    let all: Vec<files::File> = nodes.iter().flatten().copied().collect();
+    match files::profile_of(&all) {
+        Ok(Some(told)) => {
+            let other = asked.filter(|asked| asked.name != told.name);
+            if let (Some(file), Some(other)) = (all.first(), other) {
+                let message = format!("these are files of {}, and not of {}", told.title, other.title);
+                let finding = Diagnostic::new(Code::UnknownFile, Span::new(file.id, 0..0), message);
+                findings.push(finding.help("name the files of the program, or say with `--profile` which it is"));
+            }
+            told
+        }
+        Ok(None) => known.unwrap_or_else(default_profile),
+        Err([one, other]) => {
+            let message = format!("this is a {}, and other files are of another program", one.kind.name());
+            let finding = Diagnostic::new(Code::UnknownFile, Span::new(one.id, 0..0), message);
+            let finding = finding.also(Span::new(other.id, 0..0), format!("a {}", other.kind.name()));
+            findings.push(finding.help("import one cluster at a time: name the files of one program with `--from`"));
+            known.unwrap_or_else(default_profile)
+        }
+    }
+}
+
+/// What riak-admin or rabbitmqctl printed: where it came from and what it says.
 pub fn read_output(path: &Path) -> anyhow::Result<SourceFile> {
     if path != Path::new("-") {
         let read = File::open(path).and_then(|file| {
@@ -187,7 +249,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             path.display()
         );
     }
-    let named = [&arguments.riak.membership, &arguments.inventory.inventory, &arguments.hosts];
+    let named = [&arguments.program.membership, &arguments.inventory.inventory, &arguments.hosts];
     let from_input = named.into_iter().flatten().filter(|path| path.as_path() == Path::new("-")).count();
     anyhow::ensure!(from_input < 2, "standard input can be one of the files only, and `-` names it for {from_input}");
     let (mut sources, mut findings) = (Sources::default(), Findings::default());
@@ -195,11 +257,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for (name, address) in &arguments.addresses {
         addresses.entry(name.clone()).or_default().push(*address);
     }
+    let asked = asked_profile(arguments)?;
     let hosts = read_hosts(arguments, &mut sources, &mut findings)?;
     let inventory = read_inventory(arguments, &addresses, hosts.as_ref(), &mut sources, &mut findings)?;
     let read = match &inventory {
-        Some(_) => Read { settings: Vec::new(), members: None },
-        None => arguments.riak.read(&mut sources, &mut findings)?,
+        Some(_) => Read { profile: asked.unwrap_or_else(default_profile), settings: Vec::new(), members: None },
+        None => arguments.program.read(asked, &mut sources, &mut findings)?,
     };
     let inventory = inventory.flatten();
     let broken = findings.errors() > 0;
@@ -207,9 +270,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // Other hosts have no part in these.
     networks.retain(|(interface, _)| !is_of_guests(interface));
     let known = Known {
-        name: &arguments.name,
+        name: arguments.name.as_deref().unwrap_or(&read.profile.name),
+        profile: read.profile,
         settings: &read.settings,
         members: read.members.as_ref().map(|members| members.today.as_slice()),
+        listeners: read.members.as_ref().map(|members| members.listeners.as_slice()).unwrap_or_default(),
         inventory: inventory.as_ref(),
         hosts: hosts.as_ref(),
         joining: &arguments.joining,
@@ -238,6 +303,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
+/// The program that is asked for, which has to be one whose files are read.
+fn asked_profile(arguments: &Arguments) -> anyhow::Result<Option<&'static Profile>> {
+    let Some(name) = &arguments.profile else { return Ok(None) };
+    let found = embedded_profile(name).filter(|profile| !profile.folders.is_empty());
+    let all = embedded_profiles();
+    let names = all.iter().filter(|profile| !profile.folders.is_empty()).map(|profile| profile.name.as_str());
+    anyhow::ensure!(
+        found.is_some(),
+        "the files of `{}` are not read; there are: {}",
+        name.escape_debug(),
+        names.collect::<Vec<_>>().join(", ")
+    );
+    Ok(found)
+}
+
 /// Addresses of names, where a file has them.
 fn read_hosts(arguments: &Arguments, sources: &mut Sources, findings: &mut Findings) -> anyhow::Result<Option<Hosts>> {
     let Some(path) = &arguments.hosts else { return Ok(None) };
@@ -259,6 +339,7 @@ fn read_inventory(
     let id = sources.add(read_output(path)?);
     let text = sources.get(id).map_or("", |file| &file.text);
     let asked = Asked {
+        profile: asked_profile(arguments)?.unwrap_or_else(default_profile),
         nodes: &own.node_group,
         clients: own.client_group.as_deref(),
         hosts,

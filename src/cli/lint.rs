@@ -1,16 +1,16 @@
-//! `ringfence lint`: this host's Riak against the cluster file.
+//! `ringfence lint`: this host's Riak or RabbitMQ against the cluster file.
 
 use std::fmt::Write as _;
 
 use clap::Args;
 
 use super::host::{StateArguments, own_links, own_nodes, site_of};
-use super::import::{Read, RiakArguments};
+use super::import::{ProgramArguments, Read};
 use super::input::{Input, node_findings, one_cluster};
 use super::output::{Undone, present, print_findings, say};
 use super::today::Today;
 use super::ways;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, default_profile, embedded_profile, embedded_profiles};
 use crate::diagnostic::{Code, Diagnostic, Findings, Plain, Severity, Sources, Span, render_text};
 use crate::host::listeners::{Listening, Program, listening, runs};
 use crate::host::reserved;
@@ -20,9 +20,10 @@ use crate::lint::{Subject, lint};
 use crate::outcome::Outcome;
 use crate::report::{Body, Clean, Linted, Reviewed};
 
-/// Hold this host's Riak against the cluster file.
+/// Hold this host's Riak or RabbitMQ against the cluster file.
 ///
-/// Looks at Riak's own files, at what listens (root sees which process), and at the members if an output of riak-admin is given.
+/// Looks at the program's own files, at what listens (root sees which process), and at the members if an output of riak-admin or
+/// rabbitmqctl is given.
 /// Findings differ from what is wanted, notes do not. What could not be read is something wrong with the input.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[command(flatten)]
     input: Input,
     #[command(flatten)]
-    riak: RiakArguments,
+    program: ProgramArguments,
     /// The node that this host is. Otherwise the one of the last apply, else the one whose address this host has.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -64,14 +65,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let mut sources = cluster.sources().clone();
     let mut unreadable = Findings::default();
-    let of_riak = cluster.profile().0 == RIAK;
-    let read = match of_riak {
-        true => arguments.riak.read(&mut sources, &mut unreadable)?,
-        false => arguments.riak.read_members(&mut sources, &mut unreadable)?,
+    let profile = embedded_profile(cluster.profile().0);
+    let read_files = profile.filter(|profile| !profile.folders.is_empty());
+    let read = match read_files {
+        Some(_) => arguments.program.read(read_files, &mut sources, &mut unreadable)?,
+        None => arguments.program.read_members(default_profile(), &mut sources, &mut unreadable)?,
     };
     let node = own(arguments, &cluster)?;
     // What could not be read would be taken for what is not set.
-    let settings = match unreadable.errors() > 0 || !of_riak {
+    let settings = match unreadable.errors() > 0 || read_files.is_none() {
         true => None,
         false => own_settings(&read, node, &mut unreadable),
     };
@@ -92,7 +94,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ways::findings(&site, &own_links()?, &mut findings)?;
     }
     lint(&subject, &mut findings);
-    findings_of_other_program(arguments, &cluster, &mut unreadable, &mut findings);
+    if read_files.is_none() {
+        findings_of_other_program(arguments, &cluster, &mut unreadable, &mut findings);
+    }
     arguments.today.expired(&cluster)?.into_iter().for_each(|finding| findings.push(finding));
     let broken = unreadable.errors() > 0;
     let unreadable = unreadable.sorted();
@@ -118,9 +122,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The profile of the program whose files are read.
-const RIAK: &str = "riak";
-
 /// Of other programs no files are read: what listens is all there is to look at, and without it there is nothing.
 fn findings_of_other_program(
     arguments: &Arguments,
@@ -129,11 +130,12 @@ fn findings_of_other_program(
     findings: &mut Findings,
 ) {
     let (profile, _) = cluster.profile();
-    if profile == RIAK {
-        return;
-    }
-    let message = format!("the files of this host's `{profile}` are not read: only Riak's are");
-    if arguments.no_sockets || arguments.riak.names_files() {
+    let all = embedded_profiles();
+    let read: Vec<&str> =
+        all.iter().filter(|profile| !profile.folders.is_empty()).map(|profile| profile.title.as_str()).collect();
+    let message =
+        format!("the files of this host's `{profile}` are not read: only those of {} are", read.join(" and "));
+    if arguments.no_sockets || arguments.program.names_files() {
         let help = "run it without `--from` and `--no-sockets`, which looks at what listens";
         unreadable.push(Diagnostic::placeless(Code::NoFiles, message).help(help));
     } else {
@@ -174,10 +176,13 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
     let own = own.first().copied().or_else(|| read.settings.first().filter(|_| read.settings.len() == 1));
     if own.is_none() {
         let (message, help) = if read.settings.is_empty() {
-            ("none of Riak's files was found", "name the folder that they are in: `--from FOLDER`")
+            (
+                format!("none of {}'s files was found", read.profile.title),
+                "name the folder that they are in: `--from FOLDER`",
+            )
         } else {
             (
-                "none of these files are those of this host's node",
+                "none of these files are those of this host's node".to_owned(),
                 "name this node's files alone, or say which it is: `--node NAME`",
             )
         };

@@ -116,7 +116,7 @@ impl<'a> Change<'a> {
                 Some(State::Leaving) => "leaving",
                 Some(State::Exiting) => "exiting",
                 Some(State::Invalid) => "invalid",
-                Some(State::Joining | State::Valid | State::Down | State::Unstated) => return None,
+                Some(State::Joining | State::Valid | State::Running | State::Down | State::Unstated) => return None,
                 None if today.contains(node.name()) => "leaves by the plan",
                 None => "no member",
             };
@@ -134,9 +134,13 @@ impl<'a> Change<'a> {
         let mover = |member: &&Member| {
             let (stage, why) = match member.state {
                 State::Joining => (Stage::Joining, "joining"),
-                State::Valid | State::Leaving | State::Exiting | State::Down | State::Invalid | State::Unstated => {
-                    (Stage::CutOff, "a member already, and blocked until then")
-                }
+                State::Valid
+                | State::Running
+                | State::Leaving
+                | State::Exiting
+                | State::Down
+                | State::Invalid
+                | State::Unstated => (Stage::CutOff, "a member already, and blocked until then"),
             };
             Mover { name: member.name.clone(), place: place(member.span), why, stage }
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::day::Day;
 use super::guard::{Allowance, Guard};
+use super::keys::Key;
 use crate::diagnostic::{Sources, Span};
 use crate::net::{Cidr, Interface, Ports};
 
@@ -73,12 +74,21 @@ pub struct Service {
     pub(super) ports: Ports,
     pub(super) one_port_per_node: bool,
     pub(super) setting: Option<String>,
-    pub(super) settings: BTreeMap<String, String>,
-    pub(super) bind: Option<DefaultBind>,
+    pub(super) program: OfProgram,
     pub(super) port_by_node_number: bool,
     pub(super) why: Option<String>,
     /// Where the cluster file speaks of it, if it does.
     pub(super) span: Option<Span>,
+}
+
+/// What only a profile says of a service: how its program has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfProgram {
+    pub settings: BTreeMap<String, Vec<Key>>,
+    pub bind: Option<DefaultBind>,
+    pub by_default: bool,
+    pub for_clients: bool,
+    pub once_used: Option<State>,
 }
 
 /// A member of the cluster.
@@ -296,16 +306,40 @@ impl Service {
         self.setting.as_deref()
     }
 
-    /// The key that moves it, by the kind of file that has it: `riak-conf`, `listener.http.*`. A `*` stands for any one part.
+    /// The lines that move it in a kind of file: of `riak-conf` for example `listener.http.* = IP:PORT`. Of several the first prevails.
     #[must_use]
-    pub fn key_in(&self, kind: &str) -> Option<&str> {
-        self.settings.get(kind).map(String::as_str)
+    pub fn keys_in(&self, kind: &str) -> &[Key] {
+        self.program.settings.get(kind).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether its program opens it where nothing is set.
+    #[must_use]
+    pub fn is_by_default(&self) -> bool {
+        self.program.by_default
+    }
+
+    /// Whether its program opens it only where a setting switches it on.
+    #[must_use]
+    pub fn needs_switch(&self) -> bool {
+        self.program.settings.values().flatten().any(Key::is_switch)
+    }
+
+    /// Whether programs other than the nodes have business there.
+    #[must_use]
+    pub fn is_for_clients(&self) -> bool {
+        self.program.for_clients || !self.peers
+    }
+
+    /// What it is to be where a node listens there and the profile has it unused.
+    #[must_use]
+    pub fn once_used(&self) -> State {
+        self.program.once_used.unwrap_or(State::Blocked)
     }
 
     /// Where it listens unless it is told otherwise, where the profile says so.
     #[must_use]
     pub fn default_bind(&self) -> Option<DefaultBind> {
-        self.bind
+        self.program.bind
     }
 
     /// One sentence on why it is in this state.

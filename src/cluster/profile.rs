@@ -1,15 +1,16 @@
 //! Profiles: which services a program has, as data. Those in `rulesets/` are part of the binary.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::config::read_service;
+use super::config::{DEFAULT_PROFILE, phrases, read_service};
 use super::model::Service;
 use super::syntax::{Shortened, parse_document};
-use super::toml_reader::Reader;
+use super::toml_reader::{Reader, TableReader};
 use crate::diagnostic::{FileId, Findings};
 
 /// The services of a program and their defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// The name by which a cluster file asks for it.
     pub name: String,
@@ -19,6 +20,16 @@ pub struct Profile {
     pub about: String,
     /// What stands before the `@` in the names of its nodes unless somebody chose another.
     pub node: String,
+    /// What the program is called in a sentence.
+    pub title: String,
+    /// The command that prints who is in the cluster, where an output of it can be read.
+    pub membership: Option<String>,
+    /// Where its files usually are. Without any, nothing here reads them.
+    pub folders: Vec<String>,
+    /// The key that names the node, by the kind of file.
+    pub node_name: BTreeMap<String, String>,
+    /// The key that names all nodes of the cluster, by the kind of file. A `*` stands for any one part.
+    pub node_names: BTreeMap<String, String>,
     /// Its services, by name.
     pub services: Vec<Service>,
     /// The file itself.
@@ -57,11 +68,38 @@ fn embedded() -> &'static [Profile] {
     READ.get_or_init(|| EMBEDDED.iter().filter_map(|(_, text)| read_profile(text, &mut Findings::default())).collect())
 }
 
-/// A service of an embedded profile as it is unless somebody changes it.
+/// An embedded profile by its name.
 #[must_use]
-pub fn usual_service(profile: &str, service: &str) -> Option<&'static Service> {
-    let profile = embedded().iter().find(|own| own.name == profile)?;
-    profile.services.iter().find(|own| own.name == service)
+pub fn embedded_profile(name: &str) -> Option<&'static Profile> {
+    embedded().iter().find(|own| own.name == name)
+}
+
+/// That of a cluster file which names none.
+#[must_use]
+pub fn default_profile() -> &'static Profile {
+    static NONE: OnceLock<Profile> = OnceLock::new();
+    // INVARIANT (default): it is there, as a test has it.
+    embedded_profile(DEFAULT_PROFILE).unwrap_or_else(|| NONE.get_or_init(Profile::default))
+}
+
+/// The embedded profiles whose programs have a kind of file, such as `riak-conf`.
+pub fn profiles_with(kind: &str) -> impl Iterator<Item = &'static Profile> {
+    embedded().iter().filter(move |profile| profile.has_file(kind))
+}
+
+impl Profile {
+    /// One of its services, as it is unless somebody changes it.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|own| own.name == name)
+    }
+
+    /// Whether it says what stands in a kind of file.
+    #[must_use]
+    pub fn has_file(&self, kind: &str) -> bool {
+        let named = self.node_name.contains_key(kind) || self.node_names.contains_key(kind);
+        named || self.services.iter().any(|service| !service.keys_in(kind).is_empty())
+    }
 }
 
 /// Reads a profile. Returns one only if nothing is wrong with it.
@@ -91,6 +129,11 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
     let about = table.get("about").and_then(|value| reader.phrase(value, "`about`"));
     let node = table.get("node").and_then(|value| reader.text(value, "`node`"));
     let node = node.filter(|node| reader.check_name(*node, "a node", "")).map(|node| node.text.to_owned());
+    let title = table.get("title").and_then(|value| reader.phrase(value, "`title`"));
+    let membership = table.get("membership").and_then(|value| reader.phrase(value, "`membership`"));
+    let folders = table.get("folders").map(|value| phrases(value, "a folder", reader));
+    let node_name = by_file(&mut table, "node-name", reader);
+    let node_names = by_file(&mut table, "node-names", reader);
     let services = table.require("services", reader, "a profile names at least one service").and_then(|value| {
         let services = reader.table(value, "`services`")?;
         let entries = services.entries(reader);
@@ -100,6 +143,11 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
     });
     table.finish(reader);
     Some(Profile {
+        title: title.or_else(|| name.clone()).unwrap_or_default(),
+        membership,
+        folders: folders.unwrap_or_default(),
+        node_name,
+        node_names,
         node: node.or_else(|| name.clone()).unwrap_or_default(),
         name: name?,
         version: version?,
@@ -109,12 +157,21 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
     })
 }
 
+/// A key for each kind of file that has one.
+fn by_file(table: &mut TableReader<'_>, key: &'static str, reader: &mut Reader<'_>) -> BTreeMap<String, String> {
+    let files = table.get(key).and_then(|value| reader.table(value, format!("`{key}`")));
+    let entries = files.map(|files| files.entries(reader)).unwrap_or_default();
+    entries.into_iter().filter_map(|(kind, value)| Some((kind.text.to_owned(), reader.phrase(value, key)?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Form;
 
     #[test]
     fn embedded_profiles_are_sound() {
+        assert_eq!(default_profile().name, DEFAULT_PROFILE);
         for (name, text) in EMBEDDED {
             let mut findings = Findings::default();
             let profile = read_profile(text, &mut findings);
@@ -122,9 +179,16 @@ mod tests {
             let profile = profile.unwrap();
             assert!(text.contains("\n# Source: "), "{name}");
             assert_eq!(profile.name, name);
+            let kinds =
+                ["riak-conf", "app-config", "rabbitmq-conf", "rabbitmq-env", "advanced-config", "cluster-status"];
+            for key in profile.services.iter().flat_map(|service| kinds.iter().flat_map(|kind| service.keys_in(kind))) {
+                // What is misspelt would be a word that switches it on.
+                let Form::Word(word) = key.form() else { continue };
+                assert!(["on", "true"].contains(&word.as_str()), "{name}: {key:?}");
+            }
             for service in &profile.services {
                 assert!(service.setting.is_some() && service.why.is_some(), "{name}: {}", service.name);
-                assert!(service.bind.is_some(), "{name}: {}", service.name);
+                assert!(service.default_bind().is_some(), "{name}: {}", service.name);
             }
         }
     }

@@ -217,6 +217,8 @@ codes! {
     SecondNetwork = "second-network", Warning;
     /// Erlang takes any free port for distribution.
     UnboundedDistribution = "unbounded-distribution", Warning;
+    /// A node listens on a port of no service.
+    UnknownListener = "unknown-listener", Warning;
     /// A service that is blocked listens beyond loopback.
     BlockedListener = "blocked-listener", Warning;
     /// Other clusters replicate from this node, and are not admitted.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::cluster_file::{comment, free_range, lines_for, list, ports_line, quoted};
-use crate::cluster::Profile;
+use crate::cluster::{DEFAULT_PROFILE, Profile};
 use crate::net::{Cidr, PortRange, Ports};
 
 /// A node that is to be admitted.
@@ -58,7 +58,7 @@ pub fn write(first: &First<'_>) -> String {
         super::cluster_file::SCHEMA,
         quoted(first.name)
     );
-    if first.profile.name != "riak" {
+    if first.profile.name != DEFAULT_PROFILE {
         push(&mut text, &format!("profile = {}", quoted(&first.profile.name)));
     }
     let (short, long): (Vec<&FirstNode>, Vec<&FirstNode>) = first.nodes.iter().partition(|node| node.address.is_none());
@@ -140,8 +140,9 @@ fn distribution(first: &First<'_>, text: &mut String) {
     push(text, "\n[services.distribution]");
     if first.distribution.is_none() {
         push(text, "# CONFIRM: proposed. Unless the nodes listen here, their distribution ports are not guarded:");
-        if first.profile.name == "riak" {
-            for lines in lines_for(range, None) {
+        // Of a program whose files are read the very lines are known.
+        if !first.profile.folders.is_empty() {
+            for lines in lines_for(range, first.profile, None) {
                 push(text, &format!("# {}: {}", lines.place, lines.lines.join(" and ")));
             }
         } else if let Some(setting) = own.setting() {

@@ -1,7 +1,7 @@
 //! Addresses of host names, from a file as hosts(5) describes it: `ADDRESS NAME…`, `#` begins a remark.
 //!
-//! Names are never looked up: whoever gives such a file says what they mean, once and for all of them, and can read it again.
-//! A name on several lines has several addresses. What is wrong with a line is said when one of its names is asked for, since such
+//! Names are never looked up: such a file says what they mean, for all of them, and can be read again.
+//! A name on several lines has several addresses. A mistake in a line is reported when one of its names is asked for, since such
 //! files hold what belongs to other programs, too.
 
 use std::cell::RefCell;
@@ -70,7 +70,7 @@ impl Hosts {
         hosts
     }
 
-    /// The addresses of a name; `None` where it has none. One that is none, or that no host has, is a finding.
+    /// The addresses of a name; `None` where it has none. A text that is no address, or that no host can have, is a finding.
     pub fn resolve(&self, name: &str, findings: &mut Findings) -> Option<Resolved> {
         let lines = self.names.get(&name.to_ascii_lowercase())?;
         let mut addresses = Vec::new();

@@ -4,14 +4,14 @@ use super::Subject;
 use crate::cluster::SiteService;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::{Listening, Program};
-use crate::import::cluster_file::{by_release, inverted, ways};
+use crate::import::cluster_file::{by_release, inverted, unheeded, ways};
 use crate::import::settings::{Range, Setting, Settings};
 use crate::net::{PortRange, Ports};
 
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     let Some(service) = guarded(subject) else {
         let message = "Erlang's distribution is unused in the cluster file, and so is not guarded";
-        let help = "whoever reaches it and knows the cookie runs code in the node: write its `ports` under \
+        let help = "anybody who reaches it and knows the cookie runs code in the node: write its `ports` under \
                     `[services.distribution]`, without `state = \"unused\"`";
         let unused = subject.site.services().iter().any(|service| service.service.name() == "distribution");
         if unused {
@@ -27,7 +27,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
     if let Some(interface) = distribution.interface.as_ref().filter(|interface| interface.value.is_loopback()) {
         let message = "`distribution` is open to the nodes, and listens on loopback only";
         let setting = subject.setting_of("distribution", &subject.own_address(), 0);
-        let help = format!("bind it to this node's address: {setting}, and restart Riak");
+        let help = format!("bind it to this node's address: {setting}, and restart {}", subject.title());
         findings.push(Diagnostic::new(Code::LoopbackOnly, interface.span, message).help(help));
     }
     findings_of_release(subject, settings, findings);
@@ -57,18 +57,27 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
             return;
         }
     };
-    if let (Some(Setting { value: only, .. }), None) = (&distribution.minimum, &distribution.maximum) {
+    if let (Some(Setting { value: only, .. }), None) = (&distribution.minimum, &distribution.maximum)
+        && distribution.usual.is_none()
+    {
         let message = format!(
-            "only the minimum is set, so port {only} is all there is: while an old VM holds it, the node does not start"
+            "only the minimum is set, so the node can use port {only} alone: while an old VM holds it, it does not start"
         );
         findings.push(remedied(subject.about(Code::MinimumOnly, place, message), wanted, settings));
     }
     if set != service.ports {
-        let message = format!("Riak's distribution range is {set}, and the cluster file has {}", service.ports);
+        let message =
+            format!("{}'s distribution range is {set}, and the cluster file has {}", subject.title(), service.ports);
         let finding = subject.about(Code::RangeDiffers, place, message);
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
-            Some(wanted) => format!("{both}, or {}, and restart Riak", ways(wanted, Some(settings))),
+            Some(wanted) => {
+                format!(
+                    "{both}, or {}, and restart {}",
+                    ways(wanted, settings.profile, Some(settings)),
+                    subject.title()
+                )
+            }
             None => both.to_owned(),
         };
         findings.push(finding.help(help));
@@ -79,7 +88,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
 /// A port that only some releases take is to be guarded, whatever there is besides.
 fn findings_of_release(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     let distribution = &settings.distribution;
-    by_release(distribution).into_iter().for_each(|finding| findings.push(finding));
+    by_release(distribution).into_iter().chain(unheeded(distribution)).for_each(|finding| findings.push(finding));
     let without_range = matches!(distribution.range(), Range::Unset | Range::MaximumOnly | Range::Inverted);
     for one in distribution.fixed.iter().filter(|_| without_range) {
         if guarded(subject).is_some_and(|service| !service.ports.has(one.value)) {
@@ -98,8 +107,9 @@ fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<Span>, findi
     let free = (common.first()..=common.last()).find(|port| !subject.reserved.has(*port));
     if let Some(port) = free {
         let message = format!(
-            "the kernel gives port {port} of the distribution range to outgoing connections, and while one has it, Riak may \
-             fail to start"
+            "the kernel gives port {port} of the distribution range to outgoing connections, and while one has it, {} may fail to \
+             start",
+            subject.title()
         );
         let help = "`ringfence apply` reserves the ports of the cluster file (net.ipv4.ip_local_reserved_ports)";
         findings.push(subject.about(Code::EphemeralUnreserved, place, message).help(help));
@@ -116,7 +126,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
         if explained(subject, one.local.port()) {
             continue;
         }
-        let message = format!("Erlang (process {}) listens on {}, which is guarded by no rule", one.pid, one.local);
+        let message = format!("no rule guards {1}, where Erlang (process {0}) listens", one.pid, one.local);
         let range = guarded(subject).and_then(|service| service.ports.ranges().first().copied());
         let finding = Diagnostic::placeless(Code::OutsideRange, message);
         let right = subject
@@ -130,15 +140,18 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
                 Some(span) => finding.at(span, "this is set"),
                 None => finding,
             };
-            let help = "if this is its distribution, it runs since before the setting: restart Riak; if it is a service, give it \
-                        ports in the cluster file";
+            let help = format!(
+                "if this is its distribution, it was started before that was set: restart {}; if it is a service, give it ports in the \
+                 cluster file",
+                subject.title()
+            );
             findings.push(finding.help(help));
             continue;
         }
         findings.push(match (range, subject.settings) {
             (Some(range), Some(settings)) => finding.help(format!(
                 "if this is its distribution: {}; if it is a service, give it ports in the cluster file",
-                ways(range, Some(settings))
+                ways(range, settings.profile, Some(settings))
             )),
             (Some(range), None) => finding.help(format!(
                 "if this is its distribution, set inet_dist_listen_min and _max to {range} and restart the node; if it is a \
@@ -191,7 +204,10 @@ fn guarded<'a>(subject: &'a Subject<'_>) -> Option<&'a SiteService<'a>> {
 
 fn remedied(finding: Diagnostic, range: Option<PortRange>, settings: &Settings) -> Diagnostic {
     match range {
-        Some(range) => finding.help(format!("{}, and restart Riak", ways(range, Some(settings)))),
+        Some(range) => {
+            let title = &settings.profile.title;
+            finding.help(format!("{}, and restart {title}", ways(range, settings.profile, Some(settings))))
+        }
         None => finding.help("set inet_dist_listen_min and inet_dist_listen_max to the range in the cluster file"),
     }
 }

@@ -67,7 +67,7 @@ fn epmd_everywhere(subject: &Subject<'_>, span: Option<Span>, does: &str) -> Dia
 /// `does`: that it listens, or is to.
 fn epmd_in_public(subject: &Subject<'_>, span: Option<Span>, public: IpAddr, does: &str) -> Diagnostic {
     let message = format!(
-        "`epmd` {does} on a public address ({public}), and only the rules stand before it; it tells every caller the names and ports of \
+        "`epmd` {does} on a public address ({public}), and only the rules protect it; it tells every caller the names and ports of \
          the nodes"
     );
     let help = narrower(subject, Some(public), || subject.setting_of("epmd", &subject.own_address(), 0));
@@ -82,10 +82,11 @@ pub(super) fn sockets(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&
         let set = subject.settings.and_then(|settings| settings.epmd.addresses.as_ref());
         match set.filter(|set| !set.value.iter().any(Bind::is_everywhere)) {
             Some(set) => {
-                let message =
-                    "`epmd` listens on every interface, although it is set to others: it runs since before that";
-                let help =
-                    "stop Riak, end epmd with `epmd -kill`, and start Riak; whoever starts epmd must have the setting";
+                let message = "`epmd` listens on every interface: it was started before other addresses were set";
+                let title = subject.title();
+                let help = format!(
+                    "stop {title}, end epmd with `epmd -kill`, and start {title}; the process that starts epmd needs the setting"
+                );
                 findings.push(Diagnostic::new(Code::EpmdEverywhere, set.span, message).help(help));
             }
             None => findings.push(epmd_everywhere(subject, set.map(|set| set.span), "listens on every interface")),

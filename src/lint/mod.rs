@@ -1,4 +1,4 @@
-//! This host's Riak against the cluster file: what the rules assume, and what Riak does.
+//! This host's Riak or RabbitMQ against the cluster file: what the rules assume, and what the program does.
 //!
 //! A rule can be proved and still guard the wrong port, or admit peers to a service that listens on loopback only. So the
 //! settings are held against the cluster file, and so is what listens in fact: settings that were changed are in force
@@ -16,10 +16,11 @@ mod tests;
 
 use std::net::IpAddr;
 
-use crate::cluster::{Node, Service, Site};
+use crate::cluster::{Form, Key, Node, Service, Site, embedded_profile};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::host::listeners::Listening;
 use crate::host::started::Started;
+use crate::import::files::Kind;
 use crate::import::membership::Membership;
 use crate::import::settings::{Listener, Settings, Style};
 use crate::net::Ports;
@@ -28,7 +29,7 @@ use crate::net::Ports;
 pub struct Subject<'a> {
     /// The cluster file, from this host.
     pub site: &'a Site<'a>,
-    /// The settings of this host's Riak, where they could be read.
+    /// The settings of this host's node, where they could be read.
     pub settings: Option<&'a Settings>,
     /// The members, where an output was read.
     pub members: Option<&'a Membership>,
@@ -61,19 +62,24 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether this host's Riak is a node of the file at all.
+/// Whether this host's node is one of the file at all.
 fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
     let Some(name) = settings.name.as_ref().filter(|name| name.value.contains('@')) else { return };
     let shown = name.value.escape_debug();
     match (subject.site.cluster().node(&name.value), subject.node()) {
         (None, _) => {
-            let message = format!("this host's Riak is called `{shown}`, and the cluster file has no such node");
-            let help = "add it to `nodes` on every node, or put its name right; what is not in the file is a stranger";
+            let message =
+                format!("this host's {} is called `{shown}`, and the cluster file has no such node", subject.title());
+            let help =
+                "add it to `nodes` on every node, or correct its name; a host that is not in the file is a stranger";
             findings.push(Diagnostic::new(Code::MissingMember, name.span, message).help(help));
         }
         (Some(_), Some(own)) if own.name() != name.value => {
-            let message =
-                format!("this host's Riak is called `{shown}`, and the rules here are those of `{}`", own.name());
+            let message = format!(
+                "this host's {} is called `{shown}`, and the rules here are those of `{}`",
+                subject.title(),
+                own.name()
+            );
             let help = "say which node this host is with `--node`, here and to `ringfence apply`";
             findings.push(Diagnostic::new(Code::MissingMember, name.span, message).help(help));
         }
@@ -102,9 +108,11 @@ impl<'a> Subject<'a> {
         self.site.services().iter().map(|own| own.service).find(|own| own.name() == name)
     }
 
-    /// The key that moves a service, in a kind of file, as its profile has it.
-    fn key_in(&self, kind: &str, service: &str) -> Option<&'a str> {
-        self.service(service)?.key_in(kind)
+    /// What the program is called.
+    fn title(&self) -> &'a str {
+        let (name, _) = self.site.cluster().profile();
+        let of_settings = self.settings.map(|settings| settings.profile.title.as_str());
+        of_settings.or(embedded_profile(name).map(|profile| profile.title.as_str())).unwrap_or(name)
     }
 
     /// What moves it, in the words of its profile.
@@ -118,65 +126,86 @@ impl<'a> Subject<'a> {
         let file: Option<FileId> = self.settings.and_then(|settings| settings.files.first().copied());
         match (setting, file) {
             (Some(span), _) => Diagnostic::new(code, span, message),
-            (None, Some(file)) => {
-                Diagnostic::new(code, Span::new(file, 0..0), message).label("it is not set in Riak's files")
-            }
+            (None, Some(file)) => Diagnostic::new(code, Span::new(file, 0..0), message)
+                .label(format!("it is not set in {}'s files", self.title())),
             (None, None) => Diagnostic::placeless(code, message),
         }
     }
 
     /// How a listener's setting would look with another address.
     fn setting_like(&self, listener: &Listener, address: &str) -> String {
-        match &listener.setting {
-            Some((name, _)) if name.starts_with("listener.") => {
-                format!("`{name} = {}` in riak.conf", with_port(address, listener.port))
+        let keys = |kind: Kind| self.service(listener.service).map(|own| own.keys_in(kind.word())).unwrap_or_default();
+        let Some((name, _)) = &listener.setting else {
+            return self.setting_of(listener.service, address, listener.port);
+        };
+        let parts: Vec<&str> = name.split('.').collect();
+        let lists = |key: &&Key| matches!(key.form(), Form::Listener | Form::PortOrListener);
+        for kind in CONF {
+            if let Some(key) = keys(kind).iter().filter(lists).find(|key| key.is(&parts)) {
+                let (_, value) = key.value(address, listener.port, "");
+                return format!("`{name} = {value}` in {}", kind.name());
             }
-            Some((name, _)) if name.starts_with("riak_") && !name.ends_with("_port") => {
-                let (application, key) = name.split_once(' ').unwrap_or((name, ""));
-                let file = if self.settings.is_some_and(|settings| settings.style == Style::RiakConf) {
-                    "advanced.config"
-                } else {
-                    "app.config"
-                };
-                let value = match key {
-                    "cluster_mgr" => format!("{{\"{address}\", {}}}", listener.port),
-                    _ => format!("[{{\"{address}\", {}}}]", listener.port),
-                };
-                format!("`{{{key}, {value}}}` here, under `{application}` in {file}")
-            }
-            _ => self.setting_of(listener.service, address, listener.port),
         }
+        for kind in TERMS {
+            if let Some(key) = keys(kind).iter().filter(lists).find(|key| key.key() == name) {
+                let (application, own) = name.split_once(' ').unwrap_or((name, ""));
+                let (_, value) = key.value(address, listener.port, "");
+                return format!("`{{{own}, {value}}}` here, under `{application}` in {}", self.terms());
+            }
+        }
+        self.setting_of(listener.service, address, listener.port)
     }
 
-    /// Where Riak is told where a service listens: the setting's name, and how its value looks.
+    /// Where a node of this style has Erlang terms.
+    fn terms(&self) -> &'static str {
+        let conf = self.settings.is_some_and(|settings| settings.style == Style::Conf);
+        if conf { Kind::AdvancedConfig.name() } else { Kind::AppConfig.name() }
+    }
+
+    /// Where the program is told where a service listens: the setting's name, and how its value looks.
     fn setting_of(&self, service: &str, address: &str, port: u16) -> String {
-        let conf = self.settings.is_none_or(|settings| settings.style == Style::RiakConf);
-        match (service, conf) {
-            ("http" | "https" | "protobuf", true) if self.key_in("riak-conf", service).is_some() => {
-                let key = self.key_in("riak-conf", service).unwrap_or_default().replace('*', "internal");
-                format!("`{key} = {}` in riak.conf", with_port(address, port))
+        let conf = self.settings.is_none_or(|settings| settings.style == Style::Conf);
+        match service {
+            "epmd" => return epmd::environment(self, address, conf),
+            "distribution" if !conf => {
+                return format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address));
             }
-            ("handoff", true) => format!("`handoff.ip = {address}` in riak.conf"),
-            ("http" | "https", false) => {
-                format!(
-                    "`{{riak_api, [{{{service}, [{{\"{address}\", {port}}}]}}]}}` in app.config (up to 1.4: riak_core)"
-                )
-            }
-            ("protobuf", false) => format!("`{{riak_api, [{{pb, [{{\"{address}\", {port}}}]}}]}}` in app.config"),
-            ("handoff", false) => format!("`{{riak_core, [{{handoff_ip, \"{address}\"}}]}}` in app.config"),
-            ("cluster-manager", _) => {
-                let file = if conf { "advanced.config" } else { "app.config" };
-                format!("`{{riak_core, [{{cluster_mgr, {{\"{address}\", {port}}}}}]}}` in {file}")
-            }
-            ("epmd", conf) => epmd::environment(self, address, conf),
-            ("distribution", true) => format!("`erlang.distribution.interface = {address}` in riak.conf"),
-            ("distribution", false) => {
-                format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address))
-            }
-            _ => self.profile_setting(service),
+            _ => {}
         }
+        let keys = |kind: Kind| self.service(service).map(|own| own.keys_in(kind.word())).unwrap_or_default();
+        let in_conf = || {
+            CONF.into_iter().find_map(|kind| {
+                let key = keys(kind).iter().find(|key| key.has_address())?;
+                let (key, value) = key.value(address, port, "internal");
+                Some(format!("`{key} = {value}` in {}", kind.name()))
+            })
+        };
+        let in_terms = || {
+            TERMS.into_iter().find_map(|kind| {
+                let mut all = keys(kind).iter().filter(|key| key.has_address());
+                let key = all.next()?;
+                let (path, value) = key.value(address, port, "");
+                let (application, own) = path.split_once(' ')?;
+                let value = if value.starts_with(['[', '{']) { value } else { format!("\"{value}\"") };
+                let inner = match own.split_once('.') {
+                    Some((list, own)) => format!("{{{list}, [{{{own}, {value}}}]}}"),
+                    None => format!("{{{own}, {value}}}"),
+                };
+                let older = all.find(|other| other.form() == key.form()).and_then(|other| other.key().split_once(' '));
+                let older = older
+                    .map_or_else(String::new, |(application, _)| format!(" (in older releases: under {application})"));
+                Some(format!("`{{{application}, [{inner}]}}` in {}{older}", self.terms()))
+            })
+        };
+        let found = if conf { in_conf().or_else(in_terms) } else { in_terms() };
+        found.unwrap_or_else(|| self.profile_setting(service))
     }
 }
+
+/// Files of keys and values.
+const CONF: [Kind; 2] = [Kind::RiakConf, Kind::RabbitmqConf];
+/// Files of Erlang terms.
+const TERMS: [Kind; 2] = [Kind::AppConfig, Kind::AdvancedConfig];
 
 /// A tuple of numbers (inet(3), `ip_address()`).
 fn erlang_address(address: &str) -> String {

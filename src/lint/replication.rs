@@ -1,7 +1,7 @@
 //! Replication between clusters: what it needs of this one that the cluster file may not give.
 //!
 //! Who fetches from this node stands in the settings of the other cluster. These settings often name the same hosts, as those from which
-//! this node fetches: where one of these has an address that no client has, it is said; where none is named, what is not known.
+//! this node fetches: a host among these whose address no client has is a finding; where no host is named, a note says what is not known.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
     let state = match service.service.state() {
         State::Open => "no client is admitted to `protobuf`",
         State::Blocked => "`protobuf` is blocked for everyone",
-        State::Unused => "`protobuf` is said to be unused",
+        State::Unused => "the cluster file has `protobuf` as unused",
     };
     if let Some(finding) = replicated(settings, &service.ports, state) {
         findings.push(finding);

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Subject, epmd, with_port};
-use crate::cluster::{Node, SiteService, State};
+use crate::cluster::{Key, Node, SiteService, State};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::host::listeners::Listening;
 use crate::import::cluster_file::ports_line;
+use crate::import::files::Kind;
 use crate::import::settings::{Bind, Listener, Settings};
 use crate::net::{AddressClass, Cidr, PortRange, Ports};
 
@@ -18,6 +19,19 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         let own: Vec<&Listener> = settings.listeners.iter().filter(|listener| listener.service == name).collect();
         if !own.is_empty() {
             listeners(subject, service, &own, findings);
+        }
+        for range in settings.ranges.iter().filter(|range| range.service == name) {
+            let missing = range.ports.each().find(|port| !service.ports.has(*port));
+            if let (Some(port), Some(setting)) = (missing, range.settings.first()) {
+                let listener = Listener {
+                    service: range.service,
+                    bind: Bind::everywhere(),
+                    port,
+                    setting: Some(setting.clone()),
+                    bind_setting: None,
+                };
+                findings.push(undeclared(subject, service, &listener, &range.ports));
+            }
         }
     }
 }
@@ -51,14 +65,20 @@ fn listeners(subject: &Subject<'_>, service: &SiteService<'_>, own: &[&Listener]
                 let message = format!("`{name}` listens on {}, and is not guarded", shown(listener));
                 let port = if declared { String::new() } else { format!(" and `port = {}`", listener.port) };
                 let mut help = format!("write `state = \"blocked\"`{port} under `[services.{name}]`");
-                // Nothing moves Solr to another address.
-                if !name.starts_with("solr") {
+                // Some cannot be moved to another address.
+                if can_move(service) {
                     help += &format!(", or bind it to loopback: {}", subject.setting_like(listener, "127.0.0.1"));
                 }
                 findings.push(subject.about(Code::UnguardedListener, bind_place(listener), message).help(help));
             }
         }
     }
+}
+
+/// Whether a setting moves it to another address.
+fn can_move(service: &SiteService<'_>) -> bool {
+    let kinds = Kind::ALL.into_iter().flat_map(|kind| service.service.keys_in(kind.word()));
+    kinds.into_iter().any(Key::has_address)
 }
 
 /// Whether anybody is to reach it.
@@ -72,7 +92,7 @@ fn loopback_only(subject: &Subject<'_>, service: &SiteService<'_>, listener: &Li
     let by = if listener.setting.is_none() { " by default" } else { "" };
     let message = format!("`{name}` is open to others, and listens{by} on {} only", shown(listener));
     let setting = subject.setting_like(listener, &subject.own_address());
-    let help = format!("bind it to this node's address: {setting}, and restart Riak");
+    let help = format!("bind it to this node's address: {setting}, and restart {}", subject.title());
     subject.about(Code::LoopbackOnly, bind_place(listener), message).help(help)
 }
 
@@ -108,7 +128,7 @@ fn findings_of_width(subject: &Subject<'_>, name: &str, listener: &Listener, fin
     }
     let what = if public.is_some() { "a public address" } else { "every interface" };
     let by = if listener.setting.is_none() { " by default" } else { "" };
-    let message = format!("`{name}` listens{by} on {what}, and only the rules stand before it");
+    let message = format!("`{name}` listens{by} on {what}, and only the rules protect it");
     let setting = || subject.setting_like(listener, &subject.own_address());
     let help = narrower(subject, public, setting);
     findings.push(subject.about(Code::WideListener, bind_place(listener), message).help(help));
@@ -136,7 +156,7 @@ fn wide(subject: &Subject<'_>, name: &str, own: &[&Listening], explained: &BTree
     let Some(first) = own.iter().filter(|one| !explained.contains(&one.local.port())).find(is_wide) else { return };
     let public = Some(first.local.ip()).filter(|address| is_public(*address));
     let what = if public.is_some() { "a public address" } else { "every interface" };
-    let message = format!("`{name}` listens on {what} ({}), and only the rules stand before it", first.local);
+    let message = format!("`{name}` listens on {what} ({}), and only the rules protect it", first.local);
     let help = narrower(subject, public, || subject.setting_of(name, &subject.own_address(), first.local.port()));
     findings.push(Diagnostic::placeless(Code::WideListener, message).help(help));
 }
@@ -160,7 +180,7 @@ pub(super) fn sockets(subject: &Subject<'_>, listening: &[Listening], findings: 
                 if !set_to_loopback(subject, name) {
                     let message = format!("`{name}` is open to others, and listens on {} only", first.local);
                     let setting = subject.setting_of(name, &subject.own_address(), first.local.port());
-                    let help = format!("bind it to this node's address: {setting}, and restart Riak");
+                    let help = format!("bind it to this node's address: {setting}, and restart {}", subject.title());
                     findings.push(Diagnostic::placeless(Code::LoopbackOnly, message).help(help));
                 }
             }

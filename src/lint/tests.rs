@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::cluster::{Cluster, parse};
+use crate::cluster::{Cluster, default_profile, parse};
 use crate::diagnostic::{SourceFile, Sources};
 use crate::host::listeners::Program;
 use crate::import::files::{File, Kind};
@@ -35,7 +35,7 @@ fn said(cluster: &Cluster, listening: &[Listening], conf: Option<&str>, started:
     let mut findings = Findings::default();
     let settings = conf.map(|text| {
         let id = sources.add(SourceFile::new("riak.conf".into(), text.to_owned()));
-        settings::read(&[File { id, kind: Kind::RiakConf }], &sources, &mut findings)
+        settings::read(default_profile(), &[File { id, kind: Kind::RiakConf }], &sources, &mut findings)
     });
     assert!(findings.sorted().is_empty());
     let mut findings = Findings::default();

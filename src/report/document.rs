@@ -14,82 +14,56 @@ use super::{
 use crate::diagnostic::Plain;
 use crate::outcome::Outcome;
 
-/// Which document it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `apply`.
-    Apply,
-    /// `confirm`.
-    Confirm,
-    /// `diff` on this host, and `apply --dry-run`.
-    Diff,
-    /// `diff` of two files.
-    DiffFiles,
-    /// `diff --membership`.
-    DiffMembership,
-    /// `explain`.
-    Explain,
-    /// `import`.
-    Import,
-    /// `lint`.
-    Lint,
-    /// `rehearse`.
-    Rehearse,
-    /// `remove`.
-    Remove,
-    /// `report`.
-    Report,
-    /// `rollback`.
-    Rollback,
-    /// `status`.
-    Status,
-    /// `verify`.
-    Verify,
-    /// `verify --live` and `verify --routes`.
-    VerifyHost,
+macro_rules! forms {
+    ($($(#[$doc:meta])+ $variant:ident = $text:literal;)+) => {
+        /// Which document it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Form { $($(#[$doc])+ $variant,)+ }
+
+        impl Form {
+            /// All of them, by their names.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant,)+];
+
+            /// What its documents say of themselves: the program, the form and its version.
+            #[must_use]
+            pub fn schema(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
 }
 
-impl Form {
-    /// All of them, by their names.
-    pub const ALL: [Self; 15] = [
-        Self::Apply,
-        Self::Confirm,
-        Self::Diff,
-        Self::DiffFiles,
-        Self::DiffMembership,
-        Self::Explain,
-        Self::Import,
-        Self::Lint,
-        Self::Rehearse,
-        Self::Remove,
-        Self::Report,
-        Self::Rollback,
-        Self::Status,
-        Self::Verify,
-        Self::VerifyHost,
-    ];
-
-    /// What its documents say of themselves: the program, the form and its version.
-    #[must_use]
-    pub fn schema(self) -> &'static str {
-        match self {
-            Self::Apply => "ringfence/apply/1",
-            Self::Confirm => "ringfence/confirm/1",
-            Self::Diff => "ringfence/diff/1",
-            Self::DiffFiles => "ringfence/diff-files/1",
-            Self::DiffMembership => "ringfence/diff-membership/1",
-            Self::Explain => "ringfence/explain/1",
-            Self::Import => "ringfence/import/1",
-            Self::Lint => "ringfence/lint/1",
-            Self::Rehearse => "ringfence/rehearse/1",
-            Self::Remove => "ringfence/remove/1",
-            Self::Report => "ringfence/report/1",
-            Self::Rollback => "ringfence/rollback/1",
-            Self::Status => "ringfence/status/1",
-            Self::Verify => "ringfence/verify/1",
-            Self::VerifyHost => "ringfence/verify-host/1",
-        }
-    }
+forms! {
+    /// `apply`.
+    Apply = "ringfence/apply/1";
+    /// `confirm`.
+    Confirm = "ringfence/confirm/1";
+    /// `diff` on this host, and `apply --dry-run`.
+    Diff = "ringfence/diff/1";
+    /// `diff` of two files.
+    DiffFiles = "ringfence/diff-files/1";
+    /// `diff --membership`.
+    DiffMembership = "ringfence/diff-membership/1";
+    /// `explain`.
+    Explain = "ringfence/explain/1";
+    /// `import`.
+    Import = "ringfence/import/1";
+    /// `lint`.
+    Lint = "ringfence/lint/1";
+    /// `rehearse`.
+    Rehearse = "ringfence/rehearse/1";
+    /// `remove`.
+    Remove = "ringfence/remove/1";
+    /// `report`.
+    Report = "ringfence/report/1";
+    /// `rollback`.
+    Rollback = "ringfence/rollback/1";
+    /// `status`.
+    Status = "ringfence/status/1";
+    /// `verify`.
+    Verify = "ringfence/verify/1";
+    /// `verify --live` and `verify --routes`.
+    VerifyHost = "ringfence/verify-host/1";
 }
 
 /// What a command has to say, behind the head that all documents have. Where it could not be said, there is only the head.

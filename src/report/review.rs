@@ -84,7 +84,7 @@ pub struct Review {
     pub answers: Vec<Answered>,
     /// The services that are guarded: the columns of the matrix.
     pub services: Vec<Guarded>,
-    /// The rows of the matrix. Whoever the file does not name is in exactly one of each family.
+    /// The rows of the matrix. A source that the file does not name is in exactly one of each family.
     pub rows: Vec<Row>,
     /// The rules that decide in the cells, which name them by their places here, from 1.
     pub deciding: Vec<Deciding>,
@@ -272,9 +272,9 @@ pub enum Kind {
     Peers,
     /// Clients.
     Client,
-    /// Whoever is in a private network, and is neither named otherwise nor untrusted.
+    /// Everybody in a private network who is neither named otherwise nor untrusted.
     Private,
-    /// Whoever is in an untrusted network.
+    /// Everybody in an untrusted network.
     Untrusted,
     /// Everybody else.
     Others,

@@ -207,15 +207,25 @@ impl Status {
         }
     }
 
-    /// All of it.
+    /// All of it: the verdict first, then why and what to do, then the numbers.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.verdict();
+        text.push_str(&self.what_it_is_about());
+        text.push_str(&self.what_helps());
+        text.push_str(&self.what_waits());
+        text.push_str(&self.what_differs());
+        text.push_str(&self.counted());
+        text.push_str(&self.beside());
+        text
+    }
+
+    /// One line: what is in force.
+    fn verdict(&self) -> String {
         let who = self.node.as_deref().unwrap_or("every node");
-        // Writing to a String cannot fail.
-        let _ = match (self.state, &self.closed) {
-            (Standing::Absent, _) => writeln!(text, "ABSENT: nothing of ringfence is in force on this host"),
-            (_, Some(closed)) => writeln!(text, "{closed}"),
+        match (self.state, &self.closed) {
+            (Standing::Absent, _) => "ABSENT: nothing of ringfence is in force on this host\n".to_owned(),
+            (_, Some(closed)) => format!("{closed}\n"),
             (state, None) => {
                 let (words, of) = (state.words(), self.config.display());
                 let (how, place) = match &self.by_hand {
@@ -223,12 +233,17 @@ impl Status {
                     None => ("", format!(" ({})", self.backend.name())),
                 };
                 match self.of_last_apply {
-                    false if self.others.panic => writeln!(text, "{how}{words} for {who}{place}, {of}; {PANIC}"),
-                    false => writeln!(text, "{how}{words} for {who}{place}, {of}"),
-                    true => writeln!(text, "{how}{words} for {who}{place}, as it was applied last"),
+                    false if self.others.panic => format!("{how}{words} for {who}{place}, {of}; {PANIC}\n"),
+                    false => format!("{how}{words} for {who}{place}, {of}\n"),
+                    true => format!("{how}{words} for {who}{place}, as it was applied last\n"),
                 }
             }
-        };
+        }
+    }
+
+    /// How the rules came to be there, and what keeps the file from being used.
+    fn what_it_is_about(&self) -> String {
+        let mut text = String::new();
         if self.by_hand.is_some() {
             text.push_str(
                 "they were loaded by hand, or an apply did not come to its end: nothing brings them back once they are gone; \
@@ -237,6 +252,7 @@ impl Status {
         }
         if let Some(why) = self.unusable.as_ref().filter(|_| self.closed.is_none()) {
             let about = if self.of_last_apply { "; this status is about what was applied last" } else { "" };
+            // Writing to a String cannot fail.
             let _ =
                 writeln!(text, "warning: {why}{about}. Mend the file before the next apply or start of the machine");
         }
@@ -245,6 +261,12 @@ impl Status {
             let _ = writeln!(text, "{LETS_ON}");
         }
         self.gone.iter().for_each(|gone| _ = writeln!(text, "{gone}"));
+        text
+    }
+
+    /// What to do where it is not as it should be.
+    fn what_helps(&self) -> String {
+        let mut text = String::new();
         if self.state == Standing::Undecided {
             let _ = writeln!(text, "{}", self.others.doubt());
         }
@@ -260,35 +282,49 @@ impl Status {
                 "{first}`ringfence apply` brings in what the file says; `ringfence diff` shows what that changes"
             );
         }
-        match self.pending_seconds {
+        text
+    }
+
+    /// The change that waits to be confirmed.
+    fn what_waits(&self) -> String {
+        let mut text = match self.pending_seconds {
             Some(0.0) if self.being_taken_back => {
-                text.push_str("NOT CONFIRMED, and the time is up: it is being taken back now\n");
+                "NOT CONFIRMED, and the time is up: it is being taken back now\n".to_owned()
             }
-            Some(0.0) => text.push_str(
-                "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n",
-            ),
+            Some(0.0) => {
+                "NOT CONFIRMED, and the time is up: `ringfence rollback` takes it back, `ringfence confirm` keeps it\n"
+                    .to_owned()
+            }
             Some(seconds) => {
                 let seconds = seconds.ceil();
                 let by = self.pending_by.as_ref().map(|deed| format!("; applied at {} by user {}", deed.at, deed.uid));
                 let by = by.unwrap_or_default();
-                let _ = writeln!(
-                    text,
-                    "NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`{by}"
-                );
+                format!("NOT CONFIRMED: taken back in {seconds} seconds unless you run `ringfence confirm`{by}\n")
             }
-            None => {}
-        }
+            None => String::new(),
+        };
         if let Some(changes) = self.pending_changes.as_ref().filter(|_| !self.being_taken_back) {
             text.push_str("what it changed:\n");
             changes.text_on_host(true).lines().for_each(|line| _ = writeln!(text, "  {line}"));
         }
-        text.push_str(&exposed_text(&self.exposed));
+        text
+    }
+
+    /// What is not as the file says, and what `apply` says about it.
+    fn what_differs(&self) -> String {
+        let mut text = exposed_text(&self.exposed);
         self.objections.iter().for_each(|objection| _ = writeln!(text, "{objection}"));
         self.allowances.iter().for_each(|one| _ = writeln!(text, "{}", one.allowance()));
         text.push_str(&self.drift.text());
         if let Some(note) = self.taken_back.as_ref().filter(|_| !self.not_taken_back) {
             let _ = writeln!(text, "{note}");
         }
+        text
+    }
+
+    /// What the rules counted.
+    fn counted(&self) -> String {
+        let mut text = String::new();
         let verb = if self.lets_on { "let on:" } else { "blocked:" };
         for (service, Blocked { packets, bytes }) in &self.blocked {
             let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
@@ -296,6 +332,12 @@ impl Status {
         for (who, Blocked { packets, bytes }) in &self.admitted {
             let _ = writeln!(text, "  admitted {packets:>10} packets {bytes:>12} bytes  {who}");
         }
+        text
+    }
+
+    /// What is not of the rules themselves.
+    fn beside(&self) -> String {
+        let mut text = String::new();
         if self.state != Standing::Absent && self.reserved_ports_in_force {
             text.push_str("reserved ports are in force\n");
         }

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
+use ringfence::cluster::default_profile;
 use ringfence::cluster::{self, Cluster, Site, State};
 use ringfence::diagnostic::{Findings, SourceFile, Sources, render_text};
 use ringfence::import::cluster_file::{self, Known};
@@ -64,7 +65,7 @@ fn import(written: &Written) -> Result<Cluster, String> {
             files.push(File { id: sources.add(SourceFile::new(name, text.clone())), kind: *kind });
         }
         files.sort_by_key(|file| file.kind);
-        settings.push(settings::read(&files, &sources, &mut findings));
+        settings.push(settings::read(default_profile(), &files, &sources, &mut findings));
     }
     let members = written.members.as_ref().map(|text| {
         let id = sources.add(SourceFile::new("members".to_owned(), text.clone()));
@@ -78,6 +79,8 @@ fn import(written: &Written) -> Result<Cluster, String> {
     }
     let members = members.map(|members| members.unwrap().today);
     let known = Known {
+        profile: default_profile(),
+        listeners: &[],
         name: "any",
         settings: &settings,
         members: members.as_deref(),

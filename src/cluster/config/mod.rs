@@ -3,7 +3,6 @@
 //! Reading goes in two steps. Here every value is read for itself; what is unreadable is noted and left out. Then
 //! [`super::check`] looks at the whole. Both steps always run, so that one run shows every finding.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -16,7 +15,7 @@ use toml::de::DeTable;
 
 use super::check::{self, Unread};
 use super::guard::{Guard, OnBlock, Through};
-use super::model::{Cluster, PEERS, Service, State};
+use super::model::{Cluster, OfProgram, PEERS, Service, State};
 use super::profile::{embedded_text, read_profile};
 use super::syntax::{List, Shortened, parse_document};
 use super::toml_reader::{Reader, TableReader, Text};
@@ -34,7 +33,7 @@ mod sources;
 pub(super) use addresses::{read_cidr, read_node_address};
 pub use include::{Included, included_now};
 pub(super) use nodes::read_short_node;
-pub(super) use services::read_service;
+pub(super) use services::{phrases, read_service};
 
 use beside::{Beside, Identity, LARGEST_FILE, read_text};
 use include::{Part, Pattern};
@@ -43,7 +42,7 @@ use services::{load_profile, read_services};
 use sources::{Clients, read_networks};
 
 /// The profile of a cluster file that names none.
-const DEFAULT_PROFILE: &str = "riak";
+pub const DEFAULT_PROFILE: &str = "riak";
 
 /// What stands at the top of a cluster file.
 const TABLES: [&str; 7] = ["include", "cluster", "networks", "node", "client", "services", "guard"];
@@ -178,8 +177,7 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
             ports: more,
             one_port_per_node: false,
             setting: None,
-            settings: BTreeMap::new(),
-            bind: None,
+            program: OfProgram::default(),
             port_by_node_number: false,
             why: None,
             span: None,

@@ -1,10 +1,9 @@
 //! Profiles, `[services]`, and the services that nodes and clients name.
 
-use std::collections::BTreeMap;
-
 use super::beside::Beside;
 use crate::cluster::check::Unread;
-use crate::cluster::model::{DefaultBind, Service, ServiceId, State};
+use crate::cluster::keys::Key;
+use crate::cluster::model::{DefaultBind, OfProgram, Service, ServiceId, State};
 use crate::cluster::profile::{Profile, embedded_names, embedded_text, read_profile};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, Value, closest, printable};
 use crate::diagnostic::{Code, Diagnostic, Findings, SourceFile};
@@ -141,10 +140,12 @@ pub(in crate::cluster) fn read_service(
         table.get("one-port-per-node").and_then(|value| reader.boolean(value, "`one-port-per-node`"));
     let setting = table.get("setting").and_then(|value| reader.phrase(value, "`setting`"));
     let why = table.get("why").and_then(|value| reader.phrase(value, "`why`"));
-    let own = if reader.is_of_profile() { of_program(&mut table, reader) } else { OfProgram::of(base) };
+    let of_base =
+        || base.map_or((OfProgram::default(), false), |base| (base.program.clone(), base.port_by_node_number));
+    let (program, numbered) = if reader.is_of_profile() { of_program(&mut table, reader) } else { of_base() };
     table.finish(reader);
     // Ports that the file names itself are where they are.
-    let port_by_node_number = own.port_by_node_number && (reader.is_of_profile() || ports.is_none());
+    let port_by_node_number = numbered && (reader.is_of_profile() || ports.is_none());
     Some(Service {
         name: name.text.to_owned(),
         state: state.or(base.map(|base| base.state)).unwrap_or(State::Open),
@@ -152,46 +153,43 @@ pub(in crate::cluster) fn read_service(
         ports: ports.or_else(|| base.map(|base| base.ports.clone())).unwrap_or_default(),
         one_port_per_node: one_port_per_node.or(base.map(|base| base.one_port_per_node)).unwrap_or(false),
         setting: setting.or_else(|| base.and_then(|base| base.setting.clone())),
-        settings: own.settings,
-        bind: own.bind,
+        program,
         port_by_node_number,
         why: why.or_else(|| base.and_then(|base| base.why.clone())),
         span: Some(name.span),
     })
 }
 
-/// What only a profile says of a service.
-#[derive(Default)]
-struct OfProgram {
-    settings: BTreeMap<String, String>,
-    bind: Option<DefaultBind>,
-    port_by_node_number: bool,
-}
-
-impl OfProgram {
-    fn of(base: Option<&Service>) -> Self {
-        base.map_or_else(Self::default, |base| Self {
-            settings: base.settings.clone(),
-            bind: base.bind,
-            port_by_node_number: base.port_by_node_number,
-        })
+/// A phrase, or a list of them.
+pub(in crate::cluster) fn phrases(value: &Value<'_>, what: &str, reader: &mut Reader<'_>) -> Vec<String> {
+    match value.get_ref().as_array() {
+        Some(list) => list.iter().filter_map(|item| reader.phrase(item, what)).collect(),
+        None => reader.phrase(value, what).into_iter().collect(),
     }
 }
 
-fn of_program(table: &mut TableReader<'_>, reader: &mut Reader<'_>) -> OfProgram {
+/// What only a profile says of a service, and whether the node's number counts.
+fn of_program(table: &mut TableReader<'_>, reader: &mut Reader<'_>) -> (OfProgram, bool) {
     let words = [("everywhere", DefaultBind::Everywhere), ("loopback", DefaultBind::Loopback)];
     let bind = table.get("bind").and_then(|value| reader.word(value, "`bind`", &words));
-    let numbered = table.get("port-by-node-number").and_then(|value| reader.boolean(value, "`port-by-node-number`"));
+    let states = [("open", State::Open), ("blocked", State::Blocked)];
+    let once_used = table.get("once-used").and_then(|value| reader.word(value, "`once-used`", &states));
+    let mut yes = |key: &'static str, what: &str| {
+        table.get(key).and_then(|value| reader.boolean(value, what)).unwrap_or_default()
+    };
+    let numbered = yes("port-by-node-number", "`port-by-node-number`");
+    let by_default = yes("by-default", "`by-default`");
+    let for_clients = yes("for-clients", "`for-clients`");
     let keys = table.get("settings").and_then(|value| reader.table(value, "`settings`"));
     let entries = keys.map(|keys| keys.entries(reader)).unwrap_or_default();
     let read = |(kind, value): (Text<'_>, &Value<'_>)| {
-        Some((kind.text.to_owned(), reader.phrase(value, "a key of `settings`")?))
+        Some((
+            kind.text.to_owned(),
+            phrases(value, "a key of `settings`", reader).iter().map(|text| Key::parse(text)).collect(),
+        ))
     };
-    OfProgram {
-        settings: entries.into_iter().filter_map(read).collect(),
-        bind,
-        port_by_node_number: numbered.unwrap_or(false),
-    }
+    let settings = entries.into_iter().filter_map(read).collect();
+    (OfProgram { settings, bind, by_default, for_clients, once_used }, numbered)
 }
 
 /// `ports`, or `port` where there is but one.

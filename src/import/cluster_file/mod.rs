@@ -1,8 +1,9 @@
-//! The cluster file that Riak's files and outputs amount to, with where each line came from.
+//! The cluster file that a program's files and outputs amount to, with where each line came from.
 //!
 //! What is not known is not made up: a node without an address is a finding. Two things are proposed, and marked so: the
-//! private networks, and a distribution range where Riak has none. Whoever is named by nobody is admitted to nothing.
+//! private networks, and a distribution range where the program has none. A host that no text names is admitted to nothing.
 
+mod listening;
 mod networks;
 mod nodes;
 mod range;
@@ -18,13 +19,13 @@ use askama::Template;
 
 use super::hosts::Hosts;
 use super::inventory::{Addresses, Client, Inventory};
-use super::membership::Member;
+use super::membership::{Member, NodeListener};
 use super::settings::Settings;
-use crate::cluster::{Profile, embedded_profiles};
+use crate::cluster::{DEFAULT_PROFILE, Profile};
 use crate::diagnostic::{Code, Diagnostic, Findings, Sources, Span};
 use crate::net::Cidr;
 
-pub use range::{by_release, inverted, lines_for, ways};
+pub use range::{by_release, inverted, lines_for, unheeded, ways};
 pub use replication::replicated;
 pub(crate) use services::free_range;
 pub use services::ports_line;
@@ -37,10 +38,14 @@ pub const SCHEMA: &str = "#:schema /usr/share/ringfence/schemas/cluster.1.json";
 pub struct Known<'a> {
     /// What the cluster is to be called.
     pub name: &'a str,
+    /// The program.
+    pub profile: &'static Profile,
     /// The settings of each node whose files were read.
     pub settings: &'a [Settings],
     /// The members, where an output was read.
     pub members: Option<&'a [Member]>,
+    /// Where its nodes listen right now, where the output says so.
+    pub listeners: &'a [NodeListener],
     /// What an inventory says, where one was read; then there are no members.
     pub inventory: Option<&'a Inventory>,
     /// Addresses of host names.
@@ -96,6 +101,10 @@ struct ClusterFile {
     schema: &'static str,
     about: Vec<String>,
     name: String,
+    /// Where it is another than the usual one.
+    profile: Option<String>,
+    /// A service that a client may use, for the example.
+    example: String,
     nodes: Vec<Row>,
     long_nodes: Vec<LongNode>,
     networks: Vec<Row>,
@@ -106,11 +115,14 @@ struct ClusterFile {
 
 /// Writes the cluster file. `None` only where a finding says what is missing.
 pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
-    let profile = embedded_profiles().into_iter().find(|profile| profile.name == "riak")?;
+    let profile = known.profile;
     let before = findings.errors();
     for settings in known.settings {
         about_settings(settings, findings);
-        by_release(&settings.distribution).into_iter().for_each(|finding| findings.push(finding));
+        by_release(&settings.distribution)
+            .into_iter()
+            .chain(unheeded(&settings.distribution))
+            .for_each(|finding| findings.push(finding));
     }
     let nodes = nodes::collect(known, findings);
     // What is proposed for half a cluster would be wrong for the whole.
@@ -124,10 +136,10 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
     let settings: Vec<Settings> = known.settings.iter().filter(of_member).cloned().collect();
     let known = &Known { settings: &settings, ..*known };
     let networks = networks::propose(&nodes, known, &mut proposals);
-    let found = services::collect(known, &profile, &nodes, findings, &mut proposals);
+    let found = services::collect(known, &nodes, findings, &mut proposals);
     let clients = clients(known);
     if clients.is_empty() {
-        warn(&found, &profile, &mut proposals);
+        warn(&found, profile, &mut proposals);
     }
     if findings.errors() > before || nodes.is_empty() {
         return None;
@@ -146,6 +158,8 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         schema: SCHEMA,
         about: about(known, &found.usual),
         name: quoted(known.name),
+        profile: Some(quoted(&profile.name)).filter(|_| profile.name != DEFAULT_PROFILE),
+        example: quoted(found.client_services(profile).first().copied().unwrap_or("http")),
         nodes: short,
         long_nodes: long,
         networks,
@@ -192,20 +206,21 @@ pub fn about_settings(settings: &Settings, findings: &mut Findings) {
     }
     let Some(file) = settings.files.first() else { return };
     if !settings.knows_listeners {
-        let message = "no app.config or riak.conf of this node was read, so that its ports are not known";
+        let message = "no file of this node was read that says where its services listen: its ports are not known";
         let help = "read all files of a node together: name their folder with `--from`";
         findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
     }
     if !settings.knows_flags {
-        let message = "no vm.args of this node was read, which has its name, and may have a distribution range";
+        let message =
+            "no file of this node was read that has its name, and may have a distribution range, such as vm.args";
         let help = "read all files of a node together: name their folder with `--from`";
         findings.push(Diagnostic::new(Code::UnknownSettings, Span::new(*file, 0..0), message).help(help));
     }
 }
 
-fn warn(found: &services::Services, profile: &Profile, findings: &mut Findings) {
+fn warn(found: &services::Services, profile: &'static Profile, findings: &mut Findings) {
     let open: Vec<&str> = found.client_services(profile);
-    let message = format!("no client is known: whoever is no node is cut off from {}", open.join(", "));
+    let message = format!("no client is known: all hosts but the nodes are cut off from {}", open.join(", "));
     let help =
         "add a `[[client]]` for each program that uses them from elsewhere; `ringfence diff` lists their open sessions";
     findings.push(Diagnostic::placeless(Code::NoClients, message).help(help));

@@ -25,7 +25,7 @@ pub(super) fn propose(nodes: &[Node], known: &Known<'_>, findings: &mut Findings
         let shown: Vec<String> = chosen.keys().take(8).map(ToString::to_string).collect();
         let more = if chosen.len() > 8 { " and more" } else { "" };
         let message = format!("the private networks {}{more} are a proposal, not known", shown.join(", "));
-        let help = "see `[networks]` in the file, and put right what is not your network";
+        let help = "see `[networks]` in the file, and correct what is not your network";
         findings.push(Diagnostic::placeless(Code::ConfirmNetworks, message).help(help));
     }
     chosen.into_iter().map(|(network, comment)| Row { value: quoted(&network.to_string()), comment }).collect()

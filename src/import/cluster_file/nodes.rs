@@ -122,12 +122,13 @@ fn admitted(member: &Member, known: &Known<'_>, findings: &mut Findings) -> Opti
     let state = match member.state {
         State::Joining => "joining",
         State::Valid => "valid",
+        State::Running => "running",
         State::Leaving => "leaving; take it out once it has left",
         State::Exiting => "exiting; take it out once it has left",
         State::Down => "down, but a member: it may return",
         State::Unstated => "a member",
         State::Invalid => {
-            let message = format!("`{}` is invalid, and so is not admitted", member.name);
+            let message = format!("`{}` is not admitted: it is invalid, and no member any more", member.name);
             findings.push(Diagnostic::new(Code::InvalidMember, member.span, message));
             return None;
         }
@@ -141,25 +142,39 @@ fn of_inventory(node: &inventory::Node, known: &Known<'_>) -> (String, Option<Sp
     (node.name.clone(), Some(node.span), comment)
 }
 
-const HOW_TO_READ: &str =
-    "read what Riak says, with the rights of Riak: `riak-admin member-status | ringfence import --membership -`";
+/// What prints who is in the cluster.
+fn how_to_read(known: &Known<'_>) -> String {
+    let title = &known.profile.title;
+    match &known.profile.membership {
+        Some(command) => format!(
+            "read what {title} itself says, with the rights of {title}: `{command} | ringfence import --membership -`"
+        ),
+        None => "name the nodes with `ringfence init`".to_owned(),
+    }
+}
 
 /// Where no output says who is in the cluster, and several nodes' files do.
 pub(super) fn warn_of_unknown_members(known: &Known<'_>, proposals: &mut Findings) {
     if known.members.is_none() && known.inventory.is_none() {
-        let message = format!(
-            "only the {} nodes whose files were read are admitted: whoever else is in the cluster is cut off",
-            known.settings.len()
-        );
-        proposals.push(Diagnostic::placeless(Code::UnknownMembers, message).help(HOW_TO_READ));
+        let named = known.settings.iter().any(|settings| !settings.members.is_empty());
+        let message = if named {
+            "only the nodes that the files name are admitted: any other member of the cluster is cut off".to_owned()
+        } else {
+            format!(
+                "only the {} nodes whose files were read are admitted: any other member of the cluster is cut off",
+                known.settings.len()
+            )
+        };
+        proposals.push(Diagnostic::placeless(Code::UnknownMembers, message).help(how_to_read(known)));
     }
 }
 
 /// Without an output, the nodes are those whose files there are. Of a single one it is not known who else there is.
 fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option<Span>, String)> {
-    let help = HOW_TO_READ;
-    if known.settings.len() < 2 {
-        let message = "it is not known who is in the cluster";
+    let help = how_to_read(known);
+    let members = || known.settings.iter().flat_map(|settings| &settings.members);
+    if known.settings.len() < 2 && members().next().is_none() {
+        let message = "nothing says who is in the cluster";
         findings.push(Diagnostic::placeless(Code::NoMembership, message).help(help));
         return Vec::new();
     }
@@ -170,6 +185,8 @@ fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option
                 let comment = format!("{}: {}", place(name.span, known.sources), comment(&name.name));
                 nodes.push((name.value.clone(), Some(name.span), comment));
             }
+            // It is among those that the files name, or nobody's.
+            None if !settings.members.is_empty() => {}
             None => {
                 let message = "these files do not say what their node is called";
                 let span = settings.files.first().map(|file| Span::new(*file, 0..0));
@@ -177,8 +194,14 @@ fn from_files(known: &Known<'_>, findings: &mut Findings) -> Vec<(String, Option
                     Some(span) => Diagnostic::new(Code::NoMembership, span, message),
                     None => Diagnostic::placeless(Code::NoMembership, message),
                 };
-                findings.push(finding.help(format!("add the file with `-name` or `nodename`, or {help}")));
+                findings.push(finding.help(format!("add the file with the node's name, or {help}")));
             }
+        }
+    }
+    for member in members() {
+        if !nodes.iter().any(|(name, ..)| *name == member.value) {
+            let comment = format!("{}: {}", place(member.span, known.sources), comment(&member.name));
+            nodes.push((member.value.clone(), Some(member.span), comment));
         }
     }
     nodes
@@ -217,7 +240,9 @@ fn node(
              never looked up, because rules must load without DNS"
         );
         if hint.is_some() {
-            help.push_str(" (the example is where it takes handoff; name every address from which it connects)");
+            help.push_str(
+                " (the example is where it listens for its peers; name every address from which it connects)",
+            );
         }
         findings.push(at(Code::MissingAddress, message).help(help));
         return None;
@@ -305,7 +330,9 @@ fn known_addresses(
 
 /// The addresses of its own that a node's settings name for its peers.
 fn peer_binds(settings: &Settings) -> Vec<(Bind, String, Span)> {
-    let handoff = settings.listeners.iter().filter(|listener| listener.service == "handoff");
+    // What only the nodes use.
+    let is_of_peers = |service: &str| settings.profile.service(service).is_some_and(|own| !own.is_for_clients());
+    let handoff = settings.listeners.iter().filter(|listener| is_of_peers(listener.service));
     let handoff = handoff.filter_map(|listener| {
         listener.bind_setting.as_ref().map(|(name, span)| (listener.bind.clone(), name.clone(), *span))
     });

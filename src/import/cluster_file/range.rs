@@ -1,6 +1,8 @@
-//! The lines that give Riak a distribution range, for the file in which it is set or can be.
+//! The lines that give a node a distribution range, for the file in which it is set or can be.
 
+use crate::cluster::{Form, Profile};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::import::files::Kind;
 use crate::import::settings::{Distribution, Range, Setting, Settings, Style};
 use crate::net::PortRange;
 
@@ -16,52 +18,68 @@ pub struct Lines {
 /// The file that has the range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum File {
-    RiakConf,
+    /// riak.conf or rabbitmq.conf.
+    Conf,
     VmArgs,
     AppConfig,
+}
+
+/// The file of keys and values that a program has.
+fn conf_of(profile: &Profile) -> Option<Kind> {
+    [Kind::RiakConf, Kind::RabbitmqConf].into_iter().find(|kind| profile.has_file(kind.word()))
 }
 
 /// The lines that set this range: in the file that sets it now, because another would not be heard or would contradict it;
 /// else in each file in which this node could have it; without settings, in each that there is.
 #[must_use]
-pub fn lines_for(range: PortRange, settings: Option<&Settings>) -> Vec<Lines> {
+pub fn lines_for(range: PortRange, profile: &Profile, settings: Option<&Settings>) -> Vec<Lines> {
+    let lines = |file: File, set: bool| lines(range, profile, file, set);
     let Some(settings) = settings else {
-        return [File::RiakConf, File::VmArgs, File::AppConfig].map(|file| lines(range, file, false)).into();
+        return [File::Conf, File::VmArgs, File::AppConfig].into_iter().filter_map(|file| lines(file, false)).collect();
     };
     let distribution = &settings.distribution;
+    let of = |setting: &Setting<u16>| file_of(setting, profile);
     // What vm.args says counts before app.config.
     let strongest =
-        |set: Vec<File>| [File::VmArgs, File::AppConfig, File::RiakConf].into_iter().find(|file| set.contains(file));
-    let range_in = strongest(distribution.minimum.iter().chain(&distribution.maximum).map(file_of).collect());
-    let first = range_in.or_else(|| strongest(distribution.fixed.iter().map(file_of).collect()));
-    match (first, settings.style) {
-        (Some(file), _) => vec![lines(range, file, range_in.is_some())],
-        (None, Style::RiakConf) => vec![lines(range, File::RiakConf, false)],
-        (None, Style::AppConfig) => vec![lines(range, File::VmArgs, false), lines(range, File::AppConfig, false)],
-    }
+        |set: Vec<File>| [File::VmArgs, File::AppConfig, File::Conf].into_iter().find(|file| set.contains(file));
+    let range_in = strongest(distribution.minimum.iter().chain(&distribution.maximum).map(of).collect());
+    let first = range_in.or_else(|| strongest(distribution.fixed.iter().map(of).collect()));
+    let found = match (first, settings.style) {
+        (Some(file), _) => vec![lines(file, range_in.is_some())],
+        (None, Style::Conf) => vec![lines(File::Conf, false)],
+        (None, Style::AppConfig) => vec![lines(File::VmArgs, false), lines(File::AppConfig, false)],
+    };
+    found.into_iter().flatten().collect()
 }
 
-/// A setting is called as its file writes it.
-fn file_of(setting: &Setting<u16>) -> File {
+/// A setting is called as its file writes it; the variables of a program are weaker than its file of keys and values.
+fn file_of(setting: &Setting<u16>, profile: &Profile) -> File {
+    let is_key = || {
+        let word = conf_of(profile).map_or("", Kind::word);
+        let keys = profile.services.iter().flat_map(|service| service.keys_in(word));
+        keys.into_iter().any(|key| key.key() == setting.name)
+    };
     if setting.name.starts_with('-') {
         File::VmArgs
-    } else if setting.name.starts_with("erlang.") {
-        File::RiakConf
+    } else if is_key() || setting.name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        File::Conf
     } else {
         File::AppConfig
     }
 }
 
-fn lines(range: PortRange, file: File, set: bool) -> Lines {
+/// `None` where the program has no such file, or no key for it.
+fn lines(range: PortRange, profile: &Profile, file: File, set: bool) -> Option<Lines> {
     let (first, last) = (range.first(), range.last());
     let (name, lines) = match file {
-        File::RiakConf => (
-            "riak.conf",
-            vec![
-                format!("erlang.distribution.port_range.minimum = {first}"),
-                format!("erlang.distribution.port_range.maximum = {last}"),
-            ],
-        ),
+        File::Conf => {
+            let conf = conf_of(profile)?;
+            let keys = profile.service("distribution")?.keys_in(conf.word());
+            let key = |form: Form, port: u16| {
+                keys.iter().find(|key| *key.form() == form).map(|key| format!("{} = {port}", key.key()))
+            };
+            (conf.name(), vec![key(Form::First, first)?, key(Form::Last, last)?])
+        }
         File::VmArgs => ("vm.args", vec![format!("-kernel inet_dist_listen_min {first} inet_dist_listen_max {last}")]),
         File::AppConfig => (
             "app.config",
@@ -72,18 +90,18 @@ fn lines(range: PortRange, file: File, set: bool) -> Lines {
         (_, true) => format!("in {name}, in place of what is set there"),
         // Erlang does not start with an application that stands twice (seen on OTP 25).
         (File::AppConfig, false) => format!("in {name} (its two settings into `kernel`, if that is there already)"),
-        (File::RiakConf | File::VmArgs, false) => format!("in {name}"),
+        (File::Conf | File::VmArgs, false) => format!("in {name}"),
     };
-    Lines { place, lines }
+    Some(Lines { place, lines })
 }
 
-/// What is said of a range that ends before it begins. Each half counts by itself, and may stand in another file than the other; the
+/// The finding about a range that ends before it begins. Each half counts by itself, and may stand in another file than the other; the
 /// node then says `eaddrinuse` of ports that are free (seen on OTP 25 and 29).
 #[must_use]
 pub fn inverted(distribution: &Distribution) -> Diagnostic {
     let message =
         "the distribution range begins above its end: the node does not start, and says that the address is in use";
-    let help = "exchange minimum and maximum, or set both in one file: of several, each half counts by itself";
+    let help = "swap minimum and maximum, or set both in one file: of several, each half counts by itself";
     let finding = match (&distribution.minimum, &distribution.maximum) {
         (Some(minimum), Some(maximum)) => Diagnostic::new(Code::InvertedRange, minimum.span, message)
             .label(format!("it begins at {}", minimum.value))
@@ -116,10 +134,23 @@ pub fn by_release(distribution: &Distribution) -> Option<Diagnostic> {
     )))
 }
 
+/// Ranges that are set where the program may not heed them.
+pub fn unheeded(distribution: &Distribution) -> impl Iterator<Item = Diagnostic> {
+    distribution.unheeded.iter().map(|one| {
+        let message = format!(
+            "`{}` has no effect in today's releases, which set the range themselves; another release may take {}",
+            one.name, one.value
+        );
+        let finding = Diagnostic::new(Code::FixedPort, one.span, message);
+        finding
+            .help("set the range in rabbitmq.conf, and take the flags away, so that every release takes the same ports")
+    })
+}
+
 /// The lines as one sentence: write these here, or those there.
 #[must_use]
-pub fn ways(range: PortRange, settings: Option<&Settings>) -> String {
-    let ways: Vec<String> = lines_for(range, settings)
+pub fn ways(range: PortRange, profile: &Profile, settings: Option<&Settings>) -> String {
+    let ways: Vec<String> = lines_for(range, profile, settings)
         .into_iter()
         .map(|lines| {
             let shown: Vec<String> = lines.lines.iter().map(|line| format!("`{line}`")).collect();

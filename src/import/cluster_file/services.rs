@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::listening::{add_listening, unknown_listeners};
 use super::nodes::Node;
 use super::range::{inverted, lines_for, ways};
 use super::replication::replicated;
 use super::{Known, Row, comment, place};
-use crate::cluster::{Profile, Service, State, usual_service};
+use crate::cluster::{Profile, Service, State};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::import::SERVICES;
-use crate::import::files::USUAL;
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
@@ -27,17 +26,19 @@ pub(super) struct Services {
     /// Services that are as in the profile, in words.
     pub usual: Vec<String>,
     opened: BTreeSet<&'static str>,
+    /// Those of which a listener is known.
+    listening: BTreeSet<&'static str>,
 }
 
-/// The ports of one service on one node, and what says so.
+/// The ports of one service on one node, and the setting that they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct OnNode {
-    ports: Ports,
-    origin: String,
+pub(super) struct OnNode {
+    pub ports: Ports,
+    pub origin: String,
     /// `None` where the files do not say whose they are.
-    node: Option<String>,
+    pub node: Option<String>,
     /// One of the files.
-    file: Option<FileId>,
+    pub file: Option<FileId>,
 }
 
 impl OnNode {
@@ -51,29 +52,43 @@ impl OnNode {
 
 impl Services {
     /// The services that nodes and clients may use, as far as they are for clients.
-    pub fn client_services(&self, profile: &Profile) -> Vec<&'static str> {
-        let open = |name: &&str| {
-            let state = profile.services.iter().find(|service| service.name() == *name).map(Service::state);
-            state == Some(State::Open) || self.opened.contains(name)
+    pub fn client_services(&self, profile: &'static Profile) -> Vec<&'static str> {
+        // Of a program with many plugins those that are in use are enough to name.
+        let open = |service: &&Service| match service.state() {
+            State::Open => service.is_by_default() || self.listening.contains(service.name()),
+            State::Blocked | State::Unused => self.opened.contains(service.name()),
         };
-        ["http", "https"].into_iter().filter(open).collect()
+        let own = profile.services.iter().filter(|service| service.is_for_clients()).filter(open);
+        own.map(Service::name).collect()
     }
 }
 
 /// What is wrong goes to `findings`, what is only as good as the list of nodes to `proposals`.
 pub(super) fn collect(
     known: &Known<'_>,
-    profile: &Profile,
     nodes: &[Node],
     findings: &mut Findings,
     proposals: &mut Findings,
 ) -> Services {
+    let profile = known.profile;
     missing_settings(known, nodes, proposals);
-    let mut services = Services { rows: Vec::new(), own: BTreeMap::new(), usual: Vec::new(), opened: BTreeSet::new() };
+    let mut services = Services {
+        rows: Vec::new(),
+        own: BTreeMap::new(),
+        usual: Vec::new(),
+        opened: BTreeSet::new(),
+        listening: BTreeSet::new(),
+    };
+    unknown_listeners(known, proposals);
     let mut taken = Ports::default();
-    for name in SERVICES.into_iter().filter(|name| *name != "distribution") {
+    for service in profile.services.iter().filter(|service| service.name() != DISTRIBUTION) {
+        let name = service.name();
         let mut found: Vec<OnNode> =
-            known.settings.iter().filter_map(|settings| on_node(name, settings, known, findings)).collect();
+            known.settings.iter().filter_map(|settings| on_node(service, settings, known, findings)).collect();
+        add_listening(service, known, &mut found);
+        if !found.is_empty() {
+            services.listening.insert(name);
+        }
         found.extend(of_inventory(name, known, profile));
         let used = settle(name, &found, profile, &mut services, findings);
         if name == "protobuf" {
@@ -85,38 +100,54 @@ pub(super) fn collect(
         taken = taken.ranges().iter().chain(all).copied().collect();
     }
     let (mut found, unbounded) = ranges(known, findings);
-    found.extend(of_inventory("distribution", known, profile));
-    if found.is_empty() {
+    let usual = profile.service(DISTRIBUTION);
+    if let Some(service) = usual {
+        add_listening(service, known, &mut found);
+    }
+    found.extend(of_inventory(DISTRIBUTION, known, profile));
+    if found.is_empty() && usual.is_none_or(|service| service.ports().is_empty()) {
         propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
     } else {
-        let common = settle("distribution", &found, profile, &mut services, findings);
+        let common = settle(DISTRIBUTION, &found, profile, &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
     }
-    let position = |row: &super::ServiceRows| SERVICES.iter().position(|name| *name == row.name);
+    let position = |row: &super::ServiceRows| profile.services.iter().position(|service| service.name() == row.name);
     services.rows.sort_by_key(position);
     services
 }
 
-/// Whose settings are not known, said once.
+const DISTRIBUTION: &str = "distribution";
+
+/// Names the nodes whose settings are not known, in one finding.
 fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) {
     if known.inventory.is_some() {
-        let message = "none of Riak's files was read: ports that the inventory does not name are those of the profile";
+        let message = format!(
+            "none of {}'s files was read: ports that the inventory does not name are those of the profile",
+            known.profile.title
+        );
         let help = "name ports that somebody moved with `ringfence_ports`, and run `ringfence lint` on a node";
         findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
         return;
     }
     if known.settings.is_empty() {
-        let message = "none of Riak's files was read: the ports are those of the profile";
+        let ports = if known.listeners.is_empty() {
+            "the ports are those of the profile"
+        } else {
+            "the ports are those on which nodes listen right now, and otherwise those of the profile"
+        };
+        let message = format!("none of {}'s files was read: {ports}", known.profile.title);
         let help = format!(
-            "name the folder of a node's files with `--from`, or check that nobody moved a port; without it, looked at are {}",
-            USUAL.join(", ")
+            "name the folder of a node's files with `--from`, or check that nobody moved a port; without `--from`, it looks into {}",
+            known.profile.folders.join(", ")
         );
         findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
         return;
     }
     let read: BTreeSet<&str> =
         known.settings.iter().filter_map(|settings| settings.name.as_ref()).map(|name| name.value.as_str()).collect();
-    let unread: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).filter(|name| !read.contains(name)).collect();
+    let listens = |name: &&str| known.listeners.iter().any(|listener| listener.node == **name);
+    let unread = nodes.iter().map(|node| node.name.as_str()).filter(|name| !read.contains(name));
+    let unread: Vec<&str> = unread.filter(|name| !listens(name)).collect();
     let nameless = known.settings.iter().filter(|settings| settings.name.is_none()).count();
     if unread.len() <= nameless {
         return;
@@ -130,33 +161,39 @@ fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) 
 }
 
 /// The ports of a service but distribution, where a node has it.
-fn on_node(name: &'static str, settings: &Settings, known: &Known<'_>, findings: &mut Findings) -> Option<OnNode> {
+fn on_node(service: &Service, settings: &Settings, known: &Known<'_>, findings: &mut Findings) -> Option<OnNode> {
+    let name = service.name();
     if name == "epmd" {
         // A node where it is not moved has the default, whatever the others have.
         let port = settings.epmd.port.as_ref();
         if port.is_none() && !settings.knows_flags {
             return None;
         }
-        let usual = || usual_service("riak", "epmd").map(|service| service.ports().clone()).unwrap_or_default();
-        let ports = port.map_or_else(usual, |port| PortRange::single(port.value).into_iter().collect());
+        let ports =
+            port.map_or_else(|| service.ports().clone(), |port| PortRange::single(port.value).into_iter().collect());
         let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
         return Some(OnNode::new(ports, origin, settings, known));
     }
     let own = || settings.listeners.iter().filter(|listener| listener.service == name);
-    let ports: Ports = own().filter_map(|listener| PortRange::single(listener.port)).collect();
+    let ranges = || settings.ranges.iter().filter(|range| range.service == name);
+    let single = own().filter_map(|listener| PortRange::single(listener.port));
+    let ports: Ports = single.chain(ranges().flat_map(|range| range.ports.ranges().iter().copied())).collect();
     let mut origins: Vec<String> = own()
         .filter_map(|listener| listener.setting.as_ref().map(|(setting, span)| origin(setting, *span, known)))
         .collect();
+    origins.extend(ranges().flat_map(|range| &range.settings).map(|(setting, span)| origin(setting, *span, known)));
     origins.dedup();
-    let blocked = matches!(name, "protobuf" | "cluster-manager" | "solr-jmx");
+    let blocked = match service.state() {
+        State::Open => false,
+        State::Blocked => true,
+        State::Unused => service.once_used() == State::Blocked,
+    };
     for listener in own().filter(|listener| blocked && !listener.bind.is_loopback()) {
         if let Some((setting, span)) = &listener.setting {
             let message = format!("`{setting}` listens beyond loopback, and `{name}` is blocked for everyone");
-            let users =
-                if name == "cluster-manager" { "another cluster replicates with it" } else { "programs use it" };
             let help = format!(
-                "if {users}, write `state = \"open\"` under `[services.{name}]`, and a `[[client]]` for their addresses; else \
-                 bind it to 127.0.0.1"
+                "if others use it, write `state = \"open\"` under `[services.{name}]`, and a `[[client]]` for their addresses; \
+                 else bind it to 127.0.0.1"
             );
             findings.push(Diagnostic::new(Code::BlockedListener, *span, message).help(help));
         }
@@ -183,7 +220,7 @@ fn of_inventory(name: &str, known: &Known<'_>, profile: &Profile) -> Vec<OnNode>
     if found.iter().any(|own| own.file.is_some()) { found } else { Vec::new() }
 }
 
-fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
+pub(super) fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
     format!("{}: {}", place(span, known.sources), comment(setting))
 }
 
@@ -203,21 +240,16 @@ fn settle(
         return service.ports().clone();
     };
     let mut lines = Vec::new();
-    // What Riak has and the profile calls unused would stay unguarded.
-    match (service.state(), name) {
-        // A node's Solr asks those of the others (yokozuna, `yz_solr:dist_search/3`).
-        (State::Unused, "https" | "solr") => {
+    // What listens and the profile calls unused would stay unguarded.
+    match (service.state(), service.once_used()) {
+        (State::Unused, State::Open) => {
             services.opened.insert(name);
-            let comment = if name == "solr" {
-                "the nodes search in each other's"
-            } else {
-                "for the nodes, and clients that are named"
-            };
-            lines.push(Row { value: "state = \"open\"".to_owned(), comment: comment.to_owned() });
+            let comment = "it listens; open to the nodes, and to clients that are named".to_owned();
+            lines.push(Row { value: "state = \"open\"".to_owned(), comment });
             lines.push(Row { value: "peers = true".to_owned(), comment: String::new() });
         }
-        (State::Unused, _) => {
-            let comment = "it listens; guarded, and admitted for nobody".to_owned();
+        (State::Unused, State::Blocked | State::Unused) => {
+            let comment = "it listens; guarded, and nobody is admitted".to_owned();
             lines.push(Row { value: "state = \"blocked\"".to_owned(), comment });
         }
         (State::Open | State::Blocked, _) => {}
@@ -250,7 +282,7 @@ fn whose(name: &str, own: &OnNode) -> Diagnostic {
         Some(file) => Diagnostic::new(Code::NoMembership, Span::new(file, 0..0), message),
         None => Diagnostic::placeless(Code::NoMembership, message),
     };
-    finding.help("add the node's file with `-name NAME@ADDRESS` or `nodename`")
+    finding.help("add the file that has the node's name")
 }
 
 /// The ports that most nodes have; of as many, the first. A node without a name cannot have ports of its own.
@@ -285,7 +317,7 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
     for settings in known.settings {
         match settings.distribution.range() {
             Range::Ports(ports) => found.push(OnNode::new(ports, origins(settings, known), settings, known)),
-            // One release listens there, and another on any port: what is known is guarded, and the rest is said.
+            // One release listens there, and another on any port: the known ports are guarded, and a finding names the rest.
             Range::Unset | Range::MaximumOnly if !settings.distribution.fixed.is_empty() => {
                 let ports = settings.distribution.fixed_ports();
                 found.push(OnNode::new(ports, origins(settings, known), settings, known));
@@ -300,7 +332,8 @@ fn ranges<'a>(known: &Known<'a>, findings: &mut Findings) -> (Vec<OnNode>, Vec<&
 
 fn origins(settings: &Settings, known: &Known<'_>) -> String {
     let bounds = settings.distribution.bounds();
-    let origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    let mut origins: Vec<String> = bounds.map(|setting| origin(&setting.name, setting.span, known)).collect();
+    origins.dedup();
     origins.join("; ")
 }
 
@@ -317,20 +350,25 @@ fn propose(
     let Some(range) = free_range(width, taken) else { return };
     let settings = known.settings.first();
     let unknown = unbounded.is_empty();
-    let state = if unknown { "Riak's settings were not read" } else { "not yet in Riak's settings" };
+    let title = &known.profile.title;
+    let state = match unknown {
+        true => format!("{title}'s settings were not read"),
+        false => format!("not yet in {title}'s settings"),
+    };
     let mut remarks =
-        vec![format!("CONFIRM: proposed; {state}. Unless Riak listens here, its distribution port is not guarded:")];
-    for lines in lines_for(range, settings) {
+        vec![format!("CONFIRM: proposed; {state}. Unless {title} listens here, its distribution port is not guarded:")];
+    for lines in lines_for(range, known.profile, settings) {
         remarks.push(format!("{}:", lines.place));
         remarks.extend(lines.lines.into_iter().map(|line| format!("    {line}")));
     }
     let value = ports_line(&[range].into_iter().collect());
-    let lines = vec![Row { value, comment: state.to_owned() }];
+    let lines = vec![Row { value, comment: state }];
     services.rows.push(super::ServiceRows { name: "distribution", remarks, lines });
     if unknown {
         findings.push(unbounded_finding(
             None,
             range,
+            known.profile,
             settings,
             "it is not known which ports Erlang's distribution uses",
         ));
@@ -349,7 +387,7 @@ fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findi
             Range::Unset | Range::Ports(_) | Range::Inverted => "Erlang's distribution listens on any free port",
         };
         let place = settings.distribution.span().or_else(|| settings.files.first().map(|file| Span::new(*file, 0..0)));
-        findings.push(unbounded_finding(place, range, Some(settings), message));
+        findings.push(unbounded_finding(place, range, settings.profile, Some(settings), message));
     }
 }
 
@@ -357,6 +395,7 @@ fn say_unbounded(unbounded: &[&Settings], range: PortRange, findings: &mut Findi
 pub(super) fn unbounded_finding(
     place: Option<Span>,
     range: PortRange,
+    profile: &Profile,
     settings: Option<&Settings>,
     message: &str,
 ) -> Diagnostic {
@@ -364,7 +403,8 @@ pub(super) fn unbounded_finding(
         Some(place) => Diagnostic::new(Code::UnboundedDistribution, place, message),
         None => Diagnostic::placeless(Code::UnboundedDistribution, message),
     };
-    finding.help(format!("on every node, {}; then restart the nodes one after the other", ways(range, settings)))
+    finding
+        .help(format!("on every node, {}; then restart the nodes one after the other", ways(range, profile, settings)))
 }
 
 /// The lowest range of this width from the usual place up that no service has, outside the ports of outgoing connections.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::default_profile;
 use crate::diagnostic::SourceFile;
 use crate::import::files::{File, Kind};
 use crate::import::settings;
@@ -11,11 +12,14 @@ fn write_all(confs: &[String], joining: &[&str], networks: &[(&str, &str)]) -> (
         let id = sources.add(SourceFile::new(format!("n{number}/riak.conf"), text.clone()));
         files.push([File { id, kind: Kind::RiakConf }]);
     }
-    let settings: Vec<Settings> = files.iter().map(|files| settings::read(files, &sources, &mut findings)).collect();
+    let settings: Vec<Settings> =
+        files.iter().map(|files| settings::read(default_profile(), files, &sources, &mut findings)).collect();
     let joining: Vec<String> = joining.iter().map(|name| (*name).to_owned()).collect();
     let networks: Vec<(String, Cidr)> =
         networks.iter().map(|(name, network)| ((*name).to_owned(), network.parse().unwrap())).collect();
     let known = Known {
+        profile: default_profile(),
+        listeners: &[],
         name: "test",
         settings: &settings,
         members: None,

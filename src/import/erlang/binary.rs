@@ -57,7 +57,7 @@ type Wrong = String;
 
 fn merge<T: PartialEq>(old: &mut Option<T>, new: T, word: &str) -> Result<(), Wrong> {
     match old {
-        Some(old) if *old != new => Err(format!("`{word}` contradicts what stands before it")),
+        Some(old) if *old != new => Err(format!("`{word}` contradicts what is before it")),
         Some(_) | None => {
             *old = Some(new);
             Ok(())

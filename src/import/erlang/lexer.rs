@@ -1,6 +1,6 @@
 //! The tokens of Erlang, as `erl_scan` of OTP 25 finds them.
 //!
-//! What is no token is a finding, and [`Token::Wrong`] stands in for it where a term may have been meant.
+//! Anything else is a finding, and [`Token::Wrong`] takes its place where a term may have been meant.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -119,7 +119,7 @@ impl<'a, 'r> Lexer<'a, 'r> {
     pub fn no_closing_quote(&mut self, text: Range<usize>, place: usize) {
         let shown = self.report.excerpt(text.start..text.start + self.slice(text.clone()).find('\n').unwrap_or(0));
         let message = format!("the closing quote of `{shown}` seems to be missing");
-        let help = "write it; the rest of the file cannot be judged before";
+        let help = "write it; until then the rest of the file cannot be checked";
         let related = [(place..place, "the text would end here, on another line")];
         self.report.mistake_with(text.start..text.start + 1, message, help, &related);
         self.report.cut = true;
@@ -169,7 +169,7 @@ impl<'a, 'r> Lexer<'a, 'r> {
         if let Some(offset) = comment.find(quoted::NON_CHARACTERS) {
             let place = range.start + offset;
             let help = "delete it; Erlang takes it nowhere, not even in a comment";
-            self.report.mistake(place..place + 3, "this comment has a character that is none (U+FFFE or U+FFFF)", help);
+            self.report.mistake(place..place + 3, "this comment has U+FFFE or U+FFFF, which are no characters", help);
         }
     }
 
@@ -365,8 +365,8 @@ impl<'a, 'r> Lexer<'a, 'r> {
         let run = rest.split(|c| u32::from(c) <= 0xff || CURLY_QUOTES.contains(&c)).next().unwrap_or(rest);
         self.at = start + run.len();
         let shown = self.report.excerpt(start..self.at);
-        let help = "such characters may stand in quotes only; delete them, or put the text between double quotes";
-        self.report.mistake(start..self.at, format!("`{shown}` stands outside of quotes"), help);
+        let help = "such characters are allowed in quotes only: delete them, or put the text between double quotes";
+        self.report.mistake(start..self.at, format!("`{shown}` is outside of quotes"), help);
         Token::Wrong
     }
 
@@ -378,7 +378,7 @@ impl<'a, 'r> Lexer<'a, 'r> {
             let help = format!("put an address between double quotes: \"{shown}\"");
             (format!("the address `{shown}` is not quoted"), help)
         } else {
-            let help = "a text stands between double quotes, and a number has one `.` at most";
+            let help = "put a text between double quotes; a number has at most one `.`";
             (format!("`{shown}` is no number"), help.to_owned())
         };
         self.report.mistake(range, message, help);

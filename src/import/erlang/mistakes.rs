@@ -1,4 +1,4 @@
-//! What is said about the common mistakes in files of Erlang terms.
+//! The findings about common mistakes in files of Erlang terms.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ pub(super) fn no_dot(parser: &mut Parser<'_, '_>, term: &Term) {
     let (message, help) = match parser.token {
         Token::Comma => {
             let help = "end each term with `.`, or put `[` before the first and `].` behind the last";
-            return say(parser, parser.place.clone(), "a comma stands between two terms".to_owned(), help, &[]);
+            return say(parser, parser.place.clone(), "write a comma between two terms".to_owned(), help, &[]);
         }
         Token::End => ("the last term does not end with `.`", "write a `.` behind it"),
         _ => ("this term does not end with `.`, and another begins behind it", "write a `.` behind it"),
@@ -60,7 +60,7 @@ pub(super) fn no_dot(parser: &mut Parser<'_, '_>, term: &Term) {
     say(parser, last, message.to_owned(), help, &[]);
 }
 
-const COUNT: &str = "count the brackets in between; whoever comments out a part of a term comments out its brackets and \
+const COUNT: &str = "count the brackets in between: to comment out a part of a term, comment out its brackets and \
                      its comma, too";
 
 fn brackets(parser: &mut Parser<'_, '_>, place: Range<usize>, message: String, mut related: Vec<(Range<usize>, &str)>) {
@@ -106,8 +106,8 @@ pub(super) fn no_term(parser: &mut Parser<'_, '_>) -> GivenUp {
 }
 
 pub(super) fn second_tail(parser: &mut Parser<'_, '_>) -> GivenUp {
-    let help = "one term stands behind `|`, and then `]`; between the terms of a list there are commas";
-    say(parser, parser.place.clone(), "more than one term stands behind `|`".to_owned(), help, &[]);
+    let help = "write one term behind `|`, and then `]`; separate the terms of a list with commas";
+    say(parser, parser.place.clone(), "there is more than one term behind `|`".to_owned(), help, &[]);
     GivenUp
 }
 
@@ -118,13 +118,13 @@ pub(super) fn too_deep(parser: &mut Parser<'_, '_>) -> GivenUp {
 }
 
 pub(super) fn comma_without_term(parser: &mut Parser<'_, '_>) {
-    let message = "no term stands before this comma".to_owned();
-    say(parser, parser.place.clone(), message, "delete the comma, or write the term that is missing", &[]);
+    let message = "there is no term before this comma".to_owned();
+    say(parser, parser.place.clone(), message, "delete the comma, or write the missing term", &[]);
 }
 
 pub(super) fn trailing_comma(parser: &mut Parser<'_, '_>, comma: Range<usize>) {
     let message = format!("a comma stands before {}", shown(parser));
-    say(parser, comma, message, "delete this comma: behind the last term there is none", &[]);
+    say(parser, comma, message, "delete this comma: none follows the last term", &[]);
 }
 
 pub(super) fn no_comma(parser: &mut Parser<'_, '_>) {
@@ -152,7 +152,7 @@ pub(super) fn sign_without_number(parser: &mut Parser<'_, '_>, sign: Range<usize
         parser.lexer.report.cut = true;
         return;
     }
-    let message = format!("no number stands behind `{sign_text}`");
+    let message = format!("there is no number behind `{sign_text}`");
     let help = "a sign belongs to a number; put a text between double quotes, and a name with such characters between \
                 single ones";
     say(parser, sign, message, help, &[]);
@@ -221,11 +221,10 @@ pub(super) fn no_element(parser: &mut Parser<'_, '_>, start: usize, element: Opt
             (format!("{token} outside of quotes"), "put paths and other texts between double quotes")
         }
         Token::Other(".") => (format!("{token} ends no term here"), "white space or a comment follows the final `.`"),
-        Token::Bar => (format!("{token} stands in no tuple"), "a comma stands between the terms of a tuple"),
-        token_kind if starts_value(token_kind) => (
-            format!("{token} stands behind a term outside of all brackets"),
-            "a file of settings is [{name, value}, …].",
-        ),
+        Token::Bar => (format!("{token} stands in no tuple"), "separate the terms of a tuple with commas"),
+        token_kind if starts_value(token_kind) => {
+            (format!("{token} follows a term outside of all brackets"), "a file of settings is [{name, value}, …].")
+        }
         Token::End => ("a term is missing".to_owned(), "write it"),
         _ => (
             format!("{token} computes something, and a file of terms has finished values only"),

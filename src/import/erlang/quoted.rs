@@ -51,7 +51,7 @@ pub(super) fn read(
     }
     let shown = report.excerpt(start..text.len().min(line_end(text, start)));
     let message = format!("`{shown}` opens with a quote that is never closed");
-    let help = format!("close it with {quote}; the rest of the file cannot be judged before");
+    let help = format!("close it with {quote}; until then the rest of the file cannot be checked");
     let cause = "this text runs over several lines: is its closing quote missing?";
     let related: Vec<_> = long_text.into_iter().map(|text| (text, cause)).collect();
     report.mistake_with(start..start + quote.len_utf8(), message, help, &related);
@@ -81,12 +81,12 @@ pub(super) fn character(text: &str, start: usize, report: &mut Report<'_>) -> (O
 }
 
 fn missing_character(start: usize, report: &mut Report<'_>) -> Option<char> {
-    report.mistake(start..start + 1, "no character stands behind `$`", "write it, as in $a, or delete the `$`");
+    report.mistake(start..start + 1, "there is no character behind `$`", "write it, as in $a, or delete the `$`");
     None
 }
 
 fn non_character(at: usize, report: &mut Report<'_>) {
-    report.mistake(at..at + 3, "a character that is none (U+FFFE or U+FFFF)", "delete it; Erlang takes it nowhere");
+    report.mistake(at..at + 3, "U+FFFE or U+FFFF, which are no characters", "delete it; Erlang accepts it nowhere");
 }
 
 fn bad_escape(start: usize, end: usize, report: &mut Report<'_>) {

@@ -36,7 +36,7 @@ impl<'a> Report<'a> {
         self.found.len()
     }
 
-    /// A mistake and what to do about it, unless it comes from a placeholder: then that is what is said.
+    /// A mistake and what to do about it, unless it comes from a placeholder: then the finding is about that.
     pub fn mistake(&mut self, range: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.mistake_with(range, message, help, &[]);
     }
@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
     /// A placeholder of a template.
     pub fn placeholder(&mut self, range: Range<usize>) {
         let message = format!("`{}` is a placeholder of a template", self.excerpt(range.clone()));
-        let help = "give the file that is made from this template, as it lies on a node";
+        let help = "give the file that is made from this template, as it is on a node";
         self.push(Diagnostic::new(Code::Template, self.span(range), message).help(help));
     }
 

@@ -134,8 +134,8 @@ fn foreign_comments_and_files() {
 fn commas() {
     assert_eq!(said("[{a,1} {b,2}]."), ["1:8 a comma is missing before `{`"]);
     assert_eq!(said("[{a,1},\n{b,2},\n]."), ["2:6 a comma stands before `]`"]);
-    assert_eq!(said("[a,,b]."), ["1:4 no term stands before this comma"]);
-    assert_eq!(said("{a,1},\n{b,2}."), ["1:6 a comma stands between two terms"]);
+    assert_eq!(said("[a,,b]."), ["1:4 there is no term before this comma"]);
+    assert_eq!(said("{a,1},\n{b,2}."), ["1:6 write a comma between two terms"]);
     assert_eq!(said("{timeout, 10s}."), ["1:13 `s` directly behind a number"]);
 }
 
@@ -160,11 +160,8 @@ fn brackets() {
 fn final_dots() {
     assert_eq!(said("[{a, 1}]\n"), ["1:8 the last term does not end with `.`"]);
     assert_eq!(said("{a, 1}\n{b, 2}."), ["1:6 this term does not end with `.`, and another begins behind it"]);
-    assert_eq!(
-        said("[a]. “é"),
-        ["1:6 `“` is no quote to Erlang", "1:7 `é` stands behind a term outside of all brackets"]
-    );
-    assert_eq!(said("[a]. ł"), ["1:6 `ł` stands outside of quotes", "1:6 the last term does not end with `.`"]);
+    assert_eq!(said("[a]. “é"), ["1:6 `“` is no quote to Erlang", "1:7 `é` follows a term outside of all brackets"]);
+    assert_eq!(said("[a]. ł"), ["1:6 `ł` is outside of quotes", "1:6 the last term does not end with `.`"]);
     assert_eq!(said("a. .b."), ["1:4 `.` ends no term here"]);
 }
 

@@ -17,7 +17,7 @@ pub(super) fn files(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, Kin
     if !inner.is_empty() {
         return inner;
     }
-    // What is wrong with the folder itself was said already.
+    // What is wrong with the folder itself has been reported.
     let nodes = entries(folder, &mut Findings::default()).into_iter().filter(|path| path.is_dir());
     let mut found = Vec::new();
     for node in nodes.filter(|node| node.file_name().is_none_or(|name| name != "etc")) {
@@ -50,7 +50,17 @@ fn own_files(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, Kind)> {
             Err(error) => findings.push(unreadable_path("read", &path, &error)),
         }
     }
+    // Riak has a folder of the name, too, and says itself whether it takes anything from there.
+    if files.iter().all(|(_, kind)| matches!(kind, Kind::RabbitmqConf | Kind::RabbitmqEnv | Kind::AdvancedConfig)) {
+        files.extend(conf_d(folder, findings).into_iter().map(|path| (path, Kind::RabbitmqConfD)));
+    }
     files
+}
+
+/// What RabbitMQ reads behind rabbitmq.conf, in its order (`rabbit_prelaunch_conf.erl`, `find_additional_config_files/1`, of 3.10).
+pub(super) fn conf_d(folder: &Path, findings: &mut Findings) -> Vec<PathBuf> {
+    let inside = entries(&folder.join("conf.d"), findings);
+    inside.into_iter().filter(|path| path.extension().is_some_and(|end| end == "conf") && !path.is_dir()).collect()
 }
 
 fn copy(path: &Path, kind: Kind) -> Diagnostic {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::default_profile;
 
 fn write(folder: &Path, files: &[(&str, &str)]) {
     for (name, text) in files {
@@ -70,11 +71,11 @@ fn what_is_wrong_is_said() {
 #[test]
 fn the_usual_places() {
     let root = tempfile::tempdir().unwrap();
-    assert_eq!(usual(root.path()), Err(Vec::new()));
+    assert_eq!(usual(root.path(), &[default_profile()]), Err(Vec::new()));
     write(root.path(), &[("opt/msys/3rdParty/riak/etc/app.config", "[].")]);
-    assert_eq!(usual(root.path()), Ok(root.path().join("opt/msys/3rdParty/riak/etc")));
+    assert_eq!(usual(root.path(), &[default_profile()]), Ok(root.path().join("opt/msys/3rdParty/riak/etc")));
     write(root.path(), &[("etc/riak/riak.conf", "")]);
-    assert_eq!(usual(root.path()).unwrap_err().len(), 2);
+    assert_eq!(usual(root.path(), &[default_profile()]).unwrap_err().len(), 2);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn what_is_there_and_cannot_be_read_is_not_taken_for_absent() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("etc/riak")).unwrap();
     std::os::unix::fs::symlink("nowhere", root.path().join("etc/riak/riak.conf")).unwrap();
-    assert_eq!(usual(root.path()), Ok(root.path().join("etc/riak")));
+    assert_eq!(usual(root.path(), &[default_profile()]), Ok(root.path().join("etc/riak")));
 }
 
 #[test]

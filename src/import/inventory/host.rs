@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use super::groups::{Variables, each_once};
 use super::json::{Json, Kind};
 use super::{Addresses, Asked, Client, Node};
-use crate::cluster::{ForeignValue, closest};
+use crate::cluster::{ForeignValue, Profile, Service, closest};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
-use crate::import::SERVICES;
 use crate::net::{AddressClass, Cidr, Interface, Ports, parse_address};
 
 const NAME: &str = "ringfence_name";
@@ -29,7 +28,7 @@ pub(super) struct Reader<'a> {
     pub asked: &'a Asked<'a>,
 }
 
-/// A host and what is said of it.
+/// A host and its variables.
 struct Host<'a> {
     name: &'a str,
     span: Span,
@@ -49,7 +48,7 @@ impl<'a> Reader<'a> {
         let given = named.as_ref().is_some_and(|(name, _)| (self.asked.given)(name));
         let addresses = (!given)
             .then(|| self.addresses(&host, &IP, findings).and_then(|found| self.usable(&host, found, findings)));
-        let ports = host.ports(findings);
+        let ports = host.ports(self.asked.profile, findings);
         let interfaces = host.interfaces(findings);
         let (named, named_span) = named?;
         // Where none are needed there are none; where they are wrong there is no node.
@@ -72,8 +71,8 @@ impl<'a> Reader<'a> {
         }
         let services = services?;
         let services_span = services.first().map_or(span, |(_, span)| *span);
-        for (service, span) in services.iter().filter(|(service, _)| !SERVICES.contains(&service.as_ref())) {
-            unknown_service(service, *span, findings);
+        for (service, span) in services.iter().filter(|(service, _)| self.asked.profile.service(service).is_none()) {
+            unknown_service(service, *span, self.asked.profile, findings);
         }
         let interfaces = host.interfaces(findings).map(|(list, _)| list);
         let (named, named_span) = named?;
@@ -81,7 +80,7 @@ impl<'a> Reader<'a> {
         Some(Client { name: named, span: named_span, from: vec![from?], services, services_span, interfaces })
     }
 
-    /// The addresses that are said first: by a variable of ours, by Ansible's, by the name in the inventory.
+    /// The addresses of the first source that has any: a variable of ours, Ansible's, the name in the inventory.
     fn addresses<T: PartialEq>(
         &self,
         host: &Host<'a>,
@@ -199,11 +198,12 @@ const IP: Form<IpAddr> = Form { read: |value, findings| value.address(findings),
 const NETWORK: Form<Cidr> =
     Form { read: |value, findings| value.source(findings), of: |address| Some(Cidr::host(address)) };
 
-fn unknown_service(name: &str, span: Span, findings: &mut Findings) {
+fn unknown_service(name: &str, span: Span, profile: &Profile, findings: &mut Findings) {
     let message = format!("there is no service `{}`", name.escape_debug());
-    let help = match closest(name, SERVICES.into_iter()) {
+    let services: Vec<&str> = profile.services.iter().map(Service::name).collect();
+    let help = match closest(name, services.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", SERVICES.join(", ")),
+        None => format!("there are: {}", services.join(", ")),
     };
     findings.push(Diagnostic::new(Code::UnknownService, span, message).help(help));
 }
@@ -321,7 +321,7 @@ impl<'a> Host<'a> {
     }
 
     /// The ports by service.
-    fn ports(&self, findings: &mut Findings) -> Vec<(&'static str, Ports, Span)> {
+    fn ports(&self, profile: &'static Profile, findings: &mut Findings) -> Vec<(&'static str, Ports, Span)> {
         let Some(value) = self.get(PORTS) else { return Vec::new() };
         let Kind::Object(entries) = value.kind() else {
             self.wrong(PORTS, value, "table of ports by service", findings);
@@ -329,8 +329,8 @@ impl<'a> Host<'a> {
         };
         let mut all = Vec::new();
         for (key, value) in each_once(entries, findings) {
-            let Some(service) = SERVICES.into_iter().find(|service| *service == key.text) else {
-                unknown_service(&key.text, key.span, findings);
+            let Some(service) = profile.service(&key.text).map(Service::name) else {
+                unknown_service(&key.text, key.span, profile, findings);
                 continue;
             };
             let items = match value.kind() {

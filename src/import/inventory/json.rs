@@ -71,14 +71,14 @@ impl<'a> Json<'a> {
         self.place(self.raw.get()).unwrap_or(Span::new(self.file, 0..0))
     }
 
-    /// The place of a part of the text; `None` for what is none, such as a text with escapes.
+    /// The place of a part of the text; `None` for anything else, such as a text with escapes.
     fn place(self, part: &str) -> Option<Span> {
         let start = part.as_ptr().addr().checked_sub(self.whole.as_ptr().addr())?;
         let end = start.checked_add(part.len()).filter(|end| *end <= self.whole.len())?;
         Some(Span::new(self.file, start..end))
     }
 
-    /// What it is; a word where a key or text in it is none after all, which parsing the whole does not look at.
+    /// What it is; a word where a key or text in it is broken, which parsing the whole does not look at.
     pub(super) fn kind(self) -> Kind<'a> {
         let text = self.raw.get();
         let inner = |raw| Self { raw, ..self };

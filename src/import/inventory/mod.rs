@@ -12,7 +12,7 @@
 //! | `ringfence_services` | client | what it may use |
 //!
 //! Nothing is guessed and nothing is looked up: a name is an address only where a file of addresses says which. A variable that begins
-//! with `ringfence_` and is none of these, such as those of a role, is left alone unless it is nearly one of them.
+//! with `ringfence_` and is not listed here, such as those of a role, is left alone unless it nearly has one of these names.
 
 mod groups;
 mod host;
@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::hosts::Hosts;
+use crate::cluster::Profile;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::net::{Cidr, Interface, Ports};
 
@@ -34,6 +35,8 @@ use json::{Json, Kind};
 /// What is asked of an inventory.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// The program, whose services are named.
+    pub profile: &'static Profile,
     /// The group of the nodes.
     pub nodes: &'a str,
     /// The group of the clients; where it is not named, it need not be there.
@@ -58,14 +61,14 @@ pub struct Inventory {
     pub clients: Vec<Client>,
 }
 
-/// Addresses of a host, and where they are said.
+/// Addresses of a host, and their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses<T> {
     /// Each once.
     pub list: Vec<T>,
     /// The place of the first.
     pub span: Span,
-    /// What says so: `ansible_host`.
+    /// The variable that has them: `ansible_host`.
     pub what: String,
     /// Whether that is what others see, or only how the host is reached.
     pub certain: bool,
@@ -82,9 +85,9 @@ pub struct Node {
     pub host: String,
     /// Nothing where they were given by hand.
     pub addresses: Option<Addresses<IpAddr>>,
-    /// Ports by service, and where they are said.
+    /// Ports by service, and their place.
     pub ports: Vec<(&'static str, Ports, Span)>,
-    /// The interfaces on which it admits, where that is said, and where.
+    /// The interfaces on which it admits, if it names any, and their place.
     pub interfaces: Option<(Vec<Interface>, Span)>,
 }
 
@@ -99,9 +102,9 @@ pub struct Client {
     pub from: Vec<Addresses<Cidr>>,
     /// What it may use.
     pub services: Vec<String>,
-    /// Where that is said.
+    /// Where that stands.
     pub services_span: Span,
-    /// The interfaces on which it is admitted, where that is said.
+    /// The interfaces on which it is admitted, if it names any.
     pub interfaces: Option<Vec<Interface>>,
 }
 

@@ -3,11 +3,19 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::*;
+use crate::cluster::default_profile;
 use crate::import::random::Random;
 
 fn read_with(text: &str, hosts: Option<&Hosts>) -> (Option<Inventory>, Vec<Code>) {
     let mut findings = Findings::default();
-    let asked = Asked { nodes: "nodes", clients: None, hosts, given: &|name| name == "given", allow_public: false };
+    let asked = Asked {
+        profile: default_profile(),
+        nodes: "nodes",
+        clients: None,
+        hosts,
+        given: &|name| name == "given",
+        allow_public: false,
+    };
     let inventory = parse(text, FileId::CLUSTER, &asked, &mut findings);
     (inventory, findings.sorted().iter().map(|finding| finding.code).collect())
 }
@@ -171,7 +179,14 @@ fn broken_texts_end_with_a_finding_or_an_inventory() {
         }
         let changed = String::from_utf8_lossy(&bytes).into_owned();
         let mut findings = Findings::default();
-        let asked = Asked { nodes: "nodes", clients: None, hosts: None, given: &|_| false, allow_public: false };
+        let asked = Asked {
+            profile: default_profile(),
+            nodes: "nodes",
+            clients: None,
+            hosts: None,
+            given: &|_| false,
+            allow_public: false,
+        };
         let inventory = parse(&changed, FileId::CLUSTER, &asked, &mut findings);
         assert_eq!(inventory.is_none(), findings.errors() > 0, "{changed}");
         for label in findings.sorted().iter().flat_map(|finding| &finding.labels) {

@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
     /// The object that begins with this line, and where it ends.
     pub(super) fn json(&mut self, line: &'a str) -> (Vec<Member>, usize) {
         const STATS: &str =
-            "give all that `curl http://ADDRESS:8098/stats` prints, or the output of `riak-admin member-status`";
+            "give all that `riak-admin member-status` or `rabbitmqctl cluster_status --formatter json` prints";
         let first = line.trim();
         let text = self.behind(first);
         let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Stats<'_>>();
@@ -46,13 +46,14 @@ impl<'a> Reader<'a> {
         let names = match stats {
             Some(Ok(Stats { ring_members: Some(names) })) => names,
             Some(Ok(Stats { ring_members: None })) | None => {
-                self.refuse(self.span(first), "the JSON has no `ring_members`", STATS);
+                let message = "the JSON has neither the `ring_members` of Riak nor the `running_nodes` of RabbitMQ";
+                self.refuse(self.span(first), message, STATS);
                 return (Vec::new(), end);
             }
             Some(Err(error)) => {
                 let lines = error.line().saturating_sub(1);
                 let at = text.lines().nth(lines).map_or(first, str::trim);
-                let message = format!("this is no JSON of `/stats`: {error}");
+                let message = format!("this is no JSON: {error}");
                 self.refuse(self.span(at), message, STATS);
                 return (Vec::new(), end);
             }
@@ -73,7 +74,7 @@ impl<'a> Reader<'a> {
             return (members, end);
         };
         for name in inside.split(',').map(str::trim) {
-            // An empty list is said to be one by the caller.
+            // The caller reports an empty list.
             if !(name.is_empty() && inside.trim().is_empty()) {
                 members.extend(self.member(name, State::Unstated));
             }
@@ -83,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text from a part of it on.
-    fn behind(&self, part: &str) -> &'a str {
+    pub(super) fn behind(&self, part: &str) -> &'a str {
         self.text.get(self.span(part).start as usize..).unwrap_or_default()
     }
 }

@@ -1,5 +1,6 @@
 //! Who is in the cluster, from what Riak prints: `riak-admin member-status`, `cluster status`, `cluster plan`, `ringready`,
-//! `status`, and the JSON of `/stats`; since Riak 3, `riak admin …`.
+//! `status`, and the JSON of `/stats`; since Riak 3, `riak admin …`. And from `rabbitmqctl cluster_status --formatter json`, which also
+//! says where the running nodes listen.
 //!
 //! What an output is, is told from what stands in it, since it is pasted, piped through `ssh` or saved with prompts,
 //! warnings and colours around it. But within a table every line counts: one that is not understood is a finding, and so
@@ -7,6 +8,7 @@
 //!
 //! A loop over the nodes puts several outputs into one text. All are read, and have to agree.
 //!
+//! - `rabbit` reads what RabbitMQ prints (seen on 3.10).
 //! - `tables` reads member-status, `plan` adds up what `cluster plan` says, `boxes` reads `cluster status`, `lists` the
 //!   rest. What Riak prints stands in `riak_core_console.erl` and `riak_core_cluster_cli.erl`
 //!   (<https://github.com/basho/riak_core>).
@@ -14,6 +16,7 @@
 mod boxes;
 mod lists;
 mod plan;
+mod rabbit;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,7 +25,9 @@ use rustc_hash::FxHashMap;
 
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 
-/// A member's way through the ring.
+pub use rabbit::{KIND as RABBIT_KIND, NodeListener};
+
+/// A member's way through the ring, and whether it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Has asked to join, owns nothing yet.
@@ -33,10 +38,12 @@ pub enum State {
     Leaving,
     /// Owns nothing any more, and is about to stop.
     Exiting,
-    /// Said to be down; it may return.
+    /// Marked as down; it may return.
     Down,
     /// Neither member nor about to be.
     Invalid,
+    /// A member that runs; RabbitMQ has no other states.
+    Running,
     /// A member, in an output that does not show its state.
     Unstated,
 }
@@ -60,11 +67,19 @@ pub struct Membership {
     /// As it will be when all staged changes are done: the last table of `cluster plan` without those who go. `None` where
     /// the output is no plan.
     pub planned: Option<Vec<Member>>,
+    /// Where the nodes listen right now, where the output says so.
+    pub listeners: Vec<NodeListener>,
+    /// The kind of the output, by which profiles know it, where only one program prints it: `cluster-status`.
+    pub kind: Option<&'static str>,
 }
 
 /// What to run instead.
 const HELP: &str = "run `riak-admin member-status` (since Riak 3 `riak admin member-status`) on a node that is up, with the \
                     rights of Riak, and give all that it prints";
+
+/// The same where it is not known which program it is.
+const HELP_OF_ANY: &str = "run `riak-admin member-status` or `rabbitmqctl cluster_status --formatter json` on a node that is up, with \
+                           the rights of the program, and give all that it prints";
 
 /// Reads any of the outputs. What shows no members is a finding; with any finding that is an error there is no result.
 pub fn parse(text: &str, file: FileId, findings: &mut Findings) -> Option<Membership> {
@@ -89,6 +104,15 @@ struct Output {
     begins: Span,
     today: Vec<Member>,
     planned: Option<Vec<Member>>,
+    listeners: Vec<NodeListener>,
+    kind: Option<&'static str>,
+}
+
+impl Output {
+    /// One of Riak's.
+    fn of_riak(begins: Span, today: Vec<Member>) -> Self {
+        Self { begins, today, planned: None, listeners: Vec::new(), kind: None }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -99,7 +123,7 @@ impl<'a> Reader<'a> {
         let mut outputs: Vec<Output> = Vec::new();
         if let Some(header) = lines.iter().find(|line| tables::is_header(line) || plan::is_header(line)) {
             let (today, planned) = self.tables(&lines)?;
-            outputs.push(Output { begins: self.span(header.trim()), today, planned });
+            outputs.push(Output { planned, ..Output::of_riak(self.span(header.trim()), today) });
         }
         self.other_outputs(&lines, &mut outputs);
         // States say more than their absence.
@@ -114,11 +138,11 @@ impl<'a> Reader<'a> {
         if self.findings.errors() == before {
             self.compare(&outputs);
         }
-        let Output { today, planned, .. } = outputs.swap_remove(best);
+        let Output { today, planned, listeners, kind, .. } = outputs.swap_remove(best);
         if today.is_empty() && self.findings.errors() == before {
             self.refuse(self.whole(), "the output shows no members", HELP);
         }
-        Some(Membership { today, planned })
+        Some(Membership { today, planned, listeners, kind })
     }
 
     /// All that are no tables of `member-status`, one behind the other. Those behind one that cannot be read are not looked
@@ -133,16 +157,20 @@ impl<'a> Reader<'a> {
                 if (begins.start as usize) < end || self.findings.errors() > before {
                     break;
                 }
-                let (today, behind) = if boxes::is_header(rest) {
-                    self.boxes(lines.get(index..).unwrap_or_default())
+                let of_riak = |(today, behind)| (Output::of_riak(begins, today), behind);
+                let (output, behind) = if boxes::is_header(rest) {
+                    of_riak(self.boxes(lines.get(index..).unwrap_or_default()))
                 } else if lists::is_json(rest) {
-                    self.json(rest)
+                    match self.rabbit(rest, begins) {
+                        Some(found) => found,
+                        None => of_riak(self.json(rest)),
+                    }
                 } else if lists::is_list(rest) {
-                    self.list(rest)
+                    of_riak(self.list(rest))
                 } else {
                     break;
                 };
-                outputs.push(Output { begins, today, planned: None });
+                outputs.push(output);
                 end = behind;
                 // `curl` ends its output without a line end.
                 rest = self.text.get(end..).and_then(|text| text.lines().next()).unwrap_or_default();
@@ -154,7 +182,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Outputs of several nodes, or of several times, have to say the same: which of them to believe is not known. They
-    /// have the same members, each in the same state where it is said; one that is invalid is none.
+    /// have the same members, each in the same state where the state is shown; an invalid one is no member.
     fn compare(&mut self, outputs: &[Output]) {
         let mut known: FxHashMap<&str, State> = FxHashMap::default();
         for (index, output) in outputs.iter().enumerate() {
@@ -171,7 +199,7 @@ impl<'a> Reader<'a> {
                 }
             }
             if !is_alike {
-                let message = "this output says something else than those before it";
+                let message = "this output contradicts those before it";
                 let finding = Diagnostic::new(Code::MembershipSyntax, output.begins, message);
                 let finding = match outputs.first() {
                     Some(first) => finding.also(first.begins, "the first"),
@@ -236,7 +264,7 @@ impl<'a> Reader<'a> {
 
     /// Says why there are none.
     fn no_members(&mut self, lines: &[&str]) {
-        const SAID: [&str; 13] = [
+        const SAID: [&str; 14] = [
             "FALSE ",
             "not responding to pings",
             "not running",
@@ -249,16 +277,17 @@ impl<'a> Reader<'a> {
             "Cannot plan",
             "no staged changes",
             "not found",
+            "unable to",
             "denied",
         ];
         let said = lines.iter().find(|line| SAID.iter().any(|said| line.contains(said))).map(|line| line.trim());
         match said {
             Some(line) => {
-                let message = format!("this shows no members: it says `{line}`");
-                self.refuse(self.span(line), message, HELP);
+                let message = format!("no members in this output, which says `{line}`");
+                self.refuse(self.span(line), message, HELP_OF_ANY);
             }
-            None if self.text.trim().is_empty() => self.refuse(self.whole(), "the output is empty", HELP),
-            None => self.refuse(self.whole(), "this is no output of Riak that shows members", HELP),
+            None if self.text.trim().is_empty() => self.refuse(self.whole(), "the output is empty", HELP_OF_ANY),
+            None => self.refuse(self.whole(), "this is no output of Riak or RabbitMQ that shows members", HELP_OF_ANY),
         }
     }
 }
@@ -274,7 +303,7 @@ fn is_node_name(name: &str) -> bool {
         })
 }
 
-/// The state that a word of Riak's stands for.
+/// The state that a word of Riak's means.
 fn state(word: &str) -> Option<State> {
     Some(match word {
         "joining" => State::Joining,

@@ -52,7 +52,8 @@ impl<'a> Reader<'a> {
             .map(|(member, _)| member.name.as_str())
             .collect();
         let planned = last.members.iter().filter(|member| !goes.contains(member.name.as_str())).cloned().collect();
-        Some(Membership { today: today(&first.members, &changes), planned: Some(planned) })
+        let today = today(&first.members, &changes);
+        Some(Membership { today, planned: Some(planned), ..Membership::default() })
     }
 
     /// The rows between the two rules behind the header.

@@ -39,14 +39,14 @@ impl<'a> Reader<'a> {
             tables.push(table);
         }
         if lines.iter().any(|line| plan::is_of_plan(line)) {
-            let Membership { today, planned } = self.plan(lines, &tables)?;
+            let Membership { today, planned, .. } = self.plan(lines, &tables)?;
             return Some((today, planned));
         }
         let mut tables = tables.into_iter();
         let first = tables.next()?;
         for other in tables {
             if !is_same(&first.members, &other.members) {
-                let message = "this table says something else than the first";
+                let message = "this table contradicts the first one";
                 self.refuse(self.span(other.header.trim()), message, "give one output only, the latest");
             }
         }

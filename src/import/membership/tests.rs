@@ -98,7 +98,7 @@ fn nothing_in_a_table_is_dropped() {
     assert_eq!(changed(OLD_TOTALS, ""), "the table has no line of totals");
     assert_eq!(changed(OLD_TOTALS, "Valid:2 / Gone:1"), "the table has no line of totals");
     let other = format!("{}{}", table(OLD, OLD_TOTALS), table(OLD, OLD_TOTALS).replace("dev3", "dev4"));
-    assert_eq!(messages(&other), "this table says something else than the first");
+    assert_eq!(messages(&other), "this table contradicts the first one");
     assert_eq!(
         messages(&table("", "Valid:0 / Leaving:0 / Exiting:0 / Joining:0 / Down:0")),
         "the output shows no members"
@@ -204,7 +204,7 @@ fn a_plan_that_is_not_understood_is_a_finding() {
     assert_eq!(messages(tables), "the list of staged changes is missing from the plan");
     assert_eq!(
         messages("There are no staged changes\n"),
-        "this shows no members: it says `There are no staged changes`"
+        "no members in this output, which says `There are no staged changes`"
     );
 }
 
@@ -228,13 +228,13 @@ fn lists_of_names() {
         ("ring_members : [a@h,b@h,a@h]\n", "`a@h` is listed twice"),
         ("{\"ring_members\":[\"a@h\",\"a@h\"]}", "`a@h` is listed twice"),
         ("{\"ring_members\":[\"a\\u0040h x\"]}", "`a@h x` is no name of a node"),
-        ("{\"nodename\":\"a@h\"}", "the JSON has no `ring_members`"),
-        ("{\"ring_members\":[]}", "the output shows no members"),
         (
-            "{\"ring_members\":[1]}",
-            "this is no JSON of `/stats`: invalid type: integer `1`, expected a string at line 1 column 18",
+            "{\"nodename\":\"a@h\"}",
+            "the JSON has neither the `ring_members` of Riak nor the `running_nodes` of RabbitMQ",
         ),
-        ("{\"ring_members\":[\"a@h\"", "this is no JSON of `/stats`: EOF while parsing a list at line 1 column 22"),
+        ("{\"ring_members\":[]}", "the output shows no members"),
+        ("{\"ring_members\":[1]}", "this is no JSON: invalid type: integer `1`, expected a string at line 1 column 18"),
+        ("{\"ring_members\":[\"a@h\"", "this is no JSON: EOF while parsing a list at line 1 column 22"),
     ] {
         assert_eq!(messages(text), message);
     }
@@ -245,18 +245,18 @@ fn what_shows_no_members_says_so() {
     for (text, message) in [
         ("", "the output is empty"),
         (" \r\n\t", "the output is empty"),
-        ("Node not responding to pings.\r\n", "this shows no members: it says `Node not responding to pings.`"),
-        ("!!!!\nNode is not running!\n", "this shows no members: it says `Node is not running!`"),
+        ("Node not responding to pings.\r\n", "no members in this output, which says `Node not responding to pings.`"),
+        ("!!!!\nNode is not running!\n", "no members in this output, which says `Node is not running!`"),
         (
             "FALSE ['a@h'] down.  All nodes need to be up to check.\n",
-            "this shows no members: it says `FALSE ['a@h'] down.  All nodes need to be up to check.`",
+            "no members in this output, which says `FALSE ['a@h'] down.  All nodes need to be up to check.`",
         ),
         (
             "FALSE Node a@h and b@h list different partition owners",
-            "this shows no members: it says `FALSE Node a@h and b@h list different partition owners`",
+            "no members in this output, which says `FALSE Node a@h and b@h list different partition owners`",
         ),
-        ("sh: riak-admin: not found", "this shows no members: it says `sh: riak-admin: not found`"),
-        ("hello\nworld", "this is no output of Riak that shows members"),
+        ("sh: riak-admin: not found", "no members in this output, which says `sh: riak-admin: not found`"),
+        ("hello\nworld", "this is no output of Riak or RabbitMQ that shows members"),
     ] {
         assert_eq!(messages(text), message);
     }
@@ -268,9 +268,9 @@ fn a_finding_as_the_admin_sees_it() {
     let sources = Sources::new(SourceFile::new("members".into(), text.into()));
     assert_eq!(
         render_text(&parsed(text).1[0], &sources, false),
-        "error[membership-syntax]: this shows no members: it says `Node is not running!`\n --> members:2:1\n  |\n\
-         2 | Node is not running!\n  | ^^^^^^^^^^^^^^^^^^^^\n  |\n  = help: run `riak-admin member-status` (since Riak 3 \
-         `riak admin member-status`) on a node that is up, with the rights of Riak, and give all that it prints"
+        "error[membership-syntax]: no members in this output, which says `Node is not running!`\n --> members:2:1\n  |\n\
+         2 | Node is not running!\n  | ^^^^^^^^^^^^^^^^^^^^\n  |\n  = help: run `riak-admin member-status` or \
+         `rabbitmqctl cluster_status --formatter json` on a node that is up, with the rights of the program, and give all that it prints"
     );
 }
 
@@ -359,7 +359,7 @@ fn several_outputs_have_to_agree() {
     assert_eq!(today(&[list(&[b, a]), cluster_status("leaving")].concat()), known);
     assert_eq!(today(&[&status, "\n", &cluster_status("leaving"), &list(&[a, b]), &json(&[a, b])].concat()), known);
     assert!(!today(&[json(&[a, b]), json(&[b, a]), json(&[a, b])].concat()).is_empty());
-    let differs = "this output says something else than those before it";
+    let differs = "this output contradicts those before it";
     for text in [
         [list(&[a, b]), list(&[a, b, c])].concat(),
         [list(&[a, b]), list(&[a, c])].concat(),
@@ -373,4 +373,39 @@ fn several_outputs_have_to_agree() {
         assert_eq!(messages(&text), differs, "{text}");
     }
     assert!(messages(&[list(&[a, b]), "{\"ring_members\":[\"a@10.0".to_owned()].concat()).contains("no JSON"));
+}
+
+/// The real output of a cluster of three, one of which is stopped (RabbitMQ 3.10).
+#[test]
+fn what_rabbitmq_prints() {
+    let text = include_str!("../../../tests/import/rabbitmq-three-nodes/stdin");
+    let (membership, findings) = parsed(text);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let membership = membership.unwrap();
+    assert_eq!(
+        shown(&membership.today),
+        "rabbit@10.20.0.11 running, rabbit@10.20.0.12 running, rabbit@10.20.0.13 down"
+    );
+    for member in &membership.today {
+        assert_eq!(text[member.span.start as usize..member.span.end as usize], member.name);
+    }
+    let listeners: Vec<String> =
+        membership.listeners.iter().map(|one| format!("{} {} {}", one.node, one.protocol, one.port)).collect();
+    assert_eq!(
+        listeners,
+        [
+            "rabbit@10.20.0.11 clustering 25672",
+            "rabbit@10.20.0.11 amqp 5672",
+            "rabbit@10.20.0.12 stomp 61613",
+            "rabbit@10.20.0.12 clustering 25672",
+            "rabbit@10.20.0.12 amqp 5677"
+        ]
+    );
+    assert_eq!((membership.kind, membership.planned), (Some(RABBIT_KIND), None));
+    // A piece of it is no output, and two that differ are none either.
+    assert!(messages(&text[..text.len() / 2]).contains("no JSON"));
+    let less = text.replace("\"rabbit@10.20.0.12\",\"rabbit@10.20.0.11\"]", "\"rabbit@10.20.0.11\"]");
+    assert!(less != text && messages(&format!("{text}\n{less}")).contains("contradicts"));
+    assert!(messages("{\"running_nodes\":[\"rabbit@a\",\"rabbit@a b\"]}").contains("no name of a node"));
+    assert!(messages("{\"running_nodes\":[]}").contains("no members"));
 }

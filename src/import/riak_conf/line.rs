@@ -1,4 +1,4 @@
-//! One line of riak.conf.
+//! One line of riak.conf or rabbitmq.conf.
 
 use super::Entry;
 use crate::diagnostic::{Code, Diagnostic, FileId, Span};
@@ -113,17 +113,17 @@ impl Why {
         let (code, message, help) = match self {
             Self::ByteOrderMark => (
                 Code::RiakConfSyntax,
-                "the file begins with a byte order mark, which Riak refuses".to_owned(),
+                "the file begins with a byte order mark, and the program refuses it".to_owned(),
                 "save it as UTF-8 without a byte order mark".to_owned(),
             ),
             Self::Template => (
                 Code::Template,
-                format!("`{line}` belongs to a template, not to a riak.conf"),
-                "give the riak.conf that was made from the template, as it stands on a node".to_owned(),
+                format!("`{line}` belongs to a template, not to a finished file"),
+                "give the file that was made from the template, as it is on a node".to_owned(),
             ),
             Self::NoValue => (
                 Code::RiakConfSyntax,
-                format!("`{key}` has no value, which Riak refuses"),
+                format!("`{key}` has no value, and the program refuses the file"),
                 "write a value behind the `=`, or a `#` before the line".to_owned(),
             ),
             Self::NoEquals => (
@@ -140,12 +140,12 @@ impl Why {
             ),
             Self::Comment(mark) => (
                 Code::RiakConfSyntax,
-                format!("`{mark}` begins no comment in riak.conf"),
+                format!("`{mark}` begins no comment in this file"),
                 "begin comments with `#`".to_owned(),
             ),
             Self::Include => (
                 Code::RiakConfSyntax,
-                format!("`{line}` includes nothing that Riak could read"),
+                format!("`{line}` includes nothing that could be read"),
                 "write `include`, one path of letters, digits and `-_.*/`, and nothing behind it but a `#`".to_owned(),
             ),
         };

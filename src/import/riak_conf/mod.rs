@@ -1,4 +1,4 @@
-//! riak.conf, as cuttlefish reads it.
+//! riak.conf and rabbitmq.conf, as cuttlefish reads them.
 //!
 //! One `key = value` a line. Blanks and tabs around both do not count, `#` ends a value wherever it stands, and quotes mean
 //! nothing. Keys are segments between dots; `\.` is a dot within a segment. The last of duplicates is in force, and
@@ -82,7 +82,8 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str, bool)> {
     })
 }
 
-fn last_of_duplicates(entries: Vec<Entry>) -> Vec<Entry> {
+/// Of entries with one key the last, with the places of the others.
+pub fn last_of_duplicates(entries: Vec<Entry>) -> Vec<Entry> {
     let mut places: FxHashMap<Vec<String>, Vec<Span>> = FxHashMap::default();
     for entry in &entries {
         places.entry(entry.key.clone()).or_default().push(entry.key_span);
@@ -93,7 +94,7 @@ fn last_of_duplicates(entries: Vec<Entry>) -> Vec<Entry> {
         let is_last = places.get(&entry.key).and_then(|spans| spans.last()) == Some(&entry.key_span);
         if is_last && let Some(mut spans) = places.remove(&entry.key) {
             spans.pop();
-            entry.replaces = spans;
+            entry.replaces.extend(spans);
             kept.push(entry);
         }
     }
@@ -113,13 +114,13 @@ fn not_included(path: &str, files: &[String], span: Span) -> Diagnostic {
 fn check_value(entry: &Entry, text: &str, findings: &mut Findings) {
     if [("{{", "}}"), ("<%", "%>"), ("{%", "%}")].iter().any(|(open, shut)| between(&entry.value, open, shut)) {
         let message = format!("`{}` is a placeholder of a template, no value", entry.value);
-        let help = "give the riak.conf that was made from the template, as it stands on a node";
+        let help = "give the file that was made from the template, as it is on a node";
         findings.push(Diagnostic::new(Code::Template, entry.value_span, message).help(help));
     }
     let at_the_end = entry.value_span.end as usize == text.len();
     if at_the_end && entry.value.ends_with([' ', '\t', '\r']) {
         let message = format!(
-            "the blanks behind `{}` belong to the value, since the file ends without a line end",
+            "the blanks behind `{}` are part of the value, since the file does not end with a line end",
             entry.value.trim_end()
         );
         let help = "end the last line with a line end, or take the blanks away";

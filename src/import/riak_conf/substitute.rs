@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
 
     /// `entry` refers to `next`, which is being looked at because of it.
     fn circle(&self, entry: &Entry, next: usize) -> Diagnostic {
-        let message = format!("the value of `{}` refers to itself, which Riak refuses", written(&entry.key));
+        let message = format!("the value of `{}` refers to itself, and the program refuses it", written(&entry.key));
         let finding = Diagnostic::new(Code::RiakConfSyntax, entry.value_span, message)
             .help("write a value in place of one of the `$(…)`");
         let from = self.stack.iter().position(|&(index, _)| index == next).unwrap_or(self.stack.len());
@@ -172,7 +172,7 @@ fn file_value(value: &str) -> Option<&str> {
 }
 
 fn not_read(entry: &Entry, path: &str) -> Diagnostic {
-    let message = format!("the value of `{}` stands in `{path}`, which is not read", written(&entry.key));
+    let message = format!("the value of `{}` is in `{path}`, which is not read", written(&entry.key));
     Diagnostic::new(Code::NotRead, entry.value_span, message)
         .help("if it is an address, a port or a name, write it here")
 }
@@ -185,7 +185,7 @@ fn unknown_name(entry: &Entry, name: &str) -> Diagnostic {
 }
 
 fn too_large(entry: &Entry) -> Diagnostic {
-    let message = format!("what the `$(…)` in the value of `{}` stand for grows too large", written(&entry.key));
+    let message = format!("the value of `{}` grows too large once its `$(…)` are replaced", written(&entry.key));
     Diagnostic::new(Code::RiakConfSyntax, entry.value_span, message).help("write values in place of some of the `$(…)`")
 }
 

@@ -101,18 +101,18 @@ fn a_line_that_is_neither_is_a_finding_and_the_rest_is_looked_at() {
 fn what_is_wrong_is_said_in_words() {
     for (text, message) in [
         ("listener.http.internal\n", "`listener.http.internal` is no `key = value`"),
-        ("a.b = # x\n", "`a.b` has no value, which Riak refuses"),
+        ("a.b = # x\n", "`a.b` has no value, and the program refuses the file"),
         ("handoff port = 8099\n", "`handoff port` is no key"),
-        ("% x = y\n", "`%` begins no comment in riak.conf"),
-        ("\u{feff}a = b\n", "the file begins with a byte order mark, which Riak refuses"),
+        ("% x = y\n", "`%` begins no comment in this file"),
+        ("\u{feff}a = b\n", "the file begins with a byte order mark, and the program refuses it"),
         ("a = b", ""),
-        ("a = b  ", "the blanks behind `b` belong to the value, since the file ends without a line end"),
+        ("a = b  ", "the blanks behind `b` are part of the value, since the file does not end with a line end"),
         ("a = {{ip}}:1\n", "`{{ip}}:1` is a placeholder of a template, no value"),
-        ("{% if x %}\n", "`{% if x %}` belongs to a template, not to a riak.conf"),
-        ("include x y\n", "`include x y` includes nothing that Riak could read"),
+        ("{% if x %}\n", "`{% if x %}` belongs to a template, not to a finished file"),
+        ("include x y\n", "`include x y` includes nothing that could be read"),
         ("a = $(b)\n", "`$(b)` in the value of `a` is no key of this file"),
-        ("a\\.b.c = $(a\\.b.c)\n", "the value of `a\\.b.c` refers to itself, which Riak refuses"),
-        ("a = $(<pass.txt)\n", "the value of `a` stands in `pass.txt`, which is not read"),
+        ("a\\.b.c = $(a\\.b.c)\n", "the value of `a\\.b.c` refers to itself, and the program refuses it"),
+        ("a = $(<pass.txt)\n", "the value of `a` is in `pass.txt`, which is not read"),
     ] {
         let found: Vec<String> = parsed(text).1.into_iter().map(|finding| finding.message).collect();
         assert_eq!(found.join("; "), message, "{text:?}");

@@ -34,7 +34,7 @@ pub(super) fn read(terms: &[Term], file: FileId, draft: &mut Draft, findings: &m
     vm_args::read(&flags, draft, findings);
 }
 
-/// Says that flags stand here in vain, where they do.
+/// Reports flags that have no effect here.
 pub(super) fn ignore(terms: &[Term], findings: &mut Findings) {
     if let Some((span, _)) = find(terms) {
         let message = format!("`{KEY}` is not in force, because there is a vm.args");
@@ -44,7 +44,7 @@ pub(super) fn ignore(terms: &[Term], findings: &mut Findings) {
     }
 }
 
-/// What is wrong with the list itself is said where all applications are read.
+/// Mistakes in the list itself are reported where all applications are read.
 fn find(terms: &[Term]) -> Option<(Span, &[Term])> {
     let applications = terms.first()?.as_list()?;
     applications.iter().find_map(|application| match application.as_pair()? {

@@ -1,11 +1,15 @@
 //! Settings of Erlang applications: app.config, advanced.config, and pairs on the VM's command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::Half;
+use super::keys::moved;
 use super::values::{Found, address, addresses_and_ports, boolean, port, sink_peers};
-use super::{Draft, Layout, PairName, Setting, Source, advanced};
+use super::{Draft, Layout, Rank, Setting, Source, advanced};
+use crate::cluster::{Form, Key, Profile, Service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::import::erlang::{Kind, Term};
+use crate::import::erlang::{self, Term};
+use crate::import::files::Kind;
 
 /// Reads the one list of `{Application, [{Key, Value}]}` that a configuration file is (config(4)).
 pub(super) fn read(terms: &[Term], file: FileId, draft: &mut Draft, findings: &mut Findings) {
@@ -19,13 +23,13 @@ pub(super) fn read(terms: &[Term], file: FileId, draft: &mut Draft, findings: &m
     let mut seen = BTreeMap::new();
     for application in applications {
         match &application.kind {
-            Kind::Tuple(parts) => match parts.as_slice() {
-                [Term { kind: Kind::Atom(name), span }, Term { kind: Kind::List(pairs, None), .. }] => {
+            erlang::Kind::Tuple(parts) => match parts.as_slice() {
+                [Term { kind: erlang::Kind::Atom(name), span }, Term { kind: erlang::Kind::List(pairs, None), .. }] => {
                     if let Some(first) = seen.insert(name.as_str(), *span) {
                         findings.push(twice(&format!("the application `{name}`"), *span, first));
                         continue;
                     }
-                    // It is none: `advanced` reads what stands there.
+                    // It is no application: `advanced` reads it.
                     if name != advanced::KEY {
                         read_pairs(name, pairs, draft, findings);
                     }
@@ -51,11 +55,11 @@ fn twice(what: &str, span: Span, first: Span) -> Diagnostic {
 fn read_pairs(application: &str, pairs: &[Term], draft: &mut Draft, findings: &mut Findings) {
     let mut seen = BTreeMap::new();
     for pair in pairs {
-        let Kind::Tuple(parts) = &pair.kind else {
+        let erlang::Kind::Tuple(parts) = &pair.kind else {
             findings.push(not_a_setting(application, pair.span));
             continue;
         };
-        let [Term { kind: Kind::Atom(key), span }, value] = parts.as_slice() else {
+        let [Term { kind: erlang::Kind::Atom(key), span }, value] = parts.as_slice() else {
             findings.push(not_a_setting(application, pair.span));
             continue;
         };
@@ -86,25 +90,11 @@ pub(super) fn read_one(
 ) {
     let dash = if source == Source::VmArgs { "-" } else { "" };
     let found = &mut Found { name: format!("{dash}{application} {key}"), findings };
-    let (first, second, third) = ((Layout::First, source), (Layout::Second, source), (Layout::Third, source));
+    let third = (Layout::Third, source);
+    for (service, own) in keys_of(draft.profile, application, key) {
+        take(draft, source, (service, own), term, found);
+    }
     match (application, key) {
-        ("riak_core", "web_ip") => add_ip(draft, ("http", "riak_core"), first, term, found),
-        ("riak_core", "web_port") => add_port(draft, ("http", "riak_core"), first, term, found),
-        ("riak_kv", "pb_ip") => add_ip(draft, ("protobuf", "riak_kv"), first, term, found),
-        ("riak_kv", "pb_port") => add_port(draft, ("protobuf", "riak_kv"), first, term, found),
-        ("riak_api", "pb_ip") => add_ip(draft, ("protobuf", "riak_api"), third, term, found),
-        ("riak_api", "pb_port") => add_port(draft, ("protobuf", "riak_api"), third, term, found),
-        ("riak_core", "http") => add_list(draft, "http", second, term, found),
-        ("riak_core", "https") => add_list(draft, "https", second, term, found),
-        ("riak_api", "http") => add_list(draft, "http", third, term, found),
-        ("riak_api", "https") => add_list(draft, "https", third, term, found),
-        ("riak_api", "pb") => add_list(draft, "protobuf", third, term, found),
-        ("riak_core", "cluster_mgr") => add_list(draft, "cluster-manager", third, term, found),
-        ("riak_core", "handoff_ip") => draft.handoff_ip.0.extend(address(term, found).map(|ip| (third, ip))),
-        ("riak_core", "handoff_port") => draft.handoff_port.0.extend(port(term, found).map(|port| (third, port))),
-        ("yokozuna", "enabled") => draft.search.0.extend(boolean(term, found).map(|yes| (third, yes))),
-        ("yokozuna", "solr_port") => draft.solr_port.0.extend(port(term, found).map(|port| (third, port))),
-        ("yokozuna", "solr_jmx_port") => draft.jmx_port.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_min") => draft.minimum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_max") => draft.maximum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "erl_epmd_node_listen_port") => {
@@ -133,16 +123,96 @@ pub(super) fn read_one(
     }
 }
 
-fn add_ip(draft: &mut Draft, pair: PairName, rank: super::Rank, term: &Term, found: &mut Found<'_>) {
-    draft.pairs.entry(pair).or_default().0.0.extend(address(term, found).map(|ip| (rank, ip)));
+/// The kinds of file whose keys are an application and one of its settings.
+const KINDS: [Kind; 2] = [Kind::AppConfig, Kind::AdvancedConfig];
+
+/// The applications that have settings which move services.
+pub(super) fn applications(profile: &'static Profile) -> BTreeSet<&'static str> {
+    let services = profile.services.iter();
+    let keys = services.flat_map(|service| KINDS.into_iter().flat_map(|kind| service.keys_in(kind.word())));
+    keys.filter_map(|key| Some(key.key().split_once(' ')?.0)).collect()
 }
 
-fn add_port(draft: &mut Draft, pair: PairName, rank: super::Rank, term: &Term, found: &mut Found<'_>) {
-    draft.pairs.entry(pair).or_default().1.0.extend(port(term, found).map(|port| (rank, port)));
+/// The services that a setting moves, by keys such as `riak_api http`; behind a dot stands a key of the list that the setting is.
+fn keys_of(profile: &'static Profile, application: &str, key: &str) -> Vec<(&'static Service, &'static Key)> {
+    let is = |own: &Key| {
+        let (own_application, path) = own.key().split_once(' ').unwrap_or((own.key(), ""));
+        own_application == application && path.split('.').next() == Some(key)
+    };
+    KINDS.into_iter().flat_map(|kind| moved(profile, kind.word(), is)).collect()
 }
 
-fn add_list(draft: &mut Draft, service: &'static str, rank: super::Rank, term: &Term, found: &mut Found<'_>) {
-    let Some(list) = addresses_and_ports(term, found) else { return };
+/// Takes the value of a setting that moves a service.
+fn take(
+    draft: &mut Draft,
+    source: Source,
+    (service, key): (&'static Service, &'static Key),
+    whole: &Term,
+    found: &mut Found<'_>,
+) {
+    let (application, path) = key.key().split_once(' ').unwrap_or((key.key(), ""));
+    let term = match path.split_once('.') {
+        None => whole,
+        Some((_, inside)) => match of_list(whole, inside) {
+            Some(term) => term,
+            None => return,
+        },
+    };
+    let name = service.name();
+    let is_list = |key: &&Key| matches!(key.form(), Form::Listener | Form::PortOrListener);
+    let mut lists = KINDS.into_iter().flat_map(|kind| service.keys_in(kind.word())).filter(is_list);
+    let in_halves = lists.clone().next().is_none();
+    let rank = (Layout::Third, source);
+    match key.form() {
+        Form::Listener | Form::PortOrListener => {
+            // The first of them is the newest name.
+            let layout = if lists.next() == Some(key) { Layout::Third } else { Layout::Second };
+            let alone = *key.form() == Form::PortOrListener;
+            add_list(draft, name, (layout, source), term, alone, found);
+        }
+        Form::Address => {
+            let Some(ip) = address(term, found) else { return };
+            match in_halves {
+                true => draft.add_address(name, rank, ip),
+                false => draft.pairs.entry((name, application)).or_default().0.add(rank, ip),
+            }
+        }
+        Form::Port(_) => {
+            let Some(port) = port(term, found) else { return };
+            match in_halves {
+                true => draft.add_port(name, rank, port),
+                false => draft.pairs.entry((name, application)).or_default().1.add(rank, port),
+            }
+        }
+        Form::First => port(term, found).into_iter().for_each(|port| draft.add_end(name, Half::First, rank, port)),
+        Form::Last => port(term, found).into_iter().for_each(|port| draft.add_end(name, Half::Last, rank, port)),
+        Form::Range => match term.as_pair() {
+            Some((first, last)) => {
+                let ends = (port(first, found), port(last, found));
+                if let (Some(first), Some(last)) = ends {
+                    draft.add_end(name, Half::First, rank, first);
+                    draft.add_end(name, Half::Last, rank, last);
+                }
+            }
+            None => found.wrong(term.span, "no range", "write `{6000, 6500}`"),
+        },
+        Form::Nowhere => {}
+        Form::Word(_) => {
+            if let Some(yes) = boolean(term, found) {
+                draft.switches.entry(name).or_default().add(rank, yes);
+            }
+        }
+    }
+}
+
+/// The value of a key in a list of pairs; there may be none.
+fn of_list<'t>(list: &'t Term, key: &str) -> Option<&'t Term> {
+    let pairs = list.as_list()?.iter().filter_map(Term::as_pair);
+    pairs.into_iter().find(|(own, _)| own.as_atom() == Some(key)).map(|(_, value)| value)
+}
+
+fn add_list(draft: &mut Draft, service: &'static str, rank: Rank, term: &Term, alone: bool, found: &mut Found<'_>) {
+    let Some(list) = addresses_and_ports(term, alone, found) else { return };
     let slot = draft.listeners.entry(service).or_default();
     if list.is_empty() {
         slot.add(rank, Setting { value: None, name: found.name.clone(), span: term.span });

@@ -9,13 +9,12 @@
 //! - http: the pair `riak_core web_ip` and `web_port` counts exactly when the lists `http` and `https` of `riak_core` are
 //!   both empty (`riak_core_sup.erl`, <https://github.com/basho/riak_core>), and `riak_api http` is not there at all.
 
-use super::{Bind, Draft, Layout, Listener, PairName, Setting, Slot, not_in_force, place, usual};
-use crate::diagnostic::{Code, Diagnostic, Findings};
+use super::keys::DISTRIBUTION;
+use super::{Bind, Draft, Layout, Listener, PairName, Rank, Setting, Slot, Source, not_in_force, place, usual};
+use crate::cluster::Service;
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 
-/// The services whose listeners are lists, and whether Riak has such a listener where nothing is set: where the profile says.
-const LISTS: [(&str, bool); 4] = [("http", true), ("https", false), ("protobuf", true), ("cluster-manager", false)];
-
-/// `None`: said to listen nowhere.
+/// `None`: set to listen nowhere.
 type Address = Setting<Option<(Bind, u16)>>;
 
 /// An address and a port that stand apart, as far as they are set.
@@ -24,29 +23,81 @@ struct Pair {
     port: Option<Setting<u16>>,
 }
 
-/// All of them, in the order of the services, and with Riak's defaults where a file was read that would say otherwise.
+/// All of them, in the order of the services, and with the program's defaults where a file was read that would say otherwise.
 pub(super) fn in_force(draft: &mut Draft, findings: &mut Findings) -> Vec<Listener> {
-    let mut listeners = Vec::new();
-    for (service, by_default) in LISTS {
-        let set = match service {
-            "http" => http(draft, findings),
-            "protobuf" => protobuf(draft, findings),
-            other => draft.listeners.remove(other).unwrap_or_default().in_force(findings),
-        };
-        if set.is_empty()
-            && draft.knows_listeners
-            && by_default
-            && let Some((bind, port)) = usual(service)
-        {
-            listeners.push(Listener { service, bind, port, setting: None, bind_setting: None });
-        }
-        listeners.extend(set.into_iter().filter_map(|Setting { value, name, span }| {
-            let (bind, port) = value?;
-            let setting = Some((name, span));
-            Some(Listener { service, bind, port, bind_setting: setting.clone(), setting })
-        }));
+    let services = draft.profile.services.iter().filter(|service| service.name() != DISTRIBUTION);
+    services.flat_map(|service| of_service(service, draft, findings)).collect()
+}
+
+fn of_service(service: &'static Service, draft: &mut Draft, findings: &mut Findings) -> Vec<Listener> {
+    let name = service.name();
+    let by_default = usual(service).filter(|_| draft.knows_listeners && service.is_by_default());
+    // What weaker files have in halves does not count beside a list.
+    let lists = draft.listeners.get(name).and_then(|slot| slot.0.iter().map(|(rank, _)| *rank).max());
+    // A word for no listener at all, as RabbitMQ has it, beats those that are set beside it.
+    let is_word = |(rank, one): &(Rank, Address)| lists == Some(*rank) && rank.1 == Source::Conf && one.value.is_none();
+    let nowhere = draft.listeners.get(name).is_some_and(|slot| slot.0.iter().any(is_word));
+    let set = match name {
+        "http" => http(draft, findings),
+        "protobuf" => protobuf(draft, findings),
+        other => draft.listeners.remove(other).unwrap_or_default().in_force(findings),
+    };
+    let mut found: Vec<Listener> = Vec::new();
+    found.extend(set.iter().filter(|_| !nowhere).filter_map(|Setting { value, name: setting, span }| {
+        let (bind, port) = value.clone()?;
+        let setting = Some((setting.clone(), *span));
+        Some(Listener { service: name, bind, port, bind_setting: setting.clone(), setting })
+    }));
+    let apart = of_halves(service, draft, lists, findings);
+    let is_set = !set.is_empty() || apart.is_some();
+    found.extend(apart.unwrap_or_default());
+    if let Some((bind, port)) = by_default.filter(|_| !is_set) {
+        found.push(Listener { service: name, bind, port, setting: None, bind_setting: None });
     }
-    listeners
+    found
+}
+
+/// Those whose address and port are set apart, each half with its default; `None` where neither is set, or a list prevails. A service that
+/// listens only once it is switched on does so on what is set, or on the usual port.
+fn of_halves(
+    service: &'static Service,
+    draft: &mut Draft,
+    lists: Option<Rank>,
+    findings: &mut Findings,
+) -> Option<Vec<Listener>> {
+    let name = service.name();
+    let (ips, ports) = draft.halves.remove(name).unwrap_or_default();
+    let is_weaker = |rank: Rank| lists.is_some_and(|(_, source)| rank.1 < source && rank.1 == Source::Environment);
+    let strongest = ports.0.iter().map(|(rank, _)| *rank).chain(ips.0.iter().map(|(rank, _)| *rank)).max();
+    let (ip, ports) = (ips.last(findings), ports.in_force(findings));
+    let switch = draft.switches.remove(name).map(|slot| slot.last(findings));
+    if strongest.is_some_and(is_weaker) {
+        let weaker = ports.iter().filter_map(|port| place(&Some(port.clone()))).chain(place(&ip));
+        for (setting, span) in weaker {
+            let message = format!("`{setting}` does not move `{name}`, whose listeners are set elsewhere");
+            findings.push(Diagnostic::new(Code::Overridden, span, message));
+        }
+        return None;
+    }
+    let needs_switch = service.needs_switch();
+    let on = switch.flatten().filter(|on| on.value);
+    if (needs_switch && on.is_none()) || (!needs_switch && ip.is_none() && ports.is_empty()) {
+        return None;
+    }
+    let (bind, usual) = usual(service)?;
+    let bind = ip.as_ref().map_or(bind, |ip| ip.value.clone());
+    let by_switch = || on.as_ref().map(|on| (on.name.clone(), on.span));
+    let listener = |port: u16, setting: Option<(String, Span)>| Listener {
+        service: name,
+        setting: setting.or_else(|| place(&ip)).or_else(by_switch),
+        bind_setting: place(&ip),
+        bind: bind.clone(),
+        port,
+    };
+    if ports.is_empty() {
+        return Some(vec![listener(usual, None)]);
+    }
+    Some(ports.iter().map(|port| listener(port.value, Some((port.name.clone(), port.span)))).collect())
 }
 
 fn http(draft: &mut Draft, findings: &mut Findings) -> Vec<Address> {
@@ -128,7 +179,7 @@ impl Pair {
         join(self.ip.as_ref().or(old.ip.as_ref()), self.port.as_ref().or(old.port.as_ref()))
     }
 
-    /// Says of a half that it is one. It is there, so Riak's default is not in force either.
+    /// Reports a half. It is set, so Riak's default is not in force either.
     fn half(&self, findings: &mut Findings) -> Option<Address> {
         let (name, span) = place(&self.port).or_else(|| place(&self.ip))?;
         let message = format!("`{name}` is half of an address and port, and so opens nothing");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::default_profile;
 use crate::diagnostic::SourceFile;
 
 fn read_all(files: &[(Kind, &str)]) -> (Settings, Vec<Code>) {
@@ -8,7 +9,8 @@ fn read_all(files: &[(Kind, &str)]) -> (Settings, Vec<Code>) {
         kind: *kind,
     };
     let files: Vec<File> = files.iter().map(&mut add).collect();
-    let settings = read(&files, &sources, &mut findings);
+    let profile = crate::import::files::profile_of(&files).unwrap().unwrap_or(default_profile());
+    let settings = read(profile, &files, &sources, &mut findings);
     (settings, findings.sorted().iter().map(|finding| finding.code).collect())
 }
 
@@ -127,7 +129,7 @@ fn what_takes_the_place_of_what_cuttlefish_makes() {
     assert_eq!(listeners(&settings, "http"), ["127.0.0.1:8098"]);
     assert_eq!(codes, [Code::IgnoredFile, Code::IgnoredFile]);
     let (settings, codes) = read_all(&[CONF, args]);
-    assert_eq!((name(&settings).as_deref(), settings.style), (Some("b@10.0.0.2"), Style::RiakConf));
+    assert_eq!((name(&settings).as_deref(), settings.style), (Some("b@10.0.0.2"), Style::Conf));
     assert_eq!((listeners(&settings, "http"), codes), (vec!["10.0.0.1:1".to_owned()], vec![Code::Overridden]));
     let (settings, codes) = read_all(&[CONF, app, args]);
     assert_eq!((name(&settings).as_deref(), codes), (Some("b@10.0.0.2"), vec![Code::IgnoredFile]));
@@ -299,4 +301,92 @@ fn who_replicates_from_here_is_known_from_any_file() {
     let (source, peers) =
         found(&[(Kind::RiakConf, "replrtq_enablesrc = disabled\n"), (Kind::AdvancedConfig, advanced)]);
     assert_eq!((source.as_deref(), peers.as_str()), (Some("riak_kv replrtq_enablesrc"), "10.9.0.2"));
+}
+
+/// What RabbitMQ 3.10 listened on with these files, as `ss -ltn` said: AMQP, and the port or range of the distribution.
+#[test]
+fn rabbitmq_listens_where_its_files_say() {
+    const CONF: Kind = Kind::RabbitmqConf;
+    const ENV: Kind = Kind::RabbitmqEnv;
+    const MORE: Kind = Kind::RabbitmqConfD;
+    const TERMS: Kind = Kind::AdvancedConfig;
+    let range = "distribution.listener.port_range.min = 6000\ndistribution.listener.port_range.max = 6003\n";
+    let flags = "SERVER_ADDITIONAL_ERL_ARGS=\"-kernel inet_dist_listen_min 7000 inet_dist_listen_max 7005\"\n";
+    let terms = "[{rabbit, [{tcp_listeners, [5684, {\"10.20.0.11\", 5685}]}]}, {kernel, [{inet_dist_listen_min, 6100}, \
+                 {inet_dist_listen_max, 6105}]}].";
+    /// Files, listeners of AMQP, and the distribution.
+    type Case<'a> = (&'a [(Kind, &'a str)], &'a [&'a str], &'a str);
+    let cases: [Case<'_>; 13] = [
+        (&[(CONF, "")], &["0.0.0.0:5672"], "25672"),
+        (&[(CONF, "listeners.tcp.default = 5673\n")], &["0.0.0.0:5673"], "25672"),
+        (&[(CONF, range)], &["0.0.0.0:5672"], "6000-6003"),
+        (&[(CONF, range), (ENV, "DIST_PORT=7100\n")], &["0.0.0.0:5672"], "6000-6003"),
+        (
+            &[(CONF, "listeners.tcp.default = 5690\n"), (ENV, "NODE_PORT=5680\nNODE_IP_ADDRESS=10.20.0.11\n")],
+            &["0.0.0.0:5690"],
+            "25680",
+        ),
+        (&[(ENV, "export NODE_PORT=5680\nNODE_IP_ADDRESS=10.20.0.11\n")], &["10.20.0.11:5680"], "25680"),
+        (&[(ENV, "DIST_PORT=7100\nRABBITMQ_DIST_PORT=7200\nRABBITMQ_NODE_PORT=5681\n")], &["0.0.0.0:5681"], "7200"),
+        (
+            &[(CONF, "listeners.tcp.1 = 127.0.0.1:5672\nlisteners.tcp.2 = ::1:5673\nlisteners.tcp.3 = 5674\n")],
+            &["127.0.0.1:5672", "::1:5673", "0.0.0.0:5674"],
+            "25672",
+        ),
+        (
+            &[
+                (CONF, "listeners.tcp.default = 5673\n"),
+                (MORE, "listeners.tcp.default = 5700\n"),
+                (MORE, "listeners.tcp.other = 5701\n"),
+            ],
+            &["0.0.0.0:5700", "0.0.0.0:5701"],
+            "25672",
+        ),
+        (&[(CONF, "listeners.tcp = none\nlisteners.tcp.default = 5673\n"), (ENV, "NODE_PORT=5680\n")], &[], "25680"),
+        (&[(ENV, "NODE_PORT=5683\n"), (TERMS, terms)], &["0.0.0.0:5684", "10.20.0.11:5685"], "6100-6105"),
+        // Only half of it is set: the other is that of RabbitMQ itself.
+        (&[(CONF, "distribution.listener.port_range.min = 25670\n")], &["0.0.0.0:5672"], "25670-25672"),
+        // The flags have no effect; a release before 3.8 would take them.
+        (&[(ENV, flags), (CONF, "")], &["0.0.0.0:5672"], "7000-7005, 25672"),
+    ];
+    for (files, amqp, distribution) in cases {
+        let (settings, _) = read_all(files);
+        assert_eq!(
+            (settings.profile.name.as_str(), listeners(&settings, "amqp")),
+            ("rabbitmq", to_owned(amqp)),
+            "{files:?}"
+        );
+        let Range::Ports(ports) = settings.distribution.range() else { panic!("{files:?}: {settings:?}") };
+        assert_eq!(ports.to_string(), distribution, "{files:?}");
+    }
+    // The management listens on both of its ports, on the address that is set, and nothing else of the plugins is known to run.
+    let (settings, codes) = read_all(&[(
+        CONF,
+        "management.tcp.port = 15700\nmanagement.listener.port = 15710\nmanagement.tcp.ip = 10.20.0.11\nstream.replication.port_range.max = 6100\n",
+    )]);
+    assert_eq!(listeners(&settings, "management"), ["10.20.0.11:15700", "10.20.0.11:15710"]);
+    assert!(codes.is_empty() && settings.listeners.len() == 3, "{settings:?}");
+    assert_eq!(settings.ranges[0].ports.to_string(), "6000-6100");
+}
+
+fn to_owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// What cannot be known is an error, and what is overridden is named.
+#[test]
+fn what_rabbitmq_cannot_be_known_to_do() {
+    let codes = |kind: Kind, text: &str| read_all(&[(kind, text)]).1;
+    let env = |text: &str| codes(Kind::RabbitmqEnv, text);
+    assert_eq!(env("NODE_PORT=$((5672+8))\n"), [Code::BadSetting]);
+    assert_eq!(env("NODE_PORT=60000\n"), [Code::BadSetting]);
+    assert_eq!(env("RABBITMQ_DIST_PORT=x\n"), [Code::BadSetting]);
+    assert_eq!(env("LOGS=$HOME\nif true; then\nfi\n"), [Code::NotRead, Code::NotRead]);
+    assert_eq!(env("NODE_PORT=1\nNODE_PORT=5673\n"), [Code::Overridden]);
+    assert_eq!(env("CONFIG_FILE=/etc/other\n"), [Code::NotRead]);
+    let conf = |text: &str| codes(Kind::RabbitmqConf, text);
+    assert_eq!(conf("listeners.tcp.default = any\n"), [Code::BadSetting]);
+    assert_eq!(conf("management.tcp.ip = 10.20.0.300\n"), [Code::BadSetting]);
+    assert_eq!(conf("stream.replication.port_range.min = 7000\n"), [Code::InvertedRange]);
+    assert_eq!(conf("listeners.tcp.default = 1\nlisteners.tcp.default = 2\n"), [Code::Overridden]);
 }

@@ -16,12 +16,12 @@ pub(super) struct Found<'f> {
 }
 
 impl Found<'_> {
-    fn wrong(&mut self, span: Span, what: &str, help: &str) {
+    pub fn wrong(&mut self, span: Span, what: &str, help: &str) {
         let message = format!("`{}` is {what}", self.name);
         self.findings.push(Diagnostic::new(Code::BadSetting, span, message).help(help));
     }
 
-    fn setting<T>(&self, value: T, span: Span) -> Setting<T> {
+    pub fn setting<T>(&self, value: T, span: Span) -> Setting<T> {
         Setting { value, name: self.name.clone(), span }
     }
 
@@ -53,7 +53,7 @@ impl Found<'_> {
         match text.trim_start_matches('0').parse::<u16>() {
             Ok(port) if digits => return Some(self.setting(port, span)),
             _ if digits && text.bytes().all(|byte| byte == b'0') => {
-                let what = "set to port 0, which stands for any free port, and any port cannot be guarded";
+                let what = "set to port 0, which means any free port: no rule can know which";
                 self.wrong(span, what, "give it a port of its own");
             }
             _ => {
@@ -66,7 +66,7 @@ impl Found<'_> {
 }
 
 /// The hosts in `host:port:protocol|queue:host:port:protocol|…` (`replrtq_sinkpeers` in `riak_kv.schema`). They only help to say whom
-/// to admit, so what is none is left out.
+/// to admit, so anything else is left out.
 pub(super) fn sink_peers(text: &str) -> Vec<Bind> {
     let host = |peer: &str| {
         let (rest, protocol) = peer.trim().rsplit_once(':')?;
@@ -148,9 +148,16 @@ pub(super) fn boolean(term: &Term, found: &mut Found<'_>) -> Option<Setting<bool
     term.as_bool().map(|yes| found.setting(yes, term.span))
 }
 
-/// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read.
-pub(super) fn addresses_and_ports(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
+/// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read. `alone`: whether a port may stand alone.
+pub(super) fn addresses_and_ports(
+    term: &Term,
+    alone: bool,
+    found: &mut Found<'_>,
+) -> Option<Vec<Setting<(Bind, u16)>>> {
     let one = |term: &Term, found: &mut Found<'_>| match term.as_pair() {
+        None if alone && matches!(term.kind, Kind::Integer(_)) => {
+            port(term, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span))
+        }
         Some((ip, number)) => {
             let (ip, number) = (address(ip, found), port(number, found));
             Some(found.setting((ip?.value, number?.value), term.span))

@@ -1,15 +1,17 @@
 //! Settings in vm.args.
 
+use std::collections::BTreeSet;
+
 use super::values::Found;
-use super::{Bind, Draft, Layout, Setting, Source, environment, not_in_force};
+use super::{Bind, Draft, Layout, Rank, Setting, Source, environment, not_in_force};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::import::erlang::{self, Kind};
 use crate::import::vm_args::{self as args, Flag, Word};
 
-const RANK: super::Rank = (Layout::Third, Source::VmArgs);
+const RANK: Rank = (Layout::Third, Source::VmArgs);
 
-/// Applications whose settings are read.
-const APPLICATIONS: [&str; 5] = ["kernel", "riak_core", "riak_api", "riak_kv", "yokozuna"];
+/// Applications whose settings are read, besides those that the profile has.
+const APPLICATIONS: [&str; 2] = ["kernel", "riak_kv"];
 
 pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
     read_name(flags, draft, findings);
@@ -32,7 +34,7 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
             }
             ("-env", Some(variable)) if variable.text.starts_with("ERL_") && variable.text.ends_with("FLAGS") => {
                 let message = format!(
-                    "the flags in `-env {}` are not read: a port or a range there goes unseen",
+                    "the flags in `-env {}` are not read, nor a port or a range among them",
                     variable.text.escape_debug()
                 );
                 let help = "write them as lines of their own in place of this one, and read the result";
@@ -42,7 +44,8 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
         }
     }
     read_fixed(flags, draft, findings);
-    for application in APPLICATIONS {
+    for application in environment::applications(draft.profile).into_iter().chain(APPLICATIONS).collect::<BTreeSet<_>>()
+    {
         for pair in args::settings(flags, application, findings) {
             read_pair(application, &pair, draft, findings);
         }
@@ -68,12 +71,12 @@ fn read_fixed(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
         }
         ([_], values) => {
             let what = if values.is_empty() { "no value" } else { "several values" };
-            let message = format!("`{FLAG}` has {what}, and Erlang heeds none: the range is in force");
+            let message = format!("`{FLAG}` has {what}, so Erlang ignores it: the range is in force");
             let finding = Diagnostic::new(Code::VmArgsSyntax, first.name.span, message);
             findings.push(finding.help("write one port behind it, or take the flag away"));
         }
         ([.., last], _) => {
-            let message = format!("`{FLAG}` is set twice, and Erlang heeds none of them: the range is in force");
+            let message = format!("`{FLAG}` is set twice, so Erlang ignores both: the range is in force");
             let finding = Diagnostic::new(Code::VmArgsSyntax, last.name.span, message);
             findings.push(
                 finding.also(first.name.span, "set here, too").help("leave one of them, with one port behind it"),
@@ -128,7 +131,7 @@ fn moved(term: &erlang::Term, span: Span) -> erlang::Term {
     erlang::Term { kind, span }
 }
 
-fn environment_variable(name: &str, value: &Word, draft: &mut Draft, found: &mut Found<'_>) {
+pub(super) fn environment_variable(name: &str, value: &Word, draft: &mut Draft, found: &mut Found<'_>) {
     match name {
         "ERL_EPMD_PORT" => {
             draft.epmd_port.0.extend(found.port_number(&value.text, value.span).map(|port| (RANK, port)));

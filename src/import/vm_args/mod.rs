@@ -165,7 +165,7 @@ impl CommandLine {
             findings.push(Diagnostic::new(Code::VmArgsSyntax, name.span, message).help(help));
         } else if name.text == "-args_file" {
             let path = values.first().map_or("", |path| path.text.as_str());
-            let message = format!("the flags in `{path}` are not read: a name, a port or a range there goes unseen");
+            let message = format!("the flags in `{path}` are not read, nor a name, a port or a range among them");
             let help = "write its lines in place of this flag and read the result";
             findings.push(Diagnostic::new(Code::NotRead, name.span, message).help(help));
             // erlexec ends each file with `--`.
@@ -176,7 +176,7 @@ impl CommandLine {
 
     fn report_stray(&mut self, findings: &mut Findings) {
         let Some((span, first)) = self.stray.take() else { return };
-        let message = format!("`{first}` belongs to no flag, and the VM makes nothing of it");
+        let message = format!("`{first}` belongs to no flag, and the VM ignores it");
         let help = "a flag begins with `-` or `+`, and `--` ends its values";
         findings.push(Diagnostic::new(Code::VmArgsWords, span, message).help(help));
     }
@@ -215,7 +215,7 @@ fn check_word(word: &Word, findings: &mut Findings) {
     };
     if placeholder("{{", "}}") || placeholder("<%", "%>") || placeholder("{%", "%}") {
         let message = format!("`{}` is a placeholder of a template, no value", word.text);
-        let help = "give the vm.args that was made from the template, as it stands on a node";
+        let help = "give the vm.args that was made from the template, as it is on a node";
         findings.push(Diagnostic::new(Code::Template, word.span, message).help(help));
     }
 }

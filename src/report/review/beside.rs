@@ -14,7 +14,7 @@ use super::words::{clipped, plain};
 use super::{Digested, Reviewed, Row};
 use crate::report::{Agreement, Counts, Judged};
 
-/// So many packets are shown of a rehearsal that does not agree.
+/// The most packets that are shown of a rehearsal that does not agree.
 const MOST_SHOWN: usize = 10;
 
 /// A rehearsal, and what it has shown.
@@ -51,13 +51,13 @@ pub struct Rehearsal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observed {
-    /// So many were sent.
+    /// How many were sent.
     pub tried: usize,
-    /// So many got through.
+    /// How many got through.
     pub through: usize,
-    /// So many does the kernel drop without any rules, too: of these nothing was observed.
+    /// How many the kernel drops without any rules, too: about these nothing was observed.
     pub by_kernel: usize,
-    /// About so many the three answers do not agree.
+    /// On how many the three answers disagree.
     pub disagree: usize,
 }
 
@@ -194,7 +194,7 @@ impl Rehearsal {
         if read.host {
             return Err(NotRead::Another("a host's other rules, too: rehearse these without --with-host".to_owned()));
         }
-        // Whoever made the document may have written any number.
+        // The document may come from anybody, with any number in it.
         let mut cells = read.rows.iter().flat_map(|row| &row.cells);
         let disagree = cells.try_fold(0_usize, |all, cell| all.checked_add(cell.disagree));
         let fits = read.rows.iter().all(|row| row.cells.len() == read.services.len());
@@ -328,7 +328,7 @@ impl Linting {
     /// What it found.
     pub(super) fn lines(&self) -> Vec<Vec<Piece>> {
         let so = if self.clean { "nothing found on " } else { "found on " };
-        let node = self.node.as_deref().unwrap_or("a host that is none of the nodes");
+        let node = self.node.as_deref().unwrap_or("a host that is not one of the nodes");
         let mut head = vec![Piece::own(so), Piece::foreign(node)];
         head.extend(from(&self.file));
         let told = |own: &Found| vec![Piece::Own(format!("{} ", own.severity.word())), Piece::foreign(&own.message)];

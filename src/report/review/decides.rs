@@ -14,7 +14,7 @@ use crate::verify::{Cell, Fare, Held, On, Row, Witness};
 /// The rules that decide, each once.
 pub(super) struct Decides<'a> {
     rules: Rules<'a>,
-    /// Where whoever is in the file comes to: one address of each family.
+    /// The address that everybody in the file connects to: one of each family.
     to: Vec<IpAddr>,
     numbers: HashMap<Deciding, usize>,
     pub(super) all: Vec<Deciding>,
@@ -122,7 +122,7 @@ fn told(step: &Step<'_>) -> Deciding {
     of_rule(step.table, step.chain, step.rule)
 }
 
-/// A rule, or where there is none the policy of its chain.
+/// A rule, or else the policy of its chain.
 pub(super) fn of_rule(table: &Table, chain: &Chain, rule: Option<&Rule>) -> Deciding {
     let place = rule.and_then(|rule| rule.place.as_ref());
     let text = match (rule, place) {

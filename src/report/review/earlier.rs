@@ -1,4 +1,4 @@
-//! A document of before, held against one that is made now: word for word, since a signature of it stands for all that it says.
+//! A document of before, held against one that is made now: word for word, since a signature of it covers all that it says.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,9 +10,9 @@ use super::words::plain;
 use crate::cluster::Day;
 use crate::host::time::seconds;
 
-/// So many places are named of what differs in one part.
+/// The most places that are named of what differs in one part.
 const PLACES: usize = 3;
-/// So many letters of a value are shown.
+/// How many letters of a value are shown.
 const LETTERS: usize = 80;
 
 /// A document of before.
@@ -23,7 +23,7 @@ impl Earlier {
     /// Reads a document.
     ///
     /// # Errors
-    /// Where it is none, or does not say one thing.
+    /// It is no such document, or contradicts itself.
     pub fn read(text: &str) -> Result<Self, NotRead> {
         document(text, "report", "rows").map(Self)
     }

@@ -129,7 +129,7 @@ impl Review {
             Finding::Proved => "PROVED: every claim holds for every packet",
             // The claims are about the rules, which may be good under a header that is not.
             Finding::Violated if self.only_lies() => {
-                "VIOLATED: every claim holds, but a header says something else of who is admitted"
+                "VIOLATED: every claim holds, but a header contradicts the cluster file on who is admitted"
             }
             Finding::Violated if self.only_seen() => {
                 "VIOLATED: what a kernel did with real packets is not what the rules compute to, or not what is wanted"
@@ -177,7 +177,7 @@ impl Review {
         (shown, self.reasons.len() - shown.len())
     }
 
-    /// What is said of last days of clients; nothing where no client has one.
+    /// The sentence about last days of clients; empty where no client has one.
     pub(super) fn days_text(&self) -> Option<String> {
         let any = self.reasons.iter().any(|own| own.until.is_some());
         let past = self.reasons.iter().filter(|own| own.past == Some(true)).count();

@@ -90,7 +90,7 @@ impl SourceCheck {
 }
 
 impl Asked {
-    /// A host by its name, asked now by whoever runs this.
+    /// A host by its name, asked now by the user who runs this.
     #[must_use]
     pub fn now(name: &str) -> Self {
         let Deed { at, uid } = Deed::now();

@@ -8,7 +8,7 @@ use super::grid::{GLOSSARY, Open, Piece, reasons, result};
 use super::words::few;
 use super::{Reason, Review};
 
-/// So many sources of a row are named.
+/// The most sources of a row that are named.
 const NAMED: usize = 4;
 
 /// A text as code, behind as many backticks as it takes. In a table a pipe would end the cell, in code, too (GFM, 4.10).
@@ -158,7 +158,7 @@ impl Review {
             }
         };
         section(
-            "Not guarded, because said to be unused",
+            "Not guarded, because declared unused",
             self.unguarded
                 .iter()
                 .map(|own| match &own.why {

@@ -1,17 +1,17 @@
 //! A picture of who gets to which service: sources at the left, the host's services at the right, a line for each way in.
 //!
-//! It says what the matrix says, and nothing else, so whoever cannot see it misses nothing; its description has the same in words. What
+//! It says what the matrix says, and nothing else, so a reader who cannot see it misses nothing; its description has the same in words. What
 //! differs is told by form and by words, and not by colour alone: each kind of source has an outline of its own, and each kind of line a
 //! dash, a mark and a name below. Here is only where things stand; the template draws them, and escapes every name.
 
 use super::words::few;
 use super::{Cell, Fate, Finding, Kind, Review, Row};
 
-/// So many clients have a box of their own, and so many private and untrusted networks; more stand together by where they get in.
+/// The most clients with a box of their own, and the most private and untrusted networks; more are grouped by where they get in.
 const MOST_APART: usize = 8;
-/// So many boxes are drawn: strangers first, then whatever is not proved.
+/// The most boxes that are drawn: strangers first, then what is not proved.
 const MOST_BOXES: usize = 40;
-/// So many letters fit into a box, and into a service.
+/// How many letters fit into a box, and into a service.
 const LETTERS: usize = 44;
 const SERVICE_LETTERS: usize = 26;
 /// The left edge of the services, and the right one of the sources.

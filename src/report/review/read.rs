@@ -15,7 +15,7 @@ pub enum NotRead {
     /// It is one of another version.
     #[error("is a document of another version of `ringfence {0}`, which this program does not read")]
     Version(&'static str),
-    /// It is one that says only why there is none.
+    /// It is a document that says only why there is no report.
     #[error("says only why there was nothing to tell")]
     Empty,
     /// It says a thing twice, and readers do not agree which of these counts.

@@ -11,11 +11,11 @@ use crate::net::{Cidr, Interface};
 use crate::report::claims::Finding;
 use crate::verify::{self, Held, Matrix, On, Whose};
 
-/// So many clients are rows of their own.
+/// The most clients with a row of their own.
 const APART: usize = 64;
-/// So many sources are named in all rows together.
+/// The most sources that are named in all rows together.
 pub(super) const MOST_NAMED: usize = 20_000;
-/// So many networks of one source are named.
+/// The most networks of one source that are named.
 const MOST_NETWORKS: usize = 64;
 
 /// Ascending ranges of addresses.

@@ -9,7 +9,7 @@ use super::{Deciding, decides};
 use crate::diff::Without;
 use crate::report::{Changes, Names};
 
-/// So many changes are told of a rule.
+/// The most changes that are listed of a rule.
 const MOST: usize = 3;
 
 /// A rule.

@@ -11,7 +11,7 @@ use super::words::plain;
 use super::{Fate, Finding, Review};
 use crate::diagnostic::{Code, Plain};
 
-/// So many results are told; readers take no more (GitHub: 25,000, and shows the first 5,000).
+/// The most results that are written; readers take no more (GitHub: 25,000, and shows the first 5,000).
 const MOST: usize = 5000;
 
 /// Where the schema is.
@@ -259,7 +259,7 @@ fn about(id: &str) -> String {
         "rehearsal" => {
             "What a kernel does with real packets has to be what the rules compute to and what is wanted".to_owned()
         }
-        "no-longer-guarded" => "A service that was guarded and is said to be unused now".to_owned(),
+        "no-longer-guarded" => "A service that was guarded and is declared unused now".to_owned(),
         "gains" => "Who gets in who did not by the rules of before".to_owned(),
         "since-undecided" => "What changed since the rules of before cannot be said for certain".to_owned(),
         "whole-host" => "Who reaches whom on the whole host, with all its rules".to_owned(),

@@ -9,7 +9,7 @@ use super::{Digested, Review};
 use crate::report::{Change, Changes};
 use crate::verify::Families;
 
-/// So many changes are told.
+/// The most changes that are listed.
 const MOST: usize = 20_000;
 
 /// What changed.
@@ -24,7 +24,7 @@ pub struct Since {
     pub moves: Vec<Move>,
     /// How many more there are than are named.
     pub more: usize,
-    /// Services that are said to be unused, and whose ports somebody gains.
+    /// Services that are declared unused, and whose ports somebody gains.
     pub no_longer_guarded: Vec<String>,
     /// Why that may not be all, where it may not.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use super::grid::{GLOSSARY, Open, Piece, reasons, result};
 use super::words::few;
 use super::{Reason, Review, Row};
 
-/// So many sources of a row are named.
+/// The most sources of a row that are named.
 const NAMED: usize = 4;
 
 /// The matrix alone; behind it the cells that are not proved.
@@ -107,7 +107,7 @@ impl Review {
             }
         };
         section(
-            "NOT GUARDED, because said to be unused",
+            "NOT GUARDED, because declared unused",
             self.unguarded
                 .iter()
                 .map(|own| match &own.why {
