@@ -312,7 +312,7 @@ fn whoever_prepared_first_does_not_put_what_another_prepared() {
         store.write_set("rules", &[("a", format!("{text}##").as_bytes())]).unwrap();
         let (first, second) = (prepare(one), prepare(two));
         assert!(
-            matches!(store.put_set(&first), Err(StoreError::Overtaken(path)) if path == folder.path().join("rules"))
+            matches!(store.put_set(&first), Err(StoreError::Overtaken(path)) if path == store.path(Place::State, "rules"))
         );
         holds(&format!("{text}##"));
         store.put_set(&second).unwrap();
