@@ -95,6 +95,11 @@ impl<'f> Reader<'f> {
         Reader { file, lists, findings: self.findings }
     }
 
+    /// Whether a value is a list of nothing.
+    pub fn is_empty_list(&self, value: &Value<'_>) -> bool {
+        value.get_ref().as_array().is_some_and(|list| list.is_empty()) && self.taken_out(value).is_none()
+    }
+
     /// What stood where a document has an empty list.
     fn taken_out(&self, value: &Value<'_>) -> Option<List<'f>> {
         let start = value.span().start;

@@ -3,7 +3,7 @@
 //! Whoever talks from a private network to a port that only peers use is most likely a peer. The first rules on a host block
 //! such a session, and where nobody can confirm them, nobody is there to notice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::links::Link;
@@ -12,9 +12,11 @@ use super::sockets::{State, Which, table};
 use crate::cluster::{self, Cluster, Node, Site, SiteService};
 use crate::diagnostic::Code;
 use crate::dialect::netlink::RequestError;
-use crate::net::{AddressClass, Cidr};
+use crate::net::{AddressClass, Cidr, Ports};
 use crate::verify::Claims;
 
+/// The service by which nodes talk to each other, as every profile calls it.
+const DISTRIBUTION: &str = "distribution";
 /// So many sessions are named.
 const NAMED: usize = 12;
 
@@ -85,18 +87,42 @@ fn blocked(site: &Site<'_>, links: &[Link], routing: &Routing, ends: &[(SocketAd
 /// # Errors
 /// Where the kernel does not tell.
 pub fn running(site: &Site<'_>, was: impl FnOnce() -> Option<Cluster>) -> Result<Option<String>, RequestError> {
-    let protected = site.protected();
-    let is_node = |address: IpAddr| site.parts().iter().any(|part| part.hosts().has(address));
-    let strange: BTreeSet<IpAddr> = table(Which::Connected)?
-        .iter()
-        .filter(|session| [session.local, session.remote].iter().any(|end| protected.has(end.port())))
-        .map(|session| session.remote.ip().to_canonical())
-        .filter(|remote| !remote.is_loopback() && !is_node(*remote))
-        .collect();
+    let established = table(Which::Connected)?.into_iter().filter(|session| session.state == State::Established);
+    let ends = established.map(|session| (session.local, session.remote));
+    let strange = strangers(site, ends.collect());
     // What was is read only where somebody may be of it.
-    let Some(was) = (!strange.is_empty()).then(was).flatten() else { return Ok(None) };
-    let is_running = |node: &&Node| node.addresses().iter().any(|(address, _)| strange.contains(address));
-    Ok(running_message(&was.nodes().iter().filter(is_running).map(Node::name).collect::<Vec<_>>()))
+    let was = (!strange.is_empty()).then(was).flatten();
+    Ok(was.and_then(|was| running_message(&leaving(site, &was, &strange))))
+}
+
+/// The sessions out of or into ports of the distribution with whoever is no node.
+fn strangers(site: &Site<'_>, mut ends: Vec<(SocketAddr, SocketAddr)>) -> Vec<(SocketAddr, SocketAddr)> {
+    let distribution: Ports = site
+        .services()
+        .iter()
+        .filter(|own| own.service.name() == DISTRIBUTION)
+        .flat_map(|own| own.ports.ranges().to_vec())
+        .collect();
+    let is_node = |address: IpAddr| site.parts().iter().any(|part| part.hosts().has(address));
+    ends.retain(|(local, remote)| {
+        let address = remote.ip().to_canonical();
+        let is_of_distribution = [local, remote].iter().any(|end| distribution.has(end.port()));
+        is_of_distribution && !address.is_loopback() && !is_node(address)
+    });
+    ends
+}
+
+/// The nodes that were and are no more, by name, that have one of these sessions.
+fn leaving<'a>(site: &Site<'_>, was: &'a Cluster, sessions: &[(SocketAddr, SocketAddr)]) -> Vec<&'a str> {
+    let stays =
+        |name: &str| site.parts().iter().any(|part| part.cluster().nodes().iter().any(|node| node.name() == name));
+    let has_session = |node: &&Node| {
+        let is_of = |(_, remote): &(SocketAddr, SocketAddr)| {
+            node.addresses().iter().any(|(own, _)| *own == remote.ip().to_canonical())
+        };
+        sessions.iter().any(is_of)
+    };
+    was.nodes().iter().filter(has_session).map(Node::name).filter(|name| !stays(name)).collect()
 }
 
 /// What Erlang does is told in its documentation of `global`, `prevent_overlapping_partitions` (OTP 25).
@@ -281,6 +307,28 @@ mod tests {
         assert_eq!(found.len(), 20);
         assert!(message(&found).unwrap().contains(", and 8 more; "));
         assert_eq!(message(&[]), None);
+    }
+
+    #[test]
+    fn who_leaves_and_has_a_session_is_found() {
+        let was = file("", "[[node]]\nname = \"riak@10.9.0.7\"\naddresses = [\"10.9.0.7\", \"10.9.0.8\"]\n");
+        let less = "[[node]]\nname = \"riak@10.9.0.7\"\naddresses = [\"10.9.0.7\"]\n";
+        let sessions = |local: &str, remote: &str| vec![(local.parse().unwrap(), remote.parse().unwrap())];
+        let found = |now: &Cluster, local: &str, remote: &str| -> Vec<String> {
+            let site = Site::of_node(now, &now.nodes()[0]);
+            let strange = strangers(&site, sessions(local, remote));
+            leaving(&site, &was, &strange).into_iter().map(str::to_owned).collect()
+        };
+        let now = file("", "");
+        // Either of the two opened it.
+        assert_eq!(found(&now, "10.9.0.1:6003", "10.9.0.7:40000"), ["riak@10.9.0.7"]);
+        assert_eq!(found(&now, "10.9.0.1:40000", "10.9.0.8:6000"), ["riak@10.9.0.7"]);
+        assert_eq!(found(&now, "[::ffff:10.9.0.1]:40000", "[::ffff:10.9.0.8]:6000"), ["riak@10.9.0.7"]);
+        // HTTP says nothing of Erlang; a node that stays, one that loses an address, and somebody else.
+        assert!(found(&now, "10.9.0.1:8098", "10.9.0.7:40000").is_empty());
+        assert!(found(&now, "10.9.0.1:6003", "10.9.0.5:40000").is_empty());
+        assert!(found(&file("", less), "10.9.0.1:6003", "10.9.0.8:40000").is_empty());
+        assert!(found(&now, "10.9.0.1:6003", "10.9.0.66:40000").is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn read_networks(top: &mut TableReader<'_>, reader: &mut Reader<'_>) 
     let mut table = table.may_have(&["private", "untrusted", "allow-public"]);
     if let Some(value) = table.require("private", reader, help) {
         networks.private = read_list(value, "private", reader);
-        if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        if reader.is_empty_list(value) {
             let message = "`private` names no network";
             reader.push(Diagnostic::new(Code::MissingKey, reader.span(value), message).help(help));
         }

@@ -265,6 +265,50 @@ mod tests {
         assert!(Shortened::new("nodes = [\"a\"]").lists.is_empty());
     }
 
+    /// Whoever reads one of the lists gets the same, taken out or not: a comment that is not plain leaves a list to the parser.
+    #[test]
+    fn every_long_list_is_read_as_a_short_one() {
+        let list = |of: &dyn Fn(usize) -> String, comment: &str| {
+            let each: String = (0..LEAST + 5).map(|n| format!("  \"{}\",\n", of(n))).collect();
+            format!("[ # {comment}\n{each}]")
+        };
+        let text = |comment: &str| {
+            let nodes = list(&|n| format!("riak@10.1.{}.{}", n / 200, n % 200 + 1), comment);
+            let from = list(&|n| format!("10.2.{}.{}", n / 200, n % 200 + 1), comment);
+            let private = list(
+                &|n| if n == 0 { "10.0.0.0/8".into() } else { format!("172.16.{}.{}", n / 200, n % 200) },
+                comment,
+            );
+            let untrusted = list(&|n| format!("192.168.{}.{}", n / 200, n % 200 + 1), comment);
+            format!(
+                "[cluster]\nname = \"c\"\nnodes = {nodes}\n[networks]\nprivate = {private}\nuntrusted = {untrusted}\n\
+                 [services.distribution]\nports = \"6000-7999\"\n[[client]]\nname = \"web\"\nservices = [\"http\"]\nfrom = {from}\n"
+            )
+        };
+        let (plain, other) = (text("ab"), text("ä"));
+        assert_eq!((Shortened::new(&plain).lists.len(), Shortened::new(&other).lists.len()), (4, 0));
+        let read = |text: String| {
+            let loaded = crate::cluster::parse("cluster.toml", text, std::path::Path::new(""));
+            let findings = format!("{:?}", loaded.findings);
+            let cluster = loaded.cluster.unwrap_or_else(|| panic!("{findings}"));
+            let lists = [cluster.private(), cluster.untrusted()];
+            assert_eq!(lists.map(<[_]>::len), [LEAST + 5; 2]);
+            format!("{findings} {lists:?} {:?} {:?}", cluster.nodes(), cluster.clients())
+        };
+        assert_eq!(read(plain), read(other));
+        // Strings where tables are wanted, and nothing where something is.
+        let wrong =
+            |text: &str| crate::cluster::parse("cluster.toml", text.to_owned(), std::path::Path::new("")).findings;
+        let found = format!(
+            "{:?}",
+            wrong(&format!(
+                "[cluster]\nname = \"c\"\n[networks]\nprivate = []\nnodes = {}",
+                list(&|n| n.to_string(), "")
+            ))
+        );
+        assert!(found.contains("names no network"), "{found}");
+    }
+
     /// Texts of all kinds of pieces: nothing is taken that the parser would have refused or read otherwise.
     #[test]
     fn texts_at_random_are_read_as_the_parser_reads_them() {
