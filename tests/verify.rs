@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::compile::{self, SetsMode};
-use ringfence::dialect::iptables;
 use ringfence::diff::difference_on_host;
 use ringfence::ir::{
     Addresses, Base, Elements, Family, Hook, Match, Policy, PortBlock, PortMatch, Rule, Ruleset, TcpFlags, Verdict,
@@ -425,44 +424,6 @@ fn in_cells(name: &str, ruleset: &Ruleset, site: &Site<'_>, report: &Report) {
             assert!(held(Held::Undecided) && !held(Held::Violated), "{name}");
         }
         (Finding::Proved, Finding::OnPurpose(_)) => panic!("{name}: only isolation is ever so"),
-    }
-}
-
-/// Somebody else's rule that asks whether a connection was translated makes none of it: beside the rules for a host that translates
-/// nothing, firewalld's `--ctstate …,DNAT` once had isolation violated.
-#[test]
-fn whoever_asks_for_translations_makes_none() {
-    let head = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n";
-    for (name, cluster, node) in cases() {
-        let site = with_elsewhere(site(&cluster, node.as_deref()));
-        for rule in [
-            "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
-            "-m conntrack --ctstate DNAT -j ACCEPT",
-            "-m conntrack --ctstate NEW,DNAT -j ACCEPT",
-            "-m conntrack --ctstate DNAT -j DROP",
-            "-m conntrack --ctstate SNAT -j ACCEPT",
-            "-m conntrack ! --ctstate DNAT -j ACCEPT",
-        ] {
-            let mut ruleset = compile::iptables(&site, SetsMode::Auto);
-            let plain = check(&ruleset, &site, Families::Both).unwrap();
-            let read = iptables::read(&format!("{head}-A INPUT {rule}\nCOMMIT\n"), Family::Ip).unwrap();
-            ruleset.tables.extend(read.ruleset.tables);
-            let found = check(&ruleset, &site, Families::Both).unwrap();
-            for ((claim, found), (_, plain)) in found.findings().iter().zip(plain.findings()) {
-                // What goes on may be an answer to a connection of this host that was led elsewhere: that is not known.
-                let undecided = rule.ends_with("DROP") && matches!(found, Finding::Undecided(_));
-                let alike = (*found == Finding::Proved) == (*plain == Finding::Proved);
-                assert!(alike || undecided && *claim == Claim::Reachability, "{name}: {rule}: {claim:?} {found:?}");
-            }
-        }
-        // What drops everybody's, translated or not, still is a violation.
-        let mut ruleset = compile::iptables(&site, SetsMode::Auto);
-        let read =
-            iptables::read(&format!("{head}-A INPUT -m conntrack ! --ctstate DNAT -j DROP\nCOMMIT\n"), Family::Ip);
-        ruleset.tables.extend(read.unwrap().ruleset.tables);
-        let found = check(&ruleset, &site, Families::Both).unwrap();
-        let admits = site.cluster().nodes().iter().flat_map(cluster::Node::addresses).any(|(own, _)| own.is_ipv4());
-        assert!(!admits || found.findings().iter().any(|(_, one)| *one != Finding::Proved), "{name}");
     }
 }
 

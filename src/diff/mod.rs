@@ -10,7 +10,7 @@ mod without;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::ir::{Base, Chain, Family, Hook, Policy, Rule, Ruleset, Statement, Table, Verdict};
+use crate::ir::{Base, Chain, Elements, Family, Hook, Match, Policy, Rule, Ruleset, Set, Statement, Table, Verdict};
 use crate::net::{Elsewhere, Interface, Ports};
 use crate::semantics::{Door, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
 
@@ -77,7 +77,7 @@ pub fn difference(old: &Ruleset, new: &Ruleset) -> Result<Difference, TooLarge> 
 /// # Errors
 /// Where the rules are too large to be judged.
 pub fn difference_on_host(old: &Ruleset, new: &Ruleset, elsewhere: &Elsewhere) -> Result<Difference, TooLarge> {
-    if old == new {
+    if old == new && !old.sets.iter().any(is_unknown_set) {
         return Ok(Difference::default());
     }
     let (old, new) = (&merged(old), &merged(new));
@@ -90,27 +90,47 @@ pub fn difference_on_host(old: &Ruleset, new: &Ruleset, elsewhere: &Elsewhere) -
     Ok(difference)
 }
 
+/// What is in two sets of ipset that are not understood need not be the same.
+fn is_unknown_set(set: &Set) -> bool {
+    *set.elements.lasting().0 == Elements::Unknown
+}
+
 /// What differs where nothing is judged: on the way through this host and out of it, and in what could not be read.
 fn unjudged(old: &Ruleset, new: &Ruleset) -> Option<String> {
     let unread = old.unread.first().or(new.unread.first()).cloned();
     let rewrites = || rewriting(old).or_else(|| rewriting(new));
     unread.or_else(rewrites).or_else(|| {
-        let elsewhere = |ruleset: &Ruleset| -> Vec<(Family, Base, Vec<Rule>)> {
-            let of = |table: &Table| -> Vec<(Family, Base, Vec<Rule>)> {
+        let elsewhere = |ruleset: &Ruleset| -> Vec<NotJudged> {
+            let of = |table: &Table| -> Vec<NotJudged> {
                 let bases = table.chains.iter().filter_map(|chain| Some((chain.base?, chain)));
                 let outgoing = bases.filter(|(base, _)| {
                     matches!(base.hook, Hook::Forward | Hook::Output | Hook::Postrouting | Hook::Egress)
                 });
                 // An empty chain that accepts does nothing.
                 let outgoing = outgoing.filter(|(base, chain)| base.policy == Policy::Drop || !chain.rules.is_empty());
-                outgoing.map(|(base, chain)| (table.family, base, from(table, chain))).collect()
+                let whole = |(base, chain): (Base, &Chain)| {
+                    let rules = from(table, chain);
+                    let asked = rules.iter().flat_map(|rule| &rule.matches).filter_map(Match::set_name);
+                    let elements = asked.filter_map(|name| Some(ruleset.set(table, name)?.elements.clone())).collect();
+                    (table.family, base, rules, elements)
+                };
+                outgoing.map(whole).collect()
             };
             ruleset.tables.iter().flat_map(of).collect()
         };
-        let differs = elsewhere(old) != elsewhere(new);
+        let new_sets = &new.sets;
+        let (old, new) = (elsewhere(old), elsewhere(new));
+        let is_unknown = |(.., rules, _): &NotJudged| {
+            let mut asked = rules.iter().flat_map(|rule| &rule.matches).filter_map(Match::set_name);
+            asked.any(|name| new_sets.iter().any(|set| set.name == name && is_unknown_set(set)))
+        };
+        let differs = old != new || old.iter().any(is_unknown);
         differs.then(|| "the chains for routed and outgoing packets are not the same, and are not judged".to_owned())
     })
 }
+
+/// A chain for routed or outgoing packets: its rules, and what is in the sets that they ask.
+type NotJudged = (Family, Base, Vec<Rule>, Vec<Elements>);
 
 /// The rules of a chain, and of those that it leads to, without where they stand.
 fn from(table: &Table, chain: &Chain) -> Vec<Rule> {
@@ -137,4 +157,43 @@ fn bare(rule: &Rule) -> Rule {
         .cloned()
         .collect();
     Rule { comment: None, place: None, statements, ..rule.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{ipset, iptables};
+
+    fn host(chain: &str, rule: &str, sets: &str) -> Ruleset {
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A {chain} {rule} -j DROP\nCOMMIT\n");
+        let mut ruleset = iptables::read(&text, Family::Ip).unwrap().ruleset;
+        ruleset.sets = ipset::read(sets).unwrap().0;
+        ruleset
+    }
+
+    /// Whether nothing is said of a change from one to another.
+    fn same(chain: &str, rule: &str, old: &str, new: &str) -> bool {
+        difference(&host(chain, rule, old), &host(chain, rule, new)).unwrap().is_empty()
+    }
+
+    #[test]
+    fn what_outgoing_rules_ask_is_compared() {
+        let rule = "-p tcp -m set --match-set s dst,dst";
+        let set = |elements: &str| format!("create s hash:ip,port\n{elements}");
+        let one = set("add s 10.20.0.12,tcp:4369\n");
+        assert!(same("OUTPUT", rule, &one, &one));
+        assert!(!same("OUTPUT", rule, &one, &set("add s 10.20.0.13,tcp:8099\n")));
+        assert!(!same("OUTPUT", rule, &one, &set("")));
+    }
+
+    #[test]
+    fn two_sets_that_are_not_understood_are_not_the_same() {
+        // A set of sets with ports is not gone into.
+        let list = |elements: &str| format!("create m hash:ip,port\n{elements}create l list:set\nadd l m\n");
+        let (one, other) = (list("add m 10.20.0.77,tcp:4369\n"), list("add m 10.20.0.12,tcp:4369\n"));
+        for chain in ["INPUT", "OUTPUT"] {
+            let rule = "-p tcp --dport 4369 -m set --match-set l src,dst";
+            assert!(!same(chain, rule, &one, &other), "{chain}");
+        }
+    }
 }

@@ -106,6 +106,21 @@ pub enum Match {
 }
 
 impl Match {
+    /// The name of the set that it asks, where it asks one.
+    #[must_use]
+    pub fn set_name(&self) -> Option<&str> {
+        match self {
+            Self::Source { addresses: Addresses::Set(name), .. }
+            | Self::Destination { addresses: Addresses::Set(name), .. }
+            | Self::DestinationPort { ports: PortMatch::Set(name), .. }
+            | Self::OriginalPort(PortMatch::Set(name))
+            | Self::Foreign(
+                Foreign::SourcePort { ports: PortMatch::Set(name), .. } | Foreign::Endpoint { set: name, .. },
+            ) => Some(name),
+            _ => None,
+        }
+    }
+
     /// A test of something that no packet says.
     #[must_use]
     pub fn varies(on: Varying, text: &str) -> Self {

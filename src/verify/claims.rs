@@ -184,15 +184,6 @@ impl<'a> Claims<'a> {
                 return None;
             }
             let admits = |port| self.admitting(packet.source, port, packet.interface.as_ref()).is_some();
-            if !self.translates {
-                // No rules were made for such a host, and none is known to lead anybody here: only whom the socket's port is closed
-                // to is asked for. The port on the wire is judged at prerouting.
-                return match (self.protects(packet.port), admits(packet.port)) {
-                    (true, false) => Some((Claim::Isolation, false)),
-                    (true, true) => None,
-                    (false, _) => Some((Claim::NonInterference, true)),
-                };
-            }
             // Both ports are asked for: the one on the wire, and the one that the socket has.
             let judged = [original, packet.port].into_iter().filter(|port| self.protects(*port));
             let all = judged.clone().all(admits);

@@ -283,16 +283,7 @@ impl<'a> Slice<'a> {
 
     /// A test as it is, with what is in its set.
     fn whole(&self, test: &Match) -> String {
-        let set = match test {
-            Match::Source { addresses: Addresses::Set(name), .. }
-            | Match::Destination { addresses: Addresses::Set(name), .. }
-            | Match::DestinationPort { ports: PortMatch::Set(name), .. }
-            | Match::OriginalPort(PortMatch::Set(name))
-            | Match::Foreign(
-                Foreign::SourcePort { ports: PortMatch::Set(name), .. } | Foreign::Endpoint { set: name, .. },
-            ) => self.ruleset.set(self.table, name),
-            _ => None,
-        };
+        let set = test.set_name().and_then(|name| self.ruleset.set(self.table, name));
         set.map_or_else(|| format!("{test:?}"), |set| format!("{test:?} {:?}", set.elements))
     }
 

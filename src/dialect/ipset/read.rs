@@ -194,13 +194,27 @@ impl<'a> Sets<'a> {
         if content.is_unknown() {
             return Ok(());
         }
-        let (mut excepted, mut wildcard) = (false, false);
-        // A comment or a counter leaves an element as it is.
-        let known = words(options).all(|option| {
-            excepted |= option == "nomatch";
-            wildcard |= option == "wildcard";
-            option != "timeout" || content.is_passing()
-        });
+        let (mut excepted, mut wildcard, mut known) = (false, false, true);
+        let mut options = words(options);
+        while let Some(option) = options.next() {
+            known &= match option {
+                "nomatch" => {
+                    excepted = true;
+                    true
+                }
+                "wildcard" => {
+                    wildcard = true;
+                    true
+                }
+                "timeout" => options.next().is_some() && content.is_passing(),
+                // These, with the word behind them, whatever it is, leave an element as it is; so does the place in a list of sets.
+                "comment" | "packets" | "bytes" | "skbmark" | "skbprio" | "skbqueue" | "before" | "after" => {
+                    options.next().is_some()
+                }
+                "-exist" | "-!" | "--exist" => true,
+                _ => false,
+            };
+        }
         let taken = known
             && match content.holds() {
                 Holds::Addresses | Holds::Networks => {
@@ -318,9 +332,17 @@ fn word(line: &str) -> (&str, &str) {
     }
 }
 
-/// The words of options; those of a quoted comment are left out. ipset knows no escapes (lib/ipset.c, build_argv).
+/// The words of options. What is between quotes is one, and means what it means without them; there are no escapes (ipset, lib/ipset.c,
+/// build_argv).
 fn words(options: &str) -> impl Iterator<Item = &str> {
-    options.split('"').step_by(2).flat_map(|part| part.split(BLANK)).filter(|word| !word.is_empty())
+    let mut rest = options;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(BLANK);
+        let quoted = rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"'));
+        let (found, behind) = quoted.unwrap_or_else(|| word(rest));
+        rest = behind;
+        (quoted.is_some() || !found.is_empty()).then_some(found)
+    })
 }
 
 /// Whether a word is missing where a name belongs: nothing, or an option such as `-exist`.

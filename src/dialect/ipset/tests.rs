@@ -50,6 +50,26 @@ fn elements() {
     assert_eq!(one("hash:ip hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1234\r\n  # a\n"), "a ip ");
 }
 
+/// A word is what it is by its place, with quotes or without, as `ipset restore` takes it.
+#[test]
+fn a_comment_is_no_option_and_an_option_is_none_for_being_quoted() {
+    let commented = "hash:net comment\nadd a 203.0.113.0/24 comment nomatch\nadd a 10.0.0.0/8 comment timeout\n";
+    assert_eq!(one(commented), "a net 10.0.0.0/8 203.0.113.0/24");
+    let quoted = "hash:net\nadd a 10.20.0.12/31\nadd a 10.20.0.12 \"nomatch\"\n";
+    assert_eq!(one(quoted), "a net 10.20.0.13");
+    let text = "hash:ip comment\nadd a 10.0.0.1 comment \"\"\nadd a 10.0.0.2 comment \"a b\" -exist\n";
+    assert_eq!(one(text), "a ip 10.0.0.1 10.0.0.2");
+    let with =
+        |words: &str| read(&format!("create a hash:net,iface comment\nadd a 10.20.0.12,eth {words}\n")).unwrap().0;
+    assert_eq!(with("comment wildcard"), with(""));
+    assert_ne!(with("comment wildcard"), with("wildcard"));
+    // What ipset has no word for, or a word that is missing: the set is not known.
+    for odd in ["nomtach", "comment", "packets", "\"nomatch", "no\"match\"", "comment \"a\"b"] {
+        let (found, unknown) = sets(&format!("create a hash:net comment counters\nadd a 10.0.0.0/8 {odd}\n"));
+        assert!(found == ["a net ?"] && unknown.len() == 1, "{odd}: {found:?} {unknown:?}");
+    }
+}
+
 #[test]
 fn elements_that_go_by_themselves() {
     assert_eq!(one("hash:ip timeout 5\nadd a 10.0.0.1\nadd a 10.0.0.2 timeout 0\n"), "a ip perhaps 10.0.0.1 10.0.0.2");

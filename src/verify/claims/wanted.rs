@@ -95,18 +95,16 @@ impl Claims<'_> {
         Ok(all)
     }
 
-    /// Both ports are asked for: the one on the wire, and the one that the socket has. Where the host is not known to translate, the
-    /// socket's alone, and that nobody gets to it who is not admitted.
+    /// Both ports are asked for: the one on the wire, and the one that the socket has.
     fn wanted_of_translated(&self, space: &mut Space<'_>, set: Set) -> Bounded<Vec<(Claim, bool, Set)>> {
         let (mut refused, mut judged) = (Set::EMPTY, Set::EMPTY);
-        let asked: &[Which] = if self.translates { &[Which::Own, Which::Original] } else { &[Which::Own] };
-        for &which in asked {
+        for which in [Which::Own, Which::Original] {
             let (protected, admitted) = (self.protected_ports(space, which)?, self.admitted_packets(space, which)?);
             let strange = space.sets.difference(protected, admitted)?;
             refused = space.sets.union(refused, strange)?;
             judged = space.sets.union(judged, protected)?;
         }
-        let good = if self.translates { space.sets.difference(judged, refused)? } else { Set::EMPTY };
+        let good = space.sets.difference(judged, refused)?;
         Ok(vec![
             (Claim::Isolation, false, space.sets.intersection(set, refused)?),
             (Claim::Reachability, true, space.sets.intersection(set, good)?),
