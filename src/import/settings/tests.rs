@@ -390,3 +390,28 @@ fn what_rabbitmq_cannot_be_known_to_do() {
     assert_eq!(conf("stream.replication.port_range.min = 7000\n"), [Code::InvertedRange]);
     assert_eq!(conf("listeners.tcp.default = 1\nlisteners.tcp.default = 2\n"), [Code::Overridden]);
 }
+
+/// Where the old file is there, RabbitMQ reads neither rabbitmq.conf nor advanced.config; the folder conf.d counts still, and is weaker.
+#[test]
+fn the_old_file_of_rabbitmq_takes_the_place_of_two() {
+    let old = "[{rabbit, [{tcp_listeners, [{\"10.20.0.11\", 5699}]}]}, {kernel, [{inet_dist_listen_min, 6100}, \
+               {inet_dist_listen_max, 6105}]}].";
+    let advanced = "[{rabbit, [{tcp_listeners, [5698]}, {ssl_listeners, [5697]}]}, {vm_args, [{'-name', \"x\"}]}].";
+    let (settings, codes) = read_all(&[
+        (Kind::RabbitmqConf, "listeners.tcp.default = 5673\nlisteners.ssl.default = 5696\n"),
+        (Kind::RabbitmqConfD, "listeners.tcp.other = 5701\nmqtt.listeners.tcp.default = 1884\n"),
+        (Kind::RabbitmqConfig, old),
+        (Kind::AdvancedConfig, advanced),
+    ]);
+    assert_eq!((settings.profile.name.as_str(), settings.style), ("rabbitmq", Style::RabbitmqConfig));
+    assert_eq!(listeners(&settings, "amqp"), ["10.20.0.11:5699"]);
+    assert_eq!(listeners(&settings, "mqtt"), ["0.0.0.0:1884"]);
+    assert!(listeners(&settings, "amqps").is_empty() && settings.name.is_none(), "{settings:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Code::IgnoredFile).count(), 2, "{codes:?}");
+    // Alone it says, too, that what it does not set is as usual.
+    let (settings, codes) = read_all(&[(Kind::RabbitmqConfig, "[{rabbit, []}].")]);
+    assert_eq!((listeners(&settings, "amqp"), codes), (to_owned(&["0.0.0.0:5672"]), vec![]));
+    // What cannot be read is an error, and never the rabbitmq.conf beside it.
+    let (_, codes) = read_all(&[(Kind::RabbitmqConf, "listeners.tcp.default = 5673\n"), (Kind::RabbitmqConfig, "[{")]);
+    assert!(codes.contains(&Code::ErlangSyntax), "{codes:?}");
+}
