@@ -153,6 +153,17 @@ impl<'a> Subject<'a> {
                 return format!("`{{{own}, {value}}}` here, under `{application}` in {}", self.terms());
             }
         }
+        // The address of the same group: the management of RabbitMQ has two.
+        for kind in CONF {
+            let is_own = |key: &&Key| {
+                let group = key.key().rsplit_once('.').map(|(group, _)| group);
+                key.has_address() && group.is_some() && group == name.rsplit_once('.').map(|(group, _)| group)
+            };
+            if let Some(key) = keys(kind).iter().find(is_own) {
+                let (key, value) = key.value(address, listener.port, "internal");
+                return format!("`{key} = {value}` in {}", kind.name());
+            }
+        }
         self.setting_of(listener.service, address, listener.port)
     }
 

@@ -359,18 +359,33 @@ fn rabbitmq_listens_where_its_files_say() {
         let Range::Ports(ports) = settings.distribution.range() else { panic!("{files:?}: {settings:?}") };
         assert_eq!(ports.to_string(), distribution, "{files:?}");
     }
-    // The management listens on both of its ports, on the address that is set, and nothing else of the plugins is known to run.
+    // The management listens on both of its ports, each on the address of its own group, and nothing else of the plugins is known to run.
     let (settings, codes) = read_all(&[(
         CONF,
         "management.tcp.port = 15700\nmanagement.listener.port = 15710\nmanagement.tcp.ip = 10.20.0.11\nstream.replication.port_range.max = 6100\n",
     )]);
-    assert_eq!(listeners(&settings, "management"), ["10.20.0.11:15700", "10.20.0.11:15710"]);
+    assert_eq!(listeners(&settings, "management"), ["10.20.0.11:15700", "0.0.0.0:15710"]);
     assert!(codes.is_empty() && settings.listeners.len() == 3, "{settings:?}");
     assert_eq!(settings.ranges[0].ports.to_string(), "6000-6100");
 }
 
 fn to_owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Each with its own address, and with the usual port where it has none.
+#[test]
+fn the_old_listener_of_the_management_is_one_of_its_own() {
+    let conf = |text: &str| listeners(&read_all(&[(Kind::RabbitmqConf, text)]).0, "management");
+    assert_eq!(
+        conf("management.listener.port = 15999\nmanagement.tcp.ip = 10.0.0.1\n"),
+        ["10.0.0.1:15672", "0.0.0.0:15999"]
+    );
+    assert_eq!(conf("management.listener.ip = 10.0.0.1\n"), ["10.0.0.1:15672"]);
+    let terms = "[{rabbitmq_management, [{listener, [{port, 15999}]}]}].";
+    let (settings, _) =
+        read_all(&[(Kind::RabbitmqConf, "management.tcp.port = 15700\n"), (Kind::AdvancedConfig, terms)]);
+    assert_eq!(listeners(&settings, "management"), ["0.0.0.0:15700", "0.0.0.0:15999"]);
 }
 
 /// What cannot be known is an error, and what is overridden is named.
