@@ -399,6 +399,10 @@ fn what_rabbitmq_cannot_be_known_to_do() {
     assert_eq!(env("LOGS=$HOME\nif true; then\nfi\n"), [Code::NotRead, Code::NotRead]);
     assert_eq!(env("NODE_PORT=1\nNODE_PORT=5673\n"), [Code::Overridden]);
     assert_eq!(env("CONFIG_FILE=/etc/other\n"), [Code::NotRead]);
+    let flags = "\"-rabbit tcp_listeners [5999] -rabbitmq_management tcp_config [{port,15999}]\"\n";
+    for variable in ["SERVER_ADDITIONAL_ERL_ARGS", "RABBITMQ_SERVER_START_ARGS"] {
+        assert_eq!(env(&format!("{variable}={flags}")), [Code::NotRead, Code::NotRead], "{variable}");
+    }
     let conf = |text: &str| codes(Kind::RabbitmqConf, text);
     assert_eq!(conf("listeners.tcp.default = any\n"), [Code::BadSetting]);
     assert_eq!(conf("management.tcp.ip = 10.20.0.300\n"), [Code::BadSetting]);
