@@ -55,6 +55,8 @@ kinds! {
     RabbitmqConfD = "conf.d/*.conf", "rabbitmq-conf";
     /// Variables of the shell that RabbitMQ reads before it starts.
     RabbitmqEnv = "rabbitmq-env.conf", "rabbitmq-env";
+    /// Erlang terms in place of rabbitmq.conf and advanced.config: RabbitMQ's old file, which prevails where it is there.
+    RabbitmqConfig = "rabbitmq.config", "advanced-config";
     /// Erlang terms beside riak.conf or rabbitmq.conf.
     AdvancedConfig = "advanced.config", "advanced-config";
     /// Erlang terms.
@@ -76,13 +78,15 @@ impl Kind {
     /// Whether it is one of RabbitMQ alone.
     #[must_use]
     pub fn is_of_rabbit(self) -> bool {
-        matches!(self, Self::RabbitmqConf | Self::RabbitmqConfD | Self::RabbitmqEnv)
+        matches!(self, Self::RabbitmqConf | Self::RabbitmqConfD | Self::RabbitmqEnv | Self::RabbitmqConfig)
     }
 
     /// The program whose file it is, where no other has one of the kind.
     fn profile(self) -> Option<&'static Profile> {
         match self {
             Self::AdvancedConfig | Self::VmArgs => None,
+            // Its keys are those of advanced.config, which other programs have, too.
+            Self::RabbitmqConfig => Self::RabbitmqConf.profile(),
             Self::RiakConf | Self::RabbitmqConf | Self::RabbitmqConfD | Self::RabbitmqEnv | Self::AppConfig => {
                 profiles_with(self.word()).next()
             }
@@ -281,7 +285,7 @@ fn read_file(path: &Path, kind: Option<Kind>, sources: &mut Sources, findings: &
         return None;
     };
     let text = sources.get(id).map_or("", |file| &file.text);
-    if !matches!(kind, Kind::AdvancedConfig | Kind::AppConfig)
+    if !matches!(kind, Kind::RabbitmqConfig | Kind::AdvancedConfig | Kind::AppConfig)
         && let Some(place) = placeholder(text)
     {
         let help = "this is a template: name the file that was made from it, on a host";

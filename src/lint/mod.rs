@@ -153,28 +153,45 @@ impl<'a> Subject<'a> {
                 return format!("`{{{own}, {value}}}` here, under `{application}` in {}", self.terms());
             }
         }
+        // The address of the same group: the management of RabbitMQ has two.
+        for kind in CONF {
+            let is_own = |key: &&Key| {
+                let group = key.key().rsplit_once('.').map(|(group, _)| group);
+                key.has_address() && group.is_some() && group == name.rsplit_once('.').map(|(group, _)| group)
+            };
+            if let Some(key) = keys(kind).iter().find(is_own) {
+                let (key, value) = key.value(address, listener.port, "internal");
+                return format!("`{key} = {value}` in {}", kind.name());
+            }
+        }
         self.setting_of(listener.service, address, listener.port)
     }
 
     /// Where a node of this style has Erlang terms.
     fn terms(&self) -> &'static str {
-        let conf = self.settings.is_some_and(|settings| settings.style == Style::Conf);
-        if conf { Kind::AdvancedConfig.name() } else { Kind::AppConfig.name() }
+        let kind = match self.settings.map(|settings| settings.style) {
+            Some(Style::Conf) => Kind::AdvancedConfig,
+            Some(Style::RabbitmqConfig) => Kind::RabbitmqConfig,
+            Some(Style::AppConfig) | None => Kind::AppConfig,
+        };
+        kind.name()
     }
 
     /// Where the program is told where a service listens: the setting's name, and how its value looks.
     fn setting_of(&self, service: &str, address: &str, port: u16) -> String {
-        let conf = self.settings.is_none_or(|settings| settings.style == Style::Conf);
+        let style = self.settings.map_or(Style::Conf, |settings| settings.style);
         match service {
-            "epmd" => return epmd::environment(self, address, conf),
-            "distribution" if !conf => {
+            "epmd" => return epmd::environment(self, address, style != Style::AppConfig),
+            "distribution" if style == Style::AppConfig => {
                 return format!("`-kernel inet_dist_use_interface '{}'` in vm.args", erlang_address(address));
             }
             _ => {}
         }
         let keys = |kind: Kind| self.service(service).map(|own| own.keys_in(kind.word())).unwrap_or_default();
+        // Beside rabbitmq.config the folder counts, and rabbitmq.conf does not.
+        let files = if style == Style::RabbitmqConfig { [Kind::RabbitmqConfD; 2] } else { CONF };
         let in_conf = || {
-            CONF.into_iter().find_map(|kind| {
+            files.into_iter().find_map(|kind| {
                 let key = keys(kind).iter().find(|key| key.has_address())?;
                 let (key, value) = key.value(address, port, "internal");
                 Some(format!("`{key} = {value}` in {}", kind.name()))
@@ -197,7 +214,11 @@ impl<'a> Subject<'a> {
                 Some(format!("`{{{application}, [{inner}]}}` in {}{older}", self.terms()))
             })
         };
-        let found = if conf { in_conf().or_else(in_terms) } else { in_terms() };
+        let found = match style {
+            Style::Conf => in_conf().or_else(in_terms),
+            Style::RabbitmqConfig => in_terms().or_else(in_conf),
+            Style::AppConfig => in_terms(),
+        };
         found.unwrap_or_else(|| self.profile_setting(service))
     }
 }

@@ -21,7 +21,10 @@ enum File {
     /// riak.conf or rabbitmq.conf.
     Conf,
     VmArgs,
-    AppConfig,
+    /// app.config; of RabbitMQ, advanced.config or rabbitmq.config.
+    Terms,
+    /// rabbitmq-env.conf, where a range is a single port only.
+    Environment,
 }
 
 /// The file of keys and values that a program has.
@@ -33,21 +36,24 @@ fn conf_of(profile: &Profile) -> Option<Kind> {
 /// else in each file in which this node could have it; without settings, in each that there is.
 #[must_use]
 pub fn lines_for(range: PortRange, profile: &Profile, settings: Option<&Settings>) -> Vec<Lines> {
-    let lines = |file: File, set: bool| lines(range, profile, file, set);
+    let style = settings.map(|settings| settings.style);
+    let lines = |file: File, set: bool| lines(range, profile, style, file, set);
     let Some(settings) = settings else {
-        return [File::Conf, File::VmArgs, File::AppConfig].into_iter().filter_map(|file| lines(file, false)).collect();
+        return [File::Conf, File::VmArgs, File::Terms].into_iter().filter_map(|file| lines(file, false)).collect();
     };
     let distribution = &settings.distribution;
     let of = |setting: &Setting<u16>| file_of(setting, profile);
     // What vm.args says counts before app.config.
-    let strongest =
-        |set: Vec<File>| [File::VmArgs, File::AppConfig, File::Conf].into_iter().find(|file| set.contains(file));
+    let strongest = |set: Vec<File>| {
+        [File::VmArgs, File::Terms, File::Conf, File::Environment].into_iter().find(|file| set.contains(file))
+    };
     let range_in = strongest(distribution.minimum.iter().chain(&distribution.maximum).map(of).collect());
     let first = range_in.or_else(|| strongest(distribution.fixed.iter().map(of).collect()));
-    let found = match (first, settings.style) {
+    let found = match (first.filter(|file| *file != File::Environment), settings.style) {
         (Some(file), _) => vec![lines(file, range_in.is_some())],
         (None, Style::Conf) => vec![lines(File::Conf, false)],
-        (None, Style::AppConfig) => vec![lines(File::VmArgs, false), lines(File::AppConfig, false)],
+        (None, Style::RabbitmqConfig) => vec![lines(File::Terms, false)],
+        (None, Style::AppConfig) => vec![lines(File::VmArgs, false), lines(File::Terms, false)],
     };
     found.into_iter().flatten().collect()
 }
@@ -61,15 +67,26 @@ fn file_of(setting: &Setting<u16>, profile: &Profile) -> File {
     };
     if setting.name.starts_with('-') {
         File::VmArgs
-    } else if is_key() || setting.name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+    } else if is_key() {
         File::Conf
+    } else if setting.name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        File::Environment
     } else {
-        File::AppConfig
+        File::Terms
+    }
+}
+
+/// Where a node has Erlang terms.
+fn terms_of(profile: &Profile, style: Option<Style>) -> Kind {
+    match style {
+        Some(Style::RabbitmqConfig) => Kind::RabbitmqConfig,
+        _ if profile.has_file(Kind::RabbitmqConf.word()) => Kind::AdvancedConfig,
+        _ => Kind::AppConfig,
     }
 }
 
 /// `None` where the program has no such file, or no key for it.
-fn lines(range: PortRange, profile: &Profile, file: File, set: bool) -> Option<Lines> {
+fn lines(range: PortRange, profile: &Profile, style: Option<Style>, file: File, set: bool) -> Option<Lines> {
     let (first, last) = (range.first(), range.last());
     let (name, lines) = match file {
         File::Conf => {
@@ -78,19 +95,22 @@ fn lines(range: PortRange, profile: &Profile, file: File, set: bool) -> Option<L
             let key = |form: Form, port: u16| {
                 keys.iter().find(|key| *key.form() == form).map(|key| format!("{} = {port}", key.key()))
             };
-            (conf.name(), vec![key(Form::First, first)?, key(Form::Last, last)?])
+            // Beside rabbitmq.config the folder counts, and rabbitmq.conf does not.
+            let named = if style == Some(Style::RabbitmqConfig) { Kind::RabbitmqConfD } else { conf };
+            (named.name(), vec![key(Form::First, first)?, key(Form::Last, last)?])
         }
         File::VmArgs => ("vm.args", vec![format!("-kernel inet_dist_listen_min {first} inet_dist_listen_max {last}")]),
-        File::AppConfig => (
-            "app.config",
+        File::Environment => return None,
+        File::Terms => (
+            terms_of(profile, style).name(),
             vec![format!("{{kernel, [{{inet_dist_listen_min, {first}}}, {{inet_dist_listen_max, {last}}}]}}")],
         ),
     };
     let place = match (file, set) {
         (_, true) => format!("in {name}, in place of what is set there"),
         // Erlang does not start with an application that stands twice (seen on OTP 25).
-        (File::AppConfig, false) => format!("in {name} (its two settings into `kernel`, if that is there already)"),
-        (File::Conf | File::VmArgs, false) => format!("in {name}"),
+        (File::Terms, false) => format!("in {name} (its two settings into `kernel`, if that is there already)"),
+        (File::Conf | File::VmArgs | File::Environment, false) => format!("in {name}"),
     };
     Some(Lines { place, lines })
 }

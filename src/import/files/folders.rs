@@ -51,7 +51,7 @@ fn own_files(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, Kind)> {
         }
     }
     // Riak has a folder of the name, too, and says itself whether it takes anything from there.
-    if files.iter().all(|(_, kind)| matches!(kind, Kind::RabbitmqConf | Kind::RabbitmqEnv | Kind::AdvancedConfig)) {
+    if files.iter().all(|(_, kind)| kind.is_of_rabbit() || *kind == Kind::AdvancedConfig) {
         files.extend(conf_d(folder, findings).into_iter().map(|path| (path, Kind::RabbitmqConfD)));
     }
     files

@@ -115,3 +115,13 @@ fn beside_the_usual_name_others_are_copies() {
     assert_eq!(nodes, [["riak.conf riak.conf", "advanced.config advanced.config"]]);
     assert_eq!(codes, [Code::IgnoredFile, Code::IgnoredFile]);
 }
+
+#[test]
+fn the_old_file_of_rabbitmq_is_known_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("rabbitmq.config", "[]."), ("conf.d/a.conf", ""), ("rabbitmq.conf", "")]);
+    let (nodes, codes) = read_all(&[folder.path()]);
+    assert_eq!(nodes, [["rabbitmq.conf rabbitmq.conf", "conf.d/*.conf a.conf", "rabbitmq.config rabbitmq.config"]]);
+    assert!(codes.is_empty());
+    assert_eq!(Kind::RabbitmqConfig.profile().map(|profile| profile.name.as_str()), Some("rabbitmq"));
+}

@@ -8,6 +8,8 @@
 //!   files, so what any of them may open is taken as open.
 //! - http: the pair `riak_core web_ip` and `web_port` counts exactly when the lists `http` and `https` of `riak_core` are
 //!   both empty (`riak_core_sup.erl`, <https://github.com/basho/riak_core>), and `riak_api http` is not there at all.
+//! - the management of RabbitMQ: the old `management.listener` and `management.tcp` are two listeners, each with its own address and the
+//!   usual port (`rabbit_mgmt_app.erl`, `get_listeners_config/0`).
 
 use super::keys::DISTRIBUTION;
 use super::{Bind, Draft, Layout, Listener, PairName, Rank, Setting, Slot, Source, not_in_force, place, usual};
@@ -69,9 +71,43 @@ fn of_halves(
     let (ips, ports) = draft.halves.remove(name).unwrap_or_default();
     let is_weaker = |rank: Rank| lists.is_some_and(|(_, source)| rank.1 < source && rank.1 == Source::Environment);
     let strongest = ports.0.iter().map(|(rank, _)| *rank).chain(ips.0.iter().map(|(rank, _)| *rank)).max();
-    let (ip, ports) = (ips.last(findings), ports.in_force(findings));
-    let switch = draft.switches.remove(name).map(|slot| slot.last(findings));
-    if strongest.is_some_and(is_weaker) {
+    let switch = draft.switches.remove(name).and_then(|slot| slot.last(findings)).filter(|on| on.value);
+    let is_weak = strongest.is_some_and(is_weaker);
+    let mut found: Option<Vec<Listener>> = None;
+    for (ips, ports) in groups(ips, ports) {
+        let (ip, ports) = (ips.last(findings), ports.in_force(findings));
+        if let Some(own) = of_group(service, (ip, ports), switch.as_ref(), is_weak, findings) {
+            found.get_or_insert_default().extend(own);
+        }
+    }
+    found
+}
+
+/// Apart from each other: those of an old `listener`, and all others. One of them may be empty, and comes only where both are.
+fn groups(ips: Slot<Bind>, ports: Slot<u16>) -> Vec<(Slot<Bind>, Slot<u16>)> {
+    fn is_old<T>((_, setting): &(Rank, Setting<T>)) -> bool {
+        let name = setting.name.as_str();
+        name.rsplit_once('.').map_or(name, |(group, _)| group).ends_with("listener")
+    }
+    let (old_ips, ips): (Vec<_>, Vec<_>) = ips.0.into_iter().partition(is_old);
+    let (old_ports, ports): (Vec<_>, Vec<_>) = ports.0.into_iter().partition(is_old);
+    let (old, new) = ((Slot(old_ips), Slot(old_ports)), (Slot(ips), Slot(ports)));
+    match (old.0.0.is_empty() && old.1.0.is_empty(), new.0.0.is_empty() && new.1.0.is_empty()) {
+        (true, _) => vec![new],
+        (false, true) => vec![old],
+        (false, false) => vec![new, old],
+    }
+}
+
+fn of_group(
+    service: &'static Service,
+    (ip, ports): (Option<Setting<Bind>>, Vec<Setting<u16>>),
+    on: Option<&Setting<bool>>,
+    is_weak: bool,
+    findings: &mut Findings,
+) -> Option<Vec<Listener>> {
+    let name = service.name();
+    if is_weak {
         let weaker = ports.iter().filter_map(|port| place(&Some(port.clone()))).chain(place(&ip));
         for (setting, span) in weaker {
             let message = format!("`{setting}` does not move `{name}`, whose listeners are set elsewhere");
@@ -80,13 +116,12 @@ fn of_halves(
         return None;
     }
     let needs_switch = service.needs_switch();
-    let on = switch.flatten().filter(|on| on.value);
     if (needs_switch && on.is_none()) || (!needs_switch && ip.is_none() && ports.is_empty()) {
         return None;
     }
     let (bind, usual) = usual(service)?;
     let bind = ip.as_ref().map_or(bind, |ip| ip.value.clone());
-    let by_switch = || on.as_ref().map(|on| (on.name.clone(), on.span));
+    let by_switch = || on.map(|on| (on.name.clone(), on.span));
     let listener = |port: u16, setting: Option<(String, Span)>| Listener {
         service: name,
         setting: setting.or_else(|| place(&ip)).or_else(by_switch),

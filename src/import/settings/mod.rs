@@ -10,7 +10,8 @@
 //!   part: with both, nothing is left of these two; beside app.config alone, only the node's name and the VM's flags are
 //!   (`cuttlefish_escript.erl`, `generate/1`, <https://github.com/Kyorai/cuttlefish>).
 //! - Of RabbitMQ, advanced.config beats rabbitmq.conf, the files of conf.d beat it in the order of their names, and rabbitmq-env.conf is the
-//!   weakest (seen on 3.10).
+//!   weakest (seen on 3.10). Its old rabbitmq.config takes the place of both rabbitmq.conf and advanced.config, and conf.d counts still
+//!   (`rabbit_prelaunch_conf.erl`, `setup/1` and `find_actual_main_config_file/1`).
 //!
 //! Which key moves which service is not known here: the profile of the program says (`keys`).
 
@@ -146,6 +147,8 @@ pub enum Style {
     Conf,
     /// app.config and vm.args.
     AppConfig,
+    /// RabbitMQ's old rabbitmq.config: rabbitmq.conf and advanced.config are not read beside it.
+    RabbitmqConfig,
 }
 
 /// The settings of one node.
@@ -272,7 +275,7 @@ fn read_all(profile: &'static Profile, files: &[File], sources: &Sources, findin
     for file in files {
         let Some(source) = sources.get(file.id) else { continue };
         let text = source.text.as_str();
-        if let Some(message) = displaced(file.kind, legacy, has(Kind::AppConfig)) {
+        if let Some(message) = displaced(file.kind, legacy, has) {
             let help = "remove the files that are not meant to be in force, and import once more";
             let message = format!("`{}` {message}", source.name);
             findings.push(Diagnostic::new(Code::IgnoredFile, Span::new(file.id, 0..0), message).help(help));
@@ -285,6 +288,7 @@ fn read_all(profile: &'static Profile, files: &[File], sources: &Sources, findin
             }
             if file.kind == Kind::AdvancedConfig
                 && !legacy
+                && !has(Kind::RabbitmqConfig)
                 && let Some(terms) = erlang::parse(text, file.id, findings)
             {
                 advanced::read(&terms, file.id, &mut draft, findings);
@@ -292,7 +296,7 @@ fn read_all(profile: &'static Profile, files: &[File], sources: &Sources, findin
             continue;
         }
         match file.kind {
-            Kind::AppConfig | Kind::AdvancedConfig => {
+            Kind::AppConfig | Kind::AdvancedConfig | Kind::RabbitmqConfig => {
                 if let Some(terms) = erlang::parse(text, file.id, findings) {
                     environment::read(&terms, file.id, &mut draft, findings);
                     match (file.kind == Kind::AdvancedConfig, has(Kind::VmArgs)) {
@@ -316,14 +320,19 @@ fn read_all(profile: &'static Profile, files: &[File], sources: &Sources, findin
     draft.knows_listeners = files.iter().any(|file| has_listeners(file.kind));
     draft.knows_flags = files.iter().any(|file| has_flags(file.kind));
     let conf = has(Kind::RiakConf) || files.iter().any(|file| file.kind.is_of_rabbit());
-    let style = if !has(Kind::AppConfig) && conf { Style::Conf } else { Style::AppConfig };
+    let style = match (has(Kind::AppConfig), has(Kind::RabbitmqConfig)) {
+        (false, true) => Style::RabbitmqConfig,
+        (false, false) if conf => Style::Conf,
+        (true, _) | (false, false) => Style::AppConfig,
+    };
     Settings { files: files.iter().map(|file| file.id).collect(), style, ..draft.resolve(findings) }
 }
 
 /// Whether a file says where services listen, or, where it does not, that they listen as usual.
 fn has_listeners(kind: Kind) -> bool {
     match kind {
-        Kind::RiakConf | Kind::AppConfig | Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv => true,
+        Kind::RiakConf | Kind::AppConfig => true,
+        Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv | Kind::RabbitmqConfig => true,
         Kind::AdvancedConfig | Kind::VmArgs => false,
     }
 }
@@ -331,7 +340,8 @@ fn has_listeners(kind: Kind) -> bool {
 /// The same of the node's name and the flags of its VM.
 fn has_flags(kind: Kind) -> bool {
     match kind {
-        Kind::RiakConf | Kind::VmArgs | Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv => true,
+        Kind::RiakConf | Kind::VmArgs => true,
+        Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv | Kind::RabbitmqConfig => true,
         Kind::AppConfig | Kind::AdvancedConfig => false,
     }
 }
@@ -344,8 +354,12 @@ fn folder_of(source: &SourceFile) -> Option<&Path> {
 }
 
 /// What keeps a file from counting, where something does.
-fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str> {
+fn displaced(kind: Kind, legacy: bool, has: impl Fn(Kind) -> bool) -> Option<&'static str> {
+    let app_config = has(Kind::AppConfig);
     match kind {
+        Kind::RabbitmqConf | Kind::AdvancedConfig if has(Kind::RabbitmqConfig) => {
+            Some("is not in force, because there is a rabbitmq.config, which RabbitMQ reads in its place")
+        }
         Kind::RiakConf | Kind::AdvancedConfig if legacy => {
             Some("is not in force, because there are app.config and vm.args")
         }
@@ -354,6 +368,6 @@ fn displaced(kind: Kind, legacy: bool, app_config: bool) -> Option<&'static str>
             Some("gives no more than the node's name and the VM's flags, because there is an app.config")
         }
         Kind::RiakConf | Kind::AdvancedConfig | Kind::AppConfig | Kind::VmArgs => None,
-        Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv => None,
+        Kind::RabbitmqConf | Kind::RabbitmqConfD | Kind::RabbitmqEnv | Kind::RabbitmqConfig => None,
     }
 }

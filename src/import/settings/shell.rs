@@ -16,7 +16,7 @@ use crate::import::vm_args as args;
 const RANK: Rank = (Layout::Third, Source::Environment);
 
 /// Flags of the VM, in the order in which RabbitMQ's script hands them on.
-const FLAGS: [&str; 2] = ["SERVER_ERL_ARGS", "SERVER_ADDITIONAL_ERL_ARGS"];
+const FLAGS: [&str; 3] = ["SERVER_ERL_ARGS", "SERVER_ADDITIONAL_ERL_ARGS", "SERVER_START_ARGS"];
 /// Files that RabbitMQ reads in place of those beside this one.
 const FILES: [&str; 4] = ["CONFIG_FILE", "CONFIG_FILES", "ADVANCED_CONFIG_FILE", "CONF_ENV_FILE"];
 
@@ -88,6 +88,22 @@ fn read_flags(one: &Assignment, draft: &mut Draft, findings: &mut Findings) {
     for mut finding in own.sorted() {
         finding.labels.iter_mut().for_each(|label| label.span = Span { ..one.value_span });
         findings.push(finding);
+    }
+    // Whether they count, rabbitmq.conf and the release say.
+    let mut moved: Vec<&str> = Vec::new();
+    let listeners = inside.listeners.values().flat_map(|slot| &slot.0).map(|(_, one)| one.name.as_str());
+    let halves = inside.halves.values().flat_map(|(ips, ports)| {
+        let ips = ips.0.iter().map(|(_, one)| one.name.as_str());
+        ips.chain(ports.0.iter().map(|(_, one)| one.name.as_str()))
+    });
+    let ranges = inside.ends.values().flat_map(|(first, last)| first.0.iter().chain(&last.0));
+    moved.extend(listeners.chain(halves).chain(ranges.map(|(_, one)| one.name.as_str())));
+    moved.sort_unstable();
+    moved.dedup();
+    for name in moved {
+        let message = format!("`{}` has `{name}`, and what that opens is not guarded on its account", one.name);
+        let help = "set it in rabbitmq.conf, and take the flag away";
+        findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
     }
     let ends = [inside.minimum.last(findings), inside.maximum.last(findings)];
     let ends = ends.map(|end| end.map(|port| Setting { name: format!("{}: {}", one.name, port.name), ..port }));

@@ -359,18 +359,33 @@ fn rabbitmq_listens_where_its_files_say() {
         let Range::Ports(ports) = settings.distribution.range() else { panic!("{files:?}: {settings:?}") };
         assert_eq!(ports.to_string(), distribution, "{files:?}");
     }
-    // The management listens on both of its ports, on the address that is set, and nothing else of the plugins is known to run.
+    // The management listens on both of its ports, each on the address of its own group, and nothing else of the plugins is known to run.
     let (settings, codes) = read_all(&[(
         CONF,
         "management.tcp.port = 15700\nmanagement.listener.port = 15710\nmanagement.tcp.ip = 10.20.0.11\nstream.replication.port_range.max = 6100\n",
     )]);
-    assert_eq!(listeners(&settings, "management"), ["10.20.0.11:15700", "10.20.0.11:15710"]);
+    assert_eq!(listeners(&settings, "management"), ["10.20.0.11:15700", "0.0.0.0:15710"]);
     assert!(codes.is_empty() && settings.listeners.len() == 3, "{settings:?}");
     assert_eq!(settings.ranges[0].ports.to_string(), "6000-6100");
 }
 
 fn to_owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Each with its own address, and with the usual port where it has none.
+#[test]
+fn the_old_listener_of_the_management_is_one_of_its_own() {
+    let conf = |text: &str| listeners(&read_all(&[(Kind::RabbitmqConf, text)]).0, "management");
+    assert_eq!(
+        conf("management.listener.port = 15999\nmanagement.tcp.ip = 10.0.0.1\n"),
+        ["10.0.0.1:15672", "0.0.0.0:15999"]
+    );
+    assert_eq!(conf("management.listener.ip = 10.0.0.1\n"), ["10.0.0.1:15672"]);
+    let terms = "[{rabbitmq_management, [{listener, [{port, 15999}]}]}].";
+    let (settings, _) =
+        read_all(&[(Kind::RabbitmqConf, "management.tcp.port = 15700\n"), (Kind::AdvancedConfig, terms)]);
+    assert_eq!(listeners(&settings, "management"), ["0.0.0.0:15700", "0.0.0.0:15999"]);
 }
 
 /// What cannot be known is an error, and what is overridden is named.
@@ -384,9 +399,38 @@ fn what_rabbitmq_cannot_be_known_to_do() {
     assert_eq!(env("LOGS=$HOME\nif true; then\nfi\n"), [Code::NotRead, Code::NotRead]);
     assert_eq!(env("NODE_PORT=1\nNODE_PORT=5673\n"), [Code::Overridden]);
     assert_eq!(env("CONFIG_FILE=/etc/other\n"), [Code::NotRead]);
+    let flags = "\"-rabbit tcp_listeners [5999] -rabbitmq_management tcp_config [{port,15999}]\"\n";
+    for variable in ["SERVER_ADDITIONAL_ERL_ARGS", "RABBITMQ_SERVER_START_ARGS"] {
+        assert_eq!(env(&format!("{variable}={flags}")), [Code::NotRead, Code::NotRead], "{variable}");
+    }
     let conf = |text: &str| codes(Kind::RabbitmqConf, text);
     assert_eq!(conf("listeners.tcp.default = any\n"), [Code::BadSetting]);
     assert_eq!(conf("management.tcp.ip = 10.20.0.300\n"), [Code::BadSetting]);
     assert_eq!(conf("stream.replication.port_range.min = 7000\n"), [Code::InvertedRange]);
     assert_eq!(conf("listeners.tcp.default = 1\nlisteners.tcp.default = 2\n"), [Code::Overridden]);
+}
+
+/// Where the old file is there, RabbitMQ reads neither rabbitmq.conf nor advanced.config; the folder conf.d counts still, and is weaker.
+#[test]
+fn the_old_file_of_rabbitmq_takes_the_place_of_two() {
+    let old = "[{rabbit, [{tcp_listeners, [{\"10.20.0.11\", 5699}]}]}, {kernel, [{inet_dist_listen_min, 6100}, \
+               {inet_dist_listen_max, 6105}]}].";
+    let advanced = "[{rabbit, [{tcp_listeners, [5698]}, {ssl_listeners, [5697]}]}, {vm_args, [{'-name', \"x\"}]}].";
+    let (settings, codes) = read_all(&[
+        (Kind::RabbitmqConf, "listeners.tcp.default = 5673\nlisteners.ssl.default = 5696\n"),
+        (Kind::RabbitmqConfD, "listeners.tcp.other = 5701\nmqtt.listeners.tcp.default = 1884\n"),
+        (Kind::RabbitmqConfig, old),
+        (Kind::AdvancedConfig, advanced),
+    ]);
+    assert_eq!((settings.profile.name.as_str(), settings.style), ("rabbitmq", Style::RabbitmqConfig));
+    assert_eq!(listeners(&settings, "amqp"), ["10.20.0.11:5699"]);
+    assert_eq!(listeners(&settings, "mqtt"), ["0.0.0.0:1884"]);
+    assert!(listeners(&settings, "amqps").is_empty() && settings.name.is_none(), "{settings:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Code::IgnoredFile).count(), 2, "{codes:?}");
+    // Alone it says, too, that what it does not set is as usual.
+    let (settings, codes) = read_all(&[(Kind::RabbitmqConfig, "[{rabbit, []}].")]);
+    assert_eq!((listeners(&settings, "amqp"), codes), (to_owned(&["0.0.0.0:5672"]), vec![]));
+    // What cannot be read is an error, and never the rabbitmq.conf beside it.
+    let (_, codes) = read_all(&[(Kind::RabbitmqConf, "listeners.tcp.default = 5673\n"), (Kind::RabbitmqConfig, "[{")]);
+    assert!(codes.contains(&Code::ErlangSyntax), "{codes:?}");
 }
