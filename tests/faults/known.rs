@@ -73,7 +73,7 @@ on_a_machine! {
 
     /// Where others have rules, all of them are judged together, and members are not read for that either.
     fn members_are_not_read_for_a_look_at_the_whole_host(machine) {
-        nft("table inet others { chain input { type filter hook input priority 10; tcp dport 22 accept\n } }");
+        nft("table inet others {\nchain input {\ntype filter hook input priority 10\ntcp dport 22 accept\n}\n}\n");
         assert!(reads_all(machine, "old.toml"));
         let reads = |command: &str, code| {
             machine.strace(&["-e", "trace=sendto"], command).ended(code);
