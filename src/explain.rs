@@ -1,10 +1,13 @@
 //! One packet's way through the rules.
 
+use serde::Serialize;
+
 use crate::ir::{ConnectionStates, Ruleset};
 use crate::semantics::{Door, Outcome, Packet, Rules, Step, rewriting};
 
 /// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It is delivered, as far as these rules go.
     Delivered,

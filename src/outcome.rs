@@ -1,6 +1,6 @@
 //! How a command ends: one meaning for each exit code, in every command.
 //!
-//! INVARIANT (one table): [`TABLE`] is what `--help`, the man pages and README.md show; tests hold README and the units of
+//! INVARIANT (one table): [`TABLE`] is what `--help`, ringfence(1) and README.md show; tests hold README and the units of
 //! packaging/ against it. A code is made of an [`Outcome`] in one place, `cli::run`.
 
 /// How a command ended.

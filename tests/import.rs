@@ -138,13 +138,18 @@ fn networks_of_this_host_are_proposed_before_usual_ones() {
 }
 
 #[test]
-fn what_the_page_shows_is_what_came_out() {
+fn what_the_pages_show_is_what_came_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("docs/membership.md")).unwrap();
-    let block = readme.split("```\n").find(|block| block.starts_with("[cluster]\nname = \"riak\"")).expect("the block");
-    let file = fs::read_to_string(root.join("tests/import/momentum/cluster.toml")).unwrap();
-    let mut rest = file.lines();
-    for line in block.lines().filter(|line| *line != "…") {
-        assert!(rest.any(|own| own == line), "the page shows, but no case has in this order:\n{line}");
+    for (page, begins, case) in [
+        ("membership", "[cluster]\nname = \"riak\"", "momentum"),
+        ("rabbitmq", "[cluster]\nname = \"rabbitmq\"", "rabbitmq-host-names"),
+    ] {
+        let text = fs::read_to_string(root.join(format!("docs/{page}.md"))).unwrap();
+        let block = text.split("```\n").find(|block| block.starts_with(begins)).expect("the block");
+        let file = fs::read_to_string(root.join(format!("tests/import/{case}/cluster.toml"))).unwrap();
+        let mut rest = file.lines();
+        for line in block.lines().filter(|line| *line != "…") {
+            assert!(rest.any(|own| own == line), "{page} shows, but no case has in this order:\n{line}");
+        }
     }
 }

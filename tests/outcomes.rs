@@ -149,13 +149,31 @@ fn every_page_ends_with_the_table() {
         assert!(help.ends_with(&format!("{TABLE}\n")), "{arguments:?}:\n{help}");
         assert!(!help.contains("Exit code "), "{arguments:?}: codes are said in one place");
         let page = fs::read_to_string(folder.path().join(format!("ringfence-{}.1", words.join("-")))).unwrap();
-        // Without what roff(7) wants written otherwise.
-        for line in TABLE.lines().skip(1) {
-            let (code, meaning) = line.trim().split_once("  ").unwrap();
-            let first = meaning.split(['`', '\'', '-']).next().unwrap().trim_end();
-            assert!(page.contains(&format!("\\fB{code}\\fR\n{first}")), "{words:?}: {line}\n{page}");
+        let codes = codes_of(&page);
+        let command = words.join(" ");
+        if ["apply", "status", "watch", "hook check"].contains(&command.as_str()) {
+            let can: Vec<u8> = of_unit(&command).0.iter().map(|outcome| outcome.code()).collect();
+            assert_eq!(codes, can, "{command}: what its page says");
         }
+        // A page without commands below has the codes of its own, and leads to the one that has all.
+        let is_last = commands_of(&help).is_empty();
+        assert!(is_last == page.contains("(1) has all of them."), "{command}\n{page}");
+        assert!(is_last || codes.len() == Outcome::ALL.len(), "{command}: {codes:?}");
     }
+    let page = fs::read_to_string(folder.path().join("ringfence.1")).unwrap();
+    assert_eq!(codes_of(&page), Outcome::ALL.map(Outcome::code));
+    // Without what roff(7) wants written otherwise.
+    for line in TABLE.lines().skip(1) {
+        let (code, meaning) = line.trim().split_once("  ").unwrap();
+        let first = meaning.split(['`', '\'', '-']).next().unwrap().trim_end();
+        assert!(page.contains(&format!("\\fB{code}\\fR\n{first}")), "{line}\n{page}");
+    }
+}
+
+/// The codes under EXIT STATUS.
+fn codes_of(page: &str) -> Vec<u8> {
+    let section = page.split(".SH \"EXIT STATUS\"\n").nth(1).unwrap().split(".SH ").next().unwrap();
+    section.lines().filter_map(|line| line.strip_prefix("\\fB")?.strip_suffix("\\fR")?.parse().ok()).collect()
 }
 
 /// Wrong words on the command line are bad input.

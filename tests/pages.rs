@@ -34,8 +34,9 @@ enum How {
 }
 
 /// Every block, by its page and how it begins.
-const BLOCKS: [(&str, &str, How); 28] = [
+const BLOCKS: [(&str, &str, How); 31] = [
     ("README.md", "# riak-admin member-status", How::Run(first_steps)),
+    ("README.md", "# rabbitmqctl cluster_status", How::Run(first_steps_of_rabbitmq)),
     (
         "README.md",
         "# ringfence apply --confirm-within 60s\nin force",
@@ -63,7 +64,7 @@ const BLOCKS: [(&str, &str, How); 28] = [
         How::Not("a task for Ansible: `make fleet` has the module, with all that it takes"),
     ),
     ("docs/membership.md", "# riak-admin member-status", How::Run(first_steps)),
-    ("docs/membership.md", "[cluster]", How::By("tests/import.rs", "what_the_page_shows_is_what_came_out")),
+    ("docs/membership.md", "[cluster]", How::By("tests/import.rs", "what_the_pages_show_is_what_came_out")),
     ("docs/membership.md", "$ ringfence lint", How::By("tests/lint.rs", "what_the_page_shows_is_what_was_printed")),
     (
         "docs/membership.md",
@@ -71,6 +72,8 @@ const BLOCKS: [(&str, &str, How); 28] = [
         How::By("tests/transcripts.rs", "what_the_pages_show_is_what_was_printed"),
     ),
     ("docs/packages.md", "# dpkg -i", How::By("tests/packages/deb.rs", "from_version_to_version_while_packets_flow")),
+    ("docs/rabbitmq.md", "# rabbitmqctl cluster_status", How::Run(first_steps_of_rabbitmq)),
+    ("docs/rabbitmq.md", "[cluster]", How::By("tests/import.rs", "what_the_pages_show_is_what_came_out")),
     ("docs/rehearse.md", "ringfence rehearse cluster.toml ", How::Run(each_line)),
     (
         "docs/rehearse.md",
@@ -195,7 +198,7 @@ impl Host {
     /// A command line as somebody types it: how it ended, and what it printed.
     fn types(&self, line: &str) -> (i32, String) {
         netns::assert_away_from_home();
-        let mut line = line.replace("/etc/ringfence/cluster.toml", "./cluster.toml");
+        let mut line = line.replace("/etc/ringfence/cluster.toml", "./cluster.toml").replace("/etc/hosts", "./hosts");
         // What is in /etc on a real host.
         for (command, more) in
             [("apply", " cluster.toml --root root"), ("diff", " cluster.toml"), ("status", " cluster.toml")]
@@ -204,7 +207,9 @@ impl Host {
                 line = line.replacen(&format!("ringfence {command}"), &format!("ringfence {command}{more}"), 1);
             }
         }
-        let script = format!("ringfence() {{ {PROGRAM} \"$@\"; }}\nriak-admin() {{ cat members; }}\n{line}\n");
+        let script = format!(
+            "ringfence() {{ {PROGRAM} \"$@\"; }}\nriak-admin() {{ cat members; }}\nrabbitmqctl() {{ cat members; }}\n{line}\n"
+        );
         let mut command = Command::new("bash");
         command.args(["-o", "pipefail", "-c", &script]).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("RINGFENCE_STATE_DIR", self.path("state")).env("XTABLES_LOCKFILE", "/proc/self/ns/net");
@@ -275,6 +280,21 @@ fn first_steps(host: &Host, block: &str) {
         host.ends(line, codes);
     }
     assert!(host.ends("ringfence confirm", &[0]).contains("confirmed for riak@10.20.0.11"));
+}
+
+/// From a running RabbitMQ whose nodes are named by hosts to rules that wait to be confirmed, as far as the page goes.
+fn first_steps_of_rabbitmq(host: &Host, block: &str) {
+    fs::remove_file(host.path("cluster.toml")).unwrap();
+    fs::copy(root().join("tests/import/rabbitmq-host-names/stdin"), host.path("members")).unwrap();
+    fs::copy(root().join("tests/import/rabbitmq-host-names/hosts"), host.path("hosts")).unwrap();
+    let lines = typed(block);
+    for (line, codes) in lines.iter().zip([&[0][..], &[1], &[0]]) {
+        host.ends(line, codes);
+    }
+    host.ends("ringfence check cluster.toml", &[0]);
+    if lines.len() > 1 {
+        assert!(host.ends("ringfence confirm", &[0]).contains("confirmed for rabbit@mq1"));
+    }
 }
 
 fn is_a_cluster_file(host: &Host, block: &str) {

@@ -1,5 +1,6 @@
 //! `ringfence generate`: man pages and completions, for packages.
 
+mod codes;
 mod manual;
 mod sections;
 
@@ -33,7 +34,8 @@ fn man_page(name: &str, command: clap::Command) -> anyhow::Result<String> {
     let mut sections = Roff::new();
     sections::write(name, &command, &mut sections);
     let (subcommands, version) = (command.has_subcommands(), command.get_version().is_some());
-    let man = clap_mangen::Man::new(command);
+    // What stands below one has no version of its own.
+    let man = clap_mangen::Man::new(command).source(concat!("ringfence ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
@@ -89,6 +91,8 @@ mod tests {
         let mut examples: Vec<String> = Vec::new();
         for (name, page) in &pages {
             let text = man_page(name, page.clone()).unwrap();
+            let title = text.lines().find(|line| line.starts_with(".TH ")).unwrap();
+            assert!(title.contains(concat!("ringfence ", env!("CARGO_PKG_VERSION"))), "{name}: {title}");
             let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
             let wanted = ["\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"];
             let at = sections

@@ -1,4 +1,4 @@
-//! `ringfence import`: a cluster file from what Riak, or an inventory of Ansible, already knows.
+//! `ringfence import`: a cluster file from what Riak, RabbitMQ, or an inventory of Ansible, already knows.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, Permissions};
@@ -30,10 +30,10 @@ use crate::report::{Body, Imported};
 /// Write a cluster file from the own files and outputs of Riak or RabbitMQ, or from an inventory.
 ///
 /// Of Riak it reads app.config, vm.args, riak.conf and advanced.config, and the output of `riak-admin member-status`, `cluster status`,
-/// `cluster plan`, `ringready`, `status` or the JSON of /stats. Of RabbitMQ it reads rabbitmq.conf, conf.d, rabbitmq-env.conf and
-/// advanced.config, and the output of `rabbitmqctl cluster_status --formatter json`. Files are looked for in the usual places unless they
-/// are named. Instead of all these it takes what `ansible-inventory --list` prints. What is proposed and not known is marked with CONFIRM.
-/// Where something is missing or wrong, nothing is written.
+/// `cluster plan`, `ringready`, `status` or the JSON of /stats. Of RabbitMQ it reads rabbitmq.conf, conf.d, rabbitmq-env.conf,
+/// advanced.config and the old rabbitmq.config, and the output of `rabbitmqctl cluster_status --formatter json`. Files are looked for in
+/// the usual places unless they are named. Instead of all these it takes what `ansible-inventory --list` prints. What is proposed and not
+/// known is marked with CONFIRM. Where something is missing or wrong, nothing is written.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -103,7 +103,7 @@ pub struct ProgramArguments {
 const EXAMPLES: &str = "\
 Examples:
   riak-admin member-status | ringfence import --membership - -o /etc/ringfence/cluster.toml
-  rabbitmqctl cluster_status --formatter json | ringfence import --membership - -o /etc/ringfence/cluster.toml
+  rabbitmqctl cluster_status --formatter json | ringfence import --membership - --addresses /etc/hosts -o cluster.toml
   ringfence import --from node1/ --from node2/ --from node3/ --membership status.txt
   ansible-inventory --list | ringfence import --inventory - --addresses /etc/hosts -o cluster.toml
 
@@ -245,13 +245,17 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(path) = arguments.output.as_deref().filter(|path| path.exists()) {
         anyhow::bail!(
-            "{} is there already, and is never overwritten: write to another file, and see `ringfence diff {0} OTHER`",
+            "{} is there already, and is never overwritten: write to another file, and compare the two with `ringfence diff {0} OTHER`",
             path.display()
         );
     }
     let named = [&arguments.program.membership, &arguments.inventory.inventory, &arguments.hosts];
     let from_input = named.into_iter().flatten().filter(|path| path.as_path() == Path::new("-")).count();
-    anyhow::ensure!(from_input < 2, "standard input can be one of the files only, and `-` names it for {from_input}");
+    anyhow::ensure!(
+        from_input < 2,
+        "`-` stands for standard input, which can be only one of `--membership`, `--inventory` and `--addresses`; it is given for \
+         {from_input} of them"
+    );
     let (mut sources, mut findings) = (Sources::default(), Findings::default());
     let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     for (name, address) in &arguments.addresses {
@@ -311,9 +315,9 @@ fn asked_profile(arguments: &Arguments) -> anyhow::Result<Option<&'static Profil
     let names = all.iter().filter(|profile| !profile.folders.is_empty()).map(|profile| profile.name.as_str());
     anyhow::ensure!(
         found.is_some(),
-        "the files of `{}` are not read; there are: {}",
+        "`--profile {}`: files of that program cannot be read; those of {} can",
         name.escape_debug(),
-        names.collect::<Vec<_>>().join(", ")
+        names.collect::<Vec<_>>().join(" and ")
     );
     Ok(found)
 }

@@ -47,7 +47,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   ringfence lint
-  riak-admin member-status | ringfence lint --membership -";
+  riak-admin member-status | ringfence lint --membership -
+  rabbitmqctl cluster_status --formatter json | ringfence lint --membership -";
 
 impl Arguments {
     /// Whether a document is asked for.
@@ -182,7 +183,7 @@ fn own_settings<'a>(read: &'a Read, node: Option<&Node>, findings: &mut Findings
             )
         } else {
             (
-                "none of these files are those of this host's node".to_owned(),
+                "none of these files is of this host's node".to_owned(),
                 "name this node's files alone, or say which it is: `--node NAME`",
             )
         };
@@ -202,7 +203,7 @@ fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {
     match listening() {
         Ok(seen) => {
             if let Some(pid) = seen.unreadable.first() {
-                let message = format!("what Erlang (process {pid}) listens on may not be looked at");
+                let message = format!("the kernel does not show this user what Erlang (process {pid}) listens on");
                 let help = "run it as root (with CAP_SYS_PTRACE), or with `--no-sockets`";
                 findings.push(Diagnostic::placeless(Code::UnreadableFile, message).help(help));
             }

@@ -28,7 +28,7 @@ pub use folder::{KeptFile, cluster_files, load, parse_kept_together};
 pub use guard::{Allowance, Guard, OnBlock, Through};
 pub use keys::{Form, Key, NOWHERE};
 pub use model::{AND, Client, Cluster, DefaultBind, Node, Service, ServiceId, Source, State};
-pub use profile::{Profile, default_profile, embedded_profile, embedded_profiles, profiles_with};
+pub use profile::{Beside, Profile, default_profile, embedded_profile, embedded_profiles, profiles_with};
 pub use site::{Site, SitePart, SiteService};
 pub use toml_reader::closest;
 pub use values::ForeignValue;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::config::{DEFAULT_PROFILE, phrases, read_service};
-use super::model::Service;
+use super::keys::Key;
+use super::model::{Service, State};
 use super::syntax::{Shortened, parse_document};
 use super::toml_reader::{Reader, TableReader};
 use crate::diagnostic::{FileId, Findings};
@@ -30,10 +31,38 @@ pub struct Profile {
     pub node_name: BTreeMap<String, String>,
     /// The key that names all nodes of the cluster, by the kind of file. A `*` stands for any one part.
     pub node_names: BTreeMap<String, String>,
+    /// The keys of settings that move no service and are read all the same, by the kind of file.
+    pub beside: BTreeMap<Beside, BTreeMap<String, String>>,
     /// Its services, by name.
     pub services: Vec<Service>,
     /// The file itself.
     pub text: String,
+}
+
+/// What a setting that moves no service says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Beside {
+    /// Whether other clusters fetch from the node what is written to it.
+    ReplicationSource,
+    /// What is compared with another cluster, which then fetches from the node, too.
+    FullSync,
+    /// The node of another cluster with which it is compared.
+    ReplicationPeer,
+    /// The nodes of other clusters from which the node fetches.
+    ReplicationSinks,
+    /// A limit of the VM that is no range of TCP ports.
+    MaxPorts,
+}
+
+impl Beside {
+    /// Each, with what a profile calls it.
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::ReplicationSource, "replication-source"),
+        (Self::FullSync, "full-sync"),
+        (Self::ReplicationPeer, "replication-peer"),
+        (Self::ReplicationSinks, "replication-sinks"),
+        (Self::MaxPorts, "max-ports"),
+    ];
 }
 
 const EMBEDDED: [(&str, &str); 7] = [
@@ -94,11 +123,31 @@ impl Profile {
         self.services.iter().find(|own| own.name == name)
     }
 
+    /// A service that a client may use, for an example: one that is there without a setting, where there is one.
+    #[must_use]
+    pub fn for_example(&self) -> &str {
+        let own = || self.services.iter().filter(|service| service.is_for_clients() && service.state() == State::Open);
+        own().find(|service| service.is_by_default()).or(own().next()).map_or("NAME", Service::name)
+    }
+
     /// Whether it says what stands in a kind of file.
     #[must_use]
     pub fn has_file(&self, kind: &str) -> bool {
-        let named = self.node_name.contains_key(kind) || self.node_names.contains_key(kind);
-        named || self.services.iter().any(|service| !service.keys_in(kind).is_empty())
+        self.keys_of(kind).next().is_some()
+    }
+
+    /// What a key of a kind of file says where it moves no service.
+    #[must_use]
+    pub fn beside(&self, kind: &str, is: impl Fn(&str) -> bool) -> Option<Beside> {
+        self.beside.iter().find(|(_, keys)| keys.get(kind).is_some_and(|key| is(key))).map(|(what, _)| *what)
+    }
+
+    /// The keys of a kind of file that it knows.
+    pub fn keys_of(&self, kind: &str) -> impl Iterator<Item = &str> {
+        let names = [&self.node_name, &self.node_names].into_iter().chain(self.beside.values());
+        let names = names.filter_map(|names| names.get(kind));
+        let services = self.services.iter().flat_map(|service| service.keys_in(kind)).map(Key::key);
+        names.map(String::as_str).chain(services)
     }
 }
 
@@ -134,6 +183,7 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
     let folders = table.get("folders").map(|value| phrases(value, "a folder", reader));
     let node_name = by_file(&mut table, "node-name", reader);
     let node_names = by_file(&mut table, "node-names", reader);
+    let beside = Beside::ALL.map(|(what, key)| (what, by_file(&mut table, key, reader)));
     let services = table.require("services", reader, "a profile names at least one service").and_then(|value| {
         let services = reader.table(value, "`services`")?;
         let entries = services.entries(reader);
@@ -148,6 +198,7 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Profile> {
         folders: folders.unwrap_or_default(),
         node_name,
         node_names,
+        beside: beside.into_iter().filter(|(_, keys)| !keys.is_empty()).collect(),
         node: node.or_else(|| name.clone()).unwrap_or_default(),
         name: name?,
         version: version?,

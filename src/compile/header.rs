@@ -170,7 +170,7 @@ fn admitted_and_not(site: &Site<'_>, lines: &mut Vec<String>) {
     if !unused.is_empty() {
         let named: Vec<&str> = unused.iter().take(SERVICES_NAMED).map(String::as_str).collect();
         let more = more(unused.len(), SERVICES_NAMED);
-        lines.push(format!("NOT guarded, because said to be unused: {}{more}.", named.join("; ")));
+        lines.push(format!("NOT guarded, because declared unused: {}{more}.", named.join("; ")));
     }
 }
 

@@ -42,7 +42,7 @@ use super::{Backend, Changed, HostError, iptables, left_behind, place, read, rea
 use crate::cluster::Site;
 use crate::net::Ports;
 
-/// Both ways into the kernel have rules of ours; this names the way that is not the wanted one, for people.
+/// What to say where the back end that is not wanted has rules of ours, too.
 #[must_use]
 pub fn stale(backend: Backend) -> String {
     format!(
@@ -51,7 +51,7 @@ pub fn stale(backend: Backend) -> String {
     )
 }
 
-/// Where rules of ours are in a way into the kernel, for people.
+/// In words, the place of our rules in a back end.
 #[must_use]
 pub fn where_ours_are(backend: Backend) -> String {
     read(backend).map_or_else(|_| backend.name().to_owned(), |in_force| in_force.place())

@@ -37,7 +37,7 @@ pub struct Work {
     pub release: Ports,
     /// Whether the file that reserves them at the start of the machine is another than it is to be.
     pub file: bool,
-    /// Where rules of ours in the other way into the kernel are, which are to go, for people.
+    /// In words, the place in the other back end that still has rules of ours; this work removes them.
     pub stale: Option<String>,
     /// What other firewalls of the host are to let through, or to let through no more, a line each.
     pub openings: Vec<String>,

@@ -8,7 +8,7 @@ mod folders;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -114,18 +114,16 @@ impl Kind {
 }
 
 impl Kind {
-    /// Whose `key = value` a text has: RabbitMQ's where one of its keys says where something listens.
+    /// Whose `key = value` a text has: RabbitMQ's where a key begins as one of its own does, and none as one of Riak's.
     fn of_keys(text: &str) -> Self {
         let key = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned());
-        let is_of_rabbit = |key: String| {
-            let parts: Vec<&str> = key.split('.').collect();
-            let word = Self::RabbitmqConf.word();
-            profiles_with(word).any(|profile| {
-                profile.services.iter().flat_map(|service| service.keys_in(word)).any(|own| own.is(&parts))
-            })
+        let begins = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
+        let found: BTreeSet<String> = text.lines().filter_map(key).map(|key| begins(&key)).collect();
+        let is_of = |kind: Self| {
+            let keys = profiles_with(kind.word()).flat_map(|profile| profile.keys_of(kind.word()));
+            keys.into_iter().any(|key| found.contains(&begins(key)))
         };
-        let found = text.lines().filter_map(key).any(is_of_rabbit);
-        if found { Self::RabbitmqConf } else { Self::RiakConf }
+        if is_of(Self::RabbitmqConf) && !is_of(Self::RiakConf) { Self::RabbitmqConf } else { Self::RiakConf }
     }
 }
 

@@ -85,7 +85,8 @@ pub fn write(first: &First<'_>) -> String {
     }
     if first.clients.is_empty() {
         push(&mut text, "\n# Nobody but the nodes is admitted to anything. For each client:\n# [[client]]");
-        push(&mut text, "# name = \"web\"\n# from = [\"10.20.1.0/24\"]\n# services = [\"http\"]");
+        push(&mut text, "# name = \"web\"\n# from = [\"10.20.1.0/24\"]");
+        push(&mut text, &format!("# services = {}", list([first.profile.for_example().to_owned()])));
     }
     text
 }

@@ -70,16 +70,17 @@ impl Hosts {
         hosts
     }
 
-    /// The addresses of a name; `None` where it has none. A text that is no address, or that no host can have, is a finding.
+    /// The addresses of a name, without those on loopback where it has others: Debian has a host's own name at 127.0.1.1, too. `None` where
+    /// it has none. A text that is no address, or that no host can have, is a finding.
     pub fn resolve(&self, name: &str, findings: &mut Findings) -> Option<Resolved> {
         let lines = self.names.get(&name.to_ascii_lowercase())?;
-        let mut addresses = Vec::new();
+        let mut found: Vec<(IpAddr, Span)> = Vec::new();
         let mut first = None;
         for number in lines {
             let Some(line) = self.lines.get(*number) else { continue };
             first.get_or_insert(line.span);
             match parse_address(&line.address) {
-                Ok(address) if !addresses.contains(&address) => addresses.push(address),
+                Ok(address) if !found.iter().any(|(own, _)| *own == address) => found.push((address, line.span)),
                 Ok(_) => {}
                 // In the words that a cluster file gets.
                 Err(_) if self.said.borrow_mut().insert(*number) => {
@@ -90,7 +91,11 @@ impl Hosts {
                 Err(_) => {}
             }
         }
-        first.map(|span| Resolved { addresses, span })
+        if found.iter().any(|(address, _)| !address.is_loopback()) {
+            found.retain(|(address, _)| !address.is_loopback());
+        }
+        let span = found.first().map(|(_, span)| *span).or(first)?;
+        Some(Resolved { addresses: found.into_iter().map(|(address, _)| address).collect(), span })
     }
 }
 
@@ -118,6 +123,8 @@ mod tests {
         assert_eq!(resolved(TEXT, "localhost"), some(&["127.0.0.1"]));
         assert_eq!(resolved(TEXT, "first"), (None, Vec::new()));
         assert_eq!(resolved("", "db1"), (None, Vec::new()));
+        assert_eq!(resolved("127.0.1.1 db1\n10.20.0.11 db1\n", "db1"), some(&["10.20.0.11"]));
+        assert_eq!(resolved("127.0.1.1 db1\n", "db1"), some(&["127.0.1.1"]));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::Subject;
 use crate::cluster::SiteService;
-use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::host::listeners::{Listening, Program};
 use crate::import::cluster_file::{by_release, inverted, unheeded, ways};
-use crate::import::settings::{Range, Setting, Settings};
+use crate::import::settings::{Distribution, Range, Setting, Settings};
 use crate::net::{PortRange, Ports};
 
 pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
@@ -68,7 +68,9 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
     if set != service.ports {
         let message =
             format!("{}'s distribution range is {set}, and the cluster file has {}", subject.title(), service.ports);
-        let finding = subject.about(Code::RangeDiffers, place, message);
+        // A port that is not guarded weighs more than one that nobody uses.
+        let beyond = set.each().find(|port| !service.ports.has(*port)).and_then(|port| distribution.opens(port));
+        let finding = subject.about(Code::RangeDiffers, beyond.or(place), message);
         let both = "write the same into both: `[services.distribution]` in the cluster file";
         let help = match wanted {
             Some(wanted) => {
@@ -82,7 +84,7 @@ pub(super) fn settings(subject: &Subject<'_>, settings: &Settings, findings: &mu
         };
         findings.push(finding.help(help));
     }
-    set.ranges().iter().for_each(|range| ephemeral(subject, *range, place, findings));
+    set.ranges().iter().for_each(|range| ephemeral(subject, *range, distribution, findings));
 }
 
 /// A port that only some releases take is to be guarded, whatever there is besides.
@@ -101,7 +103,7 @@ fn findings_of_release(subject: &Subject<'_>, settings: &Settings, findings: &mu
 }
 
 /// A connection of this host's own may hold a port as its source, and then the node does not start.
-fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<Span>, findings: &mut Findings) {
+fn ephemeral(subject: &Subject<'_>, range: PortRange, distribution: &Distribution, findings: &mut Findings) {
     let (first, last) = subject.ephemeral;
     let Some(common) = PortRange::new(first, last).and_then(|given| given.intersection(range)) else { return };
     let free = (common.first()..=common.last()).find(|port| !subject.reserved.has(*port));
@@ -112,7 +114,10 @@ fn ephemeral(subject: &Subject<'_>, range: PortRange, place: Option<Span>, findi
             subject.title()
         );
         let help = "`ringfence apply` reserves the ports of the cluster file (net.ipv4.ip_local_reserved_ports)";
-        findings.push(subject.about(Code::EphemeralUnreserved, place, message).help(help));
+        findings.push(match distribution.opens(port) {
+            Some(place) => Diagnostic::new(Code::EphemeralUnreserved, place, message).help(help),
+            None => Diagnostic::placeless(Code::EphemeralUnreserved, message).help(help),
+        });
     }
 }
 

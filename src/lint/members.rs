@@ -20,14 +20,14 @@ pub(super) fn differences(subject: &Subject<'_>, members: &Membership, findings:
     for member in admitted.values().filter(|member| !known.contains(member.name.as_str())) {
         let message = format!("`{}` is a member of the cluster, and the cluster file lacks it", member.name);
         let help = format!(
-            "add `\"{}\"` to `nodes` and apply it on every node: until then its connections are blocked",
+            "add `\"{}\"` to `nodes` and run `ringfence apply` on every node: until then its connections are blocked",
             member.name
         );
         findings.push(Diagnostic::new(Code::MissingMember, member.span, message).help(help));
     }
     for node in cluster.nodes().iter().filter(|node| !admitted.contains_key(node.name())) {
         let message = format!("`{}` is admitted, and is no member of the cluster", node.name());
-        let help = "if it is about to join, all is well; else take it out and apply it on every node";
+        let help = "if it is about to join, leave it; otherwise take it out of the cluster file, and run `ringfence apply` on every node";
         findings.push(Diagnostic::new(Code::NotAMember, node.span(), message).help(help));
     }
 }

@@ -19,8 +19,8 @@ pub struct Way {
     /// The packet, in words.
     pub packet: String,
     /// In the end: `delivered`, `blocked` or `undecided`.
-    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
-    pub fate: &'static str,
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["delivered", "blocked", "undecided"])))]
+    pub fate: Fate,
     /// Door by door, as far as it comes.
     pub doors: Vec<AtDoor>,
     /// Whether it is for another host, so that what is behind is not judged.
@@ -51,8 +51,8 @@ pub struct Explanation {
     #[cfg_attr(test, schemars(extend("enum" = ["kernel", "cluster-file", "files"])))]
     pub rules: &'static str,
     /// In the end: `delivered`, `blocked` or `undecided`.
-    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
-    pub fate: &'static str,
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["delivered", "blocked", "undecided"])))]
+    pub fate: Fate,
     /// The packet, in words.
     pub packet: String,
     /// Where the fate hangs on the interface that it comes in on: each fate, and where it is that. Empty otherwise.
@@ -66,8 +66,8 @@ pub struct Explanation {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ByInterface {
     /// `delivered`, `blocked` or `undecided`.
-    #[cfg_attr(test, schemars(extend("enum" = ["delivered", "blocked", "undecided"])))]
-    pub fate: &'static str,
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["delivered", "blocked", "undecided"])))]
+    pub fate: Fate,
     /// By name.
     pub interfaces: Vec<String>,
     /// Whether also on interfaces that have no name here.
@@ -110,7 +110,7 @@ impl Way {
         Self {
             guarded,
             packet: packet.to_string(),
-            fate: fate_text(explained.fate),
+            fate: explained.fate,
             doors: explained.passages.iter().map(AtDoor::of).collect(),
             routed: explained.is_routed,
             because: explained.uncertain.clone(),
@@ -132,39 +132,39 @@ impl Way {
     fn verdict(&self) -> String {
         let (from, port) = (&self.from, self.port);
         match (self.fate, self.guarded) {
-            ("delivered", false) => {
+            (Fate::Delivered, false) => {
                 format!("NOT GUARDED: port {port} is of no service that is guarded, and no rule stands in the way")
             }
-            ("delivered", true) => format!("PASSES: {from} is {}", self.source),
-            ("blocked", false) => {
+            (Fate::Delivered, true) => format!("PASSES: {from} is {}", self.source),
+            (Fate::Blocked, false) => {
                 format!("BLOCKED, and not by ringfence: port {port} is of no service that is guarded")
             }
-            ("blocked", true) if !self.delivered_on.is_empty() => {
+            (Fate::Blocked, true) if !self.delivered_on.is_empty() => {
                 format!(
                     "BLOCKED on this interface, and it would pass on {}: {from} is {}",
                     self.delivered_on.join(", "),
                     self.source
                 )
             }
-            ("blocked", true) => format!("BLOCKED: {from} is {}", self.source),
-            (_, false) => format!("UNDECIDED: port {port} is of no service that is guarded"),
-            (_, true) => format!("UNDECIDED: {from} is {}", self.source),
+            (Fate::Blocked, true) => format!("BLOCKED: {from} is {}", self.source),
+            (Fate::Undecided, false) => format!("UNDECIDED: port {port} is of no service that is guarded"),
+            (Fate::Undecided, true) => format!("UNDECIDED: {from} is {}", self.source),
         }
     }
 
     /// Why it is so, in a line.
     fn why(&self) -> String {
         let why = match self.fate {
-            "delivered" => Some("no rule stands in the way".to_owned()),
-            "blocked" => self.doors.last().and_then(|door| door.steps.last()).map(Met::in_short),
-            _ => self.because.as_ref().map(|part| format!("because of {part}")).or_else(|| {
+            Fate::Delivered => Some("no rule stands in the way".to_owned()),
+            Fate::Blocked => self.doors.last().and_then(|door| door.steps.last()).map(Met::in_short),
+            Fate::Undecided => self.because.as_ref().map(|part| format!("because of {part}")).or_else(|| {
                 if self.routed {
                     return Some("it is for another host".to_owned());
                 }
                 self.doors.iter().flat_map(|door| &door.steps).find(|met| !met.certain).map(Met::in_short)
             }),
         };
-        why.unwrap_or_else(|| self.fate.to_owned())
+        why.unwrap_or_else(|| fate_text(self.fate).to_owned())
     }
 
     /// Step by step.
@@ -218,7 +218,7 @@ impl Explanation {
     #[must_use]
     pub fn several(rules: &'static str, packet: &Packet, fates: &[(Option<&Interface>, Fate)]) -> Self {
         let by_interface = by_interface(fates);
-        Self { rules, fate: fate_text(Fate::Undecided), packet: anywhere(packet), by_interface, way: None }
+        Self { rules, fate: Fate::Undecided, packet: anywhere(packet), by_interface, way: None }
     }
 
     /// All of it; whose rules these are, in words.
@@ -230,10 +230,10 @@ impl Explanation {
         let fates = self.by_interface.iter().map(|ByInterface { fate, interfaces, any_other }| {
             let other = any_other.then_some("any other interface");
             let on: Vec<&str> = interfaces.iter().map(String::as_str).chain(other).collect();
-            let fate = match *fate {
-                "delivered" => "PASSES",
-                "blocked" => "BLOCKED",
-                _ => "UNDECIDED",
+            let fate = match fate {
+                Fate::Delivered => "PASSES",
+                Fate::Blocked => "BLOCKED",
+                Fate::Undecided => "UNDECIDED",
             };
             format!("{fate} on {}", on.join(", "))
         });
@@ -258,7 +258,7 @@ fn by_interface(fates: &[(Option<&Interface>, Fate)]) -> Vec<ByInterface> {
         let on: Vec<_> = fates.iter().filter(|(_, own)| *own == fate).map(|(interface, _)| *interface).collect();
         if !on.is_empty() {
             let interfaces = on.iter().flatten().map(|name| name.as_str().to_owned()).collect();
-            all.push(ByInterface { fate: fate_text(fate), interfaces, any_other: on.contains(&None) });
+            all.push(ByInterface { fate, interfaces, any_other: on.contains(&None) });
         }
     }
     all

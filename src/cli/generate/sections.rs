@@ -6,6 +6,7 @@
 use clap::Command;
 use roff::{Roff, bold, italic, roman};
 
+use super::codes;
 use crate::cluster::embedded_profiles;
 use crate::outcome::TABLE;
 
@@ -113,11 +114,7 @@ pub const EXAMPLES: [(&str, &[(&str, &str)]); 21] = [
 
 /// What stands behind the options of a page, for the command of this name.
 pub fn write(name: &str, command: &Command, page: &mut Roff) {
-    page.control("SH", ["EXIT STATUS"]);
-    for line in TABLE.lines().skip(1) {
-        let (code, meaning) = line.trim().split_once(' ').unwrap_or((line, ""));
-        entry(page, bold(code), meaning.trim());
-    }
+    exit_status(name, page);
     environment(command, page);
     files(command, page);
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -130,6 +127,22 @@ pub fn write(name: &str, command: &Command, page: &mut Roff) {
         let (line, what) = line.split_once("    ").unwrap_or((line, ""));
         entry(page, bold(line), what.trim());
     }
+}
+
+fn exit_status(name: &str, page: &mut Roff) {
+    page.control("SH", ["EXIT STATUS"]);
+    let Some(own) = codes::of(name) else {
+        for line in TABLE.lines().skip(1) {
+            let (code, meaning) = line.trim().split_once(' ').unwrap_or((line, ""));
+            entry(page, bold(code), meaning.trim());
+        }
+        return;
+    };
+    for (outcome, meaning) in own {
+        entry(page, bold(outcome.code().to_string()), meaning);
+    }
+    page.control("PP", []);
+    page.text([roman("A code means the same in every command: "), bold("ringfence"), roman("(1) has all of them.")]);
 }
 
 /// The examples in what `--help` ends with.

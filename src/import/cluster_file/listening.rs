@@ -29,7 +29,7 @@ pub(super) fn add_listening(service: &Service, known: &Known<'_>, found: &mut Ve
             Some(own) if own.ports.has(listener.port) => {}
             Some(own) => {
                 own.ports = own.ports.ranges().iter().copied().chain([port]).collect();
-                own.origin = if own.origin.is_empty() { origin } else { format!("{}; {origin}", own.origin) };
+                own.origin = together(&own.origin, &origin);
             }
             None => found.push(OnNode {
                 ports: [port].into_iter().collect(),
@@ -45,18 +45,25 @@ pub(super) fn add_listening(service: &Service, known: &Known<'_>, found: &mut Ve
         for other in known.iter() {
             let fits = node.ports.each().all(|port| other.ports.has(port));
             if other.node.is_none() || fits {
-                let origin = if fits { other.origin.clone() } else { format!("{}; {}", node.origin, other.origin) };
-                node.origin = origin;
+                node.origin = if fits { other.origin.clone() } else { together(&node.origin, &other.origin) };
                 node.ports = node.ports.ranges().iter().chain(other.ports.ranges()).copied().collect();
             }
         }
     }
 }
 
-/// Sockets of nodes that are of no service, and so stay open to everyone.
-pub(super) fn unknown_listeners(known: &Known<'_>, findings: &mut Findings) {
+/// Two places in one comment; what is as the program has it by default comes from none.
+fn together(one: &str, other: &str) -> String {
+    [one, other].into_iter().filter(|origin| !origin.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Sockets of nodes that are of no service, and so stay open to everyone, unless their port is guarded for another one.
+pub(super) fn unknown_listeners(known: &Known<'_>, guarded: impl Fn(&str, u16) -> bool, findings: &mut Findings) {
     let mut seen: BTreeSet<(&str, u16)> = BTreeSet::new();
-    for listener in known.listeners.iter().filter(|listener| service_of(listener, known.profile).is_none()) {
+    let is_unknown = |listener: &&NodeListener| {
+        service_of(listener, known.profile).is_none() && !guarded(&listener.node, listener.port)
+    };
+    for listener in known.listeners.iter().filter(is_unknown) {
         if !seen.insert((&listener.protocol, listener.port)) {
             continue;
         }

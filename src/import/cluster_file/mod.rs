@@ -159,7 +159,7 @@ pub fn write(known: &Known<'_>, findings: &mut Findings) -> Option<String> {
         about: about(known, &found.usual),
         name: quoted(known.name),
         profile: Some(quoted(&profile.name)).filter(|_| profile.name != DEFAULT_PROFILE),
-        example: quoted(found.client_services(profile).first().copied().unwrap_or("http")),
+        example: quoted(found.client_services(profile).first().copied().unwrap_or(profile.for_example())),
         nodes: short,
         long_nodes: long,
         networks,
@@ -220,7 +220,8 @@ pub fn about_settings(settings: &Settings, findings: &mut Findings) {
 
 fn warn(found: &services::Services, profile: &'static Profile, findings: &mut Findings) {
     let open: Vec<&str> = found.client_services(profile);
-    let message = format!("no client is known: all hosts but the nodes are cut off from {}", open.join(", "));
+    let from = if open.is_empty() { "every service".to_owned() } else { open.join(", ") };
+    let message = format!("no client is known: all hosts but the nodes are cut off from {from}");
     let help =
         "add a `[[client]]` for each program that uses them from elsewhere; `ringfence diff` lists their open sessions";
     findings.push(Diagnostic::placeless(Code::NoClients, message).help(help));

@@ -84,8 +84,7 @@ pub(super) fn collect(known: &Known<'_>, findings: &mut Findings) -> Vec<Node> {
     second_networks(&nodes, &settings, findings);
     for name in known.addresses.keys().filter(|name| !seen.contains(*name)) {
         let message = format!("`--address` names `{}`, and there is no such node", name.escape_debug());
-        let help =
-            "write the name as Riak's output has it; a node that is about to join is named with `--joining`, too";
+        let help = "write the name as the cluster's own output has it; a node that is about to join is named with `--joining`, too";
         findings.push(Diagnostic::placeless(Code::UnknownNode, message).help(help));
     }
     nodes

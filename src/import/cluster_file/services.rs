@@ -28,6 +28,8 @@ pub(super) struct Services {
     opened: BTreeSet<&'static str>,
     /// Those of which a listener is known.
     listening: BTreeSet<&'static str>,
+    /// Those that would listen by default, and do not on the nodes that are known.
+    off: BTreeSet<&'static str>,
 }
 
 /// The ports of one service on one node, and the setting that they come from.
@@ -55,7 +57,10 @@ impl Services {
     pub fn client_services(&self, profile: &'static Profile) -> Vec<&'static str> {
         // Of a program with many plugins those that are in use are enough to name.
         let open = |service: &&Service| match service.state() {
-            State::Open => service.is_by_default() || self.listening.contains(service.name()),
+            State::Open => {
+                let by_default = service.is_by_default() && !self.off.contains(service.name());
+                by_default || self.listening.contains(service.name())
+            }
             State::Blocked | State::Unused => self.opened.contains(service.name()),
         };
         let own = profile.services.iter().filter(|service| service.is_for_clients()).filter(open);
@@ -78,8 +83,10 @@ pub(super) fn collect(
         usual: Vec::new(),
         opened: BTreeSet::new(),
         listening: BTreeSet::new(),
+        off: BTreeSet::new(),
     };
-    unknown_listeners(known, proposals);
+    let is_known = !known.listeners.is_empty() || known.settings.iter().any(|settings| settings.knows_listeners);
+    let mut guarded: Vec<(Ports, Vec<OnNode>)> = Vec::new();
     let mut taken = Ports::default();
     for service in profile.services.iter().filter(|service| service.name() != DISTRIBUTION) {
         let name = service.name();
@@ -88,6 +95,8 @@ pub(super) fn collect(
         add_listening(service, known, &mut found);
         if !found.is_empty() {
             services.listening.insert(name);
+        } else if is_known {
+            services.off.insert(name);
         }
         found.extend(of_inventory(name, known, profile));
         let used = settle(name, &found, profile, &mut services, findings);
@@ -98,6 +107,9 @@ pub(super) fn collect(
         }
         let all = found.iter().flat_map(|own| own.ports.ranges()).chain(used.ranges());
         taken = taken.ranges().iter().chain(all).copied().collect();
+        if service.is_guarded() || !found.is_empty() {
+            guarded.push((used, found));
+        }
     }
     let (mut found, unbounded) = ranges(known, findings);
     let usual = profile.service(DISTRIBUTION);
@@ -110,7 +122,16 @@ pub(super) fn collect(
     } else {
         let common = settle(DISTRIBUTION, &found, profile, &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
+        guarded.push((common, found));
     }
+    // A node's own ports take the place of those that the service has elsewhere.
+    let guards = |node: &str, port: u16| {
+        guarded.iter().any(|(common, found)| {
+            let own = found.iter().find(|own| own.node.as_deref() == Some(node));
+            own.map_or(common, |own| &own.ports).has(port)
+        })
+    };
+    unknown_listeners(known, guards, proposals);
     let position = |row: &super::ServiceRows| profile.services.iter().position(|service| service.name() == row.name);
     services.rows.sort_by_key(position);
     services

@@ -125,3 +125,20 @@ fn the_old_file_of_rabbitmq_is_known_by_its_name() {
     assert!(codes.is_empty());
     assert_eq!(Kind::RabbitmqConfig.profile().map(|profile| profile.name.as_str()), Some("rabbitmq"));
 }
+
+/// A file of keys and values under another name is of the program whose keys it has.
+#[test]
+fn keys_tell_whose_they_are() {
+    for (text, kind) in [
+        ("cluster_formation.peer_discovery_backend = classic_config\n", Kind::RabbitmqConf),
+        ("cluster_formation.classic_config.nodes.1 = rabbit@10.20.0.11\n", Kind::RabbitmqConf),
+        ("# x\nlog.console = on\nlisteners.tcp = none\n", Kind::RabbitmqConf),
+        ("management.path_prefix = /x\n", Kind::RabbitmqConf),
+        ("nodename = riak@10.20.0.11\n", Kind::RiakConf),
+        ("listener.http.internal = 10.20.0.11:8098\n", Kind::RiakConf),
+        ("log.console = both\n", Kind::RiakConf),
+        ("replrtq_enablesrc = enabled\nstream.x = 1\n", Kind::RiakConf),
+    ] {
+        assert_eq!(Kind::of_text(text), Some(kind), "{text}");
+    }
+}

@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
             self.refuse(
                 span,
                 format!("`{name}` is no name of a node"),
-                "names are like `riak@10.0.0.1`; give the output as Riak prints it",
+                "names are like `riak@10.0.0.1`; give the output as it was printed",
             );
             return None;
         }

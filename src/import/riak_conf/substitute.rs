@@ -179,8 +179,8 @@ fn not_read(entry: &Entry, path: &str) -> Diagnostic {
 
 fn unknown_name(entry: &Entry, name: &str) -> Diagnostic {
     let message = format!("`$({name})` in the value of `{}` is no key of this file", written(&entry.key));
-    let help = "if it is a default of Riak or, since Riak 3, a variable of its environment, write its value here; \
-                otherwise Riak refuses it";
+    let help = "if it is a default of the program, or a variable of its environment (since Riak 3), write its value here; \
+                otherwise the program refuses the file";
     Diagnostic::new(Code::RiakConfValue, entry.value_span, message).help(help)
 }
 

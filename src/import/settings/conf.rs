@@ -4,6 +4,7 @@ use super::draft::{Draft, Layout, Rank, Source};
 use super::keys::{Written, moved, take};
 use super::values::{Found, sink_peers};
 use super::{Setting, Slot};
+use crate::cluster::Beside;
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::import::files::Kind;
 use crate::import::riak_conf::Entry;
@@ -20,7 +21,7 @@ pub(super) fn read(kind: Kind, entries: &[Entry], draft: &mut Draft, findings: &
         let found = &mut Found { name: key.join("."), findings };
         let services = moved(profile, kind.word(), |own| own.is(&key));
         let (own_name, member) = (named(&profile.node_name, &key), named(&profile.node_names, &key));
-        let other = reader(&key).filter(|_| kind == Kind::RiakConf);
+        let other = profile.beside(kind.word(), |own| fits(own, &key));
         if services.is_empty() && other.is_none() && !own_name && !member {
             continue;
         }
@@ -35,8 +36,8 @@ pub(super) fn read(kind: Kind, entries: &[Entry], draft: &mut Draft, findings: &
             found.findings.push(Diagnostic::new(Code::BadSetting, entry.value_span, message).help(help));
             continue;
         }
-        if let Some(read) = other {
-            read(draft, entry, found);
+        if let Some(what) = other {
+            read_beside(what, draft, entry, found);
         }
         let setting = || Setting { value: entry.value.clone(), name: key.join("."), span: entry.value_span };
         if own_name {
@@ -46,9 +47,7 @@ pub(super) fn read(kind: Kind, entries: &[Entry], draft: &mut Draft, findings: &
             draft.peers.push(setting());
         }
         let written = Written { text: &entry.value, span: entry.value_span };
-        for (index, service) in services.into_iter().enumerate() {
-            take(draft, Source::Conf, service, written, index == 0, found);
-        }
+        take(draft, Source::Conf, services, written, found);
     }
 }
 
@@ -58,35 +57,24 @@ fn fits(pattern: &str, key: &[&str]) -> bool {
     key.iter().all(|own| parts.next().is_some_and(|part| part == "*" || part == *own)) && parts.next().is_none()
 }
 
-type Read = fn(&mut Draft, &Entry, &mut Found<'_>);
-
-/// What is to be done with a setting of Riak's that moves no service.
-fn reader(key: &[&str]) -> Option<Read> {
-    let read: Read = match key {
-        ["replrtq_enablesrc"] => |draft, entry, found| {
-            add_choice(&mut draft.replication_source, entry, found, entry.value == "enabled");
-        },
-        // The scope of a full sync: `all`, `bucket`, `type`, or none.
-        ["ttaaefs_scope"] => |draft, entry, found| {
-            add_choice(&mut draft.full_sync, entry, found, entry.value != "disabled");
-        },
-        ["ttaaefs_peerip"] => |draft, entry, found| {
+/// Takes a setting that moves no service.
+fn read_beside(what: Beside, draft: &mut Draft, entry: &Entry, found: &mut Found<'_>) {
+    match what {
+        Beside::ReplicationSource => {
+            add(&mut draft.replication_source, entry, found, entry.value == "enabled");
+        }
+        // `all`, `bucket`, `type`, or none.
+        Beside::FullSync => add(&mut draft.full_sync, entry, found, entry.value != "disabled"),
+        Beside::ReplicationPeer => {
             draft.peer.0.extend(found.bind(&entry.value, entry.value_span).map(|bind| (RANK, bind)));
-        },
-        ["replrtq_sinkpeers"] => |draft, entry, found| {
-            let value = sink_peers(&entry.value);
-            draft.sink_peers.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
-        },
-        ["erlang", "max_ports"] => |draft, entry, found| {
-            if let Ok(value) = entry.value.parse() {
-                draft.max_ports.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
-            }
-        },
-        _ => return None,
-    };
-    Some(read)
+        }
+        Beside::ReplicationSinks => add(&mut draft.sink_peers, entry, found, sink_peers(&entry.value)),
+        Beside::MaxPorts => {
+            entry.value.parse().into_iter().for_each(|value| add(&mut draft.max_ports, entry, found, value));
+        }
+    }
 }
 
-fn add_choice(slot: &mut Slot<bool>, entry: &Entry, found: &Found<'_>, value: bool) {
+fn add<T>(slot: &mut Slot<T>, entry: &Entry, found: &Found<'_>, value: T) {
     slot.add(RANK, Setting { value, name: found.name.clone(), span: entry.value_span });
 }

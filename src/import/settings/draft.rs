@@ -246,7 +246,8 @@ impl Draft {
                     ranges.push(ServiceRange { service, ports: [range].into_iter().collect(), settings: set })
                 }
                 None => {
-                    let message = format!("the range of `{service}` begins at {begin} and ends at {end}: `{name}`");
+                    let message =
+                        format!("with `{name}`, the range of `{service}` begins at {begin}, above its end, {end}");
                     let finding = Diagnostic::new(Code::InvertedRange, *span, message);
                     findings.push(finding.help("set both ends, the lower one first"));
                 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Half;
 use super::keys::moved;
-use super::values::{Found, address, addresses_and_ports, boolean, port, sink_peers};
-use super::{Draft, Layout, Rank, Setting, Source, advanced};
-use crate::cluster::{Form, Key, Profile, Service};
+use super::values::{
+    Found, address, addresses_and_ports, boolean, port, port_or_text, ports_and_listeners, sink_peers,
+};
+use super::{Bind, Draft, Layout, Rank, Setting, Source, advanced};
+use crate::cluster::{Beside, Form, Key, Profile, Service};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::import::erlang::{self, Term};
 use crate::import::files::Kind;
@@ -94,6 +96,10 @@ pub(super) fn read_one(
     for (service, own) in keys_of(draft.profile, application, key) {
         take(draft, source, (service, own), term, found);
     }
+    let full = format!("{application} {key}");
+    if let Some(what) = KINDS.into_iter().find_map(|kind| draft.profile.beside(kind.word(), |own| own == full)) {
+        read_beside(what, term, third, draft, found);
+    }
     match (application, key) {
         ("kernel", "inet_dist_listen_min") => draft.minimum.0.extend(port(term, found).map(|port| (third, port))),
         ("kernel", "inet_dist_listen_max") => draft.maximum.0.extend(port(term, found).map(|port| (third, port))),
@@ -104,33 +110,38 @@ pub(super) fn read_one(
             let message = format!("`{}` names a module that may choose any port for the distribution", found.name);
             found.findings.push(Diagnostic::new(Code::NotRead, term.span, message).help(OWN_MODULE));
         }
-        ("riak_kv", "replrtq_enablesrc") => {
-            draft.replication_source.0.extend(boolean(term, found).map(|yes| (third, yes)));
-        }
-        ("riak_kv", "ttaaefs_scope") => {
-            if let Some(scope) = term.as_atom() {
-                let value = scope != "disabled";
-                draft.full_sync.add(third, Setting { value, name: found.name.clone(), span: term.span });
-            }
-        }
-        ("riak_kv", "ttaaefs_peerip") => draft.peer.0.extend(address(term, found).map(|ip| (third, ip))),
-        ("riak_kv", "replrtq_sinkpeers") => {
-            let value = term.as_text().map(|text| sink_peers(&text)).unwrap_or_default();
-            draft.sink_peers.add(third, Setting { value, name: found.name.clone(), span: term.span });
-        }
         ("kernel", "inet_dist_use_interface") => draft.interface.0.extend(address(term, found).map(|ip| (third, ip))),
         _ => {}
+    }
+}
+
+/// Takes a setting that moves no service.
+fn read_beside(what: Beside, term: &Term, rank: Rank, draft: &mut Draft, found: &mut Found<'_>) {
+    match what {
+        Beside::ReplicationSource => draft.replication_source.0.extend(boolean(term, found).map(|yes| (rank, yes))),
+        Beside::FullSync => {
+            if let Some(scope) = term.as_atom() {
+                draft.full_sync.add(rank, found.setting(scope != "disabled", term.span));
+            }
+        }
+        Beside::ReplicationPeer => draft.peer.0.extend(address(term, found).map(|ip| (rank, ip))),
+        Beside::ReplicationSinks => {
+            let value = term.as_text().map(|text| sink_peers(&text)).unwrap_or_default();
+            draft.sink_peers.add(rank, found.setting(value, term.span));
+        }
+        Beside::MaxPorts => {
+            term.as_u64().into_iter().for_each(|value| draft.max_ports.add(rank, found.setting(value, term.span)));
+        }
     }
 }
 
 /// The kinds of file whose keys are an application and one of its settings.
 const KINDS: [Kind; 2] = [Kind::AppConfig, Kind::AdvancedConfig];
 
-/// The applications that have settings which move services.
+/// The applications that have settings which are read.
 pub(super) fn applications(profile: &'static Profile) -> BTreeSet<&'static str> {
-    let services = profile.services.iter();
-    let keys = services.flat_map(|service| KINDS.into_iter().flat_map(|kind| service.keys_in(kind.word())));
-    keys.filter_map(|key| Some(key.key().split_once(' ')?.0)).collect()
+    let keys = KINDS.into_iter().flat_map(|kind| profile.keys_of(kind.word()));
+    keys.filter_map(|key| Some(key.split_once(' ')?.0)).chain(["kernel"]).collect()
 }
 
 /// The services that a setting moves, by keys such as `riak_api http`; behind a dot stands a key of the list that the setting is.
@@ -153,6 +164,13 @@ fn take(
     let (application, path) = key.key().split_once(' ').unwrap_or((key.key(), ""));
     let term = match path.split_once('.') {
         None => whole,
+        Some(_) if whole.as_list().is_none() => {
+            // Each of its keys would say so.
+            if matches!(key.form(), Form::Port(_)) {
+                found.wrong(whole.span, "no list", "write `[{port, 15672}]`");
+            }
+            return;
+        }
         Some((_, inside)) => match of_list(whole, inside) {
             Some(term) => term,
             None => return,
@@ -163,12 +181,17 @@ fn take(
     let mut lists = KINDS.into_iter().flat_map(|kind| service.keys_in(kind.word())).filter(is_list);
     let in_halves = lists.clone().next().is_none();
     let rank = (Layout::Third, source);
+    // Programs with an app.config make a number of what stands in quotes.
+    let port = if draft.profile.has_file(Kind::AppConfig.word()) { port_or_text } else { port };
     match key.form() {
         Form::Listener | Form::PortOrListener => {
             // The first of them is the newest name.
             let layout = if lists.next() == Some(key) { Layout::Third } else { Layout::Second };
-            let alone = *key.form() == Form::PortOrListener;
-            add_list(draft, name, (layout, source), term, alone, found);
+            let list = match key.form() {
+                Form::PortOrListener => ports_and_listeners(term, found),
+                _ => addresses_and_ports(term, found),
+            };
+            list.into_iter().for_each(|list| add_list(draft, name, (layout, source), list, (term.span, found)));
         }
         Form::Address => {
             let Some(ip) = address(term, found) else { return };
@@ -211,11 +234,17 @@ fn of_list<'t>(list: &'t Term, key: &str) -> Option<&'t Term> {
     pairs.into_iter().find(|(own, _)| own.as_atom() == Some(key)).map(|(_, value)| value)
 }
 
-fn add_list(draft: &mut Draft, service: &'static str, rank: Rank, term: &Term, alone: bool, found: &mut Found<'_>) {
-    let Some(list) = addresses_and_ports(term, alone, found) else { return };
+/// An empty list is set to listen nowhere.
+fn add_list(
+    draft: &mut Draft,
+    service: &'static str,
+    rank: Rank,
+    list: Vec<Setting<(Bind, u16)>>,
+    (span, found): (Span, &Found<'_>),
+) {
     let slot = draft.listeners.entry(service).or_default();
     if list.is_empty() {
-        slot.add(rank, Setting { value: None, name: found.name.clone(), span: term.span });
+        slot.add(rank, Setting { value: None, name: found.name.clone(), span });
     }
     for Setting { value, name, span } in list {
         slot.add(rank, Setting { value: Some(value), name, span });

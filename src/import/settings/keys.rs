@@ -4,7 +4,7 @@ use super::draft::{Draft, Half, Layout, Rank, Source};
 use super::values::Found;
 use super::{Bind, Setting};
 use crate::cluster::{Form, Key, NOWHERE, Profile, Service};
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 
 /// A text that stands behind a key.
 #[derive(Clone, Copy)]
@@ -29,13 +29,32 @@ pub(super) fn moved(
 /// Erlang's distribution, whose range is looked at as a whole.
 pub(super) const DISTRIBUTION: &str = "distribution";
 
-/// Takes the value of a key that moves a service. `first`: whether what is wrong with a value has not been said yet.
+/// Takes the value of a key for each service that it moves. What is wrong with it is said once.
 pub(super) fn take(
+    draft: &mut Draft,
+    source: Source,
+    services: Vec<(&'static Service, &'static Key)>,
+    written: Written<'_>,
+    found: &mut Found<'_>,
+) {
+    let mut said: Vec<Diagnostic> = Vec::new();
+    for one in services {
+        let mut own = Findings::default();
+        take_one(draft, source, one, written, &mut Found { name: found.name.clone(), findings: &mut own });
+        for finding in own.sorted() {
+            if said.iter().all(|other| other.message != finding.message) {
+                said.push(finding);
+            }
+        }
+    }
+    said.into_iter().for_each(|finding| found.findings.push(finding));
+}
+
+fn take_one(
     draft: &mut Draft,
     source: Source,
     (service, key): (&'static Service, &'static Key),
     written: Written<'_>,
-    first: bool,
     found: &mut Found<'_>,
 ) {
     let rank: Rank = (Layout::Third, source);
@@ -63,8 +82,12 @@ pub(super) fn take(
             let rank = if *below == 0 { rank } else { (Layout::Second, source) };
             let Some(port) = found.port_number(text, span) else { return };
             let Some(moved) = port.value.checked_add(*below) else {
-                let message =
-                    format!("`{}` is set to {}, and port {} above it does not exist", found.name, port.value, below);
+                let message = format!(
+                    "`{}` is set to {}, and `{name}` listens {below} above it: there is no port {}",
+                    found.name,
+                    port.value,
+                    u32::from(port.value) + u32::from(*below)
+                );
                 let finding = Diagnostic::new(Code::BadSetting, span, message);
                 found.findings.push(finding.help(format!("set it to at most {}", u16::MAX - below)));
                 return;
@@ -90,13 +113,7 @@ pub(super) fn take(
         }
         Form::Word(word) => {
             if text != word && !["off", "false", "disabled"].contains(&text) {
-                if first {
-                    found.wrong(
-                        span,
-                        &format!("set to `{}`", text.escape_debug()),
-                        &format!("write `{word}` or `off`"),
-                    );
-                }
+                found.wrong(span, &format!("set to `{}`", text.escape_debug()), &format!("write `{word}` or `off`"));
                 return;
             }
             draft.switches.entry(name).or_default().add(rank, found.setting(text == word, span));

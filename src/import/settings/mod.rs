@@ -252,6 +252,20 @@ impl Distribution {
         self.fixed.iter().chain(&self.minimum).chain(&self.maximum)
     }
 
+    /// What has the distribution on this port, where a setting does.
+    #[must_use]
+    pub fn opens(&self, port: u16) -> Option<Span> {
+        let fixed = self.fixed.iter().find(|one| one.value == port).map(|one| one.span);
+        let unheeded = || self.unheeded.iter().find(|one| one.value.has(port)).map(|one| one.span);
+        let end = |setting: &Option<Setting<u16>>, usual: Option<u16>| setting.as_ref().map(|one| one.value).or(usual);
+        let first = end(&self.minimum, self.usual.map(PortRange::first));
+        let last = end(&self.maximum, self.usual.map(PortRange::last)).or(first);
+        let is_inside = first.zip(last).is_some_and(|(first, last)| (first..=last).contains(&port));
+        // Of both ends the one that is set; without any, the program's own range is in force.
+        let range = || self.minimum.iter().chain(&self.maximum).next().filter(|_| is_inside).map(|one| one.span);
+        fixed.or_else(range).or_else(unheeded)
+    }
+
     /// Where the range is set, if it is.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
@@ -311,7 +325,7 @@ fn read_all(profile: &'static Profile, files: &[File], sources: &Sources, findin
                 conf::read(file.kind, &entries, &mut draft, findings);
             }
             Kind::RabbitmqConf | Kind::RabbitmqConfD => of_rabbit.extend(conf_file::parse(text, file.id, findings)),
-            Kind::RabbitmqEnv => shell::read(&shell_file::parse(text, file.id, findings), &mut draft, findings),
+            Kind::RabbitmqEnv => shell::read(&shell_file::parse(text, file.id), &mut draft, findings),
             Kind::VmArgs => vm_args::read(&args::parse(text, file.id, findings), &mut draft, findings),
         }
     }

@@ -4,13 +4,16 @@
 //! weaker than rabbitmq.conf and advanced.config: `NODE_PORT` moves AMQP only where no listener is set, and the distribution, 20000 ports
 //! above, unless a range is set there (seen on the same).
 
+use std::collections::BTreeMap;
+
 use super::draft::{Draft, Layout, Rank, Source};
 use super::keys::{Written, moved, take};
 use super::values::Found;
 use super::{Setting, vm_args};
+use crate::cluster::{Key, Profile, Service};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::import::files::Kind;
-use crate::import::shell::Assignment;
+use crate::import::shell::{Assignment, Certainty, Script, Unread};
 use crate::import::vm_args as args;
 
 const RANK: Rank = (Layout::Third, Source::Environment);
@@ -20,66 +23,154 @@ const FLAGS: [&str; 3] = ["SERVER_ERL_ARGS", "SERVER_ADDITIONAL_ERL_ARGS", "SERV
 /// Files that RabbitMQ reads in place of those beside this one.
 const FILES: [&str; 4] = ["CONFIG_FILE", "CONFIG_FILES", "ADVANCED_CONFIG_FILE", "CONF_ENV_FILE"];
 
-pub(super) fn read(all: &[Assignment], draft: &mut Draft, findings: &mut Findings) {
-    let profile = draft.profile;
-    let prefix = format!("{}_", profile.name.to_uppercase());
-    let plain = |one: &Assignment| one.name.strip_prefix(&prefix).unwrap_or(&one.name).to_owned();
+pub(super) fn read(script: &Script, draft: &mut Draft, findings: &mut Findings) {
+    let all = script.assignments.as_slice();
+    let strongest = strongest(all, draft.profile);
+    let mut refused: Vec<Span> = Vec::new();
     for (at, one) in all.iter().enumerate() {
-        let name = plain(one);
-        let services = moved(profile, Kind::RabbitmqEnv.word(), |own| own.key() == name);
-        let own_name = profile.node_name.get(Kind::RabbitmqEnv.word()).is_some_and(|own| *own == name);
-        let of_epmd = matches!(one.name.as_str(), "ERL_EPMD_PORT" | "ERL_EPMD_ADDRESS");
-        let (flags, file) = (FLAGS.contains(&name.as_str()), FILES.contains(&name.as_str()));
-        if services.is_empty() && !own_name && !of_epmd && !flags && !file {
+        let name = plain(one, draft.profile);
+        let use_of = Use::of(one, name, draft.profile);
+        // Whatever it is the value of, it takes in all that follows.
+        if !use_of.is_read() && one.certainty != Certainty::Open {
             continue;
         }
-        // The last of those with the prefix, else the last of those without.
-        let has_prefix = |one: &Assignment| one.name.starts_with(&prefix);
-        let same = || all.iter().enumerate().filter(|(_, other)| plain(other) == name);
-        let strongest = same().max_by_key(|(at, other)| (has_prefix(other), *at));
-        if let Some((_, new)) = strongest.filter(|(other, _)| *other != at) {
-            let message = format!("`{}` is set here, and not in force", one.name);
-            let finding = Diagnostic::new(Code::Overridden, one.value_span, message);
-            findings.push(finding.also(new.value_span, format!("`{}` is what counts", new.name)));
+        let new = strongest.get(name).filter(|new| **new != at).and_then(|new| all.get(*new));
+        if let Some(new) = new.filter(|_| one.certainty != Certainty::Open) {
+            // What may not be set may leave this one in force.
+            if new.certainty != Certainty::Conditional {
+                let message = format!("`{}` is set here, and not in force", one.name);
+                let finding = Diagnostic::new(Code::Overridden, one.value_span, message);
+                findings.push(finding.also(new.value_span, format!("`{}` is what counts", new.name)));
+            }
             continue;
         }
-        if one.unknown {
-            let message = format!("`{}` is set to `{}`, which the shell computes", one.name, one.value.escape_debug());
-            let help = "write the value itself, and read the result";
-            findings.push(Diagnostic::new(Code::BadSetting, one.value_span, message).help(help));
+        if let Some(finding) = uncertain(one) {
+            refused.push(one.name_span);
+            findings.push(finding);
             continue;
         }
         // As if it were not there.
-        if one.value.is_empty() {
-            continue;
-        }
-        let found = &mut Found { name: one.name.clone(), findings };
-        if own_name {
-            let setting = Setting { value: one.value.clone(), name: one.name.clone(), span: one.value_span };
-            draft.name.add(RANK, setting);
-        } else if flags {
-            read_flags(one, draft, found.findings);
-        } else if file {
-            let message =
-                format!("`{}` names other files than those beside this one, and these are not read", one.name);
-            let help = "name the folder that they are in with `--from`, too, or put them where they usually are";
-            found.findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
-        } else if of_epmd {
-            let word = args::Word { text: one.value.clone(), span: one.value_span };
-            vm_args::environment_variable(&one.name, &word, draft, found);
-        }
-        for (index, service) in services.into_iter().enumerate() {
-            let written = Written { text: &one.value, span: one.value_span };
-            take(draft, Source::Environment, service, written, index == 0, found);
+        if !one.value.is_empty() {
+            take_one(one, use_of, draft, findings);
         }
     }
+    // One mistake is named once.
+    let named =
+        |unread: &&Unread| refused.iter().any(|one| unread.span.start <= one.start && one.end <= unread.span.end);
+    script.unread.iter().filter(|unread| !named(unread)).for_each(|unread| findings.push(not_read(unread)));
+}
+
+/// The name without the program's prefix.
+fn plain<'a>(one: &'a Assignment, profile: &Profile) -> &'a str {
+    let behind = one.name.split_once('_').filter(|(prefix, _)| prefix.eq_ignore_ascii_case(&profile.name));
+    match behind {
+        Some((prefix, name)) if prefix.bytes().all(|byte| byte.is_ascii_uppercase()) => name,
+        _ => &one.name,
+    }
+}
+
+/// Of each name the last with the prefix, else the last without.
+fn strongest<'a>(all: &'a [Assignment], profile: &Profile) -> BTreeMap<&'a str, usize> {
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, one) in all.iter().enumerate() {
+        let name = plain(one, profile);
+        let has_prefix = |one: &Assignment| one.name != name;
+        let old = found.get(name).and_then(|old| all.get(*old));
+        if old.is_none_or(|old| has_prefix(one) || !has_prefix(old)) {
+            found.insert(name, at);
+        }
+    }
+    found
+}
+
+/// What a variable is read for.
+struct Use {
+    services: Vec<(&'static Service, &'static Key)>,
+    own_name: bool,
+    of_epmd: bool,
+    flags: bool,
+    file: bool,
+}
+
+impl Use {
+    fn of(one: &Assignment, name: &str, profile: &'static Profile) -> Self {
+        Self {
+            services: moved(profile, Kind::RabbitmqEnv.word(), |own| own.key() == name),
+            own_name: profile.node_name.get(Kind::RabbitmqEnv.word()).is_some_and(|own| own == name),
+            of_epmd: matches!(one.name.as_str(), "ERL_EPMD_PORT" | "ERL_EPMD_ADDRESS"),
+            flags: FLAGS.contains(&name),
+            file: FILES.contains(&name),
+        }
+    }
+
+    fn is_read(&self) -> bool {
+        !self.services.is_empty() || self.own_name || self.of_epmd || self.flags || self.file
+    }
+}
+
+/// Takes a value that is known and in force.
+fn take_one(one: &Assignment, use_of: Use, draft: &mut Draft, findings: &mut Findings) {
+    let found = &mut Found { name: one.name.clone(), findings };
+    if use_of.own_name {
+        let setting = Setting { value: one.value.clone(), name: one.name.clone(), span: one.value_span };
+        draft.name.add(RANK, setting);
+    } else if use_of.flags {
+        read_flags(one, draft, found.findings);
+    } else if use_of.file {
+        let message = format!("`{}` names other files than those beside this one, and these are not read", one.name);
+        let help = "name the folder that they are in with `--from`, too, or put them where they usually are";
+        found.findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
+    } else if use_of.of_epmd {
+        let word = args::Word { text: one.value.clone(), span: one.value_span };
+        vm_args::environment_variable(&one.name, &word, draft, found);
+    }
+    let written = Written { text: &one.value, span: one.value_span };
+    take(draft, Source::Environment, use_of.services, written, found);
+}
+
+/// What keeps a value from being known, where something does.
+fn uncertain(one: &Assignment) -> Option<Diagnostic> {
+    let (name, value) = (one.name.as_str(), one.value.lines().next().unwrap_or_default().escape_debug());
+    let (message, help) = match one.certainty {
+        Certainty::Known => return None,
+        Certainty::Computed => (
+            format!("`{name}` is set to `{value}`, which only the shell can work out"),
+            "write the value itself, and run this once more".to_owned(),
+        ),
+        Certainty::Open => (
+            format!(
+                "the value of `{name}` does not end: a quote or a bracket in it is never closed, so nothing behind it is read"
+            ),
+            "close it, and run this once more".to_owned(),
+        ),
+        Certainty::Conditional => (
+            format!(
+                "`{name}` is set as part of another command (`if`, `&&`, a function, …), so it is not known whether it is set"
+            ),
+            format!("write `{name}=VALUE` on a line of its own, or take it away, and run this once more"),
+        ),
+    };
+    Some(Diagnostic::new(Code::BadSetting, one.value_span, message).help(help))
+}
+
+fn not_read(unread: &Unread) -> Diagnostic {
+    let message = match unread.lines {
+        1 => "this line is no plain assignment, so it is not read; it may set a port or the node's name".to_owned(),
+        lines => format!(
+            "these {lines} lines are no plain assignments, so they are not read; they may set a port or the node's name"
+        ),
+    };
+    let help = "if so, write `NAME=VALUE` in their place, and run this once more";
+    let help = if unread.lines == 1 { help.replace("their", "its") } else { help.to_owned() };
+    Diagnostic::new(Code::NotRead, unread.span, message).help(help)
 }
 
 /// Flags as vm.args has them. Of a range among them RabbitMQ takes nothing, since it sets its own when it starts (seen on 3.10); releases
 /// before 3.8 gave both to the VM. So such a range is one that another release may take.
 fn read_flags(one: &Assignment, draft: &mut Draft, findings: &mut Findings) {
     let mut own = Findings::default();
-    let mut flags = args::parse(&one.value, one.value_span.file, &mut own);
+    // The shell takes the end of a line for a blank.
+    let mut flags = args::parse(&one.value.replace('\n', " "), one.value_span.file, &mut own);
     for word in flags.iter_mut().flat_map(|flag| std::iter::once(&mut flag.name).chain(&mut flag.values)) {
         word.span = one.value_span;
     }
@@ -101,7 +192,8 @@ fn read_flags(one: &Assignment, draft: &mut Draft, findings: &mut Findings) {
     moved.sort_unstable();
     moved.dedup();
     for name in moved {
-        let message = format!("`{}` has `{name}`, and what that opens is not guarded on its account", one.name);
+        let message =
+            format!("`{}` has the flag `{name}`, which is not read: what it opens may not be guarded", one.name);
         let help = "set it in rabbitmq.conf, and take the flag away";
         findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
     }

@@ -395,8 +395,9 @@ fn what_rabbitmq_cannot_be_known_to_do() {
     let env = |text: &str| codes(Kind::RabbitmqEnv, text);
     assert_eq!(env("NODE_PORT=$((5672+8))\n"), [Code::BadSetting]);
     assert_eq!(env("NODE_PORT=60000\n"), [Code::BadSetting]);
+    assert_eq!(env("NODE_PORT=x\n"), [Code::BadSetting]);
     assert_eq!(env("RABBITMQ_DIST_PORT=x\n"), [Code::BadSetting]);
-    assert_eq!(env("LOGS=$HOME\nif true; then\nfi\n"), [Code::NotRead, Code::NotRead]);
+    assert_eq!(env("LOGS=$HOME\nif true; then\nfi\n"), [Code::NotRead]);
     assert_eq!(env("NODE_PORT=1\nNODE_PORT=5673\n"), [Code::Overridden]);
     assert_eq!(env("CONFIG_FILE=/etc/other\n"), [Code::NotRead]);
     let flags = "\"-rabbit tcp_listeners [5999] -rabbitmq_management tcp_config [{port,15999}]\"\n";
@@ -408,6 +409,78 @@ fn what_rabbitmq_cannot_be_known_to_do() {
     assert_eq!(conf("management.tcp.ip = 10.20.0.300\n"), [Code::BadSetting]);
     assert_eq!(conf("stream.replication.port_range.min = 7000\n"), [Code::InvertedRange]);
     assert_eq!(conf("listeners.tcp.default = 1\nlisteners.tcp.default = 2\n"), [Code::Overridden]);
+}
+
+/// What only the shell knows is said once, whichever name it is of.
+#[test]
+fn what_the_shell_decides_is_not_taken_for_certain() {
+    let env = |text: &str| {
+        let (settings, codes) = read_all(&[(Kind::RabbitmqEnv, text)]);
+        (settings.name.clone().map(|name| name.value), listeners(&settings, "amqp").join(" "), codes)
+    };
+    let usual = || "0.0.0.0:5672".to_owned();
+    for text in [
+        "NODENAME=rabbit@$(hostname -f)\n",
+        "export NODENAME=\"rabbit@$(hostname -f)\"\n",
+        "if true; then NODENAME=rabbit@a; fi\n",
+        "[ -f x ] &&\n  NODENAME=rabbit@a\n",
+        "NODENAME=\"rabbit@a\n",
+        "LOGS='x\nNODENAME=rabbit@a\n",
+    ] {
+        assert_eq!(env(text), (None, usual(), vec![Code::BadSetting]), "{text}");
+    }
+    // One that is certain counts, whether before it or behind; before it nobody can know.
+    let (name, _, codes) = env("if true; then NODENAME=rabbit@a; fi\nNODENAME=rabbit@b\n");
+    assert_eq!((name.as_deref(), codes), (Some("rabbit@b"), vec![Code::NotRead, Code::Overridden]));
+    let (name, _, codes) = env("NODENAME=rabbit@b\nif true; then NODENAME=rabbit@a; fi\n");
+    assert_eq!((name, codes), (None, vec![Code::BadSetting]));
+    // As the shell takes lines together.
+    let (name, amqp, codes) = env("NODENAME=rabbit@\\\na\nNODE_PORT=56\\\r\n80\nLOGS=\"x\nNODE_PORT=1\"\n");
+    assert_eq!((name.as_deref(), amqp.as_str(), codes), (Some("rabbit@a"), "0.0.0.0:5680", vec![]));
+    let flags = "SERVER_START_ARGS=\"-kernel inet_dist_listen_min 7000 \\\n inet_dist_listen_max 7005\n-name x@y\"\n";
+    let (settings, _) = read_all(&[(Kind::RabbitmqEnv, flags)]);
+    assert_eq!(settings.distribution.unheeded[0].value.to_string(), "7000-7005");
+    // A whole text is no port.
+    assert_eq!(env("NODE_PORT='5672\n5673'\n").2, [Code::BadSetting]);
+}
+
+/// What stands in quotes is no port to Erlang nor to RabbitMQ. Riak Search has its ports so.
+#[test]
+fn a_port_in_quotes_is_said() {
+    for text in [
+        "[{rabbit, [{tcp_listeners, [\"5672\"]}]}].",
+        "[{rabbit, [{tcp_listeners, \"5672\"}]}].",
+        "[{rabbit, [{tcp_listeners, 5672}]}].",
+        "[{rabbit, [{tcp_listeners, [{\"10.0.0.1\", \"5672\"}]}]}].",
+        "[{rabbit, [{tcp_listeners, ['5672']}]}].",
+        "[{rabbitmq_management, [{tcp_config, [{port, \"15672\"}]}]}].",
+        "[{rabbitmq_management, [{tcp_config, 15672}]}].",
+        "[{osiris, [{port_range, {\"6000\", 6500}}]}].",
+        "[{kernel, [{inet_dist_listen_min, \"6000\"}]}].",
+    ] {
+        let files = [(Kind::RabbitmqConf, ""), (Kind::AdvancedConfig, text)];
+        assert_eq!(read_all(&files).1, [Code::BadSetting], "{text}");
+    }
+    let riak = |text: &str| read_all(&[(Kind::AppConfig, text)]);
+    assert_eq!(riak("[{kernel, [{inet_dist_listen_min, \"6000\"}]}].").1, [Code::BadSetting]);
+    let (settings, codes) = riak("[{yokozuna, [{enabled, true}, {solr_port, \"8094\"}]}].");
+    assert_eq!((listeners(&settings, "solr"), codes), (vec!["0.0.0.0:8094".to_owned()], vec![]));
+}
+
+/// Each port is of the setting that opens it.
+#[test]
+fn a_port_of_the_distribution_is_of_one_setting() {
+    let read = |files: &[(Kind, &str)]| read_all(files).0.distribution;
+    let text = "DIST_PORT=7000\nSERVER_ADDITIONAL_ERL_ARGS=\"-kernel inet_dist_listen_min 40000\"\n";
+    let both = read(&[(Kind::RabbitmqEnv, text)]);
+    let at = |distribution: &Distribution, port| distribution.opens(port).map(|span| span.start as usize);
+    assert_eq!([7000, 40000, 25672].map(|port| at(&both, port)), [Some(10), text.find('"'), None]);
+    let flags = text.split_once('\n').unwrap().1;
+    let usual = read(&[(Kind::RabbitmqEnv, flags)]);
+    assert_eq!([25672, 40000].map(|port| at(&usual, port)), [None, flags.find('"')]);
+    let range = "-kernel inet_dist_listen_min 6000 inet_dist_listen_max 6009 -erl_epmd_port 7000";
+    let fixed = read(&[(Kind::VmArgs, range)]);
+    assert_eq!([6009, 7000, 6010].map(|port| at(&fixed, port)), [range.find("6000"), range.find("7000"), None]);
 }
 
 /// Where the old file is there, RabbitMQ reads neither rabbitmq.conf nor advanced.config; the folder conf.d counts still, and is weaker.

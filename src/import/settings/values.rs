@@ -49,7 +49,7 @@ impl Found<'_> {
 
     /// A number that is a TCP port.
     pub fn port_number(&mut self, text: &str, span: Span) -> Option<Setting<u16>> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = is_number(text);
         match text.trim_start_matches('0').parse::<u16>() {
             Ok(port) if digits => return Some(self.setting(port, span)),
             _ if digits && text.bytes().all(|byte| byte == b'0') => {
@@ -126,19 +126,32 @@ pub(super) fn address(term: &Term, found: &mut Found<'_>) -> Option<Setting<Bind
     }
 }
 
-/// An integer; a string of digits, too, as Riak Search has its ports.
+/// An integer. What stands in quotes is none to Erlang, which then takes any free port for its distribution (seen on OTP 25), nor to
+/// RabbitMQ (`rabbit_networking.erl`, `tcp_listener_addresses/1`).
 pub(super) fn port(term: &Term, found: &mut Found<'_>) -> Option<Setting<u16>> {
-    let digits = match &term.kind {
-        Kind::Integer(digits) => Some(digits.clone()),
-        _ => text(term),
-    };
-    match digits {
-        Some(digits) => found.port_number(&digits, term.span),
-        None => {
-            found.wrong(term.span, "no port", "a port is a number from 1 to 65535");
-            None
-        }
+    if let Kind::Integer(digits) = &term.kind {
+        return found.port_number(digits, term.span);
     }
+    match text(term).filter(|text| is_number(text)) {
+        Some(digits) => {
+            let what = format!("set to {digits} in quotes, which is a text and no port");
+            found.wrong(term.span, &what, &format!("write it without the quotes: `{digits}`"));
+        }
+        None => found.wrong(term.span, "no port", "a port is a number from 1 to 65535"),
+    }
+    None
+}
+
+/// The same, or a string of digits, as Riak Search has its ports.
+pub(super) fn port_or_text(term: &Term, found: &mut Found<'_>) -> Option<Setting<u16>> {
+    match text(term) {
+        Some(digits) => found.port_number(&digits, term.span),
+        None => port(term, found),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 pub(super) fn boolean(term: &Term, found: &mut Found<'_>) -> Option<Setting<bool>> {
@@ -148,32 +161,41 @@ pub(super) fn boolean(term: &Term, found: &mut Found<'_>) -> Option<Setting<bool
     term.as_bool().map(|yes| found.setting(yes, term.span))
 }
 
-/// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read. `alone`: whether a port may stand alone.
-pub(super) fn addresses_and_ports(
-    term: &Term,
-    alone: bool,
-    found: &mut Found<'_>,
-) -> Option<Vec<Setting<(Bind, u16)>>> {
+/// `{"10.20.0.11", 8098}`, or a list of such; `None` where something in it could not be read.
+pub(super) fn addresses_and_ports(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
+    match term.as_list() {
+        Some(items) => all(items, listener, found),
+        None => listener(term, found).map(|pair| vec![pair]),
+    }
+}
+
+fn listener(term: &Term, found: &mut Found<'_>) -> Option<Setting<(Bind, u16)>> {
+    let Some((ip, number)) = term.as_pair() else {
+        found.wrong(term.span, "no address and port", "write `{\"10.20.0.11\", 8098}`");
+        return None;
+    };
+    let (ip, number) = (address(ip, found), port_or_text(number, found));
+    Some(found.setting((ip?.value, number?.value), term.span))
+}
+
+/// `[5672, {"10.20.0.11", 5673}]`, as RabbitMQ has it, which takes nothing but a list.
+pub(super) fn ports_and_listeners(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
     let one = |term: &Term, found: &mut Found<'_>| match term.as_pair() {
-        None if alone && matches!(term.kind, Kind::Integer(_)) => {
-            port(term, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span))
-        }
         Some((ip, number)) => {
             let (ip, number) = (address(ip, found), port(number, found));
             Some(found.setting((ip?.value, number?.value), term.span))
         }
-        None => not_a_pair(term, found),
+        None => port(term, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span)),
     };
-    match term.as_list() {
-        Some(items) => {
-            let read: Vec<_> = items.iter().map(|item| one(item, found)).collect();
-            read.into_iter().collect()
-        }
-        None => one(term, found).map(|pair| vec![pair]),
-    }
+    let Some(items) = term.as_list() else {
+        found.wrong(term.span, "no list of ports", "write `[5672]`, or `[{\"10.20.0.11\", 5672}]`");
+        return None;
+    };
+    all(items, one, found)
 }
 
-fn not_a_pair<T>(term: &Term, found: &mut Found<'_>) -> Option<T> {
-    found.wrong(term.span, "no address and port", "write `{\"10.20.0.11\", 8098}`");
-    None
+/// All of a list, or none: each says what is wrong with it.
+fn all<T>(items: &[Term], one: impl Fn(&Term, &mut Found<'_>) -> Option<T>, found: &mut Found<'_>) -> Option<Vec<T>> {
+    let read: Vec<_> = items.iter().map(|item| one(item, found)).collect();
+    read.into_iter().collect()
 }

@@ -1,7 +1,5 @@
 //! Settings in vm.args.
 
-use std::collections::BTreeSet;
-
 use super::values::Found;
 use super::{Bind, Draft, Layout, Rank, Setting, Source, environment, not_in_force};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
@@ -9,9 +7,6 @@ use crate::import::erlang::{self, Kind};
 use crate::import::vm_args::{self as args, Flag, Word};
 
 const RANK: Rank = (Layout::Third, Source::VmArgs);
-
-/// Applications whose settings are read, besides those that the profile has.
-const APPLICATIONS: [&str; 2] = ["kernel", "riak_kv"];
 
 pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
     read_name(flags, draft, findings);
@@ -44,8 +39,7 @@ pub(super) fn read(flags: &[Flag], draft: &mut Draft, findings: &mut Findings) {
         }
     }
     read_fixed(flags, draft, findings);
-    for application in environment::applications(draft.profile).into_iter().chain(APPLICATIONS).collect::<BTreeSet<_>>()
-    {
+    for application in environment::applications(draft.profile) {
         for pair in args::settings(flags, application, findings) {
             read_pair(application, &pair, draft, findings);
         }

@@ -46,7 +46,7 @@ fn a_header_that_lies_is_found_with_its_line() {
             text.lines().filter(|line| !line.contains("client web (")).map(|line| format!("{line}\n")).collect();
         assert_eq!(codes(&silent, site)[0].0, Code::HeaderAdmits);
         let more =
-            text.replace("NOT guarded, because said to be unused: ", "NOT guarded, because said to be unused: epmd; ");
+            text.replace("NOT guarded, because declared unused: ", "NOT guarded, because declared unused: epmd; ");
         assert_eq!(codes(&more, site)[0].0, Code::HeaderAdmits);
         let end: String =
             text.lines().filter(|line| !line.contains("over IPv6 everyone")).map(|line| format!("{line}\n")).collect();
