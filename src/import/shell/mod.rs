@@ -68,6 +68,7 @@ pub fn parse(text: &str, file: FileId) -> Script {
         open: Vec::new(),
         block: 0,
         command: Command::default(),
+        list: 0,
         documents: Vec::new(),
     };
     reader.read();
@@ -121,6 +122,8 @@ struct Reader<'a> {
     open: Vec<Frame>,
     block: usize,
     command: Command,
+    /// The first assignment of the commands that `&&` and `||` join.
+    list: usize,
     /// Ends of texts that begin with the next line (`<<END`), and whether tabs may stand before them.
     documents: Vec<(String, bool)>,
 }
@@ -140,7 +143,12 @@ impl<'a> Reader<'a> {
                 ';' => self.operator(";", Separator::Plain),
                 '&' if self.rest().starts_with("&&") => self.operator("&&", Separator::Condition),
                 '|' if self.rest().starts_with("||") => self.operator("||", Separator::Condition),
-                '&' => self.operator("&", Separator::Elsewhere),
+                '&' => {
+                    self.operator("&", Separator::Elsewhere);
+                    // It takes all that `&&` and `||` join.
+                    self.doubt(self.list);
+                    self.list = self.script.assignments.len();
+                }
                 '|' => {
                     self.operator("|", Separator::Elsewhere);
                     self.command.depends = true;
@@ -220,20 +228,23 @@ impl<'a> Reader<'a> {
         is_open
     }
 
+    /// Whether its file can be opened decides about the command.
     fn redirection(&mut self) {
-        self.other(self.at);
+        self.command.begins.get_or_insert(self.at);
+        self.command.depends = true;
         let rest = self.rest();
         let here = rest.strip_prefix("<<").filter(|rest| !rest.starts_with('<'));
-        let Some(here) = here else {
-            self.at += rest.len() - rest.trim_start_matches(['<', '>', '&', '|']).len();
-            return;
+        let tabs = here.is_some_and(|here| here.starts_with('-'));
+        self.at += match here {
+            Some(_) => 2 + usize::from(tabs),
+            None => rest.len() - rest.trim_start_matches(['<', '>', '&', '|']).len(),
         };
-        let tabs = here.starts_with('-');
-        self.at += 2 + usize::from(tabs);
         self.skip_blanks();
         let word = word::read(self.text, self.at);
         self.at = word.end;
-        self.documents.push((word.value, tabs));
+        if here.is_some() {
+            self.documents.push((word.value, tabs));
+        }
     }
 
     /// Leaves out the texts that belong to the commands of the line before.
@@ -256,20 +267,28 @@ impl<'a> Reader<'a> {
         // What no reader takes would be looked at for ever.
         self.at = word.end.max(from + self.rest().chars().next().map_or(1, char::len_utf8));
         let written = self.text.get(from..self.at).unwrap_or_default();
+        // The number of what is redirected.
+        if written.bytes().all(|byte| byte.is_ascii_digit()) && self.rest().starts_with(['<', '>']) {
+            return;
+        }
         let begins = self.command.begins.is_none() || self.command.behind_bracket;
         if begins && self.keyword(written, from) {
             return;
         }
-        if self.command.begins.is_none() && matches!(written, "export" | "readonly") {
-            self.command.begins = Some(from);
+        if matches!(written, "export" | "readonly") {
+            // Behind other words it may be what they hand on.
+            if !begins {
+                self.other(from);
+            }
+            self.command.begins.get_or_insert(from);
             self.command.exports = true;
             return;
         }
         let name = name_of(written);
         let behind = written.get(name.len()..).unwrap_or_default();
-        let stands_first = !self.command.other || self.command.behind_bracket;
+        let may_be_set = !self.command.other || self.command.behind_bracket || self.command.exports;
         let is_name = behind.starts_with('=') || self.command.exports && behind.is_empty();
-        if name.is_empty() || !stands_first || !is_name {
+        if name.is_empty() || !may_be_set || !is_name {
             self.other(from);
             return;
         }
@@ -316,18 +335,26 @@ impl<'a> Reader<'a> {
         let Some(begins) = self.command.begins else { return };
         let next = Command { first: self.script.assignments.len(), ..Command::default() };
         let Command { first, other, depends, .. } = std::mem::replace(&mut self.command, next);
+        if separator == Separator::Plain {
+            self.list = self.script.assignments.len();
+        }
         let is_certain = self.open.is_empty() && !other && !depends && separator != Separator::Elsewhere;
         if is_certain {
             return;
         }
+        self.doubt(first);
+        if self.open.is_empty() {
+            self.unread(begins, self.at);
+        }
+    }
+
+    /// From this one on it is not known whether they are set.
+    fn doubt(&mut self, first: usize) {
         for one in self.script.assignments.iter_mut().skip(first) {
             one.certainty = match one.certainty {
                 Certainty::Open => Certainty::Open,
                 Certainty::Known | Certainty::Computed | Certainty::Conditional => Certainty::Conditional,
             };
-        }
-        if self.open.is_empty() {
-            self.unread(begins, self.at);
         }
     }
 

@@ -75,8 +75,11 @@ fn what_another_command_may_never_come_to_is_conditional() {
         ("! A=1\nB=2", "A=1? B=2", &[1]),
         ("A=1 | cat\nB=1 &\nC=1", "A=1? B=1? C=1", &[1, 1]),
         ("true | A=1", "A=1?", &[1]),
+        ("C=1\nA=1 && true &\nB=1", "C=1 A=1? B=1", &[1]),
         ("A=1 echo x\nB=2", "A=1? B=2", &[1]),
         ("A=1 > x", "A=1?", &[1]),
+        ("A=1 2> x B=2 3>&1", "A=1? B=2?", &[1]),
+        ("C=1 export export A=1", "C=1? A=1?", &[1]),
         ("(A=1)\n{ A=2; }\nB=2", "A=1? A=2? B=2", &[1, 1]),
         ("f() {\n  A=1\n}\nB=2", "A=1? B=2", &[3]),
         ("for a in 1 2; do A=$a; done; B=2", "A=$a? B=2", &[1]),
@@ -153,4 +156,100 @@ fn long_texts_are_read_in_one_go() {
         let script = parse(&text.repeat(200_000), FileId::CLUSTER);
         assert!(script.unread.len() <= 1, "{text}: {}", script.unread.len());
     }
+}
+
+/// What `sh` makes of a text, for `A` and `B`; `None` where it refuses it.
+fn run_by_sh(folder: &std::path::Path, text: &str) -> Option<[Option<String>; 2]> {
+    std::fs::write(folder.join("x"), text).unwrap();
+    // A text that is refused ends the shell before it prints.
+    let script = ". ./x >/dev/null\nprintf '<%s|%s>' \"${A-unset}\" \"${B-unset}\"";
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", script]).current_dir(folder).env_clear().env("PATH", "").stdin(std::process::Stdio::null());
+    let output = command.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (a, b) = printed.strip_prefix('<')?.strip_suffix('>')?.split_once('|')?;
+    Some([a, b].map(|value| Some(value.to_owned()).filter(|value| value != "unset")))
+}
+
+/// An assignment within what may stand around it.
+fn statement(random: &mut crate::import::random::Random, depth: usize) -> String {
+    const VALUES: [&str; 12] = [
+        "",
+        "1",
+        "2\\\n3",
+        "'x y'",
+        "'x\ny'",
+        "\"a\\b\\\"c\"",
+        "a\\ b",
+        "$C",
+        "\"$(: 'x\" y')\"",
+        "`: 1 2`",
+        "${C:-'a b'}",
+        "a#b",
+    ];
+    const AROUND: [(&str, &str); 22] = [
+        ("", ""),
+        ("", ""),
+        ("", " # x"),
+        ("export ", ""),
+        ("false && ", ""),
+        ("false ||\n ", ""),
+        ("", " && true"),
+        ("", " | true"),
+        ("", " &"),
+        ("! ", ""),
+        ("C=1 ", ""),
+        ("", " :"),
+        ("", " <x"),
+        ("{ ", "; }"),
+        ("(", ")"),
+        ("f() { ", "; }"),
+        ("if false; then ", "; fi"),
+        ("if true\nthen\n", "\nelse :\nfi"),
+        ("case 1 in 2) : ;; (1) ", ";; esac"),
+        ("for C in; do ", "; done"),
+        (": <<E\n", "\nE"),
+        (": <<-'E F'; ", "\nA=9\n\tE F"),
+    ];
+    let inside = match depth {
+        0 => format!("{}={}", ["A", "B"][random.below(2)], VALUES[random.below(VALUES.len())]),
+        _ => statement(random, depth - 1),
+    };
+    let (before, behind) = AROUND[random.below(AROUND.len())];
+    format!("{before}{inside}{behind}")
+}
+
+/// A value that is called known is the one that the shell has in the end, and what is not set anywhere is not set.
+#[test]
+fn what_is_known_is_what_sh_says() {
+    const SEEDS: u64 = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut taken, mut known) = (0, 0);
+    for seed in 0..SEEDS {
+        let mut random = crate::import::random::Random(seed);
+        let mut text = String::new();
+        for _ in 0..=random.below(4) {
+            let depth = random.below(3);
+            text += &statement(&mut random, depth);
+            text += ["\n", "\n", "; ", "\r\n", " "][random.below(5)];
+        }
+        if random.below(6) == 0 {
+            text.remove(random.below(text.len()));
+        }
+        // `sh` takes the carriage return for part of the value; here it ends the line.
+        let Some(values) = run_by_sh(folder.path(), &text.replace('\r', "")) else { continue };
+        taken += 1;
+        let script = parse(&text, FileId::CLUSTER);
+        for (name, value) in ["A", "B"].into_iter().zip(values) {
+            match script.assignments.iter().rfind(|one| one.name == name) {
+                Some(one) if one.certainty == Certainty::Known => {
+                    known += 1;
+                    assert_eq!(value.as_deref(), Some(one.value.as_str()), "{name} in {text:?}");
+                }
+                Some(_) => {}
+                None => assert_eq!(value, None, "{name} in {text:?}"),
+            }
+        }
+    }
+    assert!(taken > SEEDS / 3 && known > SEEDS / 20, "{taken} texts, {known} values");
 }
