@@ -27,11 +27,17 @@ fn of_nft(text: &str, claim: Claim) -> Finding {
     finding(&nft::read(text).unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset, claim)
 }
 
+/// Lets nobody in.
+const CLOSED: &str = "*raw\n:PREROUTING DROP [0:0]\n-A PREROUTING -i lo -j ACCEPT\nCOMMIT\n\
+    *filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
+
 fn of_iptables(text: &str, claim: Claim) -> Finding {
-    let ipv4 = iptables::read(text, Family::Ip).unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset;
-    let closed = "*raw\n:PREROUTING DROP [0:0]\n-A PREROUTING -i lo -j ACCEPT\nCOMMIT\n\
-        *filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
-    let ipv6 = iptables::read(closed, Family::Ip6).unwrap().ruleset;
+    of_iptables_and_ip6tables([text, CLOSED], claim)
+}
+
+fn of_iptables_and_ip6tables(texts: [&str; 2], claim: Claim) -> Finding {
+    let [ipv4, ipv6] = [(texts[0], Family::Ip), (texts[1], Family::Ip6)]
+        .map(|(text, family)| iptables::read(text, family).unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset);
     let tables = ipv4.tables.into_iter().chain(ipv6.tables).collect();
     let s = Set {
         name: "s".into(),
@@ -225,6 +231,25 @@ fn a_set_of_iptables_that_rules_change_is_unknown() {
         ("-A PREROUTING -m recent --set --name knocked\n", "-m recent --rcheck --name knocked"),
     ] {
         assert!(!matches!(of_iptables(&with(rule, test), Claim::Isolation), Finding::Proved), "{rule}{test}");
+    }
+}
+
+/// iptables refuses such a rule, the kernel does not.
+#[test]
+fn who_asks_a_set_of_the_other_family_finds_nothing_in_it() {
+    let with = |test: &str, verdict: &str| {
+        let rule = |chain: &str| format!("-A {chain} -p tcp -m set {test} -j {verdict}\n");
+        CLOSED.replace("COMMIT", "@").replacen('@', &(rule("PREROUTING") + "COMMIT"), 1).replacen(
+            '@',
+            &(rule("INPUT") + "COMMIT"),
+            1,
+        )
+    };
+    for end in ["src", "dst", "src,src", "dst,src"] {
+        let (asked, turned) = (format!("--match-set s {end}"), format!("! --match-set s {end}"));
+        let isolation = |test: &str| of_iptables_and_ip6tables([CLOSED, &with(test, "ACCEPT")], Claim::Isolation);
+        assert!(matches!(isolation(&asked), Finding::Proved), "{end}");
+        assert!(matches!(isolation(&turned), Finding::Violated(_)), "{end}: {:?}", isolation(&turned));
     }
 }
 
@@ -630,4 +655,20 @@ fn a_listing_of_ipv6_may_have_lost_the_next_header() {
     }
     let inet = with("tcp dport").replace("table ip6 t", "table inet u");
     assert_eq!(of_nft(&inet, Claim::Isolation), Finding::Proved);
+}
+
+/// Of ranges of several things the kernel takes elements that overlap, and finds one of them.
+#[test]
+fn elements_of_a_map_that_overlap_are_not_tried_one_by_one() {
+    let found = |elements: &str| {
+        let map = format!("ip saddr . tcp dport vmap {{ {elements} }}");
+        of_nft(&closed_but_for(&format!("{map}\n\t\tmeta nfproto ipv4 tcp dport 8098 accept")), Claim::Isolation)
+    };
+    let proved = |elements: &str| matches!(found(elements), Finding::Proved);
+    assert!(proved("0.0.0.0/0 . 8098 : drop"), "{:?}", found("0.0.0.0/0 . 8098 : drop"));
+    assert!(!proved("203.0.113.0/24 . 8098 : continue, 0.0.0.0/0 . 8098 : drop"));
+    // What does not overlap, or says the same, stands for itself.
+    let split = "0.0.0.0-127.255.255.255 . 1-8099 : drop, 128.0.0.0-255.255.255.255 . 1-8099 : drop";
+    assert!(proved(&format!("{split}, 0.0.0.0/0 . 8100-65535 : continue")));
+    assert!(proved("203.0.113.0/24 . 8098 : drop, 0.0.0.0/0 . 8098 : drop"));
 }

@@ -1,6 +1,6 @@
 //! What a rule asks of a packet.
 
-use super::{ConnectionStates, Elements, Family, Foreign, PacketTypes, TcpFlags, Varying};
+use super::{ConnectionStates, Elements, Family, Foreign, Marked, PacketTypes, TcpFlags, Varying};
 use crate::net::{Cidr, Interface, Ports};
 
 /// One test of a rule.
@@ -118,6 +118,16 @@ impl Match {
                 Foreign::SourcePort { ports: PortMatch::Set(name), .. } | Foreign::Endpoint { set: name, .. },
             ) => Some(name),
             _ => None,
+        }
+    }
+
+    /// Forgets what these ask of the packet's mark. A rule that stands for one with others is done after them, and the mark may be another
+    /// by then than when the whole was met.
+    pub fn forget_mark(tests: &mut [Self]) {
+        for one in tests {
+            if matches!(one, Self::Foreign(Foreign::Mark { of: Marked::Packet, .. })) {
+                *one = Self::Unknown("a mark that may have been set since the rule was met".to_owned());
+            }
         }
     }
 

@@ -12,7 +12,9 @@ use super::holds::{self, At, Holds};
 use super::matching::{self, Fit};
 use super::packet::{Packet, Shape, TCP};
 use super::space::{Space, pairs};
-use crate::ir::{Addresses, DeviceName, Elements, End, Endpoint, Endpoints, Match, Part, Ruleset, Table};
+use crate::ir::{
+    Addresses, DeviceName, Elements, End, Endpoint, Endpoints, Family, Foreign, Match, Part, Ruleset, Table,
+};
 use crate::net::Interface;
 
 /// What a rule asks a set.
@@ -62,6 +64,24 @@ impl<'t> Test<'t> {
             }
         }
     }
+}
+
+/// What a table of one family asks a set of ipset that is of the other one finds nothing (ip_set_test), so that the test turned round
+/// always holds. iptables itself refuses such a rule (seen with 1.8.9).
+pub(super) fn of_other_family(ruleset: &Ruleset, table: &Table, one: &Match) -> Option<bool> {
+    let (name, negated) = match one {
+        Match::Source { addresses: Addresses::Set(name), negated }
+        | Match::Destination { addresses: Addresses::Set(name), negated }
+        | Match::Foreign(Foreign::Endpoint { set: name, negated, .. }) => (name, *negated),
+        _ => return None,
+    };
+    let ipv4 = match table.family {
+        Family::Ip => true,
+        Family::Ip6 => false,
+        Family::Inet | Family::Netdev => return None,
+    };
+    let (elements, _) = ruleset.set(table, name)?.elements.lasting();
+    (elements.is_ipv4() == Some(!ipv4)).then_some(negated)
 }
 
 /// What is in a set, and whether that is perhaps not in it.

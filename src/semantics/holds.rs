@@ -77,6 +77,9 @@ pub(super) fn holds(
 ) -> Holds {
     let At { tracked, view, trust, .. } = at;
     let shape = packet.shape;
+    if let Some(always) = endpoints::of_other_family(ruleset, table, one) {
+        return always.into();
+    }
     if let Some(test) = Test::beside_addresses(ruleset, table, one) {
         return endpoints::holds(Some(test), packet, at);
     }

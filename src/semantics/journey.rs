@@ -314,7 +314,10 @@ impl Rules<'_> {
 
     /// Whether the answers to a packet pass a door, see [`Tracking`].
     fn answered(&self, door: Door, packet: &Packet) -> Outcome {
-        let states = self.tracking(door, packet).answer_states();
+        let tracking = self.tracking(door, packet);
+        let states = tracking.answer_states();
+        // An answer that begins a connection of its own may get another address or port than was asked.
+        let as_asked = if tracking == Tracking::Perhaps && self.translates_answers(door) { PERHAPS } else { PASSES };
         let carrying = |flags: TcpFlags| {
             let of = |state: ConnectionStates| {
                 let answer = Packet { flags, state, shape: Shape::Whole, protocol: TCP, ..packet.clone() };
@@ -323,7 +326,7 @@ impl Rules<'_> {
             states.iter().map(|state| of(*state)).fold(NEVER, either)
         };
         match self.trust {
-            Trust::Honest => ANSWERS.into_iter().map(carrying).fold(PASSES, both),
+            Trust::Honest => ANSWERS.into_iter().map(carrying).fold(as_asked, both),
             Trust::Nobody => ANSWERS.into_iter().take(FIRST_ANSWERS).map(carrying).fold(NEVER, either),
         }
     }

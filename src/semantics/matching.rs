@@ -54,6 +54,9 @@ impl Fit {
 /// For which packets a test holds.
 pub(super) fn fit(space: &mut Space<'_>, ruleset: &Ruleset, table: &Table, one: &Match, at: At) -> Bounded<Fit> {
     let At { tracked, view, trust, .. } = at;
+    if let Some(always) = endpoints::of_other_family(ruleset, table, one) {
+        return Ok(Fit::when(always));
+    }
     if let Some(test) = Test::beside_addresses(ruleset, table, one) {
         return endpoints::fit(space, Some(test), at);
     }

@@ -2,11 +2,13 @@
 //!
 //! iptables without sets has one rule for each source. Judged one by one, each source would be a class of its own, and
 //! each packet would meet thousands of rules. Neighbours with the same verdict and the same other tests may be taken
-//! together: whichever of them matches first, the same becomes of the packet.
+//! together: whichever of them matches first, the same becomes of the packet. Where a packet goes on behind the first, as it does behind a
+//! jump, it would meet the second, too; so such rules are taken together only where no source is in both.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use crate::ir::{Addresses, Chain, Elements, Match, Rule, Ruleset, Table};
+use crate::ir::{Addresses, Chain, Elements, Match, Rule, Ruleset, Table, Verdict};
 
 /// The same ruleset with fewer rules. A rule that stands for several has the place of the first.
 #[must_use]
@@ -22,10 +24,15 @@ pub fn merged(ruleset: &Ruleset) -> Cow<'_, Ruleset> {
 fn chain(chain: &Chain) -> Chain {
     let mut rules: Vec<Rule> = Vec::new();
     let mut run: Vec<&Rule> = Vec::new();
+    let mut taken = Taken::default();
     for rule in &chain.rules {
-        if run.first().is_some_and(|first| !alike(first, rule)) {
+        if run.first().is_some_and(|first| !alike(first, rule) || (!ends(rule) && taken.has_any_of(rule))) {
             rules.extend(together(&run));
             run.clear();
+            taken = Taken::default();
+        }
+        if !ends(rule) {
+            taken.add(rule);
         }
         run.push(rule);
     }
@@ -43,6 +50,39 @@ fn alike(one: &Rule, other: &Rule) -> bool {
         && listed_source(one).is_some()
         && listed_source(one) == listed_source(other)
         && one.matches.iter().zip(&other.matches).all(|(a, b)| a == b || same_family(a, b))
+}
+
+/// Whether no packet that the rule is about meets the next one, whatever else the rule does.
+fn ends(rule: &Rule) -> bool {
+    match &rule.verdict {
+        Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
+        Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
+    }
+}
+
+/// Sources of the rules of a run, which are of one family: first and last of each range, none in another.
+#[derive(Default)]
+struct Taken(BTreeMap<u128, u128>);
+
+impl Taken {
+    fn has_any_of(&self, rule: &Rule) -> bool {
+        ranges(rule)
+            .into_iter()
+            .any(|(first, last)| self.0.range(..=last).next_back().is_some_and(|(_, end)| *end >= first))
+    }
+
+    fn add(&mut self, rule: &Rule) {
+        self.0.extend(ranges(rule));
+    }
+}
+
+/// The addresses that the rule lists.
+fn ranges(rule: &Rule) -> Vec<(u128, u128)> {
+    match rule.matches.iter().find_map(listed) {
+        Some(Elements::Ipv4(list)) => list.iter().map(|&(first, last)| (first.into(), last.into())).collect(),
+        Some(Elements::Ipv6(list)) => list.clone(),
+        _ => Vec::new(),
+    }
 }
 
 /// The position of the only test of the source, if it lists its addresses.
@@ -94,7 +134,6 @@ fn together(run: &[&Rule]) -> Option<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::Verdict;
 
     fn rule(network: &str, verdict: Verdict) -> Rule {
         let addresses = Addresses::network(network.parse().unwrap());
@@ -115,5 +154,26 @@ mod tests {
         assert_eq!(merged.rules.len(), 4);
         let own = merged.rules[0].matches.iter().find_map(listed);
         assert_eq!(own, Some(&Elements::ipv4(vec![(0x0a00_0001, 0x0a00_0001), (0x0a00_0003, 0x0a00_0003)])));
+    }
+
+    /// Behind a jump a packet goes on, and meets the next rule as well.
+    #[test]
+    fn what_a_packet_meets_twice_stays_two() {
+        for verdict in [Some(Verdict::Jump("y".into())), Some(Verdict::Unknown("?".into())), None] {
+            let count = |networks: &[&str]| {
+                let own = |network: &&str| Rule { verdict: verdict.clone(), ..rule(network, Verdict::Drop) };
+                chain(&Chain::named("x", networks.iter().map(own).collect())).rules.len()
+            };
+            assert_eq!(count(&["10.0.0.3", "10.0.0.1", "10.0.1.0/24"]), 1);
+            assert_eq!(count(&["10.0.0.0/24", "10.0.0.1"]), 2);
+            assert_eq!(count(&["10.0.0.1", "10.0.2.0/24", "10.0.0.0/24", "10.0.3.0/24"]), 2);
+            assert_eq!(count(&["10.0.0.1", "10.0.0.1"]), 2);
+        }
+        assert_eq!(
+            chain(&Chain::named("x", vec![rule("10.0.0.0/24", Verdict::Return), rule("10.0.0.1", Verdict::Return)]))
+                .rules
+                .len(),
+            1
+        );
     }
 }

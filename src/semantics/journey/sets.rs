@@ -209,10 +209,12 @@ impl<'a> Flow<'_, 'a> {
             }
             each.push(own);
         }
+        // Those that begin a connection of their own may get another address or port than was asked.
+        let renumbered = if self.rules.translates_answers(door) { regions.perhaps(space)? } else { Set::EMPTY };
         match self.rules.trust {
             Trust::Honest => Ok(Fates {
                 may_pass: space.sets.each(each.iter().map(|own| own.may_pass))?,
-                may_block: space.sets.any(each.iter().map(|own| own.may_block))?,
+                may_block: space.sets.any(each.iter().map(|own| own.may_block).chain([renumbered]))?,
             }),
             Trust::Nobody => Ok(Fates {
                 may_pass: space.sets.any(each.iter().take(FIRST_ANSWERS).map(|own| own.may_pass))?,

@@ -18,7 +18,7 @@ use super::super::stretch::Parts;
 use super::super::touched::Touched;
 use super::super::view::View;
 use super::ANSWERS;
-use crate::ir::{ConnectionStates, TcpFlags};
+use crate::ir::{Base, ChainKind, ConnectionStates, Hook, TcpFlags};
 
 /// What connection tracking sees of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,16 @@ pub(in super::super) fn never_tracked(touched: Touched) -> bool {
 }
 
 impl Rules<'_> {
+    /// Whether answers that go through this door as a new connection may be translated.
+    pub(super) fn translates_answers(&self, door: Door) -> bool {
+        let hooks = match door {
+            Door::AnswersArrive => [Hook::Prerouting, Hook::Input],
+            _ => [Hook::Output, Hook::Postrouting],
+        };
+        let own = |base: &Base| base.kind == ChainKind::Nat && hooks.contains(&base.hook);
+        self.bases.iter().any(|(.., chain, base)| own(base) && !chain.rules.is_empty())
+    }
+
     /// What connection tracking sees of the connection of a packet.
     pub(in super::super) fn tracking(&self, door: Door, packet: &Packet) -> Tracking {
         if self.leads_astray && self.trust == Trust::Nobody {
@@ -111,11 +121,16 @@ pub(in super::super) struct Regions {
 }
 
 impl Regions {
+    /// Those of whose connections it is not known what is tracked.
+    pub(super) fn perhaps(self, space: &mut Space<'_>) -> Bounded<Set> {
+        let known = space.sets.union(self.all, self.nothing)?;
+        space.sets.complement(known)
+    }
+
     /// The packets whose answers may be in a state.
     pub(super) fn answers_in(self, space: &mut Space<'_>, state: ConnectionStates) -> Bounded<Set> {
         let [all, nothing] = [Tracking::All, Tracking::Nothing].map(|own| own.answer_states().contains(&state));
-        let (without_all, without_nothing) = (space.sets.complement(self.all)?, space.sets.complement(self.nothing)?);
-        let perhaps = space.sets.intersection(without_all, without_nothing)?;
+        let perhaps = self.perhaps(space)?;
         let own = [(all, self.all), (nothing, self.nothing)].into_iter().filter(|(has, _)| *has).map(|(_, set)| set);
         space.sets.any(own.chain([perhaps]).collect::<Vec<Set>>())
     }

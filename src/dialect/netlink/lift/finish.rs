@@ -3,6 +3,7 @@
 //! Alternatives and maps become several rules, one after the other; no packet meets more than one of them for certain.
 
 use super::program::Program;
+use crate::ir::statement::Changes;
 use crate::ir::{self, Addresses, Elements, Family, Match, Statement};
 
 /// Any of these, each a list of tests that all have to hold.
@@ -34,11 +35,18 @@ impl Program<'_> {
                 continue;
             }
             let (_, statement) = done.remove(at);
+            let mut before: Vec<Alternatives> = tests.iter().take(behind).cloned().collect();
+            if !matches!(effect.changes, Changes::Nothing) {
+                let several = before.iter_mut().filter(|one| one.len() > 1).flatten();
+                several.for_each(|one| Match::forget_mark(one));
+                // The rest is done behind it, and these were asked before.
+                tests.iter_mut().take(behind).flatten().for_each(|one| Match::forget_mark(one));
+            }
             if effect.may_leave {
                 tests.insert(behind, vec![vec![Match::Unknown(statement.name().to_owned())]]);
                 done.iter_mut().filter(|(other, _)| *other > behind).for_each(|(other, _)| *other += 1);
             }
-            for matches in product(tests.get(..behind).unwrap_or_default()) {
+            for matches in product(&before) {
                 rules.push(ir::Rule {
                     matches,
                     statements: vec![statement.clone()],
@@ -48,7 +56,8 @@ impl Program<'_> {
             }
         }
         let statements: Vec<Statement> = done.into_iter().map(|(_, statement)| statement).collect();
-        let decisions = self.decisions.take();
+        let mut decisions = self.decisions.take();
+        self.forget_marks(&mut tests, decisions.as_deref_mut(), &statements);
         for matches in product(&tests) {
             let whole = ir::Rule { matches, statements: statements.clone(), ..self.rule.clone() };
             match &decisions {
@@ -58,6 +67,26 @@ impl Program<'_> {
         }
         rules.iter_mut().for_each(|rule| self.elide(rule));
         rules
+    }
+
+    /// Of alternatives that tell packets apart by their mark a packet may meet two, where the first lets it go on with another mark.
+    fn forget_marks(&self, tests: &mut [Alternatives], decisions: Option<&mut [Decided]>, statements: &[Statement]) {
+        let writes = statements.iter().any(|one| !matches!(one.effect().changes, Changes::Nothing));
+        let goes_on = |verdict: &Option<ir::Verdict>| match verdict {
+            Some(ir::Verdict::Jump(_) | ir::Verdict::Unknown(_)) => true,
+            None => writes,
+            Some(_) => false,
+        };
+        let on = match &decisions {
+            None => goes_on(&self.rule.verdict),
+            Some(decisions) => decisions.iter().any(|one| goes_on(&one.verdict) || one.statement.is_some()),
+        };
+        if !on {
+            return;
+        }
+        let decided = decisions.into_iter().flatten().flat_map(|one| &mut one.tests);
+        let several = tests.iter_mut().filter(|one| one.len() > 1).flatten();
+        several.chain(decided).for_each(|one| Match::forget_mark(one));
     }
 
     /// Leaves out tests that others imply, as every text does.

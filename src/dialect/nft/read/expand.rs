@@ -1,11 +1,12 @@
 //! A rule that was understood → rules of the IR.
 //!
-//! Alternatives and maps become several rules, one after the other. No packet meets more than one of them, so it does
-//! not matter that a jump comes back.
+//! Alternatives and maps become several rules, one after the other. No packet meets more than one of them that says something else
+//! ([`maps`](super::maps) sees to that), so it does not matter that a jump comes back.
 
 use super::draft::{Draft, Entry, Outcome, Part};
 use super::selectors::{Alternatives, TCP};
 use crate::dialect::read::Unknown;
+use crate::ir::statement::Changes;
 use crate::ir::{Addresses, Elements, Family, Foreign, Match, Place, Rule, Statement, Verdict};
 
 /// A rule becomes at most so many by its tests.
@@ -39,6 +40,7 @@ pub fn expand(mut draft: Draft, place: Place, budget: &mut Budget, rules: &mut V
     for early in draft.split() {
         expand(early, place.clone(), budget, rules, unknown);
     }
+    draft.forget_marks();
     bound(&mut draft, &place, budget);
     list_unknown(&draft, place.line, unknown);
     let Draft { parts, statements, outcome, comment } = draft;
@@ -105,6 +107,12 @@ impl Draft {
                 continue;
             }
             let statement = self.statements.remove(at);
+            let tests = self.parts.iter().take(behind).cloned().collect();
+            if !matches!(effect.changes, Changes::Nothing) {
+                // The rest is done behind it, and these were asked before.
+                let before = self.parts.iter_mut().take(behind).flat_map(|part| &mut part.alternatives);
+                before.for_each(|alternative| Match::forget_mark(alternative));
+            }
             if effect.may_leave {
                 let text = statement.1.name().to_owned();
                 let part = Part { alternatives: vec![vec![Match::Unknown(text.clone())]], text };
@@ -112,13 +120,38 @@ impl Draft {
                 self.statements.iter_mut().filter(|(other, _)| *other > behind).for_each(|(other, _)| *other += 1);
             }
             early.push(Self {
-                parts: self.parts.get(..behind).unwrap_or_default().to_vec(),
+                parts: tests,
                 statements: vec![(behind, statement.1)],
                 outcome: Outcome::One(None),
                 comment: self.comment.clone(),
             });
         }
         early
+    }
+}
+
+impl Draft {
+    /// Of alternatives that tell packets apart by their mark a packet may meet two, where the first lets it go on with another mark.
+    fn forget_marks(&mut self) {
+        let writes = self.statements.iter().any(|(_, one)| !matches!(one.effect().changes, Changes::Nothing));
+        let goes_on = |verdict: &Option<Verdict>| match verdict {
+            Some(Verdict::Jump(_) | Verdict::Unknown(_)) => true,
+            None => writes,
+            Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => false,
+        };
+        let on = match &self.outcome {
+            Outcome::One(verdict) => goes_on(verdict),
+            Outcome::Map(entries) => entries.iter().any(|entry| goes_on(&entry.verdict) || entry.statement.is_some()),
+        };
+        if !on {
+            return;
+        }
+        if let Outcome::Map(entries) = &mut self.outcome {
+            let alternatives = entries.iter_mut().flat_map(|entry| &mut entry.alternatives);
+            alternatives.for_each(|alternative| Match::forget_mark(alternative));
+        }
+        let several = self.parts.iter_mut().filter(|part| part.alternatives.len() > 1);
+        several.flat_map(|part| &mut part.alternatives).for_each(|alternative| Match::forget_mark(alternative));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::flags::flags;
 use super::joined::Key;
 use super::lexer::{Kind, Token};
-use super::maps::verdict_map;
+use super::maps::{has_range, overlap, verdict_map};
 use super::marks;
 use super::names;
 use super::ports::{masked_block, with_protocol};
@@ -209,12 +209,19 @@ fn joined(reader: &mut RuleReader<'_, '_>, key: &Key<'_>, start: usize) -> Optio
         Right::Named(name) => elements(table.look_up(table.find_set(name)?.tokens()?)?),
         Right::List(_) | Right::Ports(..) => return None,
     };
-    let mut alternatives = Vec::new();
+    let (mut alternatives, mut each, mut ranged) = (Vec::new(), Vec::new(), false);
     for element in elements {
-        alternatives.extend(key.alternatives(table, element, &key_text)?);
+        ranged |= has_range(element);
+        let own = key.alternatives(table, element, &key_text)?;
+        alternatives.extend(own.iter().cloned());
+        each.push(own);
         if alternatives.len() > MOST_ELEMENTS {
             return None;
         }
+    }
+    if ranged && overlap(&each) {
+        // The rule is met once, and not once for each.
+        return None;
     }
     (!alternatives.is_empty()).then(|| reader.known_test(alternatives, text))
 }

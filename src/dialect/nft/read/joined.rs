@@ -63,6 +63,11 @@ impl<'a> Key<'a> {
         self.0.iter().any(|part| matches!(part, Part::Opaque(..)))
     }
 
+    /// Whether it is of several things.
+    pub fn is_joined(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// Whether the header right behind that of IPv6 is a part of it.
     pub fn has_next_header(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Known(Selector::NextHeader)))

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::draft::{Entry, Part};
 use super::joined::Key;
 use super::lexer::{Kind, Token};
-use super::maps::{key_and_value, map_tokens};
+use super::maps::{has_range, key_and_value, map_tokens, may_find_two};
 use super::names;
 use super::rules::RuleReader;
 use super::tables::RawFamily;
@@ -114,9 +114,10 @@ fn by_map(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Fami
     let text = reader.words.text_since(start);
     let tokens = map_tokens(reader)?;
     flags(&mut reader.words)?;
-    let (mut entries, mut family) = (Vec::new(), named);
+    let (mut entries, mut family, mut ranged) = (Vec::new(), named, false);
     for element in elements(tokens) {
         let (own, value) = key_and_value(element)?;
+        ranged |= key.is_joined() && has_range(own);
         // What every other packet gets is not worked out.
         if matches!(own, [one] if one.is_word("*")) {
             return None;
@@ -127,6 +128,9 @@ fn by_map(reader: &mut RuleReader<'_, '_>, kind: Translation, named: Option<Fami
         let statement = Some(Statement::Translate(kind, target.destined()));
         let alternatives = key.alternatives(reader.table, own, &text)?;
         entries.push(Entry { alternatives, statement, verdict: None });
+    }
+    if ranged && may_find_two(&entries) {
+        return None;
     }
     of_family(reader, family, start);
     reader.decide_by_map(start, entries);

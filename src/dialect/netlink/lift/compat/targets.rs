@@ -27,7 +27,7 @@ pub fn of(program: &Program<'_>, name: &str, revision: u32, info: Info<'_>) -> D
                 None => Does::Decides(Verdict::Unknown("-j CT".to_owned())),
             };
         }
-        "CONNMARK" => connection_mark(info),
+        "CONNMARK" => connection_mark(revision, info),
         "MARK" => Some(mark(revision, info)),
         "LOG" | "NFLOG" | "ULOG" => Some(Statement::Log(prefix(name, info))),
         other => match target(other) {
@@ -81,10 +81,15 @@ fn mark(revision: u32, info: Info<'_>) -> Statement {
     Statement::Write { field: Field::Mark(how), constant: true }
 }
 
-/// struct xt_connmark_tginfo1 and 2: three numbers, and whether the connection's mark is set, saved from the packet's, or given
-/// to the packet.
-fn connection_mark(info: Info<'_>) -> Option<Statement> {
-    let field = match info.u8(12)? {
+/// struct xt_connmark_tginfo1 and 2: three numbers, in the second how they are shifted, and whether the connection's mark is set, saved
+/// from the packet's, or given to the packet.
+fn connection_mark(revision: u32, info: Info<'_>) -> Option<Statement> {
+    let mode = match revision {
+        1 => 12,
+        2 => 14,
+        _ => return None,
+    };
+    let field = match info.u8(mode)? {
         0 | 1 => Field::Connection,
         2 => Field::Mark(Marking::Unknown),
         _ => return None,
