@@ -10,6 +10,6 @@ mod words;
 mod write;
 
 pub use additions::{additions, rule_line};
-pub use read::read;
+pub use read::{clears_tables_of_iptables, is_listing, read};
 pub use words::placed;
 pub use write::{WriteError, write};

@@ -16,6 +16,8 @@ pub struct File<'a> {
     index: HashMap<(RawFamily, &'a str), usize>,
     /// Commands that were not understood.
     pub unknown: Vec<Unknown>,
+    /// Whether rules were taken away.
+    flushed: bool,
 }
 
 /// What a command does to the object that it names.
@@ -66,6 +68,7 @@ impl<'a> File<'a> {
             }
             _ => return Err(no_command(&token)),
         };
+        self.flushed |= matches!(action, Action::Delete | Action::Flush);
         let object = cursor.next()?;
         self.object(cursor, action, object)
     }
@@ -113,10 +116,20 @@ impl<'a> File<'a> {
 
     /// The table that comes next; it has to be there.
     fn table(&mut self, cursor: &mut Cursor<'a>) -> Result<&mut RawTable<'a>, ReadError> {
+        let line = cursor.peek()?.line;
+        let at = self.table_at(cursor)?;
+        let missing = || ReadError::new(line, "there is no such table");
+        self.tables.get_mut(at).and_then(Option::as_mut).ok_or_else(missing)
+    }
+
+    /// Where it is.
+    fn table_at(&self, cursor: &mut Cursor<'a>) -> Result<usize, ReadError> {
         let (family, name, line) = Self::table_name(cursor)?;
-        let slot = self.index.get(&(family, name)).and_then(|at| self.tables.get_mut(*at));
-        let missing = || ReadError::new(line, format!("there is no table `{} {name}`", family.name()));
-        slot.and_then(Option::as_mut).ok_or_else(missing)
+        let found = self.index.get(&(family, name)).copied();
+        let is_there = |at: &usize| self.tables.get(*at).is_some_and(Option::is_some);
+        found
+            .filter(is_there)
+            .ok_or_else(|| ReadError::new(line, format!("there is no table `{} {name}`", family.name())))
     }
 
     fn table_command(&mut self, cursor: &mut Cursor<'a>, action: Action) -> Result<(), ReadError> {
@@ -170,9 +183,11 @@ impl<'a> File<'a> {
     }
 
     fn rule_command(&mut self, cursor: &mut Cursor<'a>, action: Action) -> Result<(), ReadError> {
-        let table = self.table(cursor)?;
+        let at = self.table_at(cursor)?;
+        let Self { tables, flushed, .. } = self;
+        let table = tables.get_mut(at).and_then(Option::as_mut);
         let (name, line) = cursor.name("the name of a chain")?;
-        let Some(chain) = table.find_chain(name) else {
+        let Some(chain) = table.and_then(|table| table.find_chain(name)) else {
             return Err(ReadError::new(line, format!("there is no chain `{name}`")));
         };
         let position = cursor.peek()?;
@@ -180,6 +195,11 @@ impl<'a> File<'a> {
         if position.is_word("index") {
             cursor.next()?;
             let (number, line) = cursor.name("a number")?;
+            if *flushed {
+                let message = "nft counts rules that were flushed or deleted before this in the same file (seen with 1.0.6), so it is not \
+                               certain where this one comes to stand: put them in their order instead";
+                return Err(ReadError::new(line, message));
+            }
             let number = super::names::number(number).and_then(|number| usize::try_from(number).ok());
             index = number.filter(|number| *number < chain.rules.len());
             if index.is_none() {

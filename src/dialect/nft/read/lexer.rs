@@ -3,6 +3,8 @@
 //! One pass over the bytes; a token borrows from the text and costs no allocation, because a ruleset may have a hundred
 //! thousand elements and only a handful of rules. Comments and continued lines vanish here.
 
+use std::net::Ipv6Addr;
+
 use crate::dialect::read::ReadError;
 
 /// What a token is.
@@ -51,6 +53,11 @@ impl<'a> Token<'a> {
     /// Whether it is this word, not in quotes.
     pub fn is_word(&self, word: &str) -> bool {
         self.kind == Kind::Word && self.text == word
+    }
+
+    /// Whether nft takes a word for several, see [`is_one`].
+    pub fn is_glued(&self) -> bool {
+        self.kind == Kind::Word && !is_one(self.text)
     }
 
     /// The text of a word or of a text in quotes, which nft takes for the same where a name is due.
@@ -103,7 +110,7 @@ const CLASSES: [Class; 256] = {
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'\t' | b' ' | b'\r' | 0x0b | 0x0c => Class::Space,
+            b'\t' | b' ' => Class::Space,
             b'\n' => Class::Newline,
             0..0x20 | 0x7f => Class::Control,
             b'"' => Class::Quote,
@@ -125,9 +132,7 @@ fn class(byte: u8) -> Class {
 impl<'a> Lexer<'a> {
     /// The beginning of a text.
     pub fn new(text: &'a str) -> Self {
-        // Some editors put a byte order mark first.
-        let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        Self { text, at, line: 1, at_line_begin: true }
+        Self { text, at: 0, line: 1, at_line_begin: true }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -160,11 +165,22 @@ impl<'a> Lexer<'a> {
                 }
                 Class::Quote => return self.quoted(rest, before),
                 Class::Symbol => return Ok(self.token(Kind::Symbol, symbol_length(rest), before)),
-                Class::Word if rest.starts_with(b"\\\n") || rest.starts_with(b"\\\r\n") => {
-                    self.at += if rest.starts_with(b"\\\n") { 2 } else { 3 };
+                Class::Word if continues(rest) => {
+                    self.at += 2;
                     self.line = self.line.saturating_add(1);
                 }
-                Class::Word | Class::Colon => return Ok(self.word(rest, before)),
+                Class::Word | Class::Colon => {
+                    if rest.starts_with("\u{feff}".as_bytes()) {
+                        let message = "a byte order mark, for which nft refuses the whole file: take it away";
+                        return Err(ReadError::new(self.line, message));
+                    }
+                    return Ok(self.word(rest, before));
+                }
+                Class::Control if first == b'\r' => {
+                    let message =
+                        "a carriage return, for which nft refuses the whole file: end lines with a line feed alone";
+                    return Err(ReadError::new(self.line, message));
+                }
                 Class::Control => {
                     return Err(ReadError::new(self.line, format!("a control character (0x{first:02x}) in the text")));
                 }
@@ -200,6 +216,8 @@ impl<'a> Lexer<'a> {
         let (mut length, mut colons, mut first_colon) = (0, 0, 0);
         for &byte in rest {
             match class(byte) {
+                // The line goes on behind this word.
+                Class::Word if byte == b'\\' && continues(rest.get(length..).unwrap_or_default()) => break,
                 Class::Word => {}
                 Class::Colon => {
                     if colons == 0 {
@@ -219,16 +237,85 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Whether a comment holds a whole rule, or the rest of one: nft 0.9.8 begins a rule of iptables with a test that it cannot
-/// print as it begins a comment (`# match-set peers src counter packets 0 bytes 0 accept`). Every such rule counts.
-pub fn hides_rule(comment: &[u8]) -> bool {
-    const BEHIND: [&[u8]; 7] = [b"packets", b"accept", b"drop", b"return", b"jump", b"goto", b"reject"];
-    let mut counts = false;
-    comment.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).any(|word| {
-        let found = counts && BEHIND.contains(&word);
-        counts = word == b"counter";
-        found
+/// Whether a line is continued here.
+fn continues(rest: &[u8]) -> bool {
+    rest.starts_with(b"\\\n")
+}
+
+/// Whether nft's scanner (scanner.l) takes a word for one, or for several that stand for themselves whatever stands between them, as in
+/// `10.0.0.1-10.0.0.9` and `80:accept`. It needs no blank behind a number or an asterisk: `8098accept` is a port and a verdict.
+fn is_one(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let letters = || bytes.iter().any(u8::is_ascii_alphabetic);
+    match bytes.first() {
+        Some(b'0'..=b'9' | b':' | b'[') if letters() => {}
+        Some(b'0'..=b'9' | b':' | b'[') => return true,
+        _ => {
+            let mut stars = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'*').map(|(at, _)| at);
+            let last = bytes.len().saturating_sub(1);
+            let inside =
+                |at: usize| at != 0 && at != last && at.checked_sub(1).and_then(|at| bytes.get(at)) != Some(&b'\\');
+            if stars.any(inside) {
+                return false;
+            }
+            if !bytes.contains(&b':') {
+                return true;
+            }
+        }
+    }
+    word.split(['/', '-', '[', ']']).all(|part| {
+        if part.bytes().filter(|byte| *byte == b':').count() > 1 {
+            // Behind an address there may be a verdict, too: `fe80::return`.
+            return part.parse::<Ipv6Addr>().is_ok() || is_ethernet(part);
+        }
+        part.split(':').all(|part| !part.starts_with(|c: char| c.is_ascii_digit()) || is_number(part))
     })
+}
+
+fn is_ethernet(part: &str) -> bool {
+    let mut octets = part.split(':');
+    octets.clone().count() == 6
+        && octets.all(|octet| matches!(octet.len(), 1 | 2) && octet.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// A number in any of nft's forms, a time among them, or one with its unit.
+fn is_number(part: &str) -> bool {
+    let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = part.get(digits..).unwrap_or_default();
+    if part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        || matches!(unit, "bytes" | "kbytes" | "mbytes" | "packets")
+        // Names of protocols, and classes of tc, which are hexadecimal; no verdict is.
+        || matches!(part, "8021q" | "8021ad")
+        || part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return true;
+    }
+    if let Some(hex) = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+        return !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    }
+    // A time: `1d2h3m4s5ms`, of which each may be left out.
+    let mut rest = part;
+    for unit in ["d", "h", "m", "s", "ms"] {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let behind = rest.get(digits..).unwrap_or_default();
+        let own = behind.strip_prefix(unit).filter(|_| digits > 0 && !(unit == "m" && behind.starts_with("ms")));
+        rest = own.unwrap_or(rest);
+    }
+    rest.is_empty()
+}
+
+/// Whether a comment holds a whole rule, or the rest of one: nft 0.9.8 begins a rule of iptables with a test that it cannot
+/// print as it begins a comment (`# match-set peers src counter packets 0 bytes 0 accept`). Every such rule counts, and a listing has what it
+/// has counted.
+pub fn hides_rule(comment: &[u8]) -> bool {
+    let words: Vec<&[u8]> = comment.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    let counts = |words: &[&[u8]]| match words {
+        [counter, packets, number, ..] => {
+            *counter == b"counter" && *packets == b"packets" && number.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    words.windows(3).any(counts)
 }
 
 fn symbol_length(rest: &[u8]) -> usize {

@@ -86,6 +86,52 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
     Ok(Read { ruleset, unknown })
 }
 
+/// Whether a text has commands that take away, or empty, what iptables-nft has in nf_tables: the whole ruleset, or a table of such a name.
+pub fn clears_tables_of_iptables(text: &str) -> bool {
+    const TABLES: [&str; 5] = ["raw", "mangle", "nat", "filter", "security"];
+    let mut lexer = lexer::Lexer::new(text);
+    let mut words: Vec<&str> = Vec::new();
+    // What cannot be read is refused elsewhere.
+    while let Ok(token) = lexer.next() {
+        if token.ends_statement() || token.is("{") {
+            let found = match words.as_slice() {
+                ["flush", "ruleset", ..] => true,
+                ["flush" | "delete" | "destroy", "table", "ip" | "ip6", name, ..]
+                | ["flush" | "delete" | "destroy", "table", name, ..] => TABLES.contains(name),
+                _ => false,
+            };
+            if found {
+                return true;
+            }
+            words.clear();
+            if token.kind == lexer::Kind::End {
+                return false;
+            }
+        } else {
+            words.extend(token.name());
+        }
+    }
+    false
+}
+
+/// Whether a text has tables and nothing else, as a listing has.
+pub fn is_listing(text: &str) -> bool {
+    let mut lexer = lexer::Lexer::new(text);
+    let (mut depth, mut begins) = (0_u32, true);
+    while let Ok(token) = lexer.next() {
+        match token.kind {
+            lexer::Kind::End => return true,
+            lexer::Kind::Newline => begins |= depth == 0,
+            _ if token.is("{") => (depth, begins) = (depth.saturating_add(1), false),
+            _ if token.is("}") => (depth, begins) = (depth.saturating_sub(1), depth <= 1),
+            lexer::Kind::Hidden => {}
+            _ if begins && depth == 0 && !token.is_word("table") => return false,
+            _ => begins = false,
+        }
+    }
+    false
+}
+
 /// What a listing says of itself that it may not be all there is: nft 1.1.7 of tables that a newer one made.
 fn incomplete(text: &str) -> Vec<String> {
     let warns = |line: &&str| {

@@ -110,7 +110,20 @@ pub fn priority(text: &str) -> Option<i32> {
         ("", true) => Some(base),
         ("", false) => None,
         (rest, true) if !rest.starts_with(['+', '-']) => None,
-        (rest, _) => rest.parse::<i32>().ok().and_then(|value| base.checked_add(value)),
+        (rest, named) => {
+            let (digits, sign) = match rest.strip_prefix('-') {
+                Some(digits) => (digits, -1),
+                // nft takes a plus behind a name alone.
+                None => (rest.strip_prefix('+').filter(|_| named).unwrap_or(rest), 1),
+            };
+            // A leading zero means octal.
+            let octal = digits.len() > 1 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+            let value = match digits.strip_prefix('0').filter(|_| octal) {
+                Some(octal) => i32::from_str_radix(octal, 8).ok(),
+                None => number(digits).and_then(|value| i32::try_from(value).ok()),
+            };
+            base.checked_add(value? * sign)
+        }
     }
 }
 

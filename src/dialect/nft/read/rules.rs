@@ -35,6 +35,15 @@ pub fn read<'a>(table: &RawTable<'a>, tokens: &[Token<'a>]) -> Draft {
     let draft = Draft { parts: Vec::new(), statements: Vec::new(), outcome: Outcome::One(None), comment: None };
     let words = Words::new(tokens);
     let mut reader = RuleReader { table, words, draft, decided_at: None, counted_in: Vec::new() };
+    // A verdict may be in such a word, as in `8098accept`; names of chains that iptables made begin with digits, too.
+    let named = |at: usize| {
+        at.checked_sub(1)
+            .and_then(|at| tokens.get(at))
+            .is_some_and(|before| before.is_word("jump") || before.is_word("goto"))
+    };
+    if tokens.iter().enumerate().any(|(at, token)| token.is_glued() && !named(at)) {
+        reader.unknown_verdict(0);
+    }
     while let Some(token) = reader.words.peek() {
         reader.statement(token);
     }
@@ -314,6 +323,14 @@ impl<'a> RuleReader<'_, 'a> {
             return;
         }
         if self.words.word(self.words.at) == "tcp" {
+            // nft lists neither `meta nfproto ipv4` nor what says the same where it stands right before this (seen with 1.0.6): the rule may be
+            // for one family alone.
+            let both = matches!(self.table.family, RawFamily::Known(Family::Inet | Family::Netdev));
+            let names_family = self.draft.parts.iter().any(Part::implies_family);
+            if both && !names_family && self.draft.statements.is_empty() {
+                let text = "`reject with tcp reset`, of which nft may have left out the family".to_owned();
+                self.draft.parts.push(Part { alternatives: vec![vec![Match::Unknown(text.clone())]], text });
+            }
             self.decide(start, Some(Verdict::Reject(Reject::TcpReset)));
         }
         let test = match (self.words.word(self.words.at), self.table.family) {

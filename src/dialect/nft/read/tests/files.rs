@@ -30,7 +30,7 @@ fn a_file_is_carried_out_from_top_to_bottom() {
         add rule t c tcp dport $port ip saddr $hosts \\
            accept
         insert rule t c iifname $dev drop
-        add rule ip t c index 0 counter
+        insert rule ip t c counter
         add chain t gone
         flush table ip old
         delete chain t gone
@@ -46,7 +46,7 @@ fn a_file_is_carried_out_from_top_to_bottom() {
     assert_eq!(chain.base, Some(base));
     let matches: Vec<_> = chain.rules.iter().map(|rule| rule.matches.clone()).collect();
     let both = source(&["10.0.0.1", "10.0.0.3"], false);
-    assert_eq!(matches, [vec![interface(&["eth0"], false)], vec![], vec![port(&["22"], false), both]]);
+    assert_eq!(matches, [vec![], vec![interface(&["eth0"], false)], vec![port(&["22"], false), both]]);
     let place = Place { line: 17, handle: None, text: "tcp dport $port ip saddr $hosts accept".into() };
     assert_eq!(chain.rules[2].place, Some(place));
 }
@@ -73,6 +73,10 @@ fn priorities_policies_and_places_of_chains() {
         ("srcnat", 100),
         ("srcnat + 10", 110),
         ("raw - 5", -305),
+        ("010", 8),
+        ("-010", -8),
+        ("0x10", 16),
+        ("filter + 010", 8),
         ("filter+1", 1),
         ("-7", -7),
         ("300", 300),
@@ -285,7 +289,7 @@ fn a_variable_ends_with_its_block() {
 fn no_ruleset_no_reading() {
     // A comment of nft hides a statement only behind another one.
     assert_eq!(all("# xt_a\ntable ip x { # xt_b\n# xt_c\nchain c { # xt_d\n# xt_e\naccept\n}\n}").unknown, []);
-    for empty in ["", "\n\n", "# nothing\n", "#!/usr/sbin/nft -f\n", "\u{feff}", "flush ruleset", "table ip x"] {
+    for empty in ["", "\n\n", "# nothing\n", "#!/usr/sbin/nft -f\n", "flush ruleset", "table ip x"] {
         assert_eq!(all(empty).unknown, [], "{empty:?}");
     }
     for (text, line, part) in [
@@ -345,4 +349,81 @@ fn golden_rulesets_read_as_they_were_written() {
         };
         assert_eq!(bare(&written), bare(&text), "{}", file.display());
     }
+}
+
+/// nft counts over what it has in mind, in which flushed rules still are.
+#[test]
+fn a_place_behind_what_was_flushed_is_not_certain() {
+    let add = "table ip t { chain c { drop; counter; }; }\n";
+    let places = |between: &str| read(&format!("{add}{between}\nadd rule ip t c index 0 accept\n"));
+    let rules = places("").unwrap().ruleset.tables[0].chains[0].rules.clone();
+    assert_eq!(rules[1].verdict, Some(Verdict::Accept));
+    for between in
+        ["flush chain ip t c\nadd rule ip t c drop", "flush table ip t\nadd rule ip t c drop", "delete chain ip t d"]
+    {
+        assert!(places(between).unwrap_err().message.contains("not certain"), "{between}");
+    }
+}
+
+#[test]
+fn lines_go_on_behind_a_word() {
+    for text in ["ip saddr 192.0.2.1\\\n tcp dport 22 drop", "ip saddr 192.0.2.1 \\\n tcp dport 22\\\n drop"] {
+        let read = all(&format!("table ip t {{\nchain c {{\n{text}\n}}\n}}"));
+        let rules = &read.ruleset.tables[0].chains[0].rules;
+        assert_eq!((rules.len(), rules[0].matches.len(), &rules[0].verdict), (1, 2, &Some(Verdict::Drop)), "{text}");
+    }
+}
+
+/// nft needs no blank behind a number, nor behind an asterisk: a verdict would go unseen.
+#[test]
+fn words_that_nft_takes_for_several_may_be_anything() {
+    let rule = |text: &str| read(&format!("table inet t {{\nchain c {{\n{text}\n}}\n}}"));
+    for text in [
+        "tcp dport 8098accept",
+        "ip saddr 203.0.113.9accept",
+        "ip saddr 203.0.113.0/24accept",
+        "tcp dport 1-8098accept",
+        "tcp dport 0x1fa2return",
+        "ip6 saddr fe80::return",
+        "ip6 saddr fe80::1accept",
+        "iifname eth*accept",
+        "counter packets 0 bytes 0accept",
+        "limit rate 10/second burst 5accept",
+        "ether saddr 02:00:00:00:00:01return",
+    ] {
+        let verdict = rule(text).unwrap().ruleset.tables[0].chains[0].rules[0].verdict.clone();
+        assert_eq!(verdict, Some(Verdict::Unknown(text.to_owned())), "{text}");
+    }
+    for text in [
+        "ip saddr 10.0.0.1-10.0.0.9 accept",
+        "ip6 saddr { fe80::/10, ::1-::5, 64:ff9b::192.0.2.1 } accept",
+        "ether saddr 02:00:00:00:00:01 accept",
+        "iifname \"eth*\" accept",
+        "iifname eth* accept",
+        "limit rate 10/second burst 5 packets accept",
+        "limit rate over 10 mbytes/second burst 512kbytes drop",
+        "add @s { ip saddr timeout 1d2h3m4s5ms }",
+        "tcp dport vmap { 22 : accept, 80:drop }",
+        "meta mark & 0xff000000 == 0x1000000 accept",
+        "dnat ip6 to [fd00::1]:80",
+        "dnat ip to 10.0.0.1:80-90",
+        "meta priority set 1:1f accept",
+        "ether type 8021q accept",
+        "jump 2xyz",
+    ] {
+        let read = read(&format!(
+            "table inet t {{\nset s {{\ntype ipv4_addr\nflags dynamic\n}}\nchain 2xyz {{\n}}\nchain c {{\n{text}\n}}\n}}"
+        ));
+        let rules = read.unwrap_or_else(|error| panic!("{text}: {error}")).ruleset.tables[0].chains[1].rules.clone();
+        assert!(!matches!(rules[0].verdict, Some(Verdict::Unknown(_))), "{text}: {rules:?}");
+    }
+}
+
+/// A file that nft refuses leaves the kernel as it was.
+#[test]
+fn what_nft_refuses_for_its_bytes_is_refused() {
+    for (text, what) in [("table ip t {\r\n}\r\n", "carriage return"), ("\u{feff}table ip t\n", "byte order mark")] {
+        assert!(read(text).unwrap_err().message.contains(what), "{text:?}");
+    }
+    assert!(read("table ip t {\n\u{c}}\n").is_err());
 }

@@ -235,7 +235,15 @@ fn verdicts() {
     let message = Some(Verdict::Reject(Reject::Icmp));
     let first = |rule| rules_of("inet", rule).0;
     assert_eq!(first("counter reject with tcp reset"), [(vec![protocol(6, false)], reset.clone())]);
-    assert_eq!(first("tcp dport 22 reject with tcp reset"), [(vec![port(&["22"], false)], reset.clone())]);
+    // nft lists these without the family that they may be for.
+    let left_out = Match::Unknown("`reject with tcp reset`, of which nft may have left out the family".to_owned());
+    let port22 = || port(&["22"], false);
+    assert_eq!(first("tcp dport 22 reject with tcp reset"), [(vec![port22(), left_out.clone()], reset.clone())]);
+    assert_eq!(first("meta l4proto tcp reject with tcp reset"), [(vec![protocol(6, false), left_out], reset.clone())]);
+    let named = "meta nfproto ipv4 tcp dport 22 reject with tcp reset";
+    assert_eq!(first(named), [(vec![V4, port22()], reset.clone())]);
+    assert_eq!(first("tcp dport 22 counter reject with tcp reset"), [(vec![port22()], reset.clone())]);
+    assert_eq!(rules_of("ip", "tcp dport 22 reject with tcp reset").0, [(vec![port22()], reset)]);
     assert_eq!(first("reject with icmp type host-unreachable"), [(vec![V4], message.clone())]);
     assert_eq!(rules_of("ip", "reject with icmp 1").0, [(Vec::new(), message)]);
 }
