@@ -211,21 +211,23 @@ impl Reader {
                 let chain = self.table(table)?.chain_index(named?)?;
                 self.read_rules(table, rest, line, number)?;
                 let Self { tables, reading, .. } = self;
-                tables.get_mut(table).into_iter().for_each(|table| table.append(chain, &mut reading.rules));
+                let width = reading.width;
+                tables.get_mut(table).into_iter().for_each(|table| table.append(chain, &mut reading.rules, width));
             }
             "-I" | "--insert" => {
                 let chain = self.table(table)?.chain_index(named?)?;
                 self.read_rules(table, rest, line, number)?;
-                let rules = mem::take(&mut self.reading.rules);
-                let work = self.table(table)?.insert(chain, index.unwrap_or(1), rules)?;
+                let (rules, width) = (mem::take(&mut self.reading.rules), self.reading.width);
+                let work = self.table(table)?.insert(chain, index.unwrap_or(1), &rules, width)?;
                 self.spend(work)?;
             }
             "-R" | "--replace" => {
                 let chain = self.table(table)?.chain_index(named?)?;
                 let index = index.ok_or("`-R` without a number")?;
                 self.read_rules(table, rest, line, number)?;
-                let rules = mem::take(&mut self.reading.rules);
-                self.table(table)?.replace(chain, index, rules)?;
+                let (rules, width) = (mem::take(&mut self.reading.rules), self.reading.width);
+                let work = self.table(table)?.replace(chain, index, &rules, width)?;
+                self.spend(work)?;
             }
             "-D" | "--delete" => {
                 let chain = self.table(table)?.chain_index(named?)?;
@@ -235,8 +237,8 @@ impl Reader {
                         let unknown = self.unknown.len();
                         self.read_rules(table, rest, line, number)?;
                         self.unknown.truncate(unknown);
-                        let rules = mem::take(&mut self.reading.rules);
-                        self.table(table)?.delete(chain, &rules)?
+                        let (rules, width) = (mem::take(&mut self.reading.rules), self.reading.width);
+                        self.table(table)?.delete(chain, &rules, width)?
                     }
                 };
                 self.spend(work)?;
@@ -248,7 +250,11 @@ impl Reader {
                 let policy = rest.first().map_or("", |word| word.text.as_ref());
                 self.table(table)?.set_policy(named?, policy)?;
             }
-            // Counters.
+            // Counters. iptables-nft-restore takes back a policy of the same text with them (seen with 1.8.9).
+            "-Z" | "--zero" if self.table(table)?.has_policy() => {
+                let message = "iptables-nft-restore takes a policy back that this text sets, and iptables-legacy-restore does not: leave it away";
+                return Err(format!("`{command}`: {message}"));
+            }
             "-Z" | "--zero" => {}
             other => return Err(format!("not a command that is read here: {}", shown(other))),
         }

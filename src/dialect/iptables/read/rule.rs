@@ -18,8 +18,21 @@ use crate::ir::{self, Addresses, DeviceName, Family, Foreign, Match, Rule};
 pub(super) struct Reading {
     /// The rules: several for lists of addresses, none for a line that is meant for the other family.
     pub rules: Vec<Rule>,
+    /// How many of these, which follow each other, are one rule to iptables: it tells in one what takes several here.
+    pub width: usize,
     /// What was not understood.
     pub unknown: Vec<String>,
+}
+
+/// Whether iptables-restore does nothing but this, and ends well (seen with 1.8.9). getopt takes beginnings of long names, too.
+fn ends_program(name: &str) -> bool {
+    let begins = |full: &str| name.len() > 2 && full.starts_with(name);
+    matches!(name, "-V" | "-h") || begins("--version") || begins("--help")
+}
+
+/// Whether several short options, or one with its value, are one word.
+fn has_letters(name: &str) -> bool {
+    name.strip_prefix('-').is_some_and(|letters| letters.chars().nth(1).is_some() && !letters.starts_with('-'))
 }
 
 /// A match module that `-m` asked for, or that an option implies.
@@ -155,6 +168,15 @@ impl Draft<'_, '_> {
             "-6" | "--ipv6" => {
                 self.other_family |= self.family != Family::Ip6;
                 at + 1
+            }
+            // getopt takes the letters one by one, and a target may be among them: `-vj ACCEPT`.
+            name if has_letters(name) => {
+                return Err(format!("`{name}`: write each option, and its value, as a word of its own"));
+            }
+            name if ends_program(name) => {
+                return Err(format!(
+                    "`{name}`: with this iptables-restore prints something and ends, and does nothing else"
+                ));
             }
             name if is_disguised_target(name) => return Err(format!("`{name}`: write `-j TARGET` or `-g CHAIN`")),
             name => self.module_option(name, start, at, negated),
@@ -357,6 +379,7 @@ impl Draft<'_, '_> {
         };
         reading.unknown.extend(matches.iter().filter_map(not_known));
         let either = if tests.either.is_empty() { vec![Vec::new()] } else { tests.either };
+        reading.width = either.len();
         if !several && either.len() == 1 {
             matches.extend(either.into_iter().flatten());
             return reading.rules.push(Rule { matches, ..rule });

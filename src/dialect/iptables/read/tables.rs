@@ -78,9 +78,93 @@ struct ChainDraft {
     /// The name as it is written.
     name: String,
     base: Option<Base>,
-    /// Double-ended, because `-I` puts a rule before all others.
-    rules: VecDeque<Rule>,
+    rules: Rules,
     removed: bool,
+}
+
+/// The rules of a chain, as iptables counts them. Double-ended, because `-I` puts a rule before all others.
+#[derive(Default)]
+struct Rules {
+    all: VecDeque<Rule>,
+    /// Of each, whether iptables counts it, or has it in the one before.
+    counted: VecDeque<bool>,
+    /// How many are not counted.
+    inner: usize,
+}
+
+impl Rules {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many iptables counts.
+    fn len(&self) -> usize {
+        self.all.len() - self.inner
+    }
+
+    fn extend(&mut self, rules: impl Iterator<Item = Rule>, width: usize) {
+        for (at, rule) in rules.enumerate() {
+            let counts = at.is_multiple_of(width.max(1));
+            self.all.push_back(rule);
+            self.counted.push_back(counts);
+            self.inner += usize::from(!counts);
+        }
+    }
+
+    /// Where the rule begins that iptables gives this number, from 0; the end for the one behind the last.
+    fn place(&self, number: usize) -> usize {
+        if self.inner == 0 {
+            return number.min(self.all.len());
+        }
+        let mut begins = self.counted.iter().enumerate().filter(|(_, counts)| **counts);
+        begins.nth(number).map_or(self.all.len(), |(at, _)| at)
+    }
+
+    /// How many rules are moved, or looked at, where something is done to the one of this number.
+    fn work(&self, number: usize) -> usize {
+        let place = number.min(self.len());
+        let moved = place.min(self.len() - place);
+        if self.inner == 0 { moved } else { self.all.len() }
+    }
+
+    /// How many there are of the rule that begins here.
+    fn width(&self, at: usize) -> usize {
+        1 + self.counted.iter().skip(at + 1).take_while(|counts| !**counts).count()
+    }
+
+    /// Puts one rule of iptables where another begins.
+    fn insert(&mut self, at: usize, rules: &[Rule]) {
+        self.inner += rules.len().saturating_sub(1);
+        for (number, rule) in rules.iter().enumerate().rev() {
+            self.all.insert(at, rule.clone());
+            self.counted.insert(at, number == 0);
+        }
+    }
+
+    /// Takes out the rule that begins here.
+    fn remove(&mut self, at: usize) {
+        let width = self.width(at);
+        self.inner -= width - 1;
+        self.all.drain(at..at + width);
+        self.counted.drain(at..at + width);
+    }
+
+    /// Where each rule of iptables begins that says the same as these.
+    fn same(&self, rules: &[Rule]) -> impl Iterator<Item = usize> {
+        let begins = self.counted.iter().enumerate().filter(|(_, counts)| **counts);
+        begins.map(|(at, _)| at).filter(move |at| {
+            let own = self.all.iter().skip(*at).take(rules.len());
+            own.zip(rules).all(|(own, other)| same(own, other)) && self.width(*at) == rules.len()
+        })
+    }
+}
+
+fn same(one: &Rule, other: &Rule) -> bool {
+    one.matches == other.matches
+        && one.verdict == other.verdict
+        && one.effective().eq(other.effective())
+        && one.log() == other.log()
+        && one.comment == other.comment
 }
 
 impl TableDraft {
@@ -89,7 +173,7 @@ impl TableDraft {
     }
 
     fn add(&mut self, name: &str, base: Option<Base>) -> usize {
-        let chain = ChainDraft { name: name.to_owned(), base, rules: VecDeque::new(), removed: false };
+        let chain = ChainDraft { name: name.to_owned(), base, rules: Rules::default(), removed: false };
         self.chains.push(chain);
         self.index.insert(name.to_owned(), self.chains.len() - 1);
         self.chains.len() - 1
@@ -140,6 +224,11 @@ impl TableDraft {
         Ok(())
     }
 
+    /// Whether a chain lets go not everything by its policy.
+    pub fn has_policy(&self) -> bool {
+        self.chains.iter().any(|chain| chain.base.is_some_and(|base| base.policy != Policy::Accept))
+    }
+
     fn give_policy(&mut self, at: usize, name: &str) -> Result<(), String> {
         let policy = policy(name)?;
         if let Some(base) = &mut self.chain(at)?.base {
@@ -176,7 +265,12 @@ impl TableDraft {
                 let at = self.chain_index(name)?;
                 self.chain(at)?.rules.clear();
             }
-            None => self.chains.iter_mut().for_each(|chain| chain.rules.clear()),
+            None if self.chains.iter().any(|chain| chain.rules.len() > 0) => {
+                return Err("`-F` without a chain: iptables-nft-restore leaves the rules that stand before it in the same text (seen with \
+                            1.8.9), and iptables-legacy-restore takes them away: name the chain"
+                    .to_owned());
+            }
+            None => {}
         }
         Ok(())
     }
@@ -187,7 +281,7 @@ impl TableDraft {
             if chain.removed || chain.base.is_some() || name.is_some_and(|name| name != chain.name) {
                 continue;
             }
-            if !chain.rules.is_empty() {
+            if chain.rules.len() > 0 {
                 return Err(format!("the chain {} is not empty", shown(&chain.name)));
             }
             chain.removed = true;
@@ -202,65 +296,75 @@ impl TableDraft {
         }
     }
 
-    /// `-A`.
-    pub fn append(&mut self, at: usize, rules: &mut Vec<Rule>) {
+    /// `-A`. Of these rules so many, which follow each other, are one to iptables.
+    pub fn append(&mut self, at: usize, rules: &mut Vec<Rule>, width: usize) {
         if let Some(chain) = self.chains.get_mut(at) {
-            chain.rules.extend(rules.drain(..));
+            chain.rules.extend(rules.drain(..), width);
         }
     }
 
     /// `-I`: each rule of a list goes before the last one, as iptables does it. Says how much work it was.
-    pub fn insert(&mut self, at: usize, number: usize, rules: Vec<Rule>) -> Result<usize, String> {
+    pub fn insert(&mut self, at: usize, number: usize, rules: &[Rule], width: usize) -> Result<usize, String> {
         let chain = self.chain(at)?;
         let mut work = 0;
-        for rule in rules {
+        for one in rules.chunks(width.max(1)) {
             if number - 1 > chain.rules.len() {
                 return Err(format!("there is no place {number} in chain {}", shown(&chain.name)));
             }
-            work += (number - 1).min(chain.rules.len() - (number - 1));
-            chain.rules.insert(number - 1, rule);
+            work += chain.rules.work(number - 1) * one.len();
+            let place = chain.rules.place(number - 1);
+            chain.rules.insert(place, one);
         }
         Ok(work)
     }
 
-    /// `-R`.
-    pub fn replace(&mut self, at: usize, number: usize, mut rules: Vec<Rule>) -> Result<(), String> {
+    /// `-R`. Says how much work it was.
+    pub fn replace(&mut self, at: usize, number: usize, rules: &[Rule], width: usize) -> Result<usize, String> {
         let chain = self.chain(at)?;
-        let (Some(old), Some(new), true) = (chain.rules.get_mut(number - 1), rules.pop(), rules.is_empty()) else {
+        if number > chain.rules.len() || rules.len() != width {
             return Err(format!("there is no one rule {number} to replace in chain {}", shown(&chain.name)));
-        };
-        *old = new;
-        Ok(())
+        }
+        let work = chain.rules.work(number - 1) * (width + 1);
+        let place = chain.rules.place(number - 1);
+        chain.rules.remove(place);
+        chain.rules.insert(place, rules);
+        Ok(work)
     }
 
     /// `-D CHAIN NUMBER`. Says how much work it was.
     pub fn delete_at(&mut self, at: usize, number: usize) -> Result<usize, String> {
         let chain = self.chain(at)?;
-        match chain.rules.remove(number - 1) {
-            Some(_) => Ok((number - 1).min(chain.rules.len() - (number - 1))),
-            None => Err(format!("there is no rule {number} in chain {}", shown(&chain.name))),
+        if number > chain.rules.len() {
+            return Err(format!("there is no rule {number} in chain {}", shown(&chain.name)));
         }
+        let work = chain.rules.work(number - 1);
+        let place = chain.rules.place(number - 1);
+        chain.rules.remove(place);
+        Ok(work)
     }
 
-    /// `-D CHAIN RULE`, for each rule of a list: the first that says the same, in the same words if there is one. Says how
-    /// much work it was.
-    pub fn delete(&mut self, at: usize, rules: &[Rule]) -> Result<usize, String> {
+    /// `-D CHAIN RULE`, for each rule of a list: the first that says the same. Which one that is to iptables is not certain where they say
+    /// it in other words than this, and than each other. Says how much work it was.
+    pub fn delete(&mut self, at: usize, rules: &[Rule], width: usize) -> Result<usize, String> {
         let chain = self.chain(at)?;
         let mut work = 0;
-        for gone in rules {
-            work += chain.rules.len() * 2;
-            let same = |rule: &Rule| {
-                rule.matches == gone.matches
-                    && rule.verdict == gone.verdict
-                    && rule.effective().eq(gone.effective())
-                    && rule.log() == gone.log()
-                    && rule.comment == gone.comment
-            };
-            let in_words = |rule: &Rule| same(rule) && specification(rule) == specification(gone);
-            let found = chain.rules.iter().position(in_words).or_else(|| chain.rules.iter().position(same));
-            let Some(found) = found else {
+        for gone in rules.chunks(width.max(1)) {
+            work += chain.rules.all.len() * 2;
+            let words = |at: usize| chain.rules.all.get(at).map(specification);
+            let mut same = chain.rules.same(gone);
+            let Some(found) = same.next() else {
                 return Err(format!("there is no such rule to delete in chain {}", shown(&chain.name)));
             };
+            let in_doubt =
+                words(found) != gone.first().map(specification) && same.any(|other| words(other) != words(found));
+            drop(same);
+            if in_doubt {
+                return Err(format!(
+                    "several rules of chain {} say the same in other words, and which of them iptables takes away is not certain: \
+                     give its number",
+                    shown(&chain.name)
+                ));
+            }
             chain.rules.remove(found);
         }
         Ok(work)
@@ -269,14 +373,14 @@ impl TableDraft {
     /// The table; `None` if it does nothing.
     pub fn finish(self, family: Family) -> Option<Table> {
         let idle =
-            |chain: &ChainDraft| chain.rules.is_empty() && chain.base.is_some_and(|base| base.policy == Policy::Accept);
+            |chain: &ChainDraft| chain.rules.len() == 0 && chain.base.is_some_and(|base| base.policy == Policy::Accept);
         let kept = self.chains.into_iter().filter(|chain| !chain.removed && !idle(chain));
         let chains: Vec<Chain> = kept
             .map(|chain| Chain {
                 name: values::name(&chain.name),
                 base: chain.base,
                 remarks: Vec::new(),
-                rules: chain.rules.into(),
+                rules: chain.rules.all.into(),
             })
             .collect();
         (!chains.is_empty()).then(|| Table {

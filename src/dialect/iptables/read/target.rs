@@ -214,5 +214,5 @@ pub(super) fn is_for_target(option: &str) -> bool {
 pub(super) fn is_disguised_target(name: &str) -> bool {
     let stem = name.split('=').next().unwrap_or_default();
     let abbreviated = |full: &str| stem.len() > 2 && full.starts_with(stem);
-    abbreviated("--jump") || abbreviated("--goto") || name.starts_with("-j") || name.starts_with("-g")
+    abbreviated("--jump") || abbreviated("--goto")
 }
