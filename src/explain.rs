@@ -71,6 +71,12 @@ pub fn explain<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Explained<'a> {
                 if explained.fate == Fate::Delivered {
                     explained.fate = Fate::Blocked;
                 }
+                // A table or a chain lets in nobody whom another one blocks; anything else may take rules away.
+                let takes_away = |part: &&String| !["table ", "chain "].iter().any(|start| part.starts_with(start));
+                if let Some(part) = ruleset.unread.iter().find(takes_away) {
+                    explained.fate = Fate::Undecided;
+                    explained.uncertain = Some(part.clone());
+                }
                 return explained;
             }
             Outcome { .. } => explained.fate = Fate::Undecided,

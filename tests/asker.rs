@@ -64,7 +64,7 @@ fn lines_of_a_file_that_the_asker_may_not_read_are_not_shown() {
         "check bad\u{fffd}.toml",
         "verify good.toml --ruleset rules.nft",
         "verify good.toml --ruleset rules.nft --json",
-        "verify good.toml --ruleset own.nft",
+        "verify good.toml --include-from . --ruleset own.nft",
         "explain good.toml --ruleset rules.nft --from 10.9.9.9 --port 8098",
         "import --membership shadow --from good.toml",
         "diff good.toml --membership shadow",

@@ -15,7 +15,8 @@ pub struct RulesetArguments {
     /// Further rulesets: `--ruleset` may be given several times, and once with several files behind the cluster file.
     #[arg(value_name = "FILE", hide = true, requires = "ruleset")]
     further: Vec<PathBuf>,
-    /// What a file of nft includes may also be in this folder; otherwise only where the file itself is.
+    /// nft is told to look here for what files include (`nft -I DIR`), behind /etc. Included files may be read there then, and otherwise only
+    /// where the file itself is.
     #[arg(long, value_name = "DIR", requires = "ruleset")]
     include_from: Vec<PathBuf>,
 }

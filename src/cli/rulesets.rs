@@ -1,6 +1,7 @@
 //! Rulesets from files: which dialect each is in, and all of them as one.
 
 mod include;
+mod order;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use include::Part;
+use order::Loaded;
 use places::{Files, Spot};
+use twice::{Dump, Writer};
 
 use super::input::{RULESET, read_text_shown};
 use super::output::say;
@@ -20,7 +23,7 @@ use crate::diagnostic::{Diagnostic, NOT_SHOWN};
 use crate::dialect::nft::json::Translated;
 use crate::dialect::{self, Read};
 use crate::ir::ours::has_part;
-use crate::ir::{Family, Ruleset, Table};
+use crate::ir::{Family, Ruleset};
 use crate::prove::{self, Hash, Remark, Text};
 use crate::report::Digested;
 use crate::verify::Families;
@@ -111,7 +114,7 @@ pub fn detect(text: &str) -> Dialect {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let content = lines().find(|line| !line.starts_with('#')).unwrap_or_default();
     let restore = content.starts_with('*') || content.starts_with("-P ") || content.starts_with("-N ");
-    if content.starts_with("create ") || content.starts_with("Name: ") || text.starts_with("# For ipset") {
+    if creates_ipset(content) || content.starts_with("Name: ") || text.starts_with("# For ipset") {
         Dialect::Ipset
     } else if restore {
         let (four, six) = said_families(text);
@@ -120,6 +123,15 @@ pub fn detect(text: &str) -> Dialect {
     } else {
         Dialect::Nft
     }
+}
+
+/// Whether a line makes a set of ipset, whose type is its third word; nft makes tables and what is in them with the same first word.
+fn creates_ipset(line: &str) -> bool {
+    const OF_NFT: [&str; 12] =
+        ["table", "chain", "rule", "set", "map", "element", "flowtable", "counter", "quota", "limit", "ct", "synproxy"];
+    let mut words = line.split_whitespace();
+    let (first, name, kind) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    first == Some("create") && (kind.contains(':') || !OF_NFT.contains(&name))
 }
 
 /// The families that the tools wrote into a text: iptables, and ip6tables.
@@ -221,7 +233,25 @@ pub fn read_rules_for_document<'a>(
     let parts = sources.iter().flat_map(|source| &source.parts);
     let files: BTreeSet<PathBuf> = parts.map(|part| PathBuf::from(&part.name)).collect();
     without_folders(&mut sources);
+    for source in &mut sources {
+        if let ([text], [part]) = (source.texts.as_mut_slice(), source.parts.as_slice())
+            && part.shown
+        {
+            *text = text.clone().with(&part.text);
+        }
+    }
     Ok(Given { files: files.into_iter().collect(), ..judgeable(&sources)? })
+}
+
+/// The rules in a report, which is called by its name without the folder; each text stands there by its own name.
+pub fn read_rules_of_report((report, document): (&Path, &str), texts: Vec<(String, String)>) -> anyhow::Result<Given> {
+    let source = |(name, text): (String, String)| {
+        let dialect = detect_file(Path::new(&name), &text);
+        Source::of(&name, dialect, vec![Part::whole(&name, text, true)])
+    };
+    let sources: Vec<Source> = texts.into_iter().map(source).collect();
+    let called = Digested::of(&report.display().to_string(), document).without_folder();
+    Ok(Given { files: vec![report.to_owned()], texts: vec![called], ..judgeable(&sources)? })
 }
 
 /// Rules that can be held against something.
@@ -369,6 +399,11 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
         (false, false, true) => Families::Ipv6,
         (false, false, false) => anyhow::bail!("a file of ipsets alone is no ruleset: name the iptables file, too"),
     };
+    let loaded = |source| -> Loaded<'_> {
+        let Source { name, dialect, parts, .. }: &Source = source;
+        Loaded { name, dialect: dialect.text(), parts: parts.iter().map(|part| part.text.as_str()).collect() }
+    };
+    given.ruleset.unread.extend(order::doubts(&sources.iter().map(loaded).collect::<Vec<_>>()));
     // Whoever loads them does so in the order in which they were given.
     for own in sources.chunk_by(|one, other| one.dialect == other.dialect) {
         let parts: Vec<&Part> = own.iter().flat_map(|source| &source.parts).collect();
@@ -430,14 +465,24 @@ fn read_sources(sources: &[Source]) -> anyhow::Result<Given> {
     Ok(given)
 }
 
-/// Takes the tables out of the listing of nft that the dumps of iptables have, too.
+/// Takes the tables out of the listing of nft that the dumps of iptables have, too. Where a table of one name stands in both, and it is not
+/// certain that it is one and says the same, nothing is certain.
 fn leave_out_copies(all: &mut [(Dialect, Files<'_>, Read)]) {
-    let Some(((Dialect::Nft, _, listing), others)) = all.split_first_mut() else { return };
-    let dumps = others.iter().filter(|(dialect, files, _)| {
-        matches!(dialect, Dialect::Iptables | Dialect::Ip6tables) && twice::is_of_nf_tables(&files.text)
-    });
-    let dumped: Vec<Table> = dumps.flat_map(|(_, _, read)| read.ruleset.tables.iter().cloned()).collect();
-    let copies = twice::listed_twice(&listing.ruleset.tables, &dumped);
+    let Some(((Dialect::Nft, files, listing), others)) = all.split_first_mut() else { return };
+    let dump = |(dialect, files, read)| -> Option<Dump<'_>> {
+        let (files, read): (&Files<'_>, &Read) = (files, read);
+        let family = match dialect {
+            Dialect::Iptables => Family::Ip,
+            Dialect::Ip6tables => Family::Ip6,
+            Dialect::Nft | Dialect::Ipset => return None,
+        };
+        let named = files.text.lines().filter_map(|line| line.strip_prefix('*')).map(str::trim).collect();
+        Some(Dump { writer: Writer::of(&files.text), tables: &read.ruleset.tables, family, named })
+    };
+    let dumps: Vec<Dump<'_>> =
+        others.iter().filter_map(|(dialect, files, read)| dump((*dialect, files, read))).collect();
+    let (copies, differing) =
+        twice::listed_twice((&listing.ruleset.tables, dialect::nft::is_listing(&files.text)), &dumps);
     let mut lines: HashSet<u32> = HashSet::new();
     let mut at = 0;
     listing.ruleset.tables.retain(|table| {
@@ -448,4 +493,5 @@ fn leave_out_copies(all: &mut [(Dialect, Files<'_>, Read)]) {
         !copy
     });
     listing.unknown.retain(|unknown| !lines.contains(&unknown.line));
+    listing.ruleset.unread.extend(differing);
 }

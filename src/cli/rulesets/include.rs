@@ -1,17 +1,26 @@
 //! What a file for nft includes.
 //!
 //! A line that is an `include` and nothing else stands for the lines of the files that it names, as nft itself takes it:
-//! variables and blocks go on across them. A name counts from the folder of the file that it stands in.
+//! variables and blocks go on across them.
+//!
+//! A name that begins with no slash is looked for where nft looks for it: in /etc and in the folders that `nft -I` names, and not beside the
+//! file that it stands in; one that begins with `./` or `../` counts from the folder that nft runs in (nft(8), "INCLUDE FILES"), for which
+//! the one that this runs in is taken. So such names are followed in /etc for what lies there itself, and otherwise where somebody said that
+//! nft looks: a pattern for which nft finds no file is no error, and its rules are in no kernel then.
 //!
 //! INVARIANT (folder): nothing is read outside of the folder of the file that was asked for, and of those that are allowed besides, not by
 //! links either. Such a line stays as it is, and whoever reads the text says that what it names was not read.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::input::limited;
 use crate::diagnostic::may_be_shown;
 use crate::report::Digested;
+
+/// Where nft looks for files that are included (`DEFAULT_INCLUDE_PATH`).
+const USUAL: &str = "/etc";
 
 /// Files that include files that include files: nft gives up here (`MAX_INCLUDE_DEPTH`).
 const DEEPEST: usize = 16;
@@ -46,7 +55,16 @@ pub fn parts(path: &Path, text: String, shown: bool, allowed: &[PathBuf]) -> (Ve
     let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let folders = folder.into_iter().chain(allowed.iter().map(PathBuf::as_path));
     let roots = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
-    let mut reader = Reader { roots, parts: Vec::new(), texts: Vec::new(), files: MOST_FILES, bytes: MOST_BYTES };
+    let own = folder.filter(|folder| folder.canonicalize().is_ok_and(|own| own == Path::new(USUAL)));
+    let mut reader = Reader {
+        roots,
+        usual: own.map(Path::to_owned),
+        named: allowed.to_vec(),
+        parts: Vec::new(),
+        texts: Vec::new(),
+        files: MOST_FILES,
+        bytes: MOST_BYTES,
+    };
     reader.file(path, &text, shown, 0);
     if let [one] = reader.parts.as_mut_slice() {
         // Nothing is included.
@@ -58,6 +76,10 @@ pub fn parts(path: &Path, text: String, shown: bool, allowed: &[PathBuf]) -> (Ve
 struct Reader {
     /// Where files may be read; nowhere, for what does not come from a file.
     roots: Vec<PathBuf>,
+    /// Where nft looks without being told to, as far as that may be read.
+    usual: Option<PathBuf>,
+    /// Where it looks since it is told to.
+    named: Vec<PathBuf>,
     parts: Vec<Part>,
     /// Of what was included.
     texts: Vec<Digested>,
@@ -72,7 +94,7 @@ impl Reader {
         let mut number = 0_u32;
         for line in text.lines() {
             number = number.saturating_add(1);
-            let found = included(line).and_then(|pattern| self.find(path, pattern, depth));
+            let found = included(line).and_then(|pattern| self.find(pattern, depth));
             let Some(files) = found else {
                 own.text.push_str(line);
                 own.text.push('\n');
@@ -88,26 +110,34 @@ impl Reader {
         self.parts.push(own);
     }
 
-    /// The files that a pattern names, with their texts; `None` if one of them must not or cannot be read.
-    fn find(&mut self, from: &Path, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String, bool)>> {
+    /// The files that a pattern names, with their texts; `None` if one of them must not or cannot be read, or if it is not known where nft
+    /// looks for them.
+    fn find(&mut self, pattern: &str, depth: usize) -> Option<Vec<(PathBuf, String, bool)>> {
         if depth >= DEEPEST {
             return None;
         }
-        let whole = from.parent()?.join(pattern);
-        let name = whole.file_name()?.to_str()?;
-        let folder = whole.parent()?;
-        let is_in = |path: &Path| self.roots.iter().any(|root| path.starts_with(root));
-        let within = |path: &Path| path.canonicalize().is_ok_and(|path| is_in(&path));
-        let paths = match is_pattern(name) {
-            false => vec![whole.clone()],
-            // No such folder holds no such file.
-            true if !folder.exists() && self.roots.iter().any(|root| inside(root, folder)) => Vec::new(),
-            true if within(folder) => matching(folder, name)?,
-            true => return None,
+        let by_folder = pattern.starts_with("./") || pattern.starts_with("../");
+        let folders: Vec<PathBuf> = match pattern.starts_with('/') {
+            true => vec![PathBuf::new()],
+            false if by_folder => env::current_dir().into_iter().collect(),
+            false => self.usual.iter().chain(&self.named).cloned().collect(),
         };
-        if is_pattern(folder.to_str()?) || !paths.iter().all(|path| within(path)) {
+        // nft would take what is in /etc before what is in any other folder.
+        if !by_folder && !pattern.starts_with('/') && self.usual.is_none() && is_there(&Path::new(USUAL).join(pattern))
+        {
             return None;
         }
+        let mut paths = None;
+        for folder in folders {
+            let found = self.named_by(&folder.join(pattern))?;
+            let is_last = !found.is_empty();
+            paths = Some(found);
+            if is_last {
+                break;
+            }
+        }
+        // What is no pattern has to be there.
+        let paths = paths.filter(|paths| !paths.is_empty() || is_pattern(pattern))?;
         self.files = self.files.checked_sub(paths.len())?;
         let mut files = Vec::new();
         for path in paths {
@@ -119,6 +149,35 @@ impl Reader {
             files.push((path, text, may_be_shown(&file)));
         }
         Some(files)
+    }
+
+    /// The files that a pattern with its folder names; `None` where that must not be known.
+    fn named_by(&self, whole: &Path) -> Option<Vec<PathBuf>> {
+        let name = whole.file_name()?.to_str()?;
+        let folder = whole.parent()?;
+        let is_in = |path: &Path| self.roots.iter().any(|root| path.starts_with(root));
+        let within = |path: &Path| path.canonicalize().is_ok_and(|path| is_in(&path));
+        let missing = |path: &Path| !path.exists() && self.roots.iter().any(|root| inside(root, path));
+        let paths = match is_pattern(name) {
+            false if fs::symlink_metadata(whole).is_err() && missing(whole) => Vec::new(),
+            false => vec![whole.to_owned()],
+            // No such folder holds no such file.
+            true if missing(folder) => Vec::new(),
+            true if within(folder) => matching(folder, name)?,
+            true => return None,
+        };
+        (!is_pattern(folder.to_str()?) && paths.iter().all(|path| within(path))).then_some(paths)
+    }
+}
+
+/// Whether a name, or a pattern, may stand for a file.
+fn is_there(whole: &Path) -> bool {
+    let parts = || (whole.parent().unwrap_or(whole), whole.file_name().unwrap_or_default().to_string_lossy());
+    match parts() {
+        (folder, name) if is_pattern(&name) || is_pattern(&folder.to_string_lossy()) => {
+            folder.exists() && matching(folder, &name).is_none_or(|found| !found.is_empty())
+        }
+        _ => whole.exists(),
     }
 }
 
@@ -227,11 +286,11 @@ mod tests {
 
     #[test]
     fn only_what_is_in_the_folder_is_read() {
-        let folder = std::env::temp_dir().join(format!("ringfence-include-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("ringfence-include-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("etc/rules.d")).unwrap();
         fs::write(folder.join("secret.nft"), "secret\n").unwrap();
-        fs::write(folder.join("etc/rules.d/b.nft"), "b\ninclude \"../defs.nft\"").unwrap();
+        fs::write(folder.join("etc/rules.d/b.nft"), "b\ninclude \"defs.nft\"").unwrap();
         fs::write(folder.join("etc/rules.d/a.nft"), "a\n").unwrap();
         fs::write(folder.join("etc/rules.d/.hidden.nft"), "hidden\n").unwrap();
         fs::write(folder.join("etc/defs.nft"), "d1\nd2\n").unwrap();
@@ -241,7 +300,7 @@ mod tests {
         let absolute = format!("include \"{}/*.nft\"", folder.join("etc/rules.d").display());
         let read = |text: &str| -> Vec<(String, u32, String)> {
             let name = |part: &Part| part.name.strip_prefix(folder.to_str().unwrap()).unwrap_or("?").to_owned();
-            let (parts, _) = parts(&main, text.to_owned(), true, &[]);
+            let (parts, _) = parts(&main, text.to_owned(), true, &[folder.join("etc")]);
             parts
                 .into_iter()
                 .map(|part| (name(&part), part.first, part.text))
@@ -256,7 +315,7 @@ mod tests {
                     part("main.nft", 1, "one\n"),
                     part("rules.d/a.nft", 1, "a\n"),
                     part("rules.d/b.nft", 1, "b\n"),
-                    part("rules.d/../defs.nft", 1, "d1\nd2\n"),
+                    part("defs.nft", 1, "d1\nd2\n"),
                     part("main.nft", 3, "two\n"),
                 ]
             );
@@ -268,6 +327,13 @@ mod tests {
         }
         assert_eq!(read("include \"none.d/*.nft\"\nx\n"), [part("main.nft", 2, "x\n")]);
         assert!(read("include \"loop.nft\"\n").iter().any(|part| part.2.contains("include")));
+        // nft does not look beside a file, so what is there is not taken for what it finds.
+        for relative in ["rules.d/*.nft", "./rules.d/*.nft", "defs.nft", "none.d/*.nft"] {
+            let text = format!("include \"{relative}\"\n");
+            let (parts, _) = parts(&main, text.clone(), true, &[]);
+            let texts: Vec<String> = parts.into_iter().map(|part| part.text).collect();
+            assert_eq!(texts, [text], "{relative}");
+        }
         // Where it is allowed it is read, and nowhere else.
         fs::create_dir_all(folder.join("share")).unwrap();
         fs::write(folder.join("share/d.nft"), "d\n").unwrap();
@@ -276,7 +342,16 @@ mod tests {
             let (parts, _) = parts(&main, format!("include \"{name}\"\n"), true, &allowed);
             parts.into_iter().map(|part| part.text).filter(|text| !text.is_empty()).collect()
         };
-        assert_eq!(texts("../share/d.nft"), ["d\n"]);
+        assert_eq!(texts("d.nft"), ["d\n"]);
+        // These count from where nft runs, which is not here.
+        for relative in ["../share/d.nft", "./d.nft"] {
+            assert_eq!(texts(relative), [format!("include \"{relative}\"\n")]);
+        }
+        // nft would find this one in /etc.
+        fs::write(folder.join("share/passwd"), "p\n").unwrap();
+        for usual in ["passwd", "passw?"] {
+            assert_eq!(texts(usual), [format!("include \"{usual}\"\n")]);
+        }
         assert_eq!(texts(&folder.join("share/*.nft").display().to_string()), ["d\n"]);
         assert_eq!(texts("../secret.nft"), ["include \"../secret.nft\"\n"]);
         fs::remove_dir_all(&folder).unwrap();
