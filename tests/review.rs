@@ -247,7 +247,10 @@ fn no_folder_is_in_the_document() {
         let of = |folder: &str| {
             let name = |file: &str| here.path(folder).join(file).to_str().unwrap().to_owned();
             let (config, one, other) = (name("small.toml"), name("r.nft"), name("a/r.nft"));
-            let output = here.run(&["report", &config, "--format", form, "--ruleset", &one, &other]);
+            let looks = here.path(folder);
+            let looks = ["--include-from", looks.to_str().unwrap()];
+            let words = ["report", config.as_str(), "--format", form, looks[0], looks[1], "--ruleset", &one, &other];
+            let output = here.run(&words);
             assert_eq!(output.status.code(), Some(1));
             out(&output)
         };
@@ -264,7 +267,7 @@ fn no_folder_is_in_the_document() {
 fn what_is_read_is_not_written_over() {
     use std::os::unix::fs::PermissionsExt as _;
     let here = Here::new();
-    here.write("top.nft", &format!("include \"inc/x.nft\"\n{}", here.guard()));
+    here.write("top.nft", &format!("include \"{}\"\n{}", here.path("inc/x.nft").display(), here.guard()));
     here.write("inc/x.nft", "table inet x { }\n");
     let own = "include = [\"more/*.toml\"]\n[cluster]\nname = \"small\"\nnodes = [\"riak@10.20.0.11\"]\n[networks]\n\
                private = [\"10.20.0.0/24\"]\n[services.distribution]\nports = \"6000\"\n";
@@ -572,21 +575,78 @@ fn a_family_that_is_not_given_is_no_change() {
     );
 }
 
-/// A report of before has no rules in it, and names do not say who gains.
+/// A report of JSON has the rules that it is about in it, where that can be.
 #[test]
-fn a_report_is_no_rules_of_before() {
+fn what_changed_since_a_report_is_told() {
+    let here = Here::new();
+    here.write("old.nft", &here.guard());
+    here.write("old.ipt", &out(&here.run(&["compile", "small.toml", "--format", "iptables"])));
+    here.write("old.ip6", &out(&here.run(&["compile", "small.toml", "--format", "ip6tables"])));
+    here.run(&["report", "small.toml", "-o", "made.json"]);
+    here.run(&["report", "small.toml", "--ruleset", "old.nft", "-o", "file.json"]);
+    here.run(&["report", "small.toml", "--ruleset", "old.ipt", "--ruleset", "old.ip6", "-o", "two.json"]);
+    let reports = ["made.json", "file.json", "two.json"];
+    for report in reports {
+        let review = here.json(&["small.toml", "--since", report]);
+        assert_eq!(
+            (&review["since"]["same"], review["since"]["texts"][0]["name"].as_str()),
+            (&true.into(), Some(report))
+        );
+    }
+    let old = fs::read_to_string(here.path("small.toml")).unwrap();
+    here.write("small.toml", &old.replace("10.20.1.0/24", "10.20.2.0/24"));
+    let by_rules = moves(&here.json(&["small.toml", "--since", "old.nft"]));
+    assert!(by_rules.iter().any(|one| one.starts_with("gains | 10.20.2.0/24 | http")), "{by_rules:?}");
+    for report in reports {
+        assert_eq!(moves(&here.json(&["small.toml", "--since", report])), by_rules, "{report}");
+    }
+}
+
+/// What a report says of rules by names does not tell who gains.
+#[test]
+fn a_report_without_all_of_its_rules_is_refused() {
     let here = Here::new();
     here.run(&["report", "small.toml", "-o", "old.json"]);
     let old = fs::read_to_string(here.path("old.json")).unwrap();
     here.write("next.json", &old.replace("ringfence/report/1", "ringfence/report/2"));
     here.write("half.json", "{\"schema\": \"ringfence/report/1\", \"errors\": []}");
     here.write("verify.json", &out(&here.run(&["verify", "small.toml", "--json"])));
-    for file in ["old.json", "next.json", "half.json", "verify.json", "small.toml", "none.json"] {
+    let mut report: Value = serde_json::from_str(&old).unwrap();
+    let text = report["texts"][0]["text"].as_str().unwrap().to_owned();
+    report["texts"][0]["text"] = text.replace("10.20.1.0/24", "0.0.0.0/0").into();
+    here.write("other.json", &report.to_string());
+    for text in report["texts"].as_array_mut().unwrap() {
+        text.as_object_mut().unwrap().remove("text");
+    }
+    here.write("without.json", &report.to_string());
+    // A file that includes another stands for more than its own text.
+    here.write("rules/all.nft", &format!("include \"more.nft\"\n{}", here.guard()));
+    here.write("rules/more.nft", "table inet more { chain c { type filter hook input priority 5; } }\n");
+    let includes = ["--include-from", "rules", "--ruleset", "rules/all.nft", "-o", "includes.json"];
+    here.run(&[["report", "small.toml"].as_slice(), &includes].concat());
+    // Nor does one whose letters would deceive a reader stand in a document.
+    here.write("odd.nft", &format!("# \u{202e}\n{}", here.guard()));
+    here.run(&["report", "small.toml", "--ruleset", "odd.nft", "-o", "odd.json"]);
+    assert!(!fs::read_to_string(here.path("odd.json")).unwrap().contains('\u{202e}'));
+    for (file, said) in [
+        ("next.json", "another version"),
+        ("half.json", "says only why"),
+        ("verify.json", ""),
+        ("small.toml", ""),
+        ("none.json", ""),
+        ("other.json", "texts/0/sha256 is not the digest"),
+        ("without.json", "has not all of its rules"),
+        ("includes.json", "has not all of its rules"),
+        ("odd.json", "has not all of its rules"),
+    ] {
         let output = here.run(&["report", "small.toml", "--since", file]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{file}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(said), "{file}: {error}");
     }
-    let output = here.run(&["report", "small.toml", "--since", "old.json"]);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("is a report and has no rules"));
+    here.write("old.nft", &here.guard());
+    let output = here.run(&["report", "small.toml", "--since", "old.json", "--since", "old.nft"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("name either a report or rules"));
     for file in ["next.json", "half.json", "verify.json", "small.toml", "none.json"] {
         assert_eq!(here.run(&["verify", "small.toml", "--review", file]).status.code(), Some(2), "{file}");
     }
@@ -695,7 +755,7 @@ fn headers_of_included_files_and_of_other_nodes_are_judged() {
         let codes = found["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap().to_owned());
         (output.status.code().unwrap(), codes.collect())
     };
-    assert_eq!(codes(&["--ruleset", "top.nft"]), (1, vec!["header-admits".to_owned()]));
+    assert_eq!(codes(&["--include-from", ".", "--ruleset", "top.nft"]), (1, vec!["header-admits".to_owned()]));
     let other = here.run(&["compile", "small.toml", "--format", "nft", "--node", "riak@10.20.0.12"]);
     here.write("other.nft", &out(&other));
     let asked = ["--ruleset", "other.nft", "--node", "riak@10.20.0.11"];

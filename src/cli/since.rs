@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::input::read_text;
-use super::rulesets::{Given, read_rules_for_document};
+use super::rulesets::{Given, read_rules_for_document, read_rules_of_report};
 use crate::cluster::Site;
 use crate::diff::difference_on_host;
 use crate::ir::Ruleset;
@@ -17,7 +17,8 @@ use crate::verify::Families;
 /// What else to tell.
 #[derive(Args, Clone, Default)]
 pub struct Also {
-    /// Also tell what changed, by meaning, since the rules in this file. May be given several times.
+    /// Also tell what changed, by meaning, since the rules in this file, or since a report of JSON that has its rules in it. May be given
+    /// several times, for rules.
     #[arg(long, value_name = "FILE")]
     since: Vec<PathBuf>,
     /// Also show what a rehearsal of these rules has shown: what `rehearse --json` printed. May be given several times.
@@ -107,20 +108,28 @@ impl Before {
     /// Reads them; nothing where no file is named.
     ///
     /// # Errors
-    /// Where a file is none of rules. A report of before is none: it has no rules in it, and what it says of them by names does not tell
-    /// who gains.
+    /// Where a file is none of rules, and no report with its rules in it: what a report says of rules by names does not tell who gains.
     fn read(files: &[PathBuf], allowed: &[PathBuf]) -> anyhow::Result<Option<Self>> {
         if files.is_empty() {
             return Ok(None);
         }
         for file in files.iter().filter(|file| file.as_path() != Path::new("-")) {
             let text = read_text(file, "file to compare with")?;
+            if !text.trim_start().starts_with('{') {
+                continue;
+            }
+            let rules = match Earlier::read(&text).and_then(|report| report.rules()) {
+                Ok(rules) => rules,
+                // What nft prints with `-j` begins so, too.
+                Err(NotRead::Other(_)) => continue,
+                Err(error) => return Err(refused(file, &error)),
+            };
             anyhow::ensure!(
-                !text.trim_start().starts_with('{') || matches!(Earlier::read(&text), Err(NotRead::Other(_))),
-                "{} is a report and has no rules to compare with: name the rules that it is about, or hold it against what is now by \
-                 `verify --review`",
+                files.len() == 1,
+                "{} is a report, and other files are named beside it with `--since`: name either a report or rules",
                 file.display()
             );
+            return Ok(Some(Self(read_rules_of_report((file, &text), rules)?)));
         }
         Ok(Some(Self(read_rules_for_document(files.iter().map(PathBuf::as_path), allowed)?)))
     }
@@ -133,7 +142,7 @@ impl Before {
     /// What changed since, to these rules, which speak of these families.
     fn changes(&self, review: &Review, (ruleset, families): (&Ruleset, Families), site: &Site<'_>) -> Since {
         let names = Names { clusters: [None, Some(site.cluster())] };
-        let texts = self.0.texts.clone();
+        let texts: Vec<_> = self.0.texts.iter().cloned().map(Digested::alone).collect();
         let compared = Compared::of(self.0.families).and(Compared::of(families));
         match difference_on_host(&self.0.ruleset, ruleset, site.elsewhere()) {
             Ok(found) => Since::rules(&Changes::of(&found, names), texts, (compared, review)),

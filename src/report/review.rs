@@ -147,6 +147,10 @@ pub struct Digested {
     pub name: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
+    /// The text itself, so that later rules can be compared with these: of those that a cluster file makes the one for nft, of files each
+    /// that includes no other and has nothing in it that could deceive who reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// A host that was asked.

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::Digested;
 use super::read::{NotRead, document};
 use super::words::plain;
 use crate::cluster::Day;
@@ -32,6 +33,28 @@ impl Earlier {
     #[must_use]
     pub fn today(&self) -> Option<Day> {
         self.0.get("today")?.as_str()?.parse().ok()
+    }
+
+    /// The texts of the rules that it is about, each with its name.
+    ///
+    /// # Errors
+    /// It has none of them, or not all, or one that its digest is not of.
+    pub fn rules(&self) -> Result<Vec<(String, String)>, NotRead> {
+        let of = |field: &'static str| move |text: &Value| text.get(field)?.as_str().map(str::to_owned);
+        let texts = self.0.get("texts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<(String, String)> =
+            texts.iter().filter_map(|text| Some((of("name")(text)?, of("text")(text)?))).collect();
+        // Of rules that a cluster file makes all texts mean the same.
+        let enough = if self.0.get("rules").is_some_and(|rules| rules == "compiled") { 1 } else { texts.len() };
+        if found.is_empty() || found.len() < enough {
+            return Err(NotRead::NoRules);
+        }
+        let is_own =
+            |text: &Value| of("text")(text).is_none_or(|own| of("sha256")(text) == Some(Digested::of("", &own).sha256));
+        match texts.iter().position(|text| !is_own(text)) {
+            Some(at) => Err(NotRead::Field("report", format!("texts/{at}/sha256 is not the digest of the text"))),
+            None => Ok(found),
+        }
     }
 
     /// What of a document that was made now is not as in this one, in words: all of it counts, but for the time and the user of a look at a

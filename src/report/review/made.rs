@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::decides::Decides;
 use super::rows::{MOST_NAMED, rows};
 use super::since::Compared;
-use super::words::{clipped, plain};
+use super::words::{clipped, is_hidden, plain};
 use super::{
     Allowed, Asked, Digested, Guarded, Linting, Reason, Reasoned, Rehearsal, Review, Reviewed, SourceCheck, Unguarded,
 };
@@ -71,7 +71,21 @@ impl Digested {
             _ = write!(all, "{byte:02x}");
             all
         });
-        Self { name: plain(name), sha256 }
+        Self { name: plain(name), sha256, text: None }
+    }
+
+    /// The same without the text.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { text: None, ..self }
+    }
+
+    /// The same with the text, if it is the one whose digest this is, and may stand in a document.
+    #[must_use]
+    pub fn with(self, text: &str) -> Self {
+        let harmless = !text.contains(|c| is_hidden(c) && c != '\n' && c != '\t');
+        let same = harmless && Self::of("", text).sha256 == self.sha256;
+        Self { text: same.then(|| text.to_owned()), ..self }
     }
 
     /// The same, called by its name without the folder.

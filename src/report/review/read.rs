@@ -24,6 +24,12 @@ pub enum NotRead {
     /// A field is not as this version writes it.
     #[error("is not as `ringfence {0}` writes it: {1}")]
     Field(&'static str, String),
+    /// It is a report without its rules.
+    #[error(
+        "is a report that has not all of its rules in it (of a kernel, of files that include others or that may not be shown, or by an \
+         earlier version): name the rules that it is about, or hold it against what is now by `verify --review`"
+    )]
+    NoRules,
     /// It is about something else.
     #[error("is about {0}")]
     Another(String),
