@@ -48,6 +48,8 @@ pub(in crate::dialect) struct Content<'a> {
     sets: BTreeSet<String>,
     /// The first thing in it that is not known.
     unknown: Option<Doubt<'a>>,
+    /// The line that made it, where it was read in text: what no line of its own says is said of this one.
+    line: u32,
 }
 
 /// Addresses of IPv4 and of IPv6.
@@ -151,6 +153,7 @@ impl<'a> Content<'a> {
             ports: Vec::new(),
             sets: BTreeSet::new(),
             unknown: unknown.map(|text| (number, text.into())),
+            line: number,
         }
     }
 
@@ -193,6 +196,11 @@ impl<'a> Content<'a> {
     /// Whether it is not known what is in it.
     pub(in crate::dialect) fn is_unknown(&self) -> bool {
         self.unknown.is_some()
+    }
+
+    /// Something of the set as a whole is not known.
+    pub(in crate::dialect) fn doubt_all(&mut self, text: impl Into<Cow<'a, str>>) {
+        self.doubt(self.line, text);
     }
 
     /// Something in it is not known. What was said first is kept.
@@ -341,7 +349,7 @@ impl<'a> Content<'a> {
                 match several.endpoints(&tuples, ipv6, self.passing) {
                     Ok(found) => Elements::Endpoints(found),
                     Err(doubt) => {
-                        self.doubt(0, doubt);
+                        self.doubt_all(doubt);
                         Elements::Unknown
                     }
                 }
@@ -364,7 +372,7 @@ impl<'a> Content<'a> {
                 // These come of 32 bits.
                 Some(left) => self.v4 = left.into_iter().map(|(first, last)| (first as u32, last as u32)).collect(),
                 None => {
-                    self.doubt(0, "nomatch");
+                    self.doubt_all("nomatch");
                     return Elements::Unknown;
                 }
             }
@@ -380,7 +388,7 @@ impl<'a> Content<'a> {
         for name in std::mem::take(&mut self.sets) {
             let found = of_others.known.get(&name).map(Elements::lasting);
             let Some(left) = of_others.left.checked_sub(found.map_or(0, |(these, _)| these.len())) else {
-                self.doubt(0, "more elements of its sets than are looked at");
+                self.doubt_all("more elements of its sets than are looked at");
                 return Elements::Unknown;
             };
             of_others.left = left;
@@ -398,7 +406,7 @@ impl<'a> Content<'a> {
                     _,
                 ))
                 | None => {
-                    self.doubt(0, format!("its set {name}"));
+                    self.doubt_all(format!("its set {name}"));
                     return Elements::Unknown;
                 }
             }

@@ -293,7 +293,7 @@ impl<'a> Sets<'a> {
         let mut there: Vec<Entry<'_>> = self.list.into_iter().filter(|entry| !entry.removed).collect();
         for Entry { content, .. } in &mut there {
             if content.sets().iter().any(|name| renamed.contains(name)) {
-                content.doubt(0, "a set of it has another name now");
+                content.doubt_all("a set of it has another name now");
             }
         }
         let names: Vec<(&str, bool)> = there.iter().map(|entry| (entry.name, entry.content.is_list())).collect();

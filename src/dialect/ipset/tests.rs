@@ -211,7 +211,7 @@ fn what_is_not_known_is_listed() {
         ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80\n", "2 a 10.0.0.1,tcp:80"),
         ("hash:ip,port,net\nadd a 10.0.0.1,tcp:80,0.0.0.0/0\n", "2 a 10.0.0.1,tcp:80,0.0.0.0/0"),
         ("hash:net,net\nadd a 10.0.0.0/8,fd00::/8\n", "2 a 10.0.0.0/8,fd00::/8"),
-        ("hash:net,net\nadd a 10.0.0.0/8,11.0.0.0/8\nadd a 10.0.0.0/9,11.0.0.0/9 nomatch\n", "0 a nomatch"),
+        ("hash:net,net\nadd a 10.0.0.0/8,11.0.0.0/8\nadd a 10.0.0.0/9,11.0.0.0/9 nomatch\n", "1 a nomatch"),
         ("hash:ip timeout 5 markmask 0xff\n", "1 a markmask"),
         ("hash:ip,mark\nadd a 10.0.0.1,0xg\n", "2 a 10.0.0.1,0xg"),
         ("bitmap:port range 0-100\nadd a 0\n", "2 a 0"),
@@ -223,9 +223,9 @@ fn what_is_not_known_is_listed() {
         ("hash:mac\nadd a 02:00:00:00:00:0g\n", "2 a 02:00:00:00:00:0g"),
         ("hash:net,iface\nadd a 10.0.0.0/8\n", "2 a 10.0.0.0/8"),
         ("hash:net,iface\nadd a 10.0.0.0/8,physdev:eth0\n", "2 a 10.0.0.0/8,physdev:eth0"),
-        ("hash:net,iface\nadd a 10.0.0.0/8,eth wildcard\nadd a 10.0.0.0/8,eth0\n", "0 a wildcard"),
+        ("hash:net,iface\nadd a 10.0.0.0/8,eth wildcard\nadd a 10.0.0.0/8,eth0\n", "1 a wildcard"),
         ("hash:ip,port,ip,net\n", "1 a hash:ip,port,ip,net"),
-        ("list:set size 8\nadd a b\n", "0 a its set b"),
+        ("list:set size 8\nadd a b\n", "1 a its set b"),
         ("hash:net\nadd a 0.0.0.0/0\n", "2 a 0.0.0.0/0"),
         ("hash:ip\nadd a 010.0.0.1\n", "2 a 010.0.0.1"),
         ("hash:ip\nadd a localhost\nadd a 10.0.0.1\n", "2 a localhost"),
@@ -243,12 +243,12 @@ fn what_is_not_known_is_listed() {
     let listed = "create a hash:ip\nadd a 1.1.1.1\ncreate l list:set size 8\nadd l a\n";
     assert_eq!(sets(listed), (vec!["a ip 1.1.1.1".to_owned(), "l net 1.1.1.1".to_owned()], Vec::new()));
     for (more, doubt) in [
-        ("rename a b\n", "0 l a set of it has another name now"),
-        ("create b hash:mac\nadd l b before a\n", "0 l its set b"),
-        ("create b bitmap:x\nadd l b before a\n", "0 l its set b"),
-        ("create b list:set\nadd l b\n", "0 l its set b"),
-        ("create b hash:ip,port\nadd l b\n", "0 l its set b"),
-        ("add l nothing\n", "0 l its set nothing"),
+        ("rename a b\n", "3 l a set of it has another name now"),
+        ("create b hash:mac\nadd l b before a\n", "3 l its set b"),
+        ("create b bitmap:x\nadd l b before a\n", "3 l its set b"),
+        ("create b list:set\nadd l b\n", "3 l its set b"),
+        ("create b hash:ip,port\nadd l b\n", "3 l its set b"),
+        ("add l nothing\n", "3 l its set nothing"),
         ("del l a\n", "5 l del l a"),
     ] {
         let (sets, unknown) = sets(&format!("{listed}{more}"));

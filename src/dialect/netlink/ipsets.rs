@@ -154,7 +154,7 @@ impl Reading {
                     | IPSET_ATTR_FAMILY | IPSET_ATTR_DATA | IPSET_ATTR_INDEX,
                     _,
                 ) => {}
-                (other, _) => entry.content.doubt(0, format!("attribute {other}")),
+                (other, _) => entry.content.doubt_all(format!("attribute {other}")),
             }
         }
         Ok(())
@@ -167,11 +167,11 @@ impl Reading {
             // What has run out counts until the kernel clears it away.
             let passed = content.is_passing() && said.is_some_and(|said| seen < said);
             if said != Some(seen) && !passed {
-                content.doubt(0, "members that are not listed");
+                content.doubt_all("members that are not listed");
             }
             // A name that stands for bytes that cannot be shown may be the name of another set, too.
             if name.contains('\\') {
-                content.doubt(0, "a name that is no text");
+                content.doubt_all("a name that is no text");
             }
             if content.is_list() {
                 found.lists.insert(ir_name(&name));
@@ -202,7 +202,7 @@ impl Entry {
         for element in attributes(elements) {
             let (kind, element) = element?;
             if kind != IPSET_ATTR_DATA {
-                self.content.doubt(0, format!("attribute {kind} among the members"));
+                self.content.doubt_all(format!("attribute {kind} among the members"));
             }
             self.seen = self.seen.saturating_add(1);
             if self.content.is_unknown() {
@@ -211,7 +211,7 @@ impl Entry {
             let element = Element::of(element)?;
             let taken = element.doubt.is_none() && self.take(&element, expanded);
             if !taken {
-                self.content.doubt(0, element.to_string());
+                self.content.doubt_all(element.to_string());
             }
         }
         Ok(())
@@ -245,10 +245,9 @@ impl Entry {
 /// The newest revision of a type of which it is known what it means.
 fn newest(kind: &str) -> u8 {
     match kind {
-        "hash:ip" => 6,
-        "hash:net" => 7,
+        "hash:ip" | "hash:ip,port,ip" => 6,
         "bitmap:ip" | "bitmap:port" | "list:set" => 3,
-        "hash:ip,port" | "hash:ip,port,ip" => 7,
+        "hash:net" | "hash:ip,port" => 7,
         "hash:net,port" | "hash:ip,port,net" | "hash:net,iface" => 8,
         "hash:net,net" => 4,
         "hash:net,port,net" | "hash:ip,mark" | "bitmap:ip,mac" => 3,
