@@ -30,6 +30,9 @@ pub(super) fn files(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, Kin
 /// Those whose names say what they are, the usual one alone where there is one. Each can be opened without waiting.
 fn own_files(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, Kind)> {
     let all = entries(folder, findings);
+    if all.is_empty() {
+        return Vec::new();
+    }
     let usual =
         Kind::ALL.map(|kind| (kind, all.iter().any(|path| path.file_name().is_some_and(|name| name == kind.name()))));
     let mut files = Vec::new();

@@ -75,6 +75,14 @@ impl<T> Slot<T> {
         self.0.retain(|(rank, setting)| Some(*rank) == highest || !noted.contains(&setting.span));
     }
 
+    /// Leaves out what a program derives from a setting of its environment where the file sets it itself: whoever set the one meant
+    /// no other.
+    pub fn leave_out_derived(&mut self) {
+        if self.0.iter().any(|((layout, _), _)| *layout == Layout::Third) {
+            self.0.retain(|(rank, _)| *rank != (Layout::Second, Source::Environment));
+        }
+    }
+
     /// The one that is in force: of one rank, the last.
     pub fn last(self, findings: &mut Findings) -> Option<Setting<T>> {
         self.in_force(findings).pop()
@@ -190,6 +198,8 @@ impl Draft {
 
     pub fn resolve(mut self, findings: &mut Findings) -> Settings {
         let listeners = listeners::in_force(&mut self, findings);
+        self.minimum.leave_out_derived();
+        self.maximum.leave_out_derived();
         self.maximum.leave_out_overridden(&self.minimum);
         let ranges = self.ranges(findings);
         let sources = [self.replication_source.last(findings), self.full_sync.last(findings)];

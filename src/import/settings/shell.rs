@@ -117,8 +117,9 @@ fn take_one(one: &Assignment, use_of: Use, draft: &mut Draft, findings: &mut Fin
     } else if use_of.flags {
         read_flags(one, draft, found.findings);
     } else if use_of.file {
-        let message = format!("`{}` names other files than those beside this one, and these are not read", one.name);
-        let help = "name the folder that they are in with `--from`, too, or put them where they usually are";
+        let message =
+            format!("`{}` is `{}`, and only files beside this one are read", one.name, one.value.escape_debug());
+        let help = "if it is not among these, name its folder with `--from`, too";
         found.findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
     } else if use_of.of_epmd {
         let word = args::Word { text: one.value.clone(), span: one.value_span };
