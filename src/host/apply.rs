@@ -319,7 +319,7 @@ fn begin(
     host: &Host,
     plan: &Plan<'_>,
     record: &Record,
-    files: &[(&'static str, Vec<u8>)],
+    files: &[record::Written<'_>],
     ports_before: &Ports,
     before: &InForce,
     sessions: &Sessions,

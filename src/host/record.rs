@@ -129,24 +129,27 @@ impl Record {
     }
 }
 
+/// A file that is kept: its name, and what is in it, which for a cluster file is its text itself.
+pub type Written<'a> = (&'static str, Cow<'a, [u8]>);
+
 /// The files that are kept of an apply.
-pub fn files(cluster: &Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut files = vec![(RULES_FILE, rules_digest(ruleset).into_bytes())];
+pub fn files<'a>(cluster: &'a Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<Written<'a>> {
+    let mut files: Vec<Written<'a>> = vec![(RULES_FILE, rules_digest(ruleset).into_bytes().into())];
     if cluster.is_joined() || is_of_folder(cluster, &record.config) {
         let all: Vec<KeptText> = cluster.sources().of_each().iter().map(KeptText::of).collect();
-        files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes)));
-        files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
+        files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes.into())));
+        files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes.into())));
         return files;
     }
     let texts = [(FileId::CLUSTER, CLUSTER_FILE), (FileId::PROFILE, PROFILE_FILE)];
     for (id, name) in texts {
-        files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().to_vec())));
+        files.extend(cluster.sources().get(id).map(|file| (name, file.text.as_bytes().into())));
     }
     let included: Vec<Included> = cluster.sources().included().map(included).collect();
     if !cluster.includes().is_empty() {
-        files.extend(serde_json::to_vec_pretty(&included).ok().map(|bytes| (INCLUDED_FILE, bytes)));
+        files.extend(serde_json::to_vec_pretty(&included).ok().map(|bytes| (INCLUDED_FILE, bytes.into())));
     }
-    files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes)));
+    files.extend(serde_json::to_vec_pretty(record).ok().map(|bytes| (RECORD_FILE, bytes.into())));
     files
 }
 
@@ -205,7 +208,7 @@ fn included(file: &SourceFile) -> Included {
 ///
 /// # Errors
 /// As [`Store::write_set`].
-pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<(), HostError> {
+pub fn keep(store: &Store, name: &str, files: &[Written<'_>]) -> Result<(), HostError> {
     put(store, prepare(store, name, files)?)
 }
 
@@ -213,20 +216,20 @@ pub fn keep(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Res
 ///
 /// # Errors
 /// As [`Store::prepare_set`].
-pub fn prepare(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> Result<Option<ReadySet>, HostError> {
+pub fn prepare(store: &Store, name: &str, files: &[Written<'_>]) -> Result<Option<ReadySet>, HostError> {
     // A disk takes longer to write than all the rest takes.
     if is_kept(store, name, files) {
         return Ok(None);
     }
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
     Ok(Some(store.prepare_set(name, &files)?))
 }
 
 /// Whether a set is there that is just like this.
 #[must_use]
-pub fn is_kept(store: &Store, name: &str, files: &[(&'static str, Vec<u8>)]) -> bool {
+pub fn is_kept(store: &Store, name: &str, files: &[Written<'_>]) -> bool {
     let there = store.read_set(name).ok().flatten().unwrap_or_default();
-    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name) == Some(bytes))
+    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name).map(Vec::as_slice) == Some(bytes))
 }
 
 /// Puts a set into its place.

@@ -40,7 +40,8 @@ pub fn touching(ruleset: &Ruleset, site: &Site<'_>, surroundings: &Surroundings)
     let concerned = Concerned::of(site, surroundings);
     let mut bases: Vec<(Hook, i32, usize, String)> = Vec::new();
     for table in &ruleset.tables {
-        let mut slice = Slice { concerned: &concerned, ruleset, table, nat: false, done: HashMap::new() };
+        let chains = table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
+        let mut slice = Slice { concerned: &concerned, ruleset, table, chains, nat: false, done: HashMap::new() };
         for chain in &table.chains {
             let Some(base) = chain.base.filter(|base| base.hook != Hook::Forward) else { continue };
             slice.begin(base.kind == ChainKind::Nat);
@@ -153,6 +154,8 @@ struct Slice<'a> {
     concerned: &'a Concerned,
     ruleset: &'a Ruleset,
     table: &'a Table,
+    /// Those of the table, by name.
+    chains: HashMap<&'a str, &'a Chain>,
     /// Whether only the first packet of a connection comes here: its destination port is that of a service.
     nat: bool,
     /// By name, with what there is to tell of each.
@@ -179,12 +182,12 @@ impl<'a> Slice<'a> {
 
     /// The chain that a rule leads to, named by what there is to tell of it: a name may be another each time.
     fn target(&mut self, name: &str) -> Told {
-        let Some(chain) = self.table.chains.iter().find(|chain| chain.name == name) else {
-            return Told { text: "nowhere".to_owned(), turns: true };
-        };
-        if let Some(done) = self.done.get(chain.name.as_str()) {
+        if let Some(done) = self.done.get(name) {
             return done.clone();
         }
+        let Some(chain) = self.chains.get(name).copied() else {
+            return Told { text: "nowhere".to_owned(), turns: true };
+        };
         // The kernel lets nothing lead back to where it came from; a text may.
         self.done.insert(&chain.name, Told { text: "itself".to_owned(), turns: true });
         let Told { text, turns } = self.chain(chain);

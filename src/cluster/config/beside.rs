@@ -76,5 +76,7 @@ pub(super) fn read_text(reader: impl io::Read, largest: u64) -> io::Result<Strin
     if text.len() as u64 > largest {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", largest >> 20)));
     }
+    // It is kept as long as the cluster, and reading leaves it up to twice as large as it is.
+    text.shrink_to_fit();
     Ok(text)
 }
