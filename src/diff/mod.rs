@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::ir::{
-    Base, Chain, Destined, Elements, Family, Foreign, Hook, Match, Policy, Rule, Ruleset, Set, Statement, Table,
-    Tracking, Verdict,
+    Base, Chain, Destined, Diversion, Elements, Family, Foreign, Hook, Match, Policy, Rule, Ruleset, Set, Statement,
+    Table, Tracking, Verdict,
 };
 use crate::net::{Elsewhere, Interface, Ports};
 use crate::semantics::{Door, Packet, Question, Rules, Space, TooLarge, merged, rewriting};
@@ -94,17 +94,24 @@ pub fn difference_on_host(old: &Ruleset, new: &Ruleset, elsewhere: &Elsewhere) -
         // Packets of IP do not meet these, but that nothing changes is not certain.
         difference.unjudged = old.neighbours.first().or(new.neighbours.first()).cloned();
     }
+    if difference.is_empty() && [old, new].into_iter().any(|own| rules_of(own).any(names_what_is_not_understood)) {
+        let text = "something that a rule names and that is not understood; it need not be the same in both";
+        difference.unjudged = Some(text.to_owned());
+    }
     Ok(difference)
 }
 
 /// Whether rules that look the same here need not be the same: there are parts that were not read, or that name something which was not.
 fn hides(ruleset: &Ruleset) -> bool {
     let sets = ruleset.tables.iter().flat_map(|table| &table.sets).chain(&ruleset.sets);
-    let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     !ruleset.unread.is_empty()
         || !ruleset.neighbours.is_empty()
         || sets.into_iter().any(is_unknown_set)
-        || rules.into_iter().any(names_what_is_not_understood)
+        || rules_of(ruleset).any(names_what_is_not_understood)
+}
+
+fn rules_of(ruleset: &Ruleset) -> impl Iterator<Item = &Rule> {
+    ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
 }
 
 /// Whether a part of a rule that is not understood names something: a set, a map, a limit. Its text is the same whatever that is.
@@ -123,7 +130,9 @@ fn names_what_is_not_understood(rule: &Rule) -> bool {
     let led = |one: &Statement| {
         matches!(
             one,
-            Statement::Translate(_, Destined::Unknown) | Statement::Track(Tracking::Expecting) | Statement::Divert(_)
+            Statement::Translate(_, Destined::Unknown)
+                | Statement::Track(Tracking::Expecting)
+                | Statement::Divert(Diversion::Synproxy)
         )
     };
     rule.statements.iter().any(led)

@@ -13,6 +13,9 @@ use std::mem::discriminant;
 
 use crate::ir::{Chain, Family, Foreign, Match, Policy, Rule, Table, Verdict};
 
+/// The number of TCP (IANA protocol numbers).
+const TCP: u8 = 6;
+
 /// What a text of iptables says of the back end that it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
@@ -65,13 +68,14 @@ pub fn listed_twice((listing, is_listing): (&[Table], bool), dumps: &[Dump<'_>])
         for Dump { writer, tables, .. } in dumps.iter().filter(same) {
             let alike = match tables.iter().find(|other| own.family == other.family && own.name == other.name) {
                 Some(other) => agree(own, other),
-                None => chains(own).is_empty(),
+                None if chains(own).is_empty() => Alike::Wholly,
+                None => Alike::No,
             };
             match (alike, writer) {
-                (true, Writer::NfTables) => _ = copies.insert(at),
+                (Alike::Wholly, Writer::NfTables) => _ = copies.insert(at),
                 // Both count, and say the same.
-                (true, Writer::Legacy | Writer::Unknown) => {}
-                (false, _) => differing.push(format!(
+                (Alike::Wholly, Writer::Legacy | Writer::Unknown) | (Alike::ButForPriorities, _) => {}
+                (Alike::No, _) => differing.push(format!(
                     "the table {} {}, which is in a text of nft and in one of iptables, and not the same in both",
                     own.family.name(),
                     own.name
@@ -82,11 +86,25 @@ pub fn listed_twice((listing, is_listing): (&[Table], bool), dumps: &[Dump<'_>])
     (copies, differing)
 }
 
-fn agree(listed: &Table, dumped: &Table) -> bool {
+/// How far two tables say the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alike {
+    Wholly,
+    /// A listing has the priorities that chains have, where a dump has none: iptables-nft 1.8.9 makes the table `security` at 150.
+    ButForPriorities,
+    No,
+}
+
+fn agree(listed: &Table, dumped: &Table) -> Alike {
     let (left, right) = (chains(listed), chains(dumped));
-    !right.is_empty()
-        && left.keys().eq(right.keys())
-        && left.values().zip(right.values()).all(|(left, right)| same_chain(left, right))
+    let same =
+        left.keys().eq(right.keys()) && left.values().zip(right.values()).all(|(left, right)| same_chain(left, right));
+    let priority = |chain: &&Chain| chain.base.map(|base| base.priority);
+    match (same, left.values().map(priority).eq(right.values().map(priority))) {
+        (true, true) => Alike::Wholly,
+        (true, false) => Alike::ButForPriorities,
+        (false, _) => Alike::No,
+    }
 }
 
 /// Chains that do something, by their names.
@@ -99,9 +117,7 @@ fn chains(table: &Table) -> BTreeMap<&str, &Chain> {
 fn same_chain(left: &Chain, right: &Chain) -> bool {
     let base = match (&left.base, &right.base) {
         (None, None) => true,
-        (Some(left), Some(right)) => {
-            (left.kind, left.hook, left.priority, left.policy) == (right.kind, right.hook, right.priority, right.policy)
-        }
+        (Some(left), Some(right)) => (left.kind, left.hook, left.policy) == (right.kind, right.hook, right.policy),
         (Some(_), None) | (None, Some(_)) => false,
     };
     let (left, right) = (lines(left), lines(right));
@@ -128,6 +144,11 @@ fn same_verdict(left: &[Rule], right: &[Rule]) -> bool {
 /// Whether the dump asks for whatever the listing asks for, as far as one can tell: the same addresses and ports, and no fewer other tests,
 /// which each text may say in words of its own.
 fn asks_no_more(listed: &[Rule], dumped: &[Rule]) -> bool {
+    // What of a rule for another protocol is told does not matter to TCP.
+    let other = |one: &Match| matches!(one, Match::Protocol { number, negated: false } if *number != TCP);
+    if [listed, dumped].iter().all(|rules| rules.iter().all(|rule| rule.matches.iter().any(other))) {
+        return true;
+    }
     let asked: Vec<&Match> = dumped.iter().flat_map(|rule| &rule.matches).collect();
     let tests = listed.iter().flat_map(|rule| rule.matches.iter().map(move |one| (rule, one)));
     let told: Vec<&Match> = tests.filter(|(rule, one)| is_told(rule, one)).map(|(_, one)| one).collect();
