@@ -12,6 +12,10 @@ pub enum Hash {
     AtTheBeginning,
 }
 
+/// What the header said of services that are unused, and what it says now.
+const BEFORE: &str = "NOT guarded, because said to be unused: ";
+const NOW: &str = "NOT guarded, because declared unused: ";
+
 /// All remarks of a text whose first line has this number, wherever they stand: lines of their own, and behind what they are about. With
 /// whatever else than a letter or a number a remark begins, such as `##` or `# |`, it reads as the same one.
 pub fn remarks(text: &str, first: usize, hash: Hash) -> Vec<Remark> {
@@ -24,7 +28,10 @@ pub fn remarks(text: &str, first: usize, hash: Hash) -> Vec<Remark> {
                 line.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace()).strip_prefix('#')?
             }
         };
-        Some((at, bare(said).to_owned()))
+        // Rules that an earlier build made say it so.
+        let said = bare(said);
+        let said = said.strip_prefix(BEFORE).map_or_else(|| said.to_owned(), |rest| format!("{NOW}{rest}"));
+        Some((at, said))
     });
     said.filter(|(_, said)| !said.is_empty()).collect()
 }
