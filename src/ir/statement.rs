@@ -362,6 +362,15 @@ impl Statement {
 }
 
 impl Verdict {
+    /// Whether no packet that meets it meets what stands behind it in the chain.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        match self {
+            Self::Accept | Self::Drop | Self::Reject(_) | Self::Return | Self::Goto(_) => true,
+            Self::Jump(_) | Self::Unknown(_) => false,
+        }
+    }
+
     /// What it does, apart from where a jump leads.
     #[must_use]
     pub fn effect(&self) -> Effect {

@@ -54,10 +54,7 @@ fn alike(one: &Rule, other: &Rule) -> bool {
 
 /// Whether no packet that the rule is about meets the next one, whatever else the rule does.
 fn ends(rule: &Rule) -> bool {
-    match &rule.verdict {
-        Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
-        Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
-    }
+    rule.verdict.as_ref().is_some_and(Verdict::ends)
 }
 
 /// Sources of the rules of a run, which are of one family: first and last of each range, none in another.

@@ -72,11 +72,7 @@ impl Program<'_> {
     /// Of alternatives that tell packets apart by their mark a packet may meet two, where the first lets it go on with another mark.
     fn forget_marks(&self, tests: &mut [Alternatives], decisions: Option<&mut [Decided]>, statements: &[Statement]) {
         let writes = statements.iter().any(|one| !matches!(one.effect().changes, Changes::Nothing));
-        let goes_on = |verdict: &Option<ir::Verdict>| match verdict {
-            Some(ir::Verdict::Jump(_) | ir::Verdict::Unknown(_)) => true,
-            None => writes,
-            Some(_) => false,
-        };
+        let goes_on = |verdict: &Option<ir::Verdict>| verdict.as_ref().map_or(writes, |own| !own.ends());
         let on = match &decisions {
             None => goes_on(&self.rule.verdict),
             Some(decisions) => decisions.iter().any(|one| goes_on(&one.verdict) || one.statement.is_some()),

@@ -318,13 +318,7 @@ fn decision(says: &Says<'_>) -> Option<Option<Verdict>> {
 /// What holds for a packet that no element before applies to, if it comes this far: what is looked up is there, and the
 /// elements before have all decided, or it is not said whether one of them did not.
 fn remaining(parts: &[Part], before: &[Decided]) -> Vec<Match> {
-    let ends = |one: &Decided| {
-        one.statement.is_some()
-            || match &one.verdict {
-                Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
-                Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
-            }
-    };
+    let ends = |one: &Decided| one.statement.is_some() || one.verdict.as_ref().is_some_and(Verdict::ends);
     let mut matches = Vec::new();
     for part in parts.iter().filter(|part| part.value.may_be_missing()) {
         match part.value {

@@ -134,11 +134,7 @@ impl Draft {
     /// Of alternatives that tell packets apart by their mark a packet may meet two, where the first lets it go on with another mark.
     fn forget_marks(&mut self) {
         let writes = self.statements.iter().any(|(_, one)| !matches!(one.effect().changes, Changes::Nothing));
-        let goes_on = |verdict: &Option<Verdict>| match verdict {
-            Some(Verdict::Jump(_) | Verdict::Unknown(_)) => true,
-            None => writes,
-            Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => false,
-        };
+        let goes_on = |verdict: &Option<Verdict>| verdict.as_ref().map_or(writes, |own| !own.ends());
         let on = match &self.outcome {
             Outcome::One(verdict) => goes_on(verdict),
             Outcome::Map(entries) => entries.iter().any(|entry| goes_on(&entry.verdict) || entry.statement.is_some()),

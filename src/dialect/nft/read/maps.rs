@@ -153,10 +153,7 @@ pub fn map_tokens<'r, 'a>(reader: &mut RuleReader<'r, 'a>) -> Option<&'r [Token<
 
 /// What holds for a packet that no element before applies to, if it comes this far.
 fn remaining(key: &Key<'_>, before: &[Entry]) -> Vec<Match> {
-    let ends = |verdict: &Option<Verdict>| match verdict {
-        Some(Verdict::Accept | Verdict::Drop | Verdict::Reject(_) | Verdict::Return | Verdict::Goto(_)) => true,
-        Some(Verdict::Jump(_) | Verdict::Unknown(_)) | None => false,
-    };
+    let ends = |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(Verdict::ends);
     let mut matches = key.implied();
     if !before.iter().all(|entry| ends(&entry.verdict)) {
         matches.push(Match::Unknown("nothing else in the map".to_owned()));
