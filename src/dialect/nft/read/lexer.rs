@@ -3,8 +3,7 @@
 //! One pass over the bytes; a token borrows from the text and costs no allocation, because a ruleset may have a hundred
 //! thousand elements and only a handful of rules. Comments and continued lines vanish here.
 
-use std::net::Ipv6Addr;
-
+use super::glued::is_one;
 use crate::dialect::read::ReadError;
 
 /// What a token is.
@@ -55,7 +54,7 @@ impl<'a> Token<'a> {
         self.kind == Kind::Word && self.text == word
     }
 
-    /// Whether nft takes a word for several, see [`is_one`].
+    /// Whether nft takes it for several words.
     pub fn is_glued(&self) -> bool {
         self.kind == Kind::Word && !is_one(self.text)
     }
@@ -240,68 +239,6 @@ impl<'a> Lexer<'a> {
 /// Whether a line is continued here.
 fn continues(rest: &[u8]) -> bool {
     rest.starts_with(b"\\\n")
-}
-
-/// Whether nft's scanner (scanner.l) takes a word for one, or for several that stand for themselves whatever stands between them, as in
-/// `10.0.0.1-10.0.0.9` and `80:accept`. It needs no blank behind a number or an asterisk: `8098accept` is a port and a verdict.
-fn is_one(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    let letters = || bytes.iter().any(u8::is_ascii_alphabetic);
-    match bytes.first() {
-        Some(b'0'..=b'9' | b':' | b'[') if letters() => {}
-        Some(b'0'..=b'9' | b':' | b'[') => return true,
-        _ => {
-            let mut stars = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'*').map(|(at, _)| at);
-            let last = bytes.len().saturating_sub(1);
-            let inside =
-                |at: usize| at != 0 && at != last && at.checked_sub(1).and_then(|at| bytes.get(at)) != Some(&b'\\');
-            if stars.any(inside) {
-                return false;
-            }
-            if !bytes.contains(&b':') {
-                return true;
-            }
-        }
-    }
-    word.split(['/', '-', '[', ']']).all(|part| {
-        if part.bytes().filter(|byte| *byte == b':').count() > 1 {
-            // Behind an address there may be a verdict, too: `fe80::return`.
-            return part.parse::<Ipv6Addr>().is_ok() || is_ethernet(part);
-        }
-        part.split(':').all(|part| !part.starts_with(|c: char| c.is_ascii_digit()) || is_number(part))
-    })
-}
-
-fn is_ethernet(part: &str) -> bool {
-    let mut octets = part.split(':');
-    octets.clone().count() == 6
-        && octets.all(|octet| matches!(octet.len(), 1 | 2) && octet.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-/// A number in any of nft's forms, a time among them, or one with its unit.
-fn is_number(part: &str) -> bool {
-    let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = part.get(digits..).unwrap_or_default();
-    if part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        || matches!(unit, "bytes" | "kbytes" | "mbytes" | "packets")
-        // Names of protocols, and classes of tc, which are hexadecimal; no verdict is.
-        || matches!(part, "8021q" | "8021ad")
-        || part.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
-        return true;
-    }
-    if let Some(hex) = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
-        return !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    }
-    // A time: `1d2h3m4s5ms`, of which each may be left out.
-    let mut rest = part;
-    for unit in ["d", "h", "m", "s", "ms"] {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let behind = rest.get(digits..).unwrap_or_default();
-        let own = behind.strip_prefix(unit).filter(|_| digits > 0 && !(unit == "m" && behind.starts_with("ms")));
-        rest = own.unwrap_or(rest);
-    }
-    rest.is_empty()
 }
 
 /// Whether a comment holds a whole rule, or the rest of one: nft 0.9.8 begins a rule of iptables with a test that it cannot

@@ -19,6 +19,7 @@ mod expressions;
 pub mod fields;
 mod file;
 mod flags;
+mod glued;
 mod grammar;
 mod joined;
 mod lexer;
