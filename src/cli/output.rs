@@ -85,6 +85,12 @@ pub fn warn_unknown(unknown: &[String]) {
     if let Some(more) = unknown.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(stderr, "warning: ... and {more} more");
     }
+    if unknown.iter().any(|text| text.contains(": include \"")) {
+        let _ = writeln!(
+            stderr,
+            "help: `--include-from DIR` allows another folder for what files include; nft itself looks in /etc, and where `nft -I DIR` says"
+        );
+    }
 }
 
 /// Says on which rules it may hang where an answer stays open, because no packet says whether they apply.
