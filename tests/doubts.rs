@@ -7,7 +7,9 @@ use std::path::Path;
 
 use ringfence::cluster::{self, Cluster, Site};
 use ringfence::dialect::{iptables, nft};
-use ringfence::ir::{Elements, Family, Ruleset, Set, SetKind, Statement};
+use ringfence::explain::{Fate, explain};
+use ringfence::ir::{Elements, Family, Ruleset, Set, SetKind, Statement, TcpFlags};
+use ringfence::semantics::Packet;
 use ringfence::verify::{Claim, Families, Finding, check};
 
 fn small() -> Cluster {
@@ -671,4 +673,21 @@ fn elements_of_a_map_that_overlap_are_not_tried_one_by_one() {
     let split = "0.0.0.0-127.255.255.255 . 1-8099 : drop, 128.0.0.0-255.255.255.255 . 1-8099 : drop";
     assert!(proved(&format!("{split}, 0.0.0.0/0 . 8100-65535 : continue")));
     assert!(proved("203.0.113.0/24 . 8098 : drop, 0.0.0.0/0 . 8098 : drop"));
+}
+
+/// What may take rules away makes it uncertain that a packet is blocked; a table or a chain beside them does not.
+#[test]
+fn blocked_is_certain_only_where_nothing_takes_rules_away() {
+    let closed =
+        nft::read("table inet t { chain c { type filter hook input priority 0; policy drop; }; }").unwrap().ruleset;
+    let packet = Packet { port: 8098, flags: TcpFlags::SYN, ..Packet::plain("203.0.113.9".parse().unwrap()) };
+    for (unread, fate) in [
+        ("table bridge b", Fate::Blocked),
+        ("chain c of table inet other: of a kind that is not known", Fate::Blocked),
+        ("include \"more.nft\"", Fate::Undecided),
+        ("b.nft takes away what iptables-nft has made of a.iptables", Fate::Undecided),
+    ] {
+        let ruleset = Ruleset { unread: vec![unread.to_owned()], ..closed.clone() };
+        assert_eq!(explain(&ruleset, &packet).fate, fate, "{unread}");
+    }
 }
