@@ -129,8 +129,8 @@ struct Beside {
 /// The rules of a cluster file, as nft reads them, and the digests of every text that is made of it.
 fn made(site: &Site<'_>) -> anyhow::Result<Given> {
     let emitted = prove::nft(site).map_err(|error| explained(error, site))?;
-    let with_text = |own: Digested| emitted.text(Text::Nft).map_or(own.clone(), |text| own.with(text));
-    let mut texts: Vec<Digested> = digests(&emitted, &[Text::Nft]).into_iter().map(with_text).collect();
+    let nft = emitted.text(Text::Nft).map(|text| Digested::of(Text::Nft.file_name(), text).with(text));
+    let mut texts: Vec<Digested> = nft.into_iter().collect();
     if site.cluster().guard().reject_span().is_none() {
         let other = prove::iptables(site, SetsMode::Auto).map_err(|error| explained(error, site))?;
         texts.extend(digests(&other, &[Text::Iptables, Text::Ip6tables, Text::Ipset]));
