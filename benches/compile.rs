@@ -86,20 +86,24 @@ fn membership(members: u32) -> Vec<(&'static str, Cost)> {
     let path = |name: &str| folder.path().join(name);
     write_input(&path("old.toml"), members, CLUSTER).unwrap();
     write_input(&path("new.toml"), members + 1, CLUSTER).unwrap();
-    const MEMBER_STATUS: [&str; 4] = [
+    let totals = format!(
+        "-------------------------------------------------------------------------------\n\
+         Valid:{members} / Leaving:0 / Exiting:0 / Joining:0 / Down:0\n"
+    );
+    let member_status = [
         "================================= Membership ==================================\n\
          Status     Ring    Pending    Node\n\
          -------------------------------------------------------------------------------\n",
         "valid       0.0%      --      'riak@",
         "'\n",
-        "-------------------------------------------------------------------------------\n",
+        &totals,
     ];
-    write_input(&path("members"), members, MEMBER_STATUS).unwrap();
+    write_input(&path("members"), members, member_status).unwrap();
     fs::create_dir(path("riak")).unwrap();
-    fs::write(path("riak/riak.conf"), "nodename = riak@10.0.0.1\nlistener.http.internal = 127.0.0.1:8098\n").unwrap();
+    fs::write(path("riak/riak.conf"), "nodename = riak@10.0.0.0\nlistener.http.internal = 127.0.0.1:8098\n").unwrap();
     fs::write(
         path("riak/vm.args"),
-        "-name riak@10.0.0.1\n-kernel inet_dist_listen_min 6000\n-kernel inet_dist_listen_max 6009\n",
+        "-name riak@10.0.0.0\n-kernel inet_dist_listen_min 6000\n-kernel inet_dist_listen_max 6009\n",
     )
     .unwrap();
     let commands: [(&str, &[&str]); 4] = [

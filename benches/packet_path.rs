@@ -11,7 +11,10 @@
 //! the guard did what it is measured for. It flatters the guard with connection tracking, whose new connections die
 //! before they would be entered in its table.
 //!
-//! Nothing is asserted: only ratios of one run mean anything, and only on a machine like the one that will filter.
+//! At last a list of 100,000 sources has ten of them changed by `apply`, several times, while peers and strangers send some 100,000
+//! segments a second: of the peers' none may be lost, and of the strangers' none may arrive.
+//!
+//! No time is asserted: only ratios of one run mean anything, and only on a machine like the one that will filter.
 
 #![allow(unsafe_code, reason = "raw frames and network namespaces have no safe interface in std")]
 #![allow(
@@ -31,7 +34,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode, Stdio};
 use std::ptr;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Frames in one system call; as many different flows.
 const BATCH: usize = 64;
@@ -89,17 +93,94 @@ fn main() -> ExitCode {
         println!("packet_path: not measured, network namespaces need root");
         return ExitCode::SUCCESS;
     }
+    // Those who change and those who send have a core each.
+    let fine = changes_under_load();
     stay_on_one_core();
     for sources in [10, 1000] {
         measure(sources);
     }
-    ExitCode::SUCCESS
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Sources of the list that changes; the first of them stay in it.
+const MANY: usize = 100_000;
+const CHANGED: usize = 10;
+const CHANGES: usize = 10;
+/// Segments a second, of both kinds together.
+const RATE: f64 = 100_000.0;
+
+/// Whether nobody lost anything, and nobody got in, while ten of many sources were changed again and again.
+fn changes_under_load() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("root")).unwrap();
+    for (name, first) in [("one.toml", 0), ("other.toml", CHANGED)] {
+        let all = (0..MANY - CHANGED).chain(MANY + first..MANY + first + CHANGED).map(nth_of_many);
+        fs::write(path(name), cluster_file(all)).unwrap();
+    }
+    let apply = |name: &str| {
+        let (file, state, root) = (path(name), path("state"), path("root"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+        command.args(["apply", &file, "--state-dir", &state, "--root", &root, "--allow", "no-node,foreign-address"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let wire = new_namespace();
+    let lane = Lane::new("busy", &wire, 0, &|| {
+        let output = apply("one.toml").output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::new())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    });
+    let lane = match lane {
+        Ok(lane) => lane,
+        Err(error) => {
+            println!("changes under load: not measured: {error}");
+            return false;
+        }
+    };
+    let of = |title| KINDS.iter().find(|kind| kind.title.starts_with(title)).unwrap();
+    let (peers, strangers) = (Batch::new(of("peer's data"), MANY), Batch::new(of("stranger's"), MANY));
+    let start = Instant::now();
+    let mut sent = 0;
+    for change in 0..CHANGES {
+        enter(&lane.namespace);
+        let mut child = apply(["other.toml", "one.toml"][change % 2]).spawn().unwrap();
+        let mut ended = None;
+        while ended.is_none() {
+            ended = child.try_wait().unwrap();
+            peers.send(&lane);
+            strangers.send(&lane);
+            sent += BATCH as u64;
+            let due = Duration::from_secs_f64((2 * sent) as f64 / RATE);
+            thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+        // With 1 it says that the last chain lets nobody through.
+        if !ended.and_then(|status| status.code()).is_some_and(|code| code <= 1) {
+            println!("changes under load: {}", String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr));
+            return false;
+        }
+    }
+    let rate = (2 * sent) as f64 / start.elapsed().as_secs_f64();
+    let through = lane.counted("customers");
+    let lost = sent - (lane.counted("reached") - through);
+    println!(
+        "{CHANGES} changes of {CHANGED} in {MANY} sources, under {rate:.0} segments a second: of {sent} of peers {lost} were lost, of as many \
+         of strangers {through} got in"
+    );
+    lost == 0 && through == 0
+}
+
+fn nth_of_many(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 20, 0, 0)) + index as u32)
 }
 
 fn measure(sources: usize) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("cluster.toml");
-    fs::write(&config, cluster_file(sources)).unwrap();
+    fs::write(&config, cluster_file((0..sources).map(nth_source))).unwrap();
     let compile = |format: &str| {
         let config = config.to_str().unwrap();
         run(env!("CARGO_BIN_EXE_ringfence"), &["compile", config, "--format", format, "--sets", "always"], "")
@@ -174,7 +255,12 @@ const EMPTY: &str = "table inet empty { chain input { type filter hook input pri
 /// Counts and drops whatever the ruleset under test lets through.
 const LAST: &str = "table inet last {
     counter reached { }
-    chain input { type filter hook input priority 1000; policy accept; counter name reached drop; }
+    counter customers { }
+    chain input {
+        type filter hook input priority 1000; policy accept
+        ip saddr 198.51.100.0/24 counter name customers
+        counter name reached drop
+    }
 }";
 
 /// The guard that most guides teach: what is established passes, then ports and sources are looked at. Single ports
@@ -199,10 +285,10 @@ fn ct_guard(sources: usize) -> String {
     )
 }
 
-fn cluster_file(sources: usize) -> String {
+fn cluster_file(sources: impl Iterator<Item = Ipv4Addr>) -> String {
     let mut text = String::from("[cluster]\nname = \"bench\"\nnodes = [\n");
-    for index in 0..sources {
-        writeln!(text, "  \"riak@{}\",", nth_source(index)).unwrap();
+    for source in sources {
+        writeln!(text, "  \"riak@{source}\",").unwrap();
     }
     text + "]\n[networks]\nprivate = [\"10.0.0.0/8\"]\nuntrusted = [\"10.99.0.0/25\"]\n\
         [services.distribution]\nports = \"6000-6009\"\n\
@@ -261,8 +347,12 @@ impl Lane {
     }
 
     fn reached(&self) -> u64 {
+        self.counted("reached")
+    }
+
+    fn counted(&self, counter: &str) -> u64 {
         enter(&self.namespace);
-        let text = run("nft", &["list", "counter", "inet", "last", "reached"], "").unwrap();
+        let text = run("nft", &["list", "counter", "inet", "last", counter], "").unwrap();
         let mut words = text.split_whitespace().skip_while(|word| *word != "packets");
         words.nth(1).and_then(|count| count.parse().ok()).unwrap()
     }
