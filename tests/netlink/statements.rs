@@ -536,6 +536,8 @@ fn a_rule_is_met_once() {
             "ip saddr . tcp dport vmap { 203.0.113.0/24 . 8098 : continue, 0.0.0.0/0 . 8098 : drop }",
             "ip saddr . tcp dport { 203.0.113.0/24 . 8098, 0.0.0.0/0 . 8000-8100 } jump twice",
             "iifname . tcp dport vmap { \"eth1\" . 8098 : continue, \"eth*\" . 8098 : drop }",
+            "tcp dport vmap { 8098 : continue } accept\n drop",
+            "tcp dport vmap { 8098 : continue, 8099 : drop } counter accept\n drop",
             "meta mark { 0, 1 } jump twice",
             "meta mark vmap { 0 : jump once, 1 : drop }",
             "meta mark . ip saddr vmap { 0 . 203.0.113.9 : jump once, 1 . 203.0.113.9 : drop }",

@@ -105,7 +105,7 @@ pub fn u64_of(value: &[u8]) -> Result<u64, Malformed> {
 pub fn text_of(value: &[u8]) -> String {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
     match std::str::from_utf8(text) {
-        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        Ok(text) if !text.contains(|one: char| one.is_control() || one == '\\') => text.to_owned(),
         _ => text.escape_ascii().to_string(),
     }
 }

@@ -451,10 +451,12 @@ impl Chain {
 
 /// The devices of a hook.
 fn devices(hook: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
-    let mut found: Vec<_> = find(hook, NFTA_HOOK_DEV)?.into_iter().map(|name| Some(text_of(name))).collect();
+    // A device may be called `e*`, and is then none of those that begin with `e`.
+    let one = |name: &[u8]| Some(text_of(name)).filter(|name| !name.ends_with('*'));
+    let mut found: Vec<_> = find(hook, NFTA_HOOK_DEV)?.into_iter().map(one).collect();
     for device in attributes(find(hook, NFTA_HOOK_DEVS)?.unwrap_or_default()) {
         let name = match device? {
-            (NFTA_DEVICE_NAME, name) => Some(text_of(name)),
+            (NFTA_DEVICE_NAME, name) => one(name),
             (NFTA_DEVICE_PREFIX, begin) => Some(format!("{}*", text_of(begin))),
             _ => None,
         };

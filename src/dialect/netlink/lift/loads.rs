@@ -32,8 +32,8 @@ impl Program<'_> {
         if !plain || fields.number(NFTA_FIB_RESULT)? != NFT_FIB_RESULT_OIF {
             return None;
         }
-        let same_interface = flags & NFTA_FIB_F_IIF != 0;
-        self.load(fields.number(NFTA_FIB_DREG)?, 4, Value::WayBack { same_interface });
+        let (same_interface, numbered) = (flags & NFTA_FIB_F_IIF != 0, flags & NFTA_FIB_F_PRESENT == 0);
+        self.load(fields.number(NFTA_FIB_DREG)?, 4, Value::WayBack { same_interface, numbered });
         Some(())
     }
 

@@ -30,8 +30,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// `None` also where something else than zeros fills it up to whole registers: that is never found.
     fn of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        key.get(self.at..self.at.checked_add(self.width)?)
+        let end = self.at.checked_add(self.width)?;
+        let filling = key.get(end..end.next_multiple_of(4).min(key.len()))?;
+        key.get(self.at..end).filter(|_| filling.iter().all(|byte| *byte == 0))
     }
 
     /// The field's ends in an element.
@@ -158,7 +161,7 @@ impl<'a> Program<'a> {
     }
 
     /// What a map of verdicts says of each of its keys; `None` where that is not all known. Whoever has none of them leaves
-    /// the rule.
+    /// the rule; whoever has one that says `continue` goes on with what stands behind the map.
     pub(super) fn decide_by_map(&mut self, fields: &Fields<'_>) -> Option<()> {
         let (register, name) = fields.verdict_map()?;
         let (set, values) = self.sets.get(name.as_str())?;
@@ -187,6 +190,9 @@ impl<'a> Program<'a> {
             let verdict = decision(says)?;
             let tests = vec![remaining(&parts, &decided)];
             decided.push(Decided { tests, statement: None, verdict });
+        }
+        if self.goes_on && decided.iter().any(|one| one.verdict.is_none()) {
+            return None;
         }
         self.tested_all(register, set.key_length);
         self.decide(decided);

@@ -139,7 +139,7 @@ impl<'a> Program<'a> {
                 _ => None,
             },
             Value::Connection(NFT_CT_MARK) => self.mark(ir::Marked::Connection, u32::MAX, test),
-            Value::WayBack { same_interface } => routes::way_back(*same_interface, test),
+            Value::WayBack { same_interface, numbered } => routes::way_back((*same_interface, *numbered), test),
             Value::HeaderPresent(header @ (0 | 43 | 60 | 135)) => match test {
                 Test::Compare(NFT_CMP_EQ, [1]) | Test::Compare(NFT_CMP_NEQ, [0]) => {
                     Some(Match::Foreign(Foreign::ExtensionHeader(format!("exthdr {header} exists"))))

@@ -37,6 +37,8 @@ pub struct Program<'a> {
     pub(super) tests: Vec<Alternatives>,
     /// The statements, each behind so many of the tests.
     pub(super) done: Vec<(usize, Statement)>,
+    /// Whether there is more behind what is looked at.
+    pub(super) goes_on: bool,
     /// Whether a statement was met behind which nothing counts.
     pub(super) ended: bool,
     /// What a map decides, each by more tests.
@@ -59,6 +61,7 @@ impl<'a> Program<'a> {
             rule: ir::Rule::default(),
             tests: Vec::new(),
             done: Vec::new(),
+            goes_on: false,
             ended: false,
             decisions: None,
         }
@@ -95,6 +98,7 @@ impl<'a> Program<'a> {
                 continue;
             }
             rest = behind;
+            self.goes_on = !rest.is_empty();
             self.step(one);
             if self.rule.verdict.is_some() || self.ended {
                 // What is behind a verdict is never reached; behind one that is unknown it may be, and is no condition of it.
@@ -261,6 +265,8 @@ impl<'a> Program<'a> {
                     // What it is made of is there, or the number is not.
                     self.tested_all(from, length);
                 }
+                // It may write as far as registers go.
+                self.forget(first_byte(to), u32::MAX);
                 self.load(to, LONGEST_VALUE, Value::Loaded { by: name.to_owned(), how });
             }
             Expressed::Unclear => {
@@ -282,8 +288,19 @@ impl<'a> Program<'a> {
         Some(())
     }
 
+    /// Whoever lacks what was loaded before has left the rule before a statement that means something; and what was loaded before it may be
+    /// another by the time that it is tested.
     pub(super) fn does(&mut self, statement: Statement) {
+        let means_something = !statement.effect().is_none();
+        if means_something {
+            self.doubt_loads();
+        }
         self.done.push((self.tests.len(), statement));
+        if means_something {
+            for own in self.registers.iter_mut().filter(|own| !matches!(own.value, Value::Constant(_))) {
+                own.value = Value::Unknown(format!("{} before that", own.value));
+            }
+        }
     }
 
     /// Whether the test before asked for packets that go the way that their connection was asked for; takes it back, because

@@ -36,12 +36,14 @@ fn kind(number: u32) -> Option<AddressTypes> {
 
 /// The number of the interface that the way leads by is 0 where there is none; asked whether there is one, the answer is one
 /// byte.
-pub fn way_back(same_interface: bool, test: &Test<'_>) -> Option<Match> {
+pub fn way_back((same_interface, numbered): (bool, bool), test: &Test<'_>) -> Option<Match> {
     let Test::Compare(operator, data) = test else { return None };
     let negated = unequal(*operator)?;
     let missing = match data {
-        [1] => negated,
-        zeros if !zeros.is_empty() && zeros.iter().all(|byte| *byte == 0) => !negated,
+        // The first byte of a number says nothing.
+        [1] if !numbered => negated,
+        [0] if !numbered => !negated,
+        [0, 0, 0, 0] => !negated,
         _ => return None,
     };
     Some(Match::Foreign(Foreign::WayBack { same_interface, missing }))

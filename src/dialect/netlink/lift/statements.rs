@@ -232,14 +232,17 @@ fn harmless(fields: &Fields<'_>, ip: Option<Family>, value: impl Fn(u32, u32) ->
         .filter(|(_, bits)| *bits != 0)
         .collect();
     // Offset of iphdr.check (linux/ip.h).
-    let summed = fields.number(NFTA_PAYLOAD_CSUM_TYPE) == Some(NFT_PAYLOAD_CSUM_INET)
-        && fields.number(NFTA_PAYLOAD_CSUM_OFFSET) == Some(10);
+    let (kind, at) = (fields.number(NFTA_PAYLOAD_CSUM_TYPE), fields.number(NFTA_PAYLOAD_CSUM_OFFSET));
+    // That of TCP is wrong where it is made to follow what it is not made of.
+    let alone = fields.number(NFTA_PAYLOAD_CSUM_FLAGS).unwrap_or_default() == 0;
+    let summed = alone && kind == Some(NFT_PAYLOAD_CSUM_INET) && at == Some(10);
+    let unsummed = alone && kind.unwrap_or_default() == 0;
     let harmless = |&(at, bits): &(u32, u8)| match (ip, at) {
         // The traffic class. Without another checksum nobody takes the packet.
         (Some(Family::Ip), 1) => summed,
         // Class and flow label behind the version.
-        (Some(Family::Ip6), 0) => bits & 0xf0 == 0,
-        (Some(Family::Ip6), 1..=3) => true,
+        (Some(Family::Ip6), 0) => unsummed && bits & 0xf0 == 0,
+        (Some(Family::Ip6), 1..=3) => unsummed,
         (Some(Family::Ip | Family::Ip6 | Family::Inet | Family::Netdev) | None, _) => false,
     };
     written.iter().all(harmless).then_some(Field::Header)

@@ -238,6 +238,11 @@ fn other_ways_to_say_the_same() {
     assert_eq!(lifted(&[other("reject", &[(1, 2)])]).verdict, Some(Verdict::Reject(Reject::Icmp)));
 }
 
+/// Marks the packet with what a register holds.
+fn set_mark(register: u32) -> Expression {
+    other("meta", &[(NFTA_META_KEY, NFT_META_MARK), (NFTA_META_SREG, register)])
+}
+
 /// None of these may be taken for certain, whatever a packet is.
 #[test]
 fn what_only_resembles_a_test_is_unknown() {
@@ -276,6 +281,20 @@ fn what_only_resembles_a_test_is_unknown() {
         vec![other("ct", &[(1, 1), (2, 3)])],
         vec![connection(NFT_CT_PROTO_DST), compare(NFT_CMP_NEQ, &[0, 80])],
         vec![DestinationType { of_interface: true, register: 1 }, compare(NFT_CMP_NEQ, &2_u32.to_ne_bytes())],
+        // What was loaded before it was changed, and what may be missing before something is done.
+        vec![meta(NFT_META_MARK), set_mark(1), equal(&[0; 4])],
+        vec![transport(2, 2), set_mark(2)],
+        // Registers that a longer value reaches.
+        guarded(
+            &ip(),
+            &[
+                Payload { base: 1, offset: 12, length: 4, register: 2 },
+                other("byteorder", &[(1, 3), (2, 1), (3, 1), (4, 20), (5, 4)]),
+                Compare { register: 2, operator: NFT_CMP_EQ, data: vec![10, 0, 0, 1] },
+            ],
+        ),
+        // The first byte of an interface's number.
+        vec![other("fib", &[(1, 1), (2, NFT_FIB_RESULT_OIF), (3, NFTA_FIB_F_SADDR)]), equal(&[1])],
         // Numbers that no kernel gives.
         vec![Payload { base: 1, offset: 0, length: u32::MAX, register: u32::MAX }],
     ];
@@ -284,6 +303,29 @@ fn what_only_resembles_a_test_is_unknown() {
         assert!(rule.matches.iter().any(|one| matches!(one, Match::Unknown(_))), "{program:?}: {rule:?}");
         assert_eq!(rule.verdict, Some(Verdict::Accept));
     }
+}
+
+/// Keys are compared in whole registers, and what a field leaves of its last one is zero.
+#[test]
+fn a_key_that_is_filled_up_otherwise_is_never_found() {
+    let program = [&tcp()[..], &[transport(2, 2), lookup("keys", false), decision(NF_ACCEPT)]].concat();
+    for (key, known) in [([0x1f, 0xa2, 0, 0], true), ([0x1f, 0xa2, 0, 1], false)] {
+        let rule = lifted_with(&[raw_set("keys", 0, 0, &[(&key, false)])], &program);
+        let unknown = rule.matches.iter().any(|one| matches!(one, Match::Unknown(_)));
+        assert_eq!(unknown, !known, "{rule:?}");
+    }
+}
+
+/// A field that no checksum but the header's own is made of; one that is made to follow it nevertheless is wrong.
+#[test]
+fn what_is_written_into_a_header_is_harmless_only_with_the_right_sums() {
+    let written = |flags: u32| {
+        let set = other("payload", &[(2, 1), (3, 1), (4, 1), (5, 1), (6, NFT_PAYLOAD_CSUM_INET), (7, 10), (8, flags)]);
+        lifted(&[&ip()[..], &[set]].concat()).statements
+    };
+    let write = |field| vec![ir::Statement::Write { field, constant: false }];
+    assert_eq!(written(0), write(ir::Field::Header));
+    assert_eq!(written(1), write(ir::Field::Other("payload set".into())));
 }
 
 #[test]

@@ -42,8 +42,11 @@ impl Program<'_> {
         let whole_networks = name == "nat" && fields.number(NFTA_NAT_FLAGS).unwrap_or(0) & NF_NAT_RANGE_NETMAP != 0;
         let family = if name == "nat" { fields.number(NFTA_NAT_FAMILY).and_then(one_family) } else { None };
         let ipv6 = family == Some(Family::Ip6);
-        // In a table of both families, others go on with the next rule (nft_nat_inet_eval).
+        // In a table of both families, others go on with what stands behind (nft_nat_inet_eval).
         if let Some(family) = family.filter(|family| self.ip != Some(*family)) {
+            if self.goes_on {
+                return None;
+            }
             self.push(Match::Family(family));
         }
         let held = registers.map(|register| register.map(|register| self.held(register)));

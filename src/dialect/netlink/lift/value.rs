@@ -20,9 +20,10 @@ pub enum Value {
     ConnectionState,
     Connection(u32),
     SourceType,
-    /// Whether there is a way back to the source (1 or the number of an interface), or none (0).
+    /// Whether there is a way back to the source: 1 or 0 in one byte, or the number of an interface, 0 for none.
     WayBack {
         same_interface: bool,
+        numbered: bool,
     },
     Masked(Box<Value>, Vec<u8>),
     /// Something that an expression loaded.
