@@ -17,6 +17,7 @@ use crate::host::reserved;
 use crate::host::started::{Started, started};
 use crate::import::settings::Settings;
 use crate::lint::{Subject, lint};
+use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{Body, Clean, Linted, Reviewed};
 
@@ -78,9 +79,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         true => None,
         false => own_settings(&read, node, &mut unreadable),
     };
-    let listening = if arguments.no_sockets { None } else { sockets(&mut unreadable) };
-    let reserved = reserved::in_force()?;
     let site = site_of(&cluster, node.as_ref().map(std::slice::from_ref));
+    let protected = site.protected();
+    let listening = if arguments.no_sockets { None } else { sockets(node, &protected, &mut unreadable) };
+    let reserved = reserved::in_force()?;
     let subject = Subject {
         site: &site,
         settings,
@@ -199,8 +201,8 @@ fn started_by(listening: &[Listening], node: Option<&Node>) -> Started {
     epmd.or_else(node).filter(|one| one.pid != 0).map_or(Started::Unknown, |one| started(one.pid))
 }
 
-fn sockets(findings: &mut Findings) -> Option<Vec<Listening>> {
-    match listening() {
+fn sockets(node: Option<&Node>, guarded: &Ports, findings: &mut Findings) -> Option<Vec<Listening>> {
+    match listening(node.map(Node::name), guarded) {
         Ok(seen) => {
             if let Some(pid) = seen.unreadable.first() {
                 let message = format!("the kernel does not show this user what Erlang (process {pid}) listens on");

@@ -37,12 +37,14 @@ pub struct Key {
     key: String,
     written: String,
     form: Form,
+    is_sure: bool,
 }
 
 impl Key {
     /// Reads a line. What has no `=` is a key alone, as of a listener.
     pub(super) fn parse(text: &str) -> Self {
         let (key, written) = text.split_once(" = ").unwrap_or((text, "IP:PORT"));
+        let (written, is_sure) = written.strip_suffix('?').map_or((written, true), |written| (written, false));
         let form = match written {
             "IP:PORT" | "{IP, PORT}" | "[{IP, PORT}]" => Form::Listener,
             "[IP:]PORT" | "[PORT, {IP, PORT}]" => Form::PortOrListener,
@@ -57,7 +59,14 @@ impl Key {
                 _ => Form::Word(other.to_owned()),
             },
         };
-        Self { key: key.to_owned(), written: written.to_owned(), form }
+        Self { key: key.to_owned(), written: written.to_owned(), form, is_sure }
+    }
+
+    /// Whether every release heeds it; a `?` behind the line says that one does not, or that something else may listen as if it were not
+    /// there.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.is_sure
     }
 
     /// What stands before the `=`. A `*` stands for any one part.

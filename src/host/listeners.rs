@@ -1,6 +1,7 @@
 //! Who listens on this host, in the network namespace of the calling thread: Erlang nodes, their port mapper, and others.
 //!
-//! What a node is called stands on the command line of its VM: erlexec puts there what vm.args says, too.
+//! What a node is called stands on the command line of its VM: erlexec puts there what vm.args says, too. A VM that takes its name only once
+//! it runs, as RabbitMQ's does since 3.8, is known by where it listens.
 
 use std::fs;
 use std::io;
@@ -78,11 +79,11 @@ pub struct Seen {
     pub unreadable: Vec<u32>,
 }
 
-/// Who listens where.
+/// Who listens where. A VM without a name that listens on one of the guarded ports is taken for this node's, the first of several.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn listening() -> Result<Seen, RequestError> {
+pub fn listening(node: Option<&str>, guarded: &Ports) -> Result<Seen, RequestError> {
     let sockets = table(Which::Listening)?;
     let owners = owners(Path::new("/proc"));
     let mut found: Vec<Listening> = sockets
@@ -103,10 +104,23 @@ pub fn listening() -> Result<Seen, RequestError> {
             }
         })
         .collect();
+    if let Some(first) = node.and_then(|nodes| nodes.split(AND).next()) {
+        name(&mut found, first, guarded);
+    }
     found.sort_by_key(|listening| (listening.local, listening.pid));
     found.dedup();
     let hidden = |owner: &&Owner| owner.inodes.is_none() && matches!(owner.program, Program::Erlang(_));
     Ok(Seen { sockets: found, unreadable: owners.iter().filter(hidden).map(|owner| owner.pid).collect() })
+}
+
+/// Gives the name of a node to all sockets of the VMs without one that listen where it is guarded.
+fn name(found: &mut [Listening], node: &str, guarded: &Ports) {
+    let is_nameless = |one: &Listening| one.program == Program::Erlang(None) && one.pid != 0;
+    let own: Vec<u32> =
+        found.iter().filter(|one| is_nameless(one) && guarded.has(one.local.port())).map(|one| one.pid).collect();
+    for one in found.iter_mut().filter(|one| is_nameless(one) && own.contains(&one.pid)) {
+        one.program = Program::Erlang(Some(node.to_owned()));
+    }
 }
 
 impl Seen {
@@ -181,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::host::lab::in_new_network;
+    use crate::net::PortRange;
 
     #[test]
     fn the_name_of_a_node() {
@@ -196,10 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn a_vm_without_a_name_is_the_node_that_listens_where_it_is_guarded() {
+        let socket = |port: u16, pid, name: Option<&str>| Listening {
+            local: ([0, 0, 0, 0], port).into(),
+            program: Program::Erlang(name.map(str::to_owned)),
+            pid,
+        };
+        let mut found =
+            vec![socket(5672, 7, None), socket(7788, 7, None), socket(9100, 8, None), socket(5671, 9, Some("b@c"))];
+        let guarded: Ports = [5671, 5672].into_iter().filter_map(PortRange::single).collect();
+        name(&mut found, "rabbit@db1", &guarded);
+        let seen = Seen { sockets: found, unreadable: Vec::new() };
+        let outside: Vec<u16> = seen.outside(&guarded, Some("rabbit@db1")).map(|one| one.local.port()).collect();
+        assert_eq!(outside, [7788]);
+    }
+
+    #[test]
     fn sockets_of_others_are_there_without_their_owner() {
         in_new_network(|| {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-            let found = listening().unwrap();
+            let found = listening(None, &Ports::default()).unwrap();
             let expected = Listening { local: socket.local_addr().unwrap(), program: Program::Other, pid: 0 };
             assert_eq!(found.outside(&Ports::default(), None).count(), 0);
             assert_eq!(found.sockets, [expected]);

@@ -88,18 +88,47 @@ pub(super) fn collect(
     let is_known = !known.listeners.is_empty() || known.settings.iter().any(|settings| settings.knows_listeners);
     let mut guarded: Vec<(Ports, Vec<OnNode>)> = Vec::new();
     let mut taken = Ports::default();
+    // With whether all that is known of it is what runs right now.
+    let mut all: Vec<(&Service, Vec<OnNode>, bool)> = Vec::new();
     for service in profile.services.iter().filter(|service| service.name() != DISTRIBUTION) {
         let name = service.name();
         let mut found: Vec<OnNode> =
             known.settings.iter().filter_map(|settings| on_node(service, settings, known, findings)).collect();
+        let by_files = found.len();
         add_listening(service, known, &mut found);
         if !found.is_empty() {
             services.listening.insert(name);
         } else if is_known {
             services.off.insert(name);
         }
+        let runs = by_files == 0 && !found.is_empty();
         found.extend(of_inventory(name, known, profile));
-        let used = settle(name, &found, profile, &mut services, findings);
+        all.push((service, found, runs));
+    }
+    let (mut distribution, unbounded) = ranges(known, findings);
+    let usual = profile.service(DISTRIBUTION);
+    if let Some(service) = usual {
+        add_listening(service, known, &mut distribution);
+    }
+    distribution.extend(of_inventory(DISTRIBUTION, known, profile));
+    // Where nothing moves a service, its usual ports are those that no other has by what was read.
+    let ports_of = |found: &[OnNode]| -> Ports { found.iter().flat_map(|own| own.ports.ranges()).copied().collect() };
+    let mut holders: Vec<(&str, Ports)> =
+        all.iter().map(|(service, found, _)| (service.name(), ports_of(found))).collect();
+    holders.push((DISTRIBUTION, ports_of(&distribution)));
+    let held_beside = |name: &str| -> Ports {
+        let others = holders.iter().filter(|(other, _)| *other != name);
+        others.flat_map(|(_, ports)| ports.ranges()).copied().collect()
+    };
+    for (service, mut found, runs) in all {
+        let name = service.name();
+        let held = held_beside(name);
+        // What runs is no setting: once it stops, or a plugin is switched on, the usual port may be next.
+        let usual = if runs && service.is_guarded() { service.ports().without(&held) } else { Ports::default() };
+        for own in &mut found {
+            own.ports = own.ports.ranges().iter().chain(usual.ranges()).copied().collect();
+        }
+        let used = settle(name, &found, (profile, &held), &mut services, findings);
         if name == "protobuf" {
             let said =
                 known.settings.iter().find_map(|settings| replicated(settings, &used, "it is blocked for everyone"));
@@ -111,16 +140,11 @@ pub(super) fn collect(
             guarded.push((used, found));
         }
     }
-    let (mut found, unbounded) = ranges(known, findings);
-    let usual = profile.service(DISTRIBUTION);
-    if let Some(service) = usual {
-        add_listening(service, known, &mut found);
-    }
-    found.extend(of_inventory(DISTRIBUTION, known, profile));
+    let found = distribution;
     if found.is_empty() && usual.is_none_or(|service| service.ports().is_empty()) {
         propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
     } else {
-        let common = settle(DISTRIBUTION, &found, profile, &mut services, findings);
+        let common = settle(DISTRIBUTION, &found, (profile, &held_beside(DISTRIBUTION)), &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
         guarded.push((common, found));
     }
@@ -249,12 +273,20 @@ pub(super) fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
 fn settle(
     name: &'static str,
     found: &[OnNode],
-    profile: &Profile,
+    (profile, held): (&Profile, &Ports),
     services: &mut Services,
     findings: &mut Findings,
 ) -> Ports {
     let Some(service) = profile.services.iter().find(|service| service.name() == name) else { return Ports::default() };
     let Some(common) = commonest(found) else {
+        let left = service.ports().without(held);
+        if service.is_guarded() && left != *service.ports() {
+            let comment = "others of its usual ports are another service's by what was read".to_owned();
+            let value = if left.is_empty() { "state = \"unused\"".to_owned() } else { ports_line(&left) };
+            let row = Row { value, comment };
+            services.rows.push(super::ServiceRows { name, remarks: Vec::new(), lines: vec![row] });
+            return left;
+        }
         if service.is_guarded() && !service.ports().is_empty() {
             services.usual.push(format!("{name} {}", service.ports()));
         }

@@ -120,6 +120,8 @@ pub(super) struct Draft {
     pub maximum: Slot<u16>,
     /// Ends of a range of the distribution that this release does not take.
     pub unheeded: Vec<[Option<Setting<u16>>; 2]>,
+    /// Ports that a service may have beside those that it has anyway, see [`Key::is_sure`](crate::cluster::Key::is_sure).
+    pub unsure: Vec<(&'static str, Span)>,
     pub interface: Slot<Bind>,
     pub fixed: Slot<u16>,
     pub node_port: Slot<u16>,
@@ -149,6 +151,7 @@ impl Draft {
             minimum: Slot::default(),
             maximum: Slot::default(),
             unheeded: Vec::new(),
+            unsure: Vec::new(),
             interface: Slot::default(),
             fixed: Slot::default(),
             node_port: Slot::default(),

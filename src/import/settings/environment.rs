@@ -110,6 +110,18 @@ pub(super) fn read_one(
             let message = format!("`{}` names a module that may choose any port for the distribution", found.name);
             found.findings.push(Diagnostic::new(Code::NotRead, term.span, message).help(OWN_MODULE));
         }
+        ("kernel", "inet_dist_listen_options") => {
+            // `[{port, 7777}]` (seen on OTP 25).
+            let pairs = term.as_list().unwrap_or_default().iter().filter_map(Term::as_pair);
+            for (option, value) in pairs {
+                let Some(option @ ("port" | "ip" | "ifaddr")) = option.as_atom() else { continue };
+                let what =
+                    format!("set to a list with `{option}`, and the distribution listens there, whatever else is set");
+                let help =
+                    "take it out, and set inet_dist_listen_min and inet_dist_listen_max, or inet_dist_use_interface";
+                found.wrong(value.span, &what, help);
+            }
+        }
         ("kernel", "inet_dist_use_interface") => draft.interface.0.extend(address(term, found).map(|ip| (third, ip))),
         _ => {}
     }
@@ -202,7 +214,10 @@ fn take(
         }
         Form::Port(_) => {
             let Some(port) = port(term, found) else { return };
-            match in_halves {
+            if !key.is_sure() {
+                draft.unsure.push((name, port.span));
+            }
+            match in_halves || !key.is_sure() {
                 true => draft.add_port(name, rank, port),
                 false => draft.pairs.entry((name, application)).or_default().1.add(rank, port),
             }

@@ -92,6 +92,9 @@ fn take_one(
                 found.findings.push(finding.help(format!("set it to at most {}", u16::MAX - below)));
                 return;
             };
+            if !key.is_sure() {
+                draft.unsure.push((name, span));
+            }
             draft.add_port(name, rank, Setting { value: moved, ..port });
         }
         Form::Address => {

@@ -15,6 +15,7 @@ use super::keys::DISTRIBUTION;
 use super::{Bind, Draft, Layout, Listener, PairName, Rank, Setting, Slot, Source, not_in_force, place, usual};
 use crate::cluster::Service;
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
+use crate::import::files::Kind;
 
 /// `None`: set to listen nowhere.
 type Address = Setting<Option<(Bind, u16)>>;
@@ -51,12 +52,36 @@ fn of_service(service: &'static Service, draft: &mut Draft, findings: &mut Findi
         Some(Listener { service: name, bind, port, bind_setting: setting.clone(), setting })
     }));
     let apart = of_halves(service, draft, lists, findings);
-    let is_set = !set.is_empty() || apart.is_some();
-    found.extend(apart.unwrap_or_default());
-    if let Some((bind, port)) = by_default.filter(|_| !is_set) {
+    let is_set = apart.is_some();
+    let apart = apart.unwrap_or_default();
+    let (unsure, sure): (Vec<&Listener>, Vec<&Listener>) = apart
+        .iter()
+        .partition(|one| one.setting.as_ref().is_some_and(|(_, span)| draft.unsure.contains(&(name, *span))));
+    unsure.iter().filter_map(|one| moved_perhaps(service, one)).for_each(|finding| findings.push(finding));
+    let is_sure = !set.is_empty() || !sure.is_empty() || (is_set && unsure.is_empty());
+    // What may be moved may also be where it always is.
+    let by_default = if unsure.is_empty() { by_default } else { usual(service) };
+    found.extend(apart.iter().cloned());
+    if let Some((bind, port)) = by_default.filter(|_| !is_sure) {
         found.push(Listener { service: name, bind, port, setting: None, bind_setting: None });
     }
     found
+}
+
+/// That a port is set by what not every release heeds.
+fn moved_perhaps(service: &Service, one: &Listener) -> Option<Diagnostic> {
+    let (setting, span) = one.setting.as_ref()?;
+    let name = service.name();
+    let message = format!(
+        "`{setting}` moves `{name}` in some releases only: port {} is guarded, and so is the one that it has otherwise",
+        one.port
+    );
+    let sure = [Kind::RabbitmqConf, Kind::AppConfig].into_iter().flat_map(|kind| service.keys_in(kind.word()));
+    let help = match sure.into_iter().find(|key| key.is_sure()) {
+        Some(key) => format!("set it by `{}`, and take this away", key.key()),
+        None => "take it away where it is not needed".to_owned(),
+    };
+    Some(Diagnostic::new(Code::FixedPort, *span, message).help(help))
 }
 
 /// Those whose address and port are set apart, each half with its default; `None` where neither is set, or a list prevails. A service that

@@ -178,20 +178,28 @@ fn listener(term: &Term, found: &mut Found<'_>) -> Option<Setting<(Bind, u16)>> 
     Some(found.setting((ip?.value, number?.value), term.span))
 }
 
-/// `[5672, {"10.20.0.11", 5673}]`, as RabbitMQ has it, which takes nothing but a list.
+/// `[5672, {"10.20.0.11", 5673}]`, as RabbitMQ has it, which takes nothing but a list. A third part of a pair is its family, and `"auto"`
+/// every address (`rabbit_networking.erl`, `tcp_listener_addresses/1`, <https://github.com/rabbitmq/rabbitmq-server>).
 pub(super) fn ports_and_listeners(term: &Term, found: &mut Found<'_>) -> Option<Vec<Setting<(Bind, u16)>>> {
-    let one = |term: &Term, found: &mut Found<'_>| match term.as_pair() {
-        Some((ip, number)) => {
+    let one = |term: &Term, found: &mut Found<'_>| match term.as_tuple() {
+        Some([ip, number]) if ip.as_text().as_deref() == Some("auto") => {
+            port(number, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span))
+        }
+        Some([ip, number, rest @ ..]) if rest.is_empty() || is_family(rest) => {
             let (ip, number) = (address(ip, found), port(number, found));
             Some(found.setting((ip?.value, number?.value), term.span))
         }
-        None => port(term, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span)),
+        _ => port(term, found).map(|port| found.setting((Bind::everywhere(), port.value), term.span)),
     };
     let Some(items) = term.as_list() else {
         found.wrong(term.span, "no list of ports", "write `[5672]`, or `[{\"10.20.0.11\", 5672}]`");
         return None;
     };
     all(items, one, found)
+}
+
+fn is_family(parts: &[Term]) -> bool {
+    matches!(parts, [family] if matches!(family.as_atom(), Some("inet" | "inet6" | "auto")))
 }
 
 /// All of a list, or none: each says what is wrong with it.

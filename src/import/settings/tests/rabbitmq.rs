@@ -160,6 +160,14 @@ fn a_port_in_quotes_is_said() {
         let files = [(Kind::RabbitmqConf, ""), (Kind::AdvancedConfig, text)];
         assert_eq!(read_all(&files).1, [Code::BadSetting], "{text}");
     }
+    let advanced = |list: &str| {
+        let text = format!("[{{rabbit, [{{tcp_listeners, [{list}]}}]}}].");
+        let (settings, codes) = read_all(&[(Kind::RabbitmqConf, ""), (Kind::AdvancedConfig, &text)]);
+        (listeners(&settings, "amqp").join(" "), codes)
+    };
+    let found = advanced("{\"auto\", 5680}, {\"10.0.0.1\", 5681, inet}, {\"fd20::1\", 5682, inet6}");
+    assert_eq!(found, ("0.0.0.0:5680 10.0.0.1:5681 fd20::1:5682".to_owned(), vec![]));
+    assert_eq!(advanced("{\"10.0.0.1\", 5681, udp}").1, [Code::BadSetting]);
     let riak = |text: &str| read_all(&[(Kind::AppConfig, text)]);
     assert_eq!(riak("[{kernel, [{inet_dist_listen_min, \"6000\"}]}].").1, [Code::BadSetting]);
     let (settings, codes) = riak("[{yokozuna, [{enabled, true}, {solr_port, \"8094\"}]}].");
