@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 /// A command in a folder of `tests`, its exit code, and the form of what it prints.
 type Run = (&'static str, &'static str, i32, &'static str);
 
-const ON_FILES: [Run; 28] = [
+const ON_FILES: [Run; 29] = [
     ("transcripts", "diff old.toml new.toml", 1, "diff-files"),
     ("transcripts", "diff old.toml same.toml", 0, "diff-files"),
     ("transcripts", "diff old.toml nowhere.toml", 2, "diff-files"),
@@ -42,6 +42,8 @@ const ON_FILES: [Run; 28] = [
     ("transcripts", "explain old.toml --from 10.20.0.12 --port 8098", 3, "explain"),
     ("transcripts", "explain old.toml --from 10.20.0.12 --port 8098 --iif eth1", 0, "explain"),
     ("transcripts", "explain old.toml --from 10.20.0.12 --port nonsense", 2, "explain"),
+    // As programs log peers of IPv4 that listen on `::`.
+    ("transcripts", "explain old.toml --from ::ffff:10.20.0.12 --port 8098", 2, "explain"),
     ("transcripts", "report small.toml", 0, "report"),
     ("transcripts", "report small.toml --ruleset early-accept.nft", 1, "report"),
     ("transcripts", "report small.toml --ruleset nowhere.nft", 2, "report"),
@@ -191,6 +193,62 @@ fn what_changes_a_host_prints_one_document() {
 
         assert_eq!(host.run("remove", 0)["changed"], true);
         assert_eq!(host.run("remove", 0)["changed"], false);
+    });
+}
+
+/// Asks arptables-legacy's table what it has, which makes it: as its tool does, which Debian has in a package of its own.
+const ARP_TABLE: &str = "import ctypes, socket
+own = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+info = ctypes.create_string_buffer(b'filter', 68)
+length = ctypes.c_uint32(68)
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.getsockopt(own.fileno(), socket.IPPROTO_IP, 96, info, ctypes.byref(length)))
+";
+
+/// Nothing is read of its rules, and without ARP nobody of IPv4 reaches this host.
+#[test]
+fn a_table_of_arptables_is_not_passed_over() {
+    isolated("a_table_of_arptables_is_not_passed_over", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = Host::new();
+        host.apply("", 0);
+        assert_eq!(host.run("status cluster.toml", 0)["state"], "enforced");
+        run(&["python3", "-c", ARP_TABLE], "");
+        let names = fs::read_to_string("/proc/thread-self/net/arp_tables_names").unwrap_or_default();
+        if names.is_empty() {
+            return netns::not_possible("a table of arptables-legacy", "the kernel has none");
+        }
+        assert_eq!(host.run("status cluster.toml", 3)["state"], "undecided");
+    });
+}
+
+/// Somebody who is led elsewhere does not get through, however much the guard admits them.
+#[test]
+fn who_is_led_elsewhere_is_shut_out() {
+    isolated("who_is_led_elsewhere_is_shut_out", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = Host::new();
+        host.apply("", 0);
+        let led = "table ip d {\n chain p {\n type nat hook prerouting priority -100; ip saddr 10.20.0.12 tcp dport 8098 dnat to 10.20.0.200\n }\n}\n";
+        run(&["nft", "-f", "-"], led);
+        assert_eq!(host.run("status cluster.toml", 1)["state"], "shadowed");
+    });
+}
+
+/// A name that was mistyped is another file's.
+#[test]
+fn nothing_is_written_over_that_is_something_else() {
+    isolated("nothing_is_written_over_that_is_something_else", || {
+        let _namespace = netns::Namespace::unshare();
+        let host = Host::new();
+        host.run("diff cluster.toml --out cluster.toml", 2);
+        host.apply("", 0);
+        host.run("status cluster.toml --metrics cluster.toml", 2);
+        assert_eq!(fs::read_to_string(host.path("cluster.toml")).unwrap(), CLUSTER);
+        for _ in 0..2 {
+            host.run("status cluster.toml --metrics own.prom", 0);
+            host.run("diff cluster.toml --out own.plan", 0);
+        }
     });
 }
 

@@ -12,7 +12,7 @@ use super::host::{
     note, own_links,
 };
 use super::input::{Input, node_findings};
-use super::output::{Undone, print, say};
+use super::output::{self, Undone, print, say};
 use super::waiting::changes_to;
 use super::ways::{all_objections, allowances, warnings};
 use super::{boot, live, plan};
@@ -256,6 +256,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         allowances: &allowances(&objections),
     };
     let applied = apply(host, &plan)?;
+    output::changed();
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.
     drop(lock);

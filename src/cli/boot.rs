@@ -140,7 +140,7 @@ pub fn unconfirmed(host: &Host, cluster: &Cluster) -> Option<String> {
 fn candidates(input: &Input, host: &Host, asked: &[String], links: &[Link]) -> (Vec<(Cluster, bool)>, bool) {
     let mut candidates = Vec::new();
     let kept = record::kept(&host.store, record::GOOD);
-    match input.load_to(Undone::Changed, |_| Vec::new()) {
+    match input.load_to(Undone::Used, |_| Vec::new()) {
         Ok(Some(cluster)) => match unconfirmed(host, &cluster)
             .or_else(|| of_another(&kept, &cluster, asked, links))
             .or_else(|| unblocks(&kept, &cluster).map(|one| one.message()))

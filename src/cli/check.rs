@@ -17,7 +17,7 @@ use super::host::{
 };
 use super::input::{Input, default_config, moved};
 use super::journal;
-use super::output::{log, print, say};
+use super::output::{self, log, print, say};
 use super::ways::{all_objections, allowances, in_use};
 use crate::cluster::{self, Cluster, Site};
 use crate::diagnostic::Severity;
@@ -291,6 +291,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         allowances: &allowances,
     };
     let applied = apply(host, &plan)?;
+    output::changed();
     if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {
         pending::note_taken_back(&host.store);
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::document;
 use super::host::{StateArguments, WaitArguments, need_root, own_links};
-use super::output::{present, say, warn};
+use super::output::{self, present, say, warn};
 use crate::host::apply::stale;
 use crate::host::ending::{confirm, rollback};
 use crate::host::{HostError, pending, watchdog};
@@ -79,6 +79,7 @@ pub fn run_confirm(arguments: &Confirm) -> anyhow::Result<Outcome> {
         }
         other => other?,
     };
+    output::changed();
     if pending.is_of_this_session() {
         let words = "this is the SSH session that applied the change, so it does not show that a new one gets in: try one before you close it";
         warn(words);
@@ -106,6 +107,7 @@ pub fn run_rollback(arguments: &Rollback) -> anyhow::Result<Outcome> {
         Err(error @ HostError::NothingWaits) => return nothing_waits(&error, error.to_string(), || document(None)),
         done => done?,
     };
+    output::changed();
     let words = match rules {
         true => "taken back: the rules from before the change are in force again\n",
         false => "taken back: before the change nothing of ringfence was in force, and nothing is now\n",

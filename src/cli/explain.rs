@@ -208,6 +208,9 @@ fn arrival(asked: Option<&str>, packet: &Packet, here: Option<&Here>, ruleset: &
     let from = packet.source;
     if let Some(name) = asked {
         let interface = if name == "lo" { Interface::loopback() } else { name.parse::<Interface>()? };
+        if here.is_some_and(|here| here.links.iter().all(|link| link.name != name)) {
+            say(&format!("warning: this host has no interface `{}` now", name.escape_debug()));
+        }
         return Ok(Arrival { on: vec![Some(interface)], why: None });
     }
     let on_lo = || {
@@ -250,6 +253,12 @@ fn arrival(asked: Option<&str>, packet: &Packet, here: Option<&Here>, ruleset: &
 /// An address, or the first one of a node or a client with this name.
 fn address(text: &str, cluster: &Cluster) -> anyhow::Result<IpAddr> {
     if let Ok(address) = parse_address(text) {
+        // As programs that listen on `::` log peers of IPv4.
+        if let IpAddr::V6(six) = address
+            && let Some(four) = six.to_ipv4_mapped()
+        {
+            anyhow::bail!("`{text}` never appears in a packet: ask for the IPv4 address, `--from {four}`");
+        }
         return Ok(address);
     }
     let node = cluster.node(text).and_then(|node| node.addresses().first()).map(|(address, _)| *address);

@@ -1,11 +1,12 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context as _;
 use nix::unistd::syncfs;
 use tempfile::{NamedTempFile, TempPath};
 
@@ -35,6 +36,27 @@ pub fn write_file(file: &Path, text: String) -> anyhow::Result<()> {
     batch.there = there;
     batch.put("", &[(name, text)])?;
     batch.finish()
+}
+
+/// Refuses to write over a file that is not of this kind: then its name was meant for another.
+///
+/// # Errors
+/// Where it is not, or cannot be read.
+pub fn only_over(file: &Path, is_one: impl Fn(&[u8]) -> bool, kind: &str) -> anyhow::Result<()> {
+    /// As much as tells what a file is.
+    const HEAD: u64 = 4096;
+    if !fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    let read = File::open(file).and_then(|there| there.take(HEAD).read_to_end(&mut head));
+    read.with_context(|| format!("cannot read {}, which would be written over", file.display()))?;
+    anyhow::ensure!(
+        is_one(&head),
+        "{} is not {kind}, and is not written over: name another file, or remove it first",
+        file.display()
+    );
+    Ok(())
 }
 
 /// Files of several folders below one, of which all or none are there in the end. Several threads may write at once.

@@ -181,7 +181,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
     let Some(cluster) = input.load_to(Undone::Changed, |_| Vec::new())? else {
-        log(&format!("{} has errors, see above: the rules from before are still in force", config.display()));
+        log(&format!("{} has errors, see above{}", config.display(), guarded()));
         log("mend it, then run `ringfence apply`");
         return Ok(Outcome::Unusable);
     };

@@ -234,7 +234,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// Where the node's Erlang VM listens that no rule guards, in words; and why that is not known, if it is not.
 pub fn exposed(protected: &Ports, node: Option<&str>) -> (Vec<String>, Option<String>) {
-    let seen = match listening() {
+    let seen = match listening(node, protected) {
         Ok(seen) => seen,
         Err(error) => return (Vec::new(), Some(format!("what Erlang listens on is not known: {error}"))),
     };

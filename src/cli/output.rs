@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
@@ -21,6 +22,8 @@ pub enum Undone {
     Nothing,
     Written,
     Changed,
+    /// Not this file, and something else in its place.
+    Used,
 }
 
 impl Undone {
@@ -29,6 +32,7 @@ impl Undone {
             Self::Nothing => "",
             Self::Written => "nothing was written",
             Self::Changed => "nothing was changed",
+            Self::Used => "the file is not used",
         }
     }
 }
@@ -143,10 +147,24 @@ pub fn print_document(outcome: Outcome, file: Option<&Path>) -> anyhow::Result<(
     }
 }
 
+/// From here on the host is changed, and stays so, whether anybody can be told or not.
+pub fn changed() {
+    CHANGED.store(true, Ordering::Relaxed);
+}
+
+static CHANGED: AtomicBool = AtomicBool::new(false);
+
 fn print_alone(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        // How the run ends is to say what became of the host.
+        Err(error) if CHANGED.load(Ordering::Relaxed) => {
+            say(&format!(
+                "warning: cannot write to standard output: {error}; what was changed stays: see `ringfence status`"
+            ));
+            Ok(())
+        }
         other => other.context("cannot write to standard output"),
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
+use super::files::only_over;
 use super::host::SiteArguments;
 use super::input::Input;
 use super::live;
@@ -48,6 +49,8 @@ pub fn write(
 /// For its owner alone, whole or not at all. A link of that name is replaced, and not followed.
 fn put(out: &Path, text: &str) -> anyhow::Result<()> {
     anyhow::ensure!(!out.is_dir(), "{} is a folder; name a file for the plan", out.display());
+    let is_plan = |bytes: &[u8]| bytes.is_empty() || String::from_utf8_lossy(bytes).contains("ringfence/plan/");
+    only_over(out, is_plan, "a plan")?;
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = NamedTempFile::new_in(folder).and_then(|mut file| {
         // Made with mode 0600.

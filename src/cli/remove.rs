@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::check::in_force;
 use super::host::{HostArguments, need_root};
-use super::output::{present, say, warn};
+use super::output::{self, present, say, warn};
 use crate::host::ending::{Removed, remove};
 use crate::host::iptables::{self, Tools};
 use crate::host::through::saved::saved;
@@ -49,7 +50,14 @@ pub fn take_away(arguments: &HostArguments) -> anyhow::Result<Outcome> {
         Err(iptables::Error::Missing { .. }) => {}
         Err(other) => return Err(other.into()),
     }
-    let removed = remove(&host, &backends)?;
+    let guarded = in_force();
+    let removed = remove(&host, &backends).map_err(|error| match guarded && !in_force() {
+        true => anyhow::Error::from(error).context(
+            "the rules were taken away, and nothing of ringfence guards this host now; not all of the rest was",
+        ),
+        false => error.into(),
+    })?;
+    output::changed();
     drop(lock);
     let saved = saved(&host.root);
     let paths = saved.iter().map(|one| one.path.clone()).collect();

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::input::{Input, all_node_findings, site};
-use super::output::print;
+use super::output::{Undone, print, print_findings};
 use super::proof::explained;
+use super::today::Today;
 use crate::cluster::Site;
 use crate::compile::SetsMode;
 use crate::outcome::Outcome;
@@ -21,6 +22,8 @@ pub struct Arguments {
     /// The rules of this node; otherwise those that fit every node. May be given once for each cluster.
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
+    #[command(flatten)]
+    today: Today,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -28,6 +31,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = arguments.input.load(|cluster| all_node_findings(cluster, node))? else {
         return Ok(Outcome::Unusable);
     };
+    let late = arguments.today.expired(&cluster)?;
+    if !late.is_empty() {
+        print_findings(&late, cluster.sources(), arguments.input.json, Undone::Nothing)?;
+    }
     let site = site(&cluster, node);
     prove_both(&site)?;
     print("ok: the cluster file can be used, and its rules are proved\n")?;

@@ -10,6 +10,7 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use super::boot;
+use super::files::only_over;
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
 };
@@ -34,7 +35,7 @@ use crate::host::sources::Ends;
 use crate::host::status::Seen;
 use crate::host::through::known::at_start;
 use crate::host::through::saved::saved;
-use crate::host::{Backend, InForce, Prepared, deeds, iptables, left_behind, nft, read, record, reserved};
+use crate::host::{Backend, InForce, Prepared, deeds, iptables, left_behind, logged, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
 use crate::report::{
@@ -123,6 +124,8 @@ const METRICS_MODE: u32 = 0o644;
 /// Whole or not at all, under a name that no collector reads until then.
 fn write_metrics(file: &Path, found: Option<&Status>) -> anyhow::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let are_metrics = |bytes: &[u8]| bytes.is_empty() || bytes.starts_with(b"# HELP ringfence_");
+    only_over(file, are_metrics, "metrics of ringfence")?;
     let written = || {
         let mut new = NamedTempFile::new_in(folder)?;
         new.write_all(metrics(found).as_bytes())?;
@@ -185,7 +188,11 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
             }
         }
     };
-    let document = about_state(document, &host, kept.err().map(|error| error.to_string()));
+    let mut document = about_state(document, &host, kept.err().map(|error| error.to_string()));
+    // The log is long, and has nothing to say where nobody was blocked.
+    if document.blocked.values().any(|blocked| blocked.packets > 0) {
+        document.logged = logged::most();
+    }
     let by_hand = document.by_hand.is_some();
     let document = if document.state == Standing::Absent || by_hand {
         let gone = known.as_ref().map(|record| gone(record.node.as_deref(), &record.config, by_hand));

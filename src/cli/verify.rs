@@ -14,17 +14,20 @@ use super::ruleset_files::RulesetArguments;
 use super::rulesets::Given;
 use super::since::Also;
 use super::today::Today;
+use super::ways::{in_use, sources, unknown_sources};
 use crate::cluster::{Cluster, Site};
 use crate::compile::SetsMode;
 use crate::diagnostic::{Code, Diagnostic, FileId, SourceFile, Sources};
 use crate::dialect::iproute;
-use crate::host::identity::{Saved, nodes_of};
+use crate::host::identity::{Objection, Saved, nodes_of};
+use crate::host::links::Link;
+use crate::host::sources::Ends;
 use crate::host::whole::{Everything, surroundings};
 use crate::net::Surroundings;
 use crate::outcome::Outcome;
 use crate::prove;
 use crate::report::{Body, Earlier, Form, Proof, Reason, Whole};
-use crate::verify::{Answer, check, whole};
+use crate::verify::{Answer, Direction, Reached, check, whole};
 
 /// Prove that a ruleset does what a cluster file says, or show the packet for which it does not.
 ///
@@ -96,7 +99,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     print_findings(&untrue, &Sources::default(), arguments.input.json, Undone::Nothing)?;
     warn_unknown(&given.unknown);
     if let Some(surroundings) = surroundings.flatten() {
-        return answered(&given, &site, &surroundings);
+        return answered(&given, &site, &surroundings, None);
     }
     let report = check(&given.ruleset, &site, given.families)?;
     let proof = Proof::of(&report, &site, &given.ruleset, given.families, &given.writers);
@@ -185,11 +188,35 @@ fn live(arguments: &Arguments, cluster: &Cluster) -> anyhow::Result<Outcome> {
     let everything = Everything::read()?;
     let given = Given { unknown: everything.unknown, writers: everything.writers, ..Given::made(everything.ruleset) };
     warn_unknown(&given.unknown);
-    answered(&given, &site, &surroundings(&links)?)
+    answered(&given, &site, &surroundings(&links)?, other_source(&site, &links))
 }
 
-fn answered(given: &Given, site: &Site<'_>, surroundings: &Surroundings) -> anyhow::Result<Outcome> {
-    let answers = whole(&given.ruleset, site, surroundings)?;
+/// Why it is not known from which address this host asks its peers, in words: whatever rules say of its own, packets with another one may
+/// fare otherwise. What the cluster file allows is as it is to be.
+fn other_source(site: &Site<'_>, links: &[Link]) -> Option<String> {
+    match Ends::of(site).and_then(|ends| sources(&ends, links)) {
+        Ok(found) => {
+            let allowed = in_use(site, &found);
+            let is_allowed = |one: &Objection| allowed.iter().any(|own| own.message == one.message());
+            found.iter().find(|one| !is_allowed(one)).map(Objection::message)
+        }
+        Err(error) => Some(unknown_sources(&error)),
+    }
+}
+
+fn answered(
+    given: &Given,
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+    other_source: Option<String>,
+) -> anyhow::Result<Outcome> {
+    let mut answers = whole(&given.ruleset, site, surroundings)?;
+    if let Some(why) = other_source {
+        let asking = answers.iter_mut().filter(|answer| answer.direction == Direction::Out);
+        asking.filter(|answer| answer.reached == Reached::Yes).for_each(|answer| {
+            answer.reached = Reached::Unjudged(why.clone());
+        });
+    }
     let found = Whole::of(&answers);
     present(|| Body::VerifyHost(Box::new(found.clone())), || found.text())?;
     Ok(if found.is_good() {

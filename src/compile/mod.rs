@@ -49,8 +49,8 @@ const MANGLE: i32 = -150;
 const LOG_PER_MINUTE: u32 = 10;
 const LOG_BURST: u32 = 5;
 /// iptables allows 29 characters (iptables-extensions(8), LOG).
-const LOG_PREFIX: &str = "ringfence: blocked ";
-const STAGED_LOG_PREFIX: &str = "ringfence: would block ";
+pub(crate) const LOG_PREFIX: &str = "ringfence: blocked ";
+pub(crate) const STAGED_LOG_PREFIX: &str = "ringfence: would block ";
 
 /// Above so many elements a set does not say where each comes from: nobody reads that far.
 const ORIGINS_UP_TO: usize = 500;

@@ -23,7 +23,9 @@ goes by its number";
 #[derive(Debug, Error)]
 pub enum HostError {
     /// The kernel lacks nf_tables.
-    #[error("this kernel has no nf_tables: use `--backend iptables`")]
+    #[error(
+        "this kernel has no nf_tables: use iptables, by `--backend iptables`, or `--format iptables` of `rehearse`"
+    )]
     NoNfTables,
     /// CAP_NET_ADMIN is missing.
     #[error("reading and changing firewall rules needs root (CAP_NET_ADMIN); nothing was changed")]

@@ -34,6 +34,7 @@ pub mod known;
 pub(crate) mod lab;
 pub mod links;
 pub mod listeners;
+pub mod logged;
 pub mod nft;
 mod nft_file;
 pub mod peers;

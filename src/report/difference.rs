@@ -163,7 +163,7 @@ impl Changes {
             let (sources, on) = (change.sources(), change.on());
             let _ = writeln!(
                 text,
-                "other packets from {sources} to {}{on} {fate} at {at}, unlike what the file says",
+                "packets like the example, from {sources} to {}{on}, {fate} at {at}, unlike what the file says",
                 change.services
             );
             let _ = writeln!(text, "  for example: {}", change.witness);
@@ -206,7 +206,8 @@ impl Changes {
         for Other { at, change } in &self.others {
             let fate = if change.change == "gains" { "pass now" } else { "are blocked now" };
             let (sources, on) = (change.sources(), change.on());
-            let _ = writeln!(text, "other packets from {sources} to {}{on} {fate} at {at}", change.services);
+            let _ =
+                writeln!(text, "packets like the example, from {sources} to {}{on}, {fate} at {at}", change.services);
             let _ = writeln!(text, "  for example: {}", change.witness);
         }
         if let Some(part) = &self.unjudged {

@@ -16,8 +16,10 @@ use super::others::Others;
 use super::together::Together;
 use crate::host::deeds::Deed;
 use crate::host::judge::{Judgement, Standing};
+use crate::host::logged::Logged;
 use crate::host::through::firewalld::PANIC;
 use crate::host::{Backend, Counters};
+use crate::net::{PortRange, Ports};
 
 /// What rules do that only log.
 pub const LETS_ON: &str = "nobody is blocked: strangers are logged and let on (`on-block = \"log-only\"`), and isolation is violated on purpose";
@@ -60,6 +62,9 @@ pub struct Status {
     /// Packets and bytes of those who are admitted, by whom, where the rules count them: those of iptables do.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub admitted: BTreeMap<String, Blocked>,
+    /// Of whom the kernel's log has most lines, where the cluster file has `log`: no more than that writes there and the log keeps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logged: Vec<Logged>,
     /// Whether none of these was: the rules in force log strangers and let them on.
     pub lets_on: bool,
     /// What differs, in words.
@@ -180,6 +185,7 @@ impl Status {
             gone: None,
             blocked: blocked.collect(),
             admitted: BTreeMap::new(),
+            logged: Vec::new(),
             lets_on: false,
             drift: Drift::default(),
             pending_seconds: None,
@@ -329,6 +335,15 @@ impl Status {
         for (service, Blocked { packets, bytes }) in &self.blocked {
             let _ = writeln!(text, "  {verb:8} {packets:>10} packets {bytes:>12} bytes  {service}");
         }
+        for Logged { source, lines, ports } in &self.logged {
+            let ports: Ports = ports.iter().filter_map(|port| PortRange::single(*port)).collect();
+            let ports: Vec<String> = ports.ranges().iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                text,
+                "  logged   {lines:>10} lines of the kernel's log from {source}, to {}",
+                ports.join(",")
+            );
+        }
         for (who, Blocked { packets, bytes }) in &self.admitted {
             let _ = writeln!(text, "  admitted {packets:>10} packets {bytes:>12} bytes  {who}");
         }
@@ -425,5 +440,15 @@ mod tests {
         assert!(waits.text().contains("`ringfence rollback` takes it back"));
         let text = Status { being_taken_back: true, ..waits }.text();
         assert!(text.contains("is being taken back now") && !text.contains("rollback"), "{text}");
+    }
+
+    #[test]
+    fn who_was_blocked_most_is_said() {
+        let mut status = Status::new(Standing::Enforced, Backend::Nft, "c.toml".into(), &Counters::default(), None);
+        assert!(!status.text().contains("logged"));
+        let ports = [4369, 8098, 8099].into();
+        status.logged.push(Logged { source: "203.0.113.9".parse().expect("an address"), lines: 12, ports });
+        let line = "  logged           12 lines of the kernel's log from 203.0.113.9, to 4369,8098-8099\n";
+        assert!(status.text().contains(line), "{}", status.text());
     }
 }

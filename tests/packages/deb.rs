@@ -77,7 +77,7 @@ in_a_root! {
             .fine()
             .says("cluster.toml:4")
             .says("cluster.toml:8")
-            .says("the rules from before are still in force")
+            .says("what was in force still is")
             .says("the package is installed; what keeps the rules from being");
         root.sh("dpkg -s ringfence").fine().says("Status: install ok installed").says("Version: 0.2.0");
         assert_eq!(root.table(), before);

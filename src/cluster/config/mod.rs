@@ -4,8 +4,9 @@
 //! [`super::check`] looks at the whole. Both steps always run, so that one run shows every finding.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,6 +64,11 @@ pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     if path == Path::new("-") {
         let text = read_text(io::stdin().lock(), LARGEST_FILE)?;
         return Ok(parse_with("standard input", text, true, Beside::Folder(Path::new(""), None)));
+    }
+    // What a shell makes of `<(…)` has a writer already.
+    let has_writer = ["/dev/fd", "/proc"].iter().any(|folder| path.starts_with(folder));
+    if !has_writer && fs::metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a named pipe, which would be waited for, perhaps for ever"));
     }
     let file = File::open(path)?;
     let own = Identity::of(&file)?;
