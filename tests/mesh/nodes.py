@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from place import HERE, SHARED, end, shell
+from place import HERE, SHARED, SLOWER, end, shell
 
 COOKIE = "lab"
 # Only who is told to connects: a question to a node that is gone connects to nobody.
@@ -34,7 +34,7 @@ class Vm:
         threading.Thread(target=self.read, daemon=True).start()
 
     def wait(self, seconds=20):
-        if not self.ready.wait(seconds):
+        if not self.ready.wait(seconds * SLOWER):
             raise AssertionError("%s does not start" % self.name)
 
     def read(self):
@@ -62,7 +62,7 @@ class Vm:
         try:
             self.process.stdin.write(" ".join((number,) + words) + "\n")
             self.process.stdin.flush()
-            return box.get(timeout=seconds)
+            return box.get(timeout=seconds * SLOWER)
         except (queue.Empty, OSError, ValueError):
             return None
 
@@ -93,7 +93,7 @@ class Erlang:
     def start(self):
         # In the foreground: whoever kills it knows which one.
         self.epmd = self.host.begin("epmd", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.host.log)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 10 * SLOWER
         while self.host.run("epmd", "-names").returncode:
             if time.monotonic() > end:
                 raise AssertionError("%s: epmd does not start" % self.host.name)

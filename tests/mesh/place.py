@@ -20,6 +20,8 @@ PLACE = pathlib.Path("/run/mesh")
 SHARED = PLACE / "shared"
 INSIDE = "RINGFENCE_MESH_INSIDE"
 PR_SET_PDEATHSIG = 1
+# How much longer everything may take than on an idle machine, and how much more rarely everybody knocks.
+SLOWER = float(os.environ.get("PATIENCE") or 1)
 
 
 def inside(seconds=None):
@@ -31,7 +33,7 @@ def inside(seconds=None):
         return
     words = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--"]
     words += [sys.executable, "-u"] + sys.argv
-    sys.exit(follow(words, dict(os.environ, **{INSIDE: "1"}), seconds))
+    sys.exit(follow(words, dict(os.environ, **{INSIDE: "1"}), seconds and seconds * SLOWER))
 
 
 def follow(words, env=None, seconds=None):
@@ -66,6 +68,7 @@ def end(process):
 
 def patiently(what, true, seconds=30):
     """Waits until something is true; it is an error where that takes too long."""
+    seconds *= SLOWER
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -110,7 +113,7 @@ class Host:
 
     def run(self, *words, env=None, seconds=120):
         """What a command on the host ends with and prints."""
-        return subprocess.run(self.words(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+        return subprocess.run(self.words(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds * SLOWER,
                               env=dict(os.environ, **(env or {})))
 
     def begin(self, *words, **more):

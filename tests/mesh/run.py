@@ -54,7 +54,7 @@ def one(asked):
     import soak
 
     def make(kind=labs.Lab, nodes=4, pace=0.2):
-        lab = kind(nodes, asked.backend, asked.binary, pace)
+        lab = kind(nodes, asked.backend, asked.binary, pace * place.SLOWER)
         lab.traffic.start()
         return lab
     begun = time.monotonic()

@@ -5,8 +5,8 @@
 set -eu
 suite=$1 dir=$2 with=${3:-}
 # What the rows use: iptables in both variants, real clients and servers in python, strace for the kills, systemd for the
-# packages.
-packages=nftables,iptables,ipset,iproute2,kmod,procps,python3,libmnl0,libnftnl11,strace,systemd,systemd-sysv
+# packages, that release's Erlang for the lab.
+packages=nftables,iptables,ipset,iproute2,kmod,procps,python3,libmnl0,libnftnl11,strace,systemd,systemd-sysv,erlang-base
 others=firewalld,ufw
 made=$dir.made
 is_made() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,10 @@ LIMIT = 120
 PATIENCE = float(os.environ.get("PATIENCE") or 1)
 # Kills at every how many-th step of the suite of faults an emulated machine has time for; on the machine itself at each.
 KILLS_EVERY = int(os.environ.get("KILLS_EVERY") or 5)
+# So many random changes the lab goes through, and how much longer an emulated machine takes for what it does.
+CHANGES = 300
+SLOW = 10
+HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # The suites, in parts where the whole takes an emulated machine more than an hour, and what each part is to the harness.
 WITHOUT_KILLS = ["--skip", "kills::"]
 SUITES = {
@@ -65,6 +70,9 @@ def planned(mode):
         for suite, parts in SUITES.items():
             for part, arguments in parts.items():
                 rows.append((f"suite/{suite}{part}", 3000, ("suite", suite, arguments)))
+        for backend in ("nft", "iptables"):
+            rows.append((f"lab/{backend}", 3000, ("lab", backend, "short")))
+            rows.append((f"lab/{backend}/soak", 3000, ("lab", backend, "soak")))
         rows.append(("packages/booted", LIMIT, ("package", packages.booted)))
         for backend in BACKENDS:
             for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
@@ -158,6 +166,28 @@ class Rows:
             self.machine = through.Guarded(name)
             self.machine_of = name
         return row(self.machine)
+
+    def lab(self, extra, backend, what):
+        """The cluster lab of the repository with this release's Erlang, or so many of its random changes."""
+        self.close()
+        if not shutil.which("erl"):
+            raise NotPossible("no Erlang")
+        # What the lab waits for, and how often it knocks, is measured by a machine that nobody emulates.
+        slow = 1 if self.phase == "host" else SLOW
+        command = ["python3", "-B", f"{HERE}/tests/mesh/run.py", what, "--backend", backend,
+                   "--binary", self.programs["netlink"], "--changes", str(CHANGES // slow)]
+        ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                               env={**os.environ, "PATIENCE": str(slow * PATIENCE)})
+        try:
+            said, _ = ran.communicate()
+        finally:
+            ran.kill()
+            ran.wait()
+        release = subprocess.run(["erl", "-noshell", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."], capture_output=True, text=True)
+        if ran.returncode:
+            extra["result"] = "FAILED"
+            return f"OTP {release.stdout}: " + text_of(said[-1200:])
+        return f"OTP {release.stdout}: {said.strip().splitlines()[-1]}"
 
     def suite(self, extra, name, arguments):
         """A suite of the repository: its tests make machines of their own."""
