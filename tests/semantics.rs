@@ -220,7 +220,15 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         if seed % 3 > 0 {
             surroundings.groups = Some(vec![("eth1".parse().unwrap(), 7), ("wg0".parse().unwrap(), 9)]);
         }
-        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        let home = Home {
+            addresses: vec!["10.20.0.1".parse().unwrap()],
+            complete: random.chance(50),
+            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
+                .into_iter()
+                .filter(|_| random.chance(20))
+                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
+                .collect(),
+        };
         // Some are asked about alone, and only as they come to addresses of this host.
         let named = [vec![(0x0a14_0000, 0x0a14_001f)], vec![(0x0a14_0008, 0x0a14_0008)], vec![(0, u32::MAX)]];
         let named = random.chance(40).then(|| Elements::ipv4(random.pick(&named).clone()));
@@ -302,7 +310,15 @@ fn addresses_that_nobody_asks_about_leave_room_for_each_packet() {
         let scope = Scope { statements: seed % 3 != 0, foreign: true, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
-        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        let home = Home {
+            addresses: vec!["10.20.0.1".parse().unwrap()],
+            complete: random.chance(50),
+            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
+                .into_iter()
+                .filter(|_| random.chance(20))
+                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
+                .collect(),
+        };
         let question = Question { flags: vec![OPENING], leaving: true, home: Some(home), ..Question::default() };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
         let rules = if seed % 2 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };

@@ -94,6 +94,23 @@ impl<'a> SitePart<'a> {
         self.cluster.nodes.iter().filter(|node| Some(node.name()) != own).collect()
     }
 
+    /// The ports that a service has on the other nodes.
+    #[must_use]
+    pub fn ports_of_others(&self, own: &SiteService<'_>) -> Ports {
+        let own_name = self.node.map(Node::name);
+        let (mut all, mut is_common) = (Vec::new(), false);
+        // Most nodes say nothing of their own.
+        for node in self.cluster.nodes.iter().filter(|node| Some(node.name()) != own_name) {
+            if node.ports.is_empty() {
+                is_common = true;
+            } else {
+                all.extend_from_slice(node.ports(own.id, own.service).ranges());
+            }
+        }
+        let common = if is_common { own.service.ports.ranges() } else { &[] };
+        all.into_iter().chain(common.iter().copied()).collect()
+    }
+
     /// All services of the cluster with their ports here, by name.
     #[must_use]
     pub fn services(&self) -> &[SiteService<'a>] {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
-use crate::net::{Cidr, Interface, Refused, Surroundings, Turn};
+use crate::net::{Cidr, Interface, Refused, Surroundings, Turn, is_numbered};
 
 const COMMANDS: &str = "the file is to hold what `ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr` print";
 /// What else `ip route` writes in front of a destination.
@@ -67,6 +67,7 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
     let (mut lists, mut mains, mut defaults) = (0, 0, 0);
     let (mut networks, mut of_a_link) = (false, false);
     let (mut links, mut of_vrfs) = (Vec::new(), false);
+    let mut numbered = Vec::new();
     let mut at = 0;
     for (raw, next) in text.lines().zip(text.lines().skip(1).chain([""])) {
         let (start, words): (usize, Vec<&str>) = (at, raw.split_whitespace().collect());
@@ -88,7 +89,14 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
                 found.by_policy |= !usual;
                 found.rules_refuse |= refuses;
             }
-            Line::Address(address) => _ = of_links.insert(address),
+            Line::Address(address) => {
+                of_links.insert(address);
+                // Below its interface, or behind its name on the same line.
+                let name = words.get(1).filter(|_| words.first().is_some_and(|first| is_number(first)));
+                let of = name.and_then(|name| interface(name.split('@').next()?));
+                let of = of.or_else(|| links.last().and_then(|link: &Link| link.name.clone()));
+                numbered.extend(of.map(|of| (of, address)));
+            }
             Line::Local { host, network } => {
                 networks |= network.is_some();
                 found.refused.extend(network);
@@ -102,6 +110,8 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
         }
     }
     stand(&mut found, &links);
+    found.unnumbered =
+        links.iter().filter_map(|link| link.name.as_ref()).flat_map(|name| unnumbered(name, &numbered)).collect();
     found.unnamed_vrfs = has_unnamed_vrfs(&links, of_vrfs);
     let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
     // Something that is not what `ip` prints is not held against what is not in it, too.
@@ -131,6 +141,13 @@ fn has_unnamed_vrfs(links: &[Link], of_vrfs: bool) -> bool {
     let masters = links.iter().filter_map(|own| own.master.as_ref());
     // Those that cannot be named may be masters, too.
     masters.clone().any(|master| !listed(master)) || (of_vrfs && !links.iter().any(|own| own.vrf))
+}
+
+/// The families of which an interface has no address.
+fn unnumbered(name: &Interface, all: &[(Interface, IpAddr)]) -> Vec<(Interface, bool)> {
+    let has = |ipv4: bool| all.iter().any(|(own, address)| own == name && is_numbered(address, ipv4));
+    let missing = [true, false].into_iter().filter(|ipv4| *name != Interface::loopback() && !has(*ipv4));
+    missing.map(|ipv4| (name.clone(), ipv4)).collect()
 }
 
 /// Which interfaces stand on no others, and which are VRFs or part of one.

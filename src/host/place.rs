@@ -39,14 +39,6 @@ pub fn machine_id() -> io::Result<String> {
     is_name.then_some(name).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "there is no name in it"))
 }
 
-/// The number of the network namespace of the calling thread (namespaces(7)): while the namespace lives, no other has it.
-///
-/// # Errors
-/// Where /proc is not there.
-pub fn network_namespace() -> io::Result<u64> {
-    Ok(fs::metadata("/proc/thread-self/ns/net")?.ino())
-}
-
 /// Whether the calling thread is in the network namespace of process 1; `None` where that may not be read.
 /// In a container process 1 is the container's.
 #[must_use]
@@ -167,8 +159,6 @@ mod tests {
     #[test]
     fn knows_this_boot_and_this_namespace() {
         assert_eq!(boot_id().unwrap().len(), 36);
-        let outside = network_namespace().unwrap();
-        assert_ne!(in_new_network(|| network_namespace().unwrap()), Some(outside));
         // Where process 1 may not be read, as in some sandboxes, it stays unknown.
         assert_ne!(in_new_network(shares_network_with_init), Some(Some(true)));
     }

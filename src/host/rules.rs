@@ -244,8 +244,9 @@ fn of_nft(live: nft::Live, look: Look) -> InForce {
     let masquerade = live.masquerade();
     let legacy = iptables::legacy(&["raw", "mangle", "filter"]);
     let others = live.others().into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect();
-    // Tables of iptables-legacy that no tool shows are there all the same.
-    let alone = live.kernel.others.is_empty() && !iptables::legacy_filters();
+    // Tables of iptables-legacy that no tool shows are there all the same, and without ARP nobody of IPv4 is reached.
+    let is_legacy = iptables::legacy_filters() || iptables::legacy_of_arp().is_some();
+    let alone = live.kernel.others.is_empty() && !is_legacy;
     let own = live.kernel.own;
     InForce {
         backend: Backend::Nft,

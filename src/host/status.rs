@@ -94,11 +94,13 @@ impl Seen {
             return Ok(());
         }
         let Some((generation, handle)) = in_force.version().filter(|_| around.is_settled()) else { return Ok(()) };
+        // Where the kernel has no number for it that is never used again, each look is a whole one.
+        let Some(namespace) = nft::namespace() else { return Ok(()) };
         let names = |list: Vec<Interface>| list.iter().map(|name| name.as_str().to_owned()).collect();
         let seen = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot: boot()?,
-            namespace: namespace()?,
+            namespace,
             generation,
             handle,
             full: in_force.look.full().clone(),
@@ -134,7 +136,10 @@ impl Seen {
             return None;
         }
         // Of iptables-legacy nobody says that something has changed.
-        if boot().ok()? != seen.boot || namespace().ok()? != seen.namespace || iptables::legacy_filters() {
+        if boot().ok()? != seen.boot || nft::namespace()? != seen.namespace {
+            return None;
+        }
+        if iptables::legacy_filters() || iptables::legacy_of_arp().is_some() {
             return None;
         }
         let nft::Glance { generation, handle, counters } = nft::glance().ok()?;
@@ -182,10 +187,6 @@ fn surrounded() -> Result<String, HostError> {
 
 fn boot() -> Result<String, HostError> {
     place::boot_id().map_err(|error| HostError::Place { what: "the boot's identity", error })
-}
-
-fn namespace() -> Result<u64, HostError> {
-    place::network_namespace().map_err(|error| HostError::Place { what: "the network namespace", error })
 }
 
 /// Forgets what was seen.

@@ -20,7 +20,7 @@ use super::rules::InForce;
 use super::{HostError, known};
 use crate::dialect::netlink::{self, Names, Protocol, RequestError, Scope, Socket, UNNAMED_IP_SET, lift_named};
 use crate::ir::Ruleset;
-use crate::net::Surroundings;
+use crate::net::{Interface, Surroundings, is_numbered};
 
 /// All rules of this network namespace.
 #[derive(Clone, Debug, Default)]
@@ -188,5 +188,11 @@ pub fn surroundings(links: &[Link]) -> Result<Surroundings, HostError> {
     let addresses = of_links.union(&local).copied().collect();
     // Where a whole network is local, any address of it is this host's.
     let complete = all && networks.iter().all(|network| network.first().is_loopback());
-    Ok(Surroundings { addresses, complete, not_local, ..ways })
+    let unnumbered = links.iter().flat_map(|link| {
+        let name = link.name.parse::<Interface>().ok().filter(|_| link.name != "lo");
+        let missing =
+            [true, false].into_iter().filter(|ipv4| !link.addresses.iter().any(|own| is_numbered(own, *ipv4)));
+        missing.filter_map(move |ipv4| Some((name.clone()?, ipv4)))
+    });
+    Ok(Surroundings { addresses, complete, not_local, unnumbered: unnumbered.collect(), ..ways })
 }

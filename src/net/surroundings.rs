@@ -17,6 +17,9 @@ pub struct Surroundings {
     pub complete: bool,
     /// Those of them that interfaces have, and the table `local` has not: what is sent there does not arrive.
     pub not_local: Vec<IpAddr>,
+    /// Interfaces that are known to have no address of IPv4 (`true`), or none of IPv6 but a link-local one: what is redirected as it comes in
+    /// there is dropped (nf_nat_redirect_ipv4, nf_nat_redirect_ipv6).
+    pub unnumbered: Vec<(Interface, bool)>,
     /// Interfaces of which it is known that they stand on no others: no VLANs, bonds, bridges and the like.
     pub plain: Vec<Interface>,
     /// Interfaces that are VRFs, and those that are part of one, each with its VRF: what comes in on a part meets rules twice, the second
@@ -177,6 +180,15 @@ impl Surroundings {
         let starts: Vec<IpAddr> = starts.into_iter().collect();
         let ends = starts.iter().skip(1).filter_map(|start| below(*start)).chain([highest]);
         starts.iter().zip(ends).map(|(&first, last)| (first, last, self.way_to(first))).collect()
+    }
+}
+
+/// Whether an interface with this address has one of the family that packets may be redirected to.
+#[must_use]
+pub fn is_numbered(address: &IpAddr, ipv4: bool) -> bool {
+    match address {
+        IpAddr::V4(_) => ipv4,
+        IpAddr::V6(own) => !ipv4 && !own.is_unicast_link_local(),
     }
 }
 

@@ -30,7 +30,7 @@ use super::foreign::Trust;
 use super::packet::{Locality, Packet, Shape, TCP};
 use super::translation::{Led, Translated};
 use crate::ir::{ConnectionStates, Destined, Hook, TcpFlags, Translation};
-use crate::net::Ports;
+use crate::net::{Interface, Ports};
 
 /// What is known of this host's addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Home {
     pub addresses: Vec<IpAddr>,
     /// Whether these are all. What is led to another address is not for this host then.
     pub complete: bool,
+    /// Interfaces without an address of IPv4 (`true`), or of IPv6, see [`Surroundings`](crate::net::Surroundings).
+    pub unnumbered: Vec<(Interface, bool)>,
 }
 
 /// To which ports packets have to come at input to count as arrived.
@@ -79,6 +81,13 @@ impl Home {
         self.has(Translation::Destination, Some((address, address))) != Here::No
     }
 
+    /// Whether what is redirected as it comes in on an interface may be dropped, since that has no address to which it would go. One that
+    /// no rule names may be any.
+    fn may_drop_redirected(&self, interface: Option<&Interface>, ipv4: bool) -> bool {
+        let is_it = |(name, four): &(Interface, bool)| *four == ipv4 && interface.is_none_or(|own| own == name);
+        self.unnumbered.iter().any(is_it)
+    }
+
     fn has(&self, kind: Translation, address: Option<(IpAddr, IpAddr)>) -> Here {
         let Some((first, last)) = address else {
             // A redirected packet comes to this host; one whose port alone is changed goes where it went.
@@ -102,6 +111,8 @@ impl Home {
 /// How a translated packet arrives.
 struct Changed {
     here: Here,
+    /// Whether it goes to an address of the interface that it comes in on.
+    to_interface: bool,
     address: Option<IpAddr>,
     ports: Option<(u16, u16)>,
 }
@@ -113,7 +124,8 @@ impl Changed {
             Led::Anywhere | Led::To(_, Destined::Unknown) => None,
             Led::To(kind, Destined::To { addresses, ports }) => {
                 let one = addresses.filter(|(first, last)| first == last).map(|(first, _)| first);
-                Some(Self { here: home.has(kind, *addresses), address: one, ports: *ports })
+                let to_interface = kind == Translation::Redirect && addresses.is_none();
+                Some(Self { here: home.has(kind, *addresses), to_interface, address: one, ports: *ports })
             }
         }
     }
@@ -286,7 +298,10 @@ impl Rules<'_> {
             // Led to where it goes anyway, its connection does not count as translated (nf_nat_setup_info; seen on 6.18).
             outcome = either(outcome, self.arrives((packet, piece), packet.port, arrival));
         }
+        let ipv4 = packet.source.is_ipv4();
+        let is_dropped = changed.to_interface && home.may_drop_redirected(packet.interface.as_ref(), ipv4);
         match changed.here {
+            Here::Yes if is_dropped => either(outcome, FAILS),
             Here::Yes => outcome,
             Here::No => FAILS,
             Here::Perhaps => either(outcome, FAILS),

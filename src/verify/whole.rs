@@ -25,7 +25,7 @@ use crate::ir::ours::{self, TABLE};
 use crate::ir::{Elements, Ruleset};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{Flow, Home, Packet, Question, Rules, Set, Space, TooLarge, merged, rewriting};
-use asker::{Asker, not_from_outside};
+use asker::{Asker, Sources, not_from_outside};
 
 /// Who is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,15 +182,15 @@ impl Answer {
         matches!(self.reached, Reached::Wrongly(_) | Reached::OnPurpose(_) | Reached::Blocked(_) | Reached::Led(_))
     }
 
-    /// Whether rules of somebody else shut out who is admitted, or let in who is not, for certain.
+    /// Whether rules of somebody else shut out who is admitted, or lead them elsewhere, or let in who is not, for certain.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         match &self.reached {
             Reached::Wrongly(_) => true,
-            Reached::Blocked(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
+            Reached::Blocked(shown) | Reached::Led(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
             // Nobody's rules are why.
             Reached::OnPurpose(_) => false,
-            Reached::Yes | Reached::No | Reached::Led(_) | Reached::Undecided(_) | Reached::Unjudged(_) => false,
+            Reached::Yes | Reached::No | Reached::Undecided(_) | Reached::Unjudged(_) => false,
         }
     }
 }
@@ -223,21 +223,29 @@ pub fn whole_beside(
             surroundings.addresses.clone()
         },
         complete: surroundings.complete,
+        unnumbered: surroundings.unnumbered.clone(),
     };
     let (honest_rules, stranger_rules) =
         (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
-    let mut question = question(&claims, site, surroundings);
+    // Lists may be long, and many questions are asked of them.
+    let ways: Vec<Ways> = claims.admitted().iter().map(|admitted| by_interface(admitted, surroundings)).collect();
+    let mut question = question(&claims, site, surroundings, &ways);
     let of = |ipv4: bool| known.iter().filter(move |address| address.is_ipv4() == ipv4).copied().map(Cidr::host);
     let lists = [of(true).collect::<Vec<_>>(), of(false).collect()];
     let beside: Vec<Elements> =
         lists.iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect();
     question.sources.extend(beside.iter().cloned());
     let addresses = home.addresses.iter().chain(claims.addresses()).copied().collect();
-    question.home = Some(Home { addresses, complete: home.complete });
+    question.home = Some(Home { addresses, ..home.clone() });
     let mut space = Space::new(&[&ruleset], &question)?;
     let named = claims.named(&mut space)?;
+    let mut sources = Vec::new();
+    for (admitted, ways) in claims.admitted().iter().zip(&ways) {
+        sources.push(Sources::of(&mut space, admitted, ways)?);
+    }
     let mut asker = Asker {
         claims: &claims,
+        sources: &sources,
         site,
         surroundings,
         beside: &beside,
@@ -252,9 +260,9 @@ pub fn whole_beside(
         unjudged: ruleset.unread.first().cloned().or_else(|| rewriting(&ruleset)),
     };
     let mut answers = Vec::new();
-    for admitted in claims.admitted() {
+    for (admitted, sources) in claims.admitted().iter().zip(&sources) {
         for service in site.services().iter().filter(|service| is_open(service, admitted)) {
-            answers.push(asker.admitted(&mut space, admitted, service)?);
+            answers.push(asker.admitted(&mut space, (admitted, sources), service)?);
         }
     }
     for service in site.services().iter().filter(|service| service.service.is_guarded()) {
@@ -285,37 +293,31 @@ fn is_open(service: &SiteService<'_>, admitted: &Admitted<'_>) -> bool {
     service.service.state() == State::Open && first.is_some_and(|port| admitted.ports.has(port))
 }
 
-fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings) -> Question {
+fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings, ways: &[Ways]) -> Question {
     let mut question = claims.question();
     question.leaving = true;
     question.surroundings = surroundings.clone();
-    question.sources.push(not_from_outside());
+    question.sources.extend(not_from_outside());
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     question.ports.extend(asked_of_all_peers(site).into_iter().map(|ports| ports.ranges().to_vec()));
-    for admitted in claims.admitted() {
-        for (interface, list) in by_interface(admitted, surroundings) {
-            question.interfaces.extend(interface);
-            question.sources.push(list);
-        }
+    for (interface, list) in ways.iter().flatten() {
+        question.interfaces.extend(interface.clone());
+        question.sources.push(list.clone());
     }
     question
 }
 
-/// The ports that a service of a cluster has on its other nodes.
-fn asked_of_peers(part: &SitePart<'_>, service: &SiteService<'_>) -> Ports {
-    let others = part.others();
-    let ports = others.iter().map(|node| node.ports(service.id, service.service));
-    ports.flat_map(|ports| ports.ranges().iter().copied()).collect()
-}
-
-/// Those of every service of every cluster.
+/// The ports that every service of every cluster has on its other nodes.
 pub(super) fn asked_of_all_peers(site: &Site<'_>) -> Vec<Ports> {
-    let of = |part: &SitePart<'_>| part.services().iter().map(|own| asked_of_peers(part, own)).collect::<Vec<_>>();
+    let of = |part: &SitePart<'_>| part.services().iter().map(|own| part.ports_of_others(own)).collect::<Vec<_>>();
     site.parts().iter().flat_map(of).collect()
 }
 
-/// The sources of somebody who is admitted, by the interface that they come in on, where that is known.
-fn by_interface(admitted: &Admitted<'_>, surroundings: &Surroundings) -> Vec<(Option<Interface>, Elements)> {
+/// Sources by the interface that they come in on, where that is known.
+type Ways = Vec<(Option<Interface>, Elements)>;
+
+/// The sources of somebody who is admitted.
+fn by_interface(admitted: &Admitted<'_>, surroundings: &Surroundings) -> Ways {
     let mut groups: Vec<(Option<Interface>, Vec<Cidr>)> = Vec::new();
     let routed = surroundings.is_known();
     for list in admitted.families() {

@@ -17,7 +17,11 @@ const SEGMENTS: [(TcpFlags, ConnectionStates); 2] =
 pub fn judged(case: &Case, ruleset: &Ruleset) -> Vec<Outcome> {
     let (surroundings, findings) = iproute::read(&case.routes, FileId::CLUSTER);
     assert!(findings.is_empty(), "{}: {findings:?}", case.name);
-    let home = Home { addresses: surroundings.addresses.clone(), complete: surroundings.complete };
+    let home = Home {
+        addresses: surroundings.addresses.clone(),
+        complete: surroundings.complete,
+        unnumbered: surroundings.unnumbered.clone(),
+    };
     let ruleset = merged(ruleset);
     let port = |port: u16| PortRange::single(port).into_iter().collect::<Vec<_>>();
     let question = Question {

@@ -57,7 +57,15 @@ fn only_what_is_of_matter_is_gone_through() {
         enriched(&mut random, &mut ruleset);
         marking(&mut random, &mut ruleset);
         with_more(&mut random, &mut ruleset, seed as usize % 9);
-        let home = Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50) };
+        let home = Home {
+            addresses: vec!["10.20.0.1".parse().unwrap()],
+            complete: random.chance(50),
+            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
+                .into_iter()
+                .filter(|_| random.chance(20))
+                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
+                .collect(),
+        };
         let question = Question {
             translates: true,
             flags: vec![OPENING],

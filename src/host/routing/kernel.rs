@@ -344,7 +344,13 @@ fn rule(message: &Message<'_>) -> Result<Option<RoutingRule>, Malformed> {
             (FRA_PAD | FRA_PROTOCOL, _) => {}
             // Without one, it is -1.
             (FRA_SUPPRESS_IFGROUP, value) => rule.refuses |= number(value)? != u32::MAX,
-            (FRA_SUPPRESS_PREFIXLEN, value) => rule.refuses |= ![0, u32::MAX].contains(&number(value)?),
+            (FRA_SUPPRESS_PREFIXLEN, value) => match number(value)? {
+                // Without one.
+                u32::MAX => {}
+                // Passes over the default routes of a table that another rule looks into as a whole, or nobody.
+                0 => rule.is_for_all = false,
+                _ => rule.refuses = true,
+            },
             // Conditions that are not looked at.
             _ => rule.is_for_all = false,
         }

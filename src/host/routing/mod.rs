@@ -277,6 +277,21 @@ mod tests {
         assert_eq!(routing.vrf_of(&"eth0".parse().unwrap()), None);
     }
 
+    /// A rule for `main` that passes over default routes is none by which they are found.
+    #[test]
+    fn a_rule_for_a_part_of_a_table_is_not_for_the_table() {
+        let found = in_new_network(|| {
+            let refuse = || ways().unwrap().rules_refuse;
+            let usual = refuse();
+            run("ip", &["rule", "add", "pref", "32000", "lookup", "main", "suppress_prefixlength", "0"]);
+            let beside = refuse();
+            run("ip", &["rule", "del", "pref", "32766"]);
+            [usual, beside, refuse()]
+        });
+        let Some(found) = found else { return };
+        assert_eq!(found, [false, false, true]);
+    }
+
     #[test]
     fn the_source_towards_a_peer() {
         let found = in_new_network(|| {

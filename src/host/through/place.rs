@@ -54,6 +54,9 @@ pub struct Placed {
 
 /// Each round opens what blocks, or leaves out who is dropped by rules of their own.
 const ROUNDS: usize = 64;
+/// Of so many rounds without anything to open, one after the other, all answers are blocked by the same rules: then these are for more than
+/// single sources, and leaving one out after the other would not end.
+const ALIKE: usize = 8;
 
 /// Finds the places on all rules of a host. `means` has one entry for each table.
 ///
@@ -101,6 +104,7 @@ pub fn place(
     let mut answers = whole(&ahead, site, surroundings)?;
     let routed = surroundings.is_known();
     let mut known: Vec<IpAddr> = Vec::new();
+    let (mut reasons, mut alike) = (Vec::new(), 0);
     for _ in 0..ROUNDS {
         let mut found = false;
         let before = known.len();
@@ -117,7 +121,10 @@ pub fn place(
             known.extend(answers.iter().filter_map(blocked_for_certain));
             known.sort_unstable();
             known.dedup();
-            if known.len() == before {
+            let now: Vec<Option<By>> = answers.iter().map(|answer| reason(answer).cloned()).collect();
+            alike = if now == reasons { alike + 1 } else { 0 };
+            reasons = now;
+            if known.len() == before || alike == ALIKE {
                 break;
             }
         }
@@ -191,6 +198,14 @@ impl Blocked<'_> {
 fn blocked_for_certain(answer: &Answer) -> Option<IpAddr> {
     match (&answer.who, &answer.reached) {
         (Who::Peers | Who::PeersOf(_) | Who::Client(_), Reached::Blocked(shown)) => Some(shown.packet.source),
+        _ => None,
+    }
+}
+
+/// By what.
+fn reason(answer: &Answer) -> Option<&By> {
+    match &answer.reached {
+        Reached::Blocked(shown) => shown.by.as_ref(),
         _ => None,
     }
 }

@@ -297,6 +297,12 @@ impl<'a> Flow<'_, 'a> {
         if changed.here == Here::Perhaps {
             found.may_block = Set::ALL;
         }
+        for ipv4 in [true, false].into_iter().filter(|_| changed.to_interface) {
+            let dropped = space.interface(|own| home.may_drop_redirected(own, ipv4))?;
+            let family = space.family(ipv4)?;
+            let dropped = space.sets.intersection(dropped, family)?;
+            found.may_block = space.sets.union(found.may_block, dropped)?;
+        }
         if self.rules.alters {
             let local = space.locality(|own| own == Locality::Local)?;
             let others = space.sets.complement(local)?;

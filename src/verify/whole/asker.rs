@@ -1,12 +1,14 @@
 //! Each question, asked of sets of packets.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::claims::{Admitted, Claims};
 use super::super::judge::shown_packet;
 use super::by::{admitting, blocking, doubted, leading, name_of};
-use super::{Answer, Direction, Reached, Shown, Stage, Who, asked_of_peers, by_interface, is_open};
-use crate::cluster::{Cluster, Node, Site, SitePart, SiteService};
+use super::{Answer, Direction, Reached, Shown, Stage, Ways, Who, is_open};
+use crate::cluster::{Cluster, Site, SitePart, SiteService};
 use crate::ir::{ConnectionStates, Elements, TcpFlags};
 use crate::net::{Cidr, Interface, Ports, Surroundings};
 use crate::semantics::{
@@ -17,6 +19,8 @@ use crate::semantics::{
 /// What is asked, and of whom.
 pub(super) struct Asker<'c, 'r, 'a> {
     pub(super) claims: &'c Claims<'c>,
+    /// Of each whom the file admits, in the same order.
+    pub(super) sources: &'c [Sources],
     pub(super) site: &'c Site<'c>,
     pub(super) surroundings: &'c Surroundings,
     /// Those who are not asked about.
@@ -47,6 +51,45 @@ struct Asked {
     anywhere: Set,
 }
 
+/// Where somebody comes from who is admitted, whichever service is asked for.
+pub(super) struct Sources {
+    asked: Asked,
+    /// Why answers to some of them may not be sent.
+    refusal: OnceCell<Option<String>>,
+}
+
+impl Sources {
+    pub(super) fn of(space: &mut Space<'_>, admitted: &Admitted<'_>, ways: &Ways) -> Bounded<Self> {
+        let mut asked = Asked { packets: Set::EMPTY, anywhere: Set::EMPTY };
+        for (interface, list) in ways {
+            let from = space.source(list)?.ok_or(TooLarge)?;
+            let loopback = Interface::loopback();
+            let on = space.interface(|own| match (interface, &admitted.interfaces) {
+                (Some(routed), _) => own == Some(routed),
+                (None, Some(names)) => own.is_some_and(|own| names.contains(own)),
+                (None, None) => own != Some(&loopback),
+            })?;
+            let own = space.sets.intersection(from, on)?;
+            asked.packets = space.sets.union(asked.packets, own)?;
+            if interface.is_none() {
+                asked.anywhere = space.sets.union(asked.anywhere, own)?;
+            }
+        }
+        Ok(Self { asked, refusal: OnceCell::new() })
+    }
+
+    fn refusal(&self, admitted: &Admitted<'_>, claims: &Claims<'_>, surroundings: &Surroundings) -> Option<String> {
+        let find = || {
+            // Where it is not said which node this is, they are those of all nodes.
+            let own: HashSet<IpAddr> = claims.addresses().iter().copied().collect();
+            let is_own = |network: &Cidr| network.is_host() && own.contains(&network.first());
+            let networks = admitted.families().iter().flat_map(Elements::networks);
+            networks.filter(|network| !is_own(network)).find_map(|network| surroundings.refusal(network))
+        };
+        self.refusal.get_or_init(find).clone()
+    }
+}
+
 impl Asker<'_, '_, '_> {
     /// Where the packets are for that are asked about: an address of this host, which may be one of a VRF.
     fn here(&self, space: &mut Space<'_>) -> Bounded<Set> {
@@ -61,27 +104,13 @@ impl Asker<'_, '_, '_> {
         space.sets.each([tcp, whole, plain])
     }
 
-    /// Those of an admitted source, by the interface that they come in on.
-    fn packets_of(&self, space: &mut Space<'_>, admitted: &Admitted<'_>, ports: &Ports) -> Bounded<Asked> {
-        let (mut all, mut anywhere) = (Set::EMPTY, Set::EMPTY);
-        for (interface, list) in by_interface(admitted, self.surroundings) {
-            let from = space.source(&list)?.ok_or(TooLarge)?;
-            let loopback = Interface::loopback();
-            let on = space.interface(|own| match (&interface, &admitted.interfaces) {
-                (Some(routed), _) => own == Some(routed),
-                (None, Some(names)) => own.is_some_and(|own| names.contains(own)),
-                (None, None) => own != Some(&loopback),
-            })?;
-            let own = space.sets.intersection(from, on)?;
-            all = space.sets.union(all, own)?;
-            if interface.is_none() {
-                anywhere = space.sets.union(anywhere, own)?;
-            }
-        }
+    /// Segments to some ports, of those who are asked about.
+    fn packets_of(&self, space: &mut Space<'_>, sources: &Sources, ports: &Ports) -> Bounded<Asked> {
+        let Asked { packets, anywhere } = sources.asked;
         let ports = ports_of(space, ports)?;
         let segments = Self::segments(space)?;
         let refused = self.claims.untrusted(space)?;
-        let all = space.sets.each([all, ports, segments])?;
+        let all = space.sets.each([packets, ports, segments])?;
         let mut packets = space.sets.difference(all, refused)?;
         for list in self.beside {
             let known = space.source(list)?.ok_or(TooLarge)?;
@@ -93,10 +122,10 @@ impl Asker<'_, '_, '_> {
     pub(super) fn admitted(
         &mut self,
         space: &mut Space<'_>,
-        admitted: &Admitted<'_>,
+        (admitted, sources): (&Admitted<'_>, &Sources),
         service: &SiteService<'_>,
     ) -> Bounded<Answer> {
-        let Asked { packets, anywhere } = self.packets_of(space, admitted, &service.ports)?;
+        let Asked { packets, anywhere } = self.packets_of(space, sources, &service.ports)?;
         let here = self.here(space)?;
         let packets = space.sets.intersection(packets, here)?;
         // What a host sends to itself does not come in.
@@ -114,7 +143,7 @@ impl Asker<'_, '_, '_> {
             found = worse(found, next);
         }
         let found = self.between_neighbours(space, packets, found)?;
-        let found = self.routed(admitted.families().iter().flat_map(Elements::networks), found);
+        let found = self.routed([(admitted, sources)], found);
         let mut answer = answer(who(self.site, admitted), Direction::In, service, found);
         if let Some(part) = self.site.parts().get(admitted.part).filter(|_| admitted.is_peers) {
             answer.whom = self.shut_out(space, part, &answer.reached)?;
@@ -191,8 +220,11 @@ impl Asker<'_, '_, '_> {
         }
         let strangers = space.sets.intersection(outside, segments)?;
         let strangers = space.sets.difference(strangers, admitted)?;
-        let own = space.source(&not_from_outside())?.ok_or(TooLarge)?;
-        let strangers = space.sets.difference(strangers, own)?;
+        let mut strangers = strangers;
+        for list in not_from_outside() {
+            let own = space.source(&list)?.ok_or(TooLarge)?;
+            strangers = space.sets.difference(strangers, own)?;
+        }
         let arrival = Arrival::Any(service.ports.clone());
         let opening = space.flags(|own| own.0 & OPENING.0.0 == OPENING.1.0)?;
         // What nobody expects is not related.
@@ -236,19 +268,20 @@ impl Asker<'_, '_, '_> {
         (at, part): (usize, &SitePart<'_>),
         service: &SiteService<'_>,
     ) -> Bounded<Answer> {
-        let peers = part.others().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(*address));
-        let peers: Vec<Cidr> = peers.collect();
-        let ports = asked_of_peers(part, service);
+        let ports = part.ports_of_others(service);
+        let all = self.claims.admitted().iter().zip(self.sources);
+        let peers: Vec<(&Admitted<'_>, &Sources)> = all.filter(|(one, _)| one.is_peers && one.part == at).collect();
         let (mut packets, mut anywhere) = (Set::EMPTY, Set::EMPTY);
-        for admitted in self.claims.admitted().iter().filter(|one| one.is_peers && one.part == at) {
-            let own = self.packets_of(space, admitted, &ports)?;
+        for (_, sources) in &peers {
+            let own = self.packets_of(space, sources, &ports)?;
             packets = space.sets.union(packets, own.packets)?;
             anywhere = space.sets.union(anywhere, own.anywhere)?;
         }
         let others = self.claims.own_addresses(space)?;
         let here = self.here(space)?;
         let packets = space.sets.intersection(packets, here)?;
-        let packets = if peers.is_empty() { packets } else { space.sets.difference(packets, others)? };
+        // Where it is not said which node this is, each of them is another's peer.
+        let packets = if part.others().is_empty() { packets } else { space.sets.difference(packets, others)? };
         let honest = honest_segments(space)?;
         let states = space.states(|own| own == ConnectionStates::NEW || own == ConnectionStates::ESTABLISHED)?;
         let usual = space.sets.intersection(honest, states)?;
@@ -264,7 +297,7 @@ impl Asker<'_, '_, '_> {
             found = worse(found, next);
         }
         let found = self.between_neighbours(space, packets, found)?;
-        let found = self.routed(peers.iter().copied(), found);
+        let found = self.routed(peers, found);
         let mut answer = answer(peers_of(part.cluster()), Direction::Out, service, found);
         answer.ports = ports;
         answer.whom = self.shut_out(space, part, &answer.reached)?;
@@ -306,8 +339,8 @@ impl Asker<'_, '_, '_> {
         Ok(why.map_or(Reached::Yes, Reached::Unjudged))
     }
 
-    /// What was found, unless there is no way to some of these networks, or this host has none of the addresses that they ask.
-    fn routed(&self, networks: impl IntoIterator<Item = Cidr>, found: Reached) -> Reached {
+    /// What was found, unless there is no way to some of those who are admitted, or this host has none of the addresses that they ask.
+    fn routed<'s>(&self, whom: impl IntoIterator<Item = (&'s Admitted<'s>, &'s Sources)>, found: Reached) -> Reached {
         if found != Reached::Yes {
             return found;
         }
@@ -321,9 +354,8 @@ impl Asker<'_, '_, '_> {
             true => format!("the address {own}, which is this host's in a VRF at most"),
             false => format!("the address {own}, which this host does not take for its own"),
         });
-        let own = |network: &Cidr| network.is_host() && self.claims.addresses().contains(&network.first());
-        let mut others = networks.into_iter().filter(|network| !own(network));
-        let refused = || others.find_map(|network| self.surroundings.refusal(network));
+        let refused =
+            || whom.into_iter().find_map(|(one, sources)| sources.refusal(one, self.claims, self.surroundings));
         missing.or_else(refused).map_or(Reached::Yes, Reached::Unjudged)
     }
 
@@ -394,19 +426,23 @@ fn without_neighbours(rules: &Rules<'_>, packet: &Packet) -> Option<String> {
 }
 
 /// Addresses that no connection comes from but on the loopback interface: before the chains of input the kernel drops what has
-/// one as its source (ip_route_input_slow, ip6_rcv_core). Sysctl `route_localnet` lets 127.0.0.0/8 in, and is looked for beside
+/// one as its source (ip_route_input_slow, ip6_rcv_core); of 0.0.0.0/8 that is one address since Linux 5.3 (ipv4_is_zeronet). Sysctl `route_localnet` lets 127.0.0.0/8 in, and is looked for beside
 /// the rules.
-pub(super) fn not_from_outside() -> Elements {
+pub(super) fn not_from_outside() -> [Elements; 2] {
     const NONE: [(IpAddr, u8); 6] = [
-        (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8),
+        (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
         (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
         (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
         (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
         (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
         (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
     ];
-    let networks: Vec<Cidr> = NONE.iter().filter_map(|(first, bits)| Cidr::containing(*first, *bits)).collect();
-    Elements::of_networks(&networks)
+    // A list is of one family.
+    [true, false].map(|ipv4| {
+        let own = NONE.iter().filter(|(first, _)| first.is_ipv4() == ipv4);
+        let networks: Vec<Cidr> = own.filter_map(|(first, bits)| Cidr::containing(*first, *bits)).collect();
+        Elements::of_networks(&networks)
+    })
 }
 
 /// The packets to some ports.
