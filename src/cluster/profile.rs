@@ -52,16 +52,19 @@ pub enum Beside {
     ReplicationSinks,
     /// A limit of the VM that is no range of TCP ports.
     MaxPorts,
+    /// Whether a part of the program listens that the profile has no service for.
+    Unguarded,
 }
 
 impl Beside {
     /// Each, with what a profile calls it.
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::ReplicationSource, "replication-source"),
         (Self::FullSync, "full-sync"),
         (Self::ReplicationPeer, "replication-peer"),
         (Self::ReplicationSinks, "replication-sinks"),
         (Self::MaxPorts, "max-ports"),
+        (Self::Unguarded, "unguarded"),
     ];
 }
 

@@ -92,8 +92,7 @@ pub(super) fn collect(
     let mut all: Vec<(&Service, Vec<OnNode>, bool)> = Vec::new();
     for service in profile.services.iter().filter(|service| service.name() != DISTRIBUTION) {
         let name = service.name();
-        let mut found: Vec<OnNode> =
-            known.settings.iter().filter_map(|settings| on_node(service, settings, known, findings)).collect();
+        let mut found = by_files_of(service, known, findings);
         let by_files = found.len();
         add_listening(service, known, &mut found);
         if !found.is_empty() {
@@ -107,28 +106,42 @@ pub(super) fn collect(
     }
     let (mut distribution, unbounded) = ranges(known, findings);
     let usual = profile.service(DISTRIBUTION);
+    let by_files = !distribution.is_empty();
     if let Some(service) = usual {
         add_listening(service, known, &mut distribution);
+        // Of a node that is down nobody says where it runs.
+        for own in distribution.iter_mut().filter(|_| !by_files) {
+            own.ports = own.ports.ranges().iter().chain(service.ports().ranges()).copied().collect();
+        }
     }
     distribution.extend(of_inventory(DISTRIBUTION, known, profile));
-    // Where nothing moves a service, its usual ports are those that no other has by what was read.
+    // Where nothing moves a service, it has its usual ports, but for those that others have on each node of which files were read.
     let ports_of = |found: &[OnNode]| -> Ports { found.iter().flat_map(|own| own.ports.ranges()).copied().collect() };
-    let mut holders: Vec<(&str, Ports)> =
-        all.iter().map(|(service, found, _)| (service.name(), ports_of(found))).collect();
-    holders.push((DISTRIBUTION, ports_of(&distribution)));
-    let held_beside = |name: &str| -> Ports {
-        let others = holders.iter().filter(|(other, _)| *other != name);
-        others.flat_map(|(_, ports)| ports.ranges()).copied().collect()
+    let everywhere = |found: &[OnNode]| -> Ports {
+        let Some(first) = found.first().filter(|_| found.len() >= known.settings.len()) else {
+            return Ports::default();
+        };
+        found.iter().fold(first.ports.clone(), |common, own| common.without(&common.without(&own.ports)))
+    };
+    let mut holders: Vec<(&str, Ports, Ports)> =
+        all.iter().map(|(service, found, _)| (service.name(), ports_of(found), everywhere(found))).collect();
+    holders.push((DISTRIBUTION, ports_of(&distribution), everywhere(&distribution)));
+    let held_beside = |name: &str, everywhere: bool| -> Ports {
+        let others = holders.iter().filter(|(other, ..)| *other != name);
+        others.flat_map(|(_, any, all)| if everywhere { all.ranges() } else { any.ranges() }).copied().collect()
     };
     for (service, mut found, runs) in all {
         let name = service.name();
-        let held = held_beside(name);
         // What runs is no setting: once it stops, or a plugin is switched on, the usual port may be next.
-        let usual = if runs && service.is_guarded() { service.ports().without(&held) } else { Ports::default() };
+        let usual = if runs && service.is_guarded() {
+            service.ports().without(&held_beside(name, false))
+        } else {
+            Ports::default()
+        };
         for own in &mut found {
             own.ports = own.ports.ranges().iter().chain(usual.ranges()).copied().collect();
         }
-        let used = settle(name, &found, (profile, &held), &mut services, findings);
+        let used = settle(name, &found, (profile, &held_beside(name, true)), &mut services, findings);
         if name == "protobuf" {
             let said =
                 known.settings.iter().find_map(|settings| replicated(settings, &used, "it is blocked for everyone"));
@@ -144,7 +157,7 @@ pub(super) fn collect(
     if found.is_empty() && usual.is_none_or(|service| service.ports().is_empty()) {
         propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
     } else {
-        let common = settle(DISTRIBUTION, &found, (profile, &held_beside(DISTRIBUTION)), &mut services, findings);
+        let common = settle(DISTRIBUTION, &found, (profile, &held_beside(DISTRIBUTION, true)), &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
         guarded.push((common, found));
     }
@@ -203,6 +216,20 @@ fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) 
     let message = format!("the files of {shown}{more} were not read: their ports are taken to be the same");
     let help = "copy the files of nodes with other ports here, and name their folders with `--from`, too";
     findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
+}
+
+/// The ports of a service but distribution by the files of each node. Where one moves it, it is where it always is on those whose files say
+/// nothing of it.
+fn by_files_of(service: &Service, known: &Known<'_>, findings: &mut Findings) -> Vec<OnNode> {
+    let of = |settings| (settings, on_node(service, settings, known, findings));
+    let each: Vec<(&Settings, Option<OnNode>)> = known.settings.iter().map(of).collect();
+    let is_moved = each.iter().any(|(_, found)| found.is_some());
+    let has_usual = is_moved && service.name() != "epmd" && service.is_guarded() && !service.ports().is_empty();
+    let usual = |settings: &Settings| {
+        let is_known = has_usual && settings.knows_listeners;
+        is_known.then(|| OnNode::new(service.ports().clone(), String::new(), settings, known))
+    };
+    each.into_iter().filter_map(|(settings, found)| found.or_else(|| usual(settings))).collect()
 }
 
 /// The ports of a service but distribution, where a node has it.

@@ -69,6 +69,8 @@ fn read_beside(what: Beside, draft: &mut Draft, entry: &Entry, found: &mut Found
             draft.peer.0.extend(found.bind(&entry.value, entry.value_span).map(|bind| (RANK, bind)));
         }
         Beside::ReplicationSinks => add(&mut draft.sink_peers, entry, found, sink_peers(&entry.value)),
+        Beside::Unguarded if entry.value == "on" => found.unguarded(entry.value_span),
+        Beside::Unguarded => {}
         Beside::MaxPorts => {
             entry.value.parse().into_iter().for_each(|value| add(&mut draft.max_ports, entry, found, value));
         }

@@ -122,6 +122,8 @@ pub(super) struct Draft {
     pub unheeded: Vec<[Option<Setting<u16>>; 2]>,
     /// Ports that a service may have beside those that it has anyway, see [`Key::is_sure`](crate::cluster::Key::is_sure).
     pub unsure: Vec<(&'static str, Span)>,
+    /// Services of which a file has a list of options: it takes the place of what weaker files say of any of them.
+    pub replaced: Vec<&'static str>,
     pub interface: Slot<Bind>,
     pub fixed: Slot<u16>,
     pub node_port: Slot<u16>,
@@ -152,6 +154,7 @@ impl Draft {
             maximum: Slot::default(),
             unheeded: Vec::new(),
             unsure: Vec::new(),
+            replaced: Vec::new(),
             interface: Slot::default(),
             fixed: Slot::default(),
             node_port: Slot::default(),

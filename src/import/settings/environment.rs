@@ -141,6 +141,11 @@ fn read_beside(what: Beside, term: &Term, rank: Rank, draft: &mut Draft, found: 
             let value = term.as_text().map(|text| sink_peers(&text)).unwrap_or_default();
             draft.sink_peers.add(rank, found.setting(value, term.span));
         }
+        Beside::Unguarded => {
+            if boolean(term, found).is_some_and(|yes| yes.value) {
+                found.unguarded(term.span);
+            }
+        }
         Beside::MaxPorts => {
             term.as_u64().into_iter().for_each(|value| draft.max_ports.add(rank, found.setting(value, term.span)));
         }
@@ -183,10 +188,19 @@ fn take(
             }
             return;
         }
-        Some((_, inside)) => match of_list(whole, inside) {
-            Some(term) => term,
-            None => return,
-        },
+        Some((_, inside)) => {
+            if key.is_sure() && source == Source::Config {
+                draft.replaced.push(service.name());
+            }
+            match *of_list(whole, inside).as_slice() {
+                [] => return,
+                [term] => term,
+                [.., last] => {
+                    found.wrong(last.span, &format!("set to a list with `{inside}` twice"), "leave one of them");
+                    return;
+                }
+            }
+        }
     };
     let name = service.name();
     let is_list = |key: &&Key| matches!(key.form(), Form::Listener | Form::PortOrListener);
@@ -243,10 +257,10 @@ fn take(
     }
 }
 
-/// The value of a key in a list of pairs; there may be none.
-fn of_list<'t>(list: &'t Term, key: &str) -> Option<&'t Term> {
-    let pairs = list.as_list()?.iter().filter_map(Term::as_pair);
-    pairs.into_iter().find(|(own, _)| own.as_atom() == Some(key)).map(|(_, value)| value)
+/// The values of a key in a list of pairs. Of several programs take the first, and ranch the last (seen on RabbitMQ 3.10).
+fn of_list<'t>(list: &'t Term, key: &str) -> Vec<&'t Term> {
+    let pairs = list.as_list().unwrap_or_default().iter().filter_map(Term::as_pair);
+    pairs.filter(|(own, _)| own.as_atom() == Some(key)).map(|(_, value)| value).collect()
 }
 
 /// An empty list is set to listen nowhere.

@@ -37,6 +37,10 @@ fn of_service(service: &'static Service, draft: &mut Draft, findings: &mut Findi
     let by_default = usual(service).filter(|_| draft.knows_listeners && service.is_by_default());
     // What weaker files have in halves does not count beside a list.
     let lists = draft.listeners.get(name).and_then(|slot| slot.0.iter().map(|(rank, _)| *rank).max());
+    // What a weaker file says of a port counts for nothing beside a list of options without one: then it is the usual port.
+    let ports = draft.halves.get(name).map(|(_, ports)| ports.0.as_slice()).unwrap_or_default();
+    let is_weaker = !ports.is_empty() && ports.iter().all(|(rank, _)| rank.1 < Source::Config);
+    let replaced = is_weaker && draft.replaced.contains(&name);
     // A word for no listener at all, as RabbitMQ has it, beats those that are set beside it.
     let is_word = |(rank, one): &(Rank, Address)| lists == Some(*rank) && rank.1 == Source::Conf && one.value.is_none();
     let nowhere = draft.listeners.get(name).is_some_and(|slot| slot.0.iter().any(is_word));
@@ -62,6 +66,9 @@ fn of_service(service: &'static Service, draft: &mut Draft, findings: &mut Findi
     // What may be moved may also be where it always is.
     let by_default = if unsure.is_empty() { by_default } else { usual(service) };
     found.extend(apart.iter().cloned());
+    if let Some((bind, port)) = usual(service).filter(|_| replaced) {
+        found.push(Listener { service: name, bind, port, setting: None, bind_setting: None });
+    }
     if let Some((bind, port)) = by_default.filter(|_| !is_sure) {
         found.push(Listener { service: name, bind, port, setting: None, bind_setting: None });
     }
@@ -94,6 +101,10 @@ fn of_halves(
 ) -> Option<Vec<Listener>> {
     let name = service.name();
     let (ips, ports) = draft.halves.remove(name).unwrap_or_default();
+    // What is set for certain is in force whatever is set perhaps.
+    let is_unsure = |(_, one): &(Rank, Setting<u16>)| draft.unsure.contains(&(name, one.span));
+    let (unsure, ports): (Vec<_>, Vec<_>) = ports.0.into_iter().partition(is_unsure);
+    let (unsure, ports) = (Slot(unsure), Slot(ports));
     let is_weaker = |rank: Rank| lists.is_some_and(|(_, source)| rank.1 < source && rank.1 == Source::Environment);
     let strongest = ports.0.iter().map(|(rank, _)| *rank).chain(ips.0.iter().map(|(rank, _)| *rank)).max();
     let switch = draft.switches.remove(name).and_then(|slot| slot.last(findings)).filter(|on| on.value);
@@ -104,6 +115,17 @@ fn of_halves(
         if let Some(own) = of_group(service, (ip, ports), switch.as_ref(), is_weak, findings) {
             found.get_or_insert_default().extend(own);
         }
+    }
+    for port in unsure.in_force(findings) {
+        let Some((bind, _)) = usual(service) else { continue };
+        let setting = Some((port.name, port.span));
+        found.get_or_insert_default().push(Listener {
+            service: name,
+            bind,
+            port: port.value,
+            setting,
+            bind_setting: None,
+        });
     }
     found
 }

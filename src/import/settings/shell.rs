@@ -89,6 +89,7 @@ struct Use {
     own_name: bool,
     of_epmd: bool,
     flags: bool,
+    of_vm: bool,
     file: bool,
 }
 
@@ -99,12 +100,14 @@ impl Use {
             own_name: profile.node_name.get(Kind::RabbitmqEnv.word()).is_some_and(|own| own == name),
             of_epmd: matches!(one.name.as_str(), "ERL_EPMD_PORT" | "ERL_EPMD_ADDRESS"),
             flags: FLAGS.contains(&name),
+            // Erlang's own (erl(1)), which it takes before and behind those of the program.
+            of_vm: matches!(one.name.as_str(), "ERL_AFLAGS" | "ERL_FLAGS" | "ERL_ZFLAGS"),
             file: FILES.contains(&name),
         }
     }
 
     fn is_read(&self) -> bool {
-        !self.services.is_empty() || self.own_name || self.of_epmd || self.flags || self.file
+        !self.services.is_empty() || self.own_name || self.of_epmd || self.flags || self.of_vm || self.file
     }
 }
 
@@ -114,6 +117,10 @@ fn take_one(one: &Assignment, use_of: Use, draft: &mut Draft, findings: &mut Fin
     if use_of.own_name {
         let setting = Setting { value: one.value.clone(), name: one.name.clone(), span: one.value_span };
         draft.name.add(RANK, setting);
+    } else if use_of.of_vm {
+        let message = format!("the flags in `{}` are not read, nor a port or a range among them", one.name);
+        let help = "set what they set in rabbitmq.conf or advanced.config, and take them away";
+        found.findings.push(Diagnostic::new(Code::NotRead, one.value_span, message).help(help));
     } else if use_of.flags {
         read_flags(one, draft, found.findings);
     } else if use_of.file {

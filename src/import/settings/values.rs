@@ -21,6 +21,14 @@ impl Found<'_> {
         self.findings.push(Diagnostic::new(Code::BadSetting, span, message).help(help));
     }
 
+    /// What opens a port that no service has.
+    pub fn unguarded(&mut self, span: Span) {
+        let message = format!("`{}` opens a port that is no service of the profile: nothing guards it", self.name);
+        let help = "give it a service of your own in the cluster file: `[services.NAME]` with its `ports`, and `state = \"blocked\"` where nobody is \
+                    to use it";
+        self.findings.push(Diagnostic::new(Code::NotRead, span, message).help(help));
+    }
+
     pub fn setting<T>(&self, value: T, span: Span) -> Setting<T> {
         Setting { value, name: self.name.clone(), span }
     }

@@ -214,3 +214,56 @@ fn the_old_file_of_rabbitmq_takes_the_place_of_two() {
     let (_, codes) = read_all(&[(Kind::RabbitmqConf, "listeners.tcp.default = 5673\n"), (Kind::RabbitmqConfig, "[{")]);
     assert!(codes.contains(&Code::ErlangSyntax), "{codes:?}");
 }
+
+/// What opens a port that the profile has no service for.
+#[test]
+fn what_listens_without_a_service_is_said() {
+    for (kind, text, said) in [
+        (Kind::RiakConf, "nodename = a@10.0.0.1\njmx = on\njmx.port = 41111\n", true),
+        (Kind::RiakConf, "nodename = a@10.0.0.1\njmx = off\n", false),
+        (Kind::AppConfig, "[{riak_jmx, [{enabled, true}, {port, 41110}]}].", true),
+        (Kind::AppConfig, "[{riak_jmx, [{enabled, false}]}].", false),
+    ] {
+        let codes = read_all(&[(kind, text)]).1;
+        assert_eq!(codes.contains(&Code::NotRead), said, "{text}: {codes:?}");
+    }
+}
+
+/// `web_stomp.port` and options of sockets move a listener in some releases, and leave it where it is in others.
+#[test]
+fn what_not_every_release_heeds_is_guarded_beside_the_usual_port() {
+    let read = |conf: &str, advanced: &str| {
+        let files = [(Kind::RabbitmqConf, conf), (Kind::AdvancedConfig, advanced)];
+        let (settings, codes) = read_all(&files);
+        let of = |name: &str| listeners(&settings, name).join(" ");
+        (of("web-stomp"), of("amqp"), codes)
+    };
+    let usual = "0.0.0.0:5672".to_owned();
+    let moved = vec![Code::FixedPort];
+    assert_eq!(
+        read("web_stomp.port = 12345\n", "[]."),
+        ("0.0.0.0:12345 0.0.0.0:15674".into(), usual.clone(), moved.clone())
+    );
+    let advanced = "[{rabbitmq_web_stomp, [{port, 12345}]}].";
+    assert_eq!(read("", advanced), ("0.0.0.0:12345 0.0.0.0:15674".into(), usual.clone(), moved.clone()));
+    // What is set for certain is all that there is besides.
+    let both = read("web_stomp.port = 12345\nweb_stomp.tcp.port = 15680\n", "[].");
+    assert!(both.0.contains("15680") && !both.0.contains("15674"), "{both:?}");
+    let both = read("web_stomp.tcp.port = 15680\n", advanced);
+    assert!(both.0.contains("15680") && both.0.contains("12345") && !both.0.contains("15674"), "{both:?}");
+    // A list of options takes the place of what rabbitmq.conf has of it, whichever of them it names.
+    for (advanced, ports) in [
+        ("[{rabbitmq_management, [{tcp_config, [{backlog, 5}]}]}].", "0.0.0.0:15800 0.0.0.0:15672"),
+        ("[{rabbitmq_management, [{tcp_config, [{port, 15900}]}]}].", "0.0.0.0:15900"),
+        ("[{rabbitmq_mqtt, []}].", "0.0.0.0:15800"),
+    ] {
+        let files = [(Kind::RabbitmqConf, "management.tcp.port = 15800\n"), (Kind::AdvancedConfig, advanced)];
+        assert_eq!(listeners(&read_all(&files).0, "management").join(" "), ports, "{advanced}");
+    }
+    let files = [(Kind::AdvancedConfig, "[{rabbit, [{ssl_listeners, [5671]}, {ssl_options, [{port, 7790}]}]}].")];
+    assert_eq!(listeners(&read_all(&files).0, "amqps").join(" "), "0.0.0.0:5671 0.0.0.0:7790");
+    let twice = [(Kind::AdvancedConfig, "[{rabbitmq_management, [{tcp_config, [{port, 15672}, {port, 15999}]}]}].")];
+    assert!(read_all(&twice).1.contains(&Code::BadSetting));
+    let amqp = "0.0.0.0:7788 0.0.0.0:5672".to_owned();
+    assert_eq!(read("tcp_listen_options.port = 7788\n", "[]."), (String::new(), amqp, moved));
+}
