@@ -29,8 +29,15 @@ const MARK: u32 = 3;
 /// Where TCP has its flags.
 const TCP_FLAGS: u32 = 13;
 
-const OF_META: [&str; 5] = ["-i", "-o", "-p", "--mark", "--pkt-type"];
-const OF_NETWORK: [&str; 6] = ["-s", "-d", "-p", "-f", "--ttl-eq", "--dscp"];
+/// NFT_META_L4PROTO.
+const PROTOCOL: u32 = 16;
+/// Where IPv4 and IPv6 have the protocol, in one byte.
+const PROTOCOL_AT: [u32; 2] = [9, 6];
+
+const OF_META: [&str; 4] = ["-i", "-o", "--mark", "--pkt-type"];
+const OF_NETWORK: [&str; 5] = ["-s", "-d", "-f", "--ttl-eq", "--dscp"];
+/// One test of either kind.
+const OF_PROTOCOL: [&str; 1] = ["-p"];
 const OF_TRANSPORT: [&str; 8] =
     ["--sport", "--dport", "--tcp-flags", "--syn", "--tcp-option", "--icmp-type", "--icmpv6-type", "--type"];
 
@@ -77,14 +84,22 @@ fn rules_of<'a>(table: &'a Table, chain: &str) -> &'a [Rule] {
 /// What a rule does in the kernel and not in the text.
 fn lost(rule: &Rule, text: &str) -> Option<String> {
     let Ok(program) = rule.program() else { return Some("something".to_owned()) };
+    lost_of(&program, text)
+}
+
+fn lost_of(program: &[Expression], text: &str) -> Option<String> {
     let words: Vec<&str> = text.split(' ').collect();
     let count = |of: &[&str]| words.iter().filter(|word| of.contains(word)).count();
-    if let Some(how) = compares_otherwise(&program, &words) {
+    if let Some(how) = compares_otherwise(program, &words) {
         return Some(how.to_owned());
     }
-    let (mut meta, mut network, mut transport) = (0, 0, 0);
-    for one in &program {
+    let (mut meta, mut network, mut transport, mut protocol) = (0, 0, 0, 0);
+    for one in program {
         match one {
+            Expression::Meta { key: PROTOCOL, .. } => protocol += 1,
+            Expression::Payload { base: NETWORK_HEADER, offset, length: 1, .. } if PROTOCOL_AT.contains(offset) => {
+                protocol += 1;
+            }
             Expression::Meta { .. } => meta += 1,
             Expression::Payload { base: NETWORK_HEADER, .. } => network += 1,
             Expression::Payload { base: TRANSPORT_HEADER, .. } => transport += 1,
@@ -120,7 +135,7 @@ fn lost(rule: &Rule, text: &str) -> Option<String> {
             Expression::Other { name, .. } => return Some(format!("the expression {name}")),
         }
     }
-    let more = [(meta, &OF_META[..]), (network, &OF_NETWORK), (transport, &OF_TRANSPORT)];
+    let more = [(meta, &OF_META[..]), (network, &OF_NETWORK), (transport, &OF_TRANSPORT), (protocol, &OF_PROTOCOL)];
     more.into_iter().find(|(there, of)| *there > count(of)).map(|(_, of)| format!("a test like {}", of.join(", ")))
 }
 
@@ -221,6 +236,14 @@ mod tests {
             "-A INPUT -f",
             &[header(NETWORK_HEADER, 6, 2), masked(&[0x1f, 0xff]), compare(NOT_EQUAL, &[0, 0])]
         ));
+        // A test that is printed for another, or not at all.
+        let both = "-A RINGFENCE -s 10.20.0.12/32 -p tcp -j ACCEPT";
+        let asked = [source.clone(), compare(EQUAL, &peer), meta(PROTOCOL), compare(EQUAL, &[6])];
+        assert_eq!(lost_of(&asked, both), None);
+        for more in [[source.clone(), compare(EQUAL, &[17; 4])], [header(NETWORK_HEADER, 9, 1), compare(EQUAL, &[17])]]
+        {
+            assert!(lost_of(&[&more[..], &asked].concat(), both).is_some());
+        }
         // Another register holds something else.
         let other = Expression::Compare { register: 2, operator: EQUAL, data: peer.to_vec() };
         assert!(!own(one, &[source, other]));
