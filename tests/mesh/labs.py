@@ -7,7 +7,7 @@ import time
 
 from ground import RINGFENCE, Ground
 from nodes import Erlang, compile_agent
-from place import end, patiently
+from place import SLOWER, end, patiently
 from policy import DOWN, NOTHING
 from traffic import Servers
 
@@ -24,7 +24,7 @@ class Lab(Ground):
 
     def settle(self, flushed=False):
         """Nothing went wrong since this was asked last: with strangers, with who is admitted, with Erlang's connections."""
-        time.sleep(1.3)
+        time.sleep(1.3 * SLOWER)
         counts = self.traffic.counts()
         self.same(counts["wrong"][:10], [], "connections that came to something else than the rules say")
         self.check(counts["strangers"] > 0, "no stranger knocked")

@@ -8,7 +8,7 @@ import random
 import time
 
 import scenes
-from place import patiently
+from place import SLOWER, patiently
 from policy import Rules
 
 KINDS = dict(membership=12, flush=3, reboot=1)
@@ -36,7 +36,7 @@ class Soak:
                     self.said = self.count()
                     self.tell()
             lab.traffic.hot = None
-            time.sleep(1.5)
+            time.sleep(1.5 * SLOWER)
         finally:
             self.tell()
         return self.wrong()
