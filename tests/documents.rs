@@ -222,19 +222,6 @@ fn a_table_of_arptables_is_not_passed_over() {
     });
 }
 
-/// Somebody who is led elsewhere does not get through, however much the guard admits them.
-#[test]
-fn who_is_led_elsewhere_is_shut_out() {
-    isolated("who_is_led_elsewhere_is_shut_out", || {
-        let _namespace = netns::Namespace::unshare();
-        let host = Host::new();
-        host.apply("", 0);
-        let led = "table ip d {\n chain p {\n type nat hook prerouting priority -100; ip saddr 10.20.0.12 tcp dport 8098 dnat to 10.20.0.200\n }\n}\n";
-        run(&["nft", "-f", "-"], led);
-        assert_eq!(host.run("status cluster.toml", 1)["state"], "shadowed");
-    });
-}
-
 /// A name that was mistyped is another file's.
 #[test]
 fn nothing_is_written_over_that_is_something_else() {

@@ -267,6 +267,8 @@ pub fn closed(config: &Path, host: &Host) -> Option<Cluster> {
 
 /// The profile that a cluster file names, whatever else of it cannot be used.
 fn profile_of(file: &Path) -> Option<String> {
+    // A named pipe would be waited for.
+    fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("profile")?.trim().strip_prefix('='))?;
     Some(line.trim().trim_matches(['"', '\'']).to_owned())

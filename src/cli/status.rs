@@ -102,6 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Standing::Enforced if !document.erlang_seen => Outcome::Unusable,
         // Nothing brings them back, neither at the start of the machine nor later.
         Standing::Enforced if document.by_hand.is_some() => Outcome::Unconfirmed,
+        Standing::Absent if document.is_hidden => Outcome::Undecided,
         standing => standing.outcome(),
     })
 }
@@ -252,6 +253,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             document.warnings.push(stale(backend));
         }
         let hidden = iptables::hidden_legacy();
+        document.is_hidden = !hidden.is_empty();
         document
             .warnings
             .extend(hidden.iter().map(|words| format!("{words}; rules of ringfence may be in force there")));

@@ -110,8 +110,11 @@ pub fn read(text: &str, file: FileId) -> (Surroundings, Vec<Diagnostic>) {
         }
     }
     stand(&mut found, &links);
-    found.unnumbered =
-        links.iter().filter_map(|link| link.name.as_ref()).flat_map(|name| unnumbered(name, &numbered)).collect();
+    // `ip -o addr` names those alone that have an address.
+    let by_route = found.routes.iter().map(|(_, by)| by).filter(|_| !numbered.is_empty());
+    let names: BTreeSet<&Interface> = links.iter().filter_map(|link| link.name.as_ref()).chain(by_route).collect();
+    let unnumbered = names.into_iter().flat_map(|name| unnumbered(name, &numbered)).collect();
+    found.unnumbered = unnumbered;
     found.unnamed_vrfs = has_unnamed_vrfs(&links, of_vrfs);
     let six = of_links.iter().chain(&local).any(IpAddr::is_ipv6) || found.routes.iter().any(|(to, _)| !to.is_ipv4());
     // Something that is not what `ip` prints is not held against what is not in it, too.
@@ -497,5 +500,23 @@ mod tests {
         }
         // Without the rules it is not known whether there are others.
         assert!(read("10.20.0.0/24 dev eth1\n").by_policy);
+    }
+
+    #[test]
+    fn interfaces_without_an_address_are_known() {
+        let shown = |text: &str| {
+            let all = read(text).unnumbered;
+            let one = |(name, ipv4): &(Interface, bool)| format!("{} {}", name.as_str(), if *ipv4 { 4 } else { 6 });
+            all.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        let links = "1: lo: <LOOPBACK,UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n    inet 10.20.0.11/32 scope global lo\n\
+                     2: eth0: <UP> mtu 1500\n    inet 198.51.100.1/24 scope global eth0\n    inet6 2001:db8::1/64 scope global\n\
+                     3: eth1: <UP> mtu 1500\n    inet6 fe80::1/64 scope link\n4: eth2: <UP> mtu 1500\n    inet 127.5.5.5/8 scope host eth2\n";
+        assert_eq!(shown(links), "eth1 4, eth1 6, eth2 4, eth2 6");
+        let alone = "10.20.0.0/24 dev eth1 scope link\n2: eth0    inet 198.51.100.1/24 scope global eth0\n\
+                     2: eth0    inet6 2001:db8::1/64 scope global\n";
+        assert_eq!(shown(alone), "eth1 4, eth1 6");
+        // Without any address nothing is known of them.
+        assert_eq!(shown("10.20.0.0/24 dev eth1 scope link\n"), "");
     }
 }

@@ -63,7 +63,11 @@ impl Around {
                 let of_firewalld = firewalld::InForce::of(&everything.ruleset);
                 let panic = of_firewalld.is_loaded && of_firewalld.panic;
                 let remedy = remedy.filter(|_| !panic);
-                let may_shut_out = answers.iter().any(|answer| is_doubtful(answer, &surroundings));
+                // Without ARP nobody is reached by IPv4, whatever rules say of packets.
+                let is_unjudged = |answer: &Answer| matches!(answer.reached, Reached::Unjudged(_));
+                let of_arp = !everything.ruleset.neighbours.is_empty()
+                    && answers.iter().any(|answer| answer.who != Who::Others && is_unjudged(answer));
+                let may_shut_out = of_arp || answers.iter().any(|answer| is_doubtful(answer, &surroundings));
                 Self::Answered { answers, lasting, remedy, programs, doubled, panic, may_shut_out }
             }
             Err(error @ TooLarge) => Self::Unjudged(error.to_string()),

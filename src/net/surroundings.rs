@@ -187,7 +187,7 @@ impl Surroundings {
 #[must_use]
 pub fn is_numbered(address: &IpAddr, ipv4: bool) -> bool {
     match address {
-        IpAddr::V4(_) => ipv4,
+        IpAddr::V4(own) => ipv4 && !own.is_loopback(),
         IpAddr::V6(own) => !ipv4 && !own.is_unicast_link_local(),
     }
 }

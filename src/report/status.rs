@@ -107,6 +107,9 @@ pub struct Status {
     pub others: Others,
     /// Programs that load rules of their own when the machine starts.
     pub other_firewalls: Vec<&'static str>,
+    /// Whether there are tables of iptables-legacy that no installed tool shows: what is not seen may be in them.
+    #[serde(skip)]
+    pub is_hidden: bool,
     /// Whether this rests on an earlier complete look since which nothing changed.
     pub unchanged_since: bool,
     /// The version of this program.
@@ -203,6 +206,7 @@ impl Status {
             notes: Vec::new(),
             others: Others::default(),
             other_firewalls: Vec::new(),
+            is_hidden: false,
             unchanged_since: false,
             version: env!("CARGO_PKG_VERSION"),
             digest: None,
@@ -230,6 +234,9 @@ impl Status {
     fn verdict(&self) -> String {
         let who = self.node.as_deref().unwrap_or("every node");
         match (self.state, &self.closed) {
+            (Standing::Absent, _) if self.is_hidden => {
+                "UNDECIDED: nothing of ringfence is seen in force on this host, and not all is seen\n".to_owned()
+            }
             (Standing::Absent, _) => "ABSENT: nothing of ringfence is in force on this host\n".to_owned(),
             (_, Some(closed)) => format!("{closed}\n"),
             (state, None) => {

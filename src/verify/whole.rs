@@ -182,15 +182,16 @@ impl Answer {
         matches!(self.reached, Reached::Wrongly(_) | Reached::OnPurpose(_) | Reached::Blocked(_) | Reached::Led(_))
     }
 
-    /// Whether rules of somebody else shut out who is admitted, or lead them elsewhere, or let in who is not, for certain.
+    /// Whether rules of somebody else shut out who is admitted, or let in who is not, for certain. Who is led elsewhere is not shut out:
+    /// whoever listens there decides whether that is the service.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         match &self.reached {
             Reached::Wrongly(_) => true,
-            Reached::Blocked(shown) | Reached::Led(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
+            Reached::Blocked(shown) => !shown.by.as_ref().is_some_and(By::is_ours),
             // Nobody's rules are why.
             Reached::OnPurpose(_) => false,
-            Reached::Yes | Reached::No | Reached::Undecided(_) | Reached::Unjudged(_) => false,
+            Reached::Yes | Reached::No | Reached::Led(_) | Reached::Undecided(_) | Reached::Unjudged(_) => false,
         }
     }
 }

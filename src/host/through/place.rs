@@ -54,8 +54,9 @@ pub struct Placed {
 
 /// Each round opens what blocks, or leaves out who is dropped by rules of their own.
 const ROUNDS: usize = 64;
-/// Of so many rounds without anything to open, one after the other, all answers are blocked by the same rules: then these are for more than
-/// single sources, and leaving one out after the other would not end.
+/// Of a cluster with more nodes than this a round takes long, and ends the search where all answers were blocked by the same rules in so
+/// many of them, one after the other, without anything to open: leaving one source out after the other would not end.
+const MANY: usize = 10_000;
 const ALIKE: usize = 8;
 
 /// Finds the places on all rules of a host. `means` has one entry for each table.
@@ -124,7 +125,7 @@ pub fn place(
             let now: Vec<Option<By>> = answers.iter().map(|answer| reason(answer).cloned()).collect();
             alike = if now == reasons { alike + 1 } else { 0 };
             reasons = now;
-            if known.len() == before || alike == ALIKE {
+            if known.len() == before || (alike >= ALIKE && site.cluster().nodes().len() > MANY) {
                 break;
             }
         }
