@@ -260,10 +260,11 @@ fn what_not_every_release_heeds_is_guarded_beside_the_usual_port() {
         let files = [(Kind::RabbitmqConf, "management.tcp.port = 15800\n"), (Kind::AdvancedConfig, advanced)];
         assert_eq!(listeners(&read_all(&files).0, "management").join(" "), ports, "{advanced}");
     }
-    let files = [(Kind::AdvancedConfig, "[{rabbit, [{ssl_listeners, [5671]}, {ssl_options, [{port, 7790}]}]}].")];
-    assert_eq!(listeners(&read_all(&files).0, "amqps").join(" "), "0.0.0.0:5671 0.0.0.0:7790");
-    let twice = [(Kind::AdvancedConfig, "[{rabbitmq_management, [{tcp_config, [{port, 15672}, {port, 15999}]}]}].")];
-    assert!(read_all(&twice).1.contains(&Code::BadSetting));
+    let advanced = |text| read_all(&[(Kind::RabbitmqConf, ""), (Kind::AdvancedConfig, text)]);
+    let tls = advanced("[{rabbit, [{ssl_listeners, [5671]}, {ssl_options, [{port, 7790}]}]}].");
+    assert_eq!(listeners(&tls.0, "amqps").join(" "), "0.0.0.0:5671 0.0.0.0:7790");
+    let twice = advanced("[{rabbitmq_management, [{tcp_config, [{port, 15672}, {port, 15999}]}]}].");
+    assert!(twice.1.contains(&Code::BadSetting));
     let amqp = "0.0.0.0:7788 0.0.0.0:5672".to_owned();
     assert_eq!(read("tcp_listen_options.port = 7788\n", "[]."), (String::new(), amqp, moved));
 }
