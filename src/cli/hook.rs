@@ -136,6 +136,11 @@ fn guarded() -> &'static str {
     if !may_be_here || read(Backend::Nft).is_err() {
         return "";
     }
+    still_guarded()
+}
+
+/// The same on this machine.
+fn still_guarded() -> &'static str {
     if check::in_force() { "; what was in force still is" } else { "; NOTHING IS GUARDED" }
 }
 
@@ -181,7 +186,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     // The file is read under the lock: whoever had it may have applied a newer one.
     let lock = wait.lock(&host, "ringfence hook post-install")?;
     let Some(cluster) = input.load_to(Undone::Changed, |_| Vec::new())? else {
-        log(&format!("{} has errors, see above{}", config.display(), guarded()));
+        log(&format!("{} has errors, see above{}", config.display(), still_guarded()));
         log("mend it, then run `ringfence apply`");
         return Ok(Outcome::Unusable);
     };
