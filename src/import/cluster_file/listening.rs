@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Known;
-use super::services::{OnNode, origin};
+use super::on_node::{OnNode, origin};
 use crate::cluster::{Profile, Service};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::import::membership::{NodeListener, RABBIT_KIND};

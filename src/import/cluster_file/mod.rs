@@ -6,6 +6,7 @@
 mod listening;
 mod networks;
 mod nodes;
+mod on_node;
 mod range;
 mod replication;
 mod services;

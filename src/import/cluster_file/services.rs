@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::listening::{add_listening, unknown_listeners};
 use super::nodes::Node;
+use super::on_node::{Held, OnNode, by_files_of, of_inventory, origin};
 use super::range::{inverted, lines_for, ways};
 use super::replication::replicated;
-use super::{Known, Row, comment, place};
+use super::{Known, Row};
 use crate::cluster::{Profile, Service, State};
-use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
+use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::import::settings::{Range, Settings};
 use crate::net::{PortRange, Ports};
 
@@ -30,26 +31,6 @@ pub(super) struct Services {
     listening: BTreeSet<&'static str>,
     /// Those that would listen by default, and do not on the nodes that are known.
     off: BTreeSet<&'static str>,
-}
-
-/// The ports of one service on one node, and the setting that they come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OnNode {
-    pub ports: Ports,
-    pub origin: String,
-    /// `None` where the files do not say whose they are.
-    pub node: Option<String>,
-    /// One of the files.
-    pub file: Option<FileId>,
-}
-
-impl OnNode {
-    fn new(ports: Ports, origin: String, settings: &Settings, known: &Known<'_>) -> Self {
-        let name = settings.name.as_ref().map(|name| name.value.clone());
-        // A short name may be that of any node, unless an address was given for it.
-        let whole = |name: &String| name.contains('@') || known.addresses.contains_key(name);
-        Self { ports, origin, node: name.filter(whole), file: settings.files.first().copied() }
-    }
 }
 
 impl Services {
@@ -116,32 +97,21 @@ pub(super) fn collect(
     }
     distribution.extend(of_inventory(DISTRIBUTION, known, profile));
     // Where nothing moves a service, it has its usual ports, but for those that others have on each node of which files were read.
-    let ports_of = |found: &[OnNode]| -> Ports { found.iter().flat_map(|own| own.ports.ranges()).copied().collect() };
-    let everywhere = |found: &[OnNode]| -> Ports {
-        let Some(first) = found.first().filter(|_| found.len() >= known.settings.len()) else {
-            return Ports::default();
-        };
-        found.iter().fold(first.ports.clone(), |common, own| common.without(&common.without(&own.ports)))
-    };
-    let mut holders: Vec<(&str, Ports, Ports)> =
-        all.iter().map(|(service, found, _)| (service.name(), ports_of(found), everywhere(found))).collect();
-    holders.push((DISTRIBUTION, ports_of(&distribution), everywhere(&distribution)));
-    let held_beside = |name: &str, everywhere: bool| -> Ports {
-        let others = holders.iter().filter(|(other, ..)| *other != name);
-        others.flat_map(|(_, any, all)| if everywhere { all.ranges() } else { any.ranges() }).copied().collect()
-    };
+    let mut held = Held::on(known.settings.len());
+    all.iter().for_each(|(service, found, _)| held.add(service.name(), found));
+    held.add(DISTRIBUTION, &distribution);
     for (service, mut found, runs) in all {
         let name = service.name();
         // What runs is no setting: once it stops, or a plugin is switched on, the usual port may be next.
         let usual = if runs && service.is_guarded() {
-            service.ports().without(&held_beside(name, false))
+            service.ports().without(&held.somewhere_beside(name))
         } else {
             Ports::default()
         };
         for own in &mut found {
             own.ports = own.ports.ranges().iter().chain(usual.ranges()).copied().collect();
         }
-        let used = settle(name, &found, (profile, &held_beside(name, true)), &mut services, findings);
+        let used = settle(name, &found, (profile, &held.everywhere_beside(name)), &mut services, findings);
         if name == "protobuf" {
             let said =
                 known.settings.iter().find_map(|settings| replicated(settings, &used, "it is blocked for everyone"));
@@ -157,7 +127,8 @@ pub(super) fn collect(
     if found.is_empty() && usual.is_none_or(|service| service.ports().is_empty()) {
         propose(known, nodes.len(), &taken, &unbounded, &mut services, proposals);
     } else {
-        let common = settle(DISTRIBUTION, &found, (profile, &held_beside(DISTRIBUTION, true)), &mut services, findings);
+        let common =
+            settle(DISTRIBUTION, &found, (profile, &held.everywhere_beside(DISTRIBUTION)), &mut services, findings);
         common.ranges().first().iter().for_each(|range| say_unbounded(&unbounded, **range, proposals));
         guarded.push((common, found));
     }
@@ -216,84 +187,6 @@ fn missing_settings(known: &Known<'_>, nodes: &[Node], findings: &mut Findings) 
     let message = format!("the files of {shown}{more} were not read: their ports are taken to be the same");
     let help = "copy the files of nodes with other ports here, and name their folders with `--from`, too";
     findings.push(Diagnostic::placeless(Code::UnknownSettings, message).help(help));
-}
-
-/// The ports of a service but distribution by the files of each node. Where one moves it, it is where it always is on those whose files say
-/// nothing of it.
-fn by_files_of(service: &Service, known: &Known<'_>, findings: &mut Findings) -> Vec<OnNode> {
-    let of = |settings| (settings, on_node(service, settings, known, findings));
-    let each: Vec<(&Settings, Option<OnNode>)> = known.settings.iter().map(of).collect();
-    let is_moved = each.iter().any(|(_, found)| found.is_some());
-    let has_usual = is_moved && service.name() != "epmd" && service.is_guarded() && !service.ports().is_empty();
-    let usual = |settings: &Settings| {
-        let is_known = has_usual && settings.knows_listeners;
-        is_known.then(|| OnNode::new(service.ports().clone(), String::new(), settings, known))
-    };
-    each.into_iter().filter_map(|(settings, found)| found.or_else(|| usual(settings))).collect()
-}
-
-/// The ports of a service but distribution, where a node has it.
-fn on_node(service: &Service, settings: &Settings, known: &Known<'_>, findings: &mut Findings) -> Option<OnNode> {
-    let name = service.name();
-    if name == "epmd" {
-        // A node where it is not moved has the default, whatever the others have.
-        let port = settings.epmd.port.as_ref();
-        if port.is_none() && !settings.knows_flags {
-            return None;
-        }
-        let ports =
-            port.map_or_else(|| service.ports().clone(), |port| PortRange::single(port.value).into_iter().collect());
-        let origin = port.map_or(String::new(), |port| origin(&port.name, port.span, known));
-        return Some(OnNode::new(ports, origin, settings, known));
-    }
-    let own = || settings.listeners.iter().filter(|listener| listener.service == name);
-    let ranges = || settings.ranges.iter().filter(|range| range.service == name);
-    let single = own().filter_map(|listener| PortRange::single(listener.port));
-    let ports: Ports = single.chain(ranges().flat_map(|range| range.ports.ranges().iter().copied())).collect();
-    let mut origins: Vec<String> = own()
-        .filter_map(|listener| listener.setting.as_ref().map(|(setting, span)| origin(setting, *span, known)))
-        .collect();
-    origins.extend(ranges().flat_map(|range| &range.settings).map(|(setting, span)| origin(setting, *span, known)));
-    origins.dedup();
-    let blocked = match service.state() {
-        State::Open => false,
-        State::Blocked => true,
-        State::Unused => service.once_used() == State::Blocked,
-    };
-    for listener in own().filter(|listener| blocked && !listener.bind.is_loopback()) {
-        if let Some((setting, span)) = &listener.setting {
-            let message = format!("`{setting}` listens beyond loopback, and `{name}` is blocked for everyone");
-            let help = format!(
-                "if others use it, write `state = \"open\"` under `[services.{name}]`, and a `[[client]]` for their addresses; \
-                 else bind it to 127.0.0.1"
-            );
-            findings.push(Diagnostic::new(Code::BlockedListener, *span, message).help(help));
-        }
-    }
-    (!ports.is_empty()).then(|| OnNode::new(ports, origins.join("; "), settings, known))
-}
-
-/// The ports of a service on the nodes of an inventory, if it has any. Of nodes that it has none for these are the profile's.
-fn of_inventory(name: &str, known: &Known<'_>, profile: &Profile) -> Vec<OnNode> {
-    let nodes = known.inventory.map(|inventory| inventory.nodes.as_slice()).unwrap_or_default();
-    let usual = profile.services.iter().find(|service| service.name() == name).filter(|service| service.is_guarded());
-    let usual = usual.map(Service::ports).filter(|ports| !ports.is_empty());
-    let found: Vec<OnNode> = nodes
-        .iter()
-        .filter_map(|node| {
-            let own = node.ports.iter().find(|(service, ..)| *service == name);
-            let (ports, origin, file) = match own {
-                Some((_, ports, span)) => (ports, origin("ringfence_ports", *span, known), Some(span.file)),
-                None => (usual?, String::new(), None),
-            };
-            Some(OnNode { ports: ports.clone(), origin, node: Some(node.name.clone()), file })
-        })
-        .collect();
-    if found.iter().any(|own| own.file.is_some()) { found } else { Vec::new() }
-}
-
-pub(super) fn origin(setting: &str, span: Span, known: &Known<'_>) -> String {
-    format!("{}: {}", place(span, known.sources), comment(setting))
 }
 
 /// Decides what stands under `[services.NAME]` and what under single nodes.
