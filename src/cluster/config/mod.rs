@@ -68,7 +68,9 @@ pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     // What a shell makes of `<(…)` has a writer already.
     let has_writer = ["/dev/fd", "/proc"].iter().any(|folder| path.starts_with(folder));
     if !has_writer && fs::metadata(path)?.file_type().is_fifo() {
-        return Err(io::Error::other("it is a named pipe, which would be waited for, perhaps for ever"));
+        return Err(io::Error::other(
+            "it is a named pipe, which would be waited for, perhaps for ever: name a file, or `-` for standard input",
+        ));
     }
     let file = File::open(path)?;
     let own = Identity::of(&file)?;
