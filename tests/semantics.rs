@@ -42,6 +42,19 @@ use spaces::{enriched, every_packet, unusual};
 
 const DOORS: [Door; 3] = [Door::BeforeTranslation, Door::Prerouting, Door::Input];
 
+/// One that nothing names may be any interface, where some have no address.
+fn as_told(space: &Space<'_>, home: &Home, packet: Packet) -> Packet {
+    let is_told = home.unnumbered.is_empty() || space.interfaces().contains(&packet.interface);
+    if is_told { packet } else { Packet { interface: None, ..packet } }
+}
+
+/// What is known of a host, in any state of it.
+fn home_of(random: &mut Random) -> Home {
+    let interfaces = [("eth0", true), ("eth1", true), ("eth1", false)].into_iter().filter(|_| random.chance(20));
+    let unnumbered = interfaces.map(|(name, ipv4)| (name.parse().unwrap(), ipv4)).collect();
+    Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50), unnumbered }
+}
+
 fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {
     DOORS.map(|door| rules.evaluate(door, packet))
 }
@@ -220,20 +233,13 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         if seed % 3 > 0 {
             surroundings.groups = Some(vec![("eth1".parse().unwrap(), 7), ("wg0".parse().unwrap(), 9)]);
         }
-        let home = Home {
-            addresses: vec!["10.20.0.1".parse().unwrap()],
-            complete: random.chance(50),
-            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
-                .into_iter()
-                .filter(|_| random.chance(20))
-                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
-                .collect(),
-        };
+        let home = home_of(&mut random);
         // Some are asked about alone, and only as they come to addresses of this host.
         let named = [vec![(0x0a14_0000, 0x0a14_001f)], vec![(0x0a14_0008, 0x0a14_0008)], vec![(0, u32::MAX)]];
         let named = random.chance(40).then(|| Elements::ipv4(random.pick(&named).clone()));
+        let tells = random.chance(60) || !home.unnumbered.is_empty();
         let question = Question {
-            home: random.chance(60).then(|| home.clone()),
+            home: tells.then(|| home.clone()),
             sources: named.clone().into_iter().collect(),
             translates: seed % 2 == 0,
             flags: vec![OPENING],
@@ -259,7 +265,8 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         for _ in 0..100 {
             let packet = scope.packet(&mut random, &points);
             let packet = if random.chance(60) { unusual(&mut random, &space, packet) } else { packet };
-            let packet = Packet { original_port: None, destination: to, protocol: TCP, ..packet };
+            let packet =
+                Packet { original_port: None, destination: to, protocol: TCP, ..as_told(&space, &home, packet) };
             if (to.is_some() && packet.source.is_ipv6()) || !space.has(concerned, &packet) {
                 continue;
             }
@@ -310,15 +317,7 @@ fn addresses_that_nobody_asks_about_leave_room_for_each_packet() {
         let scope = Scope { statements: seed % 3 != 0, foreign: true, ..Scope::wide() };
         let mut ruleset = scope.ruleset(&mut random);
         enriched(&mut random, &mut ruleset);
-        let home = Home {
-            addresses: vec!["10.20.0.1".parse().unwrap()],
-            complete: random.chance(50),
-            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
-                .into_iter()
-                .filter(|_| random.chance(20))
-                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
-                .collect(),
-        };
+        let home = home_of(&mut random);
         let question = Question { flags: vec![OPENING], leaving: true, home: Some(home), ..Question::default() };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
         let rules = if seed % 2 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) };

@@ -7,12 +7,12 @@ use ringfence::ir::{
     Verdict,
 };
 use ringfence::net::{Interface, PortRange, Surroundings};
-use ringfence::semantics::{Arrival, Door, Flow, Home, OPENING, Outcome, Packet, Question, Rules, Space, TCP};
+use ringfence::semantics::{Arrival, Door, Flow, OPENING, Outcome, Packet, Question, Rules, Space, TCP};
 
 use crate::generate::{Points, Random, Scope};
-use crate::marking;
 use crate::spaces::{enriched, unusual};
 use crate::ways::{chain, rule};
+use crate::{as_told, home_of, marking};
 
 /// One statement, or a verdict, that does more than to mark.
 fn more(kind: usize) -> (Vec<Statement>, Option<Verdict>) {
@@ -57,17 +57,10 @@ fn only_what_is_of_matter_is_gone_through() {
         enriched(&mut random, &mut ruleset);
         marking(&mut random, &mut ruleset);
         with_more(&mut random, &mut ruleset, seed as usize % 9);
-        let home = Home {
-            addresses: vec!["10.20.0.1".parse().unwrap()],
-            complete: random.chance(50),
-            unnumbered: [("eth0", true), ("eth1", true), ("eth1", false)]
-                .into_iter()
-                .filter(|_| random.chance(20))
-                .map(|(name, ipv4)| (name.parse().unwrap(), ipv4))
-                .collect(),
-        };
+        let home = home_of(&mut random);
         let question = Question {
             translates: true,
+            interfaces: home.unnumbered.iter().map(|(name, _)| name.clone()).collect(),
             flags: vec![OPENING],
             leaving: true,
             ports: vec![PortRange::new(8080, 8099).into_iter().collect()],
@@ -82,7 +75,7 @@ fn only_what_is_of_matter_is_gone_through() {
         let points = Points::of(&ruleset);
         for _ in 0..40 {
             let packet = scope.packet(&mut random, &points);
-            let packet = unusual(&mut random, &space, packet);
+            let packet = as_told(&space, &home, unusual(&mut random, &space, packet));
             let whole = Packet { original_port: None, destination: None, protocol: TCP, ..packet.clone() };
             let of_doors =
                 Door::ALL.iter().zip(&doors).map(|(door, fates)| (&packet, rules.evaluate(*door, &packet), fates));

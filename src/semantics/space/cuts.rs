@@ -16,7 +16,7 @@ use super::super::reach::{met, met_leaving};
 use super::Question;
 use crate::ir::{
     Addresses, Destined, DeviceName, Elements, End, Foreign, Match, Part, PortMatch, Rule, Ruleset, Statement,
-    TcpFlags, ours,
+    TcpFlags, Translation, ours,
 };
 use crate::net::{Cidr, Interface, PortRange, Surroundings, Way};
 
@@ -94,6 +94,10 @@ impl<'a> Cuts<'a> {
         // What another table than `local` answers for is not asked about one by one.
         if let Some(home) = question.home.as_ref().filter(|_| question.elsewhere.entries().is_empty()) {
             cuts.asked = Some(asked(rulesets, home));
+        }
+        // What a rule names by the beginning of its name alone may be one of these.
+        if let Some(home) = question.home.as_ref().filter(|_| redirects(rulesets)) {
+            cuts.interfaces.extend(home.unnumbered.iter().map(|(name, _)| name.clone()));
         }
         cuts
     }
@@ -327,6 +331,13 @@ impl<'a> Cuts<'a> {
             | Match::Unknown(_) => {}
         }
     }
+}
+
+/// Whether rules lead packets to the interface that they come in on.
+fn redirects(rulesets: &[&Ruleset]) -> bool {
+    let chains = rulesets.iter().flat_map(|ruleset| &ruleset.tables).flat_map(|table| &table.chains);
+    let mut statements = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+    statements.any(|statement| matches!(statement, Statement::Translate(Translation::Redirect, _)))
 }
 
 /// The addresses that are asked about, ascending: this host's, and those that rules lead to and that may be.
