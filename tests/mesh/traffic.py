@@ -92,12 +92,12 @@ class Knock:
         # Where no way leads there nothing is ever sent.
         self.at_once = None if error in (0, errno.EINPROGRESS) else errno.errorcode.get(error, str(error))
 
-    def answer(self, poll_done):
-        """`None` while there is none. Otherwise what came."""
+    def answer(self, poll_done, asked):
+        """`None` while there is none. Otherwise what came. ASKED is when it was asked for what is done, or before."""
         if self.at_once:
             return self.at_once
         if not poll_done:
-            return "silence" if time.monotonic() - self.begun > PATIENCE else None
+            return "silence" if asked - self.begun > PATIENCE else None
         error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             return errno.errorcode.get(error, str(error))
@@ -157,9 +157,10 @@ class Traffic(threading.Thread):
                 self.poll.register(knock.socket, select.POLLOUT)
 
     def sweep(self):
+        asked = time.monotonic()
         done = {number for number, _ in self.poll.poll(0)}
         for number, knock in list(self.waiting.items()):
-            answer = knock.answer(number in done)
+            answer = knock.answer(number in done, asked)
             if answer is not None:
                 self.judge(knock, answer, time.monotonic())
                 self.poll.unregister(number)

@@ -8,8 +8,8 @@ trap 'rm -rf "$stage"' EXIT
 generated=$stage/generated
 mkdir -p "$generated/man" "$stage/deb/DEBIAN"
 "$binary" generate "$generated"
-mv "$generated"/*.1 "$generated/man/"
-gzip -9n "$generated"/man/*.1
+find "$generated" -maxdepth 1 -name '*.[1-8]' -exec mv -t "$generated/man" {} +
+gzip -9n "$generated"/man/*
 gzip -9nc "$tree/packaging/changelog" >"$generated/changelog.gz"
 cd "$tree"
 if [ -f packaging/install.sh ]; then

@@ -8,6 +8,9 @@ suite=$1 dir=$2 with=${3:-}
 # packages, that release's Erlang for the lab.
 packages=nftables,iptables,ipset,iproute2,kmod,procps,python3,libmnl0,libnftnl11,strace,systemd,systemd-sysv,erlang-base
 others=firewalld,ufw
+# The newest has programs of Erlang's for the lab, too: those of this machine's own release are tried by `make lab`.
+services=rabbitmq-server,ejabberd
+if [ "$suite" = sid ]; then packages=$packages,$services; fi
 made=$dir.made
 is_made() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
 if is_made "$made" "$packages" && { [ -z "$with" ] || is_made "$with.made" "$packages,$others"; }; then exit 0; fi
@@ -16,7 +19,8 @@ old='Acquire::Check-Valid-Until=false'
 install() { DEBIAN_FRONTEND=noninteractive chroot "$dir" apt-get -o "$old" install -y -qq --no-install-recommends "$@" >>"$dir.log" 2>&1 || { tail -n 3 "$dir.log" >&2; exit 1; }; }
 # No daemon of the root is to start in the machine that makes it.
 quiet() { printf '#!/bin/sh\nexit 101\n' >"$dir/usr/sbin/policy-rc.d"; chmod +x "$dir/usr/sbin/policy-rc.d"; }
-ready() { rm -f "$dir/usr/sbin/policy-rc.d" "$dir"/var/cache/apt/archives/*.deb; echo "$1" >"$dir.made"; }
+# Nor what Erlang has, in the worlds: the rows have their own programs at these ports, and the lab starts its own.
+ready() { chroot "$dir" systemctl mask -q epmd.service epmd.socket rabbitmq-server.service ejabberd.service >>"$dir.log" 2>&1; rm -f "$dir/usr/sbin/policy-rc.d" "$dir"/var/cache/apt/archives/*.deb; echo "$1" >"$dir.made"; }
 
 if [ ! -x "$dir/usr/bin/dpkg" ]; then
   mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \

@@ -31,9 +31,9 @@ LIMIT = 120
 PATIENCE = float(os.environ.get("PATIENCE") or 1)
 # Kills at every how many-th step of the suite of faults an emulated machine has time for; on the machine itself at each.
 KILLS_EVERY = int(os.environ.get("KILLS_EVERY") or 5)
-# So many random changes the lab goes through, and how much longer an emulated machine takes for what it does.
-CHANGES = 300
-SLOW = 10
+# So many random changes the lab goes through, on the machine itself and in an emulated one, and how much longer that takes for each.
+CHANGES = 300, 30
+SLOW = 4
 HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # The suites, in parts where the whole takes an emulated machine more than an hour, and what each part is to the harness.
 WITHOUT_KILLS = ["--skip", "kills::"]
@@ -71,7 +71,7 @@ def planned(mode):
             for part, arguments in parts.items():
                 rows.append((f"suite/{suite}{part}", 3000, ("suite", suite, arguments)))
         for backend in ("nft", "iptables"):
-            rows.append((f"lab/{backend}/soak", 3000, ("lab", backend)))
+            rows += [(f"lab/{backend}/{what}", 3000, ("lab", what, backend)) for what in ("soak", "rabbit", "ejabberd")]
         rows.append(("packages/booted", LIMIT, ("package", packages.booted)))
         for backend in BACKENDS:
             for row in (packages.upgrade, packages.upgrade_while_a_change_waits, packages.downgrade):
@@ -166,16 +166,16 @@ class Rows:
             self.machine_of = name
         return row(self.machine)
 
-    def lab(self, extra, backend):
-        """So many random changes of the cluster lab of the repository, with this release's Erlang. Its scenes rest on when things happen, which
-        an emulated machine does not keep."""
+    def lab(self, extra, what, backend):
+        """The cluster lab of the repository with this release's Erlang: so many random changes, or a program of Debian's. Its scenes rest on when
+        things happen, which an emulated machine does not keep."""
         self.close()
         if not shutil.which("erl"):
             raise NotPossible("no Erlang")
         # What the lab waits for, and how often it knocks, is measured by a machine that nobody emulates.
-        slow = 1 if self.phase == "host" else SLOW
-        command = ["python3", "-B", f"{HERE}/tests/mesh/run.py", "soak", "--backend", backend,
-                   "--binary", self.programs["netlink"], "--changes", str(CHANGES // slow)]
+        slow, changes = (1, CHANGES[0]) if self.phase == "host" else (SLOW, CHANGES[1])
+        command = ["python3", "-B", f"{HERE}/tests/mesh/run.py", what, "--backend", backend,
+                   "--binary", self.programs["netlink"], "--changes", str(changes)]
         ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                env={**os.environ, "PATIENCE": str(slow * PATIENCE)})
         try:
@@ -187,7 +187,11 @@ class Rows:
         if ran.returncode:
             extra["result"] = "FAILED"
             return f"OTP {release.stdout}: " + text_of(said[-1200:])
-        return f"OTP {release.stdout}: {said.strip().splitlines()[-1]}"
+        # Of a program its name and version, and what was counted.
+        lines = [line.strip() for line in said.strip().splitlines()]
+        if lines and lines[-1].startswith("NOT TESTED"):
+            raise NotPossible(lines[-1])
+        return f"OTP {release.stdout}: " + "; ".join(lines[-1:] if what == "soak" else lines[1:-1])
 
     def suite(self, extra, name, arguments):
         """A suite of the repository: its tests make machines of their own."""

@@ -82,9 +82,11 @@ printf '%s\n' "$*" >"$work/job/cmd"
 if [ -n "${VM_SYSTEMD:-}" ]; then printf '%s\n' "$VM_SYSTEMD" >"$work/job/before"; fi
 disk=()
 if [ -n "${VM_DISK:-}" ]; then disk=(-drive "file=$VM_DISK,format=raw,if=virtio,cache=unsafe"); fi
+# Its clock counts instructions, a nanosecond each, and waits as long as everybody: with a clock of this side, what other work takes
+# of the processor is a time in which that machine stood still, and connections of its cluster were lost by that.
 # Without what costs an emulation much and is nothing to netfilter: a fifth level of pages, guards against a processor that
 # leaks, instructions that go over a page by single bytes, and random addresses, since code is translated anew for each.
-timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,smap=off,erms=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
+timeout "${VM_T:-120}" qemu-system-x86_64 -accel tcg,thread=single -icount shift=0,sleep=on -cpu max,la57=off,smap=off,erms=off -m "${VM_M:-1024}" -smp 1 -nographic -no-reboot -net none \
   -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 panic=-1 net.ifnames=0 mitigations=off norandmaps quiet' \
   -drive file="$image",format=raw,if=virtio,readonly=on \
   -fsdev local,id=j,path="$work/job",security_model=none -device virtio-9p-pci,fsdev=j,mount_tag=job \
