@@ -1,6 +1,6 @@
 //! What the commands cost that work on a host, in a network namespace of their own, beside `nft -f` of the same rules, a bare dump of
-//! the same set, and the build of before [`BEFORE`]. `cargo bench --bench apply`. Nothing is asserted: only ratios of one run mean
-//! anything.
+//! the same set, and the build of before [`BEFORE`]. `cargo bench --bench apply`, or `… -- 100000` for one size. Nothing is asserted: only
+//! ratios of one run mean anything.
 //!
 //! The state is on a tmpfs, so that a disk does not speak for the program; what waits for the disk is counted instead.
 
@@ -53,11 +53,10 @@ fn main() {
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).expect("mounts of its own");
     // Written for ferm in other benches.
     let _ = FERM;
-    for size in SIZES {
-        show(size, &measure(size, before.as_deref()));
+    let asked: Vec<u32> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    for size in SIZES.into_iter().chain([LARGEST]).filter(|size| asked.is_empty() || asked.contains(size)) {
+        show(size, &measure(size, before.as_deref().filter(|_| size < LARGEST)));
     }
-    let large = measure(LARGEST, None);
-    show(LARGEST, &large);
 }
 
 /// The build of before.

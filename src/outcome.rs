@@ -33,7 +33,7 @@ Exit codes, of every command:
   3  undecided: something is not understood
   4  absent: nothing of ringfence is in force, or no change waits
   5  another run holds the lock, and was waited for (`--wait`)
-  6  not applied, or not confirmed
+  6  not applied; or refused while a change waits, or not confirmed in time
   7  fallen back to what was in force before, or closed";
 
 impl Outcome {

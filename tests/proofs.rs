@@ -90,6 +90,14 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
                 continue;
             }
         };
+        if found == Found::Undecided && wanted == Found::Proved && is_led(finding) {
+            // A text that may lead a protected port elsewhere is asked as on a host that translates.
+            let there = check(&ruleset, &site.clone().translating(true), Families::Both).unwrap();
+            let isolation = there.findings().iter().find(|(own, _)| own == claim).unwrap();
+            assert!(*claim == Claim::Isolation && isolation.1 != Finding::Proved, "{name}: {claim:?}: {finding:?}");
+            *counts.entry((*claim, found as u8)).or_default() += 1;
+            continue;
+        }
         assert_eq!(found, wanted, "{name}: {claim:?}: {finding:?} in {ruleset:#?}");
         // What is shown shows it.
         if let Finding::Violated(witness) | Finding::Undecided(witness) = finding {
@@ -105,6 +113,11 @@ fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap
         *counts.entry((*claim, found as u8)).or_default() += 1;
     }
     true
+}
+
+/// Whether what is in doubt is a connection that was led elsewhere.
+fn is_led(finding: &Finding) -> bool {
+    matches!(finding, Finding::Undecided(witness) if witness.packet.original_port.is_some())
 }
 
 /// The sets of what is wanted say of every packet what the claims say of it.

@@ -52,7 +52,7 @@ fn as_told(space: &Space<'_>, home: &Home, packet: Packet) -> Packet {
 fn home_of(random: &mut Random) -> Home {
     let interfaces = [("eth0", true), ("eth1", true), ("eth1", false)].into_iter().filter(|_| random.chance(20));
     let unnumbered = interfaces.map(|(name, ipv4)| (name.parse().unwrap(), ipv4)).collect();
-    Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: random.chance(50), unnumbered }
+    Home { addresses: vec!["10.20.0.1".parse().unwrap()].into(), complete: random.chance(50), unnumbered }
 }
 
 fn outcomes(rules: &Rules, packet: &Packet) -> [Outcome; 3] {

@@ -126,6 +126,55 @@ fn every_compiled_ruleset_is_proved() {
     }
 }
 
+/// Rules that do not ask to which port a connection was made let it go on that was led elsewhere before they were there. Beside a text of
+/// which a rule may lead a protected port elsewhere they are not proved, though it is not known that this host translates.
+#[test]
+fn rules_that_do_not_ask_for_the_first_port_are_not_proved_beside_a_text_that_leads_it_elsewhere() {
+    let (_, cluster, _) = cases().into_iter().find(|(name, ..)| name == "mail-east").unwrap();
+    let site = Site::of_every_node(&cluster);
+    let nat = [
+        ("tcp dport 80 redirect to :9000", true),
+        ("udp dport 8098 redirect to :9000", true),
+        ("tcp dport @web dnat to 10.20.0.9", true),
+        ("tcp dport 8098 redirect to :9000", false),
+        ("tcp dport { 80, 8099 } dnat to 10.20.0.9", false),
+        ("tcp dport != 80 redirect to :9000", false),
+        ("tcp dport @both redirect to :9000", false),
+        ("ip daddr 10.20.0.1 dnat to 10.20.0.9", false),
+        // A service's chain stands behind its port, a chain that nothing leads to behind none.
+        ("tcp dport 443 jump service", true),
+        ("tcp dport { 443, 8098 } jump service", false),
+        ("iif lo jump service", true),
+        ("accept", true),
+    ];
+    let makes: [fn(&Site<'_>) -> Ruleset; 2] = [compile::nft, |site| compile::iptables(site, SetsMode::Never)];
+    for make in makes {
+        let (compiled, deaf) = (make(&translating(site.clone())), make(&site));
+        assert_ne!(compiled, deaf);
+        for (rule, harmless) in nat {
+            let text = format!(
+                "table ip others {{\nset web {{ type inet_service; elements = {{ 80 }}; }}\nset both {{ type inet_service; elements = {{ 80, 8098 }}; }}\n\
+                 chain service {{ meta l4proto tcp dnat to 10.20.0.9; }}\nchain out {{ type nat hook output priority -100; tcp dport 8098 dnat to 10.20.0.9; }}\n\
+                 chain pre {{ type nat hook prerouting priority -100; {rule}; }}\n}}\n"
+            );
+            let others = ringfence::dialect::nft::read(&text).unwrap().ruleset;
+            let beside = |own: &Ruleset| {
+                let whole = edit(own, |ruleset| ruleset.tables.extend(others.tables.iter().cloned()));
+                let report = check(&whole, &site, Families::Both).unwrap();
+                report.findings().iter().find(|(claim, _)| *claim == Claim::Isolation).unwrap().1.clone()
+            };
+            assert_eq!(beside(&compiled), Finding::Proved, "{rule}");
+            match beside(&deaf) {
+                Finding::Proved | Finding::OnPurpose(_) => assert!(harmless, "{rule}"),
+                Finding::Undecided(witness) => {
+                    assert!(!harmless && witness.packet.original_port.is_some(), "{rule}: {witness:?}")
+                }
+                other => panic!("{rule}: {other:?}"),
+            }
+        }
+    }
+}
+
 /// Rules that only log are never proved to isolate, and rules that block are not what a file wants that only logs.
 #[test]
 fn what_only_logs_is_violated_on_purpose_and_what_blocks_is_a_difference() {

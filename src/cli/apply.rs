@@ -21,6 +21,8 @@ use crate::compile::admitted;
 use crate::diagnostic::Severity;
 use crate::host::agreed::{self, Agreed, Looked};
 use crate::host::apply::{Applied, Host, Plan, apply};
+use crate::host::early::Early;
+use crate::host::ending::rollback;
 use crate::host::identity;
 use crate::host::links::Link;
 use crate::host::place;
@@ -47,6 +49,9 @@ pub struct Arguments {
     /// Take the change back unless `ringfence confirm` comes within this time: 60s, 5m.
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "boot")]
     confirm_within: Option<Duration>,
+    /// Where a change waits to be confirmed, take it back first. In between what was in force before it is in force.
+    #[arg(long, conflicts_with_all = ["dry_run", "boot"])]
+    replace_waiting: bool,
     /// Only show what would change, as `ringfence diff` does.
     #[arg(long, conflicts_with_all = ["confirm_within", "boot"])]
     dry_run: bool,
@@ -81,6 +86,7 @@ impl Arguments {
             site,
             host,
             confirm_within: None,
+            replace_waiting: false,
             dry_run: false,
             allow: Vec::new(),
             cut_outgoing: false,
@@ -181,16 +187,25 @@ fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return boot::run(&arguments.input, &arguments.site, &arguments.host.wait, &host);
     }
     let asked = &arguments.site.node;
+    let early = Early::begin(&host, &arguments.input.config);
     let Some(cluster) = arguments.input.load_to(Undone::Changed, |cluster| node_findings(cluster, asked))? else {
         return Ok(Outcome::Unusable);
     };
     let what = if arguments.confirm_within.is_some() { "ringfence apply --confirm-within" } else { "ringfence apply" };
     let lock = arguments.host.wait.lock(&host, what)?;
-    bring(arguments, &cluster, &host, lock)
+    let outcome = bring(arguments, &cluster, &host, (lock, early));
+    // The process is about to end.
+    std::mem::forget(cluster);
+    outcome
 }
 
-/// Brings the rules of a cluster file that was read into force, or says why not.
-pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) -> anyhow::Result<Outcome> {
+/// Brings the rules of a cluster file that was read into force, or says why not. A look at the host may be under way.
+pub fn bring(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    host: &Host,
+    (lock, early): (Lock, Option<Early>),
+) -> anyhow::Result<Outcome> {
     let links = own_links()?;
     let kept = record::kept(&host.store, record::GOOD);
     // Looked at under the same lock, so that both are about one state of the host.
@@ -211,15 +226,17 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
             return Ok(outcome);
         }
     };
+    // What was applied is some megabytes, which nobody looks at any more.
+    drop(kept);
     let site = live_site(cluster, nodes.as_deref())?;
     let prepare = || {
         let backend = arguments.site.backend.choose(host)?;
-        Ok::<_, HostError>((backend, Prepared::new(&site, backend)?))
+        Ok::<_, HostError>((backend, Prepared::new(&site, backend)?.without_texts()))
     };
-    let mut early = None;
+    let mut ready = None;
     // Before anything else speaks against it that was not there then; what counts is the look in the moment of the change.
     if let Some(agreed) = &arguments.agreed {
-        let (backend, prepared) = early.insert(prepare()?);
+        let (backend, prepared) = ready.insert(prepare()?);
         let in_force = read(*backend)?;
         let work = host_plan::plan(host, &site, prepared, &in_force, &links, false)?;
         let links = links.as_slice();
@@ -233,7 +250,7 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
     for warning in warnings(&site.protected(), &links) {
         say(&warning.line());
     }
-    let (backend, prepared) = early.map_or_else(prepare, Ok)?;
+    let (backend, prepared) = ready.map_or_else(prepare, Ok)?;
     if let Some(cut) = cut_peers(host, &site, &links)
         && warned_or_refused(arguments, &cut)
     {
@@ -255,7 +272,14 @@ pub fn bring(arguments: &Arguments, cluster: &Cluster, host: &Host, lock: Lock) 
         agreed: arguments.agreed.as_ref(),
         allowances: &allowances(&objections),
     };
-    let applied = apply(host, &plan)?;
+    if arguments.replace_waiting {
+        match rollback(host) {
+            Ok(_) => say("the change that waited to be confirmed was taken back"),
+            Err(HostError::NothingWaits) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let applied = apply(host, &plan, early)?;
     output::changed();
     note(host, &site, &arguments.input.config, &applied);
     // Whoever reads slowly, or not at all, must not keep others from confirming or taking back.

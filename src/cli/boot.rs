@@ -227,7 +227,7 @@ fn bring(
         agreed: None,
         allowances: &allowances,
     };
-    let applied = apply(host, &plan)?;
+    let applied = apply(host, &plan, None)?;
     note(host, &site, &input.config, &applied);
     let kept = matches!(record::kept(&host.store, record::GOOD), Ok(Some(_)));
     if !kept && let Err(error) = record::note_unkept(&host.store) {
@@ -278,7 +278,7 @@ fn profile_of(file: &Path) -> Option<String> {
 pub fn closed_text(config: &Path, host: &Host, why: Option<&str>, ports: &Ports) -> String {
     let last = match record::kept(&host.store, record::GOOD) {
         Ok(None) => "nothing was ever applied",
-        Ok(Some(_)) | Err(_) => "neither can what was applied last",
+        Ok(Some(_)) | Err(_) => "what was applied last cannot be used, either",
     };
     let Some(why) = why else {
         return format!(

@@ -290,7 +290,7 @@ fn look_at_good(host: &Host, kept: &Kept, remark: &mut Remark) -> anyhow::Result
         agreed: None,
         allowances: &allowances,
     };
-    let applied = apply(host, &plan)?;
+    let applied = apply(host, &plan, None)?;
     output::changed();
     if applied.judgement.standing.is_ours() && applied.judgement.openings.is_empty() {
         pending::note_taken_back(&host.store);

@@ -95,7 +95,7 @@ pub fn ahead(
         Err(outcome) => return Ok(Err(outcome)),
     };
     let backend = arguments.backend.choose(host)?;
-    let prepared = Prepared::new(&site, backend)?;
+    let prepared = Prepared::new(&site, backend)?.without_texts();
     let in_force = read_again(backend, &host.store)?;
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force, &links, false)?;

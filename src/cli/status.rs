@@ -462,7 +462,7 @@ fn about_state(mut document: Status, host: &Host, unreadable: Option<String>) ->
                 document.pending_seconds == Some(0.0) && pending::is_watched(&host.store) && !failed;
             if document.pending_seconds == Some(0.0) && !document.being_taken_back {
                 let words =
-                    "a change waits whose time is up: its watchdog was stopped, or cannot bring back what was before";
+                    "an unconfirmed change has timed out and was not taken back: its watchdog was stopped, or failed";
                 document.warnings.push(words.to_owned());
             }
         }

@@ -1,7 +1,7 @@
 //! A cluster as it will be: with nodes that come, and without nodes that go.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::check::{self, Unread};
 use super::config::read_short_node;
@@ -29,6 +29,7 @@ impl Cluster {
             let reader = &mut Reader::new(span.file, &mut findings);
             cluster.nodes.extend(read_short_node(Text { text: name, span }, reader));
         }
+        cluster.hosts = OnceLock::new();
         let unread = Unread { nodes: findings.errors() > 0, ..Unread::default() };
         check::check(&cluster, Span::new(FileId::CLUSTER, 0..0), &unread, &mut findings);
         let broken = findings.errors() > 0;

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
 use super::model::{Cluster, Node, NodeAddresses, Service, ServiceId, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
-use crate::net::{AddressClass, Cidr, Networks, PortRange};
+use crate::net::{AddressClass, Cidr, Hosts, Networks, PortRange};
 
 mod clients;
 
@@ -42,6 +43,7 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
         findings.push(finding.help("list them: `nodes = [\"riak@10.20.0.11\"]`, or one `[[node]]` each"));
     }
     let addresses = Addresses::of(cluster);
+    let _ = cluster.hosts.set(Arc::new(addresses.hosts()));
     if !addresses.tell_names_apart() {
         duplicate_names("nodes", || cluster.nodes.iter().map(|node| (node.name(), node.span)), findings);
     }
@@ -52,8 +54,9 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
     }
     private_networks(cluster, &addresses, unread, findings);
     clients::check(cluster, &untrusted(cluster), unread, findings);
-    check_services(cluster, span, unread, findings);
-    overlaps(cluster, span, findings);
+    let site = Site::of_every_node(cluster);
+    check_services(&site, span, unread, findings);
+    overlaps(&site, span, findings);
     if let Some(span) = cluster.guard.on_block_span.filter(|_| cluster.guard.is_staged()) {
         let message = "nobody is blocked: strangers are logged and let on";
         let help =
@@ -102,6 +105,11 @@ impl<'a> Addresses<'a> {
         addresses
     }
 
+    /// The same without the nodes.
+    fn hosts(&self) -> Hosts {
+        Hosts::sorted(self.v4.iter().map(|&(own, _)| own), self.v6.iter().map(|&(own, _)| own))
+    }
+
     /// Whether no two nodes can have one name: each has its address in it, and no address is there twice.
     fn tell_names_apart(&self) -> bool {
         let named = |node: &Node| match &node.addresses {
@@ -121,7 +129,7 @@ impl<'a> Addresses<'a> {
                 continue;
             };
             // Two nodes of one name are a finding already.
-            if first != second && one.name == other.name && host_of(&one.name, address) {
+            if first != second && one.name() == other.name() && host_of(&one.name, address) {
                 continue;
             }
             let mut second_span = span_of(other, address).next();
@@ -182,6 +190,11 @@ fn host_of(name: &str, address: IpAddr) -> bool {
 fn nodes_in_networks(cluster: &Cluster, findings: &mut Findings) {
     let private: Networks = cluster.private.iter().map(|source| source.network).collect();
     let untrusted_networks = untrusted(cluster);
+    // So it is but for a mistake.
+    let hosts = cluster.hosts();
+    if private.count_of(hosts) == hosts.len() && untrusted_networks.count_of(hosts) == 0 {
+        return;
+    }
     for node in &cluster.nodes {
         for &(address, span) in node.addresses() {
             let host = Cidr::host(address);
@@ -267,12 +280,13 @@ fn special_addresses(source: &Source, addresses: &Addresses<'_>, findings: &mut 
     }
 }
 
-fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut Findings) {
+fn check_services(site: &Site<'_>, span: Span, unread: &Unread, findings: &mut Findings) {
+    let cluster = site.cluster();
     if !cluster.services.is_empty() && !cluster.services.iter().any(Service::is_guarded) {
         let finding = Diagnostic::new(Code::NothingGuarded, span, "every service is unused: there is nothing to guard");
         findings.push(finding.help("say `state = \"open\"` or `\"blocked\"` of at least one service"));
     }
-    for SiteService { id, service, ports } in Site::of_every_node(cluster).services() {
+    for SiteService { id, service, ports } in site.services() {
         let at = service.span.unwrap_or(span);
         if !service.is_guarded() {
             if unread.ports_without_state.contains(id) {
@@ -304,7 +318,11 @@ fn check_services(cluster: &Cluster, span: Span, unread: &Unread, findings: &mut
         if overlap_with(ports.ranges(), (SSH, SSH)).is_some() {
             let message =
                 format!("`{}` has port {SSH}, so the guard would admit SSH from its sources only", service.name);
-            findings.push(Diagnostic::new(Code::CoversSsh, at, message).help("choose other ports"));
+            let help = match service.plain_name() {
+                "ssh" | "sshd" => "leave SSH out: ringfence guards the cluster's ports, and nothing else of this host",
+                _ => "choose other ports",
+            };
+            findings.push(Diagnostic::new(Code::CoversSsh, at, message).help(help));
         }
         let has_client = cluster.clients.iter().any(|client| client.services.contains(id));
         let nobody =
@@ -347,8 +365,8 @@ fn overlap_with(ranges: &[PortRange], (first, last): (u16, u16)) -> Option<PortR
 
 /// No port may belong to two services: not on one node, and not on two nodes either, because rules that fit every node
 /// would admit the clients of the one to the other.
-fn overlaps(cluster: &Cluster, span: Span, findings: &mut Findings) {
-    let site = Site::of_every_node(cluster);
+fn overlaps(site: &Site<'_>, span: Span, findings: &mut Findings) {
+    let cluster = site.cluster();
     let guarded = site.services().iter().filter(|service| service.service.is_guarded());
     let mut ranges: Vec<(PortRange, &SiteService<'_>)> =
         guarded.flat_map(|service| service.ports.ranges().iter().map(move |&range| (range, service))).collect();
@@ -372,8 +390,9 @@ fn overlaps(cluster: &Cluster, span: Span, findings: &mut Findings) {
 fn overlap(cluster: &Cluster, span: Span, one: &SiteService<'_>, other: &SiteService<'_>, at: PortRange) -> Diagnostic {
     let node_of = |wanted: &SiteService<'_>| {
         let ports = [at].into_iter().collect();
-        let special =
-            |node: &&Node| node.ports.iter().any(|(id, own)| *id == wanted.id && own.intersection(&ports).is_some());
+        let special = |node: &&Node| {
+            node.own_ports().iter().any(|(id, own)| *id == wanted.id && own.intersection(&ports).is_some())
+        };
         cluster.nodes.iter().find(special).map(|node| node.span)
     };
     let place = |service: &SiteService<'_>| service.service.span.or_else(|| node_of(service));

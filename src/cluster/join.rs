@@ -7,12 +7,12 @@
 //! port admits whom any of the clusters admits there. Whatever else two files say of one port, or of one source, is refused.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
 use super::guard::Guard;
-use super::model::{AND, Client, Cluster, Node, NodeAddresses, Service, ServiceId, Source, State};
+use super::model::{AND, Client, Cluster, Node, NodeAddresses, OfNode, Service, ServiceId, Source, State};
 use super::site::SitePart;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
 use crate::net::{Cidr, Networks, Ports};
@@ -97,7 +97,7 @@ fn names(clusters: &[Cluster], findings: &mut Findings) {
     for cluster in clusters {
         for node in &cluster.nodes {
             if let Some(first) = seen.get(&*node.name) {
-                let message = format!("two clusters have a node called `{}`", node.name);
+                let message = format!("two clusters have a node called `{}`", node.name());
                 let finding = Diagnostic::new(Code::DuplicateName, node.span, message).also(*first, "the other one");
                 findings
                     .push(finding.help("one program has the name on its host, in one cluster; correct one of them"));
@@ -207,7 +207,7 @@ fn unused(guarding: &Cluster, other: &Cluster, findings: &mut Findings) {
 fn is_one((one, first): (&Cluster, &Service), (other, second): (&Cluster, &Service)) -> bool {
     let everywhere = |cluster: &Cluster, service: &Service| {
         let at = cluster.services.iter().position(|own| own.name == service.name);
-        !cluster.nodes.iter().any(|node| node.ports.iter().any(|(id, _)| Some(id.0) == at))
+        !cluster.nodes.iter().any(|node| node.own_ports().iter().any(|(id, _)| Some(id.0) == at))
     };
     let role = match (first.state, second.state) {
         (State::Open, State::Open) => first.name == EPMD && !first.one_port_per_node && !second.one_port_per_node,
@@ -246,10 +246,10 @@ pub(super) fn join(mut parts: Vec<Cluster>, sources: &Arc<Sources>) -> Cluster {
         let ids: Vec<ServiceId> = part.services.iter().map(|service| position(&services, service)).collect();
         let of = |id: &ServiceId| ids.get(id.0).copied();
         nodes.extend(part.nodes.iter().map(|node| {
-            let ports: Box<[(ServiceId, Ports)]> =
-                node.ports.iter().filter_map(|(id, ports)| Some((of(id)?, ports.clone()))).collect();
-            let interfaces = node.interfaces.clone().or_else(|| part.guard.interfaces.clone());
-            Node { ports, interfaces, ..node.clone() }
+            let ports: Vec<(ServiceId, Ports)> =
+                node.own_ports().iter().filter_map(|(id, ports)| Some((of(id)?, ports.clone()))).collect();
+            let interfaces = node.own_interfaces().map(Box::from).or_else(|| part.guard.interfaces.clone());
+            Node { own: OfNode::of(ports, interfaces), ..node.clone() }
         }));
         clients.extend(part.clients.iter().map(|client| {
             let services = client.services.iter().filter_map(of).collect();
@@ -273,6 +273,7 @@ pub(super) fn join(mut parts: Vec<Cluster>, sources: &Arc<Sources>) -> Cluster {
         tag: None,
         services,
         nodes,
+        hosts: OnceLock::new(),
         clients,
         parts,
     }

@@ -16,6 +16,7 @@ mod guard;
 mod join;
 mod keys;
 mod model;
+mod name;
 mod profile;
 mod site;
 mod syntax;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::day::Day;
 use super::guard::{Allowance, Guard};
 use super::keys::Key;
+use super::name::Name;
 use crate::diagnostic::{Sources, Span};
-use crate::net::{Cidr, Interface, Ports};
+use crate::net::{Cidr, Hosts, Interface, Ports};
 
 /// A valid cluster. See the room's documentation for what that means.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Cluster {
     pub(super) digest: String,
     pub(super) services: Vec<Service>,
     pub(super) nodes: Vec<Node>,
+    /// Their addresses in order, made when somebody first asks for them; whoever changes the nodes takes them away.
+    pub(super) hosts: OnceLock<Arc<Hosts>>,
     pub(super) clients: Vec<Client>,
     pub(super) private: Vec<Source>,
     pub(super) untrusted: Vec<Source>,
@@ -94,11 +97,24 @@ pub(super) struct OfProgram {
 /// A member of the cluster.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub(super) name: Box<str>,
+    pub(super) name: Name,
     pub(super) addresses: NodeAddresses,
-    pub(super) ports: Box<[(ServiceId, Ports)]>,
-    pub(super) interfaces: Option<Box<[Interface]>>,
+    pub(super) own: Option<Box<OfNode>>,
     pub(super) span: Span,
+}
+
+/// What few nodes say: how they differ from what the cluster file says of all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfNode {
+    pub ports: Vec<(ServiceId, Ports)>,
+    pub interfaces: Option<Box<[Interface]>>,
+}
+
+impl OfNode {
+    /// Nothing where it says nothing.
+    pub fn of(ports: Vec<(ServiceId, Ports)>, interfaces: Option<Box<[Interface]>>) -> Option<Box<Self>> {
+        (!ports.is_empty() || interfaces.is_some()).then(|| Box::new(Self { ports, interfaces }))
+    }
 }
 
 /// Most nodes have one address, the one in their name, which then needs no allocation of its own.
@@ -168,6 +184,13 @@ impl Cluster {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The addresses of all nodes.
+    #[must_use]
+    pub fn hosts(&self) -> &Hosts {
+        let all = || self.nodes.iter().flat_map(Node::addresses).map(|(address, _)| *address);
+        self.hosts.get_or_init(|| Arc::new(all().collect()))
     }
 
     /// The node of that name.
@@ -374,6 +397,16 @@ impl Node {
         }
     }
 
+    /// The services whose ports it gives itself.
+    pub(super) fn own_ports(&self) -> &[(ServiceId, Ports)] {
+        self.own.as_ref().map(|own| own.ports.as_slice()).unwrap_or_default()
+    }
+
+    /// The interfaces on which it admits, where it says so itself.
+    pub(super) fn own_interfaces(&self) -> Option<&[Interface]> {
+        self.own.as_ref()?.interfaces.as_deref()
+    }
+
     /// Where it is named.
     #[must_use]
     pub fn span(&self) -> Span {
@@ -383,7 +416,7 @@ impl Node {
     /// The ports of a service on this node.
     #[must_use]
     pub fn ports<'a>(&'a self, id: ServiceId, service: &'a Service) -> &'a Ports {
-        self.ports.iter().find(|(own, _)| *own == id).map_or(&service.ports, |(_, ports)| ports)
+        self.own_ports().iter().find(|(own, _)| *own == id).map_or(&service.ports, |(_, ports)| ports)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one ruleset is for: one node, or every node; of each cluster that is guarded there.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::model::{AND, Client, Cluster, Node, Service, ServiceId};
 use crate::net::{Elsewhere, Hosts, Interface, Ports};
@@ -23,10 +23,13 @@ pub struct Site<'a> {
 pub struct SitePart<'a> {
     cluster: &'a Cluster,
     node: Option<&'a Node>,
+    /// Where that stands among those of the cluster.
+    at: Option<usize>,
     services: Vec<SiteService<'a>>,
     interfaces: Option<Vec<Interface>>,
-    /// Made when somebody first asks for them.
-    hosts: OnceLock<Arc<Hosts>>,
+    /// Where the nodes stand that have ports of their own, made when somebody first asks for them. Most have none, and are not asked once
+    /// for each service.
+    special: OnceLock<Vec<usize>>,
 }
 
 /// A service with the ports that it has at a site.
@@ -44,35 +47,35 @@ impl<'a> SitePart<'a> {
     /// The addresses of all nodes of the cluster.
     #[must_use]
     pub fn hosts(&self) -> &Hosts {
-        let all = || self.cluster.nodes.iter().flat_map(Node::addresses).map(|(address, _)| *address);
-        self.hosts.get_or_init(|| Arc::new(all().collect()))
+        self.cluster.hosts()
     }
 
     fn of_node(cluster: &'a Cluster, node: &'a Node) -> Self {
         let services = services(cluster, |id, service| node.ports(id, service).clone());
-        let interfaces = node.interfaces.as_ref().or(cluster.guard.interfaces.as_ref());
-        let interfaces = interfaces.map(|list| sorted(list));
-        Self { cluster, node: Some(node), services, interfaces, hosts: OnceLock::new() }
+        let interfaces = node.own_interfaces().or(cluster.guard.interfaces.as_deref());
+        let interfaces = interfaces.map(sorted);
+        let of = |same: &dyn Fn(&Node) -> bool| cluster.nodes.iter().position(same);
+        let at = of(&|other| std::ptr::eq(other, node)).or_else(|| of(&|other| other.name() == node.name()));
+        Self { cluster, node: Some(node), at, services, interfaces, special: OnceLock::new() }
     }
 
     pub(super) fn of_every_node(cluster: &'a Cluster) -> Self {
         // Without any node (where everything is closed) the services have the ports of the profile all the same.
         let nobody = cluster.nodes.is_empty();
-        // Most nodes say nothing of their own: asked once, not once per service.
-        let special: Vec<&Node> = cluster.nodes.iter().filter(|node| !node.ports.is_empty()).collect();
+        let special = special(cluster);
         let services = services(cluster, |id, service| {
-            let own = special.iter().map(|node| node.ports(id, service));
+            let own = special.iter().filter_map(|at| cluster.nodes.get(*at)).map(|node| node.ports(id, service));
             let common = (nobody || special.len() < cluster.nodes.len()).then_some(&service.ports);
             own.chain(common).flat_map(|ports| ports.ranges().iter().copied()).collect()
         });
-        let common = cluster.guard.interfaces.as_ref();
-        let own: Vec<_> = cluster.nodes.iter().filter_map(|node| node.interfaces.as_ref()).collect();
+        let common = cluster.guard.interfaces.as_deref();
+        let own: Vec<_> = cluster.nodes.iter().filter_map(Node::own_interfaces).collect();
         let lists: Vec<_> = own.iter().copied().chain(common.filter(|_| own.len() < cluster.nodes.len())).collect();
         // One node that admits on any interface makes the union any.
         let limited = common.is_some() || (!nobody && own.len() == cluster.nodes.len());
         let all: BTreeSet<Interface> = lists.into_iter().flatten().cloned().collect();
         let interfaces = limited.then(|| all.into_iter().collect());
-        Self { cluster, node: None, services, interfaces, hosts: OnceLock::new() }
+        Self { cluster, node: None, at: None, services, interfaces, special: special.into() }
     }
 
     /// The cluster, as its own file has it.
@@ -88,27 +91,36 @@ impl<'a> SitePart<'a> {
     }
 
     /// The other nodes: all of them where it is every node.
+    pub fn others(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
+        let nodes = self.cluster.nodes.as_slice();
+        let (before, behind) = match self.at {
+            Some(at) => (nodes.get(..at), nodes.get(at + 1..)),
+            None => (Some(nodes), None),
+        };
+        before.into_iter().chain(behind).flatten()
+    }
+
+    /// How many these are.
     #[must_use]
-    pub fn others(&self) -> Vec<&'a Node> {
-        let own = self.node.map(Node::name);
-        self.cluster.nodes.iter().filter(|node| Some(node.name()) != own).collect()
+    pub fn count_of_others(&self) -> usize {
+        self.cluster.nodes.len() - usize::from(self.at.is_some())
+    }
+
+    /// The nodes that the host may be: all of them where it is every node.
+    pub fn here(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
+        self.node.map_or(self.cluster.nodes.as_slice(), std::slice::from_ref).iter()
     }
 
     /// The ports that a service has on the other nodes.
     #[must_use]
     pub fn ports_of_others(&self, own: &SiteService<'_>) -> Ports {
-        let own_name = self.node.map(Node::name);
-        let (mut all, mut is_common) = (Vec::new(), false);
-        // Most nodes say nothing of their own.
-        for node in self.cluster.nodes.iter().filter(|node| Some(node.name()) != own_name) {
-            if node.ports.is_empty() {
-                is_common = true;
-            } else {
-                all.extend_from_slice(node.ports(own.id, own.service).ranges());
-            }
-        }
+        let special = self.special.get_or_init(|| special(self.cluster));
+        let others = special.iter().filter(|at| Some(**at) != self.at);
+        let others: Vec<&Node> = others.filter_map(|at| self.cluster.nodes.get(*at)).collect();
+        let is_common = others.len() < self.count_of_others();
         let common = if is_common { own.service.ports.ranges() } else { &[] };
-        all.into_iter().chain(common.iter().copied()).collect()
+        let all = others.iter().flat_map(|node| node.ports(own.id, own.service).ranges());
+        all.chain(common).copied().collect()
     }
 
     /// All services of the cluster with their ports here, by name.
@@ -133,7 +145,7 @@ impl<'a> SitePart<'a> {
     #[must_use]
     pub fn widened(&self) -> Vec<&'a Node> {
         let narrower = |node: &&Node| {
-            let own = node.interfaces.as_deref().map(sorted);
+            let own = node.own_interfaces().map(sorted);
             own.is_some_and(|own| self.interfaces.as_ref().is_none_or(|all| own.len() < all.len()))
         };
         self.cluster.nodes.iter().filter(narrower).collect()
@@ -271,6 +283,12 @@ impl<'a> Site<'a> {
     }
 }
 
+/// Where the nodes stand that have ports of their own.
+fn special(cluster: &Cluster) -> Vec<usize> {
+    let all = cluster.nodes.iter().enumerate();
+    all.filter(|(_, node)| !node.own_ports().is_empty()).map(|(at, _)| at).collect()
+}
+
 fn protected(services: &[SiteService<'_>]) -> Ports {
     let guarded = services.iter().filter(|service| service.service.is_guarded());
     guarded.flat_map(|service| service.ports.ranges().iter().copied()).collect()
@@ -287,4 +305,41 @@ fn services<'a>(cluster: &'a Cluster, ports: impl Fn(ServiceId, &'a Service) -> 
 
 fn sorted(list: &[Interface]) -> Vec<Interface> {
     list.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::parse;
+
+    const CLUSTER: &str = "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\"]\n\
+        [[node]]\nname = \"b@10.0.0.2\"\nservices.http.ports = \"9098\"\n[[node]]\nname = \"c@10.0.0.3\"\nservices.http.ports = \"9099\"\n\
+        [networks]\nprivate = [\"10.0.0.0/24\"]\n[services.distribution]\nports = \"6000-6009\"\n";
+
+    #[test]
+    fn the_others_are_all_but_the_node() {
+        let cluster = parse("cluster.toml", CLUSTER.to_owned(), Path::new("")).cluster.unwrap();
+        // A node of another copy is the same one by its name; who is none of the cluster's is nobody's other.
+        let copy = cluster.clone();
+        let stranger = Node { name: crate::cluster::name::Name::own("x@10.0.0.9"), ..copy.nodes()[0].clone() };
+        let sites = [
+            (SitePart::of_every_node(&cluster), "a@10.0.0.1 b@10.0.0.2 c@10.0.0.3", "8098 9098-9099"),
+            (SitePart::of_node(&cluster, &cluster.nodes()[0]), "b@10.0.0.2 c@10.0.0.3", "9098-9099"),
+            (SitePart::of_node(&cluster, &copy.nodes()[1]), "a@10.0.0.1 c@10.0.0.3", "8098 9099"),
+            (SitePart::of_node(&cluster, &cluster.nodes()[2]), "a@10.0.0.1 b@10.0.0.2", "8098 9098"),
+            (SitePart::of_node(&cluster, &stranger), "a@10.0.0.1 b@10.0.0.2 c@10.0.0.3", "8098 9098-9099"),
+        ];
+        for (part, others, ports) in sites {
+            let names: Vec<&str> = part.others().map(Node::name).collect();
+            assert_eq!((names.join(" ").as_str(), names.len()), (others, part.count_of_others()));
+            let here: Vec<&str> = part.here().map(Node::name).collect();
+            assert_eq!(here, part.node().map_or(names, |node| vec![node.name()]));
+            let http = part.services().iter().find(|own| own.service.name() == "http").unwrap();
+            let own: Vec<String> = part.ports_of_others(http).ranges().iter().map(ToString::to_string).collect();
+            assert_eq!(own.join(" "), ports, "{others}");
+        }
+        assert_eq!(cluster.hosts().len(), 3);
+    }
 }

@@ -123,6 +123,9 @@ fn syntax_help(text: &str, message: &str, at: usize) -> String {
     if let Some(name) = single.filter(|_| message.contains("duplicate key")) {
         return format!("each {name} begins with two brackets: `[[{name}]]`");
     }
+    if message.contains("duplicate key") {
+        return "each key stands once in its table: leave one of them out, or make one of both".to_owned();
+    }
     if line.contains(['“', '”', '„', '‘', '’']) {
         return "these are typographic quotes; use `\"`".to_owned();
     }

@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::day::Day;
+use super::name::Name;
 use super::syntax::List;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Span};
 use crate::net::{Interface, ParsePortError, PortRange, Ports};
@@ -28,6 +30,8 @@ pub struct Reader<'f> {
     file: FileId,
     /// What is in no document; see [`List`].
     lists: &'f [List<'f>],
+    /// The text that these are in.
+    text: Option<&'f Arc<String>>,
     findings: &'f mut Findings,
 }
 
@@ -82,17 +86,27 @@ pub struct Text<'t> {
 impl<'f> Reader<'f> {
     /// Begins to read a document.
     pub fn new(file: FileId, findings: &'f mut Findings) -> Self {
-        Self { file, lists: &[], findings }
+        Self { file, lists: &[], text: None, findings }
     }
 
-    /// With the lists that are not in the document.
-    pub fn with_lists(self, lists: &'f [List<'f>]) -> Self {
-        Self { lists, ..self }
+    /// With the lists that are not in the document, and the text of both.
+    pub fn with_lists(self, lists: &'f [List<'f>], text: &'f Arc<String>) -> Self {
+        Self { lists, text: Some(text), ..self }
+    }
+
+    /// A node's name, as it is kept.
+    pub fn node_name(&self, name: Text<'_>) -> Name {
+        // Between the quotes, where it is plain.
+        let place = (name.span.start as usize + 1)..(name.span.end as usize).saturating_sub(1);
+        match self.text.filter(|_| name.span.file == self.file && !self.lists.is_empty()) {
+            Some(text) => Name::within(text, place, name.text),
+            None => Name::own(name.text),
+        }
     }
 
     /// The same for another file.
     pub fn in_file<'a>(&'a mut self, file: FileId, lists: &'a [List<'a>]) -> Reader<'a> {
-        Reader { file, lists, findings: self.findings }
+        Reader { file, lists, text: None, findings: self.findings }
     }
 
     /// Whether a value is a list of nothing.

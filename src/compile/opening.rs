@@ -66,7 +66,7 @@ fn incoming(grant: &Grant, networks: &[Cidr]) -> Vec<Opening> {
 
 /// All peers at all the ports that any of them has, which need not be this host's.
 fn outgoing(site: &SitePart<'_>) -> Vec<Opening> {
-    let peers: Vec<&Node> = site.others();
+    let peers: Vec<&Node> = site.others().collect();
     let tag = site.cluster().tag();
     let services: Vec<_> = site
         .services()

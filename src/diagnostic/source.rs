@@ -1,5 +1,7 @@
 //! The texts that findings point into.
 
+use std::sync::Arc;
+
 use super::is_for_another;
 
 /// Which of the run's texts. Where a cluster file is read it is the first, its profile, if that is a file, the second, and what
@@ -45,7 +47,7 @@ pub struct SourceFile {
     /// As the user gave it, or `standard input`.
     pub name: String,
     /// What it says.
-    pub text: String,
+    pub text: Arc<String>,
     line_starts: Vec<u32>,
     /// Where it is as seen from the file that includes it.
     inside: Option<String>,
@@ -88,7 +90,13 @@ impl SourceFile {
     /// Where this runs for another user, its lines are not shown, unless something below says that they may be.
     #[must_use]
     pub fn new(name: String, text: String) -> Self {
-        let newlines = text.match_indices('\n');
+        Self::of_shared(name, Arc::new(text))
+    }
+
+    /// The same of a text that others have, too.
+    #[must_use]
+    pub fn of_shared(name: String, text: Arc<String>) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
         Self { name, text, line_starts, inside: None, shown: !is_for_another() }
     }

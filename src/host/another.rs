@@ -160,7 +160,7 @@ mod tests {
             ports: record::text(&Site::of_every_node(before).protected()),
             root: "/".into(),
         };
-        keep(&store, GOOD, &files(before, &record, &[])).unwrap();
+        keep(&store, GOOD, &files(before, &record, "")).unwrap();
         let kept = kept(&store, GOOD).unwrap().unwrap();
         let found = other_cluster(&kept, now, &Site::of_every_node(now).protected()).unwrap();
         found.map(|found| found.message())

@@ -22,6 +22,7 @@ use super::agreed::{Agreed, Looked};
 use super::around::Around;
 use super::change::{change, open};
 use super::deeds::{Allowed, Deed, Deeds};
+use super::early::Early;
 use super::ending::settle;
 use super::error::{LO_IS_TAKEN, Restored};
 use super::identity::on_this_host;
@@ -123,22 +124,24 @@ pub struct Applied {
     pub warnings: Vec<String>,
 }
 
-/// Brings rules into force. The caller holds the lock and has dealt with objections.
+/// Brings rules into force. The caller holds the lock and has dealt with objections; it may have begun to look before.
 ///
 /// # Errors
 /// Where nothing was changed, or what was in force before is in force again, or the error says otherwise. Once the rules
 /// are in force and proved, what goes wrong is a warning.
-pub fn apply(host: &Host, plan: &Plan<'_>) -> Result<Applied, HostError> {
+pub fn apply(host: &Host, plan: &Plan<'_>, early: Option<Early>) -> Result<Applied, HostError> {
     let mut warnings = Vec::new();
     make_ready(host, plan, &mut warnings)?;
-    let before = read_again(plan.prepared.backend, &host.store)?;
+    // What somebody agreed to is held against what is there now, whoever made it.
+    let early = early.filter(|_| plan.agreed.is_none()).and_then(|early| early.look(plan.prepared.backend));
+    let before = early.map_or_else(|| read_again(plan.prepared.backend, &host.store), Ok)?;
     let work = super::plan::plan(host, plan.site, plan.prepared, &before, plan.links, plan.boot)?;
     if let Some(agreed) = plan.agreed {
         let Plan { site, prepared, links, .. } = *plan;
         agreed.hold(&Looked { host, site, prepared, in_force: &before, work: &work, links })?;
     }
     let record = record_of(host, plan);
-    let files = record::files(plan.site.cluster(), &record, &plan.prepared.files);
+    let files = record::files(plan.site.cluster(), &record, plan.prepared.digest());
     // Where nothing is written there is nothing that could be taken back: neither from the kernel, nor from what is brought back later.
     let nothing = work.is_nothing() && (record::is_kept(&host.store, GOOD, &files) || is_as_kept(host, plan, &before));
     let plan = &Plan { confirm_within: plan.confirm_within.filter(|_| !nothing), ..*plan };

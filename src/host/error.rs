@@ -128,7 +128,7 @@ pub enum HostError {
     TakenBack,
     /// Another change waits.
     #[error(
-        "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back; nothing was changed"
+        "a change is waiting to be confirmed: `ringfence confirm` keeps it, `ringfence rollback` takes it back, `ringfence apply --replace-waiting` applies another in its place; nothing was changed"
     )]
     Waiting,
     /// The change that is to be confirmed is not what is in force.

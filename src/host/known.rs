@@ -142,13 +142,15 @@ impl Known {
 
     /// Notes what is in force. It is no loss if that cannot be done.
     pub fn note(store: &Store, in_force: &InForce) {
-        let noted = Self::bytes(in_force).map(|bytes| store.write_note(Place::Volatile, KNOWN, &bytes));
+        let noted =
+            Self::bytes(in_force).map(|[stamp, table]| store.write_note(Place::Volatile, KNOWN, &[&stamp, &table]));
         if !matches!(noted, Some(Ok(()))) {
             let _ = store.remove(Place::Volatile, KNOWN);
         }
     }
 
-    fn bytes(in_force: &InForce) -> Option<Vec<u8>> {
+    /// The stamp in its line, and the table.
+    fn bytes(in_force: &InForce) -> Option<[Vec<u8>; 2]> {
         let (Snapshot::Nft(Some(table)), Some(generation)) = (in_force.snapshot(), in_force.generation) else {
             return None;
         };
@@ -162,8 +164,7 @@ impl Known {
         };
         let mut bytes = serde_json::to_vec(&stamp).ok().filter(|_| is_steady(table))?;
         bytes.push(b'\n');
-        bytes.append(&mut to_messages(table).ok()?);
-        Some(bytes)
+        Some([bytes, to_messages(table).ok()?])
     }
 
     /// What a look is to find where nothing was changed since.
@@ -241,7 +242,7 @@ mod tests {
 
     fn known() -> Table {
         let mut known = table();
-        known.sets[0].elements = vec![1; 16];
+        known.sets[0].elements = vec![1; 16].into();
         known
     }
 

@@ -24,6 +24,7 @@ mod backend;
 pub mod beside;
 mod change;
 pub mod deeds;
+pub mod early;
 pub mod ending;
 mod error;
 pub mod identity;

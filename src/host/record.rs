@@ -132,9 +132,9 @@ impl Record {
 /// A file that is kept: its name, and what is in it, which for a cluster file is its text itself.
 pub type Written<'a> = (&'static str, Cow<'a, [u8]>);
 
-/// The files that are kept of an apply.
-pub fn files<'a>(cluster: &'a Cluster, record: &Record, ruleset: &[(&'static str, String)]) -> Vec<Written<'a>> {
-    let mut files: Vec<Written<'a>> = vec![(RULES_FILE, rules_digest(ruleset).into_bytes().into())];
+/// The files that are kept of an apply, whose rules have this digest.
+pub fn files<'a>(cluster: &'a Cluster, record: &Record, rules: &str) -> Vec<Written<'a>> {
+    let mut files: Vec<Written<'a>> = vec![(RULES_FILE, rules.as_bytes().to_vec().into())];
     if cluster.is_joined() || is_of_folder(cluster, &record.config) {
         let all: Vec<KeptText> = cluster.sources().of_each().iter().map(KeptText::of).collect();
         files.extend(serde_json::to_vec_pretty(&all).ok().map(|bytes| (CLUSTERS_FILE, bytes.into())));
@@ -188,8 +188,8 @@ impl KeptText {
     fn of(texts: &Texts<'_>) -> Self {
         Self {
             name: absolute(Path::new(&texts.file.name)).display().to_string(),
-            text: texts.file.text.clone(),
-            profile: texts.profile.map(|file| file.text.clone()),
+            text: texts.file.text.to_string(),
+            profile: texts.profile.map(|file| file.text.to_string()),
             included: texts.included.iter().map(|file| included(file)).collect(),
         }
     }
@@ -201,7 +201,7 @@ impl KeptText {
 }
 
 fn included(file: &SourceFile) -> Included {
-    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.clone(), shown: file.is_shown() }
+    Included { name: file.inside().unwrap_or_default().to_owned(), text: file.text.to_string(), shown: file.is_shown() }
 }
 
 /// Writes a set.
@@ -291,7 +291,8 @@ impl Kept {
     }
 }
 
-fn rules_digest(ruleset: &[(&'static str, String)]) -> String {
+/// The SHA-256 of a ruleset's files.
+pub(super) fn rules_digest(ruleset: &[(&'static str, String)]) -> String {
     // In the order in which they would be listed.
     let rules: BTreeMap<&str, &[u8]> = ruleset.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
     digest_of(rules.into_iter())
@@ -448,7 +449,7 @@ pub fn write_json(store: &Store, place: Place, name: &str, value: &impl Serializ
 /// Where it cannot be written.
 pub fn note_json(store: &Store, place: Place, name: &str, value: &impl Serialize) -> Result<(), HostError> {
     let bytes = serde_json::to_vec_pretty(value).map_err(HostError::internal)?;
-    Ok(store.write_note(place, name, &bytes)?)
+    Ok(store.write_note(place, name, &[&bytes])?)
 }
 
 /// A small file of JSON, if it is there and of this form.

@@ -24,9 +24,14 @@ pub(super) fn reserve(store: &Store, root: &Path, wanted: &Ports) -> Vec<String>
         let place = format!("{}:{}", setting.path.display(), setting.line);
         warnings.push(match setting.after_ours {
             true => {
-                format!("{place} sets the reserved ports, too, and counts at boot: add {} there", record::text(wanted))
+                format!(
+                    "{place} also sets the reserved ports, and is read last at boot: add {} there",
+                    record::text(wanted)
+                )
             }
-            false => format!("{place} sets the reserved ports, too; 60-ringfence.conf counts at boot, and has both"),
+            false => format!(
+                "{place} also sets the reserved ports; 60-ringfence.conf is read behind it, and contains both lists"
+            ),
         });
     }
     if let Err(error) = reserved::write_file(root, &ports) {

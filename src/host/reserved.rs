@@ -253,7 +253,7 @@ pub fn write_file(root: &Path, ports: &Ports) -> Result<(), ReservedError> {
     if folder.read(FILE).is_ok_and(|there| there.as_deref() == Some(text.as_bytes())) {
         return Ok(());
     }
-    Ok(folder.replace(FILE, text.as_bytes(), FILE_MODE)?)
+    Ok(folder.replace(FILE, &[text.as_bytes()], FILE_MODE)?)
 }
 
 /// Whether [`write_file`] would have nothing to do, or could not do it.

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use super::known::{Expected, FullLook, Known, Look};
+use super::record::rules_digest;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::{Backend, HostError, iptables, nft, nft_file};
@@ -78,8 +80,9 @@ pub struct Prepared {
     pub backend: Backend,
     /// The rules.
     pub verified: Verified,
-    /// The same as files, by name.
+    /// The same as files, by name; nothing any more of what [`Self::without_texts`] was said.
     pub files: Vec<(&'static str, String)>,
+    digest: OnceLock<String>,
     pub(super) table: Option<Table>,
 }
 
@@ -121,7 +124,7 @@ impl Prepared {
         let emitted = prove::nft(site)?;
         let table = lowered(emitted.verified().ruleset())?;
         let (verified, texts) = emitted.into_parts();
-        Ok(Self { backend: Backend::Nft, verified, files: files(texts), table })
+        Ok(Self { backend: Backend::Nft, verified, files: files(texts), digest: OnceLock::new(), table })
     }
 
     fn iptables(site: &Site<'_>) -> Result<Self, HostError> {
@@ -130,7 +133,23 @@ impl Prepared {
         }
         // What goes to the tools is what it was written from.
         let (verified, texts) = prove::iptables(site, SetsMode::Auto)?.of_both(site)?;
-        Ok(Self { backend: Backend::Iptables, verified, files: files(texts), table: None })
+        Ok(Self { backend: Backend::Iptables, verified, files: files(texts), digest: OnceLock::new(), table: None })
+    }
+
+    /// The SHA-256 of the files, as [`super::record::Kept::rules_digest`] has it.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| rules_digest(&self.files))
+    }
+
+    /// The same without files where netlink brings the rules in, of which some megabytes are nobody's then.
+    #[must_use]
+    pub fn without_texts(mut self) -> Self {
+        if self.table.is_some() {
+            let _ = self.digest();
+            self.files = Vec::new();
+        }
+        self
     }
 
     /// Whether the loopback interface goes by its name, and not by its number.
@@ -215,6 +234,12 @@ pub fn read_again(backend: Backend, store: &Store) -> Result<InForce, HostError>
         return Ok(of_nft(live, Look::Derived(known.full)));
     }
     read(backend)
+}
+
+/// Reads what is in force with the members of a look just before, where they are the same still.
+pub(super) fn read_known(seen: &InForce) -> Option<InForce> {
+    let live = nft::read_expected(&seen.expected()?, seen.table()?).ok()??;
+    Some(of_nft(live, seen.look.clone()))
 }
 
 /// Reads what is in force behind a change, where `known` is what was in force before it.

@@ -66,8 +66,7 @@ impl Ends {
         let own = addresses(node);
         // Peers of a family that the node has no address of cannot know it by one.
         let known = |peer: &IpAddr| own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
-        let others = site.others();
-        let peers: BTreeSet<IpAddr> = others.into_iter().flat_map(addresses).filter(known).collect();
+        let peers: BTreeSet<IpAddr> = site.others().flat_map(addresses).filter(known).collect();
         if peers.len() <= EACH {
             return Ok(Self { own, peers: peers.into_iter().collect(), routes: None, more: Vec::new() });
         }

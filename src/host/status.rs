@@ -201,7 +201,10 @@ pub fn forget(host: &Host) -> Result<(), HostError> {
 fn inputs(cluster: &Cluster, config: &Path) -> Vec<(PathBuf, String)> {
     let digest = |file: &SourceFile| checksum(file.text.as_bytes());
     let of = |id| cluster.sources().get(id);
-    let file = of(FileId::CLUSTER).map(|file| (record::absolute(config), digest(file)));
+    // Alone it is all that the cluster's digest is made of.
+    let is_alone = of(FileId::PROFILE).is_none() && cluster.includes().is_empty() && !cluster.is_joined();
+    let of_file = |file| if is_alone { cluster.digest().to_owned() } else { digest(file) };
+    let file = of(FileId::CLUSTER).map(|file| (record::absolute(config), of_file(file)));
     let profile = of(FileId::PROFILE).map(|file| (record::absolute(Path::new(&file.name)), digest(file)));
     let included = included(cluster, config).into_iter().zip(cluster.sources().included().map(digest));
     file.into_iter().chain(profile).chain(included).collect()
@@ -216,4 +219,29 @@ fn included(cluster: &Cluster, config: &Path) -> Vec<PathBuf> {
 
 fn digest_of(path: &Path) -> Option<String> {
     fs::read(path).ok().map(|bytes| checksum(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Included, parse_kept};
+
+    const CLUSTER: &str = "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\"]\n[networks]\nprivate = [\"10.0.0.0/24\"]\n\
+        [services.distribution]\nports = \"6000-6009\"\n";
+
+    /// Each file has the digest of its own text, whatever the cluster's is made of.
+    #[test]
+    fn inputs_have_the_digests_of_their_texts() {
+        let more = "[[node]]\nname = \"b@10.0.0.2\"\n";
+        let included = [Included { name: "more.toml".to_owned(), text: more.to_owned(), shown: true }];
+        let with = format!("include = [\"more.toml\"]\n{CLUSTER}");
+        for (text, included) in [(CLUSTER, &[][..]), (&with, &included[..])] {
+            let cluster = parse_kept("/etc/c.toml", text.to_owned(), None, Some(included)).cluster.unwrap();
+            let found = inputs(&cluster, Path::new("/etc/c.toml"));
+            let wanted = [("/etc/c.toml", text)].into_iter().chain(included.iter().map(|_| ("/etc/more.toml", more)));
+            let wanted: Vec<(PathBuf, String)> =
+                wanted.map(|(path, text)| (PathBuf::from(path), checksum(text.as_bytes()))).collect();
+            assert_eq!(found, wanted);
+        }
+    }
 }

@@ -101,9 +101,9 @@ impl Marking {
 pub enum Tracking {
     /// By a helper that may expect TCP connections, or with an expectation of one: what is expected is "related".
     Expecting,
-    /// With timeouts or events of its own, or by a helper that expects no TCP connection.
+    /// With events of its own, or by a helper that expects no TCP connection.
     Detail,
-    /// In a zone of its own: its packets may meet another connection, or none.
+    /// In a zone of its own, or with timeouts of its own, which may be none: its packets may meet another connection, or none.
     Zone,
 }
 
@@ -344,7 +344,7 @@ impl Statement {
             },
             Self::NoTrack => "notrack",
             Self::Track(Tracking::Expecting | Tracking::Detail) => "ct helper set",
-            Self::Track(Tracking::Zone) => "ct zone set",
+            Self::Track(Tracking::Zone) => "ct zone or ct timeout set",
             Self::Translate(Translation::Source, _) => "snat",
             Self::Translate(Translation::Masquerade, _) => "masquerade",
             Self::Translate(Translation::Destination, _) => "dnat",

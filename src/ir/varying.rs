@@ -39,7 +39,7 @@ pub enum Varying {
 }
 
 impl Varying {
-    /// What it is, in words that go on "it hangs on …".
+    /// What it is, in words that go on "it depends on …".
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ impl Rule {
         })?;
         let of = || format!("a rule of chain {} of table {} {}", chain.name, table.family.name(), table.name);
         let place = self.place.as_ref().map_or_else(of, Place::described);
-        Some(format!("{place}, which hangs on {on}"))
+        Some(format!("{place}, which depends on {on}"))
     }
 
     /// Whether what comes to the rule may be given another mark by its tests alone.
@@ -189,7 +189,7 @@ mod tests {
         let ruleset = Ruleset { tables: vec![table], sets: vec![outside], ..Ruleset::default() };
         let told = |name: &str| {
             format!(
-                "a rule of chain c of table inet t, which hangs on what is in set {name}, which leaves it with time"
+                "a rule of chain c of table inet t, which depends on what is in set {name}, which leaves it with time"
             )
         };
         assert_eq!(ruleset.varying().collect::<Vec<_>>(), ["timed", "outside", "timed"].map(told));

@@ -146,10 +146,10 @@ pub(super) fn environment(subject: &Subject<'_>, address: &str, conf: bool) -> S
              no effect in it"
         ),
         Started::Unknown if conf => {
-            format!("`{variable}` in the environment in which epmd starts (a running epmd goes on as it is)")
+            format!("`{variable}` in the environment in which epmd starts (a running epmd has to be restarted)")
         }
-        Started::Unknown => format!(
-            "`-env ERL_EPMD_ADDRESS {address}` in vm.args (a running epmd goes on as it is until it is restarted)"
-        ),
+        Started::Unknown => {
+            format!("`-env ERL_EPMD_ADDRESS {address}` in vm.args (a running epmd has to be restarted)")
+        }
     }
 }

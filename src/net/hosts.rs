@@ -11,6 +11,16 @@ pub struct Hosts {
 }
 
 impl Hosts {
+    /// Of addresses that are in order already.
+    #[must_use]
+    pub fn sorted(v4: impl Iterator<Item = u32>, v6: impl Iterator<Item = u128>) -> Self {
+        let mut hosts = Self { v4: v4.collect(), v6: v6.collect() };
+        hosts.v4.dedup();
+        hosts.v6.dedup();
+        debug_assert!(hosts.v4.is_sorted() && hosts.v6.is_sorted(), "in order");
+        hosts
+    }
+
     /// The IPv4 addresses, ascending.
     #[must_use]
     pub fn v4(&self) -> &[u32] {

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Cidr;
 use super::address::{private_v4, private_v6};
+use super::{Cidr, Hosts};
 
 /// Wider than this is no network of one owner, in IPv4. The prefix of the widest is meant.
 pub const WIDEST_V4: u8 = 8;
@@ -28,6 +28,12 @@ impl Networks {
             (IpAddr::V6(a), IpAddr::V6(b)) => covers(&self.v6, a.to_bits(), b.to_bits()),
             _ => false,
         }
+    }
+
+    /// How many of these hosts lie in the union.
+    #[must_use]
+    pub fn count_of(&self, hosts: &Hosts) -> usize {
+        within(&self.v4, hosts.v4()) + within(&self.v6, hosts.v6())
     }
 
     /// Whether an address of `network` lies in the union.
@@ -116,6 +122,12 @@ fn carried(v6: &[(u128, u128)]) -> Vec<(u32, u32)> {
     six_to_four.chain(teredo).chain(common(v6, &LAST_BITS).flat_map(last_bits)).collect()
 }
 
+/// How many of some ascending values lie in disjoint intervals.
+fn within<T: Copy + Ord>(intervals: &[(T, T)], values: &[T]) -> usize {
+    let below = |end: T, with: bool| values.partition_point(|own| *own < end || with && *own == end);
+    intervals.iter().map(|&(first, last)| below(last, true) - below(first, false)).sum()
+}
+
 /// What two lists of disjoint intervals have in common; one of them is short.
 fn common<T: Copy + Ord>(one: &[(T, T)], short: &[(T, T)]) -> impl Iterator<Item = (T, T)> {
     let pairs = one.iter().flat_map(move |own| short.iter().map(move |other| (own.0.max(other.0), own.1.min(other.1))));
@@ -173,6 +185,23 @@ mod tests {
         assert!(!set.overlaps(net("9.255.255.255")));
         assert!(!set.overlaps(net("fd00::/8")));
         assert!(!set.has_ipv6());
+    }
+
+    #[test]
+    fn hosts_are_counted_where_each_is_asked_for() {
+        let set =
+            networks(&["10.0.0.8/30", "10.0.0.16", "10.0.0.17", "0.0.0.0/31", "255.255.255.255", "fd00::4/127", "::"]);
+        let all =
+            ["10.0.0.7", "10.0.0.8", "10.0.0.11", "10.0.0.12", "10.0.0.15", "10.0.0.16", "10.0.0.17", "10.0.0.18"];
+        let ends =
+            ["0.0.0.0", "0.0.0.1", "0.0.0.2", "255.255.255.254", "255.255.255.255", "::", "::1", "fd00::3", "fd00::5"];
+        for from in 0..all.len() {
+            let hosts: Hosts =
+                all[from..].iter().chain(&ends[from..]).map(|text| text.parse::<IpAddr>().unwrap()).collect();
+            let each = all[from..].iter().chain(&ends[from..]).filter(|text| set.covers(net(text)));
+            assert_eq!(set.count_of(&hosts), each.count(), "{from}");
+        }
+        assert_eq!(Networks::default().count_of(&Hosts::default()), 0);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Applied {
             Changed::Nothing if self.taken_away.is_some() => "no other rule had to be changed",
             Changed::Nothing if self.openings.is_some() => "no rule of the guard had to be changed",
             Changed::Nothing => "nothing had to be changed",
-            Changed::Members => "members changed; no rule and no counter was touched",
+            Changed::Members => "members of sets changed; rules and their counters were left as they are",
             Changed::Rules => "rules changed",
         };
         // Writing to a String cannot fail.

@@ -54,6 +54,9 @@ pub struct Change {
     /// The ports by the names of the services that have them.
     #[serde(skip)]
     pub services: String,
+    /// The sources in words, where nobody in the cluster file is behind it and they reach to both ends of the address space.
+    #[serde(skip)]
+    pub everyone: Option<&'static str>,
 }
 
 /// Packets of other kinds whose fate changes.
@@ -107,6 +110,7 @@ impl Changes {
             side.as_ref().and_then(|behind| behind.line(&change.sources, &change.ports))
         };
         let change = |change: &diff::Change| Change {
+            everyone: everyone(&change.sources).filter(|_| cause(change).is_none()),
             change: if change.gains { "gains" } else { "loses" },
             sources: change.sources.iter().map(|&(first, last)| range(first, last)).collect(),
             ports: change.ports.ranges().iter().map(ToString::to_string).collect(),
@@ -171,7 +175,7 @@ impl Changes {
         if let Some(part) = &self.unjudged {
             let _ = writeln!(text, "undecided, because of: {part}");
         } else if let Some(packet) = &self.undecided {
-            let _ = writeln!(text, "undecided, for example for: {packet}");
+            let _ = writeln!(text, "undecided for some packets, for example {packet}");
         } else if self.changes.is_empty() && self.others.is_empty() {
             text.push_str("who is admitted is as the file says\n");
         }
@@ -216,7 +220,7 @@ impl Changes {
         }
         match (&self.undecided, self.changes.is_empty() && self.others.is_empty()) {
             (Some(packet), _) => {
-                let _ = writeln!(text, "undecided, for example for: {packet}");
+                let _ = writeln!(text, "undecided for some packets, for example {packet}");
             }
             (None, true) => text.push_str("both mean the same\n"),
             (None, false) if self.others.is_empty() => text.push_str("nothing else changes\n"),
@@ -229,6 +233,9 @@ impl Changes {
 impl Change {
     fn sources(&self) -> String {
         const NAMED: usize = 6;
+        if let Some(everyone) = self.everyone {
+            return everyone.to_owned();
+        }
         let shown: Vec<&str> = self.sources.iter().take(NAMED).map(String::as_str).collect();
         let more = match self.sources.len().saturating_sub(NAMED) {
             0 => String::new(),
@@ -243,6 +250,30 @@ impl Change {
             (false, false) => format!(" on {}", self.interfaces.join(", ")),
             (false, true) => format!(" on {} and others", self.interfaces.join(", ")),
         }
+    }
+}
+
+/// Ranges that begin with the lowest address of their family and end with the highest, whoever is left out in between.
+fn everyone(sources: &[(IpAddr, IpAddr)]) -> Option<&'static str> {
+    let of = |ipv4: bool| {
+        let own = || sources.iter().filter(move |(first, _)| first.is_ipv4() == ipv4);
+        let ends = |(first, last): (IpAddr, IpAddr)| match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => (first.to_bits() == 0, last.to_bits() == u32::MAX),
+            (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits() == 0, last.to_bits() == u128::MAX),
+            _ => (false, false),
+        };
+        let is_whole = own().any(|range| ends(*range).0) && own().any(|range| ends(*range).1);
+        let is_alone = own().any(|range| ends(*range) == (true, true));
+        (own().next().is_some(), is_whole, is_alone)
+    };
+    match (of(true), of(false)) {
+        ((true, true, true), (true, true, true)) => Some("everyone"),
+        ((true, true, _), (true, true, _)) => Some("everyone else"),
+        ((true, true, true), (false, ..)) => Some("everyone (IPv4)"),
+        ((true, true, false), (false, ..)) => Some("everyone else (IPv4)"),
+        ((false, ..), (true, true, true)) => Some("everyone (IPv6)"),
+        ((false, ..), (true, true, false)) => Some("everyone else (IPv6)"),
+        _ => None,
     }
 }
 

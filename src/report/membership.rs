@@ -116,7 +116,7 @@ impl MembershipOrder {
         }
         let numbered = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
         let attention = if open.has(Stage::CutOff) {
-            "ATTENTION: members that are not in the cluster file are blocked wherever it is in force\n\n"
+            "warning: members that are not in the cluster file are blocked wherever it is in force\n\n"
         } else {
             ""
         };

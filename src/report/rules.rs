@@ -31,7 +31,9 @@ fn difference(in_force: &Ruleset, unknown: &[String], wanted: &Ruleset) -> Strin
         (Ok(old), Ok(new)) if unknown.is_empty() => return texts_difference(("in force", "wanted"), &old, &new),
         (old, new) => [old.err(), new.err()].into_iter().flatten().map(|error| error.to_string()),
     };
-    let mut text = "the rules in force cannot be shown in nft's words; not understood in them:\n".to_owned();
+    let mut text =
+        "the rules in force cannot be written as nft does, because these parts of them are not understood:\n"
+            .to_owned();
     // Writing to a String cannot fail. What was read and has no words is one of these, too.
     let all = unknown.iter().cloned().chain(shown.filter(|_| unknown.is_empty()));
     all.for_each(|part| _ = writeln!(text, "  {part}"));
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(difference(&wanted, &[], &wanted), "");
         for rule in ["limit rate over 5/second drop", "iifgroup 7 accept"] {
             let shown = difference(&of(rule), &[], &wanted);
-            assert!(shown.starts_with("the rules in force cannot be shown") && !shown.contains("+"), "{shown}");
+            assert!(shown.starts_with("the rules in force cannot be written") && !shown.contains("+"), "{shown}");
             assert!(shown.lines().count() >= 2, "{shown}");
         }
         let known = ["`quota` in chain c of table ringfence".to_owned()];

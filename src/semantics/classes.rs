@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
+use indexmap::{Equivalent, IndexSet};
 use rustc_hash::FxBuildHasher;
 
 use super::diagram::{Bounded, TooLarge};
@@ -24,14 +26,59 @@ pub struct Classes<'a, T: Clone> {
     representatives: Vec<T>,
     /// Every range of values and its class, ascending, without gaps.
     ranges: Vec<(T, T, u32)>,
-    /// For each list its classes, as ascending ranges of their numbers.
-    labels: HashMap<List<'a, T>, Vec<(u32, u32)>, FxBuildHasher>,
+    /// The lists, each once.
+    lists: Lists<'a, T>,
+    /// For each of them its classes, as ascending ranges of their numbers.
+    labels: Vec<Vec<(u32, u32)>>,
     /// The class of all values that nobody asks about, where there are such: which lists have some of them is not known.
     unasked: Option<u32>,
 }
 
+type Lists<'a, T> = IndexSet<Whole<'a, T>, FxBuildHasher>;
+
+/// A list as one of several: the same as another if all of it is, and looked for by some of its ranges, since a list of 100,000 is looked
+/// for time and again.
+#[derive(Clone, Debug)]
+struct Whole<'a, T: Clone>(List<'a, T>);
+
+/// The same of a list that is looked for.
+struct Sought<'a, T>(&'a [(T, T)]);
+
+impl<T: Clone + Hash> Hash for Whole<'_, T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Sought(&self.0).hash(state);
+    }
+}
+
+impl<T: Hash> Hash for Sought<'_, T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        const SOME: usize = 256;
+        self.0.len().hash(state);
+        self.0.iter().step_by(self.0.len().div_ceil(SOME).max(1)).for_each(|range| range.hash(state));
+    }
+}
+
+impl<T: Clone + PartialEq> PartialEq for Whole<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
+impl<T: Clone + Eq> Eq for Whole<'_, T> {}
+
+impl<T: Clone + PartialEq> Equivalent<Whole<'_, T>> for Sought<'_, T> {
+    fn equivalent(&self, other: &Whole<'_, T>) -> bool {
+        is_same(self.0, &other.0)
+    }
+}
+
+/// What stands in one place is the same, and need not be gone through.
+fn is_same<T: PartialEq>(one: &[(T, T)], other: &[(T, T)]) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
 /// A number that a field can hold.
-pub trait Value: Copy + Ord + std::hash::Hash {
+pub trait Value: Copy + Ord + Hash {
     /// The lowest.
     const LOWEST: Self;
     /// The highest.
@@ -72,19 +119,17 @@ impl<'a, T: Value> Classes<'a, T> {
         asked: Option<&[T]>,
     ) -> Bounded<Self> {
         // What a ruleset holds and what is asked about it are often the same; one list then speaks for both.
-        let mut numbers: HashMap<List<'a, T>, u32, FxBuildHasher> = HashMap::default();
-        for list in lists {
-            let number = numbers.len() as u32;
-            numbers.entry(list).or_insert(number);
-        }
+        let lists: Lists<'a, T> = lists.into_iter().map(Whole).collect();
         // What is asked about has a number of its own, so that it is told from everything else.
-        let count = numbers.len() as u32 + u32::from(asked.is_some());
-        let cuts = cuts(&numbers, asked, count.saturating_sub(1));
-        let mut classes =
-            Self { representatives: Vec::new(), ranges: Vec::new(), labels: HashMap::default(), unasked: None };
+        let count = lists.len() as u32 + u32::from(asked.is_some());
+        let cuts = cuts(&lists, asked, count.saturating_sub(1));
+        // At most one more than there are cuts, and so it is where addresses stand apart.
+        let ranges = Vec::with_capacity(cuts.len() + 1);
+        let mut classes = Self { representatives: Vec::new(), ranges, lists, labels: Vec::new(), unasked: None };
         let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); count as usize];
         let mut holdings = Holdings::new();
         let mut holding = Holdings::NONE;
+        // The class of each combination that has one: most pieces are of a combination that was there before.
         let mut class_of: Vec<Option<u32>> = Vec::new();
         let mut start = T::LOWEST;
         let mut cuts = cuts.into_iter().peekable();
@@ -96,25 +141,27 @@ impl<'a, T: Value> Classes<'a, T> {
                     return Err(TooLarge);
                 }
             }
-            class_of.resize(holdings.lists.len(), None);
-            let lists = holdings.of(holding);
-            let known = class_of.get(holding as usize).copied().flatten();
-            if lists.len() > deepest {
-                return Err(TooLarge);
-            }
-            let class = known.unwrap_or_else(|| {
-                let class = classes.representatives.len() as u32;
-                classes.representatives.push(start);
-                for number in lists {
-                    if let Some(ranges) = labels.get_mut(*number as usize) {
-                        add(ranges, class);
+            let class = match class_of.get(holding as usize) {
+                Some(Some(known)) => *known,
+                Some(None) | None => {
+                    let lists = holdings.of(holding);
+                    if lists.len() > deepest {
+                        return Err(TooLarge);
                     }
+                    let class = classes.representatives.len() as u32;
+                    classes.representatives.push(start);
+                    for number in lists {
+                        if let Some(ranges) = labels.get_mut(*number as usize) {
+                            add(ranges, class);
+                        }
+                    }
+                    class_of.resize(holdings.lists.len(), None);
+                    if let Some(own) = class_of.get_mut(holding as usize) {
+                        *own = Some(class);
+                    }
+                    class
                 }
-                class
-            });
-            if let Some(own) = class_of.get_mut(holding as usize) {
-                *own = Some(class);
-            }
+            };
             let behind = cuts.peek().map(|&(at, _)| at);
             classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
             match behind {
@@ -122,10 +169,7 @@ impl<'a, T: Value> Classes<'a, T> {
                 None => break,
             }
         }
-        let with_labels = |(list, number): (List<'a, T>, u32)| {
-            (list, labels.get_mut(number as usize).map(std::mem::take).unwrap_or_default())
-        };
-        classes.labels = numbers.into_iter().map(with_labels).collect();
+        classes.labels = labels;
         classes.unasked = class_of.first().copied().flatten().filter(|_| asked.is_some());
         Ok(classes)
     }
@@ -188,7 +232,7 @@ impl<'a, T: Value> Classes<'a, T> {
     /// The classes of a list, as ascending ranges of their numbers; `None` if it is not one of those that cut the values.
     #[must_use]
     pub fn labels(&self, list: &[(T, T)]) -> Option<&[(u32, u32)]> {
-        self.labels.get(list).map(Vec::as_slice)
+        self.labels.get(self.lists.get_index_of(&Sought(list))?).map(Vec::as_slice)
     }
 }
 
@@ -199,9 +243,14 @@ struct Holdings {
     numbers: HashMap<Vec<u32>, u32, FxBuildHasher>,
     /// Where a list that begins or ends leads from a combination.
     ways: HashMap<(u32, u32), u32, FxBuildHasher>,
+    /// The same of the last such steps, by the last bits of both numbers: 100,000 addresses lead to and fro between a few combinations.
+    last: [(u32, u32, u32); LAST],
     /// How many numbers there are in all combinations.
     length: usize,
 }
+
+/// So many steps are at hand; a power of 2.
+const LAST: usize = 16;
 
 impl Holdings {
     /// No list.
@@ -209,7 +258,8 @@ impl Holdings {
 
     fn new() -> Self {
         let numbers = [(Vec::new(), Self::NONE)].into_iter().collect();
-        Self { lists: vec![Vec::new()], numbers, ways: HashMap::default(), length: 0 }
+        let last = [(u32::MAX, u32::MAX, Self::NONE); LAST];
+        Self { lists: vec![Vec::new()], numbers, ways: HashMap::default(), last, length: 0 }
     }
 
     fn of(&self, holding: u32) -> &[u32] {
@@ -218,6 +268,20 @@ impl Holdings {
 
     /// The combination with a list more, or less if it has it.
     fn toggled(&mut self, holding: u32, number: u32) -> u32 {
+        let at = (holding ^ number << 2) as usize % LAST;
+        if let Some(&(own, list, next)) = self.last.get(at)
+            && (own, list) == (holding, number)
+        {
+            return next;
+        }
+        let next = self.way(holding, number);
+        if let Some(last) = self.last.get_mut(at) {
+            *last = (holding, number, next);
+        }
+        next
+    }
+
+    fn way(&mut self, holding: u32, number: u32) -> u32 {
         if let Some(known) = self.ways.get(&(holding, number)) {
             return *known;
         }
@@ -240,19 +304,16 @@ impl Holdings {
 
 /// Where lists begin or end to hold, ascending, each with its number; of lists of which only some values are asked about, where these
 /// do, and all of them under a number of their own.
-fn cuts<T: Value>(
-    numbers: &HashMap<List<'_, T>, u32, FxBuildHasher>,
-    asked: Option<&[T]>,
-    own_number: u32,
-) -> Vec<(T, u32)> {
+fn cuts<T: Value>(lists: &Lists<'_, T>, asked: Option<&[T]>, own_number: u32) -> Vec<(T, u32)> {
     // Each list is sorted, so this is a few sorted runs, which sort quickly.
-    let most = if asked.is_some() { 0 } else { numbers.keys().map(|list| list.len() * 2).sum() };
+    let most = if asked.is_some() { 0 } else { lists.iter().map(|list| list.0.len() * 2).sum() };
     let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most);
     let mut cut = |first: T, last: T, number: u32| {
         cuts.push((first, number));
         cuts.extend(last.above().map(|behind| (behind, number)));
     };
-    for (list, &number) in numbers {
+    for (number, Whole(list)) in lists.iter().enumerate() {
+        let number = number as u32;
         match asked {
             None => list.iter().for_each(|&(first, last)| cut(first, last, number)),
             Some(asked) => asked_in(list, asked).into_iter().for_each(|own| cut(own, own, number)),

@@ -15,6 +15,7 @@
 //! for sets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 mod legs;
 mod sets;
@@ -35,8 +36,8 @@ use crate::net::{Interface, Ports};
 /// What is known of this host's addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Home {
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Its addresses; where it is not said which node it is, those of all.
+    pub addresses: Arc<Vec<IpAddr>>,
     /// Whether these are all. What is led to another address is not for this host then.
     pub complete: bool,
     /// Interfaces without an address of IPv4 (`true`), or of IPv6, see [`Surroundings`](crate::net::Surroundings).

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use super::Claim;
 use crate::cluster::{Cluster, Node, Site, SitePart, Source, State};
@@ -20,7 +21,9 @@ pub struct Claims<'a> {
     private: Vec<Elements>,
     elsewhere: Elsewhere,
     translates: bool,
-    addresses: Vec<IpAddr>,
+    parts: Vec<SitePart<'a>>,
+    /// Those of this host, or of every node: made when somebody first asks for them.
+    addresses: OnceLock<Arc<Vec<IpAddr>>>,
     /// The same as lists; nothing where it is not said which nodes this host is.
     own: Vec<Elements>,
     /// Whether strangers are to pass, too: then nothing is to be blocked.
@@ -59,11 +62,6 @@ impl<'a> Claims<'a> {
             }
         }
         let protected = parts.iter().flat_map(|part| part.protected().ranges().to_vec()).collect();
-        let here = parts.iter().flat_map(|part| part.node().map_or_else(|| part.others(), |node| vec![node]));
-        // The nodes of several clusters have one host's.
-        let mut seen = HashSet::new();
-        let addresses = here.flat_map(Node::addresses).map(|(address, _)| *address);
-        let addresses: Vec<IpAddr> = addresses.filter(|own| parts.len() == 1 || seen.insert(*own)).collect();
         let networks = |of: fn(&Cluster) -> &[Source]| -> Vec<Cidr> {
             parts.iter().flat_map(|part| of(part.cluster())).map(|source| source.network).collect()
         };
@@ -75,11 +73,12 @@ impl<'a> Claims<'a> {
             elsewhere: site.elsewhere().clone(),
             translates: site.translates(),
             own: if site.is_of_nodes() {
-                families(&addresses.iter().copied().map(Cidr::host).collect::<Vec<Cidr>>())
+                families(&addresses(parts).into_iter().map(Cidr::host).collect::<Vec<Cidr>>())
             } else {
                 Vec::new()
             },
-            addresses,
+            parts: parts.to_vec(),
+            addresses: OnceLock::new(),
             lets_on: false,
         }
     }
@@ -144,8 +143,8 @@ impl<'a> Claims<'a> {
 
     /// The addresses that the file has for this host; those of every node where it is not said which one that is.
     #[must_use]
-    pub fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> &Arc<Vec<IpAddr>> {
+        self.addresses.get_or_init(|| Arc::new(addresses(&self.parts)))
     }
 
     /// Whether this host is known to translate destinations.
@@ -239,6 +238,16 @@ impl<'a> Claims<'a> {
         }
         Some(if tcp && flags_visible && !new { (Claim::OwnReplies, true) } else { (Claim::NonInterference, true) })
     }
+}
+
+/// The addresses of the nodes that the host is; where that is not said, of all.
+fn addresses(parts: &[SitePart<'_>]) -> Vec<IpAddr> {
+    let all = parts.iter().flat_map(SitePart::here).flat_map(Node::addresses).map(|(address, _)| *address);
+    let mut addresses = Vec::with_capacity(parts.iter().map(|part| part.here().count()).sum());
+    // The nodes of several clusters have one host's.
+    let mut seen = HashSet::new();
+    addresses.extend(all.filter(|own| parts.len() == 1 || seen.insert(*own)));
+    addresses
 }
 
 /// Shapes whose flags are there.

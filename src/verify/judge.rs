@@ -122,7 +122,7 @@ impl Judge<'_, '_, '_> {
         let (usual, perhaps) = self.all.plausible(space)?;
         let (certain, uncertain) = (space.sets.intersection(set, usual)?, space.sets.intersection(set, perhaps)?);
         let here = space.locality(|own| matches!(own, Locality::Local | Locality::Vrf))?;
-        let addresses = space.told_apart(self.claims.addresses());
+        let addresses = space.told_apart(|| self.claims.addresses());
         let mut ways: Vec<(Set, Option<(u32, IpAddr)>)> = Vec::new();
         let mut addressed = Set::EMPTY;
         for (label, address) in addresses {
@@ -161,7 +161,7 @@ impl Judge<'_, '_, '_> {
         Ok(())
     }
 
-    fn blocking(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
+    pub(super) fn blocking(&mut self, space: &mut Space<'_>, door: Door) -> Bounded<Fates> {
         let early = self.all.fates(space, door)?;
         if door != Door::BeforeTranslation || !self.input_decides {
             return Ok(early);

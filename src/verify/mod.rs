@@ -15,6 +15,7 @@
 
 mod claims;
 mod judge;
+mod leading;
 mod matrix;
 mod staged;
 mod touching;
@@ -217,6 +218,7 @@ pub fn check(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<R
             };
         }
     }
+    leading::doubt(&mut report, ruleset, site, families)?;
     Ok(report)
 }
 

@@ -88,7 +88,7 @@ impl Concerned {
         let services: Ports = guarded.ranges().iter().copied().chain(asked).collect();
         let ephemeral = PortRange::new(EPHEMERAL.0, EPHEMERAL.1);
         let all = services.ranges().iter().copied().chain(ephemeral).collect();
-        let here = || surroundings.addresses.iter().chain(claims.addresses()).copied().map(Cidr::host);
+        let here = || surroundings.addresses.iter().chain(claims.addresses().iter()).copied().map(Cidr::host);
         let admitted = claims.admitted().iter().flat_map(Admitted::families).flat_map(Elements::networks);
         let own = surroundings.complete.then(|| Ranges::of(here()));
         // Where nobody is blocked, whom others block counts, whoever that is.

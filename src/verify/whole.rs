@@ -18,6 +18,7 @@ mod asker;
 mod by;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::claims::{Admitted, Claims};
 use crate::cluster::{Site, SitePart, SiteService, State};
@@ -219,9 +220,9 @@ pub fn whole_beside(
     let ruleset = merged(ruleset);
     let home = Home {
         addresses: if surroundings.addresses.is_empty() {
-            claims.addresses().to_vec()
+            Arc::clone(claims.addresses())
         } else {
-            surroundings.addresses.clone()
+            Arc::new(surroundings.addresses.clone())
         },
         complete: surroundings.complete,
         unnumbered: surroundings.unnumbered.clone(),
@@ -236,8 +237,11 @@ pub fn whole_beside(
     let beside: Vec<Elements> =
         lists.iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect();
     question.sources.extend(beside.iter().cloned());
-    let addresses = home.addresses.iter().chain(claims.addresses()).copied().collect();
-    question.home = Some(Home { addresses, ..home.clone() });
+    let mut asked = home.clone();
+    if !Arc::ptr_eq(&asked.addresses, claims.addresses()) {
+        Arc::make_mut(&mut asked.addresses).extend_from_slice(claims.addresses());
+    }
+    question.home = Some(asked);
     let mut space = Space::new(&[&ruleset], &question)?;
     let named = claims.named(&mut space)?;
     let mut sources = Vec::new();
@@ -271,7 +275,7 @@ pub fn whole_beside(
     }
     for (at, part) in site.parts().iter().enumerate() {
         for service in part.services().iter().filter(|service| service.service.state() == State::Open) {
-            if service.service.peers() && !part.others().is_empty() {
+            if service.service.peers() && part.count_of_others() > 0 {
                 answers.push(asker.out(&mut space, (at, part), service)?);
             }
         }

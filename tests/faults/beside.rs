@@ -174,7 +174,7 @@ on_a_machine! {
         machine.write("root/etc/sysctl.d/10-before.conf", &format!("{RESERVED} = 7000\n"));
         machine.write("root/etc/sysctl.d/99-after.conf", &format!("# late\n{RESERVED} = 9000\n"));
         let said = machine.ringfence("apply old.toml").ended(0);
-        let said = said.says("10-before.conf:1 sets the reserved ports, too").says("99-after.conf:2 sets the reserved ports, too");
+        let said = said.says("10-before.conf:1 also sets the reserved ports").says("99-after.conf:2 also sets the reserved ports");
         assert!(said.err.contains("counts at boot: add"), "{said:?}");
         let conf = fs::read_to_string(machine.path("root/etc/sysctl.d/60-ringfence.conf")).unwrap();
         assert!(conf.contains("7000"), "{conf}");

@@ -138,6 +138,47 @@ on_a_machine! {
         assert!(!reads_all(machine, "members.toml"));
     }
 
+    /// The host is asked while a long file is read. What somebody changes before the lock is there is seen: as if nobody had asked so early.
+    fn what_is_changed_behind_an_early_look_is_seen(machine) {
+        let long = format!("# {}\n", "so that it is long ".repeat(20)).repeat(800);
+        for name in ["old.toml", "members.toml"] {
+            let text = fs::read_to_string(machine.path(name)).expect("a file") + &long;
+            machine.write(&format!("long-{name}"), &text);
+        }
+        // Each thread has a log of its own.
+        let looks = |file: &str| {
+            machine.strace(&["-f", "-e", "trace=sendto"], &format!("apply {file}")).ended(0);
+            let log = machine.strace_log();
+            let ours: std::collections::BTreeSet<&str> = log
+                .lines()
+                .filter(|line| line.contains("NFT_MSG_GETRULE") && line.contains("NLM_F_DUMP"))
+                .filter_map(|line| line.split_whitespace().next())
+                .collect();
+            ours.len()
+        };
+        // The first has nothing to look at, a short one does it by itself.
+        assert_eq!(looks("long-old.toml"), 1);
+        assert_eq!(looks("long-members.toml"), 2);
+        assert_eq!(looks("old.toml"), 1);
+        machine.ringfence("apply long-members.toml").ended(0).says(DERIVED);
+        machine.ringfence("apply long-old.toml").ended(0).says(DERIVED);
+        let moved = "changed while this ran";
+        for (change, all) in [("add table inet other", false), ("add element inet ringfence peers4 { 203.0.113.9 }", true)] {
+            // The first lock is that of the host.
+            let held = machine.start_strace(&["-e", "trace=flock", "-e", "inject=flock:delay_enter=1500000:when=1"], "apply long-members.toml");
+            eventually("the apply is before its lock", || machine.strace_log().contains("flock("));
+            // By then it has looked.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            nft(change);
+            let ran = Ran::from(held.wait_with_output().expect("its end")).ended(0);
+            assert!(!ran.out.contains(moved) && !ran.err.contains(moved), "{ran:#?}");
+            assert_eq!(!ran.out.contains(DERIVED), all, "{ran:#?}");
+            machine.guards();
+            assert!(machine.proves("members.toml"));
+            machine.ringfence("apply long-old.toml").ended(0);
+        }
+    }
+
     fn a_rule_that_fills_a_set_of_ours_is_seen_at_once(machine) {
         machine.ringfence("apply old.toml").ended(0);
         assert!(!reads_all(machine, "members.toml"));

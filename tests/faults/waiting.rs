@@ -81,6 +81,32 @@ fn runs(process: Pid) -> bool {
 }
 
 on_a_machine! {
+    fn a_change_that_waits_is_replaced_only_where_that_is_asked_for(machine) {
+        machine.ringfence("apply old.toml").ended(0);
+        machine.ringfence("apply --confirm-within 60s members.toml").ended(0);
+        machine.ringfence("apply rules.toml").ended(6).says("--replace-waiting");
+        assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "members.toml");
+        machine.ringfence("apply --replace-waiting rules.toml").ended(0).says("was taken back");
+        assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "rules.toml");
+        assert!(watchdogs(machine).is_empty());
+        machine.ringfence("rollback").ended(4);
+        // The one in its place may wait itself, and what it is taken back to is what was confirmed.
+        machine.ringfence("apply --confirm-within 60s members.toml").ended(0);
+        machine.ringfence("apply --replace-waiting --confirm-within 60s old.toml").ended(0).says("was taken back");
+        machine.ringfence("rollback").ended(0);
+        assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "rules.toml");
+        // What is refused replaces nothing; where nothing waits there is nothing to take back.
+        machine.ringfence("apply --confirm-within 60s members.toml").ended(0);
+        let elsewhere = "[cluster]\nname = \"another\"\nnodes = [\"riak@10.20.0.77\"]\n[networks]\nprivate = [\"10.20.0.0/24\"]\n\
+            [services.distribution]\nports = \"6000-6009\"\n";
+        machine.write("elsewhere.toml", elsewhere);
+        assert_ne!(machine.ringfence("apply --replace-waiting elsewhere.toml").code, Some(0));
+        assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "members.toml");
+        machine.ringfence("confirm").ended(0);
+        machine.ringfence("apply --replace-waiting old.toml").ended(0);
+        machine.guards();
+    }
+
     fn what_nobody_confirms_is_taken_back(machine) {
         machine.ringfence("apply old.toml").ended(0);
         for to in ["members.toml", "rules.toml"] {
@@ -231,7 +257,7 @@ on_a_machine! {
         kill(the_watchdog(machine), Signal::SIGKILL).unwrap();
         eventually("the time is up", || {
             let status = machine.ringfence("status").ended(0);
-            status.out.contains("whose time is up")
+            status.out.contains("has timed out")
         });
         machine.ringfence("apply members.toml").ended(6).says("waiting");
         machine.ringfence("rollback").ended(0);

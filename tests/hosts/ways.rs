@@ -18,7 +18,7 @@ pub fn judged(case: &Case, ruleset: &Ruleset) -> Vec<Outcome> {
     let (surroundings, findings) = iproute::read(&case.routes, FileId::CLUSTER);
     assert!(findings.is_empty(), "{}: {findings:?}", case.name);
     let home = Home {
-        addresses: surroundings.addresses.clone(),
+        addresses: surroundings.addresses.clone().into(),
         complete: surroundings.complete,
         unnumbered: surroundings.unnumbered.clone(),
     };

@@ -214,15 +214,9 @@ fn rows() -> Vec<Row> {
         ),
         with(
             "ct timeout h { protocol tcp; l3proto ip; policy = { established : 100 } }",
-            row(
-                INPUT4,
-                &["ct timeout set \"h\" drop"],
-                &[("raw", "-j CT --ctevents new")],
-                vec![Statement::Track(Tracking::Detail)],
-                drop(),
-                Blocked,
-            ),
+            row(INPUT4, &["ct timeout set \"h\" drop"], &[], vec![Statement::Track(Tracking::Zone)], drop(), Blocked),
         ),
+        row(INPUT4, &[], &[("raw", "-j CT --ctevents new")], vec![Statement::Track(Tracking::Detail)], drop(), Blocked),
         row(
             NAT_IN,
             &["snat to 198.18.9.9", "snat ip to 198.18.9.9 fully-random"],

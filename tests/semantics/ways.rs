@@ -43,7 +43,7 @@ fn ruleset(chains: Vec<Chain>) -> Ruleset {
 }
 
 fn home() -> Home {
-    Home { addresses: vec!["10.20.0.1".parse().unwrap()], complete: true, ..Home::default() }
+    Home { addresses: vec!["10.20.0.1".parse().unwrap()].into(), complete: true, ..Home::default() }
 }
 
 fn opening(to: Option<IpAddr>) -> Packet {
@@ -163,9 +163,10 @@ fn whose_requests_look_like_is_known_or_not() {
         assert_eq!(asking(chains), expected, "{what}");
     }
     // Which address it takes is not known.
-    for home in
-        [Home { complete: false, ..home() }, Home { addresses: vec![first, last], complete: true, ..Home::default() }]
-    {
+    for home in [
+        Home { complete: false, ..home() },
+        Home { addresses: vec![first, last].into(), complete: true, ..Home::default() },
+    ] {
         assert_eq!(asking_at(&home, vec![masquerade()]), '?', "{home:?}");
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
 
-use super::Unread;
-use crate::cluster::model::{Client, Cluster, ServiceId};
+use super::{Unread, range_of};
+use crate::cluster::model::{Client, Cluster, ServiceId, Source};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::net::{AddressClass, Cidr, Networks, WIDEST_V4, WIDEST_V6};
 
@@ -45,7 +45,9 @@ fn check_one(client: &Client, untrusted: &Networks, unread: &Unread, findings: &
         }
         let said = std::mem::replace(&mut wide_at, is_wide(network).then_some(source.span));
         if is_wide(network) && !client.allow_public && said != Some(source.span) {
-            let message = format!("the client `{name}` is open to {network}: to the internet, or much of it");
+            let pieces: Vec<Source> = client.from.iter().filter(|own| own.span == source.span).copied().collect();
+            let shown = range_of(&pieces);
+            let message = format!("the client `{name}` is open to {shown}: to the internet, or much of it");
             let help = "name the networks that it really comes from; if it has to be so, write `allow-public = true` \
                         in this `[[client]]`";
             findings.push(Diagnostic::new(Code::ClientOpenToAll, source.span, message).help(help));

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
@@ -97,6 +97,7 @@ pub fn parse_kept(name: &str, text: String, profile: Option<&str>, included: Opt
 fn parse_with(name: &str, text: String, shown: bool, beside: Beside<'_>) -> Loaded {
     let mut findings = Findings::default();
     let mut profile_file = None;
+    let text = Arc::new(text);
     let short = Shortened::new(&text);
     let document = parse_document(&short, FileId::CLUSTER, &mut findings);
     let (includes, included, whole) = document.as_ref().map_or((Vec::new(), Vec::new(), false), |document| {
@@ -106,14 +107,14 @@ fn parse_with(name: &str, text: String, shown: bool, beside: Beside<'_>) -> Load
     let documents = include::documents(&texts, &mut findings);
     let draft = document.as_ref().and_then(|document| {
         let lists = &short.lists;
-        read_document((document, lists), (&documents, whole), beside, &mut profile_file, &mut findings)
+        read_document((document, lists, &text), (&documents, whole), beside, &mut profile_file, &mut findings)
     });
     drop(documents);
     drop(texts);
     drop(document);
     drop(short);
     let digest = digest_of(&text, profile_file.as_ref(), &included);
-    let mut sources = Sources::new(SourceFile::new(name.to_owned(), text).with_shown(shown));
+    let mut sources = Sources::new(SourceFile::of_shared(name.to_owned(), text).with_shown(shown));
     if let Some(file) = profile_file {
         sources.add_profile(file);
     }
@@ -144,7 +145,7 @@ fn includes(
 fn digest_of(text: &str, profile: Option<&SourceFile>, included: &[SourceFile]) -> String {
     let mut digest = Sha256::new();
     digest.update(text);
-    profile.into_iter().for_each(|file| digest.update(&file.text));
+    profile.into_iter().for_each(|file| digest.update(file.text.as_bytes()));
     for file in included {
         for part in ["\0", file.inside().unwrap_or_default(), "\0", &file.text] {
             digest.update(part);
@@ -198,6 +199,7 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
         digest: "none: the cluster file could not be read, and everything is closed".to_owned(),
         services,
         nodes: Vec::new(),
+        hosts: OnceLock::new(),
         clients: Vec::new(),
         private: Vec::new(),
         untrusted: Vec::new(),
@@ -211,19 +213,19 @@ pub fn closed(profile: Option<&str>, more: &Ports) -> Option<Cluster> {
     })
 }
 
-/// A document, and the lists that are not in it.
-type Document<'a> = (&'a Spanned<DeTable<'a>>, &'a [List<'a>]);
+/// A document, the lists that are not in it, and the text of both.
+type Document<'a> = (&'a Spanned<DeTable<'a>>, &'a [List<'a>], &'a Arc<String>);
 /// Included files, as documents, and whether that is all of them.
 type IncludedDocuments<'a> = (&'a [include::Document<'a>], bool);
 
 fn read_document(
-    (document, lists): Document<'_>,
+    (document, lists, text): Document<'_>,
     (included, whole): IncludedDocuments<'_>,
     beside: Beside<'_>,
     profile_file: &mut Option<SourceFile>,
     findings: &mut Findings,
 ) -> Option<Cluster> {
-    let reader = &mut Reader::new(FileId::CLUSTER, findings).with_lists(lists);
+    let reader = &mut Reader::new(FileId::CLUSTER, findings).with_lists(lists, text);
     let mut top = reader.document(document).may_have(&TABLES);
     // Which was read before.
     top.get("include");
@@ -250,7 +252,7 @@ fn read_document(
         nodes
     });
     unread.nodes = failed || !whole;
-    unread.ports_without_state.extend(nodes.iter().flat_map(|node| node.ports.iter().map(|(id, _)| *id)));
+    unread.ports_without_state.extend(nodes.iter().flat_map(|node| node.own_ports().iter().map(|(id, _)| *id)));
     if let Some(table) = cluster {
         table.finish(reader);
     }
@@ -276,6 +278,7 @@ fn read_document(
         digest: String::new(),
         services,
         nodes,
+        hosts: OnceLock::new(),
         clients,
         private: networks.private,
         untrusted: networks.untrusted,

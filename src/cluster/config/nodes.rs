@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::addresses::read_node_address;
 use super::services::{find_service, read_ports};
-use crate::cluster::model::{Node, NodeAddresses, Service, ServiceId};
+use crate::cluster::model::{Node, NodeAddresses, OfNode, Service, ServiceId};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::net::{PortRange, Ports, parse_address};
@@ -54,7 +54,7 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
         }
         // Erlang's integers have no end, so that a number of any length has a remainder.
         let offset = digits.bytes().fold(0, |number, digit| (number * 10 + u32::from(digit - b'0')) % MODULO);
-        let mut ports = std::mem::take(&mut node.ports).into_vec();
+        let OfNode { mut ports, interfaces } = node.own.take().map(|own| *own).unwrap_or_default();
         for (index, service) in numbered() {
             if ports.iter().any(|(id, _)| *id == ServiceId(index)) {
                 continue;
@@ -64,19 +64,20 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
             match service.ports.ranges().iter().map(moved).collect::<Option<Ports>>() {
                 Some(own) => ports.push((ServiceId(index), own)),
                 None => {
-                    let message = format!("`{}` of `{}` would have a port above 65535", service.name, node.name);
+                    let message = format!("`{}` of `{}` would have a port above 65535", service.name, node.name());
                     let help = "the number at the end of the node's name is added to its ports; give it a smaller one";
                     reader.push(Diagnostic::new(Code::BadPort, node.span, message).help(help));
                 }
             }
         }
-        node.ports = ports.into();
+        node.own = OfNode::of(ports, interfaces);
     }
 }
 
 /// What stands behind the `@`, or the whole name where there is none.
 pub(super) fn host_part(name: &str) -> &str {
-    name.rsplit_once('@').map_or(name, |(_, host)| host)
+    let at = name.bytes().rposition(|byte| byte == b'@');
+    at.and_then(|at| name.get(at + 1..)).unwrap_or(name)
 }
 
 /// An IPv6 address in a node's name brings colons.
@@ -91,10 +92,9 @@ pub(in crate::cluster) fn read_short_node(name: Text<'_>, reader: &mut Reader<'_
     let address = address?;
     let named = reader.check_node_name(name, if address.is_ipv6() { ":" } else { "" });
     let node = Node {
-        name: name.text.into(),
+        name: reader.node_name(name),
         addresses: NodeAddresses::One([(address, name.span)]),
-        ports: Box::default(),
-        interfaces: None,
+        own: None,
         span: name.span,
     };
     named.then_some(node)
@@ -130,10 +130,9 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     table.finish(reader);
     let name = name.filter(|name| reader.check_node_name(*name, extra_characters(name.text)))?;
     Some(Node {
-        name: name.text.into(),
+        name: reader.node_name(name),
         addresses: NodeAddresses::Many(addresses.into()),
-        ports: ports.into(),
-        interfaces,
+        own: OfNode::of(ports, interfaces),
         span: name.span,
     })
 }

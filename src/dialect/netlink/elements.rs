@@ -3,6 +3,8 @@
 //! INVARIANT (pairs): the two ends of a range are never parted: a range whose end is missing goes up to the next one, or
 //! to the highest value.
 
+use std::sync::Arc;
+
 use super::attributes::{Malformed, Writer, attributes, find, u32_of};
 use super::constants::*;
 use super::lift::Element;
@@ -62,7 +64,7 @@ pub fn sort(set: &mut Set) -> Result<(), Malformed> {
         _ => None,
     };
     if let Some(sorted) = sorted {
-        set.elements = sorted;
+        set.elements = Arc::new(sorted);
     }
     Ok(())
 }
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     fn set(flags: u32, key_length: u32, elements: Vec<u8>) -> Set {
-        Set { flags, key_length, elements, ..Set::default() }
+        Set { flags, key_length, elements: elements.into(), ..Set::default() }
     }
 
     fn written(list: &[(&[u8], bool)]) -> Vec<u8> {
@@ -151,7 +153,7 @@ mod tests {
             for bytes in [by_the_kernel(&list), written(&list), by_the_kernel(&sorted)] {
                 let mut set = set(flags, length, bytes);
                 sort(&mut set).unwrap();
-                assert_eq!(set.elements, written(&sorted), "{list:?}");
+                assert_eq!(*set.elements, written(&sorted), "{list:?}");
             }
         }
     }
@@ -170,10 +172,10 @@ mod tests {
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let mut with = set(0, 4, bytes.clone());
         sort(&mut with).unwrap();
-        assert_eq!(with.elements, [second, first].concat());
+        assert_eq!(*with.elements, [second, first].concat());
         // A map is none of these.
         let mut map = set(NFT_SET_MAP, 4, bytes.clone());
         sort(&mut map).unwrap();
-        assert_eq!(map.elements, bytes);
+        assert_eq!(*map.elements, bytes);
     }
 }

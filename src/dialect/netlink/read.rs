@@ -3,6 +3,8 @@
 //! The generation of the ruleset is read before and behind everything else, and the kernel says of each dump whether
 //! it was interrupted; in either case everything is read again.
 
+use std::sync::Arc;
+
 use super::attributes::{Malformed, Message, Writer, attributes, find, u32_of};
 use super::constants::*;
 use super::elements::{element, sort};
@@ -99,8 +101,8 @@ pub fn outline(socket: &mut Socket, name: &str) -> Result<(u32, Option<Table>), 
 ///
 /// # Errors
 /// Where the kernel refuses, or changes it meanwhile.
-pub fn elements(socket: &mut Socket, table: &Table, set: &Set) -> Result<Vec<u8>, RequestError> {
-    let only = Set { elements: Vec::new(), ..set.clone() };
+pub fn elements(socket: &mut Socket, table: &Table, set: &Set) -> Result<Arc<Vec<u8>>, RequestError> {
+    let only = Set { elements: Arc::default(), ..set.clone() };
     let mut tables = Tables::of(Table { sets: vec![only], chains: Vec::new(), ..table.clone() });
     dump(socket, &mut tables, NFT_MSG_GETSETELEM, table.family, |writer| in_set(writer, table, &set.name))?;
     let mut sets = tables.finish_naming(|_| false).into_iter().flat_map(|table| table.sets);

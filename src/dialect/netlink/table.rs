@@ -8,6 +8,7 @@
 //! them, so that two tables can be compared.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::attributes::{
     Malformed, Message, Writer, attributes, find, flagged_attributes, messages, text_of, u32_of, u64_of,
@@ -67,8 +68,8 @@ pub struct Set {
     pub size: Option<u32>,
     /// What it is told besides its table, name and number.
     pub attributes: Vec<u8>,
-    /// Its elements, each an attribute.
-    pub elements: Vec<u8>,
+    /// Its elements, each an attribute. What is known of a set of 100,000 goes from one look to the next, and is not copied for that.
+    pub elements: Arc<Vec<u8>>,
 }
 
 /// A chain.
@@ -179,6 +180,10 @@ impl Tables {
     #[must_use]
     pub fn finish_naming(mut self, wanted: impl Fn(&Table) -> bool) -> Vec<Table> {
         self.tables.iter_mut().filter(|table| wanted(table)).for_each(Table::name_anonymous);
+        // They are kept for long, and grew by leaps.
+        for set in self.tables.iter_mut().flat_map(|table| &mut table.sets) {
+            Arc::get_mut(&mut set.elements).into_iter().for_each(Vec::shrink_to_fit);
+        }
         self.tables
     }
 
@@ -278,8 +283,9 @@ impl Table {
         let name = set_name(&text_of(find(body, NFTA_SET_ELEM_LIST_SET)?.ok_or(Malformed)?), id);
         let list = find(body, NFTA_SET_ELEM_LIST_ELEMENTS)?.unwrap_or_default();
         let set = found(&mut self.sets, recent, |set| set.name == name).ok_or(Malformed)?;
-        set.elements.extend_from_slice(list);
-        set.elements.resize(set.elements.len().next_multiple_of(4), 0);
+        let elements = Arc::make_mut(&mut set.elements);
+        elements.extend_from_slice(list);
+        elements.resize(elements.len().next_multiple_of(4), 0);
         Ok(())
     }
 
@@ -405,7 +411,7 @@ impl Set {
             key_length: number(NFTA_SET_KEY_LEN)?.unwrap_or(0),
             size: find(description, NFTA_SET_DESC_SIZE)?.map(u32_of).transpose()?,
             attributes: only(body, &SET_SETTINGS)?,
-            elements: Vec::new(),
+            elements: Arc::default(),
         })
     }
 }

@@ -122,31 +122,31 @@ impl Folder {
     }
 
     /// Writes a file that is not there yet. It is on the disk when this returns, its name only after [`Self::sync`].
-    pub(super) fn create(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
-        let file = self.create_note(name, bytes, mode)?;
+    pub(super) fn create(&self, name: &str, pieces: &[&[u8]], mode: u32) -> Result<(), StoreError> {
+        let file = self.create_note(name, pieces, mode)?;
         file.sync_all().map_err(|source| StoreError::io("write", &self.path.join(name), source))
     }
 
     /// The same without waiting for the disk.
-    fn create_note(&self, name: &str, bytes: &[u8], mode: u32) -> Result<File, StoreError> {
+    fn create_note(&self, name: &str, pieces: &[&[u8]], mode: u32) -> Result<File, StoreError> {
         let fail = |source: io::Error| StoreError::io("write", &self.path.join(name), source);
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fail(errno.into()))?;
         let mut file = File::from(fd);
-        file.write_all(bytes).map_err(fail)?;
+        pieces.iter().try_for_each(|piece| file.write_all(piece)).map_err(fail)?;
         file.set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
         Ok(file)
     }
 
     /// Puts a file in place of what has its name, or leaves that as it is. Call [`Self::wait_to_write`] first.
-    pub(in crate::host) fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
-        self.replace_by(name, |new| self.create(new, bytes, mode))?;
+    pub(in crate::host) fn replace(&self, name: &str, pieces: &[&[u8]], mode: u32) -> Result<(), StoreError> {
+        self.replace_by(name, |new| self.create(new, pieces, mode))?;
         self.sync()
     }
 
     /// The same without waiting for the disk.
-    pub(super) fn replace_note(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
-        self.replace_by(name, |new| self.create_note(new, bytes, mode).map(drop))
+    pub(super) fn replace_note(&self, name: &str, pieces: &[&[u8]], mode: u32) -> Result<(), StoreError> {
+        self.replace_by(name, |new| self.create_note(new, pieces, mode).map(drop))
     }
 
     /// An error of a file that is to get this name: the one under which it is written helps nobody.

@@ -93,19 +93,21 @@ impl Store {
         check_name(name)?;
         let folder = self.make(place)?;
         folder.wait_to_write()?;
-        folder.replace(name, &with_checksum(bytes), FILE_MODE)
+        folder.replace(name, &[&first_line(&[bytes]), bytes], FILE_MODE)
     }
 
-    /// Writes a file whole, as [`Self::write`] does, but without waiting for the disk: what a crash may leave of it is a damaged file, or an
+    /// Writes a file whole, of pieces that follow each other, as [`Self::write`] does, but without waiting for the disk: what a crash may leave of it is a damaged file, or an
     /// older one. For what is no loss then.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_note(&self, place: Place, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn write_note(&self, place: Place, name: &str, pieces: &[&[u8]]) -> Result<(), StoreError> {
         check_name(name)?;
         let folder = self.make(place)?;
         folder.wait_to_write()?;
-        folder.replace_note(name, &with_checksum(bytes), FILE_MODE)
+        let first = first_line(pieces);
+        let all: Vec<&[u8]> = std::iter::once(first.as_slice()).chain(pieces.iter().copied()).collect();
+        folder.replace_note(name, &all, FILE_MODE)
     }
 
     /// Writes a program whole, as [`Self::write`] does, but as it is and for its owner to run.
@@ -116,7 +118,7 @@ impl Store {
         check_name(name)?;
         let folder = self.make(place)?;
         folder.wait_to_write()?;
-        folder.replace(name, bytes, PROGRAM_MODE)?;
+        folder.replace(name, &[bytes], PROGRAM_MODE)?;
         Ok(self.path(place, name))
     }
 
@@ -127,9 +129,10 @@ impl Store {
     pub fn read(&self, place: Place, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_name(name)?;
         let Some(folder) = self.open(place)? else { return Ok(None) };
-        let Some(content) = folder.read(name)? else { return Ok(None) };
-        let (_, bytes) = without_checksum(&content, &folder.path().join(name))?;
-        Ok(Some(bytes.to_vec()))
+        let Some(mut content) = folder.read(name)? else { return Ok(None) };
+        let length = without_checksum(&content, &folder.path().join(name))?.1.len();
+        content.drain(..content.len() - length);
+        Ok(Some(content))
     }
 
     /// Gives a file another name, in place of what has that; needs no room on the disk. `false` where there is none.
@@ -192,13 +195,8 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 }
 
 /// A file's content, with its first line.
-fn with_checksum(bytes: &[u8]) -> Vec<u8> {
-    let mut content = Vec::with_capacity(FIRST_LINE.len() + CHECKSUM + 1 + bytes.len());
-    content.extend_from_slice(FIRST_LINE.as_bytes());
-    content.extend_from_slice(checksum(bytes).as_bytes());
-    content.push(b'\n');
-    content.extend_from_slice(bytes);
-    content
+fn first_line(pieces: &[&[u8]]) -> Vec<u8> {
+    format!("{FIRST_LINE}{}\n", checksum_of(pieces)).into_bytes()
 }
 
 /// The checksum and what it was made of.

@@ -24,20 +24,20 @@ use serde::{Deserialize, Serialize};
 
 use self::change::Change;
 use super::folder::Mark;
-use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, with_checksum, without_checksum};
+use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, first_line, without_checksum};
 
 /// A set with the marks of its two files.
-type Noted = (String, [Option<Mark>; 2], Arc<Texts>);
+type Noted = (String, [Option<Mark>; 2], Arc<Current>);
 
 /// The set that was read last.
 #[derive(Clone, Debug, Default)]
 pub struct Memo(Arc<Mutex<Option<Noted>>>);
 
 impl Memo {
-    fn get(&self, name: &str, marks: Option<&[Option<Mark>; 2]>) -> Option<Arc<Texts>> {
+    fn get(&self, name: &str, marks: Option<&[Option<Mark>; 2]>) -> Option<Arc<Current>> {
         let noted = self.0.lock().ok()?;
-        let (own, known, texts) = noted.as_ref()?;
-        (own == name && Some(known) == marks).then(|| Arc::clone(texts))
+        let (own, known, current) = noted.as_ref()?;
+        (own == name && Some(known) == marks).then(|| Arc::clone(current))
     }
 
     /// What this program writes itself is read again, whatever the marks say.
@@ -47,9 +47,9 @@ impl Memo {
         }
     }
 
-    fn put(&self, name: &str, marks: Option<[Option<Mark>; 2]>, texts: Option<Arc<Texts>>) {
-        if let (Ok(mut noted), Some(marks), Some(texts)) = (self.0.lock(), marks, texts) {
-            *noted = Some((name.to_owned(), marks, texts));
+    fn put(&self, name: &str, marks: Option<[Option<Mark>; 2]>, current: Option<Arc<Current>>) {
+        if let (Ok(mut noted), Some(marks), Some(current)) = (self.0.lock(), marks, current) {
+            *noted = Some((name.to_owned(), marks, current));
         }
     }
 }
@@ -90,12 +90,19 @@ struct Entry {
 }
 
 /// A set as it is.
+#[derive(Debug)]
 struct Current {
     /// The texts that a change may keep: its own, or those of its base; with the checksum of the file, where they are in one.
-    base: Texts,
+    base: Arc<Texts>,
     sum: Option<String>,
     /// What a change makes of these.
-    changed: Option<Texts>,
+    changed: Option<Arc<Texts>>,
+}
+
+impl Current {
+    fn texts(&self) -> Arc<Texts> {
+        Arc::clone(self.changed.as_ref().unwrap_or(&self.base))
+    }
 }
 
 impl Store {
@@ -105,7 +112,7 @@ impl Store {
     /// Where the folder is not to be trusted, the disk is full or broken: then the set that was there is there still.
     pub fn write_set(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<(), StoreError> {
         let folder = self.folder_for_sets(name, texts)?;
-        let ready = prepare(&folder, name, texts)?;
+        let ready = self.prepare(&folder, name, texts)?;
         put(&folder, &ready)
     }
 
@@ -115,7 +122,24 @@ impl Store {
     /// As [`Self::write_set`].
     pub fn prepare_set(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
         let folder = self.folder_for_sets(name, texts)?;
-        prepare(&folder, name, texts)
+        self.prepare(&folder, name, texts)
+    }
+
+    fn prepare(&self, folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
+        let ready = prepare(folder, name, texts, || self.current(folder, name));
+        self.memo.forget();
+        ready
+    }
+
+    /// The set as it is, or as it was read before where nobody has written since; `None` where there is none.
+    fn current(&self, folder: &Folder, name: &str) -> Result<Option<Arc<Current>>, StoreError> {
+        let marks = marks(folder, name)?;
+        if let Some(known) = self.memo.get(name, marks.as_ref()) {
+            return Ok(Some(known));
+        }
+        let read = current(folder, name)?.map(Arc::new);
+        self.memo.put(name, marks, read.clone());
+        Ok(read)
     }
 
     /// Puts a set in the place of the one that has its name.
@@ -124,6 +148,7 @@ impl Store {
     /// As [`Self::write_set`].
     pub fn put_set(&self, ready: &ReadySet) -> Result<(), StoreError> {
         let folder = self.folder_for_sets(&ready.name, &[])?;
+        self.memo.forget();
         put(&folder, ready)
     }
 
@@ -131,7 +156,6 @@ impl Store {
     fn folder_for_sets(&self, name: &str, texts: &[(&str, &[u8])]) -> Result<Folder, StoreError> {
         check_set_name(name)?;
         texts.iter().try_for_each(|(text, _)| check_name(text))?;
-        self.memo.forget();
         let folder = self.make(Place::State)?;
         folder.wait_to_write()?;
         Ok(folder)
@@ -145,13 +169,7 @@ impl Store {
         check_set_name(name)?;
         let Some(folder) = self.open(Place::State)? else { return Ok(None) };
         folder.wait_to_read()?;
-        let marks = marks(&folder, name)?;
-        if let Some(texts) = self.memo.get(name, marks.as_ref()) {
-            return Ok(Some(texts));
-        }
-        let texts = current(&folder, name)?.map(|current| Arc::new(current.changed.unwrap_or(current.base)));
-        self.memo.put(name, marks, texts.clone());
-        Ok(texts)
+        Ok(self.current(&folder, name)?.map(|current| current.texts()))
     }
 
     /// Takes a set away, where there is one.
@@ -206,13 +224,13 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
         Some(SFlag::S_IFREG) => {}
         Some(_) => {
             let texts = folders::read(folder, name)?;
-            return Ok(texts.map(|base| Current { base, sum: None, changed: None }));
+            return Ok(texts.map(|base| Current { base: Arc::new(base), sum: None, changed: None }));
         }
     }
     let missing = || StoreError::Missing(folder.path().join(name));
     let file = File::read(folder, name)?.ok_or_else(missing)?;
     let (change, new) = match file.content {
-        Content::Whole(base) => return Ok(Some(Current { base, sum: Some(file.sum), changed: None })),
+        Content::Whole(base) => return Ok(Some(Current { base: Arc::new(base), sum: Some(file.sum), changed: None })),
         Content::Change(change, new) => (change, new),
     };
     let (own, path) = (base_of(name), folder.path().join(base_of(name)));
@@ -222,7 +240,7 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
         return Err(StoreError::Base(path));
     }
     let changed = change.apply(&texts, &new).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))?;
-    Ok(Some(Current { base: texts, sum: Some(base.sum), changed: Some(changed) }))
+    Ok(Some(Current { base: Arc::new(texts), sum: Some(base.sum), changed: Some(Arc::new(changed)) }))
 }
 
 /// A file of a set, with the SHA-256 of what is in it.
@@ -273,7 +291,12 @@ fn texts(entries: &[Entry], mut rest: &[u8]) -> Option<Texts> {
 }
 
 /// Writes a set beside the one that counts: whole, or what changes in it.
-fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<ReadySet, StoreError> {
+fn prepare(
+    folder: &Folder,
+    name: &str,
+    texts: &[(&str, &[u8])],
+    current: impl FnOnce() -> Result<Option<Arc<Current>>, StoreError>,
+) -> Result<ReadySet, StoreError> {
     if !matches!(folder.kind(name)?, None | Some(SFlag::S_IFREG | SFlag::S_IFLNK)) {
         return Err(StoreError::NotASet(folder.path().join(name)));
     }
@@ -282,7 +305,7 @@ fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<Ready
         return Err(StoreError::NotAFile(folder.path().join(base)));
     }
     // What is damaged is replaced; what is not a set at all is left for a person to look at.
-    let current = match current(folder, name) {
+    let current = match current() {
         Err(
             error @ (StoreError::NotASet(_)
             | StoreError::NotAFile(_)
@@ -294,7 +317,7 @@ fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<Ready
         other => other.ok().flatten(),
     };
     let is_whole = current.as_ref().is_some_and(|current| current.changed.is_none());
-    let change = current.and_then(|current| change::between(&current.sum?, &current.base, texts));
+    let change = current.and_then(|current| change::between(current.sum.as_ref()?, &current.base, texts));
     // The file that counts is its own base from now on, which says nothing as long as it counts. Before the change is synced, so that it
     // is on the disk by then; where there are no second names, all is written.
     let change = change.filter(|_| !is_whole || folder.link_again(name, &base).is_ok());
@@ -302,7 +325,7 @@ fn prepare(folder: &Folder, name: &str, texts: &[(&str, &[u8])]) -> Result<Ready
     let bytes = change.map_or_else(|| whole(texts), Ok)?;
     let beside = next(name);
     folder.unlink(&beside)?;
-    if let Err(error) = folder.create(&beside, &with_checksum(&bytes), FILE_MODE) {
+    if let Err(error) = folder.create(&beside, &[&first_line(&[&bytes]), &bytes], FILE_MODE) {
         let _ = folder.unlink(&beside);
         return Err(folder.of(name, error));
     }

@@ -14,6 +14,10 @@ use crate::host::lab::in_new_mounts;
 
 const FILES: [(&str, &[u8]); 2] = [("rules.nft", b"table inet ringfence {}\n"), ("sysctl.conf", b"")];
 
+fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    [&first_line(&[bytes]), bytes].concat()
+}
+
 fn store(folder: &Path) -> Store {
     Store::new(Some(folder.join("state")))
 }

@@ -80,6 +80,8 @@ fn file_of(setting: &Setting<u16>, profile: &Profile) -> File {
 fn terms_of(profile: &Profile, style: Option<Style>) -> Kind {
     match style {
         Some(Style::RabbitmqConfig) => Kind::RabbitmqConfig,
+        // Beside riak.conf: an app.config would displace both.
+        Some(Style::Conf) => Kind::AdvancedConfig,
         _ if profile.has_file(Kind::RabbitmqConf.word()) => Kind::AdvancedConfig,
         _ => Kind::AppConfig,
     }

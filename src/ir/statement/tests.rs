@@ -38,7 +38,7 @@ kinds! { Statement, kind, KINDS:
     Statement::Write { field: Field::Other(_), constant: false } => "other by a map",
     Statement::NoTrack => "notrack",
     Statement::Track(Tracking::Expecting) => "helper",
-    Statement::Track(Tracking::Detail) => "timeout",
+    Statement::Track(Tracking::Detail) => "events",
     Statement::Track(Tracking::Zone) => "zone",
     Statement::Translate(Translation::Source, _) => "snat",
     Statement::Translate(Translation::Masquerade, _) => "masquerade",

@@ -211,9 +211,8 @@ fn assumptions(staged: bool, for_iptables: bool) -> Vec<String> {
 }
 
 /// The nodes that the host is, or may be.
-fn own_nodes<'a>(site: &'a Site<'_>) -> impl Iterator<Item = &'a Node> {
-    let of = |part: &'a SitePart<'_>| part.node().map_or_else(|| part.others(), |node| vec![node]);
-    site.parts().iter().flat_map(of)
+fn own_nodes<'a>(site: &Site<'a>) -> impl Iterator<Item = &'a Node> {
+    site.parts().iter().flat_map(SitePart::here)
 }
 
 fn listed(ports: &Ports) -> Vec<String> {

@@ -18,7 +18,7 @@ use crate::ir::{
     Addresses, Destined, DeviceName, Elements, End, Foreign, Match, Part, PortMatch, Rule, Ruleset, Statement,
     TcpFlags, Translation, ours,
 };
-use crate::net::{Cidr, Interface, PortRange, Surroundings, Way};
+use crate::net::{Cidr, Hosts, Interface, PortRange, Surroundings, Way};
 
 /// What the rules and the question say about each field.
 #[derive(Default)]
@@ -350,14 +350,9 @@ fn asked(rulesets: &[&Ruleset], home: &Home) -> (Vec<u32>, Vec<u128>) {
         }
         _ => None,
     });
-    let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
-    for address in home.addresses.iter().copied().chain(led) {
-        match address {
-            IpAddr::V4(own) => _ = v4.insert(own.to_bits()),
-            IpAddr::V6(own) => _ = v6.insert(own.to_bits()),
-        }
-    }
-    (v4.into_iter().collect(), v6.into_iter().collect())
+    // Those of this host are those of all nodes where it is not said which one it is.
+    let all: Hosts = home.addresses.iter().copied().chain(led).collect();
+    (all.v4().to_vec(), all.v6().to_vec())
 }
 
 /// [`Way`], kept.

@@ -28,7 +28,9 @@ const READABLE: [Field; Field::ALL.len()] = [
 impl Space<'_> {
     /// The labels of this host's addresses, as far as they are told apart, each with the first address that has it.
     #[must_use]
-    pub fn told_apart(&self, addresses: &[IpAddr]) -> Vec<(u32, IpAddr)> {
+    pub fn told_apart<'a>(&self, addresses: impl FnOnce() -> &'a [IpAddr]) -> Vec<(u32, IpAddr)> {
+        // Where no rule asks for destinations, nobody need know whose addresses are this host's.
+        let addresses = if self.destinations.is_some() { addresses() } else { &[] };
         let mut seen = BTreeSet::new();
         let labels = addresses.iter().filter_map(|&address| Some((self.destination_label(Some(address))?, address)));
         labels.filter(|(label, _)| *label > 0 && seen.insert(*label)).collect()

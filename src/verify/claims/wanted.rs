@@ -112,6 +112,20 @@ impl Claims<'_> {
         ])
     }
 
+    /// Packets that come to protected ports of this host from whom the file does not admit there, in the midst of a connection as at its
+    /// begin.
+    pub(in crate::verify) fn strange(&self, space: &mut Space<'_>) -> Bounded<Set> {
+        let (protected, admitted) =
+            (self.protected_ports(space, Which::Own)?, self.admitted_packets(space, Which::Own)?);
+        let loopback = space.interface(|own| own.is_some_and(|own| *own == Interface::loopback()))?;
+        let (here, tcp, plain) =
+            (space.locality(Locality::is_local)?, space.protocol(TCP)?, space.is(Field::Original, 0)?);
+        let visible = space.shape(|shape| shows_flags(shape) || shape == Shape::FirstShort)?;
+        let all = space.sets.each([protected, here, tcp, plain, visible])?;
+        let known = space.sets.union(admitted, loopback)?;
+        space.sets.difference(all, known)
+    }
+
     /// Packets from sources that the file distrusts.
     pub(in crate::verify) fn untrusted(&self, space: &mut Space<'_>) -> Bounded<Set> {
         from(space, &self.untrusted)

@@ -153,7 +153,7 @@ impl Asker<'_, '_, '_> {
 
     /// This host's addresses, as far as rules tell them apart. Whom a file admits comes to the addresses in it.
     fn destinations(&self, space: &Space<'_>) -> Vec<Option<IpAddr>> {
-        let known = space.told_apart(self.claims.addresses());
+        let known = space.told_apart(|| self.claims.addresses());
         if known.is_empty() { vec![None] } else { known.into_iter().map(|(_, address)| Some(address)).collect() }
     }
 
@@ -257,7 +257,7 @@ impl Asker<'_, '_, '_> {
 
     /// Every address of this host that rules tell apart, and one that is none of these.
     fn all_destinations(&self, space: &Space<'_>) -> Vec<Option<IpAddr>> {
-        let known = space.told_apart(&self.home.addresses);
+        let known = space.told_apart(|| &self.home.addresses);
         known.into_iter().map(|(_, address)| Some(address)).chain([None]).collect()
     }
 
@@ -281,7 +281,7 @@ impl Asker<'_, '_, '_> {
         let here = self.here(space)?;
         let packets = space.sets.intersection(packets, here)?;
         // Where it is not said which node this is, each of them is another's peer.
-        let packets = if part.others().is_empty() { packets } else { space.sets.difference(packets, others)? };
+        let packets = if part.count_of_others() == 0 { packets } else { space.sets.difference(packets, others)? };
         let honest = honest_segments(space)?;
         let states = space.states(|own| own == ConnectionStates::NEW || own == ConnectionStates::ESTABLISHED)?;
         let usual = space.sets.intersection(honest, states)?;
@@ -306,12 +306,11 @@ impl Asker<'_, '_, '_> {
 
     /// The other nodes of a cluster of whom an address is blocked for certain, by name, if that is what was found.
     fn shut_out(&self, space: &mut Space<'_>, part: &SitePart<'_>, found: &Reached) -> Bounded<Vec<String>> {
-        let others = part.others();
-        if !matches!(found, Reached::Blocked(_)) || others.len() > MOST_NAMED {
+        if !matches!(found, Reached::Blocked(_)) || part.count_of_others() > MOST_NAMED {
             return Ok(Vec::new());
         }
         let mut whom = Vec::new();
-        for node in others {
+        for node in part.others() {
             for (address, _) in node.addresses() {
                 let from = space.like_source(*address)?;
                 let own = space.sets.intersection(self.blocked, from)?;

@@ -112,15 +112,16 @@ fn statements(name: &str, options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
     }
 }
 
-/// What `-j CT` does to the tracking of a connection (libxt_CT.c): a zone does not keep it from having a helper, too.
+/// What `-j CT` does to the tracking of a connection (libxt_CT.c): a zone does not keep it from having a helper, too. With timeouts of its
+/// own, which may be none at all, it may be found as little as in another zone.
 fn track(options: &[&[Word<'_>]]) -> Option<Vec<Statement>> {
     let mut zone = false;
     let mut how = Tracking::Detail;
     for words in options {
         match words {
             [name, helper] if name.text == "--helper" => how = helpers::tracking(&helper.text, None),
-            [name, ..] if matches!(name.text.as_ref(), "--timeout" | "--ctevents" | "--expevents") => {}
-            [name, ..] if name.text.starts_with("--zone") => zone = true,
+            [name, ..] if matches!(name.text.as_ref(), "--ctevents" | "--expevents") => {}
+            [name, ..] if name.text.starts_with("--zone") || name.text == "--timeout" => zone = true,
             _ => return None,
         }
     }

@@ -94,7 +94,7 @@ impl Random {
             key_length: self.below(24) as u32,
             size: None,
             attributes: attributes.into_bytes(),
-            elements: elements.into_bytes(),
+            elements: elements.into_bytes().into(),
         }
     }
 }

@@ -256,7 +256,8 @@ fn object<'n>(fields: &Fields<'_>) -> Expressed<'n> {
         Some(NFT_OBJECT_CONNLIMIT) => Expressed::Tests(Some(Varying::Connections)),
         // Those that are known not to are understood before.
         Some(NFT_OBJECT_CT_HELPER | NFT_OBJECT_CT_EXPECT) => Expressed::Does(Statement::Track(Tracking::Expecting)),
-        Some(NFT_OBJECT_CT_TIMEOUT) => Expressed::Does(Statement::Track(Tracking::Detail)),
+        // Which may be no time at all.
+        Some(NFT_OBJECT_CT_TIMEOUT) => Expressed::Does(Statement::Track(Tracking::Zone)),
         Some(NFT_OBJECT_SECMARK) => Expressed::Does(Statement::Write { field: Field::SecurityMark, constant: true }),
         Some(NFT_OBJECT_SYNPROXY) => Expressed::Does(Statement::Divert(Diversion::Synproxy)),
         _ => Expressed::Decides("an object"),

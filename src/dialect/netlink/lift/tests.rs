@@ -34,7 +34,7 @@ fn raw_set(name: &str, flags: u32, key_type: u32, keys: &[(&[u8], bool)]) -> Set
     keys.iter().for_each(|(key, ends)| super::super::elements::element(&mut elements, key, *ends));
     let key_length = keys.first().map_or(2, |(key, _)| key.len() as u32);
     let elements = elements.into_bytes();
-    Set { name: name.into(), flags, key_type, key_length, elements, ..Set::default() }
+    Set { name: name.into(), flags, key_type, key_length, elements: elements.into(), ..Set::default() }
 }
 
 fn lifted_with(sets: &[Set], program: &[Expression]) -> ir::Rule {

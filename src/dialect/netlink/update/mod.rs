@@ -112,7 +112,7 @@ pub fn same_elements(one: &Set, other: &Set) -> Result<bool, Malformed> {
 /// # Errors
 /// Where attributes are cut short.
 pub fn held(set: &Set) -> Result<Vec<u8>, Malformed> {
-    let Some(units) = units(set)? else { return Ok(set.elements.clone()) };
+    let Some(units) = units(set)? else { return Ok(set.elements.to_vec()) };
     let mut bytes = Vec::with_capacity(units.len() * (set.key_length as usize + 1));
     for (first, behind) in units {
         bytes.push(u8::from(behind.is_some()));

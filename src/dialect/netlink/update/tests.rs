@@ -9,7 +9,7 @@ fn set(name: &str, flags: u32, keys: &[(u16, bool)]) -> Set {
     let mut writer = Writer::default();
     keys.iter().for_each(|(key, ends)| element(&mut writer, &key.to_be_bytes(), *ends));
     let (key_type, key_length) = (key_type::INET_SERVICE, 2);
-    Set { name: name.into(), flags, key_type, key_length, elements: writer.into_bytes(), ..Set::default() }
+    Set { name: name.into(), flags, key_type, key_length, elements: writer.into_bytes().into(), ..Set::default() }
 }
 
 fn table(sets: Vec<Set>) -> Table {

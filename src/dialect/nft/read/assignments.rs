@@ -69,7 +69,7 @@ impl RuleReader<'_, '_> {
             // What is not in the table is in no place that was read.
             "helper" => helper.unwrap_or(Tracking::Expecting),
             "expectation" => Tracking::Expecting,
-            "timeout" => Tracking::Detail,
+            // With one of no time it may be in no table by its next packet.
             _ => Tracking::Zone,
         };
         self.does(Statement::Track(how));

@@ -55,6 +55,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes single IPv4 addresses down that come next in the text, up to whatever else comes.
+    pub fn addresses(&mut self, list: &mut Vec<(u32, u32)>) {
+        if self.peeked.is_none() && self.pending.is_none() {
+            self.lexer.addresses(list);
+        }
+    }
+
     fn variable(&self, name: &str) -> Option<&Rc<[Token<'a>]>> {
         self.variables.iter().rev().find_map(|block| block.get(name))
     }

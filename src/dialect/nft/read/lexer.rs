@@ -3,6 +3,8 @@
 //! One pass over the bytes; a token borrows from the text and costs no allocation, because a ruleset may have a hundred
 //! thousand elements and only a handful of rules. Comments and continued lines vanish here.
 
+use std::net::Ipv4Addr;
+
 use super::glued::is_one;
 use crate::dialect::read::ReadError;
 
@@ -184,6 +186,34 @@ impl<'a> Lexer<'a> {
                     return Err(ReadError::new(self.line, format!("a control character (0x{first:02x}) in the text")));
                 }
             }
+        }
+    }
+
+    /// Goes over single IPv4 addresses, which it takes down, and the commas and ends of lines between them, as far as there is nothing
+    /// else: most of a large ruleset is that, and needs no token for each.
+    pub fn addresses(&mut self, list: &mut Vec<(u32, u32)>) {
+        loop {
+            let rest = self.rest();
+            match rest.first().copied() {
+                Some(b'\n') => {
+                    self.at_line_begin = true;
+                    self.line = self.line.saturating_add(1);
+                }
+                Some(b',') => self.at_line_begin = false,
+                Some(b' ' | b'\t') => {}
+                Some(b'0'..=b'9') => {
+                    // The longest has 15 characters.
+                    let length = rest.iter().take(16).position(|&byte| matches!(byte, b',' | b'\n' | b'}'));
+                    let text = length.and_then(|length| self.text.get(self.at..self.at + length));
+                    let Some(address) = text.and_then(|text| text.parse::<Ipv4Addr>().ok()) else { return };
+                    list.push((address.to_bits(), address.to_bits()));
+                    self.at_line_begin = false;
+                    self.at += length.unwrap_or_default();
+                    continue;
+                }
+                _ => return,
+            }
+            self.at += 1;
         }
     }
 

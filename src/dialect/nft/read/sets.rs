@@ -152,6 +152,9 @@ impl<'a> RawSet<'a> {
         // A variable may bring brackets of its own.
         let mut depth = 1_usize;
         while depth > 0 {
+            if let Some(Values::Ipv4(list)) = &mut self.values {
+                cursor.addresses(list);
+            }
             let token = cursor.next()?;
             match token.kind {
                 Kind::Newline | Kind::Hidden => {}

@@ -62,7 +62,13 @@ impl Change {
         for Changed { name, pieces } in &self.texts {
             check_name(name).ok()?;
             let old = base.get(name).map(Vec::as_slice).unwrap_or_default();
-            let (mut text, mut behind) = (Vec::new(), 0);
+            let length = |piece: &Piece| match piece {
+                Piece::Kept(from, to) => to.saturating_sub(*from),
+                Piece::New(bytes) => *bytes,
+            };
+            // No more than there is, whatever the head says.
+            let whole = pieces.iter().map(length).fold(0, usize::saturating_add).min(old.len() + new.len());
+            let (mut text, mut behind) = (Vec::with_capacity(whole), 0);
             for piece in pieces {
                 match piece {
                     // In order, so that a few bytes do not make up a text without end.

@@ -164,10 +164,10 @@ fn put(root: &Path, change: &Change, bytes: Option<&[u8]>) -> Result<(), HostErr
     let Some(folder) = folder else { return Ok(()) };
     folder.wait_to_write()?;
     if is_new {
-        folder.replace(MADE, b"", FILE_MODE)?;
+        folder.replace(MADE, &[], FILE_MODE)?;
     }
     match bytes {
-        Some(bytes) => folder.replace(&change.name, bytes, FILE_MODE)?,
+        Some(bytes) => folder.replace(&change.name, &[bytes], FILE_MODE)?,
         None => folder.remove(&change.name)?,
     }
     let names: Vec<_> = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();

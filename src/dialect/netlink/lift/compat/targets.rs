@@ -60,7 +60,7 @@ fn prefix(name: &str, info: Info<'_>) -> String {
 }
 
 /// struct xt_ct_target_info: not to be tracked, or in a zone (whose number may be the mark, or of one direction), or with a
-/// helper (16 bytes of text behind two masks of events) and the like.
+/// helper (16 bytes of text behind two masks of events), or with timeouts (32 bytes), which may be none at all.
 fn track(info: Info<'_>) -> Option<Vec<Statement>> {
     let (flags, zone) = (info.u16(0)?, info.u16(2)?);
     if flags & 1 != 0 {
@@ -71,7 +71,9 @@ fn track(info: Info<'_>) -> Option<Vec<Statement>> {
         Some(name) => helpers::tracking(name, None),
         None => Tracking::Expecting,
     };
-    Some(helpers::tracked(how, (flags & 28, zone) != (0, 0)))
+    // Revision 0 has none, and nothing in this place.
+    let timed = info.bytes(28, 1).is_some_and(|first| first != [0]);
+    Some(helpers::tracked(how, (flags & 28, zone) != (0, 0) || timed))
 }
 
 /// struct xt_mark_tginfo2: a number and a mask.

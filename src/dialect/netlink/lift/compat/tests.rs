@@ -304,6 +304,7 @@ fn targets_do_what_they_say() {
         ("CT", 1, new().short(1).zeros(50), Statement::NoTrack),
         ("CT", 1, new().short(0).short(5).zeros(50), Statement::Track(Tracking::Zone)),
         ("CT", 1, new().zeros(54), Statement::Track(Tracking::Detail)),
+        ("CT", 1, new().zeros(28).bytes(b"t\0").zeros(30), Statement::Track(Tracking::Zone)),
         ("CT", 2, helper(b"netbios-ns"), Statement::Track(Tracking::Detail)),
         ("CT", 2, helper(b"ftp"), Statement::Track(Tracking::Expecting)),
         // Without an end it is no name.

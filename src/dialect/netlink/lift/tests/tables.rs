@@ -45,7 +45,7 @@ fn elements_with_more_than_a_key_are_unknown() {
             writer.nest(NFTA_SET_ELEM_KEY, |writer| writer.attribute(NFTA_DATA_VALUE, &[0, 80]));
             attribute(writer);
         });
-        Set { elements: writer.into_bytes(), ..raw_set("x", 0, key_type::INET_SERVICE, &[(&[0, 80], false)]) }
+        Set { elements: writer.into_bytes().into(), ..raw_set("x", 0, key_type::INET_SERVICE, &[(&[0, 80], false)]) }
     };
     assert!(with(&|_| ()).keys().unwrap().is_some());
     assert!(with(&|writer| writer.attribute(NFTA_SET_ELEM_USERDATA, b"x")).keys().unwrap().is_some());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{all, golden_rulesets, interface, port, read, source};
+use super::{all, golden_rulesets, interface, numbers, port, read, source};
 use crate::dialect::nft::write;
 use crate::dialect::read::Unknown;
 use crate::ir::{
@@ -180,6 +180,63 @@ fn tables_of_other_families_that_let_everything_pass_are_no_doubt() {
     }
     let arp = format!("table arp filter {{\nchain c {{\n{hook} policy drop;\n}}\n}}\n");
     assert_eq!(all(&arp).ruleset.unread, Vec::<String>::new());
+}
+
+/// Single addresses are taken down without a token for each. Behind each a blank, they are read as everything else is, and come to the same.
+#[test]
+fn addresses_come_to_the_same_with_and_without_tokens() {
+    const PIECES: [&str; 22] = [
+        "10.0.0.1",
+        "10.0.0.2",
+        "255.255.255.255",
+        "0.0.0.0",
+        "010.0.0.1",
+        "1.2.3",
+        "256.1.1.1",
+        "10.0.0.1",
+        ",",
+        ",",
+        ",",
+        "\n",
+        " ",
+        "\t",
+        "-",
+        "/8",
+        "# 10.0.0.3,\n",
+        " comment \"10.0.0.3, \"",
+        "$v",
+        "}",
+        "{",
+        " timeout 5s",
+    ];
+    let mut below = numbers();
+    let mut sound = 0;
+    for _ in 0..40_000 {
+        let (mut one, mut other) = (String::new(), String::new());
+        for _ in 0..below(12) {
+            let piece = PIECES[below(PIECES.len())];
+            let ends = matches!(piece, "," | "\n" | "}");
+            one.push_str(piece);
+            other.push_str(if ends { " " } else { "" });
+            other.push_str(piece);
+        }
+        let come_to = |elements: &str| {
+            let text = format!(
+                "define v = 10.0.0.9\ntable ip t {{\nset s {{\ntype ipv4_addr\nflags interval\nelements = {{ {elements} }}\n}}\n\
+                 chain c {{\nwrong words\n}}\n}}\n"
+            );
+            match read(&text) {
+                Ok(read) => {
+                    Ok((read.ruleset, read.unknown.iter().map(|one| (one.line, one.text.clone())).collect::<Vec<_>>()))
+                }
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let read = come_to(&one);
+        sound += usize::from(read.is_ok());
+        assert_eq!(read, come_to(&other), "{one}");
+    }
+    assert!(sound > 4_000, "{sound}");
 }
 
 #[test]
