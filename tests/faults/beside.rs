@@ -175,7 +175,7 @@ on_a_machine! {
         machine.write("root/etc/sysctl.d/99-after.conf", &format!("# late\n{RESERVED} = 9000\n"));
         let said = machine.ringfence("apply old.toml").ended(0);
         let said = said.says("10-before.conf:1 also sets the reserved ports").says("99-after.conf:2 also sets the reserved ports");
-        assert!(said.err.contains("counts at boot: add"), "{said:?}");
+        assert!(said.err.contains("is read last at boot: add"), "{said:?}");
         let conf = fs::read_to_string(machine.path("root/etc/sysctl.d/60-ringfence.conf")).unwrap();
         assert!(conf.contains("7000"), "{conf}");
         assert_eq!(of_the_machine(), untouched);

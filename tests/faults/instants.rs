@@ -23,9 +23,9 @@ on_a_machine! {
         machine.ringfence("apply old.toml").ended(0);
         let hammer = Hammer::start(&machine.lab);
         for _ in 0..ROUNDS {
-            machine.ringfence("apply members.toml").ended(0).says("members changed");
+            machine.ringfence("apply members.toml").ended(0).says("members of sets changed");
             admits(machine, false, true);
-            machine.ringfence("apply old.toml").ended(0).says("members changed");
+            machine.ringfence("apply old.toml").ended(0).says("members of sets changed");
             admits(machine, true, false);
             hammer.some_rounds();
         }
@@ -150,7 +150,7 @@ on_a_machine! {
         eventually("the apply is before its transaction", || sends(machine) >= commit);
         run(&["nft", "add", "table", "inet", "foreign"], "");
         assert!(held.try_wait().unwrap().is_none(), "the other came too late");
-        Ran::from(held.wait_with_output().unwrap()).ended(0).says("members changed");
+        Ran::from(held.wait_with_output().unwrap()).ended(0).says("members of sets changed");
         // The first transaction, which comes too late, and the second one.
         assert_eq!(machine.strace_log().matches("NFNL_MSG_BATCH_BEGIN").count(), 2, "{}", machine.strace_log());
         assert!(machine.proves("members.toml"));

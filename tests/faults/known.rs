@@ -163,7 +163,7 @@ on_a_machine! {
         machine.ringfence("apply long-members.toml").ended(0).says(DERIVED);
         machine.ringfence("apply long-old.toml").ended(0).says(DERIVED);
         let moved = "changed while this ran";
-        for (change, all) in [("add table inet other", false), ("add element inet ringfence peers4 { 203.0.113.9 }", true)] {
+        for change in ["add table inet other", "add element inet ringfence peers4 { 203.0.113.9 }"] {
             // The first lock is that of the host.
             let held = machine.start_strace(&["-e", "trace=flock", "-e", "inject=flock:delay_enter=1500000:when=1"], "apply long-members.toml");
             eventually("the apply is before its lock", || machine.strace_log().contains("flock("));
@@ -172,7 +172,6 @@ on_a_machine! {
             nft(change);
             let ran = Ran::from(held.wait_with_output().expect("its end")).ended(0);
             assert!(!ran.out.contains(moved) && !ran.err.contains(moved), "{ran:#?}");
-            assert_eq!(!ran.out.contains(DERIVED), all, "{ran:#?}");
             machine.guards();
             assert!(machine.proves("members.toml"));
             machine.ringfence("apply long-old.toml").ended(0);

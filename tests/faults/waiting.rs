@@ -88,7 +88,7 @@ on_a_machine! {
         assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "members.toml");
         machine.ringfence("apply --replace-waiting rules.toml").ended(0).says("was taken back");
         assert_eq!(machine.in_force(&["old.toml", "members.toml", "rules.toml"]), "rules.toml");
-        assert!(watchdogs(machine).is_empty());
+        eventually("its watchdog has ended", || watchdogs(machine).is_empty());
         machine.ringfence("rollback").ended(4);
         // The one in its place may wait itself, and what it is taken back to is what was confirmed.
         machine.ringfence("apply --confirm-within 60s members.toml").ended(0);

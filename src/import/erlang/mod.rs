@@ -11,6 +11,9 @@
 //! taken in two cases only: a template with placeholders, which may well be valid Erlang (`{{web_port}}` is a tuple in a
 //! tuple), and what exceeds the limits below, which no settings file comes near.
 //!
+//! Bit syntax and integers of any size say nothing of who listens where, and are read all the same: where such a term ends is not known
+//! without, and a file with a mistake in one is a file with which the node does not start.
+//!
 //! INVARIANT (all or nothing): there are terms exactly when there are no findings. A term that was mended to go on
 //! looking for mistakes never gets out.
 //!
