@@ -15,6 +15,8 @@ use crate::cluster::{Cluster, Node, Site};
 use crate::explain::{Explained, Fate, explain, explain_opening};
 use crate::host::identity::{Saved, nodes_of};
 use crate::host::links::Link;
+use crate::host::record;
+use crate::host::store::Store;
 use crate::host::whole::{Everything, surroundings};
 use crate::ir::ours::has_part;
 use crate::ir::{ConnectionStates, Ruleset, TcpFlags};
@@ -109,9 +111,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let live = arguments.live || (arguments.config.is_none() && arguments.rulesets.is_empty());
     let config = arguments.config.clone().unwrap_or_else(default_config);
     let input = Input { config, json: arguments.json };
-    let Some(cluster) = input.load(|cluster| all_node_findings(cluster, &arguments.node))? else {
-        return Ok(Outcome::Unusable);
+    let lacks_a_file = live && arguments.config.is_none() && !input.config.exists();
+    let last = lacks_a_file.then(|| applied_last(&Store::new(None), &arguments.node)).flatten();
+    if last.is_some() {
+        let file = input.config.display();
+        say(&format!("note: there is no cluster file {file}: names are those of what was applied last"));
+    }
+    let loaded = match last {
+        None => input.load(|cluster| all_node_findings(cluster, &arguments.node))?,
+        last => last,
     };
+    let Some(cluster) = loaded else { return Ok(Outcome::Unusable) };
     let site = site(&cluster, &arguments.node);
     let (given, whose, here) = if live {
         let Everything { ruleset, unknown, .. } = Everything::read()?;
@@ -158,6 +168,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Outcome::Undecided
         }
     })
+}
+
+/// What was applied last, where it has these nodes: what the kernel does with a packet is told without a file as well.
+fn applied_last(store: &Store, nodes: &[String]) -> Option<Cluster> {
+    let cluster = record::kept(store, record::GOOD).ok()??.load().cluster;
+    cluster.filter(|cluster| all_node_findings(cluster, nodes).is_empty())
 }
 
 /// The interfaces that a rule names, and on which a packet would get through that is blocked where it comes in.
@@ -337,4 +353,40 @@ fn packet(
         state,
         ..Packet::plain(from)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::parse;
+    use crate::host::Backend;
+    use crate::host::record::Record;
+
+    #[test]
+    fn without_a_file_names_are_those_of_what_was_applied_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(folder.path().join("state")));
+        assert!(applied_last(&store, &[]).is_none());
+        let text = "[cluster]\nname = \"c\"\nnodes = [\"a@10.0.0.1\"]\n[networks]\nprivate = [\"10.0.0.0/24\"]\n\
+            [services.distribution]\nports = \"6000-6009\"\n";
+        let cluster = parse("/root/own.toml", text.to_owned(), Path::new("")).cluster.unwrap();
+        let record = Record {
+            version: String::new(),
+            cluster: None,
+            node: None,
+            backend: Backend::Nft,
+            config: "/root/own.toml".into(),
+            digest: cluster.digest().to_owned(),
+            parts: Vec::new(),
+            some: Vec::new(),
+            ports: String::new(),
+            root: "/".into(),
+        };
+        record::keep(&store, record::GOOD, &record::files(&cluster, &record, "")).unwrap();
+        let last = |node: &[String]| applied_last(&store, node);
+        assert!(last(&[]).is_some_and(|cluster| cluster.node("a@10.0.0.1").is_some()));
+        assert!(last(&["a@10.0.0.1".to_owned()]).is_some() && last(&["b@10.0.0.2".to_owned()]).is_none());
+    }
 }
