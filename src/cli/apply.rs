@@ -193,7 +193,7 @@ fn run_on(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let what = if arguments.confirm_within.is_some() { "ringfence apply --confirm-within" } else { "ringfence apply" };
     let lock = arguments.host.wait.lock(&host, what)?;
-    let outcome = bring(arguments, &cluster, &host, (lock, early));
+    let outcome = bring(arguments, &cluster, &host, lock, early);
     // The process is about to end.
     std::mem::forget(cluster);
     outcome
@@ -204,7 +204,8 @@ pub fn bring(
     arguments: &Arguments,
     cluster: &Cluster,
     host: &Host,
-    (lock, early): (Lock, Option<Early>),
+    lock: Lock,
+    early: Option<Early>,
 ) -> anyhow::Result<Outcome> {
     let links = own_links()?;
     let kept = record::kept(&host.store, record::GOOD);

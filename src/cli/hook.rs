@@ -203,7 +203,7 @@ fn post_install(arguments: &PostInstall) -> anyhow::Result<Outcome> {
     if let Err(error) = show(&plain, &cluster, &host) {
         log(&format!("what would change cannot be shown: {error:#}"));
     }
-    let outcome = bring(&plain, &cluster, &host, (lock, None))?;
+    let outcome = bring(&plain, &cluster, &host, lock, None)?;
     // Rules that only log are in force and end so, too.
     if matches!(outcome, Outcome::No) && !cluster.guard().is_staged() {
         log("the next start of the machine will try this file again: mend it, or move it away");

@@ -56,7 +56,7 @@ pub struct Change {
     pub services: String,
     /// The sources in words, where nobody in the cluster file is behind it and they reach to both ends of the address space.
     #[serde(skip)]
-    pub everyone: Option<&'static str>,
+    pub everyone: Option<String>,
 }
 
 /// Packets of other kinds whose fate changes.
@@ -233,8 +233,8 @@ impl Changes {
 impl Change {
     fn sources(&self) -> String {
         const NAMED: usize = 6;
-        if let Some(everyone) = self.everyone {
-            return everyone.to_owned();
+        if let Some(everyone) = &self.everyone {
+            return everyone.clone();
         }
         let shown: Vec<&str> = self.sources.iter().take(NAMED).map(String::as_str).collect();
         let more = match self.sources.len().saturating_sub(NAMED) {
@@ -253,28 +253,27 @@ impl Change {
     }
 }
 
-/// Ranges that begin with the lowest address of their family and end with the highest, whoever is left out in between.
-fn everyone(sources: &[(IpAddr, IpAddr)]) -> Option<&'static str> {
-    let of = |ipv4: bool| {
-        let own = || sources.iter().filter(move |(first, _)| first.is_ipv4() == ipv4);
-        let ends = |(first, last): (IpAddr, IpAddr)| match (first, last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => (first.to_bits() == 0, last.to_bits() == u32::MAX),
-            (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits() == 0, last.to_bits() == u128::MAX),
-            _ => (false, false),
-        };
-        let is_whole = own().any(|range| ends(*range).0) && own().any(|range| ends(*range).1);
-        let is_alone = own().any(|range| ends(*range) == (true, true));
-        (own().next().is_some(), is_whole, is_alone)
+/// In words, ascending ranges that begin with the lowest address of their family and end with the highest, whoever is left out in between.
+fn everyone(sources: &[(IpAddr, IpAddr)]) -> Option<String> {
+    let is_v4 = |(first, _): &&(IpAddr, IpAddr)| first.is_ipv4();
+    let (v4, v6): (Vec<_>, Vec<_>) = sources.iter().partition(is_v4);
+    let ends =
+        [(&v4, IpAddr::from([0; 4]), IpAddr::from([0xff; 4])), (&v6, IpAddr::from([0; 16]), IpAddr::from([0xff; 16]))];
+    let is_whole = |(ranges, lowest, highest): &(&Vec<&(IpAddr, IpAddr)>, IpAddr, IpAddr)| {
+        ranges.is_empty()
+            || ranges.first().is_some_and(|(first, _)| first == lowest)
+                && ranges.last().is_some_and(|(_, last)| last == highest)
     };
-    match (of(true), of(false)) {
-        ((true, true, true), (true, true, true)) => Some("everyone"),
-        ((true, true, _), (true, true, _)) => Some("everyone else"),
-        ((true, true, true), (false, ..)) => Some("everyone (IPv4)"),
-        ((true, true, false), (false, ..)) => Some("everyone else (IPv4)"),
-        ((false, ..), (true, true, true)) => Some("everyone (IPv6)"),
-        ((false, ..), (true, true, false)) => Some("everyone else (IPv6)"),
-        _ => None,
+    if sources.is_empty() || !ends.iter().all(is_whole) {
+        return None;
     }
+    let others = if v4.len() > 1 || v6.len() > 1 { " else" } else { "" };
+    let family = match (v4.is_empty(), v6.is_empty()) {
+        (false, true) => " (IPv4)",
+        (true, _) => " (IPv6)",
+        (false, false) => "",
+    };
+    Some(format!("everyone{others}{family}"))
 }
 
 fn range(first: IpAddr, last: IpAddr) -> String {

@@ -56,6 +56,6 @@ pub use journey::{Arrival, Home, Leg};
 pub use merge::merged;
 pub use packet::{Locality, Packet, Shape, TCP};
 pub use plausible::{GOING_ON, OPENING, Plausible};
-pub use rewrite::rewriting;
+pub use rewrite::{reached, rewriting};
 pub use space::{Question, Space};
 pub use view::View;

@@ -16,7 +16,7 @@ use super::packet::TCP;
 #[must_use]
 pub fn rewriting(ruleset: &Ruleset) -> Option<String> {
     let from_outside = |base: &Base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input);
-    ruleset.tables.iter().find_map(|table| reached(table, from_outside).into_iter().find_map(rewrites))
+    ruleset.tables.iter().find_map(|table| reached(table, from_outside, |_| true).into_iter().find_map(rewrites))
 }
 
 fn rewrites(rule: &Rule) -> Option<String> {
@@ -30,8 +30,9 @@ fn rewrites(rule: &Rule) -> Option<String> {
     Some(rule.place.as_ref().map_or_else(|| text.to_owned(), Place::described))
 }
 
-/// The rules that packets of TCP from outside, or the answers to them, may meet from these base chains on.
-pub(super) fn reached(table: &Table, from: impl Fn(&Base) -> bool) -> Vec<&Rule> {
+/// The rules that packets of TCP from outside, or the answers to them, may meet from these base chains on, by way of rules whose tests they
+/// may pass as far as `passes` knows.
+pub fn reached(table: &Table, from: impl Fn(&Base) -> bool, passes: impl Fn(&Rule) -> bool) -> Vec<&Rule> {
     let names: HashMap<&str, &[Rule]> =
         table.chains.iter().map(|chain| (chain.name.as_str(), chain.rules.as_slice())).collect();
     let bases = table.chains.iter().filter(|chain| chain.base.as_ref().is_some_and(&from));
@@ -42,7 +43,9 @@ pub(super) fn reached(table: &Table, from: impl Fn(&Base) -> bool) -> Vec<&Rule>
         if !found.insert(name) {
             continue;
         }
-        for rule in names.get(name).copied().unwrap_or_default().iter().filter(|rule| may_be_met(table, rule)) {
+        for rule in
+            names.get(name).copied().unwrap_or_default().iter().filter(|rule| may_be_met(table, rule) && passes(rule))
+        {
             if let Some(Verdict::Jump(target) | Verdict::Goto(target)) = &rule.verdict {
                 waiting.push(target);
             }

@@ -92,7 +92,7 @@ pub(super) fn leads_astray(ruleset: &Ruleset, from: impl Fn(&Base) -> bool) -> b
         };
         rule.statements.iter().any(own)
     };
-    let met = || ruleset.tables.iter().flat_map(|table| reached(table, &from));
+    let met = || ruleset.tables.iter().flat_map(|table| reached(table, &from, |_| true));
     if met().any(changes) {
         return ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).any(astray);
     }

@@ -50,7 +50,7 @@ impl Rules<'_> {
             let found = rules.find(|rule| rule.matches.iter().any(|one| apart(table, one))).cloned();
             // The second time they have a connection there.
             let early = || {
-                let rules = reached(table, comes_before_tracking);
+                let rules = reached(table, comes_before_tracking, |_| true);
                 rules.into_iter().find(|rule| rule.matches.iter().any(by_state)).cloned()
             };
             found.or_else(early)

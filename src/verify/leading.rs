@@ -10,15 +10,13 @@
 //!
 //! INVARIANT (no alarm): isolation is never violated for that alone: on such a host anything may be led anywhere.
 
-use std::collections::HashSet;
-
 use super::{Claim, Claims, Families, Finding, Report, check, judge, own_part};
 use crate::cluster::Site;
 use crate::ir::{
-    Chain, ChainKind, Elements, Hook, Match, PortMatch, Rule, Ruleset, Statement, Table, Translation, Verdict,
+    Base, ChainKind, Elements, Hook, Match, Place, PortMatch, Rule, Ruleset, Statement, Table, Translation,
 };
-use crate::net::{Interface, Ports};
-use crate::semantics::{Door, TCP, TooLarge, merged};
+use crate::net::{PortRange, Ports};
+use crate::semantics::{Door, TooLarge, merged, reached};
 
 /// Makes isolation undecided that holds only where nothing is translated.
 ///
@@ -30,23 +28,16 @@ pub(super) fn doubt(
     site: &Site<'_>,
     families: Families,
 ) -> Result<(), TooLarge> {
-    if site.translates() || !leads(ruleset, &site.protected()) {
-        return Ok(());
-    }
-    let isolation = |report: &Report| report.findings.iter().position(|(claim, _)| *claim == Claim::Isolation);
-    let Some((_, finding)) = isolation(report).and_then(|at| report.findings.get_mut(at)) else { return Ok(()) };
+    let Some(rule) = leading(ruleset, &site.protected()).filter(|_| !site.translates()) else { return Ok(()) };
     // What lets everybody on has to count them, in the same way.
-    if !matches!(finding, Finding::Proved | Finding::OnPurpose(_)) {
-        return Ok(());
-    }
+    let holds = |finding: &Finding| matches!(finding, Finding::Proved | Finding::OnPurpose(_));
+    let isolation = |(claim, finding): &&mut (Claim, Finding)| *claim == Claim::Isolation && holds(finding);
+    let Some((_, finding)) = report.findings.iter_mut().find(isolation) else { return Ok(()) };
     let there = check(ruleset, &site.clone().translating(true), families)?;
-    let doubtful = match isolation(&there).and_then(|at| there.findings.get(at)) {
-        Some((_, Finding::Violated(witness) | Finding::Undecided(witness))) => Finding::Undecided(witness.clone()),
-        Some((_, finding @ Finding::Unjudged(_))) => finding.clone(),
-        Some((_, Finding::Proved | Finding::OnPurpose(_))) | None => return Ok(()),
-    };
-    if !keeps_out(ruleset, site)? {
-        *finding = doubtful;
+    let is_same = there.findings.iter().all(|(claim, finding)| *claim != Claim::Isolation || holds(finding));
+    if !is_same && !keeps_out(ruleset, site)? {
+        let why = "a connection that it led elsewhere before these rules were there goes on";
+        *finding = Finding::Unjudged(format!("{rule}: {why}"));
     }
     Ok(())
 }
@@ -62,52 +53,37 @@ fn keeps_out(ruleset: &Ruleset, site: &Site<'_>) -> Result<bool, TooLarge> {
     })
 }
 
-/// Whether a rule at prerouting may give another destination to what comes to one of these ports.
-fn leads(ruleset: &Ruleset, protected: &Ports) -> bool {
-    ruleset.tables.iter().any(|table| {
-        let is_first = |chain: &&Chain| {
-            chain.base.is_some_and(|base| base.kind == ChainKind::Nat && base.hook == Hook::Prerouting)
-        };
-        let mut waiting: Vec<&Chain> = table.chains.iter().filter(is_first).collect();
-        let mut seen: HashSet<&str> = waiting.iter().map(|chain| chain.name.as_str()).collect();
-        while let Some(chain) = waiting.pop() {
-            // What a rule leads on has passed its tests: the chains of a service stand behind the port of that service.
-            let met = |rule: &&Rule| !rule.matches.iter().any(|one| is_for_others(table, one, protected));
-            for rule in chain.rules.iter().filter(met) {
-                if rule.statements.iter().any(translates) {
-                    return true;
-                }
-                if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = &rule.verdict
-                    && let Some(next) = table.chains.iter().find(|chain| chain.name == *name)
-                    && seen.insert(&next.name)
-                {
-                    waiting.push(next);
-                }
-            }
-        }
-        false
+/// A rule at prerouting that may give another destination to what comes to one of these ports, in words.
+fn leading(ruleset: &Ruleset, protected: &Ports) -> Option<String> {
+    let first = |base: &Base| base.kind == ChainKind::Nat && base.hook == Hook::Prerouting;
+    ruleset.tables.iter().find_map(|table| {
+        // The chains of a service stand behind the port of that service.
+        let concerns = |rule: &Rule| !rule.matches.iter().any(|one| is_for_others(table, one, protected));
+        reached(table, first, concerns).into_iter().find_map(|rule| {
+            let leads = rule.statements.iter().find(|one| leads(one))?;
+            Some(rule.place.as_ref().map_or_else(|| leads.name().to_owned(), Place::described))
+        })
     })
 }
 
-fn translates(one: &Statement) -> bool {
+fn leads(one: &Statement) -> bool {
     matches!(one, Statement::Translate(Translation::Destination | Translation::Redirect | Translation::Network, _))
 }
 
 /// Whether a test lets through nothing that comes to one of these ports.
 fn is_for_others(table: &Table, one: &Match, protected: &Ports) -> bool {
+    let others = |ports: Ports| ports.intersection(protected).is_none();
     match one {
-        Match::Protocol { number, negated } => (*number == TCP) == *negated,
-        Match::InInterface { names, negated: false } => names.iter().all(|name| *name == Interface::loopback()),
-        Match::DestinationPort { ports: PortMatch::Ports(ports), negated: false } => {
-            ports.intersection(protected).is_none()
-        }
+        Match::DestinationPort { ports: PortMatch::Ports(ports), negated: false } => others(ports.clone()),
         Match::DestinationPort { ports: PortMatch::Set(name), negated: false } => {
             let set = table.sets.iter().find(|set| set.name == *name);
             set.is_some_and(|set| match &set.elements {
-                Elements::Ports(list) => list.iter().copied().collect::<Ports>().intersection(protected).is_none(),
+                Elements::Ports(list) => others(list.iter().copied().collect()),
                 _ => false,
             })
         }
+        // `th dport`, of whatever protocol. No port is 0.
+        Match::PortBlock(block) => others(PortRange::new(block.first.max(1), block.last()).into_iter().collect()),
         _ => false,
     }
 }

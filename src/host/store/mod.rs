@@ -96,8 +96,8 @@ impl Store {
         folder.replace(name, &[&first_line(&[bytes]), bytes], FILE_MODE)
     }
 
-    /// Writes a file whole, of pieces that follow each other, as [`Self::write`] does, but without waiting for the disk: what a crash may leave of it is a damaged file, or an
-    /// older one. For what is no loss then.
+    /// Writes a file whole, of pieces that follow each other, as [`Self::write`] does, but without waiting for the disk: what a crash may
+    /// leave of it is a damaged file, or an older one. For what is no loss then.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -194,7 +194,7 @@ fn check_name(name: &str) -> Result<(), StoreError> {
     Err(StoreError::Name(name.to_owned()))
 }
 
-/// A file's content, with its first line.
+/// The first line of a file with this content.
 fn first_line(pieces: &[&[u8]]) -> Vec<u8> {
     format!("{FIRST_LINE}{}\n", checksum_of(pieces)).into_bytes()
 }

@@ -15,6 +15,8 @@
 
 mod change;
 mod folders;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
