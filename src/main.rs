@@ -5,5 +5,6 @@ mod memory;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    memory::share_one_heap();
     ringfence::cli::run()
 }

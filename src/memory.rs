@@ -1,3 +1,8 @@
+//! How memory is given out.
+//!
+//! All threads have one heap. With one for each, as glibc has it otherwise, what one of them gave back is nothing to the others, and a look
+//! at 100,000 members took a fifth more memory.
+//!
 //! Where there is no more memory, the command ends as any other that cannot be done: with a line that says so and an exit code, in
 //! place of an abort.
 //!
@@ -12,6 +17,15 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use nix::libc;
+
+/// Has all threads share one heap. What may not be so is as it was.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no thread but this one runs, and nothing follows from the answer (mallopt(3), M_ARENA_MAX).
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
 
 /// The system's allocator, which does not return where it has nothing to give.
 struct Whole;

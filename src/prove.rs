@@ -149,9 +149,25 @@ impl Emitted {
 /// Where they cannot be written or not be proved.
 pub fn nft(site: &Site<'_>) -> Result<Emitted, NotEmitted> {
     let compiled = compile::nft(site);
-    let text = dialect::nft::write(&compiled).map_err(|error| NotEmitted::Unwritable(error.to_string()))?;
+    let text = written(&compiled)?;
     let verified = proved(dialect::nft::read(&text)?.ruleset, site)?;
     Ok(Emitted { compiled, verified, texts: vec![(Text::Nft, text)] })
+}
+
+/// The same for whoever makes something else of the text, such as a digest, and keeps nothing but the rules: of 100,000 members each text
+/// is some megabytes.
+///
+/// # Errors
+/// As [`nft`].
+pub fn nft_by<T>(site: &Site<'_>, of_text: impl FnOnce(String) -> T) -> Result<(Verified, T), NotEmitted> {
+    let text = written(&compile::nft(site))?;
+    let read = dialect::nft::read(&text)?.ruleset;
+    let made = of_text(text);
+    Ok((proved(read, site)?, made))
+}
+
+fn written(compiled: &Ruleset) -> Result<String, NotEmitted> {
+    dialect::nft::write(compiled).map_err(|error| NotEmitted::Unwritable(error.to_string()))
 }
 
 /// The rules of a site for iptables and ipset.

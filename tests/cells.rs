@@ -14,6 +14,7 @@
 mod generate;
 mod spaces;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -141,11 +142,11 @@ fn asks(packet: &Packet, ports: &ringfence::net::Ports) -> Option<bool> {
 /// Compares the matrix with what each packet says; false where there are too many packets.
 fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap<(Fare, Held), usize>) -> bool {
     let whole = merged(ruleset);
-    let claims = Claims::of(site);
-    let mut question = claims.question();
+    let (claims, asked) = (Claims::of(site), Claims::of(site));
+    let mut question = asked.question();
     let cluster = site.cluster();
     let networks = cluster.private().iter().chain(cluster.untrusted());
-    question.sources.extend(networks.map(|source| Elements::of_networks(&[source.network])));
+    question.sources.extend(networks.map(|source| Cow::Owned(Elements::of_networks(&[source.network]))));
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     let mut space = Space::new(&[&whole], &question).unwrap();
     if how_many(&mut space) > MOST {

@@ -103,7 +103,7 @@ fn no_file_is_held_to_less_than_it_says() {
         let sources: Vec<IpAddr> = cluster
             .nodes()
             .iter()
-            .flat_map(|node| node.addresses().iter().map(|(address, _)| *address))
+            .flat_map(|node| node.addresses().map(|(address, _)| address))
             .chain(cluster.clients().iter().flat_map(|client| client.from().iter().map(|from| from.network.first())))
             .chain(["203.0.113.9".parse().unwrap(), "10.20.0.200".parse().unwrap()])
             .collect();

@@ -53,8 +53,8 @@ fn note(specification: &Specification<'_>, packet: &Packet, found: &mut BTreeMap
 /// Compares the report with what each packet says; false where there are too many packets.
 fn compare(name: &str, ruleset: &Ruleset, site: &Site<'_>, counts: &mut BTreeMap<(Claim, u8), usize>) -> bool {
     let ruleset = merged(ruleset);
-    let claims = Claims::of(site);
-    let question = claims.question();
+    let (claims, asked) = (Claims::of(site), Claims::of(site));
+    let question = asked.question();
     let mut space = Space::new(&[&ruleset], &question).unwrap();
     if how_many(&mut space) > MOST {
         return false;

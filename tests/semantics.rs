@@ -24,6 +24,7 @@ mod spaces;
 #[path = "semantics/ways.rs"]
 mod ways;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use biodivine_lib_bdd::{Bdd, BddValuation, BddVariable, BddVariableSet};
@@ -240,7 +241,7 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         let tells = random.chance(60) || !home.unnumbered.is_empty();
         let question = Question {
             home: tells.then(|| home.clone()),
-            sources: named.clone().into_iter().collect(),
+            sources: named.iter().map(Cow::Borrowed).collect(),
             translates: seed % 2 == 0,
             flags: vec![OPENING],
             leaving: true,
@@ -250,7 +251,7 @@ fn whole_ways_of_sets_are_those_of_each_of_their_packets() {
         };
         let mut space = Space::new(&[&ruleset], &question).unwrap();
         let rules = if seed % 3 == 0 { Rules::new(&ruleset) } else { Rules::of_honest(&ruleset) }.beside(&surroundings);
-        let concerned = named.map_or(Set::ALL, |list| space.source(&list).unwrap().unwrap());
+        let concerned = named.as_ref().map_or(Set::ALL, |list| space.source(list).unwrap().unwrap());
         let mut flow = Flow::new(&rules).only(concerned);
         let to: Option<std::net::IpAddr> = random.chance(50).then(|| "10.20.0.1".parse().unwrap());
         let arrival = if random.chance(50) {

@@ -232,7 +232,7 @@ pub fn bring(
     let site = live_site(cluster, nodes.as_deref())?;
     let prepare = || {
         let backend = arguments.site.backend.choose(host)?;
-        Ok::<_, HostError>((backend, Prepared::new(&site, backend)?.without_texts()))
+        Ok::<_, HostError>((backend, Prepared::without_texts(&site, backend)?))
     };
     let mut ready = None;
     // Before anything else speaks against it that was not there then; what counts is the look in the moment of the change.

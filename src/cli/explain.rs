@@ -277,7 +277,7 @@ fn address(text: &str, cluster: &Cluster) -> anyhow::Result<IpAddr> {
         }
         return Ok(address);
     }
-    let node = cluster.node(text).and_then(|node| node.addresses().first()).map(|(address, _)| *address);
+    let node = cluster.node(text).and_then(|node| node.addresses().next()).map(|(address, _)| address);
     let client = || cluster.clients().iter().find(|client| client.name() == text);
     let network = || client().and_then(|client| client.from().first()).map(|source| source.network.first());
     node.or_else(network).ok_or_else(|| {
@@ -327,8 +327,8 @@ fn packet(
         None => asked.iter().filter_map(|name| cluster.node(name)).collect(),
     };
     let of_family = |address: &IpAddr| address.is_ipv4() == from.is_ipv4();
-    let own = nodes.iter().flat_map(|node| node.addresses()).map(|(address, _)| *address).find(of_family);
-    let of_nodes = |to: IpAddr| cluster.nodes().iter().flat_map(Node::addresses).any(|(address, _)| *address == to);
+    let own = nodes.iter().flat_map(|node| node.addresses()).map(|(address, _)| address).find(of_family);
+    let of_nodes = |to: IpAddr| cluster.nodes().iter().flat_map(Node::addresses).any(|(address, _)| address == to);
     let is_own = |to: IpAddr| here.map_or_else(|| of_nodes(to), |here| here.surroundings.addresses.contains(&to));
     anyhow::ensure!(
         arguments.to.is_none_or(|to| of_family(&to)),

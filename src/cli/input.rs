@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, Command};
 
 use super::output::{Undone, print_findings};
-use crate::cluster::{self, Cluster, Node, Site, closest};
+use crate::cluster::{self, Cluster, Loaded, Node, Site, closest};
 use crate::diagnostic::{Code, Diagnostic, Plain, Severity, Sources, may_be_shown};
 
 /// Where the cluster file is unless the command line says otherwise.
@@ -134,11 +134,25 @@ impl Input {
         undone: Undone,
         further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
     ) -> anyhow::Result<Option<(Cluster, Vec<Plain>)>> {
+        self.take(|| cluster::load(&self.config), undone, further)
+    }
+
+    /// The same of what was read already.
+    pub fn load_read(&self, read: io::Result<Loaded>) -> anyhow::Result<Option<Cluster>> {
+        Ok(self.take(|| read, Undone::Nothing, |_| Vec::new())?.map(|(cluster, _)| cluster))
+    }
+
+    fn take(
+        &self,
+        read: impl FnOnce() -> io::Result<Loaded>,
+        undone: Undone,
+        further: impl FnOnce(&Cluster) -> Vec<Diagnostic>,
+    ) -> anyhow::Result<Option<(Cluster, Vec<Plain>)>> {
         if let Some(both) = both_places(&self.config, Path::new(DEFAULT_CONFIG), Path::new(DEFAULT_FOLDER)) {
             print_findings(&[both], &Sources::default(), self.json, undone)?;
             return Ok(None);
         }
-        let loaded = match cluster::load(&self.config) {
+        let loaded = match read() {
             Ok(loaded) => loaded,
             // A finding like any other, for whoever reads findings.
             Err(error) if self.json => {

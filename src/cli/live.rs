@@ -95,7 +95,11 @@ pub fn ahead(
         Err(outcome) => return Ok(Err(outcome)),
     };
     let backend = arguments.backend.choose(host)?;
-    let prepared = Prepared::new(&site, backend)?.without_texts();
+    let kept = kept.ok().flatten();
+    // What was applied is not read again where it is what is to be.
+    let same = kept.as_ref().is_some_and(|kept| kept.record.digest == cluster.digest());
+    let kept = kept.filter(|_| !same);
+    let prepared = Prepared::without_texts(&site, backend)?;
     let in_force = read_again(backend, &host.store)?;
     let wanted = prepared.verified.ruleset();
     let work = plan(host, &site, &prepared, &in_force, &links, false)?;
@@ -119,10 +123,7 @@ pub fn ahead(
     let ours = other.as_ref().map_or_else(|| own_part(&in_force.ruleset), |other| both(&in_force, other));
     let found = difference_on_host(&ours, wanted, site.elsewhere())?;
     let foreign = if work.rules == Changed::Rules { foreign(host, &prepared, &in_force)? } else { Vec::new() };
-    let kept = kept.ok().flatten();
-    // What was applied is not read again where it is what is to be.
-    let same = kept.as_ref().is_some_and(|kept| kept.record.digest == cluster.digest());
-    let read = kept.filter(|_| !same).and_then(|kept| kept.load().cluster);
+    let read = kept.and_then(|kept| kept.load().cluster);
     let old = if same { Some(cluster) } else { read.as_ref() };
     let sessions = affected(&site, (!in_force.absent || other.is_some()).then_some(now), &links)?;
     let writes_rules = work.rules != Changed::Nothing;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::input::Input;
 use super::output::{Undone, print_findings};
 use super::{boot, document};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Loaded};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::host::apply::Host;
 use crate::host::time::utc;
@@ -26,10 +26,18 @@ pub enum Meant {
 
 /// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
 /// other one: what holds of another is no answer about it.
-pub fn meant(is_named: bool, host: &Host, input: &Input) -> anyhow::Result<Option<Meant>> {
+///
+/// `read` is the file, where it was read already.
+pub fn meant(
+    is_named: bool,
+    host: &Host,
+    input: &Input,
+    read: Option<io::Result<Loaded>>,
+) -> anyhow::Result<Option<Meant>> {
+    let read = read.unwrap_or_else(|| cluster::load(&input.config));
     // Who named it reads first what is wrong with it.
     if is_named {
-        return Ok(input.load(|_| Vec::new())?.map(Meant::File));
+        return Ok(input.load_read(read)?.map(Meant::File));
     }
     // What was applied last tells at least whether somebody else changed the rules.
     let last = record::kept(&host.store, record::GOOD).ok().flatten().and_then(|kept| kept.load().cluster);
@@ -41,7 +49,7 @@ pub fn meant(is_named: bool, host: &Host, input: &Input) -> anyhow::Result<Optio
         }
     };
     let file = input.config.display();
-    match cluster::load(&input.config) {
+    match read {
         Ok(loaded) if !input.is_of_both_places() => {
             let is_error = |finding: &&Diagnostic| finding.severity() == Severity::Error;
             let errors = loaded.findings.iter().filter(is_error).count();

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,12 +21,13 @@ use super::output::{Undone, present, print_findings, say, warn};
 use super::today::Today;
 use super::waiting::changes_of;
 use super::ways::{in_use, sources, unknown_sources, warnings};
-use crate::cluster::{Cluster, Site, Term};
+use crate::cluster::{self, Cluster, Site, Term};
 use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
 use crate::diff::difference_on_host;
 use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
+use crate::host::early::Early;
 use crate::host::identity::{Objection, objections};
 use crate::host::judge::{Judgement, Standing, judge, judge_on};
 use crate::host::known::Known;
@@ -231,7 +233,10 @@ fn unjudged(place: &str) -> String {
 
 fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
-    let in_force = read(backend)?;
+    // Of 100,000 nodes the file takes as long to read as the kernel takes to tell what it holds.
+    let early = Early::begin_whole(backend, config);
+    let file = early.as_ref().map(|_| cluster::load(config));
+    let in_force = early.and_then(Early::seen).map_or_else(|| read(backend), Ok)?;
     let by_hand = by_hand(host, &in_force);
     let guards_nothing = by_hand.as_ref().filter(|_| !in_force.guards());
     if in_force.absent || guards_nothing.is_some() {
@@ -260,7 +265,7 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
         return Ok(Some(document));
     }
     let links = own_links()?;
-    let (cluster, unusable) = match meant(arguments.config.is_some(), host, &input) {
+    let (cluster, unusable) = match meant(arguments.config.is_some(), host, &input, file) {
         Ok(Some(Meant::File(cluster))) => match closed_meanwhile(host, config, &in_force, &links)? {
             Some(document) => return Ok(Some(document)),
             None => (cluster, None),
@@ -283,6 +288,8 @@ fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> 
             });
         }
     };
+    // The process is about to end.
+    let cluster = ManuallyDrop::new(cluster);
     let nodes = own_nodes(&cluster, host, &arguments.site.node, &links);
     let wrong = node_findings(&cluster, &arguments.site.node);
     if !wrong.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::model::{Cluster, Node, NodeAddresses, Service, ServiceId, Source, State};
+use super::model::{Cluster, Node, Service, ServiceId, Source, State};
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{AddressClass, Cidr, Hosts, Networks, PortRange};
@@ -45,7 +45,7 @@ pub(super) fn check(cluster: &Cluster, span: Span, unread: &Unread, findings: &m
     let addresses = Addresses::of(cluster);
     let _ = cluster.hosts.set(Arc::new(addresses.hosts()));
     if !addresses.tell_names_apart() {
-        duplicate_names("nodes", || cluster.nodes.iter().map(|node| (node.name(), node.span)), findings);
+        duplicate_names("nodes", || cluster.nodes.iter().map(|node| (node.name(), node.span())), findings);
     }
     duplicate_names("clients", || cluster.clients.iter().map(|client| (client.name(), client.span)), findings);
     addresses.duplicates(findings);
@@ -92,7 +92,7 @@ impl<'a> Addresses<'a> {
     fn of(cluster: &'a Cluster) -> Self {
         let mut addresses = Self { nodes: &cluster.nodes, v4: Vec::new(), v6: Vec::new() };
         for (position, node) in cluster.nodes.iter().enumerate() {
-            for &(address, _) in node.addresses() {
+            for (address, _) in node.addresses() {
                 // INVARIANT (size): a file of less than 4 GiB names fewer nodes than that.
                 match address {
                     IpAddr::V4(address) => addresses.v4.push((address.to_bits(), position as u32)),
@@ -112,11 +112,7 @@ impl<'a> Addresses<'a> {
 
     /// Whether no two nodes can have one name: each has its address in it, and no address is there twice.
     fn tell_names_apart(&self) -> bool {
-        let named = |node: &Node| match &node.addresses {
-            NodeAddresses::One(_) => true,
-            NodeAddresses::Many(_) => false,
-        };
-        self.nodes.iter().all(named)
+        self.nodes.iter().all(Node::is_named_by_address)
             && !self.v4.windows(2).any(|pair| same_key(pair).is_some())
             && !self.v6.windows(2).any(|pair| same_key(pair).is_some())
     }
@@ -167,7 +163,7 @@ impl<'a> Addresses<'a> {
 
 /// Where a node names an address.
 fn span_of(node: &Node, address: IpAddr) -> impl Iterator<Item = Span> {
-    node.addresses().iter().filter(move |(own, _)| *own == address).map(|&(_, span)| span)
+    node.addresses().filter(move |(own, _)| *own == address).map(|(_, span)| span)
 }
 
 fn same_key<T: Copy + PartialEq>(pair: &[(T, u32)]) -> Option<(T, u32, u32)> {
@@ -196,7 +192,7 @@ fn nodes_in_networks(cluster: &Cluster, findings: &mut Findings) {
         return;
     }
     for node in &cluster.nodes {
-        for &(address, span) in node.addresses() {
+        for (address, span) in node.addresses() {
             let host = Cidr::host(address);
             if !private.covers(host) {
                 let message = format!("{address} of `{}` lies in no private network", node.name());
@@ -393,7 +389,7 @@ fn overlap(cluster: &Cluster, span: Span, one: &SiteService<'_>, other: &SiteSer
         let special = |node: &&Node| {
             node.own_ports().iter().any(|(id, own)| *id == wanted.id && own.intersection(&ports).is_some())
         };
-        cluster.nodes.iter().find(special).map(|node| node.span)
+        cluster.nodes.iter().find(special).map(Node::span)
     };
     let place = |service: &SiteService<'_>| service.service.span.or_else(|| node_of(service));
     let (first, second) = (place(one), place(other));

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest as _, Sha256};
 
 use super::guard::Guard;
-use super::model::{AND, Client, Cluster, Node, NodeAddresses, OfNode, Service, ServiceId, Source, State};
+use super::model::{AND, Client, Cluster, Node, Says, Service, ServiceId, Source, State};
 use super::site::SitePart;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
 use crate::net::{Cidr, Networks, Ports};
@@ -33,10 +33,9 @@ impl Cluster {
         let sources_of = |list: &mut Vec<Source>| list.iter_mut().for_each(|source| source.span = of(source.span));
         self.services.iter_mut().for_each(|service| service.span = service.span.map(of));
         for node in &mut self.nodes {
-            node.span = of(node.span);
-            match &mut node.addresses {
-                NodeAddresses::One(one) => one.iter_mut().for_each(|(_, span)| *span = of(*span)),
-                NodeAddresses::Many(many) => many.iter_mut().for_each(|(_, span)| *span = of(*span)),
+            node.name.span = of(node.span());
+            if let Says::More(more) = &mut node.says {
+                more.addresses.iter_mut().for_each(|(_, span)| *span = of(*span));
             }
         }
         for client in &mut self.clients {
@@ -57,7 +56,7 @@ impl Cluster {
 
     /// Where its file begins.
     fn begin(&self) -> Span {
-        let span = self.nodes.first().map(|node| node.span);
+        let span = self.nodes.first().map(Node::span);
         let file =
             self.services.iter().find_map(|service| service.span).or(span).map_or(FileId::CLUSTER, |span| span.file);
         span.unwrap_or(Span::new(file, 0..0))
@@ -98,12 +97,12 @@ fn names(clusters: &[Cluster], findings: &mut Findings) {
         for node in &cluster.nodes {
             if let Some(first) = seen.get(&*node.name) {
                 let message = format!("two clusters have a node called `{}`", node.name());
-                let finding = Diagnostic::new(Code::DuplicateName, node.span, message).also(*first, "the other one");
+                let finding = Diagnostic::new(Code::DuplicateName, node.span(), message).also(*first, "the other one");
                 findings
                     .push(finding.help("one program has the name on its host, in one cluster; correct one of them"));
             }
         }
-        seen.extend(cluster.nodes.iter().map(|node| (&*node.name, node.span)));
+        seen.extend(cluster.nodes.iter().map(|node| (&*node.name, node.span())));
     }
 }
 
@@ -129,7 +128,7 @@ fn guards(one: &Cluster, other: &Cluster, findings: &mut Findings) {
 fn untrusted(trusting: &Cluster, distrusting: &Cluster, findings: &mut Findings) {
     let own: Networks = trusting.untrusted.iter().map(|source| source.network).collect();
     let nodes = trusting.nodes.iter().flat_map(|node| {
-        node.addresses().iter().map(|&(address, span)| (node.name(), Source { network: Cidr::host(address), span }))
+        node.addresses().map(|(address, span)| (node.name(), Source { network: Cidr::host(address), span }))
     });
     let clients = trusting.clients.iter().flat_map(|client| client.from.iter().map(|source| (client.name(), *source)));
     // Most are in none of them, and there may be many.
@@ -249,7 +248,7 @@ pub(super) fn join(mut parts: Vec<Cluster>, sources: &Arc<Sources>) -> Cluster {
             let ports: Vec<(ServiceId, Ports)> =
                 node.own_ports().iter().filter_map(|(id, ports)| Some((of(id)?, ports.clone()))).collect();
             let interfaces = node.own_interfaces().map(Box::from).or_else(|| part.guard.interfaces.clone());
-            Node { own: OfNode::of(ports, interfaces), ..node.clone() }
+            node.with_own(ports, interfaces)
         }));
         clients.extend(part.clients.iter().map(|client| {
             let services = client.services.iter().filter_map(of).collect();

@@ -323,7 +323,10 @@ mod tests {
         let cluster = parse("cluster.toml", CLUSTER.to_owned(), Path::new("")).cluster.unwrap();
         // A node of another copy is the same one by its name; who is none of the cluster's is nobody's other.
         let copy = cluster.clone();
-        let stranger = Node { name: crate::cluster::name::Name::own("x@10.0.0.9"), ..copy.nodes()[0].clone() };
+        let stranger = Node {
+            name: crate::cluster::name::Name::own("x@10.0.0.9", copy.nodes()[0].span()),
+            ..copy.nodes()[0].clone()
+        };
         let sites = [
             (SitePart::of_every_node(&cluster), "a@10.0.0.1 b@10.0.0.2 c@10.0.0.3", "8098 9098-9099"),
             (SitePart::of_node(&cluster, &cluster.nodes()[0]), "b@10.0.0.2 c@10.0.0.3", "9098-9099"),

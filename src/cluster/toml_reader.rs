@@ -99,11 +99,9 @@ impl<'f> Reader<'f> {
 
     /// A node's name, as it is kept.
     pub fn node_name(&self, name: Text<'_>) -> Name {
-        // Between the quotes, where it is plain.
-        let place = (name.span.start as usize + 1)..(name.span.end as usize).saturating_sub(1);
         match self.text.filter(|_| name.span.file == self.file && !self.lists.is_empty()) {
-            Some(text) => Name::within(text, place, name.text),
-            None => Name::own(name.text),
+            Some(text) => Name::within(text, name.span, name.text),
+            None => Name::own(name.text, name.span),
         }
     }
 
@@ -322,7 +320,8 @@ impl<'f> Reader<'f> {
     }
 
     fn check_name_up_to(&mut self, longest: usize, text: Text<'_>, what: &str, extra: &str) -> bool {
-        let bad = text.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._@-".contains(*c) || extra.contains(*c)));
+        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-') || extra.contains(c);
+        let bad = text.text.chars().find(|c| !is_good(*c));
         let reason = if text.text.is_empty() {
             "is empty".to_owned()
         } else if let Some(bad) = bad {

@@ -111,7 +111,7 @@ fn peers<'a>(site: &SitePart<'a>) -> Option<Grant> {
         return None;
     }
     let names: Vec<&str> = services.iter().map(|service| service.service.name()).collect();
-    let named = |node: &'a Node| node.addresses().iter().map(|&(a, span)| (Cidr::host(a), node.name(), span));
+    let named = |node: &'a Node| node.addresses().map(|(a, span)| (Cidr::host(a), node.name(), span));
     let sources = || site.cluster().nodes().iter().flat_map(named);
     let cluster = site.cluster();
     let label = format!("peers{}", tagged(cluster, "_"));

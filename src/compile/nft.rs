@@ -160,7 +160,7 @@ fn input_rules(ports: &Ports, site: &Site<'_>) -> Vec<Rule> {
 fn fast_grants<'g>(admissions: &'g Admissions, site: &Site<'_>) -> Vec<(&'g Grant, Ports)> {
     let untrusted: Networks = site.cluster().untrusted().iter().map(|source| source.network).collect();
     let nodes = site.cluster().nodes().iter().flat_map(Node::addresses);
-    let trusted = nodes.into_iter().all(|&(address, _)| !untrusted.overlaps(Cidr::host(address)));
+    let trusted = nodes.into_iter().all(|(address, _)| !untrusted.overlaps(Cidr::host(address)));
     let mut rest = admissions.protected.clone();
     let mut fast = Vec::new();
     for grant in admissions.grants.iter().filter(|grant| grant.peers && trusted) {

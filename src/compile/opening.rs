@@ -46,7 +46,7 @@ fn tell_apart(all: &mut [Opening]) {
 
 /// This host's addresses, which do not come in from outside.
 fn own(site: &Site<'_>) -> Vec<Cidr> {
-    site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(*address)).collect()
+    site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(address)).collect()
 }
 
 fn incoming(grant: &Grant, networks: &[Cidr]) -> Vec<Opening> {
@@ -82,7 +82,7 @@ fn outgoing(site: &SitePart<'_>) -> Vec<Opening> {
         return Vec::new();
     }
     let networks: Vec<Cidr> =
-        peers.iter().flat_map(|node| node.addresses()).map(|(address, _)| Cidr::host(*address)).collect();
+        peers.iter().flat_map(|node| node.addresses()).map(|(address, _)| Cidr::host(address)).collect();
     let openings = by_family(&networks).map(|networks| Opening {
         name: tag.map_or_else(|| "to-peers".to_owned(), |tag| plain(&format!("to-peers-{tag}"))),
         about: match tag {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
 use super::is_for_another;
 
 /// Which of the run's texts. Where a cluster file is read it is the first, its profile, if that is a file, the second, and what
@@ -96,8 +98,9 @@ impl SourceFile {
     /// The same of a text that others have, too.
     #[must_use]
     pub fn of_shared(name: String, text: Arc<String>) -> Self {
-        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
+        let newlines = || memchr_iter(b'\n', text.as_bytes());
+        let mut line_starts = Vec::with_capacity(newlines().count() + 1);
+        line_starts.extend(std::iter::once(0).chain(newlines().map(|at| at as u32 + 1)));
         Self { name, text, line_starts, inside: None, shown: !is_for_another() }
     }
 

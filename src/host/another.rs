@@ -114,7 +114,7 @@ fn read<'a>(kept: &Kept, before: &'a mut Option<Cluster>) -> Result<&'a Cluster,
 
 /// Whether two clusters have a node in common, by its name or an address.
 fn has_common(one: &Cluster, other: &Cluster) -> bool {
-    let addresses = |node: &Node| node.addresses().iter().map(|(address, _)| *address).collect::<Vec<IpAddr>>();
+    let addresses = |node: &Node| node.addresses().map(|(address, _)| address).collect::<Vec<IpAddr>>();
     let names: HashSet<&str> = one.nodes().iter().map(Node::name).collect();
     let known: HashSet<IpAddr> = one.nodes().iter().flat_map(addresses).collect();
     other

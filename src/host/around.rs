@@ -81,9 +81,8 @@ impl Around {
             Ok(surroundings) => surroundings,
             Err(error) => return Self::Unjudged(error.to_string()),
         };
-        let own: Vec<IpAddr> =
-            site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| *address).collect();
-        let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| *address);
+        let own: Vec<IpAddr> = site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| address).collect();
+        let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| address);
         let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
         if others.any(|node| surroundings.refused_by(node).is_some()) {
             Self::of(site, links, in_force, None)

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use super::Backend;
 use super::apply::Host;
 use super::record::{self, GOOD};
-use super::rules::{InForce, read_again, read_known};
+use super::rules::{InForce, read, read_again, read_known};
 
 /// So many bytes of a cluster file take some milliseconds.
 const LONG: u64 = 1 << 18;
@@ -27,19 +27,34 @@ impl Early {
     /// Begins to look, where a long file is to be applied, and nftables is what was applied last.
     #[must_use]
     pub fn begin(host: &Host, config: &Path) -> Option<Self> {
-        fs::metadata(config).ok().filter(|file| file.is_file() && file.len() >= LONG)?;
         let store = host.store.clone();
-        let look = move || {
+        Self::beside(config, move || {
             // Which everybody else needs, too, and finds in memory then.
             let kept = record::kept(&store, GOOD).ok()??;
             (kept.record.backend == Backend::Nft).then(|| read_again(Backend::Nft, &store).ok()).flatten()
-        };
+        })
+    }
+
+    /// Begins to read all of it, where a long file is to be held against rules in nftables.
+    #[must_use]
+    pub fn begin_whole(backend: Backend, config: &Path) -> Option<Self> {
+        (backend == Backend::Nft).then(|| Self::beside(config, || read(Backend::Nft).ok())).flatten()
+    }
+
+    fn beside(config: &Path, look: impl FnOnce() -> Option<InForce> + Send + 'static) -> Option<Self> {
+        fs::metadata(config).ok().filter(|file| file.is_file() && file.len() >= LONG)?;
         thread::Builder::new().spawn(look).ok().map(Self)
+    }
+
+    /// What was read; nothing where that failed, and who asks himself will hear why.
+    #[must_use]
+    pub fn seen(self) -> Option<InForce> {
+        self.0.join().ok().flatten()
     }
 
     /// What is in force, where nothing has changed since it was read. The caller holds the lock.
     pub(super) fn look(self, backend: Backend) -> Option<InForce> {
-        let seen = self.0.join().ok().flatten().filter(|seen| seen.backend == backend)?;
+        let seen = self.seen().filter(|seen| seen.backend == backend)?;
         read_known(&seen)
     }
 }
@@ -52,7 +67,6 @@ mod tests {
 
     use super::*;
     use crate::host::lab::in_new_network;
-    use crate::host::read;
 
     const TABLE: &str = "table inet ringfence {\nset peers4 {\ntype ipv4_addr\nelements = { 10.0.0.1, 10.0.0.2 }\n}\n\
         chain out {\ntype filter hook output priority 0\nudp dport 9 counter comment \"sent\"\n}\n}\n";

@@ -150,9 +150,8 @@ fn node_of<'a>(
     if let Some(name) = saved {
         return cluster.node(name).ok_or_else(|| NotOneNode::Gone(name.to_owned()));
     }
-    let has = |address: &IpAddr| links.iter().any(|link| link.addresses.contains(address));
-    let here: Vec<&Node> =
-        cluster.nodes().iter().filter(|node| node.addresses().iter().any(|(address, _)| has(address))).collect();
+    let own: Vec<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let here: Vec<&Node> = cluster.nodes().iter().filter(|node| node.has_any(&own)).collect();
     match here.as_slice() {
         [one] => Ok(one),
         [] => Err(NotOneNode::None),
@@ -163,8 +162,8 @@ fn node_of<'a>(
 /// The addresses that a host can be a node by, whose they are, and what to say then.
 fn here(cluster: &Cluster, links: &[Link]) -> String {
     let own: Vec<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
-    let has = |node: &&Node| node.addresses().iter().any(|(address, _)| own.contains(address));
-    let nodes: Vec<&str> = cluster.nodes().iter().filter(has).map(Node::name).take(NAMED).collect();
+    let nodes: Vec<&str> =
+        cluster.nodes().iter().filter(|node| node.has_any(&own)).map(Node::name).take(NAMED).collect();
     if !nodes.is_empty() {
         let options: Vec<String> = nodes.iter().map(|name| format!("`--node {name}`")).collect();
         return format!("it has the address of {}: {}", nodes.join(", "), options.join(" or "));
@@ -272,7 +271,7 @@ fn addresses(part: &SitePart<'_>, links: &[Link]) -> Vec<Objection> {
         let admitted = part.interfaces().is_none_or(|names| names.iter().any(|name| name.as_str() == link.name));
         (!admitted && link.name != "lo").then(|| Objection::OtherInterface(address, link.name.clone()))
     };
-    part.node().map(Node::addresses).unwrap_or_default().iter().filter_map(|(address, _)| of(*address)).collect()
+    part.node().into_iter().flat_map(Node::addresses).filter_map(|(address, _)| of(address)).collect()
 }
 
 /// Whether the guard would block the packets of an SSH session.

@@ -117,9 +117,8 @@ fn leaving<'a>(site: &Site<'_>, was: &'a Cluster, sessions: &[(SocketAddr, Socke
     let stays =
         |name: &str| site.parts().iter().any(|part| part.cluster().nodes().iter().any(|node| node.name() == name));
     let has_session = |node: &&Node| {
-        let is_of = |(_, remote): &(SocketAddr, SocketAddr)| {
-            node.addresses().iter().any(|(own, _)| *own == remote.ip().to_canonical())
-        };
+        let is_of =
+            |(_, remote): &(SocketAddr, SocketAddr)| node.addresses().any(|(own, _)| own == remote.ip().to_canonical());
         sessions.iter().any(is_of)
     };
     was.nodes().iter().filter(has_session).map(Node::name).filter(|name| !stays(name)).collect()

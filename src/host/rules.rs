@@ -80,7 +80,7 @@ pub struct Prepared {
     pub backend: Backend,
     /// The rules.
     pub verified: Verified,
-    /// The same as files, by name; nothing any more of what [`Self::without_texts`] was said.
+    /// The same as files, by name; nothing where they were not asked for.
     pub files: Vec<(&'static str, String)>,
     digest: OnceLock<String>,
     pub(super) table: Option<Table>,
@@ -115,16 +115,29 @@ impl Prepared {
     /// Where they cannot be proved, which is a mistake of this program, or not be written in this way.
     pub fn new(site: &Site<'_>, backend: Backend) -> Result<Self, HostError> {
         match backend {
-            Backend::Nft => Self::nft(site),
+            Backend::Nft => Self::nft(site, true),
             Backend::Iptables => Self::iptables(site),
         }
     }
 
-    fn nft(site: &Site<'_>) -> Result<Self, HostError> {
-        let emitted = prove::nft(site)?;
-        let table = lowered(emitted.verified().ruleset())?;
-        let (verified, texts) = emitted.into_parts();
-        Ok(Self { backend: Backend::Nft, verified, files: files(texts), digest: OnceLock::new(), table })
+    /// The same without files where netlink brings the rules in, of which some megabytes are nobody's then.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn without_texts(site: &Site<'_>, backend: Backend) -> Result<Self, HostError> {
+        match backend {
+            Backend::Nft => Self::nft(site, !cfg!(feature = "kernel")),
+            Backend::Iptables => Self::iptables(site),
+        }
+    }
+
+    fn nft(site: &Site<'_>, keep: bool) -> Result<Self, HostError> {
+        let (verified, (digest, files)) = prove::nft_by(site, |text| {
+            let files = files(vec![(Text::Nft, text)]);
+            (rules_digest(&files).into(), if keep { files } else { Vec::new() })
+        })?;
+        let table = lowered(verified.ruleset())?;
+        Ok(Self { backend: Backend::Nft, verified, files, digest, table })
     }
 
     fn iptables(site: &Site<'_>) -> Result<Self, HostError> {
@@ -140,16 +153,6 @@ impl Prepared {
     #[must_use]
     pub fn digest(&self) -> &str {
         self.digest.get_or_init(|| rules_digest(&self.files))
-    }
-
-    /// The same without files where netlink brings the rules in, of which some megabytes are nobody's then.
-    #[must_use]
-    pub fn without_texts(mut self) -> Self {
-        if self.table.is_some() {
-            let _ = self.digest();
-            self.files = Vec::new();
-        }
-        self
     }
 
     /// Whether the loopback interface goes by its name, and not by its number.

@@ -61,7 +61,7 @@ impl Ends {
     }
 
     fn of_part(site: &SitePart<'_>) -> Result<Self, RequestError> {
-        let addresses = |node: &Node| node.addresses().iter().map(|(address, _)| *address).collect::<Vec<_>>();
+        let addresses = |node: &Node| node.addresses().map(|(address, _)| address).collect::<Vec<_>>();
         let Some(node) = site.node() else { return Ok(Self::default()) };
         let own = addresses(node);
         // Peers of a family that the node has no address of cannot know it by one.

@@ -35,7 +35,7 @@ pub(super) fn differences(subject: &Subject<'_>, members: &Membership, findings:
 /// Nodes that others reach over one family only, where some have both, or the other.
 pub(super) fn families(subject: &Subject<'_>, findings: &mut Findings) {
     let nodes = subject.site.cluster().nodes();
-    let has = |node: &Node, v4: bool| node.addresses().iter().any(|(address, _)| address.is_ipv4() == v4);
+    let has = |node: &Node, v4: bool| node.addresses().any(|(address, _)| address.is_ipv4() == v4);
     if !nodes.iter().any(|node| has(node, true)) || !nodes.iter().any(|node| has(node, false)) {
         return;
     }

@@ -90,7 +90,7 @@ fn who(subject: &Subject<'_>, settings: &Settings, findings: &mut Findings) {
 impl<'a> Subject<'a> {
     /// The address to which a service should be bound here, as a help says it.
     fn own_address(&self) -> String {
-        let own = self.node().and_then(|node| node.addresses().first());
+        let own = self.node().and_then(|node| node.addresses().next());
         own.map_or("ADDRESS".to_owned(), |(address, _)| address.to_string())
     }
 

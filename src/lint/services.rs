@@ -141,8 +141,8 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 
 /// What helps against a listener that too many reach: `public` is the address that it has. A node may have no other.
 pub(super) fn narrower(subject: &Subject<'_>, public: Option<IpAddr>, setting: impl FnOnce() -> String) -> String {
-    let own = subject.node().map(Node::addresses).unwrap_or_default();
-    if own.iter().any(|(address, _)| Some(*address) == public) {
+    let mut own = subject.node().into_iter().flat_map(Node::addresses);
+    if own.any(|(address, _)| Some(address) == public) {
         return "this is the node's own address: give the nodes private ones if you can; otherwise see that the rules are always in \
                 force, `ringfence status` says whether they are"
             .to_owned();

@@ -69,7 +69,7 @@ pub struct Sources {
 pub fn of_host(site: &Site<'_>, links: &[Link], told: &mut Vec<String>) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = Vec::new();
     if site.is_of_nodes() {
-        own.extend(site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| *address));
+        own.extend(site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| address));
     }
     // Those of one link are the kernel's to give.
     let is_local = |own: &IpAddr| own.is_loopback() || matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
@@ -101,7 +101,7 @@ pub fn of_host(site: &Site<'_>, links: &[Link], told: &mut Vec<String>) -> Vec<I
 /// Every network that the file names.
 pub(super) fn named(site: &Site<'_>) -> Vec<Cidr> {
     let cluster = site.cluster();
-    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
+    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from);
     let others = cluster.private().iter().chain(cluster.untrusted());
     nodes.chain(clients.chain(others).map(|source| source.network)).collect()
@@ -111,7 +111,7 @@ pub(super) fn named(site: &Site<'_>) -> Vec<Cidr> {
 /// Of more, whole places are left out, so that each that is tried is tried at its edges.
 pub(super) fn sources(site: &Site<'_>, own: &[IpAddr], named: &Named, most: usize) -> Sources {
     let cluster = site.cluster();
-    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
+    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from).map(|source| source.network);
     let places: BTreeSet<Cidr> = nodes.chain(clients).collect();
     let places: Vec<Cidr> = places.into_iter().collect();
@@ -204,7 +204,7 @@ fn stepped(address: IpAddr, up: bool) -> Option<IpAddr> {
 fn stranger(network: Cidr, site: &Site<'_>) -> Option<IpAddr> {
     const TRIES: usize = 4096;
     let cluster = site.cluster();
-    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|&(address, _)| Cidr::host(address));
+    let nodes = cluster.nodes().iter().flat_map(Node::addresses).map(|(address, _)| Cidr::host(address));
     let clients = cluster.clients().iter().flat_map(Client::from);
     let named: Vec<Cidr> = nodes.chain(clients.chain(cluster.untrusted()).map(|source| source.network)).collect();
     let mut next = stepped(network.first(), true);
@@ -228,7 +228,7 @@ impl<'a> Names<'a> {
         let mut peers: BTreeMap<IpAddr, BTreeSet<&'a str>> = BTreeMap::new();
         for part in site.parts() {
             for (address, _) in part.cluster().nodes().iter().flat_map(Node::addresses) {
-                peers.entry(*address).or_default().insert(part.cluster().peers());
+                peers.entry(address).or_default().insert(part.cluster().peers());
             }
         }
         Self { peers }

@@ -19,7 +19,7 @@ pub fn source_line(cluster: &Cluster, source: IpAddr) -> Option<String> {
 }
 
 fn line(cluster: &Cluster, source: IpAddr) -> Option<String> {
-    let nodes = cluster.nodes().iter().flat_map(|node| node.addresses().iter().map(move |a| (node.name(), *a)));
+    let nodes = cluster.nodes().iter().flat_map(|node| node.addresses().map(move |a| (node.name(), a)));
     let mut nodes = nodes.filter(|(_, (address, _))| *address == source);
     if let Some((name, (_, span))) = nodes.next() {
         return Some(format!("{name}, {}", cluster.place(span)));
@@ -96,8 +96,8 @@ fn owner(cluster: &Cluster, ranges: &[(IpAddr, IpAddr)]) -> Option<String> {
     }
     let has_all = |networks: &[Cidr]| ranges.iter().all(|range| covered(*range, networks));
     let nodes = cluster.nodes().iter().map(|node| {
-        let own: Vec<Cidr> = node.addresses().iter().map(|(address, _)| Cidr::host(*address)).collect();
-        (own, node.name(), node.addresses().first().map(|(_, span)| *span))
+        let own: Vec<Cidr> = node.addresses().map(|(address, _)| Cidr::host(address)).collect();
+        (own, node.name(), node.addresses().next().map(|(_, span)| span))
     });
     let clients = cluster.clients().iter().map(|client| {
         let own: Vec<Cidr> = client.from().iter().map(|source| source.network).collect();
@@ -143,7 +143,7 @@ pub struct Owners<'a> {
 
 impl<'a> Owners<'a> {
     pub fn new(cluster: &'a Cluster) -> Self {
-        let named = |node: &'a Node| node.addresses().iter().map(|&(address, span)| (address, (node.name(), span)));
+        let named = |node: &'a Node| node.addresses().map(|(address, span)| (address, (node.name(), span)));
         if cluster.is_joined() {
             return Self { cluster, nodes: HashMap::new(), more: cluster.parts().iter().map(Self::new).collect() };
         }

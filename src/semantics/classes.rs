@@ -24,8 +24,8 @@ pub type List<'a, T> = Cow<'a, [(T, T)]>;
 pub struct Classes<'a, T: Clone> {
     /// The lowest value of each class.
     representatives: Vec<T>,
-    /// Every range of values and its class, ascending, without gaps.
-    ranges: Vec<(T, T, u32)>,
+    /// Where each range of values begins and its class, ascending, without gaps.
+    ranges: Vec<(T, u32)>,
     /// The lists, each once.
     lists: Lists<'a, T>,
     /// For each of them its classes, as ascending ranges of their numbers.
@@ -122,24 +122,27 @@ impl<'a, T: Value> Classes<'a, T> {
         let lists: Lists<'a, T> = lists.into_iter().map(Whole).collect();
         // What is asked about has a number of its own, so that it is told from everything else.
         let count = lists.len() as u32 + u32::from(asked.is_some());
-        let cuts = cuts(&lists, asked, count.saturating_sub(1));
-        // At most one more than there are cuts, and so it is where addresses stand apart.
-        let ranges = Vec::with_capacity(cuts.len() + 1);
-        let mut classes = Self { representatives: Vec::new(), ranges, lists, labels: Vec::new(), unasked: None };
+        let mut cuts = cuts(&lists, asked, count.saturating_sub(1));
+        let mut classes =
+            Self { representatives: Vec::new(), ranges: Vec::new(), lists, labels: Vec::new(), unasked: None };
         let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); count as usize];
         let mut holdings = Holdings::new();
         let mut holding = Holdings::NONE;
         // The class of each combination that has one: most pieces are of a combination that was there before.
         let mut class_of: Vec<Option<u32>> = Vec::new();
-        let mut start = T::LOWEST;
-        let mut cuts = cuts.into_iter().peekable();
-        loop {
-            while let Some((_, number)) = cuts.next_if(|&(at, _)| at == start) {
+        // The ranges take the place of the cuts, of which at least one has been gone through for each.
+        let (mut at, mut written) = (0, 0);
+        let mut last = None;
+        while let Some(&(start, _)) = cuts.get(at) {
+            while let Some(&(_, number)) = cuts.get(at).filter(|cut| cut.0 == start) {
                 // Two ranges that touch end and begin here: the second cut takes the first one back.
-                holding = holdings.toggled(holding, number);
+                if number != NO_LIST {
+                    holding = holdings.toggled(holding, number);
+                }
                 if holdings.length > LONGEST_NAMES {
                     return Err(TooLarge);
                 }
+                at += 1;
             }
             let class = match class_of.get(holding as usize) {
                 Some(Some(known)) => *known,
@@ -162,14 +165,15 @@ impl<'a, T: Value> Classes<'a, T> {
                     class
                 }
             };
-            let behind = cuts.peek().map(|&(at, _)| at);
-            classes.push(start, behind.and_then(T::below).unwrap_or(T::HIGHEST), class);
-            match behind {
-                Some(at) => start = at,
-                None => break,
+            if last != Some(class)
+                && let Some(own) = cuts.get_mut(written)
+            {
+                (*own, last) = ((start, class), Some(class));
+                written += 1;
             }
         }
-        classes.labels = labels;
+        cuts.truncate(written);
+        (classes.ranges, classes.labels) = (cuts, labels);
         classes.unasked = class_of.first().copied().flatten().filter(|_| asked.is_some());
         Ok(classes)
     }
@@ -178,13 +182,6 @@ impl<'a, T: Value> Classes<'a, T> {
     #[must_use]
     pub fn unasked(&self) -> Option<u32> {
         self.unasked
-    }
-
-    fn push(&mut self, first: T, last: T, class: u32) {
-        match self.ranges.last_mut() {
-            Some(previous) if previous.2 == class => previous.1 = last,
-            _ => self.ranges.push((first, last, class)),
-        }
     }
 
     /// How many classes.
@@ -202,8 +199,8 @@ impl<'a, T: Value> Classes<'a, T> {
     /// The class of a value.
     #[must_use]
     pub fn class(&self, value: T) -> u32 {
-        let at = self.ranges.partition_point(|&(first, ..)| first <= value);
-        at.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(0, |&(_, _, class)| class)
+        let at = self.ranges.partition_point(|&(first, _)| first <= value);
+        at.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(0, |&(_, class)| class)
     }
 
     /// The values of classes, given as ascending ranges of their numbers: ascending ranges that do not touch.
@@ -214,7 +211,7 @@ impl<'a, T: Value> Classes<'a, T> {
             labels.get(at).is_some_and(|(first, _)| *first <= class)
         };
         let mut joined: Vec<(T, T)> = Vec::new();
-        for &(first, last, _) in self.ranges.iter().filter(|(.., class)| wanted(*class)) {
+        for (first, last, _) in self.ranges().filter(|(.., class)| wanted(*class)) {
             match joined.last_mut() {
                 Some(previous) if previous.1.above() == Some(first) => previous.1 = last,
                 _ => joined.push((first, last)),
@@ -224,9 +221,9 @@ impl<'a, T: Value> Classes<'a, T> {
     }
 
     /// All values, as ranges with their class, ascending and without gaps.
-    #[must_use]
-    pub fn ranges(&self) -> &[(T, T, u32)] {
-        &self.ranges
+    pub fn ranges(&self) -> impl Iterator<Item = (T, T, u32)> {
+        let behind = self.ranges.iter().skip(1).map(|&(first, _)| first.below()).chain([None]);
+        self.ranges.iter().zip(behind).map(|(&(first, class), last)| (first, last.unwrap_or(T::HIGHEST), class))
     }
 
     /// The classes of a list, as ascending ranges of their numbers; `None` if it is not one of those that cut the values.
@@ -302,12 +299,16 @@ impl Holdings {
     }
 }
 
+/// No list's number: all values begin with the lowest one, whether or not a list does.
+const NO_LIST: u32 = u32::MAX;
+
 /// Where lists begin or end to hold, ascending, each with its number; of lists of which only some values are asked about, where these
 /// do, and all of them under a number of their own.
 fn cuts<T: Value>(lists: &Lists<'_, T>, asked: Option<&[T]>, own_number: u32) -> Vec<(T, u32)> {
     // Each list is sorted, so this is a few sorted runs, which sort quickly.
     let most = if asked.is_some() { 0 } else { lists.iter().map(|list| list.0.len() * 2).sum() };
-    let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most);
+    let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most + 1);
+    cuts.push((T::LOWEST, NO_LIST));
     let mut cut = |first: T, last: T, number: u32| {
         cuts.push((first, number));
         cuts.extend(last.above().map(|behind| (behind, number)));
@@ -373,7 +374,7 @@ mod tests {
             }
         }
         assert_eq!(classes.count(), 4);
-        assert_eq!(classes.ranges().first().map(|r| r.0), Some(0));
+        assert_eq!(classes.ranges().next().map(|r| r.0), Some(0));
         assert_eq!(classes.ranges().last().map(|r| r.1), Some(65535));
         assert_eq!(classes.labels(&[(1, 2)]), None);
     }
@@ -408,8 +409,8 @@ mod tests {
         let all: &[(u128, u128)] = &[(0, u128::MAX)];
         let none: &[(u128, u128)] = &[];
         let classes = Classes::new([all, none].map(Cow::Borrowed), DEEPEST, None).unwrap();
-        assert_eq!(classes.ranges(), [(0, u128::MAX, 0)]);
+        assert!(classes.ranges().eq([(0, u128::MAX, 0)]));
         assert_eq!((classes.labels(all), classes.labels(none)), (Some(&[(0, 0)][..]), Some(&[][..])));
-        assert_eq!(Classes::<u32>::new([], DEEPEST, None).unwrap().ranges(), [(0, u32::MAX, 0)]);
+        assert!(Classes::<u32>::new([], DEEPEST, None).unwrap().ranges().eq([(0, u32::MAX, 0)]));
     }
 }

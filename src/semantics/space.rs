@@ -5,6 +5,7 @@
 //! other protocols than TCP have no flags, IPv4 has no extension headers. Sets may hold such points; whoever asks for a packet
 //! of a set asks among the possible ones.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 mod cuts;
@@ -27,9 +28,9 @@ const LIMITS: Limits = Limits { steps: 400_000_000, runs: 10_000_000 };
 
 /// What, besides the rules, tells packets apart: whatever a question about them mentions.
 #[derive(Clone, Debug, Default)]
-pub struct Question {
+pub struct Question<'a> {
     /// Lists of addresses.
-    pub sources: Vec<Elements>,
+    pub sources: Vec<Cow<'a, Elements>>,
     /// Lists of ports.
     pub ports: Vec<Vec<PortRange>>,
     /// Interfaces.
@@ -84,7 +85,7 @@ impl<'a> Space<'a> {
     ///
     /// # Errors
     /// Where more lists overlap than can be told apart.
-    pub fn new(rulesets: &[&'a Ruleset], question: &'a Question) -> Bounded<Self> {
+    pub fn new(rulesets: &[&'a Ruleset], question: &'a Question<'a>) -> Bounded<Self> {
         Self::limited(rulesets, question, LIMITS, DEEPEST)
     }
 
@@ -92,7 +93,12 @@ impl<'a> Space<'a> {
     ///
     /// # Errors
     /// Where a limit is met that leaves nothing to say.
-    pub fn limited(rulesets: &[&'a Ruleset], question: &'a Question, limits: Limits, deepest: usize) -> Bounded<Self> {
+    pub fn limited(
+        rulesets: &[&'a Ruleset],
+        question: &'a Question<'a>,
+        limits: Limits,
+        deepest: usize,
+    ) -> Bounded<Self> {
         let ways = ways(&question.surroundings);
         let mut cuts = Cuts::of(rulesets, question, &ways);
         let routed = Some(&question.surroundings).filter(|own| own.is_known());
@@ -162,7 +168,7 @@ impl<'a> Space<'a> {
         Ok(space)
     }
 
-    fn named(&self, question: &Question) -> Vec<(u32, u32)> {
+    fn named(&self, question: &Question<'_>) -> Vec<(u32, u32)> {
         let mut all: Vec<(u32, u32)> = Vec::new();
         for list in &question.sources {
             all.extend(sets::addresses(list, &self.v4, &self.v6, 0).unwrap_or_default());

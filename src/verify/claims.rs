@@ -1,5 +1,6 @@
 //! What a cluster file wants to become of every packet. Source: DESIGN, "What the guard means".
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -91,7 +92,7 @@ impl<'a> Claims<'a> {
 
     /// What, besides the rules, tells packets apart.
     #[must_use]
-    pub fn question(&self) -> Question {
+    pub fn question(&self) -> Question<'_> {
         let mut question = Question {
             ports: self.admitted.iter().map(|admitted| admitted.ports.ranges().to_vec()).collect(),
             interfaces: self.admitted.iter().flat_map(|admitted| admitted.interfaces.clone()).flatten().collect(),
@@ -108,7 +109,7 @@ impl<'a> Claims<'a> {
         question.ports.push(PortRange::new(1, u16::MAX).into_iter().collect());
         question.interfaces.push(Interface::loopback());
         let lists = self.admitted.iter().flat_map(|admitted| &admitted.families).chain(&self.untrusted);
-        question.sources.extend(lists.chain(&self.private).chain(&self.own).cloned());
+        question.sources.extend(lists.chain(&self.private).chain(&self.own).map(Cow::Borrowed));
         question
     }
 
@@ -242,7 +243,7 @@ impl<'a> Claims<'a> {
 
 /// The addresses of the nodes that the host is; where that is not said, of all.
 fn addresses(parts: &[SitePart<'_>]) -> Vec<IpAddr> {
-    let all = parts.iter().flat_map(SitePart::here).flat_map(Node::addresses).map(|(address, _)| *address);
+    let all = parts.iter().flat_map(SitePart::here).flat_map(Node::addresses).map(|(address, _)| address);
     let mut addresses = Vec::with_capacity(parts.iter().map(|part| part.here().count()).sum());
     // The nodes of several clusters have one host's.
     let mut seen = HashSet::new();

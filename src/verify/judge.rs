@@ -55,7 +55,7 @@ pub(super) fn report(ruleset: &Ruleset, own: &Ruleset, claims: &Claims<'_>, fami
 pub(super) fn judged<T>(
     ruleset: &Ruleset,
     own: &Ruleset,
-    (claims, question): (&Claims<'_>, &Question),
+    (claims, question): (&Claims<'_>, &Question<'_>),
     told: impl FnOnce(&mut Space<'_>, &mut Judge<'_, '_, '_>) -> Bounded<T>,
 ) -> Bounded<T> {
     let mut space = Space::new(&[ruleset], question)?;

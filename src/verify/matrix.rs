@@ -19,6 +19,7 @@ mod cells;
 mod labels;
 mod rows;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::judge::judged;
@@ -133,7 +134,7 @@ pub fn matrix(ruleset: &Ruleset, site: &Site<'_>, families: Families) -> Result<
     let ruleset = merged(ruleset);
     let sources = rows::Sources::of(&claims, site);
     let mut question = claims.question();
-    question.sources.extend(sources.lists().cloned());
+    question.sources.extend(sources.lists().map(Cow::Borrowed));
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     let (mut rows, unwieldy) = judged(&ruleset, &own_part(&ruleset), (&claims, &question), |space, judge| {
         cells::rows(space, judge, (site, &sources, families))

@@ -17,6 +17,7 @@
 mod asker;
 mod by;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -236,7 +237,7 @@ pub fn whole_beside(
     let lists = [of(true).collect::<Vec<_>>(), of(false).collect()];
     let beside: Vec<Elements> =
         lists.iter().filter(|list| !list.is_empty()).map(|list| Elements::of_networks(list)).collect();
-    question.sources.extend(beside.iter().cloned());
+    question.sources.extend(beside.iter().map(Cow::Borrowed));
     let mut asked = home.clone();
     if !Arc::ptr_eq(&asked.addresses, claims.addresses()) {
         Arc::make_mut(&mut asked.addresses).extend_from_slice(claims.addresses());
@@ -298,16 +299,21 @@ fn is_open(service: &SiteService<'_>, admitted: &Admitted<'_>) -> bool {
     service.service.state() == State::Open && first.is_some_and(|port| admitted.ports.has(port))
 }
 
-fn question(claims: &Claims<'_>, site: &Site<'_>, surroundings: &Surroundings, ways: &[Ways]) -> Question {
+fn question<'a>(
+    claims: &'a Claims<'_>,
+    site: &Site<'_>,
+    surroundings: &Surroundings,
+    ways: &'a [Ways],
+) -> Question<'a> {
     let mut question = claims.question();
     question.leaving = true;
     question.surroundings = surroundings.clone();
-    question.sources.extend(not_from_outside());
+    question.sources.extend(not_from_outside().into_iter().map(Cow::Owned));
     question.ports.extend(site.services().iter().map(|service| service.ports.ranges().to_vec()));
     question.ports.extend(asked_of_all_peers(site).into_iter().map(|ports| ports.ranges().to_vec()));
     for (interface, list) in ways.iter().flatten() {
         question.interfaces.extend(interface.clone());
-        question.sources.push(list.clone());
+        question.sources.push(Cow::Borrowed(list));
     }
     question
 }

@@ -110,7 +110,7 @@ fn difference(model: &Model, cluster: &Cluster) -> Option<String> {
 
 fn node_difference(model: &Model, node: &Node, cluster: &Cluster) -> Option<String> {
     let found = cluster.node(&node.name)?;
-    let addresses: BTreeSet<IpAddr> = found.addresses().iter().map(|(address, _)| *address).collect();
+    let addresses: BTreeSet<IpAddr> = found.addresses().map(|(address, _)| address).collect();
     if addresses != node.addresses() {
         return Some(format!("{}: addresses {addresses:?} instead of {:?}", node.name, node.addresses()));
     }

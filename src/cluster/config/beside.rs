@@ -41,7 +41,7 @@ impl Beside<'_> {
                 let path = folder.join(name);
                 let file = File::open(&path)?;
                 let shown = may_be_shown(&file);
-                let text = read_text(file, LARGEST_FILE)?;
+                let text = read_file(file, LARGEST_FILE)?;
                 Ok(SourceFile::new(path.to_string_lossy().into_owned(), text).with_shown(shown))
             }
             Self::Kept(_, profile, _) => {
@@ -69,9 +69,20 @@ impl Beside<'_> {
     }
 }
 
-/// All of a text that is not longer than so many bytes.
+/// All of a file's text that is not longer than so many bytes.
+pub(super) fn read_file(file: File, largest: u64) -> io::Result<String> {
+    let size = file.metadata()?.len();
+    read_text_of(file, usize::try_from(size.min(largest)).unwrap_or(0), largest)
+}
+
+/// The same of whatever can be read.
 pub(super) fn read_text(reader: impl io::Read, largest: u64) -> io::Result<String> {
-    let mut text = String::new();
+    read_text_of(reader, 0, largest)
+}
+
+/// `size` is how long it most likely is.
+fn read_text_of(reader: impl io::Read, size: usize, largest: u64) -> io::Result<String> {
+    let mut text = String::with_capacity(size);
     reader.take(largest + 1).read_to_string(&mut text)?;
     if text.len() as u64 > largest {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", largest >> 20)));

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::beside::{Identity, LARGEST_FILE, read_text};
+use super::beside::{Identity, LARGEST_FILE, read_file};
 use crate::cluster::syntax::{List, Shortened, parse_document};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, Value, closest, printable};
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, SourceFile, Span, is_for_another, may_be_shown};
@@ -245,7 +245,7 @@ impl Folder {
             return Err(Refusal::Itself);
         }
         let shown = may_be_shown(&file);
-        Ok((read_text(file, largest).map_err(Refusal::Other)?, shown))
+        Ok((read_file(file, largest).map_err(Refusal::Other)?, shown))
     }
 }
 

@@ -36,7 +36,7 @@ pub use include::{Included, included_now};
 pub(super) use nodes::read_short_node;
 pub(super) use services::{phrases, read_service};
 
-use beside::{Beside, Identity, LARGEST_FILE, read_text};
+use beside::{Beside, Identity, LARGEST_FILE, read_file, read_text};
 use include::{Part, Pattern};
 use nodes::read_nodes;
 use services::{load_profile, read_services};
@@ -75,7 +75,7 @@ pub(super) fn load_file(path: &Path) -> io::Result<Loaded> {
     let file = File::open(path)?;
     let own = Identity::of(&file)?;
     let shown = may_be_shown(&file);
-    let text = read_text(file, LARGEST_FILE)?;
+    let text = read_file(file, LARGEST_FILE)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(parse_with(&path.to_string_lossy(), text, shown, Beside::Folder(folder, Some(own))))
 }

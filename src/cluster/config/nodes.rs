@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::addresses::read_node_address;
 use super::services::{find_service, read_ports};
-use crate::cluster::model::{Node, NodeAddresses, OfNode, Service, ServiceId};
+use crate::cluster::model::{Node, OfNode, Says, Service, ServiceId};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::net::{PortRange, Ports, parse_address};
@@ -54,7 +54,7 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
         }
         // Erlang's integers have no end, so that a number of any length has a remainder.
         let offset = digits.bytes().fold(0, |number, digit| (number * 10 + u32::from(digit - b'0')) % MODULO);
-        let OfNode { mut ports, interfaces } = node.own.take().map(|own| *own).unwrap_or_default();
+        let (mut ports, interfaces) = (node.own_ports().to_vec(), node.own_interfaces().map(Into::into));
         for (index, service) in numbered() {
             if ports.iter().any(|(id, _)| *id == ServiceId(index)) {
                 continue;
@@ -66,11 +66,11 @@ fn number_ports(nodes: &mut [Node], services: &[Service], reader: &mut Reader<'_
                 None => {
                     let message = format!("`{}` of `{}` would have a port above 65535", service.name, node.name());
                     let help = "the number at the end of the node's name is added to its ports; give it a smaller one";
-                    reader.push(Diagnostic::new(Code::BadPort, node.span, message).help(help));
+                    reader.push(Diagnostic::new(Code::BadPort, node.span(), message).help(help));
                 }
             }
         }
-        node.own = OfNode::of(ports, interfaces);
+        *node = node.with_own(ports, interfaces);
     }
 }
 
@@ -91,12 +91,7 @@ pub(in crate::cluster) fn read_short_node(name: Text<'_>, reader: &mut Reader<'_
     // What has been found to be no address needs no second finding about its characters.
     let address = address?;
     let named = reader.check_node_name(name, if address.is_ipv6() { ":" } else { "" });
-    let node = Node {
-        name: reader.node_name(name),
-        addresses: NodeAddresses::One([(address, name.span)]),
-        own: None,
-        span: name.span,
-    };
+    let node = Node { name: reader.node_name(name), says: Says::Address(address) };
     named.then_some(node)
 }
 
@@ -129,12 +124,8 @@ fn read_long_node(mut table: TableReader<'_>, services: &[Service], reader: &mut
     let interfaces = table.get("interfaces").and_then(|value| reader.interfaces(value, "`interfaces`"));
     table.finish(reader);
     let name = name.filter(|name| reader.check_node_name(*name, extra_characters(name.text)))?;
-    Some(Node {
-        name: reader.node_name(name),
-        addresses: NodeAddresses::Many(addresses.into()),
-        own: OfNode::of(ports, interfaces),
-        span: name.span,
-    })
+    let more = OfNode { addresses: addresses.into(), is_named: false, ports, interfaces };
+    Some(Node { name: reader.node_name(name), says: Says::More(Box::new(more)) })
 }
 
 /// Erlang connects to the host part of the name: an address there that `addresses` lacks is most likely a slip.

@@ -3,6 +3,7 @@
 //! INVARIANT (pairs): the two ends of a range are never parted: a range whose end is missing goes up to the next one, or
 //! to the highest value.
 
+use std::slice::ChunksExact;
 use std::sync::Arc;
 
 use super::attributes::{Malformed, Writer, attributes, find, u32_of};
@@ -21,6 +22,19 @@ pub fn element(writer: &mut Writer, key: &[u8], ends: bool) {
             writer.u32(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
         }
     });
+}
+
+/// Writes elements that are values of their own, each with a key of so many bytes.
+pub fn values<K: AsRef<[u8]>>(writer: &mut Writer, length: usize, keys: impl Iterator<Item = K>) {
+    let mut one = Writer::default();
+    element(&mut one, &vec![0; length], false);
+    let mut one = one.into_bytes();
+    for key in keys {
+        if let (Some(place), Some(key)) = (one.get_mut(HEAD..HEAD + length), key.as_ref().get(..length)) {
+            place.copy_from_slice(key);
+        }
+        writer.raw(&one);
+    }
 }
 
 /// Cuts a list of elements into pieces that each fit into one message.
@@ -49,6 +63,45 @@ pub fn pieces(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     Ok(pieces.filter(|piece| !piece.is_empty()).collect())
 }
 
+/// Elements that have a key each.
+pub enum Keyed<'a> {
+    /// Nothing but a key, which stands behind [`HEAD`] bytes of each piece.
+    Alike { pieces: ChunksExact<'a, u8>, key: usize },
+    /// As they come.
+    Each(Vec<Element<'a>>),
+}
+
+/// What stands before the key in an element that has nothing else: the headers of three attributes.
+const HEAD: usize = 12;
+
+impl<'a> Keyed<'a> {
+    /// A list in which nothing but the keys tells one element from the next, which of 100,000 need not be read one by one; `None` where
+    /// it is another.
+    pub fn alike(list: &'a [u8], key: usize) -> Option<Self> {
+        let only = |bytes: &'a [u8], wanted: u16| {
+            let mut all = attributes(bytes);
+            let (kind, value) = all.next()?.ok()?;
+            (kind == wanted && all.next().is_none()).then_some(value)
+        };
+        let length = HEAD + key.next_multiple_of(4);
+        let first = list.get(..length)?;
+        let value = only(only(only(first, NFTA_LIST_ELEM)?, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE)?;
+        let pieces = list.chunks_exact(length);
+        let is_alike = |piece: &[u8]| piece.get(..HEAD) == first.get(..HEAD);
+        (value.len() == key && pieces.remainder().is_empty() && pieces.clone().all(is_alike))
+            .then_some(Self::Alike { pieces, key })
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = Element<'a>> {
+        let (pieces, key, each) = match self {
+            Self::Alike { pieces, key } => (pieces.clone(), *key, [].as_slice()),
+            Self::Each(list) => ([].chunks_exact(1), 0, list.as_slice()),
+        };
+        pieces.filter_map(move |piece| Some((piece.get(HEAD..HEAD + key)?, false))).chain(each.iter().copied())
+    }
+}
+
 /// Puts the elements of a set of plain keys into their order, and into the form in which they are written here. The kernel tells those of a
 /// hash in none, and whoever compares, lifts or keeps a set would have to sort it otherwise, each for himself.
 ///
@@ -59,8 +112,8 @@ pub fn sort(set: &mut Set) -> Result<(), Malformed> {
     let Some(keys) = set.keys()? else { return Ok(()) };
     let sorted = match set.key_length {
         // Small numbers, because 100,000 of them are sorted in a moment.
-        ..=4 => in_order(&set.elements, &keys, interval, u32::from_be_bytes),
-        5..=16 => in_order(&set.elements, &keys, interval, u128::from_be_bytes),
+        ..=4 => in_order(&set.elements, &keys, interval, u32::from_be_bytes, u32::to_be_bytes),
+        5..=16 => in_order(&set.elements, &keys, interval, u128::from_be_bytes, u128::to_be_bytes),
         _ => None,
     };
     if let Some(sorted) = sorted {
@@ -72,25 +125,41 @@ pub fn sort(set: &mut Set) -> Result<(), Malformed> {
 /// The list in the order of its keys; `None` where it is none.
 fn in_order<K: Copy + Ord, const LENGTH: usize>(
     list: &[u8],
-    keys: &[Element<'_>],
+    keys: &Keyed<'_>,
     interval: bool,
-    number: impl Fn([u8; LENGTH]) -> K,
+    number: fn([u8; LENGTH]) -> K,
+    bytes: fn(K) -> [u8; LENGTH],
 ) -> Option<Vec<u8>> {
-    let mut places = Vec::with_capacity(keys.len());
-    let (mut at, mut plain) = (0_u32, true);
-    for (element, &(key, ends)) in attributes(list).zip(keys) {
-        let length = (4 + element.ok()?.1.len()).next_multiple_of(4);
+    let number = |key: &[u8]| {
         let mut bytes = [0; LENGTH];
         bytes.get_mut(..key.len())?.copy_from_slice(key);
-        // Where one range ends and another begins, the end comes first.
-        places.push((number(bytes), ends != interval, at));
+        Some(number(bytes))
+    };
+    let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
+    let each = match keys {
+        Keyed::Alike { key, .. } => {
+            let mut sorted = Vec::with_capacity(list.len() / HEAD);
+            for (key, _) in keys.iter() {
+                sorted.push(number(key)?);
+            }
+            sorted.sort_unstable();
+            values(&mut writer, *key, sorted.into_iter().map(bytes));
+            return Some(writer.into_bytes());
+        }
+        Keyed::Each(list) => list,
+    };
+    let mut places = Vec::with_capacity(each.len());
+    let (mut at, mut plain) = (0_u32, true);
+    for (element, &(key, ends)) in attributes(list).zip(each) {
+        let length = (4 + element.ok()?.1.len()).next_multiple_of(4);
         // More than a key, such as a comment.
         plain &= length == length_of(key, ends);
+        // Where one range ends and another begins, the end comes first.
+        places.push(((number(key)?, ends != interval), at));
         at = at.checked_add(length as u32)?;
     }
-    places.sort_unstable_by_key(|&(key, ends, _)| (key, ends));
-    let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
-    for (_, ends, at) in places {
+    places.sort_unstable_by_key(|(place, _)| *place);
+    for ((_, ends), at) in places {
         let rest = list.get(at as usize..)?;
         let (_, value) = attributes(rest).next()?.ok()?;
         if plain {
@@ -104,8 +173,8 @@ fn in_order<K: Copy + Ord, const LENGTH: usize>(
 }
 
 /// How long an element is that [`element`] writes.
-fn length_of(key: &[u8], ends: bool) -> usize {
-    12 + key.len().next_multiple_of(4) + if ends { 8 } else { 0 }
+pub fn length_of(key: &[u8], ends: bool) -> usize {
+    HEAD + key.len().next_multiple_of(4) + if ends { 8 } else { 0 }
 }
 
 #[cfg(test)]

@@ -131,9 +131,9 @@ fn set_of(name: &str, flags: u32, size: Option<u32>, elements: &Elements) -> Res
 fn keys_of(elements: &Elements, interval: bool) -> Option<Keys> {
     let mut keys = Keys::default();
     macro_rules! push {
-        ($list:expr) => {{
+        ($list:expr, $length:expr) => {{
             let width = if interval { 2 } else { 1 };
-            keys.bytes.reserve_exact($list.len() * width * 16);
+            keys.bytes.reserve_exact($list.len() * width * $length);
             for (first, last) in $list {
                 if !interval {
                     if first != last {
@@ -153,9 +153,9 @@ fn keys_of(elements: &Elements, interval: bool) -> Option<Keys> {
         }};
     }
     match elements {
-        Elements::Ipv4(list) => push!(list.iter().copied()),
-        Elements::Ipv6(list) => push!(list.iter().copied()),
-        Elements::Ports(list) => push!(list.iter().map(|range| (range.first(), range.last()))),
+        Elements::Ipv4(list) => push!(list.iter().copied(), 4),
+        Elements::Ipv6(list) => push!(list.iter().copied(), 16),
+        Elements::Ports(list) => push!(list.iter().map(|range| (range.first(), range.last())), 2),
         Elements::Endpoints(_) | Elements::Dual(..) | Elements::Passing(_) | Elements::Unknown => return None,
     }
     Some(keys)

@@ -196,21 +196,32 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 
 /// The first line of a file with this content.
 fn first_line(pieces: &[&[u8]]) -> Vec<u8> {
-    format!("{FIRST_LINE}{}\n", checksum_of(pieces)).into_bytes()
+    first_line_of(&checksum_of(pieces))
+}
+
+/// The same of a checksum.
+fn first_line_of(sum: &str) -> Vec<u8> {
+    format!("{FIRST_LINE}{sum}\n").into_bytes()
 }
 
 /// The checksum and what it was made of.
 fn without_checksum<'a>(content: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]), StoreError> {
-    let Some((first, bytes)) = content.split_at_checked(FIRST_LINE.len() + CHECKSUM + 1) else {
+    let Some((first, bytes)) = content.split_at_checked(LENGTH_OF_FIRST_LINE) else {
         return Err(StoreError::Truncated(path.to_owned()));
     };
-    let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
-    let sum = sum.and_then(|sum| str::from_utf8(sum).ok());
-    match sum {
+    match checksum_in(first) {
         None => Err(StoreError::Foreign(path.to_owned())),
         Some(sum) if sum != checksum(bytes) => Err(StoreError::Checksum(path.to_owned())),
         Some(sum) => Ok((sum, bytes)),
     }
+}
+
+const LENGTH_OF_FIRST_LINE: usize = FIRST_LINE.len() + CHECKSUM + 1;
+
+/// The checksum that a first line names.
+fn checksum_in(first: &[u8]) -> Option<&str> {
+    let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
+    sum.and_then(|sum| str::from_utf8(sum).ok())
 }
 
 /// SHA-256 in hexadecimal, as sha256sum(1) prints it.

@@ -26,7 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use self::change::Change;
 use super::folder::Mark;
-use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, first_line, without_checksum};
+use super::{
+    FILE_MODE, Folder, LENGTH_OF_FIRST_LINE, Place, Store, StoreError, check_name, checksum, checksum_in,
+    first_line_of, without_checksum,
+};
 
 /// A set with the marks of its two files.
 type Noted = (String, [Option<Mark>; 2], Arc<Current>);
@@ -97,13 +100,17 @@ struct Current {
     /// The texts that a change may keep: its own, or those of its base; with the checksum of the file, where they are in one.
     base: Arc<Texts>,
     sum: Option<String>,
-    /// What a change makes of these.
-    changed: Option<Arc<Texts>>,
+    /// What to make of these, each time anew: both at once would be some megabytes for the rest of the run.
+    change: Option<(Change, Vec<u8>)>,
 }
 
 impl Current {
-    fn texts(&self) -> Arc<Texts> {
-        Arc::clone(self.changed.as_ref().unwrap_or(&self.base))
+    /// The texts; `None` where the change is not one of these.
+    fn texts(&self) -> Option<Arc<Texts>> {
+        match &self.change {
+            Some((change, new)) => change.apply(&self.base, new).map(Arc::new),
+            None => Some(Arc::clone(&self.base)),
+        }
     }
 }
 
@@ -171,7 +178,8 @@ impl Store {
         check_set_name(name)?;
         let Some(folder) = self.open(Place::State)? else { return Ok(None) };
         folder.wait_to_read()?;
-        Ok(self.current(&folder, name)?.map(|current| current.texts()))
+        let Some(current) = self.current(&folder, name)? else { return Ok(None) };
+        current.texts().map(Some).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))
     }
 
     /// Takes a set away, where there is one.
@@ -226,13 +234,13 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
         Some(SFlag::S_IFREG) => {}
         Some(_) => {
             let texts = folders::read(folder, name)?;
-            return Ok(texts.map(|base| Current { base: Arc::new(base), sum: None, changed: None }));
+            return Ok(texts.map(|base| Current { base: Arc::new(base), sum: None, change: None }));
         }
     }
     let missing = || StoreError::Missing(folder.path().join(name));
     let file = File::read(folder, name)?.ok_or_else(missing)?;
     let (change, new) = match file.content {
-        Content::Whole(base) => return Ok(Some(Current { base: Arc::new(base), sum: Some(file.sum), changed: None })),
+        Content::Whole(base) => return Ok(Some(Current { base: Arc::new(base), sum: Some(file.sum), change: None })),
         Content::Change(change, new) => (change, new),
     };
     let (own, path) = (base_of(name), folder.path().join(base_of(name)));
@@ -241,8 +249,7 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
     if !change.is_of(&base.sum) {
         return Err(StoreError::Base(path));
     }
-    let changed = change.apply(&texts, &new).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))?;
-    Ok(Some(Current { base: Arc::new(texts), sum: Some(base.sum), changed: Some(Arc::new(changed)) }))
+    Ok(Some(Current { base: Arc::new(texts), sum: Some(base.sum), change: Some((change, new)) }))
 }
 
 /// A file of a set, with the SHA-256 of what is in it.
@@ -318,7 +325,7 @@ fn prepare(
         }
         other => other.ok().flatten(),
     };
-    let is_whole = current.as_ref().is_some_and(|current| current.changed.is_none());
+    let is_whole = current.as_ref().is_some_and(|current| current.change.is_none());
     let change = current.and_then(|current| change::between(current.sum.as_ref()?, &current.base, texts));
     // The file that counts is its own base from now on, which says nothing as long as it counts. Before the change is synced, so that it
     // is on the disk by then; where there are no second names, all is written.
@@ -327,11 +334,12 @@ fn prepare(
     let bytes = change.map_or_else(|| whole(texts), Ok)?;
     let beside = next(name);
     folder.unlink(&beside)?;
-    if let Err(error) = folder.create(&beside, &[&first_line(&[&bytes]), &bytes], FILE_MODE) {
+    let sum = checksum(&bytes);
+    if let Err(error) = folder.create(&beside, &[&first_line_of(&sum), &bytes], FILE_MODE) {
         let _ = folder.unlink(&beside);
         return Err(folder.of(name, error));
     }
-    Ok(ReadySet { name: name.to_owned(), is_change, sum: checksum(&bytes) })
+    Ok(ReadySet { name: name.to_owned(), is_change, sum })
 }
 
 fn whole(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, StoreError> {
@@ -352,8 +360,8 @@ fn put(folder: &Folder, ready: &ReadySet) -> Result<(), StoreError> {
     let beside = next(&ready.name);
     // Another write may have cleared it away, and put its own there, which may be of another kind.
     let overtaken = || StoreError::Overtaken(folder.path().join(&ready.name));
-    let content = folder.read(&beside)?.ok_or_else(overtaken)?;
-    if without_checksum(&content, &folder.path().join(&beside))?.0 != ready.sum {
+    let first = folder.read_first(&beside, LENGTH_OF_FIRST_LINE)?.ok_or_else(overtaken)?;
+    if checksum_in(&first) != Some(ready.sum.as_str()) {
         return Err(overtaken());
     }
     folder.rename(&beside, &ready.name)?;

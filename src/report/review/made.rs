@@ -142,7 +142,7 @@ impl Review {
         let proof = Proof::of(report, site, ruleset, families, &writers);
         let guarded = || site.services().iter().filter(|service| service.service.is_guarded());
         let staged = site.cluster().guard().is_staged();
-        let addresses: Vec<_> = own_nodes(site).flat_map(Node::addresses).map(|(address, _)| *address).collect();
+        let addresses: Vec<_> = own_nodes(site).flat_map(Node::addresses).map(|(address, _)| address).collect();
         let mut decides = Decides::of(ruleset, &addresses);
         let ports: Vec<u16> =
             guarded().map(|own| own.ports.ranges().first().map_or(0, |range| range.first())).collect();

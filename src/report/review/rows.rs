@@ -161,7 +161,7 @@ fn named(site: &Site<'_>, row: &verify::Row) -> (Kind, Vec<Named>) {
 
 fn nodes(cluster: &Cluster, ipv4: bool) -> Vec<Named> {
     let own = |node: &Node| {
-        let list = node.addresses().iter().filter(|(address, _)| address.is_ipv4() == ipv4);
+        let list = node.addresses().filter(move |(address, _)| address.is_ipv4() == ipv4);
         let networks: Vec<String> = list.map(|(address, _)| address.to_string()).collect();
         let place = plain(&cluster.place(node.span()));
         (!networks.is_empty()).then(|| Named::of(node.name(), networks, place))

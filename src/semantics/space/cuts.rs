@@ -48,7 +48,7 @@ pub(super) struct Cuts<'a> {
 }
 
 impl<'a> Cuts<'a> {
-    pub(super) fn of(rulesets: &[&'a Ruleset], question: &'a Question, ways: &[(Owed, Elements)]) -> Self {
+    pub(super) fn of(rulesets: &[&'a Ruleset], question: &'a Question<'a>, ways: &[(Owed, Elements)]) -> Self {
         let mut cuts = Self {
             interfaces: question.interfaces.iter().cloned().collect(),
             protocols: BTreeSet::from([TCP]),

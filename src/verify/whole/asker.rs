@@ -312,7 +312,7 @@ impl Asker<'_, '_, '_> {
         let mut whom = Vec::new();
         for node in part.others() {
             for (address, _) in node.addresses() {
-                let from = space.like_source(*address)?;
+                let from = space.like_source(address)?;
                 let own = space.sets.intersection(self.blocked, from)?;
                 if own != Set::EMPTY {
                     whom.push(node.name().to_owned());

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::super::attributes::{Malformed, attributes, find, text_of, u32_of};
 use super::super::constants::*;
+use super::super::elements::Keyed;
 use super::super::table::Set;
 use crate::ir::{self, Elements};
 use crate::net::{Interface, PortRange};
@@ -55,12 +56,12 @@ impl Set {
     ///
     /// # Errors
     /// Where attributes are cut short.
-    pub(in super::super) fn keys(&self) -> Result<Option<Vec<Element<'_>>>, Malformed> {
+    pub(in super::super) fn keys(&self) -> Result<Option<Keyed<'_>>, Malformed> {
         self.keys_of(&self.elements)
     }
 
     /// The same of a part of them.
-    pub(in super::super) fn keys_of<'a>(&self, list: &'a [u8]) -> Result<Option<Vec<Element<'a>>>, Malformed> {
+    pub(in super::super) fn keys_of<'a>(&self, list: &'a [u8]) -> Result<Option<Keyed<'a>>, Malformed> {
         if !self.is_plain()? {
             return Ok(None);
         }
@@ -68,8 +69,11 @@ impl Set {
     }
 
     /// The same, where elements may have these attributes, too.
-    fn keys_and<'a>(&self, list: &'a [u8], more: &[u16]) -> Result<Option<Vec<Element<'a>>>, Malformed> {
+    fn keys_and<'a>(&self, list: &'a [u8], more: &[u16]) -> Result<Option<Keyed<'a>>, Malformed> {
         let length = usize::try_from(self.key_length).unwrap_or(0);
+        if let Some(alike) = Keyed::alike(list, length) {
+            return Ok(Some(alike));
+        }
         let mut keys = Vec::with_capacity(list.len() / (length + 12));
         for element in attributes(list) {
             let mut key = None;
@@ -91,7 +95,7 @@ impl Set {
             let Some(key) = key.filter(|key| key.len() == length) else { return Ok(None) };
             keys.push((key, ends));
         }
-        Ok(Some(keys))
+        Ok(Some(Keyed::Each(keys)))
     }
 
     /// Whether it holds keys and nothing else: no maps, no elements that come and go or that count and limit.
@@ -131,7 +135,7 @@ impl Set {
         )
     }
 
-    fn values_of(&self, keys: Option<Vec<Element<'_>>>) -> Result<Values, Malformed> {
+    fn values_of(&self, keys: Option<Keyed<'_>>) -> Result<Values, Malformed> {
         let Some(keys) = keys.filter(|keys| !(self.is_anonymous() && touching(keys))) else {
             return Ok(Values::Unknown);
         };
@@ -154,15 +158,15 @@ impl Set {
 
 /// Whether a range begins where another one ends. In an anonymous set the kernel may find the end there, and then looks no
 /// further (net/netfilter/nft_set_rbtree.c).
-fn touching(keys: &[Element<'_>]) -> bool {
-    let ends: HashSet<&[u8]> = keys.iter().filter(|(_, ends)| *ends).map(|(key, _)| *key).collect();
+fn touching(keys: &Keyed<'_>) -> bool {
+    let ends: HashSet<&[u8]> = keys.iter().filter(|(_, ends)| *ends).map(|(key, _)| key).collect();
     !ends.is_empty() && keys.iter().any(|(key, is_end)| !is_end && ends.contains(key))
 }
 
 /// Elements as sorted ranges. In sets of ranges an element begins a range, and the next one, if it is an end, is the
 /// first value behind it; without one the range goes up to the next range, or to the top.
-fn ranges<T: Key>(keys: &[Element<'_>], interval: bool) -> Option<Vec<(T, T)>> {
-    let mut points = keys.iter().map(|(key, ends)| Some((T::read(key)?, *ends))).collect::<Option<Vec<(T, bool)>>>()?;
+fn ranges<T: Key>(keys: &Keyed<'_>, interval: bool) -> Option<Vec<(T, T)>> {
+    let mut points = keys.iter().map(|(key, ends)| Some((T::read(key)?, ends))).collect::<Option<Vec<(T, bool)>>>()?;
     // Where one range ends and another begins, the end comes first.
     points.sort_unstable_by_key(|&(value, ends)| (value, !ends));
     if !interval {

@@ -24,7 +24,8 @@ pub fn units(set: &Set) -> Result<Option<Vec<Unit<'_>>>, Malformed> {
 }
 
 fn units_of<'a>(set: &Set, list: &'a [u8]) -> Result<Option<Vec<Unit<'a>>>, Malformed> {
-    let Some(mut keys) = set.keys_of(list)? else { return Ok(None) };
+    let Some(keys) = set.keys_of(list)? else { return Ok(None) };
+    let mut keys: Vec<Element<'_>> = keys.iter().collect();
     let interval = set.flags & NFT_SET_INTERVAL != 0;
     // Where one range ends and another begins, the end comes first. What was read is sorted already, see `Set::sort`.
     let order =

@@ -14,21 +14,21 @@ const PART: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What to keep of a base and what comes new.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Change {
     /// The SHA-256 of the base, without its first line.
     of: String,
     texts: Vec<Changed>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Changed {
     name: String,
     pieces: Vec<Piece>,
 }
 
 /// A part of a text.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Piece {
     /// From one byte of what was there up to another; none before the end of the last such piece.

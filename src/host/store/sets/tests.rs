@@ -6,7 +6,7 @@ use super::super::tests::{FILES, mode, names, store};
 use super::*;
 
 fn with_checksum(bytes: &[u8]) -> Vec<u8> {
-    [&first_line(&[bytes]), bytes].concat()
+    [&super::super::first_line(&[bytes]), bytes].concat()
 }
 
 #[test]
