@@ -141,6 +141,9 @@ fn write_metrics(file: &Path, found: Option<&Status>) -> anyhow::Result<()> {
 /// What there is to say; nothing where the cluster file that was asked for cannot be used, which is said.
 fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     let host = arguments.host.host();
+    let may_be_nft = arguments.full && arguments.site.backend != BackendChoice::Iptables;
+    let named = arguments.config.as_deref().filter(|_| may_be_nft);
+    let early = named.and_then(|config| Early::begin_whole(Backend::Nft, config));
     let kept = record::kept(&host.store, record::GOOD);
     let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
     // What waits is what is meant to be in force.
@@ -185,7 +188,7 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
         None => {
             // What was applied may be gone, and other rules of ours stand in the other way.
             let elsewhere = arguments.site.backend == BackendChoice::Auto && is_absent(backend) && left_behind(backend);
-            match full(arguments, &host, &config, if elsewhere { backend.other() } else { backend })? {
+            match full(arguments, &host, &config, if elsewhere { backend.other() } else { backend }, early)? {
                 Some(document) => document,
                 None => return Ok(None),
             }
@@ -231,10 +234,17 @@ fn unjudged(place: &str) -> String {
     format!("ringfence's rules are IN FORCE, BUT NOT BY apply, in {place}; they cannot be judged")
 }
 
-fn full(arguments: &Arguments, host: &Host, config: &Path, backend: Backend) -> anyhow::Result<Option<Status>> {
+/// The same by reading everything, which may have begun.
+fn full(
+    arguments: &Arguments,
+    host: &Host,
+    config: &Path,
+    backend: Backend,
+    early: Option<Early>,
+) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     // Of 100,000 nodes the file takes as long to read as the kernel takes to tell what it holds.
-    let early = Early::begin_whole(backend, config);
+    let early = early.filter(|_| backend == Backend::Nft).or_else(|| Early::begin_whole(backend, config));
     let file = early.as_ref().map(|_| cluster::load(config));
     let in_force = early.and_then(Early::seen).map_or_else(|| read(backend), Ok)?;
     let by_hand = by_hand(host, &in_force);

@@ -82,9 +82,9 @@ impl Around {
             Err(error) => return Self::Unjudged(error.to_string()),
         };
         let own: Vec<IpAddr> = site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| address).collect();
-        let nodes = site.cluster().nodes().iter().flat_map(Node::addresses).map(|(address, _)| address);
-        let mut others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
-        if others.any(|node| surroundings.refused_by(node).is_some()) {
+        let nodes = site.parts().iter().flat_map(|part| part.hosts().iter());
+        let others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
+        if surroundings.of_each(others, |node| surroundings.refused_by(node).is_some()).any(|is_refused| is_refused) {
             Self::of(site, links, in_force, None)
         } else {
             Self::Nothing

@@ -5,6 +5,8 @@
 //! of the members of our sets, under the conditions of [`super::known`]: rules with their counters, and all that may change while the
 //! generation stays, are read once more under the lock.
 //!
+//! A whole look, which `status --full` is asked for, begins in the same way, and serves as it is: that changes nothing.
+//!
 //! A file of usual size is read sooner than a thread is begun, and everything happens one after the other.
 
 use std::fs;

@@ -193,33 +193,33 @@ impl NotOneNode {
     /// What is wrong, and what to do about it.
     #[must_use]
     pub fn message(&self, cluster: &Cluster) -> String {
-        let list = |names: &[&str]| {
-            let more = names.len().saturating_sub(NAMED);
+        let list = |first: Vec<&str>, all: usize| {
+            let more = all.saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{}{more}", names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
+            format!("{}{more}", first.join(", "))
         };
-        let all: Vec<&str> = cluster.nodes().iter().map(Node::name).collect();
+        let nodes = cluster.nodes();
+        let all = || list(nodes.iter().take(NAMED).map(Node::name).collect(), nodes.len());
         let which = "say which node this host is with `--node NAME`";
         match self {
             Self::Unknown(name) => {
-                let near = match closest(name, all.iter().copied()) {
+                let near = match closest(name, nodes.iter().map(Node::name)) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the nodes are {}", list(&all)),
+                    None => format!("the nodes are {}", all()),
                 };
                 format!("the cluster has no node `{}`; {near}", name.escape_debug())
             }
             Self::Gone(name) => format!(
                 "this host was the node `{name}`, which is no longer in the cluster file; {which}, or take the rules away \
                  with `ringfence remove`; the nodes are {}",
-                list(&all)
+                all()
             ),
-            Self::None => format!(
-                "no node of the cluster file has an address of this host; {which}; the nodes are {}",
-                list(&all)
-            ),
+            Self::None => {
+                format!("no node of the cluster file has an address of this host; {which}; the nodes are {}", all())
+            }
             Self::Several(names) => {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("several nodes have an address of this host: {}; {which}", list(&names))
+                let first = names.iter().take(NAMED).map(String::as_str).collect();
+                format!("several nodes have an address of this host: {}; {which}", list(first, names.len()))
             }
             Self::Of(name, error) => {
                 let part = cluster.parts().iter().find(|part| part.name() == name).unwrap_or(cluster);

@@ -30,12 +30,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::store::{self, Place, ReadySet, Store, checksum_of};
+use super::store::{Place, ReadySet, Store, Stored, checksum_of};
 use super::{Backend, HostError, deeds};
 use crate::cluster::{self, AND, Cluster, Included, KeptFile, Loaded, Node, Site};
 use crate::diagnostic::{FileId, SourceFile, Texts};
@@ -92,7 +91,7 @@ pub struct Record {
 pub struct Kept {
     /// About it.
     pub record: Record,
-    files: Arc<store::Texts>,
+    files: Stored,
 }
 
 impl Record {
@@ -228,8 +227,8 @@ pub fn prepare(store: &Store, name: &str, files: &[Written<'_>]) -> Result<Optio
 /// Whether a set is there that is just like this.
 #[must_use]
 pub fn is_kept(store: &Store, name: &str, files: &[Written<'_>]) -> bool {
-    let there = store.read_set(name).ok().flatten().unwrap_or_default();
-    there.len() == files.len() && files.iter().all(|(name, bytes)| there.get(*name).map(Vec::as_slice) == Some(bytes))
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
+    store.read_set(name).ok().flatten().is_some_and(|there| there.is(&files))
 }
 
 /// Puts a set into its place.
@@ -246,7 +245,7 @@ pub fn put(store: &Store, ready: Option<ReadySet>) -> Result<(), HostError> {
 /// Where it is not what was written.
 pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
     let Some(files) = store.read_set(name)? else { return Ok(None) };
-    let record = files.get(RECORD_FILE).and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let record = files.get(RECORD_FILE).and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let record = record.ok_or(HostError::BadSnapshot)?;
     Ok(Some(Kept { record, files }))
 }
@@ -257,7 +256,8 @@ pub fn kept(store: &Store, name: &str) -> Result<Option<Kept>, HostError> {
 /// Where it cannot be read or written.
 pub fn prepare_promotion(store: &Store) -> Result<Option<ReadySet>, HostError> {
     let Some(files) = store.read_set(CANDIDATE)? else { return Ok(None) };
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let texts = files.texts();
+    let files: Vec<(&str, &[u8])> = texts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     Ok(Some(store.prepare_set(GOOD, &files)?))
 }
 
@@ -265,17 +265,17 @@ impl Kept {
     /// The cluster, read again.
     #[must_use]
     pub fn load(&self) -> Loaded {
-        let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let text = |name: &str| self.files.get(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         if let Some(bytes) = self.files.get(CLUSTERS_FILE) {
             // One that cannot be read is none that can be used.
-            let all: Vec<KeptText> = serde_json::from_slice(bytes).unwrap_or_default();
+            let all: Vec<KeptText> = serde_json::from_slice(&bytes).unwrap_or_default();
             let all: Vec<KeptFile<'_>> = all.iter().map(KeptText::file).collect();
             return cluster::parse_kept_together(&all);
         }
         let name = self.record.config.display().to_string();
         let cluster = text(CLUSTER_FILE).unwrap_or_default();
         let included: Option<Vec<Included>> =
-            self.files.get(INCLUDED_FILE).and_then(|bytes| serde_json::from_slice(bytes).ok());
+            self.files.get(INCLUDED_FILE).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         cluster::parse_kept(&name, cluster, text(PROFILE_FILE).as_deref(), included.as_deref())
     }
 
@@ -283,10 +283,11 @@ impl Kept {
     #[must_use]
     pub fn rules_digest(&self) -> String {
         if let Some(digest) = self.files.get(RULES_FILE) {
-            return String::from_utf8_lossy(digest).into_owned();
+            return String::from_utf8_lossy(&digest).into_owned();
         }
         let other = [CLUSTER_FILE, PROFILE_FILE, INCLUDED_FILE, CLUSTERS_FILE, RECORD_FILE];
-        let rules = self.files.iter().filter(|(name, _)| !other.contains(&name.as_str()));
+        let texts = self.files.texts();
+        let rules = texts.iter().filter(|(name, _)| !other.contains(&name.as_str()));
         digest_of(rules.map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
     }
 }

@@ -8,14 +8,14 @@
 //! hops, which spread peers by a number, one is looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use super::links::Link;
 use super::routing::{destinations, sources_towards};
 use super::store::checksum;
-use crate::cluster::{Node, Site, SitePart};
+use crate::cluster::{Site, SitePart};
 use crate::dialect::netlink::RequestError;
 use crate::net::Cidr;
 
@@ -61,17 +61,18 @@ impl Ends {
     }
 
     fn of_part(site: &SitePart<'_>) -> Result<Self, RequestError> {
-        let addresses = |node: &Node| node.addresses().map(|(address, _)| address).collect::<Vec<_>>();
         let Some(node) = site.node() else { return Ok(Self::default()) };
-        let own = addresses(node);
+        let own: Vec<IpAddr> = node.addresses().map(|(address, _)| address).collect();
         // Peers of a family that the node has no address of cannot know it by one.
-        let known = |peer: &IpAddr| own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
-        let peers: BTreeSet<IpAddr> = site.others().flat_map(addresses).filter(known).collect();
-        if peers.len() <= EACH {
-            return Ok(Self { own, peers: peers.into_iter().collect(), routes: None, more: Vec::new() });
+        let known = |peer: &IpAddr| !own.contains(peer) && own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
+        let peers = site.hosts().iter().filter(known);
+        let few: Vec<IpAddr> = peers.clone().take(EACH + 1).collect();
+        if few.len() <= EACH {
+            return Ok(Self { own, peers: few, routes: None, more: Vec::new() });
         }
         let routes = destinations()?;
-        Ok(Self { own, peers: one_of_each(peers, &routes), routes: Some(in_short(&routes)), more: Vec::new() })
+        let peers = one_of_each(peers, &routes);
+        Ok(Self { own, peers, routes: Some(in_short(&routes)), more: Vec::new() })
     }
 
     /// Whether the routes are still those by which the peers were chosen.
@@ -160,14 +161,19 @@ fn in_short(routes: &[Cidr]) -> String {
     checksum(format!("{routes:?}").as_bytes())
 }
 
-/// Of peers that are in the same prefixes the first. Prefixes come sorted, wider ones before those that they hold.
-fn one_of_each(peers: BTreeSet<IpAddr>, prefixes: &[Cidr]) -> Vec<IpAddr> {
+/// Of peers, ascending, that are in the same prefixes the first. Prefixes come sorted, wider ones before those that they hold.
+fn one_of_each(peers: impl IntoIterator<Item = IpAddr>, prefixes: &[Cidr]) -> Vec<IpAddr> {
     // Those that the last address was in, the narrowest last.
     let mut open: Vec<Cidr> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     let mut prefixes = prefixes.iter().copied().peekable();
+    // Up to there, and to the next prefix, all are in the same ones.
+    let mut until: Option<IpAddr> = None;
     for peer in peers {
+        if until.is_some_and(|until| peer <= until) && prefixes.peek().is_none_or(|next| peer < next.first()) {
+            continue;
+        }
         while let Some(next) = prefixes.next_if(|prefix| prefix.first() <= peer) {
             open.truncate(open.iter().take_while(|prefix| prefix.contains(next)).count());
             open.push(next);
@@ -176,6 +182,8 @@ fn one_of_each(peers: BTreeSet<IpAddr>, prefixes: &[Cidr]) -> Vec<IpAddr> {
         if seen.insert((peer.is_ipv4(), open.last().copied())) {
             chosen.push(peer);
         }
+        let highest = if peer.is_ipv4() { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::from_bits(u128::MAX).into() };
+        until = Some(open.last().map_or(highest, |narrowest| narrowest.last()));
     }
     chosen
 }
@@ -269,7 +277,7 @@ mod tests {
         }
     }
 
-    fn v4(address: std::net::Ipv4Addr) -> IpAddr {
+    fn v4(address: Ipv4Addr) -> IpAddr {
         address.into()
     }
 

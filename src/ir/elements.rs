@@ -65,15 +65,19 @@ impl Elements {
     /// The addresses as networks, in the fewest that there can be; none for ports, and for what comes and goes.
     #[must_use]
     pub fn networks(&self) -> Vec<Cidr> {
-        match self {
-            Self::Ipv4(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b)).collect(),
-            Self::Ipv6(list) => list.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b)).collect(),
-            Self::Dual(v4, v6) => {
-                let v4 = v4.iter().flat_map(|&(a, b)| Cidr::covering_v4(a, b));
-                v4.chain(v6.iter().flat_map(|&(a, b)| Cidr::covering_v6(a, b))).collect()
-            }
-            Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => Vec::new(),
-        }
+        self.each_network().collect()
+    }
+
+    /// The same one by one.
+    pub fn each_network(&self) -> impl Iterator<Item = Cidr> {
+        let (v4, v6) = match self {
+            Self::Ipv4(list) => (Some(list), None),
+            Self::Ipv6(list) => (None, Some(list)),
+            Self::Dual(v4, v6) => (Some(v4), Some(v6)),
+            Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => (None, None),
+        };
+        let v4 = v4.into_iter().flatten().flat_map(|&(a, b)| Cidr::covering_v4(a, b));
+        v4.chain(v6.into_iter().flatten().flat_map(|&(a, b)| Cidr::covering_v6(a, b)))
     }
 
     /// The ports, where that is what they are and they stay.

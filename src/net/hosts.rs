@@ -1,6 +1,6 @@
 //! A set of single addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses of both families, each once and in order. They are sorted once, and whoever makes sets or claims of them need not sort
 /// 100,000 of them again.
@@ -31,6 +31,12 @@ impl Hosts {
     #[must_use]
     pub fn v6(&self) -> &[u128] {
         &self.v6
+    }
+
+    /// All of them, ascending, those of IPv4 first.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        let v4 = self.v4.iter().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(*bits)));
+        v4.chain(self.v6.iter().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(*bits))))
     }
 
     /// How many.
@@ -87,6 +93,7 @@ mod tests {
         assert_eq!(hosts.v4(), [0x0900_0001, 0x0a00_0009]);
         assert!(hosts.v6().is_sorted() && hosts.len() == 4 && !hosts.is_empty());
         assert!(list.iter().all(|address| hosts.has(*address)));
+        assert!(hosts.iter().is_sorted() && hosts.iter().eq([list[2], list[0], list[4], list[1]]));
         assert!(!hosts.has("10.0.0.8".parse().unwrap()) && !hosts.has("fd00::3".parse().unwrap()));
     }
 }

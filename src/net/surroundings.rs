@@ -164,6 +164,32 @@ impl Surroundings {
         within.all(|(_, other)| other == first).then_some(first)
     }
 
+    /// What comes of asking about each of some networks. One after the other between which nothing begins or ends that is known here have one
+    /// answer where they are single addresses, and of 100,000 few are asked about then.
+    pub fn of_each<T: Clone>(
+        &self,
+        networks: impl Iterator<Item = Cidr>,
+        ask: impl Fn(Cidr) -> T,
+    ) -> impl Iterator<Item = T> {
+        let own = self.addresses.iter().map(|address| Cidr::host(*address));
+        let prefixes =
+            self.routes.iter().map(|(route, _)| *route).chain(self.refused.iter().map(|own| own.to)).chain(own);
+        let mut bounds: Vec<IpAddr> =
+            prefixes.flat_map(|own| [Some(own.first()), above(own.last())]).flatten().collect();
+        bounds.sort_unstable();
+        let mut last: Option<((bool, usize), T)> = None;
+        networks.map(move |network| {
+            if !network.is_host() {
+                return ask(network);
+            }
+            let place = (network.is_ipv4(), bounds.partition_point(|bound| *bound <= network.first()));
+            match &last {
+                Some((own, answer)) if *own == place => answer.clone(),
+                Some(_) | None => last.insert((place, ask(network))).1.clone(),
+            }
+        })
+    }
+
     /// All addresses of a family by the way to them, in their order.
     #[must_use]
     pub fn regions(&self, ipv4: bool) -> Vec<Region<'_>> {
@@ -250,6 +276,40 @@ mod tests {
         }
         let rules = Surroundings { rules_refuse: true, ..own(Vec::new(), false) };
         assert!(rules.refusal(network("10.20.0.12/32")).is_some());
+    }
+
+    /// Whoever is between the same ends of prefixes is asked about once, and nobody else has that answer.
+    #[test]
+    fn what_is_asked_of_many_is_what_is_asked_of_each() {
+        let network = |text: &str| text.parse::<Cidr>().unwrap();
+        let refused = |text| Refused { to: network(text), turn: Turn::First, in_part: true };
+        let own = Surroundings {
+            addresses: ["10.20.0.11", "fd00::b"].map(|text| text.parse().unwrap()).into(),
+            routes: [("10.20.0.0/24", "eth0"), ("10.20.0.64/26", "eth1"), ("fd00::/64", "eth1"), ("0.0.0.0/1", "eth2")]
+                .map(|(to, by)| (network(to), by.parse().unwrap()))
+                .into(),
+            refused: ["10.20.0.99/32", "10.20.0.128/29", "255.255.255.255/32"].map(refused).into(),
+            ..Surroundings::default()
+        };
+        let v4 = (0..=255_u8)
+            .flat_map(|last| [[10, 20, 0, last], [10, 20, 1, last], [last, 0, 0, 0], [255, 255, 255, last]]);
+        let v6 = (0..32_u16).map(|last| Cidr::host(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last).into()));
+        let mut all: Vec<Cidr> = v4.map(|octets| Cidr::host(IpAddr::from(octets))).chain(v6).collect();
+        all.extend(["10.20.0.0/24", "10.20.0.64/27", "fd00::/80", "::/0"].map(network));
+        for sorted in [false, true] {
+            if sorted {
+                all.sort_by_key(|network| (network.is_ipv4(), network.first()));
+            }
+            let ask =
+                |network| (own.towards(network), own.refusal(network).is_some(), own.refused_by(network).is_some());
+            let times = std::cell::Cell::new(0);
+            let counted = |network| {
+                times.set(times.get() + 1);
+                ask(network)
+            };
+            assert!(own.of_each(all.iter().copied(), counted).eq(all.iter().copied().map(ask)));
+            assert_eq!(times.get() < 40, sorted, "{}", times.get());
+        }
     }
 
     #[test]

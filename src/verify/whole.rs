@@ -231,7 +231,7 @@ pub fn whole_beside(
     let (honest_rules, stranger_rules) =
         (Rules::of_honest(&ruleset).beside(surroundings), Rules::new(&ruleset).beside(surroundings));
     // Lists may be long, and many questions are asked of them.
-    let ways: Vec<Ways> = claims.admitted().iter().map(|admitted| by_interface(admitted, surroundings)).collect();
+    let ways: Vec<Ways<'_>> = claims.admitted().iter().map(|admitted| by_interface(admitted, surroundings)).collect();
     let mut question = question(&claims, site, surroundings, &ways);
     let of = |ipv4: bool| known.iter().filter(move |address| address.is_ipv4() == ipv4).copied().map(Cidr::host);
     let lists = [of(true).collect::<Vec<_>>(), of(false).collect()];
@@ -303,7 +303,7 @@ fn question<'a>(
     claims: &'a Claims<'_>,
     site: &Site<'_>,
     surroundings: &Surroundings,
-    ways: &'a [Ways],
+    ways: &'a [Ways<'_>],
 ) -> Question<'a> {
     let mut question = claims.question();
     question.leaving = true;
@@ -325,26 +325,32 @@ pub(super) fn asked_of_all_peers(site: &Site<'_>) -> Vec<Ports> {
 }
 
 /// Sources by the interface that they come in on, where that is known.
-type Ways = Vec<(Option<Interface>, Elements)>;
+type Ways<'a> = Vec<(Option<Interface>, Cow<'a, Elements>)>;
 
 /// The sources of somebody who is admitted.
-fn by_interface(admitted: &Admitted<'_>, surroundings: &Surroundings) -> Ways {
-    let mut groups: Vec<(Option<Interface>, Vec<Cidr>)> = Vec::new();
+fn by_interface<'a>(admitted: &'a Admitted<'_>, surroundings: &Surroundings) -> Ways<'a> {
     let routed = surroundings.is_known();
+    let mut groups = Ways::new();
     for list in admitted.families() {
-        if !routed {
-            groups.push((None, list.networks()));
+        let towards = |network| surroundings.towards(network);
+        let mut all = surroundings.of_each(list.each_network().filter(|_| routed), towards);
+        let first = all.next().flatten();
+        // As it is mostly: 100,000 addresses are not copied for that.
+        if all.all(|other| other == first) {
+            groups.push((first.cloned(), Cow::Borrowed(list)));
             continue;
         }
-        let mut own: Vec<(Option<Interface>, Vec<Cidr>)> = Vec::new();
-        for network in list.networks() {
-            let interface = surroundings.towards(network).cloned();
+        let mut own: Vec<(Option<&Interface>, Vec<Cidr>)> = Vec::new();
+        for (network, interface) in list.each_network().zip(surroundings.of_each(list.each_network(), towards)) {
             match own.iter_mut().find(|(known, _)| *known == interface) {
                 Some((_, networks)) => networks.push(network),
                 None => own.push((interface, vec![network])),
             }
         }
-        groups.append(&mut own);
+        let of = |(interface, networks): (Option<&Interface>, Vec<Cidr>)| {
+            (interface.cloned(), Cow::Owned(Elements::of_networks(&networks)))
+        };
+        groups.extend(own.into_iter().map(of));
     }
-    groups.into_iter().map(|(interface, networks)| (interface, Elements::of_networks(&networks))).collect()
+    groups
 }

@@ -178,6 +178,45 @@ on_a_machine! {
         }
     }
 
+    /// The host is asked while a long file is read, and what is said is the same.
+    fn a_long_file_is_held_against_what_is_in_force(machine) {
+        let long = format!("# {}\n", "so that it is long ".repeat(20)).repeat(800);
+        for name in ["old.toml", "members.toml"] {
+            let text = fs::read_to_string(machine.path(name)).expect("a file") + &long;
+            machine.write(&format!("long-{name}"), &text);
+        }
+        machine.write("long-bad.toml", &format!("[cluster]\nname = 7\n{long}"));
+        let say = |file: &str, code: i32| {
+            let without_times = |ran: Ran| {
+                let times = |line: &&str| !line.contains("members") && !line.contains("applied");
+                let lines: Vec<String> = ran.out.lines().chain(ran.err.lines()).filter(times).map(str::to_owned).collect();
+                lines.join("\n").replace("long-", "")
+            };
+            let short = without_times(machine.ringfence(&format!("status --full {file}")).ended(code));
+            let of_long = without_times(machine.ringfence(&format!("status --full long-{file}")).ended(code));
+            assert_eq!(of_long, short, "{file}");
+        };
+        say("old.toml", 4);
+        machine.ringfence("apply long-old.toml").ended(0);
+        // What others have is read by the one that judges.
+        let threads = |file: &str| {
+            machine.strace(&["-f", "-e", "trace=sendto"], &format!("status --full {file}")).ended(0);
+            let log = machine.strace_log();
+            let dumps = log.lines().filter(|line| line.contains("NFT_MSG_GETSETELEM") && line.contains("NLM_F_DUMP"));
+            dumps.filter_map(|line| line.split_whitespace().next()).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!((threads("old.toml"), threads("long-old.toml")), (1, 2));
+        machine.ringfence("status --full long-old.toml").ended(0);
+        machine.ringfence("status --full long-members.toml").ended(6).says("NOT APPLIED");
+        nft("add element inet ringfence peers4 { 203.0.113.9 }");
+        machine.ringfence("status --full long-old.toml").ended(1).says("203.0.113.9");
+        nft("delete element inet ringfence peers4 { 203.0.113.9 }");
+        machine.ringfence("status --full long-old.toml").ended(0);
+        machine.ringfence("status --full long-bad.toml").ended(2);
+        nft("flush ruleset");
+        machine.ringfence("status --full long-old.toml").ended(4);
+    }
+
     fn a_rule_that_fills_a_set_of_ours_is_seen_at_once(machine) {
         machine.ringfence("apply old.toml").ended(0);
         assert!(!reads_all(machine, "members.toml"));

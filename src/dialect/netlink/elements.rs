@@ -92,6 +92,14 @@ impl<'a> Keyed<'a> {
             .then_some(Self::Alike { pieces, key })
     }
 
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Alike { pieces, .. } => pieces.len(),
+            Self::Each(list) => list.len(),
+        }
+    }
+
     /// One by one.
     pub fn iter(&self) -> impl Iterator<Item = Element<'a>> {
         let (pieces, key, each) = match self {
@@ -138,7 +146,7 @@ fn in_order<K: Copy + Ord, const LENGTH: usize>(
     let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
     let each = match keys {
         Keyed::Alike { key, .. } => {
-            let mut sorted = Vec::with_capacity(list.len() / HEAD);
+            let mut sorted = Vec::with_capacity(keys.len());
             for (key, _) in keys.iter() {
                 sorted.push(number(key)?);
             }
@@ -224,6 +232,39 @@ mod tests {
                 sort(&mut set).unwrap();
                 assert_eq!(*set.elements, written(&sorted), "{list:?}");
             }
+        }
+    }
+
+    /// Whoever reads one element for all must not miss that one of them is of another kind.
+    #[test]
+    fn elements_are_alike_that_have_nothing_but_a_key() {
+        let key: &[u8] = &[10, 0, 0, 1];
+        let (plain, port) = (written(&[(key, false); 3]), written(&[(&[1, 2][..], false); 3]));
+        let keys = |list: &[u8], length| Keyed::alike(list, length).map(|keys| keys.iter().collect::<Vec<_>>().len());
+        assert_eq!(
+            (keys(&plain, 4), keys(&by_the_kernel(&[(key, false); 2]), 4), keys(&port, 2)),
+            (Some(3), Some(2), Some(3))
+        );
+        for length in [0, 2, 3, 5, 8, 16] {
+            assert_eq!(keys(&plain, length), None, "{length}");
+        }
+        assert_eq!((keys(&[], 4), keys(&plain[..plain.len() - 4], 4), keys(&port, 4)), (None, None, None));
+        let mut more = Writer::default();
+        more.nest(NFTA_LIST_ELEM, |writer| {
+            writer.nest(NFTA_SET_ELEM_KEY, |writer| writer.attribute(NFTA_DATA_VALUE, key));
+            writer.attribute(NFTA_SET_ELEM_TIMEOUT, &[0; 8]);
+        });
+        let more = more.into_bytes();
+        for other in [written(&[(key, true)]), more, written(&[(&[1, 2][..], false)])] {
+            for list in [[plain.clone(), other.clone()].concat(), [other.clone(), plain.clone()].concat()] {
+                assert_eq!(keys(&list, 4), None, "{list:?}");
+            }
+        }
+        // Each byte of what stands before a key.
+        for at in (0..HEAD).map(|at| plain.len() - 16 + at) {
+            let mut list = plain.clone();
+            list[at] ^= 0x40;
+            assert_eq!(keys(&list, 4), None, "{at}");
         }
     }
 

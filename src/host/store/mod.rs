@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 pub use error::StoreError;
 pub(in crate::host) use folder::Folder;
 pub use lock::{Holder, Lock, LockError};
-pub use sets::{ReadySet, Texts};
+pub use sets::{ReadySet, Stored};
 
 const STATE: &str = "/var/lib/ringfence";
 const VOLATILE: &str = "/run/ringfence";

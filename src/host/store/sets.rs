@@ -18,6 +18,7 @@ mod folders;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -98,19 +99,54 @@ struct Entry {
 #[derive(Debug)]
 struct Current {
     /// The texts that a change may keep: its own, or those of its base; with the checksum of the file, where they are in one.
-    base: Arc<Texts>,
+    base: Texts,
     sum: Option<String>,
-    /// What to make of these, each time anew: both at once would be some megabytes for the rest of the run.
+    /// What to make of these.
     change: Option<(Change, Vec<u8>)>,
 }
 
-impl Current {
-    /// The texts; `None` where the change is not one of these.
-    fn texts(&self) -> Option<Arc<Texts>> {
-        match &self.change {
-            Some((change, new)) => change.apply(&self.base, new).map(Arc::new),
-            None => Some(Arc::clone(&self.base)),
+/// A set that was read.
+///
+/// Of one that was changed a text is put together when somebody wants it: some megabytes, while most ask for the shortest of the texts.
+#[derive(Clone, Debug)]
+pub struct Stored(Arc<Current>);
+
+impl Stored {
+    /// The names of its texts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let (own, changed) = match &self.0.change {
+            Some((change, _)) => (None, Some(change.names())),
+            None => (Some(self.0.base.keys().map(String::as_str)), None),
+        };
+        own.into_iter().flatten().chain(changed.into_iter().flatten())
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match &self.0.change {
+            Some((change, new)) => change.text(&self.0.base, new, name).map(|pieces| pieces.concat().into()),
+            None => self.0.base.get(name).map(|text| text.as_slice().into()),
         }
+    }
+
+    /// Whether it has these texts and no others.
+    #[must_use]
+    pub fn is(&self, texts: &[(&str, &[u8])]) -> bool {
+        let says = |name: &str, text: &[u8]| match &self.0.change {
+            Some((change, new)) => change.text(&self.0.base, new, name).is_some_and(|pieces| {
+                let behind = pieces.into_iter().try_fold(text, |rest, piece| rest.strip_prefix(piece));
+                behind.is_some_and(<[u8]>::is_empty)
+            }),
+            None => self.0.base.get(name).is_some_and(|own| own == text),
+        };
+        self.names().count() == texts.len() && texts.iter().all(|(name, text)| says(name, text))
+    }
+
+    /// All texts.
+    #[must_use]
+    pub fn texts(&self) -> Texts {
+        self.names().filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned()))).collect()
     }
 }
 
@@ -170,16 +206,15 @@ impl Store {
         Ok(folder)
     }
 
-    /// The texts of a set by name; `None` where there is no such set.
+    /// A set; `None` where there is none of this name.
     ///
     /// # Errors
     /// Where anything in the set is not what this program wrote.
-    pub fn read_set(&self, name: &str) -> Result<Option<Arc<Texts>>, StoreError> {
+    pub fn read_set(&self, name: &str) -> Result<Option<Stored>, StoreError> {
         check_set_name(name)?;
         let Some(folder) = self.open(Place::State)? else { return Ok(None) };
         folder.wait_to_read()?;
-        let Some(current) = self.current(&folder, name)? else { return Ok(None) };
-        current.texts().map(Some).ok_or_else(|| StoreError::Foreign(folder.path().join(name)))
+        Ok(self.current(&folder, name)?.map(Stored))
     }
 
     /// Takes a set away, where there is one.
@@ -234,13 +269,13 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
         Some(SFlag::S_IFREG) => {}
         Some(_) => {
             let texts = folders::read(folder, name)?;
-            return Ok(texts.map(|base| Current { base: Arc::new(base), sum: None, change: None }));
+            return Ok(texts.map(|base| Current { base, sum: None, change: None }));
         }
     }
     let missing = || StoreError::Missing(folder.path().join(name));
     let file = File::read(folder, name)?.ok_or_else(missing)?;
     let (change, new) = match file.content {
-        Content::Whole(base) => return Ok(Some(Current { base: Arc::new(base), sum: Some(file.sum), change: None })),
+        Content::Whole(base) => return Ok(Some(Current { base, sum: Some(file.sum), change: None })),
         Content::Change(change, new) => (change, new),
     };
     let (own, path) = (base_of(name), folder.path().join(base_of(name)));
@@ -249,7 +284,10 @@ fn current(folder: &Folder, name: &str) -> Result<Option<Current>, StoreError> {
     if !change.is_of(&base.sum) {
         return Err(StoreError::Base(path));
     }
-    Ok(Some(Current { base: Arc::new(texts), sum: Some(base.sum), change: Some((change, new)) }))
+    if !change.fits(&texts, &new) {
+        return Err(StoreError::Foreign(folder.path().join(name)));
+    }
+    Ok(Some(Current { base: texts, sum: Some(base.sum), change: Some((change, new)) }))
 }
 
 /// A file of a set, with the SHA-256 of what is in it.
@@ -272,8 +310,9 @@ impl File {
         let sum = sum.to_owned();
         let foreign = || StoreError::Foreign(path.clone());
         let (head, rest) = split(bytes).ok_or_else(foreign)?;
+        let begin = content.len() - rest.len();
         let content = match head {
-            Head::Whole(entries) => Content::Whole(texts(&entries, rest).ok_or_else(foreign)?),
+            Head::Whole(entries) => Content::Whole(texts(&entries, content, begin).ok_or_else(foreign)?),
             Head::Change(change) => Content::Change(change, rest.to_vec()),
         };
         Ok(Some(Self { sum, content }))
@@ -287,16 +326,35 @@ fn split(bytes: &[u8]) -> Option<(Head, &[u8])> {
     Some((serde_json::from_slice(line).ok()?, rest))
 }
 
-/// The texts that follow each other; `None` where the list is of something else.
-fn texts(entries: &[Entry], mut rest: &[u8]) -> Option<Texts> {
-    let mut texts = Texts::new();
+/// The texts that follow each other in a file from a place on; `None` where the list is of something else. The longest text gets the file's
+/// bytes, which of 100,000 nodes are some megabytes, and is not copied.
+fn texts(entries: &[Entry], mut file: Vec<u8>, begin: usize) -> Option<Texts> {
+    let (mut texts, mut at, mut longest) = (Texts::new(), begin, (begin..begin, None));
     for Entry { name, bytes } in entries {
         check_name(name).ok()?;
-        let (text, behind) = rest.split_at_checked(*bytes)?;
-        texts.insert(name.clone(), text.to_vec());
-        rest = behind;
+        let place = at..at.checked_add(*bytes)?;
+        texts.insert(name.clone(), Vec::new());
+        at = place.end;
+        if place.len() > longest.0.len() {
+            longest = (place, Some(name));
+        }
     }
-    (rest.is_empty() && texts.len() == entries.len()).then_some(texts)
+    if at != file.len() || texts.len() != entries.len() {
+        return None;
+    }
+    at = begin;
+    for Entry { name, bytes } in entries {
+        if longest.1 != Some(name) {
+            texts.insert(name.clone(), file.get(at..at + bytes)?.to_vec());
+        }
+        at += bytes;
+    }
+    if let (place, Some(name)) = longest {
+        file.truncate(place.end);
+        file.drain(..place.start);
+        texts.insert(name.clone(), file);
+    }
+    Some(texts)
 }
 
 /// Writes a set beside the one that counts: whole, or what changes in it.

@@ -224,7 +224,7 @@ fn a_full_disk_leaves_what_was_there() {
         assert!(matches!(&error, StoreError::Full(path) if path.ends_with("state/rules")), "{error}");
         assert_eq!(names(&disk.join("state")), there);
         assert_eq!(store.read(Place::State, "node").unwrap().unwrap(), b"old");
-        assert_eq!(store.read_set("rules").unwrap().unwrap().len(), FILES.len());
+        assert_eq!(store.read_set("rules").unwrap().unwrap().texts().len(), FILES.len());
         // And once there is room:
         store.write(Place::State, "node", &big[..9000]).unwrap();
         store.write_set("rules", &[("big", &big[..9000])]).unwrap();
@@ -248,7 +248,7 @@ fn readers_and_writers_take_turns() {
             scope.spawn(move || write(content));
         }
         for _ in 0..50 {
-            let set = store.read_set("rules").unwrap().unwrap();
+            let set = store.read_set("rules").unwrap().unwrap().texts();
             assert_eq!(set["a"], set["b"]);
             store.read(Place::State, "node").unwrap().unwrap();
         }

@@ -59,7 +59,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn of(space: &mut Space<'_>, admitted: &Admitted<'_>, ways: &Ways) -> Bounded<Self> {
+    pub(super) fn of(space: &mut Space<'_>, admitted: &Admitted<'_>, ways: &Ways<'_>) -> Bounded<Self> {
         let mut asked = Asked { packets: Set::EMPTY, anywhere: Set::EMPTY };
         for (interface, list) in ways {
             let from = space.source(list)?.ok_or(TooLarge)?;
@@ -83,8 +83,9 @@ impl Sources {
             // Where it is not said which node this is, they are those of all nodes.
             let own: HashSet<IpAddr> = claims.addresses().iter().copied().collect();
             let is_own = |network: &Cidr| network.is_host() && own.contains(&network.first());
-            let networks = admitted.families().iter().flat_map(Elements::networks);
-            networks.filter(|network| !is_own(network)).find_map(|network| surroundings.refusal(network))
+            let networks = admitted.families().iter().flat_map(Elements::each_network);
+            let others = networks.filter(|network| !is_own(network));
+            surroundings.of_each(others, |network| surroundings.refusal(network)).find_map(|refusal| refusal)
         };
         self.refusal.get_or_init(find).clone()
     }

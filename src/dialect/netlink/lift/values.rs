@@ -166,11 +166,15 @@ fn touching(keys: &Keyed<'_>) -> bool {
 /// Elements as sorted ranges. In sets of ranges an element begins a range, and the next one, if it is an end, is the
 /// first value behind it; without one the range goes up to the next range, or to the top.
 fn ranges<T: Key>(keys: &Keyed<'_>, interval: bool) -> Option<Vec<(T, T)>> {
-    let mut points = keys.iter().map(|(key, ends)| Some((T::read(key)?, ends))).collect::<Option<Vec<(T, bool)>>>()?;
+    let mut points: Vec<(T, bool)> = Vec::with_capacity(keys.len());
+    for (key, ends) in keys.iter() {
+        points.push((T::read(key)?, ends));
+    }
     // Where one range ends and another begins, the end comes first.
     points.sort_unstable_by_key(|&(value, ends)| (value, !ends));
     if !interval {
-        return points.iter().all(|(_, ends)| !ends).then(|| points.iter().map(|&(value, _)| (value, value)).collect());
+        let is_plain = points.iter().all(|(_, ends)| !ends);
+        return is_plain.then(|| points.into_iter().map(|(value, _)| (value, value)).collect());
     }
     let mut ranges = Vec::with_capacity(points.len() / 2 + 1);
     let mut open: Option<T> = None;

@@ -28,6 +28,8 @@ impl Changes {
     }
 
     pub(super) fn create(&mut self, table: &Table) -> Result<(), Malformed> {
+        // For most of it, which is the elements with a header now and then.
+        self.writer.reserve(table.sets.iter().map(|set| set.elements.len() + set.elements.len() / 256 + 256).sum());
         self.add(format!("table {}", table.name), NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, |writer| {
             writer.text(NFTA_TABLE_NAME, &table.name);
             // A table that belongs to a process cannot be given back to it.

@@ -55,6 +55,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// How many elements come next in the text, as far as commas tell.
+    pub fn elements_ahead(&self) -> usize {
+        if self.peeked.is_none() && self.pending.is_none() { self.lexer.elements_ahead() } else { 0 }
+    }
+
     /// Takes single IPv4 addresses down that come next in the text, up to whatever else comes.
     pub fn addresses(&mut self, list: &mut Vec<(u32, u32)>) {
         if self.peeked.is_none() && self.pending.is_none() {

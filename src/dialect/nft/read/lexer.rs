@@ -5,6 +5,8 @@
 
 use std::net::Ipv4Addr;
 
+use memchr::{memchr, memchr_iter};
+
 use super::glued::is_one;
 use crate::dialect::read::ReadError;
 
@@ -187,6 +189,12 @@ impl<'a> Lexer<'a> {
                 }
             }
         }
+    }
+
+    /// How many elements there are up to the next bracket, as far as commas tell.
+    pub fn elements_ahead(&self) -> usize {
+        let (rest, end) = (self.rest(), memchr(b'}', self.rest()).unwrap_or(0));
+        memchr_iter(b',', rest.get(..end).unwrap_or_default()).count() + 1
     }
 
     /// Goes over single IPv4 addresses, which it takes down, and the commas and ends of lines between them, as far as there is nothing

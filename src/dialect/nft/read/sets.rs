@@ -149,6 +149,9 @@ impl<'a> RawSet<'a> {
         if !open.is("{") {
             return Err(ReadError::new(open.line, format!("expected `{{`, found {}", open.described())));
         }
+        if let Some(Values::Ipv4(list)) = &mut self.values {
+            list.reserve_exact(cursor.elements_ahead());
+        }
         // A variable may bring brackets of its own.
         let mut depth = 1_usize;
         while depth > 0 {

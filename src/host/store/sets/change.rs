@@ -1,5 +1,6 @@
 //! What changes in a set, where that is little.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -56,37 +57,59 @@ impl Change {
         self.of == sum
     }
 
-    /// The texts; `None` where it is none that [`between`] made.
-    pub fn apply(&self, base: &Texts, mut new: &[u8]) -> Option<Texts> {
-        let mut texts = Texts::new();
-        for Changed { name, pieces } in &self.texts {
-            check_name(name).ok()?;
-            let old = base.get(name).map(Vec::as_slice).unwrap_or_default();
-            let length = |piece: &Piece| match piece {
-                Piece::Kept(from, to) => to.saturating_sub(*from),
-                Piece::New(bytes) => *bytes,
-            };
-            // No more than there is, whatever the head says.
-            let whole = pieces.iter().map(length).fold(0, usize::saturating_add).min(old.len() + new.len());
-            let (mut text, mut behind) = (Vec::with_capacity(whole), 0);
-            for piece in pieces {
-                match piece {
-                    // In order, so that a few bytes do not make up a text without end.
-                    Piece::Kept(from, to) if *from >= behind => {
-                        text.extend_from_slice(old.get(*from..*to)?);
-                        behind = *to;
-                    }
-                    Piece::Kept(..) => return None,
-                    Piece::New(bytes) => {
-                        let (own, rest) = new.split_at_checked(*bytes)?;
-                        text.extend_from_slice(own);
-                        new = rest;
-                    }
+    /// The names of the texts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|text| text.name.as_str())
+    }
+
+    /// Whether it can be one that [`between`] made of these.
+    pub fn fits(&self, base: &Texts, new: &[u8]) -> bool {
+        let names: BTreeSet<&str> = self.names().collect();
+        let mut rest = new;
+        let all_fit = self.texts.iter().all(|text| {
+            let fit = text.pieces(base, rest);
+            fit.is_some_and(|(_, behind)| {
+                rest = behind;
+                check_name(&text.name).is_ok()
+            })
+        });
+        all_fit && rest.is_empty() && names.len() == self.texts.len()
+    }
+
+    /// The pieces of a text, one after the other; `None` where there is no such text.
+    pub fn text<'a>(&self, base: &'a Texts, mut new: &'a [u8], name: &str) -> Option<Vec<&'a [u8]>> {
+        for text in &self.texts {
+            let (pieces, behind) = text.pieces(base, new)?;
+            if text.name == name {
+                return Some(pieces);
+            }
+            new = behind;
+        }
+        None
+    }
+}
+
+impl Changed {
+    /// The pieces of the text, and what is new of the texts behind it.
+    fn pieces<'a>(&self, base: &'a Texts, mut new: &'a [u8]) -> Option<(Vec<&'a [u8]>, &'a [u8])> {
+        let old = base.get(&self.name).map(Vec::as_slice).unwrap_or_default();
+        let (mut pieces, mut behind) = (Vec::with_capacity(self.pieces.len()), 0);
+        for piece in &self.pieces {
+            match piece {
+                // In order, so that a few bytes do not make up a text without end.
+                Piece::Kept(from, to) if *from >= behind => {
+                    pieces.push(old.get(*from..*to)?);
+                    behind = *to;
+                }
+                Piece::Kept(..) => return None,
+                Piece::New(bytes) => {
+                    let (own, rest) = new.split_at_checked(*bytes)?;
+                    pieces.push(own);
+                    new = rest;
                 }
             }
-            texts.insert(name.clone(), text);
         }
-        (new.is_empty() && texts.len() == self.texts.len()).then_some(texts)
+        Some((pieces, new))
     }
 }
 

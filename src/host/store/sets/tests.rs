@@ -14,11 +14,11 @@ fn a_set_changes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let state = folder.path().join("state");
-    assert_eq!(store.read_set("rules").unwrap(), None);
+    assert!(store.read_set("rules").unwrap().is_none());
     store.remove_set("rules").unwrap();
     store.write_set("rules", &FILES).unwrap();
     assert_eq!(mode(&store.path(Place::State, "rules")), 0o640);
-    let read = store.read_set("rules").unwrap().unwrap();
+    let read = store.read_set("rules").unwrap().unwrap().texts();
     assert!(read.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).eq(FILES));
 
     // What killed runs left: a file that never got its name.
@@ -27,11 +27,11 @@ fn a_set_changes_as_one() {
     store.write(Place::State, "rules-30", b"a file").unwrap();
     store.write_set("rules-b", &FILES).unwrap();
     store.write_set("rules", &[("only.nft", b"new")]).unwrap();
-    assert_eq!(store.read_set("rules").unwrap().unwrap().keys().collect::<Vec<_>>(), ["only.nft"]);
+    assert_eq!(store.read_set("rules").unwrap().unwrap().texts().keys().collect::<Vec<_>>(), ["only.nft"]);
 
     store.remove_set("rules").unwrap();
     assert_eq!(names(&state), ["rules-30", "rules-b"]);
-    assert_eq!(store.read_set("rules").unwrap(), None);
+    assert!(store.read_set("rules").unwrap().is_none());
     assert!(matches!(store.write_set("rules-30", &FILES), Err(StoreError::Name(_))));
     assert!(matches!(store.write_set("rules.base", &FILES), Err(StoreError::Name(_))));
     fs::create_dir(state.join("rules")).unwrap();
@@ -53,10 +53,18 @@ fn of_a_large_set_little_is_written() {
     let store = store(folder.path());
     let (set, base) = (store.path(Place::State, "rules"), store.path(Place::State, "rules.base"));
     let holds = |text: &str, record: &str| {
-        let read = Store::new(Some(folder.path().join("state"))).read_set("rules").unwrap().unwrap();
+        let read = Store::new(Some(folder.path().join("state"))).read_set("rules").unwrap().unwrap().texts();
         assert!(read.get("cluster.toml").unwrap() == text.as_bytes() && read.len() == 2);
         assert_eq!(read.get("record.json").unwrap(), record.as_bytes());
-        assert_eq!(store.read_set("rules").unwrap().unwrap(), read);
+        let set = store.read_set("rules").unwrap().unwrap();
+        assert_eq!(set.texts(), read);
+        // Piece by piece as well.
+        let own = [("cluster.toml", text), ("record.json", record)].map(|(name, text)| (name, text.as_bytes()));
+        assert!(set.is(&own) && !set.is(&own[..1]) && !set.is(&[own[0], own[1], ("more", b"")]));
+        for other in [&text[1..], &text[..text.len() - 1], &format!("{text}x"), ""] {
+            assert!(!set.is(&[("cluster.toml", other.as_bytes()), own[1]]));
+        }
+        assert!(!set.is(&[("cluster.tom", own[0].1), own[1]]) && set.get("cluster.tom").is_none());
     };
     let write = |text: &str, record: &str| {
         store.write_set("rules", &[("cluster.toml", text.as_bytes()), ("record.json", record.as_bytes())]).unwrap();
@@ -110,7 +118,7 @@ fn whoever_prepared_first_does_not_put_what_another_prepared() {
     let text = members(5000);
     let (changed, other) = (format!("{text}#"), text.replace("riak@", "other@"));
     let prepare = |text: &str| store.prepare_set("rules", &[("a", text.as_bytes())]).unwrap();
-    let holds = |text: &str| assert!(store.read_set("rules").unwrap().unwrap()["a"] == text.as_bytes());
+    let holds = |text: &str| assert!(store.read_set("rules").unwrap().unwrap().texts()["a"] == text.as_bytes());
     for (one, two) in [(&other, &changed), (&changed, &other), (&changed, &text)] {
         store.write_set("rules", &[("a", text.as_bytes())]).unwrap();
         store.write_set("rules", &[("a", format!("{text}##").as_bytes())]).unwrap();
@@ -140,7 +148,7 @@ fn a_change_keeps_what_is_there_in_its_order() {
         let head =
             format!("{{\"change\":{{\"of\":\"{sum}\",\"texts\":[{{\"name\":\"a\",\"pieces\":{pieces}}}]}}}}\n{new}");
         fs::write(&set, with_checksum(head.as_bytes())).unwrap();
-        store.read_set("rules").map(|texts| texts.unwrap()["a"].clone())
+        store.read_set("rules").map(|set| set.unwrap().texts()["a"].clone())
     };
     assert_eq!(read("[[0,3],2,[5,10]]", "xy").unwrap(), b"012xy56789");
     for (pieces, new) in [
@@ -204,7 +212,7 @@ fn a_set_that_was_touched_is_refused() {
     write();
     fs::write(&set, "").unwrap();
     store.write_set("rules", &FILES).unwrap();
-    assert_eq!(store.read_set("rules").unwrap().unwrap().len(), FILES.len());
+    assert_eq!(store.read_set("rules").unwrap().unwrap().texts().len(), FILES.len());
     fs::create_dir(&base).unwrap();
     assert!(matches!(store.prepare_set("rules", &FILES), Err(StoreError::NotAFile(_))));
     fs::remove_dir(&base).unwrap();
@@ -230,7 +238,7 @@ fn sets_of_versions_before_are_read_and_make_room() {
     let state = folder.path().join("state");
     let path = state.join("rules-7");
     write_as_before(&state, "rules", &FILES);
-    let read = store.read_set("rules").unwrap().unwrap();
+    let read = store.read_set("rules").unwrap().unwrap().texts();
     assert!(read.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).eq(FILES));
     fs::write(path.join("more.nft"), "").unwrap();
     assert!(matches!(store.read_set("rules"), Err(StoreError::Stray(_))));
@@ -241,7 +249,7 @@ fn sets_of_versions_before_are_read_and_make_room() {
     assert!(matches!(store.read_set("rules"), Err(StoreError::Missing(_))));
     store.write_set("rules", &[("only.nft", b"new")]).unwrap();
     assert_eq!(names(&state), ["rules"]);
-    assert_eq!(store.read_set("rules").unwrap().unwrap().keys().collect::<Vec<_>>(), ["only.nft"]);
+    assert_eq!(store.read_set("rules").unwrap().unwrap().texts().keys().collect::<Vec<_>>(), ["only.nft"]);
     store.remove_set("rules").unwrap();
     write_as_before(&state, "rules", &FILES);
     store.remove_set("rules").unwrap();
