@@ -251,7 +251,7 @@ fn full(
     let guards_nothing = by_hand.as_ref().filter(|_| !in_force.guards());
     if in_force.absent || guards_nothing.is_some() {
         // Whatever the cluster file says, as long as it can be the one that is meant.
-        if arguments.config.is_some() && input.load(|_| Vec::new())?.is_none() {
+        if arguments.config.is_some() && input.load_read(file.unwrap_or_else(|| cluster::load(config)))?.is_none() {
             return Ok(None);
         }
         let mut document =

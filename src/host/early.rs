@@ -44,7 +44,9 @@ impl Early {
     }
 
     fn beside(config: &Path, look: impl FnOnce() -> Option<InForce> + Send + 'static) -> Option<Self> {
-        fs::metadata(config).ok().filter(|file| file.is_file() && file.len() >= LONG)?;
+        // Which is standard input, whatever file has this name.
+        let named = Some(config).filter(|config| *config != Path::new("-"))?;
+        fs::metadata(named).ok().filter(|file| file.is_file() && file.len() >= LONG)?;
         thread::Builder::new().spawn(look).ok().map(Self)
     }
 

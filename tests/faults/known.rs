@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::lab::netns::run;
-use super::machine::{Machine, Ran, STAYS, eventually};
+use super::machine::{Machine, PROGRAM, Ran, STAYS, eventually};
 use crate::on_a_machine;
 
 const DERIVED: &str = "members as read at ";
@@ -197,6 +197,12 @@ on_a_machine! {
             assert_eq!(of_long, short, "{file}");
         };
         say("old.toml", 4);
+        // Which is standard input, and not a file of this name.
+        fs::copy(machine.path("long-old.toml"), machine.path("-")).expect("a file");
+        let mut from_input = machine.command(PROGRAM, &[], "status --full -");
+        from_input.current_dir(machine.path("")).stdin(fs::File::open(machine.path("old.toml")).expect("a file"));
+        Ran::from(from_input.output().expect("the program runs")).ended(4);
+        fs::remove_file(machine.path("-")).expect("the file");
         machine.ringfence("apply long-old.toml").ended(0);
         // What others have is read by the one that judges.
         let threads = |file: &str| {
