@@ -10,9 +10,10 @@
 //! for (`host::apply`).
 //!
 //! It is unsafe code outside `dialect::netlink`, because nothing else in a stable Rust is told of this: `alloc::set_alloc_error_hook` is
-//! not stable, and without either the standard library aborts.
+//! not stable, and without either the standard library aborts. How many heaps there are only `mallopt` says (mallopt(3)): the environment would
+//! have to say it before the program begins.
 
-#![allow(unsafe_code, reason = "an allocator is unsafe by its interface")]
+#![allow(unsafe_code, reason = "an allocator is unsafe by its interface, and so is what sets up glibc's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

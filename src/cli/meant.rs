@@ -7,7 +7,7 @@ use std::path::Path;
 use super::input::Input;
 use super::output::{Undone, print_findings};
 use super::{boot, document};
-use crate::cluster::{self, Cluster, Loaded};
+use crate::cluster::{Cluster, Loaded};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::host::apply::Host;
 use crate::host::time::utc;
@@ -27,14 +27,8 @@ pub enum Meant {
 /// What the rules are to be; nothing where there is no such thing, which was said then. A file that the command line names is no
 /// other one: what holds of another is no answer about it.
 ///
-/// `read` is the file, where it was read already.
-pub fn meant(
-    is_named: bool,
-    host: &Host,
-    input: &Input,
-    read: Option<io::Result<Loaded>>,
-) -> anyhow::Result<Option<Meant>> {
-    let read = read.unwrap_or_else(|| cluster::load(&input.config));
+/// `read` is the file.
+pub fn meant(is_named: bool, host: &Host, input: &Input, read: io::Result<Loaded>) -> anyhow::Result<Option<Meant>> {
     // Who named it reads first what is wrong with it.
     if is_named {
         return Ok(input.load_read(read)?.map(Meant::File));

@@ -30,6 +30,7 @@ mod lint;
 mod live;
 mod meant;
 mod membership;
+mod metrics;
 mod output;
 mod plan;
 mod profiles;

@@ -1,17 +1,10 @@
 //! `ringfence status`: whether the rules are in force.
 
-use std::fs::Permissions;
-use std::io::Write as _;
 use std::mem::ManuallyDrop;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use tempfile::NamedTempFile;
 
-use super::boot;
-use super::files::only_over;
 use super::host::{
     BackendChoice, SiteArguments, StateArguments, exposed, live_site, own_links, own_nodes, where_rules_are,
 };
@@ -21,6 +14,7 @@ use super::output::{Undone, present, print_findings, say, warn};
 use super::today::Today;
 use super::waiting::changes_of;
 use super::ways::{in_use, sources, unknown_sources, warnings};
+use super::{boot, metrics};
 use crate::cluster::{self, Cluster, Site, Term};
 use crate::diagnostic::{Severity, Sources};
 use crate::dialect::netlink::RequestError;
@@ -40,9 +34,7 @@ use crate::host::through::saved::saved;
 use crate::host::{Backend, InForce, Prepared, deeds, iptables, left_behind, logged, nft, read, record, reserved};
 use crate::net::Ports;
 use crate::outcome::Outcome;
-use crate::report::{
-    Blocked, Body, Changes, Drift, How, LastApplied, Members, Names, Others, Status, Together, metrics,
-};
+use crate::report::{Blocked, Body, Changes, Drift, How, LastApplied, Members, Names, Others, Status, Together};
 use crate::verify::lets_on;
 
 /// Say whether the rules of the cluster file are in force on this host.
@@ -94,7 +86,7 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let found = look(arguments);
     let written =
-        arguments.metrics.as_ref().map(|file| write_metrics(file, found.as_ref().ok().and_then(Option::as_ref)));
+        arguments.metrics.as_ref().map(|file| metrics::write(file, found.as_ref().ok().and_then(Option::as_ref)));
     let Some(document) = found? else { return Ok(Outcome::Unusable) };
     present(|| Body::Status(Box::new(document.clone())), || document.text())?;
     // Whoever asks wants to know it, whatever became of the file.
@@ -118,24 +110,7 @@ pub fn note_metrics(file: &Path, host: &StateArguments) -> anyhow::Result<()> {
         say(&format!("warning: what is in force is not known: {error:#}"));
         None
     });
-    write_metrics(file, found.as_ref())
-}
-
-/// Everybody may read it: whoever collects it is not root.
-const METRICS_MODE: u32 = 0o644;
-
-/// Whole or not at all, under a name that no collector reads until then.
-fn write_metrics(file: &Path, found: Option<&Status>) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let are_metrics = |bytes: &[u8]| bytes.is_empty() || bytes.starts_with(b"# HELP ringfence_");
-    only_over(file, are_metrics, "metrics of ringfence")?;
-    let written = || {
-        let mut new = NamedTempFile::new_in(folder)?;
-        new.write_all(metrics(found).as_bytes())?;
-        new.as_file().set_permissions(Permissions::from_mode(METRICS_MODE))?;
-        new.persist(file).map(drop).map_err(|error| error.error)
-    };
-    written().with_context(|| format!("cannot write {}", file.display()))
+    metrics::write(file, found.as_ref())
 }
 
 /// What there is to say; nothing where the cluster file that was asked for cannot be used, which is said.
@@ -143,7 +118,7 @@ fn look(arguments: &Arguments) -> anyhow::Result<Option<Status>> {
     let host = arguments.host.host();
     let may_be_nft = arguments.full && arguments.site.backend != BackendChoice::Iptables;
     let named = arguments.config.as_deref().filter(|_| may_be_nft);
-    let early = named.and_then(|config| Early::begin_whole(Backend::Nft, config));
+    let early = named.and_then(Early::begin_whole);
     let kept = record::kept(&host.store, record::GOOD);
     let good = kept.as_ref().ok().and_then(|kept| kept.as_ref()).map(|kept| kept.record.clone());
     // What waits is what is meant to be in force.
@@ -244,14 +219,15 @@ fn full(
 ) -> anyhow::Result<Option<Status>> {
     let input = Input { config: config.to_owned(), json: arguments.json };
     // Of 100,000 nodes the file takes as long to read as the kernel takes to tell what it holds.
-    let early = early.filter(|_| backend == Backend::Nft).or_else(|| Early::begin_whole(backend, config));
-    let file = early.as_ref().map(|_| cluster::load(config));
+    let is_nft = backend == Backend::Nft;
+    let early = is_nft.then(|| early.or_else(|| Early::begin_whole(config))).flatten();
+    let file = cluster::load(config);
     let in_force = early.and_then(Early::seen).map_or_else(|| read(backend), Ok)?;
     let by_hand = by_hand(host, &in_force);
     let guards_nothing = by_hand.as_ref().filter(|_| !in_force.guards());
     if in_force.absent || guards_nothing.is_some() {
         // Whatever the cluster file says, as long as it can be the one that is meant.
-        if arguments.config.is_some() && input.load_read(file.unwrap_or_else(|| cluster::load(config)))?.is_none() {
+        if arguments.config.is_some() && input.load_read(file)?.is_none() {
             return Ok(None);
         }
         let mut document =

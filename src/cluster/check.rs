@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::model::{Cluster, Node, Service, ServiceId, Source, State};
+use super::model::{Cluster, Service, ServiceId, Source, State};
+use super::node::Node;
 use super::site::{Site, SiteService};
 use crate::diagnostic::{Code, Diagnostic, Findings, Span};
 use crate::net::{AddressClass, Cidr, Hosts, Networks, PortRange};

@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest as _, Sha256};
 
 use super::guard::Guard;
-use super::model::{AND, Client, Cluster, Node, Says, Service, ServiceId, Source, State};
+use super::model::{AND, Client, Cluster, Service, ServiceId, Source, State};
+use super::node::{Node, Says};
 use super::site::SitePart;
 use crate::diagnostic::{Code, Diagnostic, FileId, Findings, Sources, Span};
 use crate::net::{Cidr, Networks, Ports};

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use super::model::{AND, Client, Cluster, Node, Service, ServiceId};
+use super::model::{AND, Client, Cluster, Service, ServiceId};
+use super::node::Node;
 use crate::net::{Elsewhere, Hosts, Interface, Ports};
 
 /// What is guarded, seen from where its rules will run: a cluster, or several that share a host.

@@ -39,8 +39,8 @@ impl Early {
 
     /// Begins to read all of it, where a long file is to be held against rules in nftables.
     #[must_use]
-    pub fn begin_whole(backend: Backend, config: &Path) -> Option<Self> {
-        (backend == Backend::Nft).then(|| Self::beside(config, || read(Backend::Nft).ok())).flatten()
+    pub fn begin_whole(config: &Path) -> Option<Self> {
+        Self::beside(config, || read(Backend::Nft).ok())
     }
 
     fn beside(config: &Path, look: impl FnOnce() -> Option<InForce> + Send + 'static) -> Option<Self> {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::addresses::read_node_address;
 use super::services::{find_service, read_ports};
-use crate::cluster::model::{Node, OfNode, Says, Service, ServiceId};
+use crate::cluster::model::{Service, ServiceId};
+use crate::cluster::node::{Node, OfNode, Says};
 use crate::cluster::toml_reader::{Reader, TableReader, Text, printable};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::net::{PortRange, Ports, parse_address};

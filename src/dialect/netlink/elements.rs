@@ -24,17 +24,19 @@ pub fn element(writer: &mut Writer, key: &[u8], ends: bool) {
     });
 }
 
-/// Writes elements that are values of their own, each with a key of so many bytes.
-pub fn values<K: AsRef<[u8]>>(writer: &mut Writer, length: usize, keys: impl Iterator<Item = K>) {
+/// Elements that are values of their own, each with a key of so many bytes.
+pub fn values<K: AsRef<[u8]>>(length: usize, keys: impl ExactSizeIterator<Item = K>) -> Vec<u8> {
     let mut one = Writer::default();
     element(&mut one, &vec![0; length], false);
     let mut one = one.into_bytes();
+    let mut writer = Writer::with_capacity(keys.len() * one.len());
     for key in keys {
         if let (Some(place), Some(key)) = (one.get_mut(HEAD..HEAD + length), key.as_ref().get(..length)) {
             place.copy_from_slice(key);
         }
         writer.raw(&one);
     }
+    writer.into_bytes()
 }
 
 /// Cuts a list of elements into pieces that each fit into one message.
@@ -143,7 +145,6 @@ fn in_order<K: Copy + Ord, const LENGTH: usize>(
         bytes.get_mut(..key.len())?.copy_from_slice(key);
         Some(number(bytes))
     };
-    let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
     let each = match keys {
         Keyed::Alike { key, .. } => {
             let mut sorted = Vec::with_capacity(keys.len());
@@ -151,8 +152,7 @@ fn in_order<K: Copy + Ord, const LENGTH: usize>(
                 sorted.push(number(key)?);
             }
             sorted.sort_unstable();
-            values(&mut writer, *key, sorted.into_iter().map(bytes));
-            return Some(writer.into_bytes());
+            return Some(values(*key, sorted.into_iter().map(bytes)));
         }
         Keyed::Each(list) => list,
     };
@@ -167,6 +167,7 @@ fn in_order<K: Copy + Ord, const LENGTH: usize>(
         at = at.checked_add(length as u32)?;
     }
     places.sort_unstable_by_key(|(place, _)| *place);
+    let mut writer = Writer::with_capacity(list.len().next_multiple_of(4));
     for ((_, ends), at) in places {
         let rest = list.get(at as usize..)?;
         let (_, value) = attributes(rest).next()?.ok()?;

@@ -67,6 +67,9 @@ pub fn write(lowered: &LoweredTable) -> Result<table::Table, NotWritable> {
     }
     let table = table::Table::from_messages(out.writer.bytes());
     let mut table = table.map_err(|error| NotWritable(error.to_string()))?;
+    if table.sets.len() != lowered.sets.len() {
+        return Err(NotWritable("a set that is lost on the way".to_owned()));
+    }
     // In the order in which they were written. Elements go straight to where they are kept: of 100,000 each copy takes its time.
     for (set, lowered) in table.sets.iter_mut().zip(&lowered.sets) {
         set.elements = Arc::new(list_of(&lowered.elements, lowered.key_length as usize));
@@ -161,14 +164,11 @@ set_keys! {
 
 /// Elements as attributes: a list of 100,000 is written twenty times as fast as with one object for each.
 fn list_of(keys: &Keys, length: usize) -> Vec<u8> {
+    let list = keys.bytes.chunks_exact(length.max(1));
     if keys.ends.is_empty() {
-        let count = keys.bytes.len() / length.max(1);
-        let mut writer = Writer::with_capacity(count * length_of(&vec![0; length], false));
-        values(&mut writer, length, keys.bytes.chunks_exact(length.max(1)));
-        return writer.into_bytes();
+        return values(length, list);
     }
-    let ends = || keys.ends.iter().copied();
-    let all = || keys.bytes.chunks_exact(length.max(1)).zip(ends());
+    let all = || list.clone().zip(keys.ends.iter().copied());
     let mut writer = Writer::with_capacity(all().map(|(key, ends)| length_of(key, ends)).sum());
     all().for_each(|(key, ends)| element(&mut writer, key, ends));
     writer.into_bytes()

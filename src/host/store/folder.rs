@@ -94,17 +94,11 @@ impl Folder {
 
     /// What is in a file; `None` where there is none.
     pub(in crate::host) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_first(name, usize::MAX)
-    }
-
-    /// The first bytes of a file, so many at most; `None` where there is none.
-    pub(super) fn read_first(&self, name: &str, most: usize) -> Result<Option<Vec<u8>>, StoreError> {
         // A pipe must not keep this waiting.
-        let Some(file) = self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)? else { return Ok(None) };
+        let Some(mut file) = self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)? else { return Ok(None) };
         let fail = |source| StoreError::io("read", &self.path.join(name), source);
-        let length = usize::try_from(file.metadata().map_err(fail)?.len()).unwrap_or(0);
-        let mut bytes = Vec::with_capacity(length.min(most));
-        file.take(most as u64).read_to_end(&mut bytes).map_err(fail)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(fail)?;
         Ok(Some(bytes))
     }
 

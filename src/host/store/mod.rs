@@ -206,22 +206,16 @@ fn first_line_of(sum: &str) -> Vec<u8> {
 
 /// The checksum and what it was made of.
 fn without_checksum<'a>(content: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]), StoreError> {
-    let Some((first, bytes)) = content.split_at_checked(LENGTH_OF_FIRST_LINE) else {
+    let Some((first, bytes)) = content.split_at_checked(FIRST_LINE.len() + CHECKSUM + 1) else {
         return Err(StoreError::Truncated(path.to_owned()));
     };
-    match checksum_in(first) {
+    let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
+    let sum = sum.and_then(|sum| str::from_utf8(sum).ok());
+    match sum {
         None => Err(StoreError::Foreign(path.to_owned())),
         Some(sum) if sum != checksum(bytes) => Err(StoreError::Checksum(path.to_owned())),
         Some(sum) => Ok((sum, bytes)),
     }
-}
-
-const LENGTH_OF_FIRST_LINE: usize = FIRST_LINE.len() + CHECKSUM + 1;
-
-/// The checksum that a first line names.
-fn checksum_in(first: &[u8]) -> Option<&str> {
-    let sum = first.strip_prefix(FIRST_LINE.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n"));
-    sum.and_then(|sum| str::from_utf8(sum).ok())
 }
 
 /// SHA-256 in hexadecimal, as sha256sum(1) prints it.

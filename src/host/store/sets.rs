@@ -27,10 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use self::change::Change;
 use super::folder::Mark;
-use super::{
-    FILE_MODE, Folder, LENGTH_OF_FIRST_LINE, Place, Store, StoreError, check_name, checksum, checksum_in,
-    first_line_of, without_checksum,
-};
+use super::{FILE_MODE, Folder, Place, Store, StoreError, check_name, checksum, first_line_of, without_checksum};
 
 /// A set with the marks of its two files.
 type Noted = (String, [Option<Mark>; 2], Arc<Current>);
@@ -418,8 +415,9 @@ fn put(folder: &Folder, ready: &ReadySet) -> Result<(), StoreError> {
     let beside = next(&ready.name);
     // Another write may have cleared it away, and put its own there, which may be of another kind.
     let overtaken = || StoreError::Overtaken(folder.path().join(&ready.name));
-    let first = folder.read_first(&beside, LENGTH_OF_FIRST_LINE)?.ok_or_else(overtaken)?;
-    if checksum_in(&first) != Some(ready.sum.as_str()) {
+    let content = folder.read(&beside)?.ok_or_else(overtaken)?;
+    // All of it: what takes the place of a set must not be less whole than that was.
+    if without_checksum(&content, &folder.path().join(&beside))?.0 != ready.sum {
         return Err(overtaken());
     }
     folder.rename(&beside, &ready.name)?;

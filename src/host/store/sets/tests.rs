@@ -134,6 +134,32 @@ fn whoever_prepared_first_does_not_put_what_another_prepared() {
     }
 }
 
+/// What a disk made of it meanwhile does not take the place of a set that is whole.
+#[test]
+fn what_was_damaged_before_it_was_put_is_not_put() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let beside = folder.path().join("state/.rules.next");
+    let text = members(5000);
+    // Written whole, and as a change.
+    for new in [text.replace("riak@", "other@"), format!("{text}#")] {
+        store.write_set("rules", &[("a", text.as_bytes())]).unwrap();
+        let ready = store.prepare_set("rules", &[("a", new.as_bytes())]).unwrap();
+        let whole = fs::read(&beside).unwrap();
+        let mut altered = whole.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        for damaged in [&whole[..whole.len() - 1], altered.as_slice(), &[]] {
+            fs::write(&beside, damaged).unwrap();
+            let refused = store.put_set(&ready);
+            assert!(matches!(refused, Err(StoreError::Checksum(_) | StoreError::Truncated(_))), "{refused:?}");
+            assert!(store.read_set("rules").unwrap().unwrap().texts()["a"] == text.as_bytes());
+        }
+        fs::write(&beside, &whole).unwrap();
+        store.put_set(&ready).unwrap();
+        assert!(store.read_set("rules").unwrap().unwrap().texts()["a"] == new.as_bytes());
+    }
+}
+
 /// A change is taken apart by whoever reads it: no few bytes make up a text without end.
 #[test]
 fn a_change_keeps_what_is_there_in_its_order() {
