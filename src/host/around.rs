@@ -84,11 +84,8 @@ impl Around {
         let own: Vec<IpAddr> = site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| address).collect();
         let nodes = site.parts().iter().flat_map(|part| part.hosts().iter());
         let others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
-        if surroundings.of_each(others, |node| surroundings.refused_by(node).is_some()).any(|is_refused| is_refused) {
-            Self::of(site, links, in_force, None)
-        } else {
-            Self::Nothing
-        }
+        let mut refused = surroundings.of_each(others, |node| surroundings.refused_by(node).is_some());
+        if refused.any(|(_, is_refused)| is_refused) { Self::of(site, links, in_force, None) } else { Self::Nothing }
     }
 
     /// What comes of rules that are still to be written.

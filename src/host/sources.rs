@@ -17,7 +17,7 @@ use super::routing::{destinations, sources_towards};
 use super::store::checksum;
 use crate::cluster::{Site, SitePart};
 use crate::dialect::netlink::RequestError;
-use crate::net::Cidr;
+use crate::net::{Cidr, Hosts};
 
 /// As long as there are no more peers, each is looked up by itself, and routes are not asked for.
 const EACH: usize = 64;
@@ -65,13 +65,12 @@ impl Ends {
         let own: Vec<IpAddr> = node.addresses().map(|(address, _)| address).collect();
         // Peers of a family that the node has no address of cannot know it by one.
         let known = |peer: &IpAddr| !own.contains(peer) && own.iter().any(|own| own.is_ipv4() == peer.is_ipv4());
-        let peers = site.hosts().iter().filter(known);
-        let few: Vec<IpAddr> = peers.clone().take(EACH + 1).collect();
+        let few: Vec<IpAddr> = site.hosts().iter().filter(known).take(EACH + 1).collect();
         if few.len() <= EACH {
             return Ok(Self { own, peers: few, routes: None, more: Vec::new() });
         }
         let routes = destinations()?;
-        let peers = one_of_each(peers, &routes);
+        let peers = one_of_each(site.hosts(), known, &routes);
         Ok(Self { own, peers, routes: Some(in_short(&routes)), more: Vec::new() })
     }
 
@@ -161,29 +160,32 @@ fn in_short(routes: &[Cidr]) -> String {
     checksum(format!("{routes:?}").as_bytes())
 }
 
-/// Of peers, ascending, that are in the same prefixes the first. Prefixes come sorted, wider ones before those that they hold.
-fn one_of_each(peers: impl IntoIterator<Item = IpAddr>, prefixes: &[Cidr]) -> Vec<IpAddr> {
+/// Of hosts that are in the same prefixes the first that may be asked about. Prefixes come sorted, wider ones before those that they hold.
+fn one_of_each(hosts: &Hosts, may_be: impl Fn(&IpAddr) -> bool, prefixes: &[Cidr]) -> Vec<IpAddr> {
     // Those that the last address was in, the narrowest last.
     let mut open: Vec<Cidr> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     let mut prefixes = prefixes.iter().copied().peekable();
-    // Up to there, and to the next prefix, all are in the same ones.
-    let mut until: Option<IpAddr> = None;
-    for peer in peers {
-        if until.is_some_and(|until| peer <= until) && prefixes.peek().is_none_or(|next| peer < next.first()) {
+    let mut at = 0;
+    while let Some(host) = hosts.get(at) {
+        at += 1;
+        if !may_be(&host) {
             continue;
         }
-        while let Some(next) = prefixes.next_if(|prefix| prefix.first() <= peer) {
+        while let Some(next) = prefixes.next_if(|prefix| prefix.first() <= host) {
             open.truncate(open.iter().take_while(|prefix| prefix.contains(next)).count());
             open.push(next);
         }
-        open.truncate(open.iter().take_while(|prefix| prefix.has(peer)).count());
-        if seen.insert((peer.is_ipv4(), open.last().copied())) {
-            chosen.push(peer);
+        open.truncate(open.iter().take_while(|prefix| prefix.has(host)).count());
+        if seen.insert((host.is_ipv4(), open.last().copied())) {
+            chosen.push(host);
         }
-        let highest = if peer.is_ipv4() { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::from_bits(u128::MAX).into() };
-        until = Some(open.last().map_or(highest, |narrowest| narrowest.last()));
+        // Up to the end of the narrowest, and to the next prefix, all are in the same ones.
+        let highest = if host.is_ipv4() { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::from_bits(u128::MAX).into() };
+        let until = hosts.up_to(open.last().map_or(highest, |narrowest| narrowest.last()));
+        let next = prefixes.peek().map(|next| hosts.up_to(next.first()) - usize::from(hosts.has(next.first())));
+        at = next.map_or(until, |next| until.min(next)).max(at);
     }
     chosen
 }
@@ -289,12 +291,12 @@ mod tests {
                 run("ip", &["address", "add", own, "dev", "eth1", "nodad"]);
             }
             run("ip", &["route", "add", "::/0", "via", "fe80::1", "dev", "eth1"]);
-            let peers: BTreeSet<IpAddr> = ["fd09:0:0:1::5", "fd08:0:0:1::5", "2001:db8::5"].map(address).into();
+            let peers: Hosts = ["fd09:0:0:1::5", "fd08:0:0:1::5", "2001:db8::5"].map(address).into_iter().collect();
             // The kernel takes up addresses a moment after the cable is there.
             let start = Instant::now();
             let (mut prefixes, chosen) = loop {
                 let prefixes = destinations().unwrap();
-                let chosen = one_of_each(peers.clone(), &prefixes);
+                let chosen = one_of_each(&peers, |_| true, &prefixes);
                 if chosen.len() == 3 || start.elapsed().as_secs() > 5 {
                     break (prefixes, chosen);
                 }
@@ -305,21 +307,52 @@ mod tests {
             assert_ne!(sources[1], sources[2], "the kernel takes the nearest");
             // Routes alone do not tell.
             prefixes.retain(|prefix| prefix.prefix_length() == 0);
-            assert_eq!(one_of_each(peers, &prefixes).len(), 1);
+            assert_eq!(one_of_each(&peers, |_| true, &prefixes).len(), 1);
         });
         if found.is_none() {
             eprintln!("not possible here: a network namespace");
         }
     }
 
+    /// Whoever is passed over is in the same prefixes as one who is not, whichever of them may not be asked about.
+    #[test]
+    fn of_those_in_the_same_prefixes_the_first_is_asked_about() {
+        let ends = [0_u32, 1, 7, 8, 15, 16, 17, 31, 63, 64, 127, 128, 255];
+        let v4 = |bits: u32| v4((0x0a00_0000 + bits).into());
+        let v6 = |bits: u32| IpAddr::V6(Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(bits)));
+        let all: Hosts = ends.iter().flat_map(|&bits| [v4(bits), v6(bits)]).collect();
+        let mut prefixes: Vec<Cidr> = Vec::new();
+        for (length, length6, bits) in
+            [(8, 8, 0), (24, 120, 0), (28, 124, 0), (32, 128, 8), (30, 126, 16), (25, 121, 128), (32, 128, 200)]
+        {
+            let mut with = prefixes.clone();
+            with.extend(Cidr::containing(v4(bits), length));
+            with.extend(Cidr::containing(v6(bits), length6).filter(|_| length % 2 == 0));
+            with.sort_by_key(|prefix| (prefix.first(), prefix.prefix_length()));
+            prefixes = with;
+            for step in 1..5 {
+                let may_be = |host: &IpAddr| all.up_to(*host).is_multiple_of(step);
+                let mut wanted: Vec<(bool, Vec<Cidr>, IpAddr)> = Vec::new();
+                for host in all.iter().filter(may_be) {
+                    let within: Vec<Cidr> = prefixes.iter().copied().filter(|prefix| prefix.has(host)).collect();
+                    if !wanted.iter().any(|(ipv4, of, _)| *ipv4 == host.is_ipv4() && *of == within) {
+                        wanted.push((host.is_ipv4(), within, host));
+                    }
+                }
+                let wanted: Vec<IpAddr> = wanted.into_iter().map(|(.., host)| host).collect();
+                assert_eq!(one_of_each(&all, may_be, &prefixes), wanted, "{prefixes:?} {step}");
+            }
+        }
+    }
+
     #[test]
     fn a_hundred_thousand_peers_and_as_many_routes_take_no_time() {
-        let peers: BTreeSet<IpAddr> = (0..100_000_u32).map(|number| v4((0x0a00_0000 + (number << 7)).into())).collect();
-        let prefixes: Vec<Cidr> = peers.iter().filter_map(|peer| Cidr::containing(*peer, 26)).collect();
+        let peers: Hosts = (0..100_000_u32).map(|number| v4((0x0a00_0000 + (number << 7)).into())).collect();
+        let prefixes: Vec<Cidr> = peers.iter().filter_map(|peer| Cidr::containing(peer, 26)).collect();
         let start = Instant::now();
-        assert_eq!(one_of_each(peers.clone(), &prefixes).len(), 100_000);
-        assert_eq!(one_of_each(peers.clone(), &prefixes[..10]).len(), 11);
-        assert_eq!(one_of_each(peers, &[]).len(), 1);
+        assert_eq!(one_of_each(&peers, |_| true, &prefixes).len(), 100_000);
+        assert_eq!(one_of_each(&peers, |_| true, &prefixes[..10]).len(), 11);
+        assert_eq!(one_of_each(&peers, |_| true, &[]).len(), 1);
         assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }

@@ -112,14 +112,20 @@ impl Cidr {
 
     /// The fewest IPv4 networks that make up a range, both ends included.
     pub fn covering_v4(first: u32, last: u32) -> impl Iterator<Item = Self> {
-        let subnets = Ipv4Subnets::new(Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last), 0);
-        subnets.map(|net| Self(IpNet::V4(net)))
+        let (first, last) = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
+        // As it is mostly.
+        let one = (first == last).then(|| Ipv4Net::from(first));
+        let several = one.is_none().then(|| Ipv4Subnets::new(first, last, 0));
+        one.into_iter().chain(several.into_iter().flatten()).map(|net| Self(IpNet::V4(net)))
     }
 
     /// The fewest IPv6 networks that make up a range, both ends included.
     pub fn covering_v6(first: u128, last: u128) -> impl Iterator<Item = Self> {
-        let subnets = Ipv6Subnets::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last), 0);
-        subnets.map(|net| Self(IpNet::V6(net)))
+        let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
+        // As it is mostly.
+        let one = (first == last).then(|| Ipv6Net::from(first));
+        let several = one.is_none().then(|| Ipv6Subnets::new(first, last, 0));
+        one.into_iter().chain(several.into_iter().flatten()).map(|net| Self(IpNet::V6(net)))
     }
 
     /// 0 to 32 for IPv4, 0 to 128 for IPv6.

@@ -39,6 +39,23 @@ impl Hosts {
         v4.chain(self.v6.iter().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(*bits))))
     }
 
+    /// The one at a place of [`Self::iter`].
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<IpAddr> {
+        let v4 = || self.v4.get(at).map(|bits| IpAddr::V4(Ipv4Addr::from_bits(*bits)));
+        let v6 = |at| self.v6.get(at).map(|bits| IpAddr::V6(Ipv6Addr::from_bits(*bits)));
+        at.checked_sub(self.v4.len()).map_or_else(v4, v6)
+    }
+
+    /// How many are below an address, or the same.
+    #[must_use]
+    pub fn up_to(&self, address: IpAddr) -> usize {
+        match address {
+            IpAddr::V4(address) => self.v4.partition_point(|bits| *bits <= address.to_bits()),
+            IpAddr::V6(address) => self.v4.len() + self.v6.partition_point(|bits| *bits <= address.to_bits()),
+        }
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -94,6 +111,20 @@ mod tests {
         assert!(hosts.v6().is_sorted() && hosts.len() == 4 && !hosts.is_empty());
         assert!(list.iter().all(|address| hosts.has(*address)));
         assert!(hosts.iter().is_sorted() && hosts.iter().eq([list[2], list[0], list[4], list[1]]));
+        let places = [0, 1, 2, 3, 4].map(|at| hosts.get(at));
+        assert_eq!(places, [Some(list[2]), Some(list[0]), Some(list[4]), Some(list[1]), None]);
+        for (address, up_to) in [
+            ("9.0.0.0", 0),
+            ("9.0.0.1", 1),
+            ("10.0.0.8", 1),
+            ("255.255.255.255", 2),
+            ("::", 2),
+            ("fd00::1", 3),
+            ("ff::", 2),
+            ("ffff::", 4),
+        ] {
+            assert_eq!(hosts.up_to(address.parse().unwrap()), up_to, "{address}");
+        }
         assert!(!hosts.has("10.0.0.8".parse().unwrap()) && !hosts.has("fd00::3".parse().unwrap()));
     }
 }

@@ -164,29 +164,37 @@ impl Surroundings {
         within.all(|(_, other)| other == first).then_some(first)
     }
 
-    /// What comes of asking about each of some networks. One after the other between which nothing begins or ends that is known here have one
-    /// answer where they are single addresses, and of 100,000 few are asked about then.
+    /// Each of some networks, with what comes of asking about it. One after the other between which nothing begins or ends that is known
+    /// here have one answer where they are single addresses, and of 100,000 few are asked about then.
     pub fn of_each<T: Clone>(
         &self,
         networks: impl Iterator<Item = Cidr>,
         ask: impl Fn(Cidr) -> T,
-    ) -> impl Iterator<Item = T> {
+    ) -> impl Iterator<Item = (Cidr, T)> {
         let own = self.addresses.iter().map(|address| Cidr::host(*address));
         let prefixes =
             self.routes.iter().map(|(route, _)| *route).chain(self.refused.iter().map(|own| own.to)).chain(own);
-        let mut bounds: Vec<IpAddr> =
-            prefixes.flat_map(|own| [Some(own.first()), above(own.last())]).flatten().collect();
+        // One family ends where the other begins.
+        let families = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let ends = prefixes.flat_map(|own| [Some(own.first()), above(own.last())]).flatten();
+        let mut bounds: Vec<IpAddr> = ends.chain(families).collect();
         bounds.sort_unstable();
-        let mut last: Option<((bool, usize), T)> = None;
+        // Between which bounds the last one is.
+        let mut last: Option<(Option<IpAddr>, Option<IpAddr>, T)> = None;
         networks.map(move |network| {
             if !network.is_host() {
-                return ask(network);
+                return (network, ask(network));
             }
-            let place = (network.is_ipv4(), bounds.partition_point(|bound| *bound <= network.first()));
-            match &last {
-                Some((own, answer)) if *own == place => answer.clone(),
-                Some(_) | None => last.insert((place, ask(network))).1.clone(),
+            let own = network.first();
+            let is_between = |from: &Option<IpAddr>, until: &Option<IpAddr>| {
+                from.is_none_or(|from| from <= own) && until.is_none_or(|until| own < until)
+            };
+            if let Some((_, _, answer)) = last.as_ref().filter(|(from, until, _)| is_between(from, until)) {
+                return (network, answer.clone());
             }
+            let (below, above) = bounds.split_at(bounds.partition_point(|bound| *bound <= own));
+            let (from, until) = (below.last().copied(), above.first().copied());
+            (network, last.insert((from, until, ask(network))).2.clone())
         })
     }
 
@@ -307,7 +315,8 @@ mod tests {
                 times.set(times.get() + 1);
                 ask(network)
             };
-            assert!(own.of_each(all.iter().copied(), counted).eq(all.iter().copied().map(ask)));
+            let each = all.iter().map(|network| (*network, ask(*network)));
+            assert!(own.of_each(all.iter().copied(), counted).eq(each));
             assert_eq!(times.get() < 40, sorted, "{}", times.get());
         }
     }

@@ -334,14 +334,14 @@ fn by_interface<'a>(admitted: &'a Admitted<'_>, surroundings: &Surroundings) -> 
     for list in admitted.families() {
         let towards = |network| surroundings.towards(network);
         let mut all = surroundings.of_each(list.each_network().filter(|_| routed), towards);
-        let first = all.next().flatten();
+        let first = all.next().and_then(|(_, interface)| interface);
         // As it is mostly: 100,000 addresses are not copied for that.
-        if all.all(|other| other == first) {
+        if all.all(|(_, other)| other == first) {
             groups.push((first.cloned(), Cow::Borrowed(list)));
             continue;
         }
         let mut own: Vec<(Option<&Interface>, Vec<Cidr>)> = Vec::new();
-        for (network, interface) in list.each_network().zip(surroundings.of_each(list.each_network(), towards)) {
+        for (network, interface) in surroundings.of_each(list.each_network(), towards) {
             match own.iter_mut().find(|(known, _)| *known == interface) {
                 Some((_, networks)) => networks.push(network),
                 None => own.push((interface, vec![network])),

@@ -81,11 +81,13 @@ impl Sources {
     fn refusal(&self, admitted: &Admitted<'_>, claims: &Claims<'_>, surroundings: &Surroundings) -> Option<String> {
         let find = || {
             // Where it is not said which node this is, they are those of all nodes.
-            let own: HashSet<IpAddr> = claims.addresses().iter().copied().collect();
-            let is_own = |network: &Cidr| network.is_host() && own.contains(&network.first());
+            let own: OnceCell<HashSet<IpAddr>> = OnceCell::new();
+            let own = || own.get_or_init(|| claims.addresses().iter().copied().collect());
+            let is_own = |network: Cidr| network.is_host() && own().contains(&network.first());
             let networks = admitted.families().iter().flat_map(Elements::each_network);
-            let others = networks.filter(|network| !is_own(network));
-            surroundings.of_each(others, |network| surroundings.refusal(network)).find_map(|refusal| refusal)
+            let mut all = surroundings.of_each(networks, |network| surroundings.refusal(network).is_some());
+            let refused = all.find(|(network, is_refused)| *is_refused && !is_own(*network));
+            refused.and_then(|(network, _)| surroundings.refusal(network))
         };
         self.refusal.get_or_init(find).clone()
     }
