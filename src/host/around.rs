@@ -9,10 +9,10 @@ use super::rules::InForce;
 use super::through::chains::remedy;
 use super::whole::{Everything, surroundings};
 use super::{Backend, HostError};
-use crate::cluster::{Node, Site, Through};
+use crate::cluster::{Node, Site, SitePart, Through};
 use crate::dialect::firewalld;
 use crate::ir::{Ruleset, Table, ours, owner};
-use crate::net::{Cidr, Surroundings, Way};
+use crate::net::{Surroundings, Way};
 use crate::semantics::TooLarge;
 use crate::verify::{Answer, Direction, Reached, Who, whole};
 
@@ -82,10 +82,12 @@ impl Around {
             Err(error) => return Self::Unjudged(error.to_string()),
         };
         let own: Vec<IpAddr> = site.nodes().into_iter().flat_map(Node::addresses).map(|(address, _)| address).collect();
-        let nodes = site.parts().iter().flat_map(|part| part.hosts().iter());
-        let others = nodes.filter(|address| !own.contains(address)).map(Cidr::host);
-        let mut refused = surroundings.of_each(others, |node| surroundings.refused_by(node).is_some());
-        if refused.any(|(_, is_refused)| is_refused) { Self::of(site, links, in_force, None) } else { Self::Nothing }
+        let hosts = || site.parts().iter().map(SitePart::hosts);
+        let is_refused = |node| surroundings.refused_by(node).is_some();
+        let v4 = hosts().flat_map(|hosts| surroundings.those(hosts.v4(), is_refused));
+        let mut refused = v4.chain(hosts().flat_map(|hosts| surroundings.those(hosts.v6(), is_refused)));
+        let is_refused = refused.any(|node| !own.contains(&node.first()));
+        if is_refused { Self::of(site, links, in_force, None) } else { Self::Nothing }
     }
 
     /// What comes of rules that are still to be written.

@@ -47,7 +47,10 @@ impl Early {
         // Which is standard input, whatever file has this name.
         let named = Some(config).filter(|config| *config != Path::new("-"))?;
         fs::metadata(named).ok().filter(|file| file.is_file() && file.len() >= LONG)?;
-        thread::Builder::new().spawn(look).ok().map(Self)
+        let begun = thread::Builder::new().spawn(look).ok().map(Self);
+        // The kernel takes longer than the file: where it begins both on one processor, this is the one that can wait for another.
+        thread::yield_now();
+        begun
     }
 
     /// What was read; nothing where that failed, and who asks himself will hear why.

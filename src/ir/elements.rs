@@ -70,14 +70,26 @@ impl Elements {
 
     /// The same one by one.
     pub fn each_network(&self) -> impl Iterator<Item = Cidr> {
-        let (v4, v6) = match self {
-            Self::Ipv4(list) => (Some(list), None),
-            Self::Ipv6(list) => (None, Some(list)),
-            Self::Dual(v4, v6) => (Some(v4), Some(v6)),
-            Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => (None, None),
-        };
-        let v4 = v4.into_iter().flatten().flat_map(|&(a, b)| Cidr::covering_v4(a, b));
-        v4.chain(v6.into_iter().flatten().flat_map(|&(a, b)| Cidr::covering_v6(a, b)))
+        let v4 = self.v4().iter().flat_map(|&(first, last)| Cidr::covering_v4(first, last));
+        v4.chain(self.v6().iter().flat_map(|&(first, last)| Cidr::covering_v6(first, last)))
+    }
+
+    /// The IPv4 addresses; none for what comes and goes.
+    #[must_use]
+    pub fn v4(&self) -> &[(u32, u32)] {
+        match self {
+            Self::Ipv4(list) | Self::Dual(list, _) => list,
+            Self::Ipv6(_) | Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => &[],
+        }
+    }
+
+    /// The IPv6 addresses; none for what comes and goes.
+    #[must_use]
+    pub fn v6(&self) -> &[(u128, u128)] {
+        match self {
+            Self::Ipv6(list) | Self::Dual(_, list) => list,
+            Self::Ipv4(_) | Self::Ports(_) | Self::Endpoints(_) | Self::Passing(_) | Self::Unknown => &[],
+        }
     }
 
     /// The ports, where that is what they are and they stay.

@@ -18,4 +18,4 @@ pub use hosts::Hosts;
 pub use interface::{Interface, ParseInterfaceError};
 pub use networks::{Networks, WIDEST_V4, WIDEST_V6};
 pub use ports::{ParsePortError, PortRange, Ports};
-pub use surroundings::{Refused, Region, Surroundings, Turn, Way, is_numbered};
+pub use surroundings::{Alike, Listed, Refused, Region, Surroundings, Turn, Way, is_numbered};

@@ -329,24 +329,27 @@ type Ways<'a> = Vec<(Option<Interface>, Cow<'a, Elements>)>;
 
 /// The sources of somebody who is admitted.
 fn by_interface<'a>(admitted: &'a Admitted<'_>, surroundings: &Surroundings) -> Ways<'a> {
-    let routed = surroundings.is_known();
     let mut groups = Ways::new();
     for list in admitted.families() {
         let towards = |network| surroundings.towards(network);
-        let mut all = surroundings.of_each(list.each_network().filter(|_| routed), towards);
-        let first = all.next().and_then(|(_, interface)| interface);
+        let (v4, v6) = (|| surroundings.of_each(list.v4(), towards), || surroundings.of_each(list.v6(), towards));
+        let mut all = v4().map(|(_, interface)| interface).chain(v6().map(|(_, interface)| interface));
+        let first = all.next().flatten();
         // As it is mostly: 100,000 addresses are not copied for that.
-        if all.all(|(_, other)| other == first) {
+        if all.all(|other| other == first) {
             groups.push((first.cloned(), Cow::Borrowed(list)));
             continue;
         }
         let mut own: Vec<(Option<&Interface>, Vec<Cidr>)> = Vec::new();
-        for (network, interface) in surroundings.of_each(list.each_network(), towards) {
-            match own.iter_mut().find(|(known, _)| *known == interface) {
-                Some((_, networks)) => networks.push(network),
-                None => own.push((interface, vec![network])),
-            }
-        }
+        let mut add = |interface, alike: &mut dyn Iterator<Item = Cidr>| match own
+            .iter_mut()
+            .find(|(known, _)| *known == interface)
+        {
+            Some((_, networks)) => networks.extend(alike),
+            None => own.push((interface, alike.collect())),
+        };
+        v4().for_each(|(alike, interface)| add(interface, &mut alike.networks()));
+        v6().for_each(|(alike, interface)| add(interface, &mut alike.networks()));
         let of = |(interface, networks): (Option<&Interface>, Vec<Cidr>)| {
             (interface.cloned(), Cow::Owned(Elements::of_networks(&networks)))
         };

@@ -84,10 +84,12 @@ impl Sources {
             let own: OnceCell<HashSet<IpAddr>> = OnceCell::new();
             let own = || own.get_or_init(|| claims.addresses().iter().copied().collect());
             let is_own = |network: Cidr| network.is_host() && own().contains(&network.first());
-            let networks = admitted.families().iter().flat_map(Elements::each_network);
-            let mut all = surroundings.of_each(networks, |network| surroundings.refusal(network).is_some());
-            let refused = all.find(|(network, is_refused)| *is_refused && !is_own(*network));
-            refused.and_then(|(network, _)| surroundings.refusal(network))
+            let refusal = |network| surroundings.refusal(network);
+            let is_refused = |network| refusal(network).is_some();
+            let lists = admitted.families();
+            let v4 = lists.iter().flat_map(|list| surroundings.those(list.v4(), is_refused));
+            let v6 = lists.iter().flat_map(|list| surroundings.those(list.v6(), is_refused));
+            v4.chain(v6).find(|network| !is_own(*network)).and_then(refusal)
         };
         self.refusal.get_or_init(find).clone()
     }
