@@ -44,6 +44,9 @@ pub fn values<K: AsRef<[u8]>>(length: usize, keys: impl ExactSizeIterator<Item =
 /// # Errors
 /// Where attributes are cut short.
 pub fn pieces(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    if let Some(length) = length_of_each(list) {
+        return Ok(list.chunks((LONGEST_LIST / length * length).max(length)).collect());
+    }
     let mut cuts = vec![0];
     let (mut start, mut at, mut allowed) = (0, 0, 0);
     if list.len() > LONGEST_LIST {
@@ -63,6 +66,13 @@ pub fn pieces(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     cuts.push(list.len());
     let pieces = cuts.windows(2).filter_map(|pair| list.get(*pair.first()?..*pair.last()?));
     Ok(pieces.filter(|piece| !piece.is_empty()).collect())
+}
+
+/// How long each element is where nothing but the keys tells one from the next.
+fn length_of_each(list: &[u8]) -> Option<usize> {
+    let (_, first) = attributes(list).next()?.ok()?;
+    let key = find(find(first, NFTA_SET_ELEM_KEY).ok()??, NFTA_DATA_VALUE).ok()??.len();
+    Keyed::alike(list, key).map(|_| length_of(&vec![0; key], false))
 }
 
 /// Elements that have a key each.
@@ -198,6 +208,27 @@ mod tests {
         let mut writer = Writer::default();
         list.iter().for_each(|(key, ends)| element(&mut writer, key, *ends));
         writer.into_bytes()
+    }
+
+    /// Whatever is in them, and however they are told apart.
+    #[test]
+    fn pieces_are_whole_elements_and_no_longer_than_an_attribute() {
+        let numbers: Vec<[u8; 4]> = (0..40_000_u32).map(u32::to_be_bytes).collect();
+        let hosts: Vec<(&[u8], bool)> = numbers.iter().map(|key| (&key[..], false)).collect();
+        let ranges: Vec<(&[u8], bool)> =
+            numbers.iter().enumerate().map(|(at, key)| (&key[..], at % 2 == 1 || at == 3000)).collect();
+        let mut one_is_longer = hosts.clone();
+        one_is_longer[39_000].0 = &[7; 16];
+        for (list, count) in [(hosts, 10), (ranges, 13), (one_is_longer, 10)] {
+            let bytes = written(&list);
+            let found = pieces(&bytes).unwrap();
+            assert_eq!((found.concat() == bytes, found.len()), (true, count));
+            for piece in found {
+                let first = attributes(piece).next().unwrap().unwrap().1;
+                assert!(piece.len() <= LONGEST_LIST && attributes(piece).all(|one| one.is_ok()));
+                assert_eq!(find(first, NFTA_SET_ELEM_FLAGS).unwrap(), None, "a range is not parted");
+            }
+        }
     }
 
     /// As the kernel writes: without the flag that says that an attribute holds others.
