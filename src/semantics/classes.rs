@@ -28,6 +28,8 @@ pub struct Classes<'a, T: Clone> {
     ranges: Vec<(T, u32)>,
     /// The lists, each once.
     lists: Lists<'a, T>,
+    /// Which of them stands where, at how many places: a list of 100,000 that stands there is not gone through to be found.
+    places: HashMap<(usize, usize), u32, FxBuildHasher>,
     /// For each of them its classes, as ascending ranges of their numbers.
     labels: Vec<Vec<(u32, u32)>>,
     /// The class of all values that nobody asks about, where there are such: which lists have some of them is not known.
@@ -70,6 +72,11 @@ impl<T: Clone + PartialEq> Equivalent<Whole<'_, T>> for Sought<'_, T> {
     fn equivalent(&self, other: &Whole<'_, T>) -> bool {
         is_same(self.0, &other.0)
     }
+}
+
+/// Where a list stands, and how long it is.
+fn place<T>(list: &[T]) -> (usize, usize) {
+    (list.as_ptr().addr(), list.len())
 }
 
 /// What stands in one place is the same, and need not be gone through.
@@ -119,30 +126,43 @@ impl<'a, T: Value> Classes<'a, T> {
         asked: Option<&[T]>,
     ) -> Bounded<Self> {
         // What a ruleset holds and what is asked about it are often the same; one list then speaks for both.
-        let lists: Lists<'a, T> = lists.into_iter().map(Whole).collect();
+        let (mut all, mut places) = (Lists::default(), HashMap::default());
+        for list in lists {
+            // What is borrowed stands where it is as long as this does.
+            let place = if let Cow::Borrowed(own) = &list { Some(place(own)) } else { None };
+            if place.is_some_and(|place| places.contains_key(&place)) {
+                continue;
+            }
+            let (number, _) = all.insert_full(Whole(list));
+            places.extend(place.map(|place| (place, number as u32)));
+        }
+        let lists = all;
         // What is asked about has a number of its own, so that it is told from everything else.
         let count = lists.len() as u32 + u32::from(asked.is_some());
-        let mut cuts = cuts(&lists, asked, count.saturating_sub(1));
+        let mut cuts = Cuts::of(&lists, asked, count.saturating_sub(1));
         let mut classes =
-            Self { representatives: Vec::new(), ranges: Vec::new(), lists, labels: Vec::new(), unasked: None };
+            Self { representatives: Vec::new(), ranges: Vec::new(), lists, places, labels: Vec::new(), unasked: None };
         let mut labels: Vec<Vec<(u32, u32)>> = vec![Vec::new(); count as usize];
         let mut holdings = Holdings::new();
         let mut holding = Holdings::NONE;
         // The class of each combination that has one: most pieces are of a combination that was there before.
         let mut class_of: Vec<Option<u32>> = Vec::new();
-        // The ranges take the place of the cuts, of which at least one has been gone through for each.
-        let (mut at, mut written) = (0, 0);
+        // The ranges take the place of the cuts.
+        let mut written = 0;
         let mut last = None;
-        while let Some(&(start, _)) = cuts.get(at) {
-            while let Some(&(_, number)) = cuts.get(at).filter(|cut| cut.0 == start) {
-                // Two ranges that touch end and begin here: the second cut takes the first one back.
+        let mut next = cuts.next();
+        while let Some((start, number)) = next {
+            let mut here = Some(number);
+            // Two ranges that touch end and begin here: the second cut takes the first one back.
+            while let Some(number) = here {
                 if number != NO_LIST {
                     holding = holdings.toggled(holding, number);
                 }
                 if holdings.length > LONGEST_NAMES {
                     return Err(TooLarge);
                 }
-                at += 1;
+                next = cuts.next();
+                here = next.filter(|next| next.0 == start).map(|(_, number)| number);
             }
             let class = match class_of.get(holding as usize) {
                 Some(Some(known)) => *known,
@@ -166,14 +186,14 @@ impl<'a, T: Value> Classes<'a, T> {
                 }
             };
             if last != Some(class)
-                && let Some(own) = cuts.get_mut(written)
+                && let Some(own) = cuts.long.get_mut(written)
             {
                 (*own, last) = ((start, class), Some(class));
                 written += 1;
             }
         }
-        cuts.truncate(written);
-        (classes.ranges, classes.labels) = (cuts, labels);
+        cuts.long.truncate(written);
+        (classes.ranges, classes.labels) = (cuts.long, labels);
         classes.unasked = class_of.first().copied().flatten().filter(|_| asked.is_some());
         Ok(classes)
     }
@@ -229,7 +249,8 @@ impl<'a, T: Value> Classes<'a, T> {
     /// The classes of a list, as ascending ranges of their numbers; `None` if it is not one of those that cut the values.
     #[must_use]
     pub fn labels(&self, list: &[(T, T)]) -> Option<&[(u32, u32)]> {
-        self.labels.get(self.lists.get_index_of(&Sought(list))?).map(Vec::as_slice)
+        let number = self.places.get(&place(list)).map(|number| *number as usize);
+        self.labels.get(number.or_else(|| self.lists.get_index_of(&Sought(list)))?).map(Vec::as_slice)
     }
 }
 
@@ -302,27 +323,66 @@ impl Holdings {
 /// No list's number: all values begin with the lowest one, whether or not a list does.
 const NO_LIST: u32 = u32::MAX;
 
-/// Where lists begin or end to hold, ascending, each with its number; of lists of which only some values are asked about, where these
-/// do, and all of them under a number of their own.
-fn cuts<T: Value>(lists: &Lists<'_, T>, asked: Option<&[T]>, own_number: u32) -> Vec<(T, u32)> {
-    // Each list is sorted, so this is a few sorted runs, which sort quickly.
-    let most = if asked.is_some() { 0 } else { lists.iter().map(|list| list.0.len() * 2).sum() };
-    let mut cuts: Vec<(T, u32)> = Vec::with_capacity(most + 1);
-    cuts.push((T::LOWEST, NO_LIST));
-    let mut cut = |first: T, last: T, number: u32| {
-        cuts.push((first, number));
-        cuts.extend(last.above().map(|behind| (behind, number)));
-    };
-    for (number, Whole(list)) in lists.iter().enumerate() {
-        let number = number as u32;
-        match asked {
-            None => list.iter().for_each(|&(first, last)| cut(first, last, number)),
-            Some(asked) => asked_in(list, asked).into_iter().for_each(|own| cut(own, own, number)),
+/// Where lists begin or end to hold, each with its number; gone through ascending.
+struct Cuts<T> {
+    /// Those of the longest list, ascending, behind as much room as there are others: so that as many ranges as cuts were gone through can
+    /// be written in front of those that were not.
+    long: Vec<(T, u32)>,
+    /// Those of all others, ascending.
+    others: Vec<(T, u32)>,
+    /// How many were gone through, of both.
+    at: (usize, usize),
+}
+
+impl<T: Value> Cuts<T> {
+    /// Those of lists; of lists of which only some values are asked about, where these do, and all of them under a number of their own.
+    fn of(lists: &Lists<'_, T>, asked: Option<&[T]>, own_number: u32) -> Self {
+        let longest = lists.iter().enumerate().max_by_key(|(_, list)| list.0.len()).filter(|_| asked.is_none());
+        let mut others = vec![(T::LOWEST, NO_LIST)];
+        for (number, list) in lists.iter().enumerate().filter(|own| Some(own.0) != longest.map(|(number, _)| number)) {
+            match asked {
+                None => cut(&mut others, list.0.iter().copied(), number as u32),
+                Some(asked) => {
+                    let values = asked_in(&list.0, asked).into_iter();
+                    cut(&mut others, values.map(|own| (own, own)), number as u32);
+                }
+            }
+        }
+        cut(&mut others, asked.unwrap_or_default().iter().map(|&own| (own, own)), own_number);
+        // Each list is sorted, so this is a few sorted runs, which sort quickly.
+        others.sort_by_key(|&(value, _)| value);
+        let room = others.len();
+        let mut long = Vec::with_capacity(room + longest.map_or(0, |(_, list)| list.0.len() * 2));
+        long.resize(room, (T::LOWEST, NO_LIST));
+        if let Some((number, list)) = longest {
+            cut(&mut long, list.0.iter().copied(), number as u32);
+        }
+        Self { long, others, at: (room, 0) }
+    }
+
+    /// The lowest that was not gone through, which it is now.
+    fn next(&mut self) -> Option<(T, u32)> {
+        match (self.long.get(self.at.0), self.others.get(self.at.1)) {
+            (Some(&one), other) if other.is_none_or(|other| one.0 < other.0) => {
+                self.at.0 += 1;
+                Some(one)
+            }
+            (_, other) => {
+                self.at.1 += 1;
+                other.copied()
+            }
         }
     }
-    asked.unwrap_or_default().iter().for_each(|&own| cut(own, own, own_number));
-    cuts.sort();
-    cuts
+}
+
+/// Adds where a list begins and ends to hold.
+fn cut<T: Value>(cuts: &mut Vec<(T, u32)>, list: impl Iterator<Item = (T, T)>, number: u32) {
+    for (first, last) in list {
+        cuts.push((first, number));
+        if let Some(behind) = last.above() {
+            cuts.push((behind, number));
+        }
+    }
 }
 
 /// Those of some ascending values that a list has.
@@ -377,6 +437,52 @@ mod tests {
         assert_eq!(classes.ranges().next().map(|r| r.0), Some(0));
         assert_eq!(classes.ranges().last().map(|r| r.1), Some(65535));
         assert_eq!(classes.labels(&[(1, 2)]), None);
+    }
+
+    /// Whichever list is the longest, whoever owns them, and wherever they begin and end: at the ends of all values, at one place, or
+    /// side by side.
+    #[test]
+    fn lists_of_all_kinds_are_told_apart_value_by_value() {
+        // The same numbers each time (Knuth, MMIX).
+        let mut state = 7_u64;
+        let mut number = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..400 {
+            let lists: Vec<Vec<(u16, u16)>> = (0..number(6))
+                .map(|_| {
+                    let mut ends: Vec<u16> = (0..number(9) * 2)
+                        .map(|_| [number(40), 65_500 + number(36)][number(2) as usize] as u16)
+                        .collect();
+                    ends.sort_unstable();
+                    ends.dedup();
+                    ends.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+                })
+                .collect();
+            let given = lists.iter().flat_map(|list| [Cow::Borrowed(&list[..]), Cow::Owned(list.clone())]);
+            let classes = Classes::new(given.chain(lists.iter().map(|list| Cow::Borrowed(&list[..]))), DEEPEST, None);
+            let classes = classes.unwrap();
+            let values = (0..=45).chain(65_495..=65_535);
+            let has = |list: &[(u16, u16)], at| list.iter().any(|range| (range.0..=range.1).contains(&at));
+            let within: Vec<Vec<bool>> =
+                values.clone().map(|at| lists.iter().map(|list| has(list, at)).collect()).collect();
+            for (at, own) in values.clone().zip(&within) {
+                for (other, others) in values.clone().zip(&within) {
+                    assert_eq!(classes.class(at) == classes.class(other), own == others, "{at} {other} {lists:?}");
+                }
+                for (list, is_in) in lists.iter().zip(own) {
+                    for list in [&list[..], &list.clone()[..]] {
+                        let labels = classes.labels(list).unwrap();
+                        let found = labels.iter().any(|range| (range.0..=range.1).contains(&classes.class(at)));
+                        assert_eq!(found, *is_in, "{at} {list:?}");
+                    }
+                }
+            }
+            let ends: Vec<_> = classes.ranges().collect();
+            assert!(ends.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0 && pair[0].2 != pair[1].2), "{lists:?}");
+            assert_eq!((ends[0].0, ends[ends.len() - 1].1), (0, 65_535));
+        }
     }
 
     /// What is asked about falls into the same classes as if everything were, and nothing else is told from each other.
