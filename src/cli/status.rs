@@ -2,6 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::Args;
 
@@ -23,7 +24,7 @@ use crate::host::apply::{Host, stale};
 use crate::host::around::Around;
 use crate::host::early::Early;
 use crate::host::identity::{Objection, objections};
-use crate::host::judge::{Judgement, Standing, judge, judge_on};
+use crate::host::judge::{Judgement, Standing, judge, judge_both_at_once};
 use crate::host::known::Known;
 use crate::host::links::Link;
 use crate::host::pending::{self, Pending};
@@ -284,56 +285,68 @@ fn full(
     }
     let nobody = nodes.as_ref().err().map(|error| error.message(&cluster));
     let site = live_site(&cluster, nodes.ok().as_deref())?;
-    let judgement = judge_on(host, &site, &in_force, &links)?;
+    let judgement = judge_both_at_once(host, &site, &in_force, &links)?;
     let standing = judgement.standing;
-    let mut document =
-        Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
-    document.state_once_confirmed = judgement.once_confirmed;
-    document.node = site.node_names();
-    let counted = |(who, &(packets, bytes)): (&String, &(u64, u64))| (who.clone(), Blocked { packets, bytes });
-    document.admitted = in_force.admitted.iter().map(counted).collect();
-    document.lets_on = lets_on(&in_force.ruleset);
-    document.others = Others::of(&in_force, &judgement.around);
-    document.other_firewalls = at_start(&host.root);
-    document.warnings.extend(nobody);
-    about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
-    about_allowances(&mut document, &site, &links);
-    document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
-    document.of_last_apply = unusable.is_some();
-    document.applied = by_hand.is_none();
-    document.by_hand = by_hand;
-    document.digest = Some(cluster.digest().to_owned());
-    document.together = Together::of(&site);
-    document.proved_at = judgement.report.is_proved().then(deeds::now);
-    document.members = Some(Members::of(&in_force.look));
     // A quick look does not see what stands in the other way into the kernel.
-    if standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && document.by_hand.is_none() {
+    let is_kept = standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && by_hand.is_none();
+    let note = || {
         // A note that cannot be written only makes the next look slower.
         let _ = Seen::note(host, &site, config, &in_force, &judgement.around);
         Known::note(&host.store, &in_force);
-    }
-    document.unusable = unusable;
-    document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
-    if judgement.left_behind {
-        let until = if matches!(pending::waiting(&host.store), Ok(Some(_))) {
-            "; `ringfence confirm` takes them away"
-        } else {
-            ""
-        };
-        let words = format!("{}{until}", stale(backend));
-        match standing {
-            Standing::Drifted | Standing::Shadowed | Standing::Undecided => document.drift.beside = Some(words),
-            Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Absent | Standing::Closed => {
-                document.warnings.push(words);
+    };
+    let told = || -> anyhow::Result<Option<Status>> {
+        let mut document =
+            Status::new(standing, backend, config.to_owned(), &in_force.counters, in_force.masquerade.clone());
+        document.state_once_confirmed = judgement.once_confirmed;
+        document.node = site.node_names();
+        let counted = |(who, &(packets, bytes)): (&String, &(u64, u64))| (who.clone(), Blocked { packets, bytes });
+        document.admitted = in_force.admitted.iter().map(counted).collect();
+        document.lets_on = lets_on(&in_force.ruleset);
+        document.others = Others::of(&in_force, &judgement.around);
+        document.other_firewalls = at_start(&host.root);
+        document.warnings.extend(nobody);
+        about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
+        about_allowances(&mut document, &site, &links);
+        document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
+        document.of_last_apply = unusable.is_some();
+        document.applied = by_hand.is_none();
+        document.by_hand = by_hand;
+        document.digest = Some(cluster.digest().to_owned());
+        document.together = Together::of(&site);
+        document.proved_at = judgement.report.is_proved().then(deeds::now);
+        document.members = Some(Members::of(&in_force.look));
+        document.unusable = unusable;
+        document.drift = drift(&cluster, &site, backend, &in_force, &judgement)?;
+        if judgement.left_behind {
+            let until = if matches!(pending::waiting(&host.store), Ok(Some(_))) {
+                "; `ringfence confirm` takes them away"
+            } else {
+                ""
+            };
+            let words = format!("{}{until}", stale(backend));
+            match standing {
+                Standing::Drifted | Standing::Shadowed | Standing::Undecided => document.drift.beside = Some(words),
+                Standing::Enforced | Standing::Staged | Standing::NotApplied | Standing::Absent | Standing::Closed => {
+                    document.warnings.push(words);
+                }
             }
         }
-    }
-    document.drift.since = since(host, config).filter(|_| document.drift.not_applied);
-    if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
-        document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
-    }
-    about_ports(&mut document, &site.protected());
-    Ok(Some(document))
+        document.drift.since = since(host, config).filter(|_| document.drift.not_applied);
+        if !matches!(standing, Standing::Enforced | Standing::Staged | Standing::NotApplied) {
+            document.warnings.extend(in_force.unknown.iter().map(|part| format!("not understood: {part}")));
+        }
+        about_ports(&mut document, &site.protected());
+        Ok(Some(document))
+    };
+    thread::scope(|scope| {
+        // Of a long list that takes as long as all that is still to be looked at.
+        let is_long = is_kept && in_force.is_long();
+        let begun = is_long.then(|| thread::Builder::new().spawn_scoped(scope, note).ok()).flatten();
+        if is_kept && begun.is_none() {
+            note();
+        }
+        told()
+    })
 }
 
 /// The same where the file was mended since, and nobody applied it.

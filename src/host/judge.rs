@@ -9,6 +9,9 @@
 //! INVARIANT (certain): shadowed is only said with somebody who is shut out, or who gets in, for certain; and enforced only where the
 //! rules of others leave neither open. What is not understood of them, or comes and goes (a ban with a timeout), makes it undecided.
 
+use std::panic;
+use std::thread::{self, ScopedJoinHandle};
+
 use serde::Serialize;
 
 use super::apply::Host;
@@ -129,18 +132,22 @@ impl Standing {
 /// # Errors
 /// Where it tells more packets apart than can be gone through, or the machine does not tell.
 pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judgement, HostError> {
+    judge_with(site, in_force, || around(site, in_force, links))
+}
+
+/// What comes of the rules of others.
+fn around(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Around {
+    match in_force.alone {
+        true => Around::of_routes(site, links, in_force),
+        false => Around::of(site, links, in_force, None),
+    }
+}
+
+fn judge_with(site: &Site<'_>, in_force: &InForce, around: impl FnOnce() -> Around) -> Result<Judgement, HostError> {
     let report = check(&in_force.ruleset, site, Families::Both)?;
     let by_rules = by_rules(site, in_force, &report)?;
     let (vrfs, around) = if by_rules.is_ours() {
-        let vrfs = vrfs(site)?.iter().map(Objection::message).collect();
-        (
-            vrfs,
-            if in_force.alone {
-                Around::of_routes(site, links, in_force)
-            } else {
-                Around::of(site, links, in_force, None)
-            },
-        )
+        (vrfs(site)?.iter().map(Objection::message).collect(), around())
     } else {
         (Vec::new(), Around::Nothing)
     };
@@ -159,7 +166,39 @@ pub fn judge(site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judg
 /// # Errors
 /// As [`judge`].
 pub fn judge_on(host: &Host, site: &Site<'_>, in_force: &InForce, links: &[Link]) -> Result<Judgement, HostError> {
-    let mut judgement = judge(site, in_force, links)?;
+    judge_on_with(host, site, in_force, links, || around(site, in_force, links))
+}
+
+/// The same in less time, and for that with more memory: of a long list both our own part and the rules of others take some milliseconds, and
+/// neither needs the other.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_both_at_once(
+    host: &Host,
+    site: &Site<'_>,
+    in_force: &InForce,
+    links: &[Link],
+) -> Result<Judgement, HostError> {
+    let around = || around(site, in_force, links);
+    thread::scope(|scope| {
+        let begun = in_force.is_long().then(|| thread::Builder::new().spawn_scoped(scope, around).ok()).flatten();
+        judge_on_with(host, site, in_force, links, || match begun.map(ScopedJoinHandle::join) {
+            Some(Ok(around)) => around,
+            Some(Err(panicked)) => panic::resume_unwind(panicked),
+            None => around(),
+        })
+    })
+}
+
+fn judge_on_with(
+    host: &Host,
+    site: &Site<'_>,
+    in_force: &InForce,
+    links: &[Link],
+    around: impl FnOnce() -> Around,
+) -> Result<Judgement, HostError> {
+    let mut judgement = judge_with(site, in_force, around)?;
     if judgement.standing == Standing::Drifted && is_last(host, site, in_force, None) {
         judgement.standing = Standing::NotApplied;
     }

@@ -343,6 +343,14 @@ pub fn left_behind(backend: Backend) -> bool {
 }
 
 impl InForce {
+    /// Whether its sets have so many members that what is done with them takes milliseconds, and a thread is worth its while.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        const MANY: usize = 10_000;
+        let sets = self.ruleset.tables.iter().flat_map(|table| &table.sets);
+        sets.map(|set| set.elements.len()).sum::<usize>() >= MANY
+    }
+
     /// Whether there are rules of ours: sets alone judge nobody.
     #[must_use]
     pub fn has_rules(&self) -> bool {
