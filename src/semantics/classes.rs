@@ -28,7 +28,8 @@ pub struct Classes<'a, T: Clone> {
     ranges: Vec<(T, u32)>,
     /// The lists, each once.
     lists: Lists<'a, T>,
-    /// Which of them stands where, at how many places: a list of 100,000 that stands there is not gone through to be found.
+    /// Which of them begins at an address of memory and has so many ranges: where a list of 100,000 is asked about that was given itself, it is
+    /// found without going through it.
     places: HashMap<(usize, usize), u32, FxBuildHasher>,
     /// For each of them its classes, as ascending ranges of their numbers.
     labels: Vec<Vec<(u32, u32)>>,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::lab::netns::run;
-use super::machine::{Machine, PROGRAM, Ran, STAYS, eventually};
+use super::machine::{FEW_PORTS, Machine, PROGRAM, Ran, STAYS, cluster, eventually};
 use crate::on_a_machine;
 
 const DERIVED: &str = "members as read at ";
@@ -221,6 +221,45 @@ on_a_machine! {
         machine.ringfence("status --full long-bad.toml").ended(2);
         nft("flush ruleset");
         machine.ringfence("status --full long-old.toml").ended(4);
+    }
+
+    /// Of many members our part and the rules of others are judged by a thread each, and noted by another: what is said is the same.
+    fn many_members_are_judged_and_noted_as_few_are(machine) {
+        let more: Vec<String> = (0..12_000).map(|at| format!("10.20.{}.{}", 64 + at / 250, at % 250 + 1)).collect();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let text = cluster(&[&["10.20.0.14"][..], &more].concat(), FEW_PORTS);
+        machine.write("many.toml", &text.replace("private = [\"10.20.0.0/24\"", "private = [\"10.20.0.0/16\""));
+        let threads = |file: &str| {
+            machine.strace(&["-f", "-e", "trace=clone,clone3"], &format!("status --full {file}"));
+            machine.strace_log().lines().filter(|line| line.contains("clone")).count()
+        };
+        for (file, lists) in [("old.toml", "few"), ("many.toml", "many")] {
+            nft("flush ruleset");
+            machine.ringfence(&format!("apply {file}")).ended(0);
+            machine.ringfence(&format!("status --full {file}")).ended(0);
+            let seen = || fs::read(machine.path("state/run/seen")).ok();
+            let status = |code: i32, words: &str| {
+                let (members, before) = (full(machine), seen());
+                machine.ringfence(&format!("status --full {file}")).ended(code).says(words);
+                // What is not enforced is not noted.
+                assert_eq!((full(machine) != members, seen() != before), (code == 0, code == 0), "{lists}");
+            };
+            status(0, "enforced");
+            nft("add table inet other { chain in { type filter hook input priority 0; ip saddr 10.20.0.14 tcp dport 8098 drop; }; }");
+            status(1, "SHADOWED");
+            nft("flush chain inet other in");
+            status(0, "enforced");
+            nft("add element inet ringfence peers4 { 203.0.113.9 }");
+            status(1, "203.0.113.9");
+            nft("delete element inet ringfence peers4 { 203.0.113.9 }");
+            status(0, "enforced");
+            nft("delete element inet ringfence peers4 { 10.20.0.14 }");
+            status(1, "10.20.0.14");
+            // The one that reads the kernel is begun for a long file alone, the others where there is something to judge and to note.
+            assert_eq!((threads(file), lists), if lists == "few" { (0, lists) } else { (1, lists) });
+            nft("add element inet ringfence peers4 { 10.20.0.14 }");
+            assert_eq!((threads(file), lists), if lists == "few" { (0, lists) } else { (2, lists) });
+        }
     }
 
     fn a_rule_that_fills_a_set_of_ours_is_seen_at_once(machine) {
