@@ -287,6 +287,7 @@ fn full(
     let site = live_site(&cluster, nodes.ok().as_deref())?;
     let judgement = judge_both_at_once(host, &site, &in_force, &links)?;
     let standing = judgement.standing;
+    let past = arguments.today.past(&Term::all(&cluster))?;
     // A quick look does not see what stands in the other way into the kernel.
     let is_kept = standing == Standing::Enforced && !judgement.left_behind && unusable.is_none() && by_hand.is_none();
     let note = || {
@@ -307,7 +308,7 @@ fn full(
         document.warnings.extend(nobody);
         about_ways(&mut document, Ends::of(&site), &site.protected(), &links);
         about_allowances(&mut document, &site, &links);
-        document.warnings.extend(arguments.today.past(&Term::all(&cluster))?);
+        document.warnings.extend(past);
         document.of_last_apply = unusable.is_some();
         document.applied = by_hand.is_none();
         document.by_hand = by_hand;

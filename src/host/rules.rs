@@ -64,6 +64,8 @@ pub struct InForce {
     pub others: Vec<BaseChain>,
     /// Whether nobody else has a table at all, in either way into the kernel.
     pub alone: bool,
+    /// Whether all that others have are some rules of nf_tables, which are judged in a moment.
+    pub few_rules: bool,
     /// A rule of others by which replies to this host's own connections may get lost.
     pub masquerade: Option<String>,
     /// The kernel's number of the last change of nf_tables.
@@ -215,6 +217,7 @@ pub fn read(backend: Backend) -> Result<InForce, HostError> {
                 others: others.into_iter().chain(legacy.iter().flat_map(legacy_chains)).collect(),
                 // Ours are in tables that belong to everybody.
                 alone: false,
+                few_rules: false,
                 masquerade: seen.as_ref().and_then(nft::Live::masquerade),
                 generation: None,
                 look: Look::Read(full),
@@ -267,6 +270,9 @@ pub fn read_behind(prepared: &Prepared, known: &InForce, brought: Brought) -> Re
     read(prepared.backend)
 }
 
+/// So many rules of others take some milliseconds.
+const FEW_RULES: usize = 64;
+
 fn of_nft(live: nft::Live, look: Look) -> InForce {
     let counters = live.counters();
     let masquerade = live.masquerade();
@@ -275,6 +281,7 @@ fn of_nft(live: nft::Live, look: Look) -> InForce {
     // Tables of iptables-legacy that no tool shows are there all the same, and without ARP nobody of IPv4 is reached.
     let is_legacy = iptables::legacy_filters() || iptables::legacy_of_arp().is_some();
     let alone = live.kernel.others.is_empty() && !is_legacy;
+    let few_rules = !is_legacy && live.kernel.others.iter().flat_map(Table::rules).count() <= FEW_RULES;
     let own = live.kernel.own;
     InForce {
         backend: Backend::Nft,
@@ -285,6 +292,7 @@ fn of_nft(live: nft::Live, look: Look) -> InForce {
         admitted: Counters::new(),
         others,
         alone,
+        few_rules,
         masquerade,
         generation: Some(live.kernel.generation),
         look,

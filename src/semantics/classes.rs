@@ -324,7 +324,7 @@ impl Holdings {
 /// No list's number: all values begin with the lowest one, whether or not a list does.
 const NO_LIST: u32 = u32::MAX;
 
-/// Where lists begin or end to hold, each with its number; gone through ascending.
+/// Where lists begin or end to hold, each with its number; gone through ascending, at one value by their numbers.
 struct Cuts<T> {
     /// Those of the longest list, ascending, behind as much room as there are others: so that as many ranges as cuts were gone through can
     /// be written in front of those that were not.
@@ -351,7 +351,7 @@ impl<T: Value> Cuts<T> {
         }
         cut(&mut others, asked.unwrap_or_default().iter().map(|&own| (own, own)), own_number);
         // Each list is sorted, so this is a few sorted runs, which sort quickly.
-        others.sort_by_key(|&(value, _)| value);
+        others.sort();
         let room = others.len();
         let mut long = Vec::with_capacity(room + longest.map_or(0, |(_, list)| list.0.len() * 2));
         long.resize(room, (T::LOWEST, NO_LIST));
@@ -364,7 +364,7 @@ impl<T: Value> Cuts<T> {
     /// The lowest that was not gone through, which it is now.
     fn next(&mut self) -> Option<(T, u32)> {
         match (self.long.get(self.at.0), self.others.get(self.at.1)) {
-            (Some(&one), other) if other.is_none_or(|other| one.0 < other.0) => {
+            (Some(&one), other) if other.is_none_or(|other| one < *other) => {
                 self.at.0 += 1;
                 Some(one)
             }
@@ -412,6 +412,8 @@ fn add(ranges: &mut Vec<(u32, u32)>, class: u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     #[test]
@@ -483,6 +485,13 @@ mod tests {
             let ends: Vec<_> = classes.ranges().collect();
             assert!(ends.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0 && pair[0].2 != pair[1].2), "{lists:?}");
             assert_eq!((ends[0].0, ends[ends.len() - 1].1), (0, 65_535));
+            // Which combinations there are on the way decides what is too much.
+            let each: Lists<'_, u16> = lists.iter().map(|list| Whole(Cow::Borrowed(&list[..]))).collect();
+            let mut wanted = vec![(0, NO_LIST)];
+            each.iter().enumerate().for_each(|(at, list)| cut(&mut wanted, list.0.iter().copied(), at as u32));
+            wanted.sort_unstable();
+            let mut cuts = Cuts::of(&each, None, 0);
+            assert!(iter::from_fn(|| cuts.next()).eq(wanted), "{lists:?}");
         }
     }
 
