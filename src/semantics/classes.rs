@@ -2,6 +2,9 @@
 //!
 //! The number of classes depends on how many *different* lists there are, not on their length: 100,000 peers are one class.
 
+mod cuts;
+mod holdings;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -9,6 +12,8 @@ use std::hash::{Hash, Hasher};
 use indexmap::{Equivalent, IndexSet};
 use rustc_hash::FxBuildHasher;
 
+use self::cuts::{Cuts, NO_LIST};
+use self::holdings::Holdings;
 use super::diagram::{Bounded, TooLarge};
 
 /// So many lists may hold at one value, where nothing else is asked for.
@@ -41,7 +46,7 @@ type Lists<'a, T> = IndexSet<Whole<'a, T>, FxBuildHasher>;
 
 /// A list as one of several: the same as another if all of it is, and looked for by some of its ranges, since a list of 100,000 is looked
 /// for time and again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Whole<'a, T: Clone>(List<'a, T>);
 
 /// The same of a list that is looked for.
@@ -61,28 +66,15 @@ impl<T: Hash> Hash for Sought<'_, T> {
     }
 }
 
-impl<T: Clone + PartialEq> PartialEq for Whole<'_, T> {
-    fn eq(&self, other: &Self) -> bool {
-        is_same(&self.0, &other.0)
-    }
-}
-
-impl<T: Clone + Eq> Eq for Whole<'_, T> {}
-
 impl<T: Clone + PartialEq> Equivalent<Whole<'_, T>> for Sought<'_, T> {
     fn equivalent(&self, other: &Whole<'_, T>) -> bool {
-        is_same(self.0, &other.0)
+        *self.0 == *other.0
     }
 }
 
 /// Where a list stands, and how long it is.
 fn place<T>(list: &[T]) -> (usize, usize) {
     (list.as_ptr().addr(), list.len())
-}
-
-/// What stands in one place is the same, and need not be gone through.
-fn is_same<T: PartialEq>(one: &[(T, T)], other: &[(T, T)]) -> bool {
-    std::ptr::eq(one, other) || one == other
 }
 
 /// A number that a field can hold.
@@ -255,153 +247,6 @@ impl<'a, T: Value> Classes<'a, T> {
     }
 }
 
-/// Which lists hold at a value, each combination once. Most cuts lead from one combination to another over and over again.
-struct Holdings {
-    /// For each combination the numbers of the lists, ascending.
-    lists: Vec<Vec<u32>>,
-    numbers: HashMap<Vec<u32>, u32, FxBuildHasher>,
-    /// Where a list that begins or ends leads from a combination.
-    ways: HashMap<(u32, u32), u32, FxBuildHasher>,
-    /// The same of the last such steps, by the last bits of both numbers: 100,000 addresses lead to and fro between a few combinations.
-    last: [(u32, u32, u32); LAST],
-    /// How many numbers there are in all combinations.
-    length: usize,
-}
-
-/// So many steps are at hand; a power of 2.
-const LAST: usize = 16;
-
-impl Holdings {
-    /// No list.
-    const NONE: u32 = 0;
-
-    fn new() -> Self {
-        let numbers = [(Vec::new(), Self::NONE)].into_iter().collect();
-        let last = [(u32::MAX, u32::MAX, Self::NONE); LAST];
-        Self { lists: vec![Vec::new()], numbers, ways: HashMap::default(), last, length: 0 }
-    }
-
-    fn of(&self, holding: u32) -> &[u32] {
-        self.lists.get(holding as usize).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// The combination with a list more, or less if it has it.
-    fn toggled(&mut self, holding: u32, number: u32) -> u32 {
-        let at = (holding ^ number << 2) as usize % LAST;
-        if let Some(&(own, list, next)) = self.last.get(at)
-            && (own, list) == (holding, number)
-        {
-            return next;
-        }
-        let next = self.way(holding, number);
-        if let Some(last) = self.last.get_mut(at) {
-            *last = (holding, number, next);
-        }
-        next
-    }
-
-    fn way(&mut self, holding: u32, number: u32) -> u32 {
-        if let Some(known) = self.ways.get(&(holding, number)) {
-            return *known;
-        }
-        let mut lists = self.of(holding).to_vec();
-        match lists.binary_search(&number) {
-            Ok(at) => _ = lists.remove(at),
-            Err(at) => lists.insert(at, number),
-        }
-        let next = self.numbers.get(&lists).copied().unwrap_or_else(|| {
-            let next = self.lists.len() as u32;
-            self.length += lists.len();
-            self.numbers.insert(lists.clone(), next);
-            self.lists.push(lists);
-            next
-        });
-        self.ways.insert((holding, number), next);
-        next
-    }
-}
-
-/// No list's number: all values begin with the lowest one, whether or not a list does.
-const NO_LIST: u32 = u32::MAX;
-
-/// Where lists begin or end to hold, each with its number; gone through ascending, at one value by their numbers.
-struct Cuts<T> {
-    /// Those of the longest list, ascending, behind as much room as there are others: so that as many ranges as cuts were gone through can
-    /// be written in front of those that were not.
-    long: Vec<(T, u32)>,
-    /// Those of all others, ascending.
-    others: Vec<(T, u32)>,
-    /// How many were gone through, of both.
-    at: (usize, usize),
-}
-
-impl<T: Value> Cuts<T> {
-    /// Those of lists; of lists of which only some values are asked about, where these do, and all of them under a number of their own.
-    fn of(lists: &Lists<'_, T>, asked: Option<&[T]>, own_number: u32) -> Self {
-        let longest = lists.iter().enumerate().max_by_key(|(_, list)| list.0.len()).filter(|_| asked.is_none());
-        let mut others = vec![(T::LOWEST, NO_LIST)];
-        for (number, list) in lists.iter().enumerate().filter(|own| Some(own.0) != longest.map(|(number, _)| number)) {
-            match asked {
-                None => cut(&mut others, list.0.iter().copied(), number as u32),
-                Some(asked) => {
-                    let values = asked_in(&list.0, asked).into_iter();
-                    cut(&mut others, values.map(|own| (own, own)), number as u32);
-                }
-            }
-        }
-        cut(&mut others, asked.unwrap_or_default().iter().map(|&own| (own, own)), own_number);
-        // Each list is sorted, so this is a few sorted runs, which sort quickly.
-        others.sort();
-        let room = others.len();
-        let mut long = Vec::with_capacity(room + longest.map_or(0, |(_, list)| list.0.len() * 2));
-        long.resize(room, (T::LOWEST, NO_LIST));
-        if let Some((number, list)) = longest {
-            cut(&mut long, list.0.iter().copied(), number as u32);
-        }
-        Self { long, others, at: (room, 0) }
-    }
-
-    /// The lowest that was not gone through, which it is now.
-    fn next(&mut self) -> Option<(T, u32)> {
-        match (self.long.get(self.at.0), self.others.get(self.at.1)) {
-            (Some(&one), other) if other.is_none_or(|other| one < *other) => {
-                self.at.0 += 1;
-                Some(one)
-            }
-            (_, other) => {
-                self.at.1 += 1;
-                other.copied()
-            }
-        }
-    }
-}
-
-/// Adds where a list begins and ends to hold.
-fn cut<T: Value>(cuts: &mut Vec<(T, u32)>, list: impl Iterator<Item = (T, T)>, number: u32) {
-    for (first, last) in list {
-        cuts.push((first, number));
-        if let Some(behind) = last.above() {
-            cuts.push((behind, number));
-        }
-    }
-}
-
-/// Those of some ascending values that a list has.
-fn asked_in<T: Value>(list: &[(T, T)], asked: &[T]) -> Vec<T> {
-    if list.len() < asked.len() {
-        let within = |&(first, last): &(T, T)| {
-            let (from, to) = (asked.partition_point(|own| *own < first), asked.partition_point(|own| *own <= last));
-            asked.get(from..to).unwrap_or_default()
-        };
-        return list.iter().flat_map(within).copied().collect();
-    }
-    let is_in = |own: &&T| {
-        let at = list.partition_point(|(_, last)| last < own);
-        list.get(at).is_some_and(|(first, _)| first <= *own)
-    };
-    asked.iter().filter(is_in).copied().collect()
-}
-
 /// Takes a number that is higher than all so far.
 fn add(ranges: &mut Vec<(u32, u32)>, class: u32) {
     match ranges.last_mut() {
@@ -414,6 +259,7 @@ fn add(ranges: &mut Vec<(u32, u32)>, class: u32) {
 mod tests {
     use std::iter;
 
+    use super::cuts::cut;
     use super::*;
 
     #[test]
